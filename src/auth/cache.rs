@@ -1,0 +1,1 @@
+//! The scoped token, fetched once for all.

@@ -1,0 +1,1 @@
+//! Who connects, where to, and to which pipe: profiles and pipe paths.

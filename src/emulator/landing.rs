@@ -1,0 +1,182 @@
+//! The seam between the emulator's protocol and where its rows and channels are kept.
+
+use std::fmt;
+
+/// A database, a schema and an object's name, as the server knows them.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ObjectName {
+    /// The database.
+    pub database: String,
+    /// The schema.
+    pub schema: String,
+    /// The table or the pipe.
+    pub name: String,
+}
+
+/// One landed value, in the form a landing keeps it in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Cell {
+    /// SQL NULL.
+    Null,
+    /// BOOLEAN.
+    Boolean(bool),
+    /// A NUMBER without a fraction that fits.
+    Integer(i64),
+    /// FLOAT.
+    Float(f64),
+    /// Text, and everything that is kept as sortable text: VARCHAR, wide or scaled NUMBER, DATE, TIME, TIMESTAMP.
+    Text(String),
+    /// VARIANT, OBJECT and ARRAY as JSON text; the four letters `null` are a VARIANT null.
+    Json(String),
+    /// BINARY.
+    Binary(Vec<u8>),
+}
+
+/// What the server remembers of a channel; every field survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ChannelRecord {
+    /// The pipe it belongs to.
+    pub pipe: ObjectName,
+    /// The channel's name as it was first opened.
+    pub channel: String,
+    /// When it was created, in milliseconds since the Unix epoch.
+    pub created_on_ms: u64,
+    /// Raised by every open; an older holder is stale.
+    pub client_sequencer: u64,
+    /// The next append's place in the chain since the last open.
+    pub row_sequencer: u64,
+    /// The last committed token.
+    pub offset_token: Option<String>,
+    /// Rows parsed since creation.
+    pub rows_parsed: u64,
+    /// Rows inserted since creation.
+    pub rows_inserted: u64,
+    /// Rows rejected since creation.
+    pub rows_error_count: u64,
+    /// The token of the batch that held the last rejected row.
+    pub last_error_offset_upper_bound: Option<String>,
+    /// What was wrong with the last rejected row.
+    pub last_error_message: Option<String>,
+    /// When it was rejected, in milliseconds since the Unix epoch.
+    pub last_error_timestamp_ms: Option<u64>,
+    /// When the channel last took rows, in milliseconds since the Unix epoch: 30 idle days expire it.
+    pub last_used_ms: u64,
+    /// `SUCCESS`, or the code that says why the channel must be reopened.
+    pub status_code: String,
+}
+
+/// A batch that was accepted and waits for its commit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AcceptedBatch {
+    /// Its place in the channel's chain since the last open.
+    pub row_sequencer: u64,
+    /// The token of its first row, if the client sent one.
+    pub start_token: Option<String>,
+    /// The token that its commit moves the channel to; without one the channel's token stays.
+    pub end_token: Option<String>,
+    /// When it was accepted, in milliseconds since the Unix epoch.
+    pub accepted_at_ms: u64,
+    /// The decompressed NDJSON.
+    pub body: Vec<u8>,
+}
+
+/// A row that was rejected at commit, for the error table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRow {
+    /// What is wrong with it.
+    pub message: String,
+    /// The row as it was sent.
+    pub payload: String,
+    /// The start token of the request that held it.
+    pub offset_token_lower_bound: Option<String>,
+    /// The end token of the request that held it.
+    pub offset_token_upper_bound: Option<String>,
+}
+
+/// A channel with what it had accepted and not committed when the landing was last open.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredChannel {
+    /// The channel.
+    pub record: ChannelRecord,
+    /// Its accepted batches in order.
+    pub accepted: Vec<AcceptedBatch>,
+}
+
+/// Everything that one commit changes. A landing applies all of it or none.
+#[derive(Debug)]
+pub struct Commit<'a> {
+    /// The channel as it is after the commit.
+    pub record: &'a ChannelRecord,
+    /// The table the rows go to.
+    pub table: &'a ObjectName,
+    /// The good rows, a cell for each column in the table's order.
+    pub rows: &'a [Vec<Cell>],
+    /// The bad rows.
+    pub rejected: &'a [RejectedRow],
+    /// The last accepted batch that this commit covers, by its row sequencer; it and those before it are done.
+    pub through: u64,
+}
+
+/// A landing failed: a disk, a database.
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct LandingError {
+    /// A sentence that names the file or table.
+    pub message: String,
+    /// What caused it.
+    #[source]
+    pub source: Option<Box<dyn std::error::Error + Send + Sync>>,
+}
+
+/// Where rows, channels and accepted batches are kept. Every call is one transaction.
+pub trait Landing: fmt::Debug + Send {
+    /// The channels and accepted batches of an earlier run, in order of pipe and name.
+    ///
+    /// # Errors
+    ///
+    /// When what is stored cannot be read.
+    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError>;
+
+    /// Creates or replaces a channel's record. `discard` forgets its accepted batches in the same transaction.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError>;
+
+    /// Forgets a channel and its accepted batches.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError>;
+
+    /// Keeps an accepted batch together with the channel's record as it is after it.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored.
+    fn accept(&mut self, record: &ChannelRecord, batch: &AcceptedBatch)
+    -> Result<(), LandingError>;
+
+    /// Lands rows, error rows, token, sequencer and counters at once, and forgets the accepted batches they came from.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be stored; then nothing of it is.
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError>;
+
+    /// The landed rows of a table, in the order they landed.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError>;
+
+    /// The rejected rows of a table, in the order they were rejected.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError>;
+}

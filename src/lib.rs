@@ -1,0 +1,20 @@
+//! Snowpipe Streaming for Rust.
+
+mod auth;
+mod channel;
+mod config;
+mod error;
+mod offset;
+mod time;
+mod transport;
+
+#[cfg(feature = "emulator")]
+pub mod emulator;
+
+pub use self::channel::{ChannelStatus, CloseReport, RejectWindow};
+pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::offset::OffsetToken;
+pub use self::time::{SystemClock, TimeSource, TokioClock};
+pub use self::transport::{
+    HttpTransport, Request, Response, Transport, TransportError, TransportErrorKind,
+};

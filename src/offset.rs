@@ -1,0 +1,167 @@
+//! Offset tokens: the caller's bookmarks, opaque to the server, and what the caller may use as one.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// What a query component carries unescaped: RFC 3986's unreserved characters.
+pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// The longest token, percent-encoded as it travels in a URL. Longer ones wedge proxies and servers.
+pub(crate) const MAX_ENCODED_LEN: usize = 4096;
+
+/// A bookmark in the caller's source that Snowflake keeps for a channel and hands back when it is opened again.
+///
+/// A token is text that only its writer understands. There is no `Ord`: `"10" < "9"` as text. To compare, [`parse`]
+/// it into what it means. A committed token promises that everything up to it is committed.
+///
+/// ```
+/// use snowpipe_streaming::OffsetToken;
+/// let token = OffsetToken::from(42_i64);
+/// assert_eq!(token.as_str(), "42");
+/// assert_eq!(token.parse::<u64>()?, 42);
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+///
+/// [`parse`]: OffsetToken::parse
+#[derive(Clone, PartialEq, Eq, Hash)]
+pub struct OffsetToken(Arc<str>);
+
+impl OffsetToken {
+    /// A token of any text.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`] if it is empty, or longer than 4096 bytes when percent-encoded: it travels in a URL.
+    pub fn new(text: impl AsRef<str>) -> Result<Self> {
+        let text = text.as_ref();
+        if text.is_empty() {
+            return Err(Error::new(
+                ErrorKind::InvalidOffset,
+                "the offset token is empty; the server cannot tell it from no token: give it at least one character",
+            ));
+        }
+        let encoded: usize = utf8_percent_encode(text, QUERY).map(str::len).sum();
+        if encoded > MAX_ENCODED_LEN {
+            return Err(Error::new(
+                ErrorKind::InvalidOffset,
+                format!(
+                    "the offset token is {encoded} bytes long when percent-encoded, more than {MAX_ENCODED_LEN}; use a shorter bookmark, such as a sequence number"
+                ),
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A token the server sent: taken as it is.
+    pub(crate) fn from_server(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// The text of the token.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Reads the token as what its writer meant by it.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`], naming token and type, if it does not parse.
+    pub fn parse<T: FromStr>(&self) -> Result<T>
+    where
+        T::Err: fmt::Display,
+    {
+        self.0.parse().map_err(|why: T::Err| {
+            let kind = std::any::type_name::<T>();
+            Error::new(
+                ErrorKind::InvalidOffset,
+                format!("the offset token {:?} is not a {kind}: {why}; was this channel written by another program?", &*self.0),
+            )
+        })
+    }
+
+    /// The token as an integer, if its text is exactly how this crate writes one.
+    pub(crate) fn as_integer(&self) -> Option<i128> {
+        canonical_integer(&self.0)
+    }
+}
+
+/// `text` as an integer, if printing that integer gives `text` again.
+pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    let canonical = match digits.as_bytes() {
+        [b'0'] => text.len() == 1,
+        [first, rest @ ..] => matches!(first, b'1'..=b'9') && rest.iter().all(u8::is_ascii_digit),
+        [] => false,
+    };
+    if canonical { text.parse().ok() } else { None }
+}
+
+impl fmt::Display for OffsetToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for OffsetToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+impl AsRef<str> for OffsetToken {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<&OffsetToken> for OffsetToken {
+    fn from(token: &OffsetToken) -> Self {
+        token.clone()
+    }
+}
+
+impl TryFrom<&str> for OffsetToken {
+    type Error = Error;
+
+    fn try_from(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl TryFrom<String> for OffsetToken {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+impl FromStr for OffsetToken {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::new(text)
+    }
+}
+
+macro_rules! from_integer {
+    ($($int:ty),*) => {$(
+        impl From<$int> for OffsetToken {
+            fn from(value: $int) -> Self {
+                Self(value.to_string().into())
+            }
+        }
+    )*};
+}
+
+from_integer!(i32, u32, i64, u64);

@@ -1,0 +1,53 @@
+//! The wall clock, behind a seam: the only place that reads it. Timers use tokio's clock.
+
+use std::fmt;
+use std::time::{Duration, SystemTime};
+
+use tokio::time::Instant;
+
+/// Tells the wall-clock time. It is read for JWTs, token expiry and one request header, never for timers.
+pub trait TimeSource: fmt::Debug + Send + Sync + 'static {
+    /// The time now.
+    fn now(&self) -> SystemTime;
+}
+
+/// The operating system's clock.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl TimeSource for SystemClock {
+    fn now(&self) -> SystemTime {
+        SystemTime::now()
+    }
+}
+
+/// A wall clock that moves with tokio's: under a paused runtime it stands still until time is advanced.
+#[derive(Debug, Clone, Copy)]
+pub struct TokioClock {
+    epoch: SystemTime,
+    origin: Instant,
+}
+
+impl TokioClock {
+    /// A clock that shows `epoch` now and runs with tokio's from here on. Call it inside a runtime.
+    pub fn starting_at(epoch: SystemTime) -> Self {
+        Self {
+            epoch,
+            origin: Instant::now(),
+        }
+    }
+}
+
+impl TimeSource for TokioClock {
+    fn now(&self) -> SystemTime {
+        self.epoch + self.origin.elapsed()
+    }
+}
+
+/// Whole milliseconds since the Unix epoch.
+pub(crate) fn epoch_millis(at: SystemTime) -> u64 {
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

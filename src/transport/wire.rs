@@ -1,0 +1,1 @@
+//! Reading what the server answers, in every variant it has been seen to use.
