@@ -5,6 +5,7 @@ mod channel;
 mod config;
 mod error;
 mod offset;
+mod row;
 mod time;
 mod transport;
 
@@ -14,6 +15,7 @@ pub mod emulator;
 pub use self::channel::{ChannelStatus, CloseReport, RejectWindow};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::OffsetToken;
+pub use self::row::{Nulls, RowBatch};
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
     HttpTransport, Request, Response, Transport, TransportError, TransportErrorKind,
