@@ -75,8 +75,27 @@ pub enum InvalidationCause {
     MustReopen,
     /// After an unanswered request the server no longer knows our continuation: its rows may or may not be in.
     Ambiguous,
-    /// The channel, or its pipe, is gone.
+    /// The channel, its pipe or its table is gone.
     Gone,
+    /// The credentials, or the role's rights, were refused again and again.
+    Unauthorized,
+}
+
+impl InvalidationCause {
+    /// A few words for a person.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Fenced => "another writer opened it",
+            Self::OffsetConflict => "its committed token is not one it sent",
+            Self::CommitStalled => "nothing is being committed",
+            Self::Unreachable => "the server cannot be reached",
+            Self::Rejected => "the server refuses a batch for good",
+            Self::MustReopen => "the server asks for it to be reopened",
+            Self::Ambiguous => "a request went unanswered and the server moved on",
+            Self::Gone => "it no longer exists",
+            Self::Unauthorized => "the credentials are refused",
+        }
+    }
 }
 
 /// An error of this crate: one word wide and cheap to clone.

@@ -1,0 +1,209 @@
+//! The byte budget: one for the client, with a share for each channel. What is charged is what is held, to the byte.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use tokio::sync::{Semaphore, watch};
+
+/// The bytes a client may hold.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    capacity: usize,
+    free: Arc<Semaphore>,
+    waiting: AtomicUsize,
+    /// Bumped when somebody starts to wait, so that open batches are sealed early.
+    pressure: watch::Sender<u64>,
+}
+
+impl Budget {
+    pub(crate) fn new(capacity: usize) -> Arc<Self> {
+        let capacity = capacity.min(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            capacity,
+            free: Arc::new(Semaphore::new(capacity)),
+            waiting: AtomicUsize::new(0),
+            pressure: watch::Sender::new(0),
+        })
+    }
+
+    pub(crate) fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Bytes charged now.
+    pub(crate) fn in_use(&self) -> usize {
+        self.capacity.saturating_sub(self.free.available_permits())
+    }
+
+    /// Whether somebody waits for memory.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.waiting.load(Ordering::Acquire) > 0
+    }
+
+    /// Tells when somebody begins to wait.
+    pub(crate) fn pressure(&self) -> watch::Receiver<u64> {
+        self.pressure.subscribe()
+    }
+
+    /// One channel's share: it can never take more than `cap`, whatever is free.
+    pub(crate) fn share(self: &Arc<Self>, cap: usize) -> Share {
+        let cap = cap.min(self.capacity);
+        Share { budget: Arc::clone(self), cap, free: Arc::new(Semaphore::new(cap)) }
+    }
+}
+
+/// A channel's share of the budget. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Share {
+    budget: Arc<Budget>,
+    cap: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Share {
+    pub(crate) fn cap(&self) -> usize {
+        self.cap
+    }
+
+    /// A charge for `bytes` if they are free now.
+    pub(crate) fn try_charge(&self, bytes: usize) -> Option<Charge> {
+        let permits = u32::try_from(bytes).ok()?;
+        let own = self.free.try_acquire_many(permits).ok()?;
+        let all = self.budget.free.try_acquire_many(permits).ok()?;
+        own.forget();
+        all.forget();
+        Some(Charge { share: self.clone(), bytes })
+    }
+
+    /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
+    /// free: callers check that before. Dropping the future takes nothing.
+    pub(crate) async fn charge(&self, bytes: usize) -> Charge {
+        let _waiting = Waiting::enter(&self.budget);
+        let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
+        // Neither semaphore is ever closed, so `Ok` is the only answer; without permits nothing is charged.
+        let own = self.free.acquire_many(permits).await;
+        let all = self.budget.free.acquire_many(permits).await;
+        match (own, all) {
+            (Ok(own), Ok(all)) => {
+                own.forget();
+                all.forget();
+                Charge { share: self.clone(), bytes }
+            }
+            _ => Charge { share: self.clone(), bytes: 0 },
+        }
+    }
+
+    pub(crate) fn nothing(&self) -> Charge {
+        Charge { share: self.clone(), bytes: 0 }
+    }
+}
+
+struct Waiting<'a>(&'a Budget);
+
+impl<'a> Waiting<'a> {
+    fn enter(budget: &'a Budget) -> Self {
+        budget.waiting.fetch_add(1, Ordering::AcqRel);
+        budget.pressure.send_modify(|n| *n = n.wrapping_add(1));
+        Self(budget)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+/// Bytes taken from the budget; dropping gives them back.
+#[derive(Debug)]
+pub(crate) struct Charge {
+    share: Share,
+    bytes: usize,
+}
+
+impl Charge {
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Adds what `other` holds to this charge.
+    pub(crate) fn absorb(&mut self, mut other: Charge) {
+        self.bytes += std::mem::take(&mut other.bytes);
+    }
+
+    /// Gives back all but `bytes`.
+    pub(crate) fn shrink_to(&mut self, bytes: usize) {
+        if let Some(surplus) = self.bytes.checked_sub(bytes) {
+            self.bytes = bytes;
+            self.share.free.add_permits(surplus);
+            self.share.budget.free.add_permits(surplus);
+        }
+    }
+
+    /// Parts with up to `bytes` of it.
+    pub(crate) fn split_off(&mut self, bytes: usize) -> Charge {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        Charge { share: self.share.clone(), bytes }
+    }
+}
+
+impl Drop for Charge {
+    fn drop(&mut self) {
+        self.shrink_to(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_charged_is_given_back_to_the_byte() {
+        let budget = Budget::new(100);
+        let share = budget.share(60);
+        let mut a = share.try_charge(40).unwrap();
+        assert_eq!(budget.in_use(), 40);
+        assert!(share.try_charge(21).is_none(), "the share's cap holds");
+        a.absorb(share.try_charge(20).unwrap());
+        assert_eq!((a.bytes(), budget.in_use()), (60, 60));
+        let b = a.split_off(25);
+        assert_eq!((a.bytes(), b.bytes(), budget.in_use()), (35, 25, 60));
+        a.shrink_to(5);
+        assert_eq!(budget.in_use(), 30);
+        a.shrink_to(50);
+        assert_eq!((a.bytes(), budget.in_use()), (5, 30), "a charge never grows by shrinking");
+        drop((a, b));
+        assert_eq!(budget.in_use(), 0);
+    }
+
+    #[test]
+    fn shares_compete_for_the_whole() {
+        let budget = Budget::new(100);
+        let (a, b) = (budget.share(60), budget.share(60));
+        let _a = a.try_charge(60).unwrap();
+        assert!(b.try_charge(41).is_none());
+        assert!(b.try_charge(40).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cancelled_wait_takes_nothing() {
+        let budget = Budget::new(10);
+        let share = budget.share(10);
+        let held = share.try_charge(8).unwrap();
+        let mut pressure = budget.pressure();
+        {
+            let wait = share.charge(5);
+            tokio::pin!(wait);
+            assert!(futures_util::poll!(&mut wait).is_pending());
+            assert!(budget.is_pressed());
+            assert!(pressure.has_changed().unwrap());
+            pressure.mark_unchanged();
+        }
+        assert!(!budget.is_pressed());
+        assert_eq!(budget.in_use(), 8);
+        drop(held);
+        assert_eq!(share.charge(10).await.bytes(), 10);
+        assert_eq!(budget.in_use(), 0);
+    }
+}

@@ -1,0 +1,309 @@
+//! Batches: rows with their unit boundaries while open, one zstd frame each once sealed.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use crate::budget::Charge;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::OffsetToken;
+
+/// What the bookkeeping of one unit is charged with, beside its rows' bytes.
+const UNIT_CHARGE: usize = 64;
+
+/// The tokens of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UnitTokens {
+    /// Row `i` carries the token `first + i`; may be split at any row.
+    Run { first: i128 },
+    /// All rows share these tokens; never split.
+    Whole { start: OffsetToken, end: OffsetToken },
+    /// No tokens: the request gets one of its own. May be split at any row.
+    Untracked,
+}
+
+/// Consecutive rows that were appended alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) tokens: UnitTokens,
+    pub(crate) rows: u64,
+    /// Bytes of its rows.
+    pub(crate) len: usize,
+}
+
+impl Unit {
+    fn start(&self) -> Option<OffsetToken> {
+        match &self.tokens {
+            UnitTokens::Run { first } => Some(integer(*first)),
+            UnitTokens::Whole { start, .. } => Some(start.clone()),
+            UnitTokens::Untracked => None,
+        }
+    }
+
+    fn end(&self) -> Option<OffsetToken> {
+        match &self.tokens {
+            UnitTokens::Run { first } => Some(integer(first + i128::from(self.rows) - 1)),
+            UnitTokens::Whole { end, .. } => Some(end.clone()),
+            UnitTokens::Untracked => None,
+        }
+    }
+
+    /// What it costs beside its bytes.
+    pub(crate) fn overhead(&self) -> usize {
+        match &self.tokens {
+            UnitTokens::Whole { start, end } => UNIT_CHARGE + start.as_str().len() + end.as_str().len(),
+            UnitTokens::Run { .. } | UnitTokens::Untracked => UNIT_CHARGE,
+        }
+    }
+
+    /// Takes `next` into this unit if together they are still one run.
+    fn merge(&mut self, next: &Unit) -> bool {
+        let alike = match (&self.tokens, &next.tokens) {
+            (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => first + i128::from(self.rows) == *after,
+            (UnitTokens::Untracked, UnitTokens::Untracked) => true,
+            _ => false,
+        };
+        if alike {
+            self.rows += next.rows;
+            self.len += next.len;
+        }
+        alike
+    }
+
+    fn may_split(&self) -> bool {
+        self.rows > 1 && !matches!(self.tokens, UnitTokens::Whole { .. })
+    }
+
+    /// Parts with its rows from row `at` on, which begin at byte `byte` of it.
+    fn split_off(&mut self, at: u64, byte: usize) -> Unit {
+        let tokens = match &self.tokens {
+            UnitTokens::Run { first } => UnitTokens::Run { first: first + i128::from(at) },
+            other => other.clone(),
+        };
+        let tail = Unit { tokens, rows: self.rows - at, len: self.len - byte };
+        self.rows = at;
+        self.len = byte;
+        tail
+    }
+}
+
+fn integer(value: i128) -> OffsetToken {
+    OffsetToken::from_server(&value.to_string())
+}
+
+/// Adds `next` to `units`, as part of the last one where that is the same run.
+pub(crate) fn push_unit(units: &mut Vec<Unit>, next: Unit) {
+    if !units.last_mut().is_some_and(|last| last.merge(&next)) {
+        units.push(next);
+    }
+}
+
+/// Rows that are not compressed yet. While it is open it grows; sealed, it waits for compression.
+#[derive(Debug)]
+pub(crate) struct RawBatch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) charge: Charge,
+    /// The position of its last row.
+    pub(crate) position: u64,
+    pub(crate) first_append: Instant,
+    pub(crate) first_append_ms: u64,
+}
+
+impl RawBatch {
+    pub(crate) fn rows(&self) -> u64 {
+        self.units.iter().map(|u| u.rows).sum()
+    }
+
+    pub(crate) fn start(&self) -> Option<OffsetToken> {
+        self.units.first().and_then(Unit::start)
+    }
+
+    pub(crate) fn end(&self) -> Option<OffsetToken> {
+        self.units.last().and_then(Unit::end)
+    }
+
+    /// Where to cut in two nearly equal halves: the index of a unit, a row of it, and the byte, or `None` if it is one unit.
+    fn middle(&self) -> Option<(usize, u64, usize)> {
+        let half = self.bytes.len() / 2;
+        let mut start = 0;
+        for (i, unit) in self.units.iter().enumerate() {
+            let end = start + unit.len;
+            if end > half || i + 1 == self.units.len() {
+                if unit.may_split() {
+                    let bytes = self.bytes.get(start..end)?;
+                    return row_near(bytes, half.saturating_sub(start)).map(|(row, byte)| (i, row, start + byte));
+                }
+                // A whole unit straddles the middle: cut at its nearer edge that leaves both sides something.
+                let after = i + 1 < self.units.len() && (i == 0 || end - half <= half - start);
+                return match (after, i) {
+                    (true, _) => Some((i + 1, 0, end)),
+                    (false, 0) => None,
+                    (false, _) => Some((i, 0, start)),
+                };
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Cuts it in two at a boundary, or gives it back whole if it is a single unit.
+    pub(crate) fn split(mut self) -> Result<(Self, Self), Box<Self>> {
+        let Some((index, row, byte)) = self.middle() else {
+            return Err(Box::new(self));
+        };
+        let tail_bytes = self.bytes.split_off(byte);
+        let mut tail_units = self.units.split_off(index);
+        if row > 0 && !tail_units.is_empty() {
+            let mut head = tail_units.remove(0);
+            let before: usize = self.units.iter().map(|u| u.len).sum();
+            let rest = head.split_off(row, byte - before);
+            self.units.push(head);
+            tail_units.insert(0, rest);
+        }
+        let tail_rows: u64 = tail_units.iter().map(|u| u.rows).sum();
+        let tail_cost = tail_bytes.len() + tail_units.iter().map(Unit::overhead).sum::<usize>();
+        let tail = Self {
+            bytes: tail_bytes,
+            units: tail_units,
+            charge: self.charge.split_off(tail_cost),
+            position: self.position,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
+        };
+        self.position -= tail_rows;
+        Ok((self, tail))
+    }
+}
+
+/// The row boundary nearest to `target` that leaves rows on both sides: the rows before it and its byte.
+fn row_near(bytes: &[u8], target: usize) -> Option<(u64, usize)> {
+    let mut best: Option<(u64, usize)> = None;
+    let mut rows = 0;
+    for (i, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'\n') {
+        rows += 1;
+        let at = i + 1;
+        if at == bytes.len() {
+            break;
+        }
+        best = Some((rows, at));
+        if at >= target {
+            break;
+        }
+    }
+    best
+}
+
+/// A batch as it travels: one request.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: usize,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) rows: u64,
+    pub(crate) charge: Charge,
+    pub(crate) position: u64,
+    pub(crate) first_append: Instant,
+    pub(crate) first_append_ms: u64,
+}
+
+impl SealedBatch {
+    pub(crate) fn start(&self) -> Option<OffsetToken> {
+        self.units.first().and_then(Unit::start)
+    }
+
+    pub(crate) fn end(&self) -> Option<OffsetToken> {
+        self.units.last().and_then(Unit::end)
+    }
+
+    /// The rows again, to be cut smaller.
+    pub(crate) fn reopen(self) -> Result<RawBatch> {
+        let bytes = zstd::bulk::decompress(&self.body, self.uncompressed_len).map_err(|error| {
+            Error::new(ErrorKind::Protocol, "a sealed batch could not be read back to be split").with_source(error)
+        })?;
+        Ok(RawBatch {
+            bytes,
+            units: self.units,
+            charge: self.charge,
+            position: self.position,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
+        })
+    }
+}
+
+/// Compresses batches with one re-used context and output buffer.
+pub(crate) struct Compressor {
+    context: zstd::bulk::Compressor<'static>,
+    out: Vec<u8>,
+}
+
+impl std::fmt::Debug for Compressor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Compressor")
+    }
+}
+
+impl Compressor {
+    const LEVEL: i32 = 1;
+
+    pub(crate) fn new() -> Result<Self> {
+        let context = zstd::bulk::Compressor::new(Self::LEVEL).map_err(compression_failed)?;
+        Ok(Self { context, out: Vec::new() })
+    }
+
+    /// One zstd frame, in a buffer of exactly its length: what is charged is what is held.
+    pub(crate) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
+        self.out.clear();
+        self.out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        self.context.compress_to_buffer(bytes, &mut self.out).map_err(compression_failed)?;
+        Ok(Bytes::copy_from_slice(&self.out))
+    }
+
+    /// Seals a batch: into one request, or into several if it does not fit into `limit` bytes.
+    pub(crate) fn seal(&mut self, batch: RawBatch, limit: usize) -> Result<Vec<SealedBatch>> {
+        let mut todo = vec![batch];
+        let mut done = Vec::with_capacity(1);
+        while let Some(batch) = todo.pop() {
+            let body = self.compress(&batch.bytes)?;
+            if body.len() > limit {
+                match batch.split() {
+                    Ok((head, tail)) => {
+                        todo.push(tail);
+                        todo.push(head);
+                        continue;
+                    }
+                    Err(single) => {
+                        return Err(too_large(single.bytes.len(), body.len(), limit));
+                    }
+                }
+            }
+            let RawBatch { bytes, units, mut charge, position, first_append, first_append_ms } = batch;
+            let rows = units.iter().map(|u| u.rows).sum();
+            charge.shrink_to(body.len() + units.iter().map(Unit::overhead).sum::<usize>());
+            done.push(SealedBatch {
+                body,
+                uncompressed_len: bytes.len(),
+                units,
+                rows,
+                charge,
+                position,
+                first_append,
+                first_append_ms,
+            });
+        }
+        Ok(done)
+    }
+}
+
+pub(crate) fn too_large(len: usize, compressed: usize, limit: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "{len} bytes of rows that may not be split compress to {compressed} bytes, more than the {limit} bytes of one request; append fewer rows under one token, or a smaller row"
+        ),
+    )
+}
+
+fn compression_failed(error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Protocol, "zstd could not compress a batch").with_source(error)
+}

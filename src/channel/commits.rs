@@ -1,0 +1,210 @@
+//! Commit tracking: when to ask for a channel's status, and what the answer means.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::ChannelStatus;
+use super::core::{Core, Phase};
+use super::ledger::Reading;
+use super::receipt::RejectWindow;
+use super::verdict;
+use crate::error::{Error, ErrorKind, InvalidationCause};
+use crate::offset::OffsetToken;
+
+/// The first poll comes this long after an accept.
+const FIRST_POLL: Duration = Duration::from_millis(50);
+/// Polls back off to this while commits are pending.
+const SLOWEST_POLL: Duration = Duration::from_secs(1);
+/// An idle channel is looked at this often, so that its invalidation is noticed.
+const HEARTBEAT: Duration = Duration::from_secs(30);
+/// A channel that is missing from so many answers in a row is gone.
+const ABSENT: u32 = 3;
+/// More windows than this are told as one.
+const MAX_WINDOWS: usize = 1024;
+
+/// The part of a channel's state that follows its commits.
+#[derive(Debug)]
+pub(crate) struct Commit {
+    next_poll: Instant,
+    interval: Duration,
+    last_heard: Instant,
+    /// Since when something is accepted and nothing was committed.
+    waiting_since: Instant,
+    absent: u32,
+    rejected: u64,
+    /// Everything through this position is accounted for in `rejected`.
+    counted: u64,
+    counted_token: Option<OffsetToken>,
+    windows: Arc<Vec<RejectWindow>>,
+}
+
+impl Commit {
+    pub(super) fn new(now: Instant, rejected: u64, open_token: Option<OffsetToken>) -> Self {
+        Self {
+            next_poll: now,
+            interval: FIRST_POLL,
+            last_heard: now,
+            waiting_since: now,
+            absent: 0,
+            rejected,
+            counted: 0,
+            counted_token: open_token,
+            windows: Arc::default(),
+        }
+    }
+
+    pub(super) fn rejects(&self) -> Arc<Vec<RejectWindow>> {
+        Arc::clone(&self.windows)
+    }
+
+    /// A batch was accepted; `first`: nothing else was waiting for its commit.
+    pub(super) fn accepted(&mut self, now: Instant, first: bool) {
+        if first {
+            self.waiting_since = now;
+        }
+        self.interval = FIRST_POLL;
+        self.next_poll = if first { now + FIRST_POLL } else { self.next_poll.min(now + FIRST_POLL) };
+    }
+
+    /// Polls soon: there is something to find out.
+    pub(super) fn hurry(&mut self, now: Instant) {
+        self.interval = FIRST_POLL;
+        self.next_poll = now + FIRST_POLL;
+    }
+
+    fn heard(&mut self, now: Instant) {
+        self.last_heard = now;
+        self.next_poll = now + self.interval;
+        self.interval = (self.interval * 2).min(SLOWEST_POLL);
+    }
+}
+
+impl Core {
+    /// Whether rows were sent whose commit is not known yet.
+    pub(crate) fn awaits_commits(&self) -> bool {
+        match self.phase {
+            Phase::Open => self.accepted > self.ledger.committed(),
+            Phase::Settling { .. } => true,
+            Phase::Ended => false,
+        }
+    }
+
+    /// When this channel's status should be asked for.
+    pub(crate) fn poll_due(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Ended => None,
+            _ if self.awaits_commits() => Some(self.commit.next_poll),
+            _ => Some(self.commit.last_heard + HEARTBEAT),
+        }
+    }
+
+    pub(super) fn commit_stalled_at(&self) -> Option<Instant> {
+        (self.accepted > self.ledger.committed())
+            .then(|| self.commit.waiting_since + self.limits.commit_stall_timeout)
+    }
+
+    pub(super) fn fail_stalled(&mut self, now: Instant) {
+        let ranges = self.report().at_risk();
+        warn!(uncommitted = %ranges, "commits stall; the rows are accepted but may never reach the table");
+        let error = Error::new(
+            ErrorKind::Timeout,
+            format!(
+                "nothing was committed for {:?} although rows are accepted: {ranges}; look at the pipe and its table (an invalid pipe accepts rows and drops them), then reopen and append from the committed token",
+                self.limits.commit_stall_timeout
+            ),
+        );
+        self.invalidate(now, InvalidationCause::CommitStalled, error);
+    }
+
+    /// The status could not be had.
+    pub(crate) fn on_status_missed(&mut self, now: Instant) {
+        self.commit.next_poll = now + self.commit.interval;
+        self.commit.interval = (self.commit.interval * 2).min(SLOWEST_POLL);
+        self.commit.last_heard = now;
+    }
+
+    /// An answer to a status poll: this channel's entry, or `None` if it has none.
+    pub(crate) fn on_status(&mut self, now: Instant, status: Option<&ChannelStatus>) {
+        if self.is_ended() {
+            return;
+        }
+        self.commit.heard(now);
+        let Some(status) = status else {
+            self.commit.absent += 1;
+            if self.commit.absent >= ABSENT {
+                let text = "the server no longer knows the channel; it may have been dropped";
+                self.give_up(now, InvalidationCause::Gone, Error::new(ErrorKind::NotFound, text));
+            }
+            return;
+        };
+        self.commit.absent = 0;
+        let before = self.ledger.committed();
+        match self.ledger.observe(status.latest_committed_offset_token(), status.created_on_ms()) {
+            Reading::Advanced => {
+                self.commit.waiting_since = now;
+                debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
+            }
+            Reading::Unchanged => {}
+            Reading::Suspicious => {
+                self.commit.hurry(now);
+                return;
+            }
+            Reading::Conflict => {
+                let text = format!(
+                    "the server says that {:?} is committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
+                    status.latest_committed_offset_token()
+                );
+                self.give_up(now, InvalidationCause::OffsetConflict, Error::new(ErrorKind::InvalidOffset, text));
+                return;
+            }
+        }
+        self.count_rejects(status);
+        if !status.is_healthy() && matches!(self.phase, Phase::Open) {
+            let code = status.status_code().to_owned();
+            let cause = verdict::of_status(&code);
+            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy").with_code(Some(code));
+            self.invalidate(now, cause, error);
+        }
+    }
+
+    /// Invalidates without asking on: no later status can tell more.
+    fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
+        self.invalidate(now, cause, error);
+        self.phase = Phase::Ended;
+    }
+
+    fn count_rejects(&mut self, status: &ChannelStatus) {
+        let count = status.rows_error_count();
+        if count > self.commit.rejected {
+            let window = RejectWindow {
+                count: count - self.commit.rejected,
+                after: self.commit.counted_token.clone(),
+                through: self.ledger.last_sent().cloned(),
+                message: status.last_error_message().map(str::to_owned),
+                bound: status.last_error_offset_token_upper_bound().cloned(),
+                from: self.commit.counted,
+                // What was sent while the poll was under way may be counted already.
+                to: self.sent.max(self.ledger.committed()),
+            };
+            warn!(
+                rows = window.count,
+                after = ?window.after,
+                through = ?window.through,
+                message = window.message.as_deref().unwrap_or_default(),
+                "the server rejected rows"
+            );
+            let windows = Arc::make_mut(&mut self.commit.windows);
+            if windows.len() < MAX_WINDOWS {
+                windows.push(window);
+            } else if let Some(last) = windows.last_mut() {
+                *last = RejectWindow { count: last.count + window.count, after: last.after.take(), from: last.from, ..window };
+            }
+        }
+        self.commit.rejected = count;
+        self.commit.counted = self.ledger.committed();
+        self.commit.counted_token = self.ledger.watermark().cloned();
+    }
+}

@@ -1,0 +1,154 @@
+//! The driver: one task a channel that does what the core says, and nothing on its own account.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, debug, info_span};
+
+use super::batch::SealedBatch;
+use super::core::{Action, Order, Work};
+use super::shared::Shared;
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure};
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
+pub(crate) fn spawn(client: Arc<ClientInner>, shared: Arc<Shared>) {
+    let span = info_span!("channel", name = %shared.name);
+    tokio::spawn(
+        async move {
+            drive(&client, &shared).await;
+            client.forget(&shared);
+        }
+        .instrument(span),
+    );
+}
+
+async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
+    let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
+    let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
+    let mut pressure = client.budget.pressure();
+    let mut request_id = client.request_id();
+    loop {
+        let pressed = client.budget.is_pressed();
+        match shared.update(|core, now| core.poll(now, pressed)) {
+            Action::Seal(work, limit) => sealing = Some(seal(Arc::clone(client), work, limit)),
+            Action::Send(order) => {
+                // The id names the batch: it is kept over its retries.
+                if order.retry_count == 0 {
+                    request_id = client.request_id();
+                }
+                let attempt = Attempt { request_id, retry_count: order.retry_count };
+                sending = Some(send(Arc::clone(client), Arc::clone(shared), order, attempt));
+            }
+            Action::Wait(until) => {
+                tokio::select! {
+                    biased;
+                    answer = finished(&mut sending) => {
+                        let unit = client.random_unit();
+                        shared.update(|core, now| core.on_response(now, answer, unit));
+                    }
+                    sealed = finished(&mut sealing) => shared.update(|core, now| core.on_sealed(now, sealed)),
+                    () = shared.woken() => {}
+                    _ = pressure.changed() => {}
+                    () = reached(until) => {}
+                }
+            }
+            Action::Stop => return,
+        }
+    }
+}
+
+/// The result of the task in the slot, which is emptied; never, if there is none.
+async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
+    match slot {
+        Some(task) => {
+            let result = task.await;
+            *slot = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn send(
+    client: Arc<ClientInner>,
+    shared: Arc<Shared>,
+    order: Order,
+    attempt: Attempt,
+) -> Task<Result<AppendAnswer, Failure>> {
+    Box::pin(async move {
+        let request = AppendRequest {
+            channel: &shared.name,
+            continuation_token: &order.continuation_token,
+            start: order.start.as_ref(),
+            end: Some(&order.end),
+            uncompressed_len: order.uncompressed_len as u64,
+            body: order.body,
+            min_append_timestamp_ms: order.first_append_ms,
+            session: order.session.as_ref(),
+        };
+        debug!(
+            request = %attempt.request_id,
+            retry = attempt.retry_count,
+            bytes = request.body.len(),
+            uncompressed = order.uncompressed_len,
+            through = ?order.end,
+            "sent"
+        );
+        let answer = client.api.append_rows(&request, attempt).await;
+        match &answer {
+            Ok(_) => debug!(request = %attempt.request_id, through = ?order.end, "accepted"),
+            Err(failure) => {
+                debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
+                client.heal_after(failure);
+            }
+        }
+        answer
+    })
+}
+
+fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
+    let large = match &work {
+        Work::Fresh(batch) => batch.bytes.len(),
+        Work::TooLarge(batch) => batch.uncompressed_len,
+    } >= client.options.offload_threshold;
+    let job = {
+        let client = Arc::clone(&client);
+        move || {
+            let mut compressor = client.take_compressor()?;
+            let batch = match work {
+                Work::Fresh(batch) => batch,
+                Work::TooLarge(batch) => batch.reopen()?,
+            };
+            let sealed = compressor.seal(batch, limit);
+            client.put_compressor(compressor);
+            if let Ok(batches) = &sealed {
+                for batch in batches {
+                    debug!(rows = batch.rows, bytes = batch.body.len(), uncompressed = batch.uncompressed_len, "sealed");
+                }
+            }
+            sealed
+        }
+    };
+    Box::pin(async move {
+        if !large {
+            return job();
+        }
+        match tokio::task::spawn_blocking(job).await {
+            Ok(sealed) => sealed,
+            Err(_) => Err(Error::new(ErrorKind::ClientClosed, "the runtime shut down while a batch was compressed")),
+        }
+    })
+}

@@ -1,0 +1,238 @@
+//! The ledger: which end tokens are on their way, and what a committed token seen in a status means for them.
+
+use std::collections::VecDeque;
+
+use crate::offset::OffsetToken;
+
+/// How many committed tokens are remembered, so that a stale read is known for one.
+const HISTORY: usize = 4096;
+
+/// A request's rows, sent and not known to be committed.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) start: Option<OffsetToken>,
+    pub(crate) end: OffsetToken,
+    /// The position of its last row: rows appended since open, up to and including it.
+    pub(crate) position: u64,
+    pub(crate) rows: u64,
+}
+
+/// What a status means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// Nothing new, or an older state than one already seen.
+    Unchanged,
+    /// Everything up to the ledger's `committed` position is committed now.
+    Advanced,
+    /// Not explicable by what this channel sent. Ask again.
+    Suspicious,
+    /// The same inexplicable answer again: somebody else moved the channel's token.
+    Conflict,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Sight {
+    token: Option<OffsetToken>,
+    created_on_ms: Option<u64>,
+}
+
+/// Starts at the token of the open response and follows the committed token from there.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    watermark: Option<OffsetToken>,
+    committed: u64,
+    pending: VecDeque<Pending>,
+    popped: VecDeque<OffsetToken>,
+    created_on_ms: Option<u64>,
+    suspect: Option<Sight>,
+}
+
+impl Ledger {
+    pub(crate) fn new(open_token: Option<OffsetToken>, created_on_ms: Option<u64>) -> Self {
+        Self {
+            watermark: open_token,
+            committed: 0,
+            pending: VecDeque::new(),
+            popped: VecDeque::new(),
+            created_on_ms,
+            suspect: None,
+        }
+    }
+
+    /// The last committed token.
+    pub(crate) fn watermark(&self) -> Option<&OffsetToken> {
+        self.watermark.as_ref()
+    }
+
+    /// The position of the last committed row.
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed
+    }
+
+    /// What was sent and is not known to be committed, oldest first.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = &Pending> {
+        self.pending.iter()
+    }
+
+    /// The last token sent, or the committed one if nothing is pending.
+    pub(crate) fn last_sent(&self) -> Option<&OffsetToken> {
+        self.pending.back().map(|p| &p.end).or(self.watermark.as_ref())
+    }
+
+    pub(crate) fn is_settled(&self) -> bool {
+        self.pending.is_empty()
+    }
+
+    /// Notes a request the first time it is sent.
+    pub(crate) fn sent(&mut self, request: Pending) {
+        self.pending.push_back(request);
+    }
+
+    /// Takes back the latest request: the server refused it without applying it.
+    pub(crate) fn unsend(&mut self, end: &OffsetToken) {
+        if self.pending.back().is_some_and(|p| p.end == *end) {
+            self.pending.pop_back();
+        }
+    }
+
+    /// Reads a status's token.
+    pub(crate) fn observe(&mut self, token: Option<&OffsetToken>, created_on_ms: Option<u64>) -> Reading {
+        let same_channel = match (self.created_on_ms, created_on_ms) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        };
+        let known = same_channel
+            && match token {
+                None => self.watermark.is_none(),
+                Some(token) => {
+                    if let Some(i) = self.pending.iter().position(|p| p.end == *token) {
+                        self.pop_through(i);
+                        self.suspect = None;
+                        return Reading::Advanced;
+                    }
+                    self.watermark.as_ref() == Some(token) || self.popped.contains(token)
+                }
+            };
+        if known {
+            self.suspect = None;
+            return Reading::Unchanged;
+        }
+        let sight = Sight { token: token.cloned(), created_on_ms };
+        if self.suspect.as_ref() == Some(&sight) {
+            return Reading::Conflict;
+        }
+        self.suspect = Some(sight);
+        Reading::Suspicious
+    }
+
+    fn pop_through(&mut self, index: usize) {
+        for done in self.pending.drain(..=index) {
+            if let Some(old) = self.watermark.replace(done.end) {
+                if self.popped.len() == HISTORY {
+                    self.popped.pop_front();
+                }
+                self.popped.push_back(old);
+            }
+            self.committed = done.position;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> OffsetToken {
+        OffsetToken::new(text).unwrap()
+    }
+
+    fn ledger(open: Option<&str>, sent: &[(&str, u64)]) -> Ledger {
+        let mut ledger = Ledger::new(open.map(token), Some(7));
+        for (end, position) in sent {
+            ledger.sent(Pending { start: None, end: token(end), position: *position, rows: 1 });
+        }
+        ledger
+    }
+
+    fn see(ledger: &mut Ledger, text: &str) -> Reading {
+        ledger.observe(Some(&token(text)), Some(7))
+    }
+
+    #[test]
+    fn the_open_token_is_no_news() {
+        let mut l = ledger(Some("5"), &[("7", 2)]);
+        assert_eq!(see(&mut l, "5"), Reading::Unchanged);
+        assert_eq!(l.committed(), 0);
+        let mut fresh = ledger(None, &[("7", 2)]);
+        assert_eq!(fresh.observe(None, Some(7)), Reading::Unchanged);
+    }
+
+    #[test]
+    fn a_pending_token_commits_everything_before_it() {
+        let mut l = ledger(None, &[("9", 3), ("10", 5), ("11", 6)]);
+        assert_eq!(see(&mut l, "10"), Reading::Advanced);
+        assert_eq!((l.committed(), l.watermark().unwrap().as_str()), (5, "10"));
+        assert_eq!(see(&mut l, "11"), Reading::Advanced);
+        assert!(l.is_settled());
+    }
+
+    #[test]
+    fn a_stale_read_is_ignored_and_never_moves_backward() {
+        let mut l = ledger(Some("5"), &[("9", 3), ("10", 5)]);
+        assert_eq!(see(&mut l, "10"), Reading::Advanced);
+        for old in ["9", "5"] {
+            assert_eq!(see(&mut l, old), Reading::Unchanged, "{old}");
+            assert_eq!(see(&mut l, old), Reading::Unchanged, "{old} again");
+        }
+        assert_eq!((l.committed(), l.watermark().unwrap().as_str()), (5, "10"));
+    }
+
+    #[test]
+    fn an_unknown_token_is_asked_for_twice() {
+        let mut l = ledger(Some("5"), &[("9", 3)]);
+        assert_eq!(see(&mut l, "77"), Reading::Suspicious);
+        assert_eq!(see(&mut l, "5"), Reading::Unchanged, "a blip is forgiven");
+        assert_eq!(see(&mut l, "77"), Reading::Suspicious);
+        assert_eq!(see(&mut l, "78"), Reading::Suspicious, "another blip");
+        assert_eq!(see(&mut l, "78"), Reading::Conflict);
+        assert_eq!(l.committed(), 0);
+    }
+
+    #[test]
+    fn a_token_that_vanishes_or_a_channel_made_anew_is_a_conflict() {
+        let mut l = ledger(Some("5"), &[]);
+        assert_eq!(l.observe(None, Some(7)), Reading::Suspicious);
+        assert_eq!(l.observe(None, Some(7)), Reading::Conflict);
+        let mut l = ledger(Some("5"), &[("6", 1)]);
+        assert_eq!(l.observe(Some(&token("6")), Some(8)), Reading::Suspicious, "even our own token");
+        assert_eq!(l.observe(Some(&token("6")), Some(8)), Reading::Conflict);
+        assert_eq!(l.committed(), 0);
+    }
+
+    #[test]
+    fn a_missing_creation_time_is_not_a_change() {
+        let mut l = ledger(None, &[("6", 1)]);
+        assert_eq!(l.observe(Some(&token("6")), None), Reading::Advanced);
+    }
+
+    #[test]
+    fn a_refused_request_is_taken_back() {
+        let mut l = ledger(None, &[("6", 1), ("7", 2)]);
+        l.unsend(&token("6"));
+        assert_eq!(l.pending().count(), 2, "only the latest can be");
+        l.unsend(&token("7"));
+        assert_eq!(see(&mut l, "7"), Reading::Suspicious);
+    }
+
+    #[test]
+    fn the_history_is_bounded() {
+        let mut l = Ledger::new(None, None);
+        for n in 0..(HISTORY as i64 + 10) {
+            l.sent(Pending { start: None, end: n.into(), position: n as u64 + 1, rows: 1 });
+        }
+        let last = OffsetToken::from(HISTORY as i64 + 9);
+        assert_eq!(l.observe(Some(&last), None), Reading::Advanced);
+        assert_eq!(l.popped.len(), HISTORY);
+        assert_eq!(l.observe(Some(&OffsetToken::from(0_i64)), None), Reading::Suspicious);
+    }
+}

@@ -1,0 +1,144 @@
+//! Receipts: a position against a watermark. Making one costs a reference count, dropping one costs nothing.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use super::core::Progress;
+use super::shared::Shared;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::OffsetToken;
+
+/// Rows among which the server rejected some. Their good neighbours are in the table: **never send the range again**.
+///
+/// The server counts rejected rows per channel and does not say which they are, so a window is as narrow as two polls of
+/// the status allow. [`Channel::error_table_sql`](crate::Channel::error_table_sql) gives the query that names the rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RejectWindow {
+    /// How many rows were rejected.
+    pub count: u64,
+    /// The last token committed before the window: rejected rows come after it. `None` if nothing was committed yet.
+    pub after: Option<OffsetToken>,
+    /// The last token that can hold a rejected row.
+    pub through: Option<OffsetToken>,
+    /// What the server said of the last rejected row.
+    pub message: Option<String>,
+    /// The server's own upper bound for the last rejected row.
+    pub bound: Option<OffsetToken>,
+    /// Rows appended since open, before the window and through its end.
+    pub(crate) from: u64,
+    pub(crate) to: u64,
+}
+
+impl RejectWindow {
+    pub(crate) fn to_error(&self, committed: Option<OffsetToken>) -> Error {
+        let mut text = format!("the server rejected {} row{}", self.count, if self.count == 1 { "" } else { "s" });
+        if let Some(after) = &self.after {
+            text.push_str(&format!(" after the offset {after:?}"));
+        }
+        if let Some(through) = &self.through {
+            text.push_str(&format!(" through {through:?}"));
+        }
+        if let Some(message) = &self.message {
+            text.push_str(&format!(": {message}"));
+        }
+        text.push_str("; the other rows are committed: do not send the range again, look at the error table");
+        Error::new(ErrorKind::RowsRejected, text).with_committed_token(committed).with_rejects(self.clone())
+    }
+}
+
+/// Follows rows that were appended, through *accepted* to *committed*.
+///
+/// A receipt stands for the last row of its call and everything appended before it: to wait for many, wait for the last.
+/// It is cheap to clone and to drop, and outlives its channel.
+#[derive(Debug, Clone)]
+#[must_use = "rows are in memory only until the receipt says committed"]
+pub struct Receipt {
+    shared: Arc<Shared>,
+    /// The rows of its call: after `from`, through `position`.
+    from: u64,
+    position: u64,
+}
+
+impl Receipt {
+    pub(crate) fn new(shared: Arc<Shared>, from: u64, position: u64) -> Self {
+        Self { shared, from, position }
+    }
+
+    /// Waits until the server has buffered the rows. It may still lose them if the channel is reopened: only
+    /// [`committed`](Self::committed) is durable.
+    ///
+    /// Cancel safe: dropping the future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// Why the channel was invalidated, if these rows were not accepted before.
+    pub async fn accepted(&self) -> Result<()> {
+        let position = self.position;
+        self.shared.wait(|p| p.accepted_outcome(position)).await
+    }
+
+    /// Waits until the rows are committed: each is in the table, or was rejected and counted.
+    ///
+    /// Cancel safe: dropping the future changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows in a window that reaches into those up to here;
+    ///   [`is_committed`](Error::is_committed) is true and the channel goes on.
+    /// - Why the channel was invalidated; [`is_ambiguous`](Error::is_ambiguous) says whether the rows may be in the table
+    ///   all the same.
+    pub async fn committed(&self) -> Result<()> {
+        let (from, position) = (self.from, self.position);
+        let result = self.shared.wait(|p| p.committed_outcome(from, position)).await;
+        if let Err(error) = &result
+            && let Some(window) = error.rejects()
+        {
+            self.shared.reported(window);
+        }
+        result
+    }
+}
+
+/// Watches a channel's committed token.
+#[derive(Debug, Clone)]
+pub struct Commits {
+    progress: watch::Receiver<Progress>,
+}
+
+impl Commits {
+    pub(crate) fn new(shared: &Shared) -> Self {
+        Self { progress: shared.subscribe() }
+    }
+
+    /// The last committed token now.
+    pub fn latest(&self) -> Option<OffsetToken> {
+        self.progress.borrow().committed_token.clone()
+    }
+
+    /// Waits until the committed token is another than this observer saw last, and returns it.
+    ///
+    /// Cancel safe: no change is lost, intermediate tokens may be skipped.
+    ///
+    /// # Errors
+    ///
+    /// Why the channel was invalidated or closed, when no further commit will come.
+    pub async fn changed(&mut self) -> Result<Option<OffsetToken>> {
+        let seen = self.progress.borrow_and_update().committed_token.clone();
+        loop {
+            {
+                let now = self.progress.borrow_and_update();
+                if now.committed_token != seen {
+                    return Ok(now.committed_token.clone());
+                }
+                if let Some(error) = now.final_error() {
+                    return Err(error);
+                }
+            }
+            if self.progress.changed().await.is_err() {
+                return Err(Error::new(ErrorKind::ChannelClosed, "the channel is closed; no further commit will come"));
+            }
+        }
+    }
+}

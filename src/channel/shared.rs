@@ -1,0 +1,131 @@
+//! One open channel, as its handle, its driver, its receipts and the status poller share it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::{Notify, watch};
+use tokio::time::Instant;
+
+use super::core::{Core, Progress};
+use super::receipt::RejectWindow;
+use crate::budget::Share;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The core behind a short lock, and who is to be told of its changes.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) name: String,
+    pub(crate) share: Share,
+    core: Mutex<Core>,
+    progress: watch::Sender<Progress>,
+    driver: Notify,
+    poller: Arc<Notify>,
+    /// The windows that some call has returned as an error, by where they end.
+    reported: Mutex<Vec<u64>>,
+}
+
+impl Shared {
+    pub(crate) fn new(name: String, core: Core, share: Share, poller: Arc<Notify>) -> Arc<Self> {
+        let progress = watch::Sender::new(core.progress());
+        Arc::new(Self {
+            name,
+            share,
+            core: Mutex::new(core),
+            progress,
+            driver: Notify::new(),
+            poller,
+            reported: Mutex::default(),
+        })
+    }
+
+    /// Looks at the core. Nothing else may be locked or awaited meanwhile.
+    pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
+        // The core's methods do not panic half-way; a poisoned lock holds a consistent core.
+        self.core.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes the core and tells everybody what came of it.
+    pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Core, Instant) -> R) -> R {
+        let now = Instant::now();
+        let mut core = self.core();
+        let due = core.poll_due();
+        let result = change(&mut core, now);
+        let progress = core.progress();
+        self.progress.send_if_modified(|old| {
+            let changed = *old != progress;
+            if changed {
+                *old = progress;
+            }
+            changed
+        });
+        let sooner = core.poll_due() != due;
+        drop(core);
+        if sooner {
+            self.poller.notify_one();
+        }
+        result
+    }
+
+    /// As [`update`](Self::update), and wakes the driver.
+    pub(crate) fn update_and_wake<R>(&self, change: impl FnOnce(&mut Core, Instant) -> R) -> R {
+        let result = self.update(change);
+        self.driver.notify_one();
+        result
+    }
+
+    pub(crate) fn wake_driver(&self) {
+        self.driver.notify_one();
+    }
+
+    pub(crate) async fn woken(&self) {
+        self.driver.notified().await;
+    }
+
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {
+        self.progress.subscribe()
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        self.progress.borrow().clone()
+    }
+
+    /// Waits until `outcome` knows one.
+    pub(crate) async fn wait<R>(&self, mut outcome: impl FnMut(&Progress) -> Option<Result<R>>) -> Result<R> {
+        let mut progress = self.progress.subscribe();
+        loop {
+            if let Some(result) = outcome(&progress.borrow_and_update()) {
+                return result;
+            }
+            if progress.changed().await.is_err() {
+                return Err(Error::new(ErrorKind::ChannelClosed, "the channel is closed"));
+            }
+        }
+    }
+
+    /// Resolves when the channel takes no more rows.
+    pub(crate) async fn refused(&self) -> Error {
+        let mut progress = self.progress.subscribe();
+        loop {
+            let end = progress.borrow_and_update().end.as_ref().map(|end| end.error.clone());
+            if let Some(error) = end {
+                return error.with_committed_token(self.core().ledger_watermark());
+            }
+            if progress.changed().await.is_err() {
+                return Error::new(ErrorKind::ChannelClosed, "the channel is closed");
+            }
+        }
+    }
+
+    /// Notes that a call has returned this window as an error.
+    pub(crate) fn reported(&self, window: &RejectWindow) {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        if !reported.contains(&window.to) {
+            reported.push(window.to);
+        }
+    }
+
+    /// The first window that no call has returned yet.
+    pub(crate) fn unreported(&self, progress: &Progress) -> Option<RejectWindow> {
+        let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        progress.rejects.iter().find(|w| !reported.contains(&w.to)).cloned()
+    }
+}

@@ -1,0 +1,413 @@
+//! The client: one account, one pipe, shared by all its channels.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tracing::{debug, info};
+use uuid::Uuid;
+
+use crate::budget::Budget;
+use crate::channel::{ChannelStatus, Compressor, OpenChannel, Shared, Tracked, Untracked};
+use crate::config::{PipePath, Profile};
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::OffsetToken;
+use crate::options::{ClientBuilder, Options};
+use crate::poller;
+use crate::retry::Backoff;
+use crate::time::TimeSource;
+use crate::transport::api::{Api, Attempt, Failure};
+
+/// How many idle compressors a client keeps. They are large, and few batches are compressed at once.
+const IDLE_COMPRESSORS: usize = 4;
+
+/// How often a call that is not a channel's own is tried.
+const TRIES: u32 = 4;
+
+/// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
+///
+/// When the last clone is dropped, its channels end at once and what is not committed resolves to
+/// [`ErrorKind::ClientClosed`]: keep the client as long as its channels, or [`close`](Self::close) them first.
+///
+/// ```no_run
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+/// # async fn example() -> snowpipe_streaming::Result<()> {
+/// let profile = Profile::from_file("profile.json")?;
+/// let pipe = PipePath::new("DB", "SCHEMA", "LIFT_RIDE_PIPE")?;
+/// let client = StreamingIngestClient::builder(profile, pipe).build().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct StreamingIngestClient {
+    handle: Arc<Handle>,
+}
+
+/// Counts the clones: the last one takes the channels with it.
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<ClientInner>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inner.end(Error::new(ErrorKind::ClientClosed, "the last handle of the client was dropped"));
+    }
+}
+
+/// What channels, drivers and the poller share.
+#[derive(Debug)]
+pub(crate) struct ClientInner {
+    pub(crate) api: Api,
+    pub(crate) options: Options,
+    pub(crate) pipe: PipePath,
+    pub(crate) budget: Arc<Budget>,
+    pub(crate) time: Arc<dyn TimeSource>,
+    rng: Mutex<fastrand::Rng>,
+    channels: Mutex<BTreeMap<String, Slot>>,
+    poller: Arc<Notify>,
+    compressors: Mutex<Vec<Compressor>>,
+    is_closed: AtomicBool,
+    closing: Notify,
+}
+
+/// A channel name in use.
+#[derive(Debug)]
+enum Slot {
+    Opening,
+    Live(Arc<Shared>),
+}
+
+impl StreamingIngestClient {
+    /// Starts to build a client for `pipe` with the credentials of `profile`.
+    pub fn builder(profile: Profile, pipe: PipePath) -> ClientBuilder {
+        ClientBuilder::new(profile, pipe)
+    }
+
+    pub(crate) async fn connect(
+        api: Api,
+        options: Options,
+        pipe: PipePath,
+        time: Arc<dyn TimeSource>,
+        rng: fastrand::Rng,
+    ) -> Result<Self> {
+        let inner = Arc::new(ClientInner {
+            api,
+            budget: Budget::new(options.memory_budget),
+            options,
+            pipe,
+            time,
+            rng: Mutex::new(rng),
+            channels: Mutex::default(),
+            poller: Arc::default(),
+            compressors: Mutex::default(),
+            is_closed: AtomicBool::new(false),
+            closing: Notify::new(),
+        });
+        inner.retrying(|attempt| inner.api.connect(attempt)).await?;
+        tokio::spawn(poller::run(Arc::clone(&inner)));
+        info!(pipe = %inner.pipe, "client connected");
+        Ok(Self { handle: Arc::new(Handle { inner }) })
+    }
+
+    /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
+    ///
+    /// A channel is one ordered writer. Its name lives as long as it is used, across restarts: give each instance of a
+    /// program names of its own, for opening a name takes it away from whoever held it. `.await` what is returned, or
+    /// set options on it first.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
+    /// - [`ErrorKind::ChannelAlreadyOpen`]: this client has it open, or it is still draining.
+    /// - [`ErrorKind::UncommittedData`]: see [`OnUncommitted`](crate::OnUncommitted).
+    /// - Whatever keeps the server from answering.
+    ///
+    /// Cancel safe: a cancelled open may have taken the name on the server, but leaves nothing behind here.
+    pub fn open_channel(&self, name: impl Into<String>) -> OpenChannel<Tracked> {
+        OpenChannel::new(Arc::clone(&self.handle.inner), name.into())
+    }
+
+    /// Opens a channel whose rows carry no offsets: for sources that cannot be read again. The SDK gives each request a
+    /// token of its own, so that commits can be followed, but there is nothing to resume from.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_channel`](Self::open_channel).
+    pub fn open_untracked_channel(&self, name: impl Into<String>) -> OpenChannel<Untracked> {
+        OpenChannel::new(Arc::clone(&self.handle.inner), name.into())
+    }
+
+    /// The pipe this client streams into.
+    pub fn pipe(&self) -> &PipePath {
+        &self.handle.inner.pipe
+    }
+
+    /// Bytes of rows held now, of all channels. Never more than the memory budget.
+    pub fn memory_in_use(&self) -> usize {
+        self.handle.inner.budget.in_use()
+    }
+
+    /// Asks the server for the status of channels, whoever writes them. Names the server does not know are absent.
+    /// Names are case-sensitive here ("Snowpipe Streaming REST API endpoints").
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the server from answering, after a few tries.
+    pub async fn channel_statuses<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<BTreeMap<String, ChannelStatus>> {
+        let inner = &self.handle.inner;
+        let names: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
+        let mut found = BTreeMap::new();
+        let mut chunk = names.len().clamp(1, 1000);
+        let mut rest = names.as_slice();
+        while !rest.is_empty() {
+            let (some, after) = rest.split_at(chunk.min(rest.len()));
+            match inner.retrying(|attempt| inner.api.channel_statuses(some, attempt)).await {
+                Ok(statuses) => {
+                    found.extend(statuses);
+                    rest = after;
+                }
+                Err(error) if chunk > 1 && error.code().is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) => chunk /= 2,
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The committed tokens of channels, fresh from the server; `None` for a channel without one. Names the server does
+    /// not know are absent.
+    ///
+    /// # Errors
+    ///
+    /// As [`channel_statuses`](Self::channel_statuses).
+    pub async fn latest_committed_offset_tokens<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<BTreeMap<String, Option<OffsetToken>>> {
+        let statuses = self.channel_statuses(names).await?;
+        Ok(statuses.into_iter().map(|(name, s)| (name, s.latest_committed_offset_token().cloned())).collect())
+    }
+
+    /// Drops a channel on the server: its committed token is forgotten, and with it the place to resume from. Rows in the
+    /// table stay. A channel with accepted rows that are not committed is left alone.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::ChannelAlreadyOpen`]: close it first.
+    /// - [`ErrorKind::UncommittedData`]: rows of it are not committed yet; try again later.
+    /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
+    pub async fn drop_channel(&self, name: &str) -> Result<()> {
+        let inner = &self.handle.inner;
+        let _slot = inner.reserve(name)?;
+        inner.retrying(|attempt| inner.api.drop_channel(name, true, attempt)).await.map_err(|error| {
+            match error.code() {
+                Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => Error::new(
+                    ErrorKind::UncommittedData,
+                    format!("the channel {name:?} has rows that are accepted and not committed; drop it when they are"),
+                )
+                .with_source(error),
+                _ => error,
+            }
+        })
+    }
+
+    /// Flushes all channels, waits until their rows are committed or the close timeout has passed, and ends the client.
+    /// Channels that are still open take no more rows.
+    ///
+    /// # Errors
+    ///
+    /// The first channel's error, if rows of any are not committed.
+    pub async fn close(self) -> Result<()> {
+        let inner = Arc::clone(&self.handle.inner);
+        let channels = inner.channels();
+        for channel in &channels {
+            channel.update_and_wake(|core, _| core.flush());
+        }
+        let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
+        let mut result = Ok(());
+        for channel in channels {
+            let through = channel.core().appended();
+            let done = channel.wait(|p| p.committed_outcome(through, through));
+            let outcome = tokio::time::timeout_at(deadline, done).await.unwrap_or_else(|_| {
+                let report = channel.core().report();
+                let text = format!("the channel {:?} was not committed in time: {}", channel.name, report.at_risk());
+                Err(Error::new(ErrorKind::Timeout, text).with_report(report))
+            });
+            result = result.and(outcome);
+        }
+        inner.end(Error::new(ErrorKind::ClientClosed, "the client was closed"));
+        result
+    }
+}
+
+impl ClientInner {
+    /// The open channels, in order of name.
+    pub(crate) fn channels(&self) -> Vec<Arc<Shared>> {
+        let slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let live = slots.values().filter_map(|slot| match slot {
+            Slot::Live(shared) => Some(Arc::clone(shared)),
+            Slot::Opening => None,
+        });
+        live.collect()
+    }
+
+    /// Takes a name, so that nobody else in this client opens it. Names differ by more than case: the server folds it in
+    /// paths.
+    pub(crate) fn reserve(self: &Arc<Self>, name: &str) -> Result<Reservation> {
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(ErrorKind::ClientClosed, "the client is closed; build a new one"));
+        }
+        let key = name.to_lowercase();
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        if slots.contains_key(&key) {
+            return Err(Error::new(
+                ErrorKind::ChannelAlreadyOpen,
+                format!("the channel {name:?} is open in this client, or still draining after its handle was dropped; close it and wait, or choose another name"),
+            ));
+        }
+        slots.insert(key.clone(), Slot::Opening);
+        Ok(Reservation { client: Arc::clone(self), key, held: true })
+    }
+
+    /// Takes an ended channel off the list, unless its name has gone to another since.
+    pub(crate) fn forget(&self, shared: &Arc<Shared>) {
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = shared.name.to_lowercase();
+        if matches!(slots.get(&key), Some(Slot::Live(live)) if Arc::ptr_eq(live, shared)) {
+            slots.remove(&key);
+        }
+    }
+
+    fn end(&self, error: Error) {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        debug!("client closed");
+        self.closing.notify_waiters();
+        let slots = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
+        for slot in slots.into_values() {
+            if let Slot::Live(channel) = slot {
+                channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
+            }
+        }
+    }
+
+    /// Resolves when the client ends.
+    pub(crate) async fn closed(&self) {
+        let closing = self.closing.notified();
+        tokio::pin!(closing);
+        // Registered before the flag is read, or the one notification could fall in between.
+        closing.as_mut().enable();
+        if !self.is_closed.load(Ordering::Acquire) {
+            closing.await;
+        }
+    }
+
+    pub(crate) fn poller(&self) -> Arc<Notify> {
+        Arc::clone(&self.poller)
+    }
+
+    pub(crate) async fn poller_woken(&self) {
+        self.poller.notified().await;
+    }
+
+    pub(crate) fn request_id(&self) -> Uuid {
+        let mut rng = self.rng.lock().unwrap_or_else(PoisonError::into_inner);
+        uuid::Builder::from_random_bytes(rng.u128(..).to_le_bytes()).into_uuid()
+    }
+
+    /// Random in [0, 1).
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64()
+    }
+
+    pub(crate) fn take_compressor(&self) -> Result<Compressor> {
+        let idle = self.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(Compressor::new, Ok)
+    }
+
+    pub(crate) fn put_compressor(&self, compressor: Compressor) {
+        let mut idle = self.compressors.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < IDLE_COMPRESSORS {
+            idle.push(compressor);
+        }
+    }
+
+    /// The pipe moved (410), or the request was misrouted (404 without a code): the next call asks for the host anew.
+    pub(crate) fn heal_after(&self, failure: &Failure) {
+        if let Failure::Answered { status, code, .. } = failure
+            && (*status == 410 || (*status == 404 && code.is_none()))
+        {
+            info!(status, "rediscovering the ingest host");
+            self.api.forget_host();
+        }
+    }
+
+    /// Makes a call that may be repeated, a few times.
+    pub(crate) async fn retrying<T, F>(&self, call: impl Fn(Attempt) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T, Failure>>,
+    {
+        let request_id = self.request_id();
+        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut retry_count = 0;
+        loop {
+            let failure = match call(Attempt { request_id, retry_count }).await {
+                Ok(value) => return Ok(value),
+                Err(failure) => failure,
+            };
+            self.heal_after(&failure);
+            let passing = match &failure {
+                Failure::NotSent(_) | Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+                Failure::Answered { status, code, .. } => *status == 404 && code.is_none(),
+            };
+            retry_count += 1;
+            if !passing || retry_count >= TRIES {
+                return Err(failure.into_error());
+            }
+            let mut delay = backoff.next(self.random_unit());
+            if let Failure::Throttled { after: Some(after), .. } = &failure {
+                delay = delay.max(*after);
+            }
+            tokio::time::sleep(delay).await;
+        }
+    }
+}
+
+/// A name taken; given back on drop unless a channel lives under it.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    client: Arc<ClientInner>,
+    key: String,
+    held: bool,
+}
+
+impl Reservation {
+    /// Puts the open channel under the name. `false` if the client ended meanwhile.
+    pub(crate) fn fill(mut self, shared: &Arc<Shared>) -> bool {
+        let mut slots = self.client.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = slots.contains_key(&self.key);
+        if there {
+            slots.insert(self.key.clone(), Slot::Live(Arc::clone(shared)));
+        }
+        self.held = false;
+        there
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.held {
+            let mut slots = self.client.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            if matches!(slots.get(&self.key), Some(Slot::Opening)) {
+                slots.remove(&self.key);
+            }
+        }
+    }
+}
