@@ -1,1 +1,0 @@
-//! Who connects, where to, and to which pipe: profiles and pipe paths.
