@@ -10,11 +10,11 @@ use crate::error::Result;
 /// The URL as text, from whole or parts.
 pub(super) fn url_text(
     url: Option<String>,
-    scheme: Option<String>,
+    scheme: Option<&str>,
     host: Option<String>,
     port: Option<String>,
 ) -> Result<Option<String>> {
-    let scheme = scheme.as_deref().unwrap_or("https");
+    let scheme = scheme.unwrap_or("https");
     if let Some(url) = url {
         return Ok(Some(if url.contains("://") {
             url

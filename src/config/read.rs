@@ -56,13 +56,18 @@ impl Setting {
         config(format!("{} is missing; set {}", self.key, self.names()))
     }
 
-    /// The value as it is used, or nothing if it is blank. A passphrase may begin or end with blanks, and keeps them.
+    /// The value as it is used, or nothing if it is blank.
     fn tidy(&self, value: String) -> Option<String> {
-        if self.key == PASSPHRASE.key {
-            return Some(value).filter(|v| !v.is_empty());
-        }
         let trimmed = value.trim();
-        (!trimmed.is_empty()).then(|| trimmed.to_owned())
+        // Blanks belong to a passphrase, and a key is not copied without need.
+        let as_is = self.key == PASSPHRASE.key || self.key == KEY.key;
+        if trimmed.is_empty() {
+            None
+        } else if as_is {
+            Some(value)
+        } else {
+            Some(trimmed.to_owned())
+        }
     }
 }
 
@@ -70,7 +75,8 @@ impl Profile {
     /// Reads a `profile.json`. A relative `private_key_file` is looked up in the profile's own folder.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file cannot be read, or for the reasons of [`Profile::from_json`].
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file cannot be read, or for the reasons of
+    /// [`Profile::from_json`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let named = |e: Error| Error::new(e.kind(), format!("{}: {e}", path.display()));
@@ -87,8 +93,8 @@ impl Profile {
     /// Reads the text of a `profile.json`. The private key is not read yet, and may be added afterwards.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a JSON object, `account` or `user` is missing, or a setting is malformed or
-    /// contradicts another.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a JSON object, `account` or `user` is missing, or a
+    /// setting is malformed or contradicts another.
     pub fn from_json(text: &str) -> Result<Self> {
         let value: Value =
             serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
@@ -119,7 +125,8 @@ impl Profile {
     /// Reads the environment variables named above. The private key is not read yet, and may be added afterwards.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if account or user is missing, or a setting is malformed or contradicts another.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if account or user is missing, or a setting is malformed or
+    /// contradicts another.
     pub fn from_env() -> Result<Self> {
         Self::from_lookup(&|name| std::env::var(name).ok())
     }
@@ -135,11 +142,18 @@ impl Profile {
     }
 
     fn from_settings(read: &mut dyn FnMut(&Setting) -> Result<Option<String>>) -> Result<Self> {
+        // First, because the other kinds need other settings.
+        check_authorization(read(&AUTHORIZATION)?.as_deref())?;
         let profile = Self {
             account: read(&ACCOUNT)?.ok_or_else(|| ACCOUNT.missing())?,
             user: Some(read(&USER)?.ok_or_else(|| USER.missing())?),
             role: read(&ROLE)?,
-            url: url_text(read(&URL)?, read(&SCHEME)?, read(&HOST)?, read(&PORT)?)?,
+            url: url_text(
+                read(&URL)?,
+                read(&SCHEME)?.as_deref(),
+                read(&HOST)?,
+                read(&PORT)?,
+            )?,
             database: read(&DATABASE)?,
             schema: read(&SCHEMA)?,
             key: match (read(&KEY)?, read(&KEY_FILE)?) {
@@ -155,7 +169,6 @@ impl Profile {
             passphrase: read(&PASSPHRASE)?.map(SecretString::from),
             application: read(&APPLICATION)?,
         };
-        check_authorization(read(&AUTHORIZATION)?.as_deref())?;
         profile.account_identifier()?;
         profile.account_url()?;
         profile.application()?;

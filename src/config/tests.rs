@@ -179,6 +179,11 @@ fn wrong_types_and_contradictions_are_named() {
     for kind in ["PAT", "OAUTH", "SPCS", "zz"] {
         let more = format!(r#""authorization_type": "{kind}""#);
         refused(json(&more), &["authorization_type must be JWT"]);
+        let only = format!(r#"{{"account": "a", {more}}}"#);
+        refused(
+            Profile::from_json(&only),
+            &["authorization_type must be JWT"],
+        );
     }
     for kind in ["jwt", "KeyPair_JWT", ""] {
         json(&format!(r#""authorization_type": "{kind}""#)).unwrap();
