@@ -13,6 +13,7 @@ mod transport;
 pub mod emulator;
 
 pub use self::channel::{ChannelStatus, CloseReport, RejectWindow};
+pub use self::config::{PipePath, Profile};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::OffsetToken;
 pub use self::row::{Nulls, RowBatch};

@@ -1,1 +1,205 @@
-//! Key-pair JWTs.
+//! Key-pair authentication: the account's user proves itself with a JWT signed by its RSA private key.
+
+use std::fmt;
+use std::sync::{Mutex, PoisonError};
+use std::time::SystemTime;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use jsonwebtoken::crypto::aws_lc;
+use jsonwebtoken::{Algorithm, EncodingKey};
+use rsa::pkcs1::EncodeRsaPrivateKey as _;
+use rsa::pkcs8::EncodePublicKey as _;
+use secrecy::SecretString;
+use serde::Serialize;
+use sha2::{Digest as _, Sha256};
+
+use super::{Bearer, Credential, private_key};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::epoch_millis;
+
+/// Snowflake takes no JWT that lives for more than an hour.
+const LIFETIME_S: u64 = 59 * 60;
+/// `iat` is set back by this much: a server whose clock is behind ours would refuse a JWT from the future.
+const CLOCK_SKEW_S: u64 = 60;
+/// A JWT is signed anew when less than this is left of the old one, so that none expires on its way.
+const RENEW_BEFORE_S: u64 = 5 * 60;
+
+const HEADER: &str = r#"{"typ":"JWT","alg":"RS256"}"#;
+const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+
+/// A user's RSA key pair, and the JWT last signed with it.
+pub(crate) struct KeyPair {
+    issuer: String,
+    subject: String,
+    role: Option<String>,
+    key: EncodingKey,
+    public_key: Vec<u8>,
+    fingerprint: String,
+    signed: Mutex<Option<Signed>>,
+}
+
+struct Signed {
+    token: SecretString,
+    issued_s: u64,
+    expires_s: u64,
+}
+
+#[derive(Serialize)]
+struct Claims<'a> {
+    iss: &'a str,
+    sub: &'a str,
+    iat: u64,
+    exp: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scp: Option<String>,
+}
+
+impl KeyPair {
+    /// Reads the private key and proves that it signs. `private_key` is PEM, base64 or DER; see [`private_key::read`].
+    pub(crate) fn new(
+        account: &str,
+        user: &str,
+        role: Option<&str>,
+        private_key: &[u8],
+        passphrase: Option<&SecretString>,
+    ) -> Result<Self> {
+        let private = private_key::read(private_key, passphrase)?;
+        let public_key = private
+            .to_public_key()
+            .to_public_key_der()
+            .map_err(|_| unusable())?
+            .into_vec();
+        // PKCS#1, not PKCS#8, is what the signer takes as DER.
+        let der = private.to_pkcs1_der().map_err(|_| unusable())?;
+        let fingerprint = format!("SHA256:{}", STANDARD.encode(Sha256::digest(&public_key)));
+        let subject = format!("{}.{}", account_name(account), user.to_uppercase());
+        let pair = Self {
+            issuer: format!("{subject}.{fingerprint}"),
+            subject,
+            role: role.map(str::to_owned),
+            key: EncodingKey::from_rsa_der(der.as_bytes()),
+            public_key,
+            fingerprint,
+            signed: Mutex::new(None),
+        };
+        pair.sign("")?;
+        Ok(pair)
+    }
+
+    /// `SHA256:` and the base64 of the public key's SHA-256, as `DESC USER` shows it under `RSA_PUBLIC_KEY_FP`.
+    pub(crate) fn fingerprint(&self) -> &str {
+        &self.fingerprint
+    }
+
+    /// The public key as `ALTER USER … SET RSA_PUBLIC_KEY` takes it: base64 of `SubjectPublicKeyInfo`, one line.
+    pub(crate) fn public_key_base64(&self) -> String {
+        STANDARD.encode(&self.public_key)
+    }
+
+    /// The JWT for `now`: the last one while it is good, else a new one.
+    fn jwt(&self, now: SystemTime) -> Result<SecretString> {
+        let now_s = epoch_millis(now) / 1000;
+        let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(last) = &*signed
+            // A clock set back would make the last one a JWT from the future.
+            && (last.issued_s..last.expires_s.saturating_sub(RENEW_BEFORE_S)).contains(&now_s)
+        {
+            return Ok(last.token.clone());
+        }
+        let issued_s = now_s.saturating_sub(CLOCK_SKEW_S);
+        let expires_s = issued_s + LIFETIME_S;
+        let token = SecretString::from(self.encode(issued_s, expires_s)?);
+        *signed = Some(Signed {
+            token: token.clone(),
+            issued_s,
+            expires_s,
+        });
+        Ok(token)
+    }
+
+    fn encode(&self, iat: u64, exp: u64) -> Result<String> {
+        let claims = Claims {
+            iss: &self.issuer,
+            sub: &self.subject,
+            iat,
+            exp,
+            scp: self.role.as_deref().map(session_role),
+        };
+        let claims = serde_json::to_vec(&claims).map_err(|_| unusable())?;
+        let message = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(HEADER),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
+        let signature = self.sign(&message)?;
+        Ok(format!("{message}.{signature}"))
+    }
+
+    /// RS256 of `message` in unpadded base64url.
+    ///
+    /// It names its provider because `jsonwebtoken::encode` panics once any crate of the program enables a second one.
+    fn sign(&self, message: &str) -> Result<String> {
+        let signer = (aws_lc::DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &self.key)
+            .map_err(|_| unusable())?;
+        let signature = signer
+            .try_sign(message.as_bytes())
+            .map_err(|_| unusable())?;
+        Ok(URL_SAFE_NO_PAD.encode(signature))
+    }
+}
+
+impl fmt::Debug for KeyPair {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyPair")
+            .field("issuer", &self.issuer)
+            .field("role", &self.role)
+            .finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Credential for KeyPair {
+    async fn bearer(&self, now: SystemTime) -> Result<Bearer> {
+        Ok(Bearer {
+            token: self.jwt(now)?,
+            token_type: "KEYPAIR_JWT",
+        })
+    }
+
+    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
+        let scope = match &self.role {
+            Some(role) => format!("{ingest_host} {}", session_role(role)),
+            None => ingest_host.to_owned(),
+        };
+        vec![("grant_type", GRANT_TYPE.to_owned()), ("scope", scope)]
+    }
+}
+
+fn session_role(role: &str) -> String {
+    format!("session:role:{role}")
+}
+
+/// The account as a JWT names it: upper case, without region, cloud or host name.
+///
+/// A locator loses everything from its first dot on; one of the form `LOCATOR-SUFFIX.global` everything from its
+/// first dash. `ORGANIZATION-ACCOUNT` stays whole.
+pub(crate) fn account_name(account: &str) -> String {
+    let account = account.to_uppercase();
+    let end = if account.contains(".GLOBAL") {
+        account.find('-')
+    } else {
+        account.find('.')
+    };
+    end.and_then(|end| account.get(..end))
+        .unwrap_or(&account)
+        .to_owned()
+}
+
+fn unusable() -> Error {
+    Error::new(
+        ErrorKind::Authentication,
+        "the private key cannot sign: it is damaged, or of an unusual kind; make a new one with `openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-cbc -out NEW`",
+    )
+}

@@ -2,6 +2,10 @@
 
 pub(crate) mod cache;
 pub(crate) mod keypair;
+mod private_key;
+
+#[cfg(test)]
+mod keypair_tests;
 
 use std::fmt;
 use std::time::SystemTime;

@@ -1,0 +1,207 @@
+//! Reads an RSA private key in every form openssl writes, and says what to do about the forms that cannot be read.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rsa::RsaPrivateKey;
+use rsa::pkcs1::DecodeRsaPrivateKey as _;
+use rsa::pkcs8::pkcs5::EncryptionScheme;
+use rsa::pkcs8::pkcs5::pbes2::Kdf;
+use rsa::pkcs8::{self, EncryptedPrivateKeyInfo, PrivateKeyInfo, SubjectPublicKeyInfoRef};
+use rsa::traits::PublicKeyParts as _;
+use secrecy::{ExposeSecret as _, SecretString};
+use zeroize::Zeroizing;
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// Snowflake takes no shorter key, and aws-lc signs with none.
+const MIN_BITS: usize = 2048;
+
+/// Beyond these the passphrase check would take seconds or gigabytes: the file is broken, or hostile.
+const MAX_PBKDF2_ITERATIONS: u32 = 10_000_000;
+const MAX_SCRYPT_WORK: u64 = 1 << 22;
+
+const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW";
+const GENERATE: &str = "openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-cbc -out NEW";
+
+/// Reads a private key given as PEM (PKCS#8, encrypted PKCS#8 or PKCS#1), as the base64 inside a PEM, or as DER.
+///
+/// PEM may have been through an environment variable: quotes around it, `\n` spelled out, or blanks for line ends.
+pub(super) fn read(key: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+    let key = match std::str::from_utf8(key) {
+        Ok(text) => from_text(text, passphrase)?,
+        Err(_) => from_der(key, passphrase)?,
+    };
+    let bits = key.n().bits();
+    if bits < MIN_BITS {
+        return Err(refuse(format!(
+            "the private key has {bits} bits and at least {MIN_BITS} are needed; make a new one with `{GENERATE}`"
+        )));
+    }
+    Ok(key)
+}
+
+fn from_text(text: &str, passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+    let text = Zeroizing::new(unquote(text).replace("\\r", "").replace("\\n", "\n"));
+    if !text.contains("-----BEGIN") {
+        return from_der(&base64_body(&text)?, passphrase);
+    }
+    let Some((label, body)) = pem_block(&text) else {
+        return Err(refuse(
+            "the private key's PEM text is cut off: its END line is missing; give the whole file",
+        ));
+    };
+    match label {
+        "PUBLIC KEY" | "RSA PUBLIC KEY" => Err(public_key()),
+        "CERTIFICATE" => Err(refuse(
+            "a certificate was given as the private key; give the private key it was made with",
+        )),
+        "EC PRIVATE KEY" => Err(not_rsa("an EC key")),
+        "OPENSSH PRIVATE KEY" => Err(refuse(format!(
+            "the private key is in OpenSSH's own format; make one with `{GENERATE}`"
+        ))),
+        // Only the headers of a traditional encrypted PEM hold a colon; base64 never does.
+        _ if body.contains("Proc-Type:") => Err(refuse(format!(
+            "the private key is encrypted in openssl's traditional PEM format, which is not supported; convert it with `{CONVERT}`"
+        ))),
+        "ENCRYPTED PRIVATE KEY" => {
+            let der = base64_body(body)?;
+            let info = EncryptedPrivateKeyInfo::try_from(der.as_slice())
+                .map_err(|_| unsupported_encryption())?;
+            decrypt(&info, passphrase)
+        }
+        _ => from_der(&base64_body(body)?, passphrase),
+    }
+}
+
+/// The text without a byte-order mark, blanks around it, and quotes left over from a shell or an `.env` file.
+fn unquote(text: &str) -> &str {
+    let text = text.trim_start_matches('\u{feff}').trim();
+    ['"', '\'']
+        .into_iter()
+        .find_map(|quote| text.strip_prefix(quote)?.strip_suffix(quote))
+        .unwrap_or(text)
+        .trim()
+}
+
+/// Label and body of the first private key in the text or, if there is none, of whatever comes first.
+fn pem_block(text: &str) -> Option<(&str, &str)> {
+    let blocks = || {
+        text.split("-----BEGIN ").skip(1).filter_map(|rest| {
+            let (label, rest) = rest.split_once("-----")?;
+            let (body, _) = rest.split_once("-----END ")?;
+            Some((label, body))
+        })
+    };
+    blocks()
+        .find(|(label, _)| label.ends_with("PRIVATE KEY"))
+        .or_else(|| blocks().next())
+}
+
+fn base64_body(text: &str) -> Result<Zeroizing<Vec<u8>>> {
+    let packed: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+    STANDARD
+        .decode(packed.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| garbage())
+}
+
+fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+    if let Ok(info) = PrivateKeyInfo::try_from(der) {
+        from_pkcs8(&info)
+    } else if let Ok(info) = EncryptedPrivateKeyInfo::try_from(der) {
+        decrypt(&info, passphrase)
+    } else if SubjectPublicKeyInfoRef::try_from(der).is_ok() {
+        Err(public_key())
+    } else {
+        RsaPrivateKey::from_pkcs1_der(der).map_err(|_| garbage())
+    }
+}
+
+fn from_pkcs8(info: &PrivateKeyInfo<'_>) -> Result<RsaPrivateKey> {
+    match info.algorithm.oid.to_string().as_str() {
+        "1.2.840.113549.1.1.1" => {
+            RsaPrivateKey::from_pkcs1_der(info.private_key).map_err(|_| garbage())
+        }
+        "1.2.840.10045.2.1" => Err(not_rsa("an EC key")),
+        _ => Err(not_rsa("not an RSA key")),
+    }
+}
+
+fn decrypt(
+    info: &EncryptedPrivateKeyInfo<'_>,
+    passphrase: Option<&SecretString>,
+) -> Result<RsaPrivateKey> {
+    check_work(&info.encryption_algorithm)?;
+    let passphrase = passphrase
+        .map(SecretString::expose_secret)
+        .filter(|p| !p.is_empty())
+        .ok_or_else(|| {
+            refuse("the private key is encrypted and no passphrase was given; set private_key_passphrase, or PRIVATE_KEY_PASSPHRASE in the environment")
+        })?;
+    let plain = info.decrypt(passphrase).map_err(|e| match e {
+        // A wrong passphrase shows as bad padding or, where the padding happens to fit, as bad DER.
+        pkcs8::Error::EncryptedPrivateKey(
+            pkcs8::pkcs5::Error::DecryptFailed | pkcs8::pkcs5::Error::EncryptFailed,
+        )
+        | pkcs8::Error::Asn1(_) => wrong_passphrase(),
+        _ => unsupported_encryption(),
+    })?;
+    let inner = PrivateKeyInfo::try_from(plain.as_bytes()).map_err(|_| wrong_passphrase())?;
+    from_pkcs8(&inner)
+}
+
+/// Refuses key derivations that would exhaust memory or time, or that the library would panic on.
+fn check_work(scheme: &EncryptionScheme<'_>) -> Result<()> {
+    let EncryptionScheme::Pbes2(params) = scheme else {
+        return Err(unsupported_encryption());
+    };
+    let sane = match &params.kdf {
+        Kdf::Pbkdf2(p) => p.iteration_count <= MAX_PBKDF2_ITERATIONS,
+        Kdf::Scrypt(p) => {
+            let work = p
+                .cost_parameter
+                .saturating_mul(u64::from(p.block_size))
+                .saturating_mul(u64::from(p.parallelization));
+            p.cost_parameter > 1 && work <= MAX_SCRYPT_WORK
+        }
+        _ => false,
+    };
+    if sane {
+        Ok(())
+    } else {
+        Err(unsupported_encryption())
+    }
+}
+
+fn refuse(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Authentication, message)
+}
+
+fn garbage() -> Error {
+    refuse(format!(
+        "the private key cannot be read: it is neither PEM, base64 nor DER of an RSA private key, or it is damaged; give PKCS#8 PEM, as `{CONVERT}` writes it"
+    ))
+}
+
+fn wrong_passphrase() -> Error {
+    refuse(format!(
+        "the private key cannot be decrypted: the passphrase is wrong or the key is damaged; try it with `{CONVERT}`"
+    ))
+}
+
+fn unsupported_encryption() -> Error {
+    refuse(format!(
+        "the private key is encrypted in a way that is not supported (only PBES2 with AES or 3DES is); convert it with `{CONVERT}`"
+    ))
+}
+
+fn not_rsa(what: &str) -> Error {
+    refuse(format!(
+        "the private key is {what}, and Snowflake's key pairs are RSA; make one with `{GENERATE}`"
+    ))
+}
+
+fn public_key() -> Error {
+    refuse("a public key was given as the private key; give the private key it belongs to")
+}

@@ -1,0 +1,82 @@
+//! The rules of the account URL.
+
+use std::net::Ipv6Addr;
+
+use url::{Host, Url};
+
+use super::config;
+use crate::error::Result;
+
+/// The URL as text, from whole or parts.
+pub(super) fn url_text(
+    url: Option<String>,
+    scheme: Option<&str>,
+    host: Option<String>,
+    port: Option<String>,
+) -> Result<Option<String>> {
+    let scheme = scheme.unwrap_or("https");
+    if let Some(url) = url {
+        return Ok(Some(if url.contains("://") {
+            url
+        } else {
+            format!("{scheme}://{url}")
+        }));
+    }
+    let Some(host) = host else { return Ok(None) };
+    if host.contains("://") {
+        return Err(config(
+            "host holds a whole URL; put it under \"url\", or SNOWFLAKE_URL in the environment",
+        ));
+    }
+    let host = match host.parse::<Ipv6Addr>() {
+        Ok(v6) => format!("[{v6}]"),
+        Err(_) => host,
+    };
+    let Some(port) = port else {
+        return Ok(Some(format!("{scheme}://{host}")));
+    };
+    match port.parse::<u16>() {
+        Ok(1..) => Ok(Some(format!("{scheme}://{host}:{port}"))),
+        _ => Err(config("port must be a whole number from 1 to 65535")),
+    }
+}
+
+/// The URL, if it may be used: `https`, or `http` to this machine, and nothing after host and port.
+pub(super) fn parse_url(text: &str) -> Result<Url> {
+    let text = text.trim();
+    let url = if text.contains("://") {
+        Url::parse(text)
+    } else {
+        Url::parse(&format!("https://{text}"))
+    }
+    // The parser's messages do not repeat what it read.
+    .map_err(|e| {
+        config(format!(
+            "the account URL is malformed ({e}); write it like https://ORGANIZATION-ACCOUNT.snowflakecomputing.com"
+        ))
+    })?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(config(
+            "the account URL holds a user name or password; leave them out",
+        ));
+    }
+    if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        return Err(config(
+            "the account URL must end after host and port; leave the rest out",
+        ));
+    }
+    let on_this_machine = match url.host() {
+        Some(Host::Domain(name)) => name == "localhost",
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    };
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if on_this_machine => Ok(url),
+        "http" => Err(config(
+            "the account URL is plain http://, which would send the credentials unprotected; use https:// (http:// is for servers on this machine: 127.0.0.1, [::1], localhost)",
+        )),
+        _ => Err(config("the scheme of the account URL must be https")),
+    }
+}
