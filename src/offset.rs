@@ -1,11 +1,15 @@
 //! Offset tokens: the caller's bookmarks, opaque to the server, and what the caller may use as one.
 
+mod arguments;
+
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
+pub(crate) use self::arguments::{Offset, Offsets};
+pub use self::arguments::{IntoOffset, IntoOffsets};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a query component carries unescaped: RFC 3986's unreserved characters.
@@ -64,6 +68,11 @@ impl OffsetToken {
     /// A token the server sent: taken as it is.
     pub(crate) fn from_server(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// The decimal text of a number.
+    pub(crate) fn from_integer(value: i128) -> Self {
+        Self(value.to_string().into())
     }
 
     /// The text of the token.

@@ -105,6 +105,10 @@ impl RowBatch {
         Ok(Self { bytes, rows })
     }
 
+    pub(crate) fn empty() -> Self {
+        Self { bytes: Bytes::new(), rows: 0 }
+    }
+
     /// How many rows.
     pub fn len(&self) -> u64 {
         self.rows

@@ -33,7 +33,7 @@ pub(crate) struct Unit {
 impl Unit {
     fn start(&self) -> Option<OffsetToken> {
         match &self.tokens {
-            UnitTokens::Run { first } => Some(integer(*first)),
+            UnitTokens::Run { first } => Some(OffsetToken::from_integer(*first)),
             UnitTokens::Whole { start, .. } => Some(start.clone()),
             UnitTokens::Untracked => None,
         }
@@ -41,7 +41,7 @@ impl Unit {
 
     fn end(&self) -> Option<OffsetToken> {
         match &self.tokens {
-            UnitTokens::Run { first } => Some(integer(first + i128::from(self.rows) - 1)),
+            UnitTokens::Run { first } => Some(OffsetToken::from_integer(first + i128::from(self.rows) - 1)),
             UnitTokens::Whole { end, .. } => Some(end.clone()),
             UnitTokens::Untracked => None,
         }
@@ -86,15 +86,16 @@ impl Unit {
     }
 }
 
-fn integer(value: i128) -> OffsetToken {
-    OffsetToken::from_server(&value.to_string())
-}
-
 /// Adds `next` to `units`, as part of the last one where that is the same run.
 pub(crate) fn push_unit(units: &mut Vec<Unit>, next: Unit) {
     if !units.last_mut().is_some_and(|last| last.merge(&next)) {
         units.push(next);
     }
+}
+
+/// What rows and their bookkeeping are charged with.
+pub(crate) fn cost(bytes: usize, units: &[Unit]) -> usize {
+    bytes + units.iter().map(Unit::overhead).sum::<usize>()
 }
 
 /// Rows that are not compressed yet. While it is open it grows; sealed, it waits for compression.
@@ -161,7 +162,7 @@ impl RawBatch {
             tail_units.insert(0, rest);
         }
         let tail_rows: u64 = tail_units.iter().map(|u| u.rows).sum();
-        let tail_cost = tail_bytes.len() + tail_units.iter().map(Unit::overhead).sum::<usize>();
+        let tail_cost = cost(tail_bytes.len(), &tail_units);
         let tail = Self {
             bytes: tail_bytes,
             units: tail_units,
@@ -279,7 +280,7 @@ impl Compressor {
             }
             let RawBatch { bytes, units, mut charge, position, first_append, first_append_ms } = batch;
             let rows = units.iter().map(|u| u.rows).sum();
-            charge.shrink_to(body.len() + units.iter().map(Unit::overhead).sum::<usize>());
+            charge.shrink_to(cost(body.len(), &units));
             done.push(SealedBatch {
                 body,
                 uncompressed_len: bytes.len(),

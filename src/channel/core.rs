@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use http::HeaderValue;
 use tokio::time::Instant;
+use tracing::warn;
 
 use super::batch::{RawBatch, SealedBatch, Unit, UnitTokens, push_unit};
 use super::commits::Commit;
@@ -182,6 +183,8 @@ pub(crate) struct Core {
     /// Rows up to here are sealed without waiting for the lag.
     flush_through: u64,
     lost: Vec<UncommittedRange>,
+    /// The handle is gone, or closing: end when all is committed, at the latest then.
+    drain_until: Option<Instant>,
 
     highest_integer: Option<i128>,
     outstanding: HashSet<OffsetToken>,
@@ -228,6 +231,7 @@ impl Core {
             flight: None,
             flush_through: 0,
             lost: Vec::new(),
+            drain_until: None,
             outstanding: HashSet::new(),
             minted: 0,
             mint_prefix,
@@ -235,6 +239,10 @@ impl Core {
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
             ratio: 1.0,
         }
+    }
+
+    pub(crate) fn ledger_watermark(&self) -> Option<OffsetToken> {
+        self.ledger.watermark().cloned()
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -261,16 +269,15 @@ impl Core {
         }
     }
 
-    /// Takes rows into the open batch. Returns the position of the last one and whether the driver has to look.
-    ///
-    /// `units` is drained; on an error nothing was taken and the charge is given back.
+    /// Takes rows into the open batch, and what they cost from `credit`. Returns the position of the last one and whether
+    /// the driver has to look. `units` is drained; on an error nothing was taken.
     pub(crate) fn append(
         &mut self,
         now: Instant,
         now_ms: u64,
         bytes: &[u8],
         units: &mut Vec<Unit>,
-        charge: Charge,
+        credit: &mut Charge,
     ) -> Result<(u64, bool)> {
         if let Some(error) = self.refusal() {
             return Err(error);
@@ -291,18 +298,22 @@ impl Core {
             RawBatch {
                 bytes: Vec::new(),
                 units: Vec::new(),
-                charge: charge.nothing(),
+                charge: credit.split_off(0),
                 position: 0,
                 first_append: now,
                 first_append_ms: now_ms,
             }
         });
         open.bytes.extend_from_slice(bytes);
-        open.charge.absorb(charge);
         open.position = self.appended;
+        let mut cost = bytes.len();
         for unit in units.drain(..) {
+            let (overhead, before) = (unit.overhead(), open.units.len());
             push_unit(&mut open.units, unit);
+            // A unit that became part of the run before it costs nothing beside its bytes.
+            cost += overhead * (open.units.len() - before);
         }
+        open.charge.absorb(credit.split_off(cost));
         wake |= open.bytes.len() >= full;
         Ok((self.appended, wake))
     }
@@ -372,6 +383,7 @@ impl Core {
         match self.phase {
             Phase::Ended => return Action::Stop,
             Phase::Settling { until } => {
+                let until = self.drain_until.map_or(until, |drain| drain.min(until));
                 if now >= until || self.ledger.is_settled() {
                     self.phase = Phase::Ended;
                     return Action::Stop;
@@ -386,8 +398,14 @@ impl Core {
             self.fail_stalled(now);
             return self.poll(now, pressed);
         }
+        if let Some(until) = self.drain_until
+            && (now >= until || self.ledger.committed() == self.appended)
+        {
+            self.end_drained(now);
+            return Action::Stop;
+        }
         let full = self.full_at();
-        let mut wake = self.commit_stalled_at();
+        let mut wake = earliest(self.commit_stalled_at(), self.drain_until);
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             if pressed || now >= due || self.flush_through >= open.position - open.rows() + 1 || open.bytes.len() >= full {
@@ -594,6 +612,24 @@ impl Core {
     /// The channel was opened anew with `token`: that is the last word on what was committed.
     pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, token: Option<&OffsetToken>) {
         self.ledger.observe(token, None);
+        self.end(now, error, false);
+    }
+
+    /// Flushes, takes no more rows in the long run, and ends when all is committed or at `until`.
+    pub(crate) fn drain(&mut self, until: Instant) {
+        self.flush();
+        self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    fn end_drained(&mut self, now: Instant) {
+        let error = if self.ledger.committed() == self.appended {
+            Error::new(ErrorKind::ChannelClosed, "the channel is closed; open it again to append")
+        } else {
+            self.collect_lost();
+            let ranges = self.report().at_risk();
+            warn!(uncommitted = %ranges, "closed before everything was committed");
+            Error::new(ErrorKind::Timeout, format!("the channel was closed before everything was committed: {ranges}"))
+        };
         self.end(now, error, false);
     }
 

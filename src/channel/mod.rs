@@ -1,27 +1,366 @@
 //! Channels: one ordered writer each.
 
+pub(crate) mod append;
+mod batch;
+mod commits;
+mod core;
+mod driver;
+mod ledger;
+mod open;
+mod receipt;
+mod report;
+mod shared;
 mod status;
+mod verdict;
 
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::time::Instant;
+
+use self::append::{Append, BatchSource, Each, Numbered, Plain, Writer};
+pub(crate) use self::batch::Compressor;
+pub(crate) use self::core::Pace;
+pub use self::open::OpenChannel;
+pub use self::receipt::{Commits, Receipt, RejectWindow};
+pub use self::report::{CloseReport, RowState, UncommittedRange};
+pub(crate) use self::shared::Shared;
 pub use self::status::ChannelStatus;
-use crate::offset::OffsetToken;
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::{IntoOffset, IntoOffsets, Offset, OffsetToken};
+use crate::options::OnUncommitted;
+use crate::row::RowBatch;
 
-/// Rows among which the server rejected some.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct RejectWindow {
-    /// How many rows were rejected.
-    pub count: u64,
-    /// Everything up to and including this token was committed before the window; `None` if nothing was.
-    pub after: Option<OffsetToken>,
-    /// The last token that can hold a rejected row.
-    pub through: Option<OffsetToken>,
-    /// What the server said of the last rejected row.
-    pub message: Option<String>,
-    /// The server's own upper bound for the last rejected row.
-    pub bound: Option<OffsetToken>,
+/// A channel whose rows carry offset tokens. See [`StreamingIngestClient::open_channel`](crate::StreamingIngestClient::open_channel).
+#[derive(Debug)]
+pub enum Tracked {}
+
+/// A channel whose rows carry none. See
+/// [`StreamingIngestClient::open_untracked_channel`](crate::StreamingIngestClient::open_untracked_channel).
+#[derive(Debug)]
+pub enum Untracked {}
+
+/// One ordered writer into a pipe.
+///
+/// A row is *appended* (in memory), *sealed* (compressed into a batch), *sent*, *accepted* (buffered by the server, HTTP
+/// 200) and *committed* (in the table, or rejected and counted). Only committed is durable.
+///
+/// A channel is not `Clone`: tokens must rise in the order of appends, and two writers that interleave would lose rows on
+/// resume. For more parallelism, open more channels.
+///
+/// Dropping a channel flushes it and goes on in the background until everything is committed, at most for the client's
+/// close timeout; receipts resolve all the while. To know the outcome, [`close`](Self::close) it.
+///
+/// ```no_run
+/// # use snowpipe_streaming::StreamingIngestClient;
+/// # #[derive(serde::Serialize)] #[serde(rename_all = "UPPERCASE")] struct Ride { lift: String }
+/// # async fn example(client: StreamingIngestClient, rides: Vec<Ride>) -> snowpipe_streaming::Result<()> {
+/// let mut channel = client.open_channel("rides-0").await?;
+/// let next = channel.resume_point::<u64>()?.map_or(0, |last| last + 1);
+/// let receipt = channel.append_rows(&rides, next..).await?;
+/// receipt.committed().await?;
+/// channel.close().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Channel<M = Tracked> {
+    writer: Writer,
+    policy: OnUncommitted,
+    mode: PhantomData<fn() -> M>,
 }
 
-/// What a close leaves behind.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct CloseReport {}
+impl<M> Channel<M> {
+    pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
+        Self { writer: Writer::new(client, shared), policy, mode: PhantomData }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        &self.writer.shared
+    }
+
+    /// The channel's name.
+    pub fn name(&self) -> &str {
+        &self.shared().name
+    }
+
+    /// Sends what was appended so far without waiting for the lag.
+    pub fn initiate_flush(&self) {
+        self.shared().update_and_wake(|core, _| core.flush());
+    }
+
+    /// Flushes, and waits until everything appended so far is accepted by the server. It may still be lost if the channel
+    /// is reopened: for durability use [`wait_for_commit`](Self::wait_for_commit).
+    ///
+    /// Bounded by the client's `retry_for`. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Why the channel was invalidated.
+    pub async fn wait_for_flush(&self) -> Result<()> {
+        self.initiate_flush();
+        let through = self.shared().core().appended();
+        self.shared().wait(|p| p.accepted_outcome(through)).await
+    }
+
+    /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
+    ///
+    /// Bounded by the client's `retry_for` and `commit_stall_timeout`. Cancel safe: to wait for less long, wrap it in
+    /// `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; everything is committed all
+    ///   the same, and the channel goes on.
+    /// - Why the channel was invalidated.
+    pub async fn wait_for_commit(&self) -> Result<Option<OffsetToken>> {
+        self.initiate_flush();
+        let shared = self.shared();
+        let through = shared.core().appended();
+        // Not of the receipt's kind: rejects of any row count, and each is reported once.
+        shared.wait(|p| p.committed_outcome(through, through)).await?;
+        let progress = shared.progress();
+        match shared.unreported(&progress) {
+            Some(window) => {
+                shared.reported(&window);
+                Err(window.to_error(progress.committed_token))
+            }
+            None => Ok(progress.committed_token),
+        }
+    }
+
+    /// The last committed token this channel knows of, without asking the server: at first that of the open.
+    pub fn latest_committed_offset_token(&self) -> Option<OffsetToken> {
+        self.shared().core().ledger_watermark()
+    }
+
+    /// Watches the committed token.
+    pub fn commits(&self) -> Commits {
+        Commits::new(self.shared())
+    }
+
+    /// Asks the server for the channel's status.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::NotFound`] if the server does not know the channel; whatever keeps it from answering.
+    pub async fn status(&self) -> Result<ChannelStatus> {
+        let client = &self.writer.client;
+        let names = [self.name().to_owned()];
+        let mut statuses = client.retrying(|attempt| client.api.channel_statuses(&names, attempt)).await?;
+        statuses.remove(self.name()).ok_or_else(|| {
+            Error::new(ErrorKind::NotFound, format!("the server does not know the channel {:?}", self.name()))
+        })
+    }
+
+    /// Opens the channel again, after it was invalidated or to begin afresh: a new hold on the same name. What was
+    /// appended before and is not committed is given up by this channel; the committed token says where to resume.
+    ///
+    /// Receipts handed out before resolve by that token.
+    ///
+    /// Cancel safe in that it may be called again; a cancelled reopen leaves the channel invalidated.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_channel`](crate::StreamingIngestClient::open_channel). The channel stays invalidated.
+    pub async fn reopen(&mut self) -> Result<()> {
+        let old = Arc::clone(self.shared());
+        let gone = || Error::new(ErrorKind::ChannelClosed, "the channel was reopened; append from its committed token");
+        old.update_and_wake(|core, now| {
+            if !core.is_ended() {
+                core.end(now, gone(), true);
+            }
+        });
+        self.writer.client.forget(&old);
+        let shared = open::open(&self.writer.client, &old.name, self.policy, None).await?;
+        let token = shared.core().ledger_watermark();
+        old.update_and_wake(|core, now| core.on_reopened(now, gone(), token.as_ref()));
+        self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
+        Ok(())
+    }
+
+    /// Flushes, waits until everything is committed, and says what came of it. The channel's committed token stays with
+    /// the server, for the next run.
+    ///
+    /// Bounded by the client's close timeout. Cancelled, it is as if the channel had been dropped: it goes on in the
+    /// background.
+    ///
+    /// # Errors
+    ///
+    /// - If not everything is committed, why; [`close_report`](Error::close_report) lists what is not, by state.
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; all is committed.
+    pub async fn close(self) -> Result<CloseReport> {
+        let shared = Arc::clone(self.shared());
+        let until = Instant::now() + self.writer.client.options.close_timeout;
+        shared.update_and_wake(|core, _| core.drain(until));
+        let error = shared.wait(|p| p.final_error().map(Ok)).await?;
+        // At once, not when the driver gets to it: the name can be opened again now.
+        self.writer.client.forget(&shared);
+        let report = shared.core().report();
+        let progress = shared.progress();
+        if !report.uncommitted.is_empty() {
+            return Err(error.with_report(report));
+        }
+        match shared.unreported(&progress) {
+            Some(window) => Err(window.to_error(progress.committed_token).with_report(report)),
+            None => Ok(report),
+        }
+    }
+
+    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`.
+    ///
+    /// The columns are those of Snowflake's page "Snowpipe Streaming error tables".
+    pub fn error_table_sql(&self, table: &str) -> String {
+        format!(
+            "SELECT timestamp, error_code, error_metadata, error_data FROM ERROR_TABLE({table}) WHERE error_metadata:service = 'snowpipe_streaming' AND error_metadata:details:channel_name = '{}' ORDER BY timestamp",
+            self.name().replace('\'', "''")
+        )
+    }
+}
+
+impl Channel<Tracked> {
+    /// Appends one row with its offset token. The row is encoded now; the future waits for memory only.
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, row: &serde_json::Value) -> snowpipe_streaming::Result<()> {
+    /// channel.append_row(row, 42).await?;
+    /// channel.append_row(row, "order_17").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Nothing was appended:
+    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
+    /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
+    /// - [`ErrorKind::Backpressure`]: only with an append timeout.
+    /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
+    pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R, offset: impl IntoOffset) -> Append<'_> {
+        Append::row(&mut self.writer, row, offset.into_offset().map(Some))
+    }
+
+    /// Appends rows with their offsets: see [`IntoOffsets`] for what `first..`, `first..=last` and a pair mean.
+    ///
+    /// With `first..`, rows are encoded as memory allows, and a failure or cancellation half-way leaves a prefix appended,
+    /// which [`last_appended`](Self::last_appended) tells. No rows are no-op.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row).
+    pub fn append_rows<I>(&mut self, rows: I, offsets: impl IntoOffsets) -> Append<'_, Numbered<I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        Append::rows(&mut self.writer, rows.into_iter(), offsets.into_offsets())
+    }
+
+    /// Appends rows that come with an offset each. May be split anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row); rows before the one at fault may have been appended.
+    pub fn append_each<I, R, O>(&mut self, rows: I) -> Append<'_, Each<I::IntoIter>>
+    where
+        I: IntoIterator<Item = (R, O)>,
+        R: Serialize,
+        O: IntoOffset,
+    {
+        Append::each(&mut self.writer, rows.into_iter())
+    }
+
+    /// Appends rows that are bytes already.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_rows`](Self::append_rows).
+    pub fn append_batch(&mut self, batch: RowBatch, offsets: impl IntoOffsets) -> Append<'_, BatchSource> {
+        Append::batch(&mut self.writer, batch, offsets.into_offsets().map(Some))
+    }
+
+    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_row`](Self::append_row).
+    pub fn try_append_batch(&mut self, batch: &RowBatch, offsets: impl IntoOffsets) -> Result<Receipt> {
+        let offsets = offsets.into_offsets()?;
+        self.writer.try_append(batch, Some(offsets))
+    }
+
+    /// The token of the last row in memory or beyond, since this channel was opened.
+    pub fn last_appended(&self) -> Option<OffsetToken> {
+        self.writer.last.clone().map(Offset::into_token)
+    }
+
+    /// Where to resume: the last committed token as what it means to the caller; `None` on a channel that never committed
+    /// one. Everything up to it is committed, nothing after it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`] if the token is not a `T`: another program wrote it.
+    pub fn resume_point<T: std::str::FromStr>(&self) -> Result<Option<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
+        self.latest_committed_offset_token().map(|token| token.parse()).transpose()
+    }
+}
+
+impl Channel<Untracked> {
+    /// Appends one row. The row is encoded now; the future waits for memory only.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::append_row`].
+    pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R) -> Append<'_> {
+        Append::row(&mut self.writer, row, Ok(None))
+    }
+
+    /// Appends rows. May be split anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::append_row`]; rows before the one at fault may have been appended.
+    pub fn append_rows<I>(&mut self, rows: I) -> Append<'_, Plain<I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        Append::plain(&mut self.writer, rows.into_iter())
+    }
+
+    /// Appends rows that are bytes already.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_rows`](Self::append_rows).
+    pub fn append_batch(&mut self, batch: RowBatch) -> Append<'_, BatchSource> {
+        Append::batch(&mut self.writer, batch, Ok(None))
+    }
+
+    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_rows`](Self::append_rows).
+    pub fn try_append_batch(&mut self, batch: &RowBatch) -> Result<Receipt> {
+        self.writer.try_append(batch, None)
+    }
+}
+
+/// A dropped channel drains in the background.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let until = Instant::now() + self.client.options.close_timeout;
+        self.shared.update_and_wake(|core, _| {
+            if !core.is_ended() {
+                core.drain(until);
+            }
+        });
+    }
+}

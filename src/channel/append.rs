@@ -1,0 +1,542 @@
+//! The append: rows are encoded on the caller's thread, then wait for memory, then move into the open batch.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use serde::Serialize;
+
+use super::batch::{Unit, UnitTokens, cost, too_large};
+use super::receipt::Receipt;
+use super::shared::Shared;
+use crate::budget::Charge;
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::{IntoOffset, Offset, OffsetToken, Offsets};
+use crate::row::{self, RowBatch};
+use crate::time::epoch_millis;
+
+/// Rows are encoded and charged in pieces of about this size.
+const PIECE: usize = 256 << 10;
+
+/// The writing end of a channel.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    pub(crate) client: Arc<ClientInner>,
+    pub(crate) shared: Arc<Shared>,
+    /// Encoded rows that are not in the open batch yet. Re-used from call to call.
+    staged: Vec<u8>,
+    units: Vec<Unit>,
+    /// Charged and not spent: what merged runs turned out not to cost.
+    credit: Charge,
+    pub(crate) last: Option<Offset>,
+}
+
+impl Writer {
+    pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>) -> Self {
+        let credit = shared.share.nothing();
+        Self { client, shared, staged: Vec::new(), units: Vec::new(), credit, last: None }
+    }
+
+    fn discard(&mut self) {
+        self.staged.clear();
+        self.units.clear();
+    }
+
+    fn piece(&self) -> usize {
+        PIECE.min(self.client.options.max_unit())
+    }
+
+    /// Refuses a unit that no request or budget could ever carry.
+    fn check_unit(&self, start: usize) -> Result<()> {
+        let unit = self.staged.get(start..).unwrap_or_default();
+        let options = &self.client.options;
+        if unit.len() > options.max_unit() {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "{} bytes of rows that may not be split are more than {}: the least of a quarter of the memory budget and {}; append fewer rows under one token, or raise the memory budget",
+                    unit.len(),
+                    options.max_unit(),
+                    options.max_uncompressed,
+                ),
+            ));
+        }
+        if unit.len() > options.always_fits() {
+            let mut compressor = self.client.take_compressor()?;
+            let compressed = compressor.compress(unit)?.len();
+            self.client.put_compressor(compressor);
+            if compressed > options.max_request_bytes {
+                return Err(too_large(unit.len(), compressed, options.max_request_bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes one row as a unit of its own.
+    fn stage_row<R: Serialize + ?Sized>(&mut self, row: &R, tokens: UnitTokens) -> Result<()> {
+        let start = self.staged.len();
+        row::encode(row, self.client.options.nulls, &mut self.staged)?;
+        self.check_unit(start)?;
+        let unit = Unit { tokens, rows: 1, len: self.staged.len() - start };
+        super::batch::push_unit(&mut self.units, unit);
+        Ok(())
+    }
+
+    /// Encodes rows that stay together.
+    fn stage_whole<R: Serialize>(
+        &mut self,
+        rows: impl Iterator<Item = R>,
+        start: OffsetToken,
+        end: OffsetToken,
+    ) -> Result<()> {
+        let mut count = 0;
+        for row in rows {
+            row::encode(&row, self.client.options.nulls, &mut self.staged)?;
+            count += 1;
+            // Not only at the end: an endless iterator must not fill the memory first.
+            if self.staged.len() > self.client.options.max_unit() {
+                break;
+            }
+        }
+        self.check_unit(0)?;
+        if count > 0 {
+            self.units.push(Unit { tokens: UnitTokens::Whole { start, end }, rows: count, len: self.staged.len() });
+        }
+        Ok(())
+    }
+
+    /// Moves what is staged into the open batch, if its cost is covered.
+    fn commit_staged(&mut self) -> Result<()> {
+        let last = self.units.last().and_then(last_offset);
+        let now_ms = epoch_millis(self.client.time.now());
+        let result = {
+            let mut core = self.shared.core();
+            core.append(tokio::time::Instant::now(), now_ms, &self.staged, &mut self.units, &mut self.credit)
+        };
+        self.discard();
+        let (_, wake) = result?;
+        if last.is_some() {
+            self.last = last;
+        }
+        if wake {
+            self.shared.wake_driver();
+        }
+        Ok(())
+    }
+
+    fn missing(&self) -> usize {
+        cost(self.staged.len(), &self.units).saturating_sub(self.credit.bytes())
+    }
+
+    fn position(&self) -> u64 {
+        self.shared.core().appended()
+    }
+
+    /// All of `batch` or nothing, without waiting.
+    pub(crate) fn try_append(&mut self, batch: &RowBatch, offsets: Option<Offsets>) -> Result<Receipt> {
+        self.discard();
+        let from = self.position();
+        let mut source = BatchSource::new(batch.clone(), offsets)?;
+        // Each piece of it becomes a unit at most.
+        let pieces = batch.as_bytes().len() / self.piece() + 2;
+        let bytes = batch.as_bytes().len() + pieces * 2 * crate::offset::MAX_ENCODED_LEN;
+        if bytes > self.shared.share.cap() {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "a batch of {} bytes is more than the channel's {} bytes of memory; split it, or append it without `try_`",
+                    batch.as_bytes().len(),
+                    self.shared.share.cap()
+                ),
+            ));
+        }
+        if let Some(error) = self.shared.core().refusal() {
+            return Err(error);
+        }
+        let Some(charge) = self.shared.share.try_charge(bytes) else {
+            return Err(Error::new(
+                ErrorKind::Backpressure,
+                "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
+            ));
+        };
+        let kept = self.credit.bytes();
+        self.credit.absorb(charge);
+        let result = loop {
+            match source.fill(self) {
+                Ok(()) if self.units.is_empty() => break Ok(()),
+                Ok(()) => {
+                    if let Err(error) = self.commit_staged() {
+                        break Err(error);
+                    }
+                }
+                Err(error) => break Err(error),
+            }
+        };
+        self.credit.shrink_to(kept);
+        self.discard();
+        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.position()))
+    }
+}
+
+fn last_offset(unit: &Unit) -> Option<Offset> {
+    match &unit.tokens {
+        UnitTokens::Run { first } => Some(Offset::Integer(first + i128::from(unit.rows) - 1)),
+        UnitTokens::Whole { end, .. } => Some(Offset::Token(end.clone())),
+        UnitTokens::Untracked => None,
+    }
+}
+
+/// Where the rows of an append come from, piece by piece.
+pub trait Source {
+    /// Stages the next piece. Stages nothing when there is no more.
+    #[doc(hidden)]
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()>;
+}
+
+/// A writer as sources see it.
+#[derive(Debug)]
+pub struct Staging<'a>(&'a mut Writer);
+
+trait Fill {
+    fn fill(&mut self, writer: &mut Writer) -> Result<()>;
+}
+
+impl<S: Source> Fill for S {
+    fn fill(&mut self, writer: &mut Writer) -> Result<()> {
+        Source::fill(self, &mut Staging(writer))
+    }
+}
+
+/// Everything was encoded at the call.
+#[derive(Debug)]
+pub struct Encoded(());
+
+impl Source for Encoded {
+    fn fill(&mut self, _: &mut Staging<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows with consecutive numbers, still to be encoded.
+#[derive(Debug)]
+pub struct Numbered<I> {
+    rows: Option<I>,
+    next: i128,
+    max: i128,
+}
+
+impl<I> Source for Numbered<I>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        let Some(rows) = &mut self.rows else { return Ok(()) };
+        while writer.0.staged.len() < writer.0.piece() {
+            let Some(row) = rows.next() else { break };
+            let first = in_range(self.next, self.max)?;
+            writer.0.stage_row(&row, UnitTokens::Run { first })?;
+            self.next += 1;
+        }
+        Ok(())
+    }
+}
+
+fn in_range(value: i128, max: i128) -> Result<i128> {
+    if value <= max {
+        return Ok(value);
+    }
+    Err(Error::new(
+        ErrorKind::InvalidOffset,
+        format!("the offsets run past {max}, the greatest of their type; use a wider integer"),
+    ))
+}
+
+/// Rows with an offset each, still to be encoded.
+#[derive(Debug)]
+pub struct Each<I> {
+    rows: I,
+}
+
+impl<I, R, O> Source for Each<I>
+where
+    I: Iterator<Item = (R, O)>,
+    R: Serialize,
+    O: IntoOffset,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        while writer.0.staged.len() < writer.0.piece() {
+            let Some((row, offset)) = self.rows.next() else { break };
+            writer.0.stage_row(&row, one(offset.into_offset()?))?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows without offsets, still to be encoded.
+#[derive(Debug)]
+pub struct Plain<I> {
+    rows: I,
+}
+
+impl<I> Source for Plain<I>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        while writer.0.staged.len() < writer.0.piece() {
+            let Some(row) = self.rows.next() else { break };
+            writer.0.stage_row(&row, UnitTokens::Untracked)?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows that are bytes already.
+#[derive(Debug)]
+pub struct BatchSource {
+    batch: RowBatch,
+    at: usize,
+    offsets: Option<Offsets>,
+}
+
+impl BatchSource {
+    fn new(batch: RowBatch, offsets: Option<Offsets>) -> Result<Self> {
+        if let Some(Offsets::Each { first, max }) = &offsets {
+            in_range(first + i128::from(batch.len()) - 1, *max)?;
+        }
+        Ok(Self { batch, at: 0, offsets })
+    }
+}
+
+impl Source for BatchSource {
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        let writer = &mut *writer.0;
+        let rest = self.batch.as_bytes().get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let whole = matches!(self.offsets, Some(Offsets::Whole { .. }));
+        let wanted = if whole { rest.len() } else { writer.piece().min(rest.len()) };
+        // A piece ends with the last line that fits, or with the first one if that alone is longer.
+        let cut = rest.get(..wanted).and_then(|head| head.iter().rposition(|b| *b == b'\n'));
+        let cut = cut.or_else(|| rest.iter().position(|b| *b == b'\n')).map_or(rest.len(), |i| i + 1);
+        let piece = rest.get(..cut).unwrap_or(rest);
+        let rows = piece.iter().filter(|b| **b == b'\n').count() as u64;
+        let tokens = match &mut self.offsets {
+            None => UnitTokens::Untracked,
+            Some(Offsets::Each { first, .. }) => {
+                let tokens = UnitTokens::Run { first: *first };
+                *first += i128::from(rows);
+                tokens
+            }
+            Some(Offsets::Whole { start, end }) => UnitTokens::Whole { start: start.clone(), end: end.clone() },
+        };
+        writer.staged.extend_from_slice(piece);
+        if whole || rows == 1 {
+            writer.check_unit(0)?;
+        }
+        let len = piece.len();
+        self.at += len;
+        writer.units.push(Unit { tokens, rows, len });
+        Ok(())
+    }
+}
+
+fn one(offset: Offset) -> UnitTokens {
+    match offset {
+        // A canonical number in text is the same token as the number.
+        Offset::Token(token) => match token.as_integer() {
+            Some(first) => UnitTokens::Run { first },
+            None => UnitTokens::Whole { start: token.clone(), end: token },
+        },
+        Offset::Integer(first) => UnitTokens::Run { first },
+    }
+}
+
+type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
+
+/// An append under way: resolves to a [`Receipt`] once the rows are in memory.
+///
+/// The rows were encoded at the call, all of them or (with `first..` and `append_each`) as many as fit into 256 KiB; the
+/// future waits for nothing but the memory budget, and at once returns if the channel is invalidated. It does not borrow
+/// rows given by reference to [`append_row`](crate::Channel::append_row), and is `Send` even if their type is not `Sync`.
+///
+/// Cancel safe: dropped before it resolves, a single row or rows that share a token are not appended at all; of rows
+/// with tokens of their own a prefix may be, and [`last_appended`](crate::Channel::last_appended) tells which.
+#[must_use = "rows are appended only when the future is awaited"]
+pub struct Append<'a, S = Encoded> {
+    writer: &'a mut Writer,
+    source: S,
+    from: u64,
+    failed: Option<Error>,
+    wait: Option<Wait>,
+}
+
+impl<S> std::fmt::Debug for Append<'_, S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Append").field("channel", &self.writer.shared.name).finish_non_exhaustive()
+    }
+}
+
+// The source is never pinned.
+impl<S> Unpin for Append<'_, S> {}
+
+impl<S> Drop for Append<'_, S> {
+    fn drop(&mut self) {
+        self.writer.discard();
+    }
+}
+
+impl<'a> Append<'a, Encoded> {
+    pub(crate) fn row<R: Serialize + ?Sized>(writer: &'a mut Writer, row: &R, offset: Result<Option<Offset>>) -> Self {
+        Self::start(writer, Encoded(()), |writer| {
+            let tokens = offset?.map_or(UnitTokens::Untracked, one);
+            writer.stage_row(row, tokens)
+        })
+    }
+}
+
+impl<'a, I> Append<'a, Numbered<I>>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
+        match offsets {
+            Ok(Offsets::Each { first, max }) => {
+                let mut append = Self::start(writer, Numbered { rows: Some(rows), next: first, max }, |_| Ok(()));
+                append.fill();
+                append
+            }
+            Ok(Offsets::Whole { start, end }) => {
+                Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |w| w.stage_whole(rows, start, end))
+            }
+            Err(error) => Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |_| Err(error)),
+        }
+    }
+}
+
+impl<'a, I, R, O> Append<'a, Each<I>>
+where
+    I: Iterator<Item = (R, O)>,
+    R: Serialize,
+    O: IntoOffset,
+{
+    pub(crate) fn each(writer: &'a mut Writer, rows: I) -> Self {
+        let mut append = Self::start(writer, Each { rows }, |_| Ok(()));
+        append.fill();
+        append
+    }
+}
+
+impl<'a, I> Append<'a, Plain<I>>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    pub(crate) fn plain(writer: &'a mut Writer, rows: I) -> Self {
+        let mut append = Self::start(writer, Plain { rows }, |_| Ok(()));
+        append.fill();
+        append
+    }
+}
+
+impl<'a> Append<'a, BatchSource> {
+    pub(crate) fn batch(writer: &'a mut Writer, batch: RowBatch, offsets: Result<Option<Offsets>>) -> Self {
+        let (source, failed) = match offsets.and_then(|offsets| BatchSource::new(batch, offsets)) {
+            Ok(source) => (source, None),
+            Err(error) => {
+                (BatchSource { batch: RowBatch::empty(), at: 0, offsets: None }, Some(error))
+            }
+        };
+        let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));
+        append.fill();
+        append
+    }
+}
+
+impl<'a, S> Append<'a, S> {
+    fn start(writer: &'a mut Writer, source: S, stage: impl FnOnce(&mut Writer) -> Result<()>) -> Self {
+        writer.discard();
+        let from = writer.position();
+        let failed = stage(writer).err();
+        Self { writer, source, from, failed, wait: None }
+    }
+}
+
+impl<S: Source> Append<'_, S> {
+    fn fill(&mut self) {
+        if self.failed.is_none() {
+            self.failed = self.source.fill(&mut Staging(self.writer)).err();
+        }
+    }
+
+    fn wait_for_memory(&self) -> Wait {
+        let shared = Arc::clone(&self.writer.shared);
+        let missing = self.writer.missing();
+        let timeout = self.writer.client.options.append_timeout;
+        Box::pin(async move {
+            let late = async {
+                match timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                error = shared.refused() => Err(error),
+                charge = shared.share.charge(missing) => Ok(charge),
+                () = late => Err(Error::new(
+                    ErrorKind::Backpressure,
+                    "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+                )),
+            }
+        })
+    }
+}
+
+impl<S: Source> Future for Append<'_, S> {
+    type Output = Result<Receipt>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        loop {
+            if let Some(error) = this.failed.take() {
+                this.writer.discard();
+                return Poll::Ready(Err(error));
+            }
+            if this.writer.units.is_empty() {
+                let position = this.writer.position();
+                return Poll::Ready(Ok(Receipt::new(Arc::clone(&this.writer.shared), this.from, position)));
+            }
+            if let Some(wait) = &mut this.wait {
+                let Poll::Ready(charged) = wait.as_mut().poll(cx) else { return Poll::Pending };
+                this.wait = None;
+                match charged {
+                    Ok(charge) => this.writer.credit.absorb(charge),
+                    Err(error) => {
+                        this.failed = Some(error);
+                        continue;
+                    }
+                }
+            }
+            let missing = this.writer.missing();
+            if missing > 0 {
+                match this.writer.shared.share.try_charge(missing) {
+                    Some(charge) => this.writer.credit.absorb(charge),
+                    None => {
+                        this.wait = Some(this.wait_for_memory());
+                        continue;
+                    }
+                }
+            }
+            this.failed = this.writer.commit_staged().err();
+            this.fill();
+        }
+    }
+}
+

@@ -1,0 +1,220 @@
+//! Opening a channel: what becomes of an earlier holder's uncommitted rows is decided here.
+
+use std::future::IntoFuture;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::{debug, info, warn};
+
+use super::core::{Core, Limits, Opening};
+use super::{Channel, ChannelStatus, Shared, driver};
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::{IntoOffset, OffsetToken};
+use crate::options::OnUncommitted;
+use crate::retry::Backoff;
+use crate::transport::api::{Attempt, Failure, OpenAnswer};
+
+/// How long an open is tried against a server that does not answer properly.
+const PATIENCE: Duration = Duration::from_secs(60);
+const MAX_NAME: usize = 255;
+
+/// A channel about to be opened: `.await` it, or set options first.
+///
+/// ```no_run
+/// # use std::time::Duration;
+/// # use snowpipe_streaming::{OnUncommitted, StreamingIngestClient};
+/// # async fn example(client: StreamingIngestClient) -> snowpipe_streaming::Result<()> {
+/// let rides = client.open_channel("rides-0").await?;
+/// let passes = client
+///     .open_channel("passes-0")
+///     .on_uncommitted(OnUncommitted::WaitThenDiscard(Duration::from_secs(30)))
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "the channel is opened only when this is awaited"]
+pub struct OpenChannel<M> {
+    client: Arc<ClientInner>,
+    name: String,
+    policy: OnUncommitted,
+    offset_token: Option<Result<OffsetToken>>,
+    mode: PhantomData<fn() -> M>,
+}
+
+impl<M> OpenChannel<M> {
+    pub(crate) fn new(client: Arc<ClientInner>, name: String) -> Self {
+        let policy = client.options.on_uncommitted;
+        Self { client, name, policy, offset_token: None, mode: PhantomData }
+    }
+
+    /// What to do if rows of an earlier holder are accepted and not yet committed.
+    pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// Sets the channel's committed token as it is opened, whatever it was: to begin elsewhere in the source.
+    pub fn offset_token(mut self, token: impl IntoOffset) -> Self {
+        self.offset_token = Some(token.into_offset().map(crate::offset::Offset::into_token));
+        self
+    }
+}
+
+impl<M: 'static> IntoFuture for OpenChannel<M> {
+    type Output = Result<Channel<M>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let token = self.offset_token.transpose()?;
+            let shared = open(&self.client, &self.name, self.policy, token.as_ref()).await?;
+            Ok(Channel::new(self.client, shared, self.policy))
+        })
+    }
+}
+
+/// Opens `name` and sets its driver going.
+pub(super) async fn open(
+    client: &Arc<ClientInner>,
+    name: &str,
+    policy: OnUncommitted,
+    offset_token: Option<&OffsetToken>,
+) -> Result<Arc<Shared>> {
+    check_name(name)?;
+    let reservation = client.reserve(name)?;
+    let answer = request(client, name, policy, offset_token).await?;
+    let status = &answer.status;
+    if !status.is_healthy() {
+        return Err(unhealthy(name, status));
+    }
+    let opening = Opening {
+        continuation_token: answer.next_continuation_token,
+        committed_token: status.latest_committed_offset_token().cloned(),
+        created_on_ms: status.created_on_ms(),
+        rejected: status.rows_error_count(),
+    };
+    info!(channel = name, committed = ?opening.committed_token, "channel open");
+    let options = &client.options;
+    let limits = Limits {
+        max_client_lag: options.max_client_lag,
+        max_request_bytes: options.max_request_bytes,
+        max_uncompressed: options.max_uncompressed,
+        retry_for: options.retry_for,
+        settle_timeout: options.settle_timeout,
+        commit_stall_timeout: options.commit_stall_timeout,
+        pace: options.pace(),
+    };
+    let core = Core::new(Instant::now(), limits, opening, client.request_id().simple().to_string());
+    let share = client.budget.share(options.channel_memory.unwrap_or(options.memory_budget));
+    let shared = Shared::new(name.to_owned(), core, share, client.poller());
+    if !reservation.fill(&shared) {
+        return Err(Error::new(ErrorKind::ClientClosed, "the client was closed while the channel was being opened"));
+    }
+    driver::spawn(Arc::clone(client), Arc::clone(&shared));
+    client.poller().notify_one();
+    Ok(shared)
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let problem = if name.is_empty() {
+        "the channel name is empty; give it one that its next run will use again".to_owned()
+    } else if name.len() > MAX_NAME {
+        format!("the channel name is {} bytes long; use at most {MAX_NAME}", name.len())
+    } else if name.eq_ignore_ascii_case("ELASTIC") {
+        format!("the channel name {name:?} is reserved for the pipe's elastic channel; choose another")
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Config, problem))
+}
+
+async fn request(
+    client: &Arc<ClientInner>,
+    name: &str,
+    policy: OnUncommitted,
+    offset_token: Option<&OffsetToken>,
+) -> Result<OpenAnswer> {
+    let started = Instant::now();
+    let wait_until = match policy {
+        OnUncommitted::Wait(d) | OnUncommitted::WaitThenDiscard(d) => started + d,
+        OnUncommitted::Discard => started,
+    };
+    let mut spare = policy != OnUncommitted::Discard;
+    let mut attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+    let mut trouble_since: Option<Instant> = None;
+    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
+    let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+    loop {
+        let failure = match client.api.open_channel(name, offset_token, spare, attempt).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        client.heal_after(&failure);
+        let now = Instant::now();
+        if failure.code() == Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
+            trouble_since = None;
+            attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+            let left = wait_until.saturating_duration_since(now);
+            if left.is_zero() {
+                if matches!(policy, OnUncommitted::Wait(_)) {
+                    return Err(uncommitted(client, name, failure).await);
+                }
+                warn!(channel = name, "discarding the uncommitted rows of an earlier holder");
+                spare = false;
+                continue;
+            }
+            debug!(channel = name, "an earlier holder's rows are not committed yet");
+            sleep(waiting.next(client.random_unit()).min(left)).await;
+            continue;
+        }
+        if !passes(&failure) || now.saturating_duration_since(*trouble_since.get_or_insert(now)) >= PATIENCE {
+            return Err(failure.into_error());
+        }
+        debug!(channel = name, error = %failure.error(), "not open yet");
+        attempt.retry_count += 1;
+        let mut delay = backoff.next(client.random_unit());
+        if let Failure::Throttled { after: Some(after), .. } = &failure {
+            delay = delay.max(*after);
+        }
+        sleep(delay).await;
+    }
+}
+
+/// Whether a failed open may succeed by itself. To open twice does no harm: the second takes over from the first.
+fn passes(failure: &Failure) -> bool {
+    match failure {
+        Failure::NotSent(_) | Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+        Failure::Answered { status, code, .. } => match code.as_deref() {
+            Some(code) => matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE"),
+            None => matches!(status, 404 | 410),
+        },
+    }
+}
+
+async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) -> Error {
+    let names = [name.to_owned()];
+    let attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+    let committed = client.api.channel_statuses(&names, attempt).await.ok();
+    let committed = committed.and_then(|s| s.get(name).and_then(|s| s.latest_committed_offset_token().cloned()));
+    Error::new(
+        ErrorKind::UncommittedData,
+        format!("rows that an earlier holder of the channel {name:?} sent are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
+    )
+    .with_committed_token(committed)
+    .with_source(failure.into_error())
+}
+
+fn unhealthy(name: &str, status: &ChannelStatus) -> Error {
+    let code = status.status_code();
+    let kind =
+        if code.contains("DOES_NOT_EXIST") { ErrorKind::NotFound } else { ErrorKind::Refused };
+    Error::new(
+        kind,
+        format!("the channel {name:?} opened in a state that takes no rows; look at the pipe and its table, and at the role's rights to them"),
+    )
+    .with_code(Some(code.to_owned()))
+}
