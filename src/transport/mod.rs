@@ -1,7 +1,9 @@
 //! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
 
 pub(crate) mod api;
+mod failure;
 mod http;
+mod link;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
