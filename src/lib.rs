@@ -16,5 +16,5 @@ pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::OffsetToken;
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
-    HttpTransport, Request, Response, Transport, TransportError, TransportErrorKind,
+    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError, TransportErrorKind,
 };

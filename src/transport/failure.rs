@@ -174,7 +174,7 @@ fn meaning(status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
         ),
         (413, _) => (ErrorKind::TooLarge, "send fewer bytes in one request"),
         (429, _) => (ErrorKind::Throttled, "send less often"),
-        (300..400, _) => (
+        (300..=399, _) => (
             ErrorKind::Refused,
             "redirects are not followed: check the account's URL",
         ),

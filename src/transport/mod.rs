@@ -12,7 +12,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::http::HttpTransport;
+pub use self::http::{HttpTransport, HttpTransportBuilder};
 
 /// A request as it goes out: absolute URL, complete headers, the whole body.
 pub type Request = ::http::Request<Bytes>;
