@@ -16,5 +16,6 @@ pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::OffsetToken;
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
-    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError, TransportErrorKind,
+    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
+    TransportErrorKind,
 };

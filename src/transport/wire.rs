@@ -70,7 +70,7 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
         (None, Some(port)) => format!("{scheme_of_base}://{host}:{port}"),
         (None, None) => format!("{scheme_of_base}://{host}"),
     };
-    if Url::parse(&base).is_err() {
+    if port == Some("") || Url::parse(&base).is_err() {
         return Err(refused("that is not a host name"));
     }
     if scheme_of_base == "http" && account_url.scheme() == "https" {
