@@ -11,7 +11,7 @@ use serde::Serialize;
 use url::Url;
 
 pub(crate) use super::failure::Failure;
-use super::failure::decided;
+use super::failure::{Host, decided};
 pub(crate) use super::link::Attempt;
 use super::link::{Call, Link};
 use super::wire::{self, ServerError};
@@ -157,7 +157,7 @@ impl Api {
                         code: Some(status.status_code),
                         message: None,
                     };
-                    Err(decided(&call.what, response.status(), said))
+                    Err(decided(Host::Ingest, &call.what, response.status(), said))
                 }
                 Err(why) => Err(Failure::Ambiguous(why)),
             }
@@ -300,5 +300,5 @@ fn by_asked_name(
 }
 
 #[cfg(test)]
-#[path = "api_tests.rs"]
+#[path = "api_tests/mod.rs"]
 mod tests;

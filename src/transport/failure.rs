@@ -104,23 +104,30 @@ pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     }
 }
 
+/// Which host answers: the same status has another cause and mend on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    Account,
+    Ingest,
+}
+
 /// The server answered with a status that is not a success.
-pub(super) fn answered(what: &str, response: &Response, now: SystemTime) -> Failure {
+pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemTime) -> Failure {
     let status = response.status();
     let said = wire::server_error(response.body());
     match status.as_u16() {
         429 => Failure::Throttled {
             after: retry_after(response.headers(), now),
-            error: describe(what, status, &said),
+            error: describe(host, what, status, &said),
         },
-        408 | 500.. => Failure::Ambiguous(describe(what, status, &said)),
-        _ => decided(what, status, said),
+        408 | 500.. => Failure::Ambiguous(describe(host, what, status, &said)),
+        _ => decided(host, what, status, said),
     }
 }
 
 /// The server decided, with an error status or inside a 200.
-pub(super) fn decided(what: &str, status: StatusCode, said: ServerError) -> Failure {
-    let error = describe(what, status, &said);
+pub(super) fn decided(host: Host, what: &str, status: StatusCode, said: ServerError) -> Failure {
+    let error = describe(host, what, status, &said);
     Failure::Answered {
         status: status.as_u16(),
         code: said.code,
@@ -128,9 +135,9 @@ pub(super) fn decided(what: &str, status: StatusCode, said: ServerError) -> Fail
     }
 }
 
-fn describe(what: &str, status: StatusCode, said: &ServerError) -> Error {
+fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> Error {
     let code = said.code.as_deref().unwrap_or_default();
-    let (kind, mend) = meaning(status, code);
+    let (kind, mend) = meaning(host, status, code);
     let answer = match &said.message {
         Some(message) => format!("{}: {}", status.as_u16(), wire::quote(message)),
         None => status.as_u16().to_string(),
@@ -149,10 +156,18 @@ fn describe(what: &str, status: StatusCode, said: &ServerError) -> Error {
     }
 }
 
-fn meaning(status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
+fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
     const MISSING: &str =
         "check that the database, schema, pipe and table exist and that the role can see them";
     match (status.as_u16(), code) {
+        (400, _) if host == Host::Account => (
+            ErrorKind::Authentication,
+            "check the role, and that the user may assume it",
+        ),
+        (404, _) if host == Host::Account => (
+            ErrorKind::NotFound,
+            "check the account's URL, and that the role may use or create pipes",
+        ),
         (_, "ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => (
             ErrorKind::UncommittedData,
             "wait until the rows in flight are committed, or allow them to be discarded",

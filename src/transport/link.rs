@@ -14,7 +14,7 @@ use url::{Position, Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::api::ApiConfig;
-use super::failure::{Failure, answered, decided, unanswered};
+use super::failure::{Failure, Host, answered, decided, unanswered};
 use super::wire::{self, IngestHost};
 use super::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
@@ -120,7 +120,12 @@ impl Link {
         let result = if response.status().is_success() {
             read(&response)
         } else {
-            Err(answered(&call.what, &response, self.time.now()))
+            Err(answered(
+                Host::Ingest,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
         };
         result.map_err(|failure| failure.of(attempt.request_id))
     }
@@ -223,7 +228,12 @@ impl Link {
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(answered(&call.what, &response, self.time.now()))
+            Err(answered(
+                Host::Account,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
         }
     }
 
@@ -331,7 +341,7 @@ impl Call {
     pub(super) fn answer(&self, response: &Response) -> Result<Value, Failure> {
         let answer = wire::json(response.body(), &self.what).map_err(Failure::Ambiguous)?;
         match wire::refusal(&answer) {
-            Some(said) => Err(decided(&self.what, response.status(), said)),
+            Some(said) => Err(decided(Host::Ingest, &self.what, response.status(), said)),
             None => Ok(answer),
         }
     }
