@@ -278,15 +278,19 @@ impl Link {
         bearer: &Bearer,
         attempt: Attempt,
     ) -> Result<Request, Failure> {
-        let mut url = format!("{base}{}?", call.path);
-        for (name, value) in &call.query {
-            url.extend([*name, "=", value.as_str(), "&"]);
-        }
+        let query: String = call
+            .query
+            .iter()
+            .flat_map(|(name, value)| [*name, "=", value.as_str(), "&"])
+            .collect();
         let Attempt {
             request_id,
             retry_count,
         } = attempt;
-        url.push_str(&format!("requestId={request_id}&retryCount={retry_count}"));
+        let url = format!(
+            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
+            call.path
+        );
         let refused = |why: &str| {
             let message = format!("{} failed: {why}", call.what);
             Failure::NotSent(Error::new(ErrorKind::Config, message))

@@ -358,5 +358,5 @@ fn unreadable(body: &[u8], what: &str) -> Error {
 }
 
 #[cfg(test)]
-#[path = "wire_tests.rs"]
+#[path = "wire_tests/mod.rs"]
 mod tests;

@@ -175,7 +175,7 @@ impl Rig {
     }
 }
 
-fn batch<'a>(session: Option<&'a HeaderValue>) -> AppendRequest<'a> {
+fn batch(session: Option<&HeaderValue>) -> AppendRequest<'_> {
     AppendRequest {
         channel: "rides",
         continuation_token: "0_1",
