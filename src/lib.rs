@@ -19,5 +19,6 @@ pub use self::offset::OffsetToken;
 pub use self::row::{Nulls, RowBatch};
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
-    HttpTransport, Request, Response, Transport, TransportError, TransportErrorKind,
+    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
+    TransportErrorKind,
 };

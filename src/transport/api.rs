@@ -1,1 +1,304 @@
-//! The endpoints: one attempt each.
+//! The endpoints: one attempt each, with host and token acquired on the way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, header};
+use percent_encoding::utf8_percent_encode;
+use serde::Serialize;
+use url::Url;
+
+pub(crate) use super::failure::Failure;
+use super::failure::{Host, decided};
+pub(crate) use super::link::Attempt;
+use super::link::{Call, Link};
+use super::wire::{self, ServerError};
+use super::{Response, Transport};
+use crate::auth::Credential;
+use crate::channel::ChannelStatus;
+use crate::error::{Error, ErrorKind};
+use crate::offset::{OffsetToken, QUERY};
+use crate::time::TimeSource;
+
+const UNCOMPRESSED_LEN: HeaderName =
+    HeaderName::from_static("x-snowflake-uncompressed-content-length");
+const MIN_APPEND_TIMESTAMP: HeaderName =
+    HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
+const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
+
+const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
+
+/// Where the calls go, and for whom.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiConfig {
+    /// Scheme, host and port of the account host.
+    pub(crate) account_url: Url,
+    /// The account's name, for messages.
+    pub(crate) account: String,
+    pub(crate) database: String,
+    pub(crate) schema: String,
+    pub(crate) pipe: String,
+    /// Names the calling program in `User-Agent`.
+    pub(crate) application: Option<String>,
+    /// The deadline of every single network call.
+    pub(crate) attempt_timeout: Duration,
+}
+
+/// One batch on its way.
+#[derive(Debug)]
+pub(crate) struct AppendRequest<'a> {
+    pub(crate) channel: &'a str,
+    pub(crate) continuation_token: &'a str,
+    pub(crate) start: Option<&'a OffsetToken>,
+    pub(crate) end: Option<&'a OffsetToken>,
+    /// One zstd frame.
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: u64,
+    /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
+    pub(crate) min_append_timestamp_ms: u64,
+    /// What the last append answer of this channel carried as [`AppendAnswer::session`].
+    pub(crate) session: Option<&'a HeaderValue>,
+}
+
+/// The batch is buffered by the server, not yet committed.
+#[derive(Debug)]
+pub(crate) struct AppendAnswer {
+    pub(crate) next_continuation_token: String,
+    /// To be echoed with the channel's next append; if `None`, forget the one before.
+    pub(crate) session: Option<HeaderValue>,
+}
+
+/// The channel is ours.
+#[derive(Debug)]
+pub(crate) struct OpenAnswer {
+    pub(crate) next_continuation_token: String,
+    /// May be unhealthy: an invalid pipe opens all the same.
+    pub(crate) status: ChannelStatus,
+}
+
+/// The streaming endpoints of one pipe. Every method is one attempt.
+#[derive(Debug)]
+pub(crate) struct Api {
+    link: Link,
+    database: String,
+    schema: String,
+    pipe: String,
+}
+
+#[derive(Serialize)]
+struct OpenBody<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offset_token: Option<&'a str>,
+    fail_on_uncommitted_rows: bool,
+}
+
+#[derive(Serialize)]
+struct StatusBody<'a> {
+    channel_names: &'a [String],
+}
+
+#[derive(Serialize)]
+struct DropBody {
+    fail_on_uncommitted_rows: bool,
+}
+
+impl Api {
+    pub(crate) fn new(
+        config: ApiConfig,
+        credential: Arc<dyn Credential>,
+        transport: Arc<dyn Transport>,
+        time: Arc<dyn TimeSource>,
+    ) -> Self {
+        let link = Link::new(&config, credential, transport, time);
+        Self {
+            link,
+            database: config.database,
+            schema: config.schema,
+            pipe: config.pipe,
+        }
+    }
+
+    /// Discovers the ingest host and fetches a token now.
+    pub(crate) async fn connect(&self, attempt: Attempt) -> Result<(), Failure> {
+        self.link.connect(attempt).await
+    }
+
+    /// Forgets the ingest host and its token; the next call finds them anew.
+    pub(crate) fn forget_host(&self) {
+        self.link.forget();
+    }
+
+    /// Opens a channel, which takes it from whoever held it.
+    pub(crate) async fn open_channel(
+        &self,
+        channel: &str,
+        offset_token: Option<&OffsetToken>,
+        fail_on_uncommitted_rows: bool,
+        attempt: Attempt,
+    ) -> Result<OpenAnswer, Failure> {
+        let what = format!("opening channel {channel:?} of pipe {}", self.pipe());
+        let path = self.channel_path("", channel)?;
+        let call = Call::new(what, Method::PUT, path).json(&OpenBody {
+            offset_token: offset_token.map(OffsetToken::as_str),
+            fail_on_uncommitted_rows,
+        })?;
+        let read = |response: &Response| {
+            let answer = call.answer(response)?;
+            let status = wire::opened_status(&answer).map_err(Failure::Ambiguous)?;
+            match wire::next_continuation_token(&answer, &call.what) {
+                Ok(next_continuation_token) => Ok(OpenAnswer {
+                    next_continuation_token,
+                    status,
+                }),
+                Err(_) if !status.is_healthy() => {
+                    let said = ServerError {
+                        code: Some(status.status_code),
+                        message: None,
+                    };
+                    Err(decided(Host::Ingest, &call.what, response.status(), said))
+                }
+                Err(why) => Err(Failure::Ambiguous(why)),
+            }
+        };
+        self.link.call(&call, attempt, read).await
+    }
+
+    /// Sends one batch.
+    pub(crate) async fn append_rows(
+        &self,
+        append: &AppendRequest<'_>,
+        attempt: Attempt,
+    ) -> Result<AppendAnswer, Failure> {
+        let channel = append.channel;
+        let what = format!("appending to channel {channel:?} of pipe {}", self.pipe());
+        let path = format!("{}/rows", self.channel_path("/data", channel)?);
+        let mut call = Call::new(what, Method::POST, path);
+        call.query = [
+            ("startOffsetToken", append.start.map(OffsetToken::as_str)),
+            ("endOffsetToken", append.end.map(OffsetToken::as_str)),
+            ("continuationToken", Some(append.continuation_token)),
+        ]
+        .into_iter()
+        .filter_map(|(name, token)| Some((name, encoded(token?))))
+        .collect();
+        call.headers = vec![
+            (header::CONTENT_TYPE, NDJSON),
+            (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
+            (UNCOMPRESSED_LEN, append.uncompressed_len.into()),
+            (MIN_APPEND_TIMESTAMP, append.min_append_timestamp_ms.into()),
+        ];
+        let session = append.session.map(|session| (SESSION, session.clone()));
+        call.headers.extend(session);
+        call.body = append.body.clone();
+        let read = |response: &Response| {
+            let answer = call.answer(response)?;
+            Ok(AppendAnswer {
+                next_continuation_token: wire::next_continuation_token(&answer, &call.what)
+                    .map_err(Failure::Ambiguous)?,
+                session: response.headers().get(SESSION).cloned(),
+            })
+        };
+        self.link
+            .call(&call, attempt, read)
+            .await
+            .map_err(Failure::with_rows_at_risk)
+    }
+
+    /// The statuses by the names asked for; channels the server does not know are absent.
+    pub(crate) async fn channel_statuses(
+        &self,
+        channels: &[String],
+        attempt: Attempt,
+    ) -> Result<BTreeMap<String, ChannelStatus>, Failure> {
+        let asked = match channels {
+            [] => return Ok(BTreeMap::new()),
+            [channel] => format!("channel {channel:?}"),
+            _ => format!("{} channels", channels.len()),
+        };
+        let what = format!("asking for the status of {asked} of pipe {}", self.pipe());
+        let path = format!("{}:bulk-channel-status", self.pipe_path("")?);
+        let call = Call::new(what, Method::POST, path).json(&StatusBody {
+            channel_names: channels,
+        })?;
+        let read = |response: &Response| {
+            wire::channel_statuses(&call.answer(response)?).map_err(Failure::Ambiguous)
+        };
+        let answered = self.link.call(&call, attempt, read).await?;
+        Ok(by_asked_name(channels, answered))
+    }
+
+    /// Drops a channel with what it remembers.
+    pub(crate) async fn drop_channel(
+        &self,
+        channel: &str,
+        fail_on_uncommitted_rows: bool,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        let what = format!("dropping channel {channel:?} of pipe {}", self.pipe());
+        let mut call = Call::new(what, Method::DELETE, self.channel_path("", channel)?);
+        // Not failing is the server's default, and a DELETE with a body does not pass every proxy.
+        if fail_on_uncommitted_rows {
+            call = call.json(&DropBody {
+                fail_on_uncommitted_rows,
+            })?;
+        }
+        self.link.call(&call, attempt, |_| Ok(())).await
+    }
+
+    /// The pipe's full name, for messages.
+    fn pipe(&self) -> String {
+        format!("{}.{}.{}", self.database, self.schema, self.pipe)
+    }
+
+    /// `area` is empty, or `/data` for calls that carry rows.
+    fn pipe_path(&self, area: &str) -> Result<String, Failure> {
+        Ok(format!(
+            "/v2/streaming{area}/databases/{}/schemas/{}/pipes/{}",
+            segment(&self.database)?,
+            segment(&self.schema)?,
+            segment(&self.pipe)?,
+        ))
+    }
+
+    fn channel_path(&self, area: &str, channel: &str) -> Result<String, Failure> {
+        let pipe = self.pipe_path(area)?;
+        Ok(format!("{pipe}/channels/{}", segment(channel)?))
+    }
+}
+
+fn encoded(text: &str) -> String {
+    utf8_percent_encode(text, QUERY).to_string()
+}
+
+/// A name as one segment of a path. `.` and `..` cannot be one, encoded or not: they would change the path.
+fn segment(name: &str) -> Result<String, Failure> {
+    if matches!(name, "" | "." | "..") {
+        let message = format!("{name:?} cannot be part of an address; use another name");
+        return Err(Failure::NotSent(Error::new(ErrorKind::Config, message)));
+    }
+    Ok(encoded(name))
+}
+
+/// The statuses under the names that were asked for. The server may spell a name in another case.
+fn by_asked_name(
+    asked: &[String],
+    mut answered: BTreeMap<String, ChannelStatus>,
+) -> BTreeMap<String, ChannelStatus> {
+    let mut found = BTreeMap::new();
+    for name in asked {
+        found.extend(answered.remove_entry(name));
+    }
+    for (key, status) in answered {
+        let other_case = |name: &&String| name.eq_ignore_ascii_case(&key);
+        if let Some(name) = asked.iter().find(other_case) {
+            found.entry(name.clone()).or_insert(status);
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+#[path = "api_tests/mod.rs"]
+mod tests;

@@ -1,7 +1,9 @@
 //! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
 
 pub(crate) mod api;
+mod failure;
 mod http;
+mod link;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
@@ -10,7 +12,7 @@ use std::fmt;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use self::http::HttpTransport;
+pub use self::http::{HttpTransport, HttpTransportBuilder};
 
 /// A request as it goes out: absolute URL, complete headers, the whole body.
 pub type Request = ::http::Request<Bytes>;

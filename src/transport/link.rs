@@ -1,0 +1,371 @@
+//! The way to the servers: the ingest host is discovered, a token fetched, and one call made with it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use secrecy::ExposeSecret;
+use serde::Serialize;
+use serde_json::Value;
+use tokio::time::Instant;
+use tracing::debug;
+use url::{Position, Url, form_urlencoded};
+use uuid::Uuid;
+
+use super::api::ApiConfig;
+use super::failure::{Failure, Host, answered, decided, unanswered};
+use super::wire::{self, IngestHost};
+use super::{Request, Response, Transport, TransportError, TransportErrorKind};
+use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
+use crate::auth::{Bearer, Credential};
+use crate::error::{Error, ErrorKind};
+use crate::time::TimeSource;
+
+/// How long a scoped token lives if it does not say.
+const TOKEN_LIFE: Duration = Duration::from_secs(55 * 60);
+
+const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorization-token-type");
+
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// Which try of which request this is. The id stays, the count rises.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attempt {
+    pub(crate) request_id: Uuid,
+    pub(crate) retry_count: u32,
+}
+
+/// The account host, the ingest host behind it, and who we are to them.
+#[derive(Debug)]
+pub(super) struct Link {
+    account_url: Url,
+    account_base: String,
+    account: String,
+    user_agent: HeaderValue,
+    attempt_timeout: Duration,
+    credential: Arc<dyn Credential>,
+    transport: Arc<dyn Transport>,
+    time: Arc<dyn TimeSource>,
+    ingest: Mutex<Option<Arc<Ingest>>>,
+    discovery: SingleFlight<Failure>,
+}
+
+/// The ingest host with the token for it. They are forgotten together.
+#[derive(Debug)]
+struct Ingest {
+    at: IngestHost,
+    tokens: TokenCache<Failure>,
+}
+
+/// A request but for the host, the credential and the attempt.
+pub(super) struct Call {
+    /// Names the call in messages, as in "opening channel \"x\"".
+    pub(super) what: String,
+    pub(super) method: Method,
+    pub(super) path: String,
+    /// Values are percent-encoded.
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    pub(super) body: Bytes,
+}
+
+impl Link {
+    pub(super) fn new(
+        config: &ApiConfig,
+        credential: Arc<dyn Credential>,
+        transport: Arc<dyn Transport>,
+        time: Arc<dyn TimeSource>,
+    ) -> Self {
+        let url = &config.account_url;
+        Self {
+            account_base: format!(
+                "{}://{}",
+                url.scheme(),
+                &url[Position::BeforeHost..Position::AfterPort]
+            ),
+            account_url: url.clone(),
+            account: config.account.clone(),
+            user_agent: user_agent(config.application.as_deref()),
+            attempt_timeout: config.attempt_timeout,
+            credential,
+            transport,
+            time,
+            ingest: Mutex::default(),
+            discovery: SingleFlight::default(),
+        }
+    }
+
+    /// Discovers the ingest host and fetches a token, unless both are known.
+    pub(super) async fn connect(&self, attempt: Attempt) -> Result<(), Failure> {
+        let ingest = self.ingest(attempt).await?;
+        self.token(&ingest, attempt).await?;
+        Ok(())
+    }
+
+    /// Forgets the ingest host and its token.
+    pub(super) fn forget(&self) {
+        *self.known_ingest() = None;
+    }
+
+    /// Makes a call on the ingest host, with one fresh token if the first is refused, and reads a success.
+    pub(super) async fn call<T>(
+        &self,
+        call: &Call,
+        attempt: Attempt,
+        read: impl FnOnce(&Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let response = self.reach(call, attempt).await?;
+        let result = if response.status().is_success() {
+            read(&response)
+        } else {
+            Err(answered(
+                Host::Ingest,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
+        };
+        result.map_err(|failure| failure.of(attempt.request_id))
+    }
+
+    async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        let ingest = self.ingest(attempt).await?;
+        let held = self.token(&ingest, attempt).await?;
+        let response = self
+            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .await?;
+        if response.status() != StatusCode::UNAUTHORIZED {
+            return Ok(response);
+        }
+        // A refused request was not acted on, so it goes out again as the same attempt.
+        debug!(request_id = %attempt.request_id, "the scoped token was refused, fetching another");
+        ingest.tokens.invalidate(held.generation);
+        let held = self.token(&ingest, attempt).await?;
+        let response = self
+            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            ingest.tokens.invalidate(held.generation);
+        }
+        Ok(response)
+    }
+
+    async fn ingest(&self, attempt: Attempt) -> Result<Arc<Ingest>, Failure> {
+        let known = || self.known_ingest().clone();
+        if let Some(ingest) = known() {
+            return Ok(ingest);
+        }
+        self.discovery
+            .run(known, async || {
+                let ingest = self
+                    .discover(attempt)
+                    .await
+                    .map_err(|failure| failure.before_sending().of(attempt.request_id))?;
+                let ingest = Arc::new(ingest);
+                *self.known_ingest() = Some(Arc::clone(&ingest));
+                Ok(ingest)
+            })
+            .await
+    }
+
+    async fn discover(&self, attempt: Attempt) -> Result<Ingest, Failure> {
+        let what = format!("discovering the ingest host of account {}", self.account);
+        let call = Call::new(what, Method::GET, "/v2/streaming/hostname".to_owned());
+        let response = self.call_account(&call, attempt).await?;
+        let at =
+            wire::ingest_host(response.body(), &self.account_url).map_err(Failure::Ambiguous)?;
+        debug!(host = at.host, "discovered the ingest host");
+        Ok(Ingest {
+            at,
+            tokens: TokenCache::new(Arc::clone(&self.time)),
+        })
+    }
+
+    async fn token(&self, ingest: &Ingest, attempt: Attempt) -> Result<Held, Failure> {
+        ingest
+            .tokens
+            .get(async || {
+                self.fetch_token(&ingest.at.host, attempt)
+                    .await
+                    .map_err(|failure| failure.before_sending().of(attempt.request_id))
+            })
+            .await
+    }
+
+    async fn fetch_token(&self, ingest_host: &str, attempt: Attempt) -> Result<Fetched, Failure> {
+        let what = format!(
+            "exchanging the credential of account {} for a token",
+            self.account
+        );
+        let mut call = Call::new(what, Method::POST, "/oauth/token".to_owned());
+        call.headers = vec![(header::CONTENT_TYPE, FORM)];
+        call.body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(self.credential.exchange_form(ingest_host))
+            .finish()
+            .into();
+        let response = self.call_account(&call, attempt).await?;
+        let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
+        let now = self.time.now();
+        // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
+        let expires_at = wire::token_expiry(token.expose_secret())
+            .filter(|end| *end > now)
+            .unwrap_or(now + TOKEN_LIFE);
+        debug!("fetched a scoped token");
+        Ok(Fetched { token, expires_at })
+    }
+
+    async fn call_account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        let bearer = self
+            .credential
+            .bearer(self.time.now())
+            .await
+            .map_err(Failure::NotSent)?;
+        let response = self
+            .send(call, &self.account_base, &bearer, attempt)
+            .await?;
+        if response.status().is_success() {
+            Ok(response)
+        } else {
+            Err(answered(
+                Host::Account,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
+        }
+    }
+
+    /// One network call within its deadline.
+    async fn send(
+        &self,
+        call: &Call,
+        base: &str,
+        bearer: &Bearer,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
+        let request = self
+            .request(call, base, bearer, attempt)
+            .map_err(|failure| failure.of(attempt.request_id))?;
+        let limit = self.attempt_timeout;
+        let started = Instant::now();
+        let outcome = tokio::time::timeout(limit, self.transport.call(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(TransportError::new(
+                    TransportErrorKind::Timeout,
+                    format!("no answer within {limit:?}"),
+                ))
+            });
+        debug!(
+            call = call.what,
+            request_id = %attempt.request_id,
+            retry = attempt.retry_count,
+            bytes = call.body.len(),
+            status = outcome.as_ref().ok().map(|response| response.status().as_u16()),
+            failure = outcome.as_ref().err().map(tracing::field::display),
+            elapsed = ?started.elapsed(),
+            "called",
+        );
+        outcome.map_err(|why| unanswered(&call.what, why).of(attempt.request_id))
+    }
+
+    fn request(
+        &self,
+        call: &Call,
+        base: &str,
+        bearer: &Bearer,
+        attempt: Attempt,
+    ) -> Result<Request, Failure> {
+        let query: String = call
+            .query
+            .iter()
+            .flat_map(|(name, value)| [*name, "=", value.as_str(), "&"])
+            .collect();
+        let Attempt {
+            request_id,
+            retry_count,
+        } = attempt;
+        let url = format!(
+            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
+            call.path
+        );
+        let refused = |why: &str| {
+            let message = format!("{} failed: {why}", call.what);
+            Failure::NotSent(Error::new(ErrorKind::Config, message))
+        };
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {}", bearer.token.expose_secret()))
+                .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
+        authorization.set_sensitive(true);
+        let mut request = Request::new(call.body.clone());
+        *request.method_mut() = call.method.clone();
+        *request.uri_mut() = url.try_into().map_err(|_| {
+            refused("the names and tokens do not make a valid address, or one that is too long")
+        })?;
+        let headers = request.headers_mut();
+        headers.insert(header::AUTHORIZATION, authorization);
+        headers.insert(TOKEN_TYPE, HeaderValue::from_static(bearer.token_type));
+        headers.insert(header::ACCEPT, JSON);
+        headers.insert(header::ACCEPT_CHARSET, HeaderValue::from_static("UTF-8"));
+        headers.insert(header::USER_AGENT, self.user_agent.clone());
+        headers.extend(call.headers.iter().cloned());
+        Ok(request)
+    }
+
+    fn known_ingest(&self) -> MutexGuard<'_, Option<Arc<Ingest>>> {
+        self.ingest.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Call {
+    pub(super) fn new(what: String, method: Method, path: String) -> Self {
+        Self {
+            what,
+            method,
+            path,
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
+    }
+
+    pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, Failure> {
+        let body = serde_json::to_vec(body).map_err(|why| {
+            let message = format!("{} failed: its body cannot be written", self.what);
+            Failure::NotSent(Error::new(ErrorKind::Config, message).with_source(why))
+        })?;
+        self.body = body.into();
+        self.headers.push((header::CONTENT_TYPE, JSON));
+        Ok(self)
+    }
+
+    /// The body of a success as JSON, unless it says no all the same.
+    pub(super) fn answer(&self, response: &Response) -> Result<Value, Failure> {
+        let answer = wire::json(response.body(), &self.what).map_err(Failure::Ambiguous)?;
+        match wire::refusal(&answer) {
+            Some(said) => Err(decided(Host::Ingest, &self.what, response.status(), said)),
+            None => Ok(answer),
+        }
+    }
+}
+
+fn scoped(held: &Held) -> Bearer {
+    Bearer {
+        token: held.token.clone(),
+        token_type: "OAUTH",
+    }
+}
+
+/// The shape Snowflake recommends: product, platform, language, and the program that uses it.
+fn user_agent(application: Option<&str>) -> HeaderValue {
+    let product = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
+    let platform = format!("({} {})", std::env::consts::OS, std::env::consts::ARCH);
+    let language = concat!("RUST/", env!("CARGO_PKG_RUST_VERSION"));
+    let application = application
+        .map(|application| format!(" (app={application})"))
+        .unwrap_or_default();
+    HeaderValue::try_from(format!("{product} {platform} {language}{application}"))
+        .unwrap_or(HeaderValue::from_static(product))
+}

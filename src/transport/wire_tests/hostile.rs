@@ -1,0 +1,77 @@
+//! Whatever a server sends, reading it does not panic.
+
+use proptest::prelude::*;
+
+use super::*;
+
+/// JSON of any shape that leans towards the names we read.
+fn hostile() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        ".{0,12}".prop_map(Value::from),
+    ];
+    let name = prop::sample::select(vec![
+        "hostname",
+        "token",
+        "code",
+        "error_code",
+        "status_code",
+        "message",
+        "next_continuation_token",
+        "channel_status",
+        "channel_statuses",
+        "last_committed_offset_token",
+        "created_on_ms",
+        "rows_errors",
+        "rows_error_count",
+        "last_error_timestamp",
+        "snowflake_avg_processing_latency_ms",
+    ]);
+    leaf.prop_recursive(4, 32, 6, move |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+            prop::collection::vec((name.clone(), inner), 0..6).prop_map(|fields| {
+                Value::Object(
+                    fields
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
+                )
+            }),
+        ]
+    })
+}
+
+fn read_everything(body: &[u8]) {
+    let _ = ingest_host(body, &account());
+    let _ = scoped_token(body);
+    let _ = server_error(body);
+    if let Ok(text) = std::str::from_utf8(body) {
+        let _ = token_expiry(text);
+    }
+    if let Ok(answer) = json(body, "reading") {
+        let _ = refusal(&answer);
+        let _ = next_continuation_token(&answer, "reading");
+        let _ = opened_status(&answer);
+        let _ = channel_statuses(&answer);
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+        read_everything(&body);
+    }
+
+    #[test]
+    fn no_json_makes_it_panic(value in hostile(), cut in 0usize..400) {
+        let body = value.to_string().into_bytes();
+        read_everything(&body);
+        read_everything(body.get(..cut).unwrap_or(&body));
+        read_everything(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&body)).as_bytes());
+    }
+}

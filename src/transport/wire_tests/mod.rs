@@ -1,0 +1,466 @@
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use secrecy::ExposeSecret;
+use serde_json::{Value, json};
+use url::Url;
+
+use super::{
+    IngestHost, ServerError, channel_statuses, ingest_host, json, next_continuation_token,
+    opened_status, refusal, scoped_token, server_error, token_expiry,
+};
+use crate::channel::ChannelStatus;
+use crate::error::ErrorKind;
+use crate::offset::OffsetToken;
+
+mod hostile;
+
+macro_rules! fixture {
+    ($name:literal) => {
+        include_str!(concat!("../../../tests/fixtures/wire/", $name))
+    };
+}
+
+const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDAwMDAwMDB9.c2ln";
+
+fn url(text: &str) -> Url {
+    Url::parse(text).unwrap()
+}
+
+fn account() -> Url {
+    url("https://acct_one.snowflakecomputing.com")
+}
+
+fn host(text: &str, account: &str) -> (String, String) {
+    let IngestHost { host, base } = ingest_host(text.as_bytes(), &url(account)).unwrap();
+    (host, base)
+}
+
+fn pair(host: &str, base: &str) -> (String, String) {
+    (host.to_owned(), base.to_owned())
+}
+
+#[test]
+fn a_host_name_is_read_however_it_is_wrapped() {
+    for body in [
+        fixture!("hostname_text.txt"),
+        fixture!("hostname_newline.txt"),
+        fixture!("hostname_string.json"),
+        fixture!("hostname_object.json"),
+    ] {
+        let found = ingest_host(body.as_bytes(), &account()).unwrap();
+        assert_eq!(found.host, "acct-one.eu.ingest.snowflakecomputing.com");
+        assert_eq!(
+            found.base,
+            "https://acct-one.eu.ingest.snowflakecomputing.com"
+        );
+    }
+}
+
+#[test]
+fn a_bare_host_takes_scheme_and_port_from_the_account() {
+    assert_eq!(
+        host("127.0.0.1", "http://127.0.0.1:8080"),
+        pair("127.0.0.1", "http://127.0.0.1:8080")
+    );
+    assert_eq!(
+        host("ingest.example", "https://acct.example:8443/"),
+        pair("ingest.example", "https://ingest.example:8443")
+    );
+    assert_eq!(
+        host("[::1]", "http://localhost:8080"),
+        pair("[::1]", "http://[::1]:8080")
+    );
+}
+
+#[test]
+fn a_scheme_or_port_that_comes_with_the_host_is_honoured() {
+    assert_eq!(
+        host("ingest.example:444", "https://acct.example:8443"),
+        pair("ingest.example", "https://ingest.example:444")
+    );
+    assert_eq!(
+        host("https://ingest.example", "https://acct.example:8443"),
+        pair("ingest.example", "https://ingest.example")
+    );
+    assert_eq!(
+        host("http://localhost:9000/", "http://localhost:8080"),
+        pair("localhost", "http://localhost:9000")
+    );
+    assert_eq!(
+        host("[::1]:9000", "http://localhost:8080"),
+        pair("[::1]", "http://[::1]:9000")
+    );
+}
+
+#[test]
+fn underscores_become_dashes_but_on_a_private_link() {
+    let account = "https://acct.example";
+    assert_eq!(
+        host("my_acct_1.ingest.example", account).0,
+        "my-acct-1.ingest.example"
+    );
+    assert_eq!(
+        host("my_acct.privatelink.example", account).0,
+        "my_acct.privatelink.example"
+    );
+    assert_eq!(
+        host("MY_ACCT.PRIVATELINK.example", account).0,
+        "MY_ACCT.PRIVATELINK.example"
+    );
+}
+
+#[test]
+fn what_is_no_host_is_refused() {
+    for body in [
+        "",
+        "   \n",
+        "\"\"",
+        "{}",
+        "[]",
+        "null and void",
+        "{\"hostname\":7}",
+        "{\"hostname\":\"\"}",
+        "ingest.example/path",
+        "ingest.example?x=1",
+        "user@ingest.example",
+        "user:secret@ingest.example",
+        "ingest .example",
+        "ingest\n.example",
+        "ingest.example:",
+        "ingest.example:99999",
+        "[::1",
+        "ftp://ingest.example",
+        "https://",
+        "https:///ingest.example",
+        "http://ingest.example",
+        "<html>sign in</html>",
+        "\u{1F3BF}.example",
+    ] {
+        let result = ingest_host(body.as_bytes(), &account());
+        let error = match result {
+            Err(error) => error,
+            Ok(found) => panic!("{body:?} gave {found:?}"),
+        };
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{body:?}");
+        assert!(
+            error.to_string().contains("check the account's URL"),
+            "{error}"
+        );
+    }
+    assert!(ingest_host(&[0xff, 0xfe], &account()).is_err());
+    assert!(ingest_host("a".repeat(301).as_bytes(), &account()).is_err());
+}
+
+#[test]
+fn a_token_is_read_however_it_is_wrapped() {
+    for body in [
+        fixture!("token_text.txt"),
+        fixture!("token_newline.txt"),
+        fixture!("token_string.json"),
+        fixture!("token_object.json"),
+        fixture!("token_access_token.json"),
+    ] {
+        let token = scoped_token(body.as_bytes()).unwrap();
+        assert_eq!(token.expose_secret(), JWT);
+    }
+}
+
+#[test]
+fn what_is_no_token_is_refused_and_not_quoted() {
+    for body in ["", "{}", "{\"token\":null}", "to ken-hush", "<hush/>"] {
+        let error = scoped_token(body.as_bytes()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol);
+        assert!(!format!("{error:?}").contains("hush"));
+    }
+}
+
+fn expiry_of(claims: &str) -> Option<Duration> {
+    let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
+    Some(
+        token_expiry(&token)?
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap(),
+    )
+}
+
+#[test]
+fn the_end_of_a_token_is_read_in_seconds_and_milliseconds() {
+    let end = Duration::from_secs(2_000_000_000);
+    let from_literal = token_expiry(JWT).unwrap();
+    assert_eq!(from_literal, SystemTime::UNIX_EPOCH + end);
+    assert_eq!(expiry_of(r#"{"exp":2000000000}"#), Some(end));
+    assert_eq!(expiry_of(r#"{"exp":2000000000000}"#), Some(end));
+    assert_eq!(
+        expiry_of(r#"{"exp":2000000000.5}"#),
+        Some(end + Duration::from_millis(500))
+    );
+}
+
+#[test]
+fn a_token_that_does_not_say_when_it_ends_has_no_end() {
+    for claims in [
+        "{}",
+        "[]",
+        "7",
+        r#"{"exp":null}"#,
+        r#"{"exp":"2000000000"}"#,
+        r#"{"exp":-5}"#,
+        r#"{"exp":0}"#,
+        r#"{"exp":1e300}"#,
+        "{",
+    ] {
+        assert_eq!(expiry_of(claims), None, "{claims}");
+    }
+    for token in ["", "opaque", "a.b.c", "a.%.c", "."] {
+        assert_eq!(token_expiry(token), None, "{token}");
+    }
+}
+
+#[test]
+fn errors_are_read_in_every_shape() {
+    let said = |code: Option<&str>, message: Option<&str>| ServerError {
+        code: code.map(str::to_owned),
+        message: message.map(str::to_owned),
+    };
+    let cases = [
+        (
+            fixture!("error_code.json"),
+            said(
+                Some("STALE_CONTINUATION_TOKEN_SEQUENCER"),
+                Some("Channel sequencer in the continuation token is stale."),
+            ),
+        ),
+        (
+            fixture!("error_error_code.json"),
+            said(
+                Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+                Some("No such pipe."),
+            ),
+        ),
+        (
+            fixture!("error_string.json"),
+            said(Some("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"), None),
+        ),
+        (
+            fixture!("error_prose.json"),
+            said(None, Some("please try later")),
+        ),
+        (
+            fixture!("error_numeric_text.json"),
+            said(Some("390701"), Some("Request rate exceeds max. Try later.")),
+        ),
+        (
+            fixture!("error_numeric.json"),
+            said(Some("390144"), Some("JWT token is invalid.")),
+        ),
+        (
+            fixture!("error_status_code.json"),
+            said(Some("40"), Some("The channel is not there.")),
+        ),
+        (fixture!("error_gateway.html"), said(None, None)),
+        ("", said(None, None)),
+        ("{}", said(None, None)),
+        ("[1]", said(None, None)),
+        (
+            r#"{"code":"","error_code":null,"message":""}"#,
+            said(None, None),
+        ),
+        (
+            r#"{"code":{"deep":1},"error_code":"ERR_X","message":7}"#,
+            said(Some("ERR_X"), None),
+        ),
+        (
+            r#"{"code":"ERR_Y","error_code":"ERR_X","status_code":3}"#,
+            said(Some("ERR_Y"), None),
+        ),
+    ];
+    for (body, expected) in cases {
+        assert_eq!(server_error(body.as_bytes()), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_success_with_a_status_code_is_a_refusal() {
+    let refused = refusal(&json!({"status_code": 55, "message": "no"})).unwrap();
+    assert_eq!(refused.code.as_deref(), Some("55"));
+    assert_eq!(refused.message.as_deref(), Some("no"));
+    let named = refusal(&json!({"status_code": 55, "error_code": "ERR_X"})).unwrap();
+    assert_eq!(named.code.as_deref(), Some("ERR_X"));
+    for fine in [
+        json!({"status_code": 0}),
+        json!({"status_code": "0"}),
+        json!({"status_code": "SUCCESS"}),
+        json!({"status_code": null}),
+        json!({"next_continuation_token": "1"}),
+        json!([]),
+    ] {
+        assert_eq!(refusal(&fine), None, "{fine}");
+    }
+}
+
+#[test]
+fn a_continuation_token_must_be_there() {
+    let next = |answer: &Value| next_continuation_token(answer, "appending");
+    assert_eq!(
+        next(&json!({"next_continuation_token": "0_2"})).unwrap(),
+        "0_2"
+    );
+    assert_eq!(next(&json!({"next_continuation_token": 7})).unwrap(), "7");
+    for answer in [
+        json!({}),
+        json!({"next_continuation_token": null}),
+        json!({"next_continuation_token": ""}),
+        json!({"next_continuation_token": ["0_2"]}),
+        json!("0_2"),
+    ] {
+        let error = next(&answer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
+        assert!(error.to_string().contains("next_continuation_token"));
+    }
+}
+
+#[test]
+fn an_open_answer_is_read_in_full() {
+    let answer = json(fixture!("open_full.json").as_bytes(), "opening").unwrap();
+    assert_eq!(next_continuation_token(&answer, "opening").unwrap(), "0_1");
+    assert_eq!(refusal(&answer), None);
+    assert_eq!(
+        opened_status(&answer).unwrap(),
+        ChannelStatus {
+            database_name: "SKI".into(),
+            schema_name: "PUBLIC".into(),
+            pipe_name: "LIFT_RIDE-STREAMING".into(),
+            channel_name: "rides".into(),
+            status_code: "SUCCESS".into(),
+            latest_committed_offset_token: Some(OffsetToken::from_server("41")),
+            created_on_ms: Some(1_760_000_000_123),
+            rows_inserted_count: 38,
+            rows_parsed_count: 41,
+            rows_error_count: 3,
+            last_error_offset_token_upper_bound: Some(OffsetToken::from_server("17")),
+            last_error_message: Some("Numeric value 'abc' is not recognized".into()),
+            last_error_timestamp_ms: Some(1_760_000_001_456),
+            server_avg_processing_latency: Some(Duration::from_millis(850)),
+        }
+    );
+}
+
+#[test]
+fn an_open_answer_may_leave_out_what_is_optional() {
+    let read = |text: &str| opened_status(&json(text.as_bytes(), "opening").unwrap()).unwrap();
+    let sparse = read(fixture!("open_required_only.json"));
+    assert_eq!(sparse.latest_committed_offset_token, None);
+    assert_eq!(sparse.created_on_ms, Some(1_760_000_000_123));
+    assert!(sparse.is_healthy());
+    let nulls = read(fixture!("open_nulls.json"));
+    assert_eq!(
+        nulls,
+        ChannelStatus {
+            channel_name: "rides".into(),
+            status_code: "SUCCESS".into(),
+            ..ChannelStatus::default()
+        }
+    );
+    let bare = read(r#"{"next_continuation_token":"0_1"}"#);
+    assert_eq!(bare, ChannelStatus::default());
+    let invalid = read(fixture!("open_invalid_pipe.json"));
+    assert!(!invalid.is_healthy());
+}
+
+#[test]
+fn statuses_are_read_in_every_spelling() {
+    let answer = json(fixture!("status_variants.json").as_bytes(), "asking").unwrap();
+    let statuses = channel_statuses(&answer).unwrap();
+    let errors = |name: &str| statuses[name].rows_error_count;
+    assert_eq!(errors("documented"), 2);
+    assert_eq!(errors("observed"), 3);
+    assert_eq!(errors("singular"), 4);
+    assert_eq!(errors("numeric"), 5);
+    assert_eq!(errors("fallback"), 0);
+    let failed_at = |name: &str| statuses[name].last_error_timestamp_ms;
+    assert_eq!(failed_at("documented"), Some(1_760_000_001_456));
+    assert_eq!(failed_at("observed"), Some(1_760_000_002_000));
+    assert_eq!(failed_at("singular"), None);
+    let healthy: Vec<_> = statuses
+        .iter()
+        .filter(|(_, status)| status.is_healthy())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        healthy,
+        ["documented", "fallback", "numeric", "observed", "singular"]
+    );
+    assert_eq!(statuses["documented"].channel_name, "documented");
+    assert_eq!(
+        statuses["fallback"].latest_committed_offset_token,
+        Some(OffsetToken::from_server("77"))
+    );
+    assert_eq!(
+        statuses["broken"].latest_committed_offset_token,
+        Some(OffsetToken::from_server("9"))
+    );
+}
+
+#[test]
+fn what_decides_about_rows_is_never_guessed() {
+    for entry in [
+        json!({"last_committed_offset_token": {"value": "9"}}),
+        json!({"last_committed_offset_token": true}),
+        json!({"rows_error_count": "many"}),
+        json!({"rows_error_count": [1]}),
+        json!({"rows_errors": -1}),
+        json!({"rows_inserted": true}),
+        json!("SUCCESS"),
+        json!(null),
+    ] {
+        let answer = json!({"channel_statuses": {"c": entry}});
+        let error = channel_statuses(&answer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
+    }
+    for answer in [
+        json!({}),
+        json!([]),
+        json!({"channel_statuses": []}),
+        json!(1),
+    ] {
+        assert!(channel_statuses(&answer).is_err(), "{answer}");
+    }
+}
+
+#[test]
+fn what_only_informs_may_be_unreadable() {
+    let entry = json!({
+        "channel_status_code": "SUCCESS",
+        "created_on_ms": "yesterday",
+        "last_error_message": {"text": "x"},
+        "last_error_offset_upper_bound": [],
+        "last_error_timestamp": -1,
+        "snowflake_avg_processing_latency_ms": 1e300,
+    });
+    let statuses = channel_statuses(&json!({"channel_statuses": {"c": entry}})).unwrap();
+    assert_eq!(
+        statuses["c"],
+        ChannelStatus {
+            channel_name: "c".into(),
+            status_code: "SUCCESS".into(),
+            ..ChannelStatus::default()
+        }
+    );
+}
+
+#[test]
+fn an_answer_that_is_not_json_is_quoted_in_short() {
+    let page = format!("<html>{}</html>", "x".repeat(100_000));
+    let error = json(page.as_bytes(), "appending").unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("the answer to appending is not JSON")
+    );
+    assert!(error.to_string().len() < 500);
+    let deep = "[".repeat(100_000);
+    assert!(json(deep.as_bytes(), "appending").is_err());
+    assert!(json(br#"{"next_continuation_token":"\ud800"}"#, "appending").is_err());
+}
