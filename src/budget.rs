@@ -26,10 +26,6 @@ impl Budget {
         })
     }
 
-    pub(crate) fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Bytes charged now.
     pub(crate) fn in_use(&self) -> usize {
         self.capacity.saturating_sub(self.free.available_permits())

@@ -173,7 +173,9 @@ impl StreamingIngestClient {
                     found.extend(statuses);
                     rest = after;
                 }
-                Err(error) if chunk > 1 && error.code().is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) => chunk /= 2,
+                Err(error) if chunk > 1 && error.code().is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) => {
+                    chunk /= 2
+                }
                 Err(error) => return Err(error),
             }
         }
@@ -236,7 +238,8 @@ impl StreamingIngestClient {
             let done = channel.wait(|p| p.committed_outcome(through, through));
             let outcome = tokio::time::timeout_at(deadline, done).await.unwrap_or_else(|_| {
                 let report = channel.core().report();
-                let text = format!("the channel {:?} was not committed in time: {}", channel.name, report.at_risk());
+                let text =
+                    format!("the channel {:?} was not committed in time: {}", channel.name, report.at_risk());
                 Err(Error::new(ErrorKind::Timeout, text).with_report(report))
             });
             result = result.and(outcome);
@@ -268,7 +271,9 @@ impl ClientInner {
         if slots.contains_key(&key) {
             return Err(Error::new(
                 ErrorKind::ChannelAlreadyOpen,
-                format!("the channel {name:?} is open in this client, or still draining after its handle was dropped; close it and wait, or choose another name"),
+                format!(
+                    "the channel {name:?} is open in this client, or still draining after its handle was dropped; close it and wait, or choose another name"
+                ),
             ));
         }
         slots.insert(key.clone(), Slot::Opening);
@@ -364,7 +369,8 @@ impl ClientInner {
             };
             self.heal_after(&failure);
             let passing = match &failure {
-                Failure::NotSent(_) | Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+                Failure::NotSent(error) => error.is_retryable(),
+                Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
                 Failure::Answered { status, code, .. } => *status == 404 && code.is_none(),
             };
             retry_count += 1;

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tracing::debug;
+
 use crate::auth::Credential;
 use crate::channel::Pace;
 use crate::client::StreamingIngestClient;
@@ -125,7 +127,14 @@ pub struct ClientBuilder {
 
 impl ClientBuilder {
     pub(crate) fn new(profile: Profile, pipe: PipePath) -> Self {
-        Self { profile, pipe, options: Options::default(), transport: None, time: Arc::new(SystemClock), seed: None }
+        Self {
+            profile,
+            pipe,
+            options: Options::default(),
+            transport: None,
+            time: Arc::new(SystemClock),
+            seed: None,
+        }
     }
 
     /// How long a row may wait in an open batch before it is sent. Default one second.
@@ -249,17 +258,24 @@ impl ClientBuilder {
         if options.memory_budget < MIN_BUDGET {
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("a memory budget of {} bytes is too small; give at least {MIN_BUDGET}", options.memory_budget),
+                format!(
+                    "a memory budget of {} bytes is too small; give at least {MIN_BUDGET}",
+                    options.memory_budget
+                ),
             ));
         }
         if options.max_request_bytes < 128 << 10 {
             return Err(Error::new(
                 ErrorKind::Config,
-                format!("max_request_bytes of {} is too small; give at least 131072", options.max_request_bytes),
+                format!(
+                    "max_request_bytes of {} is too small; give at least 131072",
+                    options.max_request_bytes
+                ),
             ));
         }
         let half = options.memory_budget / 2;
-        options.channel_memory = Some(options.channel_memory.unwrap_or(half).clamp(half, options.memory_budget));
+        options.channel_memory =
+            Some(options.channel_memory.unwrap_or(half).clamp(half, options.memory_budget));
         let config = ApiConfig {
             account_url: profile.account_url()?,
             account: profile.account().to_owned(),
@@ -269,7 +285,9 @@ impl ClientBuilder {
             application: profile.application()?.map(str::to_owned),
             attempt_timeout: options.attempt_timeout,
         };
-        let credential: Arc<dyn Credential> = Arc::new(profile.credential()?);
+        let key_pair = profile.credential()?;
+        debug!(fingerprint = key_pair.fingerprint(), "private key loaded");
+        let credential: Arc<dyn Credential> = Arc::new(key_pair);
         let transport = match transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,

@@ -69,7 +69,8 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
             // The keys' case is not specified: the name as sent, else whatever matches but for case.
             let folded: BTreeMap<String, _> = statuses.iter().map(|(k, v)| (k.to_lowercase(), v)).collect();
             for channel in channels {
-                let status = statuses.get(&channel.name).or_else(|| folded.get(&channel.name.to_lowercase()).copied());
+                let status =
+                    statuses.get(&channel.name).or_else(|| folded.get(&channel.name.to_lowercase()).copied());
                 channel.update_and_wake(|core, now| core.on_status(now, status));
             }
             false

@@ -92,6 +92,10 @@ mod tests {
         assert_eq!(bucket.ready_at(later, 0.0), later);
         let much_later = t0 + Duration::from_secs(60);
         bucket.take(much_later, 10.0);
-        assert_eq!(bucket.ready_at(much_later, 1.0), much_later + Duration::from_millis(100), "the burst is capped");
+        assert_eq!(
+            bucket.ready_at(much_later, 1.0),
+            much_later + Duration::from_millis(100),
+            "the burst is capped"
+        );
     }
 }

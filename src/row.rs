@@ -31,7 +31,9 @@ pub(crate) fn encode<R: Serialize + ?Sized>(row: &R, nulls: Nulls, out: &mut Vec
             return Ok(());
         }
         Ok(()) => Error::new(ErrorKind::InvalidRow, strict::NOT_AN_OBJECT),
-        Err(error) => Error::new(ErrorKind::InvalidRow, format!("the row cannot be sent: {error}")).with_source(error),
+        Err(error) => {
+            Error::new(ErrorKind::InvalidRow, format!("the row cannot be sent: {error}")).with_source(error)
+        }
     };
     out.truncate(start);
     Err(problem)
@@ -96,7 +98,8 @@ impl RowBatch {
             bytes
         } else {
             let mut clean = String::with_capacity(text.len() + 1);
-            for line in text.split_terminator('\n').filter(|l| !l.trim_matches([' ', '\t', '\r']).is_empty()) {
+            for line in text.split_terminator('\n').filter(|l| !l.trim_matches([' ', '\t', '\r']).is_empty())
+            {
                 clean.push_str(line);
                 clean.push('\n');
             }
@@ -199,7 +202,8 @@ mod tests {
             encoded(&7, Nulls::Send).unwrap_err(),
             encoded(&None::<u8>, Nulls::Omit).unwrap_err(),
             encoded(&(), Nulls::Send).unwrap_err(),
-            encoded(&serde_json::value::RawValue::from_string("[1]".into()).unwrap(), Nulls::Send).unwrap_err(),
+            encoded(&serde_json::value::RawValue::from_string("[1]".into()).unwrap(), Nulls::Send)
+                .unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidRow);
             assert!(error.to_string().contains("not a JSON object"), "{error}");

@@ -102,7 +102,11 @@ impl Writer {
         }
         self.check_unit(0)?;
         if count > 0 {
-            self.units.push(Unit { tokens: UnitTokens::Whole { start, end }, rows: count, len: self.staged.len() });
+            self.units.push(Unit {
+                tokens: UnitTokens::Whole { start, end },
+                rows: count,
+                len: self.staged.len(),
+            });
         }
         Ok(())
     }
@@ -164,7 +168,7 @@ impl Writer {
         let kept = self.credit.bytes();
         self.credit.absorb(charge);
         let result = loop {
-            match source.fill(self) {
+            match source.fill(&mut Staging(self)) {
                 Ok(()) if self.units.is_empty() => break Ok(()),
                 Ok(()) => {
                     if let Err(error) = self.commit_staged() {
@@ -198,16 +202,6 @@ pub trait Source {
 /// A writer as sources see it.
 #[derive(Debug)]
 pub struct Staging<'a>(&'a mut Writer);
-
-trait Fill {
-    fn fill(&mut self, writer: &mut Writer) -> Result<()>;
-}
-
-impl<S: Source> Fill for S {
-    fn fill(&mut self, writer: &mut Writer) -> Result<()> {
-        Source::fill(self, &mut Staging(writer))
-    }
-}
 
 /// Everything was encoded at the call.
 #[derive(Debug)]
@@ -333,7 +327,9 @@ impl Source for BatchSource {
                 *first += i128::from(rows);
                 tokens
             }
-            Some(Offsets::Whole { start, end }) => UnitTokens::Whole { start: start.clone(), end: end.clone() },
+            Some(Offsets::Whole { start, end }) => {
+                UnitTokens::Whole { start: start.clone(), end: end.clone() }
+            }
         };
         writer.staged.extend_from_slice(piece);
         if whole || rows == 1 {
@@ -392,7 +388,11 @@ impl<S> Drop for Append<'_, S> {
 }
 
 impl<'a> Append<'a, Encoded> {
-    pub(crate) fn row<R: Serialize + ?Sized>(writer: &'a mut Writer, row: &R, offset: Result<Option<Offset>>) -> Self {
+    pub(crate) fn row<R: Serialize + ?Sized>(
+        writer: &'a mut Writer,
+        row: &R,
+        offset: Result<Option<Offset>>,
+    ) -> Self {
         Self::start(writer, Encoded(()), |writer| {
             let tokens = offset?.map_or(UnitTokens::Untracked, one);
             writer.stage_row(row, tokens)
@@ -408,12 +408,15 @@ where
     pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
         match offsets {
             Ok(Offsets::Each { first, max }) => {
-                let mut append = Self::start(writer, Numbered { rows: Some(rows), next: first, max }, |_| Ok(()));
+                let mut append =
+                    Self::start(writer, Numbered { rows: Some(rows), next: first, max }, |_| Ok(()));
                 append.fill();
                 append
             }
             Ok(Offsets::Whole { start, end }) => {
-                Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |w| w.stage_whole(rows, start, end))
+                Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |w| {
+                    w.stage_whole(rows, start, end)
+                })
             }
             Err(error) => Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |_| Err(error)),
         }
@@ -449,9 +452,7 @@ impl<'a> Append<'a, BatchSource> {
     pub(crate) fn batch(writer: &'a mut Writer, batch: RowBatch, offsets: Result<Option<Offsets>>) -> Self {
         let (source, failed) = match offsets.and_then(|offsets| BatchSource::new(batch, offsets)) {
             Ok(source) => (source, None),
-            Err(error) => {
-                (BatchSource { batch: RowBatch::empty(), at: 0, offsets: None }, Some(error))
-            }
+            Err(error) => (BatchSource { batch: RowBatch::empty(), at: 0, offsets: None }, Some(error)),
         };
         let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));
         append.fill();
@@ -539,4 +540,3 @@ impl<S: Source> Future for Append<'_, S> {
         }
     }
 }
-

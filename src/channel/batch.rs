@@ -58,7 +58,9 @@ impl Unit {
     /// Takes `next` into this unit if together they are still one run.
     fn merge(&mut self, next: &Unit) -> bool {
         let alike = match (&self.tokens, &next.tokens) {
-            (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => first + i128::from(self.rows) == *after,
+            (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => {
+                first + i128::from(self.rows) == *after
+            }
             (UnitTokens::Untracked, UnitTokens::Untracked) => true,
             _ => false,
         };
@@ -132,7 +134,8 @@ impl RawBatch {
             if end > half || i + 1 == self.units.len() {
                 if unit.may_split() {
                     let bytes = self.bytes.get(start..end)?;
-                    return row_near(bytes, half.saturating_sub(start)).map(|(row, byte)| (i, row, start + byte));
+                    return row_near(bytes, half.saturating_sub(start))
+                        .map(|(row, byte)| (i, row, start + byte));
                 }
                 // A whole unit straddles the middle: cut at its nearer edge that leaves both sides something.
                 let after = i + 1 < self.units.len() && (i == 0 || end - half <= half - start);
@@ -219,7 +222,8 @@ impl SealedBatch {
     /// The rows again, to be cut smaller.
     pub(crate) fn reopen(self) -> Result<RawBatch> {
         let bytes = zstd::bulk::decompress(&self.body, self.uncompressed_len).map_err(|error| {
-            Error::new(ErrorKind::Protocol, "a sealed batch could not be read back to be split").with_source(error)
+            Error::new(ErrorKind::Protocol, "a sealed batch could not be read back to be split")
+                .with_source(error)
         })?;
         Ok(RawBatch {
             bytes,

@@ -157,7 +157,11 @@ impl Core {
                     "the server says that {:?} is committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
                     status.latest_committed_offset_token()
                 );
-                self.give_up(now, InvalidationCause::OffsetConflict, Error::new(ErrorKind::InvalidOffset, text));
+                self.give_up(
+                    now,
+                    InvalidationCause::OffsetConflict,
+                    Error::new(ErrorKind::InvalidOffset, text),
+                );
                 return;
             }
         }
@@ -165,7 +169,8 @@ impl Core {
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
-            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy").with_code(Some(code));
+            let error =
+                Error::new(ErrorKind::Refused, "the channel's status is not healthy").with_code(Some(code));
             self.invalidate(now, cause, error);
         }
     }
@@ -200,7 +205,12 @@ impl Core {
             if windows.len() < MAX_WINDOWS {
                 windows.push(window);
             } else if let Some(last) = windows.last_mut() {
-                *last = RejectWindow { count: last.count + window.count, after: last.after.take(), from: last.from, ..window };
+                *last = RejectWindow {
+                    count: last.count + window.count,
+                    after: last.after.take(),
+                    from: last.from,
+                    ..window
+                };
             }
         }
         self.commit.rejected = count;

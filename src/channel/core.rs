@@ -145,7 +145,9 @@ impl Progress {
 pub(super) enum Phase {
     Open,
     /// Invalidated, and still asking what of the sent rows was committed.
-    Settling { until: Instant },
+    Settling {
+        until: Instant,
+    },
     Ended,
 }
 
@@ -265,7 +267,11 @@ impl Core {
             committed: self.ledger.committed(),
             committed_token: self.ledger.watermark().cloned(),
             rejects: self.commit.rejects(),
-            end: self.end.as_ref().map(|error| End { error: error.clone(), sent: self.sent, settled: self.is_ended() }),
+            end: self.end.as_ref().map(|error| End {
+                error: error.clone(),
+                sent: self.sent,
+                settled: self.is_ended(),
+            }),
         }
     }
 
@@ -285,7 +291,11 @@ impl Core {
         self.check_tokens(units)?;
         let mut wake = false;
         let full = self.full_at();
-        if self.open.as_ref().is_some_and(|open| !open.bytes.is_empty() && open.bytes.len() + bytes.len() > full) {
+        if self
+            .open
+            .as_ref()
+            .is_some_and(|open| !open.bytes.is_empty() && open.bytes.len() + bytes.len() > full)
+        {
             self.seal_open();
             wake = true;
         }
@@ -345,7 +355,9 @@ impl Core {
                     } else if self.ledger.watermark() == Some(end) || self.outstanding.contains(end) {
                         return Err(Error::new(
                             ErrorKind::TokenReused,
-                            format!("the offset token {end:?} was used before; a token promises \"everything up to here\", so rows that share one go in one append_rows"),
+                            format!(
+                                "the offset token {end:?} was used before; a token promises \"everything up to here\", so rows that share one go in one append_rows"
+                            ),
                         ));
                     }
                 }
@@ -408,7 +420,11 @@ impl Core {
         let mut wake = earliest(self.commit_stalled_at(), self.drain_until);
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
-            if pressed || now >= due || self.flush_through >= open.position - open.rows() + 1 || open.bytes.len() >= full {
+            if pressed
+                || now >= due
+                || self.flush_through >= open.position - open.rows() + 1
+                || open.bytes.len() >= full
+            {
                 self.seal_open();
             } else {
                 wake = earliest(wake, Some(due));
@@ -468,8 +484,15 @@ impl Core {
                 rows: batch.rows,
             });
             self.sent = batch.position;
-            self.flight =
-                Some(Flight { batch, end, tries: 0, first_try: now, ambiguous: false, refusals: 0, waiting: false });
+            self.flight = Some(Flight {
+                batch,
+                end,
+                tries: 0,
+                first_try: now,
+                ambiguous: false,
+                refusals: 0,
+                waiting: false,
+            });
         }
         let Some(flight) = self.flight.as_mut() else { return Err(None) };
         flight.waiting = true;
@@ -530,7 +553,8 @@ impl Core {
                 self.continuation_token = answer.next_continuation_token;
                 self.session = answer.session;
                 self.backoff.reset();
-                self.commit.accepted(now, self.accepted.max(self.ledger.committed()) == self.ledger.committed());
+                self.commit
+                    .accepted(now, self.accepted.max(self.ledger.committed()) == self.ledger.committed());
                 self.accepted = flight.batch.position;
             }
             Err(failure) => self.on_failure(now, flight, failure, unit),
@@ -628,7 +652,10 @@ impl Core {
             self.collect_lost();
             let ranges = self.report().at_risk();
             warn!(uncommitted = %ranges, "closed before everything was committed");
-            Error::new(ErrorKind::Timeout, format!("the channel was closed before everything was committed: {ranges}"))
+            Error::new(
+                ErrorKind::Timeout,
+                format!("the channel was closed before everything was committed: {ranges}"),
+            )
         };
         self.end(now, error, false);
     }
@@ -677,7 +704,12 @@ impl Core {
                     range.last = Some(p.end.clone());
                 }
                 None => {
-                    uncommitted.push(UncommittedRange::new(state, p.rows, p.start.clone(), Some(p.end.clone())));
+                    uncommitted.push(UncommittedRange::new(
+                        state,
+                        p.rows,
+                        p.start.clone(),
+                        Some(p.end.clone()),
+                    ));
                 }
             }
         }
@@ -695,7 +727,9 @@ impl Core {
 fn backward(token: i128, last: i128) -> Error {
     Error::new(
         ErrorKind::TokenReused,
-        format!("the offset token {token} does not come after {last}; tokens of a channel must rise, or a resume would lose or repeat rows"),
+        format!(
+            "the offset token {token} does not come after {last}; tokens of a channel must rise, or a resume would lose or repeat rows"
+        ),
     )
 }
 

@@ -136,7 +136,12 @@ fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<S
             client.put_compressor(compressor);
             if let Ok(batches) = &sealed {
                 for batch in batches {
-                    debug!(rows = batch.rows, bytes = batch.body.len(), uncompressed = batch.uncompressed_len, "sealed");
+                    debug!(
+                        rows = batch.rows,
+                        bytes = batch.body.len(),
+                        uncompressed = batch.uncompressed_len,
+                        "sealed"
+                    );
                 }
             }
             sealed
@@ -148,7 +153,9 @@ fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<S
         }
         match tokio::task::spawn_blocking(job).await {
             Ok(sealed) => sealed,
-            Err(_) => Err(Error::new(ErrorKind::ClientClosed, "the runtime shut down while a batch was compressed")),
+            Err(_) => {
+                Err(Error::new(ErrorKind::ClientClosed, "the runtime shut down while a batch was compressed"))
+            }
         }
     })
 }

@@ -168,7 +168,9 @@ impl<M> Channel<M> {
     /// As [`open_channel`](crate::StreamingIngestClient::open_channel). The channel stays invalidated.
     pub async fn reopen(&mut self) -> Result<()> {
         let old = Arc::clone(self.shared());
-        let gone = || Error::new(ErrorKind::ChannelClosed, "the channel was reopened; append from its committed token");
+        let gone = || {
+            Error::new(ErrorKind::ChannelClosed, "the channel was reopened; append from its committed token")
+        };
         old.update_and_wake(|core, now| {
             if !core.is_ended() {
                 core.end(now, gone(), true);

@@ -112,7 +112,10 @@ pub(super) async fn open(
     let share = client.budget.share(options.channel_memory.unwrap_or(options.memory_budget));
     let shared = Shared::new(name.to_owned(), core, share, client.poller());
     if !reservation.fill(&shared) {
-        return Err(Error::new(ErrorKind::ClientClosed, "the client was closed while the channel was being opened"));
+        return Err(Error::new(
+            ErrorKind::ClientClosed,
+            "the client was closed while the channel was being opened",
+        ));
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
     client.poller().notify_one();
@@ -187,7 +190,8 @@ async fn request(
 /// Whether a failed open may succeed by itself. To open twice does no harm: the second takes over from the first.
 fn passes(failure: &Failure) -> bool {
     match failure {
-        Failure::NotSent(_) | Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+        Failure::NotSent(error) => error.is_retryable(),
+        Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
         Failure::Answered { status, code, .. } => match code.as_deref() {
             Some(code) => matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE"),
             None => matches!(status, 404 | 410),
@@ -199,7 +203,8 @@ async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) ->
     let names = [name.to_owned()];
     let attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
     let committed = client.api.channel_statuses(&names, attempt).await.ok();
-    let committed = committed.and_then(|s| s.get(name).and_then(|s| s.latest_committed_offset_token().cloned()));
+    let committed =
+        committed.and_then(|s| s.get(name).and_then(|s| s.latest_committed_offset_token().cloned()));
     Error::new(
         ErrorKind::UncommittedData,
         format!("rows that an earlier holder of the channel {name:?} sent are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
@@ -210,8 +215,7 @@ async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) ->
 
 fn unhealthy(name: &str, status: &ChannelStatus) -> Error {
     let code = status.status_code();
-    let kind =
-        if code.contains("DOES_NOT_EXIST") { ErrorKind::NotFound } else { ErrorKind::Refused };
+    let kind = if code.contains("DOES_NOT_EXIST") { ErrorKind::NotFound } else { ErrorKind::Refused };
     Error::new(
         kind,
         format!("the channel {name:?} opened in a state that takes no rows; look at the pipe and its table, and at the role's rights to them"),

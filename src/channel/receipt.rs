@@ -33,7 +33,8 @@ pub struct RejectWindow {
 
 impl RejectWindow {
     pub(crate) fn to_error(&self, committed: Option<OffsetToken>) -> Error {
-        let mut text = format!("the server rejected {} row{}", self.count, if self.count == 1 { "" } else { "s" });
+        let mut text =
+            format!("the server rejected {} row{}", self.count, if self.count == 1 { "" } else { "s" });
         if let Some(after) = &self.after {
             text.push_str(&format!(" after the offset {after:?}"));
         }
@@ -137,7 +138,10 @@ impl Commits {
                 }
             }
             if self.progress.changed().await.is_err() {
-                return Err(Error::new(ErrorKind::ChannelClosed, "the channel is closed; no further commit will come"));
+                return Err(Error::new(
+                    ErrorKind::ChannelClosed,
+                    "the channel is closed; no further commit will come",
+                ));
             }
         }
     }

@@ -34,7 +34,12 @@ pub struct UncommittedRange {
 }
 
 impl UncommittedRange {
-    pub(crate) fn new(state: RowState, rows: u64, first: Option<OffsetToken>, last: Option<OffsetToken>) -> Self {
+    pub(crate) fn new(
+        state: RowState,
+        rows: u64,
+        first: Option<OffsetToken>,
+        last: Option<OffsetToken>,
+    ) -> Self {
         Self { state, rows, first, last }
     }
 }

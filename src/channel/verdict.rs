@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::InvalidationCause;
+use crate::error::{ErrorKind, InvalidationCause};
 use crate::transport::api::Failure;
 
 /// What to do about a failed append.
@@ -28,9 +28,19 @@ pub(super) enum Verdict {
 pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
     let again = |after, ambiguous, refused| Verdict::Again { after, ambiguous, refused };
     match failure {
+        // A credential or a name that cannot be used will not become usable.
+        Failure::NotSent(error) if !error.is_retryable() => Verdict::Invalid(InvalidationCause::Unauthorized),
         Failure::NotSent(_) => again(None, false, false),
         Failure::Ambiguous(_) => again(None, true, false),
         Failure::Throttled { after, .. } => again(*after, false, false),
+        // The token exchange says 400 where others say 401.
+        Failure::Answered { error, .. } if error.kind() == ErrorKind::Authentication => {
+            if patient {
+                again(None, false, true)
+            } else {
+                Verdict::Invalid(InvalidationCause::Unauthorized)
+            }
+        }
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
             (413, _) => Verdict::Smaller,
             // A misrouted request or a credential that is being renewed: the channel may well be in order.
@@ -52,7 +62,9 @@ fn superseded(ambiguous: bool) -> InvalidationCause {
 /// The codes are from "Snowpipe Streaming error handling" and public clients; `0` stands for no HTTP status.
 fn cause_of_code(code: &str, status: u16, ambiguous: bool) -> InvalidationCause {
     match code {
-        "STALE_CONTINUATION_TOKEN_SEQUENCER" | "ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER" => superseded(ambiguous),
+        "STALE_CONTINUATION_TOKEN_SEQUENCER" | "ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER" => {
+            superseded(ambiguous)
+        }
         "ERR_CHANNEL_MUST_BE_REOPENED"
         | "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP"
         | "ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER"

@@ -122,15 +122,18 @@ macro_rules! texts {
 texts! {
     OffsetToken => Ok;
     &OffsetToken => |t| Ok(t.clone());
-    &str => OffsetToken::new;
+    &str => |t| OffsetToken::new(t);
     String => OffsetToken::new;
-    &String => OffsetToken::new;
+    &String => |t| OffsetToken::new(t);
 }
 
 impl<A: IntoOffset, B: IntoOffset> sealed::Sealed for (A, B) {}
 
 impl<A: IntoOffset, B: IntoOffset> IntoOffsets for (A, B) {
     fn into_offsets(self) -> Result<Offsets> {
-        Ok(Offsets::Whole { start: self.0.into_offset()?.into_token(), end: self.1.into_offset()?.into_token() })
+        Ok(Offsets::Whole {
+            start: self.0.into_offset()?.into_token(),
+            end: self.1.into_offset()?.into_token(),
+        })
     }
 }

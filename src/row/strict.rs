@@ -2,8 +2,8 @@
 //! floats that are not numbers. It also leaves out top-level nulls when asked to.
 
 use serde::ser::{
-    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant, SerializeTuple,
-    SerializeTupleStruct, SerializeTupleVariant, Serializer,
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
 use super::Nulls;
@@ -21,7 +21,7 @@ impl<T: Serialize + ?Sized> Serialize for Finite<'_, T> {
 }
 
 /// The serializer for everything inside a row.
-struct Checked<S>(S);
+pub(super) struct Checked<S>(S);
 
 macro_rules! forward {
     ($($name:ident($($arg:ident: $ty:ty),*);)*) => {$(
@@ -40,7 +40,9 @@ macro_rules! float {
 }
 
 fn not_finite<E: serde::ser::Error>(value: impl std::fmt::Display) -> E {
-    E::custom(format_args!("{value} is not a finite number and JSON has no word for it; send a null or a string"))
+    E::custom(format_args!(
+        "{value} is not a finite number and JSON has no word for it; send a null or a string"
+    ))
 }
 
 impl<S: Serializer> Serializer for Checked<S> {
@@ -110,7 +112,11 @@ impl<S: Serializer> Serializer for Checked<S> {
         self.0.serialize_tuple(len).map(Checked)
     }
 
-    fn serialize_tuple_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeTupleStruct, S::Error> {
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, S::Error> {
         self.0.serialize_tuple_struct(name, len).map(Checked)
     }
 
@@ -276,7 +282,11 @@ impl<S: Serializer> Serializer for Row<S> {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<S::Ok, S::Error> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
         value.serialize(self)
     }
 
@@ -329,8 +339,16 @@ impl<S: SerializeStruct> SerializeStruct for Fields<S> {
     type Ok = S::Ok;
     type Error = S::Error;
 
-    fn serialize_field<T: Serialize + ?Sized>(&mut self, key: &'static str, value: &T) -> Result<(), S::Error> {
-        if self.keeps(value) { self.inner.serialize_field(key, &Finite(value)) } else { self.inner.skip_field(key) }
+    fn serialize_field<T: Serialize + ?Sized>(
+        &mut self,
+        key: &'static str,
+        value: &T,
+    ) -> Result<(), S::Error> {
+        if self.keeps(value) {
+            self.inner.serialize_field(key, &Finite(value))
+        } else {
+            self.inner.skip_field(key)
+        }
     }
 
     fn skip_field(&mut self, key: &'static str) -> Result<(), S::Error> {
@@ -425,7 +443,11 @@ impl Serializer for NullProbe {
         value.serialize(self)
     }
 
-    fn serialize_newtype_struct<T: Serialize + ?Sized>(self, _: &'static str, value: &T) -> Result<(), NotNull> {
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), NotNull> {
         value.serialize(self)
     }
 
