@@ -5,7 +5,6 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
-use serde_json::{Map, Value};
 
 use super::answer::Refusal;
 
@@ -56,13 +55,4 @@ pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty())
-}
-
-/// A line as a row, or why it is none.
-pub(super) fn row(line: &[u8]) -> Result<Map<String, Value>, String> {
-    match serde_json::from_slice(line) {
-        Ok(Value::Object(row)) => Ok(row),
-        Ok(_) => Err("The row is not a JSON object.".to_owned()),
-        Err(why) => Err(format!("The row is not valid JSON: {why}.")),
-    }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
+use super::channel::{ReplayedToken, Rules};
 use super::faults::Faults;
 use super::handler::Handler;
 use super::keys::{self, PublicKey};
@@ -12,7 +13,7 @@ use super::landing::Landing;
 use super::limits::Limits;
 use super::login::Login;
 use super::memory_landing::MemoryLanding;
-use super::state::{ReplayedToken, Rules, State};
+use super::state::State;
 use super::tables::Catalog;
 use super::{Emulator, Shared};
 use crate::error::{Error, ErrorKind, Result};

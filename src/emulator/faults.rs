@@ -172,19 +172,19 @@ impl Rule {
         self.always()
     }
 
-    /// Which of a request's channels the rule is about; `None` if the rule does not match the request.
-    fn target(&self, endpoint: Endpoint, channels: &[String]) -> Option<Option<String>> {
-        if self.endpoint.is_some_and(|only| only != endpoint) || !self.fault.fits(endpoint) {
-            return None;
-        }
-        match &self.channel {
-            None => Some(channels.first().cloned()),
-            Some(only) => channels
-                .iter()
-                .find(|name| name.to_uppercase() == only.to_uppercase())
-                .cloned()
-                .map(Some),
-        }
+    fn matches(&self, endpoint: Endpoint, channels: &[String]) -> bool {
+        self.endpoint.is_none_or(|only| only == endpoint)
+            && self.fault.fits(endpoint)
+            && (self.channel.is_none() || self.target(channels).is_some())
+    }
+
+    /// Which of a request's channels the rule is about.
+    fn target(&self, channels: &[String]) -> Option<String> {
+        let only = self.channel.as_ref().map(|name| name.to_uppercase());
+        let mut channels = channels.iter();
+        channels
+            .find(|name| only.is_none() || only == Some(name.to_uppercase()))
+            .cloned()
     }
 }
 
@@ -239,9 +239,9 @@ impl Faults {
             rng,
         } = &mut *script;
         for rule in rules.iter_mut() {
-            let Some(channel) = rule.target(endpoint, channels) else {
+            if !rule.matches(endpoint, channels) {
                 continue;
-            };
+            }
             if rule.skip > 0 {
                 rule.skip -= 1;
                 continue;
@@ -251,9 +251,12 @@ impl Faults {
             }
             rule.left = rule.left.map(|left| left - 1);
             *injected.entry(rule.fault.name()).or_default() += 1;
-            let fault = rule.fault.clone();
+            let strike = Strike {
+                fault: rule.fault.clone(),
+                channel: rule.target(channels),
+            };
             rules.retain(|rule| rule.left != Some(0));
-            return Some(Strike { fault, channel });
+            return Some(strike);
         }
         None
     }

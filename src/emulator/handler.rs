@@ -11,16 +11,20 @@ use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
+use super::channel::Channel;
 use super::faults::{Fault, Faults, Strike};
 use super::landing::ObjectName;
 use super::login::Login;
 use super::routes::{Call, Endpoint};
-use super::state::{Append, Channel, State};
+use super::state::{Append, State};
 use super::tables::Pipe;
 use crate::time::epoch_millis;
 
 /// How many requests the log remembers.
 const LOG_LENGTH: usize = 10_000;
+
+/// How many zombies may be on their way; the oldest gives way, as if it were lost.
+const MOST_ZOMBIES: usize = 1_000;
 
 /// A request the server has seen, or that a fault kept from it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,10 +43,26 @@ pub struct LoggedRequest {
     pub end_offset_token: Option<String>,
     /// The length of its body as sent, in bytes.
     pub body_bytes: usize,
-    /// The status that was, or would have been, answered; `None` if the request was not carried out.
+    /// The status of its answer, whether or not that arrived; `None` if a fault took its place.
     pub status: Option<u16>,
     /// The fault that struck it.
     pub fault: Option<&'static str>,
+}
+
+impl LoggedRequest {
+    fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
+        Self {
+            endpoint: call.endpoint,
+            channels: call.channels.clone(),
+            request_id: call.query.request_id.clone(),
+            retry_count: call.query.retry_count,
+            continuation_token: call.query.continuation_token.clone(),
+            end_offset_token: call.query.end_offset_token.clone(),
+            body_bytes: request.body().len(),
+            status: None,
+            fault,
+        }
+    }
 }
 
 /// The server behind its lock.
@@ -92,53 +112,53 @@ impl Handler {
             Err(refusal) => return Reply::Respond(refusal.into_answer()),
         };
         let strike = self.faults.strike(call.endpoint, &call.channels);
-        let mut entry = LoggedRequest {
-            endpoint: call.endpoint,
-            channels: call.channels.clone(),
-            request_id: call.query.request_id.clone(),
-            retry_count: call.query.retry_count,
-            continuation_token: call.query.continuation_token.clone(),
-            end_offset_token: call.query.end_offset_token.clone(),
-            body_bytes: request.body().len(),
-            status: None,
-            fault: strike.as_ref().map(|strike| strike.fault.name()),
-        };
+        let fault = strike.as_ref().map(|strike| strike.fault.name());
+        let mut entry = LoggedRequest::of(&call, &request, fault);
         let overtaken = self.take_zombies(&call);
         let reply = match strike {
             None => Reply::Respond(self.answer(now_ms, &call, &request, &mut entry)),
-            Some(strike) => self.struck(now_ms, strike, call, request, &mut entry),
+            Some(strike) => self.struck(now_ms, &strike, call, request, &mut entry),
         };
+        self.record(entry);
         for (call, request) in overtaken {
-            // Nobody waits for this answer, but the log tells what became of the request.
-            let _ = self.carry_out(now_ms, &call, &request);
+            let mut entry = LoggedRequest::of(&call, &request, Some(Fault::Zombie.name()));
+            // Nobody waits for the answer.
+            self.answer(now_ms, &call, &request, &mut entry);
+            self.record(entry);
         }
+        reply
+    }
+
+    fn record(&mut self, entry: LoggedRequest) {
         if self.log.len() == LOG_LENGTH {
             self.log.pop_front();
         }
         self.log.push_back(entry);
-        reply
     }
 
     fn struck(
         &mut self,
         now_ms: u64,
-        strike: Strike,
+        strike: &Strike,
         call: Call,
         request: Request<Bytes>,
         entry: &mut LoggedRequest,
     ) -> Reply {
         tracing::debug!(fault = strike.fault.name(), endpoint = %call.endpoint, "fault");
-        match strike.fault {
+        match &strike.fault {
             Fault::Refuse => return Reply::Refuse,
             Fault::Lose => return Reply::Reset,
             Fault::Hang => return Reply::Hang,
             Fault::Zombie => {
+                if self.zombies.len() == MOST_ZOMBIES {
+                    self.zombies.remove(0);
+                }
                 self.zombies.push((call, request));
                 return Reply::Reset;
             }
-            Fault::Throttle(after) => return refuse(entry, Refusal::throttled(after)),
+            Fault::Throttle(after) => return refuse(entry, Refusal::throttled(*after)),
             Fault::Stale => return refuse(entry, Refusal::stale()),
-            Fault::ServerError(status) => return Reply::Respond(broken(status)),
+            Fault::ServerError(status) => return Reply::Respond(broken(*status)),
             Fault::Unauthorized => {
                 let refusal = Refusal::new(
                     StatusCode::UNAUTHORIZED,
@@ -174,16 +194,16 @@ impl Handler {
             | Fault::WithholdCommits(_)
             | Fault::ForeignToken(_)
             | Fault::Invalidate(_) => {
-                self.tamper(now_ms, &strike, call.pipe.as_ref());
+                self.tamper(now_ms, strike, call.pipe.as_ref());
             }
         }
         let answer = self.answer(now_ms, &call, &request, entry);
-        match strike.fault {
+        match &strike.fault {
             Fault::ApplyThenLose => Reply::Reset,
             Fault::ApplyThenHang => Reply::Hang,
-            Fault::ApplyThenServerError(status) => Reply::Respond(broken(status)),
+            Fault::ApplyThenServerError(status) => Reply::Respond(broken(*status)),
             Fault::Cut => Reply::Cut(answer),
-            Fault::Delay(wait) => Reply::RespondAfter(wait, answer),
+            Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
             _ => Reply::Respond(answer),
         }
     }
@@ -196,24 +216,29 @@ impl Handler {
         let Some(channel) = strike.channel.as_deref() else {
             return;
         };
+        if self.state.channel(&pipe, channel).is_none() {
+            return;
+        }
         match &strike.fault {
             Fault::SecondWriter => {
-                if self.state.channel(&pipe, channel).is_some() {
-                    // A refusal would mean that the landing failed, which it has logged.
-                    let _ = self.state.open(&pipe, channel, None, false);
-                }
+                // A refusal would mean that the landing failed, which is logged where it happens.
+                let _ = self.state.open(&pipe, channel, None, false);
             }
             Fault::WithholdCommits(length) => {
                 let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-                self.state
-                    .hold(&pipe, channel, now_ms.saturating_add(length));
+                let until_ms = now_ms.saturating_add(length);
+                self.state.hold(&pipe, channel, until_ms);
             }
-            Fault::ForeignToken(token) => self.state.tamper(&pipe, channel, |record| {
-                record.offset_token.clone_from(token)
-            }),
-            Fault::Invalidate(code) => self
-                .state
-                .tamper(&pipe, channel, |record| record.status_code.clone_from(code)),
+            Fault::ForeignToken(token) => {
+                self.state.tamper(&pipe, channel, |record| {
+                    record.offset_token.clone_from(token);
+                });
+            }
+            Fault::Invalidate(code) => {
+                self.state.tamper(&pipe, channel, |record| {
+                    record.status_code.clone_from(code);
+                });
+            }
             _ => {}
         }
     }
@@ -267,7 +292,7 @@ impl Handler {
         self.login.check_scoped(headers, now_ms)?;
         let pipe = self.state.pipe(pipe)?;
         let Some(channel) = call.channels.first() else {
-            return Ok(statuses(Map::new()));
+            return Ok(statuses(&Map::new()));
         };
         match call.endpoint {
             Endpoint::Open => self.open(&pipe, channel, request.body()),
@@ -356,11 +381,11 @@ impl Handler {
             // Letter by letter, unlike in addresses.
             (channel.record.channel == *name).then(|| (name.clone(), status(channel)))
         });
-        Ok(statuses(known.collect()))
+        Ok(statuses(&known.collect()))
     }
 }
 
-fn statuses(known: Map<String, Value>) -> Answer {
+fn statuses(known: &Map<String, Value>) -> Answer {
     let answer = json!({ "status_code": 0, "message": "Success", "channel_statuses": known });
     json_answer(StatusCode::OK, &answer)
 }

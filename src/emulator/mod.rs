@@ -11,6 +11,7 @@
 mod answer;
 mod body;
 mod builder;
+mod channel;
 mod faults;
 mod handler;
 mod keys;
@@ -35,16 +36,17 @@ use serde_json::{Map, Value, json};
 
 pub use self::answer::Reply;
 pub use self::builder::EmulatorBuilder;
+pub use self::channel::ReplayedToken;
 pub use self::faults::{Fault, Faults, Rule};
 pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
-pub use self::state::ReplayedToken;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
+use self::tables::Table;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The server. A cheap handle: clones are the same server.
@@ -126,7 +128,10 @@ impl Emulator {
             return Err(no_table(table));
         };
         let columns = &found.columns;
-        let rows = state.landing.rows(&name).map_err(unreadable)?;
+        let rows = state
+            .landing
+            .rows(kept_as(found, &name))
+            .map_err(unreadable)?;
         Ok(rows
             .into_iter()
             .map(|cells| {
@@ -147,11 +152,13 @@ impl Emulator {
     /// When there is no such table or the landing fails.
     pub fn error_rows(&self, table: &str) -> Result<Vec<RejectedRow>> {
         let name = parsed(table)?;
-        let state = &mut self.handler().state;
-        if state.catalog.table(&name).is_none() {
+        let mut handler = self.handler();
+        let state = &mut handler.state;
+        let Some(found) = state.catalog.table(&name) else {
             return Err(no_table(table));
-        }
-        state.landing.error_rows(&name).map_err(unreadable)
+        };
+        let name = kept_as(found, &name);
+        state.landing.error_rows(name).map_err(unreadable)
     }
 
     /// The first channel of this name, in any case and any pipe.
@@ -202,6 +209,15 @@ fn parsed(name: &str) -> Result<ObjectName> {
             format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
         )),
     }
+}
+
+/// The name a table's rows are kept under: its own, unless it stands in for whatever table is asked for.
+fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
+    let same = |one: &str, other: &str| one.to_uppercase() == other;
+    let own = same(&found.name.database, &asked.database)
+        && same(&found.name.schema, &asked.schema)
+        && same(&found.name.name, &asked.name);
+    if own { &found.name } else { asked }
 }
 
 fn no_table(name: &str) -> Error {

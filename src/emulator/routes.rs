@@ -97,7 +97,7 @@ impl Call {
                 }
             }
             ["v2", "streaming", path @ ..] => {
-                let (mut pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
+                let (pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
                 match rest {
                     ["channels", channel] if method == Method::PUT => {
                         Ok(Self::channel(Endpoint::Open, pipe, channel, query))
@@ -107,7 +107,8 @@ impl Call {
                     }
                     [] if method == Method::POST => {
                         let stem = pipe.name.strip_suffix(":bulk-channel-status");
-                        pipe.name = unquoted(stem.ok_or_else(|| nowhere(request))?).to_owned();
+                        let stem = stem.ok_or_else(|| nowhere(request))?;
+                        let name = unquoted(stem).to_owned();
                         let Names { channel_names } = serde_json::from_slice(request.body())
                             .map_err(|why| {
                                 Refusal::malformed(format!(
@@ -116,7 +117,7 @@ impl Call {
                             })?;
                         Ok(Self {
                             endpoint: Endpoint::Status,
-                            pipe: Some(pipe),
+                            pipe: Some(ObjectName { name, ..pipe }),
                             channels: channel_names,
                             query,
                         })

@@ -1,108 +1,21 @@
 //! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use http::StatusCode;
 
 use super::answer::Refusal;
-use super::body;
-use super::landing::{
-    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-};
-use super::limits::{Limits, Pace};
+use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, sequencers};
+use super::landing::{AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, ObjectName};
 use super::tables::{Catalog, Pipe};
 
-const SUCCESS: &str = "SUCCESS";
 const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 
 /// A channel that takes no rows for this long is forgotten with its token.
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// What the server answers to a continuation token whose batch it has accepted already. The service's own answer is not
-/// published, so both can be played.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ReplayedToken {
-    /// 200 with the same next token; the rows are not taken again.
-    #[default]
-    Accept,
-    /// 400 `STALE_CONTINUATION_TOKEN_SEQUENCER`.
-    Stale,
-}
-
-/// How the server behaves.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Rules {
-    pub(super) commit_delay: Duration,
-    pub(super) commit_every: Duration,
-    pub(super) limits: Limits,
-    pub(super) replay: ReplayedToken,
-}
-
-impl Rules {
-    /// When a batch accepted at `accepted_ms` commits: at the first tick that finds it old enough.
-    fn due_ms(&self, accepted_ms: u64) -> u64 {
-        let ripe = accepted_ms.saturating_add(millis(self.commit_delay));
-        match millis(self.commit_every) {
-            0 => ripe,
-            every => ripe.div_ceil(every).saturating_mul(every),
-        }
-    }
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
 /// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
 type Key = (ObjectName, String);
-
-#[derive(Debug)]
-pub(super) struct Channel {
-    pub(super) record: ChannelRecord,
-    pending: VecDeque<Pending>,
-    pace: Pace,
-    /// No batch commits before this instant.
-    held_until_ms: u64,
-    /// How long the batches of the last commit waited, on average.
-    pub(super) latency_ms: Option<u64>,
-}
-
-#[derive(Debug)]
-struct Pending {
-    due_ms: u64,
-    batch: AcceptedBatch,
-}
-
-impl Channel {
-    fn new(record: ChannelRecord) -> Self {
-        Self {
-            record,
-            pending: VecDeque::new(),
-            pace: Pace::default(),
-            held_until_ms: 0,
-            latency_ms: None,
-        }
-    }
-
-    /// Queues a batch to commit at `due_ms`, but never before the one in front of it.
-    fn push(&mut self, due_ms: u64, batch: AcceptedBatch) {
-        let earliest = self
-            .pending
-            .back()
-            .map_or(self.held_until_ms, |last| last.due_ms);
-        self.pending.push_back(Pending {
-            due_ms: due_ms.max(earliest),
-            batch,
-        });
-    }
-
-    /// The token that the next append must carry.
-    pub(super) fn continuation_token(&self) -> String {
-        let record = &self.record;
-        format!("{}_{}", record.client_sequencer, record.row_sequencer)
-    }
-}
 
 /// An append, as far as the channel is concerned.
 pub(super) struct Append<'a> {
@@ -311,10 +224,8 @@ impl State {
         let mut due = Vec::new();
         let mut expired = Vec::new();
         for (key, channel) in &self.channels {
-            let mut instants: Vec<u64> = channel.pending.iter().map(|next| next.due_ms).collect();
-            instants.dedup();
-            let ripe = instants.into_iter().take_while(|&at| at <= now_ms);
-            due.extend(ripe.map(|at| (at, key.clone())));
+            let ripe = channel.ripe_instants(now_ms);
+            due.extend(ripe.into_iter().map(|at| (at, key.clone())));
             let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
             if channel.pending.is_empty() && idle_ms > IDLE_EXPIRY_MS {
                 expired.push(key.clone());
@@ -342,8 +253,7 @@ impl State {
     pub(super) fn next_due_ms(&self) -> Option<u64> {
         self.channels
             .values()
-            .filter_map(|channel| channel.pending.front())
-            .map(|next| next.due_ms)
+            .filter_map(Channel::next_due_ms)
             .filter(|&due| due < u64::MAX)
             .min()
     }
@@ -351,10 +261,7 @@ impl State {
     /// Holds a channel's commits back, those already accepted and those to come, until `until_ms`.
     pub(super) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
         if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
-            channel.held_until_ms = until_ms;
-            for pending in &mut channel.pending {
-                pending.due_ms = pending.due_ms.max(until_ms);
-            }
+            channel.hold(until_ms);
         }
     }
 
@@ -394,64 +301,24 @@ impl State {
         let Some(table) = self.catalog.table(&pipe.table) else {
             return Ok(());
         };
-        let ripe = channel
-            .pending
-            .partition_point(|next| next.due_ms <= due_ms);
-        let Some(last) = ripe
-            .checked_sub(1)
-            .and_then(|last| channel.pending.get(last))
-        else {
+        let Some(landed) = channel.land(due_ms, table, &pipe, at_ms) else {
             return Ok(());
         };
-        let through = last.batch.row_sequencer;
-        let mut record = channel.record.clone();
-        let (mut rows, mut rejected, mut waited_ms) = (Vec::new(), Vec::new(), 0);
-        for Pending { batch, .. } in channel.pending.range(..ripe) {
-            waited_ms += at_ms.saturating_sub(batch.accepted_at_ms);
-            for line in body::lines(&batch.body) {
-                record.rows_parsed += 1;
-                match body::row(line).and_then(|row| table.land(&row, pipe.match_by)) {
-                    Ok(cells) => {
-                        record.rows_inserted += 1;
-                        rows.push(cells);
-                    }
-                    Err(message) => {
-                        record.rows_error_count += 1;
-                        record.last_error_message = Some(message.clone());
-                        record.last_error_timestamp_ms = Some(at_ms);
-                        record
-                            .last_error_offset_upper_bound
-                            .clone_from(&batch.end_token);
-                        rejected.push(RejectedRow {
-                            message,
-                            payload: String::from_utf8_lossy(line).into_owned(),
-                            offset_token_lower_bound: batch.start_token.clone(),
-                            offset_token_upper_bound: batch.end_token.clone(),
-                        });
-                    }
-                }
-            }
-            if batch.end_token.is_some() {
-                record.offset_token.clone_from(&batch.end_token);
-            }
-        }
         self.landing.commit(&Commit {
-            record: &record,
+            record: &landed.record,
             table: &pipe.table,
-            rows: &rows,
-            rejected: &rejected,
-            through,
+            rows: &landed.rows,
+            rejected: &landed.rejected,
+            through: landed.through,
         })?;
         tracing::debug!(
-            channel = record.channel,
-            through,
-            rows = rows.len(),
-            rejected = rejected.len(),
+            channel = landed.record.channel,
+            through = landed.through,
+            rows = landed.rows.len(),
+            rejected = landed.rejected.len(),
             "committed"
         );
-        channel.pending.drain(..ripe);
-        channel.record = record;
-        channel.latency_ms = waited_ms.checked_div(ripe as u64);
+        channel.settle(landed);
         Ok(())
     }
 
@@ -464,7 +331,7 @@ impl State {
                 self.channels.remove(key);
             }
             Err(why) => {
-                tracing::error!(%why, channel = key.1, "an idle channel could not be forgotten")
+                tracing::error!(%why, channel = key.1, "an idle channel could not be forgotten");
             }
         }
     }
@@ -472,34 +339,6 @@ impl State {
 
 fn key(pipe: &ObjectName, channel: &str) -> Key {
     (pipe.clone(), channel.to_uppercase())
-}
-
-fn created(pipe: &Pipe, channel: &str, now_ms: u64) -> ChannelRecord {
-    ChannelRecord {
-        pipe: pipe.name.clone(),
-        channel: channel.to_owned(),
-        created_on_ms: now_ms,
-        client_sequencer: 0,
-        row_sequencer: 1,
-        offset_token: None,
-        rows_parsed: 0,
-        rows_inserted: 0,
-        rows_error_count: 0,
-        last_error_offset_upper_bound: None,
-        last_error_message: None,
-        last_error_timestamp_ms: None,
-        last_used_ms: now_ms,
-        status_code: SUCCESS.to_owned(),
-    }
-}
-
-/// The two numbers of a continuation token.
-fn sequencers(token: Option<&str>) -> Result<(u64, u64), Refusal> {
-    let token = token.ok_or_else(|| Refusal::malformed("The continuationToken is missing."))?;
-    token
-        .split_once('_')
-        .and_then(|(client, row)| Some((client.parse().ok()?, row.parse().ok()?)))
-        .ok_or_else(|| Refusal::malformed(format!("{token:?} is not a continuation token.")))
 }
 
 fn must_reopen(code: &str) -> Refusal {

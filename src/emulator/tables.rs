@@ -1,5 +1,7 @@
 //! Tables and pipes as the emulator knows them.
 
+use std::time::SystemTime;
+
 use super::landing::{Cell, ObjectName};
 
 /// How a pipe matches a row's keys to columns.
@@ -32,23 +34,24 @@ pub struct Column {
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Table {
+    /// Its name.
+    pub name: ObjectName,
     /// Its columns in order.
     pub columns: Vec<Column>,
 }
 
 impl Table {
-    /// A row's cells in column order, or why the row is rejected.
+    /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
     ///
     /// # Errors
     ///
-    /// When the row does not fit the table.
-    pub fn land(
-        &self,
-        row: &serde_json::Map<String, serde_json::Value>,
-        _match_by: MatchBy,
-    ) -> Result<Vec<Cell>, String> {
-        let text = serde_json::to_string(row).map_err(|why| why.to_string())?;
-        Ok(vec![Cell::Json(text)])
+    /// Why the row is rejected.
+    pub fn land(&self, _pipe: &Pipe, row: &str, _now: SystemTime) -> Result<Vec<Cell>, String> {
+        match serde_json::from_str(row) {
+            Ok(serde_json::Value::Object(_)) => Ok(vec![Cell::Json(row.to_owned())]),
+            Ok(_) => Err("the row is not a JSON object".to_owned()),
+            Err(why) => Err(format!("the row is not JSON: {why}")),
+        }
     }
 }
 
@@ -62,8 +65,13 @@ impl Catalog {
     /// A catalog with a pipe and a one-column table for whatever name is asked.
     pub fn anything() -> Self {
         let columns = vec![Column { name: "ROW".into() }];
+        let name = ObjectName {
+            database: "ANY".to_owned(),
+            schema: "ANY".to_owned(),
+            name: "ANY".to_owned(),
+        };
         Self {
-            any: Table { columns },
+            any: Table { name, columns },
         }
     }
 
@@ -76,7 +84,7 @@ impl Catalog {
         };
         let mut table = name.clone();
         if let Some(stem) = name.name.strip_suffix("-STREAMING") {
-            table.name = stem.to_owned();
+            stem.clone_into(&mut table.name);
         }
         Some(Pipe {
             name,
