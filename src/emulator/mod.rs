@@ -242,3 +242,6 @@ fn value(cell: Cell) -> Value {
         Cell::Binary(bytes) => Value::String(STANDARD.encode(bytes)),
     }
 }
+
+#[cfg(test)]
+mod tests;
