@@ -3,6 +3,8 @@
 mod channels;
 mod commits;
 mod faults;
+mod hostile;
+mod landing;
 mod limits;
 mod login;
 mod restart;
