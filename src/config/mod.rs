@@ -193,6 +193,16 @@ impl Profile {
         }
     }
 
+    /// The public key that belongs to the profile's private key, as base64 of its DER: what goes between the quotes of
+    /// `ALTER USER … SET RSA_PUBLIC_KEY = '…'`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if there is no key, or it cannot be read.
+    pub fn rsa_public_key(&self) -> Result<String> {
+        self.credential().map(|key| key.public_key_base64())
+    }
+
     /// Reads the private key.
     pub(crate) fn credential(&self) -> Result<KeyPair> {
         let account = self.account_identifier()?;

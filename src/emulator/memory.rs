@@ -24,11 +24,7 @@ pub struct MemoryTransport {
 impl MemoryTransport {
     /// A transport to `emulator`, which reads the wall clock from `time`.
     pub fn new(emulator: Emulator, time: Arc<dyn TimeSource>) -> Self {
-        Self {
-            emulator,
-            time,
-            latency: Duration::ZERO,
-        }
+        Self { emulator, time, latency: Duration::ZERO }
     }
 
     /// The time a message takes each way; zero by default.
@@ -56,10 +52,9 @@ impl Transport for MemoryTransport {
                 tokio::time::sleep(wait).await;
                 Ok(answer)
             }
-            Reply::Refuse => Err(TransportError::new(
-                TransportErrorKind::Connect,
-                "the emulator refused the connection",
-            )),
+            Reply::Refuse => {
+                Err(TransportError::new(TransportErrorKind::Connect, "the emulator refused the connection"))
+            }
             Reply::Reset => Err(TransportError::new(
                 TransportErrorKind::Interrupted,
                 "the emulator broke the connection before it answered",

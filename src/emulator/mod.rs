@@ -128,19 +128,12 @@ impl Emulator {
             return Err(no_table(table));
         };
         let columns = &found.columns;
-        let rows = state
-            .landing
-            .rows(kept_as(found, &name))
-            .map_err(unreadable)?;
+        let rows = state.landing.rows(kept_as(found, &name)).map_err(unreadable)?;
         Ok(rows
             .into_iter()
             .map(|cells| {
                 let names = columns.iter().map(|column| column.name.clone());
-                Value::Object(
-                    names
-                        .zip(cells.into_iter().map(value))
-                        .collect::<Map<_, _>>(),
-                )
+                Value::Object(names.zip(cells.into_iter().map(value)).collect::<Map<_, _>>())
             })
             .collect())
     }
@@ -165,10 +158,8 @@ impl Emulator {
     pub fn channel(&self, name: &str) -> Option<ChannelRecord> {
         let handler = self.handler();
         let wanted = name.to_uppercase();
-        let found = handler
-            .state
-            .channels()
-            .find(|channel| channel.record.channel.to_uppercase() == wanted)?;
+        let found =
+            handler.state.channels().find(|channel| channel.record.channel.to_uppercase() == wanted)?;
         Some(found.record.clone())
     }
 
@@ -178,10 +169,7 @@ impl Emulator {
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {
-        self.0
-            .handler
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+        self.0.handler.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -199,15 +187,8 @@ impl fmt::Debug for Emulator {
 fn parsed(name: &str) -> Result<ObjectName> {
     let parts: Vec<String> = name.split('.').map(str::to_uppercase).collect();
     match <[String; 3]>::try_from(parts) {
-        Ok([database, schema, name]) => Ok(ObjectName {
-            database,
-            schema,
-            name,
-        }),
-        Err(_) => Err(Error::new(
-            ErrorKind::Config,
-            format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
-        )),
+        Ok([database, schema, name]) => Ok(ObjectName { database, schema, name }),
+        Err(_) => Err(Error::new(ErrorKind::Config, format!("{name:?} is not DATABASE.SCHEMA.TABLE"))),
     }
 }
 
@@ -221,10 +202,7 @@ fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
 }
 
 fn no_table(name: &str) -> Error {
-    Error::new(
-        ErrorKind::NotFound,
-        format!("the emulator has no table {name}: name it in its DDL"),
-    )
+    Error::new(ErrorKind::NotFound, format!("the emulator has no table {name}: name it in its DDL"))
 }
 
 fn unreadable(why: LandingError) -> Error {

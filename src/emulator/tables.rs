@@ -65,14 +65,9 @@ impl Catalog {
     /// A catalog with a pipe and a one-column table for whatever name is asked.
     pub fn anything() -> Self {
         let columns = vec![Column { name: "ROW".into() }];
-        let name = ObjectName {
-            database: "ANY".to_owned(),
-            schema: "ANY".to_owned(),
-            name: "ANY".to_owned(),
-        };
-        Self {
-            any: Table { name, columns },
-        }
+        let name =
+            ObjectName { database: "ANY".to_owned(), schema: "ANY".to_owned(), name: "ANY".to_owned() };
+        Self { any: Table { name, columns } }
     }
 
     /// A pipe by name.
@@ -86,11 +81,7 @@ impl Catalog {
         if let Some(stem) = name.name.strip_suffix("-STREAMING") {
             stem.clone_into(&mut table.name);
         }
-        Some(Pipe {
-            name,
-            table,
-            match_by: MatchBy::CaseInsensitive,
-        })
+        Some(Pipe { name, table, match_by: MatchBy::CaseInsensitive })
     }
 
     /// A table by name.

@@ -85,8 +85,7 @@ fn a_request_without_a_token_does_not_move_the_channel() {
 fn the_single_token_of_older_clients_is_taken() {
     let mut client = Client::new();
     client.open("c");
-    let path =
-        format!("{DATA}/T-STREAMING/channels/c/rows?continuationToken=0_1&offsetToken=a%20b%2B");
+    let path = format!("{DATA}/T-STREAMING/channels/c/rows?continuationToken=0_1&offsetToken=a%20b%2B");
     assert_eq!(client.call("POST", &path, "{\"n\":1}").0, 200);
     client.pass(500);
     assert_eq!(client.committed("c"), "a b+");

@@ -1,0 +1,4 @@
+//! The crate as its users see it: rings 1 and 2 of the tests.
+
+mod channel;
+mod support;
