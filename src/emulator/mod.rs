@@ -2,8 +2,16 @@
 
 mod coerce;
 mod datetime;
+#[cfg(feature = "emulator-server")]
+mod ddl;
 mod decimal;
 pub mod landing;
+#[cfg(feature = "emulator-server")]
+mod pipe_ddl;
+#[cfg(feature = "emulator-server")]
+mod script;
 pub mod tables;
 
 pub use self::coerce::DataType;
+#[cfg(feature = "emulator-server")]
+pub use self::ddl::DdlError;
