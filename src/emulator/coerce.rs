@@ -391,4 +391,5 @@ fn from_hex(text: &str) -> Option<Vec<u8>> {
 }
 
 #[cfg(test)]
+#[path = "coerce_tests.rs"]
 mod tests;

@@ -564,4 +564,5 @@ fn is_now(function: &ast::Function) -> bool {
 }
 
 #[cfg(test)]
+#[path = "ddl_tests.rs"]
 mod tests;

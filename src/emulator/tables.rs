@@ -365,4 +365,5 @@ fn table_of_default_pipe(key: &ObjectName) -> Option<ObjectName> {
 }
 
 #[cfg(test)]
+#[path = "tables_tests.rs"]
 mod tests;

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::emulator::tables::{Mapping, MatchBy, Selected};
 
-const SKI_RESORT: &str = include_str!("../../../tests/fixtures/ddl/ski_resort.sql");
-const SHAPES: &str = include_str!("../../../tests/fixtures/ddl/shapes.sql");
+const SKI_RESORT: &str = include_str!("../../tests/fixtures/ddl/ski_resort.sql");
+const SHAPES: &str = include_str!("../../tests/fixtures/ddl/shapes.sql");
 
 fn name(database: &str, schema: &str, name: &str) -> ObjectName {
     ObjectName {
