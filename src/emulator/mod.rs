@@ -12,6 +12,13 @@ mod answer;
 mod body;
 mod builder;
 mod channel;
+mod coerce;
+#[cfg(feature = "emulator-server")]
+mod data_file;
+mod datetime;
+#[cfg(feature = "emulator-server")]
+mod ddl;
+mod decimal;
 mod faults;
 mod handler;
 mod keys;
@@ -20,7 +27,13 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+#[cfg(feature = "emulator-server")]
+mod pipe_ddl;
 mod routes;
+#[cfg(feature = "emulator-server")]
+mod script;
+#[cfg(feature = "emulator-server")]
+mod sqlite;
 mod state;
 pub mod tables;
 
@@ -37,12 +50,19 @@ use serde_json::{Map, Value, json};
 pub use self::answer::Reply;
 pub use self::builder::EmulatorBuilder;
 pub use self::channel::ReplayedToken;
+pub use self::coerce::DataType;
+#[cfg(feature = "emulator-server")]
+pub use self::data_file::Ddl;
+#[cfg(feature = "emulator-server")]
+pub use self::ddl::DdlError;
 pub use self::faults::{Fault, Faults, Rule};
 pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
+#[cfg(feature = "emulator-server")]
+pub use self::sqlite::SqliteLanding;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
