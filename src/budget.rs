@@ -44,7 +44,11 @@ impl Budget {
     /// One channel's share: it can never take more than `cap`, whatever is free.
     pub(crate) fn share(self: &Arc<Self>, cap: usize) -> Share {
         let cap = cap.min(self.capacity);
-        Share { budget: Arc::clone(self), cap, free: Arc::new(Semaphore::new(cap)) }
+        Share {
+            budget: Arc::clone(self),
+            cap,
+            free: Arc::new(Semaphore::new(cap)),
+        }
     }
 }
 
@@ -68,7 +72,10 @@ impl Share {
         let all = self.budget.free.try_acquire_many(permits).ok()?;
         own.forget();
         all.forget();
-        Some(Charge { share: self.clone(), bytes })
+        Some(Charge {
+            share: self.clone(),
+            bytes,
+        })
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
@@ -83,14 +90,23 @@ impl Share {
             (Ok(own), Ok(all)) => {
                 own.forget();
                 all.forget();
-                Charge { share: self.clone(), bytes }
+                Charge {
+                    share: self.clone(),
+                    bytes,
+                }
             }
-            _ => Charge { share: self.clone(), bytes: 0 },
+            _ => Charge {
+                share: self.clone(),
+                bytes: 0,
+            },
         }
     }
 
     pub(crate) fn nothing(&self) -> Charge {
-        Charge { share: self.clone(), bytes: 0 }
+        Charge {
+            share: self.clone(),
+            bytes: 0,
+        }
     }
 }
 
@@ -140,7 +156,10 @@ impl Charge {
     pub(crate) fn split_off(&mut self, bytes: usize) -> Charge {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Charge { share: self.share.clone(), bytes }
+        Charge {
+            share: self.share.clone(),
+            bytes,
+        }
     }
 }
 
@@ -168,7 +187,11 @@ mod tests {
         a.shrink_to(5);
         assert_eq!(budget.in_use(), 30);
         a.shrink_to(50);
-        assert_eq!((a.bytes(), budget.in_use()), (5, 30), "a charge never grows by shrinking");
+        assert_eq!(
+            (a.bytes(), budget.in_use()),
+            (5, 30),
+            "a charge never grows by shrinking"
+        );
         drop((a, b));
         assert_eq!(budget.in_use(), 0);
     }

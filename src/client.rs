@@ -52,7 +52,10 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inner.end(Error::new(ErrorKind::ClientClosed, "the last handle of the client was dropped"));
+        self.inner.end(Error::new(
+            ErrorKind::ClientClosed,
+            "the last handle of the client was dropped",
+        ));
     }
 }
 
@@ -108,7 +111,9 @@ impl StreamingIngestClient {
         inner.retrying(|attempt| inner.api.connect(attempt)).await?;
         tokio::spawn(poller::run(Arc::clone(&inner)));
         info!(pipe = %inner.pipe, "client connected");
-        Ok(Self { handle: Arc::new(Handle { inner }) })
+        Ok(Self {
+            handle: Arc::new(Handle { inner }),
+        })
     }
 
     /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
@@ -168,12 +173,20 @@ impl StreamingIngestClient {
         let mut rest = names.as_slice();
         while !rest.is_empty() {
             let (some, after) = rest.split_at(chunk.min(rest.len()));
-            match inner.retrying(|attempt| inner.api.channel_statuses(some, attempt)).await {
+            match inner
+                .retrying(|attempt| inner.api.channel_statuses(some, attempt))
+                .await
+            {
                 Ok(statuses) => {
                     found.extend(statuses);
                     rest = after;
                 }
-                Err(error) if chunk > 1 && error.code().is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) => {
+                Err(error)
+                    if chunk > 1
+                        && error
+                            .code()
+                            .is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) =>
+                {
                     chunk /= 2
                 }
                 Err(error) => return Err(error),
@@ -193,7 +206,10 @@ impl StreamingIngestClient {
         names: impl IntoIterator<Item = N>,
     ) -> Result<BTreeMap<String, Option<OffsetToken>>> {
         let statuses = self.channel_statuses(names).await?;
-        Ok(statuses.into_iter().map(|(name, s)| (name, s.latest_committed_offset_token().cloned())).collect())
+        Ok(statuses
+            .into_iter()
+            .map(|(name, s)| (name, s.latest_committed_offset_token().cloned()))
+            .collect())
     }
 
     /// Drops a channel on the server: its committed token is forgotten, and with it the place to resume from. Rows in the
@@ -236,12 +252,17 @@ impl StreamingIngestClient {
         for channel in channels {
             let through = channel.core().appended();
             let done = channel.wait(|p| p.committed_outcome(through, through));
-            let outcome = tokio::time::timeout_at(deadline, done).await.unwrap_or_else(|_| {
-                let report = channel.core().report();
-                let text =
-                    format!("the channel {:?} was not committed in time: {}", channel.name, report.at_risk());
-                Err(Error::new(ErrorKind::Timeout, text).with_report(report))
-            });
+            let outcome = tokio::time::timeout_at(deadline, done)
+                .await
+                .unwrap_or_else(|_| {
+                    let report = channel.core().report();
+                    let text = format!(
+                        "the channel {:?} was not committed in time: {}",
+                        channel.name,
+                        report.at_risk()
+                    );
+                    Err(Error::new(ErrorKind::Timeout, text).with_report(report))
+                });
             result = result.and(outcome);
         }
         inner.end(Error::new(ErrorKind::ClientClosed, "the client was closed"));
@@ -264,7 +285,10 @@ impl ClientInner {
     /// paths.
     pub(crate) fn reserve(self: &Arc<Self>, name: &str) -> Result<Reservation> {
         if self.is_closed.load(Ordering::Acquire) {
-            return Err(Error::new(ErrorKind::ClientClosed, "the client is closed; build a new one"));
+            return Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the client is closed; build a new one",
+            ));
         }
         let key = name.to_lowercase();
         let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -277,7 +301,11 @@ impl ClientInner {
             ));
         }
         slots.insert(key.clone(), Slot::Opening);
-        Ok(Reservation { client: Arc::clone(self), key, held: true })
+        Ok(Reservation {
+            client: Arc::clone(self),
+            key,
+            held: true,
+        })
     }
 
     /// Takes an ended channel off the list, unless its name has gone to another since.
@@ -295,7 +323,8 @@ impl ClientInner {
         }
         debug!("client closed");
         self.closing.notify_waiters();
-        let slots = std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
+        let slots =
+            std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
         for slot in slots.into_values() {
             if let Slot::Live(channel) = slot {
                 channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
@@ -329,16 +358,26 @@ impl ClientInner {
 
     /// Random in [0, 1).
     pub(crate) fn random_unit(&self) -> f64 {
-        self.rng.lock().unwrap_or_else(PoisonError::into_inner).f64()
+        self.rng
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .f64()
     }
 
     pub(crate) fn take_compressor(&self) -> Result<Compressor> {
-        let idle = self.compressors.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let idle = self
+            .compressors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .pop();
         idle.map_or_else(Compressor::new, Ok)
     }
 
     pub(crate) fn put_compressor(&self, compressor: Compressor) {
-        let mut idle = self.compressors.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut idle = self
+            .compressors
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if idle.len() < IDLE_COMPRESSORS {
             idle.push(compressor);
         }
@@ -363,7 +402,12 @@ impl ClientInner {
         let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
         let mut retry_count = 0;
         loop {
-            let failure = match call(Attempt { request_id, retry_count }).await {
+            let failure = match call(Attempt {
+                request_id,
+                retry_count,
+            })
+            .await
+            {
                 Ok(value) => return Ok(value),
                 Err(failure) => failure,
             };
@@ -378,7 +422,10 @@ impl ClientInner {
                 return Err(failure.into_error());
             }
             let mut delay = backoff.next(self.random_unit());
-            if let Failure::Throttled { after: Some(after), .. } = &failure {
+            if let Failure::Throttled {
+                after: Some(after), ..
+            } = &failure
+            {
                 delay = delay.max(*after);
             }
             tokio::time::sleep(delay).await;
@@ -397,7 +444,11 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Puts the open channel under the name. `false` if the client ended meanwhile.
     pub(crate) fn fill(mut self, shared: &Arc<Shared>) -> bool {
-        let mut slots = self.client.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut slots = self
+            .client
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         let there = slots.contains_key(&self.key);
         if there {
             slots.insert(self.key.clone(), Slot::Live(Arc::clone(shared)));
@@ -410,7 +461,11 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         if self.held {
-            let mut slots = self.client.channels.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut slots = self
+                .client
+                .channels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if matches!(slots.get(&self.key), Some(Slot::Opening)) {
                 slots.remove(&self.key);
             }

@@ -24,8 +24,8 @@ pub mod append {
 
 pub use self::append::Append;
 pub use self::channel::{
-    Channel, ChannelStatus, CloseReport, Commits, OpenChannel, Receipt, RejectWindow, RowState, Tracked,
-    UncommittedRange, Untracked,
+    Channel, ChannelStatus, CloseReport, Commits, OpenChannel, Receipt, RejectWindow, RowState,
+    Tracked, UncommittedRange, Untracked,
 };
 pub use self::client::StreamingIngestClient;
 pub use self::config::{PipePath, Profile};
@@ -35,5 +35,6 @@ pub use self::options::{ClientBuilder, OnUncommitted, Pacing};
 pub use self::row::{Nulls, RowBatch};
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
-    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError, TransportErrorKind,
+    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
+    TransportErrorKind,
 };

@@ -13,7 +13,11 @@ pub(crate) use self::arguments::{Offset, Offsets};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a query component carries unescaped: RFC 3986's unreserved characters.
-pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
 
 /// The longest token, percent-encoded as it travels in a URL. Longer ones wedge proxies and servers.
 pub(crate) const MAX_ENCODED_LEN: usize = 4096;

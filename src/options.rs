@@ -104,7 +104,10 @@ impl Options {
 
     pub(crate) fn pace(&self) -> Option<Pace> {
         match self.pacing {
-            Pacing::Named => Some(Pace { bytes_per_second: 20e6, requests_per_second: 10.0 }),
+            Pacing::Named => Some(Pace {
+                bytes_per_second: 20e6,
+                requests_per_second: 10.0,
+            }),
             Pacing::Off => None,
         }
     }
@@ -254,7 +257,14 @@ impl ClientBuilder {
     /// - [`ErrorKind::Authentication`]: the key cannot be read, or the account refuses it.
     /// - Whatever keeps the server from answering, after a few tries.
     pub async fn build(self) -> Result<StreamingIngestClient> {
-        let Self { profile, pipe, mut options, transport, time, seed } = self;
+        let Self {
+            profile,
+            pipe,
+            mut options,
+            transport,
+            time,
+            seed,
+        } = self;
         if options.memory_budget < MIN_BUDGET {
             return Err(Error::new(
                 ErrorKind::Config,
@@ -274,8 +284,12 @@ impl ClientBuilder {
             ));
         }
         let half = options.memory_budget / 2;
-        options.channel_memory =
-            Some(options.channel_memory.unwrap_or(half).clamp(half, options.memory_budget));
+        options.channel_memory = Some(
+            options
+                .channel_memory
+                .unwrap_or(half)
+                .clamp(half, options.memory_budget),
+        );
         let config = ApiConfig {
             account_url: profile.account_url()?,
             account: profile.account().to_owned(),

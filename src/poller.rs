@@ -25,7 +25,11 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     let mut chunk = CHUNK;
     loop {
-        let due = client.channels().iter().filter_map(|c| c.core().poll_due()).min();
+        let due = client
+            .channels()
+            .iter()
+            .filter_map(|c| c.core().poll_due())
+            .min();
         let at = due.map(|due| bucket.ready_at(Instant::now(), 1.0).max(due));
         tokio::select! {
             biased;
@@ -35,7 +39,11 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
             () = async { match at { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
         }
         let now = Instant::now();
-        let asked: Vec<_> = client.channels().into_iter().filter(|c| wants(c, now)).collect();
+        let asked: Vec<_> = client
+            .channels()
+            .into_iter()
+            .filter(|c| wants(c, now))
+            .collect();
         for some in asked.chunks(chunk.max(1)) {
             bucket.take(Instant::now(), 1.0);
             let poll = ask(&client, some);
@@ -62,15 +70,22 @@ fn wants(channel: &Shared, now: Instant) -> bool {
 /// One call. True if it named too many channels.
 async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
-    let attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+    let attempt = Attempt {
+        request_id: client.request_id(),
+        retry_count: 0,
+    };
     let answer = timeout(DEADLINE, client.api.channel_statuses(&names, attempt)).await;
     match answer {
         Ok(Ok(statuses)) => {
             // The keys' case is not specified: the name as sent, else whatever matches but for case.
-            let folded: BTreeMap<String, _> = statuses.iter().map(|(k, v)| (k.to_lowercase(), v)).collect();
+            let folded: BTreeMap<String, _> = statuses
+                .iter()
+                .map(|(k, v)| (k.to_lowercase(), v))
+                .collect();
             for channel in channels {
-                let status =
-                    statuses.get(&channel.name).or_else(|| folded.get(&channel.name.to_lowercase()).copied());
+                let status = statuses
+                    .get(&channel.name)
+                    .or_else(|| folded.get(&channel.name.to_lowercase()).copied());
                 channel.update_and_wake(|core, now| core.on_status(now, status));
             }
             false
@@ -97,5 +112,7 @@ fn missed(channels: &[Arc<Shared>]) {
 }
 
 fn is_too_many(failure: &Failure) -> bool {
-    failure.code().is_some_and(|code| code.contains("TOO_MANY_CHANNELS"))
+    failure
+        .code()
+        .is_some_and(|code| code.contains("TOO_MANY_CHANNELS"))
 }

@@ -14,12 +14,19 @@ pub(crate) struct Backoff {
 
 impl Backoff {
     pub(crate) const fn new(initial: Duration, max: Duration) -> Self {
-        Self { initial, max, tries: 0 }
+        Self {
+            initial,
+            max,
+            tries: 0,
+        }
     }
 
     /// The next delay: between half and all of the doubled step. `unit` is random in [0, 1).
     pub(crate) fn next(&mut self, unit: f64) -> Duration {
-        let step = self.initial.saturating_mul(1 << self.tries.min(20)).min(self.max);
+        let step = self
+            .initial
+            .saturating_mul(1 << self.tries.min(20))
+            .min(self.max);
         self.tries = self.tries.saturating_add(1);
         step.mul_f64(0.5 + 0.5 * unit.clamp(0.0, 1.0))
     }
@@ -41,7 +48,12 @@ pub(crate) struct Bucket {
 impl Bucket {
     /// A full bucket that gains `rate` a second up to `burst`.
     pub(crate) fn new(now: Instant, rate: f64, burst: f64) -> Self {
-        Self { rate, burst, level: burst, at: now }
+        Self {
+            rate,
+            burst,
+            level: burst,
+            at: now,
+        }
     }
 
     fn refill(&mut self, now: Instant) {
@@ -55,7 +67,11 @@ impl Bucket {
         self.refill(now);
         // A fraction of a unit lost to rounding must not cost a whole timer tick.
         let missing = floor - self.level;
-        if missing <= 1e-6 { now } else { now + Duration::from_secs_f64(missing / self.rate) }
+        if missing <= 1e-6 {
+            now
+        } else {
+            now + Duration::from_secs_f64(missing / self.rate)
+        }
     }
 
     /// Takes `amount`, into debt if need be.

@@ -21,7 +21,11 @@ pub enum Nulls {
 }
 
 /// Appends `row` to `out` as one line of NDJSON. On an error `out` is as it was.
-pub(crate) fn encode<R: Serialize + ?Sized>(row: &R, nulls: Nulls, out: &mut Vec<u8>) -> Result<()> {
+pub(crate) fn encode<R: Serialize + ?Sized>(
+    row: &R,
+    nulls: Nulls,
+    out: &mut Vec<u8>,
+) -> Result<()> {
     let start = out.len();
     let mut json = serde_json::Serializer::new(&mut *out);
     let written = row.serialize(strict::Row::new(&mut json, nulls));
@@ -31,9 +35,11 @@ pub(crate) fn encode<R: Serialize + ?Sized>(row: &R, nulls: Nulls, out: &mut Vec
             return Ok(());
         }
         Ok(()) => Error::new(ErrorKind::InvalidRow, strict::NOT_AN_OBJECT),
-        Err(error) => {
-            Error::new(ErrorKind::InvalidRow, format!("the row cannot be sent: {error}")).with_source(error)
-        }
+        Err(error) => Error::new(
+            ErrorKind::InvalidRow,
+            format!("the row cannot be sent: {error}"),
+        )
+        .with_source(error),
     };
     out.truncate(start);
     Err(problem)
@@ -72,12 +78,19 @@ impl RowBatch {
     ///
     /// [`ErrorKind::InvalidRow`], naming the line.
     pub fn from_ndjson_checked(bytes: impl Into<Bytes>) -> Result<Self> {
-        Self::read(bytes.into(), |line| serde_json::from_str::<serde::de::IgnoredAny>(line).map(|_| ()))
+        Self::read(bytes.into(), |line| {
+            serde_json::from_str::<serde::de::IgnoredAny>(line).map(|_| ())
+        })
     }
 
     fn read(bytes: Bytes, check: impl Fn(&str) -> serde_json::Result<()>) -> Result<Self> {
         let text = std::str::from_utf8(&bytes).map_err(|error| {
-            let line = bytes.iter().take(error.valid_up_to()).filter(|b| **b == b'\n').count() + 1;
+            let line = bytes
+                .iter()
+                .take(error.valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
             bad_line(line, "it is not UTF-8")
         })?;
         let mut rows = 0;
@@ -89,16 +102,22 @@ impl RowBatch {
                 continue;
             }
             if !(row.starts_with('{') && row.ends_with('}')) {
-                return Err(bad_line(i + 1, "it is not a JSON object; each line must be `{…}`"));
+                return Err(bad_line(
+                    i + 1,
+                    "it is not a JSON object; each line must be `{…}`",
+                ));
             }
-            check(row).map_err(|error| bad_line(i + 1, "it is not valid JSON").with_source(error))?;
+            check(row)
+                .map_err(|error| bad_line(i + 1, "it is not valid JSON").with_source(error))?;
             rows += 1;
         }
         let bytes = if plain {
             bytes
         } else {
             let mut clean = String::with_capacity(text.len() + 1);
-            for line in text.split_terminator('\n').filter(|l| !l.trim_matches([' ', '\t', '\r']).is_empty())
+            for line in text
+                .split_terminator('\n')
+                .filter(|l| !l.trim_matches([' ', '\t', '\r']).is_empty())
             {
                 clean.push_str(line);
                 clean.push('\n');
@@ -109,7 +128,10 @@ impl RowBatch {
     }
 
     pub(crate) fn empty() -> Self {
-        Self { bytes: Bytes::new(), rows: 0 }
+        Self {
+            bytes: Bytes::new(),
+            rows: 0,
+        }
     }
 
     /// How many rows.
@@ -129,7 +151,10 @@ impl RowBatch {
 }
 
 fn bad_line(line: usize, why: &str) -> Error {
-    Error::new(ErrorKind::InvalidRow, format!("line {line} of the batch cannot be sent: {why}"))
+    Error::new(
+        ErrorKind::InvalidRow,
+        format!("line {line} of the batch cannot be sent: {why}"),
+    )
 }
 
 #[cfg(test)]
@@ -163,7 +188,11 @@ mod tests {
 
     #[test]
     fn a_row_is_one_line() {
-        let ride = Ride { lift: "A\nB", day: Some(2), nested: vec![None, Some(1)] };
+        let ride = Ride {
+            lift: "A\nB",
+            day: Some(2),
+            nested: vec![None, Some(1)],
+        };
         assert_eq!(
             encoded(&ride, Nulls::Send).unwrap(),
             "{\"LIFT\":\"A\\nB\",\"DAY\":2,\"nested\":[null,1]}\n"
@@ -172,11 +201,24 @@ mod tests {
 
     #[test]
     fn nulls_are_sent_or_omitted_at_the_top_only() {
-        let ride = Ride { lift: "A", day: None, nested: vec![None] };
-        assert_eq!(encoded(&ride, Nulls::Send).unwrap(), "{\"LIFT\":\"A\",\"DAY\":null,\"nested\":[null]}\n");
-        assert_eq!(encoded(&ride, Nulls::Omit).unwrap(), "{\"LIFT\":\"A\",\"nested\":[null]}\n");
+        let ride = Ride {
+            lift: "A",
+            day: None,
+            nested: vec![None],
+        };
+        assert_eq!(
+            encoded(&ride, Nulls::Send).unwrap(),
+            "{\"LIFT\":\"A\",\"DAY\":null,\"nested\":[null]}\n"
+        );
+        assert_eq!(
+            encoded(&ride, Nulls::Omit).unwrap(),
+            "{\"LIFT\":\"A\",\"nested\":[null]}\n"
+        );
         let value = serde_json::json!({"A": null, "B": {"C": null}});
-        assert_eq!(encoded(&value, Nulls::Omit).unwrap(), "{\"B\":{\"C\":null}}\n");
+        assert_eq!(
+            encoded(&value, Nulls::Omit).unwrap(),
+            "{\"B\":{\"C\":null}}\n"
+        );
         let map = BTreeMap::from([(1, None), (2, Some("x"))]);
         assert_eq!(encoded(&map, Nulls::Omit).unwrap(), "{\"2\":\"x\"}\n");
     }
@@ -189,9 +231,15 @@ mod tests {
             #[serde(flatten)]
             rest: BTreeMap<String, Option<u8>>,
         }
-        let row = Outer { id: 1, rest: BTreeMap::from([("a".into(), None), ("b".into(), Some(2))]) };
+        let row = Outer {
+            id: 1,
+            rest: BTreeMap::from([("a".into(), None), ("b".into(), Some(2))]),
+        };
         assert_eq!(encoded(&row, Nulls::Omit).unwrap(), "{\"id\":1,\"b\":2}\n");
-        assert_eq!(encoded(&row, Nulls::Send).unwrap(), "{\"id\":1,\"a\":null,\"b\":2}\n");
+        assert_eq!(
+            encoded(&row, Nulls::Send).unwrap(),
+            "{\"id\":1,\"a\":null,\"b\":2}\n"
+        );
     }
 
     #[test]
@@ -202,13 +250,19 @@ mod tests {
             encoded(&7, Nulls::Send).unwrap_err(),
             encoded(&None::<u8>, Nulls::Omit).unwrap_err(),
             encoded(&(), Nulls::Send).unwrap_err(),
-            encoded(&serde_json::value::RawValue::from_string("[1]".into()).unwrap(), Nulls::Send)
-                .unwrap_err(),
+            encoded(
+                &serde_json::value::RawValue::from_string("[1]".into()).unwrap(),
+                Nulls::Send,
+            )
+            .unwrap_err(),
         ] {
             assert_eq!(error.kind(), ErrorKind::InvalidRow);
             assert!(error.to_string().contains("not a JSON object"), "{error}");
         }
-        assert_eq!(encoded(&Some(BTreeMap::from([("a", 1)])), Nulls::Send).unwrap(), "{\"a\":1}\n");
+        assert_eq!(
+            encoded(&Some(BTreeMap::from([("a", 1)])), Nulls::Send).unwrap(),
+            "{\"a\":1}\n"
+        );
         let raw = serde_json::value::RawValue::from_string("{\"a\": 1}".into()).unwrap();
         assert_eq!(encoded(&raw, Nulls::Omit).unwrap(), "{\"a\": 1}\n");
     }
@@ -219,7 +273,9 @@ mod tests {
         struct Deep {
             list: Vec<Option<BTreeMap<&'static str, (u8, f32)>>>,
         }
-        let deep = Deep { list: vec![None, Some(BTreeMap::from([("x", (1, f32::INFINITY))]))] };
+        let deep = Deep {
+            list: vec![None, Some(BTreeMap::from([("x", (1, f32::INFINITY))]))],
+        };
         for error in [
             encoded(&BTreeMap::from([("A", f64::NAN)]), Nulls::Send).unwrap_err(),
             encoded(&BTreeMap::from([("A", f64::NAN)]), Nulls::Omit).unwrap_err(),
@@ -228,21 +284,35 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::InvalidRow);
             assert!(error.to_string().contains("not a finite number"), "{error}");
         }
-        assert_eq!(encoded(&BTreeMap::from([("A", 0.5)]), Nulls::Send).unwrap(), "{\"A\":0.5}\n");
+        assert_eq!(
+            encoded(&BTreeMap::from([("A", 0.5)]), Nulls::Send).unwrap(),
+            "{\"A\":0.5}\n"
+        );
     }
 
     #[test]
     fn raw_lines_are_kept_and_cleaned() {
         let kept = RowBatch::from_ndjson("{\"a\":1}\n{\"a\":2}\n").unwrap();
-        assert_eq!((kept.len(), kept.as_bytes()), (2, &b"{\"a\":1}\n{\"a\":2}\n"[..]));
+        assert_eq!(
+            (kept.len(), kept.as_bytes()),
+            (2, &b"{\"a\":1}\n{\"a\":2}\n"[..])
+        );
         let cleaned = RowBatch::from_ndjson("{\"a\":1}\r\n\n  \n{\"a\":2}").unwrap();
-        assert_eq!((cleaned.len(), cleaned.as_bytes()), (2, &b"{\"a\":1}\r\n{\"a\":2}\n"[..]));
+        assert_eq!(
+            (cleaned.len(), cleaned.as_bytes()),
+            (2, &b"{\"a\":1}\r\n{\"a\":2}\n"[..])
+        );
         assert!(RowBatch::from_ndjson("").unwrap().is_empty());
         let error = RowBatch::from_ndjson("{}\n\nnull\n").unwrap_err();
         assert!(error.to_string().contains("line 3"), "{error}");
         let error = RowBatch::from_ndjson(&b"{}\n{\"\xff\":1}\n"[..]).unwrap_err();
         assert!(error.to_string().contains("line 2"), "{error}");
         assert!(RowBatch::from_ndjson("{oops}\n").is_ok());
-        assert!(RowBatch::from_ndjson_checked("{}\n{oops}\n").unwrap_err().to_string().contains("line 2"));
+        assert!(
+            RowBatch::from_ndjson_checked("{}\n{oops}\n")
+                .unwrap_err()
+                .to_string()
+                .contains("line 2")
+        );
     }
 }

@@ -31,7 +31,10 @@ pub struct TokioClock {
 impl TokioClock {
     /// A clock that shows `epoch` now and runs with tokio's from here on. Call it inside a runtime.
     pub fn starting_at(epoch: SystemTime) -> Self {
-        Self { epoch, origin: Instant::now() }
+        Self {
+            epoch,
+            origin: Instant::now(),
+        }
     }
 }
 
@@ -43,6 +46,8 @@ impl TimeSource for TokioClock {
 
 /// Whole milliseconds since the Unix epoch.
 pub(crate) fn epoch_millis(at: SystemTime) -> u64 {
-    let since = at.duration_since(SystemTime::UNIX_EPOCH).unwrap_or(Duration::ZERO);
+    let since = at
+        .duration_since(SystemTime::UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO);
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }

@@ -59,7 +59,11 @@ enum Look {
 
 impl<E: Clone> TokenCache<E> {
     pub(crate) fn new(time: Arc<dyn TimeSource>) -> Self {
-        Self { time, state: Mutex::default(), flight: SingleFlight::default() }
+        Self {
+            time,
+            state: Mutex::default(),
+            flight: SingleFlight::default(),
+        }
     }
 
     /// A token that is valid now. `fetch` runs at most once at a time, whoever asks; all who wait for it share its
@@ -93,7 +97,9 @@ impl<E: Clone> TokenCache<E> {
                     Look::Fresh(held) | Look::Due(held) => Some(held),
                     Look::Nothing => None,
                 };
-                self.flight.run(valid, async || Ok(self.store(fetch().await?))).await
+                self.flight
+                    .run(valid, async || Ok(self.store(fetch().await?)))
+                    .await
             }
         }
     }
@@ -102,7 +108,9 @@ impl<E: Clone> TokenCache<E> {
     /// with one token cause one fetch.
     pub(crate) fn invalidate(&self, generation: u64) {
         let mut state = lock(&self.state);
-        state.current.take_if(|current| current.held.generation == generation);
+        state
+            .current
+            .take_if(|current| current.held.generation == generation);
     }
 
     fn look(&self) -> Look {
@@ -120,7 +128,10 @@ impl<E: Clone> TokenCache<E> {
         let margin = MAX_MARGIN.min(life / 10);
         let mut state = lock(&self.state);
         state.generation += 1;
-        let held = Held { token: fetched.token, generation: state.generation };
+        let held = Held {
+            token: fetched.token,
+            generation: state.generation,
+        };
         state.current = Some(Current {
             held: held.clone(),
             renew_at: fetched.expires_at - margin,
@@ -153,7 +164,13 @@ struct Failures<E> {
 
 impl<E> Default for SingleFlight<E> {
     fn default() -> Self {
-        Self { turn: tokio::sync::Mutex::new(()), failures: Mutex::new(Failures { count: 0, last: None }) }
+        Self {
+            turn: tokio::sync::Mutex::new(()),
+            failures: Mutex::new(Failures {
+                count: 0,
+                last: None,
+            }),
+        }
     }
 }
 

@@ -21,7 +21,11 @@ struct Rig {
 impl Rig {
     fn new() -> Self {
         let clock = TokioClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
-        Self { clock, cache: TokenCache::new(Arc::new(clock)), fetches: AtomicU32::new(0) }
+        Self {
+            clock,
+            cache: TokenCache::new(Arc::new(clock)),
+            fetches: AtomicU32::new(0),
+        }
     }
 
     fn fetches(&self) -> u32 {
@@ -30,11 +34,17 @@ impl Rig {
 
     fn next_token(&self, life: Duration) -> Fetched {
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
-        Fetched { token: SecretString::from(format!("token-{number}")), expires_at: self.clock.now() + life }
+        Fetched {
+            token: SecretString::from(format!("token-{number}")),
+            expires_at: self.clock.now() + life,
+        }
     }
 
     async fn get_living(&self, life: Duration) -> Held {
-        self.cache.get(async || Ok(self.next_token(life))).await.unwrap()
+        self.cache
+            .get(async || Ok(self.next_token(life)))
+            .await
+            .unwrap()
     }
 
     /// The number of the token that is served.
@@ -85,7 +95,11 @@ async fn those_who_wait_share_one_fetch() {
         sleep(Duration::from_secs(1)).await;
         Ok(rig.next_token(HOUR))
     };
-    let (a, b, c) = tokio::join!(rig.cache.get(slow), rig.cache.get(slow), rig.cache.get(slow));
+    let (a, b, c) = tokio::join!(
+        rig.cache.get(slow),
+        rig.cache.get(slow),
+        rig.cache.get(slow)
+    );
     for held in [a, b, c] {
         assert_eq!(text(&held.unwrap()), "token-1");
     }

@@ -66,7 +66,11 @@ impl KeyPair {
         passphrase: Option<&SecretString>,
     ) -> Result<Self> {
         let private = private_key::read(private_key, passphrase)?;
-        let public_key = private.to_public_key().to_public_key_der().map_err(|_| unusable())?.into_vec();
+        let public_key = private
+            .to_public_key()
+            .to_public_key_der()
+            .map_err(|_| unusable())?
+            .into_vec();
         // PKCS#1, not PKCS#8, is what the signer takes as DER.
         let der = private.to_pkcs1_der().map_err(|_| unusable())?;
         let fingerprint = format!("SHA256:{}", STANDARD.encode(Sha256::digest(&public_key)));
@@ -107,7 +111,11 @@ impl KeyPair {
         let issued_s = now_s.saturating_sub(CLOCK_SKEW_S);
         let expires_s = issued_s + LIFETIME_S;
         let token = SecretString::from(self.encode(issued_s, expires_s)?);
-        *signed = Some(Signed { token: token.clone(), issued_s, expires_s });
+        *signed = Some(Signed {
+            token: token.clone(),
+            issued_s,
+            expires_s,
+        });
         Ok(token)
     }
 
@@ -120,7 +128,11 @@ impl KeyPair {
             scp: self.role.as_deref().map(session_role),
         };
         let claims = serde_json::to_vec(&claims).map_err(|_| unusable())?;
-        let message = format!("{}.{}", URL_SAFE_NO_PAD.encode(HEADER), URL_SAFE_NO_PAD.encode(claims));
+        let message = format!(
+            "{}.{}",
+            URL_SAFE_NO_PAD.encode(HEADER),
+            URL_SAFE_NO_PAD.encode(claims)
+        );
         let signature = self.sign(&message)?;
         Ok(format!("{message}.{signature}"))
     }
@@ -131,7 +143,9 @@ impl KeyPair {
     fn sign(&self, message: &str) -> Result<String> {
         let signer = (aws_lc::DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &self.key)
             .map_err(|_| unusable())?;
-        let signature = signer.try_sign(message.as_bytes()).map_err(|_| unusable())?;
+        let signature = signer
+            .try_sign(message.as_bytes())
+            .map_err(|_| unusable())?;
         Ok(URL_SAFE_NO_PAD.encode(signature))
     }
 }
@@ -148,7 +162,10 @@ impl fmt::Debug for KeyPair {
 #[async_trait]
 impl Credential for KeyPair {
     async fn bearer(&self, now: SystemTime) -> Result<Bearer> {
-        Ok(Bearer { token: self.jwt(now)?, token_type: "KEYPAIR_JWT" })
+        Ok(Bearer {
+            token: self.jwt(now)?,
+            token_type: "KEYPAIR_JWT",
+        })
     }
 
     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
@@ -170,8 +187,14 @@ fn session_role(role: &str) -> String {
 /// first dash. `ORGANIZATION-ACCOUNT` stays whole.
 pub(crate) fn account_name(account: &str) -> String {
     let account = account.to_uppercase();
-    let end = if account.contains(".GLOBAL") { account.find('-') } else { account.find('.') };
-    end.and_then(|end| account.get(..end)).unwrap_or(&account).to_owned()
+    let end = if account.contains(".GLOBAL") {
+        account.find('-')
+    } else {
+        account.find('.')
+    };
+    end.and_then(|end| account.get(..end))
+        .unwrap_or(&account)
+        .to_owned()
 }
 
 fn unusable() -> Error {

@@ -72,7 +72,10 @@ fn refused(text: impl AsRef<[u8]>, passphrase: Option<&str>, reason: &str, mend:
     let error = pair(text.as_ref(), passphrase).unwrap_err();
     let message = format!("{error} {error:?}");
     assert_eq!(error.kind(), ErrorKind::Authentication);
-    assert!(message.contains(reason) && message.contains(mend), "{message}");
+    assert!(
+        message.contains(reason) && message.contains(mend),
+        "{message}"
+    );
     let secret = passphrase.filter(|p| !p.is_empty()).unwrap_or("MII");
     assert!(!message.contains(secret), "{message}");
     for line in String::from_utf8_lossy(text.as_ref()).lines() {
@@ -85,9 +88,13 @@ fn refused(text: impl AsRef<[u8]>, passphrase: Option<&str>, reason: &str, mend:
 fn every_supported_file_holds_the_same_key() {
     same_key(PLAIN, None);
     same_key(PKCS1, None);
-    for encrypted in
-        [AES256, key!("rsa_p8_aes128.pem"), key!("rsa_p8_des3.pem"), key!("rsa_p8_aes256_sha1.pem"), SCRYPT]
-    {
+    for encrypted in [
+        AES256,
+        key!("rsa_p8_aes128.pem"),
+        key!("rsa_p8_des3.pem"),
+        key!("rsa_p8_aes256_sha1.pem"),
+        SCRYPT,
+    ] {
         same_key(encrypted, Some("snowpipe"));
     }
 }
@@ -125,18 +132,53 @@ fn a_key_that_cannot_be_used_is_refused_with_the_mend() {
     let wrong = "passphrase is wrong";
     refused(AES256, Some("not-it"), wrong, CONVERT);
     refused(SCRYPT, Some("not-it"), wrong, CONVERT);
-    refused(AES256, None, "no passphrase was given", "private_key_passphrase");
-    refused(AES256, Some(""), "no passphrase was given", "PRIVATE_KEY_PASSPHRASE");
+    refused(
+        AES256,
+        None,
+        "no passphrase was given",
+        "private_key_passphrase",
+    );
+    refused(
+        AES256,
+        Some(""),
+        "no passphrase was given",
+        "PRIVATE_KEY_PASSPHRASE",
+    );
     for pbes1 in [key!("rsa_p8_pbes1.pem"), key!("rsa_p8_pbes1_3des.pem")] {
-        refused(pbes1, Some("snowpipe"), "encrypted in a way that is not supported", CONVERT);
+        refused(
+            pbes1,
+            Some("snowpipe"),
+            "encrypted in a way that is not supported",
+            CONVERT,
+        );
     }
     let traditional = key!("rsa_traditional_encrypted.pem");
     refused(traditional, Some("snowpipe"), "traditional PEM", CONVERT);
     refused(key!("ec_p8.pem"), None, "an EC key", "openssl genrsa 2048");
-    refused(key!("rsa_1024.pem"), None, "has 1024 bits", "openssl genrsa 2048");
-    refused(key!("rsa_public.pem"), None, "a public key was given", "give the private key");
-    refused(body(key!("rsa_public.pem")), None, "a public key was given", "private key");
-    refused(key!("rsa_certificate.pem"), None, "a certificate was given", "private key");
+    refused(
+        key!("rsa_1024.pem"),
+        None,
+        "has 1024 bits",
+        "openssl genrsa 2048",
+    );
+    refused(
+        key!("rsa_public.pem"),
+        None,
+        "a public key was given",
+        "give the private key",
+    );
+    refused(
+        body(key!("rsa_public.pem")),
+        None,
+        "a public key was given",
+        "private key",
+    );
+    refused(
+        key!("rsa_certificate.pem"),
+        None,
+        "a certificate was given",
+        "private key",
+    );
     refused("", None, "cannot be read", CONVERT);
     refused("no key at all", None, "cannot be read", CONVERT);
     refused(&PLAIN[..400], None, "END line is missing", "whole file");
@@ -158,7 +200,10 @@ fn a_key_whose_parts_do_not_fit_is_refused() {
 #[test]
 fn key_derivations_without_bounds_are_refused() {
     let sane = [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1];
-    for hostile in [[2, 1, 0, 2, 2, 0, 0x80, 2, 1, 1], [2, 2, 0x40, 0, 2, 1, 127, 2, 1, 127]] {
+    for hostile in [
+        [2, 1, 0, 2, 2, 0, 0x80, 2, 1, 1],
+        [2, 2, 0x40, 0, 2, 1, 127, 2, 1, 127],
+    ] {
         let mut der = STANDARD.decode(body(SCRYPT)).unwrap();
         let start = der.windows(10).position(|w| w == sane).unwrap();
         der[start..start + 10].copy_from_slice(&hostile);
@@ -204,7 +249,10 @@ fn the_exchange_names_host_and_role() {
     assert_eq!(
         form,
         [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()),
+            (
+                "grant_type",
+                "urn:ietf:params:oauth:grant-type:jwt-bearer".to_owned()
+            ),
             ("scope", "host.example session:role:LOADER".to_owned()),
         ]
     );
@@ -226,7 +274,9 @@ async fn a_jwt_is_kept_until_five_minutes_are_left() {
 #[tokio::test]
 async fn a_clock_before_1970_is_no_panic() {
     let pair = pair(PLAIN, None).unwrap();
-    let bearer = pair.bearer(SystemTime::UNIX_EPOCH - Duration::from_secs(9)).await;
+    let bearer = pair
+        .bearer(SystemTime::UNIX_EPOCH - Duration::from_secs(9))
+        .await;
     assert_eq!(part(bearer.unwrap().token.expose_secret(), 1)["iat"], 0);
 }
 
@@ -236,7 +286,10 @@ async fn nothing_secret_shows_in_debug() {
     let bearer = pair.bearer(at(NOON)).await.unwrap();
     let shown = format!("{pair:?} {bearer:?}");
     assert!(shown.contains("MYORG-MYACCT.INGEST.SHA256:"), "{shown}");
-    assert!(!shown.contains("eyJ") && !shown.contains("content"), "{shown}");
+    assert!(
+        !shown.contains("eyJ") && !shown.contains("content"),
+        "{shown}"
+    );
 }
 
 #[test]

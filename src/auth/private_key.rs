@@ -52,21 +52,21 @@ fn from_text(text: &str, passphrase: Option<&SecretString>) -> Result<RsaPrivate
     };
     match label {
         "PUBLIC KEY" | "RSA PUBLIC KEY" => Err(public_key()),
-        "CERTIFICATE" => {
-            Err(refuse("a certificate was given as the private key; give the private key it was made with"))
-        }
+        "CERTIFICATE" => Err(refuse(
+            "a certificate was given as the private key; give the private key it was made with",
+        )),
         "EC PRIVATE KEY" => Err(not_rsa("an EC key")),
-        "OPENSSH PRIVATE KEY" => {
-            Err(refuse(format!("the private key is in OpenSSH's own format; make one with `{GENERATE}`")))
-        }
+        "OPENSSH PRIVATE KEY" => Err(refuse(format!(
+            "the private key is in OpenSSH's own format; make one with `{GENERATE}`"
+        ))),
         // Only the headers of a traditional encrypted PEM hold a colon; base64 never does.
         _ if body.contains("Proc-Type:") => Err(refuse(format!(
             "the private key is encrypted in openssl's traditional PEM format, which is not supported; convert it with `{CONVERT}`"
         ))),
         "ENCRYPTED PRIVATE KEY" => {
             let der = base64_body(body)?;
-            let info =
-                EncryptedPrivateKeyInfo::try_from(der.as_slice()).map_err(|_| unsupported_encryption())?;
+            let info = EncryptedPrivateKeyInfo::try_from(der.as_slice())
+                .map_err(|_| unsupported_encryption())?;
             decrypt(&info, passphrase)
         }
         _ => from_der(&base64_body(body)?, passphrase),
@@ -92,12 +92,18 @@ fn pem_block(text: &str) -> Option<(&str, &str)> {
             Some((label, body))
         })
     };
-    blocks().find(|(label, _)| label.ends_with("PRIVATE KEY")).or_else(|| blocks().next())
+    blocks()
+        .find(|(label, _)| label.ends_with("PRIVATE KEY"))
+        .or_else(|| blocks().next())
 }
 
 fn base64_body(text: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let packed: Zeroizing<String> = Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
-    STANDARD.decode(packed.as_bytes()).map(Zeroizing::new).map_err(|_| garbage())
+    let packed: Zeroizing<String> =
+        Zeroizing::new(text.chars().filter(|c| !c.is_whitespace()).collect());
+    STANDARD
+        .decode(packed.as_bytes())
+        .map(Zeroizing::new)
+        .map_err(|_| garbage())
 }
 
 fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
@@ -114,13 +120,18 @@ fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateK
 
 fn from_pkcs8(info: &PrivateKeyInfo<'_>) -> Result<RsaPrivateKey> {
     match info.algorithm.oid.to_string().as_str() {
-        "1.2.840.113549.1.1.1" => RsaPrivateKey::from_pkcs1_der(info.private_key).map_err(|_| garbage()),
+        "1.2.840.113549.1.1.1" => {
+            RsaPrivateKey::from_pkcs1_der(info.private_key).map_err(|_| garbage())
+        }
         "1.2.840.10045.2.1" => Err(not_rsa("an EC key")),
         _ => Err(not_rsa("not an RSA key")),
     }
 }
 
-fn decrypt(info: &EncryptedPrivateKeyInfo<'_>, passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+fn decrypt(
+    info: &EncryptedPrivateKeyInfo<'_>,
+    passphrase: Option<&SecretString>,
+) -> Result<RsaPrivateKey> {
     check_work(&info.encryption_algorithm)?;
     let passphrase = passphrase
         .map(SecretString::expose_secret)
@@ -156,7 +167,11 @@ fn check_work(scheme: &EncryptionScheme<'_>) -> Result<()> {
         }
         _ => false,
     };
-    if sane { Ok(()) } else { Err(unsupported_encryption()) }
+    if sane {
+        Ok(())
+    } else {
+        Err(unsupported_encryption())
+    }
 }
 
 fn refuse(message: impl Into<String>) -> Error {

@@ -36,7 +36,14 @@ pub(crate) struct Writer {
 impl Writer {
     pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>) -> Self {
         let credit = shared.share.nothing();
-        Self { client, shared, staged: Vec::new(), units: Vec::new(), credit, last: None }
+        Self {
+            client,
+            shared,
+            staged: Vec::new(),
+            units: Vec::new(),
+            credit,
+            last: None,
+        }
     }
 
     fn discard(&mut self) {
@@ -79,7 +86,11 @@ impl Writer {
         let start = self.staged.len();
         row::encode(row, self.client.options.nulls, &mut self.staged)?;
         self.check_unit(start)?;
-        let unit = Unit { tokens, rows: 1, len: self.staged.len() - start };
+        let unit = Unit {
+            tokens,
+            rows: 1,
+            len: self.staged.len() - start,
+        };
         super::batch::push_unit(&mut self.units, unit);
         Ok(())
     }
@@ -117,7 +128,13 @@ impl Writer {
         let now_ms = epoch_millis(self.client.time.now());
         let result = {
             let mut core = self.shared.core();
-            core.append(tokio::time::Instant::now(), now_ms, &self.staged, &mut self.units, &mut self.credit)
+            core.append(
+                tokio::time::Instant::now(),
+                now_ms,
+                &self.staged,
+                &mut self.units,
+                &mut self.credit,
+            )
         };
         self.discard();
         let (_, wake) = result?;
@@ -139,7 +156,11 @@ impl Writer {
     }
 
     /// All of `batch` or nothing, without waiting.
-    pub(crate) fn try_append(&mut self, batch: &RowBatch, offsets: Option<Offsets>) -> Result<Receipt> {
+    pub(crate) fn try_append(
+        &mut self,
+        batch: &RowBatch,
+        offsets: Option<Offsets>,
+    ) -> Result<Receipt> {
         self.discard();
         let from = self.position();
         let mut source = BatchSource::new(batch.clone(), offsets)?;
@@ -227,7 +248,9 @@ where
     I::Item: Serialize,
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        let Some(rows) = &mut self.rows else { return Ok(()) };
+        let Some(rows) = &mut self.rows else {
+            return Ok(());
+        };
         while writer.0.staged.len() < writer.0.piece() {
             let Some(row) = rows.next() else { break };
             let first = in_range(self.next, self.max)?;
@@ -262,7 +285,9 @@ where
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
         while writer.0.staged.len() < writer.0.piece() {
-            let Some((row, offset)) = self.rows.next() else { break };
+            let Some((row, offset)) = self.rows.next() else {
+                break;
+            };
             writer.0.stage_row(&row, one(offset.into_offset()?))?;
         }
         Ok(())
@@ -302,7 +327,11 @@ impl BatchSource {
         if let Some(Offsets::Each { first, max }) = &offsets {
             in_range(first + i128::from(batch.len()) - 1, *max)?;
         }
-        Ok(Self { batch, at: 0, offsets })
+        Ok(Self {
+            batch,
+            at: 0,
+            offsets,
+        })
     }
 }
 
@@ -314,10 +343,18 @@ impl Source for BatchSource {
             return Ok(());
         }
         let whole = matches!(self.offsets, Some(Offsets::Whole { .. }));
-        let wanted = if whole { rest.len() } else { writer.piece().min(rest.len()) };
+        let wanted = if whole {
+            rest.len()
+        } else {
+            writer.piece().min(rest.len())
+        };
         // A piece ends with the last line that fits, or with the first one if that alone is longer.
-        let cut = rest.get(..wanted).and_then(|head| head.iter().rposition(|b| *b == b'\n'));
-        let cut = cut.or_else(|| rest.iter().position(|b| *b == b'\n')).map_or(rest.len(), |i| i + 1);
+        let cut = rest
+            .get(..wanted)
+            .and_then(|head| head.iter().rposition(|b| *b == b'\n'));
+        let cut = cut
+            .or_else(|| rest.iter().position(|b| *b == b'\n'))
+            .map_or(rest.len(), |i| i + 1);
         let piece = rest.get(..cut).unwrap_or(rest);
         let rows = piece.iter().filter(|b| **b == b'\n').count() as u64;
         let tokens = match &mut self.offsets {
@@ -327,9 +364,10 @@ impl Source for BatchSource {
                 *first += i128::from(rows);
                 tokens
             }
-            Some(Offsets::Whole { start, end }) => {
-                UnitTokens::Whole { start: start.clone(), end: end.clone() }
-            }
+            Some(Offsets::Whole { start, end }) => UnitTokens::Whole {
+                start: start.clone(),
+                end: end.clone(),
+            },
         };
         writer.staged.extend_from_slice(piece);
         if whole || rows == 1 {
@@ -347,7 +385,10 @@ fn one(offset: Offset) -> UnitTokens {
         // A canonical number in text is the same token as the number.
         Offset::Token(token) => match token.as_integer() {
             Some(first) => UnitTokens::Run { first },
-            None => UnitTokens::Whole { start: token.clone(), end: token },
+            None => UnitTokens::Whole {
+                start: token.clone(),
+                end: token,
+            },
         },
         Offset::Integer(first) => UnitTokens::Run { first },
     }
@@ -374,7 +415,9 @@ pub struct Append<'a, S = Encoded> {
 
 impl<S> std::fmt::Debug for Append<'_, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Append").field("channel", &self.writer.shared.name).finish_non_exhaustive()
+        f.debug_struct("Append")
+            .field("channel", &self.writer.shared.name)
+            .finish_non_exhaustive()
     }
 }
 
@@ -408,17 +451,36 @@ where
     pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
         match offsets {
             Ok(Offsets::Each { first, max }) => {
-                let mut append =
-                    Self::start(writer, Numbered { rows: Some(rows), next: first, max }, |_| Ok(()));
+                let mut append = Self::start(
+                    writer,
+                    Numbered {
+                        rows: Some(rows),
+                        next: first,
+                        max,
+                    },
+                    |_| Ok(()),
+                );
                 append.fill();
                 append
             }
-            Ok(Offsets::Whole { start, end }) => {
-                Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |w| {
-                    w.stage_whole(rows, start, end)
-                })
-            }
-            Err(error) => Self::start(writer, Numbered { rows: None, next: 0, max: 0 }, |_| Err(error)),
+            Ok(Offsets::Whole { start, end }) => Self::start(
+                writer,
+                Numbered {
+                    rows: None,
+                    next: 0,
+                    max: 0,
+                },
+                |w| w.stage_whole(rows, start, end),
+            ),
+            Err(error) => Self::start(
+                writer,
+                Numbered {
+                    rows: None,
+                    next: 0,
+                    max: 0,
+                },
+                |_| Err(error),
+            ),
         }
     }
 }
@@ -449,10 +511,21 @@ where
 }
 
 impl<'a> Append<'a, BatchSource> {
-    pub(crate) fn batch(writer: &'a mut Writer, batch: RowBatch, offsets: Result<Option<Offsets>>) -> Self {
+    pub(crate) fn batch(
+        writer: &'a mut Writer,
+        batch: RowBatch,
+        offsets: Result<Option<Offsets>>,
+    ) -> Self {
         let (source, failed) = match offsets.and_then(|offsets| BatchSource::new(batch, offsets)) {
             Ok(source) => (source, None),
-            Err(error) => (BatchSource { batch: RowBatch::empty(), at: 0, offsets: None }, Some(error)),
+            Err(error) => (
+                BatchSource {
+                    batch: RowBatch::empty(),
+                    at: 0,
+                    offsets: None,
+                },
+                Some(error),
+            ),
         };
         let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));
         append.fill();
@@ -461,11 +534,21 @@ impl<'a> Append<'a, BatchSource> {
 }
 
 impl<'a, S> Append<'a, S> {
-    fn start(writer: &'a mut Writer, source: S, stage: impl FnOnce(&mut Writer) -> Result<()>) -> Self {
+    fn start(
+        writer: &'a mut Writer,
+        source: S,
+        stage: impl FnOnce(&mut Writer) -> Result<()>,
+    ) -> Self {
         writer.discard();
         let from = writer.position();
         let failed = stage(writer).err();
-        Self { writer, source, from, failed, wait: None }
+        Self {
+            writer,
+            source,
+            from,
+            failed,
+            wait: None,
+        }
     }
 }
 
@@ -512,10 +595,16 @@ impl<S: Source> Future for Append<'_, S> {
             }
             if this.writer.units.is_empty() {
                 let position = this.writer.position();
-                return Poll::Ready(Ok(Receipt::new(Arc::clone(&this.writer.shared), this.from, position)));
+                return Poll::Ready(Ok(Receipt::new(
+                    Arc::clone(&this.writer.shared),
+                    this.from,
+                    position,
+                )));
             }
             if let Some(wait) = &mut this.wait {
-                let Poll::Ready(charged) = wait.as_mut().poll(cx) else { return Poll::Pending };
+                let Poll::Ready(charged) = wait.as_mut().poll(cx) else {
+                    return Poll::Pending;
+                };
                 this.wait = None;
                 match charged {
                     Ok(charge) => this.writer.credit.absorb(charge),

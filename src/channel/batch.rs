@@ -16,7 +16,10 @@ pub(crate) enum UnitTokens {
     /// Row `i` carries the token `first + i`; may be split at any row.
     Run { first: i128 },
     /// All rows share these tokens; never split.
-    Whole { start: OffsetToken, end: OffsetToken },
+    Whole {
+        start: OffsetToken,
+        end: OffsetToken,
+    },
     /// No tokens: the request gets one of its own. May be split at any row.
     Untracked,
 }
@@ -41,7 +44,9 @@ impl Unit {
 
     fn end(&self) -> Option<OffsetToken> {
         match &self.tokens {
-            UnitTokens::Run { first } => Some(OffsetToken::from_integer(first + i128::from(self.rows) - 1)),
+            UnitTokens::Run { first } => {
+                Some(OffsetToken::from_integer(first + i128::from(self.rows) - 1))
+            }
             UnitTokens::Whole { end, .. } => Some(end.clone()),
             UnitTokens::Untracked => None,
         }
@@ -50,7 +55,9 @@ impl Unit {
     /// What it costs beside its bytes.
     pub(crate) fn overhead(&self) -> usize {
         match &self.tokens {
-            UnitTokens::Whole { start, end } => UNIT_CHARGE + start.as_str().len() + end.as_str().len(),
+            UnitTokens::Whole { start, end } => {
+                UNIT_CHARGE + start.as_str().len() + end.as_str().len()
+            }
             UnitTokens::Run { .. } | UnitTokens::Untracked => UNIT_CHARGE,
         }
     }
@@ -78,10 +85,16 @@ impl Unit {
     /// Parts with its rows from row `at` on, which begin at byte `byte` of it.
     fn split_off(&mut self, at: u64, byte: usize) -> Unit {
         let tokens = match &self.tokens {
-            UnitTokens::Run { first } => UnitTokens::Run { first: first + i128::from(at) },
+            UnitTokens::Run { first } => UnitTokens::Run {
+                first: first + i128::from(at),
+            },
             other => other.clone(),
         };
-        let tail = Unit { tokens, rows: self.rows - at, len: self.len - byte };
+        let tail = Unit {
+            tokens,
+            rows: self.rows - at,
+            len: self.len - byte,
+        };
         self.rows = at;
         self.len = byte;
         tail
@@ -222,8 +235,11 @@ impl SealedBatch {
     /// The rows again, to be cut smaller.
     pub(crate) fn reopen(self) -> Result<RawBatch> {
         let bytes = zstd::bulk::decompress(&self.body, self.uncompressed_len).map_err(|error| {
-            Error::new(ErrorKind::Protocol, "a sealed batch could not be read back to be split")
-                .with_source(error)
+            Error::new(
+                ErrorKind::Protocol,
+                "a sealed batch could not be read back to be split",
+            )
+            .with_source(error)
         })?;
         Ok(RawBatch {
             bytes,
@@ -253,14 +269,20 @@ impl Compressor {
 
     pub(crate) fn new() -> Result<Self> {
         let context = zstd::bulk::Compressor::new(Self::LEVEL).map_err(compression_failed)?;
-        Ok(Self { context, out: Vec::new() })
+        Ok(Self {
+            context,
+            out: Vec::new(),
+        })
     }
 
     /// One zstd frame, in a buffer of exactly its length: what is charged is what is held.
     pub(crate) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
         self.out.clear();
-        self.out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
-        self.context.compress_to_buffer(bytes, &mut self.out).map_err(compression_failed)?;
+        self.out
+            .reserve(zstd::zstd_safe::compress_bound(bytes.len()));
+        self.context
+            .compress_to_buffer(bytes, &mut self.out)
+            .map_err(compression_failed)?;
         Ok(Bytes::copy_from_slice(&self.out))
     }
 
@@ -282,7 +304,14 @@ impl Compressor {
                     }
                 }
             }
-            let RawBatch { bytes, units, mut charge, position, first_append, first_append_ms } = batch;
+            let RawBatch {
+                bytes,
+                units,
+                mut charge,
+                position,
+                first_append,
+                first_append_ms,
+            } = batch;
             let rows = units.iter().map(|u| u.rows).sum();
             charge.shrink_to(cost(body.len(), &units));
             done.push(SealedBatch {

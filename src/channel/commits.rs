@@ -66,7 +66,11 @@ impl Commit {
             self.waiting_since = now;
         }
         self.interval = FIRST_POLL;
-        self.next_poll = if first { now + FIRST_POLL } else { self.next_poll.min(now + FIRST_POLL) };
+        self.next_poll = if first {
+            now + FIRST_POLL
+        } else {
+            self.next_poll.min(now + FIRST_POLL)
+        };
     }
 
     /// Polls soon: there is something to find out.
@@ -136,13 +140,20 @@ impl Core {
             self.commit.absent += 1;
             if self.commit.absent >= ABSENT {
                 let text = "the server no longer knows the channel; it may have been dropped";
-                self.give_up(now, InvalidationCause::Gone, Error::new(ErrorKind::NotFound, text));
+                self.give_up(
+                    now,
+                    InvalidationCause::Gone,
+                    Error::new(ErrorKind::NotFound, text),
+                );
             }
             return;
         };
         self.commit.absent = 0;
         let before = self.ledger.committed();
-        match self.ledger.observe(status.latest_committed_offset_token(), status.created_on_ms()) {
+        match self.ledger.observe(
+            status.latest_committed_offset_token(),
+            status.created_on_ms(),
+        ) {
             Reading::Advanced => {
                 self.commit.waiting_since = now;
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
@@ -169,8 +180,8 @@ impl Core {
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
-            let error =
-                Error::new(ErrorKind::Refused, "the channel's status is not healthy").with_code(Some(code));
+            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy")
+                .with_code(Some(code));
             self.invalidate(now, cause, error);
         }
     }

@@ -122,7 +122,10 @@ impl Progress {
     /// For the rows after `from` through `position`.
     pub(crate) fn committed_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
         if self.committed >= position {
-            let inside = self.rejects.iter().find(|w| w.from < position && from < w.to);
+            let inside = self
+                .rejects
+                .iter()
+                .find(|w| w.from < position && from < w.to);
             return Some(inside.map_or(Ok(()), |w| Err(w.to_error(self.committed_token.clone()))));
         }
         self.outcome_at_end(position)
@@ -130,14 +133,21 @@ impl Progress {
 
     fn outcome_at_end(&self, position: u64) -> Option<Result<()>> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
-        let error = end.error.clone().with_committed_token(self.committed_token.clone());
+        let error = end
+            .error
+            .clone()
+            .with_committed_token(self.committed_token.clone());
         Some(Err(error.with_ambiguous(position <= end.sent)))
     }
 
     /// The error after which nothing will change any more.
     pub(crate) fn final_error(&self) -> Option<Error> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
-        Some(end.error.clone().with_committed_token(self.committed_token.clone()))
+        Some(
+            end.error
+                .clone()
+                .with_committed_token(self.committed_token.clone()),
+        )
     }
 }
 
@@ -213,11 +223,15 @@ impl Core {
         let pace = limits.pace;
         Self {
             request_limit: limits.max_request_bytes,
-            highest_integer: opening.committed_token.as_ref().and_then(OffsetToken::as_integer),
+            highest_integer: opening
+                .committed_token
+                .as_ref()
+                .and_then(OffsetToken::as_integer),
             commit: Commit::new(now, opening.rejected, opening.committed_token.clone()),
             ledger: Ledger::new(opening.committed_token, opening.created_on_ms),
             bytes_pace: pace.map(|p| Bucket::new(now, p.bytes_per_second, p.bytes_per_second)),
-            requests_pace: pace.map(|p| Bucket::new(now, p.requests_per_second, p.requests_per_second)),
+            requests_pace: pace
+                .map(|p| Bucket::new(now, p.requests_per_second, p.requests_per_second)),
             limits,
             phase: Phase::Open,
             end: None,
@@ -254,7 +268,11 @@ impl Core {
     /// Why no more rows are taken.
     pub(crate) fn refusal(&self) -> Option<Error> {
         let error = self.end.as_ref()?;
-        Some(error.clone().with_committed_token(self.ledger.watermark().cloned()))
+        Some(
+            error
+                .clone()
+                .with_committed_token(self.ledger.watermark().cloned()),
+        )
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -352,7 +370,8 @@ impl Core {
                             return Err(backward(end, last));
                         }
                         highest = Some(end);
-                    } else if self.ledger.watermark() == Some(end) || self.outstanding.contains(end) {
+                    } else if self.ledger.watermark() == Some(end) || self.outstanding.contains(end)
+                    {
                         return Err(Error::new(
                             ErrorKind::TokenReused,
                             format!(
@@ -369,7 +388,9 @@ impl Core {
     fn note_tokens(&mut self, unit: &Unit) {
         match &unit.tokens {
             UnitTokens::Untracked => {}
-            UnitTokens::Run { first } => self.highest_integer = Some(first + i128::from(unit.rows) - 1),
+            UnitTokens::Run { first } => {
+                self.highest_integer = Some(first + i128::from(unit.rows) - 1)
+            }
             UnitTokens::Whole { end, .. } => match end.as_integer() {
                 Some(end) => self.highest_integer = Some(end),
                 None => {
@@ -444,21 +465,32 @@ impl Core {
 
     fn next_work(&mut self) -> Option<(Work, UncommittedRange, bool)> {
         if self.flight.is_none()
-            && let Some(batch) = self.ready.pop_front_if(|b| b.body.len() > self.request_limit)
+            && let Some(batch) = self
+                .ready
+                .pop_front_if(|b| b.body.len() > self.request_limit)
         {
-            let range = UncommittedRange::new(RowState::Sealed, batch.rows, batch.start(), batch.end());
+            let range =
+                UncommittedRange::new(RowState::Sealed, batch.rows, batch.start(), batch.end());
             return Some((Work::TooLarge(batch), range, true));
         }
         let batch = self.raw.pop_front()?;
-        let range = UncommittedRange::new(RowState::Sealed, batch.rows(), batch.start(), batch.end());
+        let range =
+            UncommittedRange::new(RowState::Sealed, batch.rows(), batch.start(), batch.end());
         Some((Work::Fresh(batch), range, false))
     }
 
     /// The next request, or when to ask again.
     fn next_order(&mut self, now: Instant) -> Result<Order, Option<Instant>> {
-        let nothing_fits = self.ready.front().is_none_or(|b| b.body.len() > self.request_limit);
+        let nothing_fits = self
+            .ready
+            .front()
+            .is_none_or(|b| b.body.len() > self.request_limit);
         let cutting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
-        if self.flight.as_ref().map_or(nothing_fits || cutting, |f| f.waiting) {
+        if self
+            .flight
+            .as_ref()
+            .map_or(nothing_fits || cutting, |f| f.waiting)
+        {
             return Err(None);
         }
         let paced = [&mut self.bytes_pace, &mut self.requests_pace]
@@ -472,7 +504,9 @@ impl Core {
         }
         self.retry_at = None;
         if self.flight.is_none() {
-            let Some(batch) = self.ready.pop_front() else { return Err(None) };
+            let Some(batch) = self.ready.pop_front() else {
+                return Err(None);
+            };
             let end = match batch.end() {
                 Some(end) => end,
                 None => self.mint(),
@@ -494,7 +528,9 @@ impl Core {
                 waiting: false,
             });
         }
-        let Some(flight) = self.flight.as_mut() else { return Err(None) };
+        let Some(flight) = self.flight.as_mut() else {
+            return Err(None);
+        };
         flight.waiting = true;
         flight.tries += 1;
         if let Some(bucket) = &mut self.bytes_pace {
@@ -535,15 +571,30 @@ impl Core {
             let ratio = batch.body.len() as f64 / batch.uncompressed_len.max(1) as f64;
             // Small batches compress badly and say little about a full one.
             if batch.uncompressed_len >= 64 * 1024 {
-                self.ratio = if ratio > self.ratio { ratio } else { 0.7 * self.ratio + 0.3 * ratio };
+                self.ratio = if ratio > self.ratio {
+                    ratio
+                } else {
+                    0.7 * self.ratio + 0.3 * ratio
+                };
             }
-            if first { self.ready.insert(i, batch) } else { self.ready.push_back(batch) }
+            if first {
+                self.ready.insert(i, batch)
+            } else {
+                self.ready.push_back(batch)
+            }
         }
     }
 
     /// The answer to the request under way. `unit` is random in [0, 1), for jitter.
-    pub(crate) fn on_response(&mut self, now: Instant, answer: Result<AppendAnswer, Failure>, unit: f64) {
-        let Some(mut flight) = self.flight.take() else { return };
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        answer: Result<AppendAnswer, Failure>,
+        unit: f64,
+    ) {
+        let Some(mut flight) = self.flight.take() else {
+            return;
+        };
         flight.waiting = false;
         match answer {
             Ok(answer) => {
@@ -553,8 +604,10 @@ impl Core {
                 self.continuation_token = answer.next_continuation_token;
                 self.session = answer.session;
                 self.backoff.reset();
-                self.commit
-                    .accepted(now, self.accepted.max(self.ledger.committed()) == self.ledger.committed());
+                self.commit.accepted(
+                    now,
+                    self.accepted.max(self.ledger.committed()) == self.ledger.committed(),
+                );
                 self.accepted = flight.batch.position;
             }
             Err(failure) => self.on_failure(now, flight, failure, unit),
@@ -568,7 +621,11 @@ impl Core {
         let verdict = super::verdict::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
         use super::verdict::Verdict;
         match verdict {
-            Verdict::Again { after, ambiguous, refused } => {
+            Verdict::Again {
+                after,
+                ambiguous,
+                refused,
+            } => {
                 flight.ambiguous |= ambiguous;
                 flight.refusals += u32::from(refused);
                 let error = failure.into_error();
@@ -627,7 +684,9 @@ impl Core {
         }
         self.phase = if settle && !self.ledger.is_settled() {
             self.commit.hurry(now);
-            Phase::Settling { until: now + self.limits.settle_timeout }
+            Phase::Settling {
+                until: now + self.limits.settle_timeout,
+            }
         } else {
             Phase::Ended
         };
@@ -647,7 +706,10 @@ impl Core {
 
     fn end_drained(&mut self, now: Instant) {
         let error = if self.ledger.committed() == self.appended {
-            Error::new(ErrorKind::ChannelClosed, "the channel is closed; open it again to append")
+            Error::new(
+                ErrorKind::ChannelClosed,
+                "the channel is closed; open it again to append",
+            )
         } else {
             self.collect_lost();
             let ranges = self.report().at_risk();
@@ -678,18 +740,29 @@ impl Core {
         if let Some(range) = behind {
             self.lose(RowState::Sealed, range.rows, range.first, range.last);
         }
-        for batch in std::mem::take(&mut self.raw).into_iter().chain(self.open.take()) {
+        for batch in std::mem::take(&mut self.raw)
+            .into_iter()
+            .chain(self.open.take())
+        {
             self.lose(RowState::Appended, batch.rows(), batch.start(), batch.end());
         }
     }
 
-    fn lose(&mut self, state: RowState, rows: u64, first: Option<OffsetToken>, last: Option<OffsetToken>) {
+    fn lose(
+        &mut self,
+        state: RowState,
+        rows: u64,
+        first: Option<OffsetToken>,
+        last: Option<OffsetToken>,
+    ) {
         match self.lost.last_mut().filter(|range| range.state == state) {
             Some(range) => {
                 range.rows += rows;
                 range.last = last.or(range.last.take());
             }
-            None => self.lost.push(UncommittedRange::new(state, rows, first, last)),
+            None => self
+                .lost
+                .push(UncommittedRange::new(state, rows, first, last)),
         }
     }
 
@@ -697,7 +770,11 @@ impl Core {
     pub(crate) fn report(&self) -> CloseReport {
         let mut uncommitted: Vec<UncommittedRange> = Vec::new();
         for p in self.ledger.pending() {
-            let state = if p.position <= self.accepted { RowState::Accepted } else { RowState::Sent };
+            let state = if p.position <= self.accepted {
+                RowState::Accepted
+            } else {
+                RowState::Sent
+            };
             match uncommitted.last_mut().filter(|range| range.state == state) {
                 Some(range) => {
                     range.rows += p.rows;

@@ -42,7 +42,10 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                 if order.retry_count == 0 {
                     request_id = client.request_id();
                 }
-                let attempt = Attempt { request_id, retry_count: order.retry_count };
+                let attempt = Attempt {
+                    request_id,
+                    retry_count: order.retry_count,
+                };
                 sending = Some(send(Arc::clone(client), Arc::clone(shared), order, attempt));
             }
             Action::Wait(until) => {
@@ -153,9 +156,10 @@ fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<S
         }
         match tokio::task::spawn_blocking(job).await {
             Ok(sealed) => sealed,
-            Err(_) => {
-                Err(Error::new(ErrorKind::ClientClosed, "the runtime shut down while a batch was compressed"))
-            }
+            Err(_) => Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the runtime shut down while a batch was compressed",
+            )),
         }
     })
 }

@@ -76,7 +76,10 @@ impl Ledger {
 
     /// The last token sent, or the committed one if nothing is pending.
     pub(crate) fn last_sent(&self) -> Option<&OffsetToken> {
-        self.pending.back().map(|p| &p.end).or(self.watermark.as_ref())
+        self.pending
+            .back()
+            .map(|p| &p.end)
+            .or(self.watermark.as_ref())
     }
 
     pub(crate) fn is_settled(&self) -> bool {
@@ -96,7 +99,11 @@ impl Ledger {
     }
 
     /// Reads a status's token.
-    pub(crate) fn observe(&mut self, token: Option<&OffsetToken>, created_on_ms: Option<u64>) -> Reading {
+    pub(crate) fn observe(
+        &mut self,
+        token: Option<&OffsetToken>,
+        created_on_ms: Option<u64>,
+    ) -> Reading {
         let same_channel = match (self.created_on_ms, created_on_ms) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,
@@ -117,7 +124,10 @@ impl Ledger {
             self.suspect = None;
             return Reading::Unchanged;
         }
-        let sight = Sight { token: token.cloned(), created_on_ms };
+        let sight = Sight {
+            token: token.cloned(),
+            created_on_ms,
+        };
         if self.suspect.as_ref() == Some(&sight) {
             return Reading::Conflict;
         }
@@ -149,7 +159,12 @@ mod tests {
     fn ledger(open: Option<&str>, sent: &[(&str, u64)]) -> Ledger {
         let mut ledger = Ledger::new(open.map(token), Some(7));
         for (end, position) in sent {
-            ledger.sent(Pending { start: None, end: token(end), position: *position, rows: 1 });
+            ledger.sent(Pending {
+                start: None,
+                end: token(end),
+                position: *position,
+                rows: 1,
+            });
         }
         ledger
     }
@@ -204,7 +219,11 @@ mod tests {
         assert_eq!(l.observe(None, Some(7)), Reading::Suspicious);
         assert_eq!(l.observe(None, Some(7)), Reading::Conflict);
         let mut l = ledger(Some("5"), &[("6", 1)]);
-        assert_eq!(l.observe(Some(&token("6")), Some(8)), Reading::Suspicious, "even our own token");
+        assert_eq!(
+            l.observe(Some(&token("6")), Some(8)),
+            Reading::Suspicious,
+            "even our own token"
+        );
         assert_eq!(l.observe(Some(&token("6")), Some(8)), Reading::Conflict);
         assert_eq!(l.committed(), 0);
     }
@@ -228,11 +247,19 @@ mod tests {
     fn the_history_is_bounded() {
         let mut l = Ledger::new(None, None);
         for n in 0..(HISTORY as i64 + 10) {
-            l.sent(Pending { start: None, end: n.into(), position: n as u64 + 1, rows: 1 });
+            l.sent(Pending {
+                start: None,
+                end: n.into(),
+                position: n as u64 + 1,
+                rows: 1,
+            });
         }
         let last = OffsetToken::from(HISTORY as i64 + 9);
         assert_eq!(l.observe(Some(&last), None), Reading::Advanced);
         assert_eq!(l.popped.len(), HISTORY);
-        assert_eq!(l.observe(Some(&OffsetToken::from(0_i64)), None), Reading::Suspicious);
+        assert_eq!(
+            l.observe(Some(&OffsetToken::from(0_i64)), None),
+            Reading::Suspicious
+        );
     }
 }

@@ -72,8 +72,16 @@ pub struct Channel<M = Tracked> {
 }
 
 impl<M> Channel<M> {
-    pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
-        Self { writer: Writer::new(client, shared), policy, mode: PhantomData }
+    pub(crate) fn new(
+        client: Arc<ClientInner>,
+        shared: Arc<Shared>,
+        policy: OnUncommitted,
+    ) -> Self {
+        Self {
+            writer: Writer::new(client, shared),
+            policy,
+            mode: PhantomData,
+        }
     }
 
     fn shared(&self) -> &Arc<Shared> {
@@ -119,7 +127,9 @@ impl<M> Channel<M> {
         let shared = self.shared();
         let through = shared.core().appended();
         // Not of the receipt's kind: rejects of any row count, and each is reported once.
-        shared.wait(|p| p.committed_outcome(through, through)).await?;
+        shared
+            .wait(|p| p.committed_outcome(through, through))
+            .await?;
         let progress = shared.progress();
         match shared.unreported(&progress) {
             Some(window) => {
@@ -150,9 +160,14 @@ impl<M> Channel<M> {
     pub async fn status(&self) -> Result<ChannelStatus> {
         let client = &self.writer.client;
         let names = [self.name().to_owned()];
-        let mut statuses = client.retrying(|attempt| client.api.channel_statuses(&names, attempt)).await?;
+        let mut statuses = client
+            .retrying(|attempt| client.api.channel_statuses(&names, attempt))
+            .await?;
         statuses.remove(self.name()).ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, format!("the server does not know the channel {:?}", self.name()))
+            Error::new(
+                ErrorKind::NotFound,
+                format!("the server does not know the channel {:?}", self.name()),
+            )
         })
     }
 
@@ -169,7 +184,10 @@ impl<M> Channel<M> {
     pub async fn reopen(&mut self) -> Result<()> {
         let old = Arc::clone(self.shared());
         let gone = || {
-            Error::new(ErrorKind::ChannelClosed, "the channel was reopened; append from its committed token")
+            Error::new(
+                ErrorKind::ChannelClosed,
+                "the channel was reopened; append from its committed token",
+            )
         };
         old.update_and_wake(|core, now| {
             if !core.is_ended() {
@@ -207,7 +225,9 @@ impl<M> Channel<M> {
             return Err(error.with_report(report));
         }
         match shared.unreported(&progress) {
-            Some(window) => Err(window.to_error(progress.committed_token).with_report(report)),
+            Some(window) => Err(window
+                .to_error(progress.committed_token)
+                .with_report(report)),
             None => Ok(report),
         }
     }
@@ -241,7 +261,11 @@ impl Channel<Tracked> {
     /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
     /// - [`ErrorKind::Backpressure`]: only with an append timeout.
     /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
-    pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R, offset: impl IntoOffset) -> Append<'_> {
+    pub fn append_row<R: Serialize + ?Sized>(
+        &mut self,
+        row: &R,
+        offset: impl IntoOffset,
+    ) -> Append<'_> {
         Append::row(&mut self.writer, row, offset.into_offset().map(Some))
     }
 
@@ -253,7 +277,11 @@ impl Channel<Tracked> {
     /// # Errors
     ///
     /// As [`append_row`](Self::append_row).
-    pub fn append_rows<I>(&mut self, rows: I, offsets: impl IntoOffsets) -> Append<'_, Numbered<I::IntoIter>>
+    pub fn append_rows<I>(
+        &mut self,
+        rows: I,
+        offsets: impl IntoOffsets,
+    ) -> Append<'_, Numbered<I::IntoIter>>
     where
         I: IntoIterator,
         I::Item: Serialize,
@@ -280,7 +308,11 @@ impl Channel<Tracked> {
     /// # Errors
     ///
     /// As [`append_rows`](Self::append_rows).
-    pub fn append_batch(&mut self, batch: RowBatch, offsets: impl IntoOffsets) -> Append<'_, BatchSource> {
+    pub fn append_batch(
+        &mut self,
+        batch: RowBatch,
+        offsets: impl IntoOffsets,
+    ) -> Append<'_, BatchSource> {
         Append::batch(&mut self.writer, batch, offsets.into_offsets().map(Some))
     }
 
@@ -289,7 +321,11 @@ impl Channel<Tracked> {
     /// # Errors
     ///
     /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_row`](Self::append_row).
-    pub fn try_append_batch(&mut self, batch: &RowBatch, offsets: impl IntoOffsets) -> Result<Receipt> {
+    pub fn try_append_batch(
+        &mut self,
+        batch: &RowBatch,
+        offsets: impl IntoOffsets,
+    ) -> Result<Receipt> {
         let offsets = offsets.into_offsets()?;
         self.writer.try_append(batch, Some(offsets))
     }
@@ -309,7 +345,9 @@ impl Channel<Tracked> {
     where
         T::Err: std::fmt::Display,
     {
-        self.latest_committed_offset_token().map(|token| token.parse()).transpose()
+        self.latest_committed_offset_token()
+            .map(|token| token.parse())
+            .transpose()
     }
 }
 

@@ -48,7 +48,13 @@ pub struct OpenChannel<M> {
 impl<M> OpenChannel<M> {
     pub(crate) fn new(client: Arc<ClientInner>, name: String) -> Self {
         let policy = client.options.on_uncommitted;
-        Self { client, name, policy, offset_token: None, mode: PhantomData }
+        Self {
+            client,
+            name,
+            policy,
+            offset_token: None,
+            mode: PhantomData,
+        }
     }
 
     /// What to do if rows of an earlier holder are accepted and not yet committed.
@@ -108,8 +114,15 @@ pub(super) async fn open(
         commit_stall_timeout: options.commit_stall_timeout,
         pace: options.pace(),
     };
-    let core = Core::new(Instant::now(), limits, opening, client.request_id().simple().to_string());
-    let share = client.budget.share(options.channel_memory.unwrap_or(options.memory_budget));
+    let core = Core::new(
+        Instant::now(),
+        limits,
+        opening,
+        client.request_id().simple().to_string(),
+    );
+    let share = client
+        .budget
+        .share(options.channel_memory.unwrap_or(options.memory_budget));
     let shared = Shared::new(name.to_owned(), core, share, client.poller());
     if !reservation.fill(&shared) {
         return Err(Error::new(
@@ -126,9 +139,14 @@ fn check_name(name: &str) -> Result<()> {
     let problem = if name.is_empty() {
         "the channel name is empty; give it one that its next run will use again".to_owned()
     } else if name.len() > MAX_NAME {
-        format!("the channel name is {} bytes long; use at most {MAX_NAME}", name.len())
+        format!(
+            "the channel name is {} bytes long; use at most {MAX_NAME}",
+            name.len()
+        )
     } else if name.eq_ignore_ascii_case("ELASTIC") {
-        format!("the channel name {name:?} is reserved for the pipe's elastic channel; choose another")
+        format!(
+            "the channel name {name:?} is reserved for the pipe's elastic channel; choose another"
+        )
     } else {
         return Ok(());
     };
@@ -147,12 +165,19 @@ async fn request(
         OnUncommitted::Discard => started,
     };
     let mut spare = policy != OnUncommitted::Discard;
-    let mut attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+    let mut attempt = Attempt {
+        request_id: client.request_id(),
+        retry_count: 0,
+    };
     let mut trouble_since: Option<Instant> = None;
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     loop {
-        let failure = match client.api.open_channel(name, offset_token, spare, attempt).await {
+        let failure = match client
+            .api
+            .open_channel(name, offset_token, spare, attempt)
+            .await
+        {
             Ok(answer) => return Ok(answer),
             Err(failure) => failure,
         };
@@ -160,27 +185,41 @@ async fn request(
         let now = Instant::now();
         if failure.code() == Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
             trouble_since = None;
-            attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+            attempt = Attempt {
+                request_id: client.request_id(),
+                retry_count: 0,
+            };
             let left = wait_until.saturating_duration_since(now);
             if left.is_zero() {
                 if matches!(policy, OnUncommitted::Wait(_)) {
                     return Err(uncommitted(client, name, failure).await);
                 }
-                warn!(channel = name, "discarding the uncommitted rows of an earlier holder");
+                warn!(
+                    channel = name,
+                    "discarding the uncommitted rows of an earlier holder"
+                );
                 spare = false;
                 continue;
             }
-            debug!(channel = name, "an earlier holder's rows are not committed yet");
+            debug!(
+                channel = name,
+                "an earlier holder's rows are not committed yet"
+            );
             sleep(waiting.next(client.random_unit()).min(left)).await;
             continue;
         }
-        if !passes(&failure) || now.saturating_duration_since(*trouble_since.get_or_insert(now)) >= PATIENCE {
+        if !passes(&failure)
+            || now.saturating_duration_since(*trouble_since.get_or_insert(now)) >= PATIENCE
+        {
             return Err(failure.into_error());
         }
         debug!(channel = name, error = %failure.error(), "not open yet");
         attempt.retry_count += 1;
         let mut delay = backoff.next(client.random_unit());
-        if let Failure::Throttled { after: Some(after), .. } = &failure {
+        if let Failure::Throttled {
+            after: Some(after), ..
+        } = &failure
+        {
             delay = delay.max(*after);
         }
         sleep(delay).await;
@@ -201,10 +240,15 @@ fn passes(failure: &Failure) -> bool {
 
 async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) -> Error {
     let names = [name.to_owned()];
-    let attempt = Attempt { request_id: client.request_id(), retry_count: 0 };
+    let attempt = Attempt {
+        request_id: client.request_id(),
+        retry_count: 0,
+    };
     let committed = client.api.channel_statuses(&names, attempt).await.ok();
-    let committed =
-        committed.and_then(|s| s.get(name).and_then(|s| s.latest_committed_offset_token().cloned()));
+    let committed = committed.and_then(|s| {
+        s.get(name)
+            .and_then(|s| s.latest_committed_offset_token().cloned())
+    });
     Error::new(
         ErrorKind::UncommittedData,
         format!("rows that an earlier holder of the channel {name:?} sent are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
@@ -215,7 +259,11 @@ async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) ->
 
 fn unhealthy(name: &str, status: &ChannelStatus) -> Error {
     let code = status.status_code();
-    let kind = if code.contains("DOES_NOT_EXIST") { ErrorKind::NotFound } else { ErrorKind::Refused };
+    let kind = if code.contains("DOES_NOT_EXIST") {
+        ErrorKind::NotFound
+    } else {
+        ErrorKind::Refused
+    };
     Error::new(
         kind,
         format!("the channel {name:?} opened in a state that takes no rows; look at the pipe and its table, and at the role's rights to them"),

@@ -33,8 +33,11 @@ pub struct RejectWindow {
 
 impl RejectWindow {
     pub(crate) fn to_error(&self, committed: Option<OffsetToken>) -> Error {
-        let mut text =
-            format!("the server rejected {} row{}", self.count, if self.count == 1 { "" } else { "s" });
+        let mut text = format!(
+            "the server rejected {} row{}",
+            self.count,
+            if self.count == 1 { "" } else { "s" }
+        );
         if let Some(after) = &self.after {
             text.push_str(&format!(" after the offset {after:?}"));
         }
@@ -44,8 +47,12 @@ impl RejectWindow {
         if let Some(message) = &self.message {
             text.push_str(&format!(": {message}"));
         }
-        text.push_str("; the other rows are committed: do not send the range again, look at the error table");
-        Error::new(ErrorKind::RowsRejected, text).with_committed_token(committed).with_rejects(self.clone())
+        text.push_str(
+            "; the other rows are committed: do not send the range again, look at the error table",
+        );
+        Error::new(ErrorKind::RowsRejected, text)
+            .with_committed_token(committed)
+            .with_rejects(self.clone())
     }
 }
 
@@ -64,7 +71,11 @@ pub struct Receipt {
 
 impl Receipt {
     pub(crate) fn new(shared: Arc<Shared>, from: u64, position: u64) -> Self {
-        Self { shared, from, position }
+        Self {
+            shared,
+            from,
+            position,
+        }
     }
 
     /// Waits until the server has buffered the rows. It may still lose them if the channel is reopened: only
@@ -92,7 +103,10 @@ impl Receipt {
     ///   all the same.
     pub async fn committed(&self) -> Result<()> {
         let (from, position) = (self.from, self.position);
-        let result = self.shared.wait(|p| p.committed_outcome(from, position)).await;
+        let result = self
+            .shared
+            .wait(|p| p.committed_outcome(from, position))
+            .await;
         if let Err(error) = &result
             && let Some(window) = error.rejects()
         {
@@ -110,7 +124,9 @@ pub struct Commits {
 
 impl Commits {
     pub(crate) fn new(shared: &Shared) -> Self {
-        Self { progress: shared.subscribe() }
+        Self {
+            progress: shared.subscribe(),
+        }
     }
 
     /// The last committed token now.

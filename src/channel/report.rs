@@ -40,7 +40,12 @@ impl UncommittedRange {
         first: Option<OffsetToken>,
         last: Option<OffsetToken>,
     ) -> Self {
-        Self { state, rows, first, last }
+        Self {
+            state,
+            rows,
+            first,
+            last,
+        }
     }
 }
 

@@ -89,14 +89,20 @@ impl Shared {
     }
 
     /// Waits until `outcome` knows one.
-    pub(crate) async fn wait<R>(&self, mut outcome: impl FnMut(&Progress) -> Option<Result<R>>) -> Result<R> {
+    pub(crate) async fn wait<R>(
+        &self,
+        mut outcome: impl FnMut(&Progress) -> Option<Result<R>>,
+    ) -> Result<R> {
         let mut progress = self.progress.subscribe();
         loop {
             if let Some(result) = outcome(&progress.borrow_and_update()) {
                 return result;
             }
             if progress.changed().await.is_err() {
-                return Err(Error::new(ErrorKind::ChannelClosed, "the channel is closed"));
+                return Err(Error::new(
+                    ErrorKind::ChannelClosed,
+                    "the channel is closed",
+                ));
             }
         }
     }
@@ -105,7 +111,11 @@ impl Shared {
     pub(crate) async fn refused(&self) -> Error {
         let mut progress = self.progress.subscribe();
         loop {
-            let end = progress.borrow_and_update().end.as_ref().map(|end| end.error.clone());
+            let end = progress
+                .borrow_and_update()
+                .end
+                .as_ref()
+                .map(|end| end.error.clone());
             if let Some(error) = end {
                 return error.with_committed_token(self.core().ledger_watermark());
             }
@@ -126,6 +136,10 @@ impl Shared {
     /// The first window that no call has returned yet.
     pub(crate) fn unreported(&self, progress: &Progress) -> Option<RejectWindow> {
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        progress.rejects.iter().find(|w| !reported.contains(&w.to)).cloned()
+        progress
+            .rejects
+            .iter()
+            .find(|w| !reported.contains(&w.to))
+            .cloned()
     }
 }

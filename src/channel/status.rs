@@ -111,11 +111,20 @@ mod tests {
 
     #[test]
     fn only_the_known_good_codes_are_healthy() {
-        let with = |code: &str| ChannelStatus { status_code: code.to_owned(), ..ChannelStatus::default() };
+        let with = |code: &str| ChannelStatus {
+            status_code: code.to_owned(),
+            ..ChannelStatus::default()
+        };
         for good in ["SUCCESS", "success", "ACTIVE", "0", ""] {
             assert!(with(good).is_healthy(), "{good:?}");
         }
-        for bad in ["ERR_CHANNEL_MUST_BE_REOPENED", "ERR_PIPE_IN_INVALID_STATE", "1", "00", "SUCCESSFUL"] {
+        for bad in [
+            "ERR_CHANNEL_MUST_BE_REOPENED",
+            "ERR_PIPE_IN_INVALID_STATE",
+            "1",
+            "00",
+            "SUCCESSFUL",
+        ] {
             assert!(!with(bad).is_healthy(), "{bad:?}");
         }
     }

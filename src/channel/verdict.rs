@@ -26,10 +26,16 @@ pub(super) enum Verdict {
 /// `ambiguous`: an earlier try of the same request may have been applied. `patient`: refusals that may pass have not
 /// used up their tries.
 pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
-    let again = |after, ambiguous, refused| Verdict::Again { after, ambiguous, refused };
+    let again = |after, ambiguous, refused| Verdict::Again {
+        after,
+        ambiguous,
+        refused,
+    };
     match failure {
         // A credential or a name that cannot be used will not become usable.
-        Failure::NotSent(error) if !error.is_retryable() => Verdict::Invalid(InvalidationCause::Unauthorized),
+        Failure::NotSent(error) if !error.is_retryable() => {
+            Verdict::Invalid(InvalidationCause::Unauthorized)
+        }
         Failure::NotSent(_) => again(None, false, false),
         Failure::Ambiguous(_) => again(None, true, false),
         Failure::Throttled { after, .. } => again(*after, false, false),
@@ -56,7 +62,11 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
 
 /// After an unanswered try of ours the server may have moved on by that very try.
 fn superseded(ambiguous: bool) -> InvalidationCause {
-    if ambiguous { InvalidationCause::Ambiguous } else { InvalidationCause::Fenced }
+    if ambiguous {
+        InvalidationCause::Ambiguous
+    } else {
+        InvalidationCause::Fenced
+    }
 }
 
 /// The codes are from "Snowpipe Streaming error handling" and public clients; `0` stands for no HTTP status.

@@ -16,7 +16,11 @@ pub(super) fn url_text(
 ) -> Result<Option<String>> {
     let scheme = scheme.unwrap_or("https");
     if let Some(url) = url {
-        return Ok(Some(if url.contains("://") { url } else { format!("{scheme}://{url}") }));
+        return Ok(Some(if url.contains("://") {
+            url
+        } else {
+            format!("{scheme}://{url}")
+        }));
     }
     let Some(host) = host else { return Ok(None) };
     if host.contains("://") {
@@ -52,10 +56,14 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
         ))
     })?;
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(config("the account URL holds a user name or password; leave them out"));
+        return Err(config(
+            "the account URL holds a user name or password; leave them out",
+        ));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
-        return Err(config("the account URL must end after host and port; leave the rest out"));
+        return Err(config(
+            "the account URL must end after host and port; leave the rest out",
+        ));
     }
     let on_this_machine = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -69,7 +69,9 @@ impl fmt::Display for PipePath {
 
 fn path_part(name: &str, value: String) -> Result<String> {
     if value.trim().is_empty() {
-        return Err(config(format!("the {name} of the pipe path is empty; name it")));
+        return Err(config(format!(
+            "the {name} of the pipe path is empty; name it"
+        )));
     }
     if value == "." || value == ".." {
         return Err(config(format!(

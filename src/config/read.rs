@@ -32,16 +32,24 @@ const PORT: Setting = setting("port", &["SNOWFLAKE_PORT"]);
 const DATABASE: Setting = setting("database", &["SNOWFLAKE_DATABASE", "DATABASE_NAME"]);
 const SCHEMA: Setting = setting("schema", &["SNOWFLAKE_SCHEMA", "SCHEMA_NAME"]);
 pub(super) const KEY: Setting = setting("private_key", &["PRIVATE_KEY", "SNOWFLAKE_PRIVATE_KEY"]);
-pub(super) const KEY_FILE: Setting =
-    setting("private_key_file", &["PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY_FILE"]);
-const PASSPHRASE: Setting =
-    setting("private_key_passphrase", &["PRIVATE_KEY_PASSPHRASE", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"]);
+pub(super) const KEY_FILE: Setting = setting(
+    "private_key_file",
+    &["PRIVATE_KEY_FILE", "SNOWFLAKE_PRIVATE_KEY_FILE"],
+);
+const PASSPHRASE: Setting = setting(
+    "private_key_passphrase",
+    &["PRIVATE_KEY_PASSPHRASE", "SNOWFLAKE_PRIVATE_KEY_PASSPHRASE"],
+);
 const AUTHORIZATION: Setting = setting("authorization_type", &["SNOWFLAKE_AUTHORIZATION_TYPE"]);
 const APPLICATION: Setting = setting("application", &["SS_APPLICATION"]);
 
 impl Setting {
     pub(super) fn names(&self) -> String {
-        format!("{:?} in the profile or {} in the environment", self.key, self.env.join(" or "))
+        format!(
+            "{:?} in the profile or {} in the environment",
+            self.key,
+            self.env.join(" or ")
+        )
     }
 
     pub(super) fn missing(&self) -> Error {
@@ -88,11 +96,19 @@ impl Profile {
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a JSON object, `account` or `user` is missing, or a
     /// setting is malformed or contradicts another.
     pub fn from_json(text: &str) -> Result<Self> {
-        let value: Value = serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
-            config(format!("the profile is not valid JSON: see line {}, column {}", e.line(), e.column()))
-        })?;
+        let value: Value =
+            serde_json::from_str(text.trim_start_matches('\u{feff}')).map_err(|e| {
+                config(format!(
+                    "the profile is not valid JSON: see line {}, column {}",
+                    e.line(),
+                    e.column()
+                ))
+            })?;
         let Value::Object(mut map) = value else {
-            return Err(config(format!("the profile must be a JSON object, found {}", type_name(&value))));
+            return Err(config(format!(
+                "the profile must be a JSON object, found {}",
+                type_name(&value)
+            )));
         };
         Self::from_settings(&mut |setting| match map.remove(setting.key) {
             None | Some(Value::Null) => Ok(None),
@@ -118,7 +134,10 @@ impl Profile {
     /// [`Profile::from_env`] over any environment.
     pub(crate) fn from_lookup(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         Self::from_settings(&mut |setting| {
-            Ok(setting.env.iter().find_map(|name| setting.tidy(lookup(name)?)))
+            Ok(setting
+                .env
+                .iter()
+                .find_map(|name| setting.tidy(lookup(name)?)))
         })
     }
 
@@ -129,7 +148,12 @@ impl Profile {
             account: read(&ACCOUNT)?.ok_or_else(|| ACCOUNT.missing())?,
             user: Some(read(&USER)?.ok_or_else(|| USER.missing())?),
             role: read(&ROLE)?,
-            url: url_text(read(&URL)?, read(&SCHEME)?.as_deref(), read(&HOST)?, read(&PORT)?)?,
+            url: url_text(
+                read(&URL)?,
+                read(&SCHEME)?.as_deref(),
+                read(&HOST)?,
+                read(&PORT)?,
+            )?,
             database: read(&DATABASE)?,
             schema: read(&SCHEMA)?,
             key: match (read(&KEY)?, read(&KEY_FILE)?) {
@@ -154,7 +178,10 @@ impl Profile {
 
 fn check_authorization(kind: Option<&str>) -> Result<()> {
     let Some(kind) = kind else { return Ok(()) };
-    if ["JWT", "KEYPAIR_JWT"].iter().any(|known| kind.eq_ignore_ascii_case(known)) {
+    if ["JWT", "KEYPAIR_JWT"]
+        .iter()
+        .any(|known| kind.eq_ignore_ascii_case(known))
+    {
         return Ok(());
     }
     Err(config(format!(

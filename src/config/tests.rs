@@ -16,7 +16,10 @@ fn refused<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) -> Error {
     let error = result.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config);
     for word in words {
-        assert!(error.to_string().contains(word), "{word:?} is not in: {error}");
+        assert!(
+            error.to_string().contains(word),
+            "{word:?} is not in: {error}"
+        );
     }
     error
 }
@@ -46,7 +49,10 @@ fn a_profile_of_the_official_sdk_is_read_whole() {
     assert_eq!(profile.database(), Some("DB"));
     assert_eq!(profile.schema(), Some("PUBLIC"));
     assert_eq!(profile.application().unwrap(), Some("tests"));
-    assert_eq!(profile.url().unwrap(), "https://myorg-myacct.snowflakecomputing.com/");
+    assert_eq!(
+        profile.url().unwrap(),
+        "https://myorg-myacct.snowflakecomputing.com/"
+    );
     // The key file is relative to the profile, encrypted, and opens with the passphrase.
     assert_eq!(profile.credential().unwrap().fingerprint(), FINGERPRINT);
 }
@@ -61,7 +67,10 @@ fn a_profile_can_be_put_together() {
         .with_application("x")
         .with_private_key_file(format!("{KEYS}/rsa_p8_aes256.pem"))
         .with_private_key_passphrase("snowpipe");
-    assert_eq!((profile.database(), profile.schema()), (Some("D"), Some("S")));
+    assert_eq!(
+        (profile.database(), profile.schema()),
+        (Some("D"), Some("S"))
+    );
     let pair = profile.credential().unwrap();
     assert_eq!(pair.fingerprint(), FINGERPRINT);
     assert_eq!(pair.exchange_form("h")[1].1, "h session:role:R");
@@ -87,8 +96,14 @@ fn the_environment_has_the_same_settings() {
     .unwrap();
     assert_eq!(profile.account(), "myorg-my_acct");
     assert_eq!(profile.url().unwrap(), "http://127.0.0.1:8080/");
-    assert_eq!((profile.user(), profile.role()), (Some("ingest"), Some("r")));
-    assert_eq!((profile.database(), profile.schema()), (Some("d"), Some("s")));
+    assert_eq!(
+        (profile.user(), profile.role()),
+        (Some("ingest"), Some("r"))
+    );
+    assert_eq!(
+        (profile.database(), profile.schema()),
+        (Some("d"), Some("s"))
+    );
     assert_eq!(profile.application().unwrap(), Some("app"));
     assert_eq!(profile.credential().unwrap().fingerprint(), FINGERPRINT);
 }
@@ -115,7 +130,10 @@ fn what_is_missing_is_named_with_its_variable() {
     let account = &["\"account\"", "SNOWFLAKE_ACCOUNT"];
     let user = &["\"user\"", "SNOWFLAKE_USER"];
     refused(Profile::from_json("{}"), account);
-    refused(Profile::from_json(r#"{"account": " ", "user": "u"}"#), account);
+    refused(
+        Profile::from_json(r#"{"account": " ", "user": "u"}"#),
+        account,
+    );
     refused(Profile::new("").with_user("u").credential(), account);
     refused(env(&[("SNOWFLAKE_USER", "u")]), account);
     refused(Profile::from_json(r#"{"account": "a"}"#), user);
@@ -123,7 +141,12 @@ fn what_is_missing_is_named_with_its_variable() {
     refused(Profile::new("a").with_private_key(PEM).credential(), user);
     refused(
         Profile::new("a").with_user("u").credential(),
-        &["\"private_key\"", "PRIVATE_KEY", "\"private_key_file\"", "PRIVATE_KEY_FILE"],
+        &[
+            "\"private_key\"",
+            "PRIVATE_KEY",
+            "\"private_key_file\"",
+            "PRIVATE_KEY_FILE",
+        ],
     );
 }
 
@@ -136,10 +159,19 @@ fn unknown_keys_and_blanks_count_for_nothing() {
 
 #[test]
 fn wrong_types_and_contradictions_are_named() {
-    refused(json(r#""role": 7"#), &["the key \"role\" must be a string, found a number"]);
+    refused(
+        json(r#""role": 7"#),
+        &["the key \"role\" must be a string, found a number"],
+    );
     refused(json(r#""url": ["x"]"#), &["\"url\"", "an array"]);
-    refused(json(r#""port": true, "host": "h""#), &["\"port\"", "a boolean"]);
-    refused(Profile::from_json("[]"), &["must be a JSON object, found an array"]);
+    refused(
+        json(r#""port": true, "host": "h""#),
+        &["\"port\"", "a boolean"],
+    );
+    refused(
+        Profile::from_json("[]"),
+        &["must be a JSON object, found an array"],
+    );
     refused(
         json(r#""private_key": "x", "private_key_file": "y""#),
         &["both", "private_key_file", "leave one"],
@@ -148,7 +180,10 @@ fn wrong_types_and_contradictions_are_named() {
         let more = format!(r#""authorization_type": "{kind}""#);
         refused(json(&more), &["authorization_type must be JWT"]);
         let only = format!(r#"{{"account": "a", {more}}}"#);
-        refused(Profile::from_json(&only), &["authorization_type must be JWT"]);
+        refused(
+            Profile::from_json(&only),
+            &["authorization_type must be JWT"],
+        );
     }
     for kind in ["jwt", "KeyPair_JWT", ""] {
         json(&format!(r#""authorization_type": "{kind}""#)).unwrap();
@@ -165,9 +200,15 @@ fn malformed_json_is_placed_but_not_shown() {
 
 #[test]
 fn unreadable_files_are_named() {
-    refused(Profile::from_file("/nonexistent/profile.json"), &["/nonexistent/profile.json"]);
+    refused(
+        Profile::from_file("/nonexistent/profile.json"),
+        &["/nonexistent/profile.json"],
+    );
     let profile = json(r#""private_key_file": "/nonexistent/key.p8""#).unwrap();
-    refused(profile.credential(), &["private key /nonexistent/key.p8 cannot be read"]);
+    refused(
+        profile.credential(),
+        &["private key /nonexistent/key.p8 cannot be read"],
+    );
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("bad.json");
     std::fs::write(&path, [0xff, 0xfe]).unwrap();
@@ -175,49 +216,96 @@ fn unreadable_files_are_named() {
     std::fs::write(&path, "{").unwrap();
     refused(Profile::from_file(&path), &["bad.json", "line 1"]);
     std::fs::write(&path, vec![b' '; (1 << 20) + 1]).unwrap();
-    refused(Profile::from_file(&path), &["bad.json", "larger than a megabyte"]);
+    refused(
+        Profile::from_file(&path),
+        &["bad.json", "larger than a megabyte"],
+    );
 }
 
 #[test]
 fn an_account_is_an_identifier_or_a_host_name() {
     for (account, url) in [
-        ("MyOrg-My_Acct", "https://myorg-my-acct.snowflakecomputing.com/"),
-        ("xy12345.us-east-1", "https://xy12345.us-east-1.snowflakecomputing.com/"),
-        ("org-acct.privatelink", "https://org-acct.privatelink.snowflakecomputing.com/"),
-        ("org-acct.SnowflakeComputing.com", "https://org-acct.snowflakecomputing.com/"),
+        (
+            "MyOrg-My_Acct",
+            "https://myorg-my-acct.snowflakecomputing.com/",
+        ),
+        (
+            "xy12345.us-east-1",
+            "https://xy12345.us-east-1.snowflakecomputing.com/",
+        ),
+        (
+            "org-acct.privatelink",
+            "https://org-acct.privatelink.snowflakecomputing.com/",
+        ),
+        (
+            "org-acct.SnowflakeComputing.com",
+            "https://org-acct.snowflakecomputing.com/",
+        ),
     ] {
         assert_eq!(Profile::new(account).url().unwrap(), url);
     }
-    for account in ["https://a.snowflakecomputing.com", "a b", "a/b", "ä", ".snowflakecomputing.com"] {
+    for account in [
+        "https://a.snowflakecomputing.com",
+        "a b",
+        "a/b",
+        "ä",
+        ".snowflakecomputing.com",
+    ] {
         refused(Profile::new(account).url(), &["account"]);
     }
-    let whole = Profile::new("https://a").with_user("u").with_url("https://h").with_private_key(PEM);
+    let whole = Profile::new("https://a")
+        .with_user("u")
+        .with_url("https://h")
+        .with_private_key(PEM);
     refused(whole.credential(), &["belongs under \"url\""]);
 }
 
 #[test]
 fn a_url_may_be_whole_or_in_parts() {
     for (more, url) in [
-        (r#""url": "my_host.example:444""#, "https://my_host.example:444/"),
-        (r#""url": "localhost:80", "scheme": "http""#, "http://localhost/"),
-        (r#""url": "https://one", "host": "two", "port": 5"#, "https://one/"),
+        (
+            r#""url": "my_host.example:444""#,
+            "https://my_host.example:444/",
+        ),
+        (
+            r#""url": "localhost:80", "scheme": "http""#,
+            "http://localhost/",
+        ),
+        (
+            r#""url": "https://one", "host": "two", "port": 5"#,
+            "https://one/",
+        ),
         (r#""host": "h""#, "https://h/"),
         (r#""host": "h", "port": 8443"#, "https://h:8443/"),
         (r#""host": "h", "port": "8443""#, "https://h:8443/"),
-        (r#""host": "::1", "port": 9, "scheme": "http""#, "http://[::1]:9/"),
-        (r#""host": "127.9.9.9", "scheme": "HTTP""#, "http://127.9.9.9/"),
+        (
+            r#""host": "::1", "port": 9, "scheme": "http""#,
+            "http://[::1]:9/",
+        ),
+        (
+            r#""host": "127.9.9.9", "scheme": "HTTP""#,
+            "http://127.9.9.9/",
+        ),
     ] {
         assert_eq!(json(more).unwrap().url().unwrap(), url, "{more}");
     }
     for port in ["0", "65536", "-1", "1.5", "\"x\""] {
-        refused(json(&format!(r#""host": "h", "port": {port}"#)), &["port", "1 to 65535"]);
+        refused(
+            json(&format!(r#""host": "h", "port": {port}"#)),
+            &["port", "1 to 65535"],
+        );
     }
     refused(json(r#""host": "https://h""#), &["host", "\"url\""]);
 }
 
 #[test]
 fn plain_http_stays_on_this_machine() {
-    for local in ["http://127.0.0.1:1", "http://localhost", "http://[::1]:8080", "http://127.1"] {
+    for local in [
+        "http://127.0.0.1:1",
+        "http://localhost",
+        "http://[::1]:8080",
+        "http://127.1",
+    ] {
         url(local).unwrap();
     }
     for remote in [
@@ -261,7 +349,8 @@ fn an_application_fits_into_the_user_agent() {
 
 #[test]
 fn nothing_secret_shows_in_debug() {
-    let profile = json(r#""private_key": "hush-key", "private_key_passphrase": "hush-phrase""#).unwrap();
+    let profile =
+        json(r#""private_key": "hush-key", "private_key_passphrase": "hush-phrase""#).unwrap();
     let shown = format!("{profile:?} {profile:#?}");
     assert_eq!(shown.matches("[redacted]").count(), 4, "{shown}");
     assert!(!shown.contains("hush"), "{shown}");

@@ -37,8 +37,17 @@ pub(super) struct Refusal {
 }
 
 impl Refusal {
-    pub(super) fn new(status: StatusCode, code: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { status, code: code.into(), message: message.into(), retry_after: None }
+    pub(super) fn new(
+        status: StatusCode,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+        }
     }
 
     pub(super) fn bad_request(code: impl Into<String>, message: impl Into<String>) -> Self {
@@ -53,12 +62,20 @@ impl Refusal {
     pub(super) fn throttled(retry_after: Option<Duration>) -> Self {
         Self {
             retry_after,
-            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "390701", "Request rate exceeds max. Try later.")
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "390701",
+                "Request rate exceeds max. Try later.",
+            )
         }
     }
 
     pub(super) fn too_large(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "ERR_PAYLOAD_TOO_LARGE", message)
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "ERR_PAYLOAD_TOO_LARGE",
+            message,
+        )
     }
 
     pub(super) fn no_pipe() -> Self {
@@ -90,9 +107,14 @@ impl Refusal {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => "error_code",
             _ => "code",
         };
-        let mut answer = json_answer(self.status, &json!({ key: self.code, "message": self.message }));
+        let mut answer = json_answer(
+            self.status,
+            &json!({ key: self.code, "message": self.message }),
+        );
         if let Some(after) = self.retry_after {
-            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
         }
         answer
     }

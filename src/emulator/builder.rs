@@ -160,9 +160,12 @@ impl EmulatorBuilder {
         for (user, pem) in &self.public_keys {
             login.register(user, PublicKey::from_pem(pem)?);
         }
-        let state = State::load(self.rules, self.catalog, self.landing, self.lose_buffer).map_err(|why| {
-            Error::new(ErrorKind::Config, "the emulator's landing cannot be loaded").with_source(why)
-        })?;
+        let state = State::load(self.rules, self.catalog, self.landing, self.lose_buffer).map_err(
+            |why| {
+                Error::new(ErrorKind::Config, "the emulator's landing cannot be loaded")
+                    .with_source(why)
+            },
+        )?;
         let faults = Faults::seeded(self.seed);
         Ok(Emulator(Arc::new(Shared {
             handler: Mutex::new(Handler::new(state, login, faults.clone())),

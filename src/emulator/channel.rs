@@ -68,13 +68,25 @@ pub(super) struct Pending {
 
 impl Channel {
     pub(super) fn new(record: ChannelRecord) -> Self {
-        Self { record, pending: VecDeque::new(), pace: Pace::default(), held_until_ms: 0, latency_ms: None }
+        Self {
+            record,
+            pending: VecDeque::new(),
+            pace: Pace::default(),
+            held_until_ms: 0,
+            latency_ms: None,
+        }
     }
 
     /// Queues a batch to commit at `due_ms`, but never before the one in front of it.
     pub(super) fn push(&mut self, due_ms: u64, batch: AcceptedBatch) {
-        let earliest = self.pending.back().map_or(self.held_until_ms, |last| last.due_ms);
-        self.pending.push_back(Pending { due_ms: due_ms.max(earliest), batch });
+        let earliest = self
+            .pending
+            .back()
+            .map_or(self.held_until_ms, |last| last.due_ms);
+        self.pending.push_back(Pending {
+            due_ms: due_ms.max(earliest),
+            batch,
+        });
     }
 
     /// Lets no batch commit before `until_ms`, neither those already accepted nor those to come.
@@ -99,7 +111,13 @@ impl Channel {
     }
 
     /// What the batches that are due at `due_ms` come to when they commit at `at_ms`; `None` if there are none.
-    pub(super) fn land(&self, due_ms: u64, table: &Table, pipe: &Pipe, at_ms: u64) -> Option<Landed> {
+    pub(super) fn land(
+        &self,
+        due_ms: u64,
+        table: &Table,
+        pipe: &Pipe,
+        at_ms: u64,
+    ) -> Option<Landed> {
         let batches = self.pending.partition_point(|next| next.due_ms <= due_ms);
         let last = self.pending.get(batches.checked_sub(1)?)?;
         let mut landed = Landed {
@@ -170,7 +188,9 @@ impl Landed {
         record.rows_error_count += 1;
         record.last_error_message = Some(message.clone());
         record.last_error_timestamp_ms = Some(at_ms);
-        record.last_error_offset_upper_bound.clone_from(&batch.end_token);
+        record
+            .last_error_offset_upper_bound
+            .clone_from(&batch.end_token);
         self.rejected.push(RejectedRow {
             message,
             payload: String::from_utf8_lossy(line).into_owned(),

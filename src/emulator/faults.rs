@@ -61,7 +61,10 @@ pub enum Fault {
 impl Fault {
     /// The fault on requests to one endpoint only.
     pub fn on(self, endpoint: Endpoint) -> Rule {
-        Rule { endpoint: Some(endpoint), ..Rule::from(self) }
+        Rule {
+            endpoint: Some(endpoint),
+            ..Rule::from(self)
+        }
     }
 
     /// The fault's name, as [`Faults::injected`] counts it.
@@ -97,9 +100,10 @@ impl Fault {
         match self {
             Self::Stale => endpoint == Endpoint::Append,
             Self::ExpireToken | Self::FailedOver => !account,
-            Self::SecondWriter | Self::WithholdCommits(_) | Self::ForeignToken(_) | Self::Invalidate(_) => {
-                matches!(endpoint, Endpoint::Append | Endpoint::Status)
-            }
+            Self::SecondWriter
+            | Self::WithholdCommits(_)
+            | Self::ForeignToken(_)
+            | Self::Invalidate(_) => matches!(endpoint, Endpoint::Append | Endpoint::Status),
             Self::Zombie => {
                 matches!(endpoint, Endpoint::Open | Endpoint::Append | Endpoint::Drop)
             }
@@ -121,7 +125,14 @@ pub struct Rule {
 
 impl From<Fault> for Rule {
     fn from(fault: Fault) -> Self {
-        Self { fault, endpoint: None, channel: None, skip: 0, left: Some(1), rate: 1.0 }
+        Self {
+            fault,
+            endpoint: None,
+            channel: None,
+            skip: 0,
+            left: Some(1),
+            rate: 1.0,
+        }
     }
 }
 
@@ -171,7 +182,9 @@ impl Rule {
     fn target(&self, channels: &[String]) -> Option<String> {
         let only = self.channel.as_ref().map(|name| name.to_uppercase());
         let mut channels = channels.iter();
-        channels.find(|name| only.is_none() || only == Some(name.to_uppercase())).cloned()
+        channels
+            .find(|name| only.is_none() || only == Some(name.to_uppercase()))
+            .cloned()
     }
 }
 
@@ -220,7 +233,11 @@ impl Faults {
     /// What strikes a request, if anything does.
     pub(super) fn strike(&self, endpoint: Endpoint, channels: &[String]) -> Option<Strike> {
         let mut script = self.script();
-        let Script { rules, injected, rng } = &mut *script;
+        let Script {
+            rules,
+            injected,
+            rng,
+        } = &mut *script;
         for rule in rules.iter_mut() {
             if !rule.matches(endpoint, channels) {
                 continue;
@@ -234,7 +251,10 @@ impl Faults {
             }
             rule.left = rule.left.map(|left| left - 1);
             *injected.entry(rule.fault.name()).or_default() += 1;
-            let strike = Strike { fault: rule.fault.clone(), channel: rule.target(channels) };
+            let strike = Strike {
+                fault: rule.fault.clone(),
+                channel: rule.target(channels),
+            };
             rules.retain(|rule| rule.left != Some(0));
             return Some(strike);
         }

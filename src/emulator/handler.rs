@@ -95,7 +95,13 @@ impl ChannelOptions {
 
 impl Handler {
     pub(super) fn new(state: State, login: Login, faults: Faults) -> Self {
-        Self { state, login, faults, log: VecDeque::new(), zombies: Vec::new() }
+        Self {
+            state,
+            login,
+            faults,
+            log: VecDeque::new(),
+            zombies: Vec::new(),
+        }
     }
 
     pub(super) fn handle(&mut self, now: SystemTime, request: Request<Bytes>) -> Reply {
@@ -154,19 +160,28 @@ impl Handler {
             Fault::Stale => return refuse(entry, Refusal::stale()),
             Fault::ServerError(status) => return Reply::Respond(broken(*status)),
             Fault::Unauthorized => {
-                let refusal =
-                    Refusal::new(StatusCode::UNAUTHORIZED, "390303", "The token is invalid, says a fault.");
+                let refusal = Refusal::new(
+                    StatusCode::UNAUTHORIZED,
+                    "390303",
+                    "The token is invalid, says a fault.",
+                );
                 return refuse(entry, refusal);
             }
             Fault::Forbidden => {
-                let refusal =
-                    Refusal::new(StatusCode::FORBIDDEN, "390403", "The role may not do this, says a fault.");
+                let refusal = Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "390403",
+                    "The role may not do this, says a fault.",
+                );
                 return refuse(entry, refusal);
             }
             Fault::BareNotFound => return Reply::Respond(bare_answer(StatusCode::NOT_FOUND)),
             Fault::FailedOver => {
-                let refusal =
-                    Refusal::new(StatusCode::GONE, "ERR_PIPE_FAILED_OVER", "The pipe has failed over.");
+                let refusal = Refusal::new(
+                    StatusCode::GONE,
+                    "ERR_PIPE_FAILED_OVER",
+                    "The pipe has failed over.",
+                );
                 return refuse(entry, refusal);
             }
             Fault::ExpireToken => self.login.revoke(),
@@ -234,7 +249,9 @@ impl Handler {
             return Vec::new();
         }
         self.zombies
-            .extract_if(.., |(zombie, _)| zombie.pipe == call.pipe && zombie.channels == call.channels)
+            .extract_if(.., |(zombie, _)| {
+                zombie.pipe == call.pipe && zombie.channels == call.channels
+            })
             .collect()
     }
 
@@ -245,15 +262,25 @@ impl Handler {
         request: &Request<Bytes>,
         entry: &mut LoggedRequest,
     ) -> Answer {
-        let answer = self.carry_out(now_ms, call, request).unwrap_or_else(Refusal::into_answer);
+        let answer = self
+            .carry_out(now_ms, call, request)
+            .unwrap_or_else(Refusal::into_answer);
         entry.status = Some(answer.status().as_u16());
         answer
     }
 
-    fn carry_out(&mut self, now_ms: u64, call: &Call, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+    fn carry_out(
+        &mut self,
+        now_ms: u64,
+        call: &Call,
+        request: &Request<Bytes>,
+    ) -> Result<Answer, Refusal> {
         let headers = request.headers();
         if !headers.contains_key(ACCEPT) {
-            return Err(Refusal::bad_request("391902", "Unsupported Accept header null is specified."));
+            return Err(Refusal::bad_request(
+                "391902",
+                "Unsupported Accept header null is specified.",
+            ));
         }
         let Some(pipe) = &call.pipe else {
             self.login.check_primary(headers, now_ms)?;
@@ -272,7 +299,8 @@ impl Handler {
             Endpoint::Append => self.append(&pipe, channel, call, request),
             Endpoint::Drop => {
                 let options = ChannelOptions::read(request.body())?;
-                self.state.drop_channel(&pipe, channel, options.fail_on_uncommitted_rows)?;
+                self.state
+                    .drop_channel(&pipe, channel, options.fail_on_uncommitted_rows)?;
                 Ok(json_answer(StatusCode::OK, &json!({})))
             }
             _ => self.statuses(&pipe, &call.channels),
@@ -286,8 +314,12 @@ impl Handler {
             ));
         }
         let options = ChannelOptions::read(body)?;
-        let channel =
-            self.state.open(pipe, channel, options.offset_token, options.fail_on_uncommitted_rows)?;
+        let channel = self.state.open(
+            pipe,
+            channel,
+            options.offset_token,
+            options.fail_on_uncommitted_rows,
+        )?;
         let answer = json!({
             "status_code": 0,
             "message": "Success",
@@ -332,7 +364,13 @@ impl Handler {
 
     fn statuses(&self, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let asked = names.len();
-        if let Some(most) = self.state.rules.limits.status_names.filter(|&most| asked > most) {
+        if let Some(most) = self
+            .state
+            .rules
+            .limits
+            .status_names
+            .filter(|&most| asked > most)
+        {
             return Err(Refusal::bad_request(
                 "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
                 format!("{asked} channels are asked for, and {most} is the most."),

@@ -20,7 +20,9 @@ pub(super) fn generate() -> Result<SecretString> {
     let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| unmade())?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| unmade())?;
     let document = SecretDocument::try_from(der.as_ref()).map_err(|_| unmade())?;
-    let pem = document.to_pem("PRIVATE KEY", LineEnding::LF).map_err(|_| unmade())?;
+    let pem = document
+        .to_pem("PRIVATE KEY", LineEnding::LF)
+        .map_err(|_| unmade())?;
     Ok(SecretString::from(pem.as_str()))
 }
 
@@ -52,7 +54,9 @@ impl PublicKey {
             )
         };
         match Document::from_pem(pem) {
-            Ok(("PUBLIC KEY", document)) => Ok(Self { der: document.into_vec() }),
+            Ok(("PUBLIC KEY", document)) => Ok(Self {
+                der: document.into_vec(),
+            }),
             Ok((label, _)) => Err(unread(format!("it is a {label}"))),
             Err(why) => Err(unread(why.to_string())),
         }
@@ -70,7 +74,9 @@ impl PublicKey {
         let (_, document) = SecretDocument::from_pem(pem.expose_secret()).map_err(|_| unread())?;
         let pair = KeyPair::from_pkcs8(document.as_bytes()).map_err(|_| unread())?;
         let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| unread())?;
-        Ok(Self { der: der.as_ref().to_vec() })
+        Ok(Self {
+            der: der.as_ref().to_vec(),
+        })
     }
 
     /// `SHA256:` and the hash of the key's DER, as a JWT's issuer names it.
@@ -80,7 +86,9 @@ impl PublicKey {
 
     /// Whether `signature` is this key's RS256 signature of `message`.
     pub(super) fn signed(&self, message: &[u8], signature: &[u8]) -> bool {
-        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.der).verify(message, signature).is_ok()
+        UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.der)
+            .verify(message, signature)
+            .is_ok()
     }
 }
 

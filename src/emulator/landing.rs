@@ -156,7 +156,8 @@ pub trait Landing: fmt::Debug + Send {
     /// # Errors
     ///
     /// When it cannot be stored.
-    fn accept(&mut self, record: &ChannelRecord, batch: &AcceptedBatch) -> Result<(), LandingError>;
+    fn accept(&mut self, record: &ChannelRecord, batch: &AcceptedBatch)
+    -> Result<(), LandingError>;
 
     /// Lands rows, error rows, token, sequencer and counters at once, and forgets the accepted batches they came from.
     ///

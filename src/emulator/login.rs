@@ -62,9 +62,12 @@ struct Scoped {
 
 impl Login {
     pub(super) fn new(account: &str, ingest_host: &str, token_life: Duration) -> Result<Self> {
-        let secret =
-            hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new()).map_err(|_| {
-                Error::new(ErrorKind::Config, "the system gives no random bytes for the token secret")
+        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
+            .map_err(|_| {
+                Error::new(
+                    ErrorKind::Config,
+                    "the system gives no random bytes for the token secret",
+                )
             })?;
         Ok(Self {
             account: account.to_uppercase(),
@@ -91,18 +94,26 @@ impl Login {
     }
 
     /// Checks the key-pair JWT of a request to the account's endpoints.
-    pub(super) fn check_primary(&self, headers: &HeaderMap, now_ms: u64) -> std::result::Result<(), Refusal> {
+    pub(super) fn check_primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
-        let (message, signature) =
-            token.rsplit_once('.').ok_or_else(|| invalid_jwt("it does not have three parts"))?;
-        let (header, claims) =
-            message.split_once('.').ok_or_else(|| invalid_jwt("it does not have three parts"))?;
-        let header: Header = decoded(header).ok_or_else(|| invalid_jwt("its header is unreadable"))?;
+        let (message, signature) = token
+            .rsplit_once('.')
+            .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
+        let (header, claims) = message
+            .split_once('.')
+            .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
+        let header: Header =
+            decoded(header).ok_or_else(|| invalid_jwt("its header is unreadable"))?;
         if header.alg != "RS256" {
             return Err(invalid_jwt("it is not signed with RS256"));
         }
-        let claims: Claims = decoded(claims)
-            .ok_or_else(|| invalid_jwt("it lacks one of iss, sub, iat and exp, or is unreadable"))?;
+        let claims: Claims = decoded(claims).ok_or_else(|| {
+            invalid_jwt("it lacks one of iss, sub, iat and exp, or is unreadable")
+        })?;
 
         let subject = claims.sub.as_str();
         let user = subject
@@ -121,8 +132,9 @@ impl Login {
             .flatten()
             .find(|key| key.fingerprint() == fingerprint)
             .ok_or_else(|| invalid_jwt("no key with its fingerprint is registered for its user"))?;
-        let signature =
-            URL_SAFE_NO_PAD.decode(signature).map_err(|_| invalid_jwt("its signature is unreadable"))?;
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| invalid_jwt("its signature is unreadable"))?;
         if !key.signed(message.as_bytes(), &signature) {
             return Err(invalid_jwt("its signature does not fit the registered key"));
         }
@@ -141,7 +153,11 @@ impl Login {
     }
 
     /// Exchanges an already checked primary credential for a scoped token.
-    pub(super) fn exchange(&mut self, form: &[u8], now_ms: u64) -> std::result::Result<String, Refusal> {
+    pub(super) fn exchange(
+        &mut self,
+        form: &[u8],
+        now_ms: u64,
+    ) -> std::result::Result<String, Refusal> {
         let (mut grant_type, mut scope) = (None, None);
         for (name, value) in url::form_urlencoded::parse(form) {
             match &*name {
@@ -151,22 +167,33 @@ impl Login {
             }
         }
         if grant_type.as_deref() != Some(JWT_BEARER) {
-            return Err(Refusal::malformed(format!("The grant_type is not {JWT_BEARER}.")));
+            return Err(Refusal::malformed(format!(
+                "The grant_type is not {JWT_BEARER}."
+            )));
         }
         let scope = scope.unwrap_or_default();
         let mut parts = scope.split_whitespace();
         if parts.next() != Some(self.ingest_host.as_str()) {
             let host = &self.ingest_host;
-            return Err(Refusal::malformed(format!("The scope does not begin with the ingest host {host}.")));
+            return Err(Refusal::malformed(format!(
+                "The scope does not begin with the ingest host {host}."
+            )));
         }
         if let Some(odd) = parts.find(|part| !part.starts_with("session:role:")) {
-            return Err(Refusal::malformed(format!("The scope's {odd:?} is not a role.")));
+            return Err(Refusal::malformed(format!(
+                "The scope's {odd:?} is not a role."
+            )));
         }
 
         let now = now_ms / 1000;
         let exp = now.saturating_add(self.token_life.as_secs());
         self.last_exp = exp.max(self.last_exp.saturating_add(1));
-        let claims = Scoped { scope, iat: now, exp: self.last_exp, generation: self.generation };
+        let claims = Scoped {
+            scope,
+            iat: now,
+            exp: self.last_exp,
+            generation: self.generation,
+        };
         let claims = serde_json::to_vec(&claims)
             .map_err(|why| Refusal::malformed(format!("No token can be made: {why}.")))?;
         let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#);
@@ -176,9 +203,15 @@ impl Login {
     }
 
     /// Checks the scoped token of a request to the ingest host.
-    pub(super) fn check_scoped(&self, headers: &HeaderMap, now_ms: u64) -> std::result::Result<(), Refusal> {
+    pub(super) fn check_scoped(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_token("there is none"))?;
-        let claims = self.scoped(token).ok_or_else(|| invalid_token("it is not one of this server"))?;
+        let claims = self
+            .scoped(token)
+            .ok_or_else(|| invalid_token("it is not one of this server"))?;
         if claims.generation != self.generation {
             return Err(invalid_token("it was revoked"));
         }
@@ -198,7 +231,11 @@ impl Login {
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
 }
 
 fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
@@ -207,13 +244,25 @@ fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
 }
 
 fn claim_ms(claim: u64) -> u64 {
-    if claim > SECONDS_END { claim } else { claim * 1000 }
+    if claim > SECONDS_END {
+        claim
+    } else {
+        claim * 1000
+    }
 }
 
 fn invalid_jwt(why: &str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "390144", format!("The JWT token is invalid: {why}."))
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390144",
+        format!("The JWT token is invalid: {why}."),
+    )
 }
 
 fn invalid_token(why: &str) -> Refusal {
-    Refusal::new(StatusCode::UNAUTHORIZED, "390303", format!("The scoped token is invalid: {why}."))
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390303",
+        format!("The scoped token is invalid: {why}."),
+    )
 }

@@ -24,7 +24,11 @@ pub struct MemoryTransport {
 impl MemoryTransport {
     /// A transport to `emulator`, which reads the wall clock from `time`.
     pub fn new(emulator: Emulator, time: Arc<dyn TimeSource>) -> Self {
-        Self { emulator, time, latency: Duration::ZERO }
+        Self {
+            emulator,
+            time,
+            latency: Duration::ZERO,
+        }
     }
 
     /// The time a message takes each way; zero by default.
@@ -52,9 +56,10 @@ impl Transport for MemoryTransport {
                 tokio::time::sleep(wait).await;
                 Ok(answer)
             }
-            Reply::Refuse => {
-                Err(TransportError::new(TransportErrorKind::Connect, "the emulator refused the connection"))
-            }
+            Reply::Refuse => Err(TransportError::new(
+                TransportErrorKind::Connect,
+                "the emulator refused the connection",
+            )),
             Reply::Reset => Err(TransportError::new(
                 TransportErrorKind::Interrupted,
                 "the emulator broke the connection before it answered",

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::landing::{
-    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow, StoredChannel,
+    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
+    StoredChannel,
 };
 
 /// Keeps rows, channels and accepted batches in memory. Clones share them, so that an emulator built on a clone finds
@@ -34,10 +35,10 @@ impl Stored {
     /// The channel's slot with its record replaced.
     fn put(&mut self, record: &ChannelRecord) -> &mut StoredChannel {
         let key = (record.pipe.clone(), record.channel.clone());
-        let slot = self
-            .channels
-            .entry(key)
-            .or_insert_with(|| StoredChannel { record: record.clone(), accepted: Vec::new() });
+        let slot = self.channels.entry(key).or_insert_with(|| StoredChannel {
+            record: record.clone(),
+            accepted: Vec::new(),
+        });
         slot.record = record.clone();
         slot
     }
@@ -63,7 +64,11 @@ impl Landing for MemoryLanding {
         Ok(())
     }
 
-    fn accept(&mut self, record: &ChannelRecord, batch: &AcceptedBatch) -> Result<(), LandingError> {
+    fn accept(
+        &mut self,
+        record: &ChannelRecord,
+        batch: &AcceptedBatch,
+    ) -> Result<(), LandingError> {
         self.stored().put(record).accepted.push(batch.clone());
         Ok(())
     }
@@ -71,9 +76,18 @@ impl Landing for MemoryLanding {
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
         let mut stored = self.stored();
         let slot = stored.put(commit.record);
-        slot.accepted.retain(|batch| batch.row_sequencer > commit.through);
-        stored.rows.entry(commit.table.clone()).or_default().extend_from_slice(commit.rows);
-        stored.rejected.entry(commit.table.clone()).or_default().extend_from_slice(commit.rejected);
+        slot.accepted
+            .retain(|batch| batch.row_sequencer > commit.through);
+        stored
+            .rows
+            .entry(commit.table.clone())
+            .or_default()
+            .extend_from_slice(commit.rows);
+        stored
+            .rejected
+            .entry(commit.table.clone())
+            .or_default()
+            .extend_from_slice(commit.rejected);
         Ok(())
     }
 
@@ -82,6 +96,11 @@ impl Landing for MemoryLanding {
     }
 
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
-        Ok(self.stored().rejected.get(table).cloned().unwrap_or_default())
+        Ok(self
+            .stored()
+            .rejected
+            .get(table)
+            .cloned()
+            .unwrap_or_default())
     }
 }

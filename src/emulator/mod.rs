@@ -12,6 +12,13 @@ mod answer;
 mod body;
 mod builder;
 mod channel;
+mod coerce;
+#[cfg(feature = "emulator-server")]
+mod data_file;
+mod datetime;
+#[cfg(feature = "emulator-server")]
+mod ddl;
+mod decimal;
 mod faults;
 mod handler;
 mod keys;
@@ -20,7 +27,13 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+#[cfg(feature = "emulator-server")]
+mod pipe_ddl;
 mod routes;
+#[cfg(feature = "emulator-server")]
+mod script;
+#[cfg(feature = "emulator-server")]
+mod sqlite;
 mod state;
 pub mod tables;
 
@@ -37,12 +50,19 @@ use serde_json::{Map, Value, json};
 pub use self::answer::Reply;
 pub use self::builder::EmulatorBuilder;
 pub use self::channel::ReplayedToken;
+pub use self::coerce::DataType;
+#[cfg(feature = "emulator-server")]
+pub use self::data_file::Ddl;
+#[cfg(feature = "emulator-server")]
+pub use self::ddl::DdlError;
 pub use self::faults::{Fault, Faults, Rule};
 pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
+#[cfg(feature = "emulator-server")]
+pub use self::sqlite::SqliteLanding;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
@@ -128,12 +148,19 @@ impl Emulator {
             return Err(no_table(table));
         };
         let columns = &found.columns;
-        let rows = state.landing.rows(kept_as(found, &name)).map_err(unreadable)?;
+        let rows = state
+            .landing
+            .rows(kept_as(found, &name))
+            .map_err(unreadable)?;
         Ok(rows
             .into_iter()
             .map(|cells| {
                 let names = columns.iter().map(|column| column.name.clone());
-                Value::Object(names.zip(cells.into_iter().map(value)).collect::<Map<_, _>>())
+                Value::Object(
+                    names
+                        .zip(cells.into_iter().map(value))
+                        .collect::<Map<_, _>>(),
+                )
             })
             .collect())
     }
@@ -158,8 +185,10 @@ impl Emulator {
     pub fn channel(&self, name: &str) -> Option<ChannelRecord> {
         let handler = self.handler();
         let wanted = name.to_uppercase();
-        let found =
-            handler.state.channels().find(|channel| channel.record.channel.to_uppercase() == wanted)?;
+        let found = handler
+            .state
+            .channels()
+            .find(|channel| channel.record.channel.to_uppercase() == wanted)?;
         Some(found.record.clone())
     }
 
@@ -169,7 +198,10 @@ impl Emulator {
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {
-        self.0.handler.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0
+            .handler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -187,8 +219,15 @@ impl fmt::Debug for Emulator {
 fn parsed(name: &str) -> Result<ObjectName> {
     let parts: Vec<String> = name.split('.').map(str::to_uppercase).collect();
     match <[String; 3]>::try_from(parts) {
-        Ok([database, schema, name]) => Ok(ObjectName { database, schema, name }),
-        Err(_) => Err(Error::new(ErrorKind::Config, format!("{name:?} is not DATABASE.SCHEMA.TABLE"))),
+        Ok([database, schema, name]) => Ok(ObjectName {
+            database,
+            schema,
+            name,
+        }),
+        Err(_) => Err(Error::new(
+            ErrorKind::Config,
+            format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
+        )),
     }
 }
 
@@ -202,7 +241,10 @@ fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
 }
 
 fn no_table(name: &str) -> Error {
-    Error::new(ErrorKind::NotFound, format!("the emulator has no table {name}: name it in its DDL"))
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the emulator has no table {name}: name it in its DDL"),
+    )
 }
 
 fn unreadable(why: LandingError) -> Error {

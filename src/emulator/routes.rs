@@ -84,7 +84,9 @@ impl Call {
             ["v2", "streaming", "hostname"] if method == Method::GET => {
                 Ok(Self::account(Endpoint::Hostname, query))
             }
-            ["oauth", "token"] if method == Method::POST => Ok(Self::account(Endpoint::Token, query)),
+            ["oauth", "token"] if method == Method::POST => {
+                Ok(Self::account(Endpoint::Token, query))
+            }
             ["v2", "streaming", "data", path @ ..] => {
                 let (pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
                 match rest {
@@ -107,8 +109,8 @@ impl Call {
                         let stem = pipe.name.strip_suffix(":bulk-channel-status");
                         let stem = stem.ok_or_else(|| nowhere(request))?;
                         let name = unquoted(stem).to_owned();
-                        let Names { channel_names } =
-                            serde_json::from_slice(request.body()).map_err(|why| {
+                        let Names { channel_names } = serde_json::from_slice(request.body())
+                            .map_err(|why| {
                                 Refusal::malformed(format!(
                                     "The body is not {{\"channel_names\":[…]}}: {why}."
                                 ))
@@ -128,11 +130,21 @@ impl Call {
     }
 
     fn account(endpoint: Endpoint, query: Query) -> Self {
-        Self { endpoint, pipe: None, channels: Vec::new(), query }
+        Self {
+            endpoint,
+            pipe: None,
+            channels: Vec::new(),
+            query,
+        }
     }
 
     fn channel(endpoint: Endpoint, pipe: ObjectName, channel: &str, query: Query) -> Self {
-        Self { endpoint, pipe: Some(pipe), channels: vec![channel.to_owned()], query }
+        Self {
+            endpoint,
+            pipe: Some(pipe),
+            channels: vec![channel.to_owned()],
+            query,
+        }
     }
 }
 
@@ -159,7 +171,16 @@ impl Query {
 
 /// The pipe at the start of a path, and the rest of the path.
 fn pipe<'a>(path: &'a [&'a str]) -> Option<(ObjectName, &'a [&'a str])> {
-    let ["databases", database, "schemas", schema, "pipes", pipe, rest @ ..] = path else {
+    let [
+        "databases",
+        database,
+        "schemas",
+        schema,
+        "pipes",
+        pipe,
+        rest @ ..,
+    ] = path
+    else {
         return None;
     };
     let name = ObjectName {
@@ -172,13 +193,19 @@ fn pipe<'a>(path: &'a [&'a str]) -> Option<(ObjectName, &'a [&'a str])> {
 
 /// A name without the double quotes that some clients put around one to keep its case.
 fn unquoted(name: &str) -> &str {
-    name.strip_prefix('"').and_then(|name| name.strip_suffix('"')).unwrap_or(name)
+    name.strip_prefix('"')
+        .and_then(|name| name.strip_suffix('"'))
+        .unwrap_or(name)
 }
 
 fn nowhere(request: &Request<Bytes>) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "ERR_ENDPOINT_DOES_NOT_EXIST",
-        format!("There is no endpoint {} {}.", request.method(), request.uri().path()),
+        format!(
+            "There is no endpoint {} {}.",
+            request.method(),
+            request.uri().path()
+        ),
     )
 }

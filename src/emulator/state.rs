@@ -57,7 +57,13 @@ impl State {
             }
             channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
         }
-        Ok(Self { rules, catalog, landing, channels, now_ms: 0 })
+        Ok(Self {
+            rules,
+            catalog,
+            landing,
+            channels,
+            now_ms: 0,
+        })
     }
 
     pub(super) fn pipe(&self, name: &ObjectName) -> Result<Pipe, Refusal> {
@@ -101,15 +107,26 @@ impl State {
             record.offset_token = offset_token;
         }
         self.landing.put_channel(&record, true).map_err(failed)?;
-        let channel = self.channels.entry(key).or_insert_with(|| Channel::new(record.clone()));
+        let channel = self
+            .channels
+            .entry(key)
+            .or_insert_with(|| Channel::new(record.clone()));
         channel.record = record;
         channel.pending.clear();
-        tracing::info!(channel = name, sequencer = channel.record.client_sequencer, "open");
+        tracing::info!(
+            channel = name,
+            sequencer = channel.record.client_sequencer,
+            "open"
+        );
         Ok(channel)
     }
 
     fn has_room(&self, pipe: &Pipe) -> Result<(), Refusal> {
-        let open = self.channels.keys().filter(|key| key.0 == pipe.name).count();
+        let open = self
+            .channels
+            .keys()
+            .filter(|key| key.0 == pipe.name)
+            .count();
         match self.rules.limits.channels_per_pipe {
             Some(most) if open >= most => Err(Refusal::bad_request(
                 "ERR_CHANNEL_LIMIT_EXCEEDED_FOR_PIPE",
@@ -120,8 +137,16 @@ impl State {
     }
 
     /// Accepts a batch, or knows it again; the answer is the next continuation token.
-    pub(super) fn append(&mut self, pipe: &Pipe, name: &str, append: Append<'_>) -> Result<String, Refusal> {
-        let channel = self.channels.get_mut(&key(&pipe.name, name)).ok_or_else(Refusal::no_channel)?;
+    pub(super) fn append(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        append: Append<'_>,
+    ) -> Result<String, Refusal> {
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
         let limits = &self.rules.limits;
         if !channel.pace.admits(limits, self.now_ms) {
             return Err(Refusal::throttled(limits.retry_after));
@@ -154,7 +179,11 @@ impl State {
             return Err(must_reopen(ROW_SEQ_GAP));
         }
 
-        let record = ChannelRecord { row_sequencer: row + 1, last_used_ms: self.now_ms, ..record.clone() };
+        let record = ChannelRecord {
+            row_sequencer: row + 1,
+            last_used_ms: self.now_ms,
+            ..record.clone()
+        };
         let batch = AcceptedBatch {
             row_sequencer: row,
             start_token: append.start_token,
@@ -182,7 +211,9 @@ impl State {
         if fail_on_uncommitted && !channel.pending.is_empty() {
             return Err(uncommitted(channel));
         }
-        self.landing.drop_channel(&pipe.name, &channel.record.channel).map_err(failed)?;
+        self.landing
+            .drop_channel(&pipe.name, &channel.record.channel)
+            .map_err(failed)?;
         self.channels.remove(&key);
         Ok(())
     }
@@ -220,7 +251,11 @@ impl State {
 
     /// When the next batch is due; a batch that is held for ever is not.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
-        self.channels.values().filter_map(Channel::next_due_ms).filter(|&due| due < u64::MAX).min()
+        self.channels
+            .values()
+            .filter_map(Channel::next_due_ms)
+            .filter(|&due| due < u64::MAX)
+            .min()
     }
 
     /// Holds a channel's commits back, those already accepted and those to come, until `until_ms`.
@@ -231,7 +266,12 @@ impl State {
     }
 
     /// Changes a channel's record from outside the protocol, as a fault does.
-    pub(super) fn tamper(&mut self, pipe: &Pipe, name: &str, change: impl FnOnce(&mut ChannelRecord)) {
+    pub(super) fn tamper(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        change: impl FnOnce(&mut ChannelRecord),
+    ) {
         let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
             return;
         };
@@ -316,5 +356,9 @@ fn uncommitted(channel: &Channel) -> Refusal {
 
 fn failed(why: LandingError) -> Refusal {
     tracing::error!(%why, "the landing failed");
-    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "ERR_GENERAL_EXCEPTION_RETRY_REQUEST", why.message)
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",
+        why.message,
+    )
 }

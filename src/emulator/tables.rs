@@ -1,8 +1,15 @@
-//! Tables and pipes as the emulator knows them.
+//! Tables and pipes as the emulator knows them, and how a row becomes the cells of a table.
 
+use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde_json::value::RawValue;
+
+use super::coerce::{BinaryFormat, DataType, Input, Rules};
 use super::landing::{Cell, ObjectName};
+
+/// What a default pipe's name adds to its table's.
+const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 /// How a pipe matches a row's keys to columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,6 +20,28 @@ pub enum MatchBy {
     CaseInsensitive,
 }
 
+/// How a pipe makes a table's row of a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// Keys are columns.
+    ByName(MatchBy),
+    /// The whole object is the value of the table's only column.
+    WholeRow,
+    /// Columns are picked out one by one; the others get their defaults.
+    Select(Vec<Selected>),
+}
+
+/// One item of a pipe's select list: `$1:A.B::INT`, and the column it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// The position of the column in its table.
+    pub column: usize,
+    /// The keys that lead to the value; none is the whole object.
+    pub path: Vec<String>,
+    /// The type the value takes on its way, if there is a cast.
+    pub cast: Option<DataType>,
+}
+
 /// A streaming pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Pipe {
@@ -20,15 +49,31 @@ pub struct Pipe {
     pub name: ObjectName,
     /// Where its rows go.
     pub table: ObjectName,
-    /// How keys find their columns.
-    pub match_by: MatchBy,
+    /// How its rows become cells.
+    pub mapping: Mapping,
+    pub(super) rules: Rules,
 }
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
-    /// Its name.
+    /// Its name, upper-case unless it was quoted.
     pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it may hold SQL NULL.
+    pub nullable: bool,
+    /// What it holds where a row has no such key; without one, SQL NULL.
+    pub default: Option<ColumnDefault>,
+}
+
+/// The default of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnDefault {
+    /// Always the same value.
+    Constant(Cell),
+    /// When the row is committed, cut down to what the column's type keeps of it.
+    CurrentTimestamp,
 }
 
 /// A table.
@@ -36,56 +81,289 @@ pub struct Column {
 pub struct Table {
     /// Its name.
     pub name: ObjectName,
-    /// Its columns in order.
+    /// Its columns, in order.
     pub columns: Vec<Column>,
 }
+
+/// A JSON object, its values unread.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 impl Table {
     /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
     ///
+    /// Keys that no column matches are ignored. Numbers keep the digits they were written with.
+    ///
     /// # Errors
     ///
-    /// Why the row is rejected.
-    pub fn land(&self, _pipe: &Pipe, row: &str, _now: SystemTime) -> Result<Vec<Cell>, String> {
-        match serde_json::from_str(row) {
-            Ok(serde_json::Value::Object(_)) => Ok(vec![Cell::Json(row.to_owned())]),
-            Ok(_) => Err("the row is not a JSON object".to_owned()),
-            Err(why) => Err(format!("the row is not JSON: {why}")),
+    /// Why the row is rejected: it is not a JSON object, a value does not fit its column, or a NOT NULL column has none.
+    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, String> {
+        if !row.trim_start().starts_with('{') {
+            serde_json::from_str::<&RawValue>(row)
+                .map_err(|why| format!("the row is not JSON: {why}"))?;
+            return Err("the row is not a JSON object".to_owned());
+        }
+        let fields: Fields<'_> =
+            serde_json::from_str(row).map_err(|why| format!("the row is not JSON: {why}"))?;
+        match &pipe.mapping {
+            Mapping::ByName(MatchBy::CaseSensitive) => {
+                self.fill(now, |_, column| match fields.get(&column.name) {
+                    Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                    None => Ok(None),
+                })
+            }
+            Mapping::ByName(MatchBy::CaseInsensitive) => {
+                let folded: BTreeMap<String, &RawValue> = fields
+                    .iter()
+                    .map(|(key, raw)| (key.to_uppercase(), *raw))
+                    .collect();
+                self.fill(now, |_, column| {
+                    let exact = fields.get(&column.name);
+                    match exact.or_else(|| folded.get(&column.name.to_uppercase())) {
+                        Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                        None => Ok(None),
+                    }
+                })
+            }
+            Mapping::WholeRow => self.fill(now, |_, column| {
+                column
+                    .land(&Input::Nested(row.trim().into()), pipe.rules)
+                    .map(Some)
+            }),
+            Mapping::Select(items) => self.fill(now, |position, column| {
+                match items.iter().find(|item| item.column == position) {
+                    Some(item) => item.land(column, row, &fields, pipe.rules).map(Some),
+                    None => Ok(None),
+                }
+            }),
+        }
+    }
+
+    /// A cell for each column: what `value` finds for it, or its default.
+    fn fill(
+        &self,
+        now: SystemTime,
+        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, String>,
+    ) -> Result<Vec<Cell>, String> {
+        let cells = self.columns.iter().enumerate().map(|(position, column)| {
+            let cell = match value(position, column) {
+                Ok(Some(cell)) => cell,
+                Ok(None) => column.default_cell(now)?,
+                Err(why) => return Err(format!("column {}: {why}", column.name)),
+            };
+            if cell == Cell::Null && !column.nullable {
+                return Err(format!(
+                    "column {} is NOT NULL and has no value",
+                    column.name
+                ));
+            }
+            Ok(cell)
+        });
+        cells.collect()
+    }
+}
+
+impl Column {
+    fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+        self.data_type.land(input, rules)
+    }
+
+    fn default_cell(&self, now: SystemTime) -> Result<Cell, String> {
+        match &self.default {
+            None => Ok(Cell::Null),
+            Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
+            Some(ColumnDefault::CurrentTimestamp) => {
+                let instant = jiff::Timestamp::try_from(now)
+                    .map_err(|why| format!("column {}: {why}", self.name))?
+                    .to_zoned(jiff::tz::TimeZone::UTC)
+                    .datetime();
+                let text = match self.data_type {
+                    DataType::Time(_) => format!("{:.9}", instant.time()),
+                    _ => format!("{instant:.9}Z"),
+                };
+                let rules = Rules {
+                    binary: BinaryFormat::Hex,
+                    sql_null: true,
+                };
+                self.land(&Input::Text(text.into()), rules)
+            }
         }
     }
 }
 
-/// Tables and pipes.
-#[derive(Debug, Clone)]
+impl Selected {
+    fn land(
+        &self,
+        column: &Column,
+        row: &str,
+        fields: &Fields<'_>,
+        rules: Rules,
+    ) -> Result<Cell, String> {
+        let Some((first, rest)) = self.path.split_first() else {
+            return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
+        };
+        let mut found = fields.get(first).copied();
+        for key in rest {
+            found = found
+                .and_then(|raw| serde_json::from_str::<Fields<'_>>(raw.get()).ok())
+                .and_then(|fields| fields.get(key).copied());
+        }
+        match found {
+            Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),
+            None => Ok(Cell::Null),
+        }
+    }
+
+    fn cast_into(&self, column: &Column, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+        let Some(cast) = self.cast else {
+            return column.land(input, rules);
+        };
+        let cell = cast.land(input, rules)?;
+        if let (Cell::Binary(_), DataType::Binary(_)) = (&cell, column.data_type) {
+            return Ok(cell);
+        }
+        if cell == Cell::Null {
+            return Ok(cell);
+        }
+        column.land(&Input::from_cell(&cell, cast)?, rules)
+    }
+}
+
+/// Tables and pipes, found by name whatever the case.
+#[derive(Debug, Clone, Default)]
 pub struct Catalog {
-    any: Table,
+    pub(super) tables: BTreeMap<ObjectName, Table>,
+    pub(super) pipes: BTreeMap<ObjectName, Pipe>,
+    anything: Option<Table>,
+    sql_null: bool,
 }
 
 impl Catalog {
-    /// A catalog with a pipe and a one-column table for whatever name is asked.
+    /// A catalog that has whatever pipe is asked for, each into its own table of one VARIANT column, `ROW`.
     pub fn anything() -> Self {
-        let columns = vec![Column { name: "ROW".into() }];
-        let name =
-            ObjectName { database: "ANY".to_owned(), schema: "ANY".to_owned(), name: "ANY".to_owned() };
-        Self { any: Table { name, columns } }
+        let any = || "ANY".to_owned();
+        let table = Table {
+            name: ObjectName {
+                database: any(),
+                schema: any(),
+                name: any(),
+            },
+            columns: vec![Column {
+                name: "ROW".to_owned(),
+                data_type: DataType::Variant,
+                nullable: false,
+                default: None,
+            }],
+        };
+        Self {
+            anything: Some(table),
+            ..Self::default()
+        }
     }
 
-    /// A pipe by name.
+    /// The same catalog with JSON nulls in VARIANT columns landing as SQL NULL, or, as Snowflake has it, not.
+    #[must_use]
+    pub fn with_sql_null(mut self, sql_null: bool) -> Self {
+        self.sql_null = sql_null;
+        self
+    }
+
+    /// Adds a table, in place of one of the same name.
+    pub fn add_table(&mut self, table: Table) {
+        self.tables.insert(folded(&table.name), table);
+    }
+
+    /// The same catalog without a table for every name: a script says which there are.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn without_anything(mut self) -> Self {
+        self.anything = None;
+        self
+    }
+
+    /// A pipe by name. Each table has a default pipe, `<TABLE>-STREAMING`, which matches keys in any case.
     pub fn pipe(&self, name: &ObjectName) -> Option<Pipe> {
-        let name = ObjectName {
-            database: name.database.to_uppercase(),
-            schema: name.schema.to_uppercase(),
-            name: name.name.to_uppercase(),
-        };
-        let mut table = name.clone();
-        if let Some(stem) = name.name.strip_suffix("-STREAMING") {
-            stem.clone_into(&mut table.name);
-        }
-        Some(Pipe { name, table, match_by: MatchBy::CaseInsensitive })
+        let key = folded(name);
+        let mut pipe = self
+            .pipes
+            .get(&key)
+            .cloned()
+            .or_else(|| self.default_pipe(&key))
+            .or_else(|| self.any_pipe(&key))?;
+        pipe.rules.sql_null = self.sql_null;
+        Some(pipe)
     }
 
     /// A table by name.
-    pub fn table(&self, _name: &ObjectName) -> Option<&Table> {
-        Some(&self.any)
+    pub fn table(&self, name: &ObjectName) -> Option<&Table> {
+        self.tables.get(&folded(name)).or(self.anything.as_ref())
+    }
+
+    /// All tables, in order of their names.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// All pipes that CREATE PIPE made, in order of their names.
+    pub fn pipes(&self) -> impl Iterator<Item = &Pipe> {
+        self.pipes.values()
+    }
+
+    fn default_pipe(&self, key: &ObjectName) -> Option<Pipe> {
+        let table = self.tables.get(&table_of_default_pipe(key)?)?;
+        Some(Pipe {
+            name: default_pipe_name(&table.name),
+            table: table.name.clone(),
+            mapping: Mapping::ByName(MatchBy::CaseInsensitive),
+            rules: Rules {
+                binary: BinaryFormat::Base64,
+                sql_null: false,
+            },
+        })
+    }
+
+    fn any_pipe(&self, key: &ObjectName) -> Option<Pipe> {
+        self.anything.as_ref()?;
+        Some(Pipe {
+            name: key.clone(),
+            table: table_of_default_pipe(key).unwrap_or_else(|| key.clone()),
+            mapping: Mapping::WholeRow,
+            rules: Rules {
+                binary: BinaryFormat::Base64,
+                sql_null: false,
+            },
+        })
     }
 }
+
+/// The name under which an object is found: upper-case, and without the quotes that some clients put around names.
+pub(super) fn folded(name: &ObjectName) -> ObjectName {
+    let fold = |part: &str| {
+        part.strip_prefix('"')
+            .and_then(|part| part.strip_suffix('"'))
+            .unwrap_or(part)
+            .to_uppercase()
+    };
+    ObjectName {
+        database: fold(&name.database),
+        schema: fold(&name.schema),
+        name: fold(&name.name),
+    }
+}
+
+/// The default pipe of a table.
+pub(super) fn default_pipe_name(table: &ObjectName) -> ObjectName {
+    ObjectName {
+        name: format!("{}{DEFAULT_PIPE_SUFFIX}", table.name),
+        ..table.clone()
+    }
+}
+
+fn table_of_default_pipe(key: &ObjectName) -> Option<ObjectName> {
+    Some(ObjectName {
+        name: key.name.strip_suffix(DEFAULT_PIPE_SUFFIX)?.to_owned(),
+        ..key.clone()
+    })
+}
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

@@ -8,8 +8,7 @@ use serde::ser::{
 
 use super::Nulls;
 
-pub(super) const NOT_AN_OBJECT: &str =
-    "the row is not a JSON object; a row must serialize as a struct or a map whose keys are column names";
+pub(super) const NOT_AN_OBJECT: &str = "the row is not a JSON object; a row must serialize as a struct or a map whose keys are column names";
 
 /// A value whose floats are checked on the way through.
 struct Finite<'a, T: ?Sized>(&'a T);
@@ -101,7 +100,8 @@ impl<S: Serializer> Serializer for Checked<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.0.serialize_newtype_variant(name, index, variant, &Finite(value))
+        self.0
+            .serialize_newtype_variant(name, index, variant, &Finite(value))
     }
 
     fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
@@ -127,14 +127,20 @@ impl<S: Serializer> Serializer for Checked<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeTupleVariant, S::Error> {
-        self.0.serialize_tuple_variant(name, index, variant, len).map(Checked)
+        self.0
+            .serialize_tuple_variant(name, index, variant, len)
+            .map(Checked)
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         self.0.serialize_map(len).map(Checked)
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
         self.0.serialize_struct(name, len).map(Checked)
     }
 
@@ -145,7 +151,9 @@ impl<S: Serializer> Serializer for Checked<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.0.serialize_struct_variant(name, index, variant, len).map(Checked)
+        self.0
+            .serialize_struct_variant(name, index, variant, len)
+            .map(Checked)
     }
 
     fn is_human_readable(&self) -> bool {
@@ -297,17 +305,34 @@ impl<S: Serializer> Serializer for Row<S> {
         variant: &'static str,
         value: &T,
     ) -> Result<S::Ok, S::Error> {
-        self.inner.serialize_newtype_variant(name, index, variant, &Finite(value))
+        self.inner
+            .serialize_newtype_variant(name, index, variant, &Finite(value))
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
         // With a length of zero serde_json closes the object at once; entries that are skipped make the length a lie.
-        let len = if self.nulls == Nulls::Omit { len.filter(|n| *n > 0) } else { len };
-        Ok(Fields { inner: self.inner.serialize_map(len)?, nulls: self.nulls, key: None })
+        let len = if self.nulls == Nulls::Omit {
+            len.filter(|n| *n > 0)
+        } else {
+            len
+        };
+        Ok(Fields {
+            inner: self.inner.serialize_map(len)?,
+            nulls: self.nulls,
+            key: None,
+        })
     }
 
-    fn serialize_struct(self, name: &'static str, len: usize) -> Result<Self::SerializeStruct, S::Error> {
-        Ok(Fields { inner: self.inner.serialize_struct(name, len)?, nulls: self.nulls, key: None })
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        Ok(Fields {
+            inner: self.inner.serialize_struct(name, len)?,
+            nulls: self.nulls,
+            key: None,
+        })
     }
 
     fn serialize_struct_variant(
@@ -317,7 +342,9 @@ impl<S: Serializer> Serializer for Row<S> {
         variant: &'static str,
         len: usize,
     ) -> Result<Self::SerializeStructVariant, S::Error> {
-        self.inner.serialize_struct_variant(name, index, variant, len).map(Checked)
+        self.inner
+            .serialize_struct_variant(name, index, variant, len)
+            .map(Checked)
     }
 }
 
@@ -385,7 +412,11 @@ impl<S: SerializeMap> SerializeMap for Fields<S> {
         key: &K,
         value: &V,
     ) -> Result<(), S::Error> {
-        if self.keeps(value) { self.inner.serialize_entry(key, &Finite(value)) } else { Ok(()) }
+        if self.keeps(value) {
+            self.inner.serialize_entry(key, &Finite(value))
+        } else {
+            Ok(())
+        }
     }
 
     fn end(self) -> Result<S::Ok, S::Error> {

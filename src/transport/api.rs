@@ -22,8 +22,10 @@ use crate::error::{Error, ErrorKind};
 use crate::offset::{OffsetToken, QUERY};
 use crate::time::TimeSource;
 
-const UNCOMPRESSED_LEN: HeaderName = HeaderName::from_static("x-snowflake-uncompressed-content-length");
-const MIN_APPEND_TIMESTAMP: HeaderName = HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
+const UNCOMPRESSED_LEN: HeaderName =
+    HeaderName::from_static("x-snowflake-uncompressed-content-length");
+const MIN_APPEND_TIMESTAMP: HeaderName =
+    HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
@@ -110,7 +112,12 @@ impl Api {
         time: Arc<dyn TimeSource>,
     ) -> Self {
         let link = Link::new(&config, credential, transport, time);
-        Self { link, database: config.database, schema: config.schema, pipe: config.pipe }
+        Self {
+            link,
+            database: config.database,
+            schema: config.schema,
+            pipe: config.pipe,
+        }
     }
 
     /// Discovers the ingest host and fetches a token now.
@@ -141,9 +148,15 @@ impl Api {
             let answer = call.answer(response)?;
             let status = wire::opened_status(&answer).map_err(Failure::Ambiguous)?;
             match wire::next_continuation_token(&answer, &call.what) {
-                Ok(next_continuation_token) => Ok(OpenAnswer { next_continuation_token, status }),
+                Ok(next_continuation_token) => Ok(OpenAnswer {
+                    next_continuation_token,
+                    status,
+                }),
                 Err(_) if !status.is_healthy() => {
-                    let said = ServerError { code: Some(status.status_code), message: None };
+                    let said = ServerError {
+                        code: Some(status.status_code),
+                        message: None,
+                    };
                     Err(decided(Host::Ingest, &call.what, response.status(), said))
                 }
                 Err(why) => Err(Failure::Ambiguous(why)),
@@ -187,7 +200,10 @@ impl Api {
                 session: response.headers().get(SESSION).cloned(),
             })
         };
-        self.link.call(&call, attempt, read).await.map_err(Failure::with_rows_at_risk)
+        self.link
+            .call(&call, attempt, read)
+            .await
+            .map_err(Failure::with_rows_at_risk)
     }
 
     /// The statuses by the names asked for; channels the server does not know are absent.
@@ -203,9 +219,12 @@ impl Api {
         };
         let what = format!("asking for the status of {asked} of pipe {}", self.pipe());
         let path = format!("{}:bulk-channel-status", self.pipe_path("")?);
-        let call = Call::new(what, Method::POST, path).json(&StatusBody { channel_names: channels })?;
-        let read =
-            |response: &Response| wire::channel_statuses(&call.answer(response)?).map_err(Failure::Ambiguous);
+        let call = Call::new(what, Method::POST, path).json(&StatusBody {
+            channel_names: channels,
+        })?;
+        let read = |response: &Response| {
+            wire::channel_statuses(&call.answer(response)?).map_err(Failure::Ambiguous)
+        };
         let answered = self.link.call(&call, attempt, read).await?;
         Ok(by_asked_name(channels, answered))
     }
@@ -221,7 +240,9 @@ impl Api {
         let mut call = Call::new(what, Method::DELETE, self.channel_path("", channel)?);
         // Not failing is the server's default, and a DELETE with a body does not pass every proxy.
         if fail_on_uncommitted_rows {
-            call = call.json(&DropBody { fail_on_uncommitted_rows })?;
+            call = call.json(&DropBody {
+                fail_on_uncommitted_rows,
+            })?;
         }
         self.link.call(&call, attempt, |_| Ok(())).await
     }

@@ -20,9 +20,16 @@ pub(crate) enum Failure {
     /// The server may have acted on the request.
     Ambiguous(Error),
     /// 429: not acted on; to be sent again, `after` that long if the server said so.
-    Throttled { after: Option<Duration>, error: Error },
+    Throttled {
+        after: Option<Duration>,
+        error: Error,
+    },
     /// The server decided.
-    Answered { status: u16, code: Option<String>, error: Error },
+    Answered {
+        status: u16,
+        code: Option<String>,
+        error: Error,
+    },
 }
 
 impl Failure {
@@ -90,7 +97,11 @@ pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     };
     let sent = why.may_have_been_sent();
     let error = Error::new(kind, format!("{what} failed: {why}")).with_source(why);
-    if sent { Failure::Ambiguous(error) } else { Failure::NotSent(error) }
+    if sent {
+        Failure::Ambiguous(error)
+    } else {
+        Failure::NotSent(error)
+    }
 }
 
 /// Which host answers: the same status has another cause and mend on each.
@@ -117,7 +128,11 @@ pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemT
 /// The server decided, with an error status or inside a 200.
 pub(super) fn decided(host: Host, what: &str, status: StatusCode, said: ServerError) -> Failure {
     let error = describe(host, what, status, &said);
-    Failure::Answered { status: status.as_u16(), code: said.code, error }
+    Failure::Answered {
+        status: status.as_u16(),
+        code: said.code,
+        error,
+    }
 }
 
 fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> Error {
@@ -127,23 +142,32 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
         Some(message) => format!("{}: {}", status.as_u16(), wire::quote(message)),
         None => status.as_u16().to_string(),
     };
-    let error = Error::new(kind, format!("{what} failed, the server answered {answer}; {mend}"))
-        .with_status(status.as_u16())
-        .with_code(said.code.clone());
+    let error = Error::new(
+        kind,
+        format!("{what} failed, the server answered {answer}; {mend}"),
+    )
+    .with_status(status.as_u16())
+    .with_code(said.code.clone());
     // Two opens of one name race; the loser may simply ask again.
-    if code == "ERR_OPEN_CHANNEL_IN_PROGRESS" { error.with_retryable(true) } else { error }
+    if code == "ERR_OPEN_CHANNEL_IN_PROGRESS" {
+        error.with_retryable(true)
+    } else {
+        error
+    }
 }
 
 fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
     const MISSING: &str =
         "check that the database, schema, pipe and table exist and that the role can see them";
     match (status.as_u16(), code) {
-        (400, _) if host == Host::Account => {
-            (ErrorKind::Authentication, "check the role, and that the user may assume it")
-        }
-        (404, _) if host == Host::Account => {
-            (ErrorKind::NotFound, "check the account's URL, and that the role may use or create pipes")
-        }
+        (400, _) if host == Host::Account => (
+            ErrorKind::Authentication,
+            "check the role, and that the user may assume it",
+        ),
+        (404, _) if host == Host::Account => (
+            ErrorKind::NotFound,
+            "check the account's URL, and that the role may use or create pipes",
+        ),
         (_, "ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => (
             ErrorKind::UncommittedData,
             "wait until the rows in flight are committed, or allow them to be discarded",
@@ -159,15 +183,22 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         ),
         (404, _) => (ErrorKind::NotFound, MISSING),
         (408, _) => (ErrorKind::Timeout, "try again"),
-        (410, _) => {
-            (ErrorKind::NotFound, "the pipe has moved to another host: connect anew and reopen the channel")
-        }
+        (410, _) => (
+            ErrorKind::NotFound,
+            "the pipe has moved to another host: connect anew and reopen the channel",
+        ),
         (413, _) => (ErrorKind::TooLarge, "send fewer bytes in one request"),
         (429, _) => (ErrorKind::Throttled, "send less often"),
-        (300..=399, _) => (ErrorKind::Refused, "redirects are not followed: check the account's URL"),
+        (300..=399, _) => (
+            ErrorKind::Refused,
+            "redirects are not followed: check the account's URL",
+        ),
         (409, _) => (ErrorKind::Refused, "reopen the channel"),
         (500.., _) => (ErrorKind::Server, "try again"),
-        _ => (ErrorKind::Refused, "the same request would be refused again"),
+        _ => (
+            ErrorKind::Refused,
+            "the same request would be refused again",
+        ),
     }
 }
 
@@ -176,7 +207,10 @@ fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let delay = match value.parse() {
         Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => httpdate::parse_http_date(value).ok()?.duration_since(now).unwrap_or_default(),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default(),
     };
     Some(delay.min(MAX_RETRY_AFTER))
 }

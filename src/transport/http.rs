@@ -118,7 +118,11 @@ impl HttpTransportBuilder {
             .referer(false)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle_timeout);
-        let client = if self.no_proxy { client.no_proxy() } else { client };
+        let client = if self.no_proxy {
+            client.no_proxy()
+        } else {
+            client
+        };
         #[cfg(feature = "rustls")]
         let client = if self.only_these_roots {
             client.tls_certs_only(self.roots)
@@ -145,7 +149,11 @@ impl Transport for HttpTransport {
             return Err(without_tls(&host));
         }
         let request = reqwest::Request::try_from(request).map_err(|why| explain(why, &host))?;
-        let mut answer = self.client.execute(request).await.map_err(|why| explain(why, &host))?;
+        let mut answer = self
+            .client
+            .execute(request)
+            .await
+            .map_err(|why| explain(why, &host))?;
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.version_mut() = answer.version();
@@ -194,21 +202,39 @@ fn explain(why: reqwest::Error, host: &str) -> TransportError {
     let (kind, message) = if why.is_connect() {
         if chain(&why).any(|link| link.to_string() == "dns error") {
             let mend = "check the account's URL and DNS";
-            (Kind::Dns, format!("could not resolve the host {host:?}: {mend}"))
+            (
+                Kind::Dns,
+                format!("could not resolve the host {host:?}: {mend}"),
+            )
         } else if chain(&why).any(is_tls) {
             let mend = "check the scheme and port, and whether the certificate's issuer is trusted";
-            (Kind::Tls, format!("no TLS session with {host:?} ({cause}): {mend}"))
+            (
+                Kind::Tls,
+                format!("no TLS session with {host:?} ({cause}): {mend}"),
+            )
         } else {
             let mend = "check the account's URL, firewall and proxy";
-            (Kind::Connect, format!("could not connect to {host:?} ({cause}): {mend}"))
+            (
+                Kind::Connect,
+                format!("could not connect to {host:?} ({cause}): {mend}"),
+            )
         }
     } else if why.is_builder() {
         let mend = "check the account's URL";
-        (Kind::Request, format!("the request to {host:?} could not be built ({cause}): {mend}"))
+        (
+            Kind::Request,
+            format!("the request to {host:?} could not be built ({cause}): {mend}"),
+        )
     } else if why.is_timeout() {
-        (Kind::Timeout, format!("{host:?} did not answer in time ({cause})"))
+        (
+            Kind::Timeout,
+            format!("{host:?} did not answer in time ({cause})"),
+        )
     } else {
-        (Kind::Interrupted, format!("the connection to {host:?} broke before the answer ({cause})"))
+        (
+            Kind::Interrupted,
+            format!("the connection to {host:?} broke before the answer ({cause})"),
+        )
     };
     TransportError::new(kind, message).with_source(why)
 }
@@ -216,31 +242,44 @@ fn explain(why: reqwest::Error, host: &str) -> TransportError {
 fn broken_off(why: reqwest::Error, host: &str) -> TransportError {
     let why = why.without_url();
     let cause = innermost(&why);
-    TransportError::new(TransportErrorKind::Body, format!("the answer of {host:?} broke off ({cause})"))
-        .with_source(why)
+    TransportError::new(
+        TransportErrorKind::Body,
+        format!("the answer of {host:?} broke off ({cause})"),
+    )
+    .with_source(why)
 }
 
 /// While connecting, a TLS session reports what it cannot accept as invalid data, and a peer that leaves as its end.
 fn is_tls(link: &(dyn StdError + 'static)) -> bool {
     link.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
+        matches!(
+            error.kind(),
+            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
+        )
     })
 }
 
-fn chain<'a>(error: &'a (dyn StdError + 'static)) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+fn chain<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |link| cause(*link))
 }
 
 /// What caused an error. An `io::Error` hides the error it wraps from `source`.
 fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+    match error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref)
+    {
         Some(wrapped) => Some(wrapped),
         None => error.source(),
     }
 }
 
 fn innermost(error: &(dyn StdError + 'static)) -> String {
-    chain(error).last().map_or_else(String::new, ToString::to_string)
+    chain(error)
+        .last()
+        .map_or_else(String::new, ToString::to_string)
 }
 
 #[cfg(test)]

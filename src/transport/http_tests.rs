@@ -143,8 +143,10 @@ async fn a_private_authority_is_trusted_only_when_added() {
     let ca_key = rcgen::KeyPair::generate().unwrap();
     let ca = rcgen::CertifiedIssuer::self_signed(params, ca_key).unwrap();
     let key = rcgen::KeyPair::generate().unwrap();
-    let leaf =
-        rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&key, &ca).unwrap();
+    let leaf = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()])
+        .unwrap()
+        .signed_by(&key, &ca)
+        .unwrap();
     let chain = vec![CertificateDer::from(leaf.der().to_vec())];
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let provider = Arc::new(tokio_rustls::rustls::crypto::aws_lc_rs::default_provider());
@@ -188,7 +190,9 @@ async fn a_private_authority_is_trusted_only_when_added() {
 #[test]
 fn roots_that_are_no_certificates_are_refused() {
     for pem in ["", "not pem", "-----BEGIN CERTIFICATE-----\n"] {
-        let error = HttpTransport::builder().add_root_certificate_pem(pem.as_bytes()).unwrap_err();
+        let error = HttpTransport::builder()
+            .add_root_certificate_pem(pem.as_bytes())
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
         assert!(error.to_string().contains("BEGIN CERTIFICATE"), "{error}");
     }

@@ -80,7 +80,11 @@ impl Link {
     ) -> Self {
         let url = &config.account_url;
         Self {
-            account_base: format!("{}://{}", url.scheme(), &url[Position::BeforeHost..Position::AfterPort]),
+            account_base: format!(
+                "{}://{}",
+                url.scheme(),
+                &url[Position::BeforeHost..Position::AfterPort]
+            ),
             account_url: url.clone(),
             account: config.account.clone(),
             user_agent: user_agent(config.application.as_deref()),
@@ -116,7 +120,12 @@ impl Link {
         let result = if response.status().is_success() {
             read(&response)
         } else {
-            Err(answered(Host::Ingest, &call.what, &response, self.time.now()))
+            Err(answered(
+                Host::Ingest,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
         };
         result.map_err(|failure| failure.of(attempt.request_id))
     }
@@ -124,7 +133,9 @@ impl Link {
     async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
         let ingest = self.ingest(attempt).await?;
         let held = self.token(&ingest, attempt).await?;
-        let response = self.send(call, &ingest.at.base, &scoped(&held), attempt).await?;
+        let response = self
+            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .await?;
         if response.status() != StatusCode::UNAUTHORIZED {
             return Ok(response);
         }
@@ -132,7 +143,9 @@ impl Link {
         debug!(request_id = %attempt.request_id, "the scoped token was refused, fetching another");
         ingest.tokens.invalidate(held.generation);
         let held = self.token(&ingest, attempt).await?;
-        let response = self.send(call, &ingest.at.base, &scoped(&held), attempt).await?;
+        let response = self
+            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             ingest.tokens.invalidate(held.generation);
         }
@@ -161,9 +174,13 @@ impl Link {
         let what = format!("discovering the ingest host of account {}", self.account);
         let call = Call::new(what, Method::GET, "/v2/streaming/hostname".to_owned());
         let response = self.call_account(&call, attempt).await?;
-        let at = wire::ingest_host(response.body(), &self.account_url).map_err(Failure::Ambiguous)?;
+        let at =
+            wire::ingest_host(response.body(), &self.account_url).map_err(Failure::Ambiguous)?;
         debug!(host = at.host, "discovered the ingest host");
-        Ok(Ingest { at, tokens: TokenCache::new(Arc::clone(&self.time)) })
+        Ok(Ingest {
+            at,
+            tokens: TokenCache::new(Arc::clone(&self.time)),
+        })
     }
 
     async fn token(&self, ingest: &Ingest, attempt: Attempt) -> Result<Held, Failure> {
@@ -178,7 +195,10 @@ impl Link {
     }
 
     async fn fetch_token(&self, ingest_host: &str, attempt: Attempt) -> Result<Fetched, Failure> {
-        let what = format!("exchanging the credential of account {} for a token", self.account);
+        let what = format!(
+            "exchanging the credential of account {} for a token",
+            self.account
+        );
         let mut call = Call::new(what, Method::POST, "/oauth/token".to_owned());
         call.headers = vec![(header::CONTENT_TYPE, FORM)];
         call.body = form_urlencoded::Serializer::new(String::new())
@@ -189,19 +209,31 @@ impl Link {
         let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
         let now = self.time.now();
         // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
-        let expires_at =
-            wire::token_expiry(token.expose_secret()).filter(|end| *end > now).unwrap_or(now + TOKEN_LIFE);
+        let expires_at = wire::token_expiry(token.expose_secret())
+            .filter(|end| *end > now)
+            .unwrap_or(now + TOKEN_LIFE);
         debug!("fetched a scoped token");
         Ok(Fetched { token, expires_at })
     }
 
     async fn call_account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
-        let bearer = self.credential.bearer(self.time.now()).await.map_err(Failure::NotSent)?;
-        let response = self.send(call, &self.account_base, &bearer, attempt).await?;
+        let bearer = self
+            .credential
+            .bearer(self.time.now())
+            .await
+            .map_err(Failure::NotSent)?;
+        let response = self
+            .send(call, &self.account_base, &bearer, attempt)
+            .await?;
         if response.status().is_success() {
             Ok(response)
         } else {
-            Err(answered(Host::Account, &call.what, &response, self.time.now()))
+            Err(answered(
+                Host::Account,
+                &call.what,
+                &response,
+                self.time.now(),
+            ))
         }
     }
 
@@ -213,13 +245,19 @@ impl Link {
         bearer: &Bearer,
         attempt: Attempt,
     ) -> Result<Response, Failure> {
-        let request =
-            self.request(call, base, bearer, attempt).map_err(|failure| failure.of(attempt.request_id))?;
+        let request = self
+            .request(call, base, bearer, attempt)
+            .map_err(|failure| failure.of(attempt.request_id))?;
         let limit = self.attempt_timeout;
         let started = Instant::now();
-        let outcome = tokio::time::timeout(limit, self.transport.call(request)).await.unwrap_or_else(|_| {
-            Err(TransportError::new(TransportErrorKind::Timeout, format!("no answer within {limit:?}")))
-        });
+        let outcome = tokio::time::timeout(limit, self.transport.call(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(TransportError::new(
+                    TransportErrorKind::Timeout,
+                    format!("no answer within {limit:?}"),
+                ))
+            });
         debug!(
             call = call.what,
             request_id = %attempt.request_id,
@@ -240,16 +278,26 @@ impl Link {
         bearer: &Bearer,
         attempt: Attempt,
     ) -> Result<Request, Failure> {
-        let query: String =
-            call.query.iter().flat_map(|(name, value)| [*name, "=", value.as_str(), "&"]).collect();
-        let Attempt { request_id, retry_count } = attempt;
-        let url = format!("{base}{}?{query}requestId={request_id}&retryCount={retry_count}", call.path);
+        let query: String = call
+            .query
+            .iter()
+            .flat_map(|(name, value)| [*name, "=", value.as_str(), "&"])
+            .collect();
+        let Attempt {
+            request_id,
+            retry_count,
+        } = attempt;
+        let url = format!(
+            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
+            call.path
+        );
         let refused = |why: &str| {
             let message = format!("{} failed: {why}", call.what);
             Failure::NotSent(Error::new(ErrorKind::Config, message))
         };
-        let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.token.expose_secret()))
-            .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {}", bearer.token.expose_secret()))
+                .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
         authorization.set_sensitive(true);
         let mut request = Request::new(call.body.clone());
         *request.method_mut() = call.method.clone();
@@ -273,7 +321,14 @@ impl Link {
 
 impl Call {
     pub(super) fn new(what: String, method: Method, path: String) -> Self {
-        Self { what, method, path, query: Vec::new(), headers: Vec::new(), body: Bytes::new() }
+        Self {
+            what,
+            method,
+            path,
+            query: Vec::new(),
+            headers: Vec::new(),
+            body: Bytes::new(),
+        }
     }
 
     pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, Failure> {
@@ -297,7 +352,10 @@ impl Call {
 }
 
 fn scoped(held: &Held) -> Bearer {
-    Bearer { token: held.token.clone(), token_type: "OAUTH" }
+    Bearer {
+        token: held.token.clone(),
+        token_type: "OAUTH",
+    }
 }
 
 /// The shape Snowflake recommends: product, platform, language, and the program that uses it.
@@ -305,7 +363,9 @@ fn user_agent(application: Option<&str>) -> HeaderValue {
     let product = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
     let platform = format!("({} {})", std::env::consts::OS, std::env::consts::ARCH);
     let language = concat!("RUST/", env!("CARGO_PKG_RUST_VERSION"));
-    let application = application.map(|application| format!(" (app={application})")).unwrap_or_default();
+    let application = application
+        .map(|application| format!(" (app={application})"))
+        .unwrap_or_default();
     HeaderValue::try_from(format!("{product} {platform} {language}{application}"))
         .unwrap_or(HeaderValue::from_static(product))
 }

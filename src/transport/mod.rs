@@ -64,7 +64,11 @@ pub struct TransportError {
 impl TransportError {
     /// An error of `kind`; `message` is a sentence for a person and holds no secret.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), source: None }
+        Self {
+            kind,
+            message: message.into(),
+            source: None,
+        }
     }
 
     /// The same error with what caused it.
@@ -83,7 +87,9 @@ impl TransportError {
     pub fn may_have_been_sent(&self) -> bool {
         matches!(
             self.kind,
-            TransportErrorKind::Timeout | TransportErrorKind::Interrupted | TransportErrorKind::Body
+            TransportErrorKind::Timeout
+                | TransportErrorKind::Interrupted
+                | TransportErrorKind::Body
         )
     }
 }

@@ -36,11 +36,17 @@ pub(crate) struct IngestHost {
 
 /// The answer to `GET /v2/streaming/hostname`: text, a JSON string or `{"hostname": …}`.
 pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> {
-    let text = text_or_field(body, &["hostname"])
-        .ok_or_else(|| unreadable(body, "the answer to the host name discovery holds no host name"))?;
+    let text = text_or_field(body, &["hostname"]).ok_or_else(|| {
+        unreadable(
+            body,
+            "the answer to the host name discovery holds no host name",
+        )
+    })?;
     let refused = |why: &str| {
         let quote = quote(&text);
-        protocol(format!("the server named {quote:?} as the ingest host, but {why}; check the account's URL"))
+        protocol(format!(
+            "the server named {quote:?} as the ingest host, but {why}; check the account's URL"
+        ))
     };
     let (scheme, authority) = match text.split_once("://") {
         Some((scheme @ ("http" | "https"), authority)) => (Some(scheme), authority),
@@ -76,7 +82,11 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
 /// The host with dashes for underscores: certificates and the token's scope know only those. A private link's name is
 /// in the customer's DNS as it is.
 fn dashed(host: &str) -> String {
-    if host.to_ascii_lowercase().contains(".privatelink.") { host.to_owned() } else { host.replace('_', "-") }
+    if host.to_ascii_lowercase().contains(".privatelink.") {
+        host.to_owned()
+    } else {
+        host.replace('_', "-")
+    }
 }
 
 /// The answer to `POST /oauth/token`: text, a JSON string, `{"token": …}` or `{"access_token": …}`.
@@ -99,7 +109,11 @@ pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
     let claims: Value = serde_json::from_slice(&payload).ok()?;
     let exp = claims.get("exp")?.as_f64().filter(|exp| *exp > 0.0)?;
-    let seconds = if exp >= MILLISECONDS_FROM { exp / 1000.0 } else { exp };
+    let seconds = if exp >= MILLISECONDS_FROM {
+        exp / 1000.0
+    } else {
+        exp
+    };
     let since = Duration::try_from_secs_f64(seconds).ok()?;
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
@@ -116,8 +130,14 @@ pub(crate) struct ServerError {
 pub(crate) fn server_error(body: &[u8]) -> ServerError {
     match serde_json::from_slice(body) {
         Ok(Value::Object(fields)) => error_fields(&fields),
-        Ok(Value::String(text)) if is_code(&text) => ServerError { code: Some(text), message: None },
-        Ok(Value::String(text)) => ServerError { code: None, message: non_empty(&text) },
+        Ok(Value::String(text)) if is_code(&text) => ServerError {
+            code: Some(text),
+            message: None,
+        },
+        Ok(Value::String(text)) => ServerError {
+            code: None,
+            message: non_empty(&text),
+        },
         _ => ServerError::default(),
     }
 }
@@ -127,11 +147,20 @@ fn error_fields(fields: &Map<String, Value>) -> ServerError {
         .iter()
         .filter_map(|name| fields.get(*name).and_then(text_of))
         .find(|code| !code.is_empty() && code != "0");
-    ServerError { code, message: fields.get("message").and_then(Value::as_str).and_then(non_empty) }
+    ServerError {
+        code,
+        message: fields
+            .get("message")
+            .and_then(Value::as_str)
+            .and_then(non_empty),
+    }
 }
 
 fn is_code(text: &str) -> bool {
-    !text.is_empty() && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
 /// A 200 that says no all the same: its `status_code` is not 0.
@@ -146,14 +175,21 @@ pub(crate) fn refusal(answer: &Value) -> Option<ServerError> {
 
 /// The body of a 200 as JSON. `what` names the call.
 pub(crate) fn json(body: &[u8], what: &str) -> Result<Value> {
-    serde_json::from_slice(body).map_err(|_| unreadable(body, &format!("the answer to {what} is not JSON")))
+    serde_json::from_slice(body)
+        .map_err(|_| unreadable(body, &format!("the answer to {what} is not JSON")))
 }
 
 /// The token that the next append of the channel must carry.
 pub(crate) fn next_continuation_token(answer: &Value, what: &str) -> Result<String> {
-    answer.get("next_continuation_token").and_then(text_of).filter(|token| !token.is_empty()).ok_or_else(
-        || protocol(format!("the answer to {what} holds no next_continuation_token; reopen the channel")),
-    )
+    answer
+        .get("next_continuation_token")
+        .and_then(text_of)
+        .filter(|token| !token.is_empty())
+        .ok_or_else(|| {
+            protocol(format!(
+                "the answer to {what} holds no next_continuation_token; reopen the channel"
+            ))
+        })
 }
 
 /// The `channel_status` of an open answer, or the default if there is none.
@@ -167,7 +203,9 @@ pub(crate) fn opened_status(answer: &Value) -> Result<ChannelStatus> {
 /// The answer to a status call, by the names as the server wrote them.
 pub(crate) fn channel_statuses(answer: &Value) -> Result<BTreeMap<String, ChannelStatus>> {
     let Some(Value::Object(entries)) = answer.get("channel_statuses") else {
-        return Err(protocol("the answer to the channel status call holds no channel_statuses"));
+        return Err(protocol(
+            "the answer to the channel status call holds no channel_statuses",
+        ));
     };
     entries
         .iter()
@@ -191,12 +229,17 @@ fn channel_status(entry: &Value) -> Result<ChannelStatus> {
         schema_name: text("schema_name").unwrap_or_default(),
         pipe_name: text("pipe_name").unwrap_or_default(),
         channel_name: text("channel_name").unwrap_or_default(),
-        status_code: text("channel_status_code").or_else(|| text("status_code")).unwrap_or_default(),
+        status_code: text("channel_status_code")
+            .or_else(|| text("status_code"))
+            .unwrap_or_default(),
         latest_committed_offset_token: token(fields, "last_committed_offset_token")?,
         created_on_ms: number_of(fields, &["created_on_ms"]),
         rows_inserted_count: counter(fields, &["rows_inserted", "rows_inserted_count"])?,
         rows_parsed_count: counter(fields, &["rows_parsed", "rows_parsed_count"])?,
-        rows_error_count: counter(fields, &["rows_error_count", "rows_errors", "row_error_count"])?,
+        rows_error_count: counter(
+            fields,
+            &["rows_error_count", "rows_errors", "row_error_count"],
+        )?,
         last_error_offset_token_upper_bound: [
             "last_error_offset_upper_bound",
             "last_error_offset_token_upper_bound",
@@ -206,7 +249,10 @@ fn channel_status(entry: &Value) -> Result<ChannelStatus> {
         .filter(|bound| !bound.is_empty())
         .map(|bound| OffsetToken::from_server(&bound)),
         last_error_message: text("last_error_message").filter(|message| !message.is_empty()),
-        last_error_timestamp_ms: number_of(fields, &["last_error_timestamp_ms", "last_error_timestamp"]),
+        last_error_timestamp_ms: number_of(
+            fields,
+            &["last_error_timestamp_ms", "last_error_timestamp"],
+        ),
         server_avg_processing_latency: number_of(fields, &["snowflake_avg_processing_latency_ms"])
             .map(Duration::from_millis),
     })
@@ -226,17 +272,22 @@ fn token(fields: &Map<String, Value>, name: &str) -> Result<Option<OffsetToken>>
 
 /// A row counter under the first of its names that is there; 0 if none is.
 fn counter(fields: &Map<String, Value>, names: &[&str]) -> Result<u64> {
-    let found =
-        names.iter().filter_map(|name| Some((name, fields.get(*name)?))).find(|(_, value)| !value.is_null());
+    let found = names
+        .iter()
+        .filter_map(|name| Some((name, fields.get(*name)?)))
+        .find(|(_, value)| !value.is_null());
     let Some((name, value)) = found else {
         return Ok(0);
     };
-    whole(value).ok_or_else(|| protocol(format!("{name} of a channel status is not a count of rows")))
+    whole(value)
+        .ok_or_else(|| protocol(format!("{name} of a channel status is not a count of rows")))
 }
 
 /// An informative number under the first of its names that has a readable one.
 fn number_of(fields: &Map<String, Value>, names: &[&str]) -> Option<u64> {
-    names.iter().find_map(|name| fields.get(*name).and_then(whole))
+    names
+        .iter()
+        .find_map(|name| fields.get(*name).and_then(whole))
 }
 
 /// A whole number of at least 0, as a number (a fraction is cut off) or as text.
@@ -245,7 +296,9 @@ fn whole(value: &Value) -> Option<u64> {
         Value::String(text) => text.trim().parse().ok(),
         Value::Number(number) => number.as_u64().or_else(|| {
             let seconds = number.as_f64().filter(|n| *n >= 0.0)?;
-            Duration::try_from_secs_f64(seconds).ok().map(|n| n.as_secs())
+            Duration::try_from_secs_f64(seconds)
+                .ok()
+                .map(|n| n.as_secs())
         }),
         _ => None,
     }
@@ -268,9 +321,10 @@ fn text_or_field(body: &[u8], names: &[&str]) -> Option<String> {
     }
     match serde_json::from_str(bare).ok()? {
         Value::String(text) => non_empty(&text),
-        Value::Object(fields) => {
-            names.iter().find_map(|name| fields.get(*name).and_then(Value::as_str)).and_then(non_empty)
-        }
+        Value::Object(fields) => names
+            .iter()
+            .find_map(|name| fields.get(*name).and_then(Value::as_str))
+            .and_then(non_empty),
         _ => None,
     }
 }
@@ -282,7 +336,11 @@ fn non_empty(text: &str) -> Option<String> {
 
 /// The beginning of a text, on one line.
 pub(crate) fn quote(text: &str) -> String {
-    let line: String = text.chars().take(QUOTE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text
+        .chars()
+        .take(QUOTE)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     line.trim().to_owned()
 }
 
@@ -291,8 +349,12 @@ fn protocol(message: impl Into<String>) -> Error {
 }
 
 fn unreadable(body: &[u8], what: &str) -> Error {
-    let start = quote(&String::from_utf8_lossy(body.get(..4 * QUOTE).unwrap_or(body)));
-    protocol(format!("{what}; it starts with {start:?}: check the account's URL and any proxy between"))
+    let start = quote(&String::from_utf8_lossy(
+        body.get(..4 * QUOTE).unwrap_or(body),
+    ));
+    protocol(format!(
+        "{what}; it starts with {start:?}: check the account's URL and any proxy between"
+    ))
 }
 
 #[cfg(test)]

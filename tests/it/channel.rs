@@ -14,11 +14,20 @@ async fn rows_are_committed_in_order_and_resumed_after() {
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
     assert_eq!(channel.resume_point::<u64>().unwrap(), None);
-    channel.append_row(&row(0), 0).await.unwrap().committed().await.unwrap();
+    channel
+        .append_row(&row(0), 0)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
     let last = channel.append_rows(rows(1..100), 1..).await.unwrap();
     last.committed().await.unwrap();
     assert_eq!(world.landed(), (0..100).collect::<Vec<_>>());
-    assert_eq!(channel.latest_committed_offset_token(), Some(OffsetToken::from(99)));
+    assert_eq!(
+        channel.latest_committed_offset_token(),
+        Some(OffsetToken::from(99))
+    );
     let report = channel.close().await.unwrap();
     assert!(report.is_clean());
     assert_eq!((report.rows_appended, report.rows_committed), (100, 100));
@@ -30,16 +39,29 @@ async fn rows_are_committed_in_order_and_resumed_after() {
 #[tokio::test(start_paused = true)]
 async fn a_lone_row_is_sent_when_the_lag_has_passed() {
     let world = World::new();
-    let client = world.builder().max_client_lag(Duration::from_secs(3)).build().await.unwrap();
+    let client = world
+        .builder()
+        .max_client_lag(Duration::from_secs(3))
+        .build()
+        .await
+        .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
     let start = Instant::now();
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let second = channel.append_row(&row(1), 1).await.unwrap();
     receipt.accepted().await.unwrap();
-    assert_eq!(start.elapsed(), Duration::from_secs(3), "the first row of a batch arms the timer");
+    assert_eq!(
+        start.elapsed(),
+        Duration::from_secs(3),
+        "the first row of a batch arms the timer"
+    );
     second.accepted().await.unwrap();
-    assert_eq!(start.elapsed(), Duration::from_secs(3), "and the second goes with it");
+    assert_eq!(
+        start.elapsed(),
+        Duration::from_secs(3),
+        "and the second goes with it"
+    );
     assert_eq!(world.requests(Endpoint::Append), 1);
 }
 

@@ -21,17 +21,26 @@ impl World {
     }
 
     pub fn with(configure: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self {
-        let builder = Emulator::builder().commit_delay(Duration::from_millis(500)).seed(1);
+        let builder = Emulator::builder()
+            .commit_delay(Duration::from_millis(500))
+            .seed(1);
         let emulator = configure(builder).build().unwrap();
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
-        Self { emulator, clock: Arc::new(TokioClock::starting_at(epoch)) }
+        Self {
+            emulator,
+            clock: Arc::new(TokioClock::starting_at(epoch)),
+        }
     }
 
     pub fn builder(&self) -> ClientBuilder {
-        let profile = Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
+        let profile =
+            Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
         let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
         StreamingIngestClient::builder(profile, pipe)
-            .transport(MemoryTransport::new(self.emulator.clone(), self.clock.clone()))
+            .transport(MemoryTransport::new(
+                self.emulator.clone(),
+                self.clock.clone(),
+            ))
             .time_source(*self.clock)
             .seed(7)
             .offload_threshold(usize::MAX)
@@ -43,17 +52,30 @@ impl World {
 
     /// The values of `N` of the rows that landed, in order.
     pub fn landed(&self) -> Vec<i64> {
-        self.emulator.rows(TABLE).unwrap().iter().map(number).collect()
+        self.emulator
+            .rows(TABLE)
+            .unwrap()
+            .iter()
+            .map(number)
+            .collect()
     }
 
     /// How many requests of an endpoint there were.
     pub fn requests(&self, endpoint: Endpoint) -> usize {
-        self.emulator.log().iter().filter(|r| r.endpoint == endpoint).count()
+        self.emulator
+            .log()
+            .iter()
+            .filter(|r| r.endpoint == endpoint)
+            .count()
     }
 }
 
 fn number(row: &Value) -> i64 {
-    row.get("ROW").unwrap_or(row).get("N").and_then(Value::as_i64).unwrap()
+    row.get("ROW")
+        .unwrap_or(row)
+        .get("N")
+        .and_then(Value::as_i64)
+        .unwrap()
 }
 
 pub fn row(n: i64) -> Value {

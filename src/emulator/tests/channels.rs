@@ -49,7 +49,10 @@ fn an_append_is_answered_with_the_next_token() {
 fn an_open_may_set_the_token() {
     let client = Client::new();
     let (_, answer) = client.try_open("c", r#"{"offset_token":"77"}"#);
-    assert_eq!(answer["channel_status"]["last_committed_offset_token"], "77");
+    assert_eq!(
+        answer["channel_status"]["last_committed_offset_token"],
+        "77"
+    );
     assert_eq!(client.committed("c"), "77");
 }
 
@@ -96,9 +99,10 @@ fn the_older_holder_is_fenced() {
 
 #[test]
 fn a_replayed_token_is_known_again_or_stale() {
-    for (replay, expected) in
-        [(crate::emulator::ReplayedToken::Accept, 200), (crate::emulator::ReplayedToken::Stale, 400)]
-    {
+    for (replay, expected) in [
+        (crate::emulator::ReplayedToken::Accept, 200),
+        (crate::emulator::ReplayedToken::Stale, 400),
+    ] {
         let mut client = Client::of(settings().replay(replay));
         client.open("c");
         client.append("c", "0_1", "1", "{\"n\":1}\n");
@@ -159,7 +163,10 @@ fn names_ignore_case_in_addresses_but_not_in_lists() {
         "",
     );
     assert_eq!(status, 200);
-    assert_eq!(client.emulator.channel("rides").unwrap().client_sequencer, 2);
+    assert_eq!(
+        client.emulator.channel("rides").unwrap().client_sequencer,
+        2
+    );
 }
 
 #[test]
@@ -215,9 +222,18 @@ fn what_is_no_endpoint_is_not_found() {
         ("GET", "/oauth/token"),
         ("POST", "/v2/streaming/hostname"),
         ("POST", "/v2/streaming/databases/DB/schemas/S/pipes/P"),
-        ("GET", "/v2/streaming/databases/DB/schemas/S/pipes/P/channels/c"),
-        ("POST", "/v2/streaming/databases/DB/schemas/S/pipes/P/channels/c/rows"),
-        ("PUT", "/v2/streaming/data/databases/DB/schemas/S/pipes/P/channels/c"),
+        (
+            "GET",
+            "/v2/streaming/databases/DB/schemas/S/pipes/P/channels/c",
+        ),
+        (
+            "POST",
+            "/v2/streaming/databases/DB/schemas/S/pipes/P/channels/c/rows",
+        ),
+        (
+            "PUT",
+            "/v2/streaming/data/databases/DB/schemas/S/pipes/P/channels/c",
+        ),
     ] {
         let (status, answer) = client.call(method, path, "");
         assert_eq!(status, 404, "{method} {path}");

@@ -85,7 +85,8 @@ fn a_request_without_a_token_does_not_move_the_channel() {
 fn the_single_token_of_older_clients_is_taken() {
     let mut client = Client::new();
     client.open("c");
-    let path = format!("{DATA}/T-STREAMING/channels/c/rows?continuationToken=0_1&offsetToken=a%20b%2B");
+    let path =
+        format!("{DATA}/T-STREAMING/channels/c/rows?continuationToken=0_1&offsetToken=a%20b%2B");
     assert_eq!(client.call("POST", &path, "{\"n\":1}").0, 200);
     client.pass(500);
     assert_eq!(client.committed("c"), "a b+");
@@ -172,4 +173,71 @@ fn a_table_is_asked_for_by_three_names() {
         let why = emulator.rows(name).unwrap_err();
         assert!(why.to_string().contains("DATABASE.SCHEMA.TABLE"), "{why}");
     }
+}
+
+#[cfg(feature = "emulator-server")]
+#[test]
+fn rows_that_do_not_fit_their_table_are_rejected_and_only_known_pipes_exist() {
+    use crate::emulator::tables::Catalog;
+
+    let ddl = "USE SCHEMA DB.S; CREATE TABLE T (N INTEGER NOT NULL, NAME VARCHAR(3));";
+    let mut client = Client::of(settings().catalog(Catalog::from_ddl(ddl).unwrap()));
+    client.open("c");
+    let rows = r#"{"n":1,"name":"abc","other":true}
+{"name":"ab"}
+{"n":"x"}
+{"N":"2"}
+{"n":3,"name":"abcd"}"#;
+    client.append("c", "0_1", "5", rows);
+    client.pass(500);
+    let status = client.status("c");
+    assert_eq!(status["last_committed_offset_token"], "5");
+    assert_eq!(status["rows_parsed"], 5);
+    assert_eq!(status["rows_inserted"], 2);
+    assert_eq!(status["rows_error_count"], 3);
+    assert_eq!(
+        client.emulator.rows("db.s.t").unwrap(),
+        [
+            json!({"N": 1, "NAME": "abc"}),
+            json!({"N": 2, "NAME": null})
+        ]
+    );
+    let payloads: Vec<String> = client
+        .emulator
+        .error_rows("DB.S.T")
+        .unwrap()
+        .into_iter()
+        .map(|row| row.payload)
+        .collect();
+    assert_eq!(
+        payloads,
+        [
+            r#"{"name":"ab"}"#,
+            r#"{"n":"x"}"#,
+            r#"{"n":3,"name":"abcd"}"#
+        ]
+    );
+
+    for (method, path, body) in [
+        ("PUT", format!("{PIPES}/OTHER-STREAMING/channels/c"), ""),
+        (
+            "POST",
+            format!("{PIPES}/OTHER-STREAMING:bulk-channel-status"),
+            r#"{"channel_names":["c"]}"#,
+        ),
+        (
+            "POST",
+            format!("{DATA}/OTHER-STREAMING/channels/c/rows?continuationToken=0_1"),
+            "",
+        ),
+        ("DELETE", format!("{PIPES}/OTHER-STREAMING/channels/c"), ""),
+    ] {
+        let (status, answer) = client.call(method, &path, body);
+        assert_eq!(status, 404, "{method} {path}");
+        assert_eq!(
+            answer["error_code"],
+            "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"
+        );
+    }
+    assert!(client.emulator.rows("DB.S.OTHER").is_err());
 }

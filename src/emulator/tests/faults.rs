@@ -59,15 +59,26 @@ fn answers_that_carry_nothing_out() {
         (Fault::Unauthorized, 401, json!("390303")),
         (Fault::Forbidden, 403, json!("390403")),
         (Fault::FailedOver, 410, json!("ERR_PIPE_FAILED_OVER")),
-        (Fault::Stale, 400, json!("STALE_CONTINUATION_TOKEN_SEQUENCER")),
+        (
+            Fault::Stale,
+            400,
+            json!("STALE_CONTINUATION_TOKEN_SEQUENCER"),
+        ),
     ] {
         let (reply, landed) = struck(fault.clone());
         let (seen, body) = read(&answered(reply));
-        assert_eq!((seen, json!(code(&body)), landed), (status, expected, false), "{fault:?}");
+        assert_eq!(
+            (seen, json!(code(&body)), landed),
+            (status, expected, false),
+            "{fault:?}"
+        );
     }
     let (reply, landed) = struck(Fault::BareNotFound);
     let answer = answered(reply);
-    assert_eq!((answer.status().as_u16(), answer.body().len(), landed), (404, 0, false));
+    assert_eq!(
+        (answer.status().as_u16(), answer.body().len(), landed),
+        (404, 0, false)
+    );
 }
 
 #[test]
@@ -78,9 +89,10 @@ fn a_throttle_may_say_how_long() {
 
 #[test]
 fn server_errors_come_before_or_after_the_deed() {
-    for (fault, status, expected) in
-        [(Fault::ServerError(503), 503, false), (Fault::ApplyThenServerError(500), 500, true)]
-    {
+    for (fault, status, expected) in [
+        (Fault::ServerError(503), 503, false),
+        (Fault::ApplyThenServerError(500), 500, true),
+    ] {
         let (reply, landed) = struck(fault);
         let (seen, body) = read(&answered(reply));
         assert_eq!((seen, landed), (status, expected));
@@ -102,10 +114,16 @@ fn an_expired_token_stays_expired() {
 
 #[test]
 fn a_zombie_arrives_after_its_retry() {
-    for replay in [crate::emulator::ReplayedToken::Accept, crate::emulator::ReplayedToken::Stale] {
+    for replay in [
+        crate::emulator::ReplayedToken::Accept,
+        crate::emulator::ReplayedToken::Stale,
+    ] {
         let client = Client::of(settings().replay(replay));
         client.open("c");
-        client.emulator.faults().push(Fault::Zombie.on(Endpoint::Append));
+        client
+            .emulator
+            .faults()
+            .push(Fault::Zombie.on(Endpoint::Append));
         let reply = client.send_rows("c", "0_1", "1", "{\"n\":1}\n");
         assert!(matches!(reply, Reply::Reset));
         assert!(client.committed("c").is_null());
@@ -131,30 +149,48 @@ fn a_zombie_arrives_after_its_retry() {
 #[test]
 fn a_zombie_open_fences_its_own_retry() {
     let client = Client::new();
-    client.emulator.faults().push(Fault::Zombie.on(Endpoint::Open));
+    client
+        .emulator
+        .faults()
+        .push(Fault::Zombie.on(Endpoint::Open));
     let path = format!("{PIPES}/T-STREAMING/channels/c");
     assert!(matches!(client.send("PUT", &path, ""), Reply::Reset));
     let next = client.open("c");
     let (status, answer) = client.try_append("c", &next, "1", "{\"n\":1}\n");
-    assert_eq!((status, code(&answer)), (400, "STALE_CONTINUATION_TOKEN_SEQUENCER"));
+    assert_eq!(
+        (status, code(&answer)),
+        (400, "STALE_CONTINUATION_TOKEN_SEQUENCER")
+    );
 }
 
 #[test]
 fn a_second_writer_fences_and_discards() {
     let (mut client, next) = ready();
     let next = client.append("c", &next, "2", "{\"n\":2}\n");
-    client.emulator.faults().push(Fault::SecondWriter.on(Endpoint::Append));
+    client
+        .emulator
+        .faults()
+        .push(Fault::SecondWriter.on(Endpoint::Append));
     let (status, answer) = client.try_append("c", &next, "3", "{\"n\":3}\n");
-    assert_eq!((status, code(&answer)), (400, "STALE_CONTINUATION_TOKEN_SEQUENCER"));
+    assert_eq!(
+        (status, code(&answer)),
+        (400, "STALE_CONTINUATION_TOKEN_SEQUENCER")
+    );
     client.pass(10_000);
     assert_eq!(client.landed(), [1]);
 }
 
 #[test]
 fn commits_can_be_withheld_for_a_time_or_for_ever() {
-    for (length, expected) in [(Duration::from_secs(60), Some(START_MS + 60_500)), (Duration::MAX, None)] {
+    for (length, expected) in [
+        (Duration::from_secs(60), Some(START_MS + 60_500)),
+        (Duration::MAX, None),
+    ] {
         let (mut client, next) = ready();
-        client.emulator.faults().push(Fault::WithholdCommits(length).on(Endpoint::Append));
+        client
+            .emulator
+            .faults()
+            .push(Fault::WithholdCommits(length).on(Endpoint::Append));
         client.append("c", &next, "2", "{\"n\":2}\n");
         let due = client.emulator.next_due();
         let expected = expected.map(|ms| SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
@@ -182,9 +218,15 @@ fn a_channel_can_be_invalidated() {
     let (client, next) = ready();
     let fault = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into());
     client.emulator.faults().push(fault.on(Endpoint::Status));
-    assert_eq!(client.status("c")["channel_status_code"], "ERR_CHANNEL_MUST_BE_REOPENED");
+    assert_eq!(
+        client.status("c")["channel_status_code"],
+        "ERR_CHANNEL_MUST_BE_REOPENED"
+    );
     let (status, answer) = client.try_append("c", &next, "2", "{\"n\":2}\n");
-    assert_eq!((status, code(&answer)), (400, "ERR_CHANNEL_MUST_BE_REOPENED"));
+    assert_eq!(
+        (status, code(&answer)),
+        (400, "ERR_CHANNEL_MUST_BE_REOPENED")
+    );
     client.open("c");
     assert_eq!(client.status("c")["channel_status_code"], "SUCCESS");
 }
@@ -192,13 +234,22 @@ fn a_channel_can_be_invalidated() {
 #[test]
 fn a_rule_is_about_its_endpoint_and_channel_after_so_many_and_so_often() {
     let client = Client::new();
-    let rule = Fault::ServerError(500).on(Endpoint::Append).channel("C").after(1).times(2);
+    let rule = Fault::ServerError(500)
+        .on(Endpoint::Append)
+        .channel("C")
+        .after(1)
+        .times(2);
     client.emulator.faults().push(rule);
     client.open("c");
     client.open("d");
     let mut seen = Vec::new();
     for n in 1..=5 {
-        assert_eq!(client.try_append("d", &format!("0_{n}"), "", "{\"n\":0}\n").0, 200);
+        assert_eq!(
+            client
+                .try_append("d", &format!("0_{n}"), "", "{\"n\":0}\n")
+                .0,
+            200
+        );
         let token = format!("0_{}", client.emulator.channel("c").unwrap().row_sequencer);
         seen.push(client.try_append("c", &token, "", "{\"n\":0}\n").0);
     }
@@ -218,9 +269,18 @@ fn a_fault_passes_over_requests_it_cannot_strike() {
 #[test]
 fn rules_can_be_cleared() {
     let client = Client::new();
-    client.emulator.faults().push(crate::emulator::Rule::from(Fault::Lose).always());
-    assert!(matches!(client.send("GET", "/v2/streaming/hostname", ""), Reply::Reset));
-    assert!(matches!(client.send("GET", "/v2/streaming/hostname", ""), Reply::Reset));
+    client
+        .emulator
+        .faults()
+        .push(crate::emulator::Rule::from(Fault::Lose).always());
+    assert!(matches!(
+        client.send("GET", "/v2/streaming/hostname", ""),
+        Reply::Reset
+    ));
+    assert!(matches!(
+        client.send("GET", "/v2/streaming/hostname", ""),
+        Reply::Reset
+    ));
     client.emulator.faults().clear();
     client.open("c");
 }
@@ -229,7 +289,10 @@ fn rules_can_be_cleared() {
 fn a_rate_is_drawn_from_the_seed() {
     let run = |seed: u64| -> Vec<u16> {
         let client = Client::of(settings().seed(seed));
-        client.emulator.faults().push(Fault::ServerError(500).on(Endpoint::Open).at_rate(0.5));
+        client
+            .emulator
+            .faults()
+            .push(Fault::ServerError(500).on(Endpoint::Open).at_rate(0.5));
         (0..200).map(|_| client.try_open("c", "{}").0).collect()
     };
     let first = run(7);

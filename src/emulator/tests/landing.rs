@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::*;
 use crate::emulator::MemoryLanding;
 use crate::emulator::landing::{
-    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow, StoredChannel,
+    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
+    StoredChannel,
 };
 
 /// A landing whose disk can be full.
@@ -19,7 +20,10 @@ struct Fragile {
 impl Fragile {
     fn write(&mut self) -> Result<&mut MemoryLanding, LandingError> {
         if self.full.load(Ordering::Relaxed) {
-            return Err(LandingError { message: "the disk is full".to_owned(), source: None });
+            return Err(LandingError {
+                message: "the disk is full".to_owned(),
+                source: None,
+            });
         }
         Ok(&mut self.inner)
     }
@@ -38,7 +42,11 @@ impl Landing for Fragile {
         self.write()?.drop_channel(pipe, channel)
     }
 
-    fn accept(&mut self, record: &ChannelRecord, batch: &AcceptedBatch) -> Result<(), LandingError> {
+    fn accept(
+        &mut self,
+        record: &ChannelRecord,
+        batch: &AcceptedBatch,
+    ) -> Result<(), LandingError> {
         self.write()?.accept(record, batch)
     }
 
@@ -94,5 +102,8 @@ fn a_landing_that_cannot_be_loaded_stops_the_start() {
     let landing = Fragile::default();
     landing.full.store(true, Ordering::Relaxed);
     let why = settings().landing(landing).build().unwrap_err();
-    assert!(why.to_string().contains("landing cannot be loaded"), "{why}");
+    assert!(
+        why.to_string().contains("landing cannot be loaded"),
+        "{why}"
+    );
 }

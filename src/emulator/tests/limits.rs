@@ -28,8 +28,14 @@ fn gzip_and_zstd_and_plain_bodies_are_read() {
     client.open("c");
     let first = zstd::encode_all(&b"{\"n\":1}\n\n"[..], 3).unwrap();
     assert_eq!(send_encoded(&client, "0_1", "zstd", first).0, 200);
-    assert_eq!(send_encoded(&client, "0_2", "gzip", gzip(b"\n{\"n\":2}")).0, 200);
-    assert_eq!(send_encoded(&client, "0_3", "identity", b"{\"n\":3}".to_vec()).0, 200);
+    assert_eq!(
+        send_encoded(&client, "0_2", "gzip", gzip(b"\n{\"n\":2}")).0,
+        200
+    );
+    assert_eq!(
+        send_encoded(&client, "0_3", "identity", b"{\"n\":3}".to_vec()).0,
+        200
+    );
     client.emulator.commit_now();
     assert_eq!(client.landed(), [1, 2, 3]);
 }
@@ -41,7 +47,10 @@ fn broken_and_unknown_encodings_are_refused() {
     let whole = zstd::encode_all(&b"{\"n\":1}\n"[..], 3).unwrap();
     let cut = whole[..whole.len() - 2].to_vec();
     assert_eq!(send_encoded(&client, "0_1", "zstd", cut).0, 400);
-    assert_eq!(send_encoded(&client, "0_1", "zstd", b"{\"n\":1}\n".to_vec()).0, 400);
+    assert_eq!(
+        send_encoded(&client, "0_1", "zstd", b"{\"n\":1}\n".to_vec()).0,
+        400
+    );
     assert_eq!(send_encoded(&client, "0_1", "gzip", whole).0, 400);
     assert_eq!(send_encoded(&client, "0_1", "br", b"x".to_vec()).0, 415);
     assert_eq!(client.emulator.channel("c").unwrap().row_sequencer, 1);
@@ -49,14 +58,23 @@ fn broken_and_unknown_encodings_are_refused() {
 
 #[test]
 fn a_small_body_cannot_fill_memory() {
-    let client = Client::of(settings().limits(Limits { decompressed_bytes: 1 << 20, ..Limits::off() }));
+    let client = Client::of(settings().limits(Limits {
+        decompressed_bytes: 1 << 20,
+        ..Limits::off()
+    }));
     client.open("c");
     let most = vec![b'\n'; 1 << 20];
     let bomb = vec![b'\n'; (1 << 20) + 1];
-    for (encoding, body) in
-        [("gzip", gzip(&bomb)), ("zstd", zstd::encode_all(&bomb[..], 1).unwrap()), ("identity", bomb)]
-    {
-        assert_eq!(send_encoded(&client, "0_1", encoding, body).0, 413, "{encoding}");
+    for (encoding, body) in [
+        ("gzip", gzip(&bomb)),
+        ("zstd", zstd::encode_all(&bomb[..], 1).unwrap()),
+        ("identity", bomb),
+    ] {
+        assert_eq!(
+            send_encoded(&client, "0_1", encoding, body).0,
+            413,
+            "{encoding}"
+        );
     }
     assert_eq!(send_encoded(&client, "0_1", "gzip", gzip(&most)).0, 200);
 }
@@ -66,8 +84,14 @@ fn a_body_may_have_four_megabytes_on_the_wire() {
     let client = Client::new();
     client.open("c");
     let body = vec![b'\n'; 4_000_001];
-    assert_eq!(send_encoded(&client, "0_1", "identity", body.clone()).0, 413);
-    assert_eq!(send_encoded(&client, "0_1", "identity", body[1..].to_vec()).0, 200);
+    assert_eq!(
+        send_encoded(&client, "0_1", "identity", body.clone()).0,
+        413
+    );
+    assert_eq!(
+        send_encoded(&client, "0_1", "identity", body[1..].to_vec()).0,
+        200
+    );
 
     let client = Client::of(settings().limits(Limits::off()));
     client.open("c");
@@ -76,7 +100,10 @@ fn a_body_may_have_four_megabytes_on_the_wire() {
 
 #[test]
 fn a_channel_has_ten_requests_a_second() {
-    let limits = Limits { retry_after: Some(Duration::from_secs(3)), ..Limits::default() };
+    let limits = Limits {
+        retry_after: Some(Duration::from_secs(3)),
+        ..Limits::default()
+    };
     let mut client = Client::of(settings().limits(limits));
     client.open("c");
     for n in 1..=20 {
@@ -115,7 +142,10 @@ fn a_channel_has_twenty_megabytes_a_second() {
 
 #[test]
 fn a_pipe_has_so_many_channels() {
-    let limits = Limits { channels_per_pipe: Some(2), ..Limits::default() };
+    let limits = Limits {
+        channels_per_pipe: Some(2),
+        ..Limits::default()
+    };
     let client = Client::of(settings().limits(limits));
     client.open("a");
     client.open("b");
@@ -129,7 +159,10 @@ fn a_pipe_has_so_many_channels() {
 
 #[test]
 fn a_status_request_has_so_many_names() {
-    let limits = Limits { status_names: Some(2), ..Limits::default() };
+    let limits = Limits {
+        status_names: Some(2),
+        ..Limits::default()
+    };
     let client = Client::of(settings().limits(limits));
     let path = format!("{PIPES}/P:bulk-channel-status");
     let body = r#"{"channel_names":["a","b"]}"#;
@@ -137,5 +170,8 @@ fn a_status_request_has_so_many_names() {
     let body = r#"{"channel_names":["a","b","c"]}"#;
     let (status, answer) = client.call("POST", &path, body);
     assert_eq!(status, 400);
-    assert_eq!(code(&answer), "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS");
+    assert_eq!(
+        code(&answer),
+        "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS"
+    );
 }

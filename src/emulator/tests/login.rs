@@ -3,8 +3,13 @@
 use super::*;
 
 fn hostname(client: &Client, jwt: &str) -> Response<Bytes> {
-    let request =
-        request("GET", "/v2/streaming/hostname?requestId=r&retryCount=0", jwt).body(Bytes::new()).unwrap();
+    let request = request(
+        "GET",
+        "/v2/streaming/hostname?requestId=r&retryCount=0",
+        jwt,
+    )
+    .body(Bytes::new())
+    .unwrap();
     answered(client.emulator.handle(client.now, request))
 }
 
@@ -30,8 +35,14 @@ fn the_scoped_token_is_a_bare_jwt_and_each_expires_later() {
         let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
         serde_json::from_slice::<Value>(&claims).unwrap()["exp"].clone()
     };
-    assert_eq!(expiry(client.exchange(&jwt(START, START + 60))), START + 601);
-    assert_eq!(expiry(client.exchange(&jwt(START, START + 60))), START + 602);
+    assert_eq!(
+        expiry(client.exchange(&jwt(START, START + 60))),
+        START + 601
+    );
+    assert_eq!(
+        expiry(client.exchange(&jwt(START, START + 60))),
+        START + 602
+    );
 }
 
 #[test]
@@ -70,14 +81,25 @@ fn strangers_and_forgers_are_turned_away() {
     let ours = keys::shared().unwrap();
     let good = jwt(START, START + 60);
     let (message, _) = good.rsplit_once('.').unwrap();
-    let (_, other_signature) =
-        jwt(START, START + 61).rsplit_once('.').map(|(m, s)| (m.to_owned(), s.to_owned())).unwrap();
+    let (_, other_signature) = jwt(START, START + 61)
+        .rsplit_once('.')
+        .map(|(m, s)| (m.to_owned(), s.to_owned()))
+        .unwrap();
     let claims = message.split_once('.').unwrap().1;
     let unsigned_header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"none"}"#);
     for (what, token) in [
-        ("another key", jwt_of(&stranger, "EMULATOR.STREAMING_INGEST", START, START + 60)),
-        ("another user", jwt_of(&ours, "EMULATOR.SOMEBODY", START, START + 60)),
-        ("another account", jwt_of(&ours, "ELSEWHERE.STREAMING_INGEST", START, START + 60)),
+        (
+            "another key",
+            jwt_of(&stranger, "EMULATOR.STREAMING_INGEST", START, START + 60),
+        ),
+        (
+            "another user",
+            jwt_of(&ours, "EMULATOR.SOMEBODY", START, START + 60),
+        ),
+        (
+            "another account",
+            jwt_of(&ours, "ELSEWHERE.STREAMING_INGEST", START, START + 60),
+        ),
         ("another signature", format!("{message}.{other_signature}")),
         ("no signature", format!("{message}.")),
         ("algorithm none", format!("{unsigned_header}.{claims}.")),
@@ -93,13 +115,20 @@ fn strangers_and_forgers_are_turned_away() {
         .header("accept", "*/*")
         .body(Bytes::new())
         .unwrap();
-    assert_eq!(answered(client.emulator.handle(client.now, bare)).status(), 401);
+    assert_eq!(
+        answered(client.emulator.handle(client.now, bare)).status(),
+        401
+    );
 }
 
 #[test]
 fn a_registered_public_key_lets_its_user_in() {
     let key = Emulator::generate_key().unwrap();
-    let body: String = key.expose_secret().lines().filter(|line| !line.starts_with("-----")).collect();
+    let body: String = key
+        .expose_secret()
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
     let pair = KeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap();
     let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = {
         use aws_lc_rs::encoding::AsDer;
@@ -124,7 +153,10 @@ fn a_registered_public_key_lets_its_user_in() {
 #[test]
 fn keys_that_cannot_be_read_are_an_error_that_says_so() {
     let why = settings().public_key("u", "nonsense").build().unwrap_err();
-    assert!(why.to_string().contains("public key cannot be read"), "{why}");
+    assert!(
+        why.to_string().contains("public key cannot be read"),
+        "{why}"
+    );
     let key = SecretString::from("-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n");
     let why = settings().private_key(key).build().unwrap_err();
     assert!(why.to_string().contains("openssl genpkey"), "{why}");
@@ -143,8 +175,9 @@ fn an_exchange_needs_the_grant_and_our_host() {
         ("scope=127.0.0.1".to_owned(), 400),
         (String::new(), 400),
     ] {
-        let request =
-            request("POST", "/oauth/token", &jwt(START, START + 60)).body(Bytes::from(form.clone())).unwrap();
+        let request = request("POST", "/oauth/token", &jwt(START, START + 60))
+            .body(Bytes::from(form.clone()))
+            .unwrap();
         let answer = answered(client.emulator.handle(client.now, request));
         assert_eq!(answer.status(), status, "{form}");
     }
@@ -186,7 +219,8 @@ fn a_request_must_say_what_it_accepts() {
 fn the_profile_is_what_the_official_sdk_reads() {
     let key = keys::shared().unwrap();
     let emulator = settings().account("ACME").user("LOADER").build().unwrap();
-    let profile: Value = serde_json::from_str(&emulator.profile_json("http://127.0.0.1:8080")).unwrap();
+    let profile: Value =
+        serde_json::from_str(&emulator.profile_json("http://127.0.0.1:8080")).unwrap();
     assert_eq!(
         profile,
         json!({
@@ -196,7 +230,10 @@ fn the_profile_is_what_the_official_sdk_reads() {
             "private_key": key.expose_secret(),
         })
     );
-    assert!(key.expose_secret().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    assert!(
+        key.expose_secret()
+            .starts_with("-----BEGIN PRIVATE KEY-----\n")
+    );
 }
 
 #[test]
@@ -221,5 +258,8 @@ mwIDAQAB\n\
 #[test]
 fn a_fingerprint_is_what_openssl_computes() {
     let key = PublicKey::from_pem(PUBLIC_PEM).unwrap();
-    assert_eq!(key.fingerprint(), "SHA256:Z/o72oAXOoe5y9zDJrMIxe45DTIg2r0uvnqrZxcRIVM=");
+    assert_eq!(
+        key.fingerprint(),
+        "SHA256:Z/o72oAXOoe5y9zDJrMIxe45DTIg2r0uvnqrZxcRIVM="
+    );
 }

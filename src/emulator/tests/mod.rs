@@ -42,7 +42,10 @@ struct Client {
 /// An emulator without rate limits, whose batches commit half a second after they are accepted.
 fn settings() -> EmulatorBuilder {
     Emulator::builder()
-        .limits(Limits { requests_per_second: None, ..Limits::default() })
+        .limits(Limits {
+            requests_per_second: None,
+            ..Limits::default()
+        })
         .commit_delay(Duration::from_millis(500))
         .commit_every(Duration::from_millis(250))
 }
@@ -85,13 +88,18 @@ impl Client {
     }
 
     fn exchange(&self, jwt: &str) -> Response<Bytes> {
-        let form = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=127.0.0.1";
-        let request = request("POST", "/oauth/token", jwt).body(Bytes::from(form)).unwrap();
+        let form =
+            "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=127.0.0.1";
+        let request = request("POST", "/oauth/token", jwt)
+            .body(Bytes::from(form))
+            .unwrap();
         answered(self.emulator.handle(self.now, request))
     }
 
     fn send(&self, method: &str, path: &str, body: impl Into<Bytes>) -> Reply {
-        let request = request(method, path, &self.token).body(body.into()).unwrap();
+        let request = request(method, path, &self.token)
+            .body(body.into())
+            .unwrap();
         self.emulator.handle(self.now, request)
     }
 
@@ -108,7 +116,10 @@ impl Client {
     fn open(&self, channel: &str) -> String {
         let (status, answer) = self.try_open(channel, "{}");
         assert_eq!(status, 200, "{answer}");
-        answer["next_continuation_token"].as_str().unwrap().to_owned()
+        answer["next_continuation_token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     fn send_rows(&self, channel: &str, continuation: &str, end: &str, rows: &str) -> Reply {
@@ -124,7 +135,10 @@ impl Client {
     fn append(&self, channel: &str, continuation: &str, end: &str, rows: &str) -> String {
         let (status, answer) = self.try_append(channel, continuation, end, rows);
         assert_eq!(status, 200, "{answer}");
-        answer["next_continuation_token"].as_str().unwrap().to_owned()
+        answer["next_continuation_token"]
+            .as_str()
+            .unwrap()
+            .to_owned()
     }
 
     /// A channel's status; null if it is not in the answer.
@@ -143,7 +157,9 @@ impl Client {
     /// The landed rows' `n`.
     fn landed(&self) -> Vec<i64> {
         let rows = self.emulator.rows("DB.S.T").unwrap();
-        rows.iter().map(|row| row["ROW"]["n"].as_i64().unwrap()).collect()
+        rows.iter()
+            .map(|row| row["ROW"]["n"].as_i64().unwrap())
+            .collect()
     }
 }
 
@@ -192,7 +208,11 @@ fn jwt(iat: u64, exp: u64) -> String {
 }
 
 fn jwt_of(key: &SecretString, subject: &str, iat: u64, exp: u64) -> String {
-    let body: String = key.expose_secret().lines().filter(|line| !line.starts_with("-----")).collect();
+    let body: String = key
+        .expose_secret()
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
     let pair = KeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap();
     let public = PublicKey::of_private_pem(key).unwrap();
     let claims = json!({
@@ -204,6 +224,12 @@ fn jwt_of(key: &SecretString, subject: &str, iat: u64, exp: u64) -> String {
     let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"RS256"}"#);
     let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims.to_string()));
     let mut signature = vec![0; pair.public_modulus_len()];
-    pair.sign(&RSA_PKCS1_SHA256, &SystemRandom::new(), message.as_bytes(), &mut signature).unwrap();
+    pair.sign(
+        &RSA_PKCS1_SHA256,
+        &SystemRandom::new(),
+        message.as_bytes(),
+        &mut signature,
+    )
+    .unwrap();
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }

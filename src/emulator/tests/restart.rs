@@ -48,7 +48,11 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
     let next = client.append("c", &next, "2", "{\"n\":2}\n");
     drop(client);
 
-    let emulator = settings().landing(landing.clone()).lose_buffer(true).build().unwrap();
+    let emulator = settings()
+        .landing(landing.clone())
+        .lose_buffer(true)
+        .build()
+        .unwrap();
     let mut client = Client::at(emulator, START_MS + 600);
     assert_eq!(client.status("idle")["channel_status_code"], "SUCCESS");
     assert_eq!(client.status("c")["channel_status_code"], GAP);
@@ -59,7 +63,10 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
     drop(client);
 
     // The loss is durable: another start, without losing anything, still asks for the reopen.
-    let mut client = Client::at(settings().landing(landing).build().unwrap(), START_MS + 20_000);
+    let mut client = Client::at(
+        settings().landing(landing).build().unwrap(),
+        START_MS + 20_000,
+    );
     assert_eq!(client.status("c")["channel_status_code"], GAP);
     let next = client.open("c");
     client.append("c", &next, "2", "{\"n\":2}\n");

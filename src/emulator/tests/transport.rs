@@ -15,7 +15,9 @@ fn transport(emulator: &Emulator) -> (MemoryTransport, Arc<TokioClock>) {
 }
 
 fn hostname() -> Request<Bytes> {
-    request("GET", "/v2/streaming/hostname", &jwt(START, START + 3600)).body(Bytes::new()).unwrap()
+    request("GET", "/v2/streaming/hostname", &jwt(START, START + 3600))
+        .body(Bytes::new())
+        .unwrap()
 }
 
 #[tokio::test(start_paused = true)]

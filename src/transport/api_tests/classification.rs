@@ -9,7 +9,10 @@ async fn append_failure(reply: Reply) -> Failure {
     let id = "01234567-89ab-cdef-0123-456789abcdef";
     assert_eq!(failure.error().request_id(), Some(id));
     let text = format!("{failure:?} {}", failure.error());
-    assert!(!text.contains("scoped-1") && !text.contains("primary"), "{text}");
+    assert!(
+        !text.contains("scoped-1") && !text.contains("primary"),
+        "{text}"
+    );
     failure
 }
 
@@ -34,11 +37,20 @@ async fn what_never_left_is_not_sent() {
 async fn what_may_have_arrived_is_ambiguous() {
     let replies = [
         (Reply::Fail(TransportErrorKind::Timeout), ErrorKind::Timeout),
-        (Reply::Fail(TransportErrorKind::Interrupted), ErrorKind::Unreachable),
-        (Reply::Fail(TransportErrorKind::Body), ErrorKind::Unreachable),
+        (
+            Reply::Fail(TransportErrorKind::Interrupted),
+            ErrorKind::Unreachable,
+        ),
+        (
+            Reply::Fail(TransportErrorKind::Body),
+            ErrorKind::Unreachable,
+        ),
         (Reply::Hang, ErrorKind::Timeout),
         (answer(408, ""), ErrorKind::Timeout),
-        (answer(500, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""), ErrorKind::Server),
+        (
+            answer(500, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""),
+            ErrorKind::Server,
+        ),
         (answer(502, "<html>"), ErrorKind::Server),
         (answer(503, ""), ErrorKind::Server),
         (answer(504, ""), ErrorKind::Server),
@@ -46,12 +58,18 @@ async fn what_may_have_arrived_is_ambiguous() {
         (answer(200, "<html>"), ErrorKind::Protocol),
         (answer(200, ""), ErrorKind::Protocol),
         (answer(200, "{}"), ErrorKind::Protocol),
-        (answer(200, r#"{"next_continuation_token":null}"#), ErrorKind::Protocol),
+        (
+            answer(200, r#"{"next_continuation_token":null}"#),
+            ErrorKind::Protocol,
+        ),
     ];
     for (reply, kind) in replies {
         let shown = format!("{reply:?}");
         let failure = append_failure(reply).await;
-        assert!(matches!(failure, Failure::Ambiguous(_)), "{shown}: {failure:?}");
+        assert!(
+            matches!(failure, Failure::Ambiguous(_)),
+            "{shown}: {failure:?}"
+        );
         assert_eq!(failure.error().kind(), kind, "{shown}");
         assert!(failure.error().is_ambiguous(), "{shown}");
     }
@@ -79,7 +97,10 @@ async fn a_429_carries_the_delay_the_server_asks_for() {
         (Some("soon"), None),
         (Some("-3"), None),
     ] {
-        let headers: Vec<_> = header.map(|value| ("retry-after", value)).into_iter().collect();
+        let headers: Vec<_> = header
+            .map(|value| ("retry-after", value))
+            .into_iter()
+            .collect();
         match append_failure(answer_with(429, &headers, body)).await {
             Failure::Throttled { after, error } => {
                 assert_eq!(after, expected.map(Duration::from_secs), "{header:?}");
@@ -102,7 +123,13 @@ async fn the_server_decides_with_status_and_code() {
             ErrorKind::Refused,
             "refused again",
         ),
-        (403, r#"{"code":"390191","message":"no"}"#, Some("390191"), ErrorKind::Forbidden, "grant the role"),
+        (
+            403,
+            r#"{"code":"390191","message":"no"}"#,
+            Some("390191"),
+            ErrorKind::Forbidden,
+            "grant the role",
+        ),
         (
             404,
             r#"{"error_code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
@@ -117,7 +144,13 @@ async fn the_server_decides_with_status_and_code() {
             ErrorKind::NotFound,
             "check that the database",
         ),
-        (404, "<html>", None, ErrorKind::NotFound, "check that the database"),
+        (
+            404,
+            "<html>",
+            None,
+            ErrorKind::NotFound,
+            "check that the database",
+        ),
         (
             409,
             r#"{"code":"ERR_CHANNEL_HAS_UNCOMMITTED_DATA"}"#,
@@ -128,7 +161,13 @@ async fn the_server_decides_with_status_and_code() {
         (409, "", None, ErrorKind::Refused, "reopen the channel"),
         (410, "", None, ErrorKind::NotFound, "connect anew"),
         (413, "", None, ErrorKind::TooLarge, "send fewer bytes"),
-        (307, "", None, ErrorKind::Refused, "redirects are not followed"),
+        (
+            307,
+            "",
+            None,
+            ErrorKind::Refused,
+            "redirects are not followed",
+        ),
         (
             200,
             r#"{"status_code":55,"message":"no","next_continuation_token":"0_2"}"#,
@@ -140,7 +179,12 @@ async fn the_server_decides_with_status_and_code() {
     for (status, body, code, kind, mend) in cases {
         let failure = append_failure(answer(status, body)).await;
         assert_eq!(failure.code(), code, "{body}");
-        let Failure::Answered { status: seen, code: seen_code, error } = failure else {
+        let Failure::Answered {
+            status: seen,
+            code: seen_code,
+            error,
+        } = failure
+        else {
             panic!("{status} {body}: {failure:?}");
         };
         assert_eq!((seen, seen_code.as_deref()), (status, code));
@@ -160,7 +204,11 @@ async fn the_server_decides_with_status_and_code() {
 #[tokio::test(start_paused = true)]
 async fn losing_a_race_for_a_channel_may_be_tried_again() {
     let rig = Rig::introduced([answer(409, r#"{"code":"ERR_OPEN_CHANNEL_IN_PROGRESS"}"#)]);
-    let failure = rig.api.open_channel("rides", None, true, FIRST).await.unwrap_err();
+    let failure = rig
+        .api
+        .open_channel("rides", None, true, FIRST)
+        .await
+        .unwrap_err();
     assert!(failure.error().is_retryable());
 }
 
@@ -188,17 +236,30 @@ async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
 async fn a_token_refused_twice_is_an_answer() {
     let rig = Rig::introduced([answer(401, ""), token("scoped-2"), answer(401, "")]);
     let failure = rig.append().await.unwrap_err();
-    assert!(matches!(failure, Failure::Answered { status: 401, .. }), "{failure:?}");
+    assert!(
+        matches!(failure, Failure::Answered { status: 401, .. }),
+        "{failure:?}"
+    );
     let error = failure.into_error();
     assert_eq!(error.kind(), ErrorKind::Authentication);
-    assert!(error.to_string().contains("the public key registered for the user"));
+    assert!(
+        error
+            .to_string()
+            .contains("the public key registered for the user")
+    );
     assert_eq!(rig.seen().len(), 5);
 }
 
 #[tokio::test(start_paused = true)]
 async fn concurrent_refusals_of_one_token_cause_one_renewal() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
-    let rig = Rig::introduced([answer(401, ""), answer(401, ""), token("scoped-2"), accepted(), accepted()]);
+    let rig = Rig::introduced([
+        answer(401, ""),
+        answer(401, ""),
+        token("scoped-2"),
+        accepted(),
+        accepted(),
+    ]);
     let (one, two) = tokio::join!(rig.append(), rig.append());
     assert!(one.is_ok() && two.is_ok());
     assert_eq!(
@@ -231,14 +292,20 @@ async fn a_step_before_the_request_leaves_it_unsent() {
         assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
         assert!(failure.error().is_retryable() && !failure.error().is_ambiguous());
         let text = failure.error().to_string();
-        assert!(text.starts_with("discovering the ingest host of account ACCT"), "{text}");
+        assert!(
+            text.starts_with("discovering the ingest host of account ACCT"),
+            "{text}"
+        );
 
         let rig = Rig::new([host(), reply()]);
         let failure = rig.append().await.unwrap_err();
         assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");
         assert!(failure.error().is_retryable() && !failure.error().is_ambiguous());
         let text = failure.error().to_string();
-        assert!(text.starts_with("exchanging the credential of account ACCT"), "{text}");
+        assert!(
+            text.starts_with("exchanging the credential of account ACCT"),
+            "{text}"
+        );
         assert_eq!(rig.seen().len(), 2);
     }
 }
@@ -253,8 +320,20 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
             ErrorKind::Authentication,
             "this machine's clock",
         ),
-        (vec![answer(403, "")], "discovering", 403, ErrorKind::Forbidden, "grant the role"),
-        (vec![answer(404, "")], "discovering", 404, ErrorKind::NotFound, "check the account's URL"),
+        (
+            vec![answer(403, "")],
+            "discovering",
+            403,
+            ErrorKind::Forbidden,
+            "grant the role",
+        ),
+        (
+            vec![answer(404, "")],
+            "discovering",
+            404,
+            ErrorKind::NotFound,
+            "check the account's URL",
+        ),
         (
             vec![host(), answer(400, r#"{"message":"bad scope"}"#)],
             "exchanging",
@@ -262,14 +341,26 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
             ErrorKind::Authentication,
             "check the role",
         ),
-        (vec![host(), answer(401, "")], "exchanging", 401, ErrorKind::Authentication, "this machine's clock"),
+        (
+            vec![host(), answer(401, "")],
+            "exchanging",
+            401,
+            ErrorKind::Authentication,
+            "this machine's clock",
+        ),
     ] {
         let rig = Rig::new(replies);
         let failure = rig.append().await.unwrap_err();
-        assert!(matches!(failure, Failure::Answered { status: seen, .. } if seen == status), "{failure:?}");
+        assert!(
+            matches!(failure, Failure::Answered { status: seen, .. } if seen == status),
+            "{failure:?}"
+        );
         let error = failure.into_error();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(error.to_string().starts_with(step) && error.to_string().contains(mend), "{error}");
+        assert!(
+            error.to_string().starts_with(step) && error.to_string().contains(mend),
+            "{error}"
+        );
         rig.seen();
     }
 }
@@ -286,7 +377,10 @@ async fn a_throttled_step_before_the_request_keeps_its_delay() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unusable_credential_is_said_as_it_is() {
-    let badge = Badge { broken: true, ..Badge::default() };
+    let badge = Badge {
+        broken: true,
+        ..Badge::default()
+    };
     let rig = Rig::with(config(), badge, []);
     let failure = rig.api.connect(FIRST).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)));
@@ -315,13 +409,21 @@ async fn a_failed_discovery_is_tried_again_by_the_next_call() {
 async fn an_invalid_pipe_opens_and_says_so() {
     let with_token = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"ERR_PIPE_IN_INVALID_STATE"}}"#;
     let rig = Rig::introduced([answer(200, with_token)]);
-    let opened = rig.api.open_channel("rides", None, true, FIRST).await.unwrap();
+    let opened = rig
+        .api
+        .open_channel("rides", None, true, FIRST)
+        .await
+        .unwrap();
     assert_eq!(opened.status.status_code(), "ERR_PIPE_IN_INVALID_STATE");
     assert!(!opened.status.is_healthy());
 
     let without = include_str!("../../../tests/fixtures/wire/open_invalid_pipe.json");
     let rig = Rig::introduced([answer(200, without)]);
-    let failure = rig.api.open_channel("rides", None, true, FIRST).await.unwrap_err();
+    let failure = rig
+        .api
+        .open_channel("rides", None, true, FIRST)
+        .await
+        .unwrap_err();
     assert!(matches!(failure, Failure::Answered { status: 200, .. }));
     assert_eq!(failure.code(), Some("ERR_PIPE_IN_INVALID_STATE"));
 }
@@ -340,7 +442,10 @@ async fn a_status_answer_that_cannot_be_read_is_ambiguous_but_puts_no_rows_at_ri
 async fn a_continuation_token_too_long_for_an_address_is_not_sent() {
     let rig = Rig::introduced([]);
     let endless = "x".repeat(70_000);
-    let append = AppendRequest { continuation_token: &endless, ..batch(None) };
+    let append = AppendRequest {
+        continuation_token: &endless,
+        ..batch(None)
+    };
     let failure = rig.api.append_rows(&append, FIRST).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)));
     assert!(!failure.error().is_retryable());

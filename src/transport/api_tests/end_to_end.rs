@@ -7,7 +7,8 @@ use super::*;
 use crate::time::SystemClock;
 use crate::transport::HttpTransport;
 
-const CHANNEL: &str = "/v2/streaming/databases/SKI/schemas/PUBLIC/pipes/LIFT_RIDE-STREAMING/channels/r%201";
+const CHANNEL: &str =
+    "/v2/streaming/databases/SKI/schemas/PUBLIC/pipes/LIFT_RIDE-STREAMING/channels/r%201";
 
 async fn server() -> MockServer {
     let server = MockServer::start().await;
@@ -29,9 +30,17 @@ async fn server() -> MockServer {
 }
 
 fn client(uri: &str) -> Api {
-    let config = ApiConfig { account_url: Url::parse(uri).unwrap(), ..config() };
+    let config = ApiConfig {
+        account_url: Url::parse(uri).unwrap(),
+        ..config()
+    };
     let transport = HttpTransport::builder().no_proxy().build().unwrap();
-    Api::new(config, Arc::new(Badge::default()), Arc::new(transport), Arc::new(SystemClock))
+    Api::new(
+        config,
+        Arc::new(Badge::default()),
+        Arc::new(transport),
+        Arc::new(SystemClock),
+    )
 }
 
 #[tokio::test]
@@ -94,14 +103,14 @@ async fn open_append_and_drop() {
 #[tokio::test]
 async fn statuses_and_a_throttle() {
     let server = server().await;
-    let statuses = "/v2/streaming/databases/SKI/schemas/PUBLIC/pipes/LIFT_RIDE-STREAMING:bulk-channel-status";
+    let statuses =
+        "/v2/streaming/databases/SKI/schemas/PUBLIC/pipes/LIFT_RIDE-STREAMING:bulk-channel-status";
     Mock::given(method("POST"))
         .and(path(statuses))
         .and(body_bytes(br#"{"channel_names":["broken","absent"]}"#))
-        .respond_with(
-            ResponseTemplate::new(200)
-                .set_body_string(include_str!("../../../tests/fixtures/wire/status_variants.json")),
-        )
+        .respond_with(ResponseTemplate::new(200).set_body_string(include_str!(
+            "../../../tests/fixtures/wire/status_variants.json"
+        )))
         .up_to_n_times(1)
         .mount(&server)
         .await;

@@ -22,7 +22,10 @@ mod end_to_end;
 mod requests;
 
 const ID: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);
-const FIRST: Attempt = Attempt { request_id: ID, retry_count: 0 };
+const FIRST: Attempt = Attempt {
+    request_id: ID,
+    retry_count: 0,
+};
 
 /// What the server does with one request.
 #[derive(Debug)]
@@ -88,11 +91,17 @@ impl Credential for Badge {
             return Err(Error::new(ErrorKind::Authentication, "the key is unusable"));
         }
         self.shown.fetch_add(1, Ordering::SeqCst);
-        Ok(Bearer { token: SecretString::from("primary"), token_type: "KEYPAIR_JWT" })
+        Ok(Bearer {
+            token: SecretString::from("primary"),
+            token_type: "KEYPAIR_JWT",
+        })
     }
 
     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        vec![("grant_type", "urn:a:b".to_owned()), ("scope", format!("{ingest_host} session:role:SKIER"))]
+        vec![
+            ("grant_type", "urn:a:b".to_owned()),
+            ("scope", format!("{ingest_host} session:role:SKIER")),
+        ]
     }
 }
 
@@ -126,13 +135,18 @@ impl Rig {
     }
 
     fn with(config: ApiConfig, badge: Badge, replies: impl IntoIterator<Item = Reply>) -> Self {
-        let script =
-            Arc::new(Script { replies: Mutex::new(replies.into_iter().collect()), seen: Mutex::default() });
+        let script = Arc::new(Script {
+            replies: Mutex::new(replies.into_iter().collect()),
+            seen: Mutex::default(),
+        });
         // 2026-01-17T14:00:00Z
         let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let time = Arc::new(TokioClock::starting_at(now));
         let transport: Arc<dyn Transport> = Arc::clone(&script) as _;
-        Self { api: Api::new(config, Arc::new(badge), transport, time), script }
+        Self {
+            api: Api::new(config, Arc::new(badge), transport, time),
+            script,
+        }
     }
 
     async fn append(&self) -> Result<AppendAnswer, Failure> {
@@ -184,5 +198,10 @@ fn text(request: &Request) -> String {
         .collect();
     headers.sort();
     let body = std::str::from_utf8(request.body()).unwrap();
-    format!("{} {}\n{}\n\n{body}", request.method(), request.uri(), headers.join("\n"))
+    format!(
+        "{} {}\n{}\n\n{body}",
+        request.method(),
+        request.uri(),
+        headers.join("\n")
+    )
 }

@@ -36,13 +36,24 @@ async fn open() {
     let body = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"SUCCESS","last_committed_offset_token":"41"}}"#;
     let rig = Rig::introduced([answer(200, body), answer(200, body)]);
     let token = OffsetToken::from(41);
-    let attempt = Attempt { request_id: ID, retry_count: 2 };
-    let opened = rig.api.open_channel("a b/c\"ü-_.~", Some(&token), true, attempt).await.unwrap();
+    let attempt = Attempt {
+        request_id: ID,
+        retry_count: 2,
+    };
+    let opened = rig
+        .api
+        .open_channel("a b/c\"ü-_.~", Some(&token), true, attempt)
+        .await
+        .unwrap();
     assert_eq!(opened.next_continuation_token, "0_1");
     assert_eq!(opened.status.latest_committed_offset_token(), Some(&token));
     assert!(opened.status.is_healthy());
     assert_eq!(
-        rig.api.open_channel("rides", None, false, FIRST).await.unwrap().next_continuation_token,
+        rig.api
+            .open_channel("rides", None, false, FIRST)
+            .await
+            .unwrap()
+            .next_continuation_token,
         "0_1"
     );
     assert_eq!(
@@ -107,8 +118,10 @@ async fn statuses_come_back_under_the_names_asked_for() {
     let rig = Rig::introduced([answer(200, body)]);
     let names = ["A", "a", "rides", "gone"].map(str::to_owned);
     let statuses = rig.api.channel_statuses(&names, FIRST).await.unwrap();
-    let errors: Vec<_> =
-        statuses.iter().map(|(name, status)| (name.as_str(), status.rows_error_count())).collect();
+    let errors: Vec<_> = statuses
+        .iter()
+        .map(|(name, status)| (name.as_str(), status.rows_error_count()))
+        .collect();
     assert_eq!(errors, [("a", 1), ("rides", 2)]);
     assert_eq!(
         rig.seen()[2],
@@ -127,7 +140,13 @@ async fn statuses_come_back_under_the_names_asked_for() {
 #[tokio::test(start_paused = true)]
 async fn the_status_of_no_channel_needs_no_call() {
     let rig = Rig::new([]);
-    assert!(rig.api.channel_statuses(&[], FIRST).await.unwrap().is_empty());
+    assert!(
+        rig.api
+            .channel_statuses(&[], FIRST)
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -204,15 +223,24 @@ async fn a_forgotten_host_is_found_anew_with_a_new_token() {
 #[tokio::test(start_paused = true)]
 async fn the_user_agent_has_the_recommended_shape() {
     let agent_of = async |application: Option<&str>| {
-        let config = ApiConfig { application: application.map(str::to_owned), ..config() };
+        let config = ApiConfig {
+            application: application.map(str::to_owned),
+            ..config()
+        };
         let rig = Rig::with(config, Badge::default(), [host(), token("t")]);
         rig.api.connect(FIRST).await.unwrap();
         let seen = rig.script.seen.lock().unwrap();
         seen[0].headers()["user-agent"].to_str().unwrap().to_owned()
     };
     let agent = agent_of(Some("ski")).await;
-    assert!(agent.starts_with("snowpipe-streaming-rust/0.1.0 ("), "{agent}");
+    assert!(
+        agent.starts_with("snowpipe-streaming-rust/0.1.0 ("),
+        "{agent}"
+    );
     assert!(agent.ends_with(") RUST/1.89 (app=ski)"), "{agent}");
     assert!(agent_of(None).await.ends_with(") RUST/1.89"));
-    assert_eq!(agent_of(Some("a\nb")).await, "snowpipe-streaming-rust/0.1.0");
+    assert_eq!(
+        agent_of(Some("a\nb")).await,
+        "snowpipe-streaming-rust/0.1.0"
+    );
 }

@@ -35,7 +35,12 @@ fn hostile() -> impl Strategy<Value = Value> {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
             prop::collection::vec((name.clone(), inner), 0..6).prop_map(|fields| {
-                Value::Object(fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect())
+                Value::Object(
+                    fields
+                        .into_iter()
+                        .map(|(name, value)| (name.to_owned(), value))
+                        .collect(),
+                )
             }),
         ]
     })

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    IngestHost, ServerError, channel_statuses, ingest_host, json, next_continuation_token, opened_status,
-    refusal, scoped_token, server_error, token_expiry,
+    IngestHost, ServerError, channel_statuses, ingest_host, json, next_continuation_token,
+    opened_status, refusal, scoped_token, server_error, token_expiry,
 };
 use crate::channel::ChannelStatus;
 use crate::error::ErrorKind;
@@ -51,18 +51,27 @@ fn a_host_name_is_read_however_it_is_wrapped() {
     ] {
         let found = ingest_host(body.as_bytes(), &account()).unwrap();
         assert_eq!(found.host, "acct-one.eu.ingest.snowflakecomputing.com");
-        assert_eq!(found.base, "https://acct-one.eu.ingest.snowflakecomputing.com");
+        assert_eq!(
+            found.base,
+            "https://acct-one.eu.ingest.snowflakecomputing.com"
+        );
     }
 }
 
 #[test]
 fn a_bare_host_takes_scheme_and_port_from_the_account() {
-    assert_eq!(host("127.0.0.1", "http://127.0.0.1:8080"), pair("127.0.0.1", "http://127.0.0.1:8080"));
+    assert_eq!(
+        host("127.0.0.1", "http://127.0.0.1:8080"),
+        pair("127.0.0.1", "http://127.0.0.1:8080")
+    );
     assert_eq!(
         host("ingest.example", "https://acct.example:8443/"),
         pair("ingest.example", "https://ingest.example:8443")
     );
-    assert_eq!(host("[::1]", "http://localhost:8080"), pair("[::1]", "http://[::1]:8080"));
+    assert_eq!(
+        host("[::1]", "http://localhost:8080"),
+        pair("[::1]", "http://[::1]:8080")
+    );
 }
 
 #[test]
@@ -79,15 +88,27 @@ fn a_scheme_or_port_that_comes_with_the_host_is_honoured() {
         host("http://localhost:9000/", "http://localhost:8080"),
         pair("localhost", "http://localhost:9000")
     );
-    assert_eq!(host("[::1]:9000", "http://localhost:8080"), pair("[::1]", "http://[::1]:9000"));
+    assert_eq!(
+        host("[::1]:9000", "http://localhost:8080"),
+        pair("[::1]", "http://[::1]:9000")
+    );
 }
 
 #[test]
 fn underscores_become_dashes_but_on_a_private_link() {
     let account = "https://acct.example";
-    assert_eq!(host("my_acct_1.ingest.example", account).0, "my-acct-1.ingest.example");
-    assert_eq!(host("my_acct.privatelink.example", account).0, "my_acct.privatelink.example");
-    assert_eq!(host("MY_ACCT.PRIVATELINK.example", account).0, "MY_ACCT.PRIVATELINK.example");
+    assert_eq!(
+        host("my_acct_1.ingest.example", account).0,
+        "my-acct-1.ingest.example"
+    );
+    assert_eq!(
+        host("my_acct.privatelink.example", account).0,
+        "my_acct.privatelink.example"
+    );
+    assert_eq!(
+        host("MY_ACCT.PRIVATELINK.example", account).0,
+        "MY_ACCT.PRIVATELINK.example"
+    );
 }
 
 #[test]
@@ -123,7 +144,10 @@ fn what_is_no_host_is_refused() {
             Ok(found) => panic!("{body:?} gave {found:?}"),
         };
         assert_eq!(error.kind(), ErrorKind::Protocol, "{body:?}");
-        assert!(error.to_string().contains("check the account's URL"), "{error}");
+        assert!(
+            error.to_string().contains("check the account's URL"),
+            "{error}"
+        );
     }
     assert!(ingest_host(&[0xff, 0xfe], &account()).is_err());
     assert!(ingest_host("a".repeat(301).as_bytes(), &account()).is_err());
@@ -154,7 +178,11 @@ fn what_is_no_token_is_refused_and_not_quoted() {
 
 fn expiry_of(claims: &str) -> Option<Duration> {
     let token = format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims));
-    Some(token_expiry(&token)?.duration_since(SystemTime::UNIX_EPOCH).unwrap())
+    Some(
+        token_expiry(&token)?
+            .duration_since(SystemTime::UNIX_EPOCH)
+            .unwrap(),
+    )
 }
 
 #[test]
@@ -164,7 +192,10 @@ fn the_end_of_a_token_is_read_in_seconds_and_milliseconds() {
     assert_eq!(from_literal, SystemTime::UNIX_EPOCH + end);
     assert_eq!(expiry_of(r#"{"exp":2000000000}"#), Some(end));
     assert_eq!(expiry_of(r#"{"exp":2000000000000}"#), Some(end));
-    assert_eq!(expiry_of(r#"{"exp":2000000000.5}"#), Some(end + Duration::from_millis(500)));
+    assert_eq!(
+        expiry_of(r#"{"exp":2000000000.5}"#),
+        Some(end + Duration::from_millis(500))
+    );
 }
 
 #[test]
@@ -203,23 +234,47 @@ fn errors_are_read_in_every_shape() {
         ),
         (
             fixture!("error_error_code.json"),
-            said(Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"), Some("No such pipe.")),
+            said(
+                Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+                Some("No such pipe."),
+            ),
         ),
-        (fixture!("error_string.json"), said(Some("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"), None)),
-        (fixture!("error_prose.json"), said(None, Some("please try later"))),
+        (
+            fixture!("error_string.json"),
+            said(Some("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"), None),
+        ),
+        (
+            fixture!("error_prose.json"),
+            said(None, Some("please try later")),
+        ),
         (
             fixture!("error_numeric_text.json"),
             said(Some("390701"), Some("Request rate exceeds max. Try later.")),
         ),
-        (fixture!("error_numeric.json"), said(Some("390144"), Some("JWT token is invalid."))),
-        (fixture!("error_status_code.json"), said(Some("40"), Some("The channel is not there."))),
+        (
+            fixture!("error_numeric.json"),
+            said(Some("390144"), Some("JWT token is invalid.")),
+        ),
+        (
+            fixture!("error_status_code.json"),
+            said(Some("40"), Some("The channel is not there.")),
+        ),
         (fixture!("error_gateway.html"), said(None, None)),
         ("", said(None, None)),
         ("{}", said(None, None)),
         ("[1]", said(None, None)),
-        (r#"{"code":"","error_code":null,"message":""}"#, said(None, None)),
-        (r#"{"code":{"deep":1},"error_code":"ERR_X","message":7}"#, said(Some("ERR_X"), None)),
-        (r#"{"code":"ERR_Y","error_code":"ERR_X","status_code":3}"#, said(Some("ERR_Y"), None)),
+        (
+            r#"{"code":"","error_code":null,"message":""}"#,
+            said(None, None),
+        ),
+        (
+            r#"{"code":{"deep":1},"error_code":"ERR_X","message":7}"#,
+            said(Some("ERR_X"), None),
+        ),
+        (
+            r#"{"code":"ERR_Y","error_code":"ERR_X","status_code":3}"#,
+            said(Some("ERR_Y"), None),
+        ),
     ];
     for (body, expected) in cases {
         assert_eq!(server_error(body.as_bytes()), expected, "{body}");
@@ -248,7 +303,10 @@ fn a_success_with_a_status_code_is_a_refusal() {
 #[test]
 fn a_continuation_token_must_be_there() {
     let next = |answer: &Value| next_continuation_token(answer, "appending");
-    assert_eq!(next(&json!({"next_continuation_token": "0_2"})).unwrap(), "0_2");
+    assert_eq!(
+        next(&json!({"next_continuation_token": "0_2"})).unwrap(),
+        "0_2"
+    );
     assert_eq!(next(&json!({"next_continuation_token": 7})).unwrap(), "7");
     for answer in [
         json!({}),
@@ -325,12 +383,24 @@ fn statuses_are_read_in_every_spelling() {
     assert_eq!(failed_at("documented"), Some(1_760_000_001_456));
     assert_eq!(failed_at("observed"), Some(1_760_000_002_000));
     assert_eq!(failed_at("singular"), None);
-    let healthy: Vec<_> =
-        statuses.iter().filter(|(_, status)| status.is_healthy()).map(|(name, _)| name.as_str()).collect();
-    assert_eq!(healthy, ["documented", "fallback", "numeric", "observed", "singular"]);
+    let healthy: Vec<_> = statuses
+        .iter()
+        .filter(|(_, status)| status.is_healthy())
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(
+        healthy,
+        ["documented", "fallback", "numeric", "observed", "singular"]
+    );
     assert_eq!(statuses["documented"].channel_name, "documented");
-    assert_eq!(statuses["fallback"].latest_committed_offset_token, Some(OffsetToken::from_server("77")));
-    assert_eq!(statuses["broken"].latest_committed_offset_token, Some(OffsetToken::from_server("9")));
+    assert_eq!(
+        statuses["fallback"].latest_committed_offset_token,
+        Some(OffsetToken::from_server("77"))
+    );
+    assert_eq!(
+        statuses["broken"].latest_committed_offset_token,
+        Some(OffsetToken::from_server("9"))
+    );
 }
 
 #[test]
@@ -349,7 +419,12 @@ fn what_decides_about_rows_is_never_guessed() {
         let error = channel_statuses(&answer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
     }
-    for answer in [json!({}), json!([]), json!({"channel_statuses": []}), json!(1)] {
+    for answer in [
+        json!({}),
+        json!([]),
+        json!({"channel_statuses": []}),
+        json!(1),
+    ] {
         assert!(channel_statuses(&answer).is_err(), "{answer}");
     }
 }
@@ -367,7 +442,11 @@ fn what_only_informs_may_be_unreadable() {
     let statuses = channel_statuses(&json!({"channel_statuses": {"c": entry}})).unwrap();
     assert_eq!(
         statuses["c"],
-        ChannelStatus { channel_name: "c".into(), status_code: "SUCCESS".into(), ..ChannelStatus::default() }
+        ChannelStatus {
+            channel_name: "c".into(),
+            status_code: "SUCCESS".into(),
+            ..ChannelStatus::default()
+        }
     );
 }
 
@@ -375,7 +454,11 @@ fn what_only_informs_may_be_unreadable() {
 fn an_answer_that_is_not_json_is_quoted_in_short() {
     let page = format!("<html>{}</html>", "x".repeat(100_000));
     let error = json(page.as_bytes(), "appending").unwrap_err();
-    assert!(error.to_string().starts_with("the answer to appending is not JSON"));
+    assert!(
+        error
+            .to_string()
+            .starts_with("the answer to appending is not JSON")
+    );
     assert!(error.to_string().len() < 500);
     let deep = "[".repeat(100_000);
     assert!(json(deep.as_bytes(), "appending").is_err());

@@ -1,0 +1,231 @@
+//! Each type against what it takes and what it refuses.
+
+use super::*;
+
+const DEFAULT_PIPE: Rules = Rules {
+    binary: BinaryFormat::Base64,
+    sql_null: false,
+};
+
+fn land(of: &str, json: &str) -> Result<Cell, String> {
+    land_with(of, json, DEFAULT_PIPE)
+}
+
+fn land_with(of: &str, json: &str, rules: Rules) -> Result<Cell, String> {
+    let raw: &RawValue = serde_json::from_str(json).expect("the test writes JSON");
+    let of: DataType = of.parse().expect("the test writes a type");
+    of.land(&Input::from_json(raw)?, rules)
+}
+
+fn text(value: &str) -> Result<Cell, String> {
+    Ok(Cell::Text(value.to_owned()))
+}
+
+fn json(value: &str) -> Result<Cell, String> {
+    Ok(Cell::Json(value.to_owned()))
+}
+
+#[test]
+fn varchar_takes_strings_numbers_and_booleans_of_a_fitting_length() {
+    assert_eq!(land("varchar(255)", r#""Vail""#), text("Vail"));
+    assert_eq!(land("varchar(255)", r#""a\u00e9\n""#), text("aé\n"));
+    assert_eq!(land("STRING", "12.50"), text("12.50"));
+    assert_eq!(land("text", "true"), text("true"));
+    assert_eq!(land("varchar(3)", r#""äöü""#), text("äöü"));
+    assert_eq!(
+        land("varchar(3)", r#""abcd""#),
+        Err("a string of 4 characters is too long for VARCHAR(3)".to_owned())
+    );
+    assert_eq!(
+        land("char", r#""ab""#),
+        Err("a string of 2 characters is too long for VARCHAR(1)".to_owned())
+    );
+    assert_eq!(
+        land("varchar(3)", r#"{"a":1}"#),
+        Err(r#"{"a":1} is not a value of type VARCHAR(3)"#.to_owned())
+    );
+    assert_eq!(land("varchar", "null"), Ok(Cell::Null));
+}
+
+#[test]
+fn numbers_are_exact() {
+    assert_eq!(land("DECIMAL(7,2)", "129"), text("129.00"));
+    assert_eq!(land("DECIMAL(7,2)", "1.005"), text("1.01"));
+    assert_eq!(land("DECIMAL(7,2)", r#""1478.5""#), text("1478.50"));
+    assert_eq!(
+        land("NUMBER(38,2)", "123456789012345678901234.56"),
+        text("123456789012345678901234.56")
+    );
+    assert_eq!(land("integer", "3"), Ok(Cell::Integer(3)));
+    assert_eq!(
+        land("number", "-9223372036854775808"),
+        Ok(Cell::Integer(i64::MIN))
+    );
+    assert_eq!(
+        land("bigint", "18446744073709551616"),
+        text("18446744073709551616")
+    );
+    assert_eq!(
+        land("DECIMAL(7,2)", r#""abc""#),
+        Err("\"abc\" is not a number".to_owned())
+    );
+    assert_eq!(
+        land("DECIMAL(7,2)", "123456"),
+        Err("123456 is out of the range of NUMBER(7,2)".to_owned())
+    );
+    assert!(land("number", "true").is_err());
+    assert!(land("number", "[1]").is_err());
+}
+
+#[test]
+fn floats_are_finite() {
+    assert_eq!(land("FLOAT", "1.5"), Ok(Cell::Float(1.5)));
+    assert_eq!(
+        land("double precision", r#""-2e3""#),
+        Ok(Cell::Float(-2000.0))
+    );
+    for bad in [r#""NaN""#, r#""inf""#, "1e400", "true", r#""x""#] {
+        assert!(land("float", bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn booleans_convert_as_usual() {
+    for yes in [
+        "true", "1", "-0.5", r#""T""#, r#""Yes""#, r#""on""#, r#""1""#,
+    ] {
+        assert_eq!(land("boolean", yes), Ok(Cell::Boolean(true)), "{yes}");
+    }
+    for no in [
+        "false", "0", "0.0", r#""f""#, r#""NO""#, r#""off""#, r#""0""#,
+    ] {
+        assert_eq!(land("boolean", no), Ok(Cell::Boolean(false)), "{no}");
+    }
+    for bad in [r#""maybe""#, r#""""#, "[]"] {
+        assert!(land("boolean", bad).is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn binary_follows_the_pipe() {
+    let custom = Rules {
+        binary: BinaryFormat::Hex,
+        ..DEFAULT_PIPE
+    };
+    assert_eq!(land("binary", r#""AP8=""#), Ok(Cell::Binary(vec![0, 255])));
+    assert_eq!(
+        land_with("binary", r#""00fF""#, custom),
+        Ok(Cell::Binary(vec![0, 255]))
+    );
+    assert_eq!(
+        land("binary", r#""00zz!""#),
+        Err(r#""00zz!" is not Base64 text of BINARY"#.to_owned())
+    );
+    assert_eq!(
+        land_with("binary", r#""0""#, custom),
+        Err(r#""0" is not Hex text of BINARY"#.to_owned())
+    );
+    assert_eq!(
+        land("binary(1)", r#""AP8=""#),
+        Err("2 bytes are too long for BINARY(1)".to_owned())
+    );
+    assert!(land("binary", "1").is_err());
+}
+
+#[test]
+fn moments_are_sortable_text() {
+    assert_eq!(
+        land("datetime", r#""2026-01-17T14:00:00+00:00""#),
+        text("2026-01-17 14:00:00.000000000")
+    );
+    assert_eq!(
+        land("date", r#""2026-01-19T15:00:19.794240+00:00""#),
+        text("2026-01-19")
+    );
+    assert_eq!(
+        land("timestamp_ltz(3)", r#""2026-01-17T14:00:00-07:00""#),
+        text("2026-01-17 21:00:00.000Z")
+    );
+    assert_eq!(
+        land("timestamp_tz(0)", r#""2026-01-17T14:00:00-07:00""#),
+        text("2026-01-17 14:00:00 -07:00")
+    );
+    assert_eq!(land("time(0)", r#""08:30""#), text("08:30:00"));
+    assert_eq!(land("date", "86400"), text("1970-01-02"));
+    assert_eq!(
+        land("date", r#""tomorrow""#),
+        Err(r#""tomorrow" is not a value of type DATE"#.to_owned())
+    );
+    assert!(land("datetime", "true").is_err());
+    assert!(land("datetime", "1.5").is_err());
+}
+
+#[test]
+fn variant_keeps_json_as_it_came() {
+    assert_eq!(
+        land("variant", r#"{"CITY":"Avon","n":1.10}"#),
+        json(r#"{"CITY":"Avon","n":1.10}"#)
+    );
+    assert_eq!(land("variant", r#""{\"a\":1}""#), json(r#""{\"a\":1}""#));
+    assert_eq!(land("variant", "12"), json("12"));
+    assert_eq!(land("variant", "null"), json("null"));
+    let sql_null = Rules {
+        sql_null: true,
+        ..DEFAULT_PIPE
+    };
+    assert_eq!(land_with("variant", "null", sql_null), Ok(Cell::Null));
+    assert_eq!(land("object", r#"{"a":1}"#), json(r#"{"a":1}"#));
+    assert_eq!(land("array", "[1]"), json("[1]"));
+    assert_eq!(land("object", "null"), Ok(Cell::Null));
+    assert!(land("object", "[1]").is_err());
+    assert!(land("array", r#""[1]""#).is_err());
+}
+
+#[test]
+fn types_are_read_as_snowflake_spells_them() {
+    for (spelled, shown) in [
+        ("varchar", "VARCHAR(16777216)"),
+        ("Character  Varying (20)", "VARCHAR(20)"),
+        ("number", "NUMBER(38,0)"),
+        ("NUMERIC(10)", "NUMBER(10,0)"),
+        ("DECIMAL( 7 , 2 )", "NUMBER(7,2)"),
+        ("int", "NUMBER(38,0)"),
+        ("TIMESTAMP", "TIMESTAMP_NTZ(9)"),
+        ("timestamp_ltz(6)", "TIMESTAMP_LTZ(6)"),
+        ("varbinary", "BINARY(8388608)"),
+    ] {
+        let parsed = spelled.parse::<DataType>().map(|t| t.to_string());
+        assert_eq!(parsed.as_deref(), Ok(shown));
+    }
+    for bad in [
+        "number(39)",
+        "number(5,6)",
+        "varchar(0)",
+        "time(10)",
+        "varchar(x)",
+        "GEOGRAPHY",
+        "",
+    ] {
+        assert!(bad.parse::<DataType>().is_err(), "{bad}");
+    }
+}
+
+#[test]
+fn a_cast_cell_goes_on_as_what_it_is() {
+    let number: DataType = "number(5,2)".parse().expect("a type");
+    let cell = Cell::Text("1.50".to_owned());
+    assert_eq!(
+        Input::from_cell(&cell, number),
+        Ok(Input::Number("1.50".into()))
+    );
+    let bytes = Cell::Binary(vec![0, 171]);
+    assert_eq!(
+        Input::from_cell(&bytes, DataType::Binary(2)),
+        Ok(Input::Text("00AB".into()))
+    );
+    let nested = Cell::Json("[1]".to_owned());
+    assert_eq!(
+        Input::from_cell(&nested, DataType::Variant),
+        Ok(Input::Nested("[1]".into()))
+    );
+}

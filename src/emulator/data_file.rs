@@ -1,0 +1,507 @@
+//! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
+use sha2::{Digest as _, Sha256};
+
+use super::coerce::DataType;
+use super::ddl::Change;
+use super::landing::{LandingError, ObjectName};
+use super::script::split;
+use super::tables::{Catalog, Column, Table, folded};
+
+/// Marks a SQLite file as the emulator's: `SNWP`.
+const APPLICATION_ID: i64 = 0x534E_5750;
+
+/// What the emulator keeps beside the landed tables.
+const META_TABLES: &str = "
+CREATE TABLE _snowpipe_scripts (
+  id INTEGER PRIMARY KEY,
+  sha256 TEXT NOT NULL,
+  script TEXT NOT NULL
+);
+CREATE TABLE _snowpipe_keys (
+  user_name TEXT NOT NULL,
+  public_key TEXT NOT NULL,
+  PRIMARY KEY (user_name, public_key)
+);
+CREATE TABLE _snowpipe_tables (
+  database_name TEXT NOT NULL,
+  schema_name TEXT NOT NULL,
+  table_name TEXT NOT NULL,
+  kept_as TEXT NOT NULL UNIQUE COLLATE NOCASE,
+  PRIMARY KEY (database_name, schema_name, table_name)
+);
+CREATE TABLE _snowpipe_channels (
+  database_name TEXT NOT NULL,
+  schema_name TEXT NOT NULL,
+  pipe_name TEXT NOT NULL,
+  channel_name TEXT NOT NULL,
+  created_on_ms INTEGER NOT NULL,
+  client_sequencer INTEGER NOT NULL,
+  row_sequencer INTEGER NOT NULL,
+  offset_token TEXT,
+  rows_parsed INTEGER NOT NULL,
+  rows_inserted INTEGER NOT NULL,
+  rows_error_count INTEGER NOT NULL,
+  last_error_offset_upper_bound TEXT,
+  last_error_message TEXT,
+  last_error_timestamp_ms INTEGER,
+  last_used_ms INTEGER NOT NULL,
+  status_code TEXT NOT NULL,
+  PRIMARY KEY (database_name, schema_name, pipe_name, channel_name)
+);
+CREATE TABLE _snowpipe_accepted (
+  database_name TEXT NOT NULL,
+  schema_name TEXT NOT NULL,
+  pipe_name TEXT NOT NULL,
+  channel_name TEXT NOT NULL,
+  row_sequencer INTEGER NOT NULL,
+  start_token TEXT,
+  end_token TEXT,
+  accepted_at_ms INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  PRIMARY KEY (database_name, schema_name, pipe_name, channel_name, row_sequencer)
+);
+";
+
+/// Where a data file's tables and pipes come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ddl {
+    /// From the file itself. A new file takes every pipe, each row whole into a table of one VARIANT column, `ROW`.
+    Stored,
+    /// From this script if the file is new; otherwise it must be the one the file was made with.
+    Bootstrap(String),
+    /// From this script, on top of what the file has. OR REPLACE empties tables and forgets their channels.
+    Apply(String),
+}
+
+/// A landed table and its place in the file.
+#[derive(Debug, Clone)]
+pub(super) struct Kept {
+    /// The SQLite table.
+    pub(super) table: String,
+    /// The columns, in order.
+    pub(super) columns: Vec<Column>,
+    /// The statement that inserts one row.
+    pub(super) insert: String,
+}
+
+impl Kept {
+    fn new(table: String, columns: Vec<Column>) -> Self {
+        let places = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO {} VALUES ({places})", quoted(&table));
+        Self {
+            table,
+            columns,
+            insert,
+        }
+    }
+
+    /// The SQLite table of its rejected rows.
+    pub(super) fn errors(&self) -> String {
+        errors_of(&self.table)
+    }
+}
+
+/// An open data file. The lock is held as long as it lives.
+#[derive(Debug)]
+pub(super) struct DataFile {
+    pub(super) connection: Connection,
+    pub(super) catalog: Catalog,
+    pub(super) kept: BTreeMap<ObjectName, Kept>,
+    pub(super) path: PathBuf,
+    _lock: File,
+}
+
+impl DataFile {
+    pub(super) fn open(path: &Path, ddl: &Ddl) -> Result<Self, LandingError> {
+        let lock = lock(path)?;
+        let failed = |why: rusqlite::Error| failure(path, "cannot be opened", why);
+        let mut connection = Connection::open(path).map_err(failed)?;
+        connection
+            .busy_timeout(Duration::from_secs(30))
+            .map_err(failed)?;
+        let new = is_new(&connection, path)?;
+        // Readers with a sqlite3 shell are never in the way, and what was answered with 200 survives a power cut.
+        connection
+            .pragma_update(None, "journal_mode", "WAL")
+            .map_err(failed)?;
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(failed)?;
+        let transaction = connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        if new {
+            transaction.execute_batch(META_TABLES).map_err(failed)?;
+            transaction
+                .pragma_update(None, "application_id", APPLICATION_ID)
+                .map_err(failed)?;
+        }
+        let (catalog, kept) = settle(&transaction, path, new, ddl)?;
+        transaction.commit().map_err(failed)?;
+        Ok(Self {
+            connection,
+            catalog,
+            kept,
+            path: path.to_owned(),
+            _lock: lock,
+        })
+    }
+
+    /// Public keys that earlier runs registered, by user.
+    pub(super) fn keys(&self) -> Result<Vec<(String, String)>, LandingError> {
+        let read = || {
+            let mut statement = self
+                .connection
+                .prepare("SELECT user_name, public_key FROM _snowpipe_keys ORDER BY rowid")?;
+            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|why| failure(&self.path, "cannot be read", why))
+    }
+
+    /// Keeps a public key for later runs.
+    pub(super) fn remember_key(&self, user: &str, public_key: &str) -> Result<(), LandingError> {
+        let kept = self.connection.execute(
+            "INSERT OR IGNORE INTO _snowpipe_keys VALUES (?, ?)",
+            params![user, public_key],
+        );
+        kept.map(|_| ())
+            .map_err(|why| failure(&self.path, "cannot be written", why))
+    }
+}
+
+/// The name of a data file's lock: its own, so that the file itself stays open to readers.
+fn lock(path: &Path) -> Result<File, LandingError> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let unusable = |why: std::io::Error| LandingError {
+        message: format!(
+            "the lock of the data file {} cannot be used",
+            path.display()
+        ),
+        source: Some(Box::new(why)),
+    };
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(PathBuf::from(name))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Where locks are mandatory the holder's pid cannot be read: then it is not named.
+            let _ = file.read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another process".to_owned(),
+                pid => format!("process {pid}"),
+            };
+            return Err(LandingError {
+                message: format!(
+                    "the data file {} is in use by {holder}: stop it, or choose another file",
+                    path.display()
+                ),
+                source: None,
+            });
+        }
+        Err(TryLockError::Error(why)) => return Err(unusable(why)),
+    }
+    file.set_len(0).map_err(unusable)?;
+    file.rewind().map_err(unusable)?;
+    writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// Whether the file is empty; an error if it is somebody else's.
+fn is_new(connection: &Connection, path: &Path) -> Result<bool, LandingError> {
+    let unreadable =
+        |why: rusqlite::Error| failure(path, "is not a data file of the emulator", why);
+    let objects: i64 = connection
+        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
+        .map_err(unreadable)?;
+    let application: i64 = connection
+        .pragma_query_value(None, "application_id", |row| row.get(0))
+        .map_err(unreadable)?;
+    if objects > 0 && application != APPLICATION_ID {
+        return Err(refusal(
+            path,
+            "is a SQLite file, but not one of the emulator: choose another name",
+        ));
+    }
+    Ok(objects == 0)
+}
+
+/// Brings the file's tables in line with `ddl`.
+fn settle(
+    transaction: &Transaction<'_>,
+    path: &Path,
+    new: bool,
+    ddl: &Ddl,
+) -> Result<(Catalog, BTreeMap<ObjectName, Kept>), LandingError> {
+    let failed = |why: rusqlite::Error| failure(path, "cannot be set up", why);
+    let scripts = scripts(transaction).map_err(failed)?;
+    let mut catalog = if scripts.is_empty() {
+        Catalog::anything()
+    } else {
+        Catalog::default()
+    };
+    for script in &scripts {
+        catalog = catalog
+            .after_ddl(script)
+            .map_err(|why| ddl_failure(path, why))?
+            .0;
+    }
+    let apply = match ddl {
+        Ddl::Stored => None,
+        Ddl::Bootstrap(script) if new => Some(script),
+        Ddl::Bootstrap(script) | Ddl::Apply(script) => {
+            if !new && scripts.is_empty() {
+                return Err(refusal(
+                    path,
+                    "was made without a DDL script and keeps rows whole: choose another file",
+                ));
+            }
+            let changed = scripts
+                .last()
+                .map(|last| first_difference(last, script))
+                .transpose()
+                .map_err(|why| ddl_failure(path, why))?
+                .flatten();
+            match (ddl, changed) {
+                (Ddl::Apply(_), _) => Some(script),
+                (_, None) => None,
+                (_, Some(changed)) => {
+                    return Err(refusal(
+                        path,
+                        &format!(
+                            "was made with another DDL script; the first difference is {changed}. Use --apply-ddl to carry the new script out on it, or choose another file"
+                        ),
+                    ));
+                }
+            }
+        }
+    };
+    let mut kept = kept_tables(transaction, &catalog).map_err(failed)?;
+    if let Some(script) = apply {
+        let (after, changes) = catalog
+            .after_ddl(script)
+            .map_err(|why| ddl_failure(path, why))?;
+        for change in changes {
+            carry_out(transaction, &after, &mut kept, change).map_err(failed)?;
+        }
+        let hash = Sha256::digest(script.as_bytes());
+        let hash = hash.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        });
+        transaction
+            .execute(
+                "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
+                params![hash, script],
+            )
+            .map_err(failed)?;
+        catalog = after;
+    }
+    Ok((catalog, kept))
+}
+
+fn scripts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
+    let mut statement = transaction.prepare("SELECT script FROM _snowpipe_scripts ORDER BY id")?;
+    let rows = statement.query_map([], |row| row.get(0))?;
+    rows.collect()
+}
+
+/// Names the first statement of `new` that is not in `old`, white space and comments aside.
+fn first_difference(old: &str, new: &str) -> Result<Option<String>, super::ddl::DdlError> {
+    let old = split(old)?;
+    let new = split(new)?;
+    let same = old
+        .iter()
+        .zip(&new)
+        .take_while(|(old, new)| old.normalized() == new.normalized())
+        .count();
+    Ok(match (old.get(same), new.get(same)) {
+        (_, Some(changed)) => Some(format!("in line {}, {}", changed.at.line, changed.head())),
+        (Some(missing), None) => Some(format!("that {} is missing", missing.head())),
+        (None, None) => None,
+    })
+}
+
+fn kept_tables(
+    transaction: &Transaction<'_>,
+    catalog: &Catalog,
+) -> rusqlite::Result<BTreeMap<ObjectName, Kept>> {
+    let mut statement = transaction
+        .prepare("SELECT database_name, schema_name, table_name, kept_as FROM _snowpipe_tables")?;
+    let rows = statement.query_map([], |row| {
+        let name = ObjectName {
+            database: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+        };
+        Ok((name, row.get::<_, String>(3)?))
+    })?;
+    let mut kept = BTreeMap::new();
+    for row in rows {
+        let (name, table) = row?;
+        if let Some(known) = catalog.table(&name) {
+            kept.insert(folded(&name), Kept::new(table, known.columns.clone()));
+        }
+    }
+    Ok(kept)
+}
+
+fn carry_out(
+    transaction: &Transaction<'_>,
+    catalog: &Catalog,
+    kept: &mut BTreeMap<ObjectName, Kept>,
+    change: Change,
+) -> rusqlite::Result<()> {
+    match change {
+        Change::CreateTable(name) => {
+            // A table that a later statement of the same script drops has no definition any more.
+            if let Some(table) = catalog.table(&name) {
+                create_table(transaction, kept, &name, table)?;
+            }
+        }
+        Change::DropTable(name) => {
+            let Some(gone) = kept.remove(&folded(&name)) else {
+                return Ok(());
+            };
+            transaction.execute_batch(&format!(
+                "DROP TABLE {}; DROP TABLE {};",
+                quoted(&gone.table),
+                quoted(&gone.errors())
+            ))?;
+            transaction.execute(
+                "DELETE FROM _snowpipe_tables WHERE kept_as = ?",
+                [gone.table],
+            )?;
+        }
+        Change::ForgetChannels(pipe) => {
+            for table in ["_snowpipe_accepted", "_snowpipe_channels"] {
+                transaction.execute(
+                    &format!(
+                        "DELETE FROM {table} WHERE database_name = ? AND schema_name = ? AND pipe_name = ?"
+                    ),
+                    params![pipe.database, pipe.schema, pipe.name],
+                )?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Makes the SQLite tables of a landed table: its own, and the one of its rejected rows.
+pub(super) fn create_table(
+    transaction: &Transaction<'_>,
+    kept: &mut BTreeMap<ObjectName, Kept>,
+    name: &ObjectName,
+    table: &Table,
+) -> rusqlite::Result<()> {
+    if kept.contains_key(&folded(name)) {
+        return Ok(());
+    }
+    let kept_as = free_name(transaction, name)?;
+    let columns: Vec<String> = table.columns.iter().map(column_definition).collect();
+    let place = Kept::new(kept_as, table.columns.clone());
+    transaction.execute_batch(&format!(
+        "CREATE TABLE {} ({});
+         CREATE TABLE {} (PIPE_NAME TEXT NOT NULL, CHANNEL_NAME TEXT NOT NULL, MESSAGE TEXT NOT NULL,
+           PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT);",
+        quoted(&place.table),
+        columns.join(", "),
+        quoted(&place.errors()),
+    ))?;
+    transaction.execute(
+        "INSERT INTO _snowpipe_tables VALUES (?, ?, ?, ?)",
+        params![name.database, name.schema, name.name, place.table],
+    )?;
+    kept.insert(folded(name), place);
+    Ok(())
+}
+
+/// The table's own name; where another schema's table has it, the full name.
+fn free_name(transaction: &Transaction<'_>, name: &ObjectName) -> rusqlite::Result<String> {
+    let full = format!("{}.{}.{}", name.database, name.schema, name.name);
+    let numbered = (2..).map(|number| format!("{full} ({number})"));
+    let candidates = [name.name.clone(), full.clone()]
+        .into_iter()
+        .chain(numbered);
+    for candidate in candidates {
+        let lower = candidate.to_lowercase();
+        if lower.starts_with("_snowpipe_") || lower.starts_with("sqlite_") {
+            continue;
+        }
+        let taken = transaction
+            .query_row(
+                "SELECT 1 FROM sqlite_master WHERE name COLLATE NOCASE IN (?, ?)",
+                [&candidate, &errors_of(&candidate)],
+                |_| Ok(()),
+            )
+            .optional()?;
+        if taken.is_none() {
+            return Ok(candidate);
+        }
+    }
+    Ok(full)
+}
+
+/// A column in SQLite. Its affinity lets SQL compare and add numbers wherever that loses no digit: SQLite's numbers are
+/// exact to 15 digits, so wider columns keep integers as integers and anything else as text.
+fn column_definition(column: &Column) -> String {
+    let affinity = match column.data_type {
+        DataType::Number { precision, scale } if precision <= 15 && scale > 0 => "NUMERIC",
+        DataType::Number { .. } => "",
+        DataType::Float => "REAL",
+        DataType::Boolean => "BOOLEAN",
+        DataType::Binary(_) => "BLOB",
+        _ => "TEXT",
+    };
+    let not_null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {affinity}{not_null}", quoted(&column.name))
+}
+
+fn errors_of(table: &str) -> String {
+    format!("{table}__ERRORS")
+}
+
+/// A name as SQLite reads it letter by letter.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub(super) fn failure(path: &Path, what: &str, why: rusqlite::Error) -> LandingError {
+    LandingError {
+        message: format!("the data file {} {what}: {why}", path.display()),
+        source: Some(Box::new(why)),
+    }
+}
+
+fn refusal(path: &Path, why: &str) -> LandingError {
+    LandingError {
+        message: format!("the data file {} {why}", path.display()),
+        source: None,
+    }
+}
+
+fn ddl_failure(path: &Path, why: super::ddl::DdlError) -> LandingError {
+    LandingError {
+        message: format!(
+            "the DDL script for the data file {} cannot be carried out: {why}",
+            path.display()
+        ),
+        source: Some(Box::new(why)),
+    }
+}
