@@ -13,7 +13,7 @@ pub(crate) struct Dice(Pcg64);
 
 impl Dice {
     /// The stream numbered `stream` of `seed`.
-    pub(crate) fn new(seed: u64, stream: u32) -> Self {
+    pub(crate) fn new(seed: u64, stream: u64) -> Self {
         // PCG streams that share a state are correlated, so the streams start from different states as well.
         let state = (u128::from(stream) << 64) | u128::from(seed);
         Self(Pcg64::new(state, u128::from(stream)))

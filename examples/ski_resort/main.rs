@@ -12,6 +12,7 @@ mod queue;
 mod resorts;
 mod rider;
 mod role;
+mod rows;
 mod speed;
 mod table;
 mod vocabulary;

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use crate::cli::Until;
 use crate::generator::Generator;
 use crate::queue::{Progress, Queue};
+use crate::rows::Writer;
 use crate::speed::{Pace, Speed};
 use crate::world::STEPS_PER_DAY;
 
@@ -17,6 +18,7 @@ const MOST_STEPS: u64 = 32;
 #[derive(Debug)]
 pub(crate) struct Producer {
     generator: Generator,
+    writer: Writer,
     queue: Queue,
 }
 
@@ -31,7 +33,12 @@ impl Producer {
             checkpoint.as_deref(),
             progress.next_step,
         )?;
-        Ok(Self { generator, queue })
+        let writer = Writer::new(progress.seed, progress.start)?;
+        Ok(Self {
+            generator,
+            writer,
+            queue,
+        })
     }
 
     /// Does `count` steps in one transaction, fewer if a simulated day ends before.
@@ -40,7 +47,9 @@ impl Producer {
         let count = count.min(STEPS_PER_DAY - first % STEPS_PER_DAY);
         let mut rows = Vec::new();
         for _ in 0..count {
-            rows.append(&mut self.generator.step()?);
+            for event in self.generator.step()? {
+                rows.push(self.writer.row(&event)?);
+            }
         }
         let next = self.generator.next_step();
         let checkpoint = next

@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
-use crate::generator::Row;
 use crate::misconfigured::Misconfigured;
+use crate::rows::Row;
 use crate::table::Table;
 
 /// How long SQLite itself waits for the other process.
