@@ -44,7 +44,7 @@ pub(crate) struct Args {
     #[arg(long, value_parser = start)]
     pub(crate) start: Option<Timestamp>,
 
-    /// The queue between generator and streamer, never deleted if given [default: ski_resort_data/queue.db]
+    /// The queue between generator and streamer, never deleted if given [default: `ski_resort_data/queue.db`]
     #[arg(long, value_name = "FILE")]
     pub(crate) queue: Option<PathBuf>,
 
@@ -64,15 +64,15 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) channel: Option<String>,
 
-    /// The tickets' pipe [default: RESORT_TICKET_PIPE]
+    /// The tickets' pipe [default: `RESORT_TICKET_PIPE`]
     #[arg(long, value_name = "PIPE")]
     pub(crate) resort_ticket_pipe: Option<String>,
 
-    /// The season passes' pipe [default: SEASON_PASS_PIPE]
+    /// The season passes' pipe [default: `SEASON_PASS_PIPE`]
     #[arg(long, value_name = "PIPE")]
     pub(crate) season_pass_pipe: Option<String>,
 
-    /// The lift rides' pipe [default: LIFT_RIDE_PIPE]
+    /// The lift rides' pipe [default: `LIFT_RIDE_PIPE`]
     #[arg(long, value_name = "PIPE")]
     pub(crate) lift_ride_pipe: Option<String>,
 

@@ -25,7 +25,8 @@ pub(crate) struct Customer {
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 struct Address {
-    street_address: String,
+    #[serde(rename = "STREET_ADDRESS")]
+    street: String,
     city: String,
     state: &'static str,
     postalcode: String,
@@ -76,14 +77,14 @@ fn address(dice: &mut Dice) -> Address {
         None => ("", 0),
     };
     Address {
-        street_address: street_address(dice),
+        street: street(dice),
         city: city(dice),
         state,
         postalcode: format!("{postalcode:05}"),
     }
 }
 
-fn street_address(dice: &mut Dice) -> String {
+fn street(dice: &mut Dice) -> String {
     let digits = dice.within(3..=5);
     let number = number(dice, digits);
     let name = if dice.percent(50) {

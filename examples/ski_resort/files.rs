@@ -92,7 +92,7 @@ fn found(queue: &Queue, until: Until) -> Result<Found> {
     })
 }
 
-/// Deletes an SQLite database and the two files it keeps beside itself.
+/// Deletes a database and the two files it keeps beside itself.
 fn delete_database(path: &Path) -> Result<()> {
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();

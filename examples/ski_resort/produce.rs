@@ -69,9 +69,9 @@ impl Producer {
         let began = Instant::now();
         let mut pace = Pace::new(speed, self.generator.next_step());
         loop {
-            let step = self.generator.next_step();
+            let next = self.generator.next_step();
             let left = match until {
-                Until::Step(end) => end.saturating_sub(step),
+                Until::Step(end) => end.saturating_sub(next),
                 Until::Wall(duration) if began.elapsed() >= duration => 0,
                 Until::Wall(_) | Until::Stopped => MOST_STEPS,
             };
@@ -89,7 +89,7 @@ impl Producer {
                 // A sender that is gone means stop as well.
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = deadline => continue,
-                count = pace.due(step, left.min(MOST_STEPS)) => count,
+                count = pace.due(next, left.min(MOST_STEPS)) => count,
             };
             self = tokio::task::spawn_blocking(move || {
                 self.produce(count)?;

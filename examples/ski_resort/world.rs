@@ -29,8 +29,6 @@ pub(crate) struct World {
 pub(crate) struct Moment {
     /// Simulated seconds since the start.
     pub(crate) elapsed: u64,
-    /// The instant.
-    pub(crate) timestamp: Timestamp,
     /// Days from the Unix epoch to its UTC date.
     pub(crate) date: i64,
     /// Whether its UTC date is a Saturday or a Sunday.
@@ -60,7 +58,6 @@ impl World {
         let days = timestamp.as_second().div_euclid(86_400);
         Ok(Moment {
             elapsed,
-            timestamp,
             date: days,
             // The epoch was a Thursday.
             weekend: matches!(days.rem_euclid(7), 2 | 3),
