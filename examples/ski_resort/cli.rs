@@ -1,0 +1,150 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use jiff::{SignedDuration, Timestamp};
+
+use crate::speed::Speed;
+
+/// Generates ski-resort tickets, season passes and lift rides, and streams them into three tables.
+///
+/// Without --profile everything stays on this machine: the rows go over loopback HTTP to a local emulator of Snowpipe
+/// Streaming, whatever the environment says. With --profile they go to the account it names.
+#[derive(Debug, Parser)]
+#[command(name = "ski_resort")]
+pub(crate) struct Args {
+    /// What this process does
+    #[arg(long, value_enum, default_value_t = Only::All)]
+    pub(crate) only: Only,
+
+    /// Simulated days to generate [default: 1]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), conflicts_with_all = ["duration", "forever"])]
+    pub(crate) days: Option<u64>,
+
+    /// Wall-clock time to generate for, like 90s or 5m
+    #[arg(long, value_parser = duration, conflicts_with = "forever")]
+    pub(crate) duration: Option<Duration>,
+
+    /// Generate until stopped
+    #[arg(long)]
+    pub(crate) forever: bool,
+
+    /// Simulated against wall-clock time: turtle (120), llama (480), cheetah (960), a number, or max
+    #[arg(long, default_value = "max")]
+    pub(crate) speed: Speed,
+
+    /// What the simulation's chance is drawn from [default: the start's date, like 20260117]
+    #[arg(long)]
+    pub(crate) seed: Option<u64>,
+
+    /// When the simulation begins [default: 2026-01-17T14:00:00Z]
+    #[arg(long, value_parser = start)]
+    pub(crate) start: Option<Timestamp>,
+
+    /// The queue between generator and streamer, never deleted if given [default: `ski_resort_data/queue.db`]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) queue: Option<PathBuf>,
+
+    /// The emulator's tables, never deleted if given [default: beside the queue]
+    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    pub(crate) landing: Option<PathBuf>,
+
+    /// Stream to an account: a profile.json, or "env" for the SNOWFLAKE_* variables
+    #[arg(long, value_name = "FILE|env")]
+    pub(crate) profile: Option<ProfileSource>,
+
+    /// How long rows may wait for more before they are sent
+    #[arg(long, value_parser = duration, default_value = "1s")]
+    pub(crate) max_client_lag: Duration,
+
+    /// The channel's name on all three pipes [default: <table>-<queue id>]
+    #[arg(long)]
+    pub(crate) channel: Option<String>,
+
+    /// The tickets' pipe [default: `RESORT_TICKET_PIPE`]
+    #[arg(long, value_name = "PIPE")]
+    pub(crate) resort_ticket_pipe: Option<String>,
+
+    /// The season passes' pipe [default: `SEASON_PASS_PIPE`]
+    #[arg(long, value_name = "PIPE")]
+    pub(crate) season_pass_pipe: Option<String>,
+
+    /// The lift rides' pipe [default: `LIFT_RIDE_PIPE`]
+    #[arg(long, value_name = "PIPE")]
+    pub(crate) lift_ride_pipe: Option<String>,
+
+    /// How long a first Ctrl-C waits for commits
+    #[arg(long, value_parser = duration, default_value = "5s")]
+    pub(crate) drain_timeout: Duration,
+
+    /// Also write the reconciliation here, as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) summary_json: Option<PathBuf>,
+}
+
+/// The part of the pipeline that a process runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Only {
+    Generator,
+    Streamer,
+    All,
+}
+
+/// Where the account is described.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ProfileSource {
+    Environment,
+    File(PathBuf),
+}
+
+/// When the generator is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// When so many steps have been done since the start.
+    Step(u64),
+    /// When so much wall time has passed.
+    Wall(Duration),
+    /// When it is told to stop.
+    Stopped,
+}
+
+impl Args {
+    /// When the generator is done.
+    pub(crate) fn until(&self) -> Until {
+        match (self.duration, self.forever) {
+            (Some(duration), _) => Until::Wall(duration),
+            (None, true) => Until::Stopped,
+            (None, false) => Until::Step(self.days.unwrap_or(1) * crate::world::STEPS_PER_DAY),
+        }
+    }
+}
+
+impl FromStr for ProfileSource {
+    type Err = std::convert::Infallible;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Ok(match text {
+            "env" => Self::Environment,
+            file => Self::File(PathBuf::from(file)),
+        })
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "a duration has a number and a unit, like 500ms, 90s or 5m";
+    let duration: SignedDuration = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    Duration::try_from(duration).map_err(|_| EXPECTED.to_owned())
+}
+
+fn start(text: &str) -> Result<Timestamp, String> {
+    let start: Timestamp = text
+        .parse()
+        .map_err(|_| "a start is a UTC time like 2026-01-17T14:00:00Z".to_owned())?;
+    if start.subsec_nanosecond() % 1_000 != 0 {
+        return Err("a start has at most microseconds".to_owned());
+    }
+    Ok(start)
+}

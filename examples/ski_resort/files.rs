@@ -1,0 +1,109 @@
+//! Which files a run uses, and whether it goes on with them or starts over.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::cli::{Args, Only, Until};
+use crate::queue::{Progress, Queue};
+use crate::table::Table;
+
+const DEFAULT_DIRECTORY: &str = "ski_resort_data";
+
+/// The files of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Files {
+    pub(crate) queue: PathBuf,
+    /// The emulator's tables; not used with a profile.
+    pub(crate) landing: PathBuf,
+    /// Whether a finished run's files may be deleted to start over: never those that somebody named, and never
+    /// by a process that has only one of the roles.
+    may_start_over: bool,
+}
+
+/// What became of the files that were found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing that counts: the run begins at step 0.
+    Fresh,
+    /// An unfinished run, which goes on at this step.
+    Unfinished { next_step: u64 },
+    /// A finished run: only its reconciliation is left to do.
+    Finished,
+}
+
+impl Files {
+    /// The files that the command line asks for, under `directory` where it does not say.
+    pub(crate) fn new(args: &Args, directory: &Path) -> Self {
+        let queue = args
+            .queue
+            .clone()
+            .unwrap_or_else(|| directory.join(DEFAULT_DIRECTORY).join("queue.db"));
+        let landing = match (&args.landing, &args.queue) {
+            (Some(landing), _) => landing.clone(),
+            (None, Some(queue)) => queue.with_extension("landing.db"),
+            (None, None) => queue.with_file_name("landing.db"),
+        };
+        Self {
+            queue,
+            landing,
+            may_start_over: args.queue.is_none()
+                && args.landing.is_none()
+                && args.only == Only::All,
+        }
+    }
+
+    /// Opens the queue, after deleting a finished run's files if that is allowed. Needs the locks of the roles.
+    pub(crate) fn open(&self, until: Until) -> Result<(Queue, Found)> {
+        let queue = Queue::open(&self.queue)?;
+        let found = found(&queue, until)?;
+        if found == Found::Finished && self.may_start_over {
+            drop(queue);
+            delete_database(&self.queue)?;
+            delete_database(&self.landing)?;
+            return Ok((Queue::open(&self.queue)?, Found::Fresh));
+        }
+        Ok((queue, found))
+    }
+}
+
+/// Whether the generator came to its end and the streamer has released every row.
+fn found(queue: &Queue, until: Until) -> Result<Found> {
+    let Some(Progress {
+        next_step, ended, ..
+    }) = queue.progress()?
+    else {
+        return Ok(Found::Fresh);
+    };
+    let generated = match until {
+        Until::Step(end) => next_step >= end,
+        Until::Wall(_) | Until::Stopped => ended,
+    };
+    let mut left = 0;
+    for table in Table::ALL {
+        left += queue.span(table)?.queued();
+    }
+    Ok(if generated && left == 0 {
+        Found::Finished
+    } else if next_step == 0 {
+        Found::Fresh
+    } else {
+        Found::Unfinished { next_step }
+    })
+}
+
+/// Deletes a database and the two files it keeps beside itself.
+fn delete_database(path: &Path) -> Result<()> {
+    for suffix in ["", "-wal", "-shm"] {
+        let mut file = path.as_os_str().to_owned();
+        file.push(suffix);
+        match std::fs::remove_file(&file) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(error)
+                    .with_context(|| format!("cannot delete {}", Path::new(&file).display()));
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,13 @@
+//! The errors that the person who typed the command has to mend: they end the program with exit code 2.
+
+/// What is wrong with the command line, the files or the account it names, and how to mend it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Misconfigured(String);
+
+impl Misconfigured {
+    /// An error with this message.
+    pub(crate) fn new(message: impl Into<String>) -> anyhow::Error {
+        anyhow::Error::new(Self(message.into()))
+    }
+}

@@ -1,0 +1,329 @@
+//! The durable queue between the generator and the streamer: one SQLite file that both open.
+//!
+//! A row's ID is its offset token. AUTOINCREMENT never gives an ID twice, not even after the row is deleted, and the
+//! ID's of a table have no gaps, so the highest one ever issued is also how many rows were ever generated.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+
+use crate::misconfigured::Misconfigured;
+use crate::rows::Row;
+use crate::table::Table;
+
+/// How long SQLite itself waits for the other process.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// How often something is tried again for which SQLite does not wait, and the first and longest pause between.
+const BUSY_RETRIES: u32 = 5;
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+// auto_vacuum gives deleted rows' pages back to the file system, journal_size_limit those of a write-ahead log that a
+// slow reader let grow. With synchronous=FULL a step that was read is on the disk: the server can never have a row that
+// the queue forgot in a power cut.
+const SETTINGS: &str = "
+    PRAGMA auto_vacuum = FULL;
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = FULL;
+    PRAGMA journal_size_limit = 16777216;
+";
+
+const SCHEMA: &str = "
+    CREATE TABLE IF NOT EXISTS RESORT_TICKET (ID INTEGER PRIMARY KEY AUTOINCREMENT, DATA TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS SEASON_PASS (ID INTEGER PRIMARY KEY AUTOINCREMENT, DATA TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS LIFT_RIDE (ID INTEGER PRIMARY KEY AUTOINCREMENT, DATA TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS DEAD_LETTER (
+        TABLE_NAME TEXT NOT NULL,
+        ROW_ID INTEGER NOT NULL,
+        DATA TEXT NOT NULL,
+        REASON TEXT NOT NULL,
+        PRIMARY KEY (TABLE_NAME, ROW_ID)
+    );
+    CREATE TABLE IF NOT EXISTS META (NAME TEXT PRIMARY KEY, VALUE TEXT NOT NULL);
+    INSERT OR IGNORE INTO META VALUES ('queue_id', lower(hex(randomblob(8))));
+";
+
+/// A connection to a queue. Each task opens its own.
+#[derive(Debug)]
+pub(crate) struct Queue {
+    connection: Connection,
+    path: PathBuf,
+    id: String,
+}
+
+/// How far the generator of a queue has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Progress {
+    pub(crate) seed: u64,
+    pub(crate) start: Timestamp,
+    /// The first step whose rows are not in the queue yet.
+    pub(crate) next_step: u64,
+    /// Whether the generator came to the end it was given, and did not only stop.
+    pub(crate) ended: bool,
+}
+
+/// Which ID's of a table are in the queue: those above `released`, up to `issued`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    /// The highest ID ever issued, which is the number of rows ever generated; 0 before the first.
+    pub(crate) issued: i64,
+    /// The highest ID that was deleted again; 0 before the first.
+    pub(crate) released: i64,
+}
+
+impl Queue {
+    /// Opens a queue, and creates it where there is none.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        if let Some(directory) = path.parent() {
+            std::fs::create_dir_all(directory)
+                .with_context(|| format!("cannot create {}", directory.display()))?;
+        }
+        let open = || {
+            let mut connection = Connection::open(path)?;
+            connection.busy_timeout(BUSY_TIMEOUT)?;
+            connection.execute_batch(SETTINGS)?;
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            transaction.execute_batch(SCHEMA)?;
+            let id = transaction.query_row(
+                "SELECT VALUE FROM META WHERE NAME = 'queue_id'",
+                [],
+                |row| row.get(0),
+            )?;
+            transaction.commit()?;
+            Ok((connection, id))
+        };
+        let (connection, id) =
+            patiently(open).with_context(|| format!("cannot open the queue {}", path.display()))?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            id,
+        })
+    }
+
+    /// The random identity of this queue, which its channels are named after.
+    pub(crate) fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// How far the generator has come; none if no generator ever used the queue.
+    pub(crate) fn progress(&self) -> Result<Option<Progress>> {
+        let (Some(seed), Some(start)) = (self.meta("seed")?, self.meta("start")?) else {
+            return Ok(None);
+        };
+        let next_step = self.meta("next_step")?.map_or(Ok(0), |step| step.parse());
+        Ok(Some(Progress {
+            seed: seed.parse()?,
+            start: start.parse()?,
+            next_step: next_step?,
+            ended: self.meta("ended")?.is_some(),
+        }))
+    }
+
+    /// Gives the queue to the history of `seed` and `start`, or finds that it has it already. What is not given is
+    /// taken from the queue, and from `default_start` and its date for a new one.
+    ///
+    /// # Errors
+    /// [`Misconfigured`] if the queue holds another history.
+    pub(crate) fn claim(
+        &mut self,
+        seed: Option<u64>,
+        start: Option<Timestamp>,
+        default_start: Timestamp,
+    ) -> Result<Progress> {
+        if let Some(progress) = self.progress()? {
+            let wanted = (
+                seed.unwrap_or(progress.seed),
+                start.unwrap_or(progress.start),
+            );
+            if wanted != (progress.seed, progress.start) {
+                return Err(Misconfigured::new(format!(
+                    "the queue {} was begun with --seed {} --start {} and cannot go on with --seed {} --start {}: \
+                     give the first two again, or another --queue",
+                    self.path.display(),
+                    progress.seed,
+                    progress.start,
+                    wanted.0,
+                    wanted.1
+                )));
+            }
+            return Ok(progress);
+        }
+        let start = start.unwrap_or(default_start);
+        let seed = seed.unwrap_or_else(|| date_seed(start));
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)?;
+        set_meta(&transaction, "seed", &seed.to_string())?;
+        set_meta(&transaction, "start", &start.to_string())?;
+        transaction.commit()?;
+        Ok(Progress {
+            seed,
+            start,
+            next_step: 0,
+            ended: false,
+        })
+    }
+
+    /// The generator's last checkpoint.
+    pub(crate) fn checkpoint(&self) -> Result<Option<String>> {
+        self.meta("checkpoint")
+    }
+
+    /// Appends the rows of some steps and, in the same transaction, that `next_step` comes next. Each row is given the
+    /// next ID of its table.
+    pub(crate) fn append(
+        &mut self,
+        rows: &[Row],
+        next_step: u64,
+        checkpoint: Option<&str>,
+    ) -> Result<()> {
+        let connection = &mut self.connection;
+        patiently(|| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            for (table, data) in rows {
+                let sql = format!("INSERT INTO {} (DATA) VALUES (?1)", table.name());
+                transaction.prepare_cached(&sql)?.execute([data])?;
+            }
+            set_meta(&transaction, "next_step", &next_step.to_string())?;
+            transaction.execute("DELETE FROM META WHERE NAME = 'ended'", [])?;
+            if let Some(checkpoint) = checkpoint {
+                set_meta(&transaction, "checkpoint", checkpoint)?;
+            }
+            transaction.commit()
+        })
+        .with_context(|| format!("cannot write to the queue {}", self.path.display()))
+    }
+
+    /// Notes that the generator came to the end it was given.
+    pub(crate) fn end(&mut self) -> Result<()> {
+        patiently(|| set_meta(&self.connection, "ended", "yes"))
+            .with_context(|| format!("cannot write to the queue {}", self.path.display()))
+    }
+
+    /// At most `limit` rows with an ID above `after`, in order.
+    pub(crate) fn read_after(
+        &self,
+        table: Table,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<(i64, String)>> {
+        let sql = format!(
+            "SELECT ID, DATA FROM {} WHERE ID > ?1 ORDER BY ID LIMIT ?2",
+            table.name()
+        );
+        patiently(|| {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+                .collect()
+        })
+        .with_context(|| format!("cannot read {} from the queue", table.name()))
+    }
+
+    /// Deletes the rows up to and including `id` and returns how many that were.
+    pub(crate) fn delete_through(&mut self, table: Table, id: i64) -> Result<usize> {
+        let sql = format!("DELETE FROM {} WHERE ID <= ?1", table.name());
+        patiently(|| self.connection.prepare_cached(&sql)?.execute([id]))
+            .with_context(|| format!("cannot delete from {} in the queue", table.name()))
+    }
+
+    /// Keeps the rows above `after`, up to and including `through`, as dead letters. Once is enough: a second time
+    /// changes nothing.
+    pub(crate) fn dead_letter(
+        &mut self,
+        table: Table,
+        after: i64,
+        through: i64,
+        reason: &str,
+    ) -> Result<usize> {
+        let sql = format!(
+            "INSERT OR IGNORE INTO DEAD_LETTER (TABLE_NAME, ROW_ID, DATA, REASON)
+             SELECT ?1, ID, DATA, ?2 FROM {} WHERE ID > ?3 AND ID <= ?4",
+            table.name()
+        );
+        let values = params![table.name(), reason, after, through];
+        patiently(|| self.connection.execute(&sql, values))
+            .with_context(|| format!("cannot keep dead letters of {}", table.name()))
+    }
+
+    /// Which ID's of a table are in the queue.
+    pub(crate) fn span(&self, table: Table) -> Result<Span> {
+        let sql = format!(
+            "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0), (SELECT min(ID) FROM {})",
+            table.name()
+        );
+        patiently(|| {
+            self.connection
+                .prepare_cached(&sql)?
+                .query_row([table.name()], |row| {
+                    let issued = row.get(0)?;
+                    let lowest: Option<i64> = row.get(1)?;
+                    Ok(Span {
+                        issued,
+                        released: lowest.map_or(issued, |id| id - 1),
+                    })
+                })
+        })
+        .with_context(|| format!("cannot count {} in the queue", table.name()))
+    }
+
+    fn meta(&self, name: &str) -> Result<Option<String>> {
+        patiently(|| {
+            self.connection
+                .prepare_cached("SELECT VALUE FROM META WHERE NAME = ?1")?
+                .query_row([name], |row| row.get(0))
+                .optional()
+        })
+        .with_context(|| format!("cannot read the queue {}", self.path.display()))
+    }
+}
+
+impl Span {
+    /// How many rows are in the queue.
+    pub(crate) fn queued(self) -> i64 {
+        self.issued - self.released
+    }
+}
+
+fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("INSERT OR REPLACE INTO META VALUES (?1, ?2)")?
+        .execute([name, value])?;
+    Ok(())
+}
+
+/// The date as one number, 20260117 for January 17th 2026.
+fn date_seed(start: Timestamp) -> u64 {
+    let date = start.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let number =
+        i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day());
+    number.unsigned_abs()
+}
+
+/// Tries again while another process holds the file: SQLite does not wait where waiting could be a deadlock.
+fn patiently<T>(mut action: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+    let mut pause = FIRST_PAUSE;
+    for _ in 0..BUSY_RETRIES {
+        match action() {
+            Err(error) if is_busy(&error) => {
+                std::thread::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64()));
+                pause = (pause * 2).min(LONGEST_PAUSE);
+            }
+            settled => return settled,
+        }
+    }
+    action()
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
+    )
+}

@@ -1,0 +1,100 @@
+//! Which files a run uses, and which of them it may delete.
+
+use std::path::Path;
+
+use clap::Parser;
+
+use super::winter;
+use crate::cli::{Args, Until};
+use crate::files::{Files, Found};
+use crate::queue::Queue;
+use crate::table::Table;
+
+const UNTIL: Until = Until::Step(10);
+
+fn files(directory: &Path, line: &str) -> Files {
+    let line = line.replace("DIR", &directory.display().to_string());
+    let line = std::iter::once("ski_resort").chain(line.split_whitespace());
+    Files::new(&Args::try_parse_from(line).unwrap(), directory)
+}
+
+/// Leaves a run at that step with one row, released or not.
+fn leave(files: &Files, next_step: u64, released: bool) -> String {
+    let mut queue = Queue::open(&files.queue).unwrap();
+    queue.claim(None, None, winter()).unwrap();
+    let row = (Table::SeasonPass, "{}".to_owned());
+    queue.append(&[row], next_step, None).unwrap();
+    if released {
+        queue.delete_through(Table::SeasonPass, 1).unwrap();
+    }
+    std::fs::write(&files.landing, "landed").unwrap();
+    queue.id().to_owned()
+}
+
+#[test]
+fn the_landing_stands_beside_its_queue() {
+    let here = Path::new("here");
+    let default = files(here, "");
+    assert_eq!(default.queue, Path::new("here/ski_resort_data/queue.db"));
+    assert_eq!(
+        default.landing,
+        Path::new("here/ski_resort_data/landing.db")
+    );
+    let named = files(here, "--queue there/a.db");
+    assert_eq!(named.landing, Path::new("there/a.landing.db"));
+    let both = files(here, "--queue there/a.db --landing b.db");
+    assert_eq!(both.landing, Path::new("b.db"));
+}
+
+#[test]
+fn a_finished_run_at_the_default_paths_starts_fresh() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = files(directory.path(), "");
+    let before = leave(&files, 10, true);
+    let (queue, found) = files.open(UNTIL).unwrap();
+    assert_eq!(found, Found::Fresh);
+    assert_ne!(queue.id(), before);
+    assert_eq!(queue.progress().unwrap(), None);
+    assert!(!files.landing.exists());
+}
+
+#[test]
+fn an_unfinished_run_goes_on() {
+    for (next_step, released) in [(9, true), (10, false)] {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path(), "");
+        let before = leave(&files, next_step, released);
+        let (queue, found) = files.open(UNTIL).unwrap();
+        assert_eq!(found, Found::Unfinished { next_step });
+        assert_eq!(queue.id(), before);
+        assert!(files.landing.exists());
+    }
+}
+
+#[test]
+fn a_run_without_a_last_step_is_finished_when_its_generator_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let files = files(directory.path(), "--queue DIR/q.db");
+    leave(&files, 10, true);
+    let found = |files: &Files| files.open(Until::Stopped).unwrap().1;
+    assert_eq!(found(&files), Found::Unfinished { next_step: 10 });
+    Queue::open(&files.queue).unwrap().end().unwrap();
+    assert_eq!(found(&files), Found::Finished);
+}
+
+#[test]
+fn what_was_named_or_is_shared_is_never_deleted() {
+    for line in [
+        "--queue DIR/q.db",
+        "--landing DIR/l.db",
+        "--only generator",
+        "--only streamer",
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path(), line);
+        let before = leave(&files, 10, true);
+        let (queue, found) = files.open(UNTIL).unwrap();
+        assert_eq!((queue.id(), found), (before.as_str(), Found::Finished));
+        assert_eq!(std::fs::read(&files.landing).unwrap(), b"landed");
+    }
+}

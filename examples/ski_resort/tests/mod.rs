@@ -1,0 +1,41 @@
+//! The generator, the queue and the files, without a server.
+
+mod files;
+mod history;
+mod queue;
+mod rows;
+mod run;
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+
+use crate::generator::Generator;
+use crate::rows::{Row, Writer};
+use crate::world::STEPS_PER_DAY;
+
+const SEED: u64 = 20_260_117;
+
+/// The rows of the day that a run without flags generates.
+static DAY_ONE: LazyLock<Vec<Row>> = LazyLock::new(|| rows(SEED, winter(), STEPS_PER_DAY));
+
+fn winter() -> Timestamp {
+    "2026-01-17T14:00:00Z".parse().unwrap()
+}
+
+fn rows(seed: u64, start: Timestamp, steps: u64) -> Vec<Row> {
+    rows_of(
+        &mut Generator::new(seed, start).unwrap(),
+        seed,
+        start,
+        steps,
+    )
+}
+
+fn rows_of(generator: &mut Generator, seed: u64, start: Timestamp, steps: u64) -> Vec<Row> {
+    let writer = Writer::new(seed, start).unwrap();
+    (0..steps)
+        .flat_map(|_| generator.step().unwrap())
+        .map(|event| writer.row(&event).unwrap())
+        .collect()
+}

@@ -1,0 +1,190 @@
+//! The generator as it runs: at any speed, stopped anywhere, the queue holds the same rows.
+
+use std::path::Path;
+use std::time::Duration;
+
+use clap::Parser;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use super::{SEED, rows, winter};
+use crate::cli::{Args, Only, ProfileSource, Until};
+use crate::produce::Producer;
+use crate::queue::Queue;
+use crate::rows::Row;
+use crate::speed::{Pace, Speed};
+use crate::table::Table;
+
+fn producer(path: &Path) -> Producer {
+    let mut queue = Queue::open(path).unwrap();
+    let progress = queue.claim(None, None, winter()).unwrap();
+    Producer::resume(queue, &progress).unwrap()
+}
+
+fn queued(path: &Path) -> Vec<Row> {
+    let queue = Queue::open(path).unwrap();
+    let read = |table| {
+        let rows = queue.read_after(table, 0, u32::MAX).unwrap();
+        rows.into_iter().map(move |(_, data)| (table, data))
+    };
+    Table::ALL.into_iter().flat_map(read).collect()
+}
+
+fn by_table(mut rows: Vec<Row>) -> Vec<Row> {
+    rows.sort_by_key(|(table, _)| *table);
+    rows
+}
+
+#[tokio::test]
+async fn a_run_ends_at_its_step_and_says_so() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let (_stop, stopped) = watch::channel(false);
+    let until = Until::Step(300);
+    producer(&path)
+        .run(Speed::Max, until, stopped)
+        .await
+        .unwrap();
+    let progress = Queue::open(&path).unwrap().progress().unwrap().unwrap();
+    assert_eq!((progress.next_step, progress.ended), (300, true));
+    assert_eq!(queued(&path), by_table(rows(SEED, winter(), 300)));
+}
+
+#[tokio::test]
+async fn a_stopped_run_did_not_come_to_its_end() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let (stop, stopped) = watch::channel(true);
+    producer(&path)
+        .run(Speed::Max, Until::Stopped, stopped)
+        .await
+        .unwrap();
+    drop(stop);
+    let progress = Queue::open(&path).unwrap().progress().unwrap().unwrap();
+    assert_eq!((progress.next_step, progress.ended), (0, false));
+}
+
+#[test]
+fn a_run_in_pieces_leaves_the_same_rows_as_one_in_one_piece() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    // Each producer is dropped with nothing said, as a killed process would.
+    for count in [1, 7, 32, 300, 19] {
+        producer(&path).produce(count).unwrap();
+    }
+    assert_eq!(queued(&path), by_table(rows(SEED, winter(), 359)));
+}
+
+#[test]
+fn a_day_ends_a_transaction_and_leaves_a_checkpoint() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let mut one = producer(&path);
+    one.produce(3_190).unwrap();
+    one.produce(32).unwrap();
+    let queue = Queue::open(&path).unwrap();
+    assert_eq!(queue.progress().unwrap().unwrap().next_step, 3_200);
+    assert!(queue.checkpoint().unwrap().is_some());
+
+    one.produce(5).unwrap();
+    let mut other = producer(&path);
+    other.produce(5).unwrap();
+    let tickets = queue
+        .read_after(Table::ResortTicket, 3_200 * 5, u32::MAX)
+        .unwrap();
+    let expected: Vec<_> = rows(SEED, winter(), 3_210)
+        .into_iter()
+        .filter(|(table, _)| *table == Table::ResortTicket)
+        .skip(3_200 * 5)
+        .map(|(_, data)| data)
+        .collect();
+    let tickets: Vec<_> = tickets.into_iter().map(|(_, data)| data).collect();
+    assert_eq!(tickets, expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_day_takes_as_long_as_its_speed_says() {
+    for (speed, seconds) in [
+        ("turtle", 720),
+        ("LLAMA", 180),
+        ("Cheetah", 90),
+        ("86400", 1),
+    ] {
+        let began = Instant::now();
+        let mut pace = Pace::new(speed.parse().unwrap(), 100);
+        let mut step = 100;
+        while step < 3_300 {
+            step += pace.due(step, 3_300 - step).await;
+        }
+        pace.due(3_300, 1).await;
+        let taken = began.elapsed();
+        let expected = Duration::from_secs(seconds);
+        // Timers are in whole milliseconds.
+        assert!(
+            taken >= expected && taken < expected + Duration::from_millis(2),
+            "{speed}: {taken:?}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pace_that_was_held_up_catches_up_with_ten_minutes_at_most() {
+    // One step every 27 seconds.
+    let mut pace = Pace::new(Speed::Times(1.0), 0);
+    assert_eq!(pace.due(0, 1_000).await, 1);
+    tokio::time::advance(Duration::from_secs(27 * 4 + 1)).await;
+    assert_eq!(pace.due(1, 1_000).await, 4);
+    tokio::time::advance(Duration::from_secs(27 * 1_000)).await;
+    // 600 seconds hold 22 whole steps after the one that is due.
+    assert_eq!(pace.due(5, 1_000).await, 23);
+    assert_eq!(pace.due(28, 1_000).await, 1);
+}
+
+#[test]
+fn speeds_are_names_or_numbers() {
+    let speed = |text: &str| text.parse::<Speed>();
+    assert_eq!(speed("max"), Ok(Speed::Max));
+    assert_eq!(speed("CHEETAH"), Ok(Speed::Times(960.0)));
+    assert_eq!(speed("2.5"), Ok(Speed::Times(2.5)));
+    for bad in ["", "hare", "0", "-1", "nan", "inf", "1e-300"] {
+        assert!(speed(bad).unwrap_err().contains("turtle"), "{bad}");
+    }
+}
+
+#[test]
+fn the_command_line_is_checked() {
+    let parse = |line: &str| {
+        Args::try_parse_from(std::iter::once("ski_resort").chain(line.split_whitespace()))
+    };
+    let args = parse("").unwrap();
+    assert_eq!(args.until(), Until::Step(3_200));
+    assert_eq!((args.only, args.speed), (Only::All, Speed::Max));
+    assert_eq!(args.max_client_lag, Duration::from_secs(1));
+    assert_eq!(args.drain_timeout, Duration::from_secs(5));
+    assert_eq!(args.profile, None);
+
+    let args = parse("--duration 1m30s --max-client-lag 250ms --profile env").unwrap();
+    assert_eq!(args.until(), Until::Wall(Duration::from_secs(90)));
+    assert_eq!(args.max_client_lag, Duration::from_millis(250));
+    assert_eq!(args.profile, Some(ProfileSource::Environment));
+    assert_eq!(parse("--forever").unwrap().until(), Until::Stopped);
+    assert_eq!(parse("--days 3").unwrap().until(), Until::Step(9_600));
+
+    for bad in [
+        "--days 0",
+        "--days 1 --forever",
+        "--days 1 --duration 5s",
+        "--duration 5s --forever",
+        "--duration soon",
+        "--duration -5s",
+        "--drain-timeout 5",
+        "--speed hare",
+        "--seed -1",
+        "--start yesterday",
+        "--start 2026-01-17T14:00:00.0000001Z",
+        "--only skier",
+        "--landing x.db --profile p.json",
+    ] {
+        assert!(parse(bad).is_err(), "{bad}");
+    }
+}
