@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
 use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock};
 
-pub const TABLE: &str = "DB.PUBLIC.RIDES";
+pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
 
 /// An emulator, and clients of it.
 pub struct World {
