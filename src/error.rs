@@ -213,6 +213,16 @@ impl Error {
         self.edit(|e| e.source = Some(Arc::new(source)))
     }
 
+    /// Takes over what `why` knows of the server's answer, and names it as the source.
+    pub(crate) fn because_of(self, why: Error) -> Self {
+        self.edit(|e| {
+            e.code.clone_from(&why.0.code);
+            e.status = why.0.status;
+            e.request_id.clone_from(&why.0.request_id);
+            e.source = Some(Arc::new(why));
+        })
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

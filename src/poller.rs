@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use crate::channel::Shared;
+use crate::channel::{Core, Shared};
 use crate::client::ClientInner;
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
@@ -45,7 +45,7 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
             .filter(|c| wants(c, now))
             .collect();
         for some in asked.chunks(chunk.max(1)) {
-            bucket.take(Instant::now(), 1.0);
+            bucket.take(Instant::now(), 1);
             let poll = ask(&client, some);
             let many = tokio::select! {
                 biased;
@@ -107,7 +107,7 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
 
 fn missed(channels: &[Arc<Shared>]) {
     for channel in channels {
-        channel.update(|core, now| core.on_status_missed(now));
+        channel.update(Core::on_status_missed);
     }
 }
 

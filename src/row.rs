@@ -54,7 +54,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
 /// assert!(RowBatch::from_ndjson("[1,2]\n").is_err());
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowBatch {
     bytes: Bytes,
     rows: u64,
@@ -125,13 +125,6 @@ impl RowBatch {
             Bytes::from(clean)
         };
         Ok(Self { bytes, rows })
-    }
-
-    pub(crate) fn empty() -> Self {
-        Self {
-            bytes: Bytes::new(),
-            rows: 0,
-        }
     }
 
     /// How many rows.
