@@ -1,5 +1,17 @@
 //! A local Snowpipe Streaming server: for tests, for examples, and for programs without an account.
+//!
+//! [`Emulator::handle`] is the whole server: a request and the time in, a [`Reply`] out. It does no I/O of its own.
+//! [`MemoryTransport`] lets a client in the same process talk to it without sockets.
+//!
+//! It keeps the rules of the service where they are published or were observed: continuation tokens and sequencers,
+//! scoped tokens that expire, commits that come later and in batches, per-row rejects with counters and an error table,
+//! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
+//! things go wrong on purpose.
 
+mod answer;
+mod body;
+mod builder;
+mod channel;
 mod coerce;
 #[cfg(feature = "emulator-server")]
 mod data_file;
@@ -7,19 +19,259 @@ mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
 mod decimal;
+mod faults;
+mod handler;
+mod keys;
 pub mod landing;
+mod limits;
+mod login;
+mod memory;
+mod memory_landing;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
+mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
 #[cfg(feature = "emulator-server")]
+mod serve;
+#[cfg(feature = "emulator-server")]
 mod sqlite;
+mod state;
 pub mod tables;
 
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Map, Value, json};
+
+pub use self::answer::Reply;
+pub use self::builder::EmulatorBuilder;
+pub use self::channel::ReplayedToken;
 pub use self::coerce::DataType;
 #[cfg(feature = "emulator-server")]
 pub use self::data_file::Ddl;
 #[cfg(feature = "emulator-server")]
 pub use self::ddl::DdlError;
+pub use self::faults::{Fault, Faults, Rule};
+pub use self::handler::LoggedRequest;
+pub use self::limits::Limits;
+pub use self::memory::MemoryTransport;
+pub use self::memory_landing::MemoryLanding;
+pub use self::routes::Endpoint;
+#[cfg(feature = "emulator-server")]
+pub use self::serve::Server;
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+
+use self::handler::Handler;
+use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
+use self::tables::Table;
+use crate::error::{Error, ErrorKind, Result};
+
+/// The server. A cheap handle: clones are the same server.
+#[derive(Clone)]
+pub struct Emulator(Arc<Shared>);
+
+struct Shared {
+    handler: Mutex<Handler>,
+    faults: Faults,
+    account: String,
+    user: String,
+    private_key: SecretString,
+}
+
+impl Emulator {
+    /// An emulator with every setting at its default.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
+
+    /// A fresh 2048-bit RSA key as unencrypted PKCS#8 PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random bytes.
+    pub fn generate_key() -> Result<SecretString> {
+        keys::generate()
+    }
+
+    /// What the server does with `request` at `now`. First it commits what has become due.
+    pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
+        self.handler().handle(now, request)
+    }
+
+    /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.
+    pub fn advance(&self, now: SystemTime) {
+        self.handler().state.advance(crate::time::epoch_millis(now));
+    }
+
+    /// When the next commit is due, if anything is accepted and not committed.
+    pub fn next_due(&self) -> Option<SystemTime> {
+        let due = self.handler().state.next_due_ms()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(due))
+    }
+
+    /// Commits everything accepted, due or not.
+    pub fn commit_now(&self) {
+        self.handler().state.commit_all();
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// The public half of that key, as PEM, for whoever keeps the emulator's users beyond its life.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be read.
+    pub fn public_key_pem(&self) -> Result<String> {
+        keys::PublicKey::of_private_pem(&self.0.private_key)?.to_pem()
+    }
+
+    /// A profile for a client of this server at `url`, in the official SDK's JSON: account, user and the private key in
+    /// the clear.
+    pub fn profile_json(&self, url: &str) -> String {
+        json!({
+            "url": url,
+            "account": self.0.account,
+            "user": self.0.user,
+            "private_key": self.0.private_key.expose_secret(),
+        })
+        .to_string()
+    }
+
+    /// The landed rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they landed: each an object by column.
+    /// Binary is base64.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table or the landing fails.
+    pub fn rows(&self, table: &str) -> Result<Vec<Value>> {
+        let name = parsed(table)?;
+        let mut handler = self.handler();
+        let state = &mut handler.state;
+        let Some(found) = state.catalog.table(&name) else {
+            return Err(no_table(table));
+        };
+        let columns = &found.columns;
+        let rows = state
+            .landing
+            .rows(kept_as(found, &name))
+            .map_err(unreadable)?;
+        Ok(rows
+            .into_iter()
+            .map(|cells| {
+                let names = columns.iter().map(|column| column.name.clone());
+                Value::Object(
+                    names
+                        .zip(cells.into_iter().map(value))
+                        .collect::<Map<_, _>>(),
+                )
+            })
+            .collect())
+    }
+
+    /// The rejected rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they were rejected.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table or the landing fails.
+    pub fn error_rows(&self, table: &str) -> Result<Vec<RejectedRow>> {
+        let name = parsed(table)?;
+        let mut handler = self.handler();
+        let state = &mut handler.state;
+        let Some(found) = state.catalog.table(&name) else {
+            return Err(no_table(table));
+        };
+        let name = kept_as(found, &name);
+        state.landing.error_rows(name).map_err(unreadable)
+    }
+
+    /// The first channel of this name, in any case and any pipe.
+    pub fn channel(&self, name: &str) -> Option<ChannelRecord> {
+        let handler = self.handler();
+        let wanted = name.to_uppercase();
+        let found = handler
+            .state
+            .channels()
+            .find(|channel| channel.record.channel.to_uppercase() == wanted)?;
+        Some(found.record.clone())
+    }
+
+    /// The last requests, oldest first; at most 10,000.
+    pub fn log(&self) -> Vec<LoggedRequest> {
+        self.handler().log.iter().cloned().collect()
+    }
+
+    fn handler(&self) -> MutexGuard<'_, Handler> {
+        self.0
+            .handler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("account", &self.0.account)
+            .field("user", &self.0.user)
+            .field("faults", &self.0.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+/// `DATABASE.SCHEMA.NAME`, in upper case as Snowflake keeps names that were not quoted.
+fn parsed(name: &str) -> Result<ObjectName> {
+    let parts: Vec<String> = name.split('.').map(str::to_uppercase).collect();
+    match <[String; 3]>::try_from(parts) {
+        Ok([database, schema, name]) => Ok(ObjectName {
+            database,
+            schema,
+            name,
+        }),
+        Err(_) => Err(Error::new(
+            ErrorKind::Config,
+            format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
+        )),
+    }
+}
+
+/// The name a table's rows are kept under: its own, unless it stands in for whatever table is asked for.
+fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
+    let same = |one: &str, other: &str| one.to_uppercase() == other;
+    let own = same(&found.name.database, &asked.database)
+        && same(&found.name.schema, &asked.schema)
+        && same(&found.name.name, &asked.name);
+    if own { &found.name } else { asked }
+}
+
+fn no_table(name: &str) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the emulator has no table {name}: name it in its DDL"),
+    )
+}
+
+fn unreadable(why: LandingError) -> Error {
+    Error::new(ErrorKind::Server, "the emulator's landing cannot be read").with_source(why)
+}
+
+fn value(cell: Cell) -> Value {
+    match cell {
+        Cell::Null => Value::Null,
+        Cell::Boolean(truth) => Value::from(truth),
+        Cell::Integer(number) => Value::from(number),
+        Cell::Float(number) => Value::from(number),
+        Cell::Json(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+        Cell::Text(text) => Value::String(text),
+        Cell::Binary(bytes) => Value::String(STANDARD.encode(bytes)),
+    }
+}

@@ -1,0 +1,147 @@
+//! What goes back: JSON answers, text answers, and refusals in the shapes the service uses.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::{HeaderMap, Response, StatusCode};
+use serde_json::{Value, json};
+
+/// An answer with its whole body.
+pub(super) type Answer = Response<Bytes>;
+
+/// What the server does with a request.
+#[derive(Debug)]
+pub enum Reply {
+    /// The answer.
+    Respond(Response<Bytes>),
+    /// The answer, after a wait.
+    RespondAfter(Duration, Response<Bytes>),
+    /// No connection: the server never saw a byte of the request.
+    Refuse,
+    /// The connection breaks without an answer.
+    Reset,
+    /// Nothing, for ever.
+    Hang,
+    /// The answer, broken off in the middle of its body.
+    Cut(Response<Bytes>),
+}
+
+/// A request the server refuses.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    pub(super) code: String,
+    message: String,
+    retry_after: Option<Duration>,
+}
+
+impl Refusal {
+    pub(super) fn new(
+        status: StatusCode,
+        code: impl Into<String>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code: code.into(),
+            message: message.into(),
+            retry_after: None,
+        }
+    }
+
+    pub(super) fn bad_request(code: impl Into<String>, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// The request is malformed in a way that has no code of its own.
+    pub(super) fn malformed(message: impl Into<String>) -> Self {
+        Self::bad_request("ERR_INVALID_REQUEST", message)
+    }
+
+    pub(super) fn throttled(retry_after: Option<Duration>) -> Self {
+        Self {
+            retry_after,
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "390701",
+                "Request rate exceeds max. Try later.",
+            )
+        }
+    }
+
+    pub(super) fn too_large(message: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "ERR_PAYLOAD_TOO_LARGE",
+            message,
+        )
+    }
+
+    pub(super) fn no_pipe() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            "The pipe does not exist or is not authorized.",
+        )
+    }
+
+    pub(super) fn no_channel() -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED",
+            "The channel does not exist or is not authorized.",
+        )
+    }
+
+    pub(super) fn stale() -> Self {
+        Self::bad_request(
+            "STALE_CONTINUATION_TOKEN_SEQUENCER",
+            "The sequencer in the continuation token is stale: reopen the channel.",
+        )
+    }
+
+    pub(super) fn into_answer(self) -> Answer {
+        // The service's objects say `error_code` where they are not found or in conflict, and its gateway says `code`.
+        let key = match self.status {
+            StatusCode::NOT_FOUND | StatusCode::CONFLICT => "error_code",
+            _ => "code",
+        };
+        let mut answer = json_answer(
+            self.status,
+            &json!({ key: self.code, "message": self.message }),
+        );
+        if let Some(after) = self.retry_after {
+            answer
+                .headers_mut()
+                .insert(RETRY_AFTER, HeaderValue::from(after.as_secs()));
+        }
+        answer
+    }
+}
+
+/// An answer with a JSON body.
+pub(super) fn json_answer(status: StatusCode, body: &Value) -> Answer {
+    let body = Bytes::from(body.to_string());
+    answer(status, HeaderValue::from_static("application/json"), body)
+}
+
+/// An answer that is nothing but `text`.
+pub(super) fn text_answer(text: String) -> Answer {
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    answer(StatusCode::OK, kind, Bytes::from(text))
+}
+
+/// A bare status: what a proxy on the way says.
+pub(super) fn bare_answer(status: StatusCode) -> Answer {
+    let mut answer = Response::new(Bytes::new());
+    *answer.status_mut() = status;
+    answer
+}
+
+fn answer(status: StatusCode, kind: HeaderValue, body: Bytes) -> Answer {
+    let mut answer = Response::new(body);
+    *answer.status_mut() = status;
+    *answer.headers_mut() = HeaderMap::from_iter([(CONTENT_TYPE, kind)]);
+    answer
+}

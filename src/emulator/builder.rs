@@ -1,0 +1,178 @@
+//! The emulator's settings.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use secrecy::SecretString;
+
+use super::channel::{ReplayedToken, Rules};
+use super::faults::Faults;
+use super::handler::Handler;
+use super::keys::{self, PublicKey};
+use super::landing::Landing;
+use super::limits::Limits;
+use super::login::Login;
+use super::memory_landing::MemoryLanding;
+use super::state::State;
+use super::tables::Catalog;
+use super::{Emulator, Shared};
+use crate::error::{Error, ErrorKind, Result};
+
+/// Settings of an [`Emulator`], each with a default that works.
+#[derive(Debug)]
+#[must_use]
+pub struct EmulatorBuilder {
+    catalog: Catalog,
+    landing: Box<dyn Landing>,
+    lose_buffer: bool,
+    rules: Rules,
+    token_life: Duration,
+    ingest_host: String,
+    seed: u64,
+    account: String,
+    user: String,
+    private_key: Option<SecretString>,
+    public_keys: Vec<(String, String)>,
+}
+
+impl EmulatorBuilder {
+    pub(super) fn new() -> Self {
+        Self {
+            catalog: Catalog::anything(),
+            landing: Box::new(MemoryLanding::new()),
+            lose_buffer: false,
+            rules: Rules {
+                commit_delay: Duration::from_millis(500),
+                commit_every: Duration::from_millis(250),
+                ..Rules::default()
+            },
+            token_life: Duration::from_secs(3600),
+            ingest_host: "127.0.0.1".to_owned(),
+            seed: 0,
+            account: "EMULATOR".to_owned(),
+            user: "STREAMING_INGEST".to_owned(),
+            private_key: None,
+            public_keys: Vec::new(),
+        }
+    }
+
+    /// The tables and pipes there are. By default every pipe exists, and its rows land whole in a table of one column.
+    pub fn catalog(mut self, catalog: Catalog) -> Self {
+        self.catalog = catalog;
+        self
+    }
+
+    /// Where rows, channels and accepted batches are kept; by default in memory. What the landing holds already is
+    /// taken up.
+    pub fn landing(mut self, landing: impl Landing + 'static) -> Self {
+        self.landing = Box::new(landing);
+        self
+    }
+
+    /// Forgets at the start what an earlier run accepted and did not commit, as a server that lost its buffer does. The
+    /// channels it belonged to must be reopened. Off by default.
+    pub fn lose_buffer(mut self, lose: bool) -> Self {
+        self.lose_buffer = lose;
+        self
+    }
+
+    /// How old an accepted batch must be before it commits; half a second by default.
+    pub fn commit_delay(mut self, delay: Duration) -> Self {
+        self.rules.commit_delay = delay;
+        self
+    }
+
+    /// How often batches that are old enough commit, all of them together; every quarter of a second by default. Zero
+    /// commits each on its own.
+    pub fn commit_every(mut self, period: Duration) -> Self {
+        self.rules.commit_every = period;
+        self
+    }
+
+    /// The limits that are kept; [`Limits::default`] by default.
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.rules.limits = limits;
+        self
+    }
+
+    /// What a continuation token is answered whose batch was accepted already.
+    pub fn replay(mut self, replay: ReplayedToken) -> Self {
+        self.rules.replay = replay;
+        self
+    }
+
+    /// How long a scoped token lives; an hour by default.
+    pub fn token_life(mut self, life: Duration) -> Self {
+        self.token_life = life;
+        self
+    }
+
+    /// The ingest host that clients are sent to, without a port; `127.0.0.1` by default.
+    pub fn ingest_host(mut self, host: impl Into<String>) -> Self {
+        self.ingest_host = host.into();
+        self
+    }
+
+    /// The seed of the faults that come at a rate; 0 by default.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    /// The account's name; `EMULATOR` by default.
+    pub fn account(mut self, account: impl Into<String>) -> Self {
+        self.account = account.into();
+        self
+    }
+
+    /// The user of [`Emulator::profile_json`]; `STREAMING_INGEST` by default.
+    pub fn user(mut self, user: impl Into<String>) -> Self {
+        self.user = user.into();
+        self
+    }
+
+    /// That user's private key, as unencrypted PKCS#8 PEM. By default one is made and shared by all emulators of the
+    /// process.
+    pub fn private_key(mut self, pem: SecretString) -> Self {
+        self.private_key = Some(pem);
+        self
+    }
+
+    /// Lets a user log in with the private half of this public key, a PEM that begins with `BEGIN PUBLIC KEY`. A user
+    /// may have several.
+    pub fn public_key(mut self, user: impl Into<String>, pem: impl Into<String>) -> Self {
+        self.public_keys.push((user.into(), pem.into()));
+        self
+    }
+
+    /// The emulator.
+    ///
+    /// # Errors
+    ///
+    /// When a key cannot be read or made, or the landing cannot be loaded.
+    pub fn build(self) -> Result<Emulator> {
+        let private_key = match self.private_key {
+            Some(key) => key,
+            None => keys::shared()?,
+        };
+        let mut login = Login::new(&self.account, &self.ingest_host, self.token_life)?;
+        login.register(&self.user, PublicKey::of_private_pem(&private_key)?);
+        for (user, pem) in &self.public_keys {
+            login.register(user, PublicKey::from_pem(pem)?);
+        }
+        let state = State::load(self.rules, self.catalog, self.landing, self.lose_buffer).map_err(
+            |why| {
+                Error::new(ErrorKind::Config, "the emulator's landing cannot be loaded")
+                    .with_source(why)
+            },
+        )?;
+        let faults = Faults::seeded(self.seed);
+        Ok(Emulator(Arc::new(Shared {
+            handler: Mutex::new(Handler::new(state, login, faults.clone())),
+            faults,
+            account: self.account,
+            user: self.user,
+            private_key,
+        })))
+    }
+}

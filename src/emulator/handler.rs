@@ -1,0 +1,425 @@
+//! A request's way through the server: faults, credentials, the endpoint, the log.
+
+use std::collections::VecDeque;
+use std::time::SystemTime;
+
+use bytes::Bytes;
+use http::header::ACCEPT;
+use http::{Request, StatusCode};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
+use super::body;
+use super::channel::Channel;
+use super::faults::{Fault, Faults, Strike};
+use super::landing::ObjectName;
+use super::login::Login;
+use super::routes::{Call, Endpoint};
+use super::state::{Append, State};
+use super::tables::Pipe;
+use crate::time::epoch_millis;
+
+/// How many requests the log remembers.
+const LOG_LENGTH: usize = 10_000;
+
+/// How many zombies may be on their way; the oldest gives way, as if it were lost.
+const MOST_ZOMBIES: usize = 1_000;
+
+/// A request the server has seen, or that a fault kept from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoggedRequest {
+    /// Where it went.
+    pub endpoint: Endpoint,
+    /// The channels it was about.
+    pub channels: Vec<String>,
+    /// Its `requestId`.
+    pub request_id: Option<String>,
+    /// Its `retryCount`.
+    pub retry_count: Option<u32>,
+    /// Its `continuationToken`.
+    pub continuation_token: Option<String>,
+    /// Its `endOffsetToken`.
+    pub end_offset_token: Option<String>,
+    /// The length of its body as sent, in bytes.
+    pub body_bytes: usize,
+    /// The status of its answer, whether or not that arrived; `None` if a fault took its place.
+    pub status: Option<u16>,
+    /// The fault that struck it.
+    pub fault: Option<&'static str>,
+}
+
+impl LoggedRequest {
+    fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
+        Self {
+            endpoint: call.endpoint,
+            channels: call.channels.clone(),
+            request_id: call.query.request_id.clone(),
+            retry_count: call.query.retry_count,
+            continuation_token: call.query.continuation_token.clone(),
+            end_offset_token: call.query.end_offset_token.clone(),
+            body_bytes: request.body().len(),
+            status: None,
+            fault,
+        }
+    }
+}
+
+/// The server behind its lock.
+#[derive(Debug)]
+pub(super) struct Handler {
+    pub(super) state: State,
+    pub(super) login: Login,
+    pub(super) faults: Faults,
+    pub(super) log: VecDeque<LoggedRequest>,
+    /// Requests whose connection broke and that arrive after the next one of the same channel.
+    zombies: Vec<(Call, Request<Bytes>)>,
+}
+
+#[derive(Deserialize, Default)]
+struct ChannelOptions {
+    offset_token: Option<String>,
+    #[serde(default)]
+    fail_on_uncommitted_rows: bool,
+}
+
+impl ChannelOptions {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        if body.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        serde_json::from_slice(body)
+            .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))
+    }
+}
+
+impl Handler {
+    pub(super) fn new(state: State, login: Login, faults: Faults) -> Self {
+        Self {
+            state,
+            login,
+            faults,
+            log: VecDeque::new(),
+            zombies: Vec::new(),
+        }
+    }
+
+    pub(super) fn handle(&mut self, now: SystemTime, request: Request<Bytes>) -> Reply {
+        let now_ms = epoch_millis(now);
+        self.state.advance(now_ms);
+        let call = match Call::read(&request) {
+            Ok(call) => call,
+            Err(refusal) => return Reply::Respond(refusal.into_answer()),
+        };
+        let strike = self.faults.strike(call.endpoint, &call.channels);
+        let fault = strike.as_ref().map(|strike| strike.fault.name());
+        let mut entry = LoggedRequest::of(&call, &request, fault);
+        let overtaken = self.take_zombies(&call);
+        let reply = match strike {
+            None => Reply::Respond(self.answer(now_ms, &call, &request, &mut entry)),
+            Some(strike) => self.struck(now_ms, &strike, call, request, &mut entry),
+        };
+        self.record(entry);
+        for (call, request) in overtaken {
+            let mut entry = LoggedRequest::of(&call, &request, Some(Fault::Zombie.name()));
+            // Nobody waits for the answer.
+            self.answer(now_ms, &call, &request, &mut entry);
+            self.record(entry);
+        }
+        reply
+    }
+
+    fn record(&mut self, entry: LoggedRequest) {
+        if self.log.len() == LOG_LENGTH {
+            self.log.pop_front();
+        }
+        self.log.push_back(entry);
+    }
+
+    fn struck(
+        &mut self,
+        now_ms: u64,
+        strike: &Strike,
+        call: Call,
+        request: Request<Bytes>,
+        entry: &mut LoggedRequest,
+    ) -> Reply {
+        tracing::debug!(fault = strike.fault.name(), endpoint = %call.endpoint, "fault");
+        match &strike.fault {
+            Fault::Refuse => return Reply::Refuse,
+            Fault::Lose => return Reply::Reset,
+            Fault::Hang => return Reply::Hang,
+            Fault::Zombie => {
+                if self.zombies.len() == MOST_ZOMBIES {
+                    self.zombies.remove(0);
+                }
+                self.zombies.push((call, request));
+                return Reply::Reset;
+            }
+            Fault::Throttle(after) => return refuse(entry, Refusal::throttled(*after)),
+            Fault::Stale => return refuse(entry, Refusal::stale()),
+            Fault::ServerError(status) => return Reply::Respond(broken(*status)),
+            Fault::Unauthorized => {
+                let refusal = Refusal::new(
+                    StatusCode::UNAUTHORIZED,
+                    "390303",
+                    "The token is invalid, says a fault.",
+                );
+                return refuse(entry, refusal);
+            }
+            Fault::Forbidden => {
+                let refusal = Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "390403",
+                    "The role may not do this, says a fault.",
+                );
+                return refuse(entry, refusal);
+            }
+            Fault::BareNotFound => return Reply::Respond(bare_answer(StatusCode::NOT_FOUND)),
+            Fault::FailedOver => {
+                let refusal = Refusal::new(
+                    StatusCode::GONE,
+                    "ERR_PIPE_FAILED_OVER",
+                    "The pipe has failed over.",
+                );
+                return refuse(entry, refusal);
+            }
+            Fault::ExpireToken => self.login.revoke(),
+            Fault::ApplyThenLose
+            | Fault::ApplyThenHang
+            | Fault::ApplyThenServerError(_)
+            | Fault::Cut
+            | Fault::Delay(_) => {}
+            Fault::SecondWriter
+            | Fault::WithholdCommits(_)
+            | Fault::ForeignToken(_)
+            | Fault::Invalidate(_) => {
+                self.tamper(now_ms, strike, call.pipe.as_ref());
+            }
+        }
+        let answer = self.answer(now_ms, &call, &request, entry);
+        match &strike.fault {
+            Fault::ApplyThenLose => Reply::Reset,
+            Fault::ApplyThenHang => Reply::Hang,
+            Fault::ApplyThenServerError(status) => Reply::Respond(broken(*status)),
+            Fault::Cut => Reply::Cut(answer),
+            Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
+            _ => Reply::Respond(answer),
+        }
+    }
+
+    /// Changes the channel a fault is about, before the request.
+    fn tamper(&mut self, now_ms: u64, strike: &Strike, pipe: Option<&ObjectName>) {
+        let Some(pipe) = pipe.and_then(|name| self.state.pipe(name).ok()) else {
+            return;
+        };
+        let Some(channel) = strike.channel.as_deref() else {
+            return;
+        };
+        if self.state.channel(&pipe, channel).is_none() {
+            return;
+        }
+        match &strike.fault {
+            Fault::SecondWriter => {
+                // A refusal would mean that the landing failed, which is logged where it happens.
+                let _ = self.state.open(&pipe, channel, None, false);
+            }
+            Fault::WithholdCommits(length) => {
+                let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+                let until_ms = now_ms.saturating_add(length);
+                self.state.hold(&pipe, channel, until_ms);
+            }
+            Fault::ForeignToken(token) => {
+                self.state.tamper(&pipe, channel, |record| {
+                    record.offset_token.clone_from(token);
+                });
+            }
+            Fault::Invalidate(code) => {
+                self.state.tamper(&pipe, channel, |record| {
+                    record.status_code.clone_from(code);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The zombies that this request overtakes.
+    fn take_zombies(&mut self, call: &Call) -> Vec<(Call, Request<Bytes>)> {
+        if call.endpoint == Endpoint::Status {
+            return Vec::new();
+        }
+        self.zombies
+            .extract_if(.., |(zombie, _)| {
+                zombie.pipe == call.pipe && zombie.channels == call.channels
+            })
+            .collect()
+    }
+
+    fn answer(
+        &mut self,
+        now_ms: u64,
+        call: &Call,
+        request: &Request<Bytes>,
+        entry: &mut LoggedRequest,
+    ) -> Answer {
+        let answer = self
+            .carry_out(now_ms, call, request)
+            .unwrap_or_else(Refusal::into_answer);
+        entry.status = Some(answer.status().as_u16());
+        answer
+    }
+
+    fn carry_out(
+        &mut self,
+        now_ms: u64,
+        call: &Call,
+        request: &Request<Bytes>,
+    ) -> Result<Answer, Refusal> {
+        let headers = request.headers();
+        if !headers.contains_key(ACCEPT) {
+            return Err(Refusal::bad_request(
+                "391902",
+                "Unsupported Accept header null is specified.",
+            ));
+        }
+        let Some(pipe) = &call.pipe else {
+            self.login.check_primary(headers, now_ms)?;
+            return Ok(text_answer(match call.endpoint {
+                Endpoint::Token => self.login.exchange(request.body(), now_ms)?,
+                _ => self.login.ingest_host().to_owned(),
+            }));
+        };
+        self.login.check_scoped(headers, now_ms)?;
+        let pipe = self.state.pipe(pipe)?;
+        let Some(channel) = call.channels.first() else {
+            return Ok(statuses(&Map::new()));
+        };
+        match call.endpoint {
+            Endpoint::Open => self.open(&pipe, channel, request.body()),
+            Endpoint::Append => self.append(&pipe, channel, call, request),
+            Endpoint::Drop => {
+                let options = ChannelOptions::read(request.body())?;
+                self.state
+                    .drop_channel(&pipe, channel, options.fail_on_uncommitted_rows)?;
+                Ok(json_answer(StatusCode::OK, &json!({})))
+            }
+            _ => self.statuses(&pipe, &call.channels),
+        }
+    }
+
+    fn open(&mut self, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<Answer, Refusal> {
+        if channel.eq_ignore_ascii_case("ELASTIC") {
+            return Err(Refusal::malformed(
+                "The channel name ELASTIC is reserved: open a channel with another name.",
+            ));
+        }
+        let options = ChannelOptions::read(body)?;
+        let channel = self.state.open(
+            pipe,
+            channel,
+            options.offset_token,
+            options.fail_on_uncommitted_rows,
+        )?;
+        let answer = json!({
+            "status_code": 0,
+            "message": "Success",
+            "next_continuation_token": channel.continuation_token(),
+            "channel_status": status(channel),
+        });
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    fn append(
+        &mut self,
+        pipe: &Pipe,
+        channel: &str,
+        call: &Call,
+        request: &Request<Bytes>,
+    ) -> Result<Answer, Refusal> {
+        let limits = &self.state.rules.limits;
+        let sent = request.body().len();
+        if let Some(most) = limits.request_bytes.filter(|&most| sent > most) {
+            return Err(Refusal::too_large(format!(
+                "The body is {sent} bytes long, and {most} is the most."
+            )));
+        }
+        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        let next = self.state.append(
+            pipe,
+            channel,
+            Append {
+                continuation_token: call.query.continuation_token.as_deref(),
+                start_token: call.query.start_offset_token.clone(),
+                end_token: call.query.end_offset_token.clone(),
+                body,
+            },
+        )?;
+        let answer = json!({
+            "status_code": 0,
+            "message": "Data buffered successfully",
+            "next_continuation_token": next,
+        });
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    fn statuses(&self, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+        let asked = names.len();
+        if let Some(most) = self
+            .state
+            .rules
+            .limits
+            .status_names
+            .filter(|&most| asked > most)
+        {
+            return Err(Refusal::bad_request(
+                "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
+                format!("{asked} channels are asked for, and {most} is the most."),
+            ));
+        }
+        let known = names.iter().filter_map(|name| {
+            let channel = self.state.channel(pipe, name)?;
+            // Letter by letter, unlike in addresses.
+            (channel.record.channel == *name).then(|| (name.clone(), status(channel)))
+        });
+        Ok(statuses(&known.collect()))
+    }
+}
+
+fn statuses(known: &Map<String, Value>) -> Answer {
+    let answer = json!({ "status_code": 0, "message": "Success", "channel_statuses": known });
+    json_answer(StatusCode::OK, &answer)
+}
+
+fn status(channel: &Channel) -> Value {
+    let record = &channel.record;
+    json!({
+        "database_name": record.pipe.database,
+        "schema_name": record.pipe.schema,
+        "pipe_name": record.pipe.name,
+        "channel_name": record.channel,
+        "channel_status_code": record.status_code,
+        "last_committed_offset_token": record.offset_token,
+        "created_on_ms": record.created_on_ms,
+        "rows_parsed": record.rows_parsed,
+        "rows_inserted": record.rows_inserted,
+        "rows_error_count": record.rows_error_count,
+        "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
+        "last_error_message": record.last_error_message,
+        "last_error_timestamp": record.last_error_timestamp_ms,
+        "snowflake_avg_processing_latency_ms": channel.latency_ms,
+    })
+}
+
+fn refuse(entry: &mut LoggedRequest, refusal: Refusal) -> Reply {
+    entry.status = Some(refusal.status.as_u16());
+    Reply::Respond(refusal.into_answer())
+}
+
+/// A server error as the service was seen to answer it: a bare JSON string.
+fn broken(status: u16) -> Answer {
+    let status = StatusCode::from_u16(status)
+        .ok()
+        .filter(StatusCode::is_server_error)
+        .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"))
+}

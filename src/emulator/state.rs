@@ -1,0 +1,364 @@
+//! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+
+use super::answer::Refusal;
+use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, sequencers};
+use super::landing::{AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, ObjectName};
+use super::tables::{Catalog, Pipe};
+
+const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
+
+/// A channel that takes no rows for this long is forgotten with its token.
+const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
+type Key = (ObjectName, String);
+
+/// An append, as far as the channel is concerned.
+pub(super) struct Append<'a> {
+    pub(super) continuation_token: Option<&'a str>,
+    pub(super) start_token: Option<String>,
+    pub(super) end_token: Option<String>,
+    pub(super) body: Vec<u8>,
+}
+
+/// Channels, their accepted batches, and where all that is kept.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) rules: Rules,
+    pub(super) catalog: Catalog,
+    pub(super) landing: Box<dyn Landing>,
+    channels: BTreeMap<Key, Channel>,
+    now_ms: u64,
+}
+
+impl State {
+    /// Takes up what the landing holds. With `lose_buffer`, what was accepted and not committed is forgotten, and its
+    /// channels must be reopened.
+    pub(super) fn load(
+        rules: Rules,
+        catalog: Catalog,
+        mut landing: Box<dyn Landing>,
+        lose_buffer: bool,
+    ) -> Result<Self, LandingError> {
+        let mut channels = BTreeMap::new();
+        for stored in landing.load()? {
+            let mut channel = Channel::new(stored.record);
+            if lose_buffer && !stored.accepted.is_empty() {
+                ROW_SEQ_GAP.clone_into(&mut channel.record.status_code);
+                landing.put_channel(&channel.record, true)?;
+            } else {
+                for batch in stored.accepted {
+                    channel.push(rules.due_ms(batch.accepted_at_ms), batch);
+                }
+            }
+            channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
+        }
+        Ok(Self {
+            rules,
+            catalog,
+            landing,
+            channels,
+            now_ms: 0,
+        })
+    }
+
+    pub(super) fn pipe(&self, name: &ObjectName) -> Result<Pipe, Refusal> {
+        self.catalog.pipe(name).ok_or_else(Refusal::no_pipe)
+    }
+
+    /// A channel by the name in an address, in any case.
+    pub(super) fn channel(&self, pipe: &Pipe, name: &str) -> Option<&Channel> {
+        self.channels.get(&key(&pipe.name, name))
+    }
+
+    pub(super) fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
+    /// Opens or reopens a channel; the earlier holder is stale from here on.
+    pub(super) fn open(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        offset_token: Option<String>,
+        fail_on_uncommitted: bool,
+    ) -> Result<&Channel, Refusal> {
+        let key = key(&pipe.name, name);
+        let mut record = match self.channels.get(&key) {
+            Some(channel) if fail_on_uncommitted && !channel.pending.is_empty() => {
+                return Err(uncommitted(channel));
+            }
+            Some(channel) => ChannelRecord {
+                client_sequencer: channel.record.client_sequencer + 1,
+                row_sequencer: 1,
+                status_code: SUCCESS.to_owned(),
+                ..channel.record.clone()
+            },
+            None => {
+                self.has_room(pipe)?;
+                created(pipe, name, self.now_ms)
+            }
+        };
+        if offset_token.is_some() {
+            record.offset_token = offset_token;
+        }
+        self.landing.put_channel(&record, true).map_err(failed)?;
+        let channel = self
+            .channels
+            .entry(key)
+            .or_insert_with(|| Channel::new(record.clone()));
+        channel.record = record;
+        channel.pending.clear();
+        tracing::info!(
+            channel = name,
+            sequencer = channel.record.client_sequencer,
+            "open"
+        );
+        Ok(channel)
+    }
+
+    fn has_room(&self, pipe: &Pipe) -> Result<(), Refusal> {
+        let open = self
+            .channels
+            .keys()
+            .filter(|key| key.0 == pipe.name)
+            .count();
+        match self.rules.limits.channels_per_pipe {
+            Some(most) if open >= most => Err(Refusal::bad_request(
+                "ERR_CHANNEL_LIMIT_EXCEEDED_FOR_PIPE",
+                format!("The pipe has {open} channels, which is the most it may have."),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Accepts a batch, or knows it again; the answer is the next continuation token.
+    pub(super) fn append(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        append: Append<'_>,
+    ) -> Result<String, Refusal> {
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
+        let limits = &self.rules.limits;
+        if !channel.pace.admits(limits, self.now_ms) {
+            return Err(Refusal::throttled(limits.retry_after));
+        }
+        let (client, row) = sequencers(append.continuation_token)?;
+        let record = &channel.record;
+        if client < record.client_sequencer {
+            return Err(Refusal::stale());
+        }
+        if client > record.client_sequencer {
+            return Err(Refusal::bad_request(
+                "ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER",
+                "The continuation token is ahead of the channel: reopen the channel.",
+            ));
+        }
+        if record.status_code != SUCCESS {
+            return Err(must_reopen(&record.status_code));
+        }
+        if row < record.row_sequencer {
+            return match self.rules.replay {
+                ReplayedToken::Accept => Ok(format!("{client}_{}", row.saturating_add(1))),
+                ReplayedToken::Stale => Err(Refusal::stale()),
+            };
+        }
+        if row > record.row_sequencer {
+            let mut record = record.clone();
+            ROW_SEQ_GAP.clone_into(&mut record.status_code);
+            self.landing.put_channel(&record, false).map_err(failed)?;
+            channel.record = record;
+            return Err(must_reopen(ROW_SEQ_GAP));
+        }
+
+        let record = ChannelRecord {
+            row_sequencer: row + 1,
+            last_used_ms: self.now_ms,
+            ..record.clone()
+        };
+        let batch = AcceptedBatch {
+            row_sequencer: row,
+            start_token: append.start_token,
+            end_token: append.end_token,
+            accepted_at_ms: self.now_ms,
+            body: append.body,
+        };
+        self.landing.accept(&record, &batch).map_err(failed)?;
+        channel.record = record;
+        channel.pace.charge(batch.body.len());
+        channel.push(self.rules.due_ms(self.now_ms), batch);
+        tracing::debug!(channel = name, row_sequencer = row, "accepted");
+        Ok(channel.continuation_token())
+    }
+
+    /// Forgets a channel, its token and what it had accepted.
+    pub(super) fn drop_channel(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        fail_on_uncommitted: bool,
+    ) -> Result<(), Refusal> {
+        let key = key(&pipe.name, name);
+        let channel = self.channels.get(&key).ok_or_else(Refusal::no_channel)?;
+        if fail_on_uncommitted && !channel.pending.is_empty() {
+            return Err(uncommitted(channel));
+        }
+        self.landing
+            .drop_channel(&pipe.name, &channel.record.channel)
+            .map_err(failed)?;
+        self.channels.remove(&key);
+        Ok(())
+    }
+
+    /// Commits what is due at `now_ms` and forgets channels that were idle for too long.
+    pub(super) fn advance(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        let mut due = Vec::new();
+        let mut expired = Vec::new();
+        for (key, channel) in &self.channels {
+            let ripe = channel.ripe_instants(now_ms);
+            due.extend(ripe.into_iter().map(|at| (at, key.clone())));
+            let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
+            if channel.pending.is_empty() && idle_ms > IDLE_EXPIRY_MS {
+                expired.push(key.clone());
+            }
+        }
+        // In order of time and not of channel, so that rows land in one order however rarely the server is looked at.
+        due.sort();
+        for (at, key) in due {
+            self.commit_or_log(&key, at, at);
+        }
+        for key in expired {
+            self.expire(&key);
+        }
+    }
+
+    /// Commits everything that is accepted, due or not.
+    pub(super) fn commit_all(&mut self) {
+        let keys: Vec<Key> = self.channels.keys().cloned().collect();
+        for key in keys {
+            self.commit_or_log(&key, u64::MAX, self.now_ms);
+        }
+    }
+
+    /// When the next batch is due; a batch that is held for ever is not.
+    pub(super) fn next_due_ms(&self) -> Option<u64> {
+        self.channels
+            .values()
+            .filter_map(Channel::next_due_ms)
+            .filter(|&due| due < u64::MAX)
+            .min()
+    }
+
+    /// Holds a channel's commits back, those already accepted and those to come, until `until_ms`.
+    pub(super) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
+        if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
+            channel.hold(until_ms);
+        }
+    }
+
+    /// Changes a channel's record from outside the protocol, as a fault does.
+    pub(super) fn tamper(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        change: impl FnOnce(&mut ChannelRecord),
+    ) {
+        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
+            return;
+        };
+        let mut record = channel.record.clone();
+        change(&mut record);
+        match self.landing.put_channel(&record, false) {
+            Ok(()) => channel.record = record,
+            Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
+        }
+    }
+
+    fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
+        if let Err(why) = self.commit(key, due_ms, at_ms) {
+            // The batches stay accepted: the next look at the server tries again.
+            tracing::error!(%why, channel = key.1, "accepted rows could not be committed");
+        }
+    }
+
+    /// Commits a channel's batches that are due at `due_ms`, as of `at_ms`.
+    fn commit(&mut self, key: &Key, due_ms: u64, at_ms: u64) -> Result<(), LandingError> {
+        let Some(channel) = self.channels.get_mut(key) else {
+            return Ok(());
+        };
+        let Some(pipe) = self.catalog.pipe(&key.0) else {
+            return Ok(());
+        };
+        let Some(table) = self.catalog.table(&pipe.table) else {
+            return Ok(());
+        };
+        let Some(landed) = channel.land(due_ms, table, &pipe, at_ms) else {
+            return Ok(());
+        };
+        self.landing.commit(&Commit {
+            record: &landed.record,
+            table: &pipe.table,
+            rows: &landed.rows,
+            rejected: &landed.rejected,
+            through: landed.through,
+        })?;
+        tracing::debug!(
+            channel = landed.record.channel,
+            through = landed.through,
+            rows = landed.rows.len(),
+            rejected = landed.rejected.len(),
+            "committed"
+        );
+        channel.settle(landed);
+        Ok(())
+    }
+
+    fn expire(&mut self, key: &Key) {
+        let Some(channel) = self.channels.get(key) else {
+            return;
+        };
+        match self.landing.drop_channel(&key.0, &channel.record.channel) {
+            Ok(()) => {
+                self.channels.remove(key);
+            }
+            Err(why) => {
+                tracing::error!(%why, channel = key.1, "an idle channel could not be forgotten");
+            }
+        }
+    }
+}
+
+fn key(pipe: &ObjectName, channel: &str) -> Key {
+    (pipe.clone(), channel.to_uppercase())
+}
+
+fn must_reopen(code: &str) -> Refusal {
+    Refusal::bad_request(code, "The channel must be reopened.")
+}
+
+fn uncommitted(channel: &Channel) -> Refusal {
+    let batches = channel.pending.len();
+    Refusal::new(
+        StatusCode::CONFLICT,
+        "ERR_CHANNEL_HAS_UNCOMMITTED_DATA",
+        format!("The channel has {batches} accepted batches that are not committed yet."),
+    )
+}
+
+fn failed(why: LandingError) -> Refusal {
+    tracing::error!(%why, "the landing failed");
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",
+        why.message,
+    )
+}
