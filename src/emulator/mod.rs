@@ -100,6 +100,15 @@ impl Emulator {
         keys::generate()
     }
 
+    /// The public half, as PEM, of a private key that is an unencrypted PKCS#8 PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be read.
+    pub fn public_key_of(private_key: &SecretString) -> Result<String> {
+        keys::PublicKey::of_private_pem(private_key)?.to_pem()
+    }
+
     /// What the server does with `request` at `now`. First it commits what has become due.
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
         self.handler().handle(now, request)
@@ -124,15 +133,6 @@ impl Emulator {
     /// What is to go wrong.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
-    }
-
-    /// The public half of that key, as PEM, for whoever keeps the emulator's users beyond its life.
-    ///
-    /// # Errors
-    ///
-    /// When the key cannot be read.
-    pub fn public_key_pem(&self) -> Result<String> {
-        keys::PublicKey::of_private_pem(&self.0.private_key)?.to_pem()
     }
 
     /// A profile for a client of this server at `url`, in the official SDK's JSON: account, user and the private key in
