@@ -277,3 +277,6 @@ fn value(cell: Cell) -> Value {
         Cell::Binary(bytes) => Value::String(STANDARD.encode(bytes)),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,265 @@
+//! Key-pair JWTs, scoped tokens, and who is turned away.
+
+use super::*;
+
+fn hostname(client: &Client, jwt: &str) -> Response<Bytes> {
+    let request = request(
+        "GET",
+        "/v2/streaming/hostname?requestId=r&retryCount=0",
+        jwt,
+    )
+    .body(Bytes::new())
+    .unwrap();
+    answered(client.emulator.handle(client.now, request))
+}
+
+#[test]
+fn the_hostname_is_bare_text() {
+    let client = Client {
+        emulator: settings().ingest_host("ingest.local").build().unwrap(),
+        now: SystemTime::UNIX_EPOCH + Duration::from_secs(START),
+        token: String::new(),
+    };
+    let answer = hostname(&client, &jwt(START, START + 60));
+    assert_eq!(answer.status(), 200);
+    assert_eq!(text(&answer), "ingest.local");
+}
+
+#[test]
+fn the_scoped_token_is_a_bare_jwt_and_each_expires_later() {
+    let client = Client::of(settings().token_life(Duration::from_secs(600)));
+    let expiry = |answer: Response<Bytes>| {
+        let token = text(&answer);
+        let parts: Vec<&str> = token.split('.').collect();
+        assert_eq!(parts.len(), 3);
+        let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
+        serde_json::from_slice::<Value>(&claims).unwrap()["exp"].clone()
+    };
+    assert_eq!(
+        expiry(client.exchange(&jwt(START, START + 60))),
+        START + 601
+    );
+    assert_eq!(
+        expiry(client.exchange(&jwt(START, START + 60))),
+        START + 602
+    );
+}
+
+#[test]
+fn a_jwt_may_count_in_milliseconds() {
+    let client = Client::new();
+    let good = jwt(START_MS, START_MS + 3_540_000);
+    assert_eq!(hostname(&client, &good).status(), 200);
+    let late = jwt(START_MS - 3_540_000, START_MS);
+    assert_eq!(hostname(&client, &late).status(), 401);
+}
+
+#[test]
+fn a_jwt_must_be_current_and_live_an_hour_at_most() {
+    let client = Client::new();
+    for (iat, exp, status) in [
+        (START - 3540, START + 1, 200),
+        (START - 3540, START, 401),
+        (START + 60, START + 120, 200),
+        (START + 61, START + 120, 401),
+        (START, START + 3600, 200),
+        (START, START + 3601, 401),
+    ] {
+        let answer = hostname(&client, &jwt(iat, exp));
+        assert_eq!(answer.status(), status, "{iat} {exp}");
+        if status == 401 {
+            let (_, body) = read(&answer);
+            assert_eq!(code(&body), "390144");
+        }
+    }
+}
+
+#[test]
+fn strangers_and_forgers_are_turned_away() {
+    let client = Client::new();
+    let stranger = Emulator::generate_key().unwrap();
+    let ours = keys::shared().unwrap();
+    let good = jwt(START, START + 60);
+    let (message, _) = good.rsplit_once('.').unwrap();
+    let (_, other_signature) = jwt(START, START + 61)
+        .rsplit_once('.')
+        .map(|(m, s)| (m.to_owned(), s.to_owned()))
+        .unwrap();
+    let claims = message.split_once('.').unwrap().1;
+    let unsigned_header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"none"}"#);
+    for (what, token) in [
+        (
+            "another key",
+            jwt_of(&stranger, "EMULATOR.STREAMING_INGEST", START, START + 60),
+        ),
+        (
+            "another user",
+            jwt_of(&ours, "EMULATOR.SOMEBODY", START, START + 60),
+        ),
+        (
+            "another account",
+            jwt_of(&ours, "ELSEWHERE.STREAMING_INGEST", START, START + 60),
+        ),
+        ("another signature", format!("{message}.{other_signature}")),
+        ("no signature", format!("{message}.")),
+        ("algorithm none", format!("{unsigned_header}.{claims}.")),
+        ("no jwt", "secret".to_owned()),
+        ("nothing", String::new()),
+    ] {
+        for answer in [hostname(&client, &token), client.exchange(&token)] {
+            let (status, body) = read(&answer);
+            assert_eq!((status, code(&body)), (401, "390144"), "{what}");
+        }
+    }
+    let bare = Request::get("http://127.0.0.1/v2/streaming/hostname")
+        .header("accept", "*/*")
+        .body(Bytes::new())
+        .unwrap();
+    assert_eq!(
+        answered(client.emulator.handle(client.now, bare)).status(),
+        401
+    );
+}
+
+#[test]
+fn a_registered_public_key_lets_its_user_in() {
+    let key = Emulator::generate_key().unwrap();
+    let body: String = key
+        .expose_secret()
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let pair = KeyPair::from_pkcs8(&STANDARD.decode(body).unwrap()).unwrap();
+    let public: aws_lc_rs::encoding::PublicKeyX509Der<'_> = {
+        use aws_lc_rs::encoding::AsDer;
+        use aws_lc_rs::signature::KeyPair as _;
+        pair.public_key().as_der().unwrap()
+    };
+    let pem = format!(
+        "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+        STANDARD
+            .encode(public.as_ref())
+            .as_bytes()
+            .chunks(64)
+            .map(|line| String::from_utf8(line.to_vec()).unwrap())
+            .collect::<Vec<_>>()
+            .join("\n")
+    );
+    let client = Client::of(settings().public_key("other_user", pem));
+    let jwt = jwt_of(&key, "EMULATOR.OTHER_USER", START, START + 60);
+    assert_eq!(hostname(&client, &jwt).status(), 200);
+}
+
+#[test]
+fn keys_that_cannot_be_read_are_an_error_that_says_so() {
+    let why = settings().public_key("u", "nonsense").build().unwrap_err();
+    assert!(
+        why.to_string().contains("public key cannot be read"),
+        "{why}"
+    );
+    let key = SecretString::from("-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n");
+    let why = settings().private_key(key).build().unwrap_err();
+    assert!(why.to_string().contains("openssl genpkey"), "{why}");
+    assert!(!why.to_string().contains("AAEC"));
+}
+
+#[test]
+fn an_exchange_needs_the_grant_and_our_host() {
+    let client = Client::new();
+    let grant = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer";
+    for (form, status) in [
+        (format!("{grant}&scope=127.0.0.1+session%3Arole%3AR"), 200),
+        (format!("{grant}&scope=elsewhere"), 400),
+        (format!("{grant}&scope=127.0.0.1+nonsense"), 400),
+        (grant.to_owned(), 400),
+        ("scope=127.0.0.1".to_owned(), 400),
+        (String::new(), 400),
+    ] {
+        let request = request("POST", "/oauth/token", &jwt(START, START + 60))
+            .body(Bytes::from(form.clone()))
+            .unwrap();
+        let answer = answered(client.emulator.handle(client.now, request));
+        assert_eq!(answer.status(), status, "{form}");
+    }
+}
+
+#[test]
+fn the_ingest_host_takes_only_its_own_current_tokens() {
+    let mut client = Client::of(settings().token_life(Duration::from_secs(600)));
+    client.open("c");
+    let good = client.token.clone();
+
+    client.token = jwt(START, START + 60);
+    let (status, answer) = client.try_open("c", "{}");
+    assert_eq!((status, code(&answer)), (401, "390303"));
+
+    let elsewhere = Client::new();
+    client.token = elsewhere.token;
+    assert_eq!(client.try_open("c", "{}").0, 401);
+
+    client.token = good;
+    client.pass(599_999);
+    assert_eq!(client.try_open("c", "{}").0, 200);
+    client.pass(1);
+    assert_eq!(client.try_open("c", "{}").0, 401);
+}
+
+#[test]
+fn a_request_must_say_what_it_accepts() {
+    let client = Client::new();
+    let request = Request::put(format!("http://127.0.0.1{PIPES}/P/channels/c"))
+        .header("authorization", format!("Bearer {}", client.token))
+        .body(Bytes::new())
+        .unwrap();
+    let (status, answer) = read(&answered(client.emulator.handle(client.now, request)));
+    assert_eq!((status, code(&answer)), (400, "391902"));
+}
+
+#[test]
+fn the_profile_is_what_the_official_sdk_reads() {
+    let key = keys::shared().unwrap();
+    let emulator = settings().account("ACME").user("LOADER").build().unwrap();
+    let profile: Value =
+        serde_json::from_str(&emulator.profile_json("http://127.0.0.1:8080")).unwrap();
+    assert_eq!(
+        profile,
+        json!({
+            "url": "http://127.0.0.1:8080",
+            "account": "ACME",
+            "user": "LOADER",
+            "private_key": key.expose_secret(),
+        })
+    );
+    assert!(
+        key.expose_secret()
+            .starts_with("-----BEGIN PRIVATE KEY-----\n")
+    );
+}
+
+#[test]
+fn no_secret_shows_in_debug() {
+    let emulator = settings().build().unwrap();
+    let shown = format!("{emulator:?} {:?}", emulator.handler());
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+}
+
+/// Made by openssl, and so is the fingerprint: `openssl rsa -pubin -outform DER | openssl dgst -sha256 -binary | base64`.
+const PUBLIC_PEM: &str = "\
+-----BEGIN PUBLIC KEY-----\n\
+MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEA6LAgx1oosmGP1wai6kPm\n\
+uE8/bueVJhMVryX4ziTsZtiQFM7J55/3S6FcbpAZI4Y4XHYwk3Zaxt3ixOFeKFCU\n\
+MRmXyer3/FumMNJ7fq1/8bxMWCMTCDZD07oeAnIaZju6U8sHc0u/+zvI8DqdI8TN\n\
+fSzxuAxDDaiGEI2H99Wz1jIgezq29442lk20lSf3BywxEz2uFl454oO3A6X+pYfm\n\
+KsvLmW+S6pPCS+9EB4NzzqCOXhIU/WGvUZjdaH0sIFkQGdjA0WxsvobdmMQbXfKr\n\
+qDABpHGOJX2cYpWQB1OGuDvBJjBLFzeyNBJ8NZkH6OTjnE6nFXyF3SoXtiR1BJlM\n\
+mwIDAQAB\n\
+-----END PUBLIC KEY-----\n";
+
+#[test]
+fn a_fingerprint_is_what_openssl_computes() {
+    let key = PublicKey::from_pem(PUBLIC_PEM).unwrap();
+    assert_eq!(
+        key.fingerprint(),
+        "SHA256:Z/o72oAXOoe5y9zDJrMIxe45DTIg2r0uvnqrZxcRIVM="
+    );
+}
