@@ -126,7 +126,7 @@ async fn a_stale_answer_after_a_try_that_did_not_land_leaves_the_rows_ambiguous(
     world
         .emulator
         .faults()
-        .push(Fault::Stale.on(Endpoint::Append).after(1));
+        .push(Fault::Stale.on(Endpoint::Append));
     let sent = channel.append_row(&row(0), 0).await.unwrap();
     channel.initiate_flush();
     let start = Instant::now();

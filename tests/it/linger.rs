@@ -41,7 +41,7 @@ async fn no_rows_no_requests() {
     let mut channel = client.open_channel("c").await.unwrap();
     let receipt = channel.append_rows(rows(0..0), 0..).await.unwrap();
     receipt.committed().await.unwrap();
-    channel.append_rows(rows(0..0), 5..=9).await.unwrap();
+    drop(channel.append_rows(rows(0..0), 5..=9).await.unwrap());
     channel.wait_for_commit().await.unwrap();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(world.requests(Endpoint::Append), 0);
