@@ -1,5 +1,6 @@
 //! Rows: anything serializable that is a JSON object, one per line, checked before anything is buffered.
 
+mod null;
 mod strict;
 
 use bytes::Bytes;

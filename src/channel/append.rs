@@ -30,6 +30,8 @@ pub(crate) struct Writer {
     pub(super) units: Vec<Unit>,
     /// Charged and not spent: what merged runs turned out not to cost.
     credit: Charge,
+    /// Rows appended since open. Nobody else appends, so it need not be asked for.
+    appended: u64,
     pub(crate) last: Option<Offset>,
 }
 
@@ -51,6 +53,7 @@ impl Writer {
             staged: Vec::new(),
             units: Vec::new(),
             credit,
+            appended: 0,
             last: None,
         }
     }
@@ -150,7 +153,8 @@ impl Writer {
             )
         };
         self.discard();
-        let (_, wake) = result?;
+        let (appended, wake) = result?;
+        self.appended = appended;
         if last.is_some() {
             self.last = last;
         }
@@ -164,10 +168,6 @@ impl Writer {
         cost(self.staged.len(), &self.units).saturating_sub(self.credit.bytes())
     }
 
-    fn position(&self) -> u64 {
-        self.shared.core().appended()
-    }
-
     /// All of `batch` or nothing, without waiting.
     pub(crate) fn try_append(
         &mut self,
@@ -175,7 +175,7 @@ impl Writer {
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
         self.discard();
-        let from = self.position();
+        let from = self.appended;
         let mut source = BatchSource::new(batch.clone(), offsets)?;
         // Each piece of it becomes a unit at most.
         let pieces = batch.as_bytes().len() / self.piece() + 2;
@@ -214,7 +214,7 @@ impl Writer {
         };
         self.credit.shrink_to(kept);
         self.discard();
-        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.position()))
+        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
     }
 }
 
@@ -365,7 +365,7 @@ impl<'a, S> Append<'a, S> {
         stage: impl FnOnce(&mut Writer) -> Result<()>,
     ) -> Self {
         writer.discard();
-        let from = writer.position();
+        let from = writer.appended;
         let failed = stage(writer).err();
         Self {
             writer,
@@ -419,7 +419,7 @@ impl<S: Source> Future for Append<'_, S> {
                 return Poll::Ready(Err(error));
             }
             if this.writer.units.is_empty() {
-                let position = this.writer.position();
+                let position = this.writer.appended;
                 return Poll::Ready(Ok(Receipt::new(
                     Arc::clone(&this.writer.shared),
                     this.from,

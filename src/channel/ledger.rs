@@ -254,19 +254,19 @@ mod tests {
     #[test]
     fn the_history_is_bounded() {
         let mut l = Ledger::new(None, None);
-        for n in 0..(HISTORY as i64 + 10) {
+        for n in 0..HISTORY as u64 + 10 {
             l.sent(Pending {
                 start: None,
                 end: n.into(),
-                position: n as u64 + 1,
+                position: n + 1,
                 rows: 1,
             });
         }
-        let last = OffsetToken::from(HISTORY as i64 + 9);
+        let last = OffsetToken::from(HISTORY as u64 + 9);
         assert_eq!(l.observe(Some(&last), None, |_| ()), Reading::Advanced);
         assert_eq!(l.popped.len(), HISTORY);
         assert_eq!(
-            l.observe(Some(&OffsetToken::from(0_i64)), None, |_| ()),
+            l.observe(Some(&OffsetToken::from(0_u64)), None, |_| ()),
             Reading::Suspicious
         );
     }
