@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use crate::channel::{Core, Shared};
+use crate::channel::{Core, HEARTBEAT, Shared};
 use crate::client::ClientInner;
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
@@ -61,10 +61,14 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
     }
 }
 
-/// A channel that is due, or that will be soon and may as well be asked for in the same call.
+/// A channel that waits for commits or is due, or an idle one that will be due soon: the idle ones fall into step, and one
+/// call serves them all.
 fn wants(channel: &Shared, now: Instant) -> bool {
     let core = channel.core();
-    core.awaits_commits() || core.poll_due().is_some_and(|due| due <= now)
+    core.awaits_commits()
+        || core
+            .poll_due()
+            .is_some_and(|due| due <= now + HEARTBEAT / 2)
 }
 
 /// One call. True if it named too many channels.

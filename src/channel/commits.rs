@@ -19,7 +19,7 @@ const FIRST_POLL: Duration = Duration::from_millis(50);
 /// Polls back off to this while commits are pending.
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 /// An idle channel is looked at this often, so that its invalidation is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// A channel that is missing from so many answers in a row is gone.
 const ABSENT: u32 = 3;
 /// More windows than this are told as one.

@@ -27,6 +27,7 @@ use tokio::time::Instant;
 
 use self::append::{Append, Writer};
 pub(crate) use self::batch::Compressor;
+pub(crate) use self::commits::HEARTBEAT;
 pub(crate) use self::core::{Core, Pace};
 pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};

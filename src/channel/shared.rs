@@ -71,7 +71,10 @@ impl Shared {
             }
             changed
         });
-        let sooner = core.poll_due() != due;
+        // Later needs no telling: the poller wakes for nothing then, and looks again.
+        let sooner = core
+            .poll_due()
+            .is_some_and(|new| due.is_none_or(|old| new < old));
         drop(core);
         if sooner {
             self.poller.notify_one();

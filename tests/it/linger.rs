@@ -170,3 +170,18 @@ async fn a_large_range_is_split_over_requests_and_lands_in_order() {
     );
     assert!(log.iter().all(|r| r.body_bytes <= 128 << 10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn idle_channels_share_one_heartbeat() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channels = Vec::new();
+    for i in 0..10 {
+        channels.push(client.open_channel(format!("c{i}")).await.unwrap());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    let before = world.requests(Endpoint::Status);
+    tokio::time::sleep(Duration::from_secs(300)).await;
+    assert_eq!(world.requests(Endpoint::Status) - before, 10);
+}
