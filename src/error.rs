@@ -10,6 +10,20 @@ use crate::offset::OffsetToken;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. Match on this, never on the text of an error.
+///
+/// ```
+/// use snowpipe_streaming::{Error, ErrorKind, InvalidationCause};
+///
+/// fn what_now(error: &Error) -> &'static str {
+///     match error.kind() {
+///         ErrorKind::Invalidated(InvalidationCause::Fenced) => "another instance took the channel: stop",
+///         ErrorKind::Invalidated(_) => "reopen, and append from the committed token",
+///         ErrorKind::RowsRejected => "look at the error table, and go on",
+///         _ if error.is_retryable() => "try again later",
+///         _ => "give up and tell somebody",
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {

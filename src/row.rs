@@ -12,6 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// In a VARIANT column a JSON null is kept as a VARIANT null, which is not SQL NULL; an omitted key takes the column's
 /// default. Both are right for somebody. Nested nulls are always sent.
+///
+/// ```no_run
+/// # use snowpipe_streaming::{Nulls, PipePath, Profile, StreamingIngestClient};
+/// # async fn example(profile: Profile, pipe: PipePath) -> snowpipe_streaming::Result<()> {
+/// let client = StreamingIngestClient::builder(profile, pipe).nulls(Nulls::Omit).build().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Nulls {
     /// The key is sent with `null`.

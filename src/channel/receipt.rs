@@ -57,6 +57,18 @@ impl RejectWindow {
 ///
 /// A receipt stands for the last row of its call and everything appended before it: to wait for many, wait for the last.
 /// It is cheap to clone and to drop, and outlives its channel.
+///
+/// ```no_run
+/// # use snowpipe_streaming::{Channel, ErrorKind};
+/// # async fn example(channel: &mut Channel, rows: Vec<serde_json::Value>) -> snowpipe_streaming::Result<()> {
+/// let receipt = channel.append_rows(&rows, 0..).await?;
+/// match receipt.committed().await {
+///     Ok(()) => println!("every row is in the table"),
+///     Err(error) if error.kind() == ErrorKind::RowsRejected => println!("committed, but: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "rows are in memory only until the receipt says committed"]
 pub struct Receipt {
@@ -114,6 +126,18 @@ impl Receipt {
 }
 
 /// Watches a channel's committed token.
+///
+/// ```no_run
+/// # use snowpipe_streaming::Channel;
+/// # async fn example(channel: &Channel) -> snowpipe_streaming::Result<()> {
+/// let mut commits = channel.commits();
+/// tokio::spawn(async move {
+///     while let Ok(Some(token)) = commits.changed().await {
+///         println!("the source may forget everything up to {token}");
+///     }
+/// });
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Commits {
     progress: watch::Receiver<Progress>,
