@@ -8,6 +8,7 @@ mod core;
 mod driver;
 mod ending;
 mod ledger;
+mod once;
 mod open;
 mod progress;
 mod receipt;

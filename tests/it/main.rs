@@ -12,4 +12,5 @@ mod channel;
 mod faults;
 mod linger;
 mod memory;
+mod once;
 mod support;
