@@ -25,6 +25,7 @@ finish() {
   trap - EXIT
   for role in "${!pids[@]}"; do
     kill -KILL "${pids[$role]}" 2>/dev/null || true
+    wait "${pids[$role]}" 2>/dev/null || true
   done
   [[ -z $watchdog ]] || kill "$watchdog" 2>/dev/null || true
   if ((code == 0)); then

@@ -32,12 +32,13 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use crate::cli::{Args, Only, Until};
 use crate::files::{Files, Found};
@@ -46,11 +47,14 @@ use crate::pipeline::Ended;
 use crate::produce::Producer;
 use crate::queue::{Progress, Queue};
 use crate::role::{Role, RoleLock};
-use crate::screen::Screen;
+use crate::screen::{Screen, in_words};
 use crate::summary::Summary;
 use crate::target::Target;
 
 const DEFAULT_START: &str = "2026-01-17T14:00:00Z";
+
+/// How long an interrupted run may take to reconcile, at least.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
@@ -64,7 +68,7 @@ async fn main() -> ExitCode {
     let code = match run(&args, &screen).await {
         Ok(code) => code,
         Err(error) => {
-            screen.note(format!("error: {error:#}"));
+            screen.note(format!("error: {}", in_words(error.as_ref())));
             if is_misconfigured(&error) {
                 MISCONFIGURED
             } else {
@@ -105,7 +109,24 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     };
     let target = target.settle().await;
     let elapsed = began.elapsed();
-    let summary = Summary::new(args, &files.queue, &target, ended.interrupted, elapsed).await?;
+    let (interrupted, is_finished) = (ended.interrupted, found == Found::Finished);
+    let summary = Summary::new(
+        args,
+        &files.queue,
+        &target,
+        interrupted,
+        is_finished,
+        elapsed,
+    );
+    // Somebody who stops the run does not wait for a server that is away.
+    let patience = args.drain_timeout.max(LEAST_PATIENCE);
+    let summary = if interrupted {
+        timeout(patience, summary)
+            .await
+            .context("the server does not answer: cannot reconcile")?
+    } else {
+        summary.await
+    }?;
     summary.write(&target, args.summary_json.as_deref())?;
     for failure in &ended.failures {
         screen.note(failure);

@@ -1,7 +1,7 @@
 //! The run: the generator and the three streams side by side, until all is done or somebody stops them.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,7 +14,8 @@ use crate::misconfigured::is_misconfigured;
 use crate::produce::Producer;
 use crate::progress;
 use crate::queue::Queue;
-use crate::screen::Screen;
+use crate::screen::{Screen, in_words};
+use crate::speed::Speed;
 use crate::stream::{Finish, Stream};
 use crate::table::Table;
 use crate::target::Target;
@@ -154,8 +155,8 @@ async fn open(
 /// Generates, or waits until another process has.
 async fn generate(
     producer: Option<Producer>,
-    queue: std::path::PathBuf,
-    speed: crate::speed::Speed,
+    queue: PathBuf,
+    speed: Speed,
     until: Until,
     mut halted: watch::Receiver<bool>,
 ) -> Result<Finish> {
@@ -182,7 +183,7 @@ async fn generate(
 }
 
 fn report(screen: &Screen, failures: &mut Vec<String>, what: &str, error: &anyhow::Error) {
-    let failure = format!("{what} failed: {error:#}");
+    let failure = format!("{what} failed: {}", in_words(error.as_ref()));
     screen.note(&failure);
     failures.push(failure);
 }

@@ -48,16 +48,21 @@ struct Line {
 impl Summary {
     /// Asks the server and the landing, after every channel is closed, and releases what the queue still holds of what
     /// is committed.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the server and the queue of a run that `is_finished`
+    /// do not belong together.
     pub(crate) async fn new(
         args: &Args,
         queue: &Path,
         target: &Target,
         interrupted: bool,
+        is_finished: bool,
         elapsed: Duration,
     ) -> Result<Self> {
         let mut tables = BTreeMap::new();
         for table in Table::ALL {
-            let line = line(args, queue, target, table);
+            let line = line(args, queue, target, table, is_finished);
             let line = line.await.context("cannot reconcile")?;
             tables.insert(table.name(), line);
         }
@@ -180,7 +185,13 @@ impl Line {
     }
 }
 
-async fn line(args: &Args, queue: &Path, target: &Target, table: Table) -> Result<Line> {
+async fn line(
+    args: &Args,
+    queue: &Path,
+    target: &Target,
+    table: Table,
+    is_finished: bool,
+) -> Result<Line> {
     let path = queue.to_owned();
     let mut queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
     let name = channel(args, queue.id(), table);
@@ -194,10 +205,12 @@ async fn line(args: &Args, queue: &Path, target: &Target, table: Table) -> Resul
     let token = token.map(ToString::to_string);
     let counted = tokio::task::spawn_blocking(move || {
         let span = queue.span(table)?;
-        if let (Some(status), Some(committed)) = (&status, committed)
-            && check(&name, Some(committed), span).is_ok()
-        {
-            release_committed(&mut queue, table, committed, status)?;
+        match (check(&name, committed, span), &status, committed) {
+            (Err(error), ..) if is_finished => return Err(error),
+            (Ok(()), Some(status), Some(committed)) => {
+                release_committed(&mut queue, table, committed, status)?;
+            }
+            _ => {}
         }
         let landed = landing
             .map(|path| landing::count(&path, table))

@@ -17,10 +17,11 @@ use tracing::warn;
 use crate::cli::{Args, ProfileSource};
 use crate::files::Files;
 use crate::misconfigured::Misconfigured;
+use crate::screen::in_words;
 use crate::table::Table;
 
 /// The tables and pipes of the emulator, and of an account.
-const SETUP: &str = include_str!("sql/setup.sql");
+pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
 /// The database and the schema in it that `sql/setup.sql` makes.
 const DEFAULT_NAMESPACE: &str = "STREAMING_INGEST";
 /// How long an account that cannot be reached is tried, and how long each pause is.
@@ -183,17 +184,12 @@ impl Target {
 }
 
 async fn emulator(files: &Files) -> Result<Server> {
-    let unusable = |error: &dyn std::error::Error| {
-        let mut text = format!(
-            "the landing {} cannot be used: {error}",
-            files.landing.display()
-        );
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            text = format!("{text}: {error}");
-            cause = error.source();
-        }
-        Misconfigured::new(text)
+    let unusable = |error: &(dyn std::error::Error + 'static)| {
+        let landing = files.landing.display();
+        Misconfigured::new(format!(
+            "the landing {landing} cannot be used: {}",
+            in_words(error)
+        ))
     };
     let path = files.landing.clone();
     let opened = tokio::task::spawn_blocking(move || {
