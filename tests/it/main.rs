@@ -1,4 +1,6 @@
 //! The crate as its users see it: rings 1 and 2 of the tests.
 
 mod channel;
+mod protocol;
+mod stage;
 mod support;
