@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 use snowpipe_streaming::ErrorKind;
 use wiremock::ResponseTemplate;
@@ -66,7 +67,10 @@ async fn host_and_token_are_read_in_every_form() {
         text(200, "127.0.0.1\n"),
         json(200, "\"127.0.0.1\""),
         json(200, r#"{"hostname":"127.0.0.1"}"#),
-        json(200, r#"{"status_code":0,"message":"","hostname":"127.0.0.1"}"#),
+        json(
+            200,
+            r#"{"status_code":0,"message":"","hostname":"127.0.0.1"}"#,
+        ),
     ];
     let tokens = [
         text(200, "tok.en-1"),
@@ -161,7 +165,10 @@ async fn refusals_say_what_to_do_and_are_not_repeated() {
         let text = error.to_string();
         assert_eq!(error.kind(), kind, "{text}");
         assert!(text.contains(mend), "{text}");
-        assert!(text.contains("MYORG-MYACCT"), "the account is named: {text}");
+        assert!(
+            text.contains("MYORG-MYACCT"),
+            "the account is named: {text}"
+        );
         assert!(!error.is_retryable(), "{text}");
         assert_eq!(stage.count(call), 1, "{text}");
     }
@@ -190,10 +197,11 @@ async fn what_does_not_pass_is_given_up() {
         (html(200), ErrorKind::Protocol, 1),
         (empty(200), ErrorKind::Protocol, 1),
     ] {
-        for call in [Call::Hostname, Call::Token] {
-            let (stage, error) = refused(call, answer.clone()).await;
+        let calls = [Call::Hostname, Call::Token].map(|call| refused(call, answer.clone()));
+        for (stage, error) in join_all(calls).await {
             assert_eq!(error.kind(), kind, "{error}");
-            assert_eq!(stage.count(call), times, "{error}");
+            let tries = stage.count(Call::Hostname).max(stage.count(Call::Token));
+            assert_eq!(tries, times, "{error}");
         }
     }
 }

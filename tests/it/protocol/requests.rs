@@ -175,10 +175,7 @@ async fn names_and_tokens_keep_their_letters() {
     let status = &stage.seen(Call::Status)[0];
     let expected = format!("/v2/streaming/{pipe}:bulk-channel-status?requestId=");
     assert!(status.target.starts_with(&expected), "{}", status.target);
-    assert_eq!(
-        status.text(),
-        r#"{"channel_names":["a b/c\"d?e#f+ü-_.~"]}"#
-    );
+    assert_eq!(status.text(), r#"{"channel_names":["a b/c\"d?e#f+ü-_.~"]}"#);
 }
 
 #[tokio::test]
