@@ -177,12 +177,14 @@ impl Stage {
 /// A client that does not keep a test waiting.
 pub(crate) fn builder(profile: Profile) -> ClientBuilder {
     let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
+    // Reading the operating system's trust store takes longer than most tests.
+    let transport = HttpTransport::builder().no_proxy().only_these_roots();
     StreamingIngestClient::builder(profile, pipe)
-        .transport(HttpTransport::builder().no_proxy().build().unwrap())
+        .transport(transport.build().unwrap())
         .pacing(Pacing::Off)
         .max_client_lag(Duration::from_millis(10))
         .attempt_timeout(Duration::from_secs(10))
-        .settle_timeout(Duration::from_millis(300))
+        .settle_timeout(Duration::from_millis(100))
         .close_timeout(Duration::from_secs(10))
 }
 

@@ -176,32 +176,37 @@ async fn refusals_say_what_to_do_and_are_not_repeated() {
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
-    for call in [Call::Hostname, Call::Token] {
+    let again = [Call::Hostname, Call::Token].map(async |call| {
         let stage = Stage::new().await;
         stage.answer(call, html(502));
-        stage.answer(call, json(503, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""));
+        let retry = "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\"";
+        stage.answer(call, json(503, retry));
         stage.answer(call, refusal(429, "390701"));
         stage.client().await;
         let seen = stage.seen(call);
         let attempts: Vec<_> = seen.iter().map(Seen::attempt).collect();
         let id = attempts[0].0;
         assert_eq!(attempts, [(id, "0"), (id, "1"), (id, "2"), (id, "3")]);
-    }
+    });
+    join_all(again).await;
 }
 
 #[tokio::test]
 async fn what_does_not_pass_is_given_up() {
-    for (answer, kind, times) in [
+    let cases = [
         (html(503), ErrorKind::Server, 4),
         (refusal(429, "390701"), ErrorKind::Throttled, 4),
         (html(200), ErrorKind::Protocol, 1),
         (empty(200), ErrorKind::Protocol, 1),
-    ] {
-        let calls = [Call::Hostname, Call::Token].map(|call| refused(call, answer.clone()));
-        for (stage, error) in join_all(calls).await {
-            assert_eq!(error.kind(), kind, "{error}");
-            let tries = stage.count(Call::Hostname).max(stage.count(Call::Token));
-            assert_eq!(tries, times, "{error}");
-        }
-    }
+    ];
+    let calls = [Call::Hostname, Call::Token];
+    let twice = cases
+        .iter()
+        .flat_map(|case| calls.map(|call| (call, case.clone())));
+    let in_vain = twice.map(async |(call, (answer, kind, times))| {
+        let (stage, error) = refused(call, answer).await;
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(stage.count(call), times, "{error}");
+    });
+    join_all(in_vain).await;
 }

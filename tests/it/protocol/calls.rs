@@ -66,68 +66,68 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
 
 #[tokio::test]
 async fn what_may_pass_is_tried_again() {
-    for call in CALLS {
-        for answers in [
-            [
-                empty(408),
-                json(503, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""),
-            ],
-            [refusal(429, "390701"), html(502)],
-            [empty(404), empty(429).insert_header("retry-after", "0")],
-        ] {
-            let stage = Stage::new().await;
-            for answer in answers {
-                stage.answer(call, answer);
-            }
-            let client = stage.client().await;
-            make(&client, call).await.unwrap();
-            let seen = stage.seen(call);
-            let attempts: Vec<_> = seen.iter().map(Seen::attempt).collect();
-            let id = attempts[0].0;
-            assert_eq!(attempts, [(id, "0"), (id, "1"), (id, "2")]);
+    let retry = "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\"";
+    let cases = [
+        [empty(408), json(503, retry)],
+        [refusal(429, "390701"), html(502)],
+        [empty(404), empty(429).insert_header("retry-after", "0")],
+    ];
+    let twice = cases
+        .iter()
+        .flat_map(|answers| CALLS.map(|call| (call, answers.clone())));
+    let again = twice.map(async |(call, answers)| {
+        let stage = Stage::new().await;
+        for answer in answers {
+            stage.answer(call, answer);
         }
-    }
+        let client = stage.client().await;
+        make(&client, call).await.unwrap();
+        let seen = stage.seen(call);
+        let attempts: Vec<_> = seen.iter().map(Seen::attempt).collect();
+        let id = attempts[0].0;
+        assert_eq!(attempts, [(id, "0"), (id, "1"), (id, "2")]);
+    });
+    join_all(again).await;
 }
 
 #[tokio::test]
 async fn what_does_not_pass_is_given_up() {
-    for (answer, kind) in [
+    let cases = [
         (html(500), ErrorKind::Server),
         (refusal(429, "390701"), ErrorKind::Throttled),
         (empty(404), ErrorKind::NotFound),
         (empty(410), ErrorKind::NotFound),
-    ] {
-        let in_vain = CALLS.map(async |call| {
-            let stage = Stage::new().await;
-            stage.always(call, answer.clone());
-            let client = stage.client().await;
-            let error = make(&client, call).await.unwrap_err();
-            assert_eq!(error.kind(), kind, "{error}");
-            assert_eq!(stage.count(call), 4, "{error}");
-        });
-        join_all(in_vain).await;
-    }
+    ];
+    let twice = cases
+        .iter()
+        .flat_map(|case| CALLS.map(|call| (call, case.clone())));
+    let in_vain = twice.map(async |(call, (answer, kind))| {
+        let stage = Stage::new().await;
+        stage.always(call, answer);
+        let client = stage.client().await;
+        let error = make(&client, call).await.unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert_eq!(stage.count(call), 4, "{error}");
+    });
+    join_all(in_vain).await;
 }
 
 #[tokio::test]
 async fn a_moved_pipe_is_looked_for() {
-    for answer in [
-        empty(404),
-        html(404),
-        empty(410),
-        refusal(410, "ERR_PIPE_FAILED_OVER"),
-    ] {
-        for call in CALLS {
-            let stage = Stage::new().await;
-            stage.answer(call, answer.clone());
-            let client = stage.client().await;
-            make(&client, call).await.unwrap();
-            assert_eq!(
-                (stage.count(Call::Hostname), stage.count(Call::Token)),
-                (2, 2)
-            );
-        }
-    }
+    let moved = refusal(410, "ERR_PIPE_FAILED_OVER");
+    let cases = [empty(404), html(404), empty(410), moved];
+    let twice = cases
+        .iter()
+        .flat_map(|answer| CALLS.map(|call| (call, answer.clone())));
+    let found = twice.map(async |(call, answer)| {
+        let stage = Stage::new().await;
+        stage.answer(call, answer);
+        let client = stage.client().await;
+        make(&client, call).await.unwrap();
+        let asked = (stage.count(Call::Hostname), stage.count(Call::Token));
+        assert_eq!(asked, (2, 2));
+    });
+    join_all(found).await;
 }
 
 #[tokio::test]
@@ -185,7 +185,7 @@ async fn statuses_are_read_in_every_form() {
 
 #[tokio::test]
 async fn a_status_that_cannot_be_understood_is_an_error_and_never_a_default() {
-    for answer in [
+    let answers = [
         empty(200),
         html(200),
         json(200, "{}"),
@@ -198,8 +198,9 @@ async fn a_status_that_cannot_be_understood_is_an_error_and_never_a_default() {
             200,
             r#"{"channel_statuses":{"a":{"rows_error_count":"many"}}}"#,
         ),
-    ] {
-        let error = statuses_after(answer).await.unwrap_err();
+    ];
+    for read in join_all(answers.map(statuses_after)).await {
+        let error = read.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
     }
     let refused = json(200, r#"{"status_code":17,"message":"no"}"#);

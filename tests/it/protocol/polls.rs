@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde_json::json;
 use snowpipe_streaming::{
     Channel, Error, ErrorKind, InvalidationCause, OffsetToken, Receipt, StreamingIngestClient,
@@ -35,7 +36,7 @@ fn entry(committed: Option<&str>, code: &str) -> ResponseTemplate {
 #[tokio::test]
 async fn an_unhealthy_status_invalidates() {
     use InvalidationCause::{Fenced, Gone, MustReopen};
-    for (code, cause) in [
+    let cases = [
         ("ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER", Fenced),
         ("ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER", MustReopen),
         ("ERR_CHANNEL_MUST_BE_REOPENED", MustReopen),
@@ -47,13 +48,15 @@ async fn an_unhealthy_status_invalidates() {
         ("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED", Gone),
         ("ERR_TABLE_DOES_NOT_EXIST_NOT_AUTHORIZED", Gone),
         ("ERR_PIPE_IN_INVALID_STATE", Gone),
-    ] {
+    ];
+    let ends = cases.map(async |(code, cause)| {
         let (_stage, error) = ends_with(entry(Some("0"), code)).await;
         assert_eq!(error.kind(), ErrorKind::Invalidated(cause), "{error}");
         assert_eq!(error.code(), Some(code));
         assert_eq!(error.committed_token(), Some(&OffsetToken::from(0)));
         assert!(error.is_ambiguous(), "the row is accepted: {error}");
-    }
+    });
+    join_all(ends).await;
 }
 
 #[tokio::test]
