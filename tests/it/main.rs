@@ -5,3 +5,4 @@ mod contract;
 mod protocol;
 mod stage;
 mod support;
+mod tls;
