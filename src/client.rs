@@ -386,12 +386,10 @@ impl ClientInner {
         }
     }
 
-    /// The pipe moved (410), or the request was misrouted (404 without a code): the next call asks for the host anew.
+    /// After a misdirected call the next one asks for the host anew.
     pub(crate) fn heal_after(&self, failure: &Failure) {
-        if let Failure::Answered { status, code, .. } = failure
-            && (*status == 410 || (*status == 404 && code.is_none()))
-        {
-            info!(status, "rediscovering the ingest host");
+        if is_misdirected(failure) {
+            info!(error = %failure.error(), "rediscovering the ingest host");
             self.api.forget_host();
         }
     }
@@ -418,7 +416,7 @@ impl ClientInner {
             let passing = match &failure {
                 Failure::NotSent(error) => error.is_retryable(),
                 Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
-                Failure::Answered { status, code, .. } => *status == 404 && code.is_none(),
+                Failure::Answered { .. } => is_misdirected(&failure),
             };
             retry_count += 1;
             if !passing || retry_count >= TRIES {
@@ -433,6 +431,16 @@ impl ClientInner {
             }
             tokio::time::sleep(delay).await;
         }
+    }
+}
+
+/// The pipe moved (410), or the request went astray (404 without a code).
+fn is_misdirected(failure: &Failure) -> bool {
+    match failure {
+        Failure::Answered { status, code, .. } => {
+            *status == 410 || (*status == 404 && code.is_none())
+        }
+        _ => false,
     }
 }
 

@@ -230,10 +230,12 @@ async fn request(
 fn passes(failure: &Failure) -> bool {
     match failure {
         Failure::NotSent(error) => error.is_retryable(),
-        Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+        Failure::Ambiguous(_)
+        | Failure::Throttled { .. }
+        | Failure::Answered { status: 410, .. } => true,
         Failure::Answered { status, code, .. } => match code.as_deref() {
             Some(code) => matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE"),
-            None => matches!(status, 404 | 410),
+            None => *status == 404,
         },
     }
 }

@@ -32,11 +32,12 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
         refused,
     };
     match failure {
-        // A credential or a name that cannot be used will not become usable.
-        Failure::NotSent(error) if !error.is_retryable() => {
-            Verdict::Invalid(InvalidationCause::Unauthorized)
+        // What a proxy answers in the place of host or token tells nothing of either.
+        Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
+            again(None, false, false)
         }
-        Failure::NotSent(_) => again(None, false, false),
+        // A credential or a name that cannot be used will not become usable.
+        Failure::NotSent(_) => Verdict::Invalid(InvalidationCause::Unauthorized),
         Failure::Ambiguous(_) => again(None, true, false),
         Failure::Throttled { after, .. } => again(*after, false, false),
         // The token exchange says 400 where others say 401.

@@ -9,8 +9,12 @@
 )]
 
 mod channel;
+mod contract;
 mod faults;
 mod linger;
 mod memory;
 mod once;
+mod protocol;
+mod stage;
 mod support;
+mod tls;
