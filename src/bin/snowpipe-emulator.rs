@@ -1,2 +1,332 @@
-//! emulator
-fn main() {}
+//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP, with tables from Snowflake DDL and rows
+//! in memory or in a SQLite file.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Ddl, Emulator, Limits, Server, SqliteLanding};
+
+/// The user that profiles are written for.
+const USER: &str = "STREAMING_INGEST";
+/// Marks a profile as written here: only such a file is taken up again.
+const WRITTEN_BY: &str = "snowpipe-emulator";
+
+/// A local Snowpipe Streaming server.
+///
+/// Prints its URL on stdout when it is ready, logs on stderr (RUST_LOG sets how much), and ends on Ctrl-C or SIGTERM after
+/// it has answered what is in flight and committed what it accepted.
+#[derive(Debug, Parser)]
+#[command(name = "snowpipe-emulator", version)]
+struct Options {
+    /// The loopback address to listen on; port 0 picks a free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    listen: SocketAddr,
+
+    /// Snowflake DDL that makes the tables and pipes. Without it every pipe exists, and rows are kept whole.
+    ///
+    /// A data file remembers it: the same script again changes nothing, another one is an error.
+    #[arg(long, value_name = "FILE.sql")]
+    ddl: Option<PathBuf>,
+
+    /// Carries the DDL out on a data file that was made with another script. OR REPLACE empties tables.
+    #[arg(long, requires = "ddl", requires = "data")]
+    apply_ddl: bool,
+
+    /// The SQLite file for rows, channels and accepted batches; in memory without it.
+    #[arg(long, value_name = "FILE.db")]
+    data: Option<PathBuf>,
+
+    /// Writes a profile with all that a client needs. A file that is there is never overwritten: if an earlier run of the
+    /// emulator wrote it for this URL, its key goes on working, otherwise it is an error.
+    #[arg(long, value_name = "FILE.json")]
+    write_profile: Option<PathBuf>,
+
+    /// The user's private key, an unencrypted PKCS#8 PEM; a fresh one without it.
+    #[arg(long, value_name = "FILE.p8")]
+    private_key: Option<PathBuf>,
+
+    /// How long accepted rows wait for their commit.
+    #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
+    commit_delay: Duration,
+
+    /// Forgets what an earlier run accepted and did not commit; those channels must be reopened.
+    #[arg(long, requires = "data")]
+    lose_buffer: bool,
+
+    /// Lifts the limits on sizes, rates and channels.
+    #[arg(long)]
+    no_limits: bool,
+
+    /// Lands JSON nulls in VARIANT columns as SQL NULL.
+    #[arg(long)]
+    sql_null: bool,
+
+    /// The seed of what the emulator leaves to chance.
+    #[arg(long, value_name = "NUMBER", default_value_t = 0)]
+    seed: u64,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let parsed: jiff::SignedDuration = text.parse().map_err(|why: jiff::Error| why.to_string())?;
+    Duration::try_from(parsed).map_err(|_| "a duration cannot be negative".to_owned())
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_ansi(false)
+        .init();
+    match run(Options::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            // Nothing is left to do where stderr is gone.
+            let _ = writeln!(io::stderr(), "error: {}", with_causes(why.as_ref()));
+            ExitCode::from(2)
+        }
+    }
+}
+
+async fn run(options: Options) -> Result<(), Box<dyn Error>> {
+    let mut ended = std::pin::pin!(end_signal()?);
+    let (key, existing) = key(&options)?;
+    let emulator = build(&options, key.as_ref())?;
+    let server = Server::bind(emulator.clone(), options.listen).await?;
+    if let Some(path) = &options.write_profile {
+        match &existing {
+            Some(profile) => check_profile(path, profile, &server.url())?,
+            None => write_profile(path, &profile(&options, &emulator, &server.url())?)?,
+        }
+    }
+    tracing::info!(url = server.url(), "the emulator is ready");
+    // A closed pipe on stdout is no reason to stop.
+    let _ = writeln!(io::stdout(), "{}", server.url()).and_then(|()| io::stdout().flush());
+    ended.as_mut().await;
+    tracing::info!("the emulator ends: it answers what is in flight and commits what it accepted");
+    server.shutdown().await;
+    Ok(())
+}
+
+/// The key to register, and the profile of an earlier run that it came from.
+fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<dyn Error>> {
+    let existing = match &options.write_profile {
+        Some(path) => read_profile(path)?,
+        None => None,
+    };
+    if let Some(path) = &options.private_key {
+        let key = read_key(path)?;
+        if let (Some(profile), Some(at)) = (&existing, &options.write_profile) {
+            let held = key_of_profile(profile, at)?;
+            if Emulator::public_key_of(&held)? != Emulator::public_key_of(&key)? {
+                return Err(format!(
+                    "the profile {} holds another key than {}: name another profile, or leave --private-key out",
+                    at.display(),
+                    path.display()
+                )
+                .into());
+            }
+        }
+        return Ok((Some(key), existing));
+    }
+    if let (Some(profile), Some(at)) = (&existing, &options.write_profile) {
+        return Ok((Some(key_of_profile(profile, at)?), existing));
+    }
+    let fresh = match options.write_profile {
+        Some(_) => Some(Emulator::generate_key()?),
+        None => None,
+    };
+    Ok((fresh, None))
+}
+
+fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<dyn Error>> {
+    let script = match &options.ddl {
+        Some(path) => Some(read(path)?),
+        None => None,
+    };
+    let mut builder = Emulator::builder()
+        .user(USER)
+        .commit_delay(options.commit_delay)
+        .lose_buffer(options.lose_buffer)
+        .seed(options.seed)
+        .ingest_host(host(options.listen));
+    if options.no_limits {
+        builder = builder.limits(Limits::off());
+    }
+    if let Some(key) = key {
+        builder = builder.private_key(key.clone());
+    }
+    let Some(path) = &options.data else {
+        if key.is_none() {
+            tracing::warn!("nobody can log in: give --write-profile or --private-key");
+        }
+        let catalog = match script {
+            Some(script) => Catalog::from_ddl(&script)
+                .map_err(|why| format!("the DDL script cannot be carried out: {why}"))?,
+            None => Catalog::anything(),
+        };
+        return Ok(builder
+            .catalog(catalog.with_sql_null(options.sql_null))
+            .build()?);
+    };
+    let ddl = match script {
+        Some(script) if options.apply_ddl => Ddl::Apply(script),
+        Some(script) => Ddl::Bootstrap(script),
+        None => Ddl::Stored,
+    };
+    let landing = SqliteLanding::open(path, &ddl)?;
+    if let Some(key) = key {
+        landing.remember_key(USER, &Emulator::public_key_of(key)?)?;
+    }
+    for (user, public_key) in landing.keys()? {
+        builder = builder.public_key(user, public_key);
+    }
+    let catalog = landing.catalog().clone().with_sql_null(options.sql_null);
+    Ok(builder.catalog(catalog).landing(landing).build()?)
+}
+
+/// The host of an address as it stands in a URL.
+fn host(address: SocketAddr) -> String {
+    match address {
+        SocketAddr::V4(address) => address.ip().to_string(),
+        SocketAddr::V6(address) => format!("[{}]", address.ip()),
+    }
+}
+
+fn profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Value, Box<dyn Error>> {
+    let mut profile: Value = serde_json::from_str(&emulator.profile_json(url))?;
+    let Some(fields) = profile.as_object_mut() else {
+        return Err("the emulator's profile is not an object".into());
+    };
+    fields.insert("written_by".to_owned(), json!(WRITTEN_BY));
+    if let Some(path) = &options.private_key {
+        // The key stays where it is, rather than being copied.
+        let path = path
+            .canonicalize()
+            .map_err(|why| named("the private key", path, &why))?;
+        fields.remove("private_key");
+        fields.insert("private_key_file".to_owned(), json!(path));
+    }
+    Ok(profile)
+}
+
+/// A profile that an earlier run wrote, if there is a file.
+fn read_profile(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(named("the profile", path, &why)),
+    };
+    let profile: Value = serde_json::from_str(&text).unwrap_or_default();
+    if profile.get("written_by").and_then(Value::as_str) != Some(WRITTEN_BY) {
+        return Err(format!(
+            "{} exists and was not written by the emulator: it is not overwritten; name another file",
+            path.display()
+        )
+        .into());
+    }
+    Ok(Some(profile))
+}
+
+fn key_of_profile(profile: &Value, path: &Path) -> Result<SecretString, Box<dyn Error>> {
+    let text = |key: &str| profile.get(key).and_then(Value::as_str);
+    match (text("private_key"), text("private_key_file")) {
+        (Some(key), _) => Ok(SecretString::from(key)),
+        (None, Some(file)) => read_key(Path::new(file)),
+        (None, None) => Err(format!(
+            "the profile {} holds no key: remove it, and a fresh one is written",
+            path.display()
+        )
+        .into()),
+    }
+}
+
+fn check_profile(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn Error>> {
+    let written = profile
+        .get("url")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if written != url {
+        return Err(format!(
+            "the profile {} is for {written}, but the emulator listens on {url}: start it with --listen {}, or name another file",
+            path.display(),
+            written.trim_start_matches("http://")
+        )
+        .into());
+    }
+    tracing::info!(profile = %path.display(), "the profile of an earlier run is kept");
+    Ok(())
+}
+
+fn write_profile(path: &Path, profile: &Value) -> Result<(), Box<dyn Error>> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    let text = SecretString::from(format!("{profile:#}\n"));
+    options
+        .open(path)
+        .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
+        .map_err(|why| named("the profile", path, &why))?;
+    tracing::info!(profile = %path.display(), "a profile for clients is written");
+    Ok(())
+}
+
+fn read_key(path: &Path) -> Result<SecretString, Box<dyn Error>> {
+    fs::read_to_string(path)
+        .map(SecretString::from)
+        .map_err(|why| named("the private key", path, &why))
+}
+
+fn read(path: &Path) -> Result<String, Box<dyn Error>> {
+    fs::read_to_string(path).map_err(|why| named("the DDL script", path, &why))
+}
+
+fn named(what: &str, path: &Path, why: &io::Error) -> Box<dyn Error> {
+    format!("{what} {}: {why}", path.display()).into()
+}
+
+/// Ready on Ctrl-C or, on Unix, SIGTERM.
+fn end_signal() -> io::Result<impl Future<Output = ()>> {
+    #[cfg(unix)]
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    Ok(async move {
+        #[cfg(unix)]
+        let terminated = terminate.recv();
+        #[cfg(not(unix))]
+        let terminated = std::future::pending::<()>();
+        tokio::select! {
+            biased;
+            _ = tokio::signal::ctrl_c() => {}
+            _ = terminated => {}
+        }
+    })
+}
+
+/// An error and what caused it, each said once.
+fn with_causes(why: &dyn Error) -> String {
+    let mut text = why.to_string();
+    let mut cause = why.source();
+    while let Some(why) = cause {
+        let said = why.to_string();
+        if !text.contains(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = why.source();
+    }
+    text
+}

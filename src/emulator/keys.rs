@@ -79,6 +79,19 @@ impl PublicKey {
         })
     }
 
+    /// The key as a PEM that begins with `BEGIN PUBLIC KEY`.
+    pub(super) fn to_pem(&self) -> Result<String> {
+        let document = Document::try_from(self.der.as_slice());
+        document
+            .and_then(|document| document.to_pem("PUBLIC KEY", LineEnding::LF))
+            .map_err(|why| {
+                Error::new(
+                    ErrorKind::Config,
+                    format!("the public key cannot be written: {why}"),
+                )
+            })
+    }
+
     /// `SHA256:` and the hash of the key's DER, as a JWT's issuer names it.
     pub(super) fn fingerprint(&self) -> String {
         format!("SHA256:{}", STANDARD.encode(Sha256::digest(&self.der)))

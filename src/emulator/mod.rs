@@ -33,6 +33,8 @@ mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
 #[cfg(feature = "emulator-server")]
+mod serve;
+#[cfg(feature = "emulator-server")]
 mod sqlite;
 mod state;
 pub mod tables;
@@ -61,6 +63,8 @@ pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
+#[cfg(feature = "emulator-server")]
+pub use self::serve::Server;
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
 
@@ -94,6 +98,15 @@ impl Emulator {
     /// When the system gives no random bytes.
     pub fn generate_key() -> Result<SecretString> {
         keys::generate()
+    }
+
+    /// The public half, as PEM, of a private key that is an unencrypted PKCS#8 PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be read.
+    pub fn public_key_of(private_key: &SecretString) -> Result<String> {
+        keys::PublicKey::of_private_pem(private_key)?.to_pem()
     }
 
     /// What the server does with `request` at `now`. First it commits what has become due.

@@ -1,0 +1,345 @@
+//! The emulator on loopback HTTP/1.1: connections, limits and deadlines, a ticker for commits, and a drained end.
+
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+
+use super::{Emulator, Reply};
+use crate::error::{Error, ErrorKind, Result};
+use crate::time::{SystemClock, TimeSource as _};
+
+/// Connections served at once; more wait in the listener's queue.
+const MAX_CONNECTIONS: usize = 512;
+/// A body beyond this is answered with 413 without being read on; the emulator's own limit is lower.
+const MAX_BODY: usize = 64 * 1024 * 1024;
+/// How long a request's head may take, and how long a connection may be idle.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a request's body may take.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long requests in flight may take to end when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// The pause after a failed accept or commit: neither is mended by trying at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// An emulator that listens on a loopback address. Dropping it stops it without draining.
+#[derive(Debug)]
+pub struct Server {
+    emulator: Emulator,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `emulator` on `address`; port 0 picks a free one. Call it inside a runtime whose clock is not paused.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
+    pub async fn bind(emulator: Emulator, address: SocketAddr) -> Result<Self> {
+        if !address.ip().is_loopback() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "the emulator does not listen on {address}: it has no TLS and its keys are no secret; use a loopback address such as 127.0.0.1:0"
+                ),
+            ));
+        }
+        let unusable = |why: std::io::Error| {
+            Error::new(
+                ErrorKind::Config,
+                format!("the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"),
+            )
+            .with_source(why)
+        };
+        let listener = TcpListener::bind(address).await.map_err(unusable)?;
+        let address = listener.local_addr().map_err(unusable)?;
+        let (stop, stopped) = watch::channel(false);
+        let shared = Arc::new(Shared {
+            emulator: emulator.clone(),
+            accepted: Notify::new(),
+        });
+        let task = tokio::spawn(serve(listener, shared, Stop(stopped)));
+        Ok(Self {
+            emulator,
+            address,
+            stop,
+            task,
+        })
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for a profile: `http://127.0.0.1:PORT`.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// The emulator behind it.
+    pub fn emulator(&self) -> &Emulator {
+        &self.emulator
+    }
+
+    /// Stops accepting, ends the requests in flight within five seconds, and commits everything accepted. If this future
+    /// is dropped, the server ends in the background.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        if let Err(why) = self.task.await {
+            tracing::error!(%why, "the emulator's server ended badly");
+        }
+    }
+}
+
+struct Shared {
+    emulator: Emulator,
+    /// Told after each request: there may be something to commit.
+    accepted: Notify,
+}
+
+/// Tells when the server stops: on request, or because it was dropped.
+#[derive(Clone)]
+struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    async fn stopped(&mut self) {
+        // An error means that the server was dropped.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
+    let ticker = tokio::spawn(tick(shared.clone(), stop.clone()));
+    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        let slot = tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            slot = slots.clone().acquire_owned() => slot,
+        };
+        let Ok(slot) = slot else { break };
+        let accepted = tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, _)) => {
+                connections.spawn(connection(stream, shared.clone(), stop.clone(), slot));
+            }
+            Err(why) => {
+                tracing::warn!(%why, "the emulator cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("requests to the emulator were cut off at its end");
+        connections.shutdown().await;
+    }
+    // Both have nothing to hand back, and a panic in them was reported by its thread.
+    let _ = ticker.await;
+    let _ = spawn_blocking(move || shared.emulator.commit_now()).await;
+}
+
+/// Commits what becomes due, so that it lands although nobody asks.
+async fn tick(shared: Arc<Shared>, mut stop: Stop) {
+    loop {
+        let emulator = shared.emulator.clone();
+        let due = spawn_blocking(move || {
+            emulator.advance(SystemClock.now());
+            emulator.next_due()
+        });
+        let Ok(due) = due.await else { return };
+        let wait = async {
+            match due {
+                Some(due) => {
+                    let wait = due.duration_since(SystemClock.now()).unwrap_or_default();
+                    // What is due and still here could not be committed.
+                    tokio::time::sleep(if wait.is_zero() { PAUSE } else { wait }).await;
+                }
+                None => shared.accepted.notified().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            () = wait => {}
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    shared: Arc<Shared>,
+    mut stop: Stop,
+    _slot: OwnedSemaphorePermit,
+) {
+    // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let service = {
+        let stop = stop.clone();
+        service_fn(move |request| answer(shared.clone(), stop.clone(), request))
+    };
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = stop.stopped() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(why) = ended {
+        tracing::debug!(%why, "a connection to the emulator broke");
+    }
+}
+
+/// Ends a connection without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the emulator breaks the connection")]
+struct Broken;
+
+async fn answer(
+    shared: Arc<Shared>,
+    mut stop: Stop,
+    request: Request<Incoming>,
+) -> std::result::Result<Response<ReplyBody>, Broken> {
+    let (parts, body) = request.into_parts();
+    let limited = Limited::new(body, MAX_BODY).collect();
+    let body = match tokio::time::timeout(BODY_TIMEOUT, limited).await {
+        Ok(Ok(body)) => body.to_bytes(),
+        Ok(Err(why)) if why.is::<LengthLimitError>() => {
+            return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE));
+        }
+        Ok(Err(_)) => return Err(Broken),
+        Err(_) => return Ok(bare(StatusCode::REQUEST_TIMEOUT)),
+    };
+    let emulator = shared.emulator.clone();
+    let request = Request::from_parts(parts, body);
+    // The landing writes to a disk.
+    let reply = spawn_blocking(move || emulator.handle(SystemClock.now(), request)).await;
+    shared.accepted.notify_one();
+    match reply.map_err(|_| Broken)? {
+        Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
+        Reply::RespondAfter(wait, response) => {
+            tokio::time::sleep(wait).await;
+            Ok(response.map(ReplyBody::whole))
+        }
+        // The request has been read by now: a broken connection is as near to a refused one as it gets.
+        Reply::Reset | Reply::Refuse => Err(Broken),
+        Reply::Hang => {
+            stop.stopped().await;
+            Err(Broken)
+        }
+        Reply::Cut(mut response) => {
+            let length = HeaderValue::from(response.body().len());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            Ok(response.map(ReplyBody::cut))
+        }
+    }
+}
+
+fn bare(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+/// An answer's body.
+#[derive(Debug)]
+struct ReplyBody {
+    rest: Bytes,
+    end: End,
+}
+
+/// What comes after the bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// The end.
+    Whole,
+    /// A broken connection, once the bytes are on their way.
+    CutSoon,
+    /// A broken connection.
+    CutNow,
+}
+
+impl ReplyBody {
+    fn whole(bytes: Bytes) -> Self {
+        Self {
+            rest: bytes,
+            end: End::Whole,
+        }
+    }
+
+    fn cut(bytes: Bytes) -> Self {
+        Self {
+            rest: bytes.slice(..bytes.len() / 2),
+            end: End::CutSoon,
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Broken>>> {
+        if !self.rest.is_empty() {
+            let bytes = std::mem::take(&mut self.rest);
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+        }
+        match self.end {
+            End::Whole => Poll::Ready(None),
+            End::CutSoon => {
+                // hyper flushes what it has when a body is not ready.
+                self.end = End::CutNow;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            End::CutNow => Poll::Ready(Some(Err(Broken))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.end == End::Whole
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match (self.end, u64::try_from(self.rest.len())) {
+            (End::Whole, Ok(length)) => SizeHint::with_exact(length),
+            _ => SizeHint::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
