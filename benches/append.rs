@@ -1,0 +1,44 @@
+//! The whole client against a server that costs nothing: encode, batch, compress, send, be accepted.
+
+#![expect(
+    clippy::expect_used,
+    reason = "a benchmark that cannot run has nothing to report"
+)]
+#![allow(missing_docs, reason = "the groups that criterion makes")]
+
+#[path = "support/pump.rs"]
+mod pump;
+#[path = "support/rows.rs"]
+mod rows;
+#[path = "support/sink.rs"]
+mod sink;
+
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use tokio::runtime::Runtime;
+
+use crate::pump::Pump;
+use crate::sink::Sink;
+
+const ROWS: u64 = 10_000;
+
+fn append(criterion: &mut Criterion) {
+    let runtime = Runtime::new().expect("a runtime starts");
+    let client = runtime
+        .block_on(Sink::client().build())
+        .expect("the sink lets everybody in");
+    let mut group = criterion.benchmark_group("append");
+    group.throughput(Throughput::Elements(ROWS)).sample_size(20);
+    for channels in [1, 4] {
+        let mut pump = runtime.block_on(Pump::open(&client, channels, rows::rows(ROWS, 200)));
+        group.bench_function(
+            BenchmarkId::new("rows of 200 B, channels", channels),
+            |bencher| {
+                bencher.iter_custom(|times| pump.run(&runtime, times));
+            },
+        );
+    }
+    group.finish();
+}
+
+criterion_group!(benches, append);
+criterion_main!(benches);
