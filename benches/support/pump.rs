@@ -10,14 +10,18 @@ use crate::rows::Row;
 
 /// Open channels that all send the same rows over and over.
 #[derive(Debug)]
-pub struct Pump {
+pub(crate) struct Pump {
     channels: Vec<(Channel, u64)>,
     rows: Arc<Vec<Row>>,
 }
 
 impl Pump {
     /// Opens `channels` channels of `client`.
-    pub async fn open(client: &StreamingIngestClient, channels: usize, rows: Vec<Row>) -> Self {
+    pub(crate) async fn open(
+        client: &StreamingIngestClient,
+        channels: usize,
+        rows: Vec<Row>,
+    ) -> Self {
         let mut open = Vec::new();
         for i in 0..channels {
             let channel = client.open_channel(format!("bench-{channels}-{i}")).await;
@@ -30,7 +34,7 @@ impl Pump {
     }
 
     /// Sends the rows `times` times, shared out over the channels, until all are accepted.
-    pub fn run(&mut self, runtime: &Runtime, times: u64) -> Duration {
+    pub(crate) fn run(&mut self, runtime: &Runtime, times: u64) -> Duration {
         let share = self.channels.len() as u64;
         let started = Instant::now();
         let tasks: Vec<_> = self

@@ -5,7 +5,7 @@ use serde::Serialize;
 /// A lift ride with a note that makes it as long as it should be.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
-pub struct Row {
+pub(crate) struct Row {
     txid: String,
     rfid: String,
     resort: &'static str,
@@ -27,7 +27,7 @@ const WORDS: [&str; 8] = [
 ];
 
 /// Rows of exactly `len` bytes of JSON each, newline not counted. No two are alike.
-pub fn rows(count: u64, len: usize) -> Vec<Row> {
+pub(crate) fn rows(count: u64, len: usize) -> Vec<Row> {
     (0..count).map(|i| row(i, len)).collect()
 }
 

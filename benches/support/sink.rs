@@ -14,14 +14,14 @@ use snowpipe_streaming::{
 
 /// Commits whatever it is sent.
 #[derive(Debug, Default)]
-pub struct Sink {
+pub(crate) struct Sink {
     /// The last end token of each channel.
     committed: Mutex<BTreeMap<String, String>>,
 }
 
 impl Sink {
     /// A client of a sink, without pacing.
-    pub fn client() -> ClientBuilder {
+    pub(crate) fn client() -> ClientBuilder {
         let emulator = Emulator::builder().build().expect("a key can be made");
         // Of the emulator only its key is used.
         let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))
