@@ -13,7 +13,11 @@ mod rows;
 #[path = "support/sink.rs"]
 mod sink;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use std::time::Duration;
+
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
 use tokio::runtime::Runtime;
 
 use crate::pump::Pump;
@@ -27,7 +31,12 @@ fn append(criterion: &mut Criterion) {
         .block_on(Sink::client().build())
         .expect("the sink lets everybody in");
     let mut group = criterion.benchmark_group("append");
-    group.throughput(Throughput::Elements(ROWS)).sample_size(20);
+    // Long samples of equal length: requests and commits come in lumps of many rows.
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
+    group.throughput(Throughput::Elements(ROWS));
     for channels in [1, 4] {
         let mut pump = runtime.block_on(Pump::open(&client, channels, rows::rows(ROWS, 200)));
         group.bench_function(

@@ -13,8 +13,11 @@ mod pump;
 mod rows;
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use criterion::{
+    BenchmarkId, Criterion, SamplingMode, Throughput, criterion_group, criterion_main,
+};
 use snowpipe_streaming::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
@@ -50,7 +53,12 @@ fn throughput(criterion: &mut Criterion) {
         .expect("the emulator lets its own user in");
 
     let mut group = criterion.benchmark_group("throughput");
-    group.throughput(Throughput::Elements(ROWS)).sample_size(10);
+    // Long samples of equal length: requests and commits come in lumps of many rows.
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(20));
+    group.throughput(Throughput::Elements(ROWS));
     for channels in [1, 4] {
         let mut pump = runtime.block_on(Pump::open(&client, channels, rows::rows(ROWS, 200)));
         group.bench_function(
