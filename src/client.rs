@@ -52,7 +52,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inner.end(Error::new(
+        self.inner.end(&Error::new(
             ErrorKind::ClientClosed,
             "the last handle of the client was dropped",
         ));
@@ -187,7 +187,7 @@ impl StreamingIngestClient {
                             .code()
                             .is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) =>
                 {
-                    chunk /= 2
+                    chunk /= 2;
                 }
                 Err(error) => return Err(error),
             }
@@ -265,7 +265,10 @@ impl StreamingIngestClient {
                 });
             result = result.and(outcome);
         }
-        inner.end(Error::new(ErrorKind::ClientClosed, "the client was closed"));
+        inner.end(&Error::new(
+            ErrorKind::ClientClosed,
+            "the client was closed",
+        ));
         result
     }
 }
@@ -317,7 +320,7 @@ impl ClientInner {
         }
     }
 
-    fn end(&self, error: Error) {
+    fn end(&self, error: &Error) {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }

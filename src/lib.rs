@@ -17,9 +17,10 @@ mod transport;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 
-/// The rows of an append that are still to be encoded: what the type of an [`Append`](append::Append) names.
+/// The rows of an append that are still to be encoded: what the type of an [`Append`] names.
 pub mod append {
-    pub use crate::channel::append::{Append, BatchSource, Each, Encoded, Numbered, Plain, Source};
+    pub use crate::channel::append::Append;
+    pub use crate::channel::source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
 }
 
 pub use self::append::Append;

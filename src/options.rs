@@ -117,6 +117,18 @@ impl Options {
 const MIN_BUDGET: usize = 256 << 10;
 
 /// Builds a [`StreamingIngestClient`]. Every option has a default that suits a service.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+/// # async fn example() -> snowpipe_streaming::Result<()> {
+/// let client = StreamingIngestClient::builder(Profile::from_env()?, PipePath::for_table("DB", "PUBLIC", "RIDES")?)
+///     .max_client_lag(Duration::from_secs(5))
+///     .memory_budget(64 << 20)
+///     .build()
+///     .await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing happens until `build` is awaited"]
 pub struct ClientBuilder {

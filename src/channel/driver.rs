@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info_span};
 
 use super::batch::SealedBatch;
-use super::core::{Action, Order, Work};
+use super::schedule::{Action, Order, Work};
 use super::shared::Shared;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
@@ -36,7 +36,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     loop {
         let pressed = client.budget.is_pressed();
         match shared.update(|core, now| core.poll(now, pressed)) {
-            Action::Seal(work, limit) => sealing = Some(seal(Arc::clone(client), work, limit)),
+            Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
             Action::Send(order) => {
                 // The id names the batch: it is kept over its retries.
                 if order.retry_count == 0 {
@@ -122,13 +122,13 @@ fn send(
     })
 }
 
-fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
+fn seal(client: &Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
     let large = match &work {
         Work::Fresh(batch) => batch.bytes.len(),
         Work::TooLarge(batch) => batch.uncompressed_len,
     } >= client.options.offload_threshold;
     let job = {
-        let client = Arc::clone(&client);
+        let client = Arc::clone(client);
         move || {
             let mut compressor = client.take_compressor()?;
             let batch = match work {

@@ -1,16 +1,23 @@
 //! Channels: one ordered writer each.
 
+mod answers;
 pub(crate) mod append;
 mod batch;
 mod commits;
 mod core;
 mod driver;
+mod ending;
 mod ledger;
+mod once;
 mod open;
+mod progress;
 mod receipt;
 mod report;
+mod schedule;
 mod shared;
+pub(crate) mod source;
 mod status;
+mod tokens;
 mod verdict;
 
 use std::marker::PhantomData;
@@ -19,13 +26,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use self::append::{Append, BatchSource, Each, Numbered, Plain, Writer};
+use self::append::{Append, Writer};
 pub(crate) use self::batch::Compressor;
-pub(crate) use self::core::Pace;
+pub(crate) use self::commits::HEARTBEAT;
+pub(crate) use self::core::{Core, Pace};
 pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};
 pub use self::report::{CloseReport, RowState, UncommittedRange};
 pub(crate) use self::shared::Shared;
+use self::source::{BatchSource, Each, Numbered, Plain};
 pub use self::status::ChannelStatus;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,11 +73,16 @@ pub enum Untracked {}
 /// channel.close().await?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
 pub struct Channel<M = Tracked> {
     writer: Writer,
     policy: OnUncommitted,
     mode: PhantomData<fn() -> M>,
+}
+
+impl<M> std::fmt::Debug for Channel<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.writer.shared.fmt(f)
+    }
 }
 
 impl<M> Channel<M> {

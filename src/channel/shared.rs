@@ -1,17 +1,18 @@
 //! One open channel, as its handle, its driver, its receipts and the status poller share it.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::core::{Core, Progress};
+use super::core::Core;
+use super::progress::Progress;
 use super::receipt::RejectWindow;
 use crate::budget::Share;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The core behind a short lock, and who is to be told of its changes.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) share: Share,
@@ -21,6 +22,19 @@ pub(crate) struct Shared {
     poller: Arc<Notify>,
     /// The windows that some call has returned as an error, by where they end.
     reported: Mutex<Vec<u64>>,
+}
+
+/// Rows and continuation tokens are nobody's business.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let progress = self.progress.borrow();
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .field("accepted", &progress.accepted)
+            .field("committed", &progress.committed)
+            .field("end", &progress.end.as_ref().map(|end| end.error.kind()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -57,7 +71,10 @@ impl Shared {
             }
             changed
         });
-        let sooner = core.poll_due() != due;
+        // Later needs no telling: the poller wakes for nothing then, and looks again.
+        let sooner = core
+            .poll_due()
+            .is_some_and(|new| due.is_none_or(|old| new < old));
         drop(core);
         if sooner {
             self.poller.notify_one();

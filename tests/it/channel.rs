@@ -70,12 +70,12 @@ async fn a_token_that_goes_backward_is_refused_and_nothing_is_appended() {
     let world = World::new();
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
-    channel.append_row(&row(5), 5).await.unwrap();
+    drop(channel.append_row(&row(5), 5).await.unwrap());
     for token in [5, 4, -1] {
         let error = channel.append_row(&row(0), token).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TokenReused, "{error}");
     }
-    channel.append_row(&row(6), 6).await.unwrap();
+    drop(channel.append_row(&row(6), 6).await.unwrap());
     assert_eq!(channel.last_appended(), Some(OffsetToken::from(6)));
     channel.close().await.unwrap();
     assert_eq!(world.landed(), [5, 6]);

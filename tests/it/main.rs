@@ -1,4 +1,16 @@
 //! The crate as its users see it: rings 1 and 2 of the tests.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
 mod channel;
+mod faults;
+mod linger;
+mod memory;
+mod once;
 mod support;

@@ -33,9 +33,12 @@ impl World {
     }
 
     pub fn builder(&self) -> ClientBuilder {
+        self.builder_for(PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap())
+    }
+
+    pub fn builder_for(&self, pipe: PipePath) -> ClientBuilder {
         let profile =
             Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
-        let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
         StreamingIngestClient::builder(profile, pipe)
             .transport(MemoryTransport::new(
                 self.emulator.clone(),
@@ -84,4 +87,15 @@ pub fn row(n: i64) -> Value {
 
 pub fn rows(range: std::ops::Range<i64>) -> Vec<Value> {
     range.map(row).collect()
+}
+
+/// Rows that hardly compress: each some 150 bytes.
+pub fn noisy(range: std::ops::Range<i64>) -> impl Iterator<Item = Value> {
+    range.map(|n| {
+        let mut rng = fastrand::Rng::with_seed(n.unsigned_abs());
+        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
+            .take(128)
+            .collect();
+        json!({ "N": n, "NOISE": noise })
+    })
 }
