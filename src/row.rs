@@ -316,4 +316,26 @@ mod tests {
                 .contains("line 2")
         );
     }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_bytes_a_batch_is_lines_or_an_error(bytes: Vec<u8>) {
+            if let Ok(batch) = RowBatch::from_ndjson(bytes.clone()) {
+                let lines: Vec<_> = batch.as_bytes().split_inclusive(|b| *b == b'\n').collect();
+                assert_eq!(lines.len() as u64, batch.len());
+                assert!(lines.iter().all(|l| l.ends_with(b"\n")));
+            }
+            let _ = RowBatch::from_ndjson_checked(bytes);
+        }
+
+        #[test]
+        fn a_batch_holds_the_rows_of_its_text(rows in proptest::collection::vec("[a-z]{0,5}", 0..20), blanks in "[ \\t\\r\\n]{0,3}") {
+            let text: String = rows.iter().map(|r| format!("{{\"k\":\"{r}\"}}\n{blanks}")).collect();
+            let batch = RowBatch::from_ndjson_checked(text).unwrap();
+            let expected: String = rows.iter().map(|r| format!("{{\"k\":\"{r}\"}}\n")).collect();
+            let kept: String = String::from_utf8(batch.as_bytes().to_vec()).unwrap();
+            assert_eq!(kept.replace([' ', '\t', '\r'], ""), expected);
+            assert_eq!(batch.len(), rows.len() as u64);
+        }
+    }
 }

@@ -270,4 +270,35 @@ mod tests {
             Reading::Suspicious
         );
     }
+
+    proptest::proptest! {
+        /// Whatever a server says, in whatever order: the watermark only rises, and only through tokens that were sent.
+        #[test]
+        fn the_watermark_only_rises(steps in proptest::collection::vec((0_u8..4, 0_u64..30), 1..200)) {
+            let mut ledger = Ledger::new(None, None);
+            let mut sent = 0;
+            let mut committed = 0;
+            for (kind, value) in steps {
+                if kind == 0 {
+                    sent += 1;
+                    ledger.sent(Pending { start: None, end: sent.into(), position: sent, rows: 1 });
+                    continue;
+                }
+                let mut heard = Vec::new();
+                let token = OffsetToken::from(value);
+                let reading = ledger.observe(Some(&token), None, |t| heard.push(t.parse::<u64>().unwrap()));
+                let news = committed < value && value <= sent;
+                assert_eq!(reading == Reading::Advanced, news);
+                if news {
+                    assert_eq!(heard, (committed + 1..=value).collect::<Vec<_>>());
+                    committed = value;
+                } else {
+                    assert!(heard.is_empty());
+                }
+                assert_eq!(ledger.committed(), committed);
+                assert_eq!(ledger.pending().count() as u64, sent - committed);
+                assert_eq!(ledger.is_settled(), sent == committed);
+            }
+        }
+    }
 }
