@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Limits, Opening};
@@ -92,7 +92,11 @@ pub(super) async fn open(
 ) -> Result<Arc<Shared>> {
     check_name(name)?;
     let reservation = client.reserve(name)?;
-    let answer = request(client, name, policy, offset_token).await?;
+    let answer = tokio::select! {
+        biased;
+        () = client.closed() => return Err(client_closed()),
+        answer = request(client, name, policy, offset_token) => answer?,
+    };
     let status = &answer.status;
     if !status.is_healthy() {
         return Err(unhealthy(name, status));
@@ -125,14 +129,18 @@ pub(super) async fn open(
         .share(options.channel_memory.unwrap_or(options.memory_budget));
     let shared = Shared::new(name.to_owned(), core, share, client.poller());
     if !reservation.fill(&shared) {
-        return Err(Error::new(
-            ErrorKind::ClientClosed,
-            "the client was closed while the channel was being opened",
-        ));
+        return Err(client_closed());
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
     client.poller().notify_one();
     Ok(shared)
+}
+
+fn client_closed() -> Error {
+    Error::new(
+        ErrorKind::ClientClosed,
+        "the client was closed while the channel was being opened",
+    )
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -191,7 +199,8 @@ async fn request(
             };
             let left = wait_until.saturating_duration_since(now);
             if left.is_zero() {
-                if matches!(policy, OnUncommitted::Wait(_)) {
+                // Not allowed to discard, or allowed and the server still will not.
+                if !spare || matches!(policy, OnUncommitted::Wait(_)) {
                     return Err(uncommitted(client, name, failure).await);
                 }
                 warn!(
@@ -208,9 +217,8 @@ async fn request(
             sleep(waiting.next(client.random_unit()).min(left)).await;
             continue;
         }
-        if !passes(&failure)
-            || now.saturating_duration_since(*trouble_since.get_or_insert(now)) >= PATIENCE
-        {
+        let give_up = *trouble_since.get_or_insert(now) + PATIENCE;
+        if !passes(&failure) || now >= give_up {
             return Err(failure.into_error());
         }
         debug!(channel = name, error = %failure.error(), "not open yet");
@@ -222,7 +230,8 @@ async fn request(
         {
             delay = delay.max(*after);
         }
-        sleep(delay).await;
+        // However long the server asks for, the last try is made in time to tell the caller.
+        sleep_until((now + delay).min(give_up)).await;
     }
 }
 
