@@ -26,6 +26,9 @@ const IDLE_COMPRESSORS: usize = 4;
 /// How often a call that is not a channel's own is tried.
 const TRIES: u32 = 4;
 
+/// If the server asks for more than this between two tries, the caller hears of it instead of waiting.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
 /// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
 ///
 /// When the last clone is dropped, its channels end at once and what is not committed resolves to
@@ -386,12 +389,10 @@ impl ClientInner {
         }
     }
 
-    /// The pipe moved (410), or the request was misrouted (404 without a code): the next call asks for the host anew.
+    /// After a request to the wrong host the next call asks for the host anew.
     pub(crate) fn heal_after(&self, failure: &Failure) {
-        if let Failure::Answered { status, code, .. } = failure
-            && (*status == 410 || (*status == 404 && code.is_none()))
-        {
-            info!(status, "rediscovering the ingest host");
+        if is_moved(failure) {
+            info!(error = %failure.error(), "rediscovering the ingest host");
             self.api.forget_host();
         }
     }
@@ -418,12 +419,9 @@ impl ClientInner {
             let passing = match &failure {
                 Failure::NotSent(error) => error.is_retryable(),
                 Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
-                Failure::Answered { status, code, .. } => *status == 404 && code.is_none(),
+                Failure::Answered { .. } => is_moved(&failure),
             };
             retry_count += 1;
-            if !passing || retry_count >= TRIES {
-                return Err(failure.into_error());
-            }
             let mut delay = backoff.next(self.random_unit());
             if let Failure::Throttled {
                 after: Some(after), ..
@@ -431,9 +429,20 @@ impl ClientInner {
             {
                 delay = delay.max(*after);
             }
+            if !passing || retry_count >= TRIES || delay > LONGEST_DELAY {
+                return Err(failure.into_error());
+            }
             tokio::time::sleep(delay).await;
         }
     }
+}
+
+/// The pipe moved (410), or the request was misrouted (404 without a code).
+fn is_moved(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Answered { status: 410, .. } | Failure::Answered { status: 404, code: None, .. }
+    )
 }
 
 /// A name taken; given back on drop unless a channel lives under it.
