@@ -201,7 +201,7 @@ impl Core {
         self.phase = Phase::Ended;
     }
 
-    fn count_rejects(&mut self, status: &ChannelStatus) {
+    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) {
         let count = status.rows_error_count();
         if count > self.commit.rejected {
             let window = RejectWindow {

@@ -206,10 +206,9 @@ impl<M> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
-        self.writer.client.forget(&old);
-        let shared = open::open(&self.writer.client, &old.name, self.policy, None).await?;
-        let token = shared.core().ledger_watermark();
-        old.update_and_wake(|core, now| core.on_reopened(now, gone(), token.as_ref()));
+        let client = &self.writer.client;
+        let (shared, status) = open::open(client, &old.name, self.policy, None, Some(&old)).await?;
+        old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
         Ok(())
     }

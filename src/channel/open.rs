@@ -77,21 +77,23 @@ impl<M: 'static> IntoFuture for OpenChannel<M> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let token = self.offset_token.transpose()?;
-            let shared = open(&self.client, &self.name, self.policy, token.as_ref()).await?;
+            let (shared, _) =
+                open(&self.client, &self.name, self.policy, token.as_ref(), None).await?;
             Ok(Channel::new(self.client, shared, self.policy))
         })
     }
 }
 
-/// Opens `name` and sets its driver going.
+/// Opens `name`, which is free or `old`'s, and sets its driver going. The status is that of the open response.
 pub(super) async fn open(
     client: &Arc<ClientInner>,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
-) -> Result<Arc<Shared>> {
+    old: Option<&Arc<Shared>>,
+) -> Result<(Arc<Shared>, ChannelStatus)> {
     check_name(name)?;
-    let reservation = client.reserve(name)?;
+    let reservation = client.reserve(name, old)?;
     let answer = tokio::select! {
         biased;
         () = client.closed() => return Err(client_closed()),
@@ -133,7 +135,7 @@ pub(super) async fn open(
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
     client.poller().notify_one();
-    Ok(shared)
+    Ok((shared, answer.status))
 }
 
 fn client_closed() -> Error {
