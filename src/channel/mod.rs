@@ -143,9 +143,9 @@ impl<M> Channel<M> {
             .wait(|p| p.committed_outcome(through, through))
             .await?;
         let progress = shared.progress();
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => {
-                shared.reported(&window);
+                shared.reported(window);
                 Err(window.to_error(progress.committed_token))
             }
             None => Ok(progress.committed_token),
@@ -209,6 +209,8 @@ impl<M> Channel<M> {
         let client = &self.writer.client;
         let (shared, status) = open::open(client, &old.name, self.policy, None, Some(&old)).await?;
         old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
+        let untold = old.unreported(&old.progress());
+        shared.update(|core, _| core.inherit_rejects(untold));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
         Ok(())
     }
@@ -235,7 +237,7 @@ impl<M> Channel<M> {
         if !report.uncommitted.is_empty() {
             return Err(error.with_report(report));
         }
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => Err(window
                 .to_error(progress.committed_token)
                 .with_report(report)),
