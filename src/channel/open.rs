@@ -169,11 +169,7 @@ async fn request(
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
 ) -> Result<OpenAnswer> {
-    let started = Instant::now();
-    let wait_until = match policy {
-        OnUncommitted::Wait(d) | OnUncommitted::WaitThenDiscard(d) => started + d,
-        OnUncommitted::Discard => started,
-    };
+    let wait_until = Instant::now() + policy.patience();
     let mut spare = policy != OnUncommitted::Discard;
     let mut attempt = Attempt {
         request_id: client.request_id(),
