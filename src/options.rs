@@ -42,6 +42,16 @@ pub enum OnUncommitted {
     Discard,
 }
 
+impl OnUncommitted {
+    /// How long to wait before the policy decides.
+    pub(crate) fn patience(self) -> Duration {
+        match self {
+            Self::Wait(patience) | Self::WaitThenDiscard(patience) => FAR.min(patience),
+            Self::Discard => Duration::ZERO,
+        }
+    }
+}
+
 impl Default for OnUncommitted {
     /// Waits for 120 seconds.
     fn default() -> Self {
@@ -112,6 +122,9 @@ impl Options {
         }
     }
 }
+
+/// "For ever", short enough to be added to any instant.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The smallest memory budget that makes sense: a few batches.
 const MIN_BUDGET: usize = 256 << 10;
@@ -294,6 +307,16 @@ impl ClientBuilder {
                     options.max_request_bytes
                 ),
             ));
+        }
+        for time in [
+            &mut options.max_client_lag,
+            &mut options.attempt_timeout,
+            &mut options.retry_for,
+            &mut options.commit_stall_timeout,
+            &mut options.settle_timeout,
+            &mut options.close_timeout,
+        ] {
+            *time = FAR.min(*time);
         }
         let half = options.memory_budget / 2;
         options.channel_memory = Some(

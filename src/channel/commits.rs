@@ -195,13 +195,25 @@ impl Core {
         }
     }
 
+    /// Takes over windows of an earlier hold that no call has returned. They lie before all rows of this one.
+    pub(crate) fn inherit_rejects(&mut self, untold: Vec<RejectWindow>) {
+        let untold = untold.into_iter().map(|window| RejectWindow {
+            from: 0,
+            to: 0,
+            ..window
+        });
+        let since = self.commit.windows.iter().cloned();
+        self.commit.windows = Arc::new(untold.chain(since).collect());
+    }
+
     /// Invalidates without asking on: no later status can tell more.
     fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
         self.invalidate(now, cause, error);
         self.phase = Phase::Ended;
     }
 
-    fn count_rejects(&mut self, status: &ChannelStatus) {
+    /// Notes a rise of the reject counter. A lower one is that of a stale read.
+    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) {
         let count = status.rows_error_count();
         if count > self.commit.rejected {
             let window = RejectWindow {
@@ -213,6 +225,7 @@ impl Core {
                 from: self.commit.counted,
                 // What was sent while the poll was under way may be counted already.
                 to: self.sent.max(self.ledger.committed()),
+                total: count,
             };
             warn!(
                 rows = window.count,
@@ -221,6 +234,7 @@ impl Core {
                 message = window.message.as_deref().unwrap_or_default(),
                 "the server rejected rows"
             );
+            self.commit.rejected = count;
             let windows = Arc::make_mut(&mut self.commit.windows);
             if windows.len() < MAX_WINDOWS {
                 windows.push(window);
@@ -233,7 +247,6 @@ impl Core {
                 };
             }
         }
-        self.commit.rejected = count;
         self.commit.counted = self.ledger.committed();
         self.commit.counted_token = self.ledger.watermark().cloned();
     }

@@ -19,13 +19,30 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
 pub(crate) fn spawn(client: Arc<ClientInner>, shared: Arc<Shared>) {
     let span = info_span!("channel", name = %shared.name);
-    tokio::spawn(
-        async move {
-            drive(&client, &shared).await;
-            client.forget(&shared);
-        }
-        .instrument(span),
-    );
+    let driving = Driving { client, shared };
+    tokio::spawn(async move { drive(&driving.client, &driving.shared).await }.instrument(span));
+}
+
+/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
+/// wait for it.
+struct Driving {
+    client: Arc<ClientInner>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.shared.update(|core, now| {
+            if !core.is_ended() {
+                let error = Error::new(
+                    ErrorKind::ClientClosed,
+                    "the channel's task was stopped: its runtime shut down, or the transport panicked; reopen the channel",
+                );
+                core.end(now, error, false);
+            }
+        });
+        self.client.forget(&self.shared);
+    }
 }
 
 async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {

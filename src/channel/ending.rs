@@ -3,7 +3,9 @@
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::ChannelStatus;
 use super::core::{Core, Phase};
+use super::ledger::Reading;
 use super::report::{CloseReport, RowState, UncommittedRange};
 use crate::error::{Error, ErrorKind, InvalidationCause};
 use crate::offset::OffsetToken;
@@ -36,9 +38,18 @@ impl Core {
         };
     }
 
-    /// The channel was opened anew with `token`: that is the last word on what was committed.
-    pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, token: Option<&OffsetToken>) {
-        self.ledger.observe(token, None, |_| ());
+    /// The channel was opened anew with `status`: that is the last word on what was committed, and what was sent beyond
+    /// it will never be.
+    pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, status: &ChannelStatus) {
+        let token = status.latest_committed_offset_token();
+        match self.ledger.observe(token, status.created_on_ms(), |_| ()) {
+            Reading::Advanced | Reading::Unchanged => {
+                self.sent = self.ledger.committed();
+                self.count_rejects(status);
+            }
+            // Somebody else moved the token: it tells nothing of our rows.
+            Reading::Suspicious | Reading::Conflict => {}
+        }
         self.end(now, error, false);
     }
 

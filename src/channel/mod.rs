@@ -145,9 +145,9 @@ impl<M> Channel<M> {
             .wait(|p| p.committed_outcome(through, through))
             .await?;
         let progress = shared.progress();
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => {
-                shared.reported(&window);
+                shared.reported(window);
                 Err(window.to_error(progress.committed_token))
             }
             None => Ok(progress.committed_token),
@@ -208,10 +208,11 @@ impl<M> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
-        self.writer.client.forget(&old);
-        let shared = open::open(&self.writer.client, &old.name, self.policy, None).await?;
-        let token = shared.core().ledger_watermark();
-        old.update_and_wake(|core, now| core.on_reopened(now, gone(), token.as_ref()));
+        let client = &self.writer.client;
+        let (shared, status) = open::open(client, &old.name, self.policy, None, Some(&old)).await?;
+        old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
+        let untold = old.unreported(&old.progress());
+        shared.update(|core, _| core.inherit_rejects(untold));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
         Ok(())
     }
@@ -238,7 +239,7 @@ impl<M> Channel<M> {
         if !report.uncommitted.is_empty() {
             return Err(error.with_report(report));
         }
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => Err(window
                 .to_error(progress.committed_token)
                 .with_report(report)),

@@ -29,6 +29,8 @@ pub struct RejectWindow {
     /// Rows appended since open, before the window and through its end.
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// The server's counter after it: no two windows of a channel share one.
+    pub(crate) total: u64,
 }
 
 impl RejectWindow {
@@ -141,6 +143,8 @@ impl Receipt {
 #[derive(Clone)]
 pub struct Commits {
     progress: watch::Receiver<Progress>,
+    /// The token that `changed` returned last, or that there was at first.
+    seen: Option<OffsetToken>,
 }
 
 impl std::fmt::Debug for Commits {
@@ -153,9 +157,9 @@ impl std::fmt::Debug for Commits {
 
 impl Commits {
     pub(crate) fn new(shared: &Shared) -> Self {
-        Self {
-            progress: shared.subscribe(),
-        }
+        let progress = shared.subscribe();
+        let seen = progress.borrow().committed_token.clone();
+        Self { progress, seen }
     }
 
     /// The last committed token now.
@@ -163,7 +167,8 @@ impl Commits {
         self.progress.borrow().committed_token.clone()
     }
 
-    /// Waits until the committed token is another than this observer saw last, and returns it.
+    /// Waits until the committed token is another than this returned last, or than it was when the observer was made, and
+    /// returns it.
     ///
     /// Cancel safe: no change is lost, intermediate tokens may be skipped.
     ///
@@ -171,11 +176,11 @@ impl Commits {
     ///
     /// Why the channel was invalidated or closed, when no further commit will come.
     pub async fn changed(&mut self) -> Result<Option<OffsetToken>> {
-        let seen = self.progress.borrow_and_update().committed_token.clone();
         loop {
             {
                 let now = self.progress.borrow_and_update();
-                if now.committed_token != seen {
+                if now.committed_token != self.seen {
+                    self.seen.clone_from(&now.committed_token);
                     return Ok(now.committed_token.clone());
                 }
                 if let Some(error) = now.final_error() {

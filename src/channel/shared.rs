@@ -1,5 +1,6 @@
 //! One open channel, as its handle, its driver, its receipts and the status poller share it.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -20,8 +21,8 @@ pub(crate) struct Shared {
     progress: watch::Sender<Progress>,
     driver: Notify,
     poller: Arc<Notify>,
-    /// The windows that some call has returned as an error, by where they end.
-    reported: Mutex<Vec<u64>>,
+    /// The windows that some call has returned as an error, by their totals.
+    reported: Mutex<BTreeSet<u64>>,
 }
 
 /// Rows and continuation tokens are nobody's business.
@@ -144,19 +145,20 @@ impl Shared {
 
     /// Notes that a call has returned this window as an error.
     pub(crate) fn reported(&self, window: &RejectWindow) {
+        let rejects = Arc::clone(&self.progress.borrow().rejects);
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if !reported.contains(&window.to) {
-            reported.push(window.to);
+        reported.insert(window.total);
+        // Windows that grew or were merged since leave their old totals behind.
+        if reported.len() > rejects.len() {
+            reported.retain(|total| rejects.binary_search_by_key(total, |w| w.total).is_ok());
         }
     }
 
-    /// The first window that no call has returned yet.
-    pub(crate) fn unreported(&self, progress: &Progress) -> Option<RejectWindow> {
+    /// The windows that no call has returned yet, oldest first.
+    pub(crate) fn unreported(&self, progress: &Progress) -> Vec<RejectWindow> {
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        progress
-            .rejects
-            .iter()
-            .find(|w| !reported.contains(&w.to))
-            .cloned()
+        let untold = progress.rejects.iter();
+        let untold = untold.filter(|w| !reported.contains(&w.total));
+        untold.cloned().collect()
     }
 }
