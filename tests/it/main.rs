@@ -10,11 +10,13 @@
 
 mod channel;
 mod contract;
+mod ends;
 mod faults;
 mod linger;
 mod memory;
 mod once;
 mod protocol;
+mod rejects;
 mod stage;
 mod support;
 mod tls;

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
-use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock};
+use snowpipe_streaming::{
+    Channel, ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock,
+};
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
 
@@ -51,6 +53,13 @@ impl World {
 
     pub async fn client(&self) -> StreamingIngestClient {
         self.builder().build().await.unwrap()
+    }
+
+    /// A client with the channel `c`. The channel lives as long as the client.
+    pub async fn channel(&self) -> (StreamingIngestClient, Channel) {
+        let client = self.client().await;
+        let channel = client.open_channel("c").await.unwrap();
+        (client, channel)
     }
 
     /// The values of `N` of the rows that landed, in order.
