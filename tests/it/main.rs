@@ -12,4 +12,7 @@ mod channel;
 mod faults;
 mod linger;
 mod memory;
+mod observers;
+mod opening;
+mod patience;
 mod support;
