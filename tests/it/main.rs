@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounting;
 mod channel;
 mod faults;
 mod linger;
