@@ -8,13 +8,17 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounting;
 mod channel;
 mod contract;
 mod ends;
 mod faults;
 mod linger;
 mod memory;
+mod observers;
 mod once;
+mod opening;
+mod patience;
 mod protocol;
 mod rejects;
 mod stage;
