@@ -137,7 +137,8 @@ impl Writer {
             )
         };
         self.discard();
-        let (_, wake) = result?;
+        // What was charged for refused rows is not kept for the next ones: there may be none.
+        let (_, wake) = result.inspect_err(|_| self.credit.shrink_to(0))?;
         if last.is_some() {
             self.last = last;
         }
