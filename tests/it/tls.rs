@@ -85,7 +85,10 @@ fn assert_tls_error(error: &Error, stage: &Stage) {
     assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
     let text = error.to_string();
     assert!(text.contains("no TLS session with \"127.0.0.1:"), "{text}");
-    assert!(text.contains("whether the certificate's issuer is trusted"), "{text}");
+    assert!(
+        text.contains("whether the certificate's issuer is trusted"),
+        "{text}"
+    );
     assert!(!everything(error).contains("eyJ"), "no credential is told");
     assert_eq!(stage.all().len(), 0, "and none is sent");
 }
@@ -101,7 +104,13 @@ async fn a_trusted_private_authority_carries_the_whole_protocol() {
     within(receipt.committed()).await.unwrap();
     within(channel.close()).await.unwrap();
     client.drop_channel("c").await.unwrap();
-    for call in [Call::Hostname, Call::Token, Call::Open, Call::Append, Call::Drop] {
+    for call in [
+        Call::Hostname,
+        Call::Token,
+        Call::Open,
+        Call::Append,
+        Call::Drop,
+    ] {
         assert_eq!(stage.count(call), 1, "{call:?} went through the same port");
     }
 }
