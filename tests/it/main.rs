@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod channel;
+mod compiles;
 mod contract;
 mod protocol;
 mod secrets;
