@@ -66,16 +66,14 @@ async fn offsets_are_written_as_they_come() {
     let _ = channel.append_rows(rows.iter(), 22_u64..).await.unwrap();
     let _ = channel.append_rows(&rows, (24, 30)).await.unwrap();
     let _ = channel.append_rows(&rows, ("a", "b")).await.unwrap();
+    let token = OffsetToken::from(41);
     let (start, end) = (OffsetToken::new("c").unwrap(), String::from("d"));
     let _ = channel.append_rows(&rows, (&start, end)).await.unwrap();
     let _ = channel
         .append_row(&rows[0], OffsetToken::from(40))
         .await
         .unwrap();
-    let _ = channel
-        .append_row(&rows[0], &OffsetToken::from(41))
-        .await
-        .unwrap();
+    let _ = channel.append_row(&rows[0], &token).await.unwrap();
     let _ = channel.append_each(rows.iter().zip(42..)).await.unwrap();
     let _ = channel
         .append_each(rows.iter().zip(["e", "f"]))

@@ -1,5 +1,13 @@
 //! The crate as its users see it: rings 1 and 2 of the tests.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what helps a test may fail it"
+)]
+
 mod bad_input;
 mod channel;
 mod compiles;

@@ -9,7 +9,7 @@ use snowpipe_streaming::{
 };
 
 use super::says;
-use crate::stage::{Call, Stage, opened, refusal, within};
+use crate::stage::{Call, Stage, noise, opened, refusal, within};
 
 /// Small enough for rows to be too large for it.
 const BUDGET: usize = 1 << 20;
@@ -108,14 +108,6 @@ fn batches_that_are_no_rows_name_the_line() {
     says(&checked, kind, &["line 2", "not valid JSON"]);
 }
 
-/// Letters that hardly compress.
-fn noise(len: usize) -> String {
-    let mut rng = fastrand::Rng::with_seed(1);
-    std::iter::repeat_with(|| rng.alphanumeric())
-        .take(len)
-        .collect()
-}
-
 #[tokio::test]
 async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
     let stage = Stage::new().await;
@@ -160,7 +152,7 @@ async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
     );
 
     let request: &[&str] = &["more than the 131072 bytes of one request", "a smaller row"];
-    let noisy = json!({"A": noise(200_000)});
+    let noisy = json!({"A": noise(1, 200_000)});
     says(
         &channel.append_row(&noisy, 1).await.unwrap_err(),
         kind,
