@@ -82,6 +82,7 @@ impl Ground for Loopback {
     fn builder(&self) -> ClientBuilder {
         let profile = self.0.emulator().profile_json(&self.0.url());
         stage::builder(Profile::from_json(&profile).unwrap())
+            .settle_timeout(Duration::from_secs(30))
     }
 }
 

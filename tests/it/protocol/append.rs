@@ -188,7 +188,14 @@ async fn stale_after_an_unclear_answer_is_ambiguous_until_the_token_tells() {
             stage.commit("c", "1");
         }
         stage.answer(Call::Open, opened(None, "SUCCESS"));
-        let client = stage.client().await;
+        // Asking goes on until the token is seen, or for nothing.
+        let settle = Duration::from_millis(if committed { 20_000 } else { 100 });
+        let client = stage
+            .builder()
+            .settle_timeout(settle)
+            .build()
+            .await
+            .unwrap();
         let (channel, outcome) = one_row(&client).await;
         if committed {
             outcome.unwrap();
