@@ -172,7 +172,8 @@ impl Writer {
             )
         };
         self.discard();
-        let (appended, wake) = result?;
+        // What was charged for refused rows is not kept for the next ones: there may be none.
+        let (appended, wake) = result.inspect_err(|_| self.credit.shrink_to(0))?;
         self.appended = appended;
         if last.is_some() {
             self.last = last;

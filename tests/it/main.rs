@@ -9,7 +9,9 @@
 )]
 
 mod accounting;
+mod bad_input;
 mod channel;
+mod compiles;
 mod contract;
 mod ends;
 mod faults;
@@ -21,6 +23,7 @@ mod opening;
 mod patience;
 mod protocol;
 mod rejects;
+mod secrets;
 mod stage;
 mod support;
 mod tls;
