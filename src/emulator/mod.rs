@@ -37,6 +37,8 @@ mod serve;
 #[cfg(feature = "emulator-server")]
 mod sqlite;
 mod state;
+#[cfg(feature = "emulator-server")]
+mod table_ddl;
 pub mod tables;
 
 use std::fmt;

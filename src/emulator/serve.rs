@@ -259,7 +259,7 @@ async fn answer(
         Reply::Cut(mut response) => {
             let length = HeaderValue::from(response.body().len());
             response.headers_mut().insert(CONTENT_LENGTH, length);
-            Ok(response.map(ReplyBody::cut))
+            Ok(response.map(|bytes| ReplyBody::cut(&bytes)))
         }
     }
 }
@@ -296,7 +296,7 @@ impl ReplyBody {
         }
     }
 
-    fn cut(bytes: Bytes) -> Self {
+    fn cut(bytes: &Bytes) -> Self {
         Self {
             rest: bytes.slice(..bytes.len() / 2),
             end: End::CutSoon,
