@@ -172,8 +172,7 @@ impl Writer {
             )
         };
         self.discard();
-        // What was charged for refused rows is not kept for the next ones: there may be none.
-        let (appended, wake) = result.inspect_err(|_| self.credit.shrink_to(0))?;
+        let (appended, wake) = result?;
         self.appended = appended;
         if last.is_some() {
             self.last = last;
