@@ -73,6 +73,43 @@ pub enum Untracked {}
 /// channel.close().await?;
 /// # Ok(()) }
 /// ```
+///
+/// # What does not compile
+///
+/// A second writer of the same channel:
+///
+/// ```compile_fail,E0599
+/// # fn example(channel: snowpipe_streaming::Channel) {
+/// let second = channel.clone();
+/// # }
+/// ```
+///
+/// An append after the close:
+///
+/// ```compile_fail,E0382
+/// # async fn example(mut channel: snowpipe_streaming::Channel, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.close().await?;
+/// channel.append_row(&row, 7).await?;
+/// # Ok(()) }
+/// ```
+///
+/// Rows without an offset on a tracked channel:
+///
+/// ```compile_fail,E0061
+/// # use snowpipe_streaming::{Channel, Tracked};
+/// # async fn example(channel: &mut Channel<Tracked>, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.append_row(&row).await?;
+/// # Ok(()) }
+/// ```
+///
+/// And rows with one on an untracked channel:
+///
+/// ```compile_fail,E0061
+/// # use snowpipe_streaming::{Channel, Untracked};
+/// # async fn example(channel: &mut Channel<Untracked>, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.append_row(&row, 7).await?;
+/// # Ok(()) }
+/// ```
 pub struct Channel<M = Tracked> {
     writer: Writer,
     policy: OnUncommitted,

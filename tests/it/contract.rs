@@ -13,7 +13,7 @@ use snowpipe_streaming::{
     StreamingIngestClient,
 };
 
-use crate::stage::{self, within};
+use crate::stage::{self, noise, within};
 use crate::support::{TABLE, World, row, rows};
 
 /// Longer than any test.
@@ -82,6 +82,7 @@ impl Ground for Loopback {
     fn builder(&self) -> ClientBuilder {
         let profile = self.0.emulator().profile_json(&self.0.url());
         stage::builder(Profile::from_json(&profile).unwrap())
+            .settle_timeout(Duration::from_secs(30))
     }
 }
 
@@ -357,13 +358,7 @@ async fn a_batch_over_the_servers_limit_is_split_in_order<G: Ground>() {
         .await
         .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    // Digits of a fraction do not compress to nothing.
-    let noisy = |n: i64| {
-        let digits: String = (1..60)
-            .map(|i| ((n * 60 + i) as f64).sqrt().to_string())
-            .collect();
-        json!({"N": n, "NOISE": digits})
-    };
+    let noisy = |n: u64| json!({"N": n, "NOISE": noise(n, 1000)});
     let receipt = channel.append_rows((0..150).map(noisy), 0..).await.unwrap();
     channel.initiate_flush();
     within(receipt.committed()).await.unwrap();

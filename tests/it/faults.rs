@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, OnUncommitted, RowState};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, RowState};
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};
@@ -30,8 +30,7 @@ async fn a_request_that_was_not_sent_or_lost_is_sent_again() {
         Fault::BareNotFound,
     ] {
         let world = World::new();
-        let client = world.client().await;
-        let mut channel = client.open_channel("c").await.unwrap();
+        let (_client, mut channel) = world.channel().await;
         world
             .emulator
             .faults()
@@ -59,8 +58,7 @@ async fn an_answer_lost_after_the_rows_were_applied_is_no_double_where_the_serve
         Fault::Zombie,
     ] {
         let world = World::with(|e| e.replay(ReplayedToken::Accept));
-        let client = world.client().await;
-        let mut channel = client.open_channel("c").await.unwrap();
+        let (_client, mut channel) = world.channel().await;
         world
             .emulator
             .faults()
@@ -85,8 +83,7 @@ async fn an_answer_lost_after_the_rows_were_applied_is_no_double_where_the_serve
 async fn where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_the_receipt_still_learns_the_truth()
  {
     let world = World::with(|e| e.replay(ReplayedToken::Stale));
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     world
         .emulator
         .faults()
@@ -181,8 +178,7 @@ async fn a_second_writer_fences_the_first() {
 #[tokio::test(start_paused = true)]
 async fn a_token_nobody_here_sent_is_a_conflict() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     channel
         .append_row(&row(0), 0)
         .await
@@ -208,8 +204,7 @@ async fn a_token_nobody_here_sent_is_a_conflict() {
 #[tokio::test(start_paused = true)]
 async fn an_idle_channel_learns_of_its_end_by_the_heartbeat() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     channel
         .append_row(&row(0), 0)
         .await
@@ -244,8 +239,7 @@ async fn an_idle_channel_learns_of_its_end_by_the_heartbeat() {
 #[tokio::test(start_paused = true)]
 async fn commits_that_stall_end_in_an_error_that_names_the_rows() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     world
         .emulator
         .faults()
@@ -291,88 +285,9 @@ async fn an_unreachable_server_invalidates_after_the_retry_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejected_rows_fail_their_own_receipts_and_no_others() {
-    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
-        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
-        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
-    let catalog = snowpipe_streaming::emulator::tables::Catalog::from_ddl(ddl).unwrap();
-    let world = World::with(|e| e.catalog(catalog));
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
-    let good = channel.append_rows(rows(0..3), 0..).await.unwrap();
-    good.committed().await.unwrap();
-    let bad = channel
-        .append_row(&serde_json::json!({ "LIFT": "no number" }), 3)
-        .await
-        .unwrap();
-    let neighbour = channel.append_row(&row(4), 4).await.unwrap();
-    let error = bad.committed().await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::RowsRejected);
-    assert!(error.is_committed() && !error.is_retryable());
-    let window = error.rejects().unwrap();
-    assert_eq!(
-        (window.count, window.after.as_ref(), window.through.as_ref()),
-        (1, Some(&2.into()), Some(&4.into()))
-    );
-    neighbour.committed().await.unwrap_err();
-    channel
-        .append_row(&row(5), 5)
-        .await
-        .unwrap()
-        .committed()
-        .await
-        .unwrap();
-    good.committed().await.unwrap();
-    channel.wait_for_commit().await.unwrap();
-    let report = channel.close().await.unwrap();
-    assert_eq!((report.rows_rejected(), report.uncommitted.len()), (1, 0));
-    let landed: Vec<_> = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
-    assert_eq!(landed.len(), 5);
-    assert_eq!(
-        world.emulator.error_rows("DB.PUBLIC.RIDES").unwrap().len(),
-        1
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejects_that_no_receipt_told_are_told_by_the_next_wait_and_by_close() {
-    let ddl = "CREATE TABLE DB.PUBLIC.T (N NUMBER NOT NULL);";
-    let catalog = snowpipe_streaming::emulator::tables::Catalog::from_ddl(ddl).unwrap();
-    let world = World::with(|e| e.catalog(catalog));
-    for by_close in [false, true] {
-        let pipe = snowpipe_streaming::PipePath::for_table("DB", "PUBLIC", "T").unwrap();
-        let client = world.builder_for(pipe).build().await.unwrap();
-        let mut channel = client.open_channel("c").await.unwrap();
-        let token = i64::from(by_close);
-        drop(
-            channel
-                .append_row(&serde_json::json!({ "X": 1 }), token)
-                .await
-                .unwrap(),
-        );
-        if by_close {
-            let error = channel.close().await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::RowsRejected);
-            assert_eq!(error.close_report().unwrap().rows_rejected(), 1);
-        } else {
-            assert_eq!(
-                channel.wait_for_commit().await.unwrap_err().kind(),
-                ErrorKind::RowsRejected
-            );
-            assert_eq!(
-                channel.wait_for_commit().await.unwrap(),
-                Some(OffsetToken::from(token))
-            );
-            channel.close().await.unwrap();
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     let before = channel.append_row(&row(0), 0).await.unwrap();
     before.accepted().await.unwrap();
     world
@@ -385,129 +300,4 @@ async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves
     assert_eq!(error.http_status(), Some(403));
     before.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
-    let world = World::new();
-    let first = world.client().await;
-    let mut channel = first.open_channel("c").await.unwrap();
-    world
-        .emulator
-        .faults()
-        .push(Fault::WithholdCommits(Duration::from_secs(60)).on(Endpoint::Append));
-    channel
-        .append_row(&row(0), 0)
-        .await
-        .unwrap()
-        .accepted()
-        .await
-        .unwrap();
-
-    let second = world.client().await;
-    let start = Instant::now();
-    let error = second
-        .open_channel("c")
-        .on_uncommitted(OnUncommitted::Wait(Duration::from_secs(10)))
-        .await
-        .unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UncommittedData);
-    assert!(error.is_retryable());
-    assert_eq!(start.elapsed(), Duration::from_secs(10));
-    let waited = second.open_channel("c").await.unwrap();
-    assert_eq!(
-        waited.resume_point::<i64>().unwrap(),
-        Some(0),
-        "the default waits"
-    );
-    assert_eq!(world.landed(), [0]);
-    drop(waited);
-
-    let mut channel = first.open_channel("d").await.unwrap();
-    world
-        .emulator
-        .faults()
-        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
-    let lost = channel.append_row(&row(1), 1).await.unwrap();
-    lost.accepted().await.unwrap();
-    let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(5));
-    let taken = second
-        .open_channel("d")
-        .on_uncommitted(policy)
-        .await
-        .unwrap();
-    assert_eq!(taken.resume_point::<i64>().unwrap(), None);
-    assert!(lost.committed().await.is_err());
-    assert_eq!(world.landed(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_dropped_channel_drains_and_frees_its_name() {
-    let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
-    let receipt = channel.append_row(&row(0), 0).await.unwrap();
-    drop(channel);
-    assert_eq!(
-        client.open_channel("C").await.unwrap_err().kind(),
-        ErrorKind::ChannelAlreadyOpen,
-        "still draining"
-    );
-    receipt.committed().await.unwrap();
-    tokio::task::yield_now().await;
-    let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_last_handle_takes_the_channels_with_it() {
-    let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
-    let receipt = channel.append_row(&row(0), 0).await.unwrap();
-    drop(client);
-    assert_eq!(
-        receipt.committed().await.unwrap_err().kind(),
-        ErrorKind::ClientClosed
-    );
-    assert_eq!(
-        channel.append_row(&row(1), 1).await.unwrap_err().kind(),
-        ErrorKind::ClientClosed
-    );
-}
-
-#[tokio::test(start_paused = true)]
-async fn close_keeps_its_deadline_and_lists_what_is_not_committed() {
-    let world = World::new();
-    let client = world
-        .builder()
-        .close_timeout(Duration::from_secs(5))
-        .build()
-        .await
-        .unwrap();
-    let mut channel = client.open_channel("c").await.unwrap();
-    world
-        .emulator
-        .faults()
-        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
-    let accepted = channel.append_rows(rows(0..4), 0..).await.unwrap();
-    accepted.accepted().await.unwrap();
-    world
-        .emulator
-        .faults()
-        .push(Fault::Hang.on(Endpoint::Append).always());
-    let _ = channel.append_row(&row(4), 4).await.unwrap();
-    let start = Instant::now();
-    let error = channel.close().await.unwrap_err();
-    assert_eq!(start.elapsed(), Duration::from_secs(5));
-    assert_eq!(error.kind(), ErrorKind::Timeout);
-    let states: Vec<_> = error
-        .close_report()
-        .unwrap()
-        .uncommitted
-        .iter()
-        .map(|r| (r.state, r.rows))
-        .collect();
-    assert_eq!(states, [(RowState::Accepted, 4), (RowState::Sent, 1)]);
-    assert_eq!(client.memory_in_use(), 0);
 }

@@ -37,8 +37,7 @@ async fn a_flush_does_not_wait_for_the_lag() {
 #[tokio::test(start_paused = true)]
 async fn no_rows_no_requests() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     let receipt = channel.append_rows(rows(0..0), 0..).await.unwrap();
     receipt.committed().await.unwrap();
     drop(channel.append_rows(rows(0..0), 5..=9).await.unwrap());
@@ -51,8 +50,7 @@ async fn no_rows_no_requests() {
 #[tokio::test(start_paused = true)]
 async fn a_trickle_goes_out_once_a_lag() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (_client, mut channel) = world.channel().await;
     for n in 0..40 {
         drop(channel.append_row(&row(n), n).await.unwrap());
         tokio::time::sleep(Duration::from_millis(250)).await;

@@ -8,13 +8,22 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounting;
+mod bad_input;
 mod channel;
+mod compiles;
 mod contract;
+mod ends;
 mod faults;
 mod linger;
 mod memory;
+mod observers;
 mod once;
+mod opening;
+mod patience;
 mod protocol;
+mod rejects;
+mod secrets;
 mod stage;
 mod support;
 mod tls;

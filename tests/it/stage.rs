@@ -1,6 +1,7 @@
 //! A scripted server on real HTTP: answers written by hand go out, requests are kept as they were on the wire.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Write as _;
 use std::future::Future;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -198,10 +199,18 @@ pub(crate) fn everything(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut cause = std::error::Error::source(error);
     while let Some(error) = cause {
-        text.push_str(&format!("\n{error}\n{error:?}"));
+        write!(text, "\n{error}\n{error:?}").unwrap();
         cause = error.source();
     }
     text
+}
+
+/// Letters that hardly compress.
+pub(crate) fn noise(seed: u64, len: usize) -> String {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    std::iter::repeat_with(|| rng.alphanumeric())
+        .take(len)
+        .collect()
 }
 
 pub(crate) fn json(status: u16, body: &str) -> ResponseTemplate {

@@ -9,7 +9,7 @@ use snowpipe_streaming::{
 };
 use wiremock::ResponseTemplate;
 
-use crate::stage::{Call, Seen, Stage, empty, html, json, opened, refusal, within};
+use crate::stage::{Call, Seen, Stage, empty, html, json, noise, opened, refusal, within};
 
 const GOOD: &str = r#"{"next_continuation_token":"0_9"}"#;
 
@@ -188,7 +188,14 @@ async fn stale_after_an_unclear_answer_is_ambiguous_until_the_token_tells() {
             stage.commit("c", "1");
         }
         stage.answer(Call::Open, opened(None, "SUCCESS"));
-        let client = stage.client().await;
+        // Asking goes on until the token is seen, or for nothing.
+        let settle = Duration::from_millis(if committed { 20_000 } else { 100 });
+        let client = stage
+            .builder()
+            .settle_timeout(settle)
+            .build()
+            .await
+            .unwrap();
         let (channel, outcome) = one_row(&client).await;
         if committed {
             outcome.unwrap();
@@ -333,13 +340,7 @@ async fn too_large_is_split_and_goes_on() {
         .await
         .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    // Digits of a fraction do not compress to nothing, so that half of them is less on the wire.
-    let row = |n: i64| {
-        let noise: String = (0..40)
-            .map(|i| ((n * 40 + i + 1) as f64).sqrt().to_string())
-            .collect();
-        json!({"N": n, "NOISE": noise})
-    };
+    let row = |n: u64| json!({"N": n, "NOISE": noise(n, 700)});
     let rows: Vec<_> = (0..50).map(row).collect();
     let receipt = channel.append_rows(&rows, 0..).await.unwrap();
     channel.initiate_flush();

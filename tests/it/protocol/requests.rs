@@ -1,5 +1,6 @@
 //! Each endpoint's request as it is on the wire.
 
+use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde_json::json;
@@ -31,7 +32,7 @@ fn on_the_wire(seen: &Seen) -> String {
             }
             (_, value) => value,
         };
-        text.push_str(&format!("{name}: {value}\n"));
+        writeln!(text, "{name}: {value}").unwrap();
     }
     text
 }
