@@ -48,15 +48,15 @@ pub(crate) async fn show(
         let Ok(Ok(samples)) = tokio::task::spawn_blocking(look).await else {
             continue;
         };
-        let passed = looked.elapsed().as_secs_f64();
+        let passed = looked.elapsed();
         looked = Instant::now();
         let mut texts = Vec::new();
         for (table, sample) in samples {
             let counters = observers.get(&table).map(|o| *o.borrow());
             let counters = counters.unwrap_or_default();
             let earlier = before.insert(table, counters.committed);
-            let rate = rate(counters.committed, earlier, passed);
-            let text = describe(counters, sample, rate);
+            let news = counters.committed - earlier.unwrap_or(counters.begun);
+            let text = describe(counters, sample, a_second(news, passed));
             lines.set(table, counters.committed, sample.span.issued, &text);
             texts.push(format!("{}: {text}", table.name()));
         }
@@ -83,15 +83,9 @@ fn sample(queue: &Path, landing: Option<&Path>) -> Result<BTreeMap<Table, Sample
     Ok(samples)
 }
 
-/// Rows a second since the last look.
-fn rate(committed: i64, before: Option<i64>, seconds: f64) -> i64 {
-    let Some(before) = before.filter(|before| *before > 0) else {
-        // What an earlier run committed was not done just now.
-        return 0;
-    };
-    let millis = Duration::from_secs_f64(seconds).as_millis().max(1);
-    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    (committed - before).saturating_mul(1_000) / millis
+fn a_second(rows: i64, passed: Duration) -> i64 {
+    let millis = i64::try_from(passed.as_millis().max(1)).unwrap_or(i64::MAX);
+    rows.saturating_mul(1_000) / millis
 }
 
 fn describe(counters: Counters, sample: Sample, rate: i64) -> String {
@@ -100,6 +94,7 @@ fn describe(counters: Counters, sample: Sample, rate: i64) -> String {
         accepted,
         committed,
         waiting_since,
+        ..
     } = counters;
     let landed = sample
         .landed
