@@ -8,6 +8,7 @@ use clap::{Parser, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 
 use crate::speed::Speed;
+use crate::table::Table;
 
 /// Generates ski-resort tickets, season passes and lift rides, and streams them into three tables.
 ///
@@ -48,8 +49,9 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) queue: Option<PathBuf>,
 
-    /// The emulator's tables, never deleted if given [default: beside the queue]
-    #[arg(long, value_name = "FILE", conflicts_with = "profile")]
+    /// The emulator's tables, never deleted if given [default: beside the queue]; with --profile, those of the emulator it
+    /// names, to count what landed
+    #[arg(long, value_name = "FILE")]
     pub(crate) landing: Option<PathBuf>,
 
     /// Stream to an account: a profile.json, or "env" for the SNOWFLAKE_* variables
@@ -112,6 +114,15 @@ pub(crate) enum Until {
 }
 
 impl Args {
+    /// The pipe that was given for a table.
+    pub(crate) fn pipe(&self, table: Table) -> Option<&str> {
+        match table {
+            Table::ResortTicket => self.resort_ticket_pipe.as_deref(),
+            Table::SeasonPass => self.season_pass_pipe.as_deref(),
+            Table::LiftRide => self.lift_ride_pipe.as_deref(),
+        }
+    }
+
     /// When the generator is done.
     pub(crate) fn until(&self) -> Until {
         match (self.duration, self.forever) {

@@ -6,7 +6,6 @@ use anyhow::{Context, Result};
 
 use crate::cli::{Args, Only, Until};
 use crate::queue::{Progress, Queue};
-use crate::table::Table;
 
 const DEFAULT_DIRECTORY: &str = "ski_resort_data";
 
@@ -26,6 +25,8 @@ pub(crate) struct Files {
 pub(crate) enum Found {
     /// Nothing that counts: the run begins at step 0.
     Fresh,
+    /// A finished run, which was deleted: the next one begins at step 0.
+    StartedOver,
     /// An unfinished run, which goes on at this step.
     Unfinished { next_step: u64 },
     /// A finished run: only its reconciliation is left to do.
@@ -61,7 +62,7 @@ impl Files {
             drop(queue);
             delete_database(&self.queue)?;
             delete_database(&self.landing)?;
-            return Ok((Queue::open(&self.queue)?, Found::Fresh));
+            return Ok((Queue::open(&self.queue)?, Found::StartedOver));
         }
         Ok((queue, found))
     }
@@ -69,21 +70,10 @@ impl Files {
 
 /// Whether the generator came to its end and the streamer has released every row.
 fn found(queue: &Queue, until: Until) -> Result<Found> {
-    let Some(Progress {
-        next_step, ended, ..
-    }) = queue.progress()?
-    else {
+    let Some(Progress { next_step, .. }) = queue.progress()? else {
         return Ok(Found::Fresh);
     };
-    let generated = match until {
-        Until::Step(end) => next_step >= end,
-        Until::Wall(_) | Until::Stopped => ended,
-    };
-    let mut left = 0;
-    for table in Table::ALL {
-        left += queue.span(table)?.queued();
-    }
-    Ok(if generated && left == 0 {
+    Ok(if queue.is_generated(until)? && queue.queued()? == 0 {
         Found::Finished
     } else if next_step == 0 {
         Found::Fresh

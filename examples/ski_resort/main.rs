@@ -2,19 +2,28 @@
 //! moves them through three channels into three tables.
 
 mod cli;
+mod counters;
 mod customer;
 mod dice;
 mod files;
 mod generator;
+mod landing;
 mod misconfigured;
+mod pipeline;
 mod produce;
+mod progress;
 mod queue;
 mod resorts;
 mod rider;
 mod role;
 mod rows;
+mod screen;
+mod signals;
 mod speed;
+mod stream;
+mod summary;
 mod table;
+mod target;
 mod vocabulary;
 mod world;
 
@@ -23,19 +32,29 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
+use tokio::time::{Instant, timeout};
 
-use crate::cli::{Args, Until};
+use crate::cli::{Args, Only, Until};
 use crate::files::{Files, Found};
-use crate::misconfigured::Misconfigured;
+use crate::misconfigured::{Misconfigured, is_misconfigured};
+use crate::pipeline::Ended;
 use crate::produce::Producer;
+use crate::queue::{Progress, Queue};
 use crate::role::{Role, RoleLock};
+use crate::screen::{Screen, in_words};
+use crate::summary::Summary;
+use crate::target::Target;
 
 const DEFAULT_START: &str = "2026-01-17T14:00:00Z";
+
+/// How long an interrupted run may take to reconcile, at least.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
@@ -43,56 +62,150 @@ const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    match run(&Args::parse()).await {
+    let args = Args::parse();
+    let screen = Screen::new();
+    screen.take_logs();
+    let code = match run(&args, &screen).await {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("error: {error:#}");
-            let mendable = error.downcast_ref::<Misconfigured>().is_some();
-            ExitCode::from(if mendable { MISCONFIGURED } else { FAILED })
+            screen.note(format!("error: {}", in_words(error.as_ref())));
+            if is_misconfigured(&error) {
+                MISCONFIGURED
+            } else {
+                FAILED
+            }
         }
-    }
+    };
+    ExitCode::from(code)
 }
 
-async fn run(args: &Args) -> Result<ExitCode> {
-    let default_start: Timestamp = DEFAULT_START.parse()?;
+async fn run(args: &Args, screen: &Screen) -> Result<u8> {
+    let began = Instant::now();
+    let stop = signals::listen()?;
     let files = Files::new(args, Path::new(""));
-    let _role = RoleLock::take(&files.queue, Role::Generator)?;
+    let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
-    let progress = queue.claim(args.seed, args.start, default_start)?;
-    announce(&files, found, args.until());
-    if found == Found::Finished {
-        return Ok(ExitCode::SUCCESS);
+    let progress = claim(args, &mut queue)?;
+    if args.only == Only::Generator {
+        announce(screen, args, &files, found);
+        return generate(args, queue, progress, found, stop).await;
     }
-    let producer =
-        tokio::task::spawn_blocking(move || Producer::resume(queue, &progress)).await??;
-    let (stop, stopped) = watch::channel(false);
-    let generator = tokio::spawn(producer.run(args.speed, args.until(), stopped));
-    tokio::pin!(generator);
-    tokio::select! {
-        biased;
-        ended = &mut generator => {
-            ended??;
-            Ok(ExitCode::SUCCESS)
+
+    let target = Target::open(args, &files).await?;
+    screen.note(target.describe()?);
+    announce(screen, args, &files, found);
+    let ended = if found == Found::Finished {
+        drop(queue);
+        Ended {
+            interrupted: false,
+            failures: Vec::new(),
         }
-        signal = tokio::signal::ctrl_c() => {
-            signal.context("cannot wait for Ctrl-C")?;
-            stop.send_replace(true);
-            generator.await??;
-            Ok(ExitCode::from(INTERRUPTED))
-        }
+    } else {
+        let producer = match progress {
+            Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
+            _ => None,
+        };
+        pipeline::run(args, &files.queue, &target, producer, stop, screen).await?
+    };
+    let target = target.settle().await;
+    let elapsed = began.elapsed();
+    let (interrupted, is_finished) = (ended.interrupted, found == Found::Finished);
+    let summary = Summary::new(
+        args,
+        &files.queue,
+        &target,
+        interrupted,
+        is_finished,
+        elapsed,
+    );
+    // Somebody who stops the run does not wait for a server that is away.
+    let patience = args.drain_timeout.max(LEAST_PATIENCE);
+    let summary = if interrupted {
+        timeout(patience, summary)
+            .await
+            .context("the server does not answer: cannot reconcile")?
+    } else {
+        summary.await
+    }?;
+    summary.write(&target, args.summary_json.as_deref())?;
+    for failure in &ended.failures {
+        screen.note(failure);
     }
+    Ok(
+        if !summary.is_balanced() || summary.has_rejects() || !ended.failures.is_empty() {
+            FAILED
+        } else if ended.interrupted {
+            INTERRUPTED
+        } else {
+            0
+        },
+    )
 }
 
-fn announce(files: &Files, found: Found, until: Until) {
-    eprintln!("queue: {}", files.queue.display());
-    match (found, until) {
+fn take_roles(args: &Args, files: &Files) -> Result<Vec<RoleLock>> {
+    let roles: &[Role] = match args.only {
+        Only::Generator => &[Role::Generator],
+        Only::Streamer => &[Role::Streamer],
+        Only::All => &[Role::Generator, Role::Streamer],
+    };
+    let take = |role: &Role| RoleLock::take(&files.queue, *role);
+    roles.iter().map(take).collect()
+}
+
+/// The history of the queue, which a generator gives it.
+fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
+    let is_begun = queue.progress()?.is_some();
+    if args.only == Only::Streamer && !is_begun {
+        return Ok(None);
+    }
+    let default_start: Timestamp = DEFAULT_START.parse()?;
+    queue.claim(args.seed, args.start, default_start).map(Some)
+}
+
+async fn resume(queue: Queue, progress: Progress) -> Result<Producer> {
+    tokio::task::spawn_blocking(move || Producer::resume(queue, &progress)).await?
+}
+
+/// Runs the generator alone.
+async fn generate(
+    args: &Args,
+    queue: Queue,
+    progress: Option<Progress>,
+    found: Found,
+    stop: watch::Receiver<bool>,
+) -> Result<u8> {
+    if args.summary_json.is_some() {
+        return Err(Misconfigured::new(
+            "a generator has nothing to reconcile: give --summary-json to the streamer",
+        ));
+    }
+    let Some(progress) = progress.filter(|_| found != Found::Finished) else {
+        return Ok(0);
+    };
+    let producer = resume(queue, progress).await?;
+    producer.run(args.speed, args.until(), stop.clone()).await?;
+    let stopped = *stop.borrow();
+    Ok(if stopped { INTERRUPTED } else { 0 })
+}
+
+fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
+    screen.note(format!("queue: {}", files.queue.display()));
+    if args.only != Only::Generator && args.profile.is_none() {
+        screen.note(format!("landing: {}", files.landing.display()));
+    }
+    match (found, args.until()) {
         (Found::Fresh, _) => {}
-        (Found::Unfinished { next_step }, Until::Step(end)) => {
-            eprintln!("going on with an unfinished run at step {next_step} of {end}");
+        (Found::StartedOver, _) => {
+            screen.note("the last run is finished and deleted: starting over")
         }
+        (Found::Unfinished { next_step }, Until::Step(end)) => screen.note(format!(
+            "going on with an unfinished run at step {next_step} of {end}"
+        )),
         (Found::Unfinished { next_step }, _) => {
-            eprintln!("going on with an unfinished run at step {next_step}");
+            screen.note(format!(
+                "going on with an unfinished run at step {next_step}"
+            ));
         }
-        (Found::Finished, _) => eprintln!("the run is finished"),
+        (Found::Finished, _) => screen.note("the run is finished: nothing is left to do"),
     }
 }

@@ -1,5 +1,7 @@
 //! Runs the generator into the queue.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -13,6 +15,10 @@ use crate::world::STEPS_PER_DAY;
 
 /// The most steps that share a transaction: enough to spare the disk, few enough to stop soon.
 const MOST_STEPS: u64 = 32;
+/// A generator that would fill the disk waits while the queue holds more rows than this.
+const MOST_QUEUED: i64 = 200_000;
+/// How long it waits before it looks again.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A generator that writes to a queue.
 #[derive(Debug)]
@@ -59,7 +65,8 @@ impl Producer {
         self.queue.append(&rows, next, checkpoint.as_deref())
     }
 
-    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions.
+    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. Without an end in
+    /// sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
     pub(crate) async fn run(
         mut self,
         speed: Speed,
@@ -68,6 +75,9 @@ impl Producer {
     ) -> Result<()> {
         let began = Instant::now();
         let mut pace = Pace::new(speed, self.generator.next_step());
+        // An end in steps is an end, and a pace leaves the streamer time.
+        let is_bounded = matches!(until, Until::Step(_)) || speed != Speed::Max;
+        let mut queued = 0;
         loop {
             let next = self.generator.next_step();
             let left = match until {
@@ -84,16 +94,27 @@ impl Producer {
                     Until::Step(_) | Until::Stopped => std::future::pending().await,
                 }
             };
+            let due = async {
+                if is_bounded || queued <= MOST_QUEUED {
+                    pace.due(next, left.min(MOST_STEPS)).await
+                } else {
+                    tokio::time::sleep(PAUSE).await;
+                    0
+                }
+            };
             let count = tokio::select! {
                 biased;
                 // A sender that is gone means stop as well.
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = deadline => continue,
-                count = pace.due(next, left.min(MOST_STEPS)) => count,
+                count = due => count,
             };
-            self = tokio::task::spawn_blocking(move || {
-                self.produce(count)?;
-                anyhow::Ok(self)
+            (self, queued) = tokio::task::spawn_blocking(move || {
+                if count > 0 {
+                    self.produce(count)?;
+                }
+                let queued = if is_bounded { 0 } else { self.queue.queued()? };
+                anyhow::Ok((self, queued))
             })
             .await??;
         }

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
 
+use crate::cli::Until;
 use crate::misconfigured::Misconfigured;
 use crate::rows::Row;
 use crate::table::Table;
@@ -108,6 +109,24 @@ impl Queue {
     /// The random identity of this queue, which its channels are named after.
     pub(crate) fn id(&self) -> &str {
         &self.id
+    }
+
+    /// How many rows wait in the queue, of all tables.
+    pub(crate) fn queued(&self) -> Result<i64> {
+        let mut queued = 0;
+        for table in Table::ALL {
+            queued += self.span(table)?.queued();
+        }
+        Ok(queued)
+    }
+
+    /// Whether the generator came to that end.
+    pub(crate) fn is_generated(&self, until: Until) -> Result<bool> {
+        let progress = self.progress()?;
+        Ok(progress.is_some_and(|progress| match until {
+            Until::Step(end) => progress.next_step >= end,
+            Until::Wall(_) | Until::Stopped => progress.ended,
+        }))
     }
 
     /// How far the generator has come; none if no generator ever used the queue.
@@ -233,23 +252,37 @@ impl Queue {
             .with_context(|| format!("cannot delete from {} in the queue", table.name()))
     }
 
-    /// Keeps the rows above `after`, up to and including `through`, as dead letters. Once is enough: a second time
-    /// changes nothing.
+    /// Keeps the rows above `after`, up to and including `through`, as dead letters, and notes that `rejects` of the
+    /// rows that the server has rejected so far are accounted for. A second time changes nothing.
     pub(crate) fn dead_letter(
         &mut self,
         table: Table,
         after: i64,
         through: i64,
         reason: &str,
+        rejects: u64,
     ) -> Result<usize> {
         let sql = format!(
             "INSERT OR IGNORE INTO DEAD_LETTER (TABLE_NAME, ROW_ID, DATA, REASON)
              SELECT ?1, ID, DATA, ?2 FROM {} WHERE ID > ?3 AND ID <= ?4",
             table.name()
         );
-        let values = params![table.name(), reason, after, through];
-        patiently(|| self.connection.execute(&sql, values))
-            .with_context(|| format!("cannot keep dead letters of {}", table.name()))
+        let connection = &mut self.connection;
+        patiently(|| {
+            let transaction =
+                connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let kept = transaction.execute(&sql, params![table.name(), reason, after, through])?;
+            set_meta(&transaction, &rejects_of(table), &rejects.to_string())?;
+            transaction.commit()?;
+            Ok(kept)
+        })
+        .with_context(|| format!("cannot keep dead letters of {}", table.name()))
+    }
+
+    /// How many of the rows that the server rejected are accounted for: those in doubt are dead letters.
+    pub(crate) fn rejects(&self, table: Table) -> Result<u64> {
+        let rejects = self.meta(&rejects_of(table))?;
+        Ok(rejects.map_or(Ok(0), |count| count.parse())?)
     }
 
     /// Which ID's of a table are in the queue.
@@ -282,6 +315,10 @@ impl Queue {
         })
         .with_context(|| format!("cannot read the queue {}", self.path.display()))
     }
+}
+
+fn rejects_of(table: Table) -> String {
+    format!("rejects of {}", table.name())
 }
 
 impl Span {

@@ -22,9 +22,13 @@ const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// A local Snowpipe Streaming server.
 ///
-/// Prints its URL on stdout when it is ready, logs on stderr (RUST_LOG sets how much), and ends on Ctrl-C or SIGTERM after
+/// Prints its URL on stdout when it is ready, logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
 /// it has answered what is in flight and committed what it accepted.
 #[derive(Debug, Parser)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 #[command(name = "snowpipe-emulator", version)]
 struct Options {
     /// The loopback address to listen on; port 0 picks a free one.

@@ -135,7 +135,7 @@ impl Arguments<'_> {
         }
     }
 
-    fn within<T: FromStr + PartialOrd + fmt::Display>(
+    fn within<T: Copy + FromStr + PartialOrd + fmt::Display>(
         &self,
         argument: &str,
         min: T,
@@ -236,7 +236,9 @@ impl<'a> Input<'a> {
             Cell::Binary(bytes) => Self::Text(
                 bytes
                     .iter()
-                    .map(|byte| format!("{byte:02X}"))
+                    .flat_map(|byte| [byte >> 4, byte & 0xF])
+                    .filter_map(|digit| char::from_digit(digit.into(), 16))
+                    .map(|digit| digit.to_ascii_uppercase())
                     .collect::<String>()
                     .into(),
             ),

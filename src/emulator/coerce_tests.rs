@@ -1,4 +1,8 @@
 //! Each type against what it takes and what it refuses.
+#![expect(
+    clippy::unnecessary_wraps,
+    reason = "expectations stand beside results"
+)]
 
 use super::*;
 

@@ -4,9 +4,9 @@
 //! |---|---|
 //! | DATE | `2026-01-17` |
 //! | TIME | `14:00:00.000000000` |
-//! | TIMESTAMP_NTZ | `2026-01-17 14:00:00.000000000` |
-//! | TIMESTAMP_LTZ | `2026-01-17 14:00:00.000000000Z`, in UTC |
-//! | TIMESTAMP_TZ | `2026-01-17 14:00:00.000000000 -07:00`, the wall clock and its offset |
+//! | `TIMESTAMP_NTZ` | `2026-01-17 14:00:00.000000000` |
+//! | `TIMESTAMP_LTZ` | `2026-01-17 14:00:00.000000000Z`, in UTC |
+//! | `TIMESTAMP_TZ` | `2026-01-17 14:00:00.000000000 -07:00`, the wall clock and its offset |
 //!
 //! A column has as many fraction digits as its type says. SQLite's date functions read all of these.
 

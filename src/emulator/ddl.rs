@@ -1,20 +1,16 @@
 //! Tables and pipes from Snowflake DDL: splits a script into statements and carries out those that matter here.
 //!
-//! CREATE TABLE is read by sqlparser. CREATE PIPE is not Snowflake SQL that sqlparser knows; `pipe_ddl` reads it. What
+//! `table_ddl` reads CREATE TABLE with sqlparser, `pipe_ddl` reads CREATE PIPE, which sqlparser does not know. What
 //! concerns roles, warehouses, grants and queries is accepted and left alone.
 
-use sqlparser::ast::{
-    self, ColumnOption, Expr, FunctionArguments, TableConstraint, UnaryOperator, Value,
-};
-use sqlparser::dialect::SnowflakeDialect;
-use sqlparser::parser::Parser;
+use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
-use super::coerce::{BinaryFormat, DataType, Input, Rules};
-use super::landing::{Cell, ObjectName};
-use super::script::{Cursor, Statement, identifier, split};
-use super::tables::{Catalog, Column, ColumnDefault, Table, default_pipe_name, folded};
-use super::{pipe_ddl, script};
+use super::landing::ObjectName;
+use super::pipe_ddl;
+use super::script::{Cursor, Statement, split};
+use super::table_ddl::{columns, name_parts, parse};
+use super::tables::{Catalog, Table, default_pipe_name, folded};
 
 /// A DDL script that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -264,9 +260,8 @@ impl Run {
     }
 
     fn create_table(&mut self, statement: &Statement) -> Result<(), DdlError> {
-        let table = match parse(statement)? {
-            ast::Statement::CreateTable(table) => table,
-            _ => return Err(DdlError::at(statement.at, "this is not a CREATE TABLE")),
+        let ast::Statement::CreateTable(table) = parse(statement)? else {
+            return Err(DdlError::at(statement.at, "this is not a CREATE TABLE"));
         };
         let name = self
             .session
@@ -402,165 +397,6 @@ fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
             name.database, name.schema, name.name
         ),
     )
-}
-
-fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
-    let mut parser =
-        Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(statement.tokens.clone());
-    let parsed = parser
-        .parse_statement()
-        .map_err(|why| script::parser_error(&why, statement))?;
-    let next = parser.peek_token();
-    if next.token != sqlparser::tokenizer::Token::EOF {
-        return Err(DdlError::at(
-            next.span.start,
-            format!("{} is not expected here", next.token),
-        ));
-    }
-    Ok(parsed)
-}
-
-fn name_parts(name: &ast::ObjectName, at: Location) -> Result<Vec<String>, DdlError> {
-    let parts = name.0.iter().map(|part| {
-        part.as_ident()
-            .map(|ident| identifier(&ident.value, ident.quote_style))
-            .ok_or_else(|| DdlError::at(at, format!("write the name {part} out")))
-    });
-    parts.collect()
-}
-
-fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Column>, DdlError> {
-    let mut columns = table
-        .columns
-        .iter()
-        .map(column)
-        .collect::<Result<Vec<_>, _>>()?;
-    if columns.is_empty() {
-        return Err(DdlError::at(at, "the table has no columns"));
-    }
-    for constraint in &table.constraints {
-        let TableConstraint::PrimaryKey(key) = constraint else {
-            continue;
-        };
-        for part in &key.columns {
-            if let Expr::Identifier(ident) = &part.column.expr {
-                let name = identifier(&ident.value, ident.quote_style);
-                for column in columns.iter_mut().filter(|column| column.name == name) {
-                    column.nullable = false;
-                }
-            }
-        }
-    }
-    let mut seen = std::collections::BTreeSet::new();
-    match columns.iter().find(|column| !seen.insert(&column.name)) {
-        Some(twice) => Err(DdlError::at(
-            at,
-            format!("the table has two columns named {}", twice.name),
-        )),
-        None => Ok(columns),
-    }
-}
-
-fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
-    let at = definition.name.span.start;
-    let name = identifier(&definition.name.value, definition.name.quote_style);
-    let data_type: DataType = definition
-        .data_type
-        .to_string()
-        .parse()
-        .map_err(|why: String| DdlError::at(at, format!("column {name}: {why}")))?;
-    let mut column = Column {
-        name,
-        data_type,
-        nullable: true,
-        default: None,
-    };
-    for option in &definition.options {
-        match &option.option {
-            ColumnOption::NotNull | ColumnOption::PrimaryKey(_) => column.nullable = false,
-            ColumnOption::Default(value) => column.default = Some(default(value, &column, at)?),
-            ColumnOption::Identity(_)
-            | ColumnOption::Generated { .. }
-            | ColumnOption::Materialized(_)
-            | ColumnOption::Alias(_)
-            | ColumnOption::DialectSpecific(_) => {
-                return Err(DdlError::at(
-                    at,
-                    format!(
-                        "column {}: the emulator has no {}: send the value, or give it a constant DEFAULT",
-                        column.name, option.option
-                    ),
-                ));
-            }
-            _ => {}
-        }
-    }
-    Ok(column)
-}
-
-fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault, DdlError> {
-    let not_constant = || {
-        DdlError::at(
-            at,
-            format!(
-                "column {}: the emulator has no DEFAULT {value}: it has constants, CURRENT_TIMESTAMP, CURRENT_DATE and CURRENT_TIME",
-                column.name
-            ),
-        )
-    };
-    let input = match value {
-        Expr::Cast { expr, .. } | Expr::Nested(expr) => return default(expr, column, at),
-        Expr::Function(function) if is_now(function) => return Ok(ColumnDefault::CurrentTimestamp),
-        Expr::Identifier(ident) if NOW.contains(&ident.value.to_uppercase().as_str()) => {
-            return Ok(ColumnDefault::CurrentTimestamp);
-        }
-        Expr::UnaryOp {
-            op: UnaryOperator::Minus,
-            expr,
-        } => match expr.as_ref() {
-            Expr::Value(value) => match &value.value {
-                Value::Number(text, _) => Input::Number(format!("-{text}").into()),
-                _ => return Err(not_constant()),
-            },
-            _ => return Err(not_constant()),
-        },
-        Expr::Value(value) => match &value.value {
-            Value::Null => return Ok(ColumnDefault::Constant(Cell::Null)),
-            Value::Boolean(value) => Input::Boolean(*value),
-            Value::Number(text, _) => Input::Number(text.into()),
-            Value::SingleQuotedString(text) => Input::Text(text.into()),
-            _ => return Err(not_constant()),
-        },
-        _ => return Err(not_constant()),
-    };
-    let rules = Rules {
-        binary: BinaryFormat::Hex,
-        sql_null: true,
-    };
-    let cell = column.data_type.land(&input, rules);
-    cell.map(ColumnDefault::Constant)
-        .map_err(|why| DdlError::at(at, format!("column {}: DEFAULT {why}", column.name)))
-}
-
-/// Functions and words that stand for the time at which a row is committed.
-const NOW: &[&str] = &[
-    "CURRENT_TIMESTAMP",
-    "LOCALTIMESTAMP",
-    "SYSTIMESTAMP",
-    "GETDATE",
-    "SYSDATE",
-    "CURRENT_DATE",
-    "CURRENT_TIME",
-    "LOCALTIME",
-];
-
-fn is_now(function: &ast::Function) -> bool {
-    // The argument of CURRENT_TIMESTAMP(3) only cuts digits, which the column's type does as well.
-    let plain = matches!(
-        function.args,
-        FunctionArguments::None | FunctionArguments::List(_)
-    );
-    plain && NOW.contains(&function.name.to_string().to_uppercase().as_str())
 }
 
 #[cfg(test)]

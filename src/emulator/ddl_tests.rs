@@ -3,7 +3,9 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::emulator::tables::{Mapping, MatchBy, Selected};
+use crate::emulator::coerce::DataType;
+use crate::emulator::landing::Cell;
+use crate::emulator::tables::{ColumnDefault, Mapping, MatchBy, Selected};
 
 const SKI_RESORT: &str = include_str!("../../tests/fixtures/ddl/ski_resort.sql");
 const SHAPES: &str = include_str!("../../tests/fixtures/ddl/shapes.sql");

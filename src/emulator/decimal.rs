@@ -8,7 +8,7 @@ const MOST_DIGITS: i64 = 38;
 /// Reads `text` as a decimal number, rounds it half away from zero at `scale` digits behind the point, and checks that
 /// the result has no more than `precision` digits. The cell is an integer where it fits one, plain text elsewhere.
 pub(super) fn land(text: &str, precision: u8, scale: u8) -> Result<Cell, String> {
-    let number = Digits::parse(text.trim()).ok_or_else(|| format!("{text:?} is not a number"))?;
+    let number = Decimal::parse(text.trim()).ok_or_else(|| format!("{text:?} is not a number"))?;
     let out_of_range = || format!("{text} is out of the range of NUMBER({precision},{scale})");
     if number.point > MOST_DIGITS {
         return Err(out_of_range());
@@ -21,13 +21,13 @@ pub(super) fn land(text: &str, precision: u8, scale: u8) -> Result<Cell, String>
 }
 
 /// Sign, significant digits and where the point stands: the value is `0.digits × 10^point`.
-struct Digits {
+struct Decimal {
     negative: bool,
     digits: Vec<u8>,
     point: i64,
 }
 
-impl Digits {
+impl Decimal {
     fn parse(text: &str) -> Option<Self> {
         let (negative, text) = match text.as_bytes().first()? {
             b'-' => (true, text.get(1..)?),

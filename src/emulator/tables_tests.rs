@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use super::*;
 
 fn name(text: &str) -> ObjectName {
@@ -208,4 +210,30 @@ fn the_sql_null_switch_reaches_every_pipe() {
         )
         .expect("it lands");
     assert_eq!(cells[2], Cell::Null);
+}
+
+proptest! {
+    /// Whatever a value says, each type either takes it or says no.
+    #[test]
+    fn no_value_breaks_a_column(
+        text in prop_oneof!["\\PC{0,24}", "[-+0-9.:eETZ ]{0,24}"],
+        number in "-?[1-9][0-9]{0,30}(\\.[0-9]{1,30})?(e-?[0-9]{1,22})?",
+        of in prop::sample::select(&[
+            "VARCHAR(4)", "NUMBER(38,37)", "NUMBER(1,0)", "FLOAT", "BOOLEAN", "BINARY", "DATE", "TIME", "TIMESTAMP_NTZ",
+            "TIMESTAMP_LTZ(0)", "TIMESTAMP_TZ", "VARIANT", "OBJECT", "ARRAY",
+        ][..]),
+    ) {
+        let catalog = {
+            let mut catalog = Catalog::default();
+            catalog.add_table(Table { name: name("D/S/T"), columns: vec![column("A", of)] });
+            catalog
+        };
+        let pipe = catalog.pipe(&name("D/S/T-STREAMING")).expect("the pipe");
+        let table = catalog.table(&pipe.table).expect("the table");
+        let quoted = serde_json::Value::from(text.as_str()).to_string();
+        for value in [quoted, number] {
+            let _ = table.land(&pipe, &format!("{{\"A\":{value}}}"), SystemTime::UNIX_EPOCH);
+        }
+        let _ = table.land(&pipe, &text, SystemTime::UNIX_EPOCH);
+    }
 }

@@ -5,7 +5,9 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
-use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock};
+use snowpipe_streaming::{
+    Channel, ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock,
+};
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
 
@@ -33,9 +35,12 @@ impl World {
     }
 
     pub fn builder(&self) -> ClientBuilder {
+        self.builder_for(PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap())
+    }
+
+    pub fn builder_for(&self, pipe: PipePath) -> ClientBuilder {
         let profile =
             Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
-        let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
         StreamingIngestClient::builder(profile, pipe)
             .transport(MemoryTransport::new(
                 self.emulator.clone(),
@@ -48,6 +53,13 @@ impl World {
 
     pub async fn client(&self) -> StreamingIngestClient {
         self.builder().build().await.unwrap()
+    }
+
+    /// A client with the channel `c`. The channel lives as long as the client.
+    pub async fn channel(&self) -> (StreamingIngestClient, Channel) {
+        let client = self.client().await;
+        let channel = client.open_channel("c").await.unwrap();
+        (client, channel)
     }
 
     /// The values of `N` of the rows that landed, in order.
@@ -84,4 +96,15 @@ pub fn row(n: i64) -> Value {
 
 pub fn rows(range: std::ops::Range<i64>) -> Vec<Value> {
     range.map(row).collect()
+}
+
+/// Rows that hardly compress: each some 150 bytes.
+pub fn noisy(range: std::ops::Range<i64>) -> impl Iterator<Item = Value> {
+    range.map(|n| {
+        let mut rng = fastrand::Rng::with_seed(n.unsigned_abs());
+        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
+            .take(128)
+            .collect();
+        json!({ "N": n, "NOISE": noise })
+    })
 }

@@ -52,7 +52,7 @@ fn a_finished_run_at_the_default_paths_starts_fresh() {
     let files = files(directory.path(), "");
     let before = leave(&files, 10, true);
     let (queue, found) = files.open(UNTIL).unwrap();
-    assert_eq!(found, Found::Fresh);
+    assert_eq!(found, Found::StartedOver);
     assert_ne!(queue.id(), before);
     assert_eq!(queue.progress().unwrap(), None);
     assert!(!files.landing.exists());

@@ -1,10 +1,12 @@
-//! The generator, the queue and the files, without a server.
+//! The generator, the queue and the files by themselves, and the streams against an emulator.
 
 mod files;
 mod history;
 mod queue;
 mod rows;
 mod run;
+mod stream;
+mod target;
 
 use std::sync::LazyLock;
 

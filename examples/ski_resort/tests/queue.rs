@@ -141,11 +141,13 @@ fn dead_letters_are_kept_once_and_outlive_their_rows() {
     queue.append(&rows, 1, None).unwrap();
     let kept = |queue: &mut Queue| {
         queue
-            .dead_letter(Table::LiftRide, 1, 3, "no number")
+            .dead_letter(Table::LiftRide, 1, 3, "no number", 1)
             .unwrap()
     };
     assert_eq!(kept(&mut queue), 2);
     assert_eq!(kept(&mut queue), 0);
+    assert_eq!(queue.rejects(Table::LiftRide).unwrap(), 1);
+    assert_eq!(queue.rejects(Table::SeasonPass).unwrap(), 0);
     queue.delete_through(Table::LiftRide, 5).unwrap();
     drop(queue);
 

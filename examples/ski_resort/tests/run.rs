@@ -183,7 +183,6 @@ fn the_command_line_is_checked() {
         "--start yesterday",
         "--start 2026-01-17T14:00:00.0000001Z",
         "--only skier",
-        "--landing x.db --profile p.json",
     ] {
         assert!(parse(bad).is_err(), "{bad}");
     }

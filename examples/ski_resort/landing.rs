@@ -1,0 +1,36 @@
+//! Looks into the emulator's data file as anybody may: read-only, through a connection of its own.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::table::Table;
+
+/// How many rows of a table have landed, and how many different TXIDs they have.
+pub(crate) fn count(path: &Path, table: Table) -> Result<(i64, i64)> {
+    let sql = format!(
+        "SELECT count(*), count(DISTINCT TXID) FROM {}",
+        table.name()
+    );
+    open(path)?
+        .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        .with_context(|| cannot_count(path, table))
+}
+
+/// How many rows of a table have landed, quickly: nobody deletes rows there.
+pub(crate) fn rows(path: &Path, table: Table) -> Result<i64> {
+    let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", table.name());
+    open(path)?
+        .query_row(&sql, [], |row| row.get(0))
+        .with_context(|| cannot_count(path, table))
+}
+
+fn open(path: &Path) -> Result<Connection> {
+    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        .with_context(|| format!("cannot open the landing {}", path.display()))
+}
+
+fn cannot_count(path: &Path, table: Table) -> String {
+    format!("cannot count {} in {}", table.name(), path.display())
+}

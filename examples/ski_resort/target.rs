@@ -1,0 +1,228 @@
+//! Where the rows go: the local emulator, or what a profile names.
+
+use std::collections::BTreeMap;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, Server, SqliteLanding};
+use snowpipe_streaming::{
+    HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
+};
+use tokio::time::Instant;
+use tracing::warn;
+
+use crate::cli::{Args, ProfileSource};
+use crate::files::Files;
+use crate::misconfigured::Misconfigured;
+use crate::screen::in_words;
+use crate::table::Table;
+
+/// The tables and pipes of the emulator, and of an account.
+pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
+/// The database and the schema in it that `sql/setup.sql` makes.
+const DEFAULT_NAMESPACE: &str = "STREAMING_INGEST";
+/// How long an account that cannot be reached is tried, and how long each pause is.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// Where the rows go.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) route: Route,
+    pub(crate) profile: Profile,
+    pub(crate) pipes: BTreeMap<Table, PipePath>,
+    pub(crate) max_client_lag: Duration,
+    /// The file in which the landed rows can be counted.
+    pub(crate) landing: Option<PathBuf>,
+}
+
+/// The way there.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// Whatever the profile says.
+    Profile,
+    /// An emulator of our own, behind a loopback port.
+    Loopback(Server),
+    /// An emulator without a port.
+    Memory {
+        emulator: Emulator,
+        clock: Arc<dyn TimeSource>,
+    },
+}
+
+impl Target {
+    /// Finds the target that the command line asks for, and starts the emulator unless there is a profile.
+    ///
+    /// # Errors
+    /// [`Misconfigured`], or the client's own word for it, if something about it is wrong.
+    pub(crate) async fn open(args: &Args, files: &Files) -> Result<Self> {
+        let (route, profile, landing) = match &args.profile {
+            None => {
+                let server = emulator(files).await?;
+                let json = server.emulator().profile_json(&server.url());
+                let landing = Some(files.landing.clone());
+                (Route::Loopback(server), Profile::from_json(&json)?, landing)
+            }
+            Some(source) => {
+                let profile = match source {
+                    ProfileSource::Environment => Profile::from_env()?,
+                    ProfileSource::File(path) => Profile::from_file(path)?,
+                };
+                // Found out now and not at the end of the run.
+                profile.url()?;
+                (Route::Profile, profile, args.landing.clone())
+            }
+        };
+        if let Some(missing) = landing.as_ref().filter(|path| !path.exists()) {
+            return Err(Misconfigured::new(format!(
+                "there is no landing {}: name the data file of the emulator that the profile leads to, or leave --landing \
+                 out",
+                missing.display()
+            )));
+        }
+        let mut pipes = BTreeMap::new();
+        for table in Table::ALL {
+            pipes.insert(table, pipe(args, &profile, table)?);
+        }
+        Ok(Self {
+            route,
+            profile,
+            pipes,
+            max_client_lag: args.max_client_lag,
+            landing,
+        })
+    }
+
+    /// The target in a word: `emulator`, or the account's URL.
+    pub(crate) fn name(&self) -> Result<String> {
+        Ok(match self.route {
+            Route::Profile => self.profile.url()?,
+            Route::Loopback(_) | Route::Memory { .. } => "emulator".to_owned(),
+        })
+    }
+
+    /// The target in a line.
+    pub(crate) fn describe(&self) -> Result<String> {
+        let place = match self.route {
+            Route::Profile => "",
+            Route::Loopback(_) | Route::Memory { .. } => "the local emulator at ",
+        };
+        let role = self.profile.role().map_or_else(
+            || "the user's default role".to_owned(),
+            |role| format!("role {role}"),
+        );
+        let pipes: Vec<_> = self.pipes.values().map(PipePath::pipe).collect();
+        Ok(format!(
+            "streaming to {place}{}: account {}, user {}, {role}, database {}, pipes {}",
+            self.profile.url()?,
+            self.profile.account(),
+            self.profile.user().unwrap_or("unknown"),
+            self.namespace(),
+            pipes.join(", ")
+        ))
+    }
+
+    /// The database and the schema, with a dot between.
+    pub(crate) fn namespace(&self) -> String {
+        let first = self.pipes.values().next();
+        first.map_or_else(String::new, |pipe| {
+            format!("{}.{}", pipe.database(), pipe.schema())
+        })
+    }
+
+    /// A client for a table's pipe. A server that cannot be reached is tried for half a minute.
+    pub(crate) async fn client(&self, table: Table) -> Result<StreamingIngestClient> {
+        let give_up = Instant::now() + PATIENCE;
+        loop {
+            match self.connect(table).await {
+                Err(error) if error.is_retryable() && Instant::now() < give_up => {
+                    warn!(%error, "cannot connect yet");
+                    tokio::time::sleep(PAUSE).await;
+                }
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
+        let pipe = match self.pipes.get(&table) {
+            Some(pipe) => pipe.clone(),
+            None => PipePath::new(DEFAULT_NAMESPACE, DEFAULT_NAMESPACE, table.default_pipe())?,
+        };
+        let builder = StreamingIngestClient::builder(self.profile.clone(), pipe)
+            .max_client_lag(self.max_client_lag);
+        let builder = match &self.route {
+            // Plain HTTP is for this machine only, and no proxy leads there.
+            Route::Loopback(_) => builder.transport(HttpTransport::builder().no_proxy().build()?),
+            Route::Profile if self.profile.url()?.starts_with("http://") => {
+                builder.transport(HttpTransport::builder().no_proxy().build()?)
+            }
+            Route::Profile => builder,
+            Route::Memory { emulator, clock } => {
+                builder.transport(MemoryTransport::new(emulator.clone(), clock.clone()))
+            }
+        };
+        builder.build().await
+    }
+
+    /// Ends the emulator's server, if there is one, after it has committed everything it accepted. Clients connect
+    /// all the same, to ask what became of the rows.
+    pub(crate) async fn settle(mut self) -> Self {
+        if let Route::Loopback(server) = self.route {
+            let emulator = server.emulator().clone();
+            server.shutdown().await;
+            self.route = Route::Memory {
+                emulator,
+                clock: Arc::new(SystemClock),
+            };
+        }
+        self
+    }
+}
+
+async fn emulator(files: &Files) -> Result<Server> {
+    let unusable = |error: &(dyn std::error::Error + 'static)| {
+        let landing = files.landing.display();
+        Misconfigured::new(format!(
+            "the landing {landing} cannot be used: {}",
+            in_words(error)
+        ))
+    };
+    let path = files.landing.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let landing = SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))?;
+        anyhow::Ok(landing)
+    })
+    .await?;
+    let landing = opened.map_err(|error| unusable(error.as_ref()))?;
+    let emulator = Emulator::builder()
+        .catalog(landing.catalog().clone())
+        .landing(landing)
+        .build()
+        .map_err(|error| unusable(&error))?;
+    let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    Ok(Server::bind(emulator, any_port).await?)
+}
+
+/// A table's pipe: by flag, by the environment if the profile is there too, by default.
+fn pipe(args: &Args, profile: &Profile, table: Table) -> Result<PipePath> {
+    let environment = || {
+        let variable = format!("{}_NAME", table.default_pipe());
+        std::env::var(variable).ok()
+    };
+    let from_environment = args.profile == Some(ProfileSource::Environment);
+    let name = args
+        .pipe(table)
+        .map(str::to_owned)
+        .or_else(|| from_environment.then(environment).flatten())
+        .filter(|name| !name.trim().is_empty())
+        .unwrap_or_else(|| table.default_pipe().to_owned());
+    Ok(PipePath::new(
+        profile.database().unwrap_or(DEFAULT_NAMESPACE),
+        profile.schema().unwrap_or(DEFAULT_NAMESPACE),
+        name,
+    )?)
+}

@@ -1,0 +1,134 @@
+//! Where the rows go: the emulator, whatever the environment holds, unless there is a profile.
+
+use std::path::Path;
+use std::process::Command;
+
+use clap::Parser;
+
+use crate::cli::Args;
+use crate::files::Files;
+use crate::misconfigured::is_misconfigured;
+use crate::target::{Route, Target};
+
+/// Set in the process that the test below starts.
+const IN_A_HOSTILE_ENVIRONMENT: &str = "SKI_RESORT_TEST_IN_A_HOSTILE_ENVIRONMENT";
+
+async fn open(directory: &Path, line: &str) -> anyhow::Result<Target> {
+    let line = line.replace("DIR", &directory.display().to_string());
+    let args = Args::try_parse_from(std::iter::once("ski_resort").chain(line.split_whitespace()));
+    let args = args.unwrap();
+    let files = Files::new(&args, directory);
+    std::fs::create_dir_all(files.landing.parent().unwrap()).unwrap();
+    Target::open(&args, &files).await
+}
+
+/// A profile with a key, for an account that nobody connects to.
+fn write_profile(directory: &Path, more: &str) {
+    let text = format!(r#"{{"account": "ORG-ACCOUNT", "user": "SOMEBODY"{more}}}"#);
+    std::fs::write(directory.join("p.json"), text).unwrap();
+}
+
+#[tokio::test]
+async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
+    if std::env::var_os(IN_A_HOSTILE_ENVIRONMENT).is_none() {
+        let directory = tempfile::tempdir().unwrap();
+        let settings = [
+            ("SNOWFLAKE_ACCOUNT", "ORG-ACCOUNT"),
+            (
+                "SNOWFLAKE_URL",
+                "https://org-account.snowflakecomputing.com",
+            ),
+            ("SNOWFLAKE_HOST", "org-account.snowflakecomputing.com"),
+            ("SNOWFLAKE_USER", "SOMEBODY"),
+            ("SNOWFLAKE_ROLE", "ACCOUNTADMIN"),
+            ("DATABASE_NAME", "PRODUCTION"),
+            ("SCHEMA_NAME", "PRODUCTION"),
+            ("RESORT_TICKET_PIPE_NAME", "PRODUCTION"),
+            ("PRIVATE_KEY", "a key"),
+            // Nobody listens there.
+            ("HTTP_PROXY", "http://127.0.0.1:1"),
+            ("http_proxy", "http://127.0.0.1:1"),
+            ("ALL_PROXY", "http://127.0.0.1:1"),
+        ];
+        let lines = settings.map(|(name, value)| format!("{name}={value}\n"));
+        std::fs::write(directory.path().join(".env"), lines.concat()).unwrap();
+        std::fs::write(directory.path().join("profile.json"), "{}").unwrap();
+        let this =
+            "tests::target::without_a_profile_it_is_the_emulator_whatever_the_environment_holds";
+        let child = Command::new(std::env::current_exe().unwrap())
+            .args([this, "--exact"])
+            .envs(settings)
+            .env(IN_A_HOSTILE_ENVIRONMENT, "yes")
+            .current_dir(directory.path())
+            .output()
+            .unwrap();
+        let output = String::from_utf8_lossy(&child.stdout);
+        assert!(child.status.success(), "{output}");
+        assert!(output.contains("1 passed"), "{output}");
+        return;
+    }
+    let target = open(Path::new(""), "").await.unwrap();
+    assert!(matches!(target.route, Route::Loopback(_)));
+    assert_eq!(target.name().unwrap(), "emulator");
+    let line = target.describe().unwrap();
+    assert!(
+        line.starts_with("streaming to the local emulator at http://127.0.0.1:"),
+        "{line}"
+    );
+    assert!(
+        line.ends_with(
+            "account EMULATOR, user STREAMING_INGEST, the user's default role, database \
+             STREAMING_INGEST.STREAMING_INGEST, pipes RESORT_TICKET_PIPE, SEASON_PASS_PIPE, LIFT_RIDE_PIPE"
+        ),
+        "{line}"
+    );
+    // A client finds it, proxies or not.
+    target.client(crate::table::Table::LiftRide).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_profile_names_everything_and_flags_go_before_it() {
+    let directory = tempfile::tempdir().unwrap();
+    write_profile(
+        directory.path(),
+        r#", "role": "LOADER", "database": "DB", "schema": "S""#,
+    );
+    let target = open(
+        directory.path(),
+        "--profile DIR/p.json --lift-ride-pipe RIDES",
+    );
+    let target = target.await.unwrap();
+    assert_eq!(
+        target.describe().unwrap(),
+        "streaming to https://ORG-ACCOUNT.snowflakecomputing.com/: account ORG-ACCOUNT, user SOMEBODY, role LOADER, \
+         database DB.S, pipes RESORT_TICKET_PIPE, SEASON_PASS_PIPE, RIDES"
+            .replace("ORG-ACCOUNT.s", "org-account.s")
+    );
+    assert_eq!(target.namespace(), "DB.S");
+    assert_eq!(target.landing, None);
+    assert!(!directory.path().join("ski_resort_data/landing.db").exists());
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_a_target_is_said_before_anything_is_streamed() {
+    let directory = tempfile::tempdir().unwrap();
+    write_profile(directory.path(), "");
+    std::fs::write(directory.path().join("not.db"), "a text, and a long one").unwrap();
+    std::fs::write(
+        directory.path().join("plain.json"),
+        r#"{"account": "A", "user": "U", "url": "http://192.0.2.1"}"#,
+    )
+    .unwrap();
+    for (line, part) in [
+        ("--profile DIR/none.json", "none.json"),
+        ("--profile DIR/plain.json", "http"),
+        ("--profile DIR/p.json --landing DIR/none.db", "none.db"),
+        ("--landing DIR/not.db", "not.db"),
+    ] {
+        let error = open(directory.path(), line).await.unwrap_err();
+        assert!(is_misconfigured(&error), "{line}: {error:#}");
+        assert!(format!("{error:#}").contains(part), "{line}: {error:#}");
+    }
+    let kept = std::fs::read_to_string(directory.path().join("not.db")).unwrap();
+    assert_eq!(kept, "a text, and a long one");
+}
