@@ -104,7 +104,7 @@ impl OffsetToken {
     }
 }
 
-/// `text` as an integer, if printing that integer gives `text` again.
+/// `text` as an integer, if printing that integer gives `text` again. At most 120 bits wide.
 pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = match digits.as_bytes() {
@@ -112,7 +112,13 @@ pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
         [first, rest @ ..] => matches!(first, b'1'..=b'9') && rest.iter().all(u8::is_ascii_digit),
         [] => false,
     };
-    if canonical { text.parse().ok() } else { None }
+    // Beyond what any counter reaches it is text, so that whoever counts on from it need not fear an overflow.
+    let in_range = |value: &i128| value.unsigned_abs() < 1 << 120;
+    if canonical {
+        text.parse().ok().filter(in_range)
+    } else {
+        None
+    }
 }
 
 impl fmt::Display for OffsetToken {

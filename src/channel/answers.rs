@@ -88,7 +88,8 @@ impl Core {
                 flight.ambiguous |= ambiguous;
                 flight.refusals += u32::from(refused);
                 let error = failure.into_error();
-                if now.saturating_duration_since(flight.first_try) >= self.limits.retry_for {
+                let give_up = flight.first_try + self.limits.retry_for;
+                if now >= give_up {
                     let text = format!(
                         "a batch could not be delivered for {:?}: {error}; reopen the channel and append from the committed token",
                         self.limits.retry_for
@@ -99,7 +100,9 @@ impl Core {
                     return;
                 }
                 let delay = self.backoff.next(unit);
-                self.retry_at = Some(now + after.map_or(delay, |a| a.max(delay)));
+                let again = now + after.map_or(delay, |a| a.max(delay));
+                // However long the server asks for, the last try is made in time to tell the caller.
+                self.retry_at = Some(again.min(give_up));
                 self.flight = Some(flight);
             }
             Verdict::Smaller => self.learn_limit(flight),

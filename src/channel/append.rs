@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use super::batch::{Unit, UnitTokens, cost, push_unit, too_large};
+use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
 use super::receipt::Receipt;
 use super::shared::Shared;
 use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
@@ -27,8 +27,10 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// Encoded rows that are not in the open batch yet. Re-used from call to call.
     pub(super) staged: Vec<u8>,
-    pub(super) units: Vec<Unit>,
-    /// Charged and not spent: what merged runs turned out not to cost.
+    units: Vec<Unit>,
+    /// What the units cost beside their rows' bytes.
+    overhead: usize,
+    /// Charged for the rows that are staged.
     credit: Charge,
     /// Rows appended since open. Nobody else appends, so it need not be asked for.
     appended: u64,
@@ -52,24 +54,40 @@ impl Writer {
             shared,
             staged: Vec::new(),
             units: Vec::new(),
+            overhead: 0,
             credit,
             appended: 0,
             last: None,
         }
     }
 
+    /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
     fn discard(&mut self) {
         self.staged.clear();
         self.units.clear();
+        self.overhead = 0;
+        self.credit.shrink_to(0);
     }
 
+    /// Together with the longest row this is well below what a channel may ever hold.
     pub(super) fn piece(&self) -> usize {
-        PIECE.min(self.client.options.max_unit())
+        PIECE.min(self.client.options.max_unit() / 2)
+    }
+
+    /// Whether what is staged, tokens included, is enough for one piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.staged.len() + self.overhead >= self.piece()
+    }
+
+    /// Stages a unit whose rows are staged.
+    pub(super) fn push(&mut self, unit: Unit) {
+        let (overhead, before) = (unit.overhead(), self.units.len());
+        push_unit(&mut self.units, unit);
+        self.overhead += overhead * (self.units.len() - before);
     }
 
     /// Refuses a unit that no request or budget could ever carry.
-    pub(super) fn check_unit(&self, start: usize) -> Result<()> {
-        let unit = self.staged.get(start..).unwrap_or_default();
+    pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
         let options = &self.client.options;
         if unit.len() > options.max_unit() {
             return Err(Error::new(
@@ -101,13 +119,14 @@ impl Writer {
     ) -> Result<()> {
         let start = self.staged.len();
         row::encode(row, self.client.options.nulls, &mut self.staged)?;
-        self.check_unit(start)?;
-        let unit = Unit {
+        let row = self.staged.get(start..).unwrap_or_default();
+        self.check_unit(row)?;
+        let len = row.len();
+        self.push(Unit {
             tokens,
             rows: 1,
-            len: self.staged.len() - start,
-        };
-        push_unit(&mut self.units, unit);
+            len,
+        });
         Ok(())
     }
 
@@ -127,9 +146,9 @@ impl Writer {
                 break;
             }
         }
-        self.check_unit(0)?;
+        self.check_unit(&self.staged)?;
         if count > 0 {
-            self.units.push(Unit {
+            self.push(Unit {
                 tokens: UnitTokens::Whole { start, end },
                 rows: count,
                 len: self.staged.len(),
@@ -166,7 +185,7 @@ impl Writer {
     }
 
     fn missing(&self) -> usize {
-        cost(self.staged.len(), &self.units).saturating_sub(self.credit.bytes())
+        (self.staged.len() + self.overhead).saturating_sub(self.credit.bytes())
     }
 
     /// All of `batch` or nothing, without waiting.
@@ -177,10 +196,22 @@ impl Writer {
     ) -> Result<Receipt> {
         self.discard();
         let from = self.appended;
+        // Whatever is wrong with a later row is to be known before the first is appended.
+        if !matches!(offsets, Some(Offsets::Whole { .. })) {
+            for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
+                self.check_unit(row)?;
+            }
+        }
+        // Two pieces in a row are more than one piece's bytes together.
+        let pieces = 2 * (batch.as_bytes().len() / self.piece() + 1);
+        let overhead = match &offsets {
+            Some(Offsets::Whole { start, end }) => {
+                UNIT_CHARGE + start.as_str().len() + end.as_str().len()
+            }
+            _ => pieces * UNIT_CHARGE,
+        };
+        let bytes = batch.as_bytes().len() + overhead;
         let mut source = BatchSource::new(batch.clone(), offsets)?;
-        // Each piece of it becomes a unit at most.
-        let pieces = batch.as_bytes().len() / self.piece() + 2;
-        let bytes = batch.as_bytes().len() + pieces * 2 * crate::offset::MAX_ENCODED_LEN;
         if bytes > self.shared.share.cap() {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -200,20 +231,19 @@ impl Writer {
                 "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
             ));
         };
-        let kept = self.credit.bytes();
-        self.credit.absorb(charge);
+        let mut rest = charge;
         let result = loop {
-            match source.fill(&mut Staging(self)) {
-                Ok(()) if self.units.is_empty() => break Ok(()),
-                Ok(()) => {
-                    if let Err(error) = self.commit_staged() {
-                        break Err(error);
-                    }
-                }
-                Err(error) => break Err(error),
+            if let Err(error) = source.fill(&mut Staging(self)) {
+                break Err(error);
+            }
+            if self.units.is_empty() {
+                break Ok(());
+            }
+            self.credit.absorb(rest.split_off(self.missing()));
+            if let Err(error) = self.commit_staged() {
+                break Err(error);
             }
         };
-        self.credit.shrink_to(kept);
         self.discard();
         result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
     }

@@ -8,7 +8,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 
 /// What the bookkeeping of one unit is charged with, beside its rows' bytes.
-const UNIT_CHARGE: usize = 64;
+pub(super) const UNIT_CHARGE: usize = 64;
 
 /// The tokens of a unit.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -73,16 +73,15 @@ impl Core {
             return Action::Stop;
         }
         let full = self.full_at();
+        // While something older waits for its turn, nothing is gained by closing the open batch: more rows go with it.
+        let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
         let mut wake = earliest(self.commit_stalled_at(), self.drain_until);
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
-            if pressed
-                || now >= due
-                || self.flush_through > open.position - open.rows()
-                || open.bytes.len() >= full
-            {
+            let wanted = now >= due || self.flush_through > open.position - open.rows();
+            if pressed || open.bytes.len() >= full || (is_next && wanted) {
                 self.seal_open();
-            } else {
+            } else if is_next {
                 wake = earliest(wake, Some(due));
             }
         }

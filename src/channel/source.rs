@@ -46,7 +46,7 @@ where
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        while writer.0.staged.len() < writer.0.piece() {
+        while !writer.0.is_full() {
             let Some(row) = rows.next() else { break };
             let first = in_range(self.next, self.max)?;
             writer.0.stage_row(&row, UnitTokens::Run { first })?;
@@ -79,7 +79,7 @@ where
     O: IntoOffset,
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while writer.0.staged.len() < writer.0.piece() {
+        while !writer.0.is_full() {
             let Some((row, offset)) = self.rows.next() else {
                 break;
             };
@@ -101,7 +101,7 @@ where
     I::Item: Serialize,
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while writer.0.staged.len() < writer.0.piece() {
+        while !writer.0.is_full() {
             let Some(row) = self.rows.next() else { break };
             writer.0.stage_row(&row, UnitTokens::Untracked)?;
         }
@@ -166,11 +166,11 @@ impl Source for BatchSource {
         };
         writer.staged.extend_from_slice(piece);
         if whole || rows == 1 {
-            writer.check_unit(0)?;
+            writer.check_unit(piece)?;
         }
         let len = piece.len();
         self.at += len;
-        writer.units.push(Unit { tokens, rows, len });
+        writer.push(Unit { tokens, rows, len });
         Ok(())
     }
 }

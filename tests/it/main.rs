@@ -8,6 +8,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod accounting;
 mod bad_input;
 mod channel;
 mod compiles;
@@ -16,7 +17,10 @@ mod ends;
 mod faults;
 mod linger;
 mod memory;
+mod observers;
 mod once;
+mod opening;
+mod patience;
 mod protocol;
 mod rejects;
 mod secrets;

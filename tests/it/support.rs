@@ -1,12 +1,14 @@
 //! A client on an emulator in memory, under a paused clock.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
 use snowpipe_streaming::{
-    Channel, ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock,
+    Channel, ClientBuilder, PipePath, Profile, Request, Response, StreamingIngestClient,
+    TokioClock, Transport, TransportError,
 };
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
@@ -42,13 +44,25 @@ impl World {
         let profile =
             Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
         StreamingIngestClient::builder(profile, pipe)
-            .transport(MemoryTransport::new(
-                self.emulator.clone(),
-                self.clock.clone(),
-            ))
+            .transport(self.transport())
             .time_source(*self.clock)
             .seed(7)
             .offload_threshold(usize::MAX)
+    }
+
+    pub fn transport(&self) -> MemoryTransport {
+        MemoryTransport::new(self.emulator.clone(), self.clock.clone())
+    }
+
+    /// A client whose requests `meddle` sees first, and may answer in the server's place.
+    pub fn meddled(
+        &self,
+        meddle: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> ClientBuilder {
+        self.builder().transport(Meddled {
+            inner: self.transport(),
+            meddle: Box::new(meddle),
+        })
     }
 
     pub async fn client(&self) -> StreamingIngestClient {
@@ -80,6 +94,38 @@ impl World {
             .filter(|r| r.endpoint == endpoint)
             .count()
     }
+}
+
+type Meddle = dyn Fn(&Request) -> Option<Response> + Send + Sync;
+
+/// A server with somebody in between.
+struct Meddled {
+    inner: MemoryTransport,
+    meddle: Box<Meddle>,
+}
+
+impl fmt::Debug for Meddled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meddled")
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Meddled {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        match (self.meddle)(&request) {
+            Some(response) => Ok(response),
+            None => self.inner.call(request).await,
+        }
+    }
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: u16, body: &Value) -> Response {
+    http::Response::builder()
+        .status(status)
+        .body(body.to_string().into())
+        .unwrap()
 }
 
 fn number(row: &Value) -> i64 {
