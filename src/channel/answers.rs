@@ -23,7 +23,7 @@ pub(super) struct Flight {
 }
 
 /// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
-const REFUSALS: u32 = 3;
+pub(super) const REFUSALS: u32 = 3;
 
 impl Core {
     /// The driver compressed what it was given.
