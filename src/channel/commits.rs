@@ -189,8 +189,11 @@ impl Core {
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
-            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy")
-                .with_code(Some(code));
+            let error = Error::new(
+                ErrorKind::Refused,
+                "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
+            )
+            .with_code(Some(code));
             self.invalidate(now, cause, error);
         }
     }
