@@ -26,6 +26,9 @@ const IDLE_COMPRESSORS: usize = 4;
 /// How often a call that is not a channel's own is tried.
 const TRIES: u32 = 4;
 
+/// If the server asks for more than this between two tries, the caller hears of it instead of waiting.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
 /// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
 ///
 /// When the last clone is dropped, its channels end at once and what is not committed resolves to
@@ -52,7 +55,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.inner.end(Error::new(
+        self.inner.end(&Error::new(
             ErrorKind::ClientClosed,
             "the last handle of the client was dropped",
         ));
@@ -78,8 +81,18 @@ pub(crate) struct ClientInner {
 /// A channel name in use.
 #[derive(Debug)]
 enum Slot {
-    Opening,
+    /// Being opened; if it is being reopened, over this hold, which goes on settling.
+    Opening(Option<Arc<Shared>>),
     Live(Arc<Shared>),
+}
+
+impl Slot {
+    fn channel(&self) -> Option<&Arc<Shared>> {
+        match self {
+            Self::Opening(old) => old.as_ref(),
+            Self::Live(channel) => Some(channel),
+        }
+    }
 }
 
 impl StreamingIngestClient {
@@ -187,7 +200,7 @@ impl StreamingIngestClient {
                             .code()
                             .is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) =>
                 {
-                    chunk /= 2
+                    chunk /= 2;
                 }
                 Err(error) => return Err(error),
             }
@@ -222,8 +235,24 @@ impl StreamingIngestClient {
     /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
     pub async fn drop_channel(&self, name: &str) -> Result<()> {
         let inner = &self.handle.inner;
-        let _slot = inner.reserve(name)?;
-        inner.retrying(|attempt| inner.api.drop_channel(name, true, attempt)).await.map_err(|error| {
+        let _slot = inner.reserve(name, None)?;
+        let unanswered = AtomicBool::new(false);
+        let drop = async |attempt| match inner.api.drop_channel(name, true, attempt).await {
+            Err(failure @ Failure::Ambiguous(_)) => {
+                unanswered.store(true, Ordering::Relaxed);
+                Err(failure)
+            }
+            // It was an earlier try of ours that dropped it.
+            Err(Failure::Answered {
+                code: Some(_),
+                error,
+                ..
+            }) if error.kind() == ErrorKind::NotFound && unanswered.load(Ordering::Relaxed) => {
+                Ok(())
+            }
+            result => result,
+        };
+        inner.retrying(drop).await.map_err(|error| {
             match error.code() {
                 Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => Error::new(
                     ErrorKind::UncommittedData,
@@ -265,7 +294,10 @@ impl StreamingIngestClient {
                 });
             result = result.and(outcome);
         }
-        inner.end(Error::new(ErrorKind::ClientClosed, "the client was closed"));
+        inner.end(&Error::new(
+            ErrorKind::ClientClosed,
+            "the client was closed",
+        ));
         result
     }
 }
@@ -274,25 +306,31 @@ impl ClientInner {
     /// The open channels, in order of name.
     pub(crate) fn channels(&self) -> Vec<Arc<Shared>> {
         let slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        let live = slots.values().filter_map(|slot| match slot {
-            Slot::Live(shared) => Some(Arc::clone(shared)),
-            Slot::Opening => None,
-        });
-        live.collect()
+        slots.values().filter_map(Slot::channel).cloned().collect()
     }
 
-    /// Takes a name, so that nobody else in this client opens it. Names differ by more than case: the server folds it in
-    /// paths.
-    pub(crate) fn reserve(self: &Arc<Self>, name: &str) -> Result<Reservation> {
+    /// Takes a name, so that nobody else in this client opens it; from nobody but `old`, who has it back if nothing comes
+    /// of it. Names differ by more than case: the server folds it in paths.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        name: &str,
+        old: Option<&Arc<Shared>>,
+    ) -> Result<Reservation> {
+        let key = name.to_lowercase();
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock: whoever closes the client takes the slots after it set the flag.
         if self.is_closed.load(Ordering::Acquire) {
             return Err(Error::new(
                 ErrorKind::ClientClosed,
                 "the client is closed; build a new one",
             ));
         }
-        let key = name.to_lowercase();
-        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        if slots.contains_key(&key) {
+        let free = match (slots.get(&key), old) {
+            (None, _) => true,
+            (Some(Slot::Live(live)), Some(old)) => Arc::ptr_eq(live, old),
+            _ => false,
+        };
+        if !free {
             return Err(Error::new(
                 ErrorKind::ChannelAlreadyOpen,
                 format!(
@@ -300,7 +338,7 @@ impl ClientInner {
                 ),
             ));
         }
-        slots.insert(key.clone(), Slot::Opening);
+        slots.insert(key.clone(), Slot::Opening(old.cloned()));
         Ok(Reservation {
             client: Arc::clone(self),
             key,
@@ -317,7 +355,7 @@ impl ClientInner {
         }
     }
 
-    fn end(&self, error: Error) {
+    fn end(&self, error: &Error) {
         if self.is_closed.swap(true, Ordering::AcqRel) {
             return;
         }
@@ -326,7 +364,7 @@ impl ClientInner {
         let slots =
             std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
         for slot in slots.into_values() {
-            if let Slot::Live(channel) = slot {
+            if let Some(channel) = slot.channel() {
                 channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
             }
         }
@@ -383,12 +421,10 @@ impl ClientInner {
         }
     }
 
-    /// The pipe moved (410), or the request was misrouted (404 without a code): the next call asks for the host anew.
+    /// After a request to the wrong host the next call asks for the host anew.
     pub(crate) fn heal_after(&self, failure: &Failure) {
-        if let Failure::Answered { status, code, .. } = failure
-            && (*status == 410 || (*status == 404 && code.is_none()))
-        {
-            info!(status, "rediscovering the ingest host");
+        if is_moved(failure) {
+            info!(error = %failure.error(), "rediscovering the ingest host");
             self.api.forget_host();
         }
     }
@@ -415,12 +451,9 @@ impl ClientInner {
             let passing = match &failure {
                 Failure::NotSent(error) => error.is_retryable(),
                 Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
-                Failure::Answered { status, code, .. } => *status == 404 && code.is_none(),
+                Failure::Answered { .. } => is_moved(&failure),
             };
             retry_count += 1;
-            if !passing || retry_count >= TRIES {
-                return Err(failure.into_error());
-            }
             let mut delay = backoff.next(self.random_unit());
             if let Failure::Throttled {
                 after: Some(after), ..
@@ -428,12 +461,28 @@ impl ClientInner {
             {
                 delay = delay.max(*after);
             }
+            if !passing || retry_count >= TRIES || delay > LONGEST_DELAY {
+                return Err(failure.into_error());
+            }
             tokio::time::sleep(delay).await;
         }
     }
 }
 
-/// A name taken; given back on drop unless a channel lives under it.
+/// The pipe moved (410), or the request was misrouted (404 without a code).
+fn is_moved(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Answered { status: 410, .. }
+            | Failure::Answered {
+                status: 404,
+                code: None,
+                ..
+            }
+    )
+}
+
+/// A name taken; given back on drop unless a channel was put there.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     client: Arc<ClientInner>,
@@ -466,9 +515,13 @@ impl Drop for Reservation {
                 .channels
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner);
-            if matches!(slots.get(&self.key), Some(Slot::Opening)) {
-                slots.remove(&self.key);
-            }
+            let Some(Slot::Opening(old)) = slots.get(&self.key) else {
+                return;
+            };
+            match old.clone().filter(|old| !old.core().is_ended()) {
+                Some(old) => slots.insert(self.key.clone(), Slot::Live(old)),
+                None => slots.remove(&self.key),
+            };
         }
     }
 }

@@ -10,6 +10,20 @@ use crate::offset::OffsetToken;
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// What went wrong. Match on this, never on the text of an error.
+///
+/// ```
+/// use snowpipe_streaming::{Error, ErrorKind, InvalidationCause};
+///
+/// fn what_now(error: &Error) -> &'static str {
+///     match error.kind() {
+///         ErrorKind::Invalidated(InvalidationCause::Fenced) => "another instance took the channel: stop",
+///         ErrorKind::Invalidated(_) => "reopen, and append from the committed token",
+///         ErrorKind::RowsRejected => "look at the error table, and go on",
+///         _ if error.is_retryable() => "try again later",
+///         _ => "give up and tell somebody",
+///     }
+/// }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -211,6 +225,16 @@ impl Error {
         source: impl std::error::Error + Send + Sync + 'static,
     ) -> Self {
         self.edit(|e| e.source = Some(Arc::new(source)))
+    }
+
+    /// Takes over what `why` knows of the server's answer, and names it as the source.
+    pub(crate) fn because_of(self, why: Error) -> Self {
+        self.edit(|e| {
+            e.code.clone_from(&why.0.code);
+            e.status = why.0.status;
+            e.request_id.clone_from(&why.0.request_id);
+            e.source = Some(Arc::new(why));
+        })
     }
 
     /// What went wrong.

@@ -1,4 +1,65 @@
-//! Snowpipe Streaming for Rust.
+//! Streams rows into Snowflake tables over the Snowpipe Streaming REST protocol.
+//!
+//! A [`StreamingIngestClient`] stands for one pipe of one account. It opens [`Channel`]s, which are ordered writers. Rows
+//! are appended to a channel, batched, compressed, sent, sent again where the network fails, and followed until they are
+//! committed:
+//!
+//! ```
+//! # use std::sync::Arc;
+//! use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+//! # use snowpipe_streaming::{SystemClock, emulator::{Emulator, MemoryTransport}};
+//!
+//! #[derive(serde::Serialize)]
+//! #[serde(rename_all = "UPPERCASE")]
+//! struct Ride { id: u64, lift: &'static str }
+//!
+//! # #[tokio::main]
+//! # async fn main() -> snowpipe_streaming::Result<()> {
+//! # let emulator = Emulator::builder().build()?;
+//! # let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+//! # /*
+//! let profile = Profile::from_file("profile.json")?;
+//! # */
+//! let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
+//! let client = StreamingIngestClient::builder(profile, pipe)
+//! #   .transport(MemoryTransport::new(emulator.clone(), Arc::new(SystemClock)))
+//!     .build()
+//!     .await?;
+//! let mut rides = client.open_channel("rides-0").await?;
+//! let next = rides.resume_point::<u64>()?.map_or(0, |last| last + 1);
+//! let receipt = rides.append_row(&Ride { id: next, lift: "Elkhorn" }, next).await?;
+//! receipt.committed().await?;
+//! rides.close().await?;
+//! # assert_eq!(emulator.rows("RESORT.PUBLIC.LIFT_RIDE")?.len(), 1);
+//! client.close().await
+//! # }
+//! ```
+//!
+//! # The words
+//!
+//! A row is *appended* (in memory), *sealed* (compressed into a batch), *sent*, *accepted* (the server has buffered it, and
+//! may still lose it if the channel is reopened) and *committed* (in the table, or rejected and counted). Only committed is
+//! durable. A channel is *open*, then *invalidated* or *closed*.
+//!
+//! # Where to look
+//!
+//! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
+//!   rows that are bytes already. They wait for memory and for nothing else.
+//! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
+//! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
+//! - Tuning: [`ClientBuilder`].
+//! - Testing without an account: the feature `emulator`, and the module of that name.
+//!
+//! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
+//! change of a channel, a warning only where data is at risk.
+//!
+//! # Features
+//!
+//! - `rustls` (default): HTTPS.
+//! - `emulator`: a local server in memory, as a [`Transport`].
+//! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
+//!   `snowpipe-emulator` binary.
 
 mod auth;
 mod budget;
@@ -17,9 +78,10 @@ mod transport;
 #[cfg(feature = "emulator")]
 pub mod emulator;
 
-/// The rows of an append that are still to be encoded: what the type of an [`Append`](append::Append) names.
+/// The rows of an append that are still to be encoded: what the type of an [`Append`] names.
 pub mod append {
-    pub use crate::channel::append::{Append, BatchSource, Each, Encoded, Numbered, Plain, Source};
+    pub use crate::channel::append::Append;
+    pub use crate::channel::source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
 }
 
 pub use self::append::Append;
@@ -38,3 +100,8 @@ pub use self::transport::{
     HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
     TransportErrorKind,
 };
+
+/// The README's examples, compiled and run as they stand there.
+#[cfg(all(doctest, feature = "emulator"))]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -104,7 +104,7 @@ impl OffsetToken {
     }
 }
 
-/// `text` as an integer, if printing that integer gives `text` again.
+/// `text` as an integer, if printing that integer gives `text` again. At most 120 bits wide.
 pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
     let digits = text.strip_prefix('-').unwrap_or(text);
     let canonical = match digits.as_bytes() {
@@ -112,7 +112,13 @@ pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
         [first, rest @ ..] => matches!(first, b'1'..=b'9') && rest.iter().all(u8::is_ascii_digit),
         [] => false,
     };
-    if canonical { text.parse().ok() } else { None }
+    // Beyond what any counter reaches it is text, so that whoever counts on from it need not fear an overflow.
+    let in_range = |value: &i128| value.unsigned_abs() < 1 << 120;
+    if canonical {
+        text.parse().ok().filter(in_range)
+    } else {
+        None
+    }
 }
 
 impl fmt::Display for OffsetToken {
@@ -174,3 +180,75 @@ macro_rules! from_integer {
 }
 
 from_integer!(i32, u32, i64, u64);
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_token_is_text_with_bounds() {
+        assert_eq!(
+            OffsetToken::new("").unwrap_err().kind(),
+            ErrorKind::InvalidOffset
+        );
+        assert!(OffsetToken::new("a".repeat(4096)).is_ok());
+        let error = OffsetToken::new("a".repeat(4097)).unwrap_err();
+        assert!(error.to_string().contains("4097 bytes"), "{error}");
+        // Three bytes each, once they are percent-encoded.
+        assert!(OffsetToken::new("/".repeat(1365)).is_ok());
+        assert!(OffsetToken::new("/".repeat(1366)).is_err());
+        assert_eq!(OffsetToken::from(-3_i64).as_str(), "-3");
+        assert_eq!(OffsetToken::from(u64::MAX).as_str(), "18446744073709551615");
+    }
+
+    #[test]
+    fn a_token_that_means_something_else_says_so() {
+        let token = OffsetToken::new("order_17").unwrap();
+        let error = token.parse::<u64>().unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::InvalidOffset);
+        assert!(
+            error.to_string().contains("\"order_17\" is not a u64"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn only_what_we_would_write_ourselves_is_an_integer() {
+        for text in ["0", "7", "-7", "18446744073709551615"] {
+            assert_eq!(canonical_integer(text), text.parse().ok(), "{text}");
+        }
+        for text in [
+            "",
+            "-",
+            "-0",
+            "00",
+            "07",
+            "+7",
+            " 7",
+            "7 ",
+            "7a",
+            "1e3",
+            "170141183460469231731687303715884105728",
+        ] {
+            assert_eq!(canonical_integer(text), None, "{text:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn integers_go_there_and_back(value: i64) {
+            let token = OffsetToken::from(value);
+            prop_assert_eq!(token.as_integer(), Some(i128::from(value)));
+            prop_assert_eq!(token.parse::<i64>().unwrap(), value);
+        }
+
+        #[test]
+        fn an_integer_prints_as_its_token(text in "-?[0-9]{0,42}|\\PC*") {
+            if let Some(value) = canonical_integer(&text) {
+                prop_assert_eq!(value.to_string(), text);
+            }
+        }
+    }
+}

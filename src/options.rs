@@ -42,6 +42,16 @@ pub enum OnUncommitted {
     Discard,
 }
 
+impl OnUncommitted {
+    /// How long to wait before the policy decides.
+    pub(crate) fn patience(self) -> Duration {
+        match self {
+            Self::Wait(patience) | Self::WaitThenDiscard(patience) => FAR.min(patience),
+            Self::Discard => Duration::ZERO,
+        }
+    }
+}
+
 impl Default for OnUncommitted {
     /// Waits for 120 seconds.
     fn default() -> Self {
@@ -113,10 +123,25 @@ impl Options {
     }
 }
 
+/// "For ever", short enough to be added to any instant.
+const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+
 /// The smallest memory budget that makes sense: a few batches.
 const MIN_BUDGET: usize = 256 << 10;
 
 /// Builds a [`StreamingIngestClient`]. Every option has a default that suits a service.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+/// # async fn example() -> snowpipe_streaming::Result<()> {
+/// let client = StreamingIngestClient::builder(Profile::from_env()?, PipePath::for_table("DB", "PUBLIC", "RIDES")?)
+///     .max_client_lag(Duration::from_secs(5))
+///     .memory_budget(64 << 20)
+///     .build()
+///     .await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 #[must_use = "nothing happens until `build` is awaited"]
 pub struct ClientBuilder {
@@ -282,6 +307,16 @@ impl ClientBuilder {
                     options.max_request_bytes
                 ),
             ));
+        }
+        for time in [
+            &mut options.max_client_lag,
+            &mut options.attempt_timeout,
+            &mut options.retry_for,
+            &mut options.commit_stall_timeout,
+            &mut options.settle_timeout,
+            &mut options.close_timeout,
+        ] {
+            *time = FAR.min(*time);
         }
         let half = options.memory_budget / 2;
         options.channel_memory = Some(

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
-use crate::channel::Shared;
+use crate::channel::{Core, HEARTBEAT, Shared};
 use crate::client::ClientInner;
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
@@ -45,7 +45,7 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
             .filter(|c| wants(c, now))
             .collect();
         for some in asked.chunks(chunk.max(1)) {
-            bucket.take(Instant::now(), 1.0);
+            bucket.take(Instant::now(), 1);
             let poll = ask(&client, some);
             let many = tokio::select! {
                 biased;
@@ -61,10 +61,14 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
     }
 }
 
-/// A channel that is due, or that will be soon and may as well be asked for in the same call.
+/// A channel that waits for commits or is due, or an idle one that will be due soon: the idle ones fall into step, and one
+/// call serves them all.
 fn wants(channel: &Shared, now: Instant) -> bool {
     let core = channel.core();
-    core.awaits_commits() || core.poll_due().is_some_and(|due| due <= now)
+    core.awaits_commits()
+        || core
+            .poll_due()
+            .is_some_and(|due| due <= now + HEARTBEAT / 2)
 }
 
 /// One call. True if it named too many channels.
@@ -107,7 +111,7 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
 
 fn missed(channels: &[Arc<Shared>]) {
     for channel in channels {
-        channel.update(|core, now| core.on_status_missed(now));
+        channel.update(Core::on_status_missed);
     }
 }
 

@@ -75,9 +75,9 @@ impl Bucket {
     }
 
     /// Takes `amount`, into debt if need be.
-    pub(crate) fn take(&mut self, now: Instant, amount: f64) {
+    pub(crate) fn take(&mut self, now: Instant, amount: u32) {
         self.refill(now);
-        self.level -= amount;
+        self.level -= f64::from(amount);
     }
 }
 
@@ -102,12 +102,12 @@ mod tests {
         let t0 = Instant::now();
         let mut bucket = Bucket::new(t0, 10.0, 10.0);
         assert_eq!(bucket.ready_at(t0, 0.0), t0);
-        bucket.take(t0, 25.0);
+        bucket.take(t0, 25);
         assert_eq!(bucket.ready_at(t0, 0.0), t0 + Duration::from_millis(1500));
         let later = t0 + Duration::from_millis(1500);
         assert_eq!(bucket.ready_at(later, 0.0), later);
         let much_later = t0 + Duration::from_secs(60);
-        bucket.take(much_later, 10.0);
+        bucket.take(much_later, 10);
         assert_eq!(
             bucket.ready_at(much_later, 1.0),
             much_later + Duration::from_millis(100),

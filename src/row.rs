@@ -1,5 +1,6 @@
 //! Rows: anything serializable that is a JSON object, one per line, checked before anything is buffered.
 
+mod null;
 mod strict;
 
 use bytes::Bytes;
@@ -11,6 +12,13 @@ use crate::error::{Error, ErrorKind, Result};
 ///
 /// In a VARIANT column a JSON null is kept as a VARIANT null, which is not SQL NULL; an omitted key takes the column's
 /// default. Both are right for somebody. Nested nulls are always sent.
+///
+/// ```no_run
+/// # use snowpipe_streaming::{Nulls, PipePath, Profile, StreamingIngestClient};
+/// # async fn example(profile: Profile, pipe: PipePath) -> snowpipe_streaming::Result<()> {
+/// let client = StreamingIngestClient::builder(profile, pipe).nulls(Nulls::Omit).build().await?;
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Nulls {
     /// The key is sent with `null`.
@@ -54,7 +62,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
 /// assert!(RowBatch::from_ndjson("[1,2]\n").is_err());
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct RowBatch {
     bytes: Bytes,
     rows: u64,
@@ -125,13 +133,6 @@ impl RowBatch {
             Bytes::from(clean)
         };
         Ok(Self { bytes, rows })
-    }
-
-    pub(crate) fn empty() -> Self {
-        Self {
-            bytes: Bytes::new(),
-            rows: 0,
-        }
     }
 
     /// How many rows.
@@ -314,5 +315,27 @@ mod tests {
                 .to_string()
                 .contains("line 2")
         );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_bytes_a_batch_is_lines_or_an_error(bytes: Vec<u8>) {
+            if let Ok(batch) = RowBatch::from_ndjson(bytes.clone()) {
+                let lines: Vec<_> = batch.as_bytes().split_inclusive(|b| *b == b'\n').collect();
+                assert_eq!(lines.len() as u64, batch.len());
+                assert!(lines.iter().all(|l| l.ends_with(b"\n")));
+            }
+            let _ = RowBatch::from_ndjson_checked(bytes);
+        }
+
+        #[test]
+        fn a_batch_holds_the_rows_of_its_text(rows in proptest::collection::vec("[a-z]{0,5}", 0..20), blanks in "[ \\t\\r\\n]{0,3}") {
+            let lines: Vec<_> = rows.iter().map(|r| format!("{{\"k\":\"{r}\"}}\n")).collect();
+            let text = lines.join(&blanks);
+            let batch = RowBatch::from_ndjson_checked(text).unwrap();
+            let kept: String = String::from_utf8(batch.as_bytes().to_vec()).unwrap();
+            assert_eq!(kept.replace([' ', '\t', '\r'], ""), lines.concat());
+            assert_eq!(batch.len(), rows.len() as u64);
+        }
     }
 }

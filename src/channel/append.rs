@@ -7,9 +7,10 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use super::batch::{Unit, UnitTokens, cost, too_large};
+use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
 use super::receipt::Receipt;
 use super::shared::Shared;
+use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
 use crate::budget::Charge;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
@@ -21,16 +22,28 @@ use crate::time::epoch_millis;
 const PIECE: usize = 256 << 10;
 
 /// The writing end of a channel.
-#[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) client: Arc<ClientInner>,
     pub(crate) shared: Arc<Shared>,
     /// Encoded rows that are not in the open batch yet. Re-used from call to call.
-    staged: Vec<u8>,
+    pub(super) staged: Vec<u8>,
     units: Vec<Unit>,
-    /// Charged and not spent: what merged runs turned out not to cost.
+    /// What the units cost beside their rows' bytes.
+    overhead: usize,
+    /// Charged for the rows that are staged.
     credit: Charge,
+    /// Rows appended since open. Nobody else appends, so it need not be asked for.
+    appended: u64,
     pub(crate) last: Option<Offset>,
+}
+
+impl std::fmt::Debug for Writer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Writer")
+            .field("channel", &self.shared)
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Writer {
@@ -41,23 +54,40 @@ impl Writer {
             shared,
             staged: Vec::new(),
             units: Vec::new(),
+            overhead: 0,
             credit,
+            appended: 0,
             last: None,
         }
     }
 
+    /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
     fn discard(&mut self) {
         self.staged.clear();
         self.units.clear();
+        self.overhead = 0;
+        self.credit.shrink_to(0);
     }
 
-    fn piece(&self) -> usize {
-        PIECE.min(self.client.options.max_unit())
+    /// Together with the longest row this is well below what a channel may ever hold.
+    pub(super) fn piece(&self) -> usize {
+        PIECE.min(self.client.options.max_unit() / 2)
+    }
+
+    /// Whether what is staged, tokens included, is enough for one piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.staged.len() + self.overhead >= self.piece()
+    }
+
+    /// Stages a unit whose rows are staged.
+    pub(super) fn push(&mut self, unit: Unit) {
+        let (overhead, before) = (unit.overhead(), self.units.len());
+        push_unit(&mut self.units, unit);
+        self.overhead += overhead * (self.units.len() - before);
     }
 
     /// Refuses a unit that no request or budget could ever carry.
-    fn check_unit(&self, start: usize) -> Result<()> {
-        let unit = self.staged.get(start..).unwrap_or_default();
+    pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
         let options = &self.client.options;
         if unit.len() > options.max_unit() {
             return Err(Error::new(
@@ -82,16 +112,21 @@ impl Writer {
     }
 
     /// Encodes one row as a unit of its own.
-    fn stage_row<R: Serialize + ?Sized>(&mut self, row: &R, tokens: UnitTokens) -> Result<()> {
+    pub(super) fn stage_row<R: Serialize + ?Sized>(
+        &mut self,
+        row: &R,
+        tokens: UnitTokens,
+    ) -> Result<()> {
         let start = self.staged.len();
         row::encode(row, self.client.options.nulls, &mut self.staged)?;
-        self.check_unit(start)?;
-        let unit = Unit {
+        let row = self.staged.get(start..).unwrap_or_default();
+        self.check_unit(row)?;
+        let len = row.len();
+        self.push(Unit {
             tokens,
             rows: 1,
-            len: self.staged.len() - start,
-        };
-        super::batch::push_unit(&mut self.units, unit);
+            len,
+        });
         Ok(())
     }
 
@@ -111,9 +146,9 @@ impl Writer {
                 break;
             }
         }
-        self.check_unit(0)?;
+        self.check_unit(&self.staged)?;
         if count > 0 {
-            self.units.push(Unit {
+            self.push(Unit {
                 tokens: UnitTokens::Whole { start, end },
                 rows: count,
                 len: self.staged.len(),
@@ -137,7 +172,8 @@ impl Writer {
             )
         };
         self.discard();
-        let (_, wake) = result?;
+        let (appended, wake) = result?;
+        self.appended = appended;
         if last.is_some() {
             self.last = last;
         }
@@ -148,11 +184,7 @@ impl Writer {
     }
 
     fn missing(&self) -> usize {
-        cost(self.staged.len(), &self.units).saturating_sub(self.credit.bytes())
-    }
-
-    fn position(&self) -> u64 {
-        self.shared.core().appended()
+        (self.staged.len() + self.overhead).saturating_sub(self.credit.bytes())
     }
 
     /// All of `batch` or nothing, without waiting.
@@ -162,11 +194,23 @@ impl Writer {
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
         self.discard();
-        let from = self.position();
+        let from = self.appended;
+        // Whatever is wrong with a later row is to be known before the first is appended.
+        if !matches!(offsets, Some(Offsets::Whole { .. })) {
+            for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
+                self.check_unit(row)?;
+            }
+        }
+        // Two pieces in a row are more than one piece's bytes together.
+        let pieces = 2 * (batch.as_bytes().len() / self.piece() + 1);
+        let overhead = match &offsets {
+            Some(Offsets::Whole { start, end }) => {
+                UNIT_CHARGE + start.as_str().len() + end.as_str().len()
+            }
+            _ => pieces * UNIT_CHARGE,
+        };
+        let bytes = batch.as_bytes().len() + overhead;
         let mut source = BatchSource::new(batch.clone(), offsets)?;
-        // Each piece of it becomes a unit at most.
-        let pieces = batch.as_bytes().len() / self.piece() + 2;
-        let bytes = batch.as_bytes().len() + pieces * 2 * crate::offset::MAX_ENCODED_LEN;
         if bytes > self.shared.share.cap() {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -186,22 +230,21 @@ impl Writer {
                 "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
             ));
         };
-        let kept = self.credit.bytes();
-        self.credit.absorb(charge);
+        let mut rest = charge;
         let result = loop {
-            match source.fill(&mut Staging(self)) {
-                Ok(()) if self.units.is_empty() => break Ok(()),
-                Ok(()) => {
-                    if let Err(error) = self.commit_staged() {
-                        break Err(error);
-                    }
-                }
-                Err(error) => break Err(error),
+            if let Err(error) = source.fill(&mut Staging(self)) {
+                break Err(error);
+            }
+            if self.units.is_empty() {
+                break Ok(());
+            }
+            self.credit.absorb(rest.split_off(self.missing()));
+            if let Err(error) = self.commit_staged() {
+                break Err(error);
             }
         };
-        self.credit.shrink_to(kept);
         self.discard();
-        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.position()))
+        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
     }
 }
 
@@ -210,187 +253,6 @@ fn last_offset(unit: &Unit) -> Option<Offset> {
         UnitTokens::Run { first } => Some(Offset::Integer(first + i128::from(unit.rows) - 1)),
         UnitTokens::Whole { end, .. } => Some(Offset::Token(end.clone())),
         UnitTokens::Untracked => None,
-    }
-}
-
-/// Where the rows of an append come from, piece by piece.
-pub trait Source {
-    /// Stages the next piece. Stages nothing when there is no more.
-    #[doc(hidden)]
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()>;
-}
-
-/// A writer as sources see it.
-#[derive(Debug)]
-pub struct Staging<'a>(&'a mut Writer);
-
-/// Everything was encoded at the call.
-#[derive(Debug)]
-pub struct Encoded(());
-
-impl Source for Encoded {
-    fn fill(&mut self, _: &mut Staging<'_>) -> Result<()> {
-        Ok(())
-    }
-}
-
-/// Rows with consecutive numbers, still to be encoded.
-#[derive(Debug)]
-pub struct Numbered<I> {
-    rows: Option<I>,
-    next: i128,
-    max: i128,
-}
-
-impl<I> Source for Numbered<I>
-where
-    I: Iterator,
-    I::Item: Serialize,
-{
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        let Some(rows) = &mut self.rows else {
-            return Ok(());
-        };
-        while writer.0.staged.len() < writer.0.piece() {
-            let Some(row) = rows.next() else { break };
-            let first = in_range(self.next, self.max)?;
-            writer.0.stage_row(&row, UnitTokens::Run { first })?;
-            self.next += 1;
-        }
-        Ok(())
-    }
-}
-
-fn in_range(value: i128, max: i128) -> Result<i128> {
-    if value <= max {
-        return Ok(value);
-    }
-    Err(Error::new(
-        ErrorKind::InvalidOffset,
-        format!("the offsets run past {max}, the greatest of their type; use a wider integer"),
-    ))
-}
-
-/// Rows with an offset each, still to be encoded.
-#[derive(Debug)]
-pub struct Each<I> {
-    rows: I,
-}
-
-impl<I, R, O> Source for Each<I>
-where
-    I: Iterator<Item = (R, O)>,
-    R: Serialize,
-    O: IntoOffset,
-{
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while writer.0.staged.len() < writer.0.piece() {
-            let Some((row, offset)) = self.rows.next() else {
-                break;
-            };
-            writer.0.stage_row(&row, one(offset.into_offset()?))?;
-        }
-        Ok(())
-    }
-}
-
-/// Rows without offsets, still to be encoded.
-#[derive(Debug)]
-pub struct Plain<I> {
-    rows: I,
-}
-
-impl<I> Source for Plain<I>
-where
-    I: Iterator,
-    I::Item: Serialize,
-{
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while writer.0.staged.len() < writer.0.piece() {
-            let Some(row) = self.rows.next() else { break };
-            writer.0.stage_row(&row, UnitTokens::Untracked)?;
-        }
-        Ok(())
-    }
-}
-
-/// Rows that are bytes already.
-#[derive(Debug)]
-pub struct BatchSource {
-    batch: RowBatch,
-    at: usize,
-    offsets: Option<Offsets>,
-}
-
-impl BatchSource {
-    fn new(batch: RowBatch, offsets: Option<Offsets>) -> Result<Self> {
-        if let Some(Offsets::Each { first, max }) = &offsets {
-            in_range(first + i128::from(batch.len()) - 1, *max)?;
-        }
-        Ok(Self {
-            batch,
-            at: 0,
-            offsets,
-        })
-    }
-}
-
-impl Source for BatchSource {
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        let writer = &mut *writer.0;
-        let rest = self.batch.as_bytes().get(self.at..).unwrap_or_default();
-        if rest.is_empty() {
-            return Ok(());
-        }
-        let whole = matches!(self.offsets, Some(Offsets::Whole { .. }));
-        let wanted = if whole {
-            rest.len()
-        } else {
-            writer.piece().min(rest.len())
-        };
-        // A piece ends with the last line that fits, or with the first one if that alone is longer.
-        let cut = rest
-            .get(..wanted)
-            .and_then(|head| head.iter().rposition(|b| *b == b'\n'));
-        let cut = cut
-            .or_else(|| rest.iter().position(|b| *b == b'\n'))
-            .map_or(rest.len(), |i| i + 1);
-        let piece = rest.get(..cut).unwrap_or(rest);
-        let rows = piece.iter().filter(|b| **b == b'\n').count() as u64;
-        let tokens = match &mut self.offsets {
-            None => UnitTokens::Untracked,
-            Some(Offsets::Each { first, .. }) => {
-                let tokens = UnitTokens::Run { first: *first };
-                *first += i128::from(rows);
-                tokens
-            }
-            Some(Offsets::Whole { start, end }) => UnitTokens::Whole {
-                start: start.clone(),
-                end: end.clone(),
-            },
-        };
-        writer.staged.extend_from_slice(piece);
-        if whole || rows == 1 {
-            writer.check_unit(0)?;
-        }
-        let len = piece.len();
-        self.at += len;
-        writer.units.push(Unit { tokens, rows, len });
-        Ok(())
-    }
-}
-
-fn one(offset: Offset) -> UnitTokens {
-    match offset {
-        // A canonical number in text is the same token as the number.
-        Offset::Token(token) => match token.as_integer() {
-            Some(first) => UnitTokens::Run { first },
-            None => UnitTokens::Whole {
-                start: token.clone(),
-                end: token,
-            },
-        },
-        Offset::Integer(first) => UnitTokens::Run { first },
     }
 }
 
@@ -518,14 +380,7 @@ impl<'a> Append<'a, BatchSource> {
     ) -> Self {
         let (source, failed) = match offsets.and_then(|offsets| BatchSource::new(batch, offsets)) {
             Ok(source) => (source, None),
-            Err(error) => (
-                BatchSource {
-                    batch: RowBatch::empty(),
-                    at: 0,
-                    offsets: None,
-                },
-                Some(error),
-            ),
+            Err(error) => (BatchSource::default(), Some(error)),
         };
         let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));
         append.fill();
@@ -540,7 +395,7 @@ impl<'a, S> Append<'a, S> {
         stage: impl FnOnce(&mut Writer) -> Result<()>,
     ) -> Self {
         writer.discard();
-        let from = writer.position();
+        let from = writer.appended;
         let failed = stage(writer).err();
         Self {
             writer,
@@ -594,7 +449,7 @@ impl<S: Source> Future for Append<'_, S> {
                 return Poll::Ready(Err(error));
             }
             if this.writer.units.is_empty() {
-                let position = this.writer.position();
+                let position = this.writer.appended;
                 return Poll::Ready(Ok(Receipt::new(
                     Arc::clone(&this.writer.shared),
                     this.from,
@@ -616,13 +471,11 @@ impl<S: Source> Future for Append<'_, S> {
             }
             let missing = this.writer.missing();
             if missing > 0 {
-                match this.writer.shared.share.try_charge(missing) {
-                    Some(charge) => this.writer.credit.absorb(charge),
-                    None => {
-                        this.wait = Some(this.wait_for_memory());
-                        continue;
-                    }
-                }
+                let Some(charge) = this.writer.shared.share.try_charge(missing) else {
+                    this.wait = Some(this.wait_for_memory());
+                    continue;
+                };
+                this.writer.credit.absorb(charge);
             }
             this.failed = this.writer.commit_staged().err();
             this.fill();

@@ -19,7 +19,7 @@ const FIRST_POLL: Duration = Duration::from_millis(50);
 /// Polls back off to this while commits are pending.
 const SLOWEST_POLL: Duration = Duration::from_secs(1);
 /// An idle channel is looked at this often, so that its invalidation is noticed.
-const HEARTBEAT: Duration = Duration::from_secs(30);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// A channel that is missing from so many answers in a row is gone.
 const ABSENT: u32 = 3;
 /// More windows than this are told as one.
@@ -30,6 +30,8 @@ const MAX_WINDOWS: usize = 1024;
 pub(crate) struct Commit {
     next_poll: Instant,
     interval: Duration,
+    /// Poll at `next_poll` though no commit is pending.
+    hurried: bool,
     last_heard: Instant,
     /// Since when something is accepted and nothing was committed.
     waiting_since: Instant,
@@ -46,6 +48,7 @@ impl Commit {
         Self {
             next_poll: now,
             interval: FIRST_POLL,
+            hurried: false,
             last_heard: now,
             waiting_since: now,
             absent: 0,
@@ -75,11 +78,13 @@ impl Commit {
 
     /// Polls soon: there is something to find out.
     pub(super) fn hurry(&mut self, now: Instant) {
+        self.hurried = true;
         self.interval = FIRST_POLL;
         self.next_poll = now + FIRST_POLL;
     }
 
     fn heard(&mut self, now: Instant) {
+        self.hurried = false;
         self.last_heard = now;
         self.next_poll = now + self.interval;
         self.interval = (self.interval * 2).min(SLOWEST_POLL);
@@ -100,7 +105,7 @@ impl Core {
     pub(crate) fn poll_due(&self) -> Option<Instant> {
         match self.phase {
             Phase::Ended => None,
-            _ if self.awaits_commits() => Some(self.commit.next_poll),
+            _ if self.commit.hurried || self.awaits_commits() => Some(self.commit.next_poll),
             _ => Some(self.commit.last_heard + HEARTBEAT),
         }
     }
@@ -138,6 +143,7 @@ impl Core {
         self.commit.heard(now);
         let Some(status) = status else {
             self.commit.absent += 1;
+            self.commit.hurry(now);
             if self.commit.absent >= ABSENT {
                 let text = "the server no longer knows the channel; it may have been dropped";
                 self.give_up(
@@ -150,10 +156,13 @@ impl Core {
         };
         self.commit.absent = 0;
         let before = self.ledger.committed();
-        match self.ledger.observe(
+        let tokens = &mut self.tokens;
+        let reading = self.ledger.observe(
             status.latest_committed_offset_token(),
             status.created_on_ms(),
-        ) {
+            |token| tokens.committed(token),
+        );
+        match reading {
             Reading::Advanced => {
                 self.commit.waiting_since = now;
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
@@ -180,10 +189,24 @@ impl Core {
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
-            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy")
-                .with_code(Some(code));
+            let error = Error::new(
+                ErrorKind::Refused,
+                "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
+            )
+            .with_code(Some(code));
             self.invalidate(now, cause, error);
         }
+    }
+
+    /// Takes over windows of an earlier hold that no call has returned. They lie before all rows of this one.
+    pub(crate) fn inherit_rejects(&mut self, untold: Vec<RejectWindow>) {
+        let untold = untold.into_iter().map(|window| RejectWindow {
+            from: 0,
+            to: 0,
+            ..window
+        });
+        let since = self.commit.windows.iter().cloned();
+        self.commit.windows = Arc::new(untold.chain(since).collect());
     }
 
     /// Invalidates without asking on: no later status can tell more.
@@ -192,7 +215,8 @@ impl Core {
         self.phase = Phase::Ended;
     }
 
-    fn count_rejects(&mut self, status: &ChannelStatus) {
+    /// Notes a rise of the reject counter. A lower one is that of a stale read.
+    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) {
         let count = status.rows_error_count();
         if count > self.commit.rejected {
             let window = RejectWindow {
@@ -204,6 +228,7 @@ impl Core {
                 from: self.commit.counted,
                 // What was sent while the poll was under way may be counted already.
                 to: self.sent.max(self.ledger.committed()),
+                total: count,
             };
             warn!(
                 rows = window.count,
@@ -212,6 +237,7 @@ impl Core {
                 message = window.message.as_deref().unwrap_or_default(),
                 "the server rejected rows"
             );
+            self.commit.rejected = count;
             let windows = Arc::make_mut(&mut self.commit.windows);
             if windows.len() < MAX_WINDOWS {
                 windows.push(window);
@@ -224,7 +250,6 @@ impl Core {
                 };
             }
         }
-        self.commit.rejected = count;
         self.commit.counted = self.ledger.committed();
         self.commit.counted_token = self.ledger.watermark().cloned();
     }

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info_span};
 
 use super::batch::SealedBatch;
-use super::core::{Action, Order, Work};
+use super::schedule::{Action, Order, Work};
 use super::shared::Shared;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
@@ -19,13 +19,30 @@ type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
 pub(crate) fn spawn(client: Arc<ClientInner>, shared: Arc<Shared>) {
     let span = info_span!("channel", name = %shared.name);
-    tokio::spawn(
-        async move {
-            drive(&client, &shared).await;
-            client.forget(&shared);
-        }
-        .instrument(span),
-    );
+    let driving = Driving { client, shared };
+    tokio::spawn(async move { drive(&driving.client, &driving.shared).await }.instrument(span));
+}
+
+/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
+/// wait for it.
+struct Driving {
+    client: Arc<ClientInner>,
+    shared: Arc<Shared>,
+}
+
+impl Drop for Driving {
+    fn drop(&mut self) {
+        self.shared.update(|core, now| {
+            if !core.is_ended() {
+                let error = Error::new(
+                    ErrorKind::ClientClosed,
+                    "the channel's task was stopped: its runtime shut down, or the transport panicked; reopen the channel",
+                );
+                core.end(now, error, false);
+            }
+        });
+        self.client.forget(&self.shared);
+    }
 }
 
 async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
@@ -36,7 +53,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     loop {
         let pressed = client.budget.is_pressed();
         match shared.update(|core, now| core.poll(now, pressed)) {
-            Action::Seal(work, limit) => sealing = Some(seal(Arc::clone(client), work, limit)),
+            Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
             Action::Send(order) => {
                 // The id names the batch: it is kept over its retries.
                 if order.retry_count == 0 {
@@ -122,13 +139,13 @@ fn send(
     })
 }
 
-fn seal(client: Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
+fn seal(client: &Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
     let large = match &work {
         Work::Fresh(batch) => batch.bytes.len(),
         Work::TooLarge(batch) => batch.uncompressed_len,
     } >= client.options.offload_threshold;
     let job = {
-        let client = Arc::clone(&client);
+        let client = Arc::clone(client);
         move || {
             let mut compressor = client.take_compressor()?;
             let batch = match work {

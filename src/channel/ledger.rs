@@ -98,11 +98,12 @@ impl Ledger {
         }
     }
 
-    /// Reads a status's token.
+    /// Reads a status's token. `on_committed` hears of each end token that is committed by it.
     pub(crate) fn observe(
         &mut self,
         token: Option<&OffsetToken>,
         created_on_ms: Option<u64>,
+        mut on_committed: impl FnMut(&OffsetToken),
     ) -> Reading {
         let same_channel = match (self.created_on_ms, created_on_ms) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -113,7 +114,7 @@ impl Ledger {
                 None => self.watermark.is_none(),
                 Some(token) => {
                     if let Some(i) = self.pending.iter().position(|p| p.end == *token) {
-                        self.pop_through(i);
+                        self.pop_through(i, &mut on_committed);
                         self.suspect = None;
                         return Reading::Advanced;
                     }
@@ -135,8 +136,9 @@ impl Ledger {
         Reading::Suspicious
     }
 
-    fn pop_through(&mut self, index: usize) {
+    fn pop_through(&mut self, index: usize, on_committed: &mut impl FnMut(&OffsetToken)) {
         for done in self.pending.drain(..=index) {
+            on_committed(&done.end);
             if let Some(old) = self.watermark.replace(done.end) {
                 if self.popped.len() == HISTORY {
                     self.popped.pop_front();
@@ -170,7 +172,7 @@ mod tests {
     }
 
     fn see(ledger: &mut Ledger, text: &str) -> Reading {
-        ledger.observe(Some(&token(text)), Some(7))
+        ledger.observe(Some(&token(text)), Some(7), |_| ())
     }
 
     #[test]
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!(see(&mut l, "5"), Reading::Unchanged);
         assert_eq!(l.committed(), 0);
         let mut fresh = ledger(None, &[("7", 2)]);
-        assert_eq!(fresh.observe(None, Some(7)), Reading::Unchanged);
+        assert_eq!(fresh.observe(None, Some(7), |_| ()), Reading::Unchanged);
     }
 
     #[test]
@@ -216,22 +218,28 @@ mod tests {
     #[test]
     fn a_token_that_vanishes_or_a_channel_made_anew_is_a_conflict() {
         let mut l = ledger(Some("5"), &[]);
-        assert_eq!(l.observe(None, Some(7)), Reading::Suspicious);
-        assert_eq!(l.observe(None, Some(7)), Reading::Conflict);
+        assert_eq!(l.observe(None, Some(7), |_| ()), Reading::Suspicious);
+        assert_eq!(l.observe(None, Some(7), |_| ()), Reading::Conflict);
         let mut l = ledger(Some("5"), &[("6", 1)]);
         assert_eq!(
-            l.observe(Some(&token("6")), Some(8)),
+            l.observe(Some(&token("6")), Some(8), |_| ()),
             Reading::Suspicious,
             "even our own token"
         );
-        assert_eq!(l.observe(Some(&token("6")), Some(8)), Reading::Conflict);
+        assert_eq!(
+            l.observe(Some(&token("6")), Some(8), |_| ()),
+            Reading::Conflict
+        );
         assert_eq!(l.committed(), 0);
     }
 
     #[test]
     fn a_missing_creation_time_is_not_a_change() {
         let mut l = ledger(None, &[("6", 1)]);
-        assert_eq!(l.observe(Some(&token("6")), None), Reading::Advanced);
+        assert_eq!(
+            l.observe(Some(&token("6")), None, |_| ()),
+            Reading::Advanced
+        );
     }
 
     #[test]
@@ -246,20 +254,51 @@ mod tests {
     #[test]
     fn the_history_is_bounded() {
         let mut l = Ledger::new(None, None);
-        for n in 0..(HISTORY as i64 + 10) {
+        for n in 0..HISTORY as u64 + 10 {
             l.sent(Pending {
                 start: None,
                 end: n.into(),
-                position: n as u64 + 1,
+                position: n + 1,
                 rows: 1,
             });
         }
-        let last = OffsetToken::from(HISTORY as i64 + 9);
-        assert_eq!(l.observe(Some(&last), None), Reading::Advanced);
+        let last = OffsetToken::from(HISTORY as u64 + 9);
+        assert_eq!(l.observe(Some(&last), None, |_| ()), Reading::Advanced);
         assert_eq!(l.popped.len(), HISTORY);
         assert_eq!(
-            l.observe(Some(&OffsetToken::from(0_i64)), None),
+            l.observe(Some(&OffsetToken::from(0_u64)), None, |_| ()),
             Reading::Suspicious
         );
+    }
+
+    proptest::proptest! {
+        /// Whatever a server says, in whatever order: the watermark only rises, and only through tokens that were sent.
+        #[test]
+        fn the_watermark_only_rises(steps in proptest::collection::vec((0_u8..4, 0_u64..30), 1..200)) {
+            let mut ledger = Ledger::new(None, None);
+            let mut sent = 0;
+            let mut committed = 0;
+            for (kind, value) in steps {
+                if kind == 0 {
+                    sent += 1;
+                    ledger.sent(Pending { start: None, end: sent.into(), position: sent, rows: 1 });
+                    continue;
+                }
+                let mut heard = Vec::new();
+                let token = OffsetToken::from(value);
+                let reading = ledger.observe(Some(&token), None, |t| heard.push(t.parse::<u64>().unwrap()));
+                let news = committed < value && value <= sent;
+                assert_eq!(reading == Reading::Advanced, news);
+                if news {
+                    assert_eq!(heard, (committed + 1..=value).collect::<Vec<_>>());
+                    committed = value;
+                } else {
+                    assert!(heard.is_empty());
+                }
+                assert_eq!(ledger.committed(), committed);
+                assert_eq!(ledger.pending().count() as u64, sent - committed);
+                assert_eq!(ledger.is_settled(), sent == committed);
+            }
+        }
     }
 }

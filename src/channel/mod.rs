@@ -1,16 +1,23 @@
 //! Channels: one ordered writer each.
 
+mod answers;
 pub(crate) mod append;
 mod batch;
 mod commits;
 mod core;
 mod driver;
+mod ending;
 mod ledger;
+mod once;
 mod open;
+mod progress;
 mod receipt;
 mod report;
+mod schedule;
 mod shared;
+pub(crate) mod source;
 mod status;
+mod tokens;
 mod verdict;
 
 use std::marker::PhantomData;
@@ -19,13 +26,15 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use self::append::{Append, BatchSource, Each, Numbered, Plain, Writer};
+use self::append::{Append, Writer};
 pub(crate) use self::batch::Compressor;
-pub(crate) use self::core::Pace;
+pub(crate) use self::commits::HEARTBEAT;
+pub(crate) use self::core::{Core, Pace};
 pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};
 pub use self::report::{CloseReport, RowState, UncommittedRange};
 pub(crate) use self::shared::Shared;
+use self::source::{BatchSource, Each, Numbered, Plain};
 pub use self::status::ChannelStatus;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
@@ -64,11 +73,53 @@ pub enum Untracked {}
 /// channel.close().await?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
+///
+/// # What does not compile
+///
+/// A second writer of the same channel:
+///
+/// ```compile_fail,E0599
+/// # fn example(channel: snowpipe_streaming::Channel) {
+/// let second = channel.clone();
+/// # }
+/// ```
+///
+/// An append after the close:
+///
+/// ```compile_fail,E0382
+/// # async fn example(mut channel: snowpipe_streaming::Channel, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.close().await?;
+/// channel.append_row(&row, 7).await?;
+/// # Ok(()) }
+/// ```
+///
+/// Rows without an offset on a tracked channel:
+///
+/// ```compile_fail,E0061
+/// # use snowpipe_streaming::{Channel, Tracked};
+/// # async fn example(channel: &mut Channel<Tracked>, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.append_row(&row).await?;
+/// # Ok(()) }
+/// ```
+///
+/// And rows with one on an untracked channel:
+///
+/// ```compile_fail,E0061
+/// # use snowpipe_streaming::{Channel, Untracked};
+/// # async fn example(channel: &mut Channel<Untracked>, row: serde_json::Value) -> snowpipe_streaming::Result<()> {
+/// channel.append_row(&row, 7).await?;
+/// # Ok(()) }
+/// ```
 pub struct Channel<M = Tracked> {
     writer: Writer,
     policy: OnUncommitted,
     mode: PhantomData<fn() -> M>,
+}
+
+impl<M> std::fmt::Debug for Channel<M> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.writer.shared.fmt(f)
+    }
 }
 
 impl<M> Channel<M> {
@@ -131,9 +182,9 @@ impl<M> Channel<M> {
             .wait(|p| p.committed_outcome(through, through))
             .await?;
         let progress = shared.progress();
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => {
-                shared.reported(&window);
+                shared.reported(window);
                 Err(window.to_error(progress.committed_token))
             }
             None => Ok(progress.committed_token),
@@ -194,10 +245,11 @@ impl<M> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
-        self.writer.client.forget(&old);
-        let shared = open::open(&self.writer.client, &old.name, self.policy, None).await?;
-        let token = shared.core().ledger_watermark();
-        old.update_and_wake(|core, now| core.on_reopened(now, gone(), token.as_ref()));
+        let client = &self.writer.client;
+        let (shared, status) = open::open(client, &old.name, self.policy, None, Some(&old)).await?;
+        old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
+        let untold = old.unreported(&old.progress());
+        shared.update(|core, _| core.inherit_rejects(untold));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
         Ok(())
     }
@@ -224,7 +276,7 @@ impl<M> Channel<M> {
         if !report.uncommitted.is_empty() {
             return Err(error.with_report(report));
         }
-        match shared.unreported(&progress) {
+        match shared.unreported(&progress).first() {
             Some(window) => Err(window
                 .to_error(progress.committed_token)
                 .with_report(report)),

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Limits, Opening};
@@ -77,22 +77,28 @@ impl<M: 'static> IntoFuture for OpenChannel<M> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let token = self.offset_token.transpose()?;
-            let shared = open(&self.client, &self.name, self.policy, token.as_ref()).await?;
+            let (shared, _) =
+                open(&self.client, &self.name, self.policy, token.as_ref(), None).await?;
             Ok(Channel::new(self.client, shared, self.policy))
         })
     }
 }
 
-/// Opens `name` and sets its driver going.
+/// Opens `name`, which is free or `old`'s, and sets its driver going. The status is that of the open response.
 pub(super) async fn open(
     client: &Arc<ClientInner>,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
-) -> Result<Arc<Shared>> {
+    old: Option<&Arc<Shared>>,
+) -> Result<(Arc<Shared>, ChannelStatus)> {
     check_name(name)?;
-    let reservation = client.reserve(name)?;
-    let answer = request(client, name, policy, offset_token).await?;
+    let reservation = client.reserve(name, old)?;
+    let answer = tokio::select! {
+        biased;
+        () = client.closed() => return Err(client_closed()),
+        answer = request(client, name, policy, offset_token) => answer?,
+    };
     let status = &answer.status;
     if !status.is_healthy() {
         return Err(unhealthy(name, status));
@@ -125,14 +131,18 @@ pub(super) async fn open(
         .share(options.channel_memory.unwrap_or(options.memory_budget));
     let shared = Shared::new(name.to_owned(), core, share, client.poller());
     if !reservation.fill(&shared) {
-        return Err(Error::new(
-            ErrorKind::ClientClosed,
-            "the client was closed while the channel was being opened",
-        ));
+        return Err(client_closed());
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
     client.poller().notify_one();
-    Ok(shared)
+    Ok((shared, answer.status))
+}
+
+fn client_closed() -> Error {
+    Error::new(
+        ErrorKind::ClientClosed,
+        "the client was closed while the channel was being opened",
+    )
 }
 
 fn check_name(name: &str) -> Result<()> {
@@ -159,11 +169,7 @@ async fn request(
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
 ) -> Result<OpenAnswer> {
-    let started = Instant::now();
-    let wait_until = match policy {
-        OnUncommitted::Wait(d) | OnUncommitted::WaitThenDiscard(d) => started + d,
-        OnUncommitted::Discard => started,
-    };
+    let wait_until = Instant::now() + policy.patience();
     let mut spare = policy != OnUncommitted::Discard;
     let mut attempt = Attempt {
         request_id: client.request_id(),
@@ -191,7 +197,8 @@ async fn request(
             };
             let left = wait_until.saturating_duration_since(now);
             if left.is_zero() {
-                if matches!(policy, OnUncommitted::Wait(_)) {
+                // Not allowed to discard, or allowed and the server still will not.
+                if !spare || matches!(policy, OnUncommitted::Wait(_)) {
                     return Err(uncommitted(client, name, failure).await);
                 }
                 warn!(
@@ -208,9 +215,8 @@ async fn request(
             sleep(waiting.next(client.random_unit()).min(left)).await;
             continue;
         }
-        if !passes(&failure)
-            || now.saturating_duration_since(*trouble_since.get_or_insert(now)) >= PATIENCE
-        {
+        let give_up = *trouble_since.get_or_insert(now) + PATIENCE;
+        if !passes(&failure) || now >= give_up {
             return Err(failure.into_error());
         }
         debug!(channel = name, error = %failure.error(), "not open yet");
@@ -222,7 +228,8 @@ async fn request(
         {
             delay = delay.max(*after);
         }
-        sleep(delay).await;
+        // However long the server asks for, the last try is made in time to tell the caller.
+        sleep_until((now + delay).min(give_up)).await;
     }
 }
 
@@ -230,10 +237,12 @@ async fn request(
 fn passes(failure: &Failure) -> bool {
     match failure {
         Failure::NotSent(error) => error.is_retryable(),
-        Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+        Failure::Ambiguous(_)
+        | Failure::Throttled { .. }
+        | Failure::Answered { status: 410, .. } => true,
         Failure::Answered { status, code, .. } => match code.as_deref() {
             Some(code) => matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE"),
-            None => matches!(status, 404 | 410),
+            None => *status == 404,
         },
     }
 }

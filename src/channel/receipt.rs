@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::core::Progress;
+use super::progress::Progress;
 use super::shared::Shared;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
@@ -29,26 +29,25 @@ pub struct RejectWindow {
     /// Rows appended since open, before the window and through its end.
     pub(crate) from: u64,
     pub(crate) to: u64,
+    /// The server's counter after it: no two windows of a channel share one.
+    pub(crate) total: u64,
 }
 
 impl RejectWindow {
     pub(crate) fn to_error(&self, committed: Option<OffsetToken>) -> Error {
-        let mut text = format!(
-            "the server rejected {} row{}",
+        let rows = if self.count == 1 { "row" } else { "rows" };
+        let after = self
+            .after
+            .as_ref()
+            .map(|t| format!(" after the offset {t:?}"));
+        let through = self.through.as_ref().map(|t| format!(" through {t:?}"));
+        let text = format!(
+            "the server rejected {} {rows}{}{}{}{}; the other rows are committed: do not send the range again, look at the error table",
             self.count,
-            if self.count == 1 { "" } else { "s" }
-        );
-        if let Some(after) = &self.after {
-            text.push_str(&format!(" after the offset {after:?}"));
-        }
-        if let Some(through) = &self.through {
-            text.push_str(&format!(" through {through:?}"));
-        }
-        if let Some(message) = &self.message {
-            text.push_str(&format!(": {message}"));
-        }
-        text.push_str(
-            "; the other rows are committed: do not send the range again, look at the error table",
+            after.unwrap_or_default(),
+            through.unwrap_or_default(),
+            self.message.as_ref().map_or("", |_| ": "),
+            self.message.as_deref().unwrap_or_default(),
         );
         Error::new(ErrorKind::RowsRejected, text)
             .with_committed_token(committed)
@@ -60,6 +59,18 @@ impl RejectWindow {
 ///
 /// A receipt stands for the last row of its call and everything appended before it: to wait for many, wait for the last.
 /// It is cheap to clone and to drop, and outlives its channel.
+///
+/// ```no_run
+/// # use snowpipe_streaming::{Channel, ErrorKind};
+/// # async fn example(channel: &mut Channel, rows: Vec<serde_json::Value>) -> snowpipe_streaming::Result<()> {
+/// let receipt = channel.append_rows(&rows, 0..).await?;
+/// match receipt.committed().await {
+///     Ok(()) => println!("every row is in the table"),
+///     Err(error) if error.kind() == ErrorKind::RowsRejected => println!("committed, but: {error}"),
+///     Err(error) => return Err(error),
+/// }
+/// # Ok(()) }
+/// ```
 #[derive(Debug, Clone)]
 #[must_use = "rows are in memory only until the receipt says committed"]
 pub struct Receipt {
@@ -117,16 +128,38 @@ impl Receipt {
 }
 
 /// Watches a channel's committed token.
-#[derive(Debug, Clone)]
+///
+/// ```no_run
+/// # use snowpipe_streaming::Channel;
+/// # async fn example(channel: &Channel) -> snowpipe_streaming::Result<()> {
+/// let mut commits = channel.commits();
+/// tokio::spawn(async move {
+///     while let Ok(Some(token)) = commits.changed().await {
+///         println!("the source may forget everything up to {token}");
+///     }
+/// });
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
 pub struct Commits {
     progress: watch::Receiver<Progress>,
+    /// The token that `changed` returned last, or that there was at first.
+    seen: Option<OffsetToken>,
+}
+
+impl std::fmt::Debug for Commits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Commits")
+            .field("latest", &self.latest())
+            .finish()
+    }
 }
 
 impl Commits {
     pub(crate) fn new(shared: &Shared) -> Self {
-        Self {
-            progress: shared.subscribe(),
-        }
+        let progress = shared.subscribe();
+        let seen = progress.borrow().committed_token.clone();
+        Self { progress, seen }
     }
 
     /// The last committed token now.
@@ -134,7 +167,8 @@ impl Commits {
         self.progress.borrow().committed_token.clone()
     }
 
-    /// Waits until the committed token is another than this observer saw last, and returns it.
+    /// Waits until the committed token is another than this returned last, or than it was when the observer was made, and
+    /// returns it.
     ///
     /// Cancel safe: no change is lost, intermediate tokens may be skipped.
     ///
@@ -142,11 +176,11 @@ impl Commits {
     ///
     /// Why the channel was invalidated or closed, when no further commit will come.
     pub async fn changed(&mut self) -> Result<Option<OffsetToken>> {
-        let seen = self.progress.borrow_and_update().committed_token.clone();
         loop {
             {
                 let now = self.progress.borrow_and_update();
-                if now.committed_token != seen {
+                if now.committed_token != self.seen {
+                    self.seen.clone_from(&now.committed_token);
                     return Ok(now.committed_token.clone());
                 }
                 if let Some(error) = now.final_error() {

@@ -1,17 +1,19 @@
 //! One open channel, as its handle, its driver, its receipts and the status poller share it.
 
+use std::collections::BTreeSet;
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
-use super::core::{Core, Progress};
+use super::core::Core;
+use super::progress::Progress;
 use super::receipt::RejectWindow;
 use crate::budget::Share;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The core behind a short lock, and who is to be told of its changes.
-#[derive(Debug)]
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) share: Share,
@@ -19,8 +21,21 @@ pub(crate) struct Shared {
     progress: watch::Sender<Progress>,
     driver: Notify,
     poller: Arc<Notify>,
-    /// The windows that some call has returned as an error, by where they end.
-    reported: Mutex<Vec<u64>>,
+    /// The windows that some call has returned as an error, by their totals.
+    reported: Mutex<BTreeSet<u64>>,
+}
+
+/// Rows and continuation tokens are nobody's business.
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let progress = self.progress.borrow();
+        f.debug_struct("Channel")
+            .field("name", &self.name)
+            .field("accepted", &progress.accepted)
+            .field("committed", &progress.committed)
+            .field("end", &progress.end.as_ref().map(|end| end.error.kind()))
+            .finish_non_exhaustive()
+    }
 }
 
 impl Shared {
@@ -57,7 +72,10 @@ impl Shared {
             }
             changed
         });
-        let sooner = core.poll_due() != due;
+        // Later needs no telling: the poller wakes for nothing then, and looks again.
+        let sooner = core
+            .poll_due()
+            .is_some_and(|new| due.is_none_or(|old| new < old));
         drop(core);
         if sooner {
             self.poller.notify_one();
@@ -127,19 +145,20 @@ impl Shared {
 
     /// Notes that a call has returned this window as an error.
     pub(crate) fn reported(&self, window: &RejectWindow) {
+        let rejects = Arc::clone(&self.progress.borrow().rejects);
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        if !reported.contains(&window.to) {
-            reported.push(window.to);
+        reported.insert(window.total);
+        // Windows that grew or were merged since leave their old totals behind.
+        if reported.len() > rejects.len() {
+            reported.retain(|total| rejects.binary_search_by_key(total, |w| w.total).is_ok());
         }
     }
 
-    /// The first window that no call has returned yet.
-    pub(crate) fn unreported(&self, progress: &Progress) -> Option<RejectWindow> {
+    /// The windows that no call has returned yet, oldest first.
+    pub(crate) fn unreported(&self, progress: &Progress) -> Vec<RejectWindow> {
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        progress
-            .rejects
-            .iter()
-            .find(|w| !reported.contains(&w.to))
-            .cloned()
+        let untold = progress.rejects.iter();
+        let untold = untold.filter(|w| !reported.contains(&w.total));
+        untold.cloned().collect()
     }
 }

@@ -36,6 +36,13 @@ use crate::error::{Error, ErrorKind, Result};
 /// | `application` | `SS_APPLICATION` | added to the user agent: 1 to 64 visible ASCII characters except `(`, `)` and `\` |
 ///
 /// Blank values count as absent, unknown keys are ignored. Plain `http://` is for servers on this machine only.
+///
+/// ```
+/// use snowpipe_streaming::Profile;
+/// let profile = Profile::from_json(r#"{"account": "my_org-my_account", "user": "LOADER", "private_key_file": "rsa_key.p8"}"#)?;
+/// assert_eq!(profile.url()?, "https://my-org-my-account.snowflakecomputing.com/");
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Profile {
     account: String,

@@ -8,6 +8,15 @@ use crate::error::Result;
 /// The full name of a pipe: database, schema and pipe.
 ///
 /// Each part is the identifier itself, in the case Snowflake stores it in, without quotes. Shown as `DB.SCHEMA.PIPE`.
+///
+/// ```
+/// use snowpipe_streaming::PipePath;
+/// let pipe = PipePath::new("RESORTS", "PUBLIC", "LIFT_RIDE_PIPE")?;
+/// assert_eq!(pipe.to_string(), "RESORTS.PUBLIC.LIFT_RIDE_PIPE");
+/// let default_pipe = PipePath::for_table("RESORTS", "PUBLIC", "LIFT_RIDE")?;
+/// assert_eq!(default_pipe.pipe(), "LIFT_RIDE-STREAMING");
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct PipePath {
     database: String,

@@ -11,6 +11,14 @@ use super::routes::Endpoint;
 ///
 /// A fault alone strikes the next request it can strike, once. [`Fault::on`] and the methods of [`Rule`] narrow that down
 /// or widen it.
+///
+/// ```
+/// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+/// let emulator = Emulator::builder().build()?;
+/// // The second append of the channel is carried out, but its answer never arrives.
+/// emulator.faults().push(Fault::ApplyThenLose.on(Endpoint::Append).channel("rides-0").after(1));
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {

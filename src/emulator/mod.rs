@@ -76,6 +76,25 @@ use self::tables::Table;
 use crate::error::{Error, ErrorKind, Result};
 
 /// The server. A cheap handle: clones are the same server.
+///
+/// ```
+/// use std::sync::Arc;
+/// use snowpipe_streaming::emulator::{Emulator, MemoryTransport, tables::Catalog};
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// let emulator = Emulator::builder().catalog(Catalog::anything()).build()?;
+/// let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+/// let client = StreamingIngestClient::builder(profile, PipePath::new("DB", "PUBLIC", "RIDES")?)
+///     .transport(MemoryTransport::new(emulator.clone(), Arc::new(SystemClock)))
+///     .build()
+///     .await?;
+/// let mut channel = client.open_channel("rides-0").await?;
+/// channel.append_row(&serde_json::json!({ "LIFT": "Elkhorn" }), 0).await?.committed().await?;
+/// assert_eq!(emulator.rows("DB.PUBLIC.RIDES")?.len(), 1);
+/// # Ok(()) }
+/// ```
 #[derive(Clone)]
 pub struct Emulator(Arc<Shared>);
 

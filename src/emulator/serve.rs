@@ -36,6 +36,17 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// An emulator that listens on a loopback address. Dropping it stops it without draining.
+///
+/// ```
+/// use snowpipe_streaming::emulator::{Emulator, Server};
+/// # #[tokio::main]
+/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// let server = Server::bind(Emulator::builder().build()?, ([127, 0, 0, 1], 0).into()).await?;
+/// let profile_json = server.emulator().profile_json(&server.url());
+/// // … give the profile to a client, in this process or another …
+/// server.shutdown().await;
+/// # Ok(()) }
+/// ```
 #[derive(Debug)]
 pub struct Server {
     emulator: Emulator,

@@ -172,6 +172,13 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
             ErrorKind::UncommittedData,
             "wait until the rows in flight are committed, or allow them to be discarded",
         ),
+        (_, "ERR_PIPE_IN_INVALID_STATE") => (
+            ErrorKind::Refused,
+            "repair the pipe and its table: the target must be a table that takes rows",
+        ),
+        (_, code) if code.starts_with("STALE_") || code.contains("MUST_BE_REOPENED") => {
+            (ErrorKind::Refused, "reopen the channel")
+        }
         (_, code) if code.contains("DOES_NOT_EXIST") => (ErrorKind::NotFound, MISSING),
         (401, _) => (
             ErrorKind::Authentication,

@@ -17,6 +17,13 @@ const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 ///
 /// Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. Servers are trusted by the operating
 /// system's certificate store; a container without one needs [`HttpTransportBuilder::add_root_certificate_pem`].
+///
+/// ```
+/// use std::time::Duration;
+/// use snowpipe_streaming::HttpTransport;
+/// let transport = HttpTransport::builder().connect_timeout(Duration::from_secs(3)).no_proxy().build()?;
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,

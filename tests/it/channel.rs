@@ -11,8 +11,7 @@ use crate::support::{World, row, rows};
 #[tokio::test(start_paused = true)]
 async fn rows_are_committed_in_order_and_resumed_after() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
+    let (client, mut channel) = world.channel().await;
     assert_eq!(channel.resume_point::<u64>().unwrap(), None);
     channel
         .append_row(&row(0), 0)
@@ -68,14 +67,13 @@ async fn a_lone_row_is_sent_when_the_lag_has_passed() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_goes_backward_is_refused_and_nothing_is_appended() {
     let world = World::new();
-    let client = world.client().await;
-    let mut channel = client.open_channel("c").await.unwrap();
-    channel.append_row(&row(5), 5).await.unwrap();
+    let (_client, mut channel) = world.channel().await;
+    drop(channel.append_row(&row(5), 5).await.unwrap());
     for token in [5, 4, -1] {
         let error = channel.append_row(&row(0), token).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::TokenReused, "{error}");
     }
-    channel.append_row(&row(6), 6).await.unwrap();
+    drop(channel.append_row(&row(6), 6).await.unwrap());
     assert_eq!(channel.last_appended(), Some(OffsetToken::from(6)));
     channel.close().await.unwrap();
     assert_eq!(world.landed(), [5, 6]);

@@ -1,4 +1,29 @@
 //! The crate as its users see it: rings 1 and 2 of the tests.
+#![allow(
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a test fails by panicking"
+)]
 
+mod accounting;
+mod bad_input;
 mod channel;
+mod compiles;
+mod contract;
+mod ends;
+mod faults;
+mod linger;
+mod memory;
+mod observers;
+mod once;
+mod opening;
+mod patience;
+mod protocol;
+mod rejects;
+mod secrets;
+mod stage;
 mod support;
+mod tls;

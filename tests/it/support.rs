@@ -1,11 +1,15 @@
 //! A client on an emulator in memory, under a paused clock.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
-use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient, TokioClock};
+use snowpipe_streaming::{
+    Channel, ClientBuilder, PipePath, Profile, Request, Response, StreamingIngestClient,
+    TokioClock, Transport, TransportError,
+};
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
 
@@ -33,21 +37,43 @@ impl World {
     }
 
     pub fn builder(&self) -> ClientBuilder {
+        self.builder_for(PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap())
+    }
+
+    pub fn builder_for(&self, pipe: PipePath) -> ClientBuilder {
         let profile =
             Profile::from_json(&self.emulator.profile_json("http://127.0.0.1:8080")).unwrap();
-        let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
         StreamingIngestClient::builder(profile, pipe)
-            .transport(MemoryTransport::new(
-                self.emulator.clone(),
-                self.clock.clone(),
-            ))
+            .transport(self.transport())
             .time_source(*self.clock)
             .seed(7)
             .offload_threshold(usize::MAX)
     }
 
+    pub fn transport(&self) -> MemoryTransport {
+        MemoryTransport::new(self.emulator.clone(), self.clock.clone())
+    }
+
+    /// A client whose requests `meddle` sees first, and may answer in the server's place.
+    pub fn meddled(
+        &self,
+        meddle: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+    ) -> ClientBuilder {
+        self.builder().transport(Meddled {
+            inner: self.transport(),
+            meddle: Box::new(meddle),
+        })
+    }
+
     pub async fn client(&self) -> StreamingIngestClient {
         self.builder().build().await.unwrap()
+    }
+
+    /// A client with the channel `c`. The channel lives as long as the client.
+    pub async fn channel(&self) -> (StreamingIngestClient, Channel) {
+        let client = self.client().await;
+        let channel = client.open_channel("c").await.unwrap();
+        (client, channel)
     }
 
     /// The values of `N` of the rows that landed, in order.
@@ -70,6 +96,38 @@ impl World {
     }
 }
 
+type Meddle = dyn Fn(&Request) -> Option<Response> + Send + Sync;
+
+/// A server with somebody in between.
+struct Meddled {
+    inner: MemoryTransport,
+    meddle: Box<Meddle>,
+}
+
+impl fmt::Debug for Meddled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Meddled")
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Meddled {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        match (self.meddle)(&request) {
+            Some(response) => Ok(response),
+            None => self.inner.call(request).await,
+        }
+    }
+}
+
+/// An answer with a JSON body.
+pub fn answer(status: u16, body: &Value) -> Response {
+    http::Response::builder()
+        .status(status)
+        .body(body.to_string().into())
+        .unwrap()
+}
+
 fn number(row: &Value) -> i64 {
     row.get("ROW")
         .unwrap_or(row)
@@ -84,4 +142,15 @@ pub fn row(n: i64) -> Value {
 
 pub fn rows(range: std::ops::Range<i64>) -> Vec<Value> {
     range.map(row).collect()
+}
+
+/// Rows that hardly compress: each some 150 bytes.
+pub fn noisy(range: std::ops::Range<i64>) -> impl Iterator<Item = Value> {
+    range.map(|n| {
+        let mut rng = fastrand::Rng::with_seed(n.unsigned_abs());
+        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
+            .take(128)
+            .collect();
+        json!({ "N": n, "NOISE": noise })
+    })
 }

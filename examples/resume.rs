@@ -1,0 +1,115 @@
+//! A writer that crashes half-way, and its next run: every row lands once.
+//!
+//! ```sh
+//! cargo run --example resume
+//! ```
+//!
+//! Exactly once takes two things: a source that can be read again from a given place, and that place as the offset token
+//! of each row. The server keeps the last committed token with the channel. Whoever opens the channel next starts after it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::ensure;
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
+use snowpipe_streaming::{
+    Channel, OnUncommitted, PipePath, Profile, StreamingIngestClient, SystemClock,
+};
+
+const TABLE: &str = "CREATE TABLE SHOP.PUBLIC.ORDERS (ID NUMBER NOT NULL, ITEM VARCHAR)";
+const ORDERS: u64 = 1000;
+
+/// The source: order `id`, as often as it is asked for.
+fn order(id: u64) -> Value {
+    json!({ "ID": id, "ITEM": format!("item {}", id % 7) })
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let emulator = Emulator::builder()
+        .catalog(Catalog::from_ddl(TABLE)?)
+        .build()?;
+
+    crashes(&emulator).await?;
+    println!(
+        "after the crash {} orders are in the table",
+        landed(&emulator)?.len()
+    );
+
+    finishes(&emulator).await?;
+    let landed = landed(&emulator)?;
+    println!(
+        "after the second run {} orders are in the table",
+        landed.len()
+    );
+    ensure!(
+        landed.into_iter().eq(0..ORDERS),
+        "an order is missing, repeated or out of order"
+    );
+    Ok(())
+}
+
+/// The first run: some rows committed, some only accepted, some still in memory. Then it is gone.
+async fn crashes(emulator: &Emulator) -> anyhow::Result<()> {
+    let (client, mut channel) = connect(emulator).await?;
+    append(&mut channel, 0..400).await?;
+    channel.wait_for_commit().await?;
+    append(&mut channel, 400..600).await?;
+    channel.wait_for_flush().await?;
+    append(&mut channel, 600..700).await?;
+    println!(
+        "the first run appended 0..700 and knows that {:?} is committed",
+        channel.latest_committed_offset_token()
+    );
+    // Without its client a channel ends on the spot, as in a crash.
+    drop(client);
+    Ok(())
+}
+
+/// The second run: the same program from its beginning.
+async fn finishes(emulator: &Emulator) -> anyhow::Result<()> {
+    let (client, mut channel) = connect(emulator).await?;
+    let next = channel.resume_point::<u64>()?.map_or(0, |last| last + 1);
+    println!("the second run resumes at {next}");
+    append(&mut channel, next..ORDERS).await?;
+    channel.close().await?;
+    client.close().await?;
+    Ok(())
+}
+
+async fn append(channel: &mut Channel, ids: std::ops::Range<u64>) -> anyhow::Result<()> {
+    let first = ids.start;
+    // The callers wait on the channel, which covers what the receipt would say.
+    let _receipt = channel.append_rows(ids.map(order), first..).await?;
+    Ok(())
+}
+
+async fn connect(emulator: &Emulator) -> anyhow::Result<(StreamingIngestClient, Channel)> {
+    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+    let pipe = PipePath::for_table("SHOP", "PUBLIC", "ORDERS")?;
+    let client = StreamingIngestClient::builder(profile, pipe)
+        .transport(MemoryTransport::new(
+            emulator.clone(),
+            Arc::new(SystemClock),
+        ))
+        .max_client_lag(Duration::from_millis(200))
+        .build()
+        .await?;
+    // What the crashed run left accepted may be discarded if it does not commit in time: this source can be read again.
+    let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
+    let channel = client
+        .open_channel("orders-0")
+        .on_uncommitted(policy)
+        .await?;
+    Ok((client, channel))
+}
+
+fn landed(emulator: &Emulator) -> anyhow::Result<Vec<u64>> {
+    let rows = emulator.rows("SHOP.PUBLIC.ORDERS")?;
+    Ok(rows
+        .iter()
+        .filter_map(|row| row.get("ID")?.as_u64())
+        .collect())
+}

@@ -1,0 +1,134 @@
+//! What the answers to a channel's requests mean for it.
+
+use tokio::time::Instant;
+
+use super::batch::SealedBatch;
+use super::core::{Core, Phase};
+use super::verdict::{self, Verdict};
+use crate::error::{Error, ErrorKind, InvalidationCause, Result};
+use crate::offset::OffsetToken;
+use crate::transport::api::{AppendAnswer, Failure};
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) batch: SealedBatch,
+    pub(super) end: OffsetToken,
+    pub(super) tries: u32,
+    pub(super) first_try: Instant,
+    /// An earlier try may have been applied.
+    pub(super) ambiguous: bool,
+    pub(super) refusals: u32,
+    /// Whether a request is under way right now.
+    pub(super) waiting: bool,
+}
+
+/// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
+pub(super) const REFUSALS: u32 = 3;
+
+impl Core {
+    /// The driver compressed what it was given.
+    pub(crate) fn on_sealed(&mut self, now: Instant, sealed: Result<Vec<SealedBatch>>) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let batches = match sealed {
+            Ok(batches) => batches,
+            // The rows are listed as lost by what `compressing` still holds.
+            Err(error) => return self.invalidate(now, InvalidationCause::Rejected, error),
+        };
+        let first = self.compressing.take().is_some_and(|(_, first)| first);
+        for (i, batch) in batches.into_iter().enumerate() {
+            self.ratio.learn(batch.body.len(), batch.uncompressed_len);
+            let at = if first { i } else { self.ready.len() };
+            self.ready.insert(at, batch);
+        }
+    }
+
+    /// The answer to the request under way. `unit` is random in [0, 1), for jitter.
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        answer: Result<AppendAnswer, Failure>,
+        unit: f64,
+    ) {
+        let Some(mut flight) = self.flight.take() else {
+            return;
+        };
+        flight.waiting = false;
+        match answer {
+            Ok(answer) => {
+                if !matches!(self.phase, Phase::Open) {
+                    return;
+                }
+                self.continuation_token = answer.next_continuation_token;
+                self.session = answer.session;
+                self.backoff.reset();
+                self.commit.accepted(
+                    now,
+                    self.accepted.max(self.ledger.committed()) == self.ledger.committed(),
+                );
+                self.accepted = flight.batch.position;
+                self.tokens.accepted(&flight.batch);
+            }
+            Err(failure) => self.on_failure(now, flight, failure, unit),
+        }
+    }
+
+    fn on_failure(&mut self, now: Instant, mut flight: Flight, failure: Failure, unit: f64) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let verdict = verdict::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
+        match verdict {
+            Verdict::Again {
+                after,
+                ambiguous,
+                refused,
+            } => {
+                flight.ambiguous |= ambiguous;
+                flight.refusals += u32::from(refused);
+                let error = failure.into_error();
+                let give_up = flight.first_try + self.limits.retry_for;
+                if now >= give_up {
+                    let text = format!(
+                        "a batch could not be delivered for {:?}: {error}; reopen the channel and append from the committed token",
+                        self.limits.retry_for
+                    );
+                    self.give_back(flight);
+                    let error = Error::new(ErrorKind::Unreachable, text).with_source(error);
+                    self.invalidate(now, InvalidationCause::Unreachable, error);
+                    return;
+                }
+                let delay = self.backoff.next(unit);
+                let again = now + after.map_or(delay, |a| a.max(delay));
+                // However long the server asks for, the last try is made in time to tell the caller.
+                self.retry_at = Some(again.min(give_up));
+                self.flight = Some(flight);
+            }
+            Verdict::Smaller => self.learn_limit(flight),
+            Verdict::Invalid(cause) => {
+                let error = failure.into_error();
+                self.give_back(flight);
+                self.invalidate(now, cause, error);
+            }
+        }
+    }
+
+    /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
+    /// never sent.
+    fn give_back(&mut self, flight: Flight) {
+        if !flight.ambiguous {
+            self.ledger.unsend(&flight.end);
+            self.sent = flight.batch.position - flight.batch.rows;
+        }
+        self.flight = Some(flight);
+    }
+
+    /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.
+    fn learn_limit(&mut self, flight: Flight) {
+        self.ledger.unsend(&flight.end);
+        self.sent = flight.batch.position - flight.batch.rows;
+        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
+        self.ready.push_front(flight.batch);
+    }
+}

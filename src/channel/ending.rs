@@ -1,0 +1,157 @@
+//! How a channel ends: invalidated or drained, with memory given back and every row accounted for.
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::ChannelStatus;
+use super::core::{Core, Phase};
+use super::ledger::Reading;
+use super::report::{CloseReport, RowState, UncommittedRange};
+use crate::error::{Error, ErrorKind, InvalidationCause};
+use crate::offset::OffsetToken;
+
+impl Core {
+    /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
+    pub(crate) fn invalidate(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
+        let text = format!("the channel was invalidated ({}): {why}", cause.describe());
+        info!(?cause, %why, "channel invalidated");
+        self.end(
+            now,
+            Error::new(ErrorKind::Invalidated(cause), text).because_of(why),
+            true,
+        );
+    }
+
+    /// Ends the channel with `error`. `settle`: ask on for what was sent.
+    pub(crate) fn end(&mut self, now: Instant, error: Error, settle: bool) {
+        if self.end.is_none() {
+            self.collect_lost();
+            self.end = Some(error);
+        }
+        self.phase = if settle && !self.ledger.is_settled() {
+            self.commit.hurry(now);
+            Phase::Settling {
+                until: now + self.limits.settle_timeout,
+            }
+        } else {
+            Phase::Ended
+        };
+    }
+
+    /// The channel was opened anew with `status`: that is the last word on what was committed, and what was sent beyond
+    /// it will never be.
+    pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, status: &ChannelStatus) {
+        let token = status.latest_committed_offset_token();
+        match self.ledger.observe(token, status.created_on_ms(), |_| ()) {
+            Reading::Advanced | Reading::Unchanged => {
+                self.sent = self.ledger.committed();
+                self.count_rejects(status);
+            }
+            // Somebody else moved the token: it tells nothing of our rows.
+            Reading::Suspicious | Reading::Conflict => {}
+        }
+        self.end(now, error, false);
+    }
+
+    /// Flushes, takes no more rows in the long run, and ends when all is committed or at `until`.
+    pub(crate) fn drain(&mut self, until: Instant) {
+        self.flush();
+        self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    pub(super) fn end_drained(&mut self, now: Instant) {
+        let error = if self.ledger.committed() == self.appended {
+            Error::new(
+                ErrorKind::ChannelClosed,
+                "the channel is closed; open it again to append",
+            )
+        } else {
+            self.collect_lost();
+            let ranges = self.report().at_risk();
+            warn!(uncommitted = %ranges, "closed before everything was committed");
+            Error::new(
+                ErrorKind::Timeout,
+                format!("the channel was closed before everything was committed: {ranges}"),
+            )
+        };
+        self.end(now, error, false);
+    }
+
+    fn collect_lost(&mut self) {
+        if let Some(flight) = self.flight.take()
+            && flight.batch.position > self.sent
+        {
+            let batch = &flight.batch;
+            self.lose(RowState::Sealed, batch.rows, batch.start(), batch.end());
+        }
+        let (cut, behind) = match self.compressing.take() {
+            Some((range, true)) => (Some(range), None),
+            other => (None, other.map(|(range, _)| range)),
+        };
+        self.lost.extend(cut);
+        for batch in std::mem::take(&mut self.ready) {
+            self.lose(RowState::Sealed, batch.rows, batch.start(), batch.end());
+        }
+        if let Some(range) = behind {
+            self.lose(RowState::Sealed, range.rows, range.first, range.last);
+        }
+        for batch in std::mem::take(&mut self.raw)
+            .into_iter()
+            .chain(self.open.take())
+        {
+            self.lose(RowState::Appended, batch.rows(), batch.start(), batch.end());
+        }
+    }
+
+    fn lose(
+        &mut self,
+        state: RowState,
+        rows: u64,
+        first: Option<OffsetToken>,
+        last: Option<OffsetToken>,
+    ) {
+        match self.lost.last_mut().filter(|range| range.state == state) {
+            Some(range) => {
+                range.rows += rows;
+                range.last = last.or(range.last.take());
+            }
+            None => self
+                .lost
+                .push(UncommittedRange::new(state, rows, first, last)),
+        }
+    }
+
+    /// What is not committed, by state, and what was rejected.
+    pub(crate) fn report(&self) -> CloseReport {
+        let mut uncommitted: Vec<UncommittedRange> = Vec::new();
+        for p in self.ledger.pending() {
+            let state = if p.position <= self.accepted {
+                RowState::Accepted
+            } else {
+                RowState::Sent
+            };
+            match uncommitted.last_mut().filter(|range| range.state == state) {
+                Some(range) => {
+                    range.rows += p.rows;
+                    range.last = Some(p.end.clone());
+                }
+                None => {
+                    uncommitted.push(UncommittedRange::new(
+                        state,
+                        p.rows,
+                        p.start.clone(),
+                        Some(p.end.clone()),
+                    ));
+                }
+            }
+        }
+        uncommitted.extend(self.lost.iter().cloned());
+        CloseReport {
+            committed_token: self.ledger.watermark().cloned(),
+            rows_appended: self.appended,
+            rows_committed: self.ledger.committed(),
+            uncommitted,
+            rejects: self.commit.rejects().to_vec(),
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! What has to compile, as users write it. What must not is in the documentation of `Channel`.
+
+use std::cell::Cell;
+
+use serde::Serialize;
+use snowpipe_streaming::{Append, Channel, Commits, OffsetToken, Receipt, StreamingIngestClient};
+
+use crate::support::World;
+
+/// May be sent to another thread, and not be shared with one.
+#[derive(Serialize)]
+struct Ride {
+    n: Cell<i64>,
+}
+
+fn ride(n: i64) -> Ride {
+    Ride { n: Cell::new(n) }
+}
+
+async fn committed(client: &StreamingIngestClient, name: &str) -> Option<OffsetToken> {
+    let tokens = client.latest_committed_offset_tokens([name]).await.unwrap();
+    tokens[name].clone()
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_cannot_be_shared_go_from_a_spawned_task() {
+    let client = World::new().client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let task = tokio::spawn(async move {
+        let row = ride(1);
+        let receipt = channel.append_row(&row, 1).await?;
+        row.n.set(3);
+        let _ = channel.append_rows([ride(2)], 2..).await?;
+        let _ = channel.append_each([(row, 3)]).await?;
+        receipt.committed().await?;
+        channel.close().await
+    });
+    assert_eq!(task.await.unwrap().unwrap().rows_committed, 3);
+    assert_eq!(committed(&client, "c").await, Some(OffsetToken::from(3)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_may_be_gone_before_the_await() {
+    let client = World::new().client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let append: Append<'_> = {
+        let row = ride(1);
+        let token = String::from("first");
+        channel.append_row(&row, &token)
+    };
+    append.await.unwrap().committed().await.unwrap();
+    let first = OffsetToken::new("first").unwrap();
+    assert_eq!(channel.close().await.unwrap().committed_token, Some(first));
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_are_written_as_they_come() {
+    let client = World::new().client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let rows = vec![ride(1), ride(2)];
+    let _ = channel.append_rows(&rows, 0..).await.unwrap();
+    let _ = channel.append_row(&rows[0], 7).await.unwrap();
+    let _ = channel.append_rows(&rows, 8..=19).await.unwrap();
+    let _ = channel.append_row(&rows[0], 20_u32).await.unwrap();
+    let _ = channel.append_row(&rows[0], 21_i64).await.unwrap();
+    let _ = channel.append_rows(rows.iter(), 22_u64..).await.unwrap();
+    let _ = channel.append_rows(&rows, (24, 30)).await.unwrap();
+    let _ = channel.append_rows(&rows, ("a", "b")).await.unwrap();
+    let token = OffsetToken::from(41);
+    let (start, end) = (OffsetToken::new("c").unwrap(), String::from("d"));
+    let _ = channel.append_rows(&rows, (&start, end)).await.unwrap();
+    let _ = channel
+        .append_row(&rows[0], OffsetToken::from(40))
+        .await
+        .unwrap();
+    let _ = channel.append_row(&rows[0], &token).await.unwrap();
+    let _ = channel.append_each(rows.iter().zip(42..)).await.unwrap();
+    let _ = channel
+        .append_each(rows.iter().zip(["e", "f"]))
+        .await
+        .unwrap();
+    let none: [Ride; 0] = [];
+    let receipt = channel.append_rows(none, 0..).await.unwrap();
+    channel.initiate_flush();
+    receipt.committed().await.unwrap();
+    let last = OffsetToken::new("f").unwrap();
+    assert_eq!(channel.latest_committed_offset_token(), Some(last));
+    let report = channel.close().await.unwrap();
+    assert_eq!(
+        report.rows_committed,
+        2 + 1 + 2 + 1 + 1 + 2 + 2 + 2 + 2 + 1 + 1 + 2 + 2
+    );
+}
+
+#[test]
+fn handles_are_what_their_users_need() {
+    fn send<T: Send>() {}
+    fn send_and_sync<T: Send + Sync>() {}
+    fn cloned<T: Clone>() {}
+    send::<Channel>();
+    send::<Append<'_>>();
+    send_and_sync::<StreamingIngestClient>();
+    send_and_sync::<Receipt>();
+    send_and_sync::<Commits>();
+    cloned::<StreamingIngestClient>();
+    cloned::<Receipt>();
+    cloned::<Commits>();
+    assert_eq!(size_of::<snowpipe_streaming::Error>(), size_of::<usize>());
+}

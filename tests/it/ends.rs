@@ -1,0 +1,132 @@
+//! How channels begin and end: earlier holders, drops, closes. Paused clock throughout.
+
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::{ErrorKind, OnUncommitted, RowState};
+use tokio::time::Instant;
+
+use crate::support::{World, row, rows};
+
+#[tokio::test(start_paused = true)]
+async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
+    let world = World::new();
+    let first = world.client().await;
+    let mut channel = first.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::WithholdCommits(Duration::from_secs(60)).on(Endpoint::Append));
+    channel
+        .append_row(&row(0), 0)
+        .await
+        .unwrap()
+        .accepted()
+        .await
+        .unwrap();
+
+    let second = world.client().await;
+    let start = Instant::now();
+    let error = second
+        .open_channel("c")
+        .on_uncommitted(OnUncommitted::Wait(Duration::from_secs(10)))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::UncommittedData);
+    assert!(error.is_retryable());
+    assert_eq!(start.elapsed(), Duration::from_secs(10));
+    let waited = second.open_channel("c").await.unwrap();
+    assert_eq!(
+        waited.resume_point::<i64>().unwrap(),
+        Some(0),
+        "the default waits"
+    );
+    assert_eq!(world.landed(), [0]);
+    drop(waited);
+
+    let mut channel = first.open_channel("d").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    let lost = channel.append_row(&row(1), 1).await.unwrap();
+    lost.accepted().await.unwrap();
+    let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(5));
+    let taken = second
+        .open_channel("d")
+        .on_uncommitted(policy)
+        .await
+        .unwrap();
+    assert_eq!(taken.resume_point::<i64>().unwrap(), None);
+    assert!(lost.committed().await.is_err());
+    assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_channel_drains_and_frees_its_name() {
+    let world = World::new();
+    let (client, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    drop(channel);
+    assert_eq!(
+        client.open_channel("C").await.unwrap_err().kind(),
+        ErrorKind::ChannelAlreadyOpen,
+        "still draining"
+    );
+    receipt.committed().await.unwrap();
+    tokio::task::yield_now().await;
+    let channel = client.open_channel("c").await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_last_handle_takes_the_channels_with_it() {
+    let world = World::new();
+    let (client, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    drop(client);
+    assert_eq!(
+        receipt.committed().await.unwrap_err().kind(),
+        ErrorKind::ClientClosed
+    );
+    assert_eq!(
+        channel.append_row(&row(1), 1).await.unwrap_err().kind(),
+        ErrorKind::ClientClosed
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn close_keeps_its_deadline_and_lists_what_is_not_committed() {
+    let world = World::new();
+    let client = world
+        .builder()
+        .close_timeout(Duration::from_secs(5))
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    let accepted = channel.append_rows(rows(0..4), 0..).await.unwrap();
+    accepted.accepted().await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Hang.on(Endpoint::Append).always());
+    let _ = channel.append_row(&row(4), 4).await.unwrap();
+    let start = Instant::now();
+    let error = channel.close().await.unwrap_err();
+    assert_eq!(start.elapsed(), Duration::from_secs(5));
+    assert_eq!(error.kind(), ErrorKind::Timeout);
+    let states: Vec<_> = error
+        .close_report()
+        .unwrap()
+        .uncommitted
+        .iter()
+        .map(|r| (r.state, r.rows))
+        .collect();
+    assert_eq!(states, [(RowState::Accepted, 4), (RowState::Sent, 1)]);
+    assert_eq!(client.memory_in_use(), 0);
+}

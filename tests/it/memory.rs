@@ -1,0 +1,197 @@
+//! The byte budget: backpressure is an await, and what is charged is given back on every path.
+
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::{ErrorKind, RowBatch};
+
+use crate::support::{World, noisy, row, rows};
+
+const BUDGET: usize = 512 << 10;
+
+#[tokio::test(start_paused = true)]
+async fn a_stalled_server_makes_appends_wait_and_the_budget_holds() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Append).always());
+    let wait = channel.append_rows(noisy(0..20_000), 0..);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(30), wait)
+            .await
+            .is_err(),
+        "it waits"
+    );
+    assert!(client.memory_in_use() <= BUDGET);
+    let reached = channel.last_appended().unwrap().parse::<i64>().unwrap();
+    assert!(
+        reached > 0 && reached < 20_000,
+        "a prefix was appended: {reached}"
+    );
+
+    world.emulator.faults().clear();
+    channel
+        .append_rows(noisy(reached + 1..20_000), reached + 1..)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(world.landed(), (0..20_000).collect::<Vec<_>>());
+    channel.close().await.unwrap();
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_channel_cannot_take_all() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut greedy = client.open_channel("greedy").await.unwrap();
+    world.emulator.faults().push(
+        Fault::Refuse
+            .on(Endpoint::Append)
+            .channel("greedy")
+            .always(),
+    );
+    let wait = greedy.append_rows(noisy(0..20_000), 0..);
+    assert!(
+        tokio::time::timeout(Duration::from_secs(5), wait)
+            .await
+            .is_err()
+    );
+    assert!(client.memory_in_use() <= BUDGET / 2);
+    let mut modest = client.open_channel("modest").await.unwrap();
+    modest
+        .append_rows(rows(0..100), 0..)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_timeout_is_backpressure_with_nothing_appended() {
+    let world = World::new();
+    let client = world
+        .builder()
+        .memory_budget(BUDGET)
+        .append_timeout(Duration::from_secs(2))
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Append).always());
+    let mut next = 0;
+    let error = loop {
+        match channel
+            .append_row(&noisy(next..next + 1).next(), next)
+            .await
+        {
+            Ok(_) => next += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(error.kind(), ErrorKind::Backpressure);
+    assert!(error.is_retryable());
+    assert_eq!(
+        channel.last_appended().unwrap().parse::<i64>().unwrap(),
+        next - 1
+    );
+    let batch = RowBatch::from_ndjson("{\"N\":1}\n".repeat(10_000)).unwrap();
+    let error = channel.try_append_batch(&batch, next..).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Backpressure);
+    world.emulator.faults().clear();
+    channel.wait_for_commit().await.unwrap();
+    channel
+        .try_append_batch(&batch, next..)
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(i64::try_from(world.landed().len()).unwrap(), next + 10_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_that_waits_returns_at_once_when_the_channel_is_invalidated() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Append).times(3));
+    world
+        .emulator
+        .faults()
+        .push(Fault::Stale.on(Endpoint::Append).after(3).always());
+    let error = channel
+        .append_rows(noisy(0..20_000), 0..)
+        .await
+        .unwrap_err();
+    assert!(matches!(error.kind(), ErrorKind::Invalidated(_)), "{error}");
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_unit_is_not_appended_at_all() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Append).always());
+    let mut next = 0;
+    loop {
+        let unit = channel.append_rows(noisy(next..next + 500), next..=next + 499);
+        match tokio::time::timeout(Duration::from_secs(1), unit).await {
+            Ok(receipt) => drop(receipt.unwrap()),
+            Err(_) => break,
+        }
+        next += 500;
+    }
+    assert_eq!(
+        channel.last_appended().unwrap().parse::<i64>().unwrap(),
+        next - 1
+    );
+    world.emulator.faults().clear();
+    channel
+        .append_rows(rows(next..next + 500), next..=next + 499)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(world.landed(), (0..next + 500).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_could_never_fit_is_refused_and_not_waited_for() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let error = channel
+        .append_rows(noisy(0..10_000), 0..=9_999)
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert!(
+        error.to_string().contains("raise the memory budget"),
+        "{error}"
+    );
+    assert_eq!(client.memory_in_use(), 0);
+    channel
+        .append_row(&row(0), 0)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+}

@@ -1,0 +1,154 @@
+//! What receipts, waits and watchers see of commits and rejects.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::emulator::Endpoint;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::{ErrorKind, OffsetToken, PipePath, StreamingIngestClient};
+
+use crate::support::{World, row};
+
+/// A world with a table that rejects rows without `N`, and a client of its pipe.
+async fn strict(commit_delay: Duration) -> (World, StreamingIngestClient) {
+    let ddl = "CREATE TABLE DB.PUBLIC.T (N NUMBER NOT NULL);";
+    let catalog = Catalog::from_ddl(ddl).unwrap();
+    let world = World::with(|e| e.catalog(catalog).commit_delay(commit_delay));
+    let pipe = PipePath::for_table("DB", "PUBLIC", "T").unwrap();
+    let client = world.builder_for(pipe).build().await.unwrap();
+    (world, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_between_two_looks_is_seen_by_the_second() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let mut commits = channel.commits();
+    for n in 0..3 {
+        let receipt = channel.append_row(&row(n), n).await.unwrap();
+        receipt.committed().await.unwrap();
+        // Nobody was looking when it happened.
+        let seen = tokio::time::timeout(Duration::from_secs(10), commits.changed()).await;
+        assert_eq!(seen.unwrap().unwrap(), Some(OffsetToken::from(n)));
+    }
+    channel.close().await.unwrap();
+    let error = commits.changed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_between_the_last_poll_and_a_reopen_are_told() {
+    let (world, client) = strict(Duration::from_secs(1)).await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let bad = channel.append_row(&json!({"X": 1}), 0).await.unwrap();
+    bad.accepted().await.unwrap();
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+    let error = bad.committed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
+    assert!(error.is_committed());
+    assert_eq!(world.requests(Endpoint::Append), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_window_of_rejects_is_told_though_they_end_at_the_same_row() {
+    let (world, client) = strict(Duration::from_secs(60)).await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let mut receipts = Vec::new();
+    for n in 0..2 {
+        receipts.push(channel.append_row(&json!({"X": 1}), n).await.unwrap());
+        receipts.last().unwrap().accepted().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(10)).await;
+    }
+    // The first batch commits while the second is still pending: both windows end at the second row.
+    let error = receipts[0].committed().await.unwrap_err();
+    assert_eq!(error.rejects().unwrap().count, 1);
+    assert_eq!(channel.latest_committed_offset_token(), Some(0.into()));
+    tokio::time::sleep(Duration::from_secs(30)).await;
+    assert_eq!(channel.latest_committed_offset_token(), Some(1.into()));
+    let error = channel.close().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected);
+    assert_eq!(error.close_report().unwrap().rows_rejected(), 2);
+    assert_eq!(world.emulator.error_rows("DB.PUBLIC.T").unwrap().len(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_row_whose_serializer_panics_leaves_the_channel_as_it_was() {
+    struct Bad;
+    impl serde::Serialize for Bad {
+        fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            panic!("the caller's own fault")
+        }
+    }
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+        drop(channel.append_row(&Bad, 0));
+    }));
+    assert!(panicked.is_err());
+    channel
+        .append_row(&row(0), 0)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(world.landed(), [0]);
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn receipts_resolve_though_the_transport_panics() {
+    let world = World::new();
+    let armed = Arc::new(AtomicBool::new(false));
+    let trap = Arc::clone(&armed);
+    let client = world
+        .meddled(move |request| {
+            let append = request.uri().path().ends_with("/rows");
+            assert!(
+                !(append && trap.load(Ordering::Relaxed)),
+                "a transport with a fault"
+            );
+            None
+        })
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    armed.store(true, Ordering::Relaxed);
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let outcome = tokio::time::timeout(Duration::from_secs(3600), receipt.committed()).await;
+    assert!(outcome.unwrap().unwrap_err().is_ambiguous());
+    assert_eq!(client.memory_in_use(), 0);
+    armed.store(false, Ordering::Relaxed);
+    channel.reopen().await.unwrap();
+    channel
+        .append_row(&row(0), 0)
+        .await
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_that_nobody_was_told_before_a_reopen_are_told_after_it() {
+    let (_world, client) = strict(Duration::from_secs(1)).await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let bad = channel.append_row(&json!({"X": 1}), 0).await.unwrap();
+    bad.accepted().await.unwrap();
+    drop(bad);
+    channel.reopen().await.unwrap();
+    // They are not among the rows of this hold.
+    let good = channel.append_row(&json!({"N": 1}), 1).await.unwrap();
+    good.committed().await.unwrap();
+    let error = channel.wait_for_commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected);
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(channel.close().await.unwrap().rows_rejected(), 1);
+}

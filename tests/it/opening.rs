@@ -1,0 +1,136 @@
+//! Opening, reopening and dropping channels when the server is odd or the client goes away meanwhile.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::{ErrorKind, OnUncommitted};
+use tokio::time::Instant;
+
+use crate::support::{World, answer, row};
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_will_not_discard_is_believed_and_not_asked_for_ever() {
+    let world = World::new();
+    let opens = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&opens);
+    let client = world
+        .meddled(move |request| {
+            (request.method() == "PUT").then(|| {
+                // A loop that never yields could not be ended by a timeout.
+                assert!(seen.fetch_add(1, Ordering::Relaxed) < 100, "a busy loop");
+                answer(409, &json!({"code": "ERR_CHANNEL_HAS_UNCOMMITTED_DATA"}))
+            })
+        })
+        .build()
+        .await
+        .unwrap();
+    for policy in [
+        OnUncommitted::Discard,
+        OnUncommitted::WaitThenDiscard(Duration::from_secs(1)),
+    ] {
+        let error = client
+            .open_channel("c")
+            .on_uncommitted(policy)
+            .await
+            .unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::UncommittedData, "{error}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_waits_returns_when_the_client_is_closed() {
+    let world = World::new();
+    let client = world.client().await;
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Open).always());
+    let opening = tokio::spawn(client.open_channel("c").into_future());
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    client.close().await.unwrap();
+    let start = Instant::now();
+    let error = opening.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClientClosed);
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drop_whose_answer_was_lost_is_a_drop() {
+    let world = World::new();
+    let client = world.client().await;
+    client
+        .open_channel("c")
+        .await
+        .unwrap()
+        .close()
+        .await
+        .unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::ApplyThenLose.on(Endpoint::Drop));
+    let dropping = client.clone();
+    tokio::spawn(async move { dropping.drop_channel("c").await })
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(
+        client.drop_channel("c").await.unwrap_err().kind(),
+        ErrorKind::NotFound,
+        "the second is another matter"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(5)));
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Forbidden.on(Endpoint::Open).always());
+    channel.reopen().await.unwrap_err();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), [0]);
+    // The name is free again once the old hold has ended.
+    world.emulator.faults().clear();
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reopen_is_the_last_word_on_what_was_sent_before() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    drop(client.open_channel("c").await.unwrap_err());
+    world.emulator.faults().clear();
+    let taker = world.client().await;
+    let policy = OnUncommitted::Discard;
+    drop(
+        taker
+            .open_channel("c")
+            .on_uncommitted(policy)
+            .await
+            .unwrap(),
+    );
+    channel.reopen().await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    assert!(
+        !error.is_ambiguous(),
+        "the new hold's token says that they are not in the table"
+    );
+    assert_eq!(world.landed(), Vec::<i64>::new());
+}

@@ -1,0 +1,147 @@
+//! No secret is ever told: not by a `Debug`, not by an error, not by a trace of a whole run.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use snowpipe_streaming::OnUncommitted;
+use tracing::Dispatch;
+use tracing::subscriber::NoSubscriber;
+use tracing_subscriber::fmt::MakeWriter;
+
+use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+
+const PASSPHRASE: &str = "open-sesame-91";
+const SCOPED: [&str; 2] = ["ver.first-scoped.y", "ver.second-scoped.y"];
+
+#[derive(Clone, Default)]
+struct Trace(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Trace {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Trace {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
+    }
+}
+
+impl Trace {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// What must not be told after a run against `stage`.
+fn secrets(stage: &Stage) -> Vec<String> {
+    let pem = std::fs::read_to_string("tests/fixtures/keys/rsa_p8.pem").unwrap();
+    let key = pem.lines().filter(|line| !line.starts_with("-----"));
+    let jwts = stage.all().into_iter().filter_map(|seen| {
+        let bearer = seen.header("authorization")?.strip_prefix("Bearer ")?;
+        // The signature: the rest is no secret without it.
+        let (_, signature) = bearer.rsplit_once('.')?;
+        (seen.call == Call::Hostname || seen.call == Call::Token).then(|| signature.to_owned())
+    });
+    let fixed = SCOPED.iter().chain([&PASSPHRASE]).map(|s| (*s).to_owned());
+    let all: Vec<_> = key.map(str::to_owned).chain(jwts).chain(fixed).collect();
+    assert!(all.iter().all(|secret| secret.len() >= 10), "{all:?}");
+    all
+}
+
+#[tokio::test]
+async fn a_whole_run_tells_no_secret() {
+    let trace = Trace::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_writer(trace.clone())
+        .with_ansi(false)
+        .finish();
+    let dispatch = Dispatch::new(subscriber);
+    // A single subscriber is believed to be every thread's: a place in the code that another test's thread comes by first
+    // would stay silent here too.
+    let _other = Dispatch::new(NoSubscriber::new());
+    let _guard = tracing::dispatcher::set_default(&dispatch);
+    let mut told = Vec::new();
+
+    let stage = Stage::new().await;
+    stage.answer(
+        Call::Hostname,
+        json(503, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""),
+    );
+    stage.answer(Call::Token, text(200, SCOPED[0]));
+    stage.answer(
+        Call::Token,
+        json(200, &format!(r#"{{"token":"{}"}}"#, SCOPED[1])),
+    );
+    let pem = std::fs::read_to_string("tests/fixtures/keys/rsa_p8.pem").unwrap();
+    let profile = stage
+        .profile()
+        .with_private_key(pem)
+        .with_private_key_passphrase(PASSPHRASE.to_owned())
+        .with_role("LOADER");
+    told.push(format!("{profile:?} {profile:#?}"));
+    let build = builder(profile);
+    told.push(format!("{build:?}"));
+    let client = build.build().await.unwrap();
+    told.push(format!("{client:?}"));
+
+    let mut channel = client.open_channel("c").await.unwrap();
+    stage.answer(Call::Append, refusal(401, "390303"));
+    stage.answer(
+        Call::Append,
+        refusal(500, "ERR_GENERAL_EXCEPTION_RETRY_REQUEST"),
+    );
+    let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
+    within(receipt.committed()).await.unwrap();
+    told.push(format!("{channel:?} {receipt:?} {client:#?}"));
+
+    stage.answer(Call::Append, refusal(403, "390189"));
+    stage.answer(Call::Append, refusal(400, "ERR_BAD"));
+    let receipt = channel.append_row(&json!({"A": 2}), 2).await.unwrap();
+    told.push(everything(&within(receipt.committed()).await.unwrap_err()));
+    let append = channel.append_row(&json!({"A": 2}), 2);
+    told.push(format!("{append:?}"));
+    told.push(everything(&append.await.unwrap_err()));
+
+    stage.answer(Call::Status, refusal(401, "390303"));
+    stage.answer(Call::Status, refusal(401, "390303"));
+    stage.always(
+        Call::Token,
+        json(401, r#"{"code":"390144","message":"no"}"#),
+    );
+    told.push(everything(
+        &client.channel_statuses(["c"]).await.unwrap_err(),
+    ));
+    let open = client
+        .open_channel("d")
+        .on_uncommitted(OnUncommitted::Discard);
+    told.push(format!("{open:?}"));
+    told.push(everything(&within(open.into_future()).await.unwrap_err()));
+    told.push(everything(&within(channel.close()).await.unwrap_err()));
+    drop(client);
+
+    let (trace, told) = (trace.text(), told.concat());
+    for word in [
+        "client connected",
+        "channel open",
+        "sealed",
+        "sent",
+        "accepted",
+        "committed",
+    ] {
+        assert!(trace.contains(word), "{word:?} is not traced:\n{trace}");
+    }
+    for secret in secrets(&stage) {
+        assert!(!trace.contains(&secret), "traced: {secret}");
+        assert!(!told.contains(&secret), "told: {secret}");
+    }
+}
