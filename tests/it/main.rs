@@ -10,6 +10,7 @@
 
 mod accounting;
 mod channel;
+mod determinism;
 mod faults;
 mod linger;
 mod memory;
