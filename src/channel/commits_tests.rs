@@ -136,9 +136,9 @@ fn a_stale_read_of_the_counter_is_no_second_rise() {
 #[test]
 fn windows_beyond_the_most_are_told_as_one() {
     let mut rig = Rig::new();
-    for n in 0..MAX_WINDOWS as i64 + 3 {
-        rig.accept(10 + n, 1);
-        rig.hear(10 + n, 3 + n as u64);
+    for (token, count) in (10..).zip(3..).take(MAX_WINDOWS + 3) {
+        rig.accept(token, 1);
+        rig.hear(token, count);
     }
     let windows = rig.windows();
     assert_eq!(windows.len(), MAX_WINDOWS);

@@ -254,15 +254,15 @@ mod tests {
     #[test]
     fn the_history_is_bounded() {
         let mut l = Ledger::new(None, None);
-        for n in 0..(HISTORY as i64 + 10) {
+        for (n, position) in (0_i64..).zip(1..).take(HISTORY + 10) {
             l.sent(Pending {
                 start: None,
                 end: n.into(),
-                position: n as u64 + 1,
+                position,
                 rows: 1,
             });
         }
-        let last = OffsetToken::from(HISTORY as i64 + 9);
+        let last = l.pending().last().unwrap().end.clone();
         assert_eq!(l.observe(Some(&last), None, |_| ()), Reading::Advanced);
         assert_eq!(l.popped.len(), HISTORY);
         assert_eq!(

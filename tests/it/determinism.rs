@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
+use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest, ReplayedToken};
 use snowpipe_streaming::{ErrorKind, OnUncommitted};
 use tokio::time::Instant;
 
@@ -11,7 +11,11 @@ use crate::support::{World, row};
 /// Three channels that each stream their rows through random faults, reopening as they must.
 async fn history(seed: u64) -> (Vec<LoggedRequest>, Vec<i64>, Duration) {
     let start = Instant::now();
-    let world = World::with(|e| e.seed(seed));
+    let replay = match seed % 2 {
+        0 => ReplayedToken::Accept,
+        _ => ReplayedToken::Stale,
+    };
+    let world = World::with(|e| e.seed(seed).replay(replay));
     let faults = world.emulator.faults();
     for (fault, rate) in [
         (Fault::Refuse, 0.05),
@@ -20,6 +24,10 @@ async fn history(seed: u64) -> (Vec<LoggedRequest>, Vec<i64>, Duration) {
         (Fault::ServerError(503), 0.05),
         (Fault::Throttle(Some(Duration::from_secs(1))), 0.05),
         (Fault::Stale, 0.02),
+        (Fault::Zombie, 0.03),
+        (Fault::Cut, 0.02),
+        (Fault::ApplyThenHang, 0.01),
+        (Fault::SecondWriter, 0.02),
         (Fault::ExpireToken, 0.02),
         (Fault::Delay(Duration::from_millis(700)), 0.1),
     ] {

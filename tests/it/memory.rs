@@ -115,7 +115,10 @@ async fn an_append_timeout_is_backpressure_with_nothing_appended() {
         .committed()
         .await
         .unwrap();
-    assert_eq!(world.landed().len() as i64, next + 10_000);
+    assert_eq!(
+        world.landed().len(),
+        usize::try_from(next).unwrap() + 10_000
+    );
 }
 
 #[tokio::test(start_paused = true)]
