@@ -17,4 +17,5 @@ mod memory;
 mod observers;
 mod opening;
 mod patience;
+mod splitting;
 mod support;
