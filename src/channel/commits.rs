@@ -254,3 +254,7 @@ impl Core {
         self.commit.counted_token = self.ledger.watermark().cloned();
     }
 }
+
+#[cfg(test)]
+#[path = "commits_tests.rs"]
+mod tests;
