@@ -83,6 +83,12 @@ impl Commit {
         self.next_poll = now + FIRST_POLL;
     }
 
+    /// Asks again about an answer that is hard to believe, but not at once: a replica of the server may lag.
+    fn doubt(&mut self, now: Instant) {
+        self.hurried = true;
+        self.next_poll = now + SLOWEST_POLL;
+    }
+
     fn heard(&mut self, now: Instant) {
         self.hurried = false;
         self.last_heard = now;
@@ -143,7 +149,7 @@ impl Core {
         self.commit.heard(now);
         let Some(status) = status else {
             self.commit.absent += 1;
-            self.commit.hurry(now);
+            self.commit.doubt(now);
             if self.commit.absent >= ABSENT {
                 let text = "the server no longer knows the channel; it may have been dropped";
                 self.give_up(
@@ -169,7 +175,7 @@ impl Core {
             }
             Reading::Unchanged => {}
             Reading::Suspicious => {
-                self.commit.hurry(now);
+                self.commit.doubt(now);
                 return;
             }
             Reading::Conflict => {

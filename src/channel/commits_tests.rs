@@ -172,7 +172,7 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
     rig.accept(10, 1);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None);
-    assert_eq!(rig.due_ms(), 50);
+    assert_eq!(rig.due_ms(), 1000);
     rig.hear(10, 2);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None, "a blip in between");
