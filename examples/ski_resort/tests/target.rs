@@ -126,10 +126,10 @@ async fn over_loopback_the_landing_has_what_the_server_says() {
         })
     );
 
-    // A finished run whose landing is gone is not reconciled with an empty one.
-    drop(target);
-    std::fs::remove_file(&files.landing).unwrap();
-    let target = Target::open(&args, &files).await.unwrap();
+    // A finished run is not reconciled with a landing that is not its own.
+    let mut elsewhere = files.clone();
+    elsewhere.landing = directory.path().join("other.db");
+    let target = Target::open(&args, &elsewhere).await.unwrap();
     let course = Course {
         was_finished: true,
         ..course
