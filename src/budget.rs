@@ -1,9 +1,10 @@
 //! The byte budget: one for the client, with a share for each channel. What is charged is what is held, to the byte.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, watch};
+use tracing::info;
 
 /// The bytes a client may hold.
 #[derive(Debug)]
@@ -11,6 +12,8 @@ pub(crate) struct Budget {
     capacity: usize,
     free: Arc<Semaphore>,
     waiting: AtomicUsize,
+    /// Somebody has waited, ever.
+    was_pressed: AtomicBool,
     /// Bumped when somebody starts to wait, so that open batches are sealed early.
     pressure: watch::Sender<u64>,
 }
@@ -22,6 +25,7 @@ impl Budget {
             capacity,
             free: Arc::new(Semaphore::new(capacity)),
             waiting: AtomicUsize::new(0),
+            was_pressed: AtomicBool::new(false),
             pressure: watch::Sender::new(0),
         })
     }
@@ -114,6 +118,12 @@ struct Waiting<'a>(&'a Budget);
 
 impl<'a> Waiting<'a> {
     fn enter(budget: &'a Budget) -> Self {
+        if !budget.was_pressed.swap(true, Ordering::Relaxed) {
+            info!(
+                budget = budget.capacity,
+                "appends wait for memory, and will whenever the server is slower than the rows; this is told once"
+            );
+        }
         budget.waiting.fetch_add(1, Ordering::AcqRel);
         budget.pressure.send_modify(|n| *n = n.wrapping_add(1));
         Self(budget)

@@ -9,6 +9,8 @@ pub(crate) struct Counters {
     pub(crate) appended: i64,
     pub(crate) accepted: i64,
     pub(crate) committed: i64,
+    /// What was committed before this run.
+    pub(crate) begun: i64,
     /// When the oldest row was appended that is not committed yet.
     pub(crate) waiting_since: Option<Instant>,
 }

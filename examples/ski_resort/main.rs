@@ -32,13 +32,12 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use crate::cli::{Args, Only, Until};
 use crate::files::{Files, Found};
@@ -48,13 +47,10 @@ use crate::produce::Producer;
 use crate::queue::{Progress, Queue};
 use crate::role::{Role, RoleLock};
 use crate::screen::{Screen, in_words};
-use crate::summary::Summary;
+use crate::summary::{Course, Summary};
 use crate::target::Target;
 
 const DEFAULT_START: &str = "2026-01-17T14:00:00Z";
-
-/// How long an interrupted run may take to reconcile, at least.
-const LEAST_PATIENCE: Duration = Duration::from_secs(5);
 
 const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
@@ -108,31 +104,19 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
         pipeline::run(args, &files.queue, &target, producer, stop, screen).await?
     };
     let target = target.settle().await;
-    let elapsed = began.elapsed();
-    let (interrupted, is_finished) = (ended.interrupted, found == Found::Finished);
-    let summary = Summary::new(
-        args,
-        &files.queue,
-        &target,
-        interrupted,
-        is_finished,
-        elapsed,
-    );
-    // Somebody who stops the run does not wait for a server that is away.
-    let patience = args.drain_timeout.max(LEAST_PATIENCE);
-    let summary = if interrupted {
-        timeout(patience, summary)
-            .await
-            .context("the server does not answer: cannot reconcile")?
-    } else {
-        summary.await
-    }?;
+    let course = Course {
+        interrupted: ended.interrupted,
+        was_finished: found == Found::Finished,
+        elapsed: began.elapsed(),
+    };
+    let summary = Summary::new(args, &files.queue, &target, course).await?;
     summary.write(&target, args.summary_json.as_deref())?;
-    for failure in &ended.failures {
+    let failures = [ended.failures, summary.failures.clone()].concat();
+    for failure in &failures {
         screen.note(failure);
     }
     Ok(
-        if !summary.is_balanced() || summary.has_rejects() || !ended.failures.is_empty() {
+        if !summary.is_balanced() || summary.has_rejects() || !failures.is_empty() {
             FAILED
         } else if ended.interrupted {
             INTERRUPTED
@@ -196,7 +180,7 @@ fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
     match (found, args.until()) {
         (Found::Fresh, _) => {}
         (Found::StartedOver, _) => {
-            screen.note("the last run is finished and deleted: starting over")
+            screen.note("the last run is finished and deleted: starting over");
         }
         (Found::Unfinished { next_step }, Until::Step(end)) => screen.note(format!(
             "going on with an unfinished run at step {next_step} of {end}"

@@ -9,6 +9,7 @@ pub(crate) struct Misconfigured(String);
 
 impl Misconfigured {
     /// An error with this message.
+    #[expect(clippy::new_ret_no_self, reason = "it is only ever a cause")]
     pub(crate) fn new(message: impl Into<String>) -> anyhow::Error {
         anyhow::Error::new(Self(message.into()))
     }

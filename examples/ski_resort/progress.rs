@@ -48,17 +48,17 @@ pub(crate) async fn show(
         let Ok(Ok(samples)) = tokio::task::spawn_blocking(look).await else {
             continue;
         };
-        let passed = looked.elapsed().as_secs_f64();
+        let passed = looked.elapsed();
         looked = Instant::now();
         let mut texts = Vec::new();
         for (table, sample) in samples {
             let counters = observers.get(&table).map(|o| *o.borrow());
             let counters = counters.unwrap_or_default();
             let earlier = before.insert(table, counters.committed);
-            let rate = rate(counters.committed, earlier, passed);
-            let text = describe(counters, sample, rate);
-            lines.set(table, counters.committed, sample.span.issued, &text);
-            texts.push(format!("{}: {text}", table.name()));
+            let news = counters.committed - earlier.unwrap_or(counters.begun);
+            let numbers = Numbers::new(counters, sample, a_second(news, passed));
+            lines.set(table, numbers.columns());
+            texts.push(format!("{}: {}", table.name(), numbers.sentence()));
         }
         if !screen.is_terminal() {
             screen.note(format!(
@@ -83,64 +83,108 @@ fn sample(queue: &Path, landing: Option<&Path>) -> Result<BTreeMap<Table, Sample
     Ok(samples)
 }
 
-/// Rows a second since the last look.
-fn rate(committed: i64, before: Option<i64>, seconds: f64) -> i64 {
-    let Some(before) = before.filter(|before| *before > 0) else {
-        // What an earlier run committed was not done just now.
-        return 0;
-    };
-    let millis = Duration::from_secs_f64(seconds).as_millis().max(1);
-    let millis = i64::try_from(millis).unwrap_or(i64::MAX);
-    (committed - before).saturating_mul(1_000) / millis
+fn a_second(rows: i64, passed: Duration) -> i64 {
+    let millis = i64::try_from(passed.as_millis().max(1)).unwrap_or(i64::MAX);
+    rows.saturating_mul(1_000) / millis
 }
 
-fn describe(counters: Counters, sample: Sample, rate: i64) -> String {
-    let Counters {
-        appended,
-        accepted,
-        committed,
-        waiting_since,
-    } = counters;
-    let landed = sample
-        .landed
-        .map_or_else(|| "?".to_owned(), |n| n.to_string());
-    let lag = waiting_since.map_or(0.0, |since| since.elapsed().as_secs_f64());
-    format!(
-        "generated {}, queued {}, appended {appended}, accepted {accepted}, committed {committed}, landed {landed}, {rate} \
-         rows/s, lag {lag:.1} s",
-        sample.span.issued,
-        sample.span.queued(),
-    )
+/// One table's numbers.
+struct Numbers {
+    generated: i64,
+    queued: i64,
+    appended: i64,
+    accepted: i64,
+    committed: i64,
+    landed: String,
+    rate: i64,
+    lag: f64,
 }
+
+impl Numbers {
+    fn new(counters: Counters, sample: Sample, rate: i64) -> Self {
+        let landed = sample.landed.map(|rows| rows.to_string());
+        let lag = counters.waiting_since.map(|since| since.elapsed());
+        Self {
+            generated: sample.span.issued,
+            queued: sample.span.queued(),
+            appended: counters.appended,
+            accepted: counters.accepted,
+            committed: counters.committed,
+            landed: landed.unwrap_or_else(|| "?".to_owned()),
+            rate,
+            lag: lag.unwrap_or_default().as_secs_f64(),
+        }
+    }
+
+    fn sentence(&self) -> String {
+        format!(
+            "generated {}, queued {}, appended {}, accepted {}, committed {}, landed {}, {} rows/s, lag {:.1} s",
+            self.generated,
+            self.queued,
+            self.appended,
+            self.accepted,
+            self.committed,
+            self.landed,
+            self.rate,
+            self.lag,
+        )
+    }
+
+    /// The same, below [`HEADS`].
+    fn columns(&self) -> String {
+        format!(
+            "{:>9} {:>7} {:>8} {:>8} {:>9} {:>7} {:>6} {:>4.1}",
+            self.generated,
+            self.queued,
+            self.appended,
+            self.accepted,
+            self.committed,
+            self.landed,
+            self.rate,
+            self.lag,
+        )
+    }
+}
+
+/// The heads of the columns. All of it fits into the usual 80.
+const HEADS: &str = "generated  queued appended accepted committed  landed rows/s  lag";
 
 /// The live lines. They vanish when they are dropped.
-struct Lines(BTreeMap<Table, ProgressBar>);
+struct Lines {
+    head: ProgressBar,
+    tables: BTreeMap<Table, ProgressBar>,
+}
 
 impl Lines {
     fn new(screen: &Screen) -> Self {
-        let style = ProgressStyle::with_template("{prefix:>13} {bar:16} {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_bar());
-        let line = |table: Table| {
-            let line = screen.bars().add(ProgressBar::new(0));
+        let style = ProgressStyle::with_template("{prefix:13} {wide_msg}")
+            .unwrap_or_else(|_| ProgressStyle::default_spinner());
+        let line = |name: &'static str| {
+            let line = screen.bars().add(ProgressBar::no_length());
             line.set_style(style.clone());
-            line.set_prefix(table.name());
-            (table, line)
+            line.set_prefix(name);
+            line
         };
-        Self(Table::ALL.into_iter().map(line).collect())
+        let head = line("");
+        let tables = Table::ALL.map(|table| (table, line(table.name())));
+        Self {
+            head,
+            tables: BTreeMap::from(tables),
+        }
     }
 
-    fn set(&self, table: Table, committed: i64, generated: i64, text: &str) {
-        if let Some(line) = self.0.get(&table) {
-            line.set_length(generated.unsigned_abs());
-            line.set_position(committed.unsigned_abs());
-            line.set_message(text.to_owned());
+    fn set(&self, table: Table, columns: String) {
+        self.head.set_message(HEADS);
+        if let Some(line) = self.tables.get(&table) {
+            line.set_message(columns);
         }
     }
 }
 
 impl Drop for Lines {
     fn drop(&mut self) {
-        for line in self.0.values() {
+        self.head.finish_and_clear();
+        for line in self.tables.values() {
             line.finish_and_clear();
         }
     }

@@ -23,7 +23,7 @@ use crate::table::Table;
 /// How many rows are read at once.
 const BATCH: u32 = 10_000;
 /// How many such batches may wait for their commit before no more are read.
-const MOST_IN_FLIGHT: usize = 64;
+const MOST_IN_FLIGHT: usize = 16;
 /// How long an empty queue is left alone.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long rows that an earlier run of this streamer sent may take to be committed before they are sent again: all of
@@ -56,6 +56,8 @@ pub(crate) struct Stream {
     position: i64,
     /// The last row that is no longer in the queue.
     released: i64,
+    /// What was committed when this run began.
+    begun: i64,
     /// Not committed yet, oldest first.
     in_flight: VecDeque<InFlight>,
     /// How many of these, from the front, are accepted.
@@ -105,6 +107,7 @@ impl Stream {
             counters,
             position: 0,
             released: 0,
+            begun: 0,
             in_flight: VecDeque::new(),
             accepted: 0,
             rejects: 0,
@@ -122,6 +125,8 @@ impl Stream {
         drain: Duration,
     ) -> Result<Finish> {
         let mut trouble = self.resume().await.err();
+        self.begun = self.released;
+        self.publish();
         loop {
             let result = match trouble.take() {
                 None => self.flow(&generated, &mut stop).await,
@@ -354,6 +359,7 @@ impl Stream {
             appended: self.position,
             accepted: accepted.map_or(self.released, |f| f.through),
             committed: self.released,
+            begun: self.begun,
             waiting_since: self.in_flight.front().map(|f| f.since),
         });
     }

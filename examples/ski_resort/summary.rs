@@ -6,17 +6,34 @@ use std::io::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use serde::Serialize;
-use snowpipe_streaming::OffsetToken;
+use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
+use tokio::time::timeout;
 
 use crate::cli::Args;
 use crate::landing;
+use crate::misconfigured::is_misconfigured;
 use crate::pipeline::channel;
 use crate::queue::Queue;
+use crate::screen::in_words;
 use crate::stream::{check, release_committed};
 use crate::table::Table;
 use crate::target::Target;
+
+/// How often a table that still changes is counted again.
+const MOST_COUNTS: u32 = 20;
+/// How long the server of an interrupted run may take to answer, at least.
+const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+
+/// How a run went.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Course {
+    pub(crate) interrupted: bool,
+    /// Whether it had nothing to do, because an earlier run did everything.
+    pub(crate) was_finished: bool,
+    pub(crate) elapsed: Duration,
+}
 
 /// The reconciliation of a run.
 #[derive(Debug, Serialize)]
@@ -30,10 +47,13 @@ pub(crate) struct Summary {
     interrupted: bool,
     balanced: bool,
     tables: BTreeMap<&'static str, Line>,
+    /// What could not be asked.
+    #[serde(skip)]
+    pub(crate) failures: Vec<String>,
 }
 
 /// One table's line.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Line {
     generated: i64,
     committed_offset_token: Option<String>,
@@ -43,6 +63,17 @@ struct Line {
     landed: Option<i64>,
     distinct_txid: Option<i64>,
     left_in_queue: i64,
+    /// Whether the server said what it has.
+    #[serde(skip)]
+    is_known: bool,
+}
+
+/// What the server and the landing have of a table, at the same moment.
+#[derive(Debug)]
+struct Found {
+    /// None if there is no such channel.
+    status: Option<ChannelStatus>,
+    landed: Option<(i64, i64)>,
 }
 
 impl Summary {
@@ -50,21 +81,37 @@ impl Summary {
     /// is committed.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the server and the queue of a run that `is_finished`
-    /// do not belong together.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the server and the queue of a run that was finished do
+    /// not belong together.
     pub(crate) async fn new(
         args: &Args,
         queue: &Path,
         target: &Target,
-        interrupted: bool,
-        is_finished: bool,
-        elapsed: Duration,
+        course: Course,
     ) -> Result<Self> {
         let mut tables = BTreeMap::new();
+        let mut failures = Vec::new();
         for table in Table::ALL {
-            let line = line(args, queue, target, table, is_finished);
-            let line = line.await.context("cannot reconcile")?;
-            tables.insert(table.name(), line);
+            let path = queue.to_owned();
+            let queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
+            let name = channel(args, queue.id(), table);
+            let patience = if course.interrupted {
+                args.drain_timeout.max(LEAST_PATIENCE)
+            } else {
+                Duration::MAX
+            };
+            let found = match find(target, table, &name, patience).await {
+                Ok(found) => Some(found),
+                Err(error) if is_misconfigured(&error) => return Err(error),
+                Err(error) => {
+                    let why = in_words(error.as_ref());
+                    failures.push(format!("{} cannot be reconciled: {why}", table.name()));
+                    None
+                }
+            };
+            let line =
+                tokio::task::spawn_blocking(move || line(queue, table, &name, found, course));
+            tables.insert(table.name(), line.await??);
         }
         let progress = Queue::open(queue)?.progress()?;
         Ok(Self {
@@ -72,10 +119,13 @@ impl Summary {
             seed: progress.as_ref().map(|p| p.seed),
             start: progress.as_ref().map(|p| p.start.to_string()),
             steps: progress.as_ref().map_or(0, |p| p.next_step),
-            elapsed_s: elapsed.as_secs_f64(),
-            interrupted,
-            balanced: tables.values().all(|line| line.is_balanced(interrupted)),
+            elapsed_s: course.elapsed.as_secs_f64(),
+            interrupted: course.interrupted,
+            balanced: tables
+                .values()
+                .all(|line| line.is_balanced(course.interrupted)),
             tables,
+            failures,
         })
     }
 
@@ -129,10 +179,11 @@ impl Summary {
             };
             let known =
                 |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
+            let token = line.committed_offset_token.as_deref();
             row([
                 table.name(),
                 &line.generated.to_string(),
-                line.committed_offset_token.as_deref().unwrap_or("none"),
+                token.unwrap_or(if line.is_known { "none" } else { "?" }),
                 &line.rows_inserted.to_string(),
                 &line.rejected.to_string(),
                 &known(line.landed),
@@ -177,7 +228,8 @@ impl Line {
         let inserted = i64::try_from(self.rows_inserted).ok();
         let rejected = i64::try_from(self.rejected).ok();
         let counted = inserted.zip(rejected).map(|(i, r)| i + r);
-        counted == Some(committed)
+        self.is_known
+            && counted == Some(committed)
             && committed + self.left_in_queue == self.generated
             && (interrupted || self.left_in_queue == 0)
             && (self.landed.is_none() || self.landed == inserted)
@@ -185,46 +237,194 @@ impl Line {
     }
 }
 
-async fn line(
-    args: &Args,
-    queue: &Path,
-    target: &Target,
+/// Asks the server, and counts what landed until both speak of the same moment: rows may still be on their way when a
+/// run was interrupted.
+async fn find(target: &Target, table: Table, name: &str, patience: Duration) -> Result<Found> {
+    let connect = async {
+        let client = target.client(table).await?;
+        let status = status(&client, name).await?;
+        anyhow::Ok((client, status))
+    };
+    let (client, mut status_before) = timeout(patience, connect)
+        .await
+        .context("the server does not answer")??;
+    let Some(landing) = &target.landing else {
+        return Ok(Found {
+            status: status_before,
+            landed: None,
+        });
+    };
+    for _ in 0..MOST_COUNTS {
+        let landing = landing.clone();
+        let count = tokio::task::spawn_blocking(move || landing::count(&landing, table));
+        let landed = Some(count.await??);
+        let status_after = status(&client, name).await?;
+        if committed(status_after.as_ref()) == committed(status_before.as_ref()) {
+            return Ok(Found {
+                status: status_after,
+                landed,
+            });
+        }
+        status_before = status_after;
+    }
+    Err(anyhow!(
+        "rows still come in; is something else streaming to it?"
+    ))
+}
+
+async fn status(client: &StreamingIngestClient, name: &str) -> Result<Option<ChannelStatus>> {
+    Ok(client.channel_statuses([name]).await?.remove(name))
+}
+
+fn committed(status: Option<&ChannelStatus>) -> Option<&OffsetToken> {
+    status.and_then(ChannelStatus::latest_committed_offset_token)
+}
+
+fn line(
+    mut queue: Queue,
     table: Table,
-    is_finished: bool,
+    name: &str,
+    found: Option<Found>,
+    course: Course,
 ) -> Result<Line> {
-    let path = queue.to_owned();
-    let mut queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
-    let name = channel(args, queue.id(), table);
-    let client = target.client(table).await?;
-    let status = client.channel_statuses([&name]).await?.remove(&name);
-    let token = status
-        .as_ref()
-        .and_then(|status| status.latest_committed_offset_token());
-    let committed = token.map(OffsetToken::parse::<i64>).transpose()?;
-    let landing = target.landing.clone();
-    let token = token.map(ToString::to_string);
-    let counted = tokio::task::spawn_blocking(move || {
-        let span = queue.span(table)?;
-        match (check(&name, committed, span), &status, committed) {
-            (Err(error), ..) if is_finished => return Err(error),
-            (Ok(()), Some(status), Some(committed)) => {
-                release_committed(&mut queue, table, committed, status)?;
+    let mut line = Line::default();
+    if let Some(Found { status, landed }) = found {
+        let token = committed(status.as_ref());
+        let offset = token.map(OffsetToken::parse::<i64>).transpose()?;
+        match (check(name, offset, queue.span(table)?), &status, offset) {
+            (Err(error), ..) if course.was_finished => return Err(error),
+            (Ok(()), Some(status), Some(offset)) => {
+                release_committed(&mut queue, table, offset, status)?;
             }
             _ => {}
         }
-        let landed = landing
-            .map(|path| landing::count(&path, table))
-            .transpose()?;
-        let span = queue.span(table)?;
-        anyhow::Ok(Line {
-            generated: span.issued,
-            committed_offset_token: token,
-            rows_inserted: status.as_ref().map_or(0, |s| s.rows_inserted_count()),
-            rejected: status.as_ref().map_or(0, |s| s.rows_error_count()),
-            landed: landed.map(|(rows, _)| rows),
-            distinct_txid: landed.map(|(_, txids)| txids),
-            left_in_queue: span.queued(),
-        })
-    });
-    counted.await?
+        line.is_known = true;
+        line.committed_offset_token = token.map(ToString::to_string);
+        line.landed = landed.map(|(rows, _)| rows);
+        line.distinct_txid = landed.map(|(_, txids)| txids);
+        if let Some(status) = &status {
+            line.rows_inserted = status.rows_inserted_count();
+            line.rejected = status.rows_error_count();
+        }
+    }
+    let span = queue.span(table)?;
+    line.generated = span.issued;
+    line.left_in_queue = span.queued();
+    Ok(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Line;
+
+    /// Ten rows, all in the table.
+    fn complete() -> Line {
+        Line {
+            generated: 10,
+            committed_offset_token: Some("10".to_owned()),
+            rows_inserted: 10,
+            landed: Some(10),
+            distinct_txid: Some(10),
+            is_known: true,
+            ..Line::default()
+        }
+    }
+
+    #[test]
+    fn a_line_balances_if_every_row_is_in_one_place() {
+        assert!(complete().is_balanced(false));
+        let account = Line {
+            landed: None,
+            distinct_txid: None,
+            ..complete()
+        };
+        assert!(account.is_balanced(false));
+        let rejected = Line {
+            rows_inserted: 8,
+            rejected: 2,
+            landed: Some(8),
+            distinct_txid: Some(8),
+            ..complete()
+        };
+        assert!(rejected.is_balanced(false));
+        let interrupted = Line {
+            generated: 12,
+            left_in_queue: 2,
+            ..complete()
+        };
+        assert!(interrupted.is_balanced(true) && !interrupted.is_balanced(false));
+        let nothing = Line {
+            is_known: true,
+            ..Line::default()
+        };
+        assert!(nothing.is_balanced(false));
+    }
+
+    #[test]
+    fn a_line_does_not_balance_if_a_row_is_missing_or_there_twice() {
+        for (what, line) in [
+            (
+                "nobody answered",
+                Line {
+                    is_known: false,
+                    ..complete()
+                },
+            ),
+            (
+                "lost",
+                Line {
+                    landed: Some(9),
+                    distinct_txid: Some(9),
+                    ..complete()
+                },
+            ),
+            (
+                "twice",
+                Line {
+                    landed: Some(11),
+                    ..complete()
+                },
+            ),
+            (
+                "twice and lost",
+                Line {
+                    distinct_txid: Some(9),
+                    ..complete()
+                },
+            ),
+            (
+                "not inserted",
+                Line {
+                    rows_inserted: 9,
+                    ..complete()
+                },
+            ),
+            (
+                "not generated",
+                Line {
+                    generated: 9,
+                    ..complete()
+                },
+            ),
+            (
+                "not committed",
+                Line {
+                    committed_offset_token: None,
+                    ..complete()
+                },
+            ),
+            (
+                "not a number",
+                Line {
+                    committed_offset_token: Some("ten".to_owned()),
+                    ..complete()
+                },
+            ),
+        ] {
+            assert!(
+                !line.is_balanced(false) && !line.is_balanced(true),
+                "{what}"
+            );
+        }
+    }
 }

@@ -23,7 +23,7 @@ pub(super) struct Flight {
 }
 
 /// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
-const REFUSALS: u32 = 3;
+pub(super) const REFUSALS: u32 = 3;
 
 impl Core {
     /// The driver compressed what it was given.
@@ -39,7 +39,6 @@ impl Core {
         let first = self.compressing.take().is_some_and(|(_, first)| first);
         for (i, batch) in batches.into_iter().enumerate() {
             self.ratio.learn(batch.body.len(), batch.uncompressed_len);
-            self.tokens.sealed(&batch);
             let at = if first { i } else { self.ready.len() };
             self.ready.insert(at, batch);
         }
@@ -69,6 +68,7 @@ impl Core {
                     self.accepted.max(self.ledger.committed()) == self.ledger.committed(),
                 );
                 self.accepted = flight.batch.position;
+                self.tokens.accepted(&flight.batch);
             }
             Err(failure) => self.on_failure(now, flight, failure, unit),
         }

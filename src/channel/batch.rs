@@ -163,8 +163,8 @@ impl RawBatch {
         None
     }
 
-    /// Cuts it in two at a boundary, or gives it back whole if it is a single unit.
-    pub(crate) fn split(mut self) -> Result<(Self, Self), Box<Self>> {
+    /// Cuts it in two at a boundary, or gives it back whole if it is a single unit. The head keeps the charge.
+    fn split(mut self) -> Result<(Self, Self), Box<Self>> {
         let Some((index, row, byte)) = self.middle() else {
             return Err(Box::new(self));
         };
@@ -178,11 +178,10 @@ impl RawBatch {
             tail_units.insert(0, rest);
         }
         let tail_rows: u64 = tail_units.iter().map(|u| u.rows).sum();
-        let tail_cost = cost(tail_bytes.len(), &tail_units);
         let tail = Self {
             bytes: tail_bytes,
             units: tail_units,
-            charge: self.charge.split_off(tail_cost),
+            charge: self.charge.split_off(0),
             position: self.position,
             first_append: self.first_append,
             first_append_ms: self.first_append_ms,
@@ -287,7 +286,9 @@ impl Compressor {
     }
 
     /// Seals a batch: into one request, or into several if it does not fit into `limit` bytes.
-    pub(crate) fn seal(&mut self, batch: RawBatch, limit: usize) -> Result<Vec<SealedBatch>> {
+    pub(crate) fn seal(&mut self, mut batch: RawBatch, limit: usize) -> Result<Vec<SealedBatch>> {
+        // The parts' charges come out of the whole's: one that was sealed before has no more than its compressed length.
+        let mut purse = batch.charge.split_off(usize::MAX);
         let mut todo = vec![batch];
         let mut done = Vec::with_capacity(1);
         while let Some(batch) = todo.pop() {
@@ -307,13 +308,13 @@ impl Compressor {
             let RawBatch {
                 bytes,
                 units,
-                mut charge,
+                charge: _,
                 position,
                 first_append,
                 first_append_ms,
             } = batch;
             let rows = units.iter().map(|u| u.rows).sum();
-            charge.shrink_to(cost(body.len(), &units));
+            let charge = purse.split_off(cost(body.len(), &units));
             done.push(SealedBatch {
                 body,
                 uncompressed_len: bytes.len(),
@@ -341,3 +342,7 @@ pub(crate) fn too_large(len: usize, compressed: usize, limit: usize) -> Error {
 fn compression_failed(error: std::io::Error) -> Error {
     Error::new(ErrorKind::Protocol, "zstd could not compress a batch").with_source(error)
 }
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

@@ -83,6 +83,12 @@ impl Commit {
         self.next_poll = now + FIRST_POLL;
     }
 
+    /// Asks again about an answer that is hard to believe, but not at once: a replica of the server may lag.
+    fn doubt(&mut self, now: Instant) {
+        self.hurried = true;
+        self.next_poll = now + SLOWEST_POLL;
+    }
+
     fn heard(&mut self, now: Instant) {
         self.hurried = false;
         self.last_heard = now;
@@ -143,7 +149,7 @@ impl Core {
         self.commit.heard(now);
         let Some(status) = status else {
             self.commit.absent += 1;
-            self.commit.hurry(now);
+            self.commit.doubt(now);
             if self.commit.absent >= ABSENT {
                 let text = "the server no longer knows the channel; it may have been dropped";
                 self.give_up(
@@ -169,7 +175,7 @@ impl Core {
             }
             Reading::Unchanged => {}
             Reading::Suspicious => {
-                self.commit.hurry(now);
+                self.commit.doubt(now);
                 return;
             }
             Reading::Conflict => {
@@ -189,8 +195,11 @@ impl Core {
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
-            let error = Error::new(ErrorKind::Refused, "the channel's status is not healthy")
-                .with_code(Some(code));
+            let error = Error::new(
+                ErrorKind::Refused,
+                "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
+            )
+            .with_code(Some(code));
             self.invalidate(now, cause, error);
         }
     }
@@ -251,3 +260,7 @@ impl Core {
         self.commit.counted_token = self.ledger.watermark().cloned();
     }
 }
+
+#[cfg(test)]
+#[path = "commits_tests.rs"]
+mod tests;

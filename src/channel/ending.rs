@@ -61,6 +61,7 @@ impl Core {
 
     pub(super) fn end_drained(&mut self, now: Instant) {
         let error = if self.ledger.committed() == self.appended {
+            info!(rows = self.appended, "channel closed");
             Error::new(
                 ErrorKind::ChannelClosed,
                 "the channel is closed; open it again to append",

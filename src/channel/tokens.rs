@@ -81,8 +81,8 @@ impl Tokens {
         }
     }
 
-    /// Of a sealed batch only the last token can ever be committed.
-    pub(super) fn sealed(&mut self, batch: &SealedBatch) {
+    /// Of an accepted batch only the last token can ever be committed. Before that it may still be cut at any unit.
+    pub(super) fn accepted(&mut self, batch: &SealedBatch) {
         let inner = batch.units.len().saturating_sub(1);
         for unit in batch.units.iter().take(inner) {
             if let UnitTokens::Whole { end, .. } = &unit.tokens {
@@ -113,4 +113,79 @@ fn reused(token: &OffsetToken) -> Error {
             "the offset token {token:?} was used before; a token promises \"everything up to here\", so rows that share one go in one append_rows"
         ),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> OffsetToken {
+        OffsetToken::new(text).unwrap()
+    }
+
+    fn whole(end: &str) -> Unit {
+        Unit {
+            tokens: UnitTokens::Whole {
+                start: token("start"),
+                end: token(end),
+            },
+            rows: 2,
+            len: 10,
+        }
+    }
+
+    fn run(first: i128, rows: u64) -> Unit {
+        Unit {
+            tokens: UnitTokens::Run { first },
+            rows,
+            len: 10,
+        }
+    }
+
+    /// What becomes of units appended one after the other, each in a call of its own.
+    fn verdicts(open: Option<&str>, units: &[Unit]) -> Vec<bool> {
+        let mut tokens = Tokens::new(open.map(token));
+        let mut verdicts = Vec::new();
+        for unit in units {
+            let result = tokens.check(std::slice::from_ref(unit), None);
+            if let Err(error) = &result {
+                assert_eq!(error.kind(), ErrorKind::TokenReused);
+            } else {
+                tokens.note(unit);
+            }
+            verdicts.push(result.is_ok());
+        }
+        verdicts
+    }
+
+    #[test]
+    fn integers_rise_whatever_carries_them() {
+        let units = [
+            run(5, 3),
+            run(7, 1),
+            run(8, 1),
+            whole("9"),
+            run(9, 1),
+            whole("8"),
+            whole("20"),
+            run(21, 1),
+        ];
+        let expected = [true, false, true, true, false, false, true, true];
+        assert_eq!(verdicts(Some("4"), &units), expected);
+        assert_eq!(verdicts(Some("5"), &[run(5, 1), run(6, 1)]), [false, true]);
+        assert_eq!(verdicts(Some("007"), &[run(1, 1)]), [true], "not a number");
+        assert_eq!(verdicts(None, &[run(-3, 2), run(-1, 1)]), [true, true]);
+    }
+
+    #[test]
+    fn text_only_must_not_repeat() {
+        let units = [whole("b"), whole("a"), whole("b"), whole("open")];
+        assert_eq!(verdicts(Some("open"), &units), [true, true, false, false]);
+        let tokens = Tokens::new(None);
+        let (a, b) = (whole("a"), whole("b"));
+        tokens.check(&[a.clone(), b.clone()], None).unwrap();
+        tokens.check(&[a.clone(), b, a.clone()], None).unwrap_err();
+        tokens.check(&[a], Some(&token("a"))).unwrap_err();
+        tokens.check(&[run(1, 5), run(5, 1)], None).unwrap_err();
+    }
 }

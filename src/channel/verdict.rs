@@ -49,6 +49,8 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
             }
         }
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
+            // Cut in two, rows of which all may be in already could go in twice.
+            (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
             (413, _) => Verdict::Smaller,
             // A misrouted request or a credential that is being renewed: the channel may well be in order.
             (404, None) | (401 | 403, _) if patient => again(None, false, true),
@@ -95,4 +97,186 @@ fn cause_of_code(code: &str, status: u16, ambiguous: bool) -> InvalidationCause 
 /// What an unhealthy status code means.
 pub(super) fn of_status(code: &str) -> InvalidationCause {
     cause_of_code(code, 0, false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+
+    fn answered(status: u16, code: Option<&str>, kind: ErrorKind) -> Failure {
+        Failure::Answered {
+            status,
+            code: code.map(str::to_owned),
+            error: Error::new(kind, "no"),
+        }
+    }
+
+    fn refused(status: u16, code: Option<&str>) -> Failure {
+        answered(status, code, ErrorKind::Refused)
+    }
+
+    const AGAIN: Verdict = Verdict::Again {
+        after: None,
+        ambiguous: false,
+        refused: false,
+    };
+
+    #[test]
+    fn what_did_not_decide_is_tried_again() {
+        let second = Some(Duration::from_secs(1));
+        let error = |kind| Error::new(kind, "no");
+        let table = [
+            (Failure::NotSent(error(ErrorKind::Unreachable)), AGAIN),
+            (
+                Failure::NotSent(error(ErrorKind::Authentication)),
+                Verdict::Invalid(InvalidationCause::Unauthorized),
+            ),
+            (
+                Failure::Ambiguous(error(ErrorKind::Server)),
+                Verdict::Again {
+                    after: None,
+                    ambiguous: true,
+                    refused: false,
+                },
+            ),
+            (
+                Failure::Throttled {
+                    after: second,
+                    error: error(ErrorKind::Throttled),
+                },
+                Verdict::Again {
+                    after: second,
+                    ambiguous: false,
+                    refused: false,
+                },
+            ),
+        ];
+        for (failure, expected) in table {
+            for ambiguous in [false, true] {
+                for patient in [false, true] {
+                    assert_eq!(of(&failure, ambiguous, patient), expected, "{failure:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn refusals_that_may_pass_are_tried_only_so_often() {
+        let once_more = Verdict::Again {
+            after: None,
+            ambiguous: false,
+            refused: true,
+        };
+        let table = [
+            (refused(404, None), InvalidationCause::Gone),
+            (refused(401, None), InvalidationCause::Unauthorized),
+            (
+                refused(401, Some("390303")),
+                InvalidationCause::Unauthorized,
+            ),
+            (refused(403, None), InvalidationCause::Unauthorized),
+            (refused(403, Some("X")), InvalidationCause::Unauthorized),
+            (
+                answered(400, None, ErrorKind::Authentication),
+                InvalidationCause::Unauthorized,
+            ),
+        ];
+        for (failure, in_the_end) in table {
+            assert_eq!(of(&failure, false, true), once_more, "{failure:?}");
+            let end = Verdict::Invalid(in_the_end);
+            assert_eq!(of(&failure, false, false), end, "{failure:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_decided_is_decided() {
+        use InvalidationCause::{Ambiguous, Fenced, Gone, MustReopen, Rejected};
+        // The cause, and the cause after an unanswered try.
+        let table = [
+            (
+                400,
+                Some("STALE_CONTINUATION_TOKEN_SEQUENCER"),
+                Fenced,
+                Ambiguous,
+            ),
+            (
+                400,
+                Some("ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER"),
+                Fenced,
+                Ambiguous,
+            ),
+            (409, None, Fenced, Ambiguous),
+            (409, Some("NEW"), Fenced, Ambiguous),
+            (
+                400,
+                Some("ERR_CHANNEL_MUST_BE_REOPENED"),
+                MustReopen,
+                MustReopen,
+            ),
+            (
+                400,
+                Some("ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP"),
+                MustReopen,
+                MustReopen,
+            ),
+            (
+                400,
+                Some("ERR_CHANNEL_HAS_INVALID_ROW_SEQUENCER"),
+                MustReopen,
+                MustReopen,
+            ),
+            (400, Some("STALE_PIPE_CACHE"), MustReopen, MustReopen),
+            (
+                404,
+                Some("ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+                Gone,
+                Gone,
+            ),
+            (
+                400,
+                Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+                Gone,
+                Gone,
+            ),
+            (400, Some("ERR_PIPE_IN_INVALID_STATE"), Gone, Gone),
+            (404, Some("NEW"), Gone, Gone),
+            (410, Some("ERR_PIPE_FAILED_OVER"), Gone, Gone),
+            (410, None, Gone, Gone),
+            (400, None, Rejected, Rejected),
+            (400, Some("NEW"), Rejected, Rejected),
+            (200, Some("NEW"), Rejected, Rejected),
+            (302, None, Rejected, Rejected),
+        ];
+        for (status, code, first, after_unanswered) in table {
+            let failure = refused(status, code);
+            let of = |ambiguous| of(&failure, ambiguous, false);
+            assert_eq!(of(false), Verdict::Invalid(first), "{failure:?}");
+            assert_eq!(of(true), Verdict::Invalid(after_unanswered), "{failure:?}");
+        }
+        assert_eq!(of(&refused(413, None), false, false), Verdict::Smaller);
+        assert_eq!(
+            of(&refused(413, Some("X")), true, true),
+            Verdict::Invalid(Ambiguous)
+        );
+    }
+
+    #[test]
+    fn a_status_that_is_not_healthy_ends_the_channel() {
+        let table = [
+            (
+                "ERR_CHANNEL_MUST_BE_REOPENED",
+                InvalidationCause::MustReopen,
+            ),
+            ("ERR_PIPE_IN_INVALID_STATE", InvalidationCause::Gone),
+            (
+                "STALE_CONTINUATION_TOKEN_SEQUENCER",
+                InvalidationCause::Fenced,
+            ),
+            ("NEW", InvalidationCause::MustReopen),
+        ];
+        for (code, cause) in table {
+            assert_eq!(of_status(code), cause, "{code}");
+        }
+    }
 }

@@ -176,6 +176,9 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
             ErrorKind::Refused,
             "repair the pipe and its table: the target must be a table that takes rows",
         ),
+        (_, code) if code.starts_with("STALE_") || code.contains("MUST_BE_REOPENED") => {
+            (ErrorKind::Refused, "reopen the channel")
+        }
         (_, code) if code.contains("DOES_NOT_EXIST") => (ErrorKind::NotFound, MISSING),
         (401, _) => (
             ErrorKind::Authentication,

@@ -1,5 +1,10 @@
 //! The generator, the queue and the files by themselves, and the streams against an emulator.
 
+#![expect(
+    clippy::cast_precision_loss,
+    reason = "shares of counts that are far below 2^53"
+)]
+
 mod files;
 mod history;
 mod queue;

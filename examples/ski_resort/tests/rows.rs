@@ -145,10 +145,9 @@ fn tickets_cost_what_resort_weekend_days_and_chance_make_of_it() {
     // All of the first day, until 14:00 on Sunday, is weekend.
     let weekend_price = |resort: &str| match resort {
         "Vail" => 120.0 * 1.6,
-        "Beaver Creek" => 110.0 * 1.5,
+        "Beaver Creek" | "Heavenly" => 110.0 * 1.5,
         "Breckenridge" => 100.0 * 1.7,
         "Keystone" => 90.0 * 1.6,
-        "Heavenly" => 110.0 * 1.5,
         other => panic!("no resort {other}"),
     };
     let (mut lowest, mut highest) = (f64::MAX, f64::MIN);

@@ -19,7 +19,7 @@ use crate::pipeline::{self, Ended};
 use crate::queue::Queue;
 use crate::rows::Row;
 use crate::screen::Screen;
-use crate::summary::Summary;
+use crate::summary::{Course, Summary};
 use crate::table::Table;
 use crate::target::{Route, SETUP, Target};
 
@@ -104,9 +104,13 @@ impl World {
     }
 
     async fn summary(&self, interrupted: bool) -> serde_json::Value {
-        let elapsed = Duration::from_secs(1);
+        let course = Course {
+            interrupted,
+            was_finished: false,
+            elapsed: Duration::from_secs(1),
+        };
         let path = self.path();
-        let summary = Summary::new(&self.args, &path, &self.target, interrupted, false, elapsed);
+        let summary = Summary::new(&self.args, &path, &self.target, course);
         serde_json::to_value(summary.await.unwrap()).unwrap()
     }
 
@@ -254,6 +258,13 @@ async fn a_pipe_that_is_missing_stops_its_own_stream_only() {
     assert_eq!(ended.failures.len(), 1, "{ended:?}");
     assert!(ended.failures[0].contains("SEASON_PASS"), "{ended:?}");
     assert_eq!(world.landed(Table::ResortTicket).len(), 1_000);
+
+    // What can be said of the others is said all the same.
+    let summary = world.summary(false).await;
+    assert_eq!(summary["balanced"], false);
+    let tables = &summary["tables"];
+    assert_eq!(tables["RESORT_TICKET"]["rows_inserted"], 1_000);
+    assert_eq!(tables["SEASON_PASS"]["left_in_queue"], 49);
 }
 
 #[tokio::test(start_paused = true)]

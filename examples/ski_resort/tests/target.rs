@@ -2,12 +2,19 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use clap::Parser;
+use tokio::sync::watch;
 
+use super::{SEED, rows, winter};
 use crate::cli::Args;
 use crate::files::Files;
 use crate::misconfigured::is_misconfigured;
+use crate::pipeline;
+use crate::queue::Queue;
+use crate::screen::Screen;
+use crate::summary::{Course, Summary};
 use crate::target::{Route, Target};
 
 /// Set in the process that the test below starts.
@@ -84,6 +91,51 @@ async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
     );
     // A client finds it, proxies or not.
     target.client(crate::table::Table::LiftRide).await.unwrap();
+}
+
+#[tokio::test]
+async fn over_loopback_the_landing_has_what_the_server_says() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = "ski_resort --only streamer --duration 1h --max-client-lag 10ms";
+    let args = Args::try_parse_from(line.split_whitespace()).unwrap();
+    let files = Files::new(&args, directory.path());
+    let mut queue = Queue::open(&files.queue).unwrap();
+    queue.claim(None, None, winter()).unwrap();
+    queue.append(&rows(SEED, winter(), 100), 100, None).unwrap();
+    queue.end().unwrap();
+    let target = Target::open(&args, &files).await.unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let screen = Screen::new();
+    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen);
+    assert!(ended.await.unwrap().failures.is_empty());
+    let target = target.settle().await;
+    let course = Course {
+        interrupted: false,
+        was_finished: false,
+        elapsed: Duration::ZERO,
+    };
+    let summary = Summary::new(&args, &files.queue, &target, course).await;
+    let summary = serde_json::to_value(summary.unwrap()).unwrap();
+    assert_eq!(summary["balanced"], true);
+    assert_eq!(summary["target"], "emulator");
+    assert_eq!(
+        summary["tables"]["RESORT_TICKET"],
+        serde_json::json!({
+            "generated": 500, "committed_offset_token": "500", "rows_inserted": 500, "rejected": 0,
+            "landed": 500, "distinct_txid": 500, "left_in_queue": 0,
+        })
+    );
+
+    // A finished run is not reconciled with a landing that is not its own.
+    let mut elsewhere = files.clone();
+    elsewhere.landing = directory.path().join("other.db");
+    let target = Target::open(&args, &elsewhere).await.unwrap();
+    let course = Course {
+        was_finished: true,
+        ..course
+    };
+    let error = Summary::new(&args, &files.queue, &target, course).await;
+    assert!(is_misconfigured(&error.unwrap_err()));
 }
 
 #[tokio::test]

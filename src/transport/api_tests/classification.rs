@@ -121,7 +121,7 @@ async fn the_server_decides_with_status_and_code() {
             r#"{"code":"STALE_CONTINUATION_TOKEN_SEQUENCER"}"#,
             Some("STALE_CONTINUATION_TOKEN_SEQUENCER"),
             ErrorKind::Refused,
-            "refused again",
+            "reopen the channel",
         ),
         (
             403,

@@ -307,6 +307,7 @@ async fn an_invalidated_channel_takes_nothing_and_says_why() {
     let words: &[&str] = &[
         "was invalidated",
         "another writer opened it",
+        "reopen the channel",
         "STALE_CONTINUATION_TOKEN_SEQUENCER",
     ];
     let batch = RowBatch::from_ndjson("{}\n").unwrap();

@@ -1,0 +1,240 @@
+use super::super::batch::{Compressor, Unit, UnitTokens};
+use super::super::core::{Limits, Opening};
+use super::super::schedule::{Action, Work};
+use super::*;
+use crate::budget::{Budget, Share};
+use crate::transport::api::AppendAnswer;
+
+/// A channel that was opened at the token 9 with two rejects behind it.
+struct Rig {
+    core: Core,
+    now: Instant,
+    share: Share,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            max_client_lag: Duration::ZERO,
+            max_request_bytes: 1 << 20,
+            max_uncompressed: 1 << 20,
+            retry_for: Duration::from_secs(600),
+            settle_timeout: Duration::from_secs(30),
+            commit_stall_timeout: Duration::from_secs(120),
+            pace: None,
+        };
+        let opening = Opening {
+            continuation_token: "1".to_owned(),
+            committed_token: Some(9.into()),
+            created_on_ms: Some(1),
+            rejected: 2,
+        };
+        Self {
+            core: Core::new(now, limits, opening, "m".to_owned()),
+            now,
+            share: Budget::new(1 << 20).share(1 << 20),
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    /// Appends rows numbered from `first` and sends them as one request.
+    fn send(&mut self, first: i64, rows: u64) {
+        let unit = Unit {
+            tokens: UnitTokens::Run {
+                first: i128::from(first),
+            },
+            rows,
+            len: 3,
+        };
+        let mut charge = self.share.try_charge(1_000).unwrap();
+        self.core
+            .append(self.now, 0, b"{}\n", &mut vec![unit], &mut charge)
+            .unwrap();
+        let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
+            panic!("nothing to seal");
+        };
+        let sealed = Compressor::new().unwrap().seal(raw, limit);
+        self.core.on_sealed(self.now, sealed);
+        let Action::Send(_) = self.core.poll(self.now, false) else {
+            panic!("nothing to send");
+        };
+    }
+
+    fn accept(&mut self, first: i64, rows: u64) {
+        self.send(first, rows);
+        let answer = AppendAnswer {
+            next_continuation_token: "2".to_owned(),
+            session: None,
+        };
+        self.core.on_response(self.now, Ok(answer), 0.0);
+    }
+
+    fn hear(&mut self, token: i64, rejected: u64) {
+        let status = ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            rows_error_count: rejected,
+            ..ChannelStatus::default()
+        };
+        self.core.on_status(self.now, Some(&status));
+    }
+
+    fn windows(&self) -> Vec<(u64, u64, u64)> {
+        let windows = self.core.commit.rejects();
+        windows.iter().map(|w| (w.count, w.from, w.to)).collect()
+    }
+
+    fn cause(&self) -> Option<ErrorKind> {
+        self.core.refusal().map(|e| e.kind())
+    }
+
+    fn due_ms(&self) -> u128 {
+        let due = self.core.poll_due().unwrap();
+        due.saturating_duration_since(self.now).as_millis()
+    }
+}
+
+#[test]
+fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
+    let mut rig = Rig::new();
+    rig.accept(10, 5);
+    rig.hear(14, 2);
+    assert_eq!(
+        rig.windows(),
+        [],
+        "rejects from before the open are not ours"
+    );
+    rig.accept(15, 3);
+    rig.accept(18, 2);
+    rig.hear(17, 3);
+    assert_eq!(rig.windows(), [(1, 5, 10)]);
+    let window = rig.core.commit.rejects().first().cloned().unwrap();
+    assert_eq!(window.after, Some(14.into()));
+    assert_eq!(window.through, Some(19.into()));
+    rig.hear(19, 3);
+    rig.accept(20, 1);
+    rig.hear(20, 5);
+    assert_eq!(rig.windows(), [(1, 5, 10), (2, 10, 11)]);
+}
+
+#[test]
+fn a_stale_read_of_the_counter_is_no_second_rise() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.hear(10, 2);
+    rig.accept(11, 1);
+    rig.hear(11, 3);
+    rig.hear(10, 2);
+    rig.hear(11, 3);
+    assert_eq!(rig.windows(), [(1, 1, 2)]);
+}
+
+#[test]
+fn windows_beyond_the_most_are_told_as_one() {
+    let mut rig = Rig::new();
+    for (token, count) in (10..).zip(3..).take(MAX_WINDOWS + 3) {
+        rig.accept(token, 1);
+        rig.hear(token, count);
+    }
+    let windows = rig.windows();
+    assert_eq!(windows.len(), MAX_WINDOWS);
+    let most = MAX_WINDOWS as u64;
+    assert_eq!(windows.last(), Some(&(4, most - 1, most + 3)));
+    let told: u64 = windows.iter().map(|w| w.0).sum();
+    assert_eq!(told, most + 3);
+}
+
+#[test]
+fn absent_from_three_answers_is_gone() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    for _ in 0..2 {
+        rig.core.on_status(rig.now, None);
+    }
+    rig.hear(9, 2);
+    for _ in 0..2 {
+        rig.core.on_status(rig.now, None);
+        assert_eq!(rig.cause(), None);
+    }
+    rig.core.on_status(rig.now, None);
+    let gone = ErrorKind::Invalidated(InvalidationCause::Gone);
+    assert_eq!(rig.cause(), Some(gone));
+    assert!(rig.core.is_ended(), "there is nothing more to ask");
+}
+
+#[test]
+fn a_token_that_was_not_sent_is_asked_for_once_more() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None);
+    assert_eq!(rig.due_ms(), 1000);
+    rig.hear(10, 2);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None, "a blip in between");
+    rig.hear(77, 9);
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(rig.cause(), Some(conflict));
+    assert_eq!(rig.windows(), [], "another's rejects are not ours");
+}
+
+#[test]
+fn polls_start_soon_after_an_accept_and_back_off_to_a_second() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.due_ms(), 30_000, "the heartbeat");
+    rig.wait(1_000);
+    rig.accept(10, 1);
+    let mut gaps = Vec::new();
+    for _ in 0..7 {
+        let due = rig.due_ms();
+        gaps.push(due);
+        rig.wait(u64::try_from(due).unwrap());
+        rig.hear(9, 2);
+    }
+    assert_eq!(gaps, [50, 50, 100, 200, 400, 800, 1000]);
+    rig.accept(11, 1);
+    assert_eq!(rig.due_ms(), 50, "another accept hurries it");
+    rig.hear(11, 2);
+    assert_eq!(rig.due_ms(), 30_000);
+}
+
+#[test]
+fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.wait(100_000);
+    rig.accept(11, 1);
+    rig.hear(10, 2);
+    rig.wait(119_999);
+    assert!(matches!(rig.core.poll(rig.now, false), Action::Wait(_)));
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    drop(rig.core.poll(rig.now, false));
+    let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
+    assert_eq!(rig.cause(), Some(stalled));
+    // It asks on, and what comes in still counts.
+    assert!(!rig.core.is_ended());
+    rig.hear(11, 2);
+    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(rig.core.report().uncommitted.is_empty());
+}
+
+#[test]
+fn a_commit_may_be_seen_before_the_answer_to_its_request() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    rig.hear(13, 2);
+    assert_eq!(rig.core.progress().committed, 4);
+    let answer = AppendAnswer {
+        next_continuation_token: "2".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert!(!rig.core.awaits_commits());
+    rig.accept(14, 1);
+    assert_eq!(rig.due_ms(), 50);
+}

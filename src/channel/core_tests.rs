@@ -1,0 +1,398 @@
+//! The core against a server of a few lines: whatever the order of events, rows land once, in order, or with an error.
+
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::super::ChannelStatus;
+use super::super::answers::REFUSALS;
+use super::super::batch::{Compressor, UnitTokens};
+use super::super::schedule::{Action, Order, Work};
+use super::*;
+use crate::budget::{Budget, Share};
+use crate::error::{ErrorKind, InvalidationCause};
+use crate::transport::api::{AppendAnswer, Failure};
+
+const BUDGET: usize = 16 << 10;
+
+/// One thing that happens.
+#[derive(Debug, Clone, Copy)]
+enum Step {
+    Append(u8),
+    Flush,
+    Wait(u16),
+    Drive,
+    Seal,
+    Answer(Way),
+    Commit(u8),
+    Status,
+    /// A read of the status as it was some commits ago.
+    StaleStatus(u8),
+    StatusMissed,
+}
+
+/// How a request fares.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Way {
+    Through,
+    Lost,
+    AppliedAndLost,
+    NotSent,
+    Throttled,
+    Misrouted,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let way = prop_oneof![
+        6 => Just(Way::Through),
+        1 => Just(Way::Lost),
+        1 => Just(Way::AppliedAndLost),
+        1 => Just(Way::NotSent),
+        1 => Just(Way::Throttled),
+        1 => Just(Way::Misrouted),
+    ];
+    let step = prop_oneof![
+        4 => (1..30_u8).prop_map(Step::Append),
+        1 => Just(Step::Flush),
+        3 => (0..500_u16).prop_map(Step::Wait),
+        8 => Just(Step::Drive),
+        4 => Just(Step::Seal),
+        4 => way.prop_map(Step::Answer),
+        2 => (1..4_u8).prop_map(Step::Commit),
+        2 => Just(Step::Status),
+        1 => (0..5_u8).prop_map(Step::StaleStatus),
+        1 => Just(Step::StatusMissed),
+    ];
+    prop::collection::vec(step, 1..250)
+}
+
+/// What the other side knows.
+#[derive(Debug)]
+struct Server {
+    knows_replays: bool,
+    limit: usize,
+    next: u64,
+    last_end: Option<OffsetToken>,
+    buffered: VecDeque<(OffsetToken, Vec<u64>)>,
+    landed: Vec<u64>,
+    /// The committed tokens so far, the last one now.
+    tokens: Vec<Option<OffsetToken>>,
+}
+
+impl Server {
+    fn append(&mut self, order: &Order) -> Result<AppendAnswer, Failure> {
+        if order.body.len() > self.limit {
+            return Err(refusal(413, None));
+        }
+        let sequence: u64 = order.continuation_token.parse().unwrap();
+        if sequence == self.next {
+            let bytes = zstd::bulk::decompress(&order.body, order.uncompressed_len).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let rows: Vec<u64> = text.lines().map(|l| l[1..11].parse().unwrap()).collect();
+            let tokens = (rows.first(), rows.last());
+            let told = (order.start.as_ref(), Some(&order.end));
+            let told = (
+                told.0.map(|t| t.parse::<u64>().unwrap()),
+                told.1.map(|t| t.parse::<u64>().unwrap()),
+            );
+            assert_eq!(told, (tokens.0.copied(), tokens.1.copied()));
+            self.buffered.push_back((order.end.clone(), rows));
+            self.last_end = Some(order.end.clone());
+            self.next += 1;
+        } else if !(self.knows_replays && sequence + 1 == self.next) {
+            return Err(refusal(400, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
+        } else {
+            assert_eq!(self.last_end.as_ref(), Some(&order.end), "the same request");
+        }
+        Ok(AppendAnswer {
+            next_continuation_token: self.next.to_string(),
+            session: None,
+        })
+    }
+
+    fn commit(&mut self) {
+        if let Some((end, rows)) = self.buffered.pop_front() {
+            self.landed.extend(rows);
+            self.tokens.push(Some(end));
+        }
+    }
+
+    fn all(&self) -> Vec<u64> {
+        let buffered = self.buffered.iter().flat_map(|(_, rows)| rows);
+        self.landed.iter().chain(buffered).copied().collect()
+    }
+}
+
+fn refusal(status: u16, code: Option<&str>) -> Failure {
+    Failure::Answered {
+        status,
+        code: code.map(str::to_owned),
+        error: Error::new(ErrorKind::Refused, "no"),
+    }
+}
+
+struct Model {
+    now: Instant,
+    core: Core,
+    budget: Arc<Budget>,
+    share: Share,
+    compressor: Compressor,
+    sealing: Option<(Work, usize)>,
+    order: Option<Order>,
+    server: Server,
+    rows: u64,
+    seen: Progress,
+}
+
+impl Model {
+    fn new(knows_replays: bool, limit: usize) -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            max_client_lag: Duration::from_millis(100),
+            max_request_bytes: 2_000,
+            max_uncompressed: 4_000,
+            retry_for: Duration::from_secs(100_000),
+            settle_timeout: Duration::from_secs(10),
+            commit_stall_timeout: Duration::from_secs(100_000),
+            pace: Some(Pace {
+                bytes_per_second: 20_000.0,
+                requests_per_second: 10.0,
+            }),
+        };
+        let opening = Opening {
+            continuation_token: "1".to_owned(),
+            committed_token: Some(OffsetToken::from(-1)),
+            created_on_ms: Some(1),
+            rejected: 0,
+        };
+        let budget = Budget::new(BUDGET);
+        let core = Core::new(now, limits, opening, "m".to_owned());
+        Self {
+            now,
+            seen: core.progress(),
+            core,
+            share: budget.share(BUDGET),
+            budget,
+            compressor: Compressor::new().unwrap(),
+            sealing: None,
+            order: None,
+            server: Server {
+                knows_replays,
+                limit,
+                next: 1,
+                last_end: None,
+                buffered: VecDeque::new(),
+                landed: Vec::new(),
+                tokens: vec![Some(OffsetToken::from(-1))],
+            },
+            rows: 0,
+        }
+    }
+
+    fn append(&mut self, count: u8) {
+        let first = self.rows;
+        let row = |n: u64| {
+            let noise = fastrand::Rng::with_seed(n).u128(..);
+            format!("\"{n:010}\":{noise:040}\n")
+        };
+        let bytes: String = (first..first + u64::from(count)).map(row).collect();
+        let unit = Unit {
+            tokens: UnitTokens::Run {
+                first: i128::from(first),
+            },
+            rows: u64::from(count),
+            len: bytes.len(),
+        };
+        let Some(mut credit) = self.share.try_charge(bytes.len() + unit.overhead()) else {
+            return;
+        };
+        let mut units = vec![unit];
+        let bytes = bytes.as_bytes();
+        let result = self
+            .core
+            .append(self.now, 0, bytes, &mut units, &mut credit);
+        match result {
+            Ok((position, _)) => {
+                self.rows += u64::from(count);
+                assert_eq!(position, self.rows);
+            }
+            Err(_) => assert!(self.core.end.is_some(), "refused while it is open"),
+        }
+    }
+
+    fn drive(&mut self) {
+        match self.core.poll(self.now, false) {
+            Action::Seal(work, limit) => {
+                assert!(self.sealing.is_none(), "one at a time");
+                self.sealing = Some((work, limit));
+            }
+            Action::Send(order) => {
+                assert!(self.order.is_none(), "one request in flight");
+                self.order = Some(order);
+            }
+            Action::Wait(until) => {
+                assert!(until.is_none_or(|until| until > self.now), "it would spin");
+            }
+            Action::Stop => assert!(self.core.is_ended()),
+        }
+    }
+
+    fn seal(&mut self) {
+        let Some((work, limit)) = self.sealing.take() else {
+            return;
+        };
+        let raw = match work {
+            Work::Fresh(raw) => Ok(raw),
+            Work::TooLarge(batch) => batch.reopen(),
+        };
+        let sealed = raw.and_then(|raw| self.compressor.seal(raw, limit));
+        self.core.on_sealed(self.now, sealed);
+    }
+
+    fn answer(&mut self, way: Way) {
+        let Some(order) = self.order.take() else {
+            return;
+        };
+        let error = |kind| Error::new(kind, "no");
+        let answer = match way {
+            Way::Through => self.server.append(&order),
+            Way::Lost => Err(Failure::Ambiguous(error(ErrorKind::Timeout))),
+            Way::AppliedAndLost => self
+                .server
+                .append(&order)
+                .and_then(|_| Err(Failure::Ambiguous(error(ErrorKind::Server)))),
+            Way::NotSent => Err(Failure::NotSent(error(ErrorKind::Unreachable))),
+            Way::Throttled => Err(Failure::Throttled {
+                after: Some(Duration::from_secs(1)),
+                error: error(ErrorKind::Throttled),
+            }),
+            // As often as the core has patience for it, no oftener.
+            Way::Misrouted => {
+                let refusals = self.core.flight.as_ref().map_or(REFUSALS, |f| f.refusals);
+                if refusals < REFUSALS {
+                    Err(refusal(404, None))
+                } else {
+                    self.server.append(&order)
+                }
+            }
+        };
+        self.core.on_response(self.now, answer, 0.5);
+    }
+
+    fn status(&mut self, ago: usize) {
+        let tokens = &self.server.tokens;
+        let token = tokens[tokens.len().saturating_sub(1 + ago)].clone();
+        let status = ChannelStatus {
+            latest_committed_offset_token: token,
+            created_on_ms: Some(1),
+            ..ChannelStatus::default()
+        };
+        self.core.on_status(self.now, Some(&status));
+    }
+
+    fn take(&mut self, step: Step) {
+        match step {
+            Step::Append(count) => self.append(count),
+            Step::Flush => self.core.flush(),
+            Step::Wait(ms) => self.now += Duration::from_millis(u64::from(ms)),
+            Step::Drive => self.drive(),
+            Step::Seal => self.seal(),
+            Step::Answer(way) => self.answer(way),
+            Step::Commit(count) => (0..count).for_each(|_| self.server.commit()),
+            Step::Status => self.status(0),
+            Step::StaleStatus(ago) => self.status(usize::from(ago)),
+            Step::StatusMissed => self.core.on_status_missed(self.now),
+        }
+        self.check();
+    }
+
+    fn check(&mut self) {
+        let core = &self.core;
+        let raw = core.raw.iter().chain(&core.open).map(|b| b.charge.bytes());
+        let sealed = core
+            .ready
+            .iter()
+            .chain(core.flight.as_ref().map(|f| &f.batch));
+        let sealing = self.sealing.iter().map(|(work, _)| match work {
+            Work::Fresh(batch) => batch.charge.bytes(),
+            Work::TooLarge(batch) => batch.charge.bytes(),
+        });
+        let held: usize = raw
+            .chain(sealed.map(|b| b.charge.bytes()))
+            .chain(sealing)
+            .sum();
+        assert_eq!(
+            self.budget.in_use(),
+            held,
+            "permits are the sum of live charges"
+        );
+
+        let progress = core.progress();
+        assert!(progress.accepted >= self.seen.accepted);
+        assert!(progress.committed >= self.seen.committed);
+        assert!(progress.committed <= self.server.landed.len() as u64);
+        assert!(core.sent <= self.rows && core.accepted <= core.sent.max(core.ledger.committed()));
+        let all = self.server.all();
+        assert!(
+            all.iter().copied().eq(0..all.len() as u64),
+            "in order, once"
+        );
+        assert!(
+            progress.accepted <= all.len() as u64,
+            "what was accepted is there"
+        );
+        self.seen = progress;
+    }
+
+    /// Everything goes well from here on.
+    fn finish(&mut self) {
+        self.core.drain(self.now + Duration::from_secs(3600));
+        for _ in 0..10_000 {
+            if self.core.is_ended() {
+                return;
+            }
+            for step in [
+                Step::Drive,
+                Step::Seal,
+                Step::Answer(Way::Through),
+                Step::Commit(1),
+                Step::Status,
+                Step::Wait(100),
+            ] {
+                self.take(step);
+            }
+        }
+        panic!("it never ends: {:?}", self.core);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+    #[test]
+    fn rows_land_once_in_order_or_with_an_error(
+        steps in steps(),
+        knows_replays in any::<bool>(),
+        limit in prop_oneof![Just(2_000_usize), 300..2_000_usize],
+    ) {
+        let mut model = Model::new(knows_replays, limit);
+        for step in steps {
+            model.take(step);
+        }
+        model.finish();
+        let report = model.core.report();
+        let open: u64 = report.uncommitted.iter().map(|r| r.rows).sum();
+        prop_assert_eq!(report.rows_committed + open, model.rows, "each row is accounted for");
+        (model.sealing, model.order) = (None, None);
+        prop_assert_eq!(model.budget.in_use(), 0);
+        match model.core.end.as_ref().map(Error::kind) {
+            Some(ErrorKind::ChannelClosed) => {
+                prop_assert_eq!(model.server.landed.len() as u64, model.rows);
+                prop_assert_eq!(open, 0);
+            }
+            Some(ErrorKind::Invalidated(InvalidationCause::Ambiguous)) => {
+                prop_assert!(!knows_replays || limit < 2_000);
+            }
+            other => prop_assert!(false, "{other:?}"),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The names of a client's channels: each is held by one at a time, from the open to the end of the last drain.
+
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
+
+use super::ClientInner;
+use crate::channel::Shared;
+use crate::error::{Error, ErrorKind, Result};
+
+/// A channel name in use.
+#[derive(Debug)]
+pub(super) enum Slot {
+    /// Being opened; if it is being reopened, over this hold, which goes on settling.
+    Opening(Option<Arc<Shared>>),
+    Live(Arc<Shared>),
+}
+
+impl Slot {
+    pub(super) fn channel(&self) -> Option<&Arc<Shared>> {
+        match self {
+            Self::Opening(old) => old.as_ref(),
+            Self::Live(channel) => Some(channel),
+        }
+    }
+}
+
+impl ClientInner {
+    /// The open channels, in order of name.
+    pub(crate) fn channels(&self) -> Vec<Arc<Shared>> {
+        let slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().filter_map(Slot::channel).cloned().collect()
+    }
+
+    /// Takes a name, so that nobody else in this client opens it; from nobody but `old`, who has it back if nothing comes
+    /// of it. Names differ by more than case: the server folds it in paths.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        name: &str,
+        old: Option<&Arc<Shared>>,
+    ) -> Result<Reservation> {
+        let key = name.to_lowercase();
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock: whoever closes the client takes the slots after it set the flag.
+        if self.is_closed.load(Ordering::Acquire) {
+            return Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the client is closed; build a new one",
+            ));
+        }
+        let free = match (slots.get(&key), old) {
+            (None, _) => true,
+            (Some(Slot::Live(live)), Some(old)) => Arc::ptr_eq(live, old),
+            _ => false,
+        };
+        if !free {
+            return Err(Error::new(
+                ErrorKind::ChannelAlreadyOpen,
+                format!(
+                    "the channel {name:?} is open in this client, or still draining after its handle was dropped; close it and wait, or choose another name"
+                ),
+            ));
+        }
+        slots.insert(key.clone(), Slot::Opening(old.cloned()));
+        Ok(Reservation {
+            client: Arc::clone(self),
+            key,
+            held: true,
+        })
+    }
+
+    /// Takes an ended channel off the list, unless its name has gone to another since.
+    pub(crate) fn forget(&self, shared: &Arc<Shared>) {
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = shared.name.to_lowercase();
+        if matches!(slots.get(&key), Some(Slot::Live(live)) if Arc::ptr_eq(live, shared)) {
+            slots.remove(&key);
+        }
+    }
+}
+
+/// A name taken; given back on drop unless a channel was put there.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    client: Arc<ClientInner>,
+    key: String,
+    held: bool,
+}
+
+impl Reservation {
+    /// Puts the open channel under the name. `false` if the client ended meanwhile.
+    pub(crate) fn fill(mut self, shared: &Arc<Shared>) -> bool {
+        let mut slots = self
+            .client
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let there = slots.contains_key(&self.key);
+        if there {
+            slots.insert(self.key.clone(), Slot::Live(Arc::clone(shared)));
+        }
+        self.held = false;
+        there
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.held {
+            let mut slots = self
+                .client
+                .channels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let Some(Slot::Opening(old)) = slots.get(&self.key) else {
+                return;
+            };
+            match old.clone().filter(|old| !old.core().is_ended()) {
+                Some(old) => slots.insert(self.key.clone(), Slot::Live(old)),
+                None => slots.remove(&self.key),
+            };
+        }
+    }
+}

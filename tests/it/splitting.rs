@@ -1,0 +1,92 @@
+//! A server that takes less in one request than the client thought: 413, and what is cut where.
+
+use snowpipe_streaming::emulator::{Endpoint, Limits};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing, RowState};
+
+use crate::support::{World, noisy};
+
+fn narrow(bytes: usize) -> World {
+    World::with(|e| {
+        e.limits(Limits {
+            request_bytes: Some(bytes),
+            ..Limits::off()
+        })
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
+    let world = narrow(60_000);
+    let builder = world.builder().pacing(Pacing::Off);
+    let client = builder.max_request_bytes(1 << 20).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    for part in 0..4 {
+        let (from, to) = (part * 5_000, (part + 1) * 5_000);
+        drop(channel.append_rows(noisy(from..to), from..).await.unwrap());
+    }
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(world.landed(), (0..20_000).collect::<Vec<_>>());
+    assert_eq!(channel.latest_committed_offset_token(), Some(19_999.into()));
+    assert_eq!(client.memory_in_use(), 0);
+    let log = world.emulator.log();
+    let appends: Vec<_> = log
+        .iter()
+        .filter(|r| r.endpoint == Endpoint::Append)
+        .collect();
+    let refused = appends.iter().filter(|r| r.status == Some(413)).count();
+    assert!((1..=8).contains(&refused), "{refused} of {}", appends.len());
+    let learned = appends
+        .iter()
+        .rposition(|r| r.status == Some(413))
+        .expect("some were");
+    assert!(appends.len() - learned > 20, "none is refused after that");
+    let ends: Vec<i64> = appends
+        .iter()
+        .filter(|r| r.status == Some(200))
+        .map(|r| r.end_offset_token.as_ref().unwrap().parse().unwrap())
+        .collect();
+    assert!(ends.is_sorted(), "each request's token is its last row's");
+    assert!(channel.close().await.unwrap().is_clean());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_stay_together_are_cut_between_units_only_and_one_that_cannot_go_ends_the_channel()
+ {
+    let world = narrow(60_000);
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    // Each unit some 25 kB compressed: two fit, all do not.
+    for unit in 0..8 {
+        let (from, to) = (unit * 200, (unit + 1) * 200);
+        let tokens = (format!("{unit}a"), format!("{unit}z"));
+        drop(channel.append_rows(noisy(from..to), tokens).await.unwrap());
+    }
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(world.landed(), (0..1600).collect::<Vec<_>>());
+    let all_ends = world.emulator.log();
+    for token in all_ends.iter().filter_map(|r| r.end_offset_token.as_ref()) {
+        assert!(token.ends_with('z'), "{token}");
+    }
+
+    let huge = channel
+        .append_rows(noisy(1600..2600), ("8a", "8z"))
+        .await
+        .unwrap();
+    let error = huge.committed().await.unwrap_err();
+    let rejected = ErrorKind::Invalidated(InvalidationCause::Rejected);
+    assert_eq!(error.kind(), rejected, "{error}");
+    assert!(!error.is_ambiguous());
+    assert_eq!(
+        error.committed_token(),
+        Some(&OffsetToken::new("7z").unwrap())
+    );
+    assert_eq!(client.memory_in_use(), 0);
+    let error = channel.close().await.unwrap_err();
+    let report = error.close_report().unwrap();
+    let left: Vec<_> = report
+        .uncommitted
+        .iter()
+        .map(|r| (r.state, r.rows))
+        .collect();
+    assert_eq!(left, [(RowState::Sealed, 1000)]);
+}
