@@ -150,11 +150,7 @@ impl Target {
         }
     }
 
-    /// A client for a table's pipe, if the server can be reached now.
-    pub(crate) async fn connect(
-        &self,
-        table: Table,
-    ) -> snowpipe_streaming::Result<StreamingIngestClient> {
+    async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
         let pipe = match self.pipes.get(&table) {
             Some(pipe) => pipe.clone(),
             None => PipePath::new(DEFAULT_NAMESPACE, DEFAULT_NAMESPACE, table.default_pipe())?,
