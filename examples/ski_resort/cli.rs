@@ -9,6 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::speed::Speed;
 use crate::table::Table;
+use crate::world::STEPS_PER_DAY;
 
 /// Generates ski-resort tickets, season passes and lift rides, and streams them into three tables.
 ///
@@ -21,7 +22,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Only::All)]
     pub(crate) only: Only,
 
-    /// Simulated days to generate [default: 1]
+    /// Simulated days to generate [default: 1; with --only streamer, until the queue's generator has come to its end]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), conflicts_with_all = ["duration", "forever"])]
     pub(crate) days: Option<u64>,
 
@@ -125,10 +126,12 @@ impl Args {
 
     /// When the generator is done.
     pub(crate) fn until(&self) -> Until {
-        match (self.duration, self.forever) {
+        match (self.duration, self.days) {
             (Some(duration), _) => Until::Wall(duration),
-            (None, true) => Until::Stopped,
-            (None, false) => Until::Step(self.days.unwrap_or(1) * crate::world::STEPS_PER_DAY),
+            (None, Some(days)) => Until::Step(days * STEPS_PER_DAY),
+            // Where a generator in another process ends is for that one to say.
+            (None, None) if self.forever || self.only == Only::Streamer => Until::Stopped,
+            (None, None) => Until::Step(STEPS_PER_DAY),
         }
     }
 }

@@ -153,7 +153,7 @@ async fn resume(queue: Queue, progress: Progress) -> Result<Producer> {
 /// Runs the generator alone.
 async fn generate(
     args: &Args,
-    queue: Queue,
+    mut queue: Queue,
     progress: Option<Progress>,
     found: Found,
     stop: watch::Receiver<bool>,
@@ -163,9 +163,14 @@ async fn generate(
             "a generator has nothing to reconcile: give --summary-json to the streamer",
         ));
     }
-    let Some(progress) = progress.filter(|_| found != Found::Finished) else {
+    let Some(progress) = progress else {
         return Ok(0);
     };
+    if found == Found::Finished {
+        // A generator that was killed in its last moment did not say so.
+        queue.end()?;
+        return Ok(0);
+    }
     let producer = resume(queue, progress).await?;
     producer.run(args.speed, args.until(), stop.clone()).await?;
     let stopped = *stop.borrow();
@@ -182,9 +187,9 @@ fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
         (Found::StartedOver, _) => {
             screen.note("the last run is finished and deleted: starting over");
         }
-        (Found::Unfinished { next_step }, Until::Step(end)) => screen.note(format!(
-            "going on with an unfinished run at step {next_step} of {end}"
-        )),
+        (Found::Unfinished { next_step }, Until::Step(end)) if next_step < end => screen.note(
+            format!("going on with an unfinished run at step {next_step} of {end}"),
+        ),
         (Found::Unfinished { next_step }, _) => {
             screen.note(format!(
                 "going on with an unfinished run at step {next_step}"

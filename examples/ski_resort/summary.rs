@@ -95,7 +95,8 @@ impl Summary {
             let path = queue.to_owned();
             let queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
             let name = channel(args, queue.id(), table);
-            let patience = if course.interrupted {
+            // Neither somebody who stops the run waits for a server that is away, nor does anybody wait twice.
+            let patience = if course.interrupted || !failures.is_empty() {
                 args.drain_timeout.max(LEAST_PATIENCE)
             } else {
                 Duration::MAX

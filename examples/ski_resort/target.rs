@@ -136,10 +136,13 @@ impl Target {
     /// A client for a table's pipe. A server that cannot be reached is tried for half a minute.
     pub(crate) async fn client(&self, table: Table) -> Result<StreamingIngestClient> {
         let give_up = Instant::now() + PATIENCE;
+        let mut is_said = false;
         loop {
             match self.connect(table).await {
                 Err(error) if error.is_retryable() && Instant::now() < give_up => {
-                    warn!(%error, "cannot connect yet");
+                    if !std::mem::replace(&mut is_said, true) {
+                        warn!(%error, "cannot connect yet: trying for {PATIENCE:?}");
+                    }
                     tokio::time::sleep(PAUSE).await;
                 }
                 result => return Ok(result?),

@@ -169,6 +169,13 @@ fn the_command_line_is_checked() {
     assert_eq!(args.profile, Some(ProfileSource::Environment));
     assert_eq!(parse("--forever").unwrap().until(), Until::Stopped);
     assert_eq!(parse("--days 3").unwrap().until(), Until::Step(9_600));
+    // A streamer by itself ends when the generator says so, unless it is told better.
+    let streamer = parse("--only streamer").unwrap();
+    assert_eq!(streamer.until(), Until::Stopped);
+    let streamer = parse("--only streamer --days 3").unwrap();
+    assert_eq!(streamer.until(), Until::Step(9_600));
+    let generator = parse("--only generator").unwrap();
+    assert_eq!(generator.until(), Until::Step(3_200));
 
     for bad in [
         "--days 0",
