@@ -72,7 +72,6 @@ impl RejectWindow {
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone)]
-#[must_use = "rows are in memory only until the receipt says committed"]
 pub struct Receipt {
     shared: Arc<Shared>,
     /// The rows of its call: after `from`, through `position`.

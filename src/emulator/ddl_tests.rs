@@ -333,3 +333,19 @@ proptest! {
         let _ = Catalog::from_ddl(&format!("CREATE TABLE D.S.T (A INT); CREATE PIPE D.S.P AS {}", words.join(" ")));
     }
 }
+
+#[test]
+fn a_table_may_log_its_errors() {
+    for option in [
+        "ERROR_LOGGING = TRUE",
+        "error_logging=false",
+        "COMMENT = 'x' ERROR_LOGGING = TRUE",
+    ] {
+        let ddl = format!("CREATE TABLE D.S.T (A NUMBER) {option};");
+        let catalog = Catalog::from_ddl(&ddl).unwrap_or_else(|why| panic!("{option}: {why}"));
+        assert_eq!(catalog.tables().count(), 1);
+    }
+    let catalog = Catalog::from_ddl("CREATE TABLE D.S.T (ERROR_LOGGING BOOLEAN);").unwrap();
+    let columns: Vec<_> = catalog.tables().flat_map(|table| &table.columns).collect();
+    assert_eq!(columns[0].name, "ERROR_LOGGING");
+}

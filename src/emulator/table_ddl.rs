@@ -7,7 +7,7 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::{Location, Token};
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
 use super::coerce::{BinaryFormat, DataType, Input, Rules};
 use super::ddl::DdlError;
@@ -17,8 +17,8 @@ use super::tables::{Column, ColumnDefault};
 
 /// Reads a statement to its end.
 pub(super) fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
-    let mut parser =
-        Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(statement.tokens.clone());
+    let tokens = without_error_logging(&statement.tokens);
+    let mut parser = Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(tokens);
     let parsed = parser
         .parse_statement()
         .map_err(|why| parser_error(&why, statement))?;
@@ -30,6 +30,22 @@ pub(super) fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
         ));
     }
     Ok(parsed)
+}
+
+/// The tokens without `ERROR_LOGGING = …`, an option of tables that sqlparser does not know. The emulator keeps rejected
+/// rows of every table.
+fn without_error_logging(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let is_option = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("ERROR_LOGGING"));
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        if is_option(token) && rest.next_if(|next| next.token == Token::Eq).is_some() {
+            rest.next();
+        } else {
+            kept.push(token.clone());
+        }
+    }
+    kept
 }
 
 /// The parts of a name, as Snowflake stores them.
