@@ -22,8 +22,8 @@ use crate::table::Table;
 
 /// How many rows are read at once.
 const BATCH: u32 = 10_000;
-/// How many such batches may wait for their commit before no more are read.
-const MOST_IN_FLIGHT: usize = 16;
+/// How many rows may wait for their commit before no more are read.
+const MOST_IN_FLIGHT: i64 = 160_000;
 /// How long an empty queue is left alone.
 const IDLE: Duration = Duration::from_millis(100);
 /// How long rows that an earlier run of this streamer sent may take to be committed before they are sent again: all of
@@ -79,6 +79,7 @@ enum Event {
     Stop,
     Committed(snowpipe_streaming::Result<()>),
     Accepted(snowpipe_streaming::Result<()>),
+    Invalidated(snowpipe_streaming::Error),
     Look,
 }
 
@@ -163,7 +164,7 @@ impl Stream {
     ) -> Result<Finish> {
         let mut next_look = Instant::now();
         loop {
-            let has_room = self.in_flight.len() < MOST_IN_FLIGHT;
+            let has_room = self.position - self.released < MOST_IN_FLIGHT;
             let oldest = self.in_flight.front().map(|f| f.receipt.clone());
             let unaccepted = self.in_flight.get(self.accepted).map(|f| f.receipt.clone());
             let event = tokio::select! {
@@ -171,6 +172,7 @@ impl Stream {
                 () = told_to(stop) => Event::Stop,
                 result = of(oldest, async |receipt| receipt.committed().await) => Event::Committed(result),
                 result = of(unaccepted, async |receipt| receipt.accepted().await) => Event::Accepted(result),
+                error = self.channel.invalidated() => Event::Invalidated(error),
                 () = sleep_until(next_look), if has_room => Event::Look,
             };
             match event {
@@ -181,6 +183,7 @@ impl Stream {
                     self.accepted += 1;
                     self.publish();
                 }
+                Event::Invalidated(error) => return Err(error.into()),
                 Event::Look => {
                     // Asked before the queue is: rows that come between are seen at the next look.
                     let is_complete = *generated.borrow();

@@ -201,6 +201,18 @@ impl<M> Channel<M> {
         Commits::new(self.shared())
     }
 
+    /// Waits until the channel takes no more rows, and returns why: [`ErrorKind::Invalidated`], or that the client was
+    /// closed.
+    ///
+    /// An append says the same at once. Receipts do so only when it is settled what was committed, which may take the
+    /// client's `settle_timeout`: a loop that has nothing to append can watch this beside them, and
+    /// [`reopen`](Self::reopen) without waiting.
+    ///
+    /// Cancel safe.
+    pub async fn invalidated(&self) -> Error {
+        self.shared().refused().await
+    }
+
     /// Asks the server for the channel's status.
     ///
     /// Cancel safe.

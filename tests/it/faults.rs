@@ -264,6 +264,30 @@ async fn commits_that_stall_end_in_an_error_that_names_the_rows() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invalidation_is_told_before_it_is_settled_what_was_committed() {
+    let world = World::new();
+    let (client, mut channel) = world.channel().await;
+    world
+        .emulator
+        .faults()
+        .push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    let receipt = channel.append_rows(rows(5..8), 5..).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let accepted = Instant::now();
+    let told = channel.invalidated().await;
+    assert_eq!(cause(&told), InvalidationCause::CommitStalled);
+    assert_eq!(accepted.elapsed(), Duration::from_secs(120));
+    drop(client);
+    // The first reason stays.
+    assert_eq!(channel.invalidated().await.kind(), told.kind());
+
+    let (client, channel) = World::new().channel().await;
+    drop(client);
+    let told = channel.invalidated().await;
+    assert_eq!(told.kind(), ErrorKind::ClientClosed);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_unreachable_server_invalidates_after_the_retry_time() {
     let world = World::new();
     let client = world

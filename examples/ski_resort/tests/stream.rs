@@ -231,6 +231,33 @@ async fn a_channel_that_is_taken_away_is_opened_again_and_nothing_is_lost_or_dou
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_invalidated_channel_is_opened_again_though_nothing_is_left_to_append() {
+    let world = World::empty();
+    let mut queue = world.queue();
+    queue.claim(None, None, winter()).unwrap();
+    queue.append(&[pass(1, "5")], 1, None).unwrap();
+    // Another writer comes before the second request, and takes what was accepted of the first.
+    let withheld = Fault::WithholdCommits(Duration::from_secs(5)).on(Endpoint::Append);
+    let thief = Fault::SecondWriter.on(Endpoint::Append);
+    for rule in [withheld, thief] {
+        let struck = world.channel(Table::SeasonPass);
+        world.emulator.faults().push(rule.channel(struck));
+    }
+    let began = tokio::time::Instant::now();
+    let generator = async {
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        world.add(&[pass(2, "7")]);
+    };
+    let (ended, ()) = tokio::join!(world.run(), generator);
+    assert_eq!(world.emulator.faults().injected()["second writer"], 1);
+    assert!(ended.failures.is_empty(), "{ended:?}");
+    assert_eq!(world.landed(Table::SeasonPass), ["pass 1", "pass 2"]);
+    // The receipts of the stolen rows stay open for half a minute. Nobody waits for them.
+    let taken = began.elapsed();
+    assert!(taken < Duration::from_secs(10), "{taken:?}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_fails_is_reported_and_the_others_go_on() {
     let world = World::new();
     let struck = world.channel(Table::ResortTicket);
