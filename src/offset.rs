@@ -65,6 +65,20 @@ impl OffsetToken {
         Ok(Self(text.into()))
     }
 
+    /// A number as twenty digits with leading zeros, so that tokens sort as text as they do as numbers: for sources, or
+    /// queries on the table side, that compare tokens as text. [`parse`](Self::parse) reads it as the number it is.
+    ///
+    /// ```
+    /// use snowpipe_streaming::OffsetToken;
+    /// let (nine, ten) = (OffsetToken::padded(9), OffsetToken::padded(10));
+    /// assert!(nine.as_str() < ten.as_str());
+    /// assert_eq!(ten.parse::<u64>()?, 10);
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn padded(value: u64) -> Self {
+        Self(format!("{value:020}").into())
+    }
+
     /// A token the server sent: taken as it is.
     pub(crate) fn from_server(text: &str) -> Self {
         Self(text.into())
@@ -242,6 +256,13 @@ mod tests {
             let token = OffsetToken::from(value);
             prop_assert_eq!(token.as_integer(), Some(i128::from(value)));
             prop_assert_eq!(token.parse::<i64>().unwrap(), value);
+        }
+
+        #[test]
+        fn padded_numbers_keep_their_order(a: u64, b: u64) {
+            let (x, y) = (OffsetToken::padded(a), OffsetToken::padded(b));
+            prop_assert_eq!(x.as_str().cmp(y.as_str()), a.cmp(&b));
+            prop_assert_eq!(x.parse::<u64>().unwrap(), a);
         }
 
         #[test]
