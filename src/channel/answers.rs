@@ -105,7 +105,16 @@ impl Core {
                 self.retry_at = Some(again.min(give_up));
                 self.flight = Some(flight);
             }
-            Verdict::Smaller => self.learn_limit(flight),
+            Verdict::Smaller if flight.batch.may_be_cut() => self.learn_limit(flight),
+            Verdict::Smaller => {
+                let text = format!(
+                    "the server does not take {} bytes in one request, and the rows in them may not be split; append fewer rows under one token, or a smaller row",
+                    flight.batch.body.len()
+                );
+                let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
+                self.give_back(flight);
+                self.invalidate(now, InvalidationCause::Rejected, error);
+            }
             Verdict::Invalid(cause) => {
                 let error = failure.into_error();
                 self.give_back(flight);

@@ -223,6 +223,11 @@ pub(crate) struct SealedBatch {
 }
 
 impl SealedBatch {
+    /// Whether its rows can go in more than one request.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        self.units.len() > 1 || self.units.first().is_some_and(Unit::may_split)
+    }
+
     pub(crate) fn start(&self) -> Option<OffsetToken> {
         self.units.first().and_then(Unit::start)
     }
@@ -285,7 +290,9 @@ impl Compressor {
         Ok(Bytes::copy_from_slice(&self.out))
     }
 
-    /// Seals a batch: into one request, or into several if it does not fit into `limit` bytes.
+    /// Seals a batch: into one request, or into several if it does not fit into `limit` bytes. A unit that may not be cut
+    /// is sealed even if it is larger: its append found it to fit into a request, and whether the server agrees is for
+    /// the server to say.
     pub(crate) fn seal(&mut self, mut batch: RawBatch, limit: usize) -> Result<Vec<SealedBatch>> {
         // The parts' charges come out of the whole's: one that was sealed before has no more than its compressed length.
         let mut purse = batch.charge.split_off(usize::MAX);
@@ -293,18 +300,18 @@ impl Compressor {
         let mut done = Vec::with_capacity(1);
         while let Some(batch) = todo.pop() {
             let body = self.compress(&batch.bytes)?;
-            if body.len() > limit {
+            let whole = if body.len() > limit {
                 match batch.split() {
                     Ok((head, tail)) => {
                         todo.push(tail);
                         todo.push(head);
                         continue;
                     }
-                    Err(single) => {
-                        return Err(too_large(single.bytes.len(), body.len(), limit));
-                    }
+                    Err(single) => *single,
                 }
-            }
+            } else {
+                batch
+            };
             let RawBatch {
                 bytes,
                 units,
@@ -312,7 +319,7 @@ impl Compressor {
                 position,
                 first_append,
                 first_append_ms,
-            } = batch;
+            } = whole;
             let rows = units.iter().map(|u| u.rows).sum();
             let charge = purse.split_off(cost(body.len(), &units));
             done.push(SealedBatch {

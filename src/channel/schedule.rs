@@ -98,10 +98,7 @@ impl Core {
     }
 
     fn next_work(&mut self) -> Option<(Work, UncommittedRange, bool)> {
-        let too_large = self
-            .ready
-            .front()
-            .is_some_and(|b| b.body.len() > self.request_limit);
+        let too_large = self.ready.front().is_some_and(|b| self.is_to_be_cut(b));
         if self.flight.is_none()
             && too_large
             && let Some(batch) = self.ready.pop_front()
@@ -116,12 +113,13 @@ impl Core {
         Some((Work::Fresh(batch), range, false))
     }
 
+    fn is_to_be_cut(&self, batch: &SealedBatch) -> bool {
+        batch.body.len() > self.request_limit && batch.may_be_cut()
+    }
+
     /// The next request, or when to ask again.
     fn next_order(&mut self, now: Instant) -> Result<Order, Option<Instant>> {
-        let nothing_fits = self
-            .ready
-            .front()
-            .is_none_or(|b| b.body.len() > self.request_limit);
+        let nothing_fits = self.ready.front().is_none_or(|b| self.is_to_be_cut(b));
         let cutting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
         if self
             .flight

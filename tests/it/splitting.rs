@@ -90,3 +90,26 @@ async fn rows_that_stay_together_are_cut_between_units_only_and_one_that_cannot_
         .collect();
     assert_eq!(left, [(RowState::Sealed, 1000)]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_unit_that_cannot_be_cut_is_tried_above_the_learned_limit() {
+    let world = narrow(60_000);
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let run = channel.append_rows(noisy(0..2_000), 0..).await.unwrap();
+    run.committed().await.unwrap();
+    let refused = |world: &World| {
+        let log = world.emulator.log();
+        log.iter().filter(|r| r.status == Some(413)).count()
+    };
+    let before = refused(&world);
+    assert!(
+        before > 0,
+        "the limit is learned, and halving made it less than the server's"
+    );
+    // Some 50 kB compressed.
+    let unit = channel.append_rows(noisy(2_000..2_400), 2_000..=2_399);
+    unit.await.unwrap().committed().await.unwrap();
+    assert_eq!(refused(&world), before);
+    assert_eq!(world.landed(), (0..2_400).collect::<Vec<_>>());
+}
