@@ -1,6 +1,5 @@
 //! The status poller: one bulk call for all channels of a client, as often as their commits need it and no oftener.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -81,15 +80,8 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let answer = timeout(DEADLINE, client.api.channel_statuses(&names, attempt)).await;
     match answer {
         Ok(Ok(statuses)) => {
-            // The keys' case is not specified: the name as sent, else whatever matches but for case.
-            let folded: BTreeMap<String, _> = statuses
-                .iter()
-                .map(|(k, v)| (k.to_lowercase(), v))
-                .collect();
             for channel in channels {
-                let status = statuses
-                    .get(&channel.name)
-                    .or_else(|| folded.get(&channel.name.to_lowercase()).copied());
+                let status = statuses.get(&channel.name);
                 channel.update_and_wake(|core, now| core.on_status(now, status));
             }
             false
