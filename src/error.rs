@@ -69,6 +69,8 @@ pub enum ErrorKind {
     Protocol,
     /// The server refused the request, and would refuse it again (400 and its like).
     Refused,
+    /// The source of an [`ingest`](crate::ingest) run failed; it is the error's source.
+    Source,
 }
 
 /// Why a channel was invalidated.

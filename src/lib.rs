@@ -67,6 +67,7 @@ mod channel;
 mod client;
 mod config;
 mod error;
+pub mod ingest;
 mod offset;
 mod options;
 mod poller;
@@ -93,7 +94,7 @@ pub use self::client::StreamingIngestClient;
 pub use self::config::{PipePath, Profile};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
-pub use self::options::{ClientBuilder, OnUncommitted, Pacing};
+pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{

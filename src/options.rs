@@ -59,6 +59,19 @@ impl Default for OnUncommitted {
     }
 }
 
+/// What becomes of a channel that has to be opened again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum Recovery {
+    /// It is invalidated: appends and receipts say why, and the caller reopens it and appends again from the committed
+    /// token. Rows are held until they are accepted.
+    #[default]
+    Surface,
+    /// The client opens it again and sends exactly what is not committed. Rows are held until they are committed, and
+    /// receipts stay valid throughout.
+    Replay,
+}
+
 /// The numbers a client runs by.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
@@ -76,6 +89,8 @@ pub(crate) struct Options {
     pub(crate) pacing: Pacing,
     pub(crate) nulls: Nulls,
     pub(crate) on_uncommitted: OnUncommitted,
+    pub(crate) recovery: Recovery,
+    pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
 }
 
@@ -96,6 +111,8 @@ impl Default for Options {
             pacing: Pacing::Named,
             nulls: Nulls::Send,
             on_uncommitted: OnUncommitted::default(),
+            recovery: Recovery::default(),
+            isolate_rejects: false,
             offload_threshold: 256 << 10,
         }
     }
@@ -244,6 +261,19 @@ impl ClientBuilder {
     /// What to do about uncommitted rows of an earlier holder, for channels that do not say it themselves.
     pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
         self.options.on_uncommitted = policy;
+        self
+    }
+
+    /// What becomes of channels that have to be opened again. Default [`Recovery::Surface`].
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.options.recovery = recovery;
+        self
+    }
+
+    /// After the server rejected rows, sends smaller requests one by one for a while, so that the next
+    /// [`RejectWindow`](crate::RejectWindow) is narrower. Default off.
+    pub fn isolate_rejects(mut self, isolate: bool) -> Self {
+        self.options.isolate_rejects = isolate;
         self
     }
 
