@@ -111,8 +111,9 @@ async fn commits_that_stall_are_worth_one_reopen() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
-    let withheld = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
-    world.emulator.faults().push(withheld);
+    // Until the rows were discarded, and not as long as to stall again.
+    let withheld = Fault::WithholdCommits(Duration::from_secs(200));
+    world.emulator.faults().push(withheld.on(Endpoint::Append));
     let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
     assert_eq!((report.reopens, report.rows_appended), (1, 20));
     assert_eq!(report.rows_committed, 10);
@@ -295,8 +296,8 @@ async fn a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again
         .on_uncommitted(OnUncommitted::Discard)
         .await
         .unwrap();
-    let withheld = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
-    world.emulator.faults().push(withheld);
+    let withheld = Fault::WithholdCommits(Duration::from_secs(60));
+    world.emulator.faults().push(withheld.on(Endpoint::Append));
     let last = channel
         .append_rows((0..5).map(crate::support::row), 0..)
         .await

@@ -177,11 +177,11 @@ async fn rejects_are_kept_though_the_channel_was_taken_away_before_they_were_hea
     let world = world();
     let client = client(&world).await;
     let mut shelf = shelf(0..40, &[5, 35]);
-    // The first batch is accepted, and committed only after the channel had to be opened again.
+    // The rows are accepted, and committed only while the channel is opened again.
     let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
     let faults = world.emulator.faults();
     faults.push(Fault::WithholdCommits(Duration::from_secs(3)).on(Endpoint::Append));
-    faults.push(must.on(Endpoint::Append).after(1));
+    faults.push(must.on(Endpoint::Status).after(1));
     let report = ingest::run(&client, "c", &mut shelf)
         .batch_rows(20)
         .max_in_flight(40)
