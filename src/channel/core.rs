@@ -144,6 +144,8 @@ pub(crate) struct Core {
     pub(super) request_limit: usize,
     /// Rows were rejected lately: batches are sealed at this uncompressed size, and sent one by one.
     pub(super) isolating: Option<usize>,
+    /// The uncompressed size of the last batch that was sent.
+    pub(super) last_len: usize,
 
     pub(super) ledger: Ledger,
     pub(super) commit: Commit,
@@ -190,6 +192,7 @@ impl Core {
             ratio: Ratio::default(),
             epoch: 0,
             isolating: None,
+            last_len: 0,
             reopens: Reopens::default(),
             may_discard: opening.is_first_hand,
         }
@@ -306,9 +309,10 @@ impl Core {
             return;
         }
         self.isolating = if were_rejected {
-            Some((self.full_at() / 4).max(FINEST))
+            Some((self.last_len / 4).max(FINEST))
         } else {
-            let relaxed = self.isolating.map(|size| size.saturating_mul(2));
+            // Slowly: rejected rows come in company.
+            let relaxed = self.isolating.map(|size| size.saturating_add(size / 4));
             relaxed.filter(|size| *size < self.request_full_at())
         };
     }

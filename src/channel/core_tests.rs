@@ -274,7 +274,7 @@ impl Model {
                 );
                 self.is_asked_to_reopen = true;
                 // A request that is given up may arrive all the same.
-                if let Some(order) = self.order.take_if(|_| self.rows % 2 == 0) {
+                if let Some(order) = self.order.take_if(|_| self.rows.is_multiple_of(2)) {
                     let _ = self.server.append(&order);
                 }
                 self.order = None;

@@ -171,6 +171,7 @@ impl Core {
                 rows: batch.rows,
             });
             self.sent = batch.position;
+            self.last_len = batch.uncompressed_len;
             self.flight = Some(Flight {
                 batch,
                 end,

@@ -10,6 +10,7 @@
 
 mod accounting;
 mod bad_input;
+mod cancel;
 mod channel;
 mod compiles;
 mod contract;
@@ -24,6 +25,7 @@ mod opening;
 mod patience;
 mod protocol;
 mod rejects;
+mod replay;
 mod secrets;
 mod splitting;
 mod stage;
