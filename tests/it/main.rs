@@ -14,6 +14,7 @@ mod cancel;
 mod channel;
 mod compiles;
 mod contract;
+mod delivery;
 mod determinism;
 mod ends;
 mod faults;
