@@ -43,7 +43,11 @@ fn read_within(reader: impl Read, most: usize) -> Result<Vec<u8>, Refusal> {
         )));
     }
     match read {
-        Ok(_) => Ok(whole),
+        Ok(_) => {
+            // It is kept until it commits, and grew by doubling.
+            whole.shrink_to_fit();
+            Ok(whole)
+        }
         Err(why) => Err(Refusal::malformed(format!(
             "The body cannot be decompressed: {why}."
         ))),
