@@ -27,6 +27,9 @@ use crate::source::People;
 use crate::target::Target;
 
 const DIRECTORY: &str = "table_copy_data";
+/// How many rows are read at once, and how many may wait for their commit: few, so that an interrupted copy ends soon.
+const BATCH: usize = 5_000;
+const MOST_IN_FLIGHT: u64 = 20_000;
 const INTERRUPTED: u8 = 130;
 
 /// Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
@@ -102,6 +105,8 @@ async fn run(args: Args) -> Result<ExitCode> {
     let client = target.client().await?;
     let mut people = People::open(&args.source, &args.rejects)?;
     let report = ingest::run(&client, args.channel, &mut people)
+        .batch_rows(BATCH)
+        .max_in_flight(MOST_IN_FLIGHT)
         .until(interrupt())
         .await?;
     client.close().await?;
