@@ -95,7 +95,7 @@ impl Intake {
         if needed <= kept.capacity() {
             return true;
         }
-        let room = needed.max(kept.capacity() * 2).min(most);
+        let room = needed.next_power_of_two().min(most);
         let charged = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
         let charge = room.saturating_sub(FREE).saturating_sub(charged);
         let Ok(charge) = u32::try_from(charge) else {
@@ -135,8 +135,8 @@ mod tests {
         let body = Full::new(Bytes::from(vec![7; 100_000]));
         let taken = intake.take(body, 200_000).await.expect("a body");
         assert_eq!(taken.bytes, vec![7; 100_000]);
-        // 100,000 less the 65,536 that are free.
-        assert_eq!(intake.memory.available_permits(), (1 << 20) - 34_464);
+        // 128 KiB hold it, and 64 of them are free.
+        assert_eq!(intake.memory.available_permits(), (1 << 20) - (64 << 10));
         drop(taken);
         assert_eq!(intake.memory.available_permits(), 1 << 20);
     }
@@ -165,15 +165,15 @@ mod tests {
 
     #[tokio::test]
     async fn without_memory_small_bodies_are_still_taken() {
-        let intake = Intake::new(100_000);
-        let large = intake.take(chunks(1, 165_536), 1 << 20).await;
+        let intake = Intake::new(64 << 10);
+        let large = intake.take(chunks(1, 128 << 10), 1 << 20).await;
         assert!(large.is_ok());
         assert_eq!(intake.memory.available_permits(), 0);
         let refused = intake.take(chunks(2, 40_000), 1 << 20).await;
         assert_eq!(refused.err(), Some(NotTaken::NoMemory));
-        let small = intake.take(chunks(1, 65_536), 1 << 20).await;
-        assert_eq!(small.expect("a body").bytes.len(), 65_536);
+        let small = intake.take(chunks(1, 64 << 10), 1 << 20).await;
+        assert_eq!(small.expect("a body").bytes.len(), 64 << 10);
         drop(large);
-        assert_eq!(intake.memory.available_permits(), 100_000);
+        assert_eq!(intake.memory.available_permits(), 64 << 10);
     }
 }
