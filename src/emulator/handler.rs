@@ -365,6 +365,9 @@ impl Handler {
             )));
         }
         let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
+        let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
+        body::check_rows(&body, token_bytes)?;
         let next = self.state.append(
             pipe,
             channel,

@@ -23,7 +23,7 @@ use super::{Emulator, Reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
 
-/// The head of a request, whose tokens may be long.
+/// The head of a request, whose tokens may be long. hyper may read as much again before it looks.
 const MOST_HEAD: usize = 64 * 1024;
 /// What is kept of a body where the emulator has no limit of its own.
 const MOST_BODY: usize = 64 * 1024 * 1024;
@@ -32,7 +32,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept or commit: neither is mended by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the server puts up with from those who connect. A request's head may have 64 KiB, and its body as much as the
+/// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
 /// emulator's [`Limits`](super::Limits) say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
