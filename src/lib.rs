@@ -68,6 +68,8 @@ mod client;
 mod config;
 mod error;
 pub mod ingest;
+#[cfg(test)]
+mod mutated;
 mod offset;
 mod options;
 mod poller;
