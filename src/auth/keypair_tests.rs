@@ -218,7 +218,7 @@ fn a_key_that_would_take_minutes_to_check_is_refused() {
         let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
         [&[2, 0x84][..], &length, bytes].concat()
     };
-    let (long, short) = (number(&[0x55; 1 << 19]), number(&[3]));
+    let (long, short) = (number(&vec![0x55; 1 << 19]), number(&[3]));
     let numbers = [
         &number(&[0]),
         &long,
