@@ -11,6 +11,7 @@
 mod accounting;
 mod bad_input;
 mod channel;
+mod churn;
 mod compiles;
 mod contract;
 mod determinism;
