@@ -78,17 +78,24 @@ fuzz_target!(|data: &[u8]| {
         from_the_start: mode & 1 == 1,
     };
     run(async {
-        let built = client(server).retry_for(Duration::from_secs(90)).build();
+        // Short waits: each costs wakes, even on a clock that jumps.
+        let built = client(server)
+            .attempt_timeout(Duration::from_secs(5))
+            .retry_for(Duration::from_secs(8))
+            .commit_stall_timeout(Duration::from_secs(8))
+            .settle_timeout(Duration::from_secs(3))
+            .close_timeout(Duration::from_secs(8))
+            .on_uncommitted(OnUncommitted::Wait(Duration::from_secs(8)))
+            .build();
         let Ok(client) = built.await else { return };
         if mode & 2 == 2 {
             let _ = client.channel_statuses(&["c"]).await;
         }
-        let policy = if mode & 4 == 4 {
-            OnUncommitted::Discard
-        } else {
-            OnUncommitted::default()
-        };
-        let opened = client.open_channel("c").on_uncommitted(policy).await;
+        let mut opening = client.open_channel("c");
+        if mode & 4 == 4 {
+            opening = opening.on_uncommitted(OnUncommitted::Discard);
+        }
+        let opened = opening.await;
         if let Ok(mut channel) = opened {
             for n in 0..3_u64 {
                 let appended = channel.append_row(&json!({ "N": n }), n).await;
