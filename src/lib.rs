@@ -70,6 +70,8 @@ mod config;
 pub mod delivery;
 mod error;
 pub mod ingest;
+#[cfg(test)]
+mod mutated;
 mod offset;
 mod options;
 mod poller;

@@ -7,6 +7,7 @@ mod commits;
 mod core;
 mod driver;
 mod ending;
+mod frame;
 mod ledger;
 mod once;
 mod open;

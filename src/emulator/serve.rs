@@ -353,6 +353,7 @@ async fn answer(
     match reply.map_err(|_| Broken)? {
         Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
         Reply::RespondAfter(wait, response) => {
+            let _held = Held::new();
             tokio::time::sleep(wait).await;
             Ok(response.map(ReplyBody::whole))
         }
@@ -368,6 +369,23 @@ async fn answer(
             response.headers_mut().insert(CONTENT_LENGTH, length);
             Ok(response.map(|bytes| ReplyBody::cut(&bytes)))
         }
+    }
+}
+
+/// Says in the log from when until when a request that was carried out has no answer. Whoever kills processes counts on it:
+/// where the first line is and the second is not, nothing has gone back.
+struct Held;
+
+impl Held {
+    fn new() -> Self {
+        tracing::debug!("an answer is held back");
+        Self
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        tracing::debug!("the answer is no longer held back");
     }
 }
 

@@ -12,6 +12,7 @@ mod accounting;
 mod bad_input;
 mod cancel;
 mod channel;
+mod churn;
 mod compiles;
 mod contract;
 mod delivery;
