@@ -6,13 +6,17 @@ use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{Channel, Recovery, StreamingIngestClient};
 use tokio::time::sleep;
 
-use crate::support::{World, rows};
+use crate::support::{World, row, rows};
 
 async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
     let builder = world.builder().recovery(Recovery::Replay);
     let client = builder.build().await.unwrap();
     let channel = client.open_channel("c").await.unwrap();
     (client, channel)
+}
+
+fn must_reopen() -> Fault {
+    Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into())
 }
 
 #[tokio::test(start_paused = true)]
@@ -31,4 +35,31 @@ async fn a_client_that_is_closed_too_early_lists_all_that_is_not_committed() {
     let listed: u64 = report.uncommitted.iter().map(|r| r.rows).sum();
     assert_eq!(listed, 15, "{report:?}: {error}");
     drop(channel);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_in_doubt_have_their_time_to_be_committed_after_an_outage() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(100)));
+    let (_client, mut channel) = replaying(&world).await;
+    let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
+    receipt.accepted().await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Refuse.on(Endpoint::Open).always());
+    faults.push(must_reopen().on(Endpoint::Append));
+    let more = channel.append_row(&row(10), 10).await.unwrap();
+    sleep(Duration::from_secs(50)).await;
+    faults.clear();
+    receipt.committed().await.unwrap();
+    more.committed().await.unwrap();
+    let sent = world
+        .emulator
+        .log()
+        .iter()
+        .filter(|r| r.endpoint == Endpoint::Append && r.status == Some(200))
+        .count();
+    assert_eq!(
+        sent, 2,
+        "the first ten were on their way and are not sent again"
+    );
 }
