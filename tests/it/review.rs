@@ -63,3 +63,24 @@ async fn rows_in_doubt_have_their_time_to_be_committed_after_an_outage() {
         "the first ten were on their way and are not sent again"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn one_refusal_that_passes_does_not_end_a_channel_that_is_being_reopened() {
+    for (endpoint, fault) in [
+        (Endpoint::Open, Fault::Forbidden),
+        (Endpoint::Token, Fault::Unauthorized),
+        (Endpoint::Open, Fault::BareNotFound),
+    ] {
+        let world = World::new();
+        let (_client, mut channel) = replaying(&world).await;
+        let faults = world.emulator.faults();
+        faults.push(must_reopen().on(Endpoint::Append));
+        if endpoint == Endpoint::Token {
+            faults.push(Fault::ExpireToken.on(Endpoint::Open));
+        }
+        faults.push(fault.clone().on(endpoint));
+        let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
+        let outcome = receipt.committed().await;
+        outcome.unwrap_or_else(|e| panic!("{endpoint:?} {fault:?}: {e}"));
+    }
+}
