@@ -84,3 +84,20 @@ async fn one_refusal_that_passes_does_not_end_a_channel_that_is_being_reopened()
         outcome.unwrap_or_else(|e| panic!("{endpoint:?} {fault:?}: {e}"));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_channel_is_opened_again_however_often_it_is_invalidated_hours_apart() {
+    let world = World::new();
+    let (_client, mut channel) = replaying(&world).await;
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.committed().await.unwrap();
+    for _ in 0..6 {
+        world
+            .emulator
+            .faults()
+            .push(must_reopen().on(Endpoint::Status));
+        sleep(Duration::from_secs(6 * 3600)).await;
+    }
+    let second = channel.append_row(&row(1), 1).await.unwrap();
+    second.committed().await.unwrap();
+}
