@@ -1,12 +1,17 @@
-//! Histories that an adversary found. Paused clock throughout.
+//! Histories that once went wrong. Paused clock throughout.
 
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{Channel, Recovery, StreamingIngestClient};
+use snowpipe_streaming::ingest;
+use snowpipe_streaming::{Channel, ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
 use tokio::time::sleep;
 
-use crate::support::{World, row, rows};
+use crate::ingest_source::Shelf;
+use crate::support::{World, answer, row, rows};
 
 async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
     let builder = world.builder().recovery(Recovery::Replay);
@@ -100,4 +105,44 @@ async fn an_idle_channel_is_opened_again_however_often_it_is_invalidated_hours_a
     }
     let second = channel.append_row(&row(1), 1).await.unwrap();
     second.committed().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_not_sent_again() {
+    let world = World::new();
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let deaf = Arc::clone(&is_deaf);
+    let client = world
+        .meddled(move |request| {
+            let is_status = request.uri().path().ends_with(":bulk-channel-status");
+            (is_status && deaf.load(Ordering::Relaxed)).then(|| answer(503, &serde_json::json!({})))
+        })
+        .build()
+        .await
+        .unwrap();
+    let other = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let source = shelf.clone();
+    let dropper = async {
+        sleep(Duration::from_millis(500)).await;
+        is_deaf.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(5)).await;
+        other.channel_statuses(["c"]).await.unwrap();
+        assert_eq!(world.landed().len(), 10);
+        other.drop_channel("c").await.unwrap();
+        is_deaf.store(false, Ordering::Relaxed);
+        sleep(Duration::from_secs(60)).await;
+        source.stock().is_open = false;
+    };
+    let run = ingest::run(&client, "c", &mut shelf).into_future();
+    let (report, ()) = tokio::join!(run, dropper);
+    let error = report.unwrap_err();
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(error.kind(), conflict, "{error}");
+    assert!(
+        error.to_string().contains("dropped and made anew"),
+        "{error}"
+    );
+    assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
 }
