@@ -250,8 +250,12 @@ impl<M> Channel<M> {
         self.reopen_with(self.policy).await.map(drop)
     }
 
-    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended.
-    pub(crate) async fn reopen_with(&mut self, policy: OnUncommitted) -> Result<CloseReport> {
+    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended, and
+    /// whether nobody can tell of some of its rows: they were sent, and the channel has been dropped and made anew.
+    pub(crate) async fn reopen_with(
+        &mut self,
+        policy: OnUncommitted,
+    ) -> Result<(CloseReport, bool)> {
         let old = Arc::clone(self.shared());
         let gone = || {
             Error::new(
@@ -266,11 +270,15 @@ impl<M> Channel<M> {
         });
         let client = &self.writer.client;
         let (shared, status) = open::open(client, &old.name, policy, None, Some(&old)).await?;
-        old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
+        let is_in_doubt = old.update_and_wake(|core, now| {
+            core.on_reopened(now, gone(), &status);
+            core.is_in_doubt(&status)
+        });
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
-        Ok(old.core().report())
+        let report = old.core().report();
+        Ok((report, is_in_doubt))
     }
 
     /// Flushes, waits until everything is committed, and says what came of it. The channel's committed token stays with

@@ -18,6 +18,8 @@ use crate::transport::api::OpenAnswer;
 const MOST_REOPENS: u32 = 3;
 /// How long rows in doubt may take to be committed before they are sent again.
 const OURS: Duration = Duration::from_secs(30);
+/// A channel with nothing to commit that was well for so long is well.
+const WELL: Duration = Duration::from_secs(600);
 /// How long another writer's rows may take to be committed; they are never discarded.
 const THEIRS: Duration = Duration::from_secs(120);
 
@@ -27,6 +29,8 @@ pub(super) struct Reopens {
     asked: u32,
     stalled: bool,
     fenced: bool,
+    /// When it was opened again last.
+    last: Option<Instant>,
 }
 
 impl Reopens {
@@ -66,6 +70,13 @@ impl Reopens {
     /// An open showed that something sent before it is committed. Whether another writer has gone it does not show.
     fn forgive(&mut self) {
         (self.asked, self.stalled) = (0, false);
+    }
+
+    /// The server says that the channel is well, and there is nothing whose commit could show it.
+    pub(super) fn is_well(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now >= last + WELL) {
+            self.forgive();
+        }
     }
 
     fn count(&self) -> u32 {
@@ -163,7 +174,8 @@ impl Core {
         self.retry_at = None;
         self.backoff.reset();
         self.epoch += 1;
-        self.commit.restart(now, status.rows_error_count());
+        self.reopens.last = Some(now);
+        self.commit.restart(now);
         info!(
             committed = ?self.ledger.watermark(),
             batches = self.ready.len(),

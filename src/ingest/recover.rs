@@ -119,6 +119,16 @@ pub(super) fn check_committed<O: Ord + std::fmt::Display>(
     ))
 }
 
+/// To send the rows again could double them, not to send them could lose them.
+pub(super) fn in_doubt(channel: &str) -> Error {
+    Error::new(
+        ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
+        format!(
+            "the channel {channel:?} was dropped and made anew while rows were on their way, and with it went the word on whether they are committed; find out which rows the table has, and have the source begin after them"
+        ),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use InvalidationCause::{

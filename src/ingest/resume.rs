@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use super::brake::Halt;
 use super::flow::Flow;
 use super::layout;
-use super::recover::{OURS, check_committed};
+use super::recover::{OURS, check_committed, in_doubt};
 use super::shard::Shard;
 use super::source::{Rejected, Source};
 use crate::channel::Channel;
@@ -81,7 +81,8 @@ impl<S: Source> Flow<'_, S> {
             return Ok(());
         };
         let reopening = shard.channel.reopen_with(policy);
-        let report = self.source.brake.interrupting(reopening).await??;
+        let (report, is_in_doubt) = self.source.brake.interrupting(reopening).await??;
+        shard.is_in_doubt |= is_in_doubt;
         let (appended, committed) = std::mem::take(&mut shard.counts).uncounted(&report);
         if committed > 0 {
             shard.attempts.had_succeeded();
@@ -90,6 +91,9 @@ impl<S: Source> Flow<'_, S> {
         self.tally.committed += committed;
         self.tally.reopens += 1;
         let name = shard.channel.name();
+        if shard.is_in_doubt {
+            return Err(in_doubt(name).into());
+        }
         let committed = shard.channel.resume_point()?;
         check_committed(
             name,

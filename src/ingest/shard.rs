@@ -24,6 +24,8 @@ pub(super) struct Shard<O> {
     /// The channel's reject counter as the source knows it.
     pub(super) rejects_told: u64,
     pub(super) attempts: Attempts,
+    /// Rows were sent, and the channel was dropped and made anew: whether they are committed nobody knows any more.
+    pub(super) is_in_doubt: bool,
     pub(super) counts: Counts,
 }
 
@@ -77,6 +79,7 @@ impl<O: Offset> Shard<O> {
             rows_in_flight: 0,
             rejects_told: 0,
             attempts: Attempts::new(),
+            is_in_doubt: false,
             counts: Counts::default(),
         }
     }

@@ -33,6 +33,7 @@ mod patience;
 mod protocol;
 mod rejects;
 mod replay;
+mod review;
 mod secrets;
 mod splitting;
 mod stage;

@@ -1,0 +1,148 @@
+//! Histories that once went wrong. Paused clock throughout.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::ingest;
+use snowpipe_streaming::{Channel, ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
+use tokio::time::sleep;
+
+use crate::ingest_source::Shelf;
+use crate::support::{World, answer, row, rows};
+
+async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
+    let builder = world.builder().recovery(Recovery::Replay);
+    let client = builder.build().await.unwrap();
+    let channel = client.open_channel("c").await.unwrap();
+    (client, channel)
+}
+
+fn must_reopen() -> Fault {
+    Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_closed_too_early_lists_all_that_is_not_committed() {
+    let world = World::new();
+    let (client, mut channel) = replaying(&world).await;
+    world
+        .emulator
+        .faults()
+        .push(Fault::Lose.on(Endpoint::Append).always());
+    channel.append_rows(rows(0..10), 0..).await.unwrap();
+    sleep(Duration::from_secs(5)).await;
+    channel.append_rows(rows(10..15), 10..).await.unwrap();
+    let error = client.close().await.unwrap_err();
+    let report = error.close_report().unwrap();
+    let listed: u64 = report.uncommitted.iter().map(|r| r.rows).sum();
+    assert_eq!(listed, 15, "{report:?}: {error}");
+    drop(channel);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_in_doubt_have_their_time_to_be_committed_after_an_outage() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(100)));
+    let (_client, mut channel) = replaying(&world).await;
+    let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
+    receipt.accepted().await.unwrap();
+    sleep(Duration::from_secs(30)).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Refuse.on(Endpoint::Open).always());
+    faults.push(must_reopen().on(Endpoint::Append));
+    let more = channel.append_row(&row(10), 10).await.unwrap();
+    sleep(Duration::from_secs(50)).await;
+    faults.clear();
+    receipt.committed().await.unwrap();
+    more.committed().await.unwrap();
+    let sent = world
+        .emulator
+        .log()
+        .iter()
+        .filter(|r| r.endpoint == Endpoint::Append && r.status == Some(200))
+        .count();
+    assert_eq!(
+        sent, 2,
+        "the first ten were on their way and are not sent again"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_refusal_that_passes_does_not_end_a_channel_that_is_being_reopened() {
+    for (endpoint, fault) in [
+        (Endpoint::Open, Fault::Forbidden),
+        (Endpoint::Token, Fault::Unauthorized),
+        (Endpoint::Open, Fault::BareNotFound),
+    ] {
+        let world = World::new();
+        let (_client, mut channel) = replaying(&world).await;
+        let faults = world.emulator.faults();
+        faults.push(must_reopen().on(Endpoint::Append));
+        if endpoint == Endpoint::Token {
+            faults.push(Fault::ExpireToken.on(Endpoint::Open));
+        }
+        faults.push(fault.clone().on(endpoint));
+        let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
+        let outcome = receipt.committed().await;
+        outcome.unwrap_or_else(|e| panic!("{endpoint:?} {fault:?}: {e}"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_channel_is_opened_again_however_often_it_is_invalidated_hours_apart() {
+    let world = World::new();
+    let (_client, mut channel) = replaying(&world).await;
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.committed().await.unwrap();
+    for _ in 0..6 {
+        world
+            .emulator
+            .faults()
+            .push(must_reopen().on(Endpoint::Status));
+        sleep(Duration::from_secs(6 * 3600)).await;
+    }
+    let second = channel.append_row(&row(1), 1).await.unwrap();
+    second.committed().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_not_sent_again() {
+    let world = World::new();
+    let is_deaf = Arc::new(AtomicBool::new(false));
+    let deaf = Arc::clone(&is_deaf);
+    let client = world
+        .meddled(move |request| {
+            let is_status = request.uri().path().ends_with(":bulk-channel-status");
+            (is_status && deaf.load(Ordering::Relaxed)).then(|| answer(503, &serde_json::json!({})))
+        })
+        .build()
+        .await
+        .unwrap();
+    let other = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let source = shelf.clone();
+    let dropper = async {
+        sleep(Duration::from_millis(500)).await;
+        is_deaf.store(true, Ordering::Relaxed);
+        sleep(Duration::from_secs(5)).await;
+        other.channel_statuses(["c"]).await.unwrap();
+        assert_eq!(world.landed().len(), 10);
+        other.drop_channel("c").await.unwrap();
+        is_deaf.store(false, Ordering::Relaxed);
+        sleep(Duration::from_secs(60)).await;
+        source.stock().is_open = false;
+    };
+    let run = ingest::run(&client, "c", &mut shelf).into_future();
+    let (report, ()) = tokio::join!(run, dropper);
+    let error = report.unwrap_err();
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(error.kind(), conflict, "{error}");
+    assert!(
+        error.to_string().contains("dropped and made anew"),
+        "{error}"
+    );
+    assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
+}
