@@ -194,7 +194,9 @@ impl Handler {
             | Fault::Cut
             | Fault::Delay(_) => {}
             Fault::StaleStatus(lag) => self.status_lag = *lag,
-            Fault::Absent => call.channels.retain(|name| Some(name) != strike.channel.as_ref()),
+            Fault::Absent => call
+                .channels
+                .retain(|name| Some(name) != strike.channel.as_ref()),
             Fault::SecondWriter
             | Fault::WithholdCommits(_)
             | Fault::ForeignToken(_)
@@ -368,12 +370,7 @@ impl Handler {
         Ok(json_answer(StatusCode::OK, &answer))
     }
 
-    fn statuses(
-        &self,
-        now_ms: u64,
-        pipe: &Pipe,
-        names: &[String],
-    ) -> Result<Answer, Refusal> {
+    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
         let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
@@ -392,7 +389,8 @@ impl Handler {
         let known = names.iter().filter_map(|name| {
             let channel = self.state.channel(pipe, name)?;
             // Letter by letter, unlike in addresses.
-            (channel.record.channel == *name).then(|| (name.clone(), status(channel, channel.record_at(at_ms))))
+            (channel.record.channel == *name)
+                .then(|| (name.clone(), status(channel, channel.record_at(at_ms))))
         });
         Ok(statuses(&known.collect()))
     }

@@ -25,6 +25,7 @@ mod patience;
 mod protocol;
 mod rejects;
 mod secrets;
+mod sim;
 mod splitting;
 mod stage;
 mod support;
