@@ -48,9 +48,11 @@ impl Drop for Driving {
 async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
-    let mut pressure = client.budget.pressure();
     let mut request_id = client.request_id();
     loop {
+        let pressure = client.budget.pressure();
+        tokio::pin!(pressure);
+        pressure.as_mut().enable();
         let pressed = client.budget.is_pressed();
         match shared.update(|core, now| core.poll(now, pressed)) {
             Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
@@ -74,7 +76,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                     }
                     sealed = finished(&mut sealing) => shared.update(|core, now| core.on_sealed(now, sealed)),
                     () = shared.woken() => {}
-                    _ = pressure.changed() => {}
+                    () = pressure => {}
                     () = reached(until) => {}
                 }
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, RejectWindow};
+use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::plan::{ChannelPlan, Kind, Op, Policy};
@@ -32,6 +33,9 @@ pub struct Desk {
     pub state: Mutex<State>,
 }
 
+/// A receipt, its rows, and the append that brought them.
+type Followed = (Receipt, Range<u64>, u64);
+
 #[derive(Default)]
 pub struct State {
     ops: Vec<(u64, Op)>,
@@ -45,6 +49,7 @@ pub struct State {
     pub deaf: bool,
     /// Receipts that are not resolved.
     waiting: u64,
+    follower: Option<mpsc::UnboundedSender<Followed>>,
     pub fates: Vec<Fate>,
 }
 
@@ -204,13 +209,20 @@ impl Desk {
 
     /// Follows a receipt to its end, and checks what it says against the table.
     pub fn follow(self: &Arc<Self>, receipt: Receipt, rows: Range<u64>, attempt: u64) {
-        self.state.lock().unwrap().waiting += 1;
-        let desk = Arc::clone(self);
-        tokio::spawn(async move {
-            let outcome = receipt.committed().await;
-            desk.verify(&outcome, rows, attempt);
-            desk.state.lock().unwrap().waiting -= 1;
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        let follower = state.follower.get_or_insert_with(|| {
+            let (sender, mut receipts) = mpsc::unbounded_channel::<Followed>();
+            let desk = Arc::clone(self);
+            tokio::spawn(async move {
+                while let Some((receipt, rows, attempt)) = receipts.recv().await {
+                    desk.verify(&receipt.committed().await, rows, attempt);
+                    desk.state.lock().unwrap().waiting -= 1;
+                }
+            });
+            sender
         });
+        let _ = follower.send((receipt, rows, attempt));
     }
 
     fn verify(&self, outcome: &Result<(), Error>, rows: Range<u64>, attempt: u64) {
@@ -219,7 +231,11 @@ impl Desk {
             Ok(()) => "committed".to_owned(),
             Err(error) => format!("{:?}, ambiguous {}", error.kind(), error.is_ambiguous()),
         };
-        self.tell(format!("rows {rows:?} by append {attempt}: {said}"));
+        let what = format!(
+            "channel {}: rows {rows:?} by append {attempt}: {said}",
+            self.strand
+        );
+        self.world.tell_behind(1 + self.strand, what);
         match outcome {
             Ok(()) => {
                 if let Some(row) = truth.missing(self.strand, rows.clone()) {
@@ -270,7 +286,7 @@ impl Desk {
         if waiting > 0 {
             self.blame(format!("{waiting} receipts never resolved"));
         }
-        if ended.is_none() {
+        if ended.is_none() && self.plan.rows > 0 {
             self.blame("it was given up");
         }
         for row in 0..self.plan.rows {

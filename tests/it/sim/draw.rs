@@ -141,7 +141,7 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
         recovery: Recovery::Surface,
         budget: *pick(rng, &[256 << 10, 256 << 10, 64 << 20]),
         lag_ms: *pick(rng, &[0, 100, 1_000, 5_000]),
-        attempt_s: rng.u64(3..=60),
+        attempt_s: rng.u64(5..=60),
         retry_s: rng.u64(30..=300),
         stall_s: rng.u64(20..=120),
         settle_s: rng.u64(5..=30),

@@ -66,7 +66,7 @@ async fn direct(world: &Arc<World>) {
             world.tell(format!("step {step:?}"));
             cast.step(step);
         }
-        sleep_until(world.start + Duration::from_millis(world.plan.calm_ms)).await;
+        sleep_until(world.calm_at()).await;
         world.tell("calm");
         world.calm();
         while let Some(ended) = cast.processes.join_next().await {
@@ -75,11 +75,10 @@ async fn direct(world: &Arc<World>) {
             }
         }
     };
-    let calm = world.start + Duration::from_millis(world.plan.calm_ms);
     let in_time = tokio::select! {
         biased;
         () = world.failed.notified() => return,
-        done = timeout_at(calm + PATIENCE, play) => done.is_ok(),
+        done = timeout_at(world.calm_at() + PATIENCE, play) => done.is_ok(),
     };
     if !in_time {
         for desk in &cast.desks {
@@ -303,8 +302,7 @@ impl Process {
 
     /// When all channels are closed, nothing is held any more.
     async fn rest(&self, house: &House) {
-        let mut calm = self.world.calm.subscribe();
-        let _ = calm.wait_for(|calm| *calm).await;
+        sleep_until(self.world.calm_at()).await;
         sleep(Duration::from_secs(
             self.plan.close_s + self.plan.settle_s + 5,
         ))

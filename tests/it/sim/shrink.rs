@@ -12,6 +12,7 @@ const TRIES: usize = 400;
 pub fn shrink(plan: &Plan) -> (Plan, Vec<String>) {
     let mut best = plan.clone();
     let mut wrong = run(plan, None).wrong;
+    let wanted = essence(&wrong);
     let mut tries = 0;
     loop {
         let mut smaller = false;
@@ -23,16 +24,23 @@ pub fn shrink(plan: &Plan) -> (Plan, Vec<String>) {
                 return (best, wrong);
             }
             let outcome = run(&candidate, None);
-            if outcome.wrong.is_empty() {
-                part += 1;
-            } else {
+            if essence(&outcome.wrong) == wanted {
                 (best, wrong, smaller) = (candidate, outcome.wrong, true);
+            } else {
+                part += 1;
             }
         }
         if !smaller {
             return (best, wrong);
         }
     }
+}
+
+/// What is wrong first, without its numbers: the same mistake at another time.
+fn essence(wrong: &[String]) -> String {
+    let first = wrong.first().map_or("", String::as_str);
+    let letters = first.chars().filter(|letter| !letter.is_ascii_digit());
+    letters.take(40).collect()
 }
 
 /// The script without its part of this number; `None` if it has no so many.

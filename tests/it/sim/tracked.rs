@@ -403,6 +403,9 @@ impl Program {
                 "{appended} rows were appended, and closed with {done:?}"
             ));
         }
+        if !whole {
+            self.deaf();
+        }
         whole
     }
 }

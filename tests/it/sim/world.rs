@@ -13,7 +13,7 @@ use snowpipe_streaming::{
     Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
     TransportError, TransportErrorKind,
 };
-use tokio::sync::{Notify, oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::time::{Instant, sleep};
 
 use super::plan::Plan;
@@ -27,14 +27,12 @@ pub struct World {
     pub truth: Arc<Truth>,
     pub clock: TokioClock,
     pub start: Instant,
-    /// True from the time on when nothing goes wrong any more.
-    pub calm: watch::Sender<bool>,
     /// Somebody has found something wrong.
     pub failed: Notify,
     landing: Watched,
     server: Mutex<Server>,
     rng: Mutex<fastrand::Rng>,
-    trace: Mutex<Vec<String>>,
+    trace: Mutex<Vec<Line>>,
     wrong: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     houses: Mutex<BTreeMap<u64, Arc<House>>>,
@@ -49,6 +47,9 @@ struct Server {
     /// How often it went down.
     lives: u64,
 }
+
+/// A line of the trace: when, and behind which others of the same instant.
+type Line = (u64, usize, String);
 
 /// A channel's committed token as its client knows it.
 struct Eye {
@@ -88,7 +89,6 @@ impl World {
             truth,
             clock: TokioClock::starting_at(epoch),
             start: Instant::now(),
-            calm: watch::Sender::new(false),
             failed: Notify::new(),
             server: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
@@ -114,8 +114,13 @@ impl World {
         u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
 
+    /// From when on nothing goes wrong any more.
+    pub fn calm_at(&self) -> Instant {
+        self.start + Duration::from_millis(self.plan.calm_ms)
+    }
+
     pub fn is_calm(&self) -> bool {
-        *self.calm.borrow()
+        Instant::now() >= self.calm_at()
     }
 
     pub fn start_server(&self, lose: bool) {
@@ -181,7 +186,6 @@ impl World {
 
     /// From now on nothing goes wrong.
     pub fn calm(&self) {
-        self.calm.send_replace(true);
         self.start_server(false);
         if let Some(server) = self.server() {
             server.faults().clear();
@@ -215,12 +219,23 @@ impl World {
 
     /// A line of the trace.
     pub fn tell(&self, what: impl fmt::Display) {
-        let line = format!("{:>8} {what}", self.now_ms());
+        self.tell_behind(0, what);
+    }
+
+    /// A line of the trace from a task that may run before or after others of the same instant: which of those that wait
+    /// for the same value are woken first is left to chance.
+    pub fn tell_behind(&self, place: usize, what: impl fmt::Display) {
+        let line = (self.now_ms(), place, what.to_string());
         self.trace.lock().unwrap().push(line);
     }
 
     pub fn trace(&self) -> Vec<String> {
-        self.trace.lock().unwrap().clone()
+        let mut lines = self.trace.lock().unwrap().clone();
+        lines.sort_by_key(|(at, place, _)| (*at, *place));
+        let lines = lines.into_iter();
+        lines
+            .map(|(at, _, what)| format!("{at:>8} {what}"))
+            .collect()
     }
 
     pub fn found(&self, budget: usize) -> Arc<House> {
