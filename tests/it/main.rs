@@ -10,9 +10,11 @@
 
 mod accounting;
 mod bad_input;
+mod cancel;
 mod channel;
 mod compiles;
 mod contract;
+mod delivery;
 mod determinism;
 mod ends;
 mod faults;
@@ -24,6 +26,7 @@ mod opening;
 mod patience;
 mod protocol;
 mod rejects;
+mod replay;
 mod secrets;
 mod sim;
 mod splitting;

@@ -138,7 +138,7 @@ fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
 
 fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
     ProcessPlan {
-        recovery: Recovery::Surface,
+        recovery: *pick(rng, &[Recovery::Surface, Recovery::Replay]),
         budget: *pick(rng, &[256 << 10, 256 << 10, 64 << 20]),
         lag_ms: *pick(rng, &[0, 100, 1_000, 5_000]),
         attempt_s: rng.u64(5..=60),
