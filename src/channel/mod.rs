@@ -161,7 +161,9 @@ impl<M> Channel<M> {
     pub async fn wait_for_flush(&self) -> Result<()> {
         self.initiate_flush();
         let through = self.shared().core().appended();
-        self.shared().wait(|p| p.accepted_outcome(through)).await
+        self.shared()
+            .wait(|p| p.accepted_outcome(through, through))
+            .await
     }
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
