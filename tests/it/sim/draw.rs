@@ -144,8 +144,8 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
         attempt_s: rng.u64(5..=60),
         retry_s: rng.u64(30..=300),
         stall_s: rng.u64(20..=120),
-        settle_s: rng.u64(5..=30),
-        close_s: rng.u64(5..=60),
+        settle_s: rng.u64(10..=30),
+        close_s: rng.u64(25..=60),
         append_ms: rng.bool().then(|| rng.u64(10..5_000)),
         isolate: rng.bool(),
     }
@@ -157,9 +157,10 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         4..6 => Kind::Texts,
         _ => Kind::Untracked { resend: rng.bool() },
     };
-    let row_bytes = match rng.u8(..6) {
-        0 => rng.usize(1_000..6_000),
-        _ => rng.usize(..200),
+    // Large rows that are all there at the start soon fill the smallest budget.
+    let (row_bytes, gaps) = match rng.u8(..4) {
+        0 => (rng.usize(1_500..6_000), [0, 0, 5, 50]),
+        _ => (rng.usize(..200), [5, 50, 200, 600]),
     };
     let rows = rng.u64(10..=150);
     // A unit fits into a quarter of the smallest budget.
@@ -169,7 +170,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         process,
         kind,
         rows,
-        gap_ms: *pick(rng, &[5, 50, 200, 600]),
+        gap_ms: *pick(rng, &gaps),
         chunk: most.min(rng.u64(1..=25)),
         row_bytes,
         bad_percent: *pick(rng, &[0, 0, 3, 30]),
@@ -178,7 +179,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
             1 => Policy::WaitThenDiscard(policy_ms),
             _ => Policy::Discard,
         },
-        ops: (0..rng.u64(..6))
+        ops: (0..rng.u64(..8))
             .map(|_| (rng.u64(..=rows), op(rng)))
             .collect(),
     }
@@ -196,7 +197,7 @@ fn op(rng: &mut fastrand::Rng) -> Op {
         8 => Op::Drop,
         9 => Op::Reopen,
         10 => Op::Status,
-        _ => Op::Cancel(rng.u32(..3)),
+        _ => Op::Cancel(rng.u32(..2)),
     }
 }
 
