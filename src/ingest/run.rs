@@ -1,0 +1,144 @@
+//! The builder of a run: its options, and how it is started.
+
+use std::fmt;
+use std::future::IntoFuture;
+use std::pin::Pin;
+use std::time::Duration;
+
+use super::flow::Flow;
+use super::layout::MOST_SHARDS;
+use super::report::{Progress, Report};
+use super::source::Source;
+use crate::client::StreamingIngestClient;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Which shard a row belongs to: a hash of its key.
+pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
+pub(super) type Observer<'a, O> = Box<dyn FnMut(&Progress<O>) + Send + 'a>;
+pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// A run about to start: `.await` it, or set options first. Made by [`run`](super::run).
+#[must_use = "nothing is read until this is awaited"]
+pub struct Run<'a, S: Source> {
+    pub(super) client: StreamingIngestClient,
+    pub(super) name: String,
+    pub(super) source: &'a mut S,
+    pub(super) shards: Option<(usize, Hash<'a, S::Row>)>,
+    pub(super) stop: Stop<'a>,
+    pub(super) observer: Option<Observer<'a, S::Offset>>,
+    pub(super) options: Options,
+}
+
+/// The numbers a run goes by.
+#[derive(Debug, Clone)]
+pub(super) struct Options {
+    pub(super) batch_rows: usize,
+    pub(super) max_in_flight: u64,
+    pub(super) drain_timeout: Duration,
+    pub(super) source_patience: Duration,
+}
+
+impl<S: Source> fmt::Debug for Run<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("name", &self.name)
+            .field("shards", &self.shards.as_ref().map(|(count, _)| count))
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, S: Source> Run<'a, S> {
+    pub(super) fn new(client: &StreamingIngestClient, name: String, source: &'a mut S) -> Self {
+        Self {
+            client: client.clone(),
+            name,
+            source,
+            shards: None,
+            stop: Box::pin(std::future::pending()),
+            observer: None,
+            options: Options {
+                batch_rows: 10_000,
+                max_in_flight: 160_000,
+                drain_timeout: Duration::from_secs(60),
+                source_patience: Duration::from_secs(600),
+            },
+        }
+    }
+
+    /// Stops when `told` resolves: nothing more is read, and what was appended is waited for, at most for the
+    /// [`drain_timeout`](Self::drain_timeout). Default: never.
+    pub fn until(mut self, told: impl Future<Output = ()> + Send + 'a) -> Self {
+        self.stop = Box::pin(told);
+        self
+    }
+
+    /// Spreads the rows over `count` channels, `<name>-0-of-<count>` and so on, by a hash of each row's key. Rows with
+    /// the same hash stay in order. At most 64.
+    ///
+    /// The hash must be the same in every run: take [`stable_hash`](super::stable_hash), and never a hasher of the
+    /// standard library. Another count is refused until what the old channels committed is released.
+    pub fn shards(mut self, count: usize, hash: impl FnMut(&S::Row) -> u64 + Send + 'a) -> Self {
+        self.shards = Some((count, Box::new(hash)));
+        self
+    }
+
+    /// How many rows are read at once. Default 10,000.
+    pub fn batch_rows(mut self, rows: usize) -> Self {
+        self.options.batch_rows = rows;
+        self
+    }
+
+    /// How many rows may wait for their commit before no more are read. Default 160,000.
+    pub fn max_in_flight(mut self, rows: u64) -> Self {
+        self.options.max_in_flight = rows;
+        self
+    }
+
+    /// How long a run that was told to stop waits for the commit of what it has appended. Default 60 seconds.
+    pub fn drain_timeout(mut self, timeout: Duration) -> Self {
+        self.options.drain_timeout = timeout;
+        self
+    }
+
+    /// How long a source may go on failing before the run gives up. Default ten minutes.
+    pub fn source_patience(mut self, patience: Duration) -> Self {
+        self.options.source_patience = patience;
+        self
+    }
+
+    /// Calls `observe` whenever rows were appended, accepted, committed or released. It runs within the run: it has to
+    /// be quick.
+    pub fn observe(mut self, observe: impl FnMut(&Progress<S::Offset>) + Send + 'a) -> Self {
+        self.observer = Some(Box::new(observe));
+        self
+    }
+
+    fn check(&self) -> Result<()> {
+        let wrong = match &self.shards {
+            Some((count, _)) if !(1..=MOST_SHARDS).contains(count) => {
+                format!("{count} shards; give 1 to {MOST_SHARDS}")
+            }
+            _ if self.options.batch_rows == 0 || self.options.max_in_flight == 0 => {
+                "no rows at once or none in flight; give at least one".to_owned()
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::new(
+            ErrorKind::Config,
+            format!("the run of {:?} cannot have {wrong}", self.name),
+        ))
+    }
+}
+
+impl<'a, S: Source> IntoFuture for Run<'a, S> {
+    type Output = Result<Report<S::Offset>>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send + 'a>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            self.check()?;
+            Flow::new(self).run().await
+        })
+    }
+}
