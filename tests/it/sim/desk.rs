@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::plan::{ChannelPlan, Kind, Op, Policy};
+use super::sourced::Kept;
 use super::world::World;
 
 /// Letters that hardly compress.
@@ -51,6 +52,7 @@ pub struct State {
     waiting: u64,
     follower: Option<mpsc::UnboundedSender<Followed>>,
     pub fates: Vec<Fate>,
+    pub kept: Kept,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -94,10 +96,16 @@ enum Good {
     No(&'static str),
 }
 
+impl Row<'_> {
+    pub fn number(&self) -> u64 {
+        self.n
+    }
+}
+
 impl Desk {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
-        let tracked = plan.is_tracked();
-        let strand = world.truth.expect(plan.rows, tracked);
+        let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.. });
+        let strand = world.truth.expect(plan.rows, plan.is_tracked(), is_ordered);
         let thieves: Vec<bool> = world.plan.thieves(index).collect();
         let state = State {
             ops: plan.ops.clone(),
@@ -150,7 +158,7 @@ impl Desk {
         match self.plan.kind {
             Kind::Texts => |token| token.strip_prefix("row-")?.parse().ok(),
             Kind::Numbers => |token| token.parse().ok().filter(|row| *row < 1_000_000),
-            Kind::Untracked { .. } => |_| None,
+            Kind::Untracked { .. } | Kind::Source { .. } => |_| None,
         }
     }
 
@@ -309,9 +317,16 @@ impl Desk {
                 ));
             }
         }
-        if ended == Some(Ending::Done) && self.plan.is_tracked() {
-            self.check_token();
-            self.check_rejects(&told, deaf);
+        if ended != Some(Ending::Done) || !self.plan.is_tracked() {
+            return;
+        }
+        match self.plan.kind {
+            Kind::Source { shards: 1.. } => {}
+            Kind::Source { .. } => self.check_token(),
+            _ => {
+                self.check_token();
+                self.check_rejects(&told, deaf);
+            }
         }
     }
 

@@ -100,12 +100,10 @@ pub fn draw(seed: u64) -> Plan {
         }
     }
     plan.steps.sort_by_key(|(at, _)| *at);
-    if plan
-        .steps
-        .iter()
-        .any(|(_, step)| matches!(step, Step::Thief { .. }))
-    {
-        // Nobody sets a token right while others write to the channel.
+    let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
+    let is_run = |channel: &ChannelPlan| channel.is_tracked() && !channel.sees_token();
+    if plan.steps.iter().any(is_theft) || plan.channels.iter().any(is_run) {
+        // Nobody sets a token right while others write to the channel, or without a hand on it.
         let foreign = |fault: &Fault| matches!(fault, Fault::ForeignToken(_));
         plan.rates.retain(|rate| !foreign(&rate.fault));
         plan.steps
@@ -152,9 +150,12 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
 }
 
 fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
-    let kind = match rng.u8(..8) {
-        0..4 => Kind::Numbers,
-        4..6 => Kind::Texts,
+    let kind = match rng.u8(..10) {
+        0..3 => Kind::Numbers,
+        3..5 => Kind::Texts,
+        5..8 => Kind::Source {
+            shards: *pick(rng, &[0, 0, 1, 3]),
+        },
         _ => Kind::Untracked { resend: rng.bool() },
     };
     // Large rows that are all there at the start soon fill the smallest budget.
@@ -249,7 +250,7 @@ fn step(rng: &mut fastrand::Rng, plan: &Plan) -> Vec<Step> {
         5 => vec![client, server],
         6 if plan.channels[channel].is_tracked() => vec![Step::Thief {
             channel,
-            own_source: rng.bool(),
+            own_source: plan.channels[channel].sees_token() && rng.bool(),
             life_ms: rng.bool().then(|| rng.u64(1_000..90_000)),
         }],
         _ => {

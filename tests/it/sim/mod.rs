@@ -13,6 +13,7 @@ mod draw;
 mod plan;
 mod run;
 mod shrink;
+mod sourced;
 mod tracked;
 mod truth;
 mod untracked;

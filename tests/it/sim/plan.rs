@@ -73,6 +73,11 @@ impl ChannelPlan {
     pub fn is_tracked(&self) -> bool {
         !matches!(self.kind, Kind::Untracked { .. })
     }
+
+    /// Whether the program sees the committed token itself when it opens the channel.
+    pub fn sees_token(&self) -> bool {
+        matches!(self.kind, Kind::Numbers | Kind::Texts)
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,6 +88,8 @@ pub enum Kind {
     Texts,
     /// No offsets. `resend`: rows that may or may not be in are sent again.
     Untracked { resend: bool },
+    /// `ingest::run` with a source, into one channel or into so many.
+    Source { shards: u8 },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -14,7 +14,7 @@ use super::desk::{Desk, Ending};
 use super::plan::{ChannelPlan, Kind, Op, Plan, ProcessPlan, Step};
 use super::truth::Sabotage;
 use super::world::{House, TABLE, Wire, World};
-use super::{tracked, untracked};
+use super::{sourced, tracked, untracked};
 
 /// By so long after the calm everything is committed, or something hangs.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
@@ -337,6 +337,9 @@ async fn work(
         match desk.plan.kind {
             Kind::Untracked { .. } => {
                 programs.spawn(untracked::Program { desk, house, rng }.run());
+            }
+            Kind::Source { .. } => {
+                programs.spawn(sourced::Program { desk, house, rng }.run());
             }
             _ => {
                 programs.spawn(tracked::Program { desk, house, rng }.run());

@@ -33,7 +33,9 @@ pub struct Truth {
 /// One source's rows as they landed.
 #[derive(Debug, Default, Clone)]
 struct Strand {
+    /// Each row may be there once, and not once by each append.
     tracked: bool,
+    is_ordered: bool,
     rows: Vec<Vec<Landed>>,
     last_good: Option<u64>,
     last_bad: Option<u64>,
@@ -62,10 +64,11 @@ struct Mark {
 
 impl Truth {
     /// Expects so many rows of another source; its index.
-    pub fn expect(&self, rows: u64, tracked: bool) -> usize {
+    pub fn expect(&self, rows: u64, tracked: bool, is_ordered: bool) -> usize {
         let mut strands = self.strands();
         strands.push(Strand {
             tracked,
+            is_ordered: tracked && is_ordered,
             rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
             ..Strand::default()
         });
@@ -138,7 +141,7 @@ impl Truth {
             true => &mut strand.last_bad,
             false => &mut strand.last_good,
         };
-        if strand.tracked && last.is_some_and(|last| last > mark.row) {
+        if strand.is_ordered && last.is_some_and(|last| last > mark.row) {
             self.blame(format!(
                 "out of order: row {} of channel {} after row {last:?}",
                 mark.row, mark.strand
