@@ -309,6 +309,11 @@ impl<M> Channel<M> {
         }
     }
 
+    /// The server's reject counter, as the open or a later status told it.
+    pub(crate) fn rows_rejected(&self) -> u64 {
+        self.shared().core().rows_rejected()
+    }
+
     /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.
     pub(crate) fn rejects_above(&self, total: u64) -> Vec<RejectWindow> {
         let rejects = self.shared().progress().rejects;

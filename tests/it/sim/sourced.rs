@@ -118,6 +118,11 @@ impl Rows {
         if away { Err(Away) } else { Ok(()) }
     }
 
+    /// Keeping takes a while.
+    async fn work(&mut self) {
+        sleep(Duration::from_millis(self.rng.u64(..500))).await;
+    }
+
     fn kept<R>(&self, look: impl FnOnce(&mut Kept) -> R) -> R {
         look(&mut self.desk.state.lock().unwrap().kept)
     }
@@ -164,6 +169,7 @@ impl Source for Rows {
 
     async fn release_through(&mut self, through: &u64) -> Result<(), Away> {
         self.answer()?;
+        self.work().await;
         let desk = &self.desk;
         desk.tell(format!("released through {through}"));
         if let Some(row) = desk.world.truth.missing(desk.strand, 0..through + 1) {
@@ -193,6 +199,7 @@ impl Source for Rows {
         rows: Vec<(u64, Row<'static>)>,
     ) -> Result<(), Away> {
         self.answer()?;
+        self.work().await;
         self.desk.tell(format!("dead letters: {rejected:?}"));
         self.kept(|kept| {
             kept.dead.extend(rows.iter().map(|(offset, _)| offset));
