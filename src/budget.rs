@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::futures::Notified;
+use tokio::sync::{Notify, Semaphore};
 use tracing::warn;
 
 /// The bytes a client may hold.
@@ -14,8 +15,9 @@ pub(crate) struct Budget {
     waiting: AtomicUsize,
     /// Somebody has waited, ever.
     was_pressed: AtomicBool,
-    /// Bumped when somebody starts to wait, so that open batches are sealed early.
-    pressure: watch::Sender<u64>,
+    /// Told when somebody starts to wait, so that open batches are sealed early. Wakes in the order of waiting, as a
+    /// `watch` does not.
+    pressure: Notify,
 }
 
 impl Budget {
@@ -26,7 +28,7 @@ impl Budget {
             free: Arc::new(Semaphore::new(capacity)),
             waiting: AtomicUsize::new(0),
             was_pressed: AtomicBool::new(false),
-            pressure: watch::Sender::new(0),
+            pressure: Notify::new(),
         })
     }
 
@@ -40,9 +42,9 @@ impl Budget {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Tells when somebody begins to wait.
-    pub(crate) fn pressure(&self) -> watch::Receiver<u64> {
-        self.pressure.subscribe()
+    /// Resolves when somebody begins to wait. Enable it before [`is_pressed`](Self::is_pressed) is asked.
+    pub(crate) fn pressure(&self) -> Notified<'_> {
+        self.pressure.notified()
     }
 
     /// One channel's share: it can never take more than `cap`, whatever is free.
@@ -125,7 +127,7 @@ impl<'a> Waiting<'a> {
             );
         }
         budget.waiting.fetch_add(1, Ordering::AcqRel);
-        budget.pressure.send_modify(|n| *n = n.wrapping_add(1));
+        budget.pressure.notify_waiters();
         Self(budget)
     }
 }
@@ -220,14 +222,15 @@ mod tests {
         let budget = Budget::new(10);
         let share = budget.share(10);
         let held = share.try_charge(8).unwrap();
-        let mut pressure = budget.pressure();
+        let pressure = budget.pressure();
+        tokio::pin!(pressure);
+        assert!(!pressure.as_mut().enable());
         {
             let wait = share.charge(5);
             tokio::pin!(wait);
             assert!(futures_util::poll!(&mut wait).is_pending());
             assert!(budget.is_pressed());
-            assert!(pressure.has_changed().unwrap());
-            pressure.mark_unchanged();
+            assert!(futures_util::poll!(&mut pressure).is_ready());
         }
         assert!(!budget.is_pressed());
         assert_eq!(budget.in_use(), 8);

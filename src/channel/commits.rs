@@ -105,6 +105,11 @@ impl Commit {
 }
 
 impl Core {
+    /// The server's reject counter, as the open or a later status told it.
+    pub(crate) fn rows_rejected(&self) -> u64 {
+        self.commit.rejected
+    }
+
     /// Whether rows were sent whose commit is not known yet.
     pub(crate) fn awaits_commits(&self) -> bool {
         match self.phase {

@@ -52,9 +52,11 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
     let mut opening: Option<Task<Result<OpenAnswer>>> = None;
-    let mut pressure = client.budget.pressure();
     let mut request_id = client.request_id();
     loop {
+        let pressure = client.budget.pressure();
+        tokio::pin!(pressure);
+        pressure.as_mut().enable();
         let pressed = client.budget.is_pressed();
         let (action, is_reopening) =
             shared.update(|core, now| (core.poll(now, pressed), core.is_reopening()));
@@ -90,7 +92,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                     }
                     sealed = finished(&mut sealing) => shared.update(|core, now| core.on_sealed(now, sealed)),
                     () = shared.woken() => {}
-                    _ = pressure.changed() => {}
+                    () = pressure => {}
                     () = reached(until) => {}
                 }
             }

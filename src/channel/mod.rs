@@ -162,7 +162,9 @@ impl<M> Channel<M> {
     pub async fn wait_for_flush(&self) -> Result<()> {
         self.initiate_flush();
         let through = self.shared().core().appended();
-        self.shared().wait(|p| p.accepted_outcome(through)).await
+        self.shared()
+            .wait(|p| p.accepted_outcome(through, through))
+            .await
     }
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
@@ -314,6 +316,11 @@ impl<M> Channel<M> {
                 .with_report(report)),
             None => Ok(report),
         }
+    }
+
+    /// The server's reject counter, as the open or a later status told it.
+    pub(crate) fn rows_rejected(&self) -> u64 {
+        self.shared().core().rows_rejected()
     }
 
     /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.

@@ -33,11 +33,12 @@ impl PartialEq for End {
 }
 
 impl Progress {
-    pub(crate) fn accepted_outcome(&self, position: u64) -> Option<Result<()>> {
+    /// For the rows after `from` through `position`.
+    pub(crate) fn accepted_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
         if self.accepted >= position || self.committed >= position {
             return Some(Ok(()));
         }
-        self.outcome_at_end(position)
+        self.outcome_at_end(from, position)
     }
 
     /// For the rows after `from` through `position`.
@@ -49,16 +50,18 @@ impl Progress {
                 .find(|w| w.from < position && from < w.to);
             return Some(inside.map_or(Ok(()), |w| Err(w.to_error(self.committed_token.clone()))));
         }
-        self.outcome_at_end(position)
+        self.outcome_at_end(from, position)
     }
 
-    fn outcome_at_end(&self, position: u64) -> Option<Result<()>> {
+    /// Ambiguous if any of the rows was sent: their call may have been cut, and its first rows be in the table.
+    fn outcome_at_end(&self, from: u64, position: u64) -> Option<Result<()>> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
         let error = end
             .error
             .clone()
             .with_committed_token(self.committed_token.clone());
-        Some(Err(error.with_ambiguous(position <= end.sent)))
+        let before_first = from.min(position.saturating_sub(1));
+        Some(Err(error.with_ambiguous(before_first < end.sent)))
     }
 
     /// The error after which nothing will change any more.

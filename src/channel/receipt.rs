@@ -97,8 +97,10 @@ impl Receipt {
     ///
     /// Why the channel was invalidated, if these rows were not accepted before.
     pub async fn accepted(&self) -> Result<()> {
-        let position = self.position;
-        self.shared.wait(|p| p.accepted_outcome(position)).await
+        let (from, position) = (self.from, self.position);
+        self.shared
+            .wait(|p| p.accepted_outcome(from, position))
+            .await
     }
 
     /// Waits until the rows are committed: each is in the table, or was rejected and counted.

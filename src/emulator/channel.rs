@@ -47,12 +47,17 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// How many earlier states of a channel are kept for answers that come from a replica that lags.
+const PAST: usize = 16;
+
 /// A channel as the server holds it.
 #[derive(Debug)]
 pub(super) struct Channel {
     pub(super) record: ChannelRecord,
     pub(super) pending: VecDeque<Pending>,
     pub(super) pace: Pace,
+    /// What the record was before its last changes, each with the time that ended it, oldest first.
+    past: VecDeque<(u64, ChannelRecord)>,
     /// No batch commits before this instant.
     held_until_ms: u64,
     /// How long the batches of the last commit waited, on average.
@@ -72,9 +77,26 @@ impl Channel {
             record,
             pending: VecDeque::new(),
             pace: Pace::default(),
+            past: VecDeque::new(),
             held_until_ms: 0,
             latency_ms: None,
         }
+    }
+
+    /// Replaces the record with what a status shows from `now_ms` on.
+    pub(super) fn change(&mut self, now_ms: u64, record: ChannelRecord) {
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        let before = std::mem::replace(&mut self.record, record);
+        self.past.push_back((now_ms, before));
+    }
+
+    /// The record as a status showed it at `at_ms`, as far back as is remembered.
+    pub(super) fn record_at(&self, at_ms: u64) -> &ChannelRecord {
+        let mut past = self.past.iter();
+        past.find(|(until_ms, _)| *until_ms > at_ms)
+            .map_or(&self.record, |(_, record)| record)
     }
 
     /// Queues a batch to commit at `due_ms`, but never before the one in front of it.
@@ -134,11 +156,11 @@ impl Channel {
         Some(landed)
     }
 
-    /// Takes over what a commit has made durable.
-    pub(super) fn settle(&mut self, landed: Landed) {
+    /// Takes over what a commit at `at_ms` has made durable.
+    pub(super) fn settle(&mut self, at_ms: u64, landed: Landed) {
         self.pending.drain(..landed.batches);
-        self.record = landed.record;
         self.latency_ms = landed.waited_ms.checked_div(landed.batches as u64);
+        self.change(at_ms, landed.record);
     }
 
     /// The token that the next append must carry.

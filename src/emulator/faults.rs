@@ -64,6 +64,10 @@ pub enum Fault {
     ForeignToken(Option<String>),
     /// The channel's status becomes this code just before the request.
     Invalidate(String),
+    /// The answer shows the channel as it was so long ago: a replica lags.
+    StaleStatus(Duration),
+    /// The channel is missing from the answer, as if the server did not know it.
+    Absent,
 }
 
 impl Fault {
@@ -99,6 +103,8 @@ impl Fault {
             Self::WithholdCommits(_) => "withhold commits",
             Self::ForeignToken(_) => "foreign token",
             Self::Invalidate(_) => "invalidate",
+            Self::StaleStatus(_) => "stale status",
+            Self::Absent => "absent",
         }
     }
 
@@ -107,6 +113,7 @@ impl Fault {
         let account = matches!(endpoint, Endpoint::Hostname | Endpoint::Token);
         match self {
             Self::Stale => endpoint == Endpoint::Append,
+            Self::StaleStatus(_) | Self::Absent => endpoint == Endpoint::Status,
             Self::ExpireToken | Self::FailedOver => !account,
             Self::SecondWriter
             | Self::WithholdCommits(_)

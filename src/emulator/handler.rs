@@ -1,7 +1,7 @@
 //! A request's way through the server: faults, credentials, the endpoint, the log.
 
 use std::collections::VecDeque;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
 use http::header::ACCEPT;
@@ -13,7 +13,7 @@ use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answe
 use super::body;
 use super::channel::Channel;
 use super::faults::{Fault, Faults, Strike};
-use super::landing::ObjectName;
+use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
 use super::routes::{Call, Endpoint};
 use super::state::{Append, State};
@@ -91,6 +91,8 @@ pub(super) struct Handler {
     log_bytes: usize,
     /// Requests whose connection broke and that arrive after the next one of the same channel.
     zombies: Vec<(Call, Request<Bytes>)>,
+    /// How old the state is that the status under way shows.
+    status_lag: Duration,
 }
 
 #[derive(Deserialize, Default)]
@@ -119,6 +121,7 @@ impl Handler {
             log: VecDeque::new(),
             log_bytes: 0,
             zombies: Vec::new(),
+            status_lag: Duration::ZERO,
         }
     }
 
@@ -161,7 +164,7 @@ impl Handler {
         &mut self,
         now_ms: u64,
         strike: &Strike,
-        call: Call,
+        mut call: Call,
         request: Request<Bytes>,
         entry: &mut LoggedRequest,
     ) -> Reply {
@@ -211,6 +214,10 @@ impl Handler {
             | Fault::ApplyThenServerError(_)
             | Fault::Cut
             | Fault::Delay(_) => {}
+            Fault::StaleStatus(lag) => self.status_lag = *lag,
+            Fault::Absent => call
+                .channels
+                .retain(|name| Some(name) != strike.channel.as_ref()),
             Fault::SecondWriter
             | Fault::WithholdCommits(_)
             | Fault::ForeignToken(_)
@@ -219,6 +226,7 @@ impl Handler {
             }
         }
         let answer = self.answer(now_ms, &call, &request, entry);
+        self.status_lag = Duration::ZERO;
         match &strike.fault {
             Fault::ApplyThenLose => Reply::Reset,
             Fault::ApplyThenHang => Reply::Hang,
@@ -324,7 +332,7 @@ impl Handler {
                     .drop_channel(&pipe, channel, options.fail_on_uncommitted_rows)?;
                 Ok(json_answer(StatusCode::OK, &json!({})))
             }
-            _ => self.statuses(&pipe, &call.channels),
+            _ => self.statuses(now_ms, &pipe, &call.channels),
         }
     }
 
@@ -345,7 +353,7 @@ impl Handler {
             "status_code": 0,
             "message": "Success",
             "next_continuation_token": channel.continuation_token(),
-            "channel_status": status(channel),
+            "channel_status": status(channel, &channel.record),
         });
         Ok(json_answer(StatusCode::OK, &answer))
     }
@@ -386,7 +394,9 @@ impl Handler {
         Ok(json_answer(StatusCode::OK, &answer))
     }
 
-    fn statuses(&self, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+        let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
+        let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
         if let Some(most) = self
             .state
@@ -403,7 +413,8 @@ impl Handler {
         let known = names.iter().filter_map(|name| {
             let channel = self.state.channel(pipe, name)?;
             // Letter by letter, unlike in addresses.
-            (channel.record.channel == *name).then(|| (name.clone(), status(channel)))
+            (channel.record.channel == *name)
+                .then(|| (name.clone(), status(channel, channel.record_at(at_ms))))
         });
         Ok(statuses(&known.collect()))
     }
@@ -414,8 +425,7 @@ fn statuses(known: &Map<String, Value>) -> Answer {
     json_answer(StatusCode::OK, &answer)
 }
 
-fn status(channel: &Channel) -> Value {
-    let record = &channel.record;
+fn status(channel: &Channel, record: &ChannelRecord) -> Value {
     json!({
         "database_name": record.pipe.database,
         "schema_name": record.pipe.schema,

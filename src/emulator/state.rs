@@ -111,7 +111,7 @@ impl State {
             .channels
             .entry(key)
             .or_insert_with(|| Channel::new(record.clone()));
-        channel.record = record;
+        channel.change(self.now_ms, record);
         channel.pending.clear();
         tracing::info!(
             channel = name,
@@ -278,7 +278,7 @@ impl State {
         let mut record = channel.record.clone();
         change(&mut record);
         match self.landing.put_channel(&record, false) {
-            Ok(()) => channel.record = record,
+            Ok(()) => channel.change(self.now_ms, record),
             Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
         }
     }
@@ -318,7 +318,7 @@ impl State {
             rejected = landed.rejected.len(),
             "committed"
         );
-        channel.settle(landed);
+        channel.settle(at_ms, landed);
         Ok(())
     }
 

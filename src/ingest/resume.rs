@@ -119,7 +119,8 @@ impl<S: Source> Flow<'_, S> {
         };
         let status = self.source.brake.interrupting(shard.channel.status());
         let status = status.await??;
-        let total = status.rows_error_count();
+        // A replica that lags may not know yet what the open's answer told.
+        let total = status.rows_error_count().max(shard.channel.rows_rejected());
         let name = shard.channel.name().to_owned();
         if is_first {
             let seen = self.source.rejects_seen(&name).await?;

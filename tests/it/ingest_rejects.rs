@@ -177,6 +177,23 @@ async fn a_crash_between_the_commit_and_the_dead_letters_loses_none() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_lags_hides_no_rejects_from_the_next_run() {
+    let world = world();
+    let mut shelf = shelf(0..10, &[4]);
+    let first = client(&world).await;
+    let run = ingest::run(&first, "c", &mut shelf).into_future();
+    // Accepted by then, and not committed.
+    timeout(Duration::from_millis(300), run).await.unwrap_err();
+    drop(first);
+    let lag = Fault::StaleStatus(Duration::from_secs(60)).on(Endpoint::Status);
+    world.emulator.faults().push(lag.times(3));
+    let second = client(&world).await;
+    ingest::run(&second, "c", &mut shelf).await.unwrap();
+    assert_eq!(landed(&world).len(), 9);
+    assert!(shelf.stock().letters.contains_key(&4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn rejects_are_kept_though_the_channel_was_taken_away_before_they_were_heard_of() {
     let world = world();
     let client = client(&world).await;

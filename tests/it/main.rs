@@ -35,6 +35,7 @@ mod rejects;
 mod replay;
 mod review;
 mod secrets;
+mod sim;
 mod splitting;
 mod stage;
 mod support;

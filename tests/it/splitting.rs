@@ -1,9 +1,9 @@
 //! A server that takes less in one request than the client thought: 413, and what is cut where.
 
-use snowpipe_streaming::emulator::{Endpoint, Limits};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing, RowState};
 
-use crate::support::{World, noisy};
+use crate::support::{World, noisy, row};
 
 fn narrow(bytes: usize) -> World {
     World::with(|e| {
@@ -112,4 +112,23 @@ async fn a_unit_that_cannot_be_cut_is_tried_above_the_learned_limit() {
     unit.await.unwrap().committed().await.unwrap();
     assert_eq!(refused(&world), before);
     assert_eq!(world.landed(), (0..2_400).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_receipt_of_rows_that_were_cut_is_ambiguous_if_the_first_of_them_are_in() {
+    let world = World::new();
+    let builder = world.builder().max_request_bytes(128 << 10);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let second = Fault::Refuse.on(Endpoint::Append).after(1).always();
+    world.emulator.faults().push(second);
+    let cut = channel.append_rows(noisy(0..3_000), 0..).await.unwrap();
+    let unsent = channel.append_row(&row(3_000), 3_000).await.unwrap();
+    channel.commits().changed().await.unwrap();
+    channel.reopen().await.unwrap();
+    let landed = world.landed().len();
+    assert!((1..3_000).contains(&landed), "{landed}");
+    assert!(cut.accepted().await.unwrap_err().is_ambiguous());
+    assert!(cut.committed().await.unwrap_err().is_ambiguous());
+    assert!(!unsent.committed().await.unwrap_err().is_ambiguous());
 }

@@ -301,3 +301,20 @@ fn a_rate_is_drawn_from_the_seed() {
     let struck = first.iter().filter(|&&status| status == 500).count();
     assert!((60..=140).contains(&struck), "{struck} of 200");
 }
+
+#[test]
+fn a_status_may_be_an_old_one_or_lack_the_channel() {
+    let (mut client, next) = ready();
+    client.append("c", &next, "2", "{\"n\":2}\n");
+    client.pass(3000);
+    assert_eq!(client.committed("c"), "2");
+    let faults = client.emulator.faults().clone();
+    for (lag_ms, shown) in [(1000, "2"), (2_600, "1")] {
+        faults.push(Fault::StaleStatus(Duration::from_millis(lag_ms)));
+        assert_eq!(client.committed("c"), shown, "{lag_ms} ms ago");
+    }
+    faults.push(Fault::Absent);
+    assert_eq!(client.status("c"), Value::Null);
+    // Both are spent.
+    assert_eq!(client.committed("c"), "2");
+}

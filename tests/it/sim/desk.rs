@@ -1,0 +1,376 @@
+//! A channel's source and what is known of it across the lives of its process.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde::Serialize;
+use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, RejectWindow};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::plan::{ChannelPlan, Kind, Op, Policy};
+use super::sourced::Kept;
+use super::world::World;
+
+/// Letters that hardly compress.
+static NOISE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
+    let mut rng = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| rng.alphanumeric())
+        .take(1 << 16)
+        .collect()
+});
+
+pub struct Desk {
+    pub world: Arc<World>,
+    pub plan: ChannelPlan,
+    pub name: String,
+    /// The source's index in the truth.
+    pub strand: usize,
+    /// Another source is written to the same channel: whoever is second to commit has lost it.
+    pub contested: bool,
+    /// Others may write the same rows.
+    pub shared: bool,
+    pub state: Mutex<State>,
+}
+
+/// A receipt, its rows, and the append that brought them.
+type Followed = (Receipt, Range<u64>, u64);
+
+#[derive(Default)]
+pub struct State {
+    ops: Vec<(u64, Op)>,
+    /// Nothing more is to be done, and how it ended.
+    pub ended: Option<Ending>,
+    /// What the process is at, for when it hangs there.
+    pub doing: &'static str,
+    /// Where rows were said to be rejected.
+    told: Vec<RejectWindow>,
+    /// Rejects may have been counted while nobody listened.
+    pub deaf: bool,
+    /// Receipts that are not resolved.
+    waiting: u64,
+    follower: Option<mpsc::UnboundedSender<Followed>>,
+    pub fates: Vec<Fate>,
+    pub kept: Kept,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Ending {
+    Done,
+    /// Lost to the other writer, which was noticed by this error, or by the token at an open.
+    Ceded(Option<ErrorKind>),
+}
+
+/// What an untracked channel's program knows of a row.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Fate {
+    pub at: At,
+    /// How many appends of it may or may not have landed.
+    pub doubts: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum At {
+    #[default]
+    Unsent,
+    Sent,
+    Acknowledged,
+    GivenUp,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub struct Row<'a> {
+    c: usize,
+    n: u64,
+    a: u64,
+    g: Good,
+    noise: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Good {
+    Yes(u8),
+    No(&'static str),
+}
+
+impl Row<'_> {
+    pub fn number(&self) -> u64 {
+        self.n
+    }
+}
+
+impl Desk {
+    pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
+        let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.. });
+        let strand = world.truth.expect(plan.rows, plan.is_tracked(), is_ordered);
+        let thieves: Vec<bool> = world.plan.thieves(index).collect();
+        let state = State {
+            ops: plan.ops.clone(),
+            doing: "nothing",
+            fates: vec![Fate::default(); usize::try_from(plan.rows).unwrap()],
+            ..State::default()
+        };
+        Self {
+            world: Arc::clone(world),
+            name,
+            strand,
+            contested: thieves.contains(&true),
+            shared: thieves.contains(&false),
+            state: Mutex::new(state),
+            plan,
+        }
+    }
+
+    /// Whether the table refuses a row.
+    pub fn is_bad(&self, row: u64) -> bool {
+        let seed = self.world.plan.seed ^ (self.strand as u64) << 32 ^ row;
+        fastrand::Rng::with_seed(seed).u64(..100) < self.plan.bad_percent
+    }
+
+    pub fn row(&self, n: u64, attempt: u64) -> Row<'static> {
+        let noise: &'static str = &NOISE;
+        let bytes = self.plan.row_bytes.min(noise.len());
+        let from = usize::try_from(n).unwrap() * 7919 % (noise.len() - bytes + 1);
+        Row {
+            c: self.strand,
+            n,
+            a: attempt,
+            g: match self.is_bad(n) {
+                true => Good::No("is no number"),
+                false => Good::Yes(1),
+            },
+            noise: &noise[from..from + bytes],
+        }
+    }
+
+    pub fn token(&self, row: u64) -> OffsetToken {
+        match self.plan.kind {
+            Kind::Texts => OffsetToken::new(format!("row-{row:06}")).unwrap(),
+            _ => OffsetToken::from(row),
+        }
+    }
+
+    /// How the row of a token is read; `None` if it is not this source's.
+    pub fn reader(&self) -> fn(&str) -> Option<u64> {
+        match self.plan.kind {
+            Kind::Texts => |token| token.strip_prefix("row-")?.parse().ok(),
+            Kind::Numbers => |token| token.parse().ok().filter(|row| *row < 1_000_000),
+            Kind::Untracked { .. } | Kind::Source { .. } => |_| None,
+        }
+    }
+
+    pub fn policy(&self) -> OnUncommitted {
+        match self.plan.policy {
+            Policy::Wait(ms) => OnUncommitted::Wait(Duration::from_millis(ms)),
+            Policy::WaitThenDiscard(ms) => {
+                OnUncommitted::WaitThenDiscard(Duration::from_millis(ms))
+            }
+            Policy::Discard => OnUncommitted::Discard,
+        }
+    }
+
+    /// When the source has the rows before this one.
+    pub fn available(&self, rows: u64) -> Instant {
+        self.world.start + Duration::from_millis(self.plan.gap_ms * rows)
+    }
+
+    pub fn at(&self, doing: &'static str) {
+        self.state.lock().unwrap().doing = doing;
+    }
+
+    pub fn tell(&self, what: impl std::fmt::Display) {
+        self.world.tell(format!("channel {}: {what}", self.strand));
+    }
+
+    pub fn blame(&self, what: impl std::fmt::Display) {
+        self.world.blame(format!("channel {}: {what}", self.strand));
+    }
+
+    pub fn end(&self, ending: Ending) {
+        self.tell(format!("{ending:?}"));
+        self.state.lock().unwrap().ended = Some(ending);
+    }
+
+    pub fn ended(&self) -> Option<Ending> {
+        self.state.lock().unwrap().ended
+    }
+
+    /// The next thing to do when the source is read up to `row`.
+    pub fn due(&self, row: u64) -> Option<Op> {
+        let mut state = self.state.lock().unwrap();
+        let at = state.ops.iter().position(|(at, _)| *at <= row)?;
+        Some(state.ops.remove(at).1)
+    }
+
+    /// Notes the rejects that an error or a report tells of.
+    pub fn heard<'a>(&self, windows: impl IntoIterator<Item = &'a RejectWindow>) {
+        let mut state = self.state.lock().unwrap();
+        for window in windows {
+            if !state.told.contains(window) {
+                state.told.push(window.clone());
+            }
+        }
+    }
+
+    /// Follows a receipt to its end, and checks what it says against the table.
+    pub fn follow(self: &Arc<Self>, receipt: Receipt, rows: Range<u64>, attempt: u64) {
+        let mut state = self.state.lock().unwrap();
+        state.waiting += 1;
+        let follower = state.follower.get_or_insert_with(|| {
+            let (sender, mut receipts) = mpsc::unbounded_channel::<Followed>();
+            let desk = Arc::clone(self);
+            tokio::spawn(async move {
+                while let Some((receipt, rows, attempt)) = receipts.recv().await {
+                    desk.verify(&receipt.committed().await, rows, attempt);
+                    desk.state.lock().unwrap().waiting -= 1;
+                }
+            });
+            sender
+        });
+        let _ = follower.send((receipt, rows, attempt));
+    }
+
+    fn verify(&self, outcome: &Result<(), Error>, rows: Range<u64>, attempt: u64) {
+        let truth = &self.world.truth;
+        let said = match outcome {
+            Ok(()) => "committed".to_owned(),
+            Err(error) => format!("{:?}, ambiguous {}", error.kind(), error.is_ambiguous()),
+        };
+        let what = format!(
+            "channel {}: rows {rows:?} by append {attempt}: {said}",
+            self.strand
+        );
+        self.world.tell_behind(1 + self.strand, what);
+        match outcome {
+            Ok(()) => {
+                if let Some(row) = truth.missing(self.strand, rows.clone()) {
+                    self.blame(format!(
+                        "row {row} of {rows:?} was called committed and is not"
+                    ));
+                }
+                let refused = truth.refused(self.strand);
+                if let Some(row) = refused.iter().find(|row| rows.contains(row)) {
+                    self.blame(format!(
+                        "row {row} was rejected, and its receipt does not say so"
+                    ));
+                }
+            }
+            Err(error) if error.kind() == ErrorKind::RowsRejected => {
+                self.heard(error.rejects());
+                if let Some(row) = truth.missing(self.strand, rows.clone()) {
+                    self.blame(format!(
+                        "row {row} of {rows:?} was called committed and is not"
+                    ));
+                }
+            }
+            Err(error) if error.is_committed() => self.blame(format!("odd: {error:?}")),
+            Err(error) => {
+                if !error.is_ambiguous() {
+                    self.world.never(self.strand, rows, attempt);
+                }
+                let known = matches!(
+                    error.kind(),
+                    ErrorKind::Invalidated(_)
+                        | ErrorKind::Timeout
+                        | ErrorKind::ClientClosed
+                        | ErrorKind::ChannelClosed
+                );
+                if !known {
+                    self.blame(format!("a receipt failed oddly: {error:?}"));
+                }
+            }
+        }
+    }
+
+    /// What must hold when all is over.
+    pub fn check(&self) {
+        let state = self.state.lock().unwrap();
+        let (waiting, ended) = (state.waiting, state.ended);
+        let (told, deaf, fates) = (state.told.clone(), state.deaf, state.fates.clone());
+        drop(state);
+        if waiting > 0 {
+            self.blame(format!("{waiting} receipts never resolved"));
+        }
+        if ended.is_none() && self.plan.rows > 0 {
+            self.blame("it was given up");
+        }
+        for row in 0..self.plan.rows {
+            let landings = self.world.truth.landings(self.strand, row);
+            if let Some(wrong) = landings.iter().find(|l| l.refused != self.is_bad(row)) {
+                self.blame(format!("row {row} ended in the wrong table: {wrong:?}"));
+            }
+            let fate = fates[usize::try_from(row).unwrap()];
+            let (least, most) = match (self.plan.kind, fate.at) {
+                (Kind::Untracked { .. }, At::Acknowledged) => (1, fate.doubts + 1),
+                (Kind::Untracked { .. }, _) => (0, fate.doubts),
+                _ if ended == Some(Ending::Done) => (1, 1),
+                _ => (0, 1),
+            };
+            if !(least..=most).contains(&landings.len()) {
+                self.blame(format!(
+                    "row {row} is there {} times and not {least} to {most} times: {landings:?}, {:?}",
+                    landings.len(),
+                    fate.at
+                ));
+            }
+        }
+        if ended != Some(Ending::Done) || !self.plan.is_tracked() {
+            return;
+        }
+        match self.plan.kind {
+            Kind::Source { shards: 1.. } => {}
+            Kind::Source { .. } => self.check_token(),
+            _ => {
+                self.check_token();
+                self.check_rejects(&told, deaf);
+            }
+        }
+    }
+
+    fn check_token(&self) {
+        let last = self.plan.rows.checked_sub(1).map(|row| self.token(row));
+        let server = self
+            .world
+            .server()
+            .and_then(|server| server.channel(&self.name));
+        let kept = server.and_then(|record| record.offset_token);
+        if !self.contested
+            && !self.world.plan.tampers()
+            && kept.as_deref() != last.as_ref().map(OffsetToken::as_str)
+        {
+            self.blame(format!("the server's token is {kept:?} and not {last:?}"));
+        }
+    }
+
+    /// Every rejected row is in a window that was told, and every window holds as many as it says.
+    fn check_rejects(&self, told: &[RejectWindow], deaf: bool) {
+        let read = self.reader();
+        let refused = self.world.truth.refused(self.strand);
+        let number = |token: &Option<OffsetToken>| token.as_ref().and_then(|t| read(t.as_str()));
+        let inside = |window: &RejectWindow, row: u64| {
+            number(&window.after).is_none_or(|after| after < row)
+                && number(&window.through).is_some_and(|through| row <= through)
+        };
+        for window in told {
+            let held = refused.iter().filter(|row| inside(window, **row)).count();
+            if (held as u64) < window.count && !self.shared {
+                self.blame(format!(
+                    "{window:?} holds {held} rejected rows: {refused:?}"
+                ));
+            }
+        }
+        let missed = refused
+            .iter()
+            .find(|row| !told.iter().any(|window| inside(window, **row)));
+        if let Some(row) = missed
+            && !deaf
+            && !self.shared
+            && !self.world.plan.tampers()
+        {
+            self.blame(format!("nobody told that row {row} was rejected: {told:?}"));
+        }
+    }
+}

@@ -1,0 +1,266 @@
+//! A seed becomes a script.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use snowpipe_streaming::Recovery;
+use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+
+use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
+
+/// What goes wrong beside the emulator's faults, by the names it is counted under.
+pub const OWN_FAULTS: [&str; 10] = [
+    "client crash",
+    "server crash",
+    "lost buffer",
+    "thief",
+    "thief with a source of its own",
+    "late request",
+    "uncommitted at open",
+    "request too large",
+    "cancelled append",
+    "rejected row",
+];
+
+/// Each fault of the emulator once, with some parameters.
+pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
+    let code = *pick(
+        rng,
+        &[
+            "ERR_CHANNEL_MUST_BE_REOPENED",
+            "ERR_PIPE_IN_INVALID_STATE",
+            "STALE_CONTINUATION_TOKEN_SEQUENCER",
+            "STALE_PIPE_CACHE",
+            "ERR_SOMETHING_NEW",
+        ],
+    );
+    let after = rng.bool().then(|| within(rng, 0..20_000));
+    vec![
+        Fault::Refuse,
+        Fault::Lose,
+        Fault::ApplyThenLose,
+        Fault::Zombie,
+        Fault::Hang,
+        Fault::ApplyThenHang,
+        Fault::Cut,
+        Fault::Delay(within(rng, 10..90_000)),
+        Fault::Throttle(after),
+        Fault::ServerError(503),
+        Fault::ApplyThenServerError(500),
+        Fault::Unauthorized,
+        Fault::Forbidden,
+        Fault::ExpireToken,
+        Fault::BareNotFound,
+        Fault::FailedOver,
+        Fault::Stale,
+        Fault::SecondWriter,
+        Fault::WithholdCommits(within(rng, 1_000..200_000)),
+        Fault::ForeignToken(Some("1000000".to_owned())),
+        Fault::Invalidate(code.to_owned()),
+        Fault::StaleStatus(within(rng, 500..30_000)),
+        Fault::Absent,
+    ]
+}
+
+fn within(rng: &mut fastrand::Rng, range: Range<u64>) -> Duration {
+    Duration::from_millis(rng.u64(range))
+}
+
+fn pick<'a, T>(rng: &mut fastrand::Rng, from: &'a [T]) -> &'a T {
+    &from[rng.usize(..from.len())]
+}
+
+/// The script of a seed.
+pub fn draw(seed: u64) -> Plan {
+    let rng = &mut fastrand::Rng::with_seed(seed);
+    let processes: Vec<_> = (0..rng.usize(1..=2)).map(|_| process(rng)).collect();
+    let channels: Vec<_> = (0..rng.usize(1..=4))
+        .map(|_| {
+            let of = rng.usize(..processes.len());
+            channel(rng, of)
+        })
+        .collect();
+    let longest = channels.iter().map(|channel| channel.rows * channel.gap_ms);
+    let span_ms = longest.max().unwrap_or(0) + rng.u64(1_000..60_000);
+    let server = server(rng, &channels);
+    let mut plan = Plan {
+        seed,
+        server,
+        processes,
+        channels,
+        rates: rates(rng),
+        steps: Vec::new(),
+        calm_ms: span_ms + 10_000,
+    };
+    let steps = *pick(rng, &[0, 1, 1, 2, 4, 8]);
+    for _ in 0..steps {
+        let at = rng.u64(..span_ms);
+        for step in step(rng, &plan) {
+            plan.steps.push((at, step));
+        }
+    }
+    plan.steps.sort_by_key(|(at, _)| *at);
+    let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
+    let is_run = |channel: &ChannelPlan| channel.is_tracked() && !channel.sees_token();
+    if plan.steps.iter().any(is_theft) || plan.channels.iter().any(is_run) {
+        // Nobody sets a token right while others write to the channel, or without a hand on it.
+        let foreign = |fault: &Fault| matches!(fault, Fault::ForeignToken(_));
+        plan.rates.retain(|rate| !foreign(&rate.fault));
+        plan.steps
+            .retain(|(_, step)| !matches!(step, Step::Strike { fault, .. } if foreign(fault)));
+    }
+    plan
+}
+
+fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
+    let units = channels
+        .iter()
+        .map(|channel| usize::try_from(channel.chunk).unwrap() * (channel.row_bytes + 80));
+    let unit = units.max().unwrap_or(0);
+    let request_bytes = match rng.u8(..4) {
+        0 => unit * 5 / 4 + rng.usize(500..5_000),
+        _ => 4_000_000,
+    };
+    ServerPlan {
+        replay: *pick(rng, &[ReplayedToken::Accept, ReplayedToken::Stale]),
+        commit_delay_ms: rng.u64(..3_000),
+        commit_every_ms: *pick(rng, &[0, 250, 1_000, 5_000]),
+        latency_ms: *pick(rng, &[0, 1, 30, 200, 1_500]),
+        late_per_mille: *pick(rng, &[0, 0, 0, 20]),
+        request_bytes: Some(request_bytes),
+        requests_per_second: *pick(rng, &[None, Some(10), Some(1)]),
+        status_names: *pick(rng, &[None, Some(1)]),
+        token_life_s: *pick(rng, &[20, 300, 3_600]),
+    }
+}
+
+fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
+    ProcessPlan {
+        recovery: *pick(rng, &[Recovery::Surface, Recovery::Replay]),
+        budget: *pick(rng, &[256 << 10, 256 << 10, 64 << 20]),
+        lag_ms: *pick(rng, &[0, 100, 1_000, 5_000]),
+        attempt_s: rng.u64(5..=60),
+        retry_s: rng.u64(30..=300),
+        stall_s: rng.u64(20..=120),
+        settle_s: rng.u64(10..=30),
+        close_s: rng.u64(25..=60),
+        append_ms: rng.bool().then(|| rng.u64(10..5_000)),
+        isolate: rng.bool(),
+    }
+}
+
+fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
+    let kind = match rng.u8(..10) {
+        0..3 => Kind::Numbers,
+        3..5 => Kind::Texts,
+        5..8 => Kind::Source {
+            shards: *pick(rng, &[0, 0, 1, 3]),
+        },
+        _ => Kind::Untracked { resend: rng.bool() },
+    };
+    // Large rows that are all there at the start soon fill the smallest budget.
+    let (row_bytes, gaps) = match rng.u8(..4) {
+        0 => (rng.usize(1_500..6_000), [0, 0, 5, 50]),
+        _ => (rng.usize(..200), [5, 50, 200, 600]),
+    };
+    let rows = rng.u64(10..=150);
+    // A unit fits into a quarter of the smallest budget.
+    let most = u64::try_from(60_000 / (row_bytes + 80)).unwrap();
+    let policy_ms = rng.u64(1_000..=120_000);
+    ChannelPlan {
+        process,
+        kind,
+        rows,
+        gap_ms: *pick(rng, &gaps),
+        chunk: most.min(rng.u64(1..=25)),
+        row_bytes,
+        bad_percent: *pick(rng, &[0, 0, 3, 30]),
+        policy: match rng.u8(..3) {
+            0 => Policy::Wait(policy_ms),
+            1 => Policy::WaitThenDiscard(policy_ms),
+            _ => Policy::Discard,
+        },
+        ops: (0..rng.u64(..8))
+            .map(|_| (rng.u64(..=rows), op(rng)))
+            .collect(),
+    }
+}
+
+fn op(rng: &mut fastrand::Rng) -> Op {
+    let ms = rng.u64(..3_000);
+    match rng.u8(..14) {
+        0 => Op::Flush,
+        1 | 2 => Op::WaitFlush,
+        3 | 4 => Op::WaitCommit,
+        5 => Op::WaitCommitFor(ms),
+        6 => Op::Close,
+        7 => Op::CloseFor(ms),
+        8 => Op::Drop,
+        9 => Op::Reopen,
+        10 => Op::Status,
+        _ => Op::Cancel(rng.u32(..2)),
+    }
+}
+
+/// Nothing, one fault often, some now and then, or all of them rarely.
+fn rates(rng: &mut fastrand::Rng) -> Vec<Rate> {
+    let all = faults(rng);
+    let (some, most): (Vec<Fault>, u64) = match rng.u8(..10) {
+        0..3 => (Vec::new(), 0),
+        3..6 => (vec![pick(rng, &all).clone()], 400),
+        6..9 => {
+            let count = rng.usize(2..8);
+            ((0..count).map(|_| pick(rng, &all).clone()).collect(), 80)
+        }
+        _ => (all, 15),
+    };
+    some.into_iter()
+        .map(|fault| Rate {
+            fault,
+            endpoint: endpoint(rng),
+            per_mille: rng.u64(1..=most),
+        })
+        .collect()
+}
+
+fn endpoint(rng: &mut fastrand::Rng) -> Option<Endpoint> {
+    match rng.u8(..10) {
+        0..3 => Some(Endpoint::Append),
+        3 => Some(Endpoint::Status),
+        4 => Some(Endpoint::Open),
+        _ => None,
+    }
+}
+
+/// A step, or two at the same time.
+fn step(rng: &mut fastrand::Rng, plan: &Plan) -> Vec<Step> {
+    let process = rng.usize(..plan.processes.len());
+    let channel = rng.usize(..plan.channels.len());
+    let client = Step::ClientCrash {
+        process,
+        down_ms: rng.u64(..40_000),
+    };
+    let server = Step::ServerCrash {
+        lose: rng.bool(),
+        down_ms: rng.u64(..30_000),
+    };
+    match rng.u8(..10) {
+        0..3 => vec![client],
+        3 | 4 => vec![server],
+        5 => vec![client, server],
+        6 if plan.channels[channel].is_tracked() => vec![Step::Thief {
+            channel,
+            own_source: plan.channels[channel].sees_token() && rng.bool(),
+            life_ms: rng.bool().then(|| rng.u64(1_000..90_000)),
+        }],
+        _ => {
+            let all = faults(rng);
+            let fault = pick(rng, &all).clone();
+            vec![Step::Strike {
+                fault,
+                endpoint: endpoint(rng),
+                channel: rng.bool().then_some(channel),
+            }]
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Nothing lost, nothing twice: clients and a server in one thread and in virtual time, with everything going wrong that
+//! the protocol knows.
+//!
+//! A seed is a script ([`draw`]); [`run`] carries it out and checks at each step and at the end what must hold; a script
+//! that fails is made small ([`shrink`]) and printed. More seeds than usual:
+//!
+//! ```text
+//! SIM_SEEDS=100000 SIM_FIRST=0 cargo test --release --test it sim -- --nocapture
+//! ```
+
+mod desk;
+mod draw;
+mod plan;
+mod run;
+mod shrink;
+mod sourced;
+mod tracked;
+mod truth;
+mod untracked;
+mod world;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use self::draw::{OWN_FAULTS, draw, faults};
+use self::run::run;
+use self::shrink::shrink;
+use self::truth::Sabotage;
+
+/// How many seeds run if nobody says how many.
+const SEEDS: u64 = 500;
+
+fn setting(name: &str) -> Option<u64> {
+    let text = std::env::var(name).ok()?;
+    Some(
+        text.parse()
+            .unwrap_or_else(|why| panic!("{name}={text:?}: {why}")),
+    )
+}
+
+#[test]
+fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
+    let first = setting("SIM_FIRST").unwrap_or(0);
+    let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS);
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let (mut requests, mut took) = (0, Duration::ZERO);
+    for seed in first..first + seeds {
+        let outcome = run(&draw(seed), None);
+        if !outcome.wrong.is_empty() {
+            fail(seed, &outcome.wrong);
+        }
+        requests += outcome
+            .trace
+            .iter()
+            .filter(|line| line.contains(" -> "))
+            .count();
+        took += outcome.took;
+        for (fault, times) in outcome.counts {
+            *counts.entry(fault).or_default() += times;
+        }
+    }
+    let injected: Vec<String> = counts
+        .iter()
+        .map(|(fault, times)| format!("{fault} {times}"))
+        .collect();
+    println!(
+        "sim: seeds {first} to {}, {requests} requests in {} virtual hours; {}",
+        first + seeds - 1,
+        took.as_secs() / 3600,
+        injected.join(", ")
+    );
+    if seeds >= SEEDS {
+        let emulated = faults(&mut fastrand::Rng::with_seed(0));
+        let all = emulated.iter().map(|fault| fault.name()).chain(OWN_FAULTS);
+        let never: Vec<_> = all.filter(|fault| !counts.contains_key(fault)).collect();
+        assert!(never.is_empty(), "never happened: {never:?}");
+    }
+}
+
+fn fail(seed: u64, wrong: &[String]) -> ! {
+    let (small, why) = shrink(&draw(seed));
+    let trace = run(&small, None).trace;
+    let from = trace.len().saturating_sub(60);
+    panic!(
+        "seed {seed}: {wrong:#?}\nthe same of less: {why:#?}\n{small}\nthe end of its trace:\n{}\n\
+         alone: SIM_FIRST={seed} SIM_SEEDS=1 cargo test --test it sim",
+        trace[from..].join("\n")
+    );
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let mut histories = Vec::new();
+    for seed in 0..8 {
+        let plan = draw(seed);
+        let history = run(&plan, None);
+        let again = run(&plan, None);
+        let lines = history.trace.iter().zip(&again.trace);
+        for (line, other) in lines {
+            assert_eq!(line, other, "seed {seed}");
+        }
+        assert!(history == again, "seed {seed} goes on differently");
+        assert!(
+            !histories.contains(&history),
+            "seed {seed} is another one's twin"
+        );
+        histories.push(history);
+    }
+}
+
+#[test]
+fn a_server_that_betrays_is_found_out() {
+    for sabotage in [
+        Sabotage::Lose,
+        Sabotage::Double,
+        Sabotage::Reverse,
+        Sabotage::ForgetRejects,
+    ] {
+        let caught = (0..20).filter(|seed| !run(&draw(*seed), Some(sabotage)).wrong.is_empty());
+        let caught = caught.count();
+        let least = if sabotage == Sabotage::ForgetRejects {
+            5
+        } else {
+            15
+        };
+        assert!(
+            caught >= least,
+            "{sabotage:?}: found in {caught} of 20 runs"
+        );
+    }
+}

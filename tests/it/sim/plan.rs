@@ -1,0 +1,197 @@
+//! A script: everything that a run does, as data. A seed draws one, a person can read it, shrinking takes parts of it away.
+
+use std::fmt;
+
+use snowpipe_streaming::Recovery;
+use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+
+/// A run.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    pub server: ServerPlan,
+    pub processes: Vec<ProcessPlan>,
+    pub channels: Vec<ChannelPlan>,
+    /// What goes wrong at random until it is calm.
+    pub rates: Vec<Rate>,
+    /// What happens when, in milliseconds since the start.
+    pub steps: Vec<(u64, Step)>,
+    /// From here on nothing goes wrong any more.
+    pub calm_ms: u64,
+}
+
+#[derive(Debug, Clone)]
+pub struct ServerPlan {
+    pub replay: ReplayedToken,
+    pub commit_delay_ms: u64,
+    pub commit_every_ms: u64,
+    /// One way.
+    pub latency_ms: u64,
+    /// How many requests in a thousand arrive after a long time, their retries perhaps before them.
+    pub late_per_mille: u64,
+    pub request_bytes: Option<usize>,
+    pub requests_per_second: Option<u64>,
+    pub status_names: Option<usize>,
+    pub token_life_s: u64,
+}
+
+/// A client and its options.
+#[derive(Debug, Clone)]
+pub struct ProcessPlan {
+    pub recovery: Recovery,
+    pub budget: usize,
+    pub lag_ms: u64,
+    pub attempt_s: u64,
+    pub retry_s: u64,
+    pub stall_s: u64,
+    pub settle_s: u64,
+    pub close_s: u64,
+    pub append_ms: Option<u64>,
+    pub isolate: bool,
+}
+
+/// A channel and the source behind it.
+#[derive(Debug, Clone)]
+pub struct ChannelPlan {
+    pub process: usize,
+    pub kind: Kind,
+    /// How many rows its source has; none, and the channel is left out.
+    pub rows: u64,
+    /// A row comes into being every so many milliseconds.
+    pub gap_ms: u64,
+    /// At most so many rows go into one append.
+    pub chunk: u64,
+    pub row_bytes: usize,
+    /// Of a hundred rows the table refuses so many.
+    pub bad_percent: u64,
+    pub policy: Policy,
+    /// What else is done, once each, when the source is read so far.
+    pub ops: Vec<(u64, Op)>,
+}
+
+impl ChannelPlan {
+    pub fn is_tracked(&self) -> bool {
+        !matches!(self.kind, Kind::Untracked { .. })
+    }
+
+    /// Whether the program sees the committed token itself when it opens the channel.
+    pub fn sees_token(&self) -> bool {
+        matches!(self.kind, Kind::Numbers | Kind::Texts)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Offsets are the row's numbers; every way to append them.
+    Numbers,
+    /// Offsets are texts.
+    Texts,
+    /// No offsets. `resend`: rows that may or may not be in are sent again.
+    Untracked { resend: bool },
+    /// `ingest::run` with a source, into one channel or into so many.
+    Source { shards: u8 },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Policy {
+    Wait(u64),
+    WaitThenDiscard(u64),
+    Discard,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Op {
+    Flush,
+    WaitFlush,
+    WaitCommit,
+    /// Waits for the commit, but only so many milliseconds.
+    WaitCommitFor(u64),
+    Close,
+    /// Closes, but gives up waiting after so many milliseconds.
+    CloseFor(u64),
+    Drop,
+    Reopen,
+    Status,
+    /// The next append is dropped when it was polled so often and is not done.
+    Cancel(u32),
+}
+
+#[derive(Debug, Clone)]
+pub struct Rate {
+    pub fault: Fault,
+    pub endpoint: Option<Endpoint>,
+    pub per_mille: u64,
+}
+
+#[derive(Debug, Clone)]
+pub enum Step {
+    /// The process is gone, and there again after so many milliseconds.
+    ClientCrash { process: usize, down_ms: u64 },
+    /// The same of the server. `lose`: with what it had accepted and not committed.
+    ServerCrash { lose: bool, down_ms: u64 },
+    /// Another process opens a channel: with the same source, or with one of its own. It may be gone after a while.
+    Thief {
+        channel: usize,
+        own_source: bool,
+        life_ms: Option<u64>,
+    },
+    /// Strikes the next request.
+    Strike {
+        fault: Fault,
+        endpoint: Option<Endpoint>,
+        channel: Option<usize>,
+    },
+}
+
+impl Plan {
+    /// Whether the committed token is tampered with, so that somebody has to set it right.
+    pub fn tampers(&self) -> bool {
+        self.faults()
+            .any(|fault| matches!(fault, Fault::ForeignToken(_)))
+    }
+
+    pub fn faults(&self) -> impl Iterator<Item = &Fault> {
+        let scripted = self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Strike { fault, .. } => Some(fault),
+            _ => None,
+        });
+        self.rates.iter().map(|rate| &rate.fault).chain(scripted)
+    }
+
+    /// The thieves of a channel: whether each has a source of its own.
+    pub fn thieves(&self, wanted: usize) -> impl Iterator<Item = bool> {
+        self.steps.iter().filter_map(move |(_, step)| match step {
+            Step::Thief {
+                channel,
+                own_source,
+                ..
+            } if *channel == wanted => Some(*own_source),
+            _ => None,
+        })
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}, calm at {} ms", self.seed, self.calm_ms)?;
+        writeln!(f, "  {:?}", self.server)?;
+        for (i, process) in self.processes.iter().enumerate() {
+            let mut channels = self.channels.iter();
+            if channels.any(|channel| channel.process == i && channel.rows > 0) {
+                writeln!(f, "  process {i}: {process:?}")?;
+            }
+        }
+        for (i, channel) in self.channels.iter().enumerate() {
+            if channel.rows > 0 {
+                writeln!(f, "  channel {i}: {channel:?}")?;
+            }
+        }
+        for rate in &self.rates {
+            writeln!(f, "  {rate:?}")?;
+        }
+        for (at, step) in &self.steps {
+            writeln!(f, "  at {at} ms: {step:?}")?;
+        }
+        Ok(())
+    }
+}

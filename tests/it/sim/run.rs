@@ -1,0 +1,395 @@
+//! Carries out a script: processes that live and die, a server that does too, and what must hold when all is over.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::Rule;
+use snowpipe_streaming::{ErrorKind, InvalidationCause, PipePath, Profile, StreamingIngestClient};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::{sleep, sleep_until, timeout_at};
+
+use super::desk::{Desk, Ending};
+use super::plan::{ChannelPlan, Kind, Op, Plan, ProcessPlan, Step};
+use super::truth::Sabotage;
+use super::world::{House, TABLE, Wire, World};
+use super::{sourced, tracked, untracked};
+
+/// By so long after the calm everything is committed, or something hangs.
+const PATIENCE: Duration = Duration::from_secs(45 * 60);
+
+/// What came of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was wrong, first things first.
+    pub wrong: Vec<String>,
+    pub trace: Vec<String>,
+    /// How often what went wrong on purpose.
+    pub counts: BTreeMap<&'static str, u64>,
+    pub took: Duration,
+}
+
+/// The process goes down for so long, or for ever.
+type Crash = Option<Duration>;
+
+/// A process, seen from outside.
+struct Handle {
+    crash: mpsc::UnboundedSender<Crash>,
+}
+
+/// Runs a script from beginning to end, in virtual time.
+pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Outcome {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    let plan = Arc::new(plan.clone());
+    runtime.block_on(async {
+        let world = World::new(plan, sabotage);
+        direct(&world).await;
+        Outcome {
+            wrong: world.wrong(),
+            trace: world.trace(),
+            took: world.start.elapsed(),
+            counts: world.counts(),
+        }
+    })
+}
+
+async fn direct(world: &Arc<World>) {
+    let mut cast = Cast::new(world);
+    let play = async {
+        for (at, step) in &world.plan.steps {
+            sleep_until(world.start + Duration::from_millis(*at)).await;
+            world.tell(format!("step {step:?}"));
+            cast.step(step);
+        }
+        sleep_until(world.calm_at()).await;
+        world.tell("calm");
+        world.calm();
+        while let Some(ended) = cast.processes.join_next().await {
+            if let Err(why) = ended {
+                world.blame(format!("a process panicked: {why}"));
+            }
+        }
+    };
+    let in_time = tokio::select! {
+        biased;
+        () = world.failed.notified() => return,
+        done = timeout_at(world.calm_at() + PATIENCE, play) => done.is_ok(),
+    };
+    if !in_time {
+        for desk in &cast.desks {
+            if desk.ended().is_none() {
+                let doing = desk.state.lock().unwrap().doing;
+                desk.blame(format!("hangs at {doing}"));
+            }
+        }
+    }
+    cast.check();
+}
+
+/// Who takes part.
+struct Cast {
+    world: Arc<World>,
+    desks: Vec<Arc<Desk>>,
+    handles: Vec<Handle>,
+    processes: JoinSet<()>,
+}
+
+impl Cast {
+    fn new(world: &Arc<World>) -> Self {
+        let plan = &world.plan;
+        let channels = plan.channels.iter().enumerate();
+        let desks: Vec<_> = channels
+            .map(|(i, channel)| Arc::new(Desk::new(world, i, channel.clone(), format!("c{i}"))))
+            .collect();
+        let mut cast = Self {
+            world: Arc::clone(world),
+            desks,
+            handles: Vec::new(),
+            processes: JoinSet::new(),
+        };
+        for (i, process) in plan.processes.iter().enumerate() {
+            let own = cast.desks.iter();
+            let own = own.filter(|desk| desk.plan.process == i && desk.plan.rows > 0);
+            let desks = own.cloned().collect();
+            let handle = cast.start(process.clone(), desks);
+            cast.handles.push(handle);
+        }
+        cast
+    }
+
+    fn start(&mut self, plan: ProcessPlan, desks: Vec<Arc<Desk>>) -> Handle {
+        let (crash, crashes) = mpsc::unbounded_channel();
+        if !desks.is_empty() {
+            let process = Process {
+                world: Arc::clone(&self.world),
+                plan,
+                desks,
+                crashes,
+            };
+            self.processes.spawn(process.live());
+        }
+        Handle { crash }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::ClientCrash { process, down_ms } => {
+                let down = Duration::from_millis(*down_ms);
+                // One that is through with its work cannot crash any more.
+                let _ = self.handles[*process].crash.send(Some(down));
+            }
+            Step::ServerCrash { lose, down_ms } => {
+                self.world.count("server crash");
+                if *lose {
+                    self.world.count("lost buffer");
+                }
+                self.world.stop_server();
+                let (world, lose) = (Arc::clone(&self.world), *lose);
+                let down = Duration::from_millis(*down_ms);
+                tokio::spawn(async move {
+                    sleep(down).await;
+                    world.start_server(lose);
+                });
+            }
+            Step::Thief {
+                channel,
+                own_source,
+                life_ms,
+            } => self.steal(*channel, *own_source, *life_ms),
+            Step::Strike {
+                fault,
+                endpoint,
+                channel,
+            } => {
+                let mut rule = match endpoint {
+                    Some(endpoint) => fault.clone().on(*endpoint),
+                    None => Rule::from(fault.clone()),
+                };
+                if let Some(channel) = channel {
+                    rule = rule.channel(format!("c{channel}"));
+                }
+                self.world.strike(rule);
+            }
+        }
+    }
+
+    fn steal(&mut self, channel: usize, own_source: bool, life_ms: Option<u64>) {
+        let victim = Arc::clone(&self.desks[channel]);
+        if victim.plan.rows == 0 {
+            return;
+        }
+        let desk = if own_source {
+            self.world.count("thief with a source of its own");
+            let kind = match victim.plan.kind {
+                Kind::Texts => Kind::Numbers,
+                _ => Kind::Texts,
+            };
+            let plan = ChannelPlan {
+                kind,
+                ops: Vec::new(),
+                ..victim.plan.clone()
+            };
+            let name = victim.name.clone();
+            let desk = Arc::new(Desk::new(&self.world, channel, plan, name));
+            self.desks.push(Arc::clone(&desk));
+            desk
+        } else {
+            self.world.count("thief");
+            victim
+        };
+        let process = self.world.plan.processes[desk.plan.process].clone();
+        let handle = self.start(process, vec![desk]);
+        if let Some(life) = life_ms.filter(|_| !own_source) {
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(life)).await;
+                let _ = handle.crash.send(None);
+            });
+        }
+    }
+
+    fn check(&self) {
+        self.world.check();
+        self.world.check_never();
+        for desk in &self.desks {
+            desk.check();
+            for row in 0..desk.plan.rows {
+                if desk.is_bad(row) && desk.ended() == Some(Ending::Done) {
+                    self.world.count("rejected row");
+                }
+            }
+        }
+        self.check_thefts();
+    }
+
+    /// Without anything else in the way one of two writers wins, and the other hears of it.
+    fn check_thefts(&self) {
+        let plan = &self.world.plan;
+        let leaves = |channel: &ChannelPlan| {
+            let mut ops = channel.ops.iter().map(|(_, op)| *op);
+            ops.any(|op| matches!(op, Op::Close | Op::CloseFor(_) | Op::Drop | Op::Reopen))
+        };
+        let thefts = plan
+            .steps
+            .iter()
+            .filter(|(_, step)| matches!(step, Step::Thief { .. }));
+        let alone = plan.rates.is_empty()
+            && plan.server.late_per_mille == 0
+            && thefts.count() == 1
+            && plan.steps.len() == 1
+            && !plan.channels.iter().any(leaves);
+        if !alone {
+            return;
+        }
+        let contested: Vec<_> = self.desks.iter().filter(|desk| desk.contested).collect();
+        let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
+        if !contested.is_empty() && !contested.iter().any(won) {
+            self.world.blame("of two writers none won");
+        }
+        for desk in contested {
+            let heard = match desk.ended() {
+                Some(Ending::Ceded(Some(ErrorKind::Invalidated(cause)))) => matches!(
+                    cause,
+                    InvalidationCause::Fenced | InvalidationCause::OffsetConflict
+                ),
+                ended => ended == Some(Ending::Done),
+            };
+            if !heard {
+                desk.blame(format!("it lost its channel and heard {:?}", desk.ended()));
+            }
+        }
+    }
+}
+
+/// A program with a client and channels, through all its lives.
+struct Process {
+    world: Arc<World>,
+    plan: ProcessPlan,
+    desks: Vec<Arc<Desk>>,
+    crashes: mpsc::UnboundedReceiver<Crash>,
+}
+
+impl Process {
+    async fn live(mut self) {
+        loop {
+            let house = self.world.found(self.plan.budget);
+            let mut programs = JoinSet::new();
+            let crash = tokio::select! {
+                biased;
+                Some(crash) = self.crashes.recv() => Some(crash),
+                () = work(&self.world, &self.plan, &self.desks, &house, &mut programs) => None,
+            };
+            let Some(crash) = crash else {
+                return self.rest(&house).await;
+            };
+            self.world.count("client crash");
+            house.die();
+            programs.shutdown().await;
+            house.client.lock().unwrap().take();
+            for desk in &self.desks {
+                desk.state.lock().unwrap().deaf = true;
+            }
+            let Some(down) = crash else {
+                return;
+            };
+            sleep(down).await;
+        }
+    }
+
+    /// When all channels are closed, nothing is held any more.
+    async fn rest(&self, house: &House) {
+        sleep_until(self.world.calm_at()).await;
+        sleep(Duration::from_secs(
+            self.plan.close_s + self.plan.settle_s + 5,
+        ))
+        .await;
+        let client = house.client.lock().unwrap().take().unwrap();
+        if client.memory_in_use() != 0 {
+            let held = client.memory_in_use();
+            self.world.blame(format!("{held} bytes are held at rest"));
+        }
+        if let Err(error) = client.close().await {
+            self.world.blame(format!(
+                "a client without channels did not close: {error:?}"
+            ));
+        }
+    }
+}
+
+/// Builds a client, and has all programs of the process run to their ends.
+async fn work(
+    world: &Arc<World>,
+    plan: &ProcessPlan,
+    desks: &[Arc<Desk>],
+    house: &Arc<House>,
+    programs: &mut JoinSet<()>,
+) {
+    let client = connect(world, plan, house).await;
+    *house.client.lock().unwrap() = Some(client);
+    for desk in desks.iter().filter(|desk| desk.ended().is_none()) {
+        let seed = world.plan.seed ^ (desk.strand as u64) << 40 ^ house.id << 20;
+        let (desk, house) = (Arc::clone(desk), Arc::clone(house));
+        let rng = fastrand::Rng::with_seed(seed);
+        match desk.plan.kind {
+            Kind::Untracked { .. } => {
+                programs.spawn(untracked::Program { desk, house, rng }.run());
+            }
+            Kind::Source { .. } => {
+                programs.spawn(sourced::Program { desk, house, rng }.run());
+            }
+            _ => {
+                programs.spawn(tracked::Program { desk, house, rng }.run());
+            }
+        }
+    }
+    while let Some(ended) = programs.join_next().await {
+        if let Err(why) = ended {
+            world.blame(format!("a program panicked: {why}"));
+        }
+    }
+}
+
+async fn connect(
+    world: &Arc<World>,
+    plan: &ProcessPlan,
+    house: &Arc<House>,
+) -> StreamingIngestClient {
+    let seconds = Duration::from_secs;
+    loop {
+        // A server that is down has no profile to give.
+        if let Some(server) = world.server() {
+            let profile = Profile::from_json(&server.profile_json("http://127.0.0.1")).unwrap();
+            let pipe = PipePath::for_table("DB", "PUBLIC", TABLE).unwrap();
+            let wire = Wire {
+                world: Arc::clone(world),
+                house: Arc::clone(house),
+            };
+            let mut builder = StreamingIngestClient::builder(profile, pipe)
+                .transport(wire)
+                .time_source(world.clock)
+                .seed(world.plan.seed ^ house.id)
+                .offload_threshold(usize::MAX)
+                .recovery(plan.recovery)
+                .memory_budget(plan.budget)
+                .max_client_lag(Duration::from_millis(plan.lag_ms))
+                .attempt_timeout(seconds(plan.attempt_s))
+                .retry_for(seconds(plan.retry_s))
+                .commit_stall_timeout(seconds(plan.stall_s))
+                .settle_timeout(seconds(plan.settle_s))
+                .close_timeout(seconds(plan.close_s))
+                .isolate_rejects(plan.isolate);
+            if let Some(ms) = plan.append_ms {
+                builder = builder.append_timeout(Duration::from_millis(ms));
+            }
+            match builder.build().await {
+                Ok(client) => return client,
+                Err(error) => world.tell(format!("client {} not built: {error:?}", house.id)),
+            }
+        }
+        sleep(seconds(3)).await;
+    }
+}

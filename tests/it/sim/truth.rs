@@ -1,0 +1,248 @@
+//! What really became of each row: the emulator's landing under observation. It can also be made to misbehave.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use serde::Deserialize;
+use snowpipe_streaming::emulator::MemoryLanding;
+use snowpipe_streaming::emulator::landing::{
+    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
+    StoredChannel,
+};
+
+/// How a landing betrays its server, to see whether anybody notices.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sabotage {
+    /// A commit's rows vanish.
+    Lose,
+    /// A commit's rows land twice.
+    Double,
+    /// A commit's rows land in reverse order.
+    Reverse,
+    /// Rejected rows are counted and kept nowhere.
+    ForgetRejects,
+}
+
+/// What landed, by channel and row.
+#[derive(Debug, Default)]
+pub struct Truth {
+    strands: Mutex<Vec<Strand>>,
+    wrong: Mutex<Vec<String>>,
+}
+
+/// One source's rows as they landed.
+#[derive(Debug, Default, Clone)]
+struct Strand {
+    /// Each row may be there once, and not once by each append.
+    tracked: bool,
+    is_ordered: bool,
+    rows: Vec<Vec<Landed>>,
+    last_good: Option<u64>,
+    last_bad: Option<u64>,
+    /// One more than the highest row that landed.
+    next: u64,
+}
+
+/// A row in the table or, if it was refused, in the error table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Landed {
+    /// The append that brought it.
+    pub attempt: u64,
+    pub refused: bool,
+}
+
+/// What the simulator writes into a row to know it again.
+#[derive(Debug, Clone, Copy, Deserialize)]
+struct Mark {
+    #[serde(rename = "C")]
+    strand: usize,
+    #[serde(rename = "N")]
+    row: u64,
+    #[serde(rename = "A")]
+    attempt: u64,
+}
+
+impl Truth {
+    /// Expects so many rows of another source; its index.
+    pub fn expect(&self, rows: u64, tracked: bool, is_ordered: bool) -> usize {
+        let mut strands = self.strands();
+        strands.push(Strand {
+            tracked,
+            is_ordered: tracked && is_ordered,
+            rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
+            ..Strand::default()
+        });
+        strands.len() - 1
+    }
+
+    /// One more than the highest row that landed: where its source goes on.
+    pub fn next(&self, strand: usize) -> u64 {
+        self.strands()[strand].next
+    }
+
+    /// Where a row landed, each time it did.
+    pub fn landings(&self, strand: usize, row: u64) -> Vec<Landed> {
+        self.strands()[strand].rows[usize::try_from(row).unwrap()].clone()
+    }
+
+    /// The first of the rows that landed nowhere.
+    pub fn missing(&self, strand: usize, rows: Range<u64>) -> Option<u64> {
+        let strands = self.strands();
+        rows.into_iter()
+            .find(|row| strands[strand].rows[usize::try_from(*row).unwrap()].is_empty())
+    }
+
+    /// The rows in the error table.
+    pub fn refused(&self, strand: usize) -> Vec<u64> {
+        let strands = self.strands();
+        let rows = strands[strand].rows.iter().zip(0..);
+        rows.filter(|(landed, _)| landed.iter().any(|landed| landed.refused))
+            .map(|(_, row)| row)
+            .collect()
+    }
+
+    /// Whether an append brought one of these rows.
+    pub fn brought(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
+        let strands = self.strands();
+        rows.into_iter().find(|row| {
+            let landed = &strands[strand].rows[usize::try_from(*row).unwrap()];
+            landed.iter().any(|landed| landed.attempt == attempt)
+        })
+    }
+
+    /// What was found to be wrong since this was asked last.
+    pub fn take_wrong(&self) -> Vec<String> {
+        std::mem::take(&mut self.wrong.lock().unwrap())
+    }
+
+    fn note(&self, mark: Mark, refused: bool) {
+        let mut strands = self.strands();
+        let Some(strand) = strands.get_mut(mark.strand) else {
+            return self.blame(format!("{mark:?} is of no source"));
+        };
+        let rows = strand.rows.len() as u64;
+        if mark.row >= rows {
+            return self.blame(format!("{mark:?} is beyond its source"));
+        }
+        let before = &mut strand.rows[usize::try_from(mark.row).unwrap()];
+        let twice = match strand.tracked {
+            true => before.first(),
+            false => before.iter().find(|landed| landed.attempt == mark.attempt),
+        };
+        if let Some(first) = twice {
+            self.blame(format!(
+                "twice: row {} of channel {} by append {} after append {}",
+                mark.row, mark.strand, mark.attempt, first.attempt
+            ));
+        }
+        let attempt = mark.attempt;
+        before.push(Landed { attempt, refused });
+        let last = match refused {
+            true => &mut strand.last_bad,
+            false => &mut strand.last_good,
+        };
+        if strand.is_ordered && last.is_some_and(|last| last > mark.row) {
+            self.blame(format!(
+                "out of order: row {} of channel {} after row {last:?}",
+                mark.row, mark.strand
+            ));
+        }
+        *last = Some(mark.row);
+        strand.next = strand.next.max(mark.row + 1);
+    }
+
+    fn blame(&self, what: String) {
+        self.wrong.lock().unwrap().push(what);
+    }
+
+    fn strands(&self) -> MutexGuard<'_, Vec<Strand>> {
+        self.strands.lock().unwrap()
+    }
+}
+
+/// A landing in memory that tells the truth of what it is given.
+#[derive(Debug, Clone)]
+pub struct Watched {
+    kept: MemoryLanding,
+    truth: Arc<Truth>,
+    sabotage: Option<Sabotage>,
+}
+
+impl Watched {
+    pub fn new(truth: Arc<Truth>, sabotage: Option<Sabotage>) -> Self {
+        Self {
+            kept: MemoryLanding::new(),
+            truth,
+            sabotage,
+        }
+    }
+}
+
+impl Landing for Watched {
+    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError> {
+        self.kept.load()
+    }
+
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError> {
+        self.kept.put_channel(record, discard)
+    }
+
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError> {
+        self.kept.drop_channel(pipe, channel)
+    }
+
+    fn accept(
+        &mut self,
+        record: &ChannelRecord,
+        batch: &AcceptedBatch,
+    ) -> Result<(), LandingError> {
+        self.kept.accept(record, batch)
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
+        let (mut rows, mut rejected) = (commit.rows.to_vec(), commit.rejected.to_vec());
+        match self.sabotage {
+            Some(Sabotage::Lose) => rows.clear(),
+            Some(Sabotage::Double) => rows.extend_from_slice(commit.rows),
+            Some(Sabotage::Reverse) => rows.reverse(),
+            Some(Sabotage::ForgetRejects) => rejected.clear(),
+            None => {}
+        }
+        for row in &rows {
+            self.truth.note(mark(row), false);
+        }
+        for row in &rejected {
+            self.truth
+                .note(serde_json::from_str(&row.payload).unwrap(), true);
+        }
+        self.kept.commit(&Commit {
+            rows: &[],
+            rejected: &[],
+            ..*commit
+        })
+    }
+
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+        self.kept.rows(table)
+    }
+
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
+        self.kept.error_rows(table)
+    }
+}
+
+fn mark(row: &[Cell]) -> Mark {
+    match row {
+        [
+            Cell::Integer(strand),
+            Cell::Integer(row),
+            Cell::Integer(attempt),
+            ..,
+        ] => Mark {
+            strand: usize::try_from(*strand).unwrap(),
+            row: u64::try_from(*row).unwrap(),
+            attempt: u64::try_from(*attempt).unwrap(),
+        },
+        other => panic!("{other:?}"),
+    }
+}

@@ -1,0 +1,456 @@
+//! The world of a run: a server that can be down, a network, the clients that live, and what is seen of them at each step.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
+use snowpipe_streaming::emulator::{DataType, Emulator, Limits, Reply, Rule, landing::ObjectName};
+use snowpipe_streaming::{
+    Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
+    TransportError, TransportErrorKind,
+};
+use tokio::sync::{Notify, oneshot};
+use tokio::time::{Instant, sleep};
+
+use super::plan::Plan;
+use super::truth::{Sabotage, Truth, Watched};
+
+/// The table behind the pipe of every run.
+pub const TABLE: &str = "RIDES";
+
+pub struct World {
+    pub plan: Arc<Plan>,
+    pub truth: Arc<Truth>,
+    pub clock: TokioClock,
+    pub start: Instant,
+    /// Somebody has found something wrong.
+    pub failed: Notify,
+    landing: Watched,
+    server: Mutex<Server>,
+    rng: Mutex<fastrand::Rng>,
+    trace: Mutex<Vec<Line>>,
+    wrong: Mutex<Vec<String>>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+    houses: Mutex<BTreeMap<u64, Arc<House>>>,
+    eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
+    never: Mutex<Vec<Never>>,
+    ids: AtomicU64,
+}
+
+#[derive(Default)]
+struct Server {
+    emulator: Option<Emulator>,
+    /// How often it went down.
+    lives: u64,
+}
+
+/// A line of the trace: when, and behind which others of the same instant.
+type Line = (u64, usize, String);
+
+/// A channel's committed token as its client knows it.
+struct Eye {
+    commits: Commits,
+    read: fn(&str) -> Option<u64>,
+}
+
+/// Rows of which a client said that they are not in the table.
+struct Never {
+    strand: usize,
+    rows: Range<u64>,
+    attempt: u64,
+}
+
+/// One life of a process.
+#[derive(Debug)]
+pub struct House {
+    pub id: u64,
+    pub budget: usize,
+    is_dead: AtomicBool,
+    pub client: Mutex<Option<StreamingIngestClient>>,
+}
+
+impl House {
+    /// The process is gone: it sends nothing any more.
+    pub fn die(&self) {
+        self.is_dead.store(true, Ordering::Relaxed);
+    }
+}
+
+impl World {
+    pub fn new(plan: Arc<Plan>, sabotage: Option<Sabotage>) -> Arc<Self> {
+        let truth = Arc::new(Truth::default());
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+        let world = Arc::new(Self {
+            landing: Watched::new(Arc::clone(&truth), sabotage),
+            truth,
+            clock: TokioClock::starting_at(epoch),
+            start: Instant::now(),
+            failed: Notify::new(),
+            server: Mutex::default(),
+            rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
+            trace: Mutex::default(),
+            wrong: Mutex::default(),
+            counts: Mutex::default(),
+            houses: Mutex::default(),
+            eyes: Mutex::default(),
+            never: Mutex::default(),
+            ids: AtomicU64::new(0),
+            plan,
+        });
+        world.start_server(false);
+        world
+    }
+
+    /// A number nobody had before.
+    pub fn id(&self) -> u64 {
+        self.ids.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub fn now_ms(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_millis()).unwrap()
+    }
+
+    /// From when on nothing goes wrong any more.
+    pub fn calm_at(&self) -> Instant {
+        self.start + Duration::from_millis(self.plan.calm_ms)
+    }
+
+    pub fn is_calm(&self) -> bool {
+        Instant::now() >= self.calm_at()
+    }
+
+    pub fn start_server(&self, lose: bool) {
+        let mut server = self.server.lock().unwrap();
+        if server.emulator.is_some() {
+            return;
+        }
+        let plan = &self.plan.server;
+        let limits = Limits {
+            request_bytes: plan.request_bytes,
+            requests_per_second: plan.requests_per_second,
+            status_names: plan.status_names,
+            ..Limits::default()
+        };
+        let emulator = Emulator::builder()
+            .catalog(catalog())
+            .landing(self.landing.clone())
+            .lose_buffer(lose)
+            .limits(limits)
+            .replay(plan.replay)
+            .commit_delay(Duration::from_millis(plan.commit_delay_ms))
+            .commit_every(Duration::from_millis(plan.commit_every_ms))
+            .token_life(Duration::from_secs(plan.token_life_s))
+            .seed(self.plan.seed.wrapping_add(server.lives))
+            .build()
+            .unwrap();
+        if !self.is_calm() {
+            for rate in &self.plan.rates {
+                let rule = Rule::from(rate.fault.clone());
+                let rule = rate
+                    .endpoint
+                    .map_or(rule, |endpoint| rate.fault.clone().on(endpoint));
+                let per_mille = u32::try_from(rate.per_mille).unwrap();
+                emulator
+                    .faults()
+                    .push(rule.at_rate(f64::from(per_mille) / 1000.0));
+            }
+        }
+        server.emulator = Some(emulator);
+    }
+
+    pub fn stop_server(&self) {
+        let mut server = self.server.lock().unwrap();
+        let Some(emulator) = server.emulator.take() else {
+            return;
+        };
+        server.lives += 1;
+        for (name, times) in emulator.faults().injected() {
+            *self.counts.lock().unwrap().entry(name).or_default() += times;
+        }
+    }
+
+    /// The server, if it is up.
+    pub fn server(&self) -> Option<Emulator> {
+        self.server.lock().unwrap().emulator.clone()
+    }
+
+    pub fn strike(&self, rule: Rule) {
+        if let Some(server) = self.server() {
+            server.faults().push(rule);
+        }
+    }
+
+    /// From now on nothing goes wrong.
+    pub fn calm(&self) {
+        self.start_server(false);
+        if let Some(server) = self.server() {
+            server.faults().clear();
+        }
+    }
+
+    /// Counts something that went wrong and is not a fault of the emulator's.
+    pub fn count(&self, what: &'static str) {
+        *self.counts.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    /// How often what went wrong.
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.stop_server();
+        self.counts.lock().unwrap().clone()
+    }
+
+    pub fn blame(&self, what: impl fmt::Display) {
+        let now = self.now_ms();
+        self.tell(format!("WRONG {what}"));
+        self.wrong
+            .lock()
+            .unwrap()
+            .push(format!("at {now} ms: {what}"));
+        self.failed.notify_one();
+    }
+
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.lock().unwrap().clone()
+    }
+
+    /// A line of the trace.
+    pub fn tell(&self, what: impl fmt::Display) {
+        self.tell_behind(0, what);
+    }
+
+    /// A line of the trace from a task that may run before or after others of the same instant: which of those that wait
+    /// for the same value are woken first is left to chance.
+    pub fn tell_behind(&self, place: usize, what: impl fmt::Display) {
+        let line = (self.now_ms(), place, what.to_string());
+        self.trace.lock().unwrap().push(line);
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        let mut lines = self.trace.lock().unwrap().clone();
+        lines.sort_by_key(|(at, place, _)| (*at, *place));
+        let lines = lines.into_iter();
+        lines
+            .map(|(at, _, what)| format!("{at:>8} {what}"))
+            .collect()
+    }
+
+    pub fn found(&self, budget: usize) -> Arc<House> {
+        let house = Arc::new(House {
+            id: self.id(),
+            budget,
+            is_dead: AtomicBool::new(false),
+            client: Mutex::default(),
+        });
+        self.houses
+            .lock()
+            .unwrap()
+            .insert(house.id, Arc::clone(&house));
+        house
+    }
+
+    /// Watches a channel's committed token against what landed of its source.
+    pub fn watch(
+        &self,
+        house: &House,
+        strand: usize,
+        commits: Commits,
+        read: fn(&str) -> Option<u64>,
+    ) {
+        let eye = Eye { commits, read };
+        self.eyes.lock().unwrap().insert((house.id, strand), eye);
+    }
+
+    /// A client said that these rows, as this append brought them, are not in the table.
+    pub fn never(&self, strand: usize, rows: Range<u64>, attempt: u64) {
+        self.never.lock().unwrap().push(Never {
+            strand,
+            rows,
+            attempt,
+        });
+    }
+
+    /// What must hold at every step.
+    pub fn check(&self) {
+        for what in self.truth.take_wrong() {
+            self.blame(what);
+        }
+        for house in self.houses.lock().unwrap().values() {
+            let client = house.client.lock().unwrap();
+            let held = client
+                .as_ref()
+                .map_or(0, StreamingIngestClient::memory_in_use);
+            if held > house.budget {
+                self.blame(format!(
+                    "{held} bytes are held, {} are allowed",
+                    house.budget
+                ));
+            }
+        }
+        for ((_, strand), eye) in self.eyes.lock().unwrap().iter() {
+            let token = eye.commits.latest();
+            let known = token.as_ref().and_then(|token| (eye.read)(token.as_str()));
+            let landed = self.truth.next(*strand);
+            if known.is_some_and(|known| known >= landed) {
+                self.blame(format!(
+                    "channel {strand} believes {token:?} is committed, and {landed} rows landed"
+                ));
+            }
+        }
+    }
+
+    /// Rows that a client said are not in the table, and that are.
+    pub fn check_never(&self) {
+        for never in self.never.lock().unwrap().iter() {
+            let rows = never.rows.clone();
+            if let Some(row) = self.truth.brought(never.strand, rows, never.attempt) {
+                self.blame(format!(
+                    "row {row} of channel {} is in the table by append {}, whose receipt said that it cannot be",
+                    never.strand, never.attempt
+                ));
+            }
+        }
+    }
+
+    /// Now and then a request takes very long to arrive.
+    fn lateness(&self) -> Duration {
+        let mut rng = self.rng.lock().unwrap();
+        let late = !self.is_calm() && rng.u64(..1000) < self.plan.server.late_per_mille;
+        Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
+    }
+
+    /// Carries a request to the server and its answer back, whoever still waits for it.
+    async fn carry(
+        self: Arc<Self>,
+        house: u64,
+        request: Request,
+    ) -> Result<Response, TransportError> {
+        let what = describe(&request);
+        let late = self.lateness();
+        if !late.is_zero() {
+            self.count("late request");
+        }
+        let latency = Duration::from_millis(self.plan.server.latency_ms);
+        sleep(latency + late).await;
+        let (reply, lives) = self.hand_over(request);
+        self.check();
+        self.tell(format!("client {house} {what} -> {}", outcome(&reply)));
+        let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
+        let answer = match reply {
+            Reply::Respond(answer) => Ok(answer),
+            Reply::RespondAfter(wait, answer) => {
+                sleep(wait).await;
+                Ok(answer)
+            }
+            Reply::Refuse => Err(TransportError::new(
+                TransportErrorKind::Connect,
+                "no connection",
+            )),
+            Reply::Reset => broken("no answer"),
+            Reply::Cut(_) => Err(TransportError::new(
+                TransportErrorKind::Body,
+                "half an answer",
+            )),
+            Reply::Hang => std::future::pending().await,
+        };
+        sleep(latency).await;
+        if answer.is_ok() && self.server.lock().unwrap().lives != lives {
+            return broken("the server went down");
+        }
+        answer
+    }
+
+    fn hand_over(&self, request: Request) -> (Reply, u64) {
+        let server = self.server.lock().unwrap();
+        let is_open = request.method() == http::Method::PUT;
+        let reply = match &server.emulator {
+            Some(emulator) => emulator.handle(self.clock.now(), request),
+            None => Reply::Refuse,
+        };
+        let conflict = |answer: &Response| answer.status() == http::StatusCode::CONFLICT;
+        if is_open && matches!(&reply, Reply::Respond(answer) if conflict(answer)) {
+            self.count("uncommitted at open");
+        }
+        if matches!(&reply, Reply::Respond(answer) if answer.status() == http::StatusCode::PAYLOAD_TOO_LARGE)
+        {
+            self.count("request too large");
+        }
+        (reply, server.lives)
+    }
+}
+
+/// What a client sends through.
+pub struct Wire {
+    pub world: Arc<World>,
+    pub house: Arc<House>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Wire {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        let is_dead = || self.house.is_dead.load(Ordering::Relaxed);
+        if is_dead() {
+            return std::future::pending().await;
+        }
+        // On its own: what has left a client arrives, whatever becomes of the client.
+        let (sender, receiver) = oneshot::channel();
+        let carried = Arc::clone(&self.world).carry(self.house.id, request);
+        tokio::spawn(async move {
+            let _ = sender.send(carried.await);
+        });
+        match receiver.await {
+            Ok(answer) if !is_dead() => answer,
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+fn describe(request: &Request) -> String {
+    let uri = request.uri().to_string();
+    let tail = uri.rsplit_once("/pipes/").map_or(&*uri, |(_, tail)| tail);
+    format!("{} {tail} {}", request.method(), request.body().len())
+}
+
+fn outcome(reply: &Reply) -> String {
+    let text = |answer: &Response| format!("{}", answer.status().as_u16());
+    match reply {
+        Reply::Respond(answer) => text(answer),
+        Reply::RespondAfter(wait, answer) => format!("{} after {wait:?}", text(answer)),
+        Reply::Refuse => "no connection".to_owned(),
+        Reply::Reset => "broken".to_owned(),
+        Reply::Hang => "no answer".to_owned(),
+        Reply::Cut(answer) => format!("half of {}", text(answer)),
+    }
+}
+
+fn catalog() -> Catalog {
+    let number = DataType::Number {
+        precision: 18,
+        scale: 0,
+    };
+    let column = |name: &str| Column {
+        name: name.to_owned(),
+        data_type: number,
+        nullable: false,
+        default: None,
+    };
+    let mut catalog = Catalog::default();
+    catalog.add_table(Table {
+        name: ObjectName {
+            database: "DB".to_owned(),
+            schema: "PUBLIC".to_owned(),
+            name: TABLE.to_owned(),
+        },
+        columns: ["C", "N", "A", "G"].map(column).to_vec(),
+    });
+    catalog
+}
