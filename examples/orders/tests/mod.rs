@@ -1,0 +1,1 @@
+//! Rows, configuration and streams.
