@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use jiff::Timestamp;
 
-/// Makes orders of a shop, with their items, and streams both into the tables ORDERS and ORDER_ITEMS.
+/// Makes orders of a shop, with their items, and streams both into the tables of orders and of order items.
 ///
 /// Without a profile the rows go to an emulator in this process. A run that was killed goes on where it was when it is
 /// started again with the same arguments.
@@ -44,4 +44,14 @@ pub(crate) struct Args {
     /// a profile, the data file of the emulator it leads to, to count what landed
     #[arg(long, value_name = "FILE")]
     pub(crate) landing: Option<PathBuf>,
+}
+
+/// What to tell somebody whose command line was not understood, or who asked for help.
+pub(crate) fn explain(refused: &clap::Error) -> String {
+    let text = refused.render().to_string();
+    if text.contains("Usage:") {
+        text
+    } else {
+        format!("{text}\n{}\n", Args::command().render_usage())
+    }
 }

@@ -23,8 +23,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) number: u64,
-    orders: Arc<Orders>,
-    items: Arc<Items>,
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) items: Arc<Items>,
     meters: [Arc<Meter>; 2],
 }
 

@@ -57,10 +57,14 @@ const INTERRUPTED: u8 = 130;
 async fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        Err(usage) => {
-            // Nobody is left to be told that the terminal is gone.
-            let _ = usage.print();
-            return ExitCode::from(if usage.use_stderr() { FAILED } else { 0 });
+        // Nobody is left to be told that the terminal is gone.
+        Err(refused) if refused.use_stderr() => {
+            let _ = write!(io::stderr(), "{}", cli::explain(&refused));
+            return ExitCode::from(FAILED);
+        }
+        Err(help) => {
+            let _ = write!(io::stdout(), "{}", cli::explain(&help));
+            return ExitCode::SUCCESS;
         }
     };
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
