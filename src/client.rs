@@ -143,6 +143,16 @@ impl StreamingIngestClient {
         OpenChannel::new(Arc::clone(&self.handle.inner), name.into())
     }
 
+    /// Random in [0, 1), from the client's seed.
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.handle.inner.random_unit()
+    }
+
+    /// How long closing a channel may take.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.handle.inner.options.close_timeout
+    }
+
     /// The pipe this client streams into.
     pub fn pipe(&self) -> &PipePath {
         &self.handle.inner.pipe

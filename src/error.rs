@@ -229,6 +229,14 @@ impl Error {
         self.edit(|e| e.source = Some(Arc::new(source)))
     }
 
+    /// A source whose type only the caller knows: it can be asked for it.
+    pub(crate) fn with_boxed_source(
+        self,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Self {
+        self.edit(|e| e.source = Some(source.into()))
+    }
+
     /// Takes over what `why` knows of the server's answer, and names it as the source.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {

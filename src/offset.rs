@@ -9,7 +9,7 @@ use std::sync::Arc;
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 pub use self::arguments::{IntoOffset, IntoOffsets};
-pub(crate) use self::arguments::{Offset, Offsets};
+pub(crate) use self::arguments::{Offset, Offsets, Shown};
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a query component carries unescaped: RFC 3986's unreserved characters.

@@ -245,6 +245,11 @@ impl<M> Channel<M> {
     ///
     /// As [`open_channel`](crate::StreamingIngestClient::open_channel). The channel stays invalidated.
     pub async fn reopen(&mut self) -> Result<()> {
+        self.reopen_with(self.policy).await.map(drop)
+    }
+
+    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended.
+    pub(crate) async fn reopen_with(&mut self, policy: OnUncommitted) -> Result<CloseReport> {
         let old = Arc::clone(self.shared());
         let gone = || {
             Error::new(
@@ -258,12 +263,12 @@ impl<M> Channel<M> {
             }
         });
         let client = &self.writer.client;
-        let (shared, status) = open::open(client, &old.name, self.policy, None, Some(&old)).await?;
+        let (shared, status) = open::open(client, &old.name, policy, None, Some(&old)).await?;
         old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
-        Ok(())
+        Ok(old.core().report())
     }
 
     /// Flushes, waits until everything is committed, and says what came of it. The channel's committed token stays with
@@ -277,8 +282,13 @@ impl<M> Channel<M> {
     /// - If not everything is committed, why; [`close_report`](Error::close_report) lists what is not, by state.
     /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; all is committed.
     pub async fn close(self) -> Result<CloseReport> {
-        let shared = Arc::clone(self.shared());
         let until = Instant::now() + self.writer.client.options.close_timeout;
+        self.close_by(until).await
+    }
+
+    /// As [`close`](Self::close), but waits until then and no longer.
+    pub(crate) async fn close_by(self, until: Instant) -> Result<CloseReport> {
+        let shared = Arc::clone(self.shared());
         shared.update_and_wake(|core, _| core.drain(until));
         let error = shared.wait(|p| p.final_error().map(Ok)).await?;
         // At once, not when the driver gets to it: the name can be opened again now.
@@ -294,6 +304,13 @@ impl<M> Channel<M> {
                 .with_report(report)),
             None => Ok(report),
         }
+    }
+
+    /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.
+    pub(crate) fn rejects_above(&self, total: u64) -> Vec<RejectWindow> {
+        let rejects = self.shared().progress().rejects;
+        let news = rejects.iter().filter(|window| window.total > total);
+        news.cloned().collect()
     }
 
     /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`.

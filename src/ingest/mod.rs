@@ -1,7 +1,14 @@
 //! From a source that can be read again to a table, each row once: what a source has to offer, and the loop that runs it.
 
+mod brake;
+mod flow;
+mod layout;
+mod patient;
+mod recover;
 mod report;
+mod resume;
 mod run;
+mod shard;
 mod shards;
 mod source;
 

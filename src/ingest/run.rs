@@ -5,6 +5,8 @@ use std::future::IntoFuture;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::flow::Flow;
+use super::layout::MOST_SHARDS;
 use super::report::{Progress, Report};
 use super::source::Source;
 use crate::client::StreamingIngestClient;
@@ -14,9 +16,6 @@ use crate::error::{Error, ErrorKind, Result};
 pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
 pub(super) type Observer<'a, O> = Box<dyn FnMut(&Progress<O>) + Send + 'a>;
 pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
-
-/// The most channels a run may be spread over.
-const MOST_SHARDS: usize = 64;
 
 /// A run about to start: `.await` it, or set options first. Made by [`run`](super::run).
 #[must_use = "nothing is read until this is awaited"]
@@ -139,7 +138,7 @@ impl<'a, S: Source> IntoFuture for Run<'a, S> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             self.check()?;
-            Err(Error::new(ErrorKind::Config, "a run cannot start yet"))
+            Flow::new(self).run().await
         })
     }
 }

@@ -1,10 +1,14 @@
-//! The channels of a run: their names, and which rows go where.
+//! Which rows go where, and up to where everything is done.
+
+use std::collections::VecDeque;
+
+use super::run::Hash;
 
 /// A hash that never changes, for [`Run::shards`](super::Run::shards): FNV-1a with 64 bits over the bytes of a key.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::stable_hash;
-/// assert_eq!(stable_hash(b"rider 7"), stable_hash("rider 7".as_bytes()));
+/// assert_eq!(stable_hash(b"rider 7") % 4, 2);
 /// ```
 pub fn stable_hash(key: &[u8]) -> u64 {
     const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
@@ -12,4 +16,134 @@ pub fn stable_hash(key: &[u8]) -> u64 {
     key.iter().fold(BASIS, |hash, byte| {
         (hash ^ u64::from(*byte)).wrapping_mul(PRIME)
     })
+}
+
+/// Knows each row's shard.
+pub(super) struct Router<'a, R> {
+    shards: Option<(usize, Hash<'a, R>)>,
+}
+
+impl<'a, R> Router<'a, R> {
+    pub(super) fn new(shards: Option<(usize, Hash<'a, R>)>) -> Self {
+        Self { shards }
+    }
+
+    pub(super) fn shard_of(&mut self, row: &R) -> usize {
+        match &mut self.shards {
+            Some((count, hash)) => {
+                let remainder = hash(row) % (*count).max(1) as u64;
+                usize::try_from(remainder).unwrap_or(0)
+            }
+            None => 0,
+        }
+    }
+}
+
+/// Places in the source up to which it was read, in order: those that may be released once nothing before is in flight.
+#[derive(Debug)]
+pub(super) struct Marks<O> {
+    marks: VecDeque<O>,
+}
+
+impl<O: Ord + Clone> Marks<O> {
+    pub(super) fn new() -> Self {
+        Self {
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// The source was read through here. `bare`: there were no rows since the last mark, which this one then replaces.
+    pub(super) fn push(&mut self, mark: O, bare: bool) {
+        if bare || self.marks.back() == Some(&mark) {
+            self.marks.pop_back();
+        }
+        self.marks.push_back(mark);
+    }
+
+    /// The last mark below `lowest`; the last of all if there is none.
+    pub(super) fn below(&self, lowest: Option<&O>) -> Option<&O> {
+        match lowest {
+            Some(lowest) => self.marks.iter().rev().find(|mark| *mark < lowest),
+            None => self.marks.back(),
+        }
+    }
+
+    /// Forgets the marks up to this one.
+    pub(super) fn release(&mut self, through: &O) {
+        while self.marks.front().is_some_and(|mark| mark <= through) {
+            self.marks.pop_front();
+        }
+    }
+
+    /// What lies beyond will be read again.
+    pub(super) fn rewind(&mut self, to: Option<&O>) {
+        while self.marks.back().is_some_and(|mark| Some(mark) > to) {
+            self.marks.pop_back();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_what_it_always_was() {
+        // The values published with the algorithm.
+        assert_eq!(stable_hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(stable_hash(b"a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(stable_hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+
+    #[test]
+    fn a_row_has_one_shard() {
+        let mut plain = Router::<u64>::new(None);
+        assert_eq!(plain.shard_of(&7), 0);
+        let mut three = Router::new(Some((3, Box::new(|row: &u64| *row))));
+        let shards: Vec<_> = [0, 1, 2, 3, u64::MAX]
+            .map(|row| three.shard_of(&row))
+            .into();
+        assert_eq!(shards, [0, 1, 2, 0, 0]);
+    }
+
+    #[test]
+    fn what_lies_below_everything_in_flight_may_be_released() {
+        let mut marks = Marks::new();
+        assert_eq!(marks.below(None), None);
+        for mark in [10, 20, 30] {
+            marks.push(mark, false);
+        }
+        assert_eq!(marks.below(None), Some(&30));
+        assert_eq!(marks.below(Some(&30)), Some(&20));
+        assert_eq!(marks.below(Some(&21)), Some(&20));
+        assert_eq!(marks.below(Some(&10)), None);
+        marks.release(&20);
+        assert_eq!(marks.below(Some(&30)), None);
+        assert_eq!(marks.below(None), Some(&30));
+    }
+
+    #[test]
+    fn without_rows_in_between_a_mark_moves() {
+        let mut marks = Marks::new();
+        marks.push(10, false);
+        marks.push(10, false);
+        for mark in 11..1_000 {
+            marks.push(mark, true);
+        }
+        assert_eq!(marks.marks, [999]);
+        marks.push(1_000, false);
+        assert_eq!(marks.marks, [999, 1_000]);
+    }
+
+    #[test]
+    fn what_is_read_again_is_no_longer_marked() {
+        let mut marks = Marks::new();
+        for mark in [10, 20, 30] {
+            marks.push(mark, false);
+        }
+        marks.rewind(Some(&20));
+        assert_eq!(marks.marks, [10, 20]);
+        marks.rewind(None);
+        assert!(marks.marks.is_empty());
+    }
 }

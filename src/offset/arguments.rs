@@ -1,8 +1,9 @@
 //! What an append takes for its offsets: a token for a row, numbers for many, or two tokens for rows that stay together.
 
+use std::fmt::Display;
 use std::ops::{RangeFrom, RangeInclusive};
 
-use super::OffsetToken;
+use super::{OffsetToken, canonical_integer};
 use crate::error::{Error, ErrorKind, Result};
 
 /// One offset, not necessarily made into text yet.
@@ -125,6 +126,21 @@ texts! {
     &str => |t| OffsetToken::new(t);
     String => OffsetToken::new;
     &String => |t| OffsetToken::new(t);
+}
+
+/// An offset of which only the text is known. Numbers stay numbers, so that their runs are kept as such.
+#[derive(Debug)]
+pub(crate) struct Shown<O>(pub(crate) O);
+
+impl<O: Display> sealed::Sealed for Shown<O> {}
+impl<O: Display> IntoOffset for Shown<O> {
+    fn into_offset(self) -> Result<Offset> {
+        let text = self.0.to_string();
+        match canonical_integer(&text) {
+            Some(value) => Ok(Offset::Integer(value)),
+            None => OffsetToken::new(text).map(Offset::Token),
+        }
+    }
 }
 
 impl<A: IntoOffset, B: IntoOffset> sealed::Sealed for (A, B) {}

@@ -1,0 +1,392 @@
+//! A run under way: rows are read, handed to their channels, and released when they are committed.
+
+use std::collections::BTreeMap;
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::time::Instant;
+use tracing::debug;
+
+use super::brake::{Brake, Halt};
+use super::layout::Layout;
+use super::patient::{Patient, check_text};
+use super::report::{Finish, Progress, Report};
+use super::run::{Observer, Options, Run};
+use super::shard::{Event, Shard};
+use super::shards::{Marks, Router};
+use super::source::{Batch, Offset, Source};
+use crate::client::StreamingIngestClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::Shown;
+
+/// A run under way.
+pub(super) struct Flow<'a, S: Source> {
+    pub(super) client: StreamingIngestClient,
+    pub(super) name: String,
+    pub(super) layout: Layout,
+    pub(super) source: Patient<'a, S>,
+    pub(super) router: Router<'a, S::Row>,
+    pub(super) shards: Vec<Shard<S::Offset>>,
+    pub(super) marks: Marks<S::Offset>,
+    pub(super) released: Option<S::Offset>,
+    pub(super) tally: Tally,
+    pub(super) options: Options,
+    pub(super) resumed_after: Option<S::Offset>,
+    observer: Option<Observer<'a, S::Offset>>,
+    /// The source said that nothing will come any more.
+    pub(super) is_end: bool,
+    /// The source had nothing when it was asked last.
+    pub(super) is_idle: bool,
+}
+
+/// What was counted.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) appended: u64,
+    pub(super) committed: u64,
+    pub(super) rejected: u64,
+    pub(super) reopens: u64,
+}
+
+/// Rows of a batch that go to one channel.
+type Group<O, R> = Vec<(O, R)>;
+
+impl<'a, S: Source> Flow<'a, S> {
+    pub(super) fn new(run: Run<'a, S>) -> Self {
+        let brake = Brake::new(run.stop, run.options.drain_timeout);
+        let patience = run.options.source_patience;
+        let layout = match &run.shards {
+            Some((count, _)) => Layout::Sharded(*count),
+            None => Layout::Plain,
+        };
+        Self {
+            source: Patient::new(run.source, brake, run.client.clone(), patience),
+            client: run.client,
+            name: run.name,
+            layout,
+            router: Router::new(run.shards),
+            shards: Vec::new(),
+            marks: Marks::new(),
+            released: None,
+            tally: Tally::default(),
+            options: run.options,
+            resumed_after: None,
+            observer: run.observer,
+            is_end: false,
+            is_idle: false,
+        }
+    }
+
+    /// Runs from the opening of the channels to their close.
+    pub(super) async fn run(mut self) -> Result<Report<S::Offset>> {
+        match self.stream().await {
+            Ok(()) => {
+                let until = Instant::now() + self.client.close_timeout();
+                Ok(self.close(Finish::Exhausted, until).await)
+            }
+            Err(Halt::Interrupted) => {
+                self.source.brake.begin_draining();
+                if let Err(Halt::Failed(error)) = self.drain().await {
+                    return Err(error);
+                }
+                let until = self.source.brake.until();
+                Ok(self.close(Finish::Stopped, until).await)
+            }
+            Err(Halt::Failed(error)) => Err(error),
+        }
+    }
+
+    /// Streams until the source is at its end and everything is released.
+    async fn stream(&mut self) -> Result<(), Halt> {
+        self.resume().await?;
+        while !(self.is_end && self.rows_in_flight() == 0) {
+            let has_room = self.rows_in_flight() < self.options.max_in_flight;
+            let may_read = has_room && !self.is_end;
+            let Patient { source, brake, .. } = &mut self.source;
+            let ready = async {
+                if self.is_idle {
+                    source.ready().await
+                } else {
+                    Ok(())
+                }
+            };
+            let happened = tokio::select! {
+                biased;
+                () = brake.pulled() => return Err(Halt::Interrupted),
+                event = any(self.shards.iter().enumerate()) => Some(event),
+                ready = ready, if may_read => {
+                    match ready {
+                        Ok(()) => self.is_idle = false,
+                        Err(error) => self.source.pause("wait for rows", error).await?,
+                    }
+                    None
+                }
+            };
+            match happened {
+                Some((shard, Event::Invalidated(error))) => self.recover(shard, error).await?,
+                Some((shard, event)) => self.note(shard, &event).await?,
+                None if self.is_idle => {}
+                None => self.read().await?,
+            }
+            self.publish();
+        }
+        Ok(())
+    }
+
+    /// Waits for what is in flight until the time is up.
+    async fn drain(&mut self) -> Result<(), Halt> {
+        self.flush();
+        while self.rows_in_flight() > 0 {
+            // One that ended has nothing in flight, and says so for ever.
+            let busy = self.shards.iter().enumerate();
+            let busy = busy.filter(|(_, shard)| shard.rows_in_flight() > 0);
+            match self.source.brake.interrupting(any(busy)).await? {
+                (shard, Event::Invalidated(error)) => {
+                    // The next run will find out what of it is committed.
+                    debug!(%error, "a channel ended while it was drained");
+                    self.give_up(shard);
+                }
+                (shard, event) => self.note(shard, &event).await?,
+            }
+            self.publish();
+        }
+        Ok(())
+    }
+
+    async fn close(mut self, finish: Finish, until: Instant) -> Report<S::Offset> {
+        let mut uncommitted = BTreeMap::new();
+        for shard in std::mem::take(&mut self.shards) {
+            let name = shard.channel.name().to_owned();
+            let report = match shard.channel.close_by(until).await {
+                Ok(report) => report,
+                Err(error) => {
+                    debug!(channel = name, %error, "the close was not clean");
+                    error.close_report().cloned().unwrap_or_default()
+                }
+            };
+            let (appended, committed) = shard.counts.uncounted(&report);
+            self.tally.appended += appended;
+            self.tally.committed += committed;
+            if !report.uncommitted.is_empty() {
+                uncommitted.insert(name, report.uncommitted);
+            }
+        }
+        Report {
+            finish,
+            resumed_after: self.resumed_after,
+            rows_appended: self.tally.appended,
+            rows_committed: self.tally.committed,
+            rows_rejected: self.tally.rejected,
+            reopens: self.tally.reopens,
+            released: self.released,
+            uncommitted,
+        }
+    }
+
+    /// Reads rows and hands them to their channels.
+    async fn read(&mut self) -> Result<(), Halt> {
+        let room = self.options.max_in_flight - self.rows_in_flight();
+        let max = usize::try_from(room).unwrap_or(usize::MAX);
+        let after = self.position();
+        let max = max.min(self.options.batch_rows);
+        let batch = self.source.read_after(after.as_ref(), max).await?;
+        self.is_end = batch.is_end;
+        self.is_idle = batch.through.is_none();
+        self.hand_out(after, batch).await?;
+        if self.is_end {
+            self.flush();
+        }
+        self.release().await?;
+        // A source in memory never waits: the channels shall have their turn.
+        tokio::task::yield_now().await;
+        Ok(())
+    }
+
+    async fn hand_out(
+        &mut self,
+        after: Option<S::Offset>,
+        batch: Batch<S::Offset, S::Row>,
+    ) -> Result<(), Halt> {
+        let Some(through) = batch.through else {
+            return Ok(());
+        };
+        let is_bare = batch.rows.is_empty();
+        let (groups, marks) = self.divide(after, batch.rows);
+        let mut failed = Vec::new();
+        for (index, group) in groups.into_iter().enumerate() {
+            if let Err(error) = self.append(index, group).await? {
+                failed.push((index, error));
+            }
+        }
+        for shard in &mut self.shards {
+            shard.reached = shard.reached.take().max(Some(through.clone()));
+        }
+        for mark in marks {
+            self.marks.push(mark, false);
+        }
+        self.marks.push(through, is_bare);
+        // Before anything is awaited: what they did not take is not in flight, and must not be released.
+        for (index, _) in &failed {
+            self.give_up(*index);
+        }
+        for (index, error) in failed {
+            self.recover(index, error).await?;
+        }
+        Ok(())
+    }
+
+    /// Each shard's rows that it has not got yet, and the places just before the first ones.
+    fn divide(
+        &mut self,
+        after: Option<S::Offset>,
+        rows: Vec<(S::Offset, S::Row)>,
+    ) -> (Vec<Group<S::Offset, S::Row>>, Vec<S::Offset>) {
+        let mut groups: Vec<Group<_, _>> = self.shards.iter().map(|_| Vec::new()).collect();
+        let mut marks = Vec::new();
+        let mut before = after;
+        for (offset, row) in rows {
+            let index = self.router.shard_of(&row);
+            let (Some(shard), Some(group)) = (self.shards.get(index), groups.get_mut(index)) else {
+                continue;
+            };
+            let is_new = shard.reached.as_ref() < Some(&offset);
+            if is_new && group.is_empty() {
+                marks.extend(before.take());
+            }
+            // Of a single shard no other one's rows lie in between.
+            if self.shards.len() > 1 {
+                before = Some(offset.clone());
+            }
+            if is_new {
+                group.push((offset, row));
+            }
+        }
+        (groups, marks)
+    }
+
+    /// Appends rows to a shard. The inner error is that of a channel that was invalidated.
+    async fn append(
+        &mut self,
+        index: usize,
+        group: Group<S::Offset, S::Row>,
+    ) -> Result<Result<(), Error>, Halt> {
+        let (Some(shard), Some((first, _)), Some((last, _))) =
+            (self.shards.get_mut(index), group.first(), group.last())
+        else {
+            return Ok(Ok(()));
+        };
+        let (first, last, rows) = (first.clone(), last.clone(), group.len() as u64);
+        check_text(&last)?;
+        let rows_with_offsets = group.into_iter().map(|(offset, row)| (row, Shown(offset)));
+        let appended = tokio::select! {
+            biased;
+            // Told to stop, the run still hands over what it has read, as long as it may.
+            () = self.source.brake.spent() => return Err(Halt::Interrupted),
+            appended = shard.channel.append_each(rows_with_offsets) => appended,
+        };
+        match appended {
+            Ok(receipt) => {
+                shard.appended(receipt, first, last, rows);
+                self.tally.appended += rows;
+                Ok(Ok(()))
+            }
+            Err(error) if matches!(error.kind(), ErrorKind::Invalidated(_)) => Ok(Err(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn note(&mut self, index: usize, event: &Event) -> Result<(), Halt> {
+        match event {
+            Event::Committed => {
+                self.tell_rejects(index).await?;
+                if let Some(shard) = self.shards.get_mut(index) {
+                    self.tally.committed += shard.settled();
+                }
+                self.release().await
+            }
+            Event::Accepted => {
+                if let Some(shard) = self.shards.get_mut(index) {
+                    shard.accepted();
+                }
+                Ok(())
+            }
+            Event::Invalidated(_) => Ok(()),
+        }
+    }
+
+    /// Releases what lies below everything in flight.
+    pub(super) async fn release(&mut self) -> Result<(), Halt> {
+        let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).min();
+        let Some(mark) = self.marks.below(uncommitted).cloned() else {
+            return Ok(());
+        };
+        if Some(&mark) > self.released.as_ref() {
+            self.source.release_through(&mark).await?;
+            self.marks.release(&mark);
+            self.released = Some(mark);
+        }
+        Ok(())
+    }
+
+    /// Up to here no shard needs anything any more.
+    pub(super) fn position(&self) -> Option<S::Offset> {
+        let reached = self.shards.iter().map(|shard| shard.reached.as_ref()).min();
+        reached.flatten().max(self.released.as_ref()).cloned()
+    }
+
+    /// What a shard has in flight is no longer: it will be read again.
+    pub(super) fn give_up(&mut self, index: usize) {
+        if let Some(shard) = self.shards.get_mut(index) {
+            shard.give_up();
+        }
+        self.marks.rewind(self.position().as_ref());
+        (self.is_end, self.is_idle) = (false, false);
+    }
+
+    fn rows_in_flight(&self) -> u64 {
+        self.shards.iter().map(Shard::rows_in_flight).sum()
+    }
+
+    fn flush(&self) {
+        for shard in &self.shards {
+            shard.channel.initiate_flush();
+        }
+    }
+
+    pub(super) fn publish(&mut self) {
+        let Some(observe) = &mut self.observer else {
+            return;
+        };
+        let below = |lowest| self.marks.below(lowest).or(self.released.as_ref()).cloned();
+        let reached = self.shards.iter().map(|shard| shard.reached.as_ref()).min();
+        observe(&Progress {
+            resumed_after: self.resumed_after.clone(),
+            appended: reached.flatten().max(self.released.as_ref()).cloned(),
+            accepted: below(self.shards.iter().filter_map(Shard::unaccepted).min()),
+            committed: below(self.shards.iter().filter_map(Shard::uncommitted).min()),
+            released: self.released.clone(),
+            rows_appended: self.tally.appended,
+            rows_committed: self.tally.committed,
+            rows_in_flight: self.shards.iter().map(Shard::rows_in_flight).sum(),
+            rows_rejected: self.tally.rejected,
+            reopens: self.tally.reopens,
+            waiting_since: self.shards.iter().filter_map(Shard::waiting_since).min(),
+        });
+    }
+}
+
+/// The first event of any shard, of the first one that has any.
+async fn any<'s, O: Offset>(shards: impl Iterator<Item = (usize, &'s Shard<O>)>) -> (usize, Event) {
+    let mut events: Vec<_> = shards
+        .map(|(index, shard)| (index, Box::pin(shard.event())))
+        .collect();
+    poll_fn(|cx| {
+        for (index, event) in &mut events {
+            if let Poll::Ready(event) = event.as_mut().poll(cx) {
+                return Poll::Ready((*index, event));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,176 @@
+//! The names of a run's channels, and whether an earlier run spread the same source over others.
+
+use std::collections::BTreeMap;
+
+use tracing::debug;
+
+use super::recover::OURS;
+use super::source::Offset;
+use crate::channel::ChannelStatus;
+use crate::client::StreamingIngestClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::offset::OffsetToken;
+
+/// The most channels a run may be spread over.
+pub(super) const MOST_SHARDS: usize = 64;
+/// A longer name cannot be that of a channel.
+const MAX_NAME: usize = 255;
+
+/// How a source is spread: over one channel of the run's name, or over so many named after it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Layout {
+    Plain,
+    Sharded(usize),
+}
+
+impl Layout {
+    /// The names of its channels, in order.
+    pub(super) fn names(self, name: &str) -> Vec<String> {
+        match self {
+            Self::Plain => vec![name.to_owned()],
+            Self::Sharded(count) => (0..count)
+                .map(|i| format!("{name}-{i}-of-{count}"))
+                .collect(),
+        }
+    }
+
+    fn first(self, name: &str) -> String {
+        match self {
+            Self::Plain => name.to_owned(),
+            Self::Sharded(count) => format!("{name}-0-of-{count}"),
+        }
+    }
+
+    fn all() -> impl Iterator<Item = Self> {
+        std::iter::once(Self::Plain).chain((1..=MOST_SHARDS).map(Self::Sharded))
+    }
+
+    fn in_words(self) -> String {
+        match self {
+            Self::Plain => "without shards".to_owned(),
+            Self::Sharded(count) => format!("with {count} shards"),
+        }
+    }
+}
+
+/// Refuses to go on if channels of another layout hold anything that is not released: which rows they have would not be
+/// known.
+///
+/// A channel with nothing of the kind is opened and closed again: what an earlier run may have sent last is committed or
+/// gone after that, and cannot land later.
+///
+/// # Errors
+///
+/// [`ErrorKind::Config`], or what keeps the server from answering.
+pub(super) async fn check_others<O: Offset>(
+    client: &StreamingIngestClient,
+    name: &str,
+    ours: Layout,
+    released: Option<&O>,
+) -> Result<()> {
+    let others: Vec<Layout> = Layout::all()
+        .filter(|layout| *layout != ours && layout.first(name).len() <= MAX_NAME)
+        .collect();
+    let firsts = others.iter().map(|layout| layout.first(name));
+    let known = client.channel_statuses(firsts).await?;
+    for layout in others {
+        if !known.contains_key(&layout.first(name)) {
+            continue;
+        }
+        let statuses = client.channel_statuses(layout.names(name)).await?;
+        for (channel, token) in tokens(&statuses) {
+            check_released(channel, token, layout, released)?;
+        }
+        for channel in statuses.into_keys() {
+            debug!(channel, "settling a channel of another layout");
+            let channel = client.open_channel(channel).on_uncommitted(OURS).await?;
+            let token = channel.latest_committed_offset_token();
+            check_released(channel.name(), token.as_ref(), layout, released)?;
+            channel.close().await?;
+        }
+    }
+    Ok(())
+}
+
+fn tokens(
+    statuses: &BTreeMap<String, ChannelStatus>,
+) -> impl Iterator<Item = (&str, Option<&OffsetToken>)> {
+    statuses
+        .iter()
+        .map(|(name, status)| (name.as_str(), status.latest_committed_offset_token()))
+}
+
+fn check_released<O: Offset>(
+    channel: &str,
+    committed: Option<&OffsetToken>,
+    layout: Layout,
+    released: Option<&O>,
+) -> Result<()> {
+    let Some(committed) = committed else {
+        return Ok(());
+    };
+    let is_released = committed
+        .parse::<O>()
+        .is_ok_and(|committed| released.is_some_and(|released| committed <= *released));
+    if is_released {
+        return Ok(());
+    }
+    let released = released.map_or_else(
+        || "has released nothing".to_owned(),
+        |released| format!("has released no more than {released}"),
+    );
+    Err(Error::new(
+        ErrorKind::Config,
+        format!(
+            "the channel {channel:?} of an earlier run {} has committed the offset {committed}, and the source {released}; run once more {} until everything is released, or drop those channels if their rows may be sent again",
+            layout.in_words(),
+            layout.in_words(),
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_the_layout() {
+        assert_eq!(Layout::Plain.names("rides"), ["rides"]);
+        assert_eq!(
+            Layout::Sharded(3).names("rides"),
+            ["rides-0-of-3", "rides-1-of-3", "rides-2-of-3"]
+        );
+        assert_eq!(Layout::all().count(), 65);
+    }
+
+    #[test]
+    fn only_what_is_released_may_be_left_behind() {
+        let check = |committed: Option<&str>, released: Option<u64>| {
+            let committed = committed.map(OffsetToken::from_server);
+            check_released(
+                "rides-0-of-4",
+                committed.as_ref(),
+                Layout::Sharded(4),
+                released.as_ref(),
+            )
+        };
+        check(None, None).unwrap();
+        check(Some("7"), Some(7)).unwrap();
+        check(Some("7"), Some(10)).unwrap();
+        for (committed, released, named) in [
+            ("7", None, "released nothing"),
+            ("7", Some(6), "no more than 6"),
+            ("ride 7", Some(10), "\"rides-0-of-4\""),
+        ] {
+            let error = check(Some(committed), released).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Config);
+            assert!(error.to_string().contains(named), "{error}");
+            assert!(
+                error
+                    .to_string()
+                    .contains("run once more with 4 shards until"),
+                "{error}"
+            );
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! What to do about a channel that was invalidated: whether to open it again, how, and how often.
+
+use std::time::Duration;
+
+use crate::error::{Error, ErrorKind, InvalidationCause, Result};
+use crate::options::OnUncommitted;
+use crate::retry::Backoff;
+
+/// How long rows that were sent before may take to be committed, until they are sent again: all of them can be read again.
+pub(super) const OURS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
+/// The same of rows that may be another writer's: they are never discarded.
+const THEIRS: OnUncommitted = OnUncommitted::Wait(Duration::from_secs(120));
+/// How often a channel is opened again without a commit in between.
+const MOST_REOPENS: u32 = 3;
+/// The first and the longest pause before.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// What was tried since the last commit of rows of our own.
+#[derive(Debug)]
+pub(super) struct Attempts {
+    reopens: u32,
+    /// These are worth one reopen each.
+    tried: Vec<InvalidationCause>,
+    backoff: Backoff,
+}
+
+impl Attempts {
+    pub(super) fn new() -> Self {
+        Self {
+            reopens: 0,
+            tried: Vec::new(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        }
+    }
+
+    /// Rows of our own were committed: whatever went wrong before is mended.
+    pub(super) fn succeeded(&mut self) {
+        *self = Self::new();
+    }
+
+    /// Such a commit came to light that was made before the last trouble: only that one counts.
+    pub(super) fn had_succeeded(&mut self) {
+        self.reopens = self.reopens.min(1);
+        let last = self.tried.pop();
+        self.tried = Vec::from_iter(last);
+    }
+
+    /// Whether to open the channel once more because of `trouble`, and what with what is uncommitted then; and how long to
+    /// wait before. `unit` is random in [0, 1).
+    pub(super) fn next(&mut self, trouble: &Error, unit: f64) -> Option<(OnUncommitted, Duration)> {
+        use InvalidationCause::{
+            Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected,
+            Unauthorized, Unreachable,
+        };
+        let policy = match trouble.kind() {
+            ErrorKind::Invalidated(cause) => match cause {
+                MustReopen | Gone | Ambiguous | Unreachable => OURS,
+                CommitStalled if self.is_first(cause) => OURS,
+                // Two runs that take a channel from each other go on for as long as each commits something.
+                Fenced | OffsetConflict if self.is_first(cause) => THEIRS,
+                CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
+            },
+            // It was the reopen that failed.
+            ErrorKind::UncommittedData => return None,
+            _ if trouble.is_retryable() => self.last_policy(),
+            _ => return None,
+        };
+        self.reopens += 1;
+        (self.reopens <= MOST_REOPENS).then(|| (policy, self.backoff.next(unit)))
+    }
+
+    fn is_first(&mut self, cause: InvalidationCause) -> bool {
+        let is_first = !self.tried.contains(&cause);
+        self.tried.push(cause);
+        is_first
+    }
+
+    /// What is uncommitted may still be another writer's.
+    fn last_policy(&self) -> OnUncommitted {
+        let is_theirs = |cause: &InvalidationCause| {
+            matches!(
+                cause,
+                InvalidationCause::Fenced | InvalidationCause::OffsetConflict
+            )
+        };
+        if self.tried.iter().any(is_theirs) {
+            THEIRS
+        } else {
+            OURS
+        }
+    }
+}
+
+/// Whether a run can go on after `committed`, the offset of a channel that was opened again, if it knows everything
+/// through `known` to be committed. A higher one is that of another run of the same source.
+///
+/// # Errors
+///
+/// The table lost rows that were committed. A channel that is gone and made anew starts without an offset.
+pub(super) fn check_committed<O: Ord + std::fmt::Display>(
+    channel: &str,
+    trouble: &Error,
+    known: Option<&O>,
+    committed: Option<&O>,
+) -> Result<()> {
+    let is_gone = trouble.kind() == ErrorKind::Invalidated(InvalidationCause::Gone);
+    if committed >= known || (is_gone && committed.is_none()) {
+        return Ok(());
+    }
+    let name = |offset: Option<&O>| offset.map_or_else(|| "none".to_owned(), ToString::to_string);
+    Err(Error::new(
+        ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
+        format!(
+            "the channel {channel:?} had committed the offset {}, and after it was opened again it has {}; it was dropped and made anew, or another program writes it: choose another name, or find out which rows the table has",
+            name(known),
+            name(committed),
+        ),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use InvalidationCause::{
+        Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected, Unauthorized,
+        Unreachable,
+    };
+
+    use super::*;
+
+    fn invalidated(cause: InvalidationCause) -> Error {
+        Error::new(ErrorKind::Invalidated(cause), "no")
+    }
+
+    fn policies(causes: &[InvalidationCause]) -> Vec<Option<OnUncommitted>> {
+        let mut attempts = Attempts::new();
+        let mut next = |cause: &InvalidationCause| attempts.next(&invalidated(*cause), 0.5);
+        causes
+            .iter()
+            .map(|cause| next(cause).map(|(policy, _)| policy))
+            .collect()
+    }
+
+    #[test]
+    fn a_channel_is_opened_three_times_without_a_commit() {
+        for cause in [MustReopen, Gone, Ambiguous, Unreachable] {
+            assert_eq!(
+                policies(&[cause; 4]),
+                [Some(OURS), Some(OURS), Some(OURS), None],
+                "{cause:?}"
+            );
+        }
+        assert_eq!(
+            policies(&[MustReopen, Gone, CommitStalled, Fenced]),
+            [Some(OURS), Some(OURS), Some(OURS), None],
+            "all count together"
+        );
+    }
+
+    #[test]
+    fn some_causes_are_worth_one_reopen() {
+        assert_eq!(policies(&[CommitStalled; 2]), [Some(OURS), None]);
+        assert_eq!(policies(&[Fenced; 2]), [Some(THEIRS), None]);
+        assert_eq!(policies(&[OffsetConflict; 2]), [Some(THEIRS), None]);
+        assert_eq!(
+            policies(&[Fenced, OffsetConflict, Fenced]),
+            [Some(THEIRS), Some(THEIRS), None]
+        );
+    }
+
+    #[test]
+    fn some_causes_are_worth_none() {
+        assert_eq!(policies(&[Rejected]), [None]);
+        assert_eq!(policies(&[Unauthorized]), [None]);
+    }
+
+    #[test]
+    fn a_reopen_that_failed_is_tried_again_under_the_same_policy() {
+        let mut attempts = Attempts::new();
+        let server = Error::new(ErrorKind::Server, "no");
+        let policy = |next: Option<(OnUncommitted, Duration)>| next.map(|(policy, _)| policy);
+        assert_eq!(
+            policy(attempts.next(&invalidated(Fenced), 0.0)),
+            Some(THEIRS)
+        );
+        assert_eq!(policy(attempts.next(&server, 0.0)), Some(THEIRS));
+        attempts.succeeded();
+        assert_eq!(policy(attempts.next(&invalidated(Gone), 0.0)), Some(OURS));
+        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OURS));
+        let theirs = Error::new(ErrorKind::UncommittedData, "no");
+        assert_eq!(attempts.next(&theirs, 0.0), None);
+        let forbidden = Error::new(ErrorKind::Forbidden, "no");
+        assert_eq!(attempts.next(&forbidden, 0.0), None);
+    }
+
+    #[test]
+    fn after_a_commit_everything_is_tried_again_and_pauses_grow_before() {
+        let mut attempts = Attempts::new();
+        let pause = |attempts: &mut Attempts, cause| {
+            attempts
+                .next(&invalidated(cause), 1.0)
+                .map(|(_, pause)| pause.as_millis())
+        };
+        assert_eq!(pause(&mut attempts, Fenced), Some(250));
+        assert_eq!(pause(&mut attempts, MustReopen), Some(500));
+        assert_eq!(pause(&mut attempts, Fenced), None);
+        attempts.succeeded();
+        assert_eq!(pause(&mut attempts, Fenced), Some(250));
+    }
+
+    #[test]
+    fn a_commit_before_the_trouble_forgives_what_was_before_and_not_the_trouble() {
+        let mut attempts = Attempts::new();
+        for cause in [MustReopen, MustReopen, Fenced] {
+            attempts.next(&invalidated(cause), 0.0).unwrap();
+        }
+        attempts.had_succeeded();
+        assert_eq!(attempts.next(&invalidated(Fenced), 0.0), None);
+        attempts.next(&invalidated(MustReopen), 0.0).unwrap();
+    }
+
+    #[test]
+    fn a_committed_offset_never_goes_backward() {
+        let fenced = invalidated(Fenced);
+        let gone = invalidated(Gone);
+        let check = |why: &Error, known: Option<u8>, now: Option<u8>| {
+            check_committed("c", why, known.as_ref(), now.as_ref())
+        };
+        check(&fenced, None, None).unwrap();
+        check(&fenced, None, Some(9)).unwrap();
+        check(&fenced, Some(9), Some(9)).unwrap();
+        check(&fenced, Some(9), Some(12)).unwrap();
+        check(&gone, Some(9), None).unwrap();
+        for (why, now) in [(&fenced, Some(8)), (&fenced, None), (&gone, Some(8))] {
+            let error = check(why, Some(9), now).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Invalidated(OffsetConflict));
+            assert!(error.to_string().contains("the offset 9"), "{error}");
+        }
+    }
+}

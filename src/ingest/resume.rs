@@ -1,0 +1,250 @@
+//! Where a run begins, and where it goes on after a channel was opened again.
+
+use std::collections::BTreeMap;
+use std::future::IntoFuture;
+
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+use tracing::{info, warn};
+
+use super::brake::Halt;
+use super::flow::Flow;
+use super::layout;
+use super::recover::{OURS, check_committed};
+use super::shard::Shard;
+use super::source::{Rejected, Source};
+use crate::channel::Channel;
+use crate::client::StreamingIngestClient;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::OnUncommitted;
+
+impl<S: Source> Flow<'_, S> {
+    /// Opens the channels and finds the place to go on from.
+    pub(super) async fn resume(&mut self) -> Result<(), Halt> {
+        self.released = self.source.released().await?;
+        let names = self.layout.names(&self.name);
+        let begin = async {
+            let (name, released) = (&self.name, self.released.as_ref());
+            layout::check_others(&self.client, name, self.layout, released).await?;
+            open(&self.client, names).await
+        };
+        let channels = self.source.brake.interrupting(begin).await??;
+        let mut committed = Vec::new();
+        for channel in &channels {
+            let offset = channel.resume_point()?;
+            self.source.check(channel.name(), offset.as_ref()).await?;
+            committed.push(offset);
+        }
+        self.shards = channels.into_iter().map(Shard::new).collect();
+        for (index, committed) in committed.into_iter().enumerate() {
+            self.catch_up(index, committed, true).await?;
+        }
+        self.resumed_after = self.position();
+        info!(
+            name = self.name,
+            after = self.resumed_after.as_ref().map(ToString::to_string),
+            "the run resumes"
+        );
+        self.go_on().await
+    }
+
+    /// Opens a channel again that was invalidated, and goes on after what it has committed.
+    pub(super) async fn recover(&mut self, index: usize, invalidated: Error) -> Result<(), Halt> {
+        self.give_up(index);
+        let mut trouble = invalidated.clone();
+        loop {
+            let unit = self.client.random_unit();
+            let Some(shard) = self.shards.get_mut(index) else {
+                return Ok(());
+            };
+            let Some((policy, pause)) = shard.attempts.next(&trouble, unit) else {
+                // That another writer holds the channel says more than that its rows are not committed yet.
+                let is_theirs = trouble.kind() == ErrorKind::UncommittedData;
+                return Err(if is_theirs { invalidated } else { trouble }.into());
+            };
+            warn!(channel = shard.channel.name(), error = %trouble, "the channel is opened again");
+            self.source.brake.interrupting(sleep(pause)).await?;
+            match self.reopen(index, &invalidated, policy).await {
+                Err(Halt::Failed(error)) => trouble = error,
+                done => return done,
+            }
+        }
+    }
+
+    async fn reopen(
+        &mut self,
+        index: usize,
+        invalidated: &Error,
+        policy: OnUncommitted,
+    ) -> Result<(), Halt> {
+        let Some(shard) = self.shards.get_mut(index) else {
+            return Ok(());
+        };
+        let reopening = shard.channel.reopen_with(policy);
+        let report = self.source.brake.interrupting(reopening).await??;
+        let (appended, committed) = std::mem::take(&mut shard.counts).uncounted(&report);
+        if committed > 0 {
+            shard.attempts.had_succeeded();
+        }
+        self.tally.appended += appended;
+        self.tally.committed += committed;
+        self.tally.reopens += 1;
+        let name = shard.channel.name();
+        let committed = shard.channel.resume_point()?;
+        check_committed(
+            name,
+            invalidated,
+            shard.settled.as_ref(),
+            committed.as_ref(),
+        )?;
+        self.source.check(name, committed.as_ref()).await?;
+        self.catch_up(index, committed, false).await?;
+        self.go_on().await
+    }
+
+    /// Takes note of what a channel has committed by the time it is opened. If the server has rejected rows that nobody
+    /// took note of, all rows since are in doubt, and kept.
+    async fn catch_up(
+        &mut self,
+        index: usize,
+        committed: Option<S::Offset>,
+        is_first: bool,
+    ) -> Result<(), Halt> {
+        let Some(shard) = self.shards.get_mut(index) else {
+            return Ok(());
+        };
+        let status = self.source.brake.interrupting(shard.channel.status());
+        let status = status.await??;
+        let total = status.rows_error_count();
+        let name = shard.channel.name().to_owned();
+        if is_first {
+            let seen = self.source.rejects_seen(&name).await?;
+            shard.rejects_told = seen.unwrap_or(total);
+        }
+        let count = total.saturating_sub(shard.rejects_told);
+        let after = shard.settled.clone();
+        if let Some(through) = committed.clone()
+            && count > 0
+        {
+            let rejected = Rejected {
+                channel: name,
+                count,
+                after: after.max(self.released.clone()),
+                through,
+                message: status.last_error_message().map(str::to_owned),
+                total,
+            };
+            self.dead_letter(index, &rejected).await?;
+        }
+        if let Some(shard) = self.shards.get_mut(index) {
+            shard.rejects_told = total;
+            shard.caught_up(committed);
+        }
+        Ok(())
+    }
+
+    /// Reads on where the slowest shard needs it.
+    async fn go_on(&mut self) -> Result<(), Halt> {
+        let position = self.position();
+        self.marks.rewind(position.as_ref());
+        if let Some(position) = position {
+            self.marks.push(position, false);
+        }
+        self.release().await?;
+        self.publish();
+        Ok(())
+    }
+
+    /// Has the source keep what the server says it rejected since it was asked last.
+    pub(super) async fn tell_rejects(&mut self, index: usize) -> Result<(), Halt> {
+        let Some(shard) = self.shards.get(index) else {
+            return Ok(());
+        };
+        let (name, reached) = (shard.channel.name().to_owned(), shard.reached.clone());
+        let mut told = shard.rejects_told;
+        for window in shard.channel.rejects_above(told) {
+            let offset = |token: Option<&crate::OffsetToken>| token?.parse().ok();
+            let Some(through) = offset(window.through.as_ref()).or(reached.clone()) else {
+                continue;
+            };
+            let rejected = Rejected {
+                channel: name.clone(),
+                count: window.total.saturating_sub(told),
+                after: offset(window.after.as_ref()),
+                through,
+                message: window.message,
+                total: window.total,
+            };
+            self.dead_letter(index, &rejected).await?;
+            told = window.total;
+            if let Some(shard) = self.shards.get_mut(index) {
+                shard.rejects_told = told;
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads a shard's rows of a window once more, for the source to keep. It hears of the window even if there are none
+    /// left to read.
+    async fn dead_letter(
+        &mut self,
+        index: usize,
+        rejected: &Rejected<S::Offset>,
+    ) -> Result<(), Halt> {
+        let mut after = rejected.after.clone().max(self.released.clone());
+        let mut is_told = false;
+        loop {
+            let is_through = after.as_ref() >= Some(&rejected.through);
+            if is_through && is_told {
+                break;
+            }
+            let mut rows = Vec::new();
+            let mut read = None;
+            if !is_through {
+                let most = self.options.batch_rows;
+                let batch = self.source.read_after(after.as_ref(), most).await?;
+                rows = batch.rows;
+                rows.retain(|(offset, row)| {
+                    *offset <= rejected.through && self.router.shard_of(row) == index
+                });
+                read = batch.through;
+            }
+            let is_last = read.is_none() || read.as_ref() >= Some(&rejected.through);
+            if !rows.is_empty() || (is_last && !is_told) {
+                if let Err(error) = self.source.source.dead_letter(rejected, rows).await {
+                    // The rows are gone: they are read once more.
+                    self.source.pause("keep dead letters", error).await?;
+                    continue;
+                }
+                self.source.well(());
+                is_told = true;
+            }
+            if is_last {
+                break;
+            }
+            after = read;
+        }
+        self.tally.rejected += rejected.count;
+        Ok(())
+    }
+}
+
+/// Opens channels side by side: each may have to wait for what an earlier run sent.
+async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<Channel>> {
+    let mut opening = JoinSet::new();
+    for (index, name) in names.into_iter().enumerate() {
+        let channel = client.open_channel(name).on_uncommitted(OURS).into_future();
+        opening.spawn(async move { (index, channel.await) });
+    }
+    let mut channels = BTreeMap::new();
+    while let Some(opened) = opening.join_next().await {
+        let Ok((index, channel)) = opened else {
+            return Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the runtime shut down while channels were being opened",
+            ));
+        };
+        channels.insert(index, channel?);
+    }
+    Ok(channels.into_values().collect())
+}

@@ -1,0 +1,178 @@
+//! One channel of a run, and the rows on their way through it.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::recover::Attempts;
+use super::source::Offset;
+use crate::channel::{Channel, CloseReport, Receipt};
+use crate::error::{Error, Result};
+
+/// One channel of a run.
+#[derive(Debug)]
+pub(super) struct Shard<O> {
+    pub(super) channel: Channel,
+    /// Rows up to here are committed, and if the server rejected some, the source knows.
+    pub(super) settled: Option<O>,
+    /// Rows up to here are settled or in flight: they are not appended again.
+    pub(super) reached: Option<O>,
+    in_flight: VecDeque<InFlight<O>>,
+    /// How many of these, from the front, are accepted.
+    accepted: usize,
+    rows_in_flight: u64,
+    /// The channel's reject counter as the source knows it.
+    pub(super) rejects_told: u64,
+    pub(super) attempts: Attempts,
+    pub(super) counts: Counts,
+}
+
+/// Rows appended and committed since a channel was opened last, as far as they are counted already.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Counts {
+    appended: u64,
+    committed: u64,
+}
+
+impl Counts {
+    /// The channel ended. Rows appended and committed that were not counted before.
+    pub(super) fn uncounted(self, report: &CloseReport) -> (u64, u64) {
+        (
+            report.rows_appended.saturating_sub(self.appended),
+            report.rows_committed.saturating_sub(self.committed),
+        )
+    }
+}
+
+/// Rows of one append.
+#[derive(Debug)]
+struct InFlight<O> {
+    receipt: Receipt,
+    first: O,
+    last: O,
+    rows: u64,
+    since: Instant,
+}
+
+/// What may happen to a channel.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// The oldest rows in flight are committed.
+    Committed,
+    /// The oldest rows that were not accepted are.
+    Accepted,
+    /// The channel takes no more rows.
+    Invalidated(Error),
+}
+
+impl<O: Offset> Shard<O> {
+    /// A channel that was just opened.
+    pub(super) fn new(channel: Channel) -> Self {
+        Self {
+            channel,
+            settled: None,
+            reached: None,
+            in_flight: VecDeque::new(),
+            accepted: 0,
+            rows_in_flight: 0,
+            rejects_told: 0,
+            attempts: Attempts::new(),
+            counts: Counts::default(),
+        }
+    }
+
+    /// Waits for what happens next. Cancel safe.
+    pub(super) async fn event(&self) -> Event {
+        let oldest = self.in_flight.front();
+        let unaccepted = self.in_flight.get(self.accepted);
+        tokio::select! {
+            biased;
+            result = committed(oldest) => match result {
+                Err(error) if !error.is_committed() => Event::Invalidated(error),
+                _ => Event::Committed,
+            },
+            result = accepted(unaccepted) => match result {
+                Ok(()) => Event::Accepted,
+                Err(error) => Event::Invalidated(error),
+            },
+            error = self.channel.invalidated() => Event::Invalidated(error),
+        }
+    }
+
+    pub(super) fn appended(&mut self, receipt: Receipt, first: O, last: O, rows: u64) {
+        self.counts.appended += rows;
+        self.rows_in_flight += rows;
+        self.reached = Some(last.clone());
+        self.in_flight.push_back(InFlight {
+            receipt,
+            first,
+            last,
+            rows,
+            since: Instant::now(),
+        });
+    }
+
+    /// One more append is accepted.
+    pub(super) fn accepted(&mut self) {
+        self.accepted += 1;
+    }
+
+    /// The oldest rows in flight are committed, and their rejects told. Returns how many they were.
+    pub(super) fn settled(&mut self) -> u64 {
+        let Some(oldest) = self.in_flight.pop_front() else {
+            return 0;
+        };
+        self.accepted = self.accepted.saturating_sub(1);
+        self.attempts.succeeded();
+        self.settled = Some(oldest.last);
+        self.counts.committed += oldest.rows;
+        self.rows_in_flight -= oldest.rows;
+        oldest.rows
+    }
+
+    /// What is in flight is given up: the source will be asked for it again.
+    pub(super) fn give_up(&mut self) {
+        self.in_flight.clear();
+        self.accepted = 0;
+        self.rows_in_flight = 0;
+        self.reached.clone_from(&self.settled);
+    }
+
+    /// The channel was opened, and everything through `committed` is settled.
+    pub(super) fn caught_up(&mut self, committed: Option<O>) {
+        self.settled = committed.max(self.settled.take());
+        self.reached.clone_from(&self.settled);
+    }
+
+    pub(super) fn rows_in_flight(&self) -> u64 {
+        self.rows_in_flight
+    }
+
+    /// The offset of the first row that is not committed.
+    pub(super) fn uncommitted(&self) -> Option<&O> {
+        self.in_flight.front().map(|f| &f.first)
+    }
+
+    /// The offset of the first row that is not accepted.
+    pub(super) fn unaccepted(&self) -> Option<&O> {
+        self.in_flight.get(self.accepted).map(|f| &f.first)
+    }
+
+    pub(super) fn waiting_since(&self) -> Option<Instant> {
+        self.in_flight.front().map(|f| f.since)
+    }
+}
+
+async fn committed<O>(rows: Option<&InFlight<O>>) -> Result<()> {
+    match rows {
+        Some(rows) => rows.receipt.committed().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn accepted<O>(rows: Option<&InFlight<O>>) -> Result<()> {
+    match rows {
+        Some(rows) => rows.receipt.accepted().await,
+        None => std::future::pending().await,
+    }
+}
