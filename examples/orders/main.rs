@@ -38,7 +38,6 @@ use anyhow::{Context, Result};
 use clap::Parser;
 use jiff::Timestamp;
 use jiff::tz::Offset;
-use snowpipe_streaming::SystemClock;
 use tokio::sync::watch;
 use tracing_subscriber::EnvFilter;
 
@@ -87,7 +86,7 @@ async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> R
     let config = Arc::new(Config::load(args.config.as_deref())?);
     let target = match args.profile.as_ref().or(config.profile.as_ref()) {
         Some(profile) => Target::account(profile, &config, args.landing)?,
-        None => Target::emulator(&config, args.landing, Arc::new(SystemClock))?,
+        None => Target::emulator(&config, args.landing)?,
     };
     let now = args.now.unwrap_or_else(Timestamp::now);
     let job = Job {
@@ -116,6 +115,7 @@ async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> R
     let report = Report::new(&instances, &clients, &config, &target)
         .await
         .context("the rows cannot be reconciled")?;
+    clients.close().await;
     conclude(&outcome, &instances, &report, out)
 }
 

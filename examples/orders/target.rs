@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, SqliteLanding};
-use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient, TimeSource};
+use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock};
 use tempfile::TempDir;
+use tracing::debug;
 
 use crate::config::Config;
 use crate::profile;
@@ -41,6 +42,15 @@ impl Clients {
             Table::OrderItems => &self.items,
         }
     }
+
+    /// Ends both. Nothing depends on it any more: their channels are closed.
+    pub(crate) async fn close(self) {
+        for client in [self.orders, self.items] {
+            if let Err(error) = client.close().await {
+                debug!(%error, "the close was not clean");
+            }
+        }
+    }
 }
 
 /// The way there.
@@ -50,8 +60,7 @@ pub(crate) enum Route {
     Profile,
     /// An emulator in this process.
     Memory {
-        emulator: Emulator,
-        clock: Arc<dyn TimeSource>,
+        transport: MemoryTransport,
         /// Its tables, if they are not to be kept.
         _scratch: Option<TempDir>,
     },
@@ -82,11 +91,7 @@ impl Target {
     ///
     /// # Errors
     /// If the file cannot be used.
-    pub(crate) fn emulator(
-        config: &Config,
-        landing: Option<PathBuf>,
-        clock: Arc<dyn TimeSource>,
-    ) -> Result<Self> {
+    pub(crate) fn emulator(config: &Config, landing: Option<PathBuf>) -> Result<Self> {
         let (path, scratch) = if let Some(path) = landing {
             (path, None)
         } else {
@@ -104,8 +109,7 @@ impl Target {
             schema: schema(&profile, config)?,
             profile,
             route: Route::Memory {
-                emulator,
-                clock,
+                transport: MemoryTransport::new(emulator, Arc::new(SystemClock)),
                 _scratch: scratch,
             },
             landing: Some(path),
@@ -142,9 +146,7 @@ impl Target {
                 builder.transport(HttpTransport::builder().no_proxy().build()?)
             }
             Route::Profile => builder,
-            Route::Memory {
-                emulator, clock, ..
-            } => builder.transport(MemoryTransport::new(emulator.clone(), clock.clone())),
+            Route::Memory { transport, .. } => builder.transport(transport.clone()),
         };
         Ok(builder.build().await?)
     }

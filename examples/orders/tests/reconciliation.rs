@@ -18,6 +18,8 @@ async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {
     let (_stop, stopped) = watch::channel(false);
     let mut out = Vec::new();
     let code = run(Args::parse_from(args), stopped, &mut out).await;
+    // The client's own tasks end at their next turn, and the landing with them.
+    tokio::task::yield_now().await;
     (code, String::from_utf8(out).unwrap())
 }
 
