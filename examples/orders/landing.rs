@@ -55,11 +55,11 @@ pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
         format!("SELECT count(*), count(DISTINCT ORDER_ID) FROM {orders}"),
         format!("SELECT count(*), count(DISTINCT ORDER_ITEM_ID) FROM {items}"),
         format!(
-            "SELECT count(*), 0 FROM {orders} o LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {items}) i \
+            "SELECT count(*) FROM {orders} o LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {items}) i \
              ON i.ORDER_ID = o.ORDER_ID WHERE i.ORDER_ID IS NULL"
         ),
         format!(
-            "SELECT count(*), 0 FROM {items} i LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {orders}) o \
+            "SELECT count(*) FROM {items} i LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {orders}) o \
              ON o.ORDER_ID = i.ORDER_ID WHERE o.ORDER_ID IS NULL"
         ),
     ]
@@ -73,21 +73,18 @@ pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
     let count = || -> rusqlite::Result<Landed> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         let [orders, items] = Table::ALL.map(|table| schema.table(table));
-        let pair = |sql: &String| {
-            connection.query_row(sql, [], |row| {
-                Ok((row.get::<_, u64>(0)?, row.get::<_, u64>(1)?))
-            })
-        };
-        let [orders, items, childless, orphans] = &statements(&orders, &items);
-        let (orders, distinct_orders) = pair(orders)?;
-        let (items, distinct_items) = pair(items)?;
+        let [all_orders, all_items, childless, orphans] = &statements(&orders, &items);
+        let pair = |sql: &str| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+        let (orders, distinct_orders) = pair(all_orders)?;
+        let (items, distinct_items) = pair(all_items)?;
         Ok(Landed {
             orders,
             distinct_orders,
             items,
             distinct_items,
-            orders_without_items: pair(childless)?.0,
-            items_without_order: pair(orphans)?.0,
+            orders_without_items: number(childless)?,
+            items_without_order: number(orphans)?,
         })
     };
     count().with_context(|| format!("cannot count in the landing {}", path.display()))

@@ -99,12 +99,12 @@ async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> R
     let instances = tokio::task::spawn_blocking(move || orchestrate::instances(job)).await?;
     writeln!(
         out,
-        "{} orders in {} instances to {}, schema {}.{}",
+        "streaming {} orders to {}, schema {}.{}, instances: {}",
         job.orders,
-        job.instances,
         target.name()?,
         target.schema.database,
-        target.schema.name
+        target.schema.name,
+        job.instances
     )?;
     let clients = target.clients(&config).await?;
     let mut tell = || {

@@ -29,14 +29,19 @@ impl Pace {
             return u64::MAX;
         }
         let (since, first) = *self.begun.get_or_insert_with(|| (Instant::now(), next));
-        first + self.batch * (self.intervals(since) + 1) - 1
+        let batches = self.intervals(since).saturating_add(1);
+        first.saturating_add(self.batch.saturating_mul(batches)) - 1
     }
 
     /// Waits until there are more. Cancel safe.
     pub(crate) async fn more(&self) {
-        if let Some((since, _)) = self.begun {
-            let intervals = u32::try_from(self.intervals(since) + 1).unwrap_or(u32::MAX);
-            sleep_until(since + self.interval * intervals).await;
+        let next = self.begun.and_then(|(since, _)| {
+            let intervals = u32::try_from(self.intervals(since)).ok()?;
+            since.checked_add(self.interval.checked_mul(intervals.checked_add(1)?)?)
+        });
+        match next {
+            Some(next) => sleep_until(next).await,
+            None => std::future::pending().await,
         }
     }
 

@@ -51,8 +51,8 @@ impl<R: Rows> Source for Generated<R> {
         after: Option<&R::Offset>,
         max: usize,
     ) -> Result<Batch<R::Offset, R::Row>> {
-        let after = after.map_or(0, |offset| (*offset).into());
-        Ok(self.read(after + 1, max))
+        let after: u64 = after.map_or(0, |offset| (*offset).into());
+        Ok(self.read(after.saturating_add(1), max))
     }
 
     async fn ready(&mut self) -> Result<()> {

@@ -2,9 +2,12 @@
 
 mod configuration;
 mod generation;
+mod kills;
 mod offsets;
 mod reconciliation;
+mod shares;
 mod streams;
+mod world;
 
 use std::sync::Arc;
 
