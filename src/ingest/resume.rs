@@ -216,7 +216,7 @@ impl<S: Source> Flow<'_, S> {
                     self.source.pause("keep dead letters", error).await?;
                     continue;
                 }
-                self.source.well(());
+                self.source.well();
                 is_told = true;
             }
             if is_last {

@@ -85,13 +85,15 @@ pub struct Rejected<O> {
 
 /// Rows that can be read again from any offset that is not released.
 ///
-/// Methods are called by one task, one at a time. Work that blocks belongs on `tokio::task::spawn_blocking`.
+/// Methods are called by one task, one at a time, and none but [`ready`](Self::ready) is cancelled unless the whole run is:
+/// one that waits for a network sets itself a deadline. Work that blocks belongs on `tokio::task::spawn_blocking`.
 pub trait Source: Send {
     /// A place in the source.
     type Offset: Offset;
     /// A row: serializes as a JSON object.
     type Row: Serialize + Send;
-    /// Why the source failed. It is asked again, after a pause, unless [`is_fatal`](Self::is_fatal) says otherwise.
+    /// Why the source failed. It is asked again, after a pause, unless [`is_fatal`](Self::is_fatal) says otherwise. A type of
+    /// its own lets the run's caller find it again as the source of the run's error.
     type Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send;
 
     /// Reads at most `max` rows after the offset, in order; from the beginning if there is none. Returns at once: with
@@ -131,7 +133,8 @@ pub trait Source: Send {
     /// Keeps rows among which the server rejected some. Called before they are released, and perhaps again with the same
     /// rows after a restart. Its good rows are in the table: they are never sent again.
     ///
-    /// Many rows come in several calls with the same `rejected`, in order.
+    /// Many rows come in several calls with the same `rejected`, in order. If none can be read any more there is one call
+    /// without rows.
     fn dead_letter(
         &mut self,
         rejected: &Rejected<Self::Offset>,
