@@ -18,7 +18,10 @@ work=$(mktemp -d)
 emulator=
 finish() {
   local code=$?
-  [[ -z $emulator ]] || kill -KILL "$emulator" 2>/dev/null || true
+  if [[ -n $emulator ]]; then
+    kill "$emulator" 2>/dev/null || true
+    wait "$emulator" 2>/dev/null || true
+  fi
   if ((code == 0)); then
     rm -rf "$work"
   else

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use serde_json::json;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use tokio::time::Instant;
 
@@ -10,7 +11,9 @@ use super::job;
 use super::world::World;
 use crate::instance::Instance;
 use crate::orchestrate::{self, Job};
+use crate::rows::Rows;
 use crate::table::Table;
+use crate::target::SETUP;
 
 #[tokio::test(start_paused = true)]
 async fn every_way_to_share_orders_out_ends_exact() {
@@ -210,4 +213,51 @@ async fn a_run_that_is_told_to_stop_commits_what_it_has_and_goes_on_later() {
     world.stop.send_replace(false);
     assert!(!world.run().await.interrupted);
     world.assert_exact().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_somebody_else_begins_at_the_first_row() {
+    let world = World::new(job(100, 1));
+    let clients = world.target.clients(&world.config).await.unwrap();
+    let mut channel = clients
+        .orders
+        .open_channel("orders_channel_instance_0")
+        .await
+        .unwrap();
+    let (row, token) = (
+        json!({ "ORDER_ID": "0" }),
+        "order_7f8b1c0e-2a4d-4b6f-9d3e-5c1a2b3c4d5e",
+    );
+    let receipt = channel.append_row(&row, token).await.unwrap();
+    receipt.committed().await.unwrap();
+    drop((channel, clients));
+
+    assert!(world.run().await.failures.is_empty());
+    assert_eq!(world.rows(Table::Orders).len(), 101);
+    let record = world.emulator.channel("orders_channel_instance_0").unwrap();
+    assert_eq!(record.offset_token.as_deref(), Some("order_100"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_rows_are_counted_and_the_rest_lands() {
+    // Amounts from a thousand up do not fit.
+    let narrow = SETUP.replace("TOTAL_AMOUNT DECIMAL(10,2)", "TOTAL_AMOUNT DECIMAL(5,2)");
+    let world = World::with_tables(job(200, 2), "", &narrow);
+    let orders = world.instances.iter().flat_map(|i| i.orders.from(1));
+    let fitting = orders
+        .filter(|(_, order)| order.total_amount.cents < 100_000)
+        .count();
+    assert!(fitting < 190, "{fitting}");
+    let outcome = world.run().await;
+    assert!(outcome.failures.is_empty(), "{outcome:?}");
+    assert_eq!(world.rows(Table::Orders).len(), fitting);
+    let report = world.report().await;
+    assert!(!report.is_exact(), "{report}");
+    let again = world.run().await;
+    assert!(again.failures.is_empty(), "{again:?}");
+    assert_eq!(
+        world.rows(Table::Orders).len(),
+        fitting,
+        "they are not sent again"
+    );
 }

@@ -43,8 +43,12 @@ impl World {
     }
 
     pub(super) fn configured(job: Job, more: &str) -> Self {
+        Self::with_tables(job, more, SETUP)
+    }
+
+    pub(super) fn with_tables(job: Job, more: &str, tables: &str) -> Self {
         let emulator = Emulator::builder()
-            .catalog(Catalog::from_ddl(SETUP).unwrap())
+            .catalog(Catalog::from_ddl(tables).unwrap())
             .build()
             .unwrap();
         let clock = Arc::new(TokioClock::starting_at(SystemTime::now()));
