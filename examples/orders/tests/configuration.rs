@@ -149,7 +149,7 @@ fn a_profile_path_is_relative_to_its_configuration() {
 }
 
 /// The emulator's profile with more keys, and its private key.
-fn written(more: serde_json::Value) -> (serde_json::Value, String) {
+fn written(more: &serde_json::Value) -> (serde_json::Value, String) {
     let emulator = Emulator::builder().build().unwrap();
     let json = emulator.profile_json("http://127.0.0.1:1");
     let mut profile: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -162,7 +162,7 @@ fn written(more: serde_json::Value) -> (serde_json::Value, String) {
 #[test]
 fn a_key_comes_inline_with_escaped_newlines_or_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (inline, key) = written(serde_json::json!({
+    let (inline, key) = written(&serde_json::json!({
         "database": "D", "schema": "RAW", "warehouse": "W", "role": "R"
     }));
     let public_key = |profile: &serde_json::Value| {
@@ -172,12 +172,12 @@ fn a_key_comes_inline_with_escaped_newlines_or_from_a_file() {
     let expected = public_key(&inline);
 
     let escaped = serde_json::json!({ "private_key": key.replace('\n', "\\n") });
-    assert_eq!(public_key(&written(escaped).0), expected);
+    assert_eq!(public_key(&written(&escaped).0), expected);
 
     std::fs::write(folder.path().join("rsa_key.p8"), &key).unwrap();
     for name in ["private_key_path", "private_key_file"] {
         let file = serde_json::json!({ "private_key": "", name: "rsa_key.p8" });
-        assert_eq!(public_key(&written(file).0), expected, "{name}");
+        assert_eq!(public_key(&written(&file).0), expected, "{name}");
     }
 
     let profile = profile::parse(&inline.to_string(), folder.path()).unwrap();

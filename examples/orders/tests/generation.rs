@@ -73,6 +73,7 @@ fn assert_near(found: f64, expected: f64, tolerance: f64, what: &str) {
     );
 }
 
+#[expect(clippy::cast_precision_loss, reason = "far below 2^53")]
 fn share(part: usize, of: usize) -> f64 {
     part as f64 / of as f64
 }
