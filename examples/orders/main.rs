@@ -112,11 +112,20 @@ async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> R
         let _ = writeln!(out, "{}", progress(&instances));
     };
     let outcome = orchestrate::run(&instances, &clients, &config, &stop, &mut tell).await;
+    conclude(&outcome, &instances, out)?;
     let report = Report::new(&instances, &clients, &config, &target)
         .await
         .context("the rows cannot be reconciled")?;
     clients.close().await;
-    conclude(&outcome, &instances, &report, out)
+    let (code, verdict) = if outcome.interrupted && outcome.failures.is_empty() {
+        (INTERRUPTED, "interrupted; the same command goes on")
+    } else if outcome.failures.is_empty() && report.is_exact() {
+        (0, "every row is there, exactly once")
+    } else {
+        (FAILED, "the run failed or does not add up; see above")
+    };
+    writeln!(out, "{report}\n{verdict}")?;
+    Ok(code)
 }
 
 fn progress(instances: &[Instance]) -> String {
@@ -129,12 +138,8 @@ fn progress(instances: &[Instance]) -> String {
     )
 }
 
-fn conclude(
-    outcome: &Outcome,
-    instances: &[Instance],
-    report: &Report,
-    out: &mut impl Write,
-) -> Result<u8> {
+/// How fast it was, and what went wrong: said before anybody is asked for more.
+fn conclude(outcome: &Outcome, instances: &[Instance], out: &mut impl Write) -> Result<()> {
     let news: u64 = instances
         .iter()
         .map(|i| i.meter(Table::Orders).news())
@@ -142,26 +147,13 @@ fn conclude(
     let millis = outcome.elapsed.max(Duration::from_millis(1)).as_millis();
     writeln!(
         out,
-        "{news} orders in {:.1} s, {} orders/s\n\n{report}",
+        "{news} orders in {:.1} s, {} orders/s",
         outcome.elapsed.as_secs_f64(),
         u128::from(news) * 1_000 / millis
     )?;
     for (channel, error) in &outcome.failures {
         writeln!(out, "failed: {channel}: {error:#}")?;
     }
-    let code = if !outcome.failures.is_empty() {
-        FAILED
-    } else if outcome.interrupted {
-        writeln!(out, "interrupted; the same command goes on")?;
-        INTERRUPTED
-    } else if report.is_exact() {
-        writeln!(out, "every row is there, exactly once")?;
-        0
-    } else {
-        FAILED
-    };
-    if code == FAILED {
-        writeln!(out, "the run failed or does not add up; see above")?;
-    }
-    Ok(code)
+    writeln!(out)?;
+    Ok(())
 }
