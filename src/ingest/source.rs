@@ -78,8 +78,9 @@ pub struct Rejected<O> {
     pub through: O,
     /// What the server said of the last one.
     pub message: Option<String>,
-    /// The channel's reject counter after them. A source that keeps it in the same transaction as the rows, and returns it
-    /// from [`Source::rejects_seen`], hears of each reject even if the program dies in between.
+    /// How many rows of the channel were rejected ever, as far as this call has them: a source that keeps the number in the
+    /// same transaction as the rows, and returns it from [`Source::rejects_seen`], hears of each reject even if the program
+    /// dies in between.
     pub total: u64,
 }
 
@@ -133,16 +134,16 @@ pub trait Source: Send {
     /// Keeps rows among which the server rejected some. Called before they are released, and perhaps again with the same
     /// rows after a restart. Its good rows are in the table: they are never sent again.
     ///
-    /// Many rows come in several calls with the same `rejected`, in order. If none can be read any more there is one call
-    /// without rows.
+    /// Many rows come in several calls, in order. Only the last one has the new [`total`](Rejected::total), and it may
+    /// have no rows.
     fn dead_letter(
         &mut self,
         rejected: &Rejected<Self::Offset>,
         rows: Vec<(Self::Offset, Self::Row)>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The reject counter of the channel as [`dead_letter`](Self::dead_letter) heard it last, in any run. `None` if that
-    /// is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
+    /// The [`total`](Rejected::total) of the channel that [`dead_letter`](Self::dead_letter) heard last, in any run; 0 if it
+    /// never heard any. `None` if that is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
     fn rejects_seen(
         &mut self,
         channel: &str,
