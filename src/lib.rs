@@ -47,6 +47,7 @@
 //!   rows that are bytes already. They wait for memory and for nothing else.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
+//! - Guarantees: [`delivery`], state by state and fault by fault.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -66,6 +67,7 @@ mod budget;
 mod channel;
 mod client;
 mod config;
+pub mod delivery;
 mod error;
 pub mod ingest;
 mod offset;

@@ -10,9 +10,11 @@
 
 mod accounting;
 mod bad_input;
+mod cancel;
 mod channel;
 mod compiles;
 mod contract;
+mod delivery;
 mod determinism;
 mod ends;
 mod faults;
@@ -29,6 +31,7 @@ mod opening;
 mod patience;
 mod protocol;
 mod rejects;
+mod replay;
 mod secrets;
 mod splitting;
 mod stage;
