@@ -37,11 +37,11 @@ emulator=$!
 # The line comes when it listens.
 read -r _ <"$work/url"
 
-# A twentieth of the orders of an instance at once, so that a kill finds it at work.
+# A few orders at once, and more of them four times a second, so that every kill finds it at work.
 {
   cat examples/orders/config.properties
   echo "max.client.lag=0"
-  echo "orders.batch.size=$((orders / instances / 20 + 1))"
+  echo "orders.batch.size=$((orders / instances / (4 * kills) + 1))"
   echo "generation.interval.ms=250"
 } >"$work/live.properties"
 stream() {

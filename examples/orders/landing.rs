@@ -72,6 +72,8 @@ pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
 pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
     let count = || -> rusqlite::Result<Landed> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // 256 MiB, so that comparing the ids of millions of rows does not go to disk.
+        connection.execute_batch("PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY")?;
         let [orders, items] = Table::ALL.map(|table| schema.table(table));
         let [all_orders, all_items, childless, orphans] = &statements(&orders, &items);
         let pair = |sql: &str| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));

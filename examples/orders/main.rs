@@ -71,18 +71,20 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
+    // A terminal that is gone is no reason to stop.
+    let mut say = |line: &str| drop(writeln!(io::stdout(), "{line}"));
     let ended = match signals::listen() {
-        Ok(stop) => run(args, stop, &mut io::stdout()).await,
+        Ok(stop) => run(args, stop, &mut say).await,
         Err(error) => Err(error),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "error: {error:#}");
+        let _ = writeln!(io::stderr(), "error: {}", in_words(&error));
         FAILED
     }))
 }
 
-/// Streams and reconciles; gives the exit code.
-async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> Result<u8> {
+/// Streams and reconciles, and says what it does line by line; gives the exit code.
+async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)) -> Result<u8> {
     let config = Arc::new(Config::load(args.config.as_deref())?);
     let target = match args.profile.as_ref().or(config.profile.as_ref()) {
         Some(profile) => Target::account(profile, &config, args.landing)?,
@@ -97,35 +99,39 @@ async fn run(args: Args, stop: watch::Receiver<bool>, out: &mut impl Write) -> R
         now: Offset::UTC.to_datetime(now),
     };
     let instances = tokio::task::spawn_blocking(move || orchestrate::instances(job)).await?;
-    writeln!(
-        out,
+    say(&format!(
         "streaming {} orders to {}, schema {}.{}, instances: {}",
         job.orders,
         target.name()?,
         target.schema.database,
         target.schema.name,
         job.instances
-    )?;
+    ));
     let clients = target.clients(&config).await?;
-    let mut tell = || {
-        // Progress that nobody can see is no reason to stop.
-        let _ = writeln!(out, "{}", progress(&instances));
-    };
-    let outcome = orchestrate::run(&instances, &clients, &config, &stop, &mut tell).await;
-    conclude(&outcome, &instances, out)?;
+    let tell = || say(&progress(&instances));
+    let outcome = orchestrate::run(&instances, &clients, &config, &stop, tell).await;
+    say(&speed(&outcome, &instances));
+    // Before the server is asked for more: it may be what failed.
+    for (channel, error) in &outcome.failures {
+        say(&format!("failed: {channel}: {}", in_words(error)));
+    }
     let report = Report::new(&instances, &clients, &config, &target)
         .await
         .context("the rows cannot be reconciled")?;
     clients.close().await;
-    let (code, verdict) = if outcome.interrupted && outcome.failures.is_empty() {
-        (INTERRUPTED, "interrupted; the same command goes on")
-    } else if outcome.failures.is_empty() && report.is_exact() {
-        (0, "every row is there, exactly once")
+    say(&format!("\n{report}"));
+    Ok(if !outcome.failures.is_empty() {
+        FAILED
+    } else if outcome.interrupted {
+        say("interrupted; the same command goes on");
+        INTERRUPTED
+    } else if report.is_exact() {
+        say("every row is there, exactly once");
+        0
     } else {
-        (FAILED, "the run failed or does not add up; see above")
-    };
-    writeln!(out, "{report}\n{verdict}")?;
-    Ok(code)
+        say("it does not add up");
+        FAILED
+    })
 }
 
 fn progress(instances: &[Instance]) -> String {
@@ -138,22 +144,25 @@ fn progress(instances: &[Instance]) -> String {
     )
 }
 
-/// How fast it was, and what went wrong: said before anybody is asked for more.
-fn conclude(outcome: &Outcome, instances: &[Instance], out: &mut impl Write) -> Result<()> {
-    let news: u64 = instances
-        .iter()
-        .map(|i| i.meter(Table::Orders).news())
-        .sum();
+fn speed(outcome: &Outcome, instances: &[Instance]) -> String {
+    let news = instances.iter().map(|i| i.meter(Table::Orders).news());
+    let news: u64 = news.sum();
     let millis = outcome.elapsed.max(Duration::from_millis(1)).as_millis();
-    writeln!(
-        out,
+    format!(
         "{news} orders in {:.1} s, {} orders/s",
         outcome.elapsed.as_secs_f64(),
         u128::from(news) * 1_000 / millis
-    )?;
-    for (channel, error) in &outcome.failures {
-        writeln!(out, "failed: {channel}: {error:#}")?;
-    }
-    writeln!(out)?;
-    Ok(())
+    )
+}
+
+/// An error and what caused it, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |text, cause| match text.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => text.to_owned(),
+            text => format!("{text}: {cause}"),
+        })
 }

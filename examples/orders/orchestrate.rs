@@ -85,6 +85,10 @@ pub(crate) async fn run(
         }
     }
     tell();
+    // In no order that depends on who was first.
+    outcome
+        .failures
+        .sort_by(|(one, _), (other, _)| one.cmp(other));
     outcome.elapsed = began.elapsed();
     outcome
 }

@@ -16,11 +16,15 @@ async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {
     let line = line.replace("DIR", &folder.display().to_string());
     let args = std::iter::once("orders").chain(line.split_whitespace());
     let (_stop, stopped) = watch::channel(false);
-    let mut out = Vec::new();
-    let code = run(Args::parse_from(args), stopped, &mut out).await;
+    let mut text = String::new();
+    let mut say = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    let code = run(Args::parse_from(args), stopped, &mut say).await;
     // The client's own tasks end at their next turn, and the landing with them.
     tokio::task::yield_now().await;
-    (code, String::from_utf8(out).unwrap())
+    (code, text)
 }
 
 fn schema(name: &str) -> Schema {
