@@ -24,7 +24,7 @@ host=$(rustc -vV | sed -n 's/^host: //p')
 RUSTFLAGS="-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
 -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
 -Cllvm-args=-sanitizer-coverage-trace-compares -Clink-dead-code --cfg fuzzing" \
-  cargo build --locked --release --target "$host" --target-dir target/coverage
+  cargo build --release --target "$host" --target-dir target/coverage
 
 for target in "${targets[@]}"; do
   mkdir -p "corpus/$target" "artifacts/$target"
