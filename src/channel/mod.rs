@@ -154,7 +154,8 @@ impl<M> Channel<M> {
     /// Flushes, and waits until everything appended so far is accepted by the server. It may still be lost if the channel
     /// is reopened: for durability use [`wait_for_commit`](Self::wait_for_commit).
     ///
-    /// Bounded by the client's `retry_for`. Cancel safe.
+    /// Bounded by the client's `retry_for`; with [`Recovery::Replay`](crate::Recovery::Replay) by that for each time the
+    /// channel is opened again. Cancel safe.
     ///
     /// # Errors
     ///
@@ -169,7 +170,8 @@ impl<M> Channel<M> {
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
     ///
-    /// Bounded by the client's `retry_for` and `commit_stall_timeout`. Cancel safe: to wait for less long, wrap it in
+    /// Bounded by the client's `retry_for` and `commit_stall_timeout`; with [`Recovery::Replay`](crate::Recovery::Replay) by
+    /// these for each time the channel is opened again. Cancel safe: to wait for less long, wrap it in
     /// `tokio::time::timeout`.
     ///
     /// # Errors

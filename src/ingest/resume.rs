@@ -1,10 +1,10 @@
 //! Where a run begins, and where it goes on after a channel was opened again.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::brake::Halt;
@@ -17,6 +17,9 @@ use crate::channel::Channel;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::OnUncommitted;
+
+/// How often it is looked whether a name is free again.
+const DRAINING: Duration = Duration::from_millis(200);
 
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the place to go on from.
@@ -231,12 +234,24 @@ impl<S: Source> Flow<'_, S> {
     }
 }
 
-/// Opens channels side by side: each may have to wait for what an earlier run sent.
+/// Opens channels side by side: each may have to wait for what an earlier run sent, and one of this client, that failed or
+/// was dropped, may still be draining.
 async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<Channel>> {
+    let drained = Instant::now() + client.close_timeout();
     let mut opening = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {
-        let channel = client.open_channel(name).on_uncommitted(OURS).into_future();
-        opening.spawn(async move { (index, channel.await) });
+        let client = client.clone();
+        opening.spawn(async move {
+            loop {
+                let channel = client.open_channel(&name).on_uncommitted(OURS).await;
+                let is_taken =
+                    matches!(&channel, Err(error) if error.kind() == ErrorKind::ChannelAlreadyOpen);
+                if !is_taken || Instant::now() >= drained {
+                    return (index, channel);
+                }
+                sleep(DRAINING).await;
+            }
+        });
     }
     let mut channels = BTreeMap::new();
     while let Some(opened) = opening.join_next().await {

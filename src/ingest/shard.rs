@@ -133,6 +133,13 @@ impl<O: Offset> Shard<O> {
         oldest.rows
     }
 
+    /// The channel takes no more rows.
+    pub(super) fn invalidated(&mut self) {
+        if self.in_flight.is_empty() {
+            self.attempts.had_rest();
+        }
+    }
+
     /// What is in flight is given up: the source will be asked for it again.
     pub(super) fn give_up(&mut self) {
         self.in_flight.clear();

@@ -6,11 +6,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::ingest;
+use snowpipe_streaming::ingest::{self, stable_hash};
 use snowpipe_streaming::{Channel, ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
 use tokio::time::sleep;
 
-use crate::ingest_source::Shelf;
+use crate::ingest_source::{Failure, Shelf};
 use crate::support::{World, answer, row, rows};
 
 async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
@@ -145,4 +145,48 @@ async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_no
         "{error}"
     );
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_failed_can_be_started_again_at_once() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..100);
+    shelf.stock().is_open = true;
+    let source = shelf.clone();
+    let breaker = async {
+        sleep(Duration::from_millis(500)).await;
+        source.stock().failures.push_back(("read", Failure::Fatal));
+    };
+    let run = ingest::run(&client, "c", &mut shelf).into_future();
+    let (failed, ()) = tokio::join!(run, breaker);
+    assert_eq!(failed.unwrap_err().kind(), ErrorKind::Source);
+    shelf.stock().is_open = false;
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!(world.landed(), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_shard_that_is_invalidated_now_and_then_does_not_end_the_run() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let emulator = world.emulator.clone();
+    let source = shelf.clone();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .shards(2, |_| stable_hash(b"hot"))
+        .until(async move {
+            for hour in 1..=6_i64 {
+                for name in ["c-0-of-2", "c-1-of-2"] {
+                    let fault = must_reopen().on(Endpoint::Status).channel(name);
+                    emulator.faults().push(fault);
+                }
+                sleep(Duration::from_secs(3600)).await;
+                source.stock().rows.insert(100 + hour, row(100 + hour));
+            }
+        })
+        .await
+        .unwrap();
+    assert_eq!((report.reopens, report.rows_committed), (12, 15));
 }
