@@ -15,7 +15,6 @@ mod channel;
 mod compiles;
 mod contract;
 mod delivery;
-mod determinism;
 mod ends;
 mod faults;
 mod ingest;
