@@ -16,7 +16,6 @@ mod churn;
 mod compiles;
 mod contract;
 mod delivery;
-mod determinism;
 mod ends;
 mod faults;
 mod ingest;

@@ -138,9 +138,10 @@ impl Desk {
             c: self.strand,
             n,
             a: attempt,
-            g: match self.is_bad(n) {
-                true => Good::No("is no number"),
-                false => Good::Yes(1),
+            g: if self.is_bad(n) {
+                Good::No("is no number")
+            } else {
+                Good::Yes(1)
             },
             noise: &noise[from..from + bytes],
         }

@@ -22,6 +22,8 @@ mod world;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use snowpipe_streaming::emulator::Fault;
+
 use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;
 use self::shrink::shrink;
@@ -71,7 +73,7 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
     );
     if seeds >= SEEDS {
         let emulated = faults(&mut fastrand::Rng::with_seed(0));
-        let all = emulated.iter().map(|fault| fault.name()).chain(OWN_FAULTS);
+        let all = emulated.iter().map(Fault::name).chain(OWN_FAULTS);
         let never: Vec<_> = all.filter(|fault| !counts.contains_key(fault)).collect();
         assert!(never.is_empty(), "never happened: {never:?}");
     }

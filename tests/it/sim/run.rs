@@ -82,7 +82,7 @@ async fn direct(world: &Arc<World>) {
     };
     if !in_time {
         for desk in &cast.desks {
-            if desk.ended().is_none() {
+            if desk.ended().is_none() && desk.plan.rows > 0 {
                 let doing = desk.state.lock().unwrap().doing;
                 desk.blame(format!("hangs at {doing}"));
             }

@@ -98,22 +98,26 @@ fn plainer(plan: &Plan) -> Vec<Plan> {
         }
     };
     let server = &plan.server;
-    with(server.late_per_mille == 0, &|p| p.server.late_per_mille = 0);
-    with(server.latency_ms == 0, &|p| p.server.latency_ms = 0);
+    with(server.late_per_mille == 0, &|p| {
+        p.server.late_per_mille = 0;
+    });
+    with(server.latency_ms == 0, &|p| {
+        p.server.latency_ms = 0;
+    });
     with(server.commit_every_ms == 0, &|p| {
-        p.server.commit_every_ms = 0
+        p.server.commit_every_ms = 0;
     });
     with(server.status_names.is_none(), &|p| {
-        p.server.status_names = None
+        p.server.status_names = None;
     });
     with(server.requests_per_second.is_none(), &|p| {
         p.server.requests_per_second = None;
     });
     with(server.request_bytes.is_none(), &|p| {
-        p.server.request_bytes = None
+        p.server.request_bytes = None;
     });
     with(server.token_life_s == 3_600, &|p| {
-        p.server.token_life_s = 3_600
+        p.server.token_life_s = 3_600;
     });
     with(server.replay == ReplayedToken::Accept, &|p| {
         p.server.replay = ReplayedToken::Accept;
@@ -124,19 +128,23 @@ fn plainer(plan: &Plan) -> Vec<Plan> {
         with(is_out || channel.bad_percent == 0, &|p| {
             p.channels[i].bad_percent = 0;
         });
-        with(is_out || channel.chunk == 1, &|p| p.channels[i].chunk = 1);
+        with(is_out || channel.chunk == 1, &|p| {
+            p.channels[i].chunk = 1;
+        });
         with(is_out || channel.row_bytes == 0, &|p| {
-            p.channels[i].row_bytes = 0
+            p.channels[i].row_bytes = 0;
         });
     }
     for i in 0..plan.processes.len() {
         let process = &plan.processes[i];
         with(process.append_ms.is_none(), &|p| {
-            p.processes[i].append_ms = None
+            p.processes[i].append_ms = None;
         });
-        with(!process.isolate, &|p| p.processes[i].isolate = false);
+        with(!process.isolate, &|p| {
+            p.processes[i].isolate = false;
+        });
         with(process.budget == 64 << 20, &|p| {
-            p.processes[i].budget = 64 << 20
+            p.processes[i].budget = 64 << 20;
         });
     }
     plans

@@ -76,7 +76,7 @@ impl Program {
         };
         let run = run
             .batch_rows(usize::try_from(self.desk.plan.chunk).unwrap())
-            .max_in_flight(self.rng.u64(1..200))
+            .max_in_flight(self.rng.u64(30..200))
             .drain_timeout(Duration::from_secs(self.rng.u64(..60)));
         let run = match self.desk.plan.kind {
             Kind::Source { shards } if shards > 0 => {
@@ -86,9 +86,10 @@ impl Program {
         };
         // Told to stop now and then, as at a deployment.
         let life = Duration::from_millis(self.rng.u64(1_000..120_000));
-        match self.rng.bool() && !self.desk.world.is_calm() {
-            true => run.until(sleep(life)).await,
-            false => run.await,
+        if self.rng.bool() && !self.desk.world.is_calm() {
+            run.until(sleep(life)).await
+        } else {
+            run.await
         }
     }
 

@@ -125,10 +125,8 @@ impl Truth {
             return self.blame(format!("{mark:?} is beyond its source"));
         }
         let before = &mut strand.rows[usize::try_from(mark.row).unwrap()];
-        let twice = match strand.tracked {
-            true => before.first(),
-            false => before.iter().find(|landed| landed.attempt == mark.attempt),
-        };
+        let mut same = before.iter();
+        let twice = same.find(|landed| strand.tracked || landed.attempt == mark.attempt);
         if let Some(first) = twice {
             self.blame(format!(
                 "twice: row {} of channel {} by append {} after append {}",
@@ -137,9 +135,10 @@ impl Truth {
         }
         let attempt = mark.attempt;
         before.push(Landed { attempt, refused });
-        let last = match refused {
-            true => &mut strand.last_bad,
-            false => &mut strand.last_good,
+        let last = if refused {
+            &mut strand.last_bad
+        } else {
+            &mut strand.last_good
         };
         if strand.is_ordered && last.is_some_and(|last| last > mark.row) {
             self.blame(format!(
