@@ -5,13 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, stable_hash};
-use snowpipe_streaming::{Channel, ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
+use snowpipe_streaming::{
+    Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, StreamingIngestClient,
+};
 use tokio::time::sleep;
 
 use crate::ingest_source::{Failure, Shelf};
-use crate::support::{World, answer, row, rows};
+use crate::support::{World, answer, noisy, row, rows};
 
 async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
     let builder = world.builder().recovery(Recovery::Replay);
@@ -189,4 +191,52 @@ async fn an_idle_shard_that_is_invalidated_now_and_then_does_not_end_the_run() {
         .await
         .unwrap();
     assert_eq!((report.reopens, report.rows_committed), (12, 15));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_timeout_does_not_end_a_run() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(1)));
+    let client = world
+        .builder()
+        .memory_budget(256 << 10)
+        .append_timeout(Duration::from_secs(1))
+        .build()
+        .await
+        .unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Refuse.on(Endpoint::Append).times(20));
+    let mut shelf = Shelf::default();
+    shelf.stock().rows = (0..20_000).zip(noisy(0..20_000)).collect();
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_an_ambiguous_request_another_writers_rows_are_not_discarded() {
+    let world = World::with(|e| {
+        e.replay(ReplayedToken::Stale)
+            .commit_delay(Duration::from_secs(90))
+    });
+    let (_client, mut channel) = replaying(&world).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Lose.on(Endpoint::Append));
+    let ours = channel.append_rows(rows(0..10), 0..).await.unwrap();
+    channel.initiate_flush();
+    sleep(Duration::from_millis(5)).await;
+    let other = world.client().await;
+    let mut thief = other
+        .open_channel("c")
+        .on_uncommitted(OnUncommitted::Discard)
+        .await
+        .unwrap();
+    let theirs = thief.append_row(&row(100), 100).await.unwrap();
+    thief.initiate_flush();
+    theirs.accepted().await.unwrap();
+    let (ours, theirs) = tokio::join!(ours.committed(), theirs.committed());
+    println!(
+        "ours {ours:?}\ntheirs {theirs:?}\nlanded {:?}",
+        world.landed()
+    );
+    theirs.unwrap();
 }
