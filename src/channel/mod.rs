@@ -280,7 +280,9 @@ impl<M> Channel<M> {
         });
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
+        let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
+        self.writer.timeout = timeout;
         let report = old.core().report();
         Ok((report, is_in_doubt))
     }
@@ -323,6 +325,11 @@ impl<M> Channel<M> {
     /// The server's reject counter, as the open or a later status told it.
     pub(crate) fn rows_rejected(&self) -> u64 {
         self.shared().core().rows_rejected()
+    }
+
+    /// Appends wait for memory however long it takes, whatever the client's append timeout is.
+    pub(crate) fn wait_for_memory(&mut self) {
+        self.writer.timeout = None;
     }
 
     /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.

@@ -42,11 +42,14 @@ impl Reopens {
             OnUncommitted::Wait(THEIRS)
         };
         match cause {
-            InvalidationCause::Ambiguous
-            | InvalidationCause::MustReopen
-            | InvalidationCause::Gone => {
+            InvalidationCause::MustReopen | InvalidationCause::Gone => {
                 self.asked += 1;
                 (self.asked <= MOST_REOPENS).then_some(ours)
+            }
+            // The server moved on: by our unanswered try, or because another writer has opened the channel since.
+            InvalidationCause::Ambiguous => {
+                self.asked += 1;
+                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(THEIRS))
             }
             InvalidationCause::CommitStalled => {
                 (!std::mem::replace(&mut self.stalled, true)).then_some(ours)
@@ -244,12 +247,7 @@ mod tests {
         for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
             assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
         }
-        for (cause, times) in [
-            (Ambiguous, 3),
-            (MustReopen, 3),
-            (Gone, 3),
-            (CommitStalled, 1),
-        ] {
+        for (cause, times) in [(MustReopen, 3), (Gone, 3), (CommitStalled, 1)] {
             let mut reopens = Reopens::default();
             for _ in 0..times {
                 assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
@@ -262,6 +260,11 @@ mod tests {
                 "{cause:?}: never discards what it did not send"
             );
         }
+        let mut reopens = Reopens::default();
+        for _ in 0..3 {
+            assert_eq!(reopens.next(Ambiguous, true), wait);
+        }
+        assert_eq!(reopens.next(Ambiguous, true), None);
         let mut reopens = Reopens::default();
         assert_eq!(reopens.next(Fenced, true), wait);
         reopens.forgive();

@@ -69,7 +69,9 @@ pub(super) enum Event {
 
 impl<O: Offset> Shard<O> {
     /// A channel that was just opened.
-    pub(super) fn new(channel: Channel) -> Self {
+    pub(super) fn new(mut channel: Channel) -> Self {
+        // To wait is what a run does about a server that is slower than its source.
+        channel.wait_for_memory();
         Self {
             channel,
             settled: None,

@@ -234,9 +234,8 @@ async fn after_an_ambiguous_request_another_writers_rows_are_not_discarded() {
     thief.initiate_flush();
     theirs.accepted().await.unwrap();
     let (ours, theirs) = tokio::join!(ours.committed(), theirs.committed());
-    println!(
-        "ours {ours:?}\ntheirs {theirs:?}\nlanded {:?}",
-        world.landed()
-    );
     theirs.unwrap();
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(ours.unwrap_err().kind(), conflict);
+    assert_eq!(world.landed(), [100]);
 }
