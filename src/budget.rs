@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use tokio::sync::{Semaphore, watch};
-use tracing::info;
+use tracing::warn;
 
 /// The bytes a client may hold.
 #[derive(Debug)]
@@ -119,9 +119,9 @@ struct Waiting<'a>(&'a Budget);
 impl<'a> Waiting<'a> {
     fn enter(budget: &'a Budget) -> Self {
         if !budget.was_pressed.swap(true, Ordering::Relaxed) {
-            info!(
+            warn!(
                 budget = budget.capacity,
-                "appends wait for memory, and will whenever the server is slower than the rows; this is told once"
+                "appends wait for memory: the server is slower than the rows, or the budget is smaller than what is on its way; this is told once"
             );
         }
         budget.waiting.fetch_add(1, Ordering::AcqRel);

@@ -46,7 +46,9 @@
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
 //!   rows that are bytes already. They wait for memory and for nothing else.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
+//! - Guarantees: [`delivery`], state by state and fault by fault.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -66,6 +68,7 @@ mod budget;
 mod channel;
 mod client;
 mod config;
+pub mod delivery;
 mod error;
 pub mod ingest;
 mod offset;

@@ -67,8 +67,11 @@ pub enum Recovery {
     /// token. Rows are held until they are accepted.
     #[default]
     Surface,
-    /// The client opens it again and sends exactly what is not committed. Rows are held until they are committed, and
-    /// receipts stay valid throughout.
+    /// The client opens it again and sends exactly what is not committed; receipts stay valid throughout. What that cannot
+    /// mend surfaces as above: a batch refused for good, another writer who has come to stay, commits that stall twice.
+    ///
+    /// Rows are held until they are committed, so the memory budget has to cover them: see
+    /// [`delivery`](crate::delivery#how-large-the-memory-budget).
     Replay,
 }
 

@@ -73,6 +73,7 @@ fn wants(channel: &Shared, now: Instant) -> bool {
 /// One call. True if it named too many channels.
 async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
+    let epochs: Vec<u64> = channels.iter().map(|c| c.core().epoch()).collect();
     let attempt = Attempt {
         request_id: client.request_id(),
         retry_count: 0,
@@ -80,9 +81,13 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let answer = timeout(DEADLINE, client.api.channel_statuses(&names, attempt)).await;
     match answer {
         Ok(Ok(statuses)) => {
-            for channel in channels {
+            for (channel, epoch) in channels.iter().zip(epochs) {
                 let status = statuses.get(&channel.name);
-                channel.update_and_wake(|core, now| core.on_status(now, status));
+                channel.update_and_wake(|core, now| {
+                    if core.epoch() == epoch {
+                        core.on_status(now, status);
+                    }
+                });
             }
             false
         }

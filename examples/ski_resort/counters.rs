@@ -1,5 +1,6 @@
 //! How far the streams have come.
 
+use snowpipe_streaming::ingest::Progress;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -13,6 +14,18 @@ pub(crate) struct Counters {
     pub(crate) begun: i64,
     /// When the oldest row was appended that is not committed yet.
     pub(crate) waiting_since: Option<Instant>,
+}
+
+impl From<&Progress<i64>> for Counters {
+    fn from(progress: &Progress<i64>) -> Self {
+        Self {
+            appended: progress.appended.unwrap_or(0),
+            accepted: progress.accepted.unwrap_or(0),
+            committed: progress.released.unwrap_or(0),
+            begun: progress.resumed_after.unwrap_or(0),
+            waiting_since: progress.waiting_since,
+        }
+    }
 }
 
 /// Both ends of one table's counters.

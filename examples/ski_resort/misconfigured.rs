@@ -3,7 +3,7 @@
 use snowpipe_streaming::ErrorKind;
 
 /// What is wrong with the command line, the files or the account it names, and how to mend it.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Misconfigured(String);
 

@@ -1,22 +1,26 @@
 //! The run: the generator and the three streams side by side, until all is done or somebody stops them.
 
 use std::collections::BTreeMap;
+use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::sync::watch;
+use snowpipe_streaming::ingest::{self, Finish};
+use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
+use tracing::warn;
 
 use crate::cli::{Args, Until};
 use crate::counters::{Counters, Publisher};
-use crate::misconfigured::is_misconfigured;
+use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::produce::Producer;
 use crate::progress;
 use crate::queue::Queue;
 use crate::screen::{Screen, in_words};
 use crate::speed::Speed;
-use crate::stream::{Finish, Stream};
+use crate::stream::{Gate, QueueError, Stream};
 use crate::table::Table;
 use crate::target::Target;
 
@@ -52,14 +56,15 @@ pub(crate) async fn run(
     screen: &Screen,
 ) -> Result<Ended> {
     let mut failures = Vec::new();
-    let mut observers = BTreeMap::new();
-    let mut opening = Vec::new();
-    for table in Table::ALL {
-        let (publisher, observer) = watch::channel(Counters::default());
-        observers.insert(table, observer);
-        opening.push(open(args, queue, target, table, publisher));
-    }
-    let mut streams = Vec::new();
+    let (generated_sender, generated) = watch::channel(false);
+    let (halt, halted) = watch::channel(false);
+    let (gate, is_open) = watch::channel(false);
+    let (ready, mut are_ready) = mpsc::channel(Table::ALL.len());
+    let gate_of = || Gate {
+        ready: ready.clone(),
+        open: is_open.clone(),
+    };
+    let opening = Table::ALL.map(|table| open(queue, target, table, generated.clone(), gate_of()));
     let opened = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {
@@ -67,16 +72,32 @@ pub(crate) async fn run(
         }
         opened = futures_util::future::join_all(opening) => opened,
     };
+    let mut observers = BTreeMap::new();
+    let mut running = JoinSet::new();
     for (table, result) in Table::ALL.into_iter().zip(opened) {
+        let (publisher, observer) = watch::channel(Counters::default());
+        observers.insert(table, observer);
         match result {
-            Ok(stream) => streams.push((table, stream)),
+            Ok(opened) => {
+                let name = channel(args, &opened.queue_id, table);
+                let run = stream(opened, name, halted.clone(), args.drain_timeout, publisher);
+                running.spawn(async move { (table, run.await) });
+            }
             Err(error) if is_misconfigured(&error) => return Err(error),
             Err(error) => report(screen, &mut failures, table.name(), &error),
         }
     }
 
-    let (generated_sender, generated) = watch::channel(false);
-    let (halt, halted) = watch::channel(false);
+    let matching = all_match(&mut running, &mut are_ready, screen, &mut failures);
+    tokio::select! {
+        biased;
+        _ = stop.wait_for(|stop| *stop) => {
+            return Ok(Ended { interrupted: true, failures });
+        }
+        result = matching => result?,
+    }
+    gate.send_replace(true);
+
     let mut generator = tokio::spawn(generate(
         producer,
         queue.to_owned(),
@@ -84,11 +105,6 @@ pub(crate) async fn run(
         args.until(),
         halted.clone(),
     ));
-    let mut running = JoinSet::new();
-    for (table, stream) in streams {
-        let stream = stream.run(generated.clone(), halted.clone(), args.drain_timeout);
-        running.spawn(async move { (table, stream.await) });
-    }
     let shown = tokio::spawn(progress::show(
         screen.clone(),
         queue.to_owned(),
@@ -108,8 +124,7 @@ pub(crate) async fn run(
             result = &mut generator, if is_generating => {
                 is_generating = false;
                 match result.context("the generator ended badly").and_then(|result| result) {
-                    Ok(Finish::Done) => {}
-                    Ok(Finish::Stopped) => interrupted = true,
+                    Ok(came_to_its_end) => interrupted |= !came_to_its_end,
                     Err(error) => report(screen, &mut failures, "the generator", &error),
                 }
                 if !*halt.borrow() {
@@ -119,8 +134,7 @@ pub(crate) async fn run(
             Some(result) = running.join_next(), if !running.is_empty() => {
                 let (table, result) = result.context("a stream ended badly")?;
                 match result {
-                    Ok(Finish::Done) => {}
-                    Ok(Finish::Stopped) => interrupted = true,
+                    Ok(finish) => interrupted |= finish == Finish::Stopped,
                     Err(error) => report(screen, &mut failures, table.name(), &error),
                 }
                 if running.is_empty() && is_generating && !failures.is_empty() {
@@ -138,45 +152,114 @@ pub(crate) async fn run(
     })
 }
 
+/// Waits until each stream has found its channel and the queue to belong together, or has failed. Nothing is streamed or
+/// deleted before.
+async fn all_match(
+    running: &mut JoinSet<(Table, Result<Finish>)>,
+    are_ready: &mut mpsc::Receiver<()>,
+    screen: &Screen,
+    failures: &mut Vec<String>,
+) -> Result<()> {
+    for _ in 0..running.len() {
+        tokio::select! {
+            biased;
+            Some(()) = are_ready.recv() => {}
+            Some(result) = running.join_next() => {
+                let (table, result) = result.context("a stream ended badly")?;
+                match result {
+                    Ok(_) => {}
+                    Err(error) if is_misconfigured(&error) => return Err(error),
+                    Err(error) => report(screen, failures, table.name(), &error),
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What one table's stream needs.
+struct Opened {
+    client: StreamingIngestClient,
+    source: Stream,
+    queue_id: String,
+}
+
 async fn open(
-    args: &Args,
     queue: &Path,
     target: &Target,
     table: Table,
-    counters: Publisher,
-) -> Result<Stream> {
+    generated: watch::Receiver<bool>,
+    gate: Gate,
+) -> Result<Opened> {
     let path = queue.to_owned();
     let queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
-    let client = target.client(table).await?;
-    let name = channel(args, queue.id(), table);
-    Stream::open(table, client, &name, queue, counters).await
+    Ok(Opened {
+        client: target.client(table).await?,
+        queue_id: queue.id().to_owned(),
+        source: Stream::new(table, queue, generated, gate),
+    })
 }
 
-/// Generates, or waits until another process has.
+/// Streams until everything is committed that was in the queue when all was generated, or until it is halted.
+async fn stream(
+    mut opened: Opened,
+    channel: String,
+    mut halted: watch::Receiver<bool>,
+    drain: Duration,
+    counters: Publisher,
+) -> Result<Finish> {
+    let report = ingest::run(&opened.client, &channel, &mut opened.source)
+        .until(async {
+            let _ = halted.wait_for(|halted| *halted).await;
+        })
+        .drain_timeout(drain)
+        .observe(|progress| {
+            counters.send_replace(progress.into());
+        })
+        .await
+        .map_err(|error| in_our_words(error, &channel))?;
+    for (channel, uncommitted) in &report.uncommitted {
+        let ranges: Vec<_> = uncommitted.iter().map(ToString::to_string).collect();
+        warn!(channel, uncommitted = %ranges.join(", "), "not everything was committed in time");
+    }
+    Ok(report.finish)
+}
+
+/// An error as the person who typed the command can mend it, if so.
+fn in_our_words(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Error {
+    let source = error.source().and_then(|source| source.downcast_ref());
+    if let Some(misconfigured) = source.and_then(QueueError::misconfigured) {
+        return misconfigured.into();
+    }
+    if error.kind() == ErrorKind::InvalidOffset {
+        return Misconfigured::new(format!(
+            "the channel {channel} is not this pipeline's: {error}; give another --channel"
+        ));
+    }
+    error.into()
+}
+
+/// Generates, or waits until another process has. False if it was halted before.
 async fn generate(
     producer: Option<Producer>,
     queue: PathBuf,
     speed: Speed,
     until: Until,
     mut halted: watch::Receiver<bool>,
-) -> Result<Finish> {
+) -> Result<bool> {
     if let Some(producer) = producer {
         producer.run(speed, until, halted.clone()).await?;
-        return Ok(if *halted.borrow() {
-            Finish::Stopped
-        } else {
-            Finish::Done
-        });
+        return Ok(!*halted.borrow());
     }
     loop {
         let path = queue.clone();
         let look = move || Queue::open(&path)?.is_generated(until);
         if tokio::task::spawn_blocking(look).await?? {
-            return Ok(Finish::Done);
+            return Ok(true);
         }
         tokio::select! {
             biased;
-            _ = halted.wait_for(|halted| *halted) => return Ok(Finish::Stopped),
+            _ = halted.wait_for(|halted| *halted) => return Ok(false),
             () = tokio::time::sleep(PAUSE) => {}
         }
     }

@@ -7,6 +7,7 @@ use super::core::{Core, Phase};
 use super::verdict::{self, Verdict};
 use crate::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::offset::OffsetToken;
+use crate::options::Recovery;
 use crate::transport::api::{AppendAnswer, Failure};
 
 #[derive(Debug)]
@@ -28,18 +29,18 @@ pub(super) const REFUSALS: u32 = 3;
 impl Core {
     /// The driver compressed what it was given.
     pub(crate) fn on_sealed(&mut self, now: Instant, sealed: Result<Vec<SealedBatch>>) {
-        if !matches!(self.phase, Phase::Open) {
+        if !matches!(self.phase, Phase::Open | Phase::Reopening(_)) {
             return;
         }
         let batches = match sealed {
             Ok(batches) => batches,
             // The rows are listed as lost by what `compressing` still holds.
-            Err(error) => return self.invalidate(now, InvalidationCause::Rejected, error),
+            Err(error) => return self.surface(now, InvalidationCause::Rejected, error),
         };
-        let first = self.compressing.take().is_some_and(|(_, first)| first);
-        for (i, batch) in batches.into_iter().enumerate() {
+        self.compressing = None;
+        for batch in batches {
             self.ratio.learn(batch.body.len(), batch.uncompressed_len);
-            let at = if first { i } else { self.ready.len() };
+            let at = self.ready.partition_point(|b| b.position < batch.position);
             self.ready.insert(at, batch);
         }
     }
@@ -55,6 +56,11 @@ impl Core {
             return;
         };
         flight.waiting = false;
+        if self.is_reopening() {
+            // The open's answer will tell whether it was applied.
+            self.flight = Some(flight);
+            return;
+        }
         match answer {
             Ok(answer) => {
                 if !matches!(self.phase, Phase::Open) {
@@ -69,6 +75,10 @@ impl Core {
                 );
                 self.accepted = flight.batch.position;
                 self.tokens.accepted(&flight.batch);
+                if self.limits.recovery == Recovery::Replay {
+                    self.retained.push_back(flight.batch);
+                    self.let_go();
+                }
             }
             Err(failure) => self.on_failure(now, flight, failure, unit),
         }

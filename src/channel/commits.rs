@@ -89,6 +89,14 @@ impl Commit {
         self.next_poll = now + SLOWEST_POLL;
     }
 
+    /// The channel was opened again, with this reject counter.
+    pub(super) fn restart(&mut self, now: Instant, rejected: u64) {
+        self.waiting_since = now;
+        self.absent = 0;
+        self.rejected = rejected;
+        self.heard(now);
+    }
+
     fn heard(&mut self, now: Instant) {
         self.hurried = false;
         self.last_heard = now;
@@ -103,14 +111,14 @@ impl Core {
         match self.phase {
             Phase::Open => self.accepted > self.ledger.committed(),
             Phase::Settling { .. } => true,
-            Phase::Ended => false,
+            Phase::Reopening(_) | Phase::Ended => false,
         }
     }
 
     /// When this channel's status should be asked for.
     pub(crate) fn poll_due(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Ended => None,
+            Phase::Reopening(_) | Phase::Ended => None,
             _ if self.commit.hurried || self.awaits_commits() => Some(self.commit.next_poll),
             _ => Some(self.commit.last_heard + HEARTBEAT),
         }
@@ -143,7 +151,8 @@ impl Core {
 
     /// An answer to a status poll: this channel's entry, or `None` if it has none.
     pub(crate) fn on_status(&mut self, now: Instant, status: Option<&ChannelStatus>) {
-        if self.is_ended() {
+        // Being opened again, it hears more from that.
+        if self.is_ended() || self.is_reopening() {
             return;
         }
         self.commit.heard(now);
@@ -171,6 +180,8 @@ impl Core {
         match reading {
             Reading::Advanced => {
                 self.commit.waiting_since = now;
+                self.reopens.forget();
+                self.let_go();
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
             }
             Reading::Unchanged => {}
@@ -191,7 +202,9 @@ impl Core {
                 return;
             }
         }
-        self.count_rejects(status);
+        if !self.count_rejects(status) && reading == Reading::Advanced {
+            self.isolate(false);
+        }
         if !status.is_healthy() && matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
@@ -216,15 +229,19 @@ impl Core {
     }
 
     /// Invalidates without asking on: no later status can tell more.
-    fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
-        self.invalidate(now, cause, error);
-        self.phase = Phase::Ended;
+    pub(super) fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
+        if !self.recovers(cause, &error) {
+            self.surface(now, cause, error);
+            self.phase = Phase::Ended;
+        }
     }
 
-    /// Notes a rise of the reject counter. A lower one is that of a stale read.
-    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) {
+    /// Notes a rise of the reject counter, and whether there was one. A lower one is that of a stale read.
+    pub(super) fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
         let count = status.rows_error_count();
-        if count > self.commit.rejected {
+        let has_risen = count > self.commit.rejected;
+        if has_risen {
+            self.isolate(true);
             let window = RejectWindow {
                 count: count - self.commit.rejected,
                 after: self.commit.counted_token.clone(),
@@ -258,6 +275,7 @@ impl Core {
         }
         self.commit.counted = self.ledger.committed();
         self.commit.counted_token = self.ledger.watermark().cloned();
+        has_risen
     }
 }
 

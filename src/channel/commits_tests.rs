@@ -3,6 +3,7 @@ use super::super::core::{Limits, Opening};
 use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
+use crate::options::Recovery;
 use crate::transport::api::AppendAnswer;
 
 /// A channel that was opened at the token 9 with two rejects behind it.
@@ -23,12 +24,15 @@ impl Rig {
             settle_timeout: Duration::from_secs(30),
             commit_stall_timeout: Duration::from_secs(120),
             pace: None,
+            recovery: Recovery::Surface,
+            isolate_rejects: false,
         };
         let opening = Opening {
             continuation_token: "1".to_owned(),
             committed_token: Some(9.into()),
             created_on_ms: Some(1),
             rejected: 2,
+            is_first_hand: true,
         };
         Self {
             core: Core::new(now, limits, opening, "m".to_owned()),

@@ -17,11 +17,13 @@ use super::batch::{RawBatch, SealedBatch, Unit, push_unit};
 use super::commits::Commit;
 use super::ledger::Ledger;
 use super::progress::{End, Progress};
+use super::replay::{Reopening, Reopens};
 use super::report::UncommittedRange;
 use super::tokens::Tokens;
 use crate::budget::Charge;
 use crate::error::{Error, Result};
 use crate::offset::OffsetToken;
+use crate::options::Recovery;
 use crate::retry::{Backoff, Bucket};
 
 /// The numbers a channel runs by.
@@ -34,6 +36,8 @@ pub(crate) struct Limits {
     pub(crate) settle_timeout: Duration,
     pub(crate) commit_stall_timeout: Duration,
     pub(crate) pace: Option<Pace>,
+    pub(crate) recovery: Recovery,
+    pub(crate) isolate_rejects: bool,
 }
 
 /// What a named channel may send.
@@ -43,6 +47,9 @@ pub(crate) struct Pace {
     pub(crate) requests_per_second: f64,
 }
 
+/// Batches are sealed no smaller than this to isolate rejected rows.
+const FINEST: usize = 16 << 10;
+
 /// What an open response starts a channel with.
 #[derive(Debug)]
 pub(crate) struct Opening {
@@ -50,11 +57,15 @@ pub(crate) struct Opening {
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) created_on_ms: Option<u64>,
     pub(crate) rejected: u64,
+    /// Whether the server said that no earlier holder's rows were uncommitted.
+    pub(crate) is_first_hand: bool,
 }
 
 #[derive(Debug)]
 pub(super) enum Phase {
     Open,
+    /// Taking rows, and being opened again by itself.
+    Reopening(Box<Reopening>),
     /// Invalidated, and still asking what of the sent rows was committed.
     Settling {
         until: Instant,
@@ -112,6 +123,8 @@ pub(crate) struct Core {
     pub(super) compressing: Option<(UncommittedRange, bool)>,
     pub(super) ready: VecDeque<SealedBatch>,
     pub(super) flight: Option<Flight>,
+    /// Accepted and not committed, held to be sent again if need be; empty unless the channel replays.
+    pub(super) retained: VecDeque<SealedBatch>,
     /// Rows up to here are sealed without waiting for the lag.
     pub(super) flush_through: u64,
     pub(super) lost: Vec<UncommittedRange>,
@@ -129,9 +142,19 @@ pub(crate) struct Core {
     /// Compressed over uncompressed size, learned; decides when the open batch is full.
     pub(super) ratio: Ratio,
     pub(super) request_limit: usize,
+    /// Rows were rejected lately: batches are sealed at this uncompressed size, and sent one by one.
+    pub(super) isolating: Option<usize>,
+    /// The uncompressed size of the last batch that was sent.
+    pub(super) last_len: usize,
 
     pub(super) ledger: Ledger,
     pub(super) commit: Commit,
+
+    /// Counts the opens, so that an answer to a question asked before one is not taken for news.
+    pub(super) epoch: u64,
+    pub(super) reopens: Reopens,
+    /// Whether what is uncommitted can only be this channel's own.
+    pub(super) may_discard: bool,
 }
 
 impl Core {
@@ -158,6 +181,7 @@ impl Core {
             compressing: None,
             ready: VecDeque::new(),
             flight: None,
+            retained: VecDeque::new(),
             flush_through: 0,
             lost: Vec::new(),
             drain_until: None,
@@ -166,11 +190,20 @@ impl Core {
             retry_at: None,
             backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
             ratio: Ratio::default(),
+            epoch: 0,
+            isolating: None,
+            last_len: 0,
+            reopens: Reopens::default(),
+            may_discard: opening.is_first_hand,
         }
     }
 
     pub(crate) fn ledger_watermark(&self) -> Option<OffsetToken> {
         self.ledger.watermark().cloned()
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch
     }
 
     pub(crate) fn appended(&self) -> u64 {
@@ -260,9 +293,28 @@ impl Core {
 
     /// The uncompressed size at which a batch is expected to fill a request.
     pub(super) fn full_at(&self) -> usize {
+        self.request_full_at()
+            .min(self.isolating.unwrap_or(usize::MAX))
+    }
+
+    fn request_full_at(&self) -> usize {
         self.ratio
             .uncompressed(self.request_limit)
             .clamp(1, self.limits.max_uncompressed)
+    }
+
+    /// Rows were rejected (`true`), or committed without any being rejected.
+    pub(super) fn isolate(&mut self, were_rejected: bool) {
+        if !self.limits.isolate_rejects {
+            return;
+        }
+        self.isolating = if were_rejected {
+            Some((self.last_len / 4).max(FINEST))
+        } else {
+            // Slowly: rejected rows come in company.
+            let relaxed = self.isolating.map(|size| size.saturating_add(size / 4));
+            relaxed.filter(|size| *size < self.request_full_at())
+        };
     }
 
     /// Asks for everything appended so far to be sealed now.

@@ -11,7 +11,8 @@ use super::super::schedule::{Action, Order, Work};
 use super::*;
 use crate::budget::{Budget, Share};
 use crate::error::{ErrorKind, InvalidationCause};
-use crate::transport::api::{AppendAnswer, Failure};
+use crate::options::OnUncommitted;
+use crate::transport::api::{AppendAnswer, Failure, OpenAnswer};
 
 const BUDGET: usize = 16 << 10;
 
@@ -26,6 +27,10 @@ enum Step {
     Answer(Way),
     Commit(u8),
     Status,
+    /// A status that asks for a reopen.
+    Unhealthy,
+    /// The open that the core asked for, after so many more commits; the rest of what is buffered is discarded.
+    Reopen(u8),
     /// A read of the status as it was some commits ago.
     StaleStatus(u8),
     StatusMissed,
@@ -40,6 +45,7 @@ enum Way {
     NotSent,
     Throttled,
     Misrouted,
+    MustReopen,
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -50,6 +56,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => Just(Way::NotSent),
         1 => Just(Way::Throttled),
         1 => Just(Way::Misrouted),
+        1 => Just(Way::MustReopen),
     ];
     let step = prop_oneof![
         4 => (1..30_u8).prop_map(Step::Append),
@@ -60,6 +67,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => way.prop_map(Step::Answer),
         2 => (1..4_u8).prop_map(Step::Commit),
         2 => Just(Step::Status),
+        1 => Just(Step::Unhealthy),
+        3 => (0..4_u8).prop_map(Step::Reopen),
         1 => (0..5_u8).prop_map(Step::StaleStatus),
         1 => Just(Step::StatusMissed),
     ];
@@ -117,6 +126,25 @@ impl Server {
         }
     }
 
+    fn reopen(&mut self, commits: u8) -> OpenAnswer {
+        (0..commits).for_each(|_| self.commit());
+        self.buffered.clear();
+        self.next += 100;
+        OpenAnswer {
+            next_continuation_token: self.next.to_string(),
+            status: self.status(0),
+        }
+    }
+
+    fn status(&self, ago: usize) -> ChannelStatus {
+        let token = self.tokens[self.tokens.len().saturating_sub(1 + ago)].clone();
+        ChannelStatus {
+            latest_committed_offset_token: token,
+            created_on_ms: Some(1),
+            ..ChannelStatus::default()
+        }
+    }
+
     fn all(&self) -> Vec<u64> {
         let buffered = self.buffered.iter().flat_map(|(_, rows)| rows);
         self.landed.iter().chain(buffered).copied().collect()
@@ -139,13 +167,16 @@ struct Model {
     compressor: Compressor,
     sealing: Option<(Work, usize)>,
     order: Option<Order>,
+    is_asked_to_reopen: bool,
+    reopens: u32,
     server: Server,
     rows: u64,
     seen: Progress,
+    seen_epoch: u64,
 }
 
 impl Model {
-    fn new(knows_replays: bool, limit: usize) -> Self {
+    fn new(recovery: Recovery, knows_replays: bool, limit: usize) -> Self {
         let now = Instant::now();
         let limits = Limits {
             max_client_lag: Duration::from_millis(100),
@@ -158,24 +189,30 @@ impl Model {
                 bytes_per_second: 20_000.0,
                 requests_per_second: 10.0,
             }),
+            recovery,
+            isolate_rejects: false,
         };
         let opening = Opening {
             continuation_token: "1".to_owned(),
             committed_token: Some(OffsetToken::from(-1)),
             created_on_ms: Some(1),
             rejected: 0,
+            is_first_hand: true,
         };
         let budget = Budget::new(BUDGET);
         let core = Core::new(now, limits, opening, "m".to_owned());
         Self {
             now,
             seen: core.progress(),
+            seen_epoch: 0,
             core,
             share: budget.share(BUDGET),
             budget,
             compressor: Compressor::new().unwrap(),
             sealing: None,
             order: None,
+            is_asked_to_reopen: false,
+            reopens: 0,
             server: Server {
                 knows_replays,
                 limit,
@@ -230,6 +267,18 @@ impl Model {
                 assert!(self.order.is_none(), "one request in flight");
                 self.order = Some(order);
             }
+            Action::Reopen(how) => {
+                assert!(
+                    matches!(how.policy, OnUncommitted::WaitThenDiscard(_))
+                        || how.policy == OnUncommitted::Wait(Duration::from_secs(120))
+                );
+                self.is_asked_to_reopen = true;
+                // A request that is given up may arrive all the same.
+                if let Some(order) = self.order.take_if(|_| self.rows.is_multiple_of(2)) {
+                    let _ = self.server.append(&order);
+                }
+                self.order = None;
+            }
             Action::Wait(until) => {
                 assert!(until.is_none_or(|until| until > self.now), "it would spin");
             }
@@ -261,6 +310,7 @@ impl Model {
                 .server
                 .append(&order)
                 .and_then(|_| Err(Failure::Ambiguous(error(ErrorKind::Server)))),
+            Way::MustReopen => Err(refusal(400, Some("ERR_CHANNEL_MUST_BE_REOPENED"))),
             Way::NotSent => Err(Failure::NotSent(error(ErrorKind::Unreachable))),
             Way::Throttled => Err(Failure::Throttled {
                 after: Some(Duration::from_secs(1)),
@@ -280,14 +330,24 @@ impl Model {
     }
 
     fn status(&mut self, ago: usize) {
-        let tokens = &self.server.tokens;
-        let token = tokens[tokens.len().saturating_sub(1 + ago)].clone();
+        let status = self.server.status(ago);
+        self.core.on_status(self.now, Some(&status));
+    }
+
+    fn unhealthy(&mut self) {
         let status = ChannelStatus {
-            latest_committed_offset_token: token,
-            created_on_ms: Some(1),
-            ..ChannelStatus::default()
+            status_code: "ERR_CHANNEL_MUST_BE_REOPENED".to_owned(),
+            ..self.server.status(0)
         };
         self.core.on_status(self.now, Some(&status));
+    }
+
+    fn reopen(&mut self, commits: u8) {
+        if std::mem::take(&mut self.is_asked_to_reopen) && self.core.is_reopening() {
+            self.reopens += 1;
+            let answer = self.server.reopen(commits);
+            self.core.on_recovered(self.now, Ok(answer));
+        }
     }
 
     fn take(&mut self, step: Step) {
@@ -300,6 +360,8 @@ impl Model {
             Step::Answer(way) => self.answer(way),
             Step::Commit(count) => (0..count).for_each(|_| self.server.commit()),
             Step::Status => self.status(0),
+            Step::Unhealthy => self.unhealthy(),
+            Step::Reopen(commits) => self.reopen(commits),
             Step::StaleStatus(ago) => self.status(usize::from(ago)),
             Step::StatusMissed => self.core.on_status_missed(self.now),
         }
@@ -312,6 +374,7 @@ impl Model {
         let sealed = core
             .ready
             .iter()
+            .chain(&core.retained)
             .chain(core.flight.as_ref().map(|f| &f.batch));
         let sealing = self.sealing.iter().map(|(work, _)| match work {
             Work::Fresh(batch) => batch.charge.bytes(),
@@ -328,7 +391,8 @@ impl Model {
         );
 
         let progress = core.progress();
-        assert!(progress.accepted >= self.seen.accepted);
+        let is_same_open = core.epoch == self.seen_epoch;
+        assert!(!is_same_open || progress.accepted >= self.seen.accepted);
         assert!(progress.committed >= self.seen.committed);
         assert!(progress.committed <= self.server.landed.len() as u64);
         assert!(core.sent <= self.rows && core.accepted <= core.sent.max(core.ledger.committed()));
@@ -342,6 +406,7 @@ impl Model {
             "what was accepted is there"
         );
         self.seen = progress;
+        self.seen_epoch = core.epoch;
     }
 
     /// Everything goes well from here on.
@@ -355,6 +420,7 @@ impl Model {
                 Step::Drive,
                 Step::Seal,
                 Step::Answer(Way::Through),
+                Step::Reopen(1),
                 Step::Commit(1),
                 Step::Status,
                 Step::Wait(100),
@@ -367,14 +433,16 @@ impl Model {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(400))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
     #[test]
     fn rows_land_once_in_order_or_with_an_error(
         steps in steps(),
+        replays in any::<bool>(),
         knows_replays in any::<bool>(),
         limit in prop_oneof![Just(2_000_usize), 300..2_000_usize],
     ) {
-        let mut model = Model::new(knows_replays, limit);
+        let recovery = if replays { Recovery::Replay } else { Recovery::Surface };
+        let mut model = Model::new(recovery, knows_replays, limit);
         for step in steps {
             model.take(step);
         }
@@ -389,9 +457,16 @@ proptest! {
                 prop_assert_eq!(model.server.landed.len() as u64, model.rows);
                 prop_assert_eq!(open, 0);
             }
-            Some(ErrorKind::Invalidated(InvalidationCause::Ambiguous)) => {
-                prop_assert!(!knows_replays || limit < 2_000);
-            }
+            Some(ErrorKind::Invalidated(cause)) => match (recovery, cause) {
+                (Recovery::Replay, InvalidationCause::Ambiguous | InvalidationCause::MustReopen) => {
+                    prop_assert!(model.reopens >= 3, "{} reopens", model.reopens);
+                }
+                (Recovery::Surface, InvalidationCause::Ambiguous) => {
+                    prop_assert!(!knows_replays || limit < 2_000);
+                }
+                (Recovery::Surface, InvalidationCause::MustReopen) => {}
+                other => prop_assert!(false, "{other:?}"),
+            },
             other => prop_assert!(false, "{other:?}"),
         }
     }

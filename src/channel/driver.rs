@@ -4,15 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument, debug, info_span};
 
 use super::batch::SealedBatch;
+use super::open;
+use super::replay::Reopen;
 use super::schedule::{Action, Order, Work};
 use super::shared::Shared;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure};
+use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure, OpenAnswer};
 
 type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -48,11 +50,17 @@ impl Drop for Driving {
 async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
+    let mut opening: Option<Task<Result<OpenAnswer>>> = None;
     let mut pressure = client.budget.pressure();
     let mut request_id = client.request_id();
     loop {
         let pressed = client.budget.is_pressed();
-        match shared.update(|core, now| core.poll(now, pressed)) {
+        let (action, is_reopening) =
+            shared.update(|core, now| (core.poll(now, pressed), core.is_reopening()));
+        if !is_reopening {
+            opening = None;
+        }
+        match action {
             Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
             Action::Send(order) => {
                 // The id names the batch: it is kept over its retries.
@@ -65,12 +73,19 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                 };
                 sending = Some(send(Arc::clone(client), Arc::clone(shared), order, attempt));
             }
+            Action::Reopen(how) => {
+                sending = None;
+                opening = Some(reopen(Arc::clone(client), Arc::clone(shared), how));
+            }
             Action::Wait(until) => {
                 tokio::select! {
                     biased;
                     answer = finished(&mut sending) => {
                         let unit = client.random_unit();
                         shared.update(|core, now| core.on_response(now, answer, unit));
+                    }
+                    answer = finished(&mut opening) => {
+                        shared.update(|core, now| core.on_recovered(now, answer));
                     }
                     sealed = finished(&mut sealing) => shared.update(|core, now| core.on_sealed(now, sealed)),
                     () = shared.woken() => {}
@@ -136,6 +151,15 @@ fn send(
             }
         }
         answer
+    })
+}
+
+fn reopen(client: Arc<ClientInner>, shared: Arc<Shared>, how: Reopen) -> Task<Result<OpenAnswer>> {
+    Box::pin(async move {
+        sleep(how.pause.mul_f64(0.5 + client.random_unit() / 2.0)).await;
+        let patience = client.options.retry_for;
+        let answer = open::request(&client, &shared.name, how.policy, None, patience).await;
+        answer.map(|(answer, _)| answer)
     })
 }
 

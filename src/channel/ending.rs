@@ -11,8 +11,15 @@ use crate::error::{Error, ErrorKind, InvalidationCause};
 use crate::offset::OffsetToken;
 
 impl Core {
-    /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
+    /// The channel cannot go on as it is: it is opened again if it does that by itself, or ended.
     pub(crate) fn invalidate(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
+        if !self.recovers(cause, &why) {
+            self.surface(now, cause, why);
+        }
+    }
+
+    /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
+    pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
         let text = format!("the channel was invalidated ({}): {why}", cause.describe());
         info!(?cause, %why, "channel invalidated");
         self.end(
@@ -79,6 +86,7 @@ impl Core {
     }
 
     fn collect_lost(&mut self) {
+        self.retained.clear();
         if let Some(flight) = self.flight.take()
             && flight.batch.position > self.sent
         {

@@ -105,11 +105,7 @@ impl Ledger {
         created_on_ms: Option<u64>,
         mut on_committed: impl FnMut(&OffsetToken),
     ) -> Reading {
-        let same_channel = match (self.created_on_ms, created_on_ms) {
-            (Some(ours), Some(theirs)) => ours == theirs,
-            _ => true,
-        };
-        let known = same_channel
+        let known = self.is_same_channel(created_on_ms)
             && match token {
                 None => self.watermark.is_none(),
                 Some(token) => {
@@ -134,6 +130,35 @@ impl Ledger {
         }
         self.suspect = Some(sight);
         Reading::Suspicious
+    }
+
+    /// The channel was opened again, and this is the open's token: what was sent beyond it is not in and will never be.
+    /// `false` if the token is not one of this channel's; then nothing is changed.
+    pub(crate) fn restart(
+        &mut self,
+        token: Option<&OffsetToken>,
+        created_on_ms: Option<u64>,
+        mut on_committed: impl FnMut(&OffsetToken),
+    ) -> bool {
+        if !self.is_same_channel(created_on_ms) {
+            return false;
+        }
+        let sent = self.pending.iter().position(|p| Some(&p.end) == token);
+        match sent {
+            Some(i) => self.pop_through(i, &mut on_committed),
+            None if self.watermark.as_ref() == token => {}
+            None => return false,
+        }
+        self.pending.clear();
+        self.suspect = None;
+        true
+    }
+
+    fn is_same_channel(&self, created_on_ms: Option<u64>) -> bool {
+        match (self.created_on_ms, created_on_ms) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            _ => true,
+        }
     }
 
     fn pop_through(&mut self, index: usize, on_committed: &mut impl FnMut(&OffsetToken)) {

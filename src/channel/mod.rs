@@ -12,6 +12,7 @@ mod once;
 mod open;
 mod progress;
 mod receipt;
+mod replay;
 mod report;
 mod schedule;
 mod shared;

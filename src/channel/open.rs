@@ -94,10 +94,10 @@ pub(super) async fn open(
 ) -> Result<(Arc<Shared>, ChannelStatus)> {
     check_name(name)?;
     let reservation = client.reserve(name, old)?;
-    let answer = tokio::select! {
+    let (answer, is_first_hand) = tokio::select! {
         biased;
         () = client.closed() => return Err(client_closed()),
-        answer = request(client, name, policy, offset_token) => answer?,
+        answer = request(client, name, policy, offset_token, PATIENCE) => answer?,
     };
     let status = &answer.status;
     if !status.is_healthy() {
@@ -108,6 +108,7 @@ pub(super) async fn open(
         committed_token: status.latest_committed_offset_token().cloned(),
         created_on_ms: status.created_on_ms(),
         rejected: status.rows_error_count(),
+        is_first_hand,
     };
     info!(channel = name, committed = ?opening.committed_token, "channel open");
     let options = &client.options;
@@ -119,6 +120,8 @@ pub(super) async fn open(
         settle_timeout: options.settle_timeout,
         commit_stall_timeout: options.commit_stall_timeout,
         pace: options.pace(),
+        recovery: options.recovery,
+        isolate_rejects: options.isolate_rejects,
     };
     let core = Core::new(
         Instant::now(),
@@ -163,12 +166,15 @@ fn check_name(name: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Config, problem))
 }
 
-async fn request(
+/// Opens `name` and tells whether nothing of an earlier holder was discarded by that. `patience`: how long trouble is met
+/// with another try.
+pub(super) async fn request(
     client: &Arc<ClientInner>,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
-) -> Result<OpenAnswer> {
+    patience: Duration,
+) -> Result<(OpenAnswer, bool)> {
     let wait_until = Instant::now() + policy.patience();
     let mut spare = policy != OnUncommitted::Discard;
     let mut attempt = Attempt {
@@ -184,7 +190,7 @@ async fn request(
             .open_channel(name, offset_token, spare, attempt)
             .await
         {
-            Ok(answer) => return Ok(answer),
+            Ok(answer) => return Ok((answer, spare)),
             Err(failure) => failure,
         };
         client.heal_after(&failure);
@@ -215,7 +221,7 @@ async fn request(
             sleep(waiting.next(client.random_unit()).min(left)).await;
             continue;
         }
-        let give_up = *trouble_since.get_or_insert(now) + PATIENCE;
+        let give_up = *trouble_since.get_or_insert(now) + patience;
         if !passes(&failure) || now >= give_up {
             return Err(failure.into_error());
         }

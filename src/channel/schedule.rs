@@ -7,6 +7,7 @@ use super::answers::Flight;
 use super::batch::{RawBatch, SealedBatch};
 use super::core::{Core, Phase};
 use super::ledger::Pending;
+use super::replay::Reopen;
 use super::report::{RowState, UncommittedRange};
 use crate::offset::OffsetToken;
 
@@ -17,6 +18,8 @@ pub(crate) enum Action {
     Seal(Work, usize),
     /// Send this and call `on_response`.
     Send(Order),
+    /// Give up what is being sent, open the channel again and call `on_recovered`.
+    Reopen(Reopen),
     /// Nothing until something happens, or until then.
     Wait(Option<Instant>),
     /// Nothing ever again.
@@ -58,6 +61,14 @@ impl Core {
                 }
                 return Action::Wait(Some(until));
             }
+            Phase::Reopening(_) => {
+                if self.is_drained(now) {
+                    self.end_drained(now);
+                    return Action::Stop;
+                }
+                let told = self.next_reopen();
+                return told.map_or(Action::Wait(self.drain_until), Action::Reopen);
+            }
             Phase::Open => {}
         }
         if let Some(stalled) = self.commit_stalled_at()
@@ -66,9 +77,7 @@ impl Core {
             self.fail_stalled(now);
             return self.poll(now, pressed);
         }
-        if let Some(until) = self.drain_until
-            && (now >= until || self.ledger.committed() == self.appended)
-        {
+        if self.is_drained(now) {
             self.end_drained(now);
             return Action::Stop;
         }
@@ -95,6 +104,12 @@ impl Core {
             Ok(order) => Action::Send(order),
             Err(until) => Action::Wait(earliest(wake, until)),
         }
+    }
+
+    /// Whether the channel is closing and need not or may not wait any longer.
+    fn is_drained(&self, now: Instant) -> bool {
+        self.drain_until
+            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
     }
 
     fn next_work(&mut self) -> Option<(Work, UncommittedRange, bool)> {
@@ -139,6 +154,9 @@ impl Core {
         }
         self.retry_at = None;
         if self.flight.is_none() {
+            if self.isolating.is_some() && self.accepted > self.ledger.committed() {
+                return Err(None);
+            }
             let Some(batch) = self.ready.pop_front() else {
                 return Err(None);
             };
@@ -153,6 +171,7 @@ impl Core {
                 rows: batch.rows,
             });
             self.sent = batch.position;
+            self.last_len = batch.uncompressed_len;
             self.flight = Some(Flight {
                 batch,
                 end,

@@ -51,6 +51,13 @@ pub(super) struct Tally {
 /// Rows of a batch that go to one channel.
 type Group<O, R> = Vec<(O, R)>;
 
+/// A batch, divided among the channels.
+struct Division<O, R> {
+    groups: Vec<Group<O, R>>,
+    /// The places just before the groups.
+    marks: Vec<O>,
+}
+
 impl<'a, S: Source> Flow<'a, S> {
     pub(super) fn new(run: Run<'a, S>) -> Self {
         let brake = Brake::new(run.stop, run.options.drain_timeout);
@@ -211,7 +218,7 @@ impl<'a, S: Source> Flow<'a, S> {
             return Ok(());
         };
         let is_bare = batch.rows.is_empty();
-        let (groups, marks) = self.divide(after, batch.rows);
+        let Division { groups, marks } = self.divide(after, batch.rows);
         let mut failed = Vec::new();
         for (index, group) in groups.into_iter().enumerate() {
             if let Err(error) = self.append(index, group).await? {
@@ -235,12 +242,12 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    /// Each shard's rows that it has not got yet, and the places just before the first ones.
+    /// Finds each shard's rows that it has not got yet.
     fn divide(
         &mut self,
         after: Option<S::Offset>,
         rows: Vec<(S::Offset, S::Row)>,
-    ) -> (Vec<Group<S::Offset, S::Row>>, Vec<S::Offset>) {
+    ) -> Division<S::Offset, S::Row> {
         let mut groups: Vec<Group<_, _>> = self.shards.iter().map(|_| Vec::new()).collect();
         let mut marks = Vec::new();
         let mut before = after;
@@ -261,7 +268,7 @@ impl<'a, S: Source> Flow<'a, S> {
                 group.push((offset, row));
             }
         }
-        (groups, marks)
+        Division { groups, marks }
     }
 
     /// Appends rows to a shard. The inner error is that of a channel that was invalidated.

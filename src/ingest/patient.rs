@@ -45,7 +45,10 @@ impl<'a, S: Source> Patient<'a, S> {
     pub(super) async fn released(&mut self) -> Result<Option<S::Offset>, Halt> {
         loop {
             match self.source.released().await {
-                Ok(released) => return Ok(self.well(released)),
+                Ok(released) => {
+                    self.well();
+                    return Ok(released);
+                }
                 Err(error) => self.pause("tell what is released", error).await?,
             }
         }
@@ -58,7 +61,10 @@ impl<'a, S: Source> Patient<'a, S> {
     ) -> Result<(), Halt> {
         loop {
             match self.source.check(channel, committed).await {
-                Ok(()) => return Ok(self.well(())),
+                Ok(()) => {
+                    self.well();
+                    return Ok(());
+                }
                 Err(error) => self.pause("accept the channel", error).await?,
             }
         }
@@ -67,7 +73,10 @@ impl<'a, S: Source> Patient<'a, S> {
     pub(super) async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Halt> {
         loop {
             match self.source.rejects_seen(channel).await {
-                Ok(seen) => return Ok(self.well(seen)),
+                Ok(seen) => {
+                    self.well();
+                    return Ok(seen);
+                }
                 Err(error) => self.pause("tell which rejects it has seen", error).await?,
             }
         }
@@ -76,7 +85,10 @@ impl<'a, S: Source> Patient<'a, S> {
     pub(super) async fn release_through(&mut self, through: &S::Offset) -> Result<(), Halt> {
         loop {
             match self.source.release_through(through).await {
-                Ok(()) => return Ok(self.well(())),
+                Ok(()) => {
+                    self.well();
+                    return Ok(());
+                }
                 Err(error) => self.pause("release rows", error).await?,
             }
         }
@@ -91,7 +103,7 @@ impl<'a, S: Source> Patient<'a, S> {
         loop {
             match self.source.read_after(after, max).await {
                 Ok(batch) => {
-                    let batch = self.well(batch);
+                    self.well();
                     return Ok(checked(after, batch)?);
                 }
                 Err(error) => self.pause("be read", error).await?,
@@ -100,10 +112,9 @@ impl<'a, S: Source> Patient<'a, S> {
     }
 
     /// It answered: the next failure is a first one.
-    pub(super) fn well<T>(&mut self, answer: T) -> T {
+    pub(super) fn well(&mut self) {
         self.failing_since = None;
         self.backoff.reset();
-        answer
     }
 
     /// Waits before the source is asked again.
@@ -137,7 +148,7 @@ fn checked<O: Offset, R>(after: Option<&O>, mut batch: Batch<O, R>) -> Result<Ba
     let mut before = after;
     for (offset, _) in &batch.rows {
         if let Some(before) = before.filter(|before| offset <= *before) {
-            return Err(disordered(format!(
+            return Err(disordered(&format!(
                 "gave the offset {offset} after {before}; offsets have to rise, and to come after the one that was asked for"
             )));
         }
@@ -146,7 +157,7 @@ fn checked<O: Offset, R>(after: Option<&O>, mut batch: Batch<O, R>) -> Result<Ba
     match (batch.through.take(), before) {
         (None, _) => batch.through = batch.rows.last().map(|(last, _)| last.clone()),
         (Some(through), Some(last)) if through < *last => {
-            return Err(disordered(format!(
+            return Err(disordered(&format!(
                 "says that it was read through {through}, but it had come to {last} already"
             )));
         }
@@ -165,12 +176,12 @@ pub(super) fn check_text<O: Offset>(offset: &O) -> Result<()> {
         Ok(read) => format!("reads back as {read}"),
         Err(why) => format!("does not read back: {why}"),
     };
-    Err(disordered(format!(
+    Err(disordered(&format!(
         "has the offset {text:?}, which {problem}; Display and FromStr of its type have to agree"
     )))
 }
 
-fn disordered(what: String) -> Error {
+fn disordered(what: &str) -> Error {
     Error::new(ErrorKind::Source, format!("the source {what}"))
 }
 
@@ -201,20 +212,18 @@ mod tests {
 
     #[test]
     fn what_goes_backward_is_refused_with_both_offsets() {
-        let cases: [(Option<i64>, &[i64], Option<i64>, [&str; 2]); 5] = [
-            (Some(3), &[3], None, ["offset 3", "after 3"]),
-            (None, &[5, 5], None, ["offset 5", "after 5"]),
-            (None, &[7, 6], None, ["offset 6", "after 7"]),
-            (None, &[7, 8], Some(7), ["through 7", "to 8"]),
-            (Some(9), &[], Some(8), ["through 8", "to 9"]),
-        ];
-        for (after, rows, through, named) in cases {
+        let refused = |after, rows: &[i64], through, named: [&str; 2]| {
             let error = check(after, rows, through).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Source);
             for name in named {
                 assert!(error.to_string().contains(name), "{error}");
             }
-        }
+        };
+        refused(Some(3), &[3], None, ["offset 3", "after 3"]);
+        refused(None, &[5, 5], None, ["offset 5", "after 5"]);
+        refused(None, &[7, 6], None, ["offset 6", "after 7"]);
+        refused(None, &[7, 8], Some(7), ["through 7", "to 8"]);
+        refused(Some(9), &[], Some(8), ["through 8", "to 9"]);
     }
 
     #[test]

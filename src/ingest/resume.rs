@@ -134,7 +134,7 @@ impl<S: Source> Flow<'_, S> {
                 message: status.last_error_message().map(str::to_owned),
                 total,
             };
-            self.dead_letter(index, &rejected).await?;
+            self.dead_letter(index, rejected).await?;
         }
         if let Some(shard) = self.shards.get_mut(index) {
             shard.rejects_told = total;
@@ -175,7 +175,7 @@ impl<S: Source> Flow<'_, S> {
                 message: window.message,
                 total: window.total,
             };
-            self.dead_letter(index, &rejected).await?;
+            self.dead_letter(index, rejected).await?;
             told = window.total;
             if let Some(shard) = self.shards.get_mut(index) {
                 shard.rejects_told = told;
@@ -184,45 +184,42 @@ impl<S: Source> Flow<'_, S> {
         Ok(())
     }
 
-    /// Reads a shard's rows of a window once more, for the source to keep. It hears of the window even if there are none
-    /// left to read.
+    /// Reads a shard's rows of a window once more, for the source to keep. The counter moves with the last of them.
     async fn dead_letter(
         &mut self,
         index: usize,
-        rejected: &Rejected<S::Offset>,
+        mut rejected: Rejected<S::Offset>,
     ) -> Result<(), Halt> {
+        let (total, before) = (
+            rejected.total,
+            rejected.total.saturating_sub(rejected.count),
+        );
         let mut after = rejected.after.clone().max(self.released.clone());
-        let mut is_told = false;
         loop {
-            let is_through = after.as_ref() >= Some(&rejected.through);
-            if is_through && is_told {
-                break;
-            }
-            let mut rows = Vec::new();
-            let mut read = None;
-            if !is_through {
-                let most = self.options.batch_rows;
-                let batch = self.source.read_after(after.as_ref(), most).await?;
-                rows = batch.rows;
-                rows.retain(|(offset, row)| {
-                    *offset <= rejected.through && self.router.shard_of(row) == index
-                });
-                read = batch.through;
-            }
-            let is_last = read.is_none() || read.as_ref() >= Some(&rejected.through);
-            if !rows.is_empty() || (is_last && !is_told) {
-                if let Err(error) = self.source.source.dead_letter(rejected, rows).await {
+            let most = self.options.batch_rows;
+            let batch = self.source.read_after(after.as_ref(), most).await?;
+            let mut rows = batch.rows;
+            rows.retain(|(offset, row)| {
+                *offset <= rejected.through && self.router.shard_of(row) == index
+            });
+            // With nothing left to read, what is missing was released by another run.
+            let is_last = batch
+                .through
+                .as_ref()
+                .is_none_or(|read| *read >= rejected.through);
+            rejected.total = if is_last { total } else { before };
+            if is_last || !rows.is_empty() {
+                if let Err(error) = self.source.source.dead_letter(&rejected, rows).await {
                     // The rows are gone: they are read once more.
                     self.source.pause("keep dead letters", error).await?;
                     continue;
                 }
-                self.source.well(());
-                is_told = true;
+                self.source.well();
             }
             if is_last {
                 break;
             }
-            after = read;
+            after = batch.through;
         }
         self.tally.rejected += rejected.count;
         Ok(())

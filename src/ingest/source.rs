@@ -78,20 +78,23 @@ pub struct Rejected<O> {
     pub through: O,
     /// What the server said of the last one.
     pub message: Option<String>,
-    /// The channel's reject counter after them. A source that keeps it in the same transaction as the rows, and returns it
-    /// from [`Source::rejects_seen`], hears of each reject even if the program dies in between.
+    /// How many rows of the channel were rejected ever, as far as this call has them: a source that keeps the number in the
+    /// same transaction as the rows, and returns it from [`Source::rejects_seen`], hears of each reject even if the program
+    /// dies in between.
     pub total: u64,
 }
 
 /// Rows that can be read again from any offset that is not released.
 ///
-/// Methods are called by one task, one at a time. Work that blocks belongs on `tokio::task::spawn_blocking`.
+/// Methods are called by one task, one at a time, and none but [`ready`](Self::ready) is cancelled unless the whole run is:
+/// one that waits for a network sets itself a deadline. Work that blocks belongs on `tokio::task::spawn_blocking`.
 pub trait Source: Send {
     /// A place in the source.
     type Offset: Offset;
     /// A row: serializes as a JSON object.
     type Row: Serialize + Send;
-    /// Why the source failed. It is asked again, after a pause, unless [`is_fatal`](Self::is_fatal) says otherwise.
+    /// Why the source failed. It is asked again, after a pause, unless [`is_fatal`](Self::is_fatal) says otherwise. A type of
+    /// its own lets the run's caller find it again as the source of the run's error.
     type Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send;
 
     /// Reads at most `max` rows after the offset, in order; from the beginning if there is none. Returns at once: with
@@ -131,15 +134,16 @@ pub trait Source: Send {
     /// Keeps rows among which the server rejected some. Called before they are released, and perhaps again with the same
     /// rows after a restart. Its good rows are in the table: they are never sent again.
     ///
-    /// Many rows come in several calls with the same `rejected`, in order.
+    /// Many rows come in several calls, in order. Only the last one has the new [`total`](Rejected::total), and it may
+    /// have no rows.
     fn dead_letter(
         &mut self,
         rejected: &Rejected<Self::Offset>,
         rows: Vec<(Self::Offset, Self::Row)>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The reject counter of the channel as [`dead_letter`](Self::dead_letter) heard it last, in any run. `None` if that
-    /// is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
+    /// The [`total`](Rejected::total) of the channel that [`dead_letter`](Self::dead_letter) heard last, in any run; 0 if it
+    /// never heard any. `None` if that is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
     fn rejects_seen(
         &mut self,
         channel: &str,

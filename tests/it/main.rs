@@ -10,12 +10,20 @@
 
 mod accounting;
 mod bad_input;
+mod cancel;
 mod channel;
 mod compiles;
 mod contract;
+mod delivery;
 mod determinism;
 mod ends;
 mod faults;
+mod ingest;
+mod ingest_recovery;
+mod ingest_rejects;
+mod ingest_seeds;
+mod ingest_shards;
+mod ingest_source;
 mod linger;
 mod memory;
 mod observers;
@@ -24,6 +32,7 @@ mod opening;
 mod patience;
 mod protocol;
 mod rejects;
+mod replay;
 mod secrets;
 mod splitting;
 mod stage;

@@ -1,0 +1,346 @@
+//! The run of a source: what it reads, appends and releases; how it stops, and how it goes on after a crash.
+
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
+use snowpipe_streaming::ingest::{self, Batch, Finish, Progress, Rejected, Source};
+use snowpipe_streaming::{ErrorKind, RowState};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::ingest_source::{Failure, Shelf};
+use crate::support::{World, noisy, row};
+
+#[tokio::test(start_paused = true)]
+async fn everything_lands_once_and_is_released() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..1_000);
+    let mut seen: Vec<Progress<i64>> = Vec::new();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(300)
+        .observe(|progress| seen.push(progress.clone()))
+        .await
+        .unwrap();
+    assert_eq!(report.finish, Finish::Exhausted);
+    assert_eq!(
+        (report.rows_appended, report.rows_committed),
+        (1_000, 1_000)
+    );
+    assert_eq!((report.rows_rejected, report.reopens), (0, 0));
+    assert_eq!((report.resumed_after, report.released), (None, Some(999)));
+    assert!(report.uncommitted.is_empty());
+    assert_eq!(world.landed(), (0..1_000).collect::<Vec<_>>());
+    assert!(shelf.stock().rows.is_empty());
+
+    for pair in seen.windows(2) {
+        let marks = |p: &Progress<i64>| [p.appended, p.accepted, p.committed, p.released];
+        let (earlier, later) = (marks(&pair[0]), marks(&pair[1]));
+        assert!(earlier.iter().zip(later).all(|(a, b)| *a <= b), "{pair:?}");
+        assert!(later.is_sorted_by(|a, b| a >= b), "{pair:?}");
+    }
+    let accepted = seen.iter().find(|p| p.accepted == Some(999)).unwrap();
+    assert_eq!(
+        accepted.committed, None,
+        "accepted is told before committed"
+    );
+    assert_eq!(accepted.rows_in_flight, 1_000);
+    let last = seen.last().unwrap();
+    assert_eq!((last.rows_committed, last.rows_in_flight), (1_000, 0));
+    assert_eq!(last.waiting_since, None);
+
+    // What comes later is appended after it.
+    for n in 1_000..1_003 {
+        shelf.stock().rows.insert(n, row(n));
+    }
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!((report.resumed_after, report.rows_appended), (Some(999), 3));
+    assert_eq!(world.landed().len(), 1_003);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_at_any_moment_loses_and_doubles_nothing() {
+    for is_forgetful in [false, true] {
+        for crash in (0..60).map(|i| Duration::from_millis(i * 117)) {
+            let world = World::new();
+            let mut shelf = Shelf::of(0..500);
+            shelf.stock().is_forgetful = is_forgetful;
+            let client = world.client().await;
+            let run = ingest::run(&client, "c", &mut shelf)
+                .batch_rows(40)
+                .max_in_flight(100);
+            let crashed = timeout(crash, run.into_future()).await.is_err();
+            drop(client);
+            let client = world.client().await;
+            let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+            assert_eq!(report.finish, Finish::Exhausted);
+            assert_eq!(
+                world.landed(),
+                (0..500).collect::<Vec<_>>(),
+                "{crash:?}, {is_forgetful}"
+            );
+            assert!(crashed || crash > Duration::from_secs(5));
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_filter_dropped_at_the_end_is_released_too() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().filtered_through = Some(17);
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!(report.released, Some(17));
+    assert_eq!(world.landed().len(), 10);
+
+    // With no rows at all, and the committed offset far behind.
+    shelf.stock().filtered_through = Some(40);
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!(
+        (report.resumed_after, report.rows_appended, report.released),
+        (Some(17), 0, Some(40))
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_source_is_asked_now_and_then() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let later = shelf.clone();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .until(async {
+            sleep(Duration::from_secs(10)).await;
+            later.stock().rows.insert(10, row(10));
+            sleep(Duration::from_secs(10)).await;
+        })
+        .await
+        .unwrap();
+    assert_eq!(report.finish, Finish::Stopped);
+    assert_eq!(report.released, Some(10));
+    assert!(report.uncommitted.is_empty());
+    assert_eq!(world.landed(), (0..11).collect::<Vec<_>>());
+    let reads = later.stock().reads;
+    assert!((150..=230).contains(&reads), "{reads}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_fails_is_asked_again() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..100);
+    shelf.stock().failures = [
+        "released", "check", "read", "read", "release", "release", "read",
+    ]
+    .map(|method| (method, Failure::Passing))
+    .into();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(30)
+        .max_in_flight(50)
+        .await
+        .unwrap();
+    assert_eq!(report.released, Some(99));
+    assert_eq!(world.landed(), (0..100).collect::<Vec<_>>());
+    assert!(shelf.stock().failures.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_goes_on_failing_ends_the_run() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().failures = vec![("read", Failure::Passing); 1_000].into();
+    let begun = Instant::now();
+    let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    let source = std::error::Error::source(&error).unwrap();
+    assert_eq!(source.downcast_ref(), Some(&Failure::Passing));
+    assert!(error.to_string().contains("the disk is busy"), "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 600);
+    // Pauses double up to half a minute.
+    let tries = 1_000 - shelf.stock().failures.len();
+    assert!((25..=60).contains(&tries), "{tries}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fatal_error_of_the_source_ends_the_run_at_once() {
+    for method in ["released", "check", "read", "release"] {
+        let world = World::new();
+        let client = world.client().await;
+        let mut shelf = Shelf::of(0..10);
+        shelf.stock().failures.push_back((method, Failure::Fatal));
+        let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Source, "{method}");
+        let source = std::error::Error::source(&error).unwrap();
+        assert_eq!(source.downcast_ref(), Some(&Failure::Fatal));
+        let expected = if method == "release" { 10 } else { 0 };
+        assert_eq!(world.landed().len(), expected, "{method}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_told_to_stop_waits_for_commits_as_long_as_it_may() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..100);
+    shelf.stock().is_open = true;
+    let stop = Duration::from_secs(5);
+    let report = ingest::run(&client, "c", &mut shelf)
+        .until(sleep(stop))
+        .await
+        .unwrap();
+    assert_eq!(report.released, Some(99));
+
+    for n in 100..130 {
+        shelf.stock().rows.insert(n, row(n));
+    }
+    let withheld = Fault::WithholdCommits(Duration::from_secs(30));
+    world.emulator.faults().push(withheld.on(Endpoint::Append));
+    let begun = Instant::now();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .until(sleep(stop))
+        .drain_timeout(Duration::from_secs(10))
+        .await
+        .unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 15);
+    assert_eq!(report.finish, Finish::Stopped);
+    assert_eq!((report.rows_appended, report.rows_committed), (30, 0));
+    assert_eq!(
+        (report.resumed_after, report.released),
+        (Some(99), Some(99))
+    );
+    let ranges = &report.uncommitted["c"];
+    let accepted: Vec<_> = ranges.iter().map(|r| (r.state, r.rows)).collect();
+    assert_eq!(accepted, [(RowState::Accepted, 30)]);
+
+    // At once, in the same client: the name is free again, and the rows are waited for.
+    shelf.stock().is_open = false;
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!((report.rows_appended, report.released), (0, Some(129)));
+    assert_eq!(world.landed(), (0..130).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_is_stopped_wherever_it_is() {
+    // In the pauses of a source that fails, while a channel is opened, and while one is opened again.
+    let hang = Fault::Hang.on(Endpoint::Open).always();
+    let cases: [(&str, Vec<Rule>); 3] = [
+        ("read", vec![]),
+        ("", vec![hang.clone()]),
+        ("", vec![Fault::Stale.on(Endpoint::Append), hang.after(1)]),
+    ];
+    for (method, faults) in cases {
+        let world = World::new();
+        let client = world.client().await;
+        let mut shelf = Shelf::of(0..10);
+        shelf.stock().failures = vec![(method, Failure::Passing); 1_000].into();
+        for fault in faults {
+            world.emulator.faults().push(fault);
+        }
+        let begun = Instant::now();
+        let report = ingest::run(&client, "c", &mut shelf)
+            .until(sleep(Duration::from_millis(1_200)))
+            .await
+            .unwrap();
+        assert_eq!(report.finish, Finish::Stopped);
+        assert!(
+            begun.elapsed() < Duration::from_secs(2),
+            "{:?}",
+            begun.elapsed()
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stalls_is_not_read_ahead_of() {
+    let world = World::new();
+    let client = world
+        .builder()
+        .memory_budget(256 << 10)
+        .build()
+        .await
+        .unwrap();
+    world
+        .emulator
+        .faults()
+        .push(Fault::Hang.on(Endpoint::Append).always());
+    let mut shelf = Shelf::of(0..0);
+    shelf.stock().rows = (0..).zip(noisy(0..5_000)).collect();
+    let mut most = 0;
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(70)
+        .max_in_flight(200)
+        .until(sleep(Duration::from_secs(60)))
+        .drain_timeout(Duration::from_secs(5))
+        .observe(|progress| most = most.max(progress.rows_in_flight))
+        .await
+        .unwrap();
+    assert_eq!(most, 200);
+    assert_eq!((report.rows_appended, report.released), (200, None));
+    let rows: u64 = report.uncommitted["c"].iter().map(|r| r.rows).sum();
+    assert_eq!(rows, 200);
+
+    // Without a bound on the rows it is the memory that bounds.
+    let report = ingest::run(&client, "c", &mut shelf)
+        .until(sleep(Duration::from_secs(60)))
+        .drain_timeout(Duration::from_secs(5))
+        .await
+        .unwrap();
+    assert!(report.rows_appended < 3_000, "{}", report.rows_appended);
+    assert_eq!(report.released, None);
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+/// A source that gives what it is told to.
+struct Scripted(Vec<Batch<i64, serde_json::Value>>);
+
+impl Source for Scripted {
+    type Offset = i64;
+    type Row = serde_json::Value;
+    type Error = Failure;
+
+    async fn read_after(
+        &mut self,
+        _: Option<&i64>,
+        _: usize,
+    ) -> Result<Batch<i64, serde_json::Value>, Failure> {
+        Ok(self.0.remove(0))
+    }
+
+    async fn dead_letter(
+        &mut self,
+        _: &Rejected<i64>,
+        _: Vec<(i64, serde_json::Value)>,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn offsets_that_do_not_rise_end_the_run_before_anything_is_appended() {
+    let world = World::new();
+    let client = world.client().await;
+    let good = || Batch::new(vec![(4, row(4))]);
+    let bad = Batch::new(vec![(4, row(4)), (5, row(5))]);
+    let mut source = Scripted(vec![good(), bad]);
+    let error = ingest::run(&client, "c", &mut source).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert!(error.to_string().contains("offset 4 after 4"), "{error}");
+    client.close().await.unwrap();
+    assert_eq!(world.landed(), [4]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_that_make_no_sense_are_refused() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..1);
+    for count in [0, 65] {
+        let run = ingest::run(&client, "c", &mut shelf).shards(count, |_| 0);
+        assert_eq!(run.await.unwrap_err().kind(), ErrorKind::Config);
+    }
+    let run = ingest::run(&client, "c", &mut shelf).batch_rows(0);
+    assert_eq!(run.await.unwrap_err().kind(), ErrorKind::Config);
+    assert_eq!(world.requests(Endpoint::Open), 0);
+}

@@ -1,0 +1,220 @@
+//! Rows that the server rejects: the source keeps them before they are released, whatever happens in between.
+
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::StreamingIngestClient;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::ingest;
+use tokio::time::timeout;
+
+use crate::ingest_source::{Failure, Shelf};
+use crate::support::{World, row};
+
+/// A table that refuses rows without a number.
+fn world() -> World {
+    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
+        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
+        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
+    let catalog = Catalog::from_ddl(ddl).unwrap();
+    World::with(|e| e.catalog(catalog))
+}
+
+fn landed(world: &World) -> Vec<i64> {
+    let rows = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
+    let mut landed: Vec<_> = rows.iter().map(|row| row["N"].as_i64().unwrap()).collect();
+    landed.sort_unstable();
+    landed
+}
+
+/// Rows of which these are bad.
+fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
+    let shelf = Shelf::of(numbers);
+    for n in bad {
+        shelf
+            .stock()
+            .rows
+            .insert(*n, json!({ "LIFT": "no number" }));
+    }
+    shelf
+}
+
+/// A client whose batches are small enough to tell windows apart.
+async fn client(world: &World) -> StreamingIngestClient {
+    let builder = world.builder().max_client_lag(Duration::from_millis(100));
+    builder.build().await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejected_rows_are_kept_before_they_are_released() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..30, &[12, 13]);
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(10)
+        .max_in_flight(10)
+        .await
+        .unwrap();
+    assert_eq!((report.rows_committed, report.rows_rejected), (30, 2));
+    let stock = shelf.stock();
+    assert_eq!(
+        stock.calls,
+        [
+            "check c at None",
+            "release 9",
+            "2 of [10, 11, 12, 13, 14, 15, 16, 17, 18, 19] to 2",
+            "release 19",
+            "release 29",
+        ]
+    );
+    let expected: Vec<_> = (0..30).filter(|n| ![12, 13].contains(n)).collect();
+    assert_eq!(landed(&world), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_rows_are_kept_in_pieces_and_no_row_is_sent_again() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..100, &[50]);
+    shelf.stock().failures = [
+        ("dead letter", Failure::Passing),
+        ("read", Failure::Passing),
+        ("release", Failure::Passing),
+    ]
+    .into();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(40)
+        .await
+        .unwrap();
+    assert_eq!(
+        (report.rows_appended, report.rows_rejected, report.reopens),
+        (100, 1, 0)
+    );
+    let stock = shelf.stock();
+    assert!(stock.failures.is_empty());
+    let letters: Vec<_> = stock.letters.keys().copied().collect();
+    assert_eq!(letters, (0..100).collect::<Vec<_>>());
+    // The counter moves with the last piece: a crash before it leaves the rest in doubt.
+    let pieces = stock.calls.iter().filter(|call| call.contains("1 of"));
+    let totals: Vec<_> = pieces
+        .map(|call| call.rsplit(' ').next().unwrap())
+        .collect();
+    assert_eq!(totals, ["0", "0", "1"]);
+    assert_eq!(landed(&world).len(), 99);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_windows_in_one_append_are_both_kept() {
+    let world = world();
+    let client = client(&world).await;
+    // Requests of a few rows: one append, many requests, and polls in between.
+    let mut shelf = shelf(0..60_000, &[3, 59_990]);
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(60_000)
+        .await
+        .unwrap();
+    assert_eq!(report.rows_rejected, 2);
+    let stock = shelf.stock();
+    assert_eq!(stock.rejects_seen["c"], 2);
+    assert!(stock.letters.contains_key(&3) && stock.letters.contains_key(&59_990));
+    assert_eq!(landed(&world).len(), 59_998);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_are_kept_by_the_next_run_wherever_the_first_one_crashed() {
+    for crash in (0..40).map(|i| Duration::from_millis(i * 73)) {
+        let world = world();
+        let mut shelf = shelf(0..60, &[7, 21, 22, 44]);
+        let first = client(&world).await;
+        let run = ingest::run(&first, "c", &mut shelf)
+            .batch_rows(10)
+            .max_in_flight(20);
+        let _ = timeout(crash, run.into_future()).await;
+        drop(first);
+        let second = client(&world).await;
+        ingest::run(&second, "c", &mut shelf).await.unwrap();
+        let stock = shelf.stock();
+        for n in [7, 21, 22, 44] {
+            assert!(stock.letters.contains_key(&n), "{n} after {crash:?}");
+        }
+        assert_eq!(stock.rejects_seen["c"], 4, "{crash:?}");
+        let expected: Vec<_> = (0..60).filter(|n| ![7, 21, 22, 44].contains(n)).collect();
+        assert_eq!(landed(&world), expected, "{crash:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_crash_between_the_commit_and_the_dead_letters_loses_none() {
+    let world = world();
+    let mut shelf = shelf(0..10, &[4]);
+    let first = client(&world).await;
+    shelf
+        .stock()
+        .failures
+        .push_back(("dead letter", Failure::Fatal));
+    ingest::run(&first, "c", &mut shelf).await.unwrap_err();
+    drop(first);
+    assert_eq!(landed(&world).len(), 9);
+    assert_eq!(shelf.stock().released, None);
+    let second = client(&world).await;
+    let report = ingest::run(&second, "c", &mut shelf).await.unwrap();
+    assert_eq!((report.rows_appended, report.rows_rejected), (0, 1));
+    let calls = shelf.stock().calls.split_off(1);
+    assert_eq!(
+        calls,
+        [
+            "check c at Some(9)",
+            "1 of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] to 1",
+            "release 9",
+        ]
+    );
+
+    // Known by now: a third run has no doubts about its own rows.
+    shelf.stock().rows.insert(10, row(10));
+    let third = ingest::run(&second, "c", &mut shelf).await.unwrap();
+    assert_eq!((third.rows_rejected, third.released), (0, Some(10)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_are_kept_though_the_channel_was_taken_away_before_they_were_heard_of() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..40, &[5, 35]);
+    // The rows are accepted, and committed only while the channel is opened again.
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    let faults = world.emulator.faults();
+    faults.push(Fault::WithholdCommits(Duration::from_secs(3)).on(Endpoint::Append));
+    faults.push(must.on(Endpoint::Status).after(1));
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(20)
+        .max_in_flight(40)
+        .await
+        .unwrap();
+    assert!(report.reopens >= 1);
+    assert_eq!(report.rows_rejected, 2);
+    let stock = shelf.stock();
+    assert!(stock.letters.contains_key(&5) && stock.letters.contains_key(&35));
+    assert_eq!(stock.rejects_seen["c"], 2);
+    assert_eq!(landed(&world).len(), 38);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_in_one_shard_are_that_shards_only() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..40, &[]);
+    // The hash of a row without a number is 0.
+    shelf.stock().rows.insert(8, json!({ "LIFT": "no number" }));
+    let report = ingest::run(&client, "c", &mut shelf)
+        .shards(4, |row| row["N"].as_u64().unwrap_or(0))
+        .await
+        .unwrap();
+    assert_eq!((report.rows_committed, report.rows_rejected), (40, 1));
+    let stock = shelf.stock();
+    let letters: Vec<_> = stock.letters.keys().copied().collect();
+    assert_eq!(letters, (0..40).step_by(4).collect::<Vec<_>>());
+    assert!(stock.letters.values().all(|channel| channel == "c-0-of-4"));
+    assert_eq!(stock.rejects_seen.len(), 1);
+    assert_eq!(landed(&world).len(), 39);
+}

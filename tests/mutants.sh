@@ -1,0 +1,197 @@
+#!/usr/bin/env bash
+# Breaks the client on purpose, one way at a time, and says how many of the breaks the tests catch.
+#
+#   tests/mutants.sh [PATTERN]     only the mutants whose name matches
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+pattern=${1:-.}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+# A copy is broken, never the tree; what it compiles is kept for the next run.
+mkdir "$work/tree"
+git ls-files -z --cached --others --exclude-standard | tar --null -T - -c | tar -x -C "$work/tree"
+export CARGO_TARGET_DIR=${MUTANTS_TARGET_DIR:-$PWD/target/mutants} CARGO_TERM_COLOR=never RUST_BACKTRACE=0 PROPTEST_FAILURE_PERSISTENCE=off
+# The simulator looks at a few seeds of each mutant: the plain tests come first.
+export SIM_SEEDS=${SIM_SEEDS:-40}
+
+run_tests() { (cd "$work/tree" && timeout 900 cargo test --locked --lib --test it >"$work/log" 2>&1); }
+
+caught=0
+total=0
+missed=()
+
+# mutant NAME FILE, and on standard input the lines to replace, each after a "-", and what comes in their place after a "+".
+mutant() {
+  local name=$1 file=$2 code=0
+  cat >"$work/edit"
+  [[ $name =~ $pattern ]] || return 0
+  total=$((total + 1))
+  cp "$work/tree/$file" "$work/original"
+  python3 - "$work/tree/$file" "$work/edit" <<'PYTHON'
+import sys
+
+path, edit = sys.argv[1:]
+lines = open(edit).read().splitlines()
+old = [line[1:].strip() for line in lines if line.startswith("-")]
+new = [line[1:] for line in lines if line.startswith("+")]
+text = open(path).read().splitlines()
+found = [i for i in range(len(text)) if [line.strip() for line in text[i : i + len(old)]] == old]
+if len(found) != 1:
+    sys.exit(f"{path}: {len(found)} places match the mutant's lines; it has to be adapted to the code")
+text[found[0] : found[0] + len(old)] = new
+open(path, "w").write("\n".join(text) + "\n")
+PYTHON
+  run_tests || code=$?
+  cp "$work/original" "$work/tree/$file"
+  if grep -q '^error.*could not compile' "$work/log"; then
+    tail -n 30 "$work/log" >&2
+    echo "error: the mutant \"$name\" does not compile" >&2
+    exit 1
+  fi
+  if ((code == 0)); then
+    missed+=("$name")
+    echo "MISSED  $name"
+  else
+    caught=$((caught + 1))
+    echo "caught  $name ($(grep -c ' FAILED$' "$work/log" || true) tests fail)"
+  fi
+}
+
+run_tests || { tail -n 30 "$work/log" >&2; echo "error: the tests fail without any mutant" >&2; exit 1; }
+
+mutant "skip a batch" src/channel/answers.rs <<'DIFF'
+-                self.accepted = flight.batch.position;
++                self.accepted = flight.batch.position;
++                self.ready.pop_front();
+DIFF
+
+mutant "send again what the open says is committed" src/channel/replay.rs <<'DIFF'
+-        if let Some(flight) = self.flight.take()
+-            && flight.batch.position > committed
+-        {
++        if let Some(flight) = self.flight.take() {
+DIFF
+
+mutant "hold accepted rows no longer than their accept" src/channel/answers.rs <<'DIFF'
+-                    self.retained.push_back(flight.batch);
++                    drop(flight.batch);
+DIFF
+
+mutant "acknowledge on accept" src/channel/core.rs <<'DIFF'
+-            committed: self.ledger.committed(),
++            committed: self.ledger.committed().max(self.accepted),
+DIFF
+
+mutant "forget a budget refund" src/channel/append.rs <<'DIFF'
+-        self.overhead = 0;
+-        self.credit.shrink_to(0);
++        self.overhead = 0;
+DIFF
+
+mutant "drop the last batch on close" src/channel/schedule.rs <<'DIFF'
+-            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
++            .is_some_and(|until| now >= until || self.ledger.committed() == self.sent)
+DIFF
+
+mutant "compare tokens as text" src/channel/tokens.rs <<'DIFF'
+-                    if let Some(last) = highest.filter(|last| first <= last) {
++                    if let Some(last) = highest.filter(|last| first.to_string() <= last.to_string()) {
+DIFF
+
+mutant "discard on a first open" src/channel/open.rs <<'DIFF'
+-    let mut spare = policy != OnUncommitted::Discard;
++    let mut spare = false;
+DIFF
+
+mutant "discard when fenced" src/channel/replay.rs <<'DIFF'
+-                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
++                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Discard)
+DIFF
+
+mutant "replay over a conflict" src/channel/ledger.rs <<'DIFF'
+-            None if self.watermark.as_ref() == token => {}
+-            None => return false,
++            None => {}
+DIFF
+
+mutant "believe a status asked for before a reopen" src/poller.rs <<'DIFF'
+-                    if core.epoch() == epoch {
++                    if core.epoch() >= epoch {
+DIFF
+
+mutant "take an odd status for a conflict at once" src/channel/ledger.rs <<'DIFF'
+-        if self.suspect.as_ref() == Some(&sight) {
++        if self.suspect.as_ref() == Some(&sight) || self.suspect.is_none() {
+DIFF
+
+mutant "a stale read of the token is a step backward" src/channel/ledger.rs <<'DIFF'
+-                    self.watermark.as_ref() == Some(token) || self.popped.contains(token)
++                    self.watermark.as_ref() == Some(token)
+DIFF
+
+mutant "say nothing of rejected rows" src/channel/progress.rs <<'DIFF'
+-                .find(|w| w.from < position && from < w.to);
++                .find(|w| w.from < position && position < from);
+DIFF
+
+mutant "a new request id for a retry" src/channel/driver.rs <<'DIFF'
+-                if order.retry_count == 0 {
++                if order.retry_count < 100 {
+DIFF
+
+mutant "call a stale answer fenced though a try went unanswered" src/channel/verdict.rs <<'DIFF'
+-    if ambiguous {
+-        InvalidationCause::Ambiguous
++    if ambiguous && cfg!(not(unix)) {
++        InvalidationCause::Ambiguous
+DIFF
+
+mutant "cut a batch that may be in already" src/channel/verdict.rs <<'DIFF'
+-            (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
+-            (413, _) => Verdict::Smaller,
++            (413, _) => Verdict::Smaller,
+DIFF
+
+mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
+-    fn drop(&mut self) {
+-        self.writer.discard();
+-    }
++    fn drop(&mut self) {
++        let _ = self.writer.commit_staged();
++    }
+DIFF
+
+mutant "the lag begins with the last row" src/channel/core.rs <<'DIFF'
+-        open.position = self.appended;
++        open.position = self.appended;
++        open.first_append = now;
+DIFF
+
+mutant "release before dead letters" src/ingest/flow.rs <<'DIFF'
+-                self.tell_rejects(index).await?;
+-                if let Some(shard) = self.shards.get_mut(index) {
+-                    self.tally.committed += shard.settled();
+-                }
+-                self.release().await
++                if let Some(shard) = self.shards.get_mut(index) {
++                    self.tally.committed += shard.settled();
++                }
++                self.release().await?;
++                self.tell_rejects(index).await
+DIFF
+
+mutant "release what another shard has not committed" src/ingest/flow.rs <<'DIFF'
+-        let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).min();
+-        let Some(mark) = self.marks.below(uncommitted).cloned() else {
++        let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).max();
++        let Some(mark) = self.marks.below(uncommitted).cloned() else {
+DIFF
+
+mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
+-            let is_new = shard.reached.as_ref() < Some(&offset);
++            let is_new = shard.reached.as_ref() < Some(&offset) || !group.is_empty() || self.shards.len() > 1;
+DIFF
+
+echo "$caught/$total mutants caught"
+((${#missed[@]} == 0)) || exit 1
