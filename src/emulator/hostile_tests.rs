@@ -329,16 +329,18 @@ async fn bodies_beyond_the_memory_are_put_off_and_small_ones_are_not() {
         .await
         .expect("it is sent");
 
-    let large = || session.append(&token, vec![b'\n'; 350_000]).send();
-    // Until the server has read what the stalled one sent, there is room.
-    while large().await.expect("an answer").status() != 503 {
+    let memory = &session.server.shared.intake;
+    while memory.left() > 200_000 {
         tokio::task::yield_now().await;
     }
+    let large = || session.append(&token, vec![b'\n'; 350_000]).send();
+    assert_eq!(large().await.expect("an answer").status(), 503);
     assert_answers(&session.server).await;
     drop(stalled);
-    while large().await.expect("an answer").status() == 503 {
+    while memory.left() < 600_000 {
         tokio::task::yield_now().await;
     }
+    assert_eq!(large().await.expect("an answer").status(), 200);
     session.server.shutdown().await;
 }
 

@@ -73,7 +73,7 @@ impl Default for ServerLimits {
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    emulator: Emulator,
+    shared: Arc<Shared>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -120,14 +120,14 @@ impl Server {
         let shared = Arc::new(Shared {
             intake: Intake::new(limits.body_bytes),
             most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
-            emulator: emulator.clone(),
+            emulator,
             limits,
             turn: Mutex::new(()),
             accepted: Notify::new(),
         });
-        let task = tokio::spawn(serve(listener, shared, Stop(stopped)));
+        let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
         Ok(Self {
-            emulator,
+            shared,
             address,
             stop,
             task,
@@ -146,7 +146,7 @@ impl Server {
 
     /// The emulator behind it.
     pub fn emulator(&self) -> &Emulator {
-        &self.emulator
+        &self.shared.emulator
     }
 
     /// Stops accepting, ends the requests in flight within five seconds, and commits everything accepted. If this future
@@ -159,6 +159,7 @@ impl Server {
     }
 }
 
+#[derive(Debug)]
 struct Shared {
     emulator: Emulator,
     limits: ServerLimits,
