@@ -105,10 +105,8 @@ mutant "discard on a first open" src/channel/open.rs <<'DIFF'
 DIFF
 
 mutant "discard when fenced" src/channel/replay.rs <<'DIFF'
--            InvalidationCause::Fenced => (!std::mem::replace(&mut self.fenced, true))
--                .then_some(OnUncommitted::Wait(THEIRS)),
-+            InvalidationCause::Fenced => (!std::mem::replace(&mut self.fenced, true))
-+                .then_some(OnUncommitted::Discard),
+-                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
++                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Discard)
 DIFF
 
 mutant "replay over a conflict" src/channel/ledger.rs <<'DIFF'
@@ -168,6 +166,31 @@ mutant "the lag begins with the last row" src/channel/core.rs <<'DIFF'
 -        open.position = self.appended;
 +        open.position = self.appended;
 +        open.first_append = now;
+DIFF
+
+mutant "release before dead letters" src/ingest/flow.rs <<'DIFF'
+-                self.tell_rejects(index).await?;
+-                if let Some(shard) = self.shards.get_mut(index) {
+-                    self.tally.committed += shard.settled();
+-                }
+-                self.release().await
++                if let Some(shard) = self.shards.get_mut(index) {
++                    self.tally.committed += shard.settled();
++                }
++                self.release().await?;
++                self.tell_rejects(index).await
+DIFF
+
+mutant "release what another shard has not committed" src/ingest/flow.rs <<'DIFF'
+-        let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).min();
+-        let Some(mark) = self.marks.below(uncommitted).cloned() else {
++        let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).max();
++        let Some(mark) = self.marks.below(uncommitted).cloned() else {
+DIFF
+
+mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
+-            let is_new = shard.reached.as_ref() < Some(&offset);
++            let is_new = shard.reached.as_ref() < Some(&offset) || !group.is_empty() || self.shards.len() > 1;
 DIFF
 
 echo "$caught/$total mutants caught"

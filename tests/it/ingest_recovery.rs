@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, Finish};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
 use tokio::time::{Instant, sleep};
 
 use crate::ingest_source::Shelf;
@@ -47,6 +47,32 @@ async fn a_channel_that_can_be_opened_again_is_and_nothing_is_lost_or_doubled() 
                 );
                 assert_eq!(world.landed(), all(500), "{fault:?} after {after}");
             }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_replays_is_left_to_do_so() {
+    let must = || Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    for fault in [must(), Fault::SecondWriter, Fault::Stale, Fault::Zombie] {
+        for after in 0..5 {
+            let world = World::with(|e| e.replay(ReplayedToken::Stale));
+            let builder = world.builder().recovery(Recovery::Replay);
+            let client = builder.build().await.unwrap();
+            let mut shelf = Shelf::of(0..500);
+            let struck = fault.clone().on(Endpoint::Append).after(after);
+            world.emulator.faults().push(struck);
+            let report = ingest::run(&client, "c", &mut shelf)
+                .batch_rows(50)
+                .max_in_flight(100)
+                .await
+                .unwrap();
+            assert_eq!(
+                (report.reopens, report.rows_appended, report.released),
+                (0, 500, Some(499)),
+                "{fault:?} after {after}"
+            );
+            assert_eq!(world.landed(), all(500), "{fault:?} after {after}");
         }
     }
 }

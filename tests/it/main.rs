@@ -20,6 +20,7 @@ mod faults;
 mod ingest;
 mod ingest_recovery;
 mod ingest_rejects;
+mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
 mod linger;

@@ -1,0 +1,166 @@
+//! Runs under faults drawn from a seed, stopped and crashed at moments drawn from it: each good row lands once, and each bad
+//! one is a dead letter before it is released.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming::ingest::{self, stable_hash};
+use snowpipe_streaming::{Error, ErrorKind, Recovery};
+use tokio::time::{sleep, timeout};
+
+use crate::ingest_source::{Failure, Shelf};
+use crate::support::World;
+
+const ROWS: i64 = 300;
+
+fn key(row: &Value) -> u64 {
+    stable_hash(row["LIFT"].as_str().unwrap().as_bytes())
+}
+
+/// One in about forty rows has no number, which the table demands.
+fn shelf(rng: &mut fastrand::Rng) -> Shelf {
+    let shelf = Shelf::default();
+    let lifts = ["Elkhorn", "Elkhorn", "Elkhorn", "Ridge", "Summit"];
+    for n in 0..ROWS {
+        let lift = rng.choice(lifts).unwrap();
+        let row = if rng.u8(..40) == 0 {
+            json!({ "LIFT": lift })
+        } else {
+            json!({ "LIFT": lift, "N": n })
+        };
+        shelf.stock().rows.insert(n, row);
+    }
+    let mut stock = shelf.stock();
+    stock.is_forgetful = rng.bool();
+    let methods = ["read", "release", "dead letter", "released", "check"];
+    for _ in 0..rng.usize(..6) {
+        let failure = (rng.choice(methods).unwrap(), Failure::Passing);
+        stock.failures.push_back(failure);
+    }
+    drop(stock);
+    shelf
+}
+
+fn world(rng: &mut fastrand::Rng) -> World {
+    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
+        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
+        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
+    let catalog = Catalog::from_ddl(ddl).unwrap();
+    let replay = if rng.bool() {
+        ReplayedToken::Accept
+    } else {
+        ReplayedToken::Stale
+    };
+    let delay = Duration::from_millis(rng.u64(..3_000));
+    let seed = rng.u64(..);
+    let world = World::with(|e| {
+        e.catalog(catalog)
+            .seed(seed)
+            .replay(replay)
+            .commit_delay(delay)
+    });
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    for (fault, endpoint) in [
+        (Fault::Refuse, Endpoint::Append),
+        (Fault::Lose, Endpoint::Append),
+        (Fault::ApplyThenLose, Endpoint::Append),
+        (Fault::Zombie, Endpoint::Append),
+        (Fault::SecondWriter, Endpoint::Append),
+        (Fault::Stale, Endpoint::Append),
+        (must.clone(), Endpoint::Append),
+        (must, Endpoint::Status),
+        (Fault::ServerError(503), Endpoint::Open),
+        (Fault::ApplyThenLose, Endpoint::Open),
+        (Fault::BareNotFound, Endpoint::Status),
+        (
+            Fault::WithholdCommits(Duration::from_secs(40)),
+            Endpoint::Append,
+        ),
+    ] {
+        if rng.bool() {
+            let rate = rng.f64() * 0.1;
+            world
+                .emulator
+                .faults()
+                .push(fault.on(endpoint).at_rate(rate));
+        }
+    }
+    world
+}
+
+/// What may end a run under such faults: another one goes on.
+fn is_expected(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Invalidated(_) | ErrorKind::UncommittedData
+    ) || error.is_retryable()
+}
+
+async fn history(seed: u64) {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let world = world(&mut rng);
+    let mut shelf = shelf(&mut rng);
+    let bad: Vec<i64> = {
+        let stock = shelf.stock();
+        let bad = stock.rows.iter().filter(|(_, row)| row.get("N").is_none());
+        bad.map(|(n, _)| *n).collect()
+    };
+    let shards = [None, Some(1), Some(4), Some(7)][rng.usize(..4)];
+    let recovery = if rng.bool() {
+        Recovery::Replay
+    } else {
+        Recovery::Surface
+    };
+    let mut is_done = false;
+    for attempt in 0..60 {
+        if attempt == 20 {
+            world.emulator.faults().clear();
+        }
+        let builder = world.builder().seed(rng.u64(..)).recovery(recovery);
+        let Ok(client) = builder.build().await else {
+            continue;
+        };
+        let mut run = ingest::run(&client, "c", &mut shelf)
+            .batch_rows(rng.usize(1..60))
+            .max_in_flight(rng.u64(1..200))
+            .drain_timeout(Duration::from_millis(rng.u64(..5_000)))
+            .until(sleep(Duration::from_millis(rng.u64(..200_000))));
+        if let Some(count) = shards {
+            run = run.shards(count, key);
+        }
+        let crash = Duration::from_millis(rng.u64(..60_000));
+        match timeout(crash, run.into_future()).await {
+            Ok(Ok(report)) => {
+                if report.released == Some(ROWS - 1) {
+                    is_done = true;
+                    break;
+                }
+            }
+            Ok(Err(error)) => assert!(is_expected(&error), "seed {seed}: {error:?}"),
+            Err(_) => {}
+        }
+    }
+    assert!(is_done, "seed {seed}: {:?}", shelf.stock());
+
+    let rows = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
+    let mut landed: Vec<_> = rows.iter().map(|row| row["N"].as_i64().unwrap()).collect();
+    landed.sort_unstable();
+    let good: Vec<_> = (0..ROWS).filter(|n| !bad.contains(n)).collect();
+    assert_eq!(landed, good, "seed {seed}");
+    let letters = &shelf.stock().letters;
+    let missing: Vec<_> = bad.iter().filter(|n| !letters.contains_key(n)).collect();
+    assert!(missing.is_empty(), "seed {seed}: {missing:?} of {bad:?}");
+    let rejected = world.emulator.error_rows("DB.PUBLIC.RIDES").unwrap().len();
+    assert_eq!(rejected, bad.len(), "seed {seed}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_row_is_lost_doubled_or_forgotten_in_any_history() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|n| n.parse::<u64>().ok());
+    let first = number("SIM_FIRST").unwrap_or(0);
+    for seed in first..first + number("SIM_SEEDS").unwrap_or(60) {
+        history(seed).await;
+    }
+}
