@@ -13,7 +13,8 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use super::desk::{Desk, Ending};
 use super::plan::{ChannelPlan, Kind, Op, Plan, ProcessPlan, Step};
 use super::truth::Sabotage;
-use super::world::{House, TABLE, Wire, World};
+use super::wire::Wire;
+use super::world::{House, TABLE, World};
 use super::{sourced, tracked, untracked};
 
 /// By so long after the calm everything is committed, or something hangs.
