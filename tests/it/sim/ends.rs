@@ -1,5 +1,6 @@
 //! How a program parts with a channel, and what it is told then.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use snowpipe_streaming::{Channel, CloseReport, Error, ErrorKind};
@@ -13,9 +14,9 @@ impl Program {
     /// Closes the channel for good, if everything is committed.
     pub async fn finish(&mut self, channel: Channel, from: u64) -> Option<Ending> {
         self.desk.at("close");
-        let appended = self.desk.plan.rows - from;
+        let rows = from..self.desk.plan.rows;
         let done = channel.close().await;
-        if self.closed(&done, appended) {
+        if self.closed(&done, rows) {
             return Some(Ending::Done);
         }
         self.desk.tell(format!("not closed: {done:?}"));
@@ -23,7 +24,7 @@ impl Program {
     }
 
     /// Closes or drops the channel half-way.
-    pub async fn part(&mut self, channel: Channel, op: Op, appended: u64) {
+    pub async fn part(&mut self, channel: Channel, op: Op, appended: Range<u64>) {
         let patience = match op {
             Op::Close => Duration::MAX,
             Op::CloseFor(ms) => Duration::from_millis(ms),
@@ -38,7 +39,7 @@ impl Program {
     }
 
     /// What a close came to: whether all is committed.
-    fn closed(&self, done: &Result<CloseReport, Error>, appended: u64) -> bool {
+    fn closed(&self, done: &Result<CloseReport, Error>, rows: Range<u64>) -> bool {
         let desk = &self.desk;
         let (report, whole) = match done {
             Ok(report) => (Some(report), true),
@@ -52,6 +53,11 @@ impl Program {
             return false;
         };
         desk.heard(&report.rejects);
+        let appended = rows.end - rows.start;
+        let last = (appended > 0).then(|| desk.token(rows.end - 1));
+        if whole && last.is_some() && report.committed_token != last {
+            desk.blame(format!("closed at {last:?} with {done:?}"));
+        }
         let open: u64 = report.uncommitted.iter().map(|range| range.rows).sum();
         if report.rows_appended != appended
             || report.rows_committed + open != appended

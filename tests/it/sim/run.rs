@@ -66,6 +66,7 @@ async fn direct(world: &Arc<World>) {
             sleep_until(world.start + Duration::from_millis(*at)).await;
             world.tell(format!("step {step:?}"));
             cast.step(step);
+            world.check();
         }
         sleep_until(world.calm_at()).await;
         world.tell("calm");

@@ -103,7 +103,7 @@ impl Program {
             match over {
                 Over::Appended => return self.finish(channel, from).await,
                 Over::Part(op, next) => {
-                    self.part(channel, op, next - from).await;
+                    self.part(channel, op, from..next).await;
                     return None;
                 }
                 Over::Reopen => {}
@@ -191,12 +191,13 @@ impl Program {
     async fn stream(&mut self, channel: &mut Channel, from: u64) -> Over {
         let desk = Arc::clone(&self.desk);
         let mut next = from;
+        // Until an append has waited, and was cancelled.
+        let mut cancel = None;
         loop {
-            let mut cancel = None;
             while let Some(op) = desk.due(next) {
                 if let Op::Cancel(polls) = op {
                     cancel = Some(polls);
-                    break;
+                    continue;
                 }
                 if let Some(over) = self.operate(channel, op, from, next).await {
                     return over;
@@ -228,6 +229,7 @@ impl Program {
                 Some(Err(error)) if error.kind() == ErrorKind::Backpressure => self.pause().await,
                 Some(Err(error)) => return self.refused(error),
                 None => {
+                    cancel = None;
                     desk.world.count("cancelled append");
                     desk.tell(format!("append {attempt} cancelled at {reached}"));
                 }
