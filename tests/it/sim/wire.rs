@@ -5,10 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::Reply;
-use snowpipe_streaming::{Request, Response, Transport, TransportError, TransportErrorKind};
+use snowpipe_streaming::{
+    Recovery, Request, Response, Transport, TransportError, TransportErrorKind,
+};
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::plan::{Kind, Policy};
 use super::world::{House, World};
 
 /// What a client sends through.
@@ -61,6 +64,29 @@ fn outcome(reply: &Reply) -> String {
 }
 
 impl World {
+    /// A program that said to wait for uncommitted rows, and never to discard them, is obeyed.
+    fn check_open(&self, request: &Request) {
+        if request.method() != http::Method::PUT || self.plan.tampers() {
+            return;
+        }
+        let path = request.uri().path();
+        let number = path
+            .rsplit_once("/c")
+            .and_then(|(_, n)| n.parse::<usize>().ok());
+        let Some(channel) = number.and_then(|n| self.plan.channels.get(n)) else {
+            return;
+        };
+        let waits = matches!(channel.policy, Policy::Wait(_))
+            && !matches!(channel.kind, Kind::Source { .. })
+            && self.plan.processes[channel.process].recovery == Recovery::Surface;
+        let body = String::from_utf8_lossy(request.body());
+        if waits && !body.contains("\"fail_on_uncommitted_rows\":true") {
+            self.blame(format!(
+                "it discards what it was told to wait for: {path} {body}"
+            ));
+        }
+    }
+
     /// Carries a request to the server and its answer back, whoever still waits for it.
     async fn carry(
         self: Arc<Self>,
@@ -68,6 +94,7 @@ impl World {
         request: Request,
     ) -> Result<Response, TransportError> {
         let what = describe(&request);
+        self.check_open(&request);
         let late = self.lateness();
         if !late.is_zero() {
             self.count("late request");
