@@ -10,6 +10,7 @@
 
 mod desk;
 mod draw;
+mod ends;
 mod plan;
 mod run;
 mod shrink;
@@ -17,6 +18,7 @@ mod sourced;
 mod tracked;
 mod truth;
 mod untracked;
+mod wire;
 mod world;
 
 use std::collections::BTreeMap;

@@ -112,7 +112,7 @@ pub enum Op {
     Drop,
     Reopen,
     Status,
-    /// The next append is dropped when it was polled so often and is not done.
+    /// The next append that waits is dropped when it was polled so often more.
     Cancel(u32),
 }
 

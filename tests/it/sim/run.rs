@@ -13,7 +13,8 @@ use tokio::time::{sleep, sleep_until, timeout_at};
 use super::desk::{Desk, Ending};
 use super::plan::{ChannelPlan, Kind, Op, Plan, ProcessPlan, Step};
 use super::truth::Sabotage;
-use super::world::{House, TABLE, Wire, World};
+use super::wire::Wire;
+use super::world::{House, TABLE, World};
 use super::{sourced, tracked, untracked};
 
 /// By so long after the calm everything is committed, or something hangs.
@@ -65,6 +66,7 @@ async fn direct(world: &Arc<World>) {
             sleep_until(world.start + Duration::from_millis(*at)).await;
             world.tell(format!("step {step:?}"));
             cast.step(step);
+            world.check();
         }
         sleep_until(world.calm_at()).await;
         world.tell("calm");

@@ -6,7 +6,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use snowpipe_streaming::{
-    Channel, CloseReport, Error, ErrorKind, InvalidationCause, OnUncommitted, Receipt, RowBatch,
+    Channel, Error, ErrorKind, InvalidationCause, OnUncommitted, Receipt, RowBatch,
 };
 use tokio::time::{sleep, sleep_until, timeout};
 
@@ -103,7 +103,7 @@ impl Program {
             match over {
                 Over::Appended => return self.finish(channel, from).await,
                 Over::Part(op, next) => {
-                    self.part(channel, op, next - from).await;
+                    self.part(channel, op, from..next).await;
                     return None;
                 }
                 Over::Reopen => {}
@@ -137,12 +137,12 @@ impl Program {
             .watch(&self.house, desk.strand, commits, desk.reader());
     }
 
-    fn deaf(&self) {
+    pub fn deaf(&self) {
         self.desk.state.lock().unwrap().deaf = true;
     }
 
     /// Whether a failure means that the other source has won.
-    fn ceded(&self, error: &Error) -> Option<Ending> {
+    pub fn ceded(&self, error: &Error) -> Option<Ending> {
         let lost = matches!(
             error.kind(),
             ErrorKind::Invalidated(InvalidationCause::Fenced | InvalidationCause::OffsetConflict)
@@ -191,12 +191,13 @@ impl Program {
     async fn stream(&mut self, channel: &mut Channel, from: u64) -> Over {
         let desk = Arc::clone(&self.desk);
         let mut next = from;
+        // Until an append has waited, and was cancelled.
+        let mut cancel = None;
         loop {
-            let mut cancel = None;
             while let Some(op) = desk.due(next) {
                 if let Op::Cancel(polls) = op {
                     cancel = Some(polls);
-                    break;
+                    continue;
                 }
                 if let Some(over) = self.operate(channel, op, from, next).await {
                     return over;
@@ -228,6 +229,7 @@ impl Program {
                 Some(Err(error)) if error.kind() == ErrorKind::Backpressure => self.pause().await,
                 Some(Err(error)) => return self.refused(error),
                 None => {
+                    cancel = None;
                     desk.world.count("cancelled append");
                     desk.tell(format!("append {attempt} cancelled at {reached}"));
                 }
@@ -350,63 +352,6 @@ impl Program {
                 .blame(format!("row {row} was waited for, and is not committed"));
         }
         None
-    }
-
-    /// Closes the channel for good, if everything is committed.
-    async fn finish(&mut self, channel: Channel, from: u64) -> Option<Ending> {
-        self.desk.at("close");
-        let appended = self.desk.plan.rows - from;
-        let done = channel.close().await;
-        if self.closed(&done, appended) {
-            return Some(Ending::Done);
-        }
-        self.desk.tell(format!("not closed: {done:?}"));
-        self.ceded(&done.err()?)
-    }
-
-    /// Closes or drops the channel half-way.
-    async fn part(&mut self, channel: Channel, op: Op, appended: u64) {
-        let patience = match op {
-            Op::Close => Duration::MAX,
-            Op::CloseFor(ms) => Duration::from_millis(ms),
-            _ => return self.deaf(),
-        };
-        match timeout(patience, channel.close()).await {
-            Ok(done) => {
-                self.closed(&done, appended);
-            }
-            Err(_) => self.deaf(),
-        }
-    }
-
-    /// What a close came to: whether all is committed.
-    fn closed(&self, done: &Result<CloseReport, Error>, appended: u64) -> bool {
-        let desk = &self.desk;
-        let (report, whole) = match done {
-            Ok(report) => (Some(report), true),
-            Err(error) => (
-                error.close_report(),
-                error.kind() == ErrorKind::RowsRejected,
-            ),
-        };
-        let Some(report) = report else {
-            desk.blame(format!("a close failed without a report: {done:?}"));
-            return false;
-        };
-        desk.heard(&report.rejects);
-        let open: u64 = report.uncommitted.iter().map(|range| range.rows).sum();
-        if report.rows_appended != appended
-            || report.rows_committed + open != appended
-            || whole != (open == 0)
-        {
-            desk.blame(format!(
-                "{appended} rows were appended, and closed with {done:?}"
-            ));
-        }
-        if !whole {
-            self.deaf();
-        }
-        whole
     }
 }
 

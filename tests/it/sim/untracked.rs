@@ -110,8 +110,9 @@ impl Program {
         sent: &mut Vec<Sent>,
     ) -> Option<Error> {
         let desk = Arc::clone(&self.desk);
+        // Until an append has waited, and was cancelled.
+        let mut cancel = None;
         while let Some(next) = self.next() {
-            let mut cancel = None;
             while let Some(op) = desk.due(next) {
                 desk.at("operate");
                 match op {
@@ -163,6 +164,7 @@ impl Program {
                     }
                 }
                 None => {
+                    cancel = None;
                     desk.world.count("cancelled append");
                     self.mark(rows, At::Unsent);
                 }

@@ -10,11 +10,10 @@ use std::time::{Duration, SystemTime};
 use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
 use snowpipe_streaming::emulator::{DataType, Emulator, Limits, Reply, Rule, landing::ObjectName};
 use snowpipe_streaming::{
-    Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
-    TransportError, TransportErrorKind,
+    Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
 };
-use tokio::sync::{Notify, oneshot};
-use tokio::time::{Instant, sleep};
+use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::plan::Plan;
 use super::truth::{Sabotage, Truth, Watched};
@@ -77,6 +76,10 @@ impl House {
     /// The process is gone: it sends nothing any more.
     pub fn die(&self) {
         self.is_dead.store(true, Ordering::Relaxed);
+    }
+
+    pub fn is_dead(&self) -> bool {
+        self.is_dead.load(Ordering::Relaxed)
     }
 }
 
@@ -315,55 +318,20 @@ impl World {
         }
     }
 
+    /// How often the server went down.
+    pub fn lives(&self) -> u64 {
+        self.server.lock().unwrap().lives
+    }
+
     /// Now and then a request takes very long to arrive.
-    fn lateness(&self) -> Duration {
+    pub fn lateness(&self) -> Duration {
         let mut rng = self.rng.lock().unwrap();
         let late = !self.is_calm() && rng.u64(..1000) < self.plan.server.late_per_mille;
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
     }
 
-    /// Carries a request to the server and its answer back, whoever still waits for it.
-    async fn carry(
-        self: Arc<Self>,
-        house: u64,
-        request: Request,
-    ) -> Result<Response, TransportError> {
-        let what = describe(&request);
-        let late = self.lateness();
-        if !late.is_zero() {
-            self.count("late request");
-        }
-        let latency = Duration::from_millis(self.plan.server.latency_ms);
-        sleep(latency + late).await;
-        let (reply, lives) = self.hand_over(request);
-        self.check();
-        self.tell(format!("client {house} {what} -> {}", outcome(&reply)));
-        let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
-        let answer = match reply {
-            Reply::Respond(answer) => Ok(answer),
-            Reply::RespondAfter(wait, answer) => {
-                sleep(wait).await;
-                Ok(answer)
-            }
-            Reply::Refuse => Err(TransportError::new(
-                TransportErrorKind::Connect,
-                "no connection",
-            )),
-            Reply::Reset => broken("no answer"),
-            Reply::Cut(_) => Err(TransportError::new(
-                TransportErrorKind::Body,
-                "half an answer",
-            )),
-            Reply::Hang => std::future::pending().await,
-        };
-        sleep(latency).await;
-        if answer.is_ok() && self.server.lock().unwrap().lives != lives {
-            return broken("the server went down");
-        }
-        answer
-    }
-
-    fn hand_over(&self, request: Request) -> (Reply, u64) {
+    /// Has the server handle a request, if it is up. Also how often it went down before.
+    pub fn hand_over(&self, request: Request) -> (Reply, u64) {
         let server = self.server.lock().unwrap();
         let is_open = request.method() == http::Method::PUT;
         let reply = match &server.emulator {
@@ -379,56 +347,6 @@ impl World {
             self.count("request too large");
         }
         (reply, server.lives)
-    }
-}
-
-/// What a client sends through.
-pub struct Wire {
-    pub world: Arc<World>,
-    pub house: Arc<House>,
-}
-
-impl fmt::Debug for Wire {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Wire")
-    }
-}
-
-#[async_trait::async_trait]
-impl Transport for Wire {
-    async fn call(&self, request: Request) -> Result<Response, TransportError> {
-        let is_dead = || self.house.is_dead.load(Ordering::Relaxed);
-        if is_dead() {
-            return std::future::pending().await;
-        }
-        // On its own: what has left a client arrives, whatever becomes of the client.
-        let (sender, receiver) = oneshot::channel();
-        let carried = Arc::clone(&self.world).carry(self.house.id, request);
-        tokio::spawn(async move {
-            let _ = sender.send(carried.await);
-        });
-        match receiver.await {
-            Ok(answer) if !is_dead() => answer,
-            _ => std::future::pending().await,
-        }
-    }
-}
-
-fn describe(request: &Request) -> String {
-    let uri = request.uri().to_string();
-    let tail = uri.rsplit_once("/pipes/").map_or(&*uri, |(_, tail)| tail);
-    format!("{} {tail} {}", request.method(), request.body().len())
-}
-
-fn outcome(reply: &Reply) -> String {
-    let text = |answer: &Response| format!("{}", answer.status().as_u16());
-    match reply {
-        Reply::Respond(answer) => text(answer),
-        Reply::RespondAfter(wait, answer) => format!("{} after {wait:?}", text(answer)),
-        Reply::Refuse => "no connection".to_owned(),
-        Reply::Reset => "broken".to_owned(),
-        Reply::Hang => "no answer".to_owned(),
-        Reply::Cut(answer) => format!("half of {}", text(answer)),
     }
 }
 

@@ -1,0 +1,75 @@
+//! How a program parts with a channel, and what it is told then.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use snowpipe_streaming::{Channel, CloseReport, Error, ErrorKind};
+use tokio::time::timeout;
+
+use super::desk::Ending;
+use super::plan::Op;
+use super::tracked::Program;
+
+impl Program {
+    /// Closes the channel for good, if everything is committed.
+    pub async fn finish(&mut self, channel: Channel, from: u64) -> Option<Ending> {
+        self.desk.at("close");
+        let rows = from..self.desk.plan.rows;
+        let done = channel.close().await;
+        if self.closed(&done, rows) {
+            return Some(Ending::Done);
+        }
+        self.desk.tell(format!("not closed: {done:?}"));
+        self.ceded(&done.err()?)
+    }
+
+    /// Closes or drops the channel half-way.
+    pub async fn part(&mut self, channel: Channel, op: Op, appended: Range<u64>) {
+        let patience = match op {
+            Op::Close => Duration::MAX,
+            Op::CloseFor(ms) => Duration::from_millis(ms),
+            _ => return self.deaf(),
+        };
+        match timeout(patience, channel.close()).await {
+            Ok(done) => {
+                self.closed(&done, appended);
+            }
+            Err(_) => self.deaf(),
+        }
+    }
+
+    /// What a close came to: whether all is committed.
+    fn closed(&self, done: &Result<CloseReport, Error>, rows: Range<u64>) -> bool {
+        let desk = &self.desk;
+        let (report, whole) = match done {
+            Ok(report) => (Some(report), true),
+            Err(error) => (
+                error.close_report(),
+                error.kind() == ErrorKind::RowsRejected,
+            ),
+        };
+        let Some(report) = report else {
+            desk.blame(format!("a close failed without a report: {done:?}"));
+            return false;
+        };
+        desk.heard(&report.rejects);
+        let appended = rows.end - rows.start;
+        let last = (appended > 0).then(|| desk.token(rows.end - 1));
+        if whole && last.is_some() && report.committed_token != last {
+            desk.blame(format!("closed at {last:?} with {done:?}"));
+        }
+        let open: u64 = report.uncommitted.iter().map(|range| range.rows).sum();
+        if report.rows_appended != appended
+            || report.rows_committed + open != appended
+            || whole != (open == 0)
+        {
+            desk.blame(format!(
+                "{appended} rows were appended, and closed with {done:?}"
+            ));
+        }
+        if !whole {
+            self.deaf();
+        }
+        whole
+    }
+}
