@@ -15,6 +15,7 @@ use super::run::{Observer, Options, Run};
 use super::shard::{Event, Shard};
 use super::shards::{Marks, Router};
 use super::source::{Batch, Offset, Source};
+use crate::channel::UncommittedRange;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Shown;
@@ -84,23 +85,34 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    /// Runs from the opening of the channels to their close.
+    /// Runs from the opening of the channels to their close. However it ends, it has let go of their names.
     pub(super) async fn run(mut self) -> Result<Report<S::Offset>> {
-        match self.stream().await {
-            Ok(()) => {
-                let until = Instant::now() + self.client.close_timeout();
-                Ok(self.close(Finish::Exhausted, until).await)
-            }
+        let finish = match self.stream().await {
+            Ok(()) => Ok(Finish::Exhausted),
+            Err(Halt::Failed(error)) => Err(error),
             Err(Halt::Interrupted) => {
                 self.source.brake.begin_draining();
-                if let Err(Halt::Failed(error)) = self.drain().await {
-                    return Err(error);
+                match self.drain().await {
+                    Err(Halt::Failed(error)) => Err(error),
+                    Ok(()) | Err(Halt::Interrupted) => Ok(Finish::Stopped),
                 }
-                let until = self.source.brake.until();
-                Ok(self.close(Finish::Stopped, until).await)
             }
-            Err(Halt::Failed(error)) => Err(error),
-        }
+        };
+        let until = match finish {
+            Ok(Finish::Exhausted) => Instant::now() + self.client.close_timeout(),
+            _ => self.source.brake.until(),
+        };
+        let uncommitted = self.close(until).await;
+        Ok(Report {
+            finish: finish?,
+            resumed_after: self.resumed_after,
+            rows_appended: self.tally.appended,
+            rows_committed: self.tally.committed,
+            rows_rejected: self.tally.rejected,
+            reopens: self.tally.reopens,
+            released: self.released,
+            uncommitted,
+        })
     }
 
     /// Streams until the source is at its end and everything is released.
@@ -165,7 +177,8 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    async fn close(mut self, finish: Finish, until: Instant) -> Report<S::Offset> {
+    /// Closes the channels, and says what is not committed by then.
+    async fn close(&mut self, until: Instant) -> BTreeMap<String, Vec<UncommittedRange>> {
         let mut uncommitted = BTreeMap::new();
         for shard in std::mem::take(&mut self.shards) {
             let name = shard.channel.name().to_owned();
@@ -183,16 +196,7 @@ impl<'a, S: Source> Flow<'a, S> {
                 uncommitted.insert(name, report.uncommitted);
             }
         }
-        Report {
-            finish,
-            resumed_after: self.resumed_after,
-            rows_appended: self.tally.appended,
-            rows_committed: self.tally.committed,
-            rows_rejected: self.tally.rejected,
-            reopens: self.tally.reopens,
-            released: self.released,
-            uncommitted,
-        }
+        uncommitted
     }
 
     /// Reads rows and hands them to their channels.

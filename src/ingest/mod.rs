@@ -124,6 +124,8 @@ use crate::client::StreamingIngestClient;
 ///
 /// # Errors
 ///
+/// What is not committed then is read again by the next run, which can begin at once.
+///
 /// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option makes no sense, or an earlier run used another number of
 ///   shards.
 /// - [`ErrorKind::Source`](crate::ErrorKind::Source): the source failed for good or for too long, and its error is the

@@ -32,13 +32,13 @@ impl<S: Source> Flow<'_, S> {
             open(&self.client, names).await
         };
         let channels = self.source.brake.interrupting(begin).await??;
+        self.shards = channels.into_iter().map(Shard::new).collect();
         let mut committed = Vec::new();
-        for channel in &channels {
+        for Shard { channel, .. } in &self.shards {
             let offset = channel.resume_point()?;
             self.source.check(channel.name(), offset.as_ref()).await?;
             committed.push(offset);
         }
-        self.shards = channels.into_iter().map(Shard::new).collect();
         for (index, committed) in committed.into_iter().enumerate() {
             self.catch_up(index, committed, true).await?;
         }
