@@ -135,8 +135,7 @@ use crate::client::StreamingIngestClient;
 /// - [`ErrorKind::InvalidRow`](crate::ErrorKind::InvalidRow), [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge): a row
 ///   that no channel takes.
 /// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): a channel that opening it again does not mend.
-/// - [`ErrorKind::Backpressure`](crate::ErrorKind::Backpressure), only with an append timeout; and whatever keeps a channel
-///   from being opened.
+/// - Whatever keeps a channel from being opened.
 pub fn run<'a, S: Source>(
     client: &StreamingIngestClient,
     name: impl Into<String>,
