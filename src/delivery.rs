@@ -58,7 +58,7 @@
 //! | any other 4xx | `Rejected`: the batch is neither skipped nor sent again | `protocol::append::a_refusal_for_good_invalidates_at_once`, `replay::a_refused_batch_is_not_replayed` |
 //! | nothing gets through for `retry_for` | `Unreachable` | `faults::an_unreachable_server_invalidates_after_the_retry_time` |
 //! | rows are accepted and nothing is committed for `commit_stall_timeout` | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows` |
-//! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `Fenced`. Replay: what was accepted and lost is sent again | `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
+//! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`. Replay: what was accepted and lost is sent again | `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
 //! | a status that is old, or odd once | not believed: asked again after a second | `protocol::polls::one_odd_answer_is_not_believed` |
 //! | the channel is missing from the statuses | `Gone` after three answers in a row | `protocol::polls::a_channel_missing_from_three_answers_is_gone` |
 //! | the server rejects rows | receipts of the window say so; it goes on. Never sent again | `rejects::rejected_rows_fail_their_own_receipts_and_no_others`, `replay::rows_committed_with_rejects_are_never_sent_again` |
