@@ -96,6 +96,28 @@ enum Good {
     No(&'static str),
 }
 
+/// Reads the rows of a source's tokens.
+#[derive(Debug, Clone, Copy)]
+pub struct Reader {
+    kind: Kind,
+    strand: usize,
+}
+
+impl Reader {
+    /// The row of a token; `None` if it is not one of this source.
+    pub fn row(self, token: &str) -> Option<u64> {
+        match self.kind {
+            Kind::Texts => {
+                let (strand, row) = token.strip_prefix("row-")?.split_once('-')?;
+                let is_own = strand.parse() == Ok(self.strand);
+                row.parse().ok().filter(|_| is_own)
+            }
+            Kind::Numbers => token.parse().ok().filter(|row| *row < 1_000_000),
+            Kind::Untracked { .. } | Kind::Source { .. } => None,
+        }
+    }
+}
+
 impl Row<'_> {
     pub fn number(&self) -> u64 {
         self.n
@@ -149,17 +171,15 @@ impl Desk {
 
     pub fn token(&self, row: u64) -> OffsetToken {
         match self.plan.kind {
-            Kind::Texts => OffsetToken::new(format!("row-{row:06}")).unwrap(),
+            Kind::Texts => OffsetToken::new(format!("row-{}-{row:06}", self.strand)).unwrap(),
             _ => OffsetToken::from(row),
         }
     }
 
-    /// How the row of a token is read; `None` if it is not this source's.
-    pub fn reader(&self) -> fn(&str) -> Option<u64> {
-        match self.plan.kind {
-            Kind::Texts => |token| token.strip_prefix("row-")?.parse().ok(),
-            Kind::Numbers => |token| token.parse().ok().filter(|row| *row < 1_000_000),
-            Kind::Untracked { .. } | Kind::Source { .. } => |_| None,
+    pub fn reader(&self) -> Reader {
+        Reader {
+            kind: self.plan.kind,
+            strand: self.strand,
         }
     }
 
@@ -350,7 +370,8 @@ impl Desk {
     fn check_rejects(&self, told: &[RejectWindow], deaf: bool) {
         let read = self.reader();
         let refused = self.world.truth.refused(self.strand);
-        let number = |token: &Option<OffsetToken>| token.as_ref().and_then(|t| read(t.as_str()));
+        let number =
+            |token: &Option<OffsetToken>| token.as_ref().and_then(|t| read.row(t.as_str()));
         let inside = |window: &RejectWindow, row: u64| {
             number(&window.after).is_none_or(|after| after < row)
                 && number(&window.through).is_some_and(|through| row <= through)

@@ -187,12 +187,9 @@ impl Cast {
         }
         let desk = if own_source {
             self.world.count("thief with a source of its own");
-            let kind = match victim.plan.kind {
-                Kind::Texts => Kind::Numbers,
-                _ => Kind::Texts,
-            };
+            // No two sources have a token in common, or no client could tell them apart.
             let plan = ChannelPlan {
-                kind,
+                kind: Kind::Texts,
                 ops: Vec::new(),
                 ..victim.plan.clone()
             };

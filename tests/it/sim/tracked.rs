@@ -158,7 +158,7 @@ impl Program {
         let next = match &token {
             None => Some(0),
             Some(token) if token.as_str() == "none" => Some(0),
-            Some(token) => (desk.reader())(token.as_str()).map(|row| row + 1),
+            Some(token) => desk.reader().row(token.as_str()).map(|row| row + 1),
         };
         match next {
             Some(next) if next == landed || (next < landed && desk.shared) => Ok(next),
@@ -218,7 +218,7 @@ impl Program {
             let attempt = desk.world.id();
             let done = self.append(channel, next, rows, attempt, cancel).await;
             let last = channel.last_appended();
-            let reached = last.map_or(from, |t| (desk.reader())(t.as_str()).unwrap() + 1);
+            let reached = last.map_or(from, |t| desk.reader().row(t.as_str()).unwrap() + 1);
             match done {
                 Some(Ok(receipt)) => {
                     if reached <= next {
@@ -323,7 +323,7 @@ impl Program {
             Op::Status => match channel.status().await {
                 Ok(status) => {
                     let token = status.latest_committed_offset_token();
-                    let row = token.and_then(|token| (desk.reader())(token.as_str()));
+                    let row = token.and_then(|token| desk.reader().row(token.as_str()));
                     if row.is_some_and(|row| row >= desk.world.truth.next(desk.strand)) {
                         desk.blame(format!("its status tells of {token:?}"));
                     }

@@ -15,6 +15,7 @@ use snowpipe_streaming::{
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::desk::Reader;
 use super::plan::Plan;
 use super::truth::{Sabotage, Truth, Watched};
 
@@ -53,7 +54,7 @@ type Line = (u64, usize, String);
 /// A channel's committed token as its client knows it.
 struct Eye {
     commits: Commits,
-    read: fn(&str) -> Option<u64>,
+    read: Reader,
 }
 
 /// Rows of which a client said that they are not in the table.
@@ -256,13 +257,7 @@ impl World {
     }
 
     /// Watches a channel's committed token against what landed of its source.
-    pub fn watch(
-        &self,
-        house: &House,
-        strand: usize,
-        commits: Commits,
-        read: fn(&str) -> Option<u64>,
-    ) {
+    pub fn watch(&self, house: &House, strand: usize, commits: Commits, read: Reader) {
         let eye = Eye { commits, read };
         self.eyes.lock().unwrap().insert((house.id, strand), eye);
     }
@@ -295,7 +290,9 @@ impl World {
         }
         for ((_, strand), eye) in self.eyes.lock().unwrap().iter() {
             let token = eye.commits.latest();
-            let known = token.as_ref().and_then(|token| (eye.read)(token.as_str()));
+            let known = token
+                .as_ref()
+                .and_then(|token| eye.read.row(token.as_str()));
             let landed = self.truth.next(*strand);
             if known.is_some_and(|known| known >= landed) {
                 self.blame(format!(
