@@ -77,7 +77,13 @@ pub fn authorization() -> &'static str {
         let seen = Arc::new(Mutex::new(String::new()));
         let listening = Listening(Arc::clone(&seen));
         // It cannot come further than to the first request.
-        run(async { client(listening).retry_for(Duration::ZERO).build().await.err() });
+        run(async {
+            client(listening)
+                .retry_for(Duration::ZERO)
+                .build()
+                .await
+                .err()
+        });
         let seen = seen.lock().unwrap_or_else(PoisonError::into_inner);
         assert!(seen.starts_with("Bearer "), "no JWT was sent");
         seen.clone()

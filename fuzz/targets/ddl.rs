@@ -25,7 +25,9 @@ fuzz_target!(|data: &[u8]| {
             let mut own = name.clone();
             own.name.push_str("-STREAMING");
             // A pipe of the script may have the name of the table's own one.
-            let Some(pipe) = catalog.pipe(&own) else { continue };
+            let Some(pipe) = catalog.pipe(&own) else {
+                continue;
+            };
             let table = catalog.table(&pipe.table).expect("a pipe has a table");
             let _ = table.land(&pipe, &row, start());
         }

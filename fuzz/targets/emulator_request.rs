@@ -15,7 +15,8 @@ use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Reply};
 use snowpipe_streaming_fuzz::{authorization, emulator, line, parts, start};
 
-const TABLE: &str = "CREATE TABLE DB.S.T (N NUMBER(7,2) NOT NULL, A VARCHAR(5), B BINARY, D DATE, TM TIME,
+const TABLE: &str =
+    "CREATE TABLE DB.S.T (N NUMBER(7,2) NOT NULL, A VARCHAR(5), B BINARY, D DATE, TM TIME,
     T1 TIMESTAMP_NTZ, T2 TIMESTAMP_TZ(3), F FLOAT, B1 BOOLEAN, V VARIANT, O OBJECT, L ARRAY);";
 const FORM: &str =
     "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=127.0.0.1";
@@ -55,7 +56,11 @@ fuzz_target!(|data: &[u8]| {
         let path = path
             .replace('@', "databases/DB/schemas/S/pipes/T-STREAMING")
             .replace('~', &continuation);
-        let who = if who.is_empty() { token.as_bytes() } else { who };
+        let who = if who.is_empty() {
+            token.as_bytes()
+        } else {
+            who
+        };
         let mut built = request(method.as_bytes(), &path, who);
         let mut body = Bytes::copy_from_slice(body);
         match encoding {
@@ -66,7 +71,9 @@ fuzz_target!(|data: &[u8]| {
             }
             other => built = built.header("content-encoding", other),
         }
-        let Ok(request) = built.body(body) else { continue };
+        let Ok(request) = built.body(body) else {
+            continue;
+        };
         let Reply::Respond(answer) = emulator.handle(now, request) else {
             panic!("nothing was to go wrong");
         };

@@ -54,7 +54,11 @@ fuzz_target!(|data: &[u8]| {
         }
         if let (Ok(token), Ok(checked)) = (token, checked) {
             let count = checked.len();
-            if channel.append_batch(checked, (token.clone(), token)).await.is_ok() {
+            if channel
+                .append_batch(checked, (token.clone(), token))
+                .await
+                .is_ok()
+            {
                 rows += count;
             }
         }
