@@ -1,11 +1,13 @@
 //! What goes wrong, and what becomes of the rows: ambiguity, fencing, rejects, stalls, ends. Paused clock throughout.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, RowState};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Recovery, RowState, ingest};
 use tokio::time::Instant;
 
+use crate::ingest_source::Shelf;
 use crate::support::{World, row, rows};
 
 fn cause(error: &snowpipe_streaming::Error) -> InvalidationCause {
@@ -324,4 +326,63 @@ async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves
     assert_eq!(error.http_status(), Some(403));
     before.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_for_good_is_neither_skipped_nor_sent_again() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let before = channel.append_rows(rows(0..10), 0..).await.unwrap();
+        before.accepted().await.unwrap();
+        // Only once: a second try of the batch, or the batch after it, would be taken.
+        let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
+        world.emulator.faults().push(fault);
+        let refused = channel.append_rows(rows(10..20), 10..).await.unwrap();
+        channel.initiate_flush();
+        let after = channel.append_rows(rows(20..30), 20..).await.unwrap();
+        for receipt in [&refused, &after] {
+            let error = receipt.committed().await.unwrap_err();
+            assert_eq!(cause(&error), InvalidationCause::Rejected, "{recovery:?}");
+            assert_eq!(error.http_status(), Some(400));
+            assert!(!error.is_ambiguous(), "{error}");
+        }
+        before.committed().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{recovery:?}");
+        assert_eq!(world.requests(Endpoint::Open), 1);
+        assert_eq!(world.requests(Endpoint::Append), 2);
+        assert_eq!(client.memory_in_use(), 0);
+
+        channel.reopen().await.unwrap();
+        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut shelf = Shelf::of(0..10);
+        shelf.stock().is_open = true;
+        let source = shelf.clone();
+        let filler = async {
+            while world.requests(Endpoint::Append) == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
+            world.emulator.faults().push(fault);
+            source.stock().rows.extend((10..20).map(|n| (n, row(n))));
+        };
+        let run = ingest::run(&client, "c", &mut shelf).into_future();
+        let (outcome, ()) = tokio::join!(run, filler);
+        let error = outcome.unwrap_err();
+        assert_eq!(cause(&error), InvalidationCause::Rejected, "{recovery:?}");
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{recovery:?}");
+        assert_eq!(shelf.stock().released, Some(9));
+        assert_eq!(world.requests(Endpoint::Open), 1);
+        assert_eq!(world.requests(Endpoint::Append), 2);
+    }
 }
