@@ -66,7 +66,7 @@ mutant "skip a batch" src/channel/answers.rs <<'DIFF'
 +                self.ready.pop_front();
 DIFF
 
-mutant "send again what the open says is committed" src/channel/replay.rs <<'DIFF'
+mutant "double-send after an ambiguous answer" src/channel/replay.rs <<'DIFF'
 -        if let Some(flight) = self.flight.take()
 -            && flight.batch.position > committed
 -        {
