@@ -71,8 +71,8 @@ async fn open(client: &StreamingIngestClient) -> Channel {
 
 /// The rows as one batch of bytes.
 fn batch(range: std::ops::Range<i64>) -> RowBatch {
-    let lines: String = noisy(range).map(|row| format!("{row}\n")).collect();
-    RowBatch::from_ndjson(lines).unwrap()
+    let lines: Vec<_> = noisy(range).map(|row| row.to_string()).collect();
+    RowBatch::from_ndjson(lines.join("\n")).unwrap()
 }
 
 /// Appends what is missing up to `end` and waits for its commits. A channel that surfaces is reopened for it.

@@ -33,7 +33,7 @@ impl Transport for Broken {
             let seen = (query.to_owned(), request.body().clone());
             let mut appends = self.appends.lock().unwrap();
             appends.push(seen);
-            if appends.len() % 3 != 0 {
+            if !appends.len().is_multiple_of(3) {
                 return Err(TransportError::new(self.kind, "there is no way"));
             }
         }

@@ -53,6 +53,7 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
         Fault::BareNotFound,
         Fault::FailedOver,
         Fault::Stale,
+        Fault::BadRequest("ERR_INVALID_REQUEST".to_owned()),
         Fault::SecondWriter,
         Fault::WithholdCommits(within(rng, 1_000..200_000)),
         Fault::ForeignToken(Some("1000000".to_owned())),
