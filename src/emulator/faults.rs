@@ -56,6 +56,8 @@ pub enum Fault {
     FailedOver,
     /// 400 `STALE_CONTINUATION_TOKEN_SEQUENCER` although the token is good; nothing is carried out.
     Stale,
+    /// 400 with this code, an append refused for good; nothing is carried out.
+    BadRequest(String),
     /// Another writer opens the channel just before the request.
     SecondWriter,
     /// The channel commits nothing for this long from now on; [`Duration::MAX`] is for ever.
@@ -99,6 +101,7 @@ impl Fault {
             Self::BareNotFound => "bare not found",
             Self::FailedOver => "failed over",
             Self::Stale => "stale",
+            Self::BadRequest(_) => "bad request",
             Self::SecondWriter => "second writer",
             Self::WithholdCommits(_) => "withhold commits",
             Self::ForeignToken(_) => "foreign token",
@@ -112,7 +115,7 @@ impl Fault {
     fn fits(&self, endpoint: Endpoint) -> bool {
         let account = matches!(endpoint, Endpoint::Hostname | Endpoint::Token);
         match self {
-            Self::Stale => endpoint == Endpoint::Append,
+            Self::Stale | Self::BadRequest(_) => endpoint == Endpoint::Append,
             Self::StaleStatus(_) | Self::Absent => endpoint == Endpoint::Status,
             Self::ExpireToken | Self::FailedOver => !account,
             Self::SecondWriter

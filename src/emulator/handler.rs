@@ -182,6 +182,11 @@ impl Handler {
             }
             Fault::Throttle(after) => return refuse(entry, Refusal::throttled(*after)),
             Fault::Stale => return refuse(entry, Refusal::stale()),
+            Fault::BadRequest(code) => {
+                let refusal =
+                    Refusal::bad_request(code.clone(), "The rows are not taken, says a fault.");
+                return refuse(entry, refusal);
+            }
             Fault::ServerError(status) => return Reply::Respond(broken(*status)),
             Fault::Unauthorized => {
                 let refusal = Refusal::new(

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::{
-    Channel, ClientBuilder, ErrorKind, OnUncommitted, Recovery, StreamingIngestClient,
+    Channel, ClientBuilder, Error, ErrorKind, OnUncommitted, Recovery, RowBatch,
+    StreamingIngestClient,
 };
 
 use crate::support::{World, noisy, row};
@@ -40,29 +41,75 @@ async fn polls<F: Future>(left: usize, future: F) -> Option<F::Output> {
     Polls { future, left }.await
 }
 
-fn world() -> World {
-    let world = World::with(|e| e.replay(ReplayedToken::Stale));
+const BOTH: [Recovery; 2] = [Recovery::Surface, Recovery::Replay];
+
+fn world(replayed: ReplayedToken) -> World {
+    let world = World::with(|e| e.replay(replayed));
     let faults = world.emulator.faults();
     faults.push(Fault::Refuse.on(Endpoint::Hostname));
     faults.push(Fault::ServerError(503).on(Endpoint::Open).times(2));
     faults.push(Fault::ServerError(500).on(Endpoint::Status).times(2));
-    faults.push(Fault::ApplyThenLose.on(Endpoint::Append).after(2));
+    faults.push(Fault::ApplyThenLose.on(Endpoint::Append).after(1));
     faults.push(Fault::ServerError(503).on(Endpoint::Drop));
     let slow = Fault::Delay(Duration::from_millis(300));
     faults.push(slow.on(Endpoint::Append).at_rate(0.2));
     world
 }
 
-fn builder(world: &World) -> ClientBuilder {
-    world
-        .builder()
-        .recovery(Recovery::Replay)
-        .memory_budget(256 << 10)
+fn builder(world: &World, recovery: Recovery) -> ClientBuilder {
+    // Every answer is waited for, and so is memory.
+    let transport = world.transport().with_latency(Duration::from_millis(1));
+    let builder = world.builder().transport(transport);
+    builder.recovery(recovery).memory_budget(256 << 10)
+}
+
+async fn open(client: &StreamingIngestClient) -> Channel {
+    let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(5));
+    let opening = client.open_channel("c").on_uncommitted(policy);
+    opening.await.unwrap()
+}
+
+/// The rows as one batch of bytes.
+fn batch(range: std::ops::Range<i64>) -> RowBatch {
+    let lines: String = noisy(range).map(|row| format!("{row}\n")).collect();
+    RowBatch::from_ndjson(lines).unwrap()
+}
+
+/// Appends what is missing up to `end` and waits for its commits. A channel that surfaces is reopened for it.
+async fn make_up(channel: &mut Channel, end: i64) {
+    loop {
+        let last = channel.last_appended();
+        let resume = last.or(channel.latest_committed_offset_token());
+        let next = resume.map_or(0, |token| token.parse::<i64>().unwrap() + 1);
+        let rest = channel.append_rows(noisy(next..end), next..).await;
+        let outcome = match rest {
+            Ok(_) => channel.wait_for_commit().await.map(drop),
+            Err(error) => Err(error),
+        };
+        let Err(error) = outcome else { return };
+        let ErrorKind::Invalidated(_) = error.kind() else {
+            panic!("{error}");
+        };
+        channel.reopen().await.unwrap();
+    }
+}
+
+/// Waits until the name is free again.
+async fn open_when_free(client: &StreamingIngestClient) -> Channel {
+    loop {
+        match client.open_channel("c").await {
+            Ok(channel) => return channel,
+            Err(error) => assert_eq!(error.kind(), ErrorKind::ChannelAlreadyOpen),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
 }
 
 /// An operation that a caller may give up, and may have to make up for afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Op {
+    AppendRow,
+    AppendBatch,
     AppendMany,
     AppendUnit,
     AppendEach,
@@ -71,11 +118,35 @@ enum Op {
     WaitForCommit,
     WaitForFlush,
     Commits,
+    Invalidated,
     Status,
     Statuses,
+    LatestTokens,
     Reopen,
     DropOther,
 }
+
+/// How many rows there are: more than there is memory for.
+const END: i64 = 1_200;
+
+const OPS: [Op; 16] = [
+    Op::AppendRow,
+    Op::AppendBatch,
+    Op::AppendMany,
+    Op::AppendUnit,
+    Op::AppendEach,
+    Op::Committed,
+    Op::Accepted,
+    Op::WaitForCommit,
+    Op::WaitForFlush,
+    Op::Commits,
+    Op::Invalidated,
+    Op::Status,
+    Op::Statuses,
+    Op::LatestTokens,
+    Op::Reopen,
+    Op::DropOther,
+];
 
 /// Appends a hundred rows, then does the operation, gives it up after so many polls, and says whether it was done.
 async fn give_up(
@@ -83,22 +154,40 @@ async fn give_up(
     left: usize,
     client: &StreamingIngestClient,
     channel: &mut Channel,
-    end: i64,
 ) -> bool {
     let whole = channel.append_rows(noisy(0..100), 0..=99);
     let receipt = whole.await.unwrap();
     let next = 100;
     let done = match op {
+        Op::AppendRow => {
+            let one_by_one = async {
+                for (row, n) in noisy(next..END).zip(next..) {
+                    drop(channel.append_row(&row, n).await?);
+                }
+                Ok::<(), Error>(())
+            };
+            polls(left, one_by_one).await.map(drop)
+        }
+        Op::AppendBatch => {
+            let append = channel.append_batch(batch(next..END), next..);
+            polls(left, append).await.map(drop)
+        }
         Op::AppendMany => {
-            let append = channel.append_rows(noisy(next..end), next..);
+            let append = channel.append_rows(noisy(next..END), next..);
             polls(left, append).await.map(drop)
         }
         Op::AppendUnit => {
-            let append = channel.append_rows(noisy(next..next + 300), next..=next + 299);
-            polls(left, append).await.map(drop)
+            let units = async {
+                for next in (next..END).step_by(100) {
+                    let unit = noisy(next..next + 100);
+                    drop(channel.append_rows(unit, next..=next + 99).await?);
+                }
+                Ok::<(), Error>(())
+            };
+            polls(left, units).await.map(drop)
         }
         Op::AppendEach => {
-            let rows = noisy(next..end).zip(next..);
+            let rows = noisy(next..END).zip(next..);
             polls(left, channel.append_each(rows)).await.map(drop)
         }
         Op::Committed => polls(left, receipt.committed()).await.map(drop),
@@ -109,10 +198,18 @@ async fn give_up(
             let mut commits = channel.commits();
             polls(left, commits.changed()).await.map(drop)
         }
+        Op::Invalidated => {
+            let told = tokio::time::timeout(Duration::from_secs(5), channel.invalidated());
+            polls(left, told).await.map(drop)
+        }
         Op::Status => polls(left, channel.status()).await.map(drop),
         Op::Statuses => {
             let statuses = client.channel_statuses(["c"]);
             polls(left, statuses).await.map(drop)
+        }
+        Op::LatestTokens => {
+            let tokens = client.latest_committed_offset_tokens(["c"]);
+            polls(left, tokens).await.map(drop)
         }
         Op::Reopen => {
             let reopened = polls(left, channel.reopen()).await;
@@ -132,62 +229,131 @@ async fn give_up(
 
 #[tokio::test(start_paused = true)]
 async fn whatever_is_given_up_wherever_rows_land_once() {
-    for op in [
-        Op::AppendMany,
-        Op::AppendUnit,
-        Op::AppendEach,
-        Op::Committed,
-        Op::Accepted,
-        Op::WaitForCommit,
-        Op::WaitForFlush,
-        Op::Commits,
-        Op::Status,
-        Op::Statuses,
-        Op::Reopen,
-        Op::DropOther,
-    ] {
+    for (recovery, op) in BOTH.into_iter().flat_map(|r| OPS.map(|op| (r, op))) {
         let mut left = 0;
         loop {
-            let world = world();
-            let client = builder(&world).build().await.unwrap();
-            let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(5));
-            let opening = client.open_channel("c").on_uncommitted(policy);
-            let mut channel = opening.await.unwrap();
-            let end = 2_500;
-            let is_done = give_up(op, left, &client, &mut channel, end).await;
-            let resume = channel
-                .last_appended()
-                .or(channel.latest_committed_offset_token());
-            let next = resume.map_or(0, |token| token.parse::<i64>().unwrap() + 1);
-            let rest = channel.append_rows(noisy(next..end), next..);
-            rest.await.unwrap().committed().await.unwrap();
+            let text = format!("{recovery:?}: {op:?} after {left} polls");
+            let world = world(ReplayedToken::Stale);
+            let client = builder(&world, recovery).build().await.unwrap();
+            let mut channel = open(&client).await;
+            let is_done = give_up(op, left, &client, &mut channel).await;
+            make_up(&mut channel, END).await;
             let mut landed = world.landed();
             landed.sort_unstable();
-            assert_eq!(
-                landed,
-                (0..end).collect::<Vec<_>>(),
-                "{op:?} after {left} polls"
-            );
-            assert!(channel.close().await.unwrap().is_clean());
-            assert_eq!(client.memory_in_use(), 0, "{op:?} after {left} polls");
+            assert_eq!(landed, (0..END).collect::<Vec<_>>(), "{text}");
+            let injected = world.emulator.faults().injected();
+            assert_eq!(injected.get("apply then lose"), Some(&1), "{text}");
+            assert!(channel.close().await.unwrap().is_clean(), "{text}");
+            assert_eq!(client.memory_in_use(), 0, "{text}");
             if is_done {
                 break;
             }
             left += 1;
             assert!(left < 500, "{op:?} is never done");
         }
-        assert!(left > 0, "{op:?} never waited");
+        assert!(left > 1, "{op:?} never waited");
+    }
+}
+
+/// What an untracked channel is given up in.
+#[derive(Debug, Clone, Copy)]
+enum Untracked {
+    Row,
+    Rows,
+    Batch,
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twice() {
+    let ops = [Untracked::Row, Untracked::Rows, Untracked::Batch];
+    for (recovery, op) in BOTH.into_iter().flat_map(|r| ops.map(|op| (r, op))) {
+        // Without tokens to resume from, a channel that surfaces could only lose rows or double them.
+        let replayed = match recovery {
+            Recovery::Replay => ReplayedToken::Stale,
+            _ => ReplayedToken::Accept,
+        };
+        let mut left = 0;
+        loop {
+            let text = format!("{recovery:?}: {op:?} after {left} polls");
+            let world = world(replayed);
+            let client = builder(&world, recovery).build().await.unwrap();
+            let mut channel = client.open_untracked_channel("u").await.unwrap();
+            let mut appended = 0;
+            let done = match op {
+                Untracked::Row => {
+                    let one_by_one = async {
+                        for row in noisy(0..END) {
+                            drop(channel.append_row(&row).await.unwrap());
+                            appended += 1;
+                        }
+                    };
+                    polls(left, one_by_one).await.is_some()
+                }
+                Untracked::Rows => {
+                    let append = channel.append_rows(noisy(0..END));
+                    polls(left, append).await.map(Result::unwrap).is_some()
+                }
+                Untracked::Batch => {
+                    let append = channel.append_batch(batch(0..END));
+                    polls(left, append).await.map(Result::unwrap).is_some()
+                }
+            };
+            // A row that was given up is not in; of rows that were, the first ones are.
+            let is_row = matches!(op, Untracked::Row);
+            let expected = done.then_some(END).or(is_row.then_some(appended));
+            let last = channel.append_row(&row(-1)).await.unwrap();
+            last.committed().await.unwrap();
+            let mut landed = world.landed();
+            landed.sort_unstable();
+            let count = i64::try_from(landed.len()).unwrap() - 1;
+            assert_eq!(landed, (-1..count).collect::<Vec<_>>(), "{text}");
+            assert_eq!(expected.unwrap_or(count), count, "{text}");
+            assert!(channel.close().await.unwrap().is_clean(), "{text}");
+            assert_eq!(client.memory_in_use(), 0, "{text}");
+            if done {
+                break;
+            }
+            left += 1;
+            assert!(left < 500, "{op:?} is never done");
+        }
+        assert!(left > 1, "{op:?} never waited");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_job_that_is_given_up_is_finished_by_its_next_run() {
+    for recovery in BOTH {
+        let mut left = 0;
+        loop {
+            let text = format!("{recovery:?} after {left} polls");
+            let world = world(ReplayedToken::Stale);
+            let client = builder(&world, recovery).build().await.unwrap();
+            let sent = client.send_once("c", noisy(0..END), 0..);
+            let first = polls(left, sent).await;
+            let mut outcome = first.clone();
+            while !matches!(outcome, Some(Ok(_))) {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                outcome = Some(client.send_once("c", noisy(0..END), 0..).await);
+            }
+            assert_eq!(world.landed(), (0..END).collect::<Vec<_>>(), "{text}");
+            assert_eq!(client.memory_in_use(), 0, "{text}");
+            if first.is_some() {
+                break;
+            }
+            left += 1;
+            assert!(left < 500, "it is never done");
+        }
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_build_or_an_open_that_is_given_up_leaves_nothing_behind() {
-    for left in 0..40 {
-        let world = world();
-        let built = polls(left, builder(&world).build()).await;
+    for (recovery, left) in BOTH.into_iter().flat_map(|r| (0..40).map(move |n| (r, n))) {
+        let world = world(ReplayedToken::Stale);
+        let built = polls(left, builder(&world, recovery).build()).await;
         let client = match built {
             Some(client) => client.unwrap(),
-            None => builder(&world).build().await.unwrap(),
+            None => builder(&world, recovery).build().await.unwrap(),
         };
         let opened = polls(left, client.open_channel("c").into_future()).await;
         let mut channel = match opened {
@@ -196,15 +362,15 @@ async fn a_build_or_an_open_that_is_given_up_leaves_nothing_behind() {
         };
         let receipt = channel.append_row(&row(0), 0).await.unwrap();
         receipt.committed().await.unwrap();
-        assert_eq!(world.landed(), [0], "after {left} polls");
+        assert_eq!(world.landed(), [0], "{recovery:?} after {left} polls");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_close_that_is_given_up_equals_a_drop() {
-    for left in 0..20 {
-        let world = world();
-        let client = builder(&world).build().await.unwrap();
+    for (recovery, left) in BOTH.into_iter().flat_map(|r| (0..20).map(move |n| (r, n))) {
+        let world = world(ReplayedToken::Stale);
+        let client = builder(&world, recovery).build().await.unwrap();
         let mut channel = client.open_channel("c").await.unwrap();
         let rows = channel.append_rows(noisy(0..500), 0..);
         let receipt = rows.await.unwrap();
@@ -213,13 +379,44 @@ async fn a_close_that_is_given_up_equals_a_drop() {
         assert_eq!(world.landed(), (0..500).collect::<Vec<_>>());
         if closed.is_none() {
             // It drains in the background; its name is free when that is done.
-            let mut again = client.open_channel("c").await;
-            while let Err(error) = &again {
-                assert_eq!(error.kind(), ErrorKind::ChannelAlreadyOpen);
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                again = client.open_channel("c").await;
-            }
+            drop(open_when_free(&client).await);
         }
         assert_eq!(client.memory_in_use(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_whose_close_is_given_up_goes_on() {
+    for recovery in BOTH {
+        let mut left = 0;
+        loop {
+            let text = format!("{recovery:?} after {left} polls");
+            let world = world(ReplayedToken::Stale);
+            let client = builder(&world, recovery).build().await.unwrap();
+            let mut channel = open(&client).await;
+            make_up(&mut channel, 200).await;
+            drop(channel.append_rows(noisy(200..500), 200..).await.unwrap());
+            let closed = polls(left, client.clone().close()).await;
+            let is_done = closed.is_some();
+            if is_done {
+                let error = channel.append_row(&row(0), 500).await.unwrap_err();
+                // A channel that was invalidated before says so still.
+                let kind = error.kind();
+                let told = matches!(kind, ErrorKind::ClientClosed | ErrorKind::Invalidated(_));
+                assert!(told, "{text}: {error}");
+                assert_eq!(client.memory_in_use(), 0, "{text}");
+                let next = builder(&world, recovery).build().await.unwrap();
+                make_up(&mut open(&next).await, END).await;
+            } else {
+                make_up(&mut channel, END).await;
+            }
+            assert_eq!(world.landed(), (0..END).collect::<Vec<_>>(), "{text}");
+            if is_done {
+                break;
+            }
+            left += 1;
+            assert!(left < 500, "it is never done");
+        }
+        assert!(left > 1, "it never waited");
     }
 }

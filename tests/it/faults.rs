@@ -1,11 +1,15 @@
 //! What goes wrong, and what becomes of the rows: ambiguity, fencing, rejects, stalls, ends. Paused clock throughout.
 
+use std::future::IntoFuture;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, RowState};
+use snowpipe_streaming::{
+    ErrorKind, InvalidationCause, OffsetToken, OnUncommitted, Recovery, RowState, ingest,
+};
 use tokio::time::Instant;
 
+use crate::ingest_source::Shelf;
 use crate::support::{World, row, rows};
 
 fn cause(error: &snowpipe_streaming::Error) -> InvalidationCause {
@@ -324,4 +328,178 @@ async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves
     assert_eq!(error.http_status(), Some(403));
     before.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_for_good_is_neither_skipped_nor_sent_again() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let before = channel.append_rows(rows(0..10), 0..).await.unwrap();
+        before.accepted().await.unwrap();
+        // Only once: a second try of the batch, or the batch after it, would be taken.
+        let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
+        world.emulator.faults().push(fault);
+        let refused = channel.append_rows(rows(10..20), 10..).await.unwrap();
+        channel.initiate_flush();
+        let after = channel.append_rows(rows(20..30), 20..).await.unwrap();
+        for receipt in [&refused, &after] {
+            let error = receipt.committed().await.unwrap_err();
+            assert_eq!(cause(&error), InvalidationCause::Rejected, "{recovery:?}");
+            assert_eq!(error.http_status(), Some(400));
+            assert!(!error.is_ambiguous(), "{error}");
+        }
+        before.committed().await.unwrap();
+        tokio::time::sleep(Duration::from_secs(600)).await;
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{recovery:?}");
+        assert_eq!(world.requests(Endpoint::Open), 1);
+        assert_eq!(world.requests(Endpoint::Append), 2);
+        assert_eq!(client.memory_in_use(), 0);
+
+        channel.reopen().await.unwrap();
+        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut shelf = Shelf::of(0..10);
+        shelf.stock().is_open = true;
+        let source = shelf.clone();
+        let filler = async {
+            while world.requests(Endpoint::Append) == 0 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+            let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
+            world.emulator.faults().push(fault);
+            source.stock().rows.extend((10..20).map(|n| (n, row(n))));
+        };
+        let run = ingest::run(&client, "c", &mut shelf).into_future();
+        let (outcome, ()) = tokio::join!(run, filler);
+        let error = outcome.unwrap_err();
+        assert_eq!(cause(&error), InvalidationCause::Rejected, "{recovery:?}");
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{recovery:?}");
+        assert_eq!(shelf.stock().released, Some(9));
+        assert_eq!(world.requests(Endpoint::Open), 1);
+        assert_eq!(world.requests(Endpoint::Append), 2);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttled_request_waits_as_long_as_the_server_asks() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let throttle = Fault::Throttle(Some(Duration::from_secs(7)));
+    let faults = world.emulator.faults();
+    faults.push(throttle.on(Endpoint::Append).times(3));
+    let start = Instant::now();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    channel.initiate_flush();
+    receipt.accepted().await.unwrap();
+    assert_eq!(start.elapsed(), Duration::from_secs(21));
+    let log = world.emulator.log();
+    let tries = log.iter().filter(|r| r.endpoint == Endpoint::Append);
+    let tries: Vec<_> = tries.map(|r| (r.retry_count, r.status)).collect();
+    let refused = |n| (Some(n), Some(429));
+    let expected = [refused(0), refused(1), refused(2), (Some(3), Some(200))];
+    assert_eq!(tries, expected);
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        // The second row is not committed within the test's time.
+        let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let first = channel.append_row(&row(0), 0).await.unwrap();
+        first.accepted().await.unwrap();
+        world.emulator.commit_now();
+        first.committed().await.unwrap();
+        let second = channel.append_row(&row(1), 1).await.unwrap();
+        second.accepted().await.unwrap();
+        let faults = world.emulator.faults();
+        faults.push(Fault::ForeignToken(None).on(Endpoint::Status));
+        let told = channel.invalidated().await;
+        assert_eq!(cause(&told), InvalidationCause::OffsetConflict);
+        let error = second.committed().await.unwrap_err();
+        assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
+        assert_eq!(error.committed_token(), Some(&0.into()));
+        assert_eq!(world.requests(Endpoint::Append), 2, "{recovery:?}");
+        assert_eq!(world.requests(Endpoint::Open), 1, "{recovery:?}");
+        assert_eq!(world.landed(), [0]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn over_a_channel_made_anew_nothing_is_sent_again() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        for is_opened_by_another in [false, true] {
+            let world = World::new();
+            let client = world.builder().recovery(recovery).build().await.unwrap();
+            let mut channel = client.open_channel("c").await.unwrap();
+            let first = channel.append_rows(rows(0..10), 0..).await.unwrap();
+            first.committed().await.unwrap();
+            let other = world.client().await;
+            other.drop_channel("c").await.unwrap();
+            if is_opened_by_another {
+                other.open_channel("c").await.unwrap();
+            }
+            let expected = match (recovery, is_opened_by_another) {
+                // It is gone, says the append; the reopen makes it anew.
+                (Recovery::Surface, false) => InvalidationCause::Gone,
+                _ => InvalidationCause::OffsetConflict,
+            };
+            let text = format!("{recovery:?}, opened by another: {is_opened_by_another}");
+            let told = if is_opened_by_another {
+                channel.invalidated().await
+            } else {
+                let second = channel.append_row(&row(10), 10).await.unwrap();
+                second.committed().await.unwrap_err()
+            };
+            assert_eq!(cause(&told), expected, "{text}: {told}");
+            tokio::time::sleep(Duration::from_secs(600)).await;
+            assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
+            channel.reopen().await.unwrap();
+            assert_eq!(channel.resume_point::<i64>().unwrap(), None, "{text}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
+    let (_client, mut channel) = world.channel().await;
+    let lost = channel.append_rows(rows(0..10), 0..).await.unwrap();
+    lost.accepted().await.unwrap();
+    let other = world.client().await;
+    let opening = other.open_channel("c");
+    drop(
+        opening
+            .on_uncommitted(OnUncommitted::Discard)
+            .await
+            .unwrap(),
+    );
+    drop(other);
+    let refused = channel.append_row(&row(10), 10).await.unwrap();
+    let error = refused.committed().await.unwrap_err();
+    assert_eq!(cause(&error), InvalidationCause::Fenced);
+    let error = lost.committed().await.unwrap_err();
+    assert!(
+        error.is_ambiguous(),
+        "accepted, and never committed: {error}"
+    );
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), None);
+    let again = channel.append_rows(rows(0..11), 0..).await.unwrap();
+    again.accepted().await.unwrap();
+    world.emulator.commit_now();
+    again.committed().await.unwrap();
+    assert_eq!(world.landed(), (0..11).collect::<Vec<_>>());
 }

@@ -26,6 +26,7 @@ mod ingest_shards;
 mod ingest_source;
 mod linger;
 mod memory;
+mod moved;
 mod observers;
 mod once;
 mod opening;

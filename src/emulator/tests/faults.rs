@@ -64,6 +64,11 @@ fn answers_that_carry_nothing_out() {
             400,
             json!("STALE_CONTINUATION_TOKEN_SEQUENCER"),
         ),
+        (
+            Fault::BadRequest("ERR_INVALID_REQUEST".into()),
+            400,
+            json!("ERR_INVALID_REQUEST"),
+        ),
     ] {
         let (reply, landed) = struck(fault.clone());
         let (seen, body) = read(&answered(reply));
@@ -259,11 +264,18 @@ fn a_rule_is_about_its_endpoint_and_channel_after_so_many_and_so_often() {
 
 #[test]
 fn a_fault_passes_over_requests_it_cannot_strike() {
-    let client = Client::new();
-    client.emulator.faults().push(Fault::Stale);
-    let next = client.open("c");
-    assert_eq!(client.try_append("c", &next, "1", "{\"n\":1}\n").0, 400);
-    assert_eq!(client.try_append("c", &next, "1", "{\"n\":1}\n").0, 200);
+    for fault in [
+        Fault::Stale,
+        Fault::BadRequest("ERR_INVALID_REQUEST".into()),
+    ] {
+        let client = Client::new();
+        client.emulator.faults().push(fault.clone());
+        let next = client.open("c");
+        assert_eq!(client.try_append("c", &next, "1", "{\"n\":1}\n").0, 400);
+        assert_eq!(client.try_append("c", &next, "1", "{\"n\":1}\n").0, 200);
+        let injected = client.emulator.faults().injected();
+        assert_eq!(injected.get(fault.name()), Some(&1));
+    }
 }
 
 #[test]
