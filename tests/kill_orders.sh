@@ -7,13 +7,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kills=${1:-10}
-seed=${2:-$((RANDOM * 32768 + RANDOM + 1))}
+seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
 orders=${3:-20000}
 instances=${4:-5}
-# To bash two seeds outside these bounds may be the same one.
+# Outside these bounds two seeds may be the same one to bash.
 if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ && $orders =~ ^[1-9][0-9]{0,8}$ &&
-  $instances =~ ^[1-9][0-9]{0,2}$ ]] || ((seed > 2147483646)); then
-  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 2147483646] [orders] [instances up to 999]" >&2
+  $instances =~ ^[1-9][0-9]{0,2}$ ]] || ((seed > 1073741823)); then
+  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823] [orders] [instances up to 999]" >&2
   exit 2
 fi
 

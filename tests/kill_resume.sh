@@ -11,10 +11,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kills=${1:-20}
-seed=${2:-$((RANDOM * 32768 + RANDOM + 1))}
-# To bash two seeds outside these bounds may be the same one.
-if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed > 2147483646)); then
-  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 2147483646]" >&2
+seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
+# Outside these bounds two seeds may be the same one to bash.
+if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed > 1073741823)); then
+  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823]" >&2
   exit 2
 fi
 many=$((kills >= 100))
