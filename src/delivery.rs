@@ -32,41 +32,67 @@
 //!   rows are in the table. Dead letters kept by [`ingest::run`](crate::ingest) are those of the window, good ones included,
 //!   and a crash in between may hand them over twice.
 //! - Tokens do not make the server skip rows. A request with an old token and a new continuation appends its rows again.
+//! - A token cannot be committed without rows. Offsets that lead to none, at the end of a source that filters, are read
+//!   again after a restart unless the source keeps them itself; [`OpenChannel::offset_token`](crate::OpenChannel::offset_token)
+//!   sets a channel's token as it is opened.
 //!
 //! # Faults
 //!
 //! *Surface* and *replay* are the two kinds of [`Recovery`](crate::Recovery). Where they do the same it is told once. In the
-//! last column, tests of `tests/it` that show it.
+//! last column, tests of `tests/it` that show it. What a run does with a channel that ends, fault by fault, is told in
+//! [`ingest`](crate::ingest#channels-that-end).
 //!
 //! | What happens | What the client does | Shown by |
 //! |---|---|---|
-//! | no connection, no name, no TLS | the same bytes again, with backoff | `faults::a_request_that_was_not_sent_or_lost_is_sent_again` |
+//! | no connection, no name, no TLS | the same bytes again, with backoff | `unsent::a_request_that_never_left_is_sent_again_with_the_same_bytes`, `tls::an_unknown_authority_is_not_trusted`, `bad_input::servers::a_host_without_an_address_is_named` |
 //! | the request or its answer is lost, the answer is cut, 408, 5xx | the identical request again: same tokens, same request id, retry count plus one | `protocol::append::an_unclear_answer_means_the_identical_request_again`, `faults::an_answer_lost_after_the_rows_were_applied_is_no_double_where_the_server_knows_the_token` |
 //! | no answer at all | a deadline on the attempt, then as above | `protocol::append::no_answer_within_the_deadline_means_again_too` |
-//! | the repeated request is called stale | surface: `Ambiguous`; it asks on, and receipts learn what was committed. Replay: opens again, sends what the token does not cover | `faults::where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_the_receipt_still_learns_the_truth`, `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid` |
+//! | the repeated request is called stale | surface: `Ambiguous`; it asks on, and receipts learn what was committed. Replay: opens again, waits up to 120 s for what is uncommitted and never discards it, sends what the token does not cover. It may have been another writer who made it stale: `OffsetConflict` if that one's token is found | `faults::where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_the_receipt_still_learns_the_truth`, `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid`, `review::after_an_ambiguous_request_another_writers_rows_are_not_discarded` |
 //! | the first try arrives after its retry | it is refused as stale, or known as a repetition | `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid` |
 //! | another writer opens the channel | surface: `Fenced` at once. Replay: opens again once, discarding nothing; `Fenced` if the other comes back before a commit of ours. | `faults::a_second_writer_fences_the_first`, `replay::a_writer_that_comes_back_fences_for_good` |
-//! | another writer commits a token of its own, the token vanishes, the channel was made anew | `OffsetConflict`, never replayed over | `faults::a_token_nobody_here_sent_is_a_conflict`, `replay::another_writers_rows_are_neither_discarded_nor_replayed_over` |
+//! | another writer commits a token of its own, or the token vanishes | `OffsetConflict`, never replayed over | `faults::a_token_nobody_here_sent_is_a_conflict`, `replay::another_writers_rows_are_neither_discarded_nor_replayed_over`, `faults::a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again` |
+//! | the channel is dropped, or was made anew | dropped: surface `Gone`; replay opens, which makes it anew. Made anew: `OffsetConflict`, never replayed over | `faults::over_a_channel_made_anew_nothing_is_sent_again`, `review::rows_that_may_have_been_committed_before_the_channel_was_dropped_are_not_sent_again` |
 //! | the server asks for a reopen (`ERR_CHANNEL_MUST_BE_REOPENED`, a row sequence gap, a stale pipe cache) | surface: `MustReopen`. Replay: opens again, three times at most without a commit in between | `protocol::polls::an_unhealthy_status_invalidates`, `replay::a_code_that_asks_for_a_reopen_again_and_again_surfaces` |
 //! | an idle channel is invalidated | a heartbeat every 30 s notices | `faults::an_idle_channel_learns_of_its_end_by_the_heartbeat`, `replay::an_idle_channel_is_open_again_before_the_next_append` |
-//! | 404 without a code | host and token are asked for anew, and the request is repeated, three times; then `Gone` | `protocol::append::a_bare_404_is_healed_and_one_that_stays_is_not` |
-//! | 410: the pipe moved to another host | the host is asked for anew. Surface: `Gone`. Replay: opens again there | `protocol::append::a_failed_over_pipe_is_found_by_the_next_open`, `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid` |
+//! | 404 without a code | host and token are asked for anew, and the request is repeated, three times; then `Gone` | `protocol::append::a_bare_404_is_healed_and_one_that_stays_is_not`, `moved::a_404_without_a_code_is_healed_at_the_second_host_without_a_reopen` |
+//! | 410: the pipe moved to another host | the host is asked for anew. Surface: `Gone`, and the reopen finds it there. Replay: opens again there | `moved::a_channel_that_surfaces_is_reopened_at_the_second_host`, `moved::a_channel_that_replays_goes_on_at_the_second_host_by_itself` |
 //! | the token expired or was revoked (401) | one new token for all who wait, and the request is repeated | `protocol::append::a_refused_token_is_replaced_within_the_attempt` |
-//! | credentials or rights are refused again and again | `Unauthorized` | `protocol::append::credentials_and_rights_refused_again_and_again_invalidate` |
-//! | 429 | again, not before the server's delay | `faults::a_request_that_was_not_sent_or_lost_is_sent_again`, `patience::a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time` |
+//! | credentials or rights are refused again and again | `Unauthorized` | `protocol::append::credentials_and_rights_refused_again_and_again_invalidate`, `replay::a_refused_batch_is_not_replayed` |
+//! | 429 | again, not before the server's delay | `faults::a_throttled_request_waits_as_long_as_the_server_asks`, `patience::a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time` |
 //! | 413 | the limit is halved, the batch cut at a row's or a unit's edge | `splitting::what_the_server_finds_too_large_is_cut_and_the_limit_is_learned` |
-//! | any other 4xx | `Rejected`: the batch is neither skipped nor sent again | `protocol::append::a_refusal_for_good_invalidates_at_once`, `replay::a_refused_batch_is_not_replayed` |
+//! | any other 4xx | `Rejected`: the batch is neither skipped nor sent again | `protocol::append::a_refusal_for_good_invalidates_at_once`, `faults::a_batch_refused_for_good_is_neither_skipped_nor_sent_again`, `faults::a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before` |
 //! | nothing gets through for `retry_for` | `Unreachable` | `faults::an_unreachable_server_invalidates_after_the_retry_time` |
 //! | rows are accepted and nothing is committed for `commit_stall_timeout` | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows` |
-//! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`. Replay: what was accepted and lost is sent again | `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
+//! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`; the caller appends again from the committed token. Replay: what was accepted and lost is sent again | `faults::rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller`, `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
 //! | a status that is old, or odd once | not believed: asked again after a second | `protocol::polls::one_odd_answer_is_not_believed` |
 //! | the channel is missing from the statuses | `Gone` after three answers in a row | `protocol::polls::a_channel_missing_from_three_answers_is_gone` |
 //! | the server rejects rows | receipts of the window say so; it goes on. Never sent again | `rejects::rejected_rows_fail_their_own_receipts_and_no_others`, `replay::rows_committed_with_rejects_are_never_sent_again` |
+//! | the same with `isolate_rejects` | smaller requests for a while, so that the next window is narrower | `replay::after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower` |
 //! | an earlier holder's rows are accepted and not committed at the open | waits, then fails or discards, as [`OnUncommitted`](crate::OnUncommitted) says | `protocol::open::an_earlier_holders_rows_are_waited_for` |
 //! | the server is slower than the rows | appends wait for memory; the budget holds | `memory::a_stalled_server_makes_appends_wait_and_the_budget_holds`, `replay::the_budget_holds_for_a_hundred_channels_of_a_server_that_stalls_and_all_of_it_comes_back` |
-//! | a future of this crate is dropped before it is done | no row is lost or doubled | `cancel::whatever_is_given_up_wherever_rows_land_once` |
+//! | the same for `append_timeout`, if there is one | `Backpressure`: of rows with a token each the first may be in, and [`last_appended`](crate::Channel::last_appended) says which | `memory::an_append_timeout_is_backpressure_with_nothing_appended` |
+//! | a future of this crate is dropped before it is done | no row is lost or doubled | `cancel::whatever_is_given_up_wherever_rows_land_once`, `cancel::an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twice`, `cancel::a_client_whose_close_is_given_up_goes_on` |
 //! | a channel is dropped | it drains in the background | `ends::a_dropped_channel_drains_and_frees_its_name`, `replay::a_dropped_channel_is_replayed_in_the_background` |
+//! | the last handle of the client is dropped | `ClientClosed` for its channels and their receipts: nothing drains | `ends::the_last_handle_takes_the_channels_with_it` |
+//! | the process is killed and started again | what it held is lost. The channel's next open waits for what was accepted, and the source is read on from the committed token | `ingest::a_crash_at_any_moment_loses_and_doubles_nothing`, `ingest_recovery::a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again`, `cancel::a_job_that_is_given_up_is_finished_by_its_next_run` |
 //! | a close cannot have its commits in time | it says what is not committed, by state | `ends::close_keeps_its_deadline_and_lists_what_is_not_committed` |
+//!
+//! # Deadlines
+//!
+//! Whatever waits for the server has an end; only an append that waits for memory has none unless it is given one.
+//!
+//! | What | How long | Set by |
+//! |---|---|---|
+//! | a connection, with name and TLS | 10 s | [`connect_timeout`](crate::HttpTransportBuilder::connect_timeout) |
+//! | one network call | 60 s | [`attempt_timeout`](crate::ClientBuilder::attempt_timeout) |
+//! | a question for the committed tokens | 15 s, then it is asked again | |
+//! | a batch, with all its tries | 10 min | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | accepted rows without any commit | 120 s | [`commit_stall_timeout`](crate::ClientBuilder::commit_stall_timeout) |
+//! | what was sent, once the channel is invalidated | 30 s | [`settle_timeout`](crate::ClientBuilder::settle_timeout) |
+//! | an open against a server in trouble | 60 s | |
+//! | an open, for what an earlier holder has not committed | 120 s | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |
+//! | a close, or a dropped channel that drains | 60 s | [`close_timeout`](crate::ClientBuilder::close_timeout) |
+//! | an append that waits for memory | for ever | [`append_timeout`](crate::ClientBuilder::append_timeout) |
 //!
 //! # Surface or replay
 //!
@@ -81,6 +107,19 @@
 //!
 //! Both leave to the caller what nobody can mend by trying again: another writer who stays, a batch refused for good,
 //! credentials that are refused, a server out of reach for `retry_for`.
+//!
+//! # Short jobs
+//!
+//! A job or a function that ends must not end with rows in memory.
+//! [`send_once`](crate::StreamingIngestClient::send_once) opens a channel, appends, waits for the commits and closes; run
+//! again with the same rows and offsets it sends what is missing.
+//!
+//! # Rows that are rejected
+//!
+//! A window is as wide as the requests that committed together, thousands of rows in a fast stream.
+//! [`isolate_rejects`](crate::ClientBuilder::isolate_rejects) makes requests smaller after a reject and lets them grow again
+//! slowly: rejected rows come in company, and the next window tells more exactly where. The first stays wide, and throughput
+//! falls for a while. Take it if somebody looks at the windows, and leave it off if they are only counted.
 //!
 //! # How large the memory budget
 //!

@@ -41,3 +41,4 @@ mod splitting;
 mod stage;
 mod support;
 mod tls;
+mod unsent;

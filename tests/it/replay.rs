@@ -1,5 +1,6 @@
 //! `Recovery::Replay`: what a channel goes through by itself, and what it leaves to its caller. Paused clock throughout.
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::tables::Catalog;
@@ -280,43 +281,98 @@ async fn a_dropped_channel_is_replayed_in_the_background() {
     assert_eq!(again.resume_point::<i64>().unwrap(), Some(9));
 }
 
+/// What a server does that stalls.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Stall {
+    Refuse,
+    Hang,
+    WithholdCommits,
+    /// Refuses, and then has every other channel opened again.
+    Invalidate,
+}
+
+/// Appends a channel's rows until they are committed. A channel that surfaces is reopened for it.
+async fn stream(client: &StreamingIngestClient, recovery: Recovery, i: i64) {
+    let mut channel = client.open_channel(format!("c{i}")).await.unwrap();
+    loop {
+        let next = channel.resume_point::<i64>().unwrap().map_or(0, |n| n + 1);
+        let left = noisy(1000 * i + next..1000 * i + 300);
+        let outcome = match channel.append_rows(left, next..).await {
+            Ok(receipt) => receipt.committed().await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = outcome else { break };
+        assert_eq!(recovery, Recovery::Surface, "{error}");
+        assert_eq!(cause(&error), InvalidationCause::MustReopen);
+        channel.reopen().await.unwrap();
+    }
+    channel.close().await.unwrap();
+}
+
+async fn stalled(recovery: Recovery, stall: Stall) {
+    const BUDGET: usize = 2 << 20;
+    let text = format!("{recovery:?}, {stall:?}");
+    let world = World::new();
+    let builder = world.builder().recovery(recovery).memory_budget(BUDGET);
+    let client = builder.build().await.unwrap();
+    let faults = world.emulator.faults();
+    let fault = match stall {
+        Stall::Refuse | Stall::Invalidate => Fault::Refuse,
+        Stall::Hang => Fault::Hang,
+        Stall::WithholdCommits => Fault::WithholdCommits(Duration::from_secs(20)),
+    };
+    faults.push(fault.on(Endpoint::Append).always());
+    let is_done = Cell::new(false);
+    let streams = async {
+        let all = (0..100).map(|i| stream(&client, recovery, i));
+        futures_util::future::join_all(all).await;
+        is_done.set(true);
+    };
+    let watch = async {
+        let start = Instant::now();
+        let mut most = 0;
+        let mut has_passed = false;
+        while !is_done.get() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            most = most.max(client.memory_in_use());
+            assert!(most <= BUDGET, "{text}");
+            if !has_passed && start.elapsed() >= Duration::from_secs(30) {
+                has_passed = true;
+                faults.clear();
+                let code = "ERR_CHANNEL_MUST_BE_REOPENED";
+                for i in (0..100).step_by(2).filter(|_| stall == Stall::Invalidate) {
+                    let fault = Fault::Invalidate(code.into()).on(Endpoint::Append);
+                    faults.push(fault.channel(format!("c{i}")));
+                }
+            }
+        }
+        most
+    };
+    let ((), most) = tokio::join!(streams, watch);
+    // One that surfaces holds nothing of what is accepted.
+    let is_held = recovery == Recovery::Replay || stall != Stall::WithholdCommits;
+    assert!(!is_held || most > BUDGET * 9 / 10, "{text}: {most} used");
+    assert_eq!(client.memory_in_use(), 0, "{text}");
+    let invalidated = faults.injected().get("invalidate").copied();
+    assert_eq!(invalidated, (stall == Stall::Invalidate).then_some(50));
+    let mut landed = world.landed();
+    landed.sort_unstable();
+    let expected: Vec<_> = (0..100).flat_map(|i| 1000 * i..1000 * i + 300).collect();
+    assert_eq!(landed, expected, "{text}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_budget_holds_for_a_hundred_channels_of_a_server_that_stalls_and_all_of_it_comes_back()
 {
     for recovery in [Recovery::Surface, Recovery::Replay] {
-        const BUDGET: usize = 2 << 20;
-        let world = World::new();
-        let builder = world.builder().recovery(recovery).memory_budget(BUDGET);
-        let client = builder.build().await.unwrap();
-        let faults = world.emulator.faults();
-        faults.push(Fault::Refuse.on(Endpoint::Append).always());
-        let streams = (0..100).map(|i: i64| {
-            let client = client.clone();
-            async move {
-                let mut channel = client.open_channel(format!("c{i}")).await.unwrap();
-                let range = 1000 * i..1000 * i + 500;
-                let receipt = channel.append_rows(noisy(range), 0..).await.unwrap();
-                receipt.committed().await.unwrap();
-                channel.close().await.unwrap();
-            }
-        });
-        let all = futures_util::future::join_all(streams);
-        let watch = async {
-            let mut most = 0;
-            for _ in 0..300 {
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                most = most.max(client.memory_in_use());
-                assert!(most <= BUDGET);
-            }
-            assert!(most > BUDGET * 9 / 10, "it was used: {most}");
-            faults.clear();
-        };
-        tokio::join!(all, watch);
-        assert_eq!(client.memory_in_use(), 0, "{recovery:?}");
-        let mut landed = world.landed();
-        landed.sort_unstable();
-        let expected: Vec<_> = (0..100).flat_map(|i| 1000 * i..1000 * i + 500).collect();
-        assert_eq!(landed, expected, "{recovery:?}");
+        for stall in [
+            Stall::Refuse,
+            Stall::Hang,
+            Stall::WithholdCommits,
+            Stall::Invalidate,
+        ] {
+            stalled(recovery, stall).await;
+        }
     }
 }
 
