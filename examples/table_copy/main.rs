@@ -129,7 +129,7 @@ async fn run(args: Args) -> Result<u8> {
     match people.missing_keys() {
         0 => {}
         missing => {
-            println!("keys that the source has no rows for, between those copied: {missing}")
+            println!("keys that the source has no rows for, between those copied: {missing}");
         }
     }
     if report.rows_rejected > 0 {
