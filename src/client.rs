@@ -273,6 +273,7 @@ impl StreamingIngestClient {
             channel.update_and_wake(|core, _| core.flush());
         }
         let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
+        let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
         let mut result = Ok(());
         for channel in channels {
             let through = channel.core().appended();
@@ -280,7 +281,11 @@ impl StreamingIngestClient {
             let outcome = tokio::time::timeout_at(deadline, done)
                 .await
                 .unwrap_or_else(|_| {
-                    let report = channel.core().report();
+                    // Only a channel that has ended lists what was never sent.
+                    let report = channel.update_and_wake(|core, now| {
+                        core.end(now, closed.clone(), false);
+                        core.report()
+                    });
                     let text = format!(
                         "the channel {:?} was not committed in time: {}",
                         channel.name,
@@ -290,10 +295,7 @@ impl StreamingIngestClient {
                 });
             result = result.and(outcome);
         }
-        inner.end(&Error::new(
-            ErrorKind::ClientClosed,
-            "the client was closed",
-        ));
+        inner.end(&closed);
         result
     }
 }

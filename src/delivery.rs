@@ -5,9 +5,9 @@
 //! | A row is | when | and then |
 //! |---|---|---|
 //! | *appended* | the append returned its [`Receipt`](crate::Receipt) | it is in this process's memory. It is lost with the process |
-//! | *sealed* | its batch was compressed | as before. Its batch is never encoded or compressed again, so a retry sends the same bytes |
+//! | *sealed* | its batch was compressed | as before. A retry sends the same bytes; only a batch the server finds too large is cut, and compressed anew |
 //! | *sent* | its request went out | it may be in the table. The request is repeated until an answer decides |
-//! | *accepted* | the server answered 200; [`Receipt::accepted`](crate::Receipt::accepted) | the server holds it in a buffer, and loses it if the channel is opened again before it is committed |
+//! | *accepted* | the server answered 200; [`Receipt::accepted`](crate::Receipt::accepted) | the server holds it in a buffer, and may lose it if the channel is opened again before it is committed |
 //! | *committed* | its token, or a later one, was seen in the channel's status; [`Receipt::committed`](crate::Receipt::committed) | it is in the table, or it was rejected and counted. Nothing later changes that |
 //!
 //! Only *committed* is durable. A source may forget a row when it is committed, and not before.
@@ -45,7 +45,7 @@
 //! | no answer at all | a deadline on the attempt, then as above | `protocol::append::no_answer_within_the_deadline_means_again_too` |
 //! | the repeated request is called stale | surface: `Ambiguous`; it asks on, and receipts learn what was committed. Replay: opens again, sends what the token does not cover | `faults::where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_the_receipt_still_learns_the_truth`, `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid` |
 //! | the first try arrives after its retry | it is refused as stale, or known as a repetition | `replay::what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid` |
-//! | another writer opens the channel | surface: `Fenced` at once. Replay: opens again once, discarding nothing; `Fenced` if the other comes back before a commit of ours | `faults::a_second_writer_fences_the_first`, `replay::a_writer_that_comes_back_fences_for_good` |
+//! | another writer opens the channel | surface: `Fenced` at once. Replay: opens again once, discarding nothing; `Fenced` if the other comes back before a commit of ours. | `faults::a_second_writer_fences_the_first`, `replay::a_writer_that_comes_back_fences_for_good` |
 //! | another writer commits a token of its own, the token vanishes, the channel was made anew | `OffsetConflict`, never replayed over | `faults::a_token_nobody_here_sent_is_a_conflict`, `replay::another_writers_rows_are_neither_discarded_nor_replayed_over` |
 //! | the server asks for a reopen (`ERR_CHANNEL_MUST_BE_REOPENED`, a row sequence gap, a stale pipe cache) | surface: `MustReopen`. Replay: opens again, three times at most without a commit in between | `protocol::polls::an_unhealthy_status_invalidates`, `replay::a_code_that_asks_for_a_reopen_again_and_again_surfaces` |
 //! | an idle channel is invalidated | a heartbeat every 30 s notices | `faults::an_idle_channel_learns_of_its_end_by_the_heartbeat`, `replay::an_idle_channel_is_open_again_before_the_next_append` |
@@ -75,8 +75,9 @@
 //! there is one, for then nothing is held twice; [`ingest::run`](crate::ingest) does the reopening.
 //!
 //! [`Recovery::Replay`](crate::Recovery) holds a row until it is committed, and reopens by itself. Take it if rows come from
-//! where they cannot be asked for again, a socket say, or if the code that appends cannot go back. It protects from
-//! everything but the loss of this process.
+//! where they cannot be asked for again, a socket say, or if the code that appends cannot go back. It does not protect from
+//! the loss of this process, nor from what ends the channel all the same: then the rows it held are given up, and the
+//! receipts and the close say which.
 //!
 //! Both leave to the caller what nobody can mend by trying again: another writer who stays, a batch refused for good,
 //! credentials that are refused, a server out of reach for `retry_for`.

@@ -71,6 +71,8 @@ mod config;
 pub mod delivery;
 mod error;
 pub mod ingest;
+#[cfg(test)]
+mod mutated;
 mod offset;
 mod options;
 mod poller;

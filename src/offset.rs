@@ -266,6 +266,16 @@ mod tests {
         }
 
         #[test]
+        fn any_text_is_a_token_or_refused(text in "\\PC{0,40}|-?[0-9e+.]{0,60}|[\\x00-\\x20]{0,4}") {
+            if let Ok(token) = OffsetToken::new(&text) {
+                prop_assert_eq!(token.as_str(), &text);
+                let _ = (token.parse::<u64>(), token.parse::<f64>(), token.as_integer());
+            }
+            let told = OffsetToken::from_server(&text);
+            prop_assert_eq!(told.as_str(), &text);
+        }
+
+        #[test]
         fn an_integer_prints_as_its_token(text in "-?[0-9]{0,42}|\\PC*") {
             if let Some(value) = canonical_integer(&text) {
                 prop_assert_eq!(value.to_string(), text);

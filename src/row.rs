@@ -39,6 +39,10 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
     let written = row.serialize(strict::Row::new(&mut json, nulls));
     let problem = match written {
         Ok(()) if out.get(start) == Some(&b'{') => {
+            // Only a `RawValue` brings line ends along, and only between the words of its JSON.
+            for byte in out.iter_mut().skip(start).filter(|b| **b == b'\n') {
+                *byte = b' ';
+            }
             out.push(b'\n');
             return Ok(());
         }
@@ -157,6 +161,9 @@ fn bad_line(line: usize, why: &str) -> Error {
         format!("line {line} of the batch cannot be sent: {why}"),
     )
 }
+
+#[cfg(test)]
+mod hostile;
 
 #[cfg(test)]
 mod tests {
@@ -289,6 +296,18 @@ mod tests {
             encoded(&BTreeMap::from([("A", 0.5)]), Nulls::Send).unwrap(),
             "{\"A\":0.5}\n"
         );
+    }
+
+    #[test]
+    fn raw_json_over_several_lines_is_one_row() {
+        let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let whole = raw("{\n  \"a\": \"b\\n\"\r\n}");
+        assert_eq!(
+            encoded(&whole, Nulls::Send).unwrap(),
+            "{   \"a\": \"b\\n\"\r }\n"
+        );
+        let field = BTreeMap::from([("A", raw("[1,\n2]"))]);
+        assert_eq!(encoded(&field, Nulls::Omit).unwrap(), "{\"A\":[1, 2]}\n");
     }
 
     #[test]

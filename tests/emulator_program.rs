@@ -169,6 +169,7 @@ fn what_cannot_be_done_is_said_with_its_mend() {
         ),
         (&["--listen", "0.0.0.0:0"][..], "use a loopback address"),
         (&["--commit-delay", "soon"][..], "--commit-delay"),
+        (&["--delay-answers=-1s"][..], "cannot be negative"),
         (&["--apply-ddl"][..], "--ddl"),
     ] {
         let why = refused(here, arguments);

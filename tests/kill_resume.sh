@@ -3,6 +3,10 @@
 # each at once, and checks that every row landed exactly once.
 #
 #   tests/kill_resume.sh [N] [SEED]
+#
+# From 100 kills on the emulator holds the answers to appends back for a while after it has accepted their rows, and every
+# other kill of streamer or emulator waits for that. Each process is then killed at least ten times, and at least ten
+# kills happen while a request is unanswered.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,6 +16,8 @@ if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[0-9]+$ ]]; then
   echo "usage: $0 [kills from 1 to 9999] [seed]" >&2
   exit 2
 fi
+many=$((kills >= 100))
+least=10
 
 cargo build --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort
 bin=${CARGO_TARGET_DIR:-target}/debug
@@ -51,15 +57,30 @@ speed=$((96000 / kills))
 days=1
 
 listen=127.0.0.1:0
+held_log=$work/held.log
+options=()
+filter=${RUST_LOG:-info}
+if ((many)); then
+  options=(--delay-answers 300ms)
+  filter=info,snowpipe_streaming::emulator::serve=debug
+fi
 start_emulator() {
   [[ -p $work/url ]] || mkfifo "$work/url"
-  "$bin/snowpipe-emulator" --listen "$listen" --ddl examples/ski_resort/sql/setup.sql --data "$work/landing.db" \
-    --write-profile "$work/profile.json" >"$work/url" 2>>"$work/emulator.log" &
+  cat "$held_log" >>"$work/emulator.log" 2>/dev/null || true
+  : >"$held_log"
+  RUST_LOG=$filter "$bin/snowpipe-emulator" --listen "$listen" --ddl examples/ski_resort/sql/setup.sql --data "$work/landing.db" \
+    --write-profile "$work/profile.json" "${options[@]}" >"$work/url" 2>>"$held_log" &
   pids[emulator]=$!
   local url=
   # The line comes when it listens, and the end of the file if it died.
   read -r url <"$work/url" || fail "the emulator did not start"
   listen=${url#http://}
+}
+
+# How many requests the emulator that runs, or was just killed, has carried out and not answered. It writes the first line
+# before it holds an answer back and the second before it lets go of it.
+unanswered() {
+  awk '/an answer is held back/ { held++ } /answer is no longer held back/ { held-- } END { print held + 0 }' "$held_log"
 }
 
 start_generator() {
@@ -88,6 +109,8 @@ trap 'fail "it takes too long"' ALRM
 echo "seed $seed, $kills kills"
 RANDOM=$((seed % 32768))
 roles=(generator streamer emulator)
+declare -A killed=([generator]=0 [streamer]=0 [emulator]=0)
+while_unanswered=0
 start_emulator
 start_generator
 start_streamer
@@ -97,12 +120,29 @@ for ((i = 1; i <= kills; i++)); do
   role=${roles[$((i % 3))]}
   delay=$((50 + RANDOM % 600))
   sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
+  if ((many && i % 2)) && [[ $role != generator ]]; then
+    # Not for ever: there may be nothing to send just now.
+    for ((look = 0; look < 100; look++)); do
+      [[ $(unanswered) == 0 ]] || break
+      sleep 0.02
+    done
+  fi
   pid=${pids[$role]}
-  kill -KILL "$pid" 2>/dev/null || fail "the $role had ended before kill $i"
+  # Stopped, a streamer reads no answer and an emulator sends none: what is unanswered now is so when it dies.
+  kill -STOP "$pid" 2>/dev/null || fail "the $role had ended before kill $i"
+  open=0
+  [[ $role == generator ]] || open=$(unanswered)
+  kill -KILL "$pid"
   code=0
   wait "$pid" 2>/dev/null || code=$?
   ((code == 137)) || fail "the $role had ended with code $code before kill $i"
-  echo "kill $i: the $role, after $delay ms"
+  killed[$role]=$((killed[$role] + 1))
+  during=
+  if ((open > 0)); then
+    while_unanswered=$((while_unanswered + 1))
+    during=", while a request was unanswered"
+  fi
+  echo "kill $i: the $role, after $delay ms$during"
   "start_$role"
 done
 
@@ -124,4 +164,15 @@ grep -q '"interrupted": false' "$work/summary.json" || fail "interrupted"
 expect RESORT_TICKET 16000
 expect SEASON_PASS 799
 expect LIFT_RIDE 84143
+sum="kills: generator ${killed[generator]}, streamer ${killed[streamer]}, emulator ${killed[emulator]}"
+if ((many)); then
+  sum+="; while a request was unanswered $while_unanswered"
+fi
+echo "$sum"
+if ((many)); then
+  for role in "${roles[@]}"; do
+    ((killed[$role] >= least)) || fail "the $role was killed fewer than $least times"
+  done
+  ((while_unanswered >= least)) || fail "fewer than $least kills happened while a request was unanswered"
+fi
 echo "every row landed exactly once, $kills kills notwithstanding"

@@ -212,6 +212,36 @@ fn key_derivations_without_bounds_are_refused() {
 }
 
 #[test]
+fn a_key_that_would_take_minutes_to_check_is_refused() {
+    // A modulus of half a megabyte, as DER.
+    let number = |bytes: &[u8]| {
+        let length = u32::try_from(bytes.len()).unwrap().to_be_bytes();
+        [&[2, 0x84][..], &length, bytes].concat()
+    };
+    let (long, short) = (number(&vec![0x55; 1 << 19]), number(&[3]));
+    let numbers = [
+        &number(&[0]),
+        &long,
+        &short,
+        &long,
+        &short,
+        &long,
+        &short,
+        &short,
+        &short,
+    ];
+    let numbers: Vec<u8> = numbers.into_iter().flatten().copied().collect();
+    let length = u32::try_from(numbers.len()).unwrap().to_be_bytes();
+    let der = [&[0x30, 0x84][..], &length, &numbers].concat();
+    refused(
+        STANDARD.encode(&der),
+        None,
+        "no RSA key that can sign",
+        "openssl genrsa",
+    );
+}
+
+#[test]
 fn the_public_key_is_openssls_own() {
     let pair = pair(PLAIN, None).unwrap();
     assert_eq!(pair.public_key_base64(), body(key!("rsa_public.pem")));

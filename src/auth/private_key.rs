@@ -16,6 +16,9 @@ use crate::error::{Error, ErrorKind, Result};
 /// Snowflake takes no shorter key, and aws-lc signs with none.
 const MIN_BITS: usize = 2048;
 
+/// More bytes than any RSA key that can sign; the checks of a key grow with the square of its length.
+const MAX_DER: usize = 16 * 1024;
+
 /// Beyond these the passphrase check would take seconds or gigabytes: the file is broken, or hostile.
 const MAX_PBKDF2_ITERATIONS: u32 = 10_000_000;
 const MAX_SCRYPT_WORK: u64 = 1 << 22;
@@ -114,15 +117,23 @@ fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateK
     } else if SubjectPublicKeyInfoRef::try_from(der).is_ok() {
         Err(public_key())
     } else {
-        RsaPrivateKey::from_pkcs1_der(der).map_err(|_| garbage())
+        from_pkcs1(der)
     }
+}
+
+fn from_pkcs1(der: &[u8]) -> Result<RsaPrivateKey> {
+    if der.len() > MAX_DER {
+        return Err(refuse(format!(
+            "the private key is {} bytes long, and no RSA key that can sign is longer than {MAX_DER}; make a new one with `{GENERATE}`",
+            der.len()
+        )));
+    }
+    RsaPrivateKey::from_pkcs1_der(der).map_err(|_| garbage())
 }
 
 fn from_pkcs8(info: &PrivateKeyInfo<'_>) -> Result<RsaPrivateKey> {
     match info.algorithm.oid.to_string().as_str() {
-        "1.2.840.113549.1.1.1" => {
-            RsaPrivateKey::from_pkcs1_der(info.private_key).map_err(|_| garbage())
-        }
+        "1.2.840.113549.1.1.1" => from_pkcs1(info.private_key),
         "1.2.840.10045.2.1" => Err(not_rsa("an EC key")),
         _ => Err(not_rsa("not an RSA key")),
     }

@@ -13,7 +13,7 @@ use clap::Parser;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Ddl, Emulator, Limits, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding};
 
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
@@ -62,6 +62,10 @@ struct Options {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
 
+    /// How long the answer to an append is held back after its rows are accepted; the log says so at debug.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    delay_answers: Duration,
+
     /// Forgets what an earlier run accepted and did not commit; those channels must be reopened.
     #[arg(long, requires = "data")]
     lose_buffer: bool,
@@ -107,6 +111,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     let mut ended = std::pin::pin!(end_signal()?);
     let (key, existing) = key(&options)?;
     let emulator = build(&options, key.as_ref())?;
+    if !options.delay_answers.is_zero() {
+        let delay = Fault::Delay(options.delay_answers);
+        emulator.faults().push(delay.on(Endpoint::Append).always());
+    }
     let server = Server::bind(emulator.clone(), options.listen).await?;
     if let Some(path) = &options.write_profile {
         match &existing {

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use serde::Serialize;
 
@@ -32,6 +33,8 @@ pub(crate) struct Writer {
     overhead: usize,
     /// Charged for the rows that are staged.
     credit: Charge,
+    /// How long an append waits for memory.
+    pub(super) timeout: Option<Duration>,
     /// Rows appended since open. Nobody else appends, so it need not be asked for.
     appended: u64,
     pub(crate) last: Option<Offset>,
@@ -50,6 +53,7 @@ impl Writer {
     pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>) -> Self {
         let credit = shared.share.nothing();
         Self {
+            timeout: client.options.append_timeout,
             client,
             shared,
             staged: Vec::new(),
@@ -417,7 +421,7 @@ impl<S: Source> Append<'_, S> {
     fn wait_for_memory(&self) -> Wait {
         let shared = Arc::clone(&self.writer.shared);
         let missing = self.writer.missing();
-        let timeout = self.writer.client.options.append_timeout;
+        let timeout = self.writer.timeout;
         Box::pin(async move {
             let late = async {
                 match timeout {

@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::frame;
 use crate::budget::Charge;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
@@ -238,7 +239,7 @@ impl SealedBatch {
 
     /// The rows again, to be cut smaller.
     pub(crate) fn reopen(self) -> Result<RawBatch> {
-        let bytes = zstd::bulk::decompress(&self.body, self.uncompressed_len).map_err(|error| {
+        let bytes = frame::decompress(&self.body, self.uncompressed_len).map_err(|error| {
             Error::new(
                 ErrorKind::Protocol,
                 "a sealed batch could not be read back to be split",
@@ -258,7 +259,7 @@ impl SealedBatch {
 
 /// Compresses batches with one re-used context and output buffer.
 pub(crate) struct Compressor {
-    context: zstd::bulk::Compressor<'static>,
+    context: frame::Context,
     out: Vec<u8>,
 }
 
@@ -269,10 +270,8 @@ impl std::fmt::Debug for Compressor {
 }
 
 impl Compressor {
-    const LEVEL: i32 = 1;
-
     pub(crate) fn new() -> Result<Self> {
-        let context = zstd::bulk::Compressor::new(Self::LEVEL).map_err(compression_failed)?;
+        let context = frame::Context::new().map_err(compression_failed)?;
         Ok(Self {
             context,
             out: Vec::new(),
@@ -281,11 +280,8 @@ impl Compressor {
 
     /// One zstd frame, in a buffer of exactly its length: what is charged is what is held.
     pub(crate) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
-        self.out.clear();
-        self.out
-            .reserve(zstd::zstd_safe::compress_bound(bytes.len()));
         self.context
-            .compress_to_buffer(bytes, &mut self.out)
+            .compress(bytes, &mut self.out)
             .map_err(compression_failed)?;
         Ok(Bytes::copy_from_slice(&self.out))
     }

@@ -143,7 +143,7 @@ fn check(plans: &[Plan], parts: &[SealedBatch], before: u64, limit: usize) {
         assert_eq!(part.first_append_ms, 17);
         let plain: String = mine.iter().map(|r| r.0.as_str()).collect();
         assert_eq!(part.uncompressed_len, plain.len());
-        let read = zstd::bulk::decompress(&part.body, plain.len()).unwrap();
+        let read = frame::decompress(&part.body, plain.len()).unwrap();
         assert_eq!(String::from_utf8(read).unwrap(), plain);
     }
     assert_eq!(at, rows.len(), "every row is in one part");

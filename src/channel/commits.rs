@@ -89,11 +89,10 @@ impl Commit {
         self.next_poll = now + SLOWEST_POLL;
     }
 
-    /// The channel was opened again, with this reject counter.
-    pub(super) fn restart(&mut self, now: Instant, rejected: u64) {
+    /// The channel was opened again.
+    pub(super) fn restart(&mut self, now: Instant) {
         self.waiting_since = now;
         self.absent = 0;
-        self.rejected = rejected;
         self.heard(now);
     }
 
@@ -210,7 +209,11 @@ impl Core {
         if !self.count_rejects(status) && reading == Reading::Advanced {
             self.isolate(false);
         }
-        if !status.is_healthy() && matches!(self.phase, Phase::Open) {
+        if status.is_healthy() {
+            if self.ledger.committed() == self.appended {
+                self.reopens.is_well(now);
+            }
+        } else if matches!(self.phase, Phase::Open) {
             let code = status.status_code().to_owned();
             let cause = verdict::of_status(&code);
             let error = Error::new(

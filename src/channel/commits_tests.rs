@@ -4,7 +4,7 @@ use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
 use crate::options::Recovery;
-use crate::transport::api::AppendAnswer;
+use crate::transport::api::{AppendAnswer, OpenAnswer};
 
 /// A channel that was opened at the token 9 with two rejects behind it.
 struct Rig {
@@ -241,4 +241,35 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
     assert!(!rig.core.awaits_commits());
     rig.accept(14, 1);
     assert_eq!(rig.due_ms(), 50);
+}
+
+#[test]
+fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
+    let mut rig = Rig::new();
+    rig.core.limits.recovery = Recovery::Replay;
+    rig.accept(10, 5);
+    rig.hear(14, 3);
+    assert_eq!(rig.windows(), [(1, 0, 5)]);
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+    let Action::Reopen(_) = rig.core.poll(rig.now, false) else {
+        panic!("nothing to reopen");
+    };
+    // Its counter comes from a replica that lags.
+    let status = ChannelStatus {
+        status_code: "SUCCESS".to_owned(),
+        latest_committed_offset_token: Some(14.into()),
+        created_on_ms: Some(1),
+        rows_error_count: 2,
+        ..ChannelStatus::default()
+    };
+    let answer = OpenAnswer {
+        next_continuation_token: "3".to_owned(),
+        status,
+    };
+    rig.core.on_recovered(rig.now, Ok(answer));
+    rig.accept(15, 5);
+    rig.hear(19, 3);
+    assert_eq!(rig.windows(), [(1, 0, 5)], "none is told twice");
 }

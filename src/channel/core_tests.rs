@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use super::super::ChannelStatus;
 use super::super::answers::REFUSALS;
 use super::super::batch::{Compressor, UnitTokens};
+use super::super::frame;
 use super::super::schedule::{Action, Order, Work};
 use super::*;
 use crate::budget::{Budget, Share};
@@ -95,7 +96,7 @@ impl Server {
         }
         let sequence: u64 = order.continuation_token.parse().unwrap();
         if sequence == self.next {
-            let bytes = zstd::bulk::decompress(&order.body, order.uncompressed_len).unwrap();
+            let bytes = frame::decompress(&order.body, order.uncompressed_len).unwrap();
             let text = String::from_utf8(bytes).unwrap();
             let rows: Vec<u64> = text.lines().map(|l| l[1..11].parse().unwrap()).collect();
             let tokens = (rows.first(), rows.last());

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{Instrument, debug, info_span};
 
+use super::answers::REFUSALS;
 use super::batch::SealedBatch;
 use super::open;
 use super::replay::Reopen;
@@ -160,9 +161,27 @@ fn reopen(client: Arc<ClientInner>, shared: Arc<Shared>, how: Reopen) -> Task<Re
     Box::pin(async move {
         sleep(how.pause.mul_f64(0.5 + client.random_unit() / 2.0)).await;
         let patience = client.options.retry_for;
-        let answer = open::request(&client, &shared.name, how.policy, None, patience).await;
-        answer.map(|(answer, _)| answer)
+        let mut refusals = 0;
+        loop {
+            let open = open::request(&client, &shared.name, how.policy, None, patience);
+            match open.await {
+                // As for an append: a credential may be on its way to be renewed.
+                Err(error) if is_about_credentials(&error) && refusals < REFUSALS => {
+                    refusals += 1;
+                    debug!(%error, "not open yet");
+                    sleep(how.pause).await;
+                }
+                answer => return answer.map(|(answer, _)| answer),
+            }
+        }
     })
+}
+
+fn is_about_credentials(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Authentication | ErrorKind::Forbidden
+    )
 }
 
 fn seal(client: &Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {

@@ -60,6 +60,11 @@ impl Core {
         self.end(now, error, false);
     }
 
+    /// Whether rows were sent of which `status`, that of an open, says nothing: it is another channel of the same name.
+    pub(crate) fn is_in_doubt(&self, status: &ChannelStatus) -> bool {
+        !self.ledger.is_settled() && !self.ledger.is_same_channel(status.created_on_ms())
+    }
+
     /// Flushes, takes no more rows in the long run, and ends when all is committed or at `until`.
     pub(crate) fn drain(&mut self, until: Instant) {
         self.flush();

@@ -154,7 +154,8 @@ impl Ledger {
         true
     }
 
-    fn is_same_channel(&self, created_on_ms: Option<u64>) -> bool {
+    /// Whether a channel made then can be the one that was opened.
+    pub(crate) fn is_same_channel(&self, created_on_ms: Option<u64>) -> bool {
         match (self.created_on_ms, created_on_ms) {
             (Some(ours), Some(theirs)) => ours == theirs,
             _ => true,

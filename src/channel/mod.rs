@@ -7,6 +7,7 @@ mod commits;
 mod core;
 mod driver;
 mod ending;
+mod frame;
 mod ledger;
 mod once;
 mod open;
@@ -153,7 +154,8 @@ impl<M> Channel<M> {
     /// Flushes, and waits until everything appended so far is accepted by the server. It may still be lost if the channel
     /// is reopened: for durability use [`wait_for_commit`](Self::wait_for_commit).
     ///
-    /// Bounded by the client's `retry_for`. Cancel safe.
+    /// Bounded by the client's `retry_for`; with [`Recovery::Replay`](crate::Recovery::Replay) by that for each time the
+    /// channel is opened again. Cancel safe.
     ///
     /// # Errors
     ///
@@ -168,7 +170,8 @@ impl<M> Channel<M> {
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
     ///
-    /// Bounded by the client's `retry_for` and `commit_stall_timeout`. Cancel safe: to wait for less long, wrap it in
+    /// Bounded by the client's `retry_for` and `commit_stall_timeout`; with [`Recovery::Replay`](crate::Recovery::Replay) by
+    /// these for each time the channel is opened again. Cancel safe: to wait for less long, wrap it in
     /// `tokio::time::timeout`.
     ///
     /// # Errors
@@ -251,8 +254,12 @@ impl<M> Channel<M> {
         self.reopen_with(self.policy).await.map(drop)
     }
 
-    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended.
-    pub(crate) async fn reopen_with(&mut self, policy: OnUncommitted) -> Result<CloseReport> {
+    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended, and
+    /// whether nobody can tell of some of its rows: they were sent, and the channel has been dropped and made anew.
+    pub(crate) async fn reopen_with(
+        &mut self,
+        policy: OnUncommitted,
+    ) -> Result<(CloseReport, bool)> {
         let old = Arc::clone(self.shared());
         let gone = || {
             Error::new(
@@ -267,11 +274,17 @@ impl<M> Channel<M> {
         });
         let client = &self.writer.client;
         let (shared, status) = open::open(client, &old.name, policy, None, Some(&old)).await?;
-        old.update_and_wake(|core, now| core.on_reopened(now, gone(), &status));
+        let is_in_doubt = old.update_and_wake(|core, now| {
+            core.on_reopened(now, gone(), &status);
+            core.is_in_doubt(&status)
+        });
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
+        let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
-        Ok(old.core().report())
+        self.writer.timeout = timeout;
+        let report = old.core().report();
+        Ok((report, is_in_doubt))
     }
 
     /// Flushes, waits until everything is committed, and says what came of it. The channel's committed token stays with
@@ -312,6 +325,11 @@ impl<M> Channel<M> {
     /// The server's reject counter, as the open or a later status told it.
     pub(crate) fn rows_rejected(&self) -> u64 {
         self.shared().core().rows_rejected()
+    }
+
+    /// Appends wait for memory however long it takes, whatever the client's append timeout is.
+    pub(crate) fn wait_for_memory(&mut self) {
+        self.writer.timeout = None;
     }
 
     /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.

@@ -175,7 +175,7 @@ pub(super) async fn request(
     offset_token: Option<&OffsetToken>,
     patience: Duration,
 ) -> Result<(OpenAnswer, bool)> {
-    let wait_until = Instant::now() + policy.patience();
+    let mut wait_until: Option<Instant> = None;
     let mut spare = policy != OnUncommitted::Discard;
     let mut attempt = Attempt {
         request_id: client.request_id(),
@@ -201,7 +201,9 @@ pub(super) async fn request(
                 request_id: client.request_id(),
                 retry_count: 0,
             };
-            let left = wait_until.saturating_duration_since(now);
+            // From when the server said so: an outage before is no time to commit in.
+            let until = *wait_until.get_or_insert(now + policy.patience());
+            let left = until.saturating_duration_since(now);
             if left.is_zero() {
                 // Not allowed to discard, or allowed and the server still will not.
                 if !spare || matches!(policy, OnUncommitted::Wait(_)) {

@@ -18,6 +18,8 @@ use crate::transport::api::OpenAnswer;
 const MOST_REOPENS: u32 = 3;
 /// How long rows in doubt may take to be committed before they are sent again.
 const OURS: Duration = Duration::from_secs(30);
+/// A channel with nothing to commit that was well for so long is well.
+const WELL: Duration = Duration::from_secs(600);
 /// How long another writer's rows may take to be committed; they are never discarded.
 const THEIRS: Duration = Duration::from_secs(120);
 
@@ -27,6 +29,8 @@ pub(super) struct Reopens {
     asked: u32,
     stalled: bool,
     fenced: bool,
+    /// When it was opened again last.
+    last: Option<Instant>,
 }
 
 impl Reopens {
@@ -38,11 +42,14 @@ impl Reopens {
             OnUncommitted::Wait(THEIRS)
         };
         match cause {
-            InvalidationCause::Ambiguous
-            | InvalidationCause::MustReopen
-            | InvalidationCause::Gone => {
+            InvalidationCause::MustReopen | InvalidationCause::Gone => {
                 self.asked += 1;
                 (self.asked <= MOST_REOPENS).then_some(ours)
+            }
+            // The server moved on: by our unanswered try, or because another writer has opened the channel since.
+            InvalidationCause::Ambiguous => {
+                self.asked += 1;
+                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(THEIRS))
             }
             InvalidationCause::CommitStalled => {
                 (!std::mem::replace(&mut self.stalled, true)).then_some(ours)
@@ -66,6 +73,13 @@ impl Reopens {
     /// An open showed that something sent before it is committed. Whether another writer has gone it does not show.
     fn forgive(&mut self) {
         (self.asked, self.stalled) = (0, false);
+    }
+
+    /// The server says that the channel is well, and there is nothing whose commit could show it.
+    pub(super) fn is_well(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now >= last + WELL) {
+            self.forgive();
+        }
     }
 
     fn count(&self) -> u32 {
@@ -163,7 +177,8 @@ impl Core {
         self.retry_at = None;
         self.backoff.reset();
         self.epoch += 1;
-        self.commit.restart(now, status.rows_error_count());
+        self.reopens.last = Some(now);
+        self.commit.restart(now);
         info!(
             committed = ?self.ledger.watermark(),
             batches = self.ready.len(),
@@ -232,12 +247,7 @@ mod tests {
         for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
             assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
         }
-        for (cause, times) in [
-            (Ambiguous, 3),
-            (MustReopen, 3),
-            (Gone, 3),
-            (CommitStalled, 1),
-        ] {
+        for (cause, times) in [(MustReopen, 3), (Gone, 3), (CommitStalled, 1)] {
             let mut reopens = Reopens::default();
             for _ in 0..times {
                 assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
@@ -250,6 +260,11 @@ mod tests {
                 "{cause:?}: never discards what it did not send"
             );
         }
+        let mut reopens = Reopens::default();
+        for _ in 0..3 {
+            assert_eq!(reopens.next(Ambiguous, true), wait);
+        }
+        assert_eq!(reopens.next(Ambiguous, true), None);
         let mut reopens = Reopens::default();
         assert_eq!(reopens.next(Fenced, true), wait);
         reopens.forgive();

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use super::{PipePath, Profile};
 use crate::auth::Credential as _;
 use crate::error::{Error, ErrorKind, Result};
+use crate::mutated::mutated_text;
 
 const PEM: &str = include_str!("../../tests/fixtures/keys/rsa_p8.pem");
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys");
@@ -400,6 +401,32 @@ proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
         prop_assert!(Profile::from_json(&text).is_err());
+    }
+
+    #[test]
+    fn no_nearly_right_profile_panics(text in mutated_text(&[include_str!("../../tests/fixtures/profiles/profile.json")])) {
+        if let Ok(profile) = Profile::from_json(&text) {
+            prop_assert!(profile.url().unwrap().starts_with("http"));
+        }
+    }
+
+    #[test]
+    fn no_environment_panics(value in mutated_text(&["myorg-my_acct.eu-west-1", "https://h.x:8443/", "8080", "JWT"])) {
+        let profile = Profile::from_lookup(&|name| Some(value.clone()).filter(|_| !name.contains("FILE")));
+        if let Ok(profile) = profile {
+            prop_assert!(profile.url().unwrap().starts_with("http"));
+        }
+        for name in ["SNOWFLAKE_URL", "SNOWFLAKE_HOST", "SNOWFLAKE_PORT", "SNOWFLAKE_SCHEME", "SS_APPLICATION"] {
+            let one = env(&[("SNOWFLAKE_ACCOUNT", "a"), ("SNOWFLAKE_USER", "u"), (name, &value)]);
+            prop_assert!(one.is_err() || one.is_ok_and(|profile| profile.url().is_ok()));
+        }
+    }
+
+    #[test]
+    fn a_pipe_path_is_three_parts_of_a_url_or_refused(name in mutated_text(&["DB", "\"a b\"", "..", "a/b?c#d"])) {
+        if let Ok(pipe) = PipePath::new(&name, &name, &name) {
+            prop_assert_eq!(pipe.pipe(), &name);
+        }
     }
 
     #[test]

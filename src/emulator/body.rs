@@ -8,6 +8,12 @@ use http::{HeaderMap, StatusCode};
 
 use super::answer::Refusal;
 
+/// How many rows a request may have. A row takes more memory than its text when it lands, and a small body unpacks to
+/// many rows.
+const MOST_ROWS: usize = 1_000_000;
+/// How many bytes the offset tokens of a request may take when every row is rejected, for each then has a copy of them.
+const MOST_TOKEN_BYTES: usize = 256 << 20;
+
 /// The body as it was before its `Content-Encoding`, at most `most` bytes of it.
 pub(super) fn decompress(
     headers: &HeaderMap,
@@ -43,11 +49,28 @@ fn read_within(reader: impl Read, most: usize) -> Result<Vec<u8>, Refusal> {
         )));
     }
     match read {
-        Ok(_) => Ok(whole),
+        Ok(_) => {
+            // It is kept until it commits, and grew by doubling.
+            whole.shrink_to_fit();
+            Ok(whole)
+        }
         Err(why) => Err(Refusal::malformed(format!(
             "The body cannot be decompressed: {why}."
         ))),
     }
+}
+
+/// Refuses a body of more rows than can land at once. `token_bytes` is the length of the request's offset tokens.
+pub(super) fn check_rows(body: &[u8], token_bytes: usize) -> Result<(), Refusal> {
+    let most = MOST_TOKEN_BYTES
+        .checked_div(token_bytes)
+        .map_or(MOST_ROWS, |most| most.min(MOST_ROWS));
+    if lines(body).nth(most).is_none() {
+        return Ok(());
+    }
+    Err(Refusal::too_large(format!(
+        "The body holds more than {most} rows."
+    )))
 }
 
 /// The lines that hold anything, without their line ends.
@@ -55,4 +78,52 @@ pub(super) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
     body.split(|&byte| byte == b'\n')
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn is_allowed(rows: usize, token_bytes: usize) -> bool {
+        let checked = check_rows(&b"1\n\n".repeat(rows), token_bytes);
+        if let Err(refusal) = &checked {
+            assert_eq!(refusal.status, StatusCode::PAYLOAD_TOO_LARGE);
+        }
+        checked.is_ok()
+    }
+
+    #[test]
+    fn a_request_has_at_most_a_million_rows() {
+        assert!(is_allowed(1_000_000, 20) && !is_allowed(1_000_001, 20));
+        assert!(is_allowed(1_000_000, 0) && !is_allowed(1_000_001, 0));
+    }
+
+    #[test]
+    fn long_tokens_allow_fewer_rows() {
+        // 256 MiB of tokens of 8 KiB.
+        assert!(is_allowed(32_768, 8_192) && !is_allowed(32_769, 8_192));
+    }
+
+    #[test]
+    fn frames_without_content_and_frames_after_it_are_read() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, "zstd".parse().expect("a value"));
+        let nothing = zstd::encode_all(&b""[..], 1).expect("a frame");
+        // A frame to be skipped, of four bytes.
+        let skipped = [0x50, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
+        let row = zstd::encode_all(&b"1\n"[..], 1).expect("a frame");
+        let body = [nothing.repeat(100_000), skipped.repeat(1_000), row].concat();
+        let read = decompress(&headers, &body, 2).expect("a body");
+        assert_eq!(read, b"1\n");
+    }
+
+    #[test]
+    fn a_frame_that_wants_a_huge_window_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_ENCODING, "zstd".parse().expect("a value"));
+        // The magic number, no content size, and a window of 2 GiB; then an empty last block.
+        let body = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0xa8, 0x01, 0x00, 0x00];
+        let refused = decompress(&headers, &body, 1 << 20).expect_err("a refusal");
+        assert_eq!(refused.status, StatusCode::BAD_REQUEST);
+    }
 }

@@ -6,6 +6,7 @@ use super::*;
 use crate::emulator::coerce::DataType;
 use crate::emulator::landing::Cell;
 use crate::emulator::tables::{ColumnDefault, Mapping, MatchBy, Selected};
+use crate::mutated::mutated_text;
 
 const SKI_RESORT: &str = include_str!("../../tests/fixtures/ddl/ski_resort.sql");
 const SHAPES: &str = include_str!("../../tests/fixtures/ddl/shapes.sql");
@@ -313,7 +314,46 @@ fn a_failed_script_leaves_the_catalog_alone() {
     assert_eq!(catalog.tables().count(), 1);
 }
 
+/// Each is a tree as deep as it is long to sqlparser, and the stack is not that deep.
+#[test]
+fn an_endless_definition_is_refused() {
+    for endless in [
+        format!("A INT DEFAULT 1{}", "::INT".repeat(100_000)),
+        format!("A INT DEFAULT 1{}", " + 1".repeat(100_000)),
+        format!("A INT DEFAULT 1{}", " IS NULL".repeat(100_000)),
+        format!("A INT DEFAULT {}1", "(".repeat(100_000)),
+        format!(
+            "A INT, B INT DEFAULT (SELECT 1, 1{})",
+            " UNION SELECT 1, 1".repeat(100_000)
+        ),
+    ] {
+        let why = Catalog::from_ddl(&format!("CREATE TABLE D.S.T ({endless})")).unwrap_err();
+        assert!(why.to_string().contains("more than 500 words"), "{why}");
+    }
+}
+
+#[test]
+fn a_wide_table_is_no_endless_definition() {
+    let columns: Vec<_> = (0..2000)
+        .map(|n| format!("C{n} NUMBER(7, 2) NOT NULL"))
+        .collect();
+    let catalog = Catalog::from_ddl(&format!("CREATE TABLE D.S.T ({})", columns.join(", ")));
+    let catalog = catalog.unwrap();
+    assert_eq!(
+        catalog
+            .tables()
+            .map(|table| table.columns.len())
+            .sum::<usize>(),
+        2000
+    );
+}
+
 proptest! {
+    #[test]
+    fn no_nearly_right_script_breaks_the_reader(text in mutated_text(&[SKI_RESORT, SHAPES])) {
+        let _ = Catalog::from_ddl(&text);
+    }
+
     #[test]
     fn no_text_breaks_the_reader(text in "\\PC{0,200}") {
         let _ = Catalog::from_ddl(&text);

@@ -20,8 +20,9 @@ use super::state::{Append, State};
 use super::tables::Pipe;
 use crate::time::epoch_millis;
 
-/// How many requests the log remembers.
+/// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
+const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
@@ -41,7 +42,7 @@ pub struct LoggedRequest {
     pub continuation_token: Option<String>,
     /// Its `endOffsetToken`.
     pub end_offset_token: Option<String>,
-    /// The length of its body as sent, in bytes.
+    /// The length of its body as sent, in bytes. Over HTTP it stops counting one byte after the limit.
     pub body_bytes: usize,
     /// The status of its answer, whether or not that arrived; `None` if a fault took its place.
     pub status: Option<u16>,
@@ -63,6 +64,21 @@ impl LoggedRequest {
             fault,
         }
     }
+
+    /// About how much memory it takes.
+    fn weight(&self) -> usize {
+        let texts = [
+            &self.request_id,
+            &self.continuation_token,
+            &self.end_offset_token,
+        ];
+        let texts = texts.into_iter().flatten().map(String::len);
+        let names = self
+            .channels
+            .iter()
+            .map(|name| size_of_val(name) + name.len());
+        size_of_val(self) + texts.sum::<usize>() + names.sum::<usize>()
+    }
 }
 
 /// The server behind its lock.
@@ -72,6 +88,7 @@ pub(super) struct Handler {
     pub(super) login: Login,
     pub(super) faults: Faults,
     pub(super) log: VecDeque<LoggedRequest>,
+    log_bytes: usize,
     /// Requests whose connection broke and that arrive after the next one of the same channel.
     zombies: Vec<(Call, Request<Bytes>)>,
     /// How old the state is that the status under way shows.
@@ -102,6 +119,7 @@ impl Handler {
             login,
             faults,
             log: VecDeque::new(),
+            log_bytes: 0,
             zombies: Vec::new(),
             status_lag: Duration::ZERO,
         }
@@ -133,10 +151,13 @@ impl Handler {
     }
 
     fn record(&mut self, entry: LoggedRequest) {
-        if self.log.len() == LOG_LENGTH {
-            self.log.pop_front();
-        }
+        self.log_bytes += entry.weight();
         self.log.push_back(entry);
+        while (self.log.len() > LOG_LENGTH || self.log_bytes > LOG_BYTES)
+            && let Some(oldest) = self.log.pop_front()
+        {
+            self.log_bytes -= oldest.weight();
+        }
     }
 
     fn struck(
@@ -345,13 +366,16 @@ impl Handler {
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
         let limits = &self.state.rules.limits;
-        let sent = request.body().len();
-        if let Some(most) = limits.request_bytes.filter(|&most| sent > most) {
+        let is_beyond = |most: &usize| request.body().len() > *most;
+        if let Some(most) = limits.request_bytes.filter(is_beyond) {
             return Err(Refusal::too_large(format!(
-                "The body is {sent} bytes long, and {most} is the most."
+                "The body is longer than {most} bytes, which is the most."
             )));
         }
         let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
+        let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
+        body::check_rows(&body, token_bytes)?;
         let next = self.state.append(
             pipe,
             channel,

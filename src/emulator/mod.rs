@@ -14,6 +14,8 @@ mod builder;
 mod channel;
 mod coerce;
 #[cfg(feature = "emulator-server")]
+mod crowd;
+#[cfg(feature = "emulator-server")]
 mod data_file;
 mod datetime;
 #[cfg(feature = "emulator-server")]
@@ -21,6 +23,8 @@ mod ddl;
 mod decimal;
 mod faults;
 mod handler;
+#[cfg(feature = "emulator-server")]
+mod intake;
 mod keys;
 pub mod landing;
 mod limits;
@@ -66,7 +70,7 @@ pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
-pub use self::serve::Server;
+pub use self::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
 
@@ -226,9 +230,15 @@ impl Emulator {
         Some(found.record.clone())
     }
 
-    /// The last requests, oldest first; at most 10,000.
+    /// The last requests, oldest first; at most 10,000, and fewer if they name many channels.
     pub fn log(&self) -> Vec<LoggedRequest> {
         self.handler().log.iter().cloned().collect()
+    }
+
+    /// The longest body on the wire that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    fn most_request_bytes(&self) -> Option<usize> {
+        self.handler().state.rules.limits.request_bytes
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {

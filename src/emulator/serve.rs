@@ -9,31 +9,55 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
-use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
+use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
+use super::crowd::{Crowd, Place};
+use super::intake::{Intake, NotTaken};
 use super::{Emulator, Reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
 
-/// Connections served at once; more wait in the listener's queue.
-const MAX_CONNECTIONS: usize = 512;
-/// A body beyond this is answered with 413 without being read on; the emulator's own limit is lower.
-const MAX_BODY: usize = 64 * 1024 * 1024;
-/// How long a request's head may take, and how long a connection may be idle.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a request's body may take.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// The head of a request, whose tokens may be long. hyper may read as much again before it looks.
+const MOST_HEAD: usize = 64 * 1024;
+/// What is kept of a body where the emulator has no limit of its own.
+const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// The pause after a failed accept or commit: neither is mended by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
+/// emulator's [`Limits`](super::Limits) say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting
+    /// longest, idle or with an unfinished request, is closed.
+    pub connections: usize,
+    /// How long a connection may be idle, and a request's head may take; 120 seconds by default.
+    pub head_timeout: Duration,
+    /// How long a request's body may take; 60 seconds by default. A later one is answered 408.
+    pub body_timeout: Duration,
+    /// Bytes of bodies in all requests together, not counting the first 64 KiB of each; 256 MiB by default. A body for
+    /// which nothing is left is answered 503.
+    pub body_bytes: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            head_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_secs(60),
+            body_bytes: 256 * 1024 * 1024,
+        }
+    }
+}
 
 /// An emulator that listens on a loopback address. Dropping it stops it without draining.
 ///
@@ -49,7 +73,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// ```
 #[derive(Debug)]
 pub struct Server {
-    emulator: Emulator,
+    shared: Arc<Shared>,
     address: SocketAddr,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
@@ -62,6 +86,19 @@ impl Server {
     ///
     /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
     pub async fn bind(emulator: Emulator, address: SocketAddr) -> Result<Self> {
+        Self::bind_with(emulator, address, ServerLimits::default()).await
+    }
+
+    /// The same as [`bind`](Self::bind), with other limits.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
+    pub async fn bind_with(
+        emulator: Emulator,
+        address: SocketAddr,
+        limits: ServerLimits,
+    ) -> Result<Self> {
         if !address.ip().is_loopback() {
             return Err(Error::new(
                 ErrorKind::Config,
@@ -81,12 +118,16 @@ impl Server {
         let address = listener.local_addr().map_err(unusable)?;
         let (stop, stopped) = watch::channel(false);
         let shared = Arc::new(Shared {
-            emulator: emulator.clone(),
+            intake: Intake::new(limits.body_bytes),
+            most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+            emulator,
+            limits,
+            turn: Mutex::new(()),
             accepted: Notify::new(),
         });
-        let task = tokio::spawn(serve(listener, shared, Stop(stopped)));
+        let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
         Ok(Self {
-            emulator,
+            shared,
             address,
             stop,
             task,
@@ -105,7 +146,7 @@ impl Server {
 
     /// The emulator behind it.
     pub fn emulator(&self) -> &Emulator {
-        &self.emulator
+        &self.shared.emulator
     }
 
     /// Stops accepting, ends the requests in flight within five seconds, and commits everything accepted. If this future
@@ -118,8 +159,14 @@ impl Server {
     }
 }
 
+#[derive(Debug)]
 struct Shared {
     emulator: Emulator,
+    limits: ServerLimits,
+    intake: Intake,
+    most_body: usize,
+    /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
+    turn: Mutex<()>,
     /// Told after each request: there may be something to commit.
     accepted: Notify,
 }
@@ -135,32 +182,52 @@ impl Stop {
     }
 }
 
+impl Shared {
+    /// Has the emulator do something. The landing writes to a disk, so it is done on a thread that may wait.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Emulator) -> T + Send + 'static,
+    ) -> std::result::Result<T, JoinError> {
+        let emulator = self.emulator.clone();
+        let _turn = self.turn.lock().await;
+        spawn_blocking(move || work(&emulator)).await
+    }
+}
+
 async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
     let ticker = tokio::spawn(tick(shared.clone(), stop.clone()));
-    let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let slots = Arc::new(Semaphore::new(shared.limits.connections.max(1)));
+    let crowd = Arc::new(Crowd::default());
     let mut connections = JoinSet::new();
     loop {
-        let slot = tokio::select! {
-            biased;
-            () = stop.stopped() => break,
-            slot = slots.clone().acquire_owned() => slot,
-        };
-        let Ok(slot) = slot else { break };
         let accepted = tokio::select! {
             biased;
             () = stop.stopped() => break,
             Some(_) = connections.join_next() => continue,
             accepted = listener.accept() => accepted,
         };
-        match accepted {
-            Ok((stream, _)) => {
-                connections.spawn(connection(stream, shared.clone(), stop.clone(), slot));
-            }
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
             Err(why) => {
                 tracing::warn!(%why, "the emulator cannot accept a connection");
                 tokio::time::sleep(PAUSE).await;
+                continue;
             }
-        }
+        };
+        let slot = tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            slot = slot(&slots, &crowd) => slot,
+        };
+        let Ok(slot) = slot else { break };
+        let place = crowd.enter();
+        connections.spawn(connection(
+            stream,
+            shared.clone(),
+            stop.clone(),
+            place,
+            slot,
+        ));
     }
     drop(listener);
     let drained = async { while connections.join_next().await.is_some() {} };
@@ -170,14 +237,25 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
     }
     // Both have nothing to hand back, and a panic in them was reported by its thread.
     let _ = ticker.await;
-    let _ = spawn_blocking(move || shared.emulator.commit_now()).await;
+    let _ = shared.ask(Emulator::commit_now).await;
+}
+
+/// A slot for one more connection, for which another may have to go.
+async fn slot(
+    slots: &Arc<Semaphore>,
+    crowd: &Crowd,
+) -> std::result::Result<OwnedSemaphorePermit, AcquireError> {
+    tokio::select! {
+        biased;
+        slot = slots.clone().acquire_owned() => slot,
+        () = crowd.send_one_away() => slots.clone().acquire_owned().await,
+    }
 }
 
 /// Commits what becomes due, so that it lands although nobody asks.
 async fn tick(shared: Arc<Shared>, mut stop: Stop) {
     loop {
-        let emulator = shared.emulator.clone();
-        let due = spawn_blocking(move || {
+        let due = shared.ask(|emulator| {
             emulator.advance(SystemClock.now());
             emulator.next_due()
         });
@@ -204,22 +282,30 @@ async fn connection(
     stream: TcpStream,
     shared: Arc<Shared>,
     mut stop: Stop,
+    place: Place,
     _slot: OwnedSemaphorePermit,
 ) {
     // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
+    let place = &place;
+    let head_timeout = shared.limits.head_timeout;
     let service = {
         let stop = stop.clone();
-        service_fn(move |request| answer(shared.clone(), stop.clone(), request))
+        service_fn(move |request| answer(shared.clone(), stop.clone(), place, request))
     };
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD_TIMEOUT)
+        .header_read_timeout(head_timeout)
+        .max_buf_size(MOST_HEAD)
         .serve_connection(TokioIo::new(stream), service);
     let mut connection = pin!(connection);
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
+        () = place.lost() => {
+            tracing::debug!("a connection to the emulator had to make room for another");
+            return;
+        }
         () = stop.stopped() => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -238,32 +324,44 @@ struct Broken;
 async fn answer(
     shared: Arc<Shared>,
     mut stop: Stop,
+    place: &Place,
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
-    let limited = Limited::new(body, MAX_BODY).collect();
-    let body = match tokio::time::timeout(BODY_TIMEOUT, limited).await {
-        Ok(Ok(body)) => body.to_bytes(),
-        Ok(Err(why)) if why.is::<LengthLimitError>() => {
-            return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE));
-        }
-        Ok(Err(_)) => return Err(Broken),
+    // One byte more than is allowed, for the emulator to see that it is too much.
+    let most = shared.most_body.saturating_add(1);
+    let taken = shared.intake.take(body, most);
+    let taken = match tokio::time::timeout(shared.limits.body_timeout, taken).await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(NotTaken::Broken)) => return Err(Broken),
+        Ok(Err(NotTaken::Endless)) => return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE)),
+        Ok(Err(NotTaken::NoMemory)) => return Ok(bare(StatusCode::SERVICE_UNAVAILABLE)),
         Err(_) => return Ok(bare(StatusCode::REQUEST_TIMEOUT)),
     };
-    let emulator = shared.emulator.clone();
-    let request = Request::from_parts(parts, body);
-    // The landing writes to a disk.
-    let reply = spawn_blocking(move || emulator.handle(SystemClock.now(), request)).await;
+    // Without it the connection is about to be closed, and nobody would hear the answer.
+    let Some(work) = place.work() else {
+        return Err(Broken);
+    };
+    let request = Request::from_parts(parts, taken.bytes.clone());
+    let reply = shared
+        .ask(move |emulator| {
+            let reply = emulator.handle(SystemClock.now(), request);
+            drop(taken);
+            reply
+        })
+        .await;
     shared.accepted.notify_one();
     match reply.map_err(|_| Broken)? {
         Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
         Reply::RespondAfter(wait, response) => {
+            let _held = Held::new();
             tokio::time::sleep(wait).await;
             Ok(response.map(ReplyBody::whole))
         }
         // The request has been read by now: a broken connection is as near to a refused one as it gets.
         Reply::Reset | Reply::Refuse => Err(Broken),
         Reply::Hang => {
+            drop(work);
             stop.stopped().await;
             Err(Broken)
         }
@@ -272,6 +370,23 @@ async fn answer(
             response.headers_mut().insert(CONTENT_LENGTH, length);
             Ok(response.map(|bytes| ReplyBody::cut(&bytes)))
         }
+    }
+}
+
+/// Says in the log from when until when a request that was carried out has no answer. Whoever kills processes counts on it:
+/// where the first line is and the second is not, nothing has gone back.
+struct Held;
+
+impl Held {
+    fn new() -> Self {
+        tracing::debug!("an answer is held back");
+        Self
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        tracing::debug!("the answer is no longer held back");
     }
 }
 
@@ -354,3 +469,7 @@ impl Body for ReplyBody {
 #[cfg(test)]
 #[path = "serve_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;

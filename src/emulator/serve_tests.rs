@@ -22,7 +22,8 @@ use crate::emulator::{
 };
 
 const CHANNEL: &str = "/v2/streaming/databases/D/schemas/S/pipes/T-STREAMING/channels/c";
-const ROWS: &str = "/v2/streaming/data/databases/D/schemas/S/pipes/T-STREAMING/channels/c/rows";
+pub(super) const ROWS: &str =
+    "/v2/streaming/data/databases/D/schemas/S/pipes/T-STREAMING/channels/c/rows";
 
 /// A key-pair JWT for the default account and user, valid at `now`.
 fn jwt(private_key: &SecretString, now: SystemTime) -> String {
@@ -108,20 +109,24 @@ impl Landing for Told {
 }
 
 /// A server and a client that has a scoped token.
-struct Session {
-    server: Server,
+pub(super) struct Session {
+    pub(super) server: Server,
     http: reqwest::Client,
-    token: String,
+    pub(super) token: String,
 }
 
 impl Session {
-    async fn start(builder: EmulatorBuilder) -> Self {
+    pub(super) async fn start(builder: EmulatorBuilder) -> Self {
+        Self::with(builder, ServerLimits::default()).await
+    }
+
+    pub(super) async fn with(builder: EmulatorBuilder, limits: ServerLimits) -> Self {
         let key = Emulator::generate_key().expect("a key");
         let emulator = builder
             .private_key(key.clone())
             .build()
             .expect("an emulator");
-        let server = Server::bind(emulator, ([127, 0, 0, 1], 0).into())
+        let server = Server::bind_with(emulator, ([127, 0, 0, 1], 0).into(), limits)
             .await
             .expect("it listens");
         let http = reqwest::Client::builder()
@@ -155,7 +160,7 @@ impl Session {
     }
 
     /// Opens the channel; its continuation token.
-    async fn open(&self) -> String {
+    pub(super) async fn open(&self) -> String {
         let opened = self.request(Method::PUT, CHANNEL).body("{}").send().await;
         let text = opened.expect("an answer").text().await.expect("a body");
         let answer: Value = serde_json::from_str(&text).expect("JSON");
@@ -165,14 +170,18 @@ impl Session {
             .to_owned()
     }
 
-    fn append(&self, token: &str, body: &'static str) -> reqwest::RequestBuilder {
+    pub(super) fn append(
+        &self,
+        token: &str,
+        body: impl Into<reqwest::Body>,
+    ) -> reqwest::RequestBuilder {
         let path = format!("{ROWS}?continuationToken={token}&startOffsetToken=1&endOffsetToken=1");
         self.request(Method::POST, &path)
             .header("Content-Type", "application/x-ndjson")
             .body(body)
     }
 
-    fn landed(&self) -> Vec<Value> {
+    pub(super) fn landed(&self) -> Vec<Value> {
         self.server.emulator().rows("D.S.T").expect("rows")
     }
 }

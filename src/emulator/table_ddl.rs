@@ -15,8 +15,13 @@ use super::landing::Cell;
 use super::script::{Statement, identifier, parser_error};
 use super::tables::{Column, ColumnDefault};
 
+/// No column's definition has more tokens. sqlparser bounds how deep parentheses nest but not how long a chain of operators
+/// or casts is, and the tree of such a chain is as deep as the chain is long: dropping it overflows the stack.
+const MOST_TOKENS: usize = 500;
+
 /// Reads a statement to its end.
 pub(super) fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
+    check_length(statement)?;
     let tokens = without_error_logging(&statement.tokens);
     let mut parser = Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(tokens);
     let parsed = parser
@@ -30,6 +35,36 @@ pub(super) fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
         ));
     }
     Ok(parsed)
+}
+
+fn check_length(statement: &Statement) -> Result<(), DdlError> {
+    // A comma ends a column, and with it every chain but one of queries.
+    let of_queries = |word: String| {
+        matches!(
+            word.as_str(),
+            "UNION" | "EXCEPT" | "INTERSECT" | "MINUS" | "SELECT"
+        )
+    };
+    let columns = !statement.words().any(of_queries);
+    let (mut depth, mut length) = (0_usize, 0_usize);
+    for token in &statement.tokens {
+        length += 1;
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Comma if depth == 1 && columns => length = 0,
+            _ => {}
+        }
+        if length > MOST_TOKENS {
+            return Err(DdlError::at(
+                token.span.start,
+                format!(
+                    "this is more than {MOST_TOKENS} words for one column: spell the columns out, with constants as defaults"
+                ),
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// The tokens without `ERROR_LOGGING = …`, an option of tables that sqlparser does not know. The emulator keeps rejected

@@ -130,7 +130,12 @@ impl<'a, S: Source> Flow<'a, S> {
                 }
             };
             match happened {
-                Some((shard, Event::Invalidated(error))) => self.recover(shard, error).await?,
+                Some((shard, Event::Invalidated(error))) => {
+                    if let Some(shard) = self.shards.get_mut(shard) {
+                        shard.invalidated();
+                    }
+                    self.recover(shard, error).await?;
+                }
                 Some((shard, event)) => self.note(shard, &event).await?,
                 None if self.is_idle => {}
                 None => self.read().await?,

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use crate::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::options::OnUncommitted;
 use crate::retry::Backoff;
@@ -12,6 +14,8 @@ pub(super) const OURS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::
 const THEIRS: OnUncommitted = OnUncommitted::Wait(Duration::from_secs(120));
 /// How often a channel is opened again without a commit in between.
 const MOST_REOPENS: u32 = 3;
+/// A channel with nothing to commit that was well for so long is well.
+const WELL: Duration = Duration::from_secs(600);
 /// The first and the longest pause before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -23,6 +27,8 @@ pub(super) struct Attempts {
     /// These are worth one reopen each.
     tried: Vec<InvalidationCause>,
     backoff: Backoff,
+    /// When it was opened again last.
+    last: Option<Instant>,
 }
 
 impl Attempts {
@@ -31,6 +37,7 @@ impl Attempts {
             reopens: 0,
             tried: Vec::new(),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+            last: None,
         }
     }
 
@@ -44,6 +51,13 @@ impl Attempts {
         self.reopens = self.reopens.min(1);
         let last = self.tried.pop();
         self.tried = Vec::from_iter(last);
+    }
+
+    /// It had nothing to commit: if it was well for long, the last reopen has helped.
+    pub(super) fn had_rest(&mut self) {
+        if self.last.is_some_and(|last| last.elapsed() >= WELL) {
+            self.reopens = 0;
+        }
     }
 
     /// Whether to open the channel once more because of `trouble`, and what with what is uncommitted then; and how long to
@@ -67,6 +81,7 @@ impl Attempts {
             _ => return None,
         };
         self.reopens += 1;
+        self.last = Some(Instant::now());
         (self.reopens <= MOST_REOPENS).then(|| (policy, self.backoff.next(unit)))
     }
 
@@ -117,6 +132,16 @@ pub(super) fn check_committed<O: Ord + std::fmt::Display>(
             name(committed),
         ),
     ))
+}
+
+/// To send the rows again could double them, not to send them could lose them.
+pub(super) fn in_doubt(channel: &str) -> Error {
+    Error::new(
+        ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
+        format!(
+            "the channel {channel:?} was dropped and made anew while rows were on their way, and with it went the word on whether they are committed; find out which rows the table has, and have the source begin after them"
+        ),
+    )
 }
 
 #[cfg(test)]

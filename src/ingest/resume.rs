@@ -1,22 +1,25 @@
 //! Where a run begins, and where it goes on after a channel was opened again.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture;
+use std::time::Duration;
 
 use tokio::task::JoinSet;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
 use super::brake::Halt;
 use super::flow::Flow;
 use super::layout;
-use super::recover::{OURS, check_committed};
+use super::recover::{OURS, check_committed, in_doubt};
 use super::shard::Shard;
 use super::source::{Rejected, Source};
 use crate::channel::Channel;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::options::OnUncommitted;
+
+/// How often it is looked whether a name is free again.
+const DRAINING: Duration = Duration::from_millis(200);
 
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the place to go on from.
@@ -81,7 +84,8 @@ impl<S: Source> Flow<'_, S> {
             return Ok(());
         };
         let reopening = shard.channel.reopen_with(policy);
-        let report = self.source.brake.interrupting(reopening).await??;
+        let (report, is_in_doubt) = self.source.brake.interrupting(reopening).await??;
+        shard.is_in_doubt |= is_in_doubt;
         let (appended, committed) = std::mem::take(&mut shard.counts).uncounted(&report);
         if committed > 0 {
             shard.attempts.had_succeeded();
@@ -90,6 +94,9 @@ impl<S: Source> Flow<'_, S> {
         self.tally.committed += committed;
         self.tally.reopens += 1;
         let name = shard.channel.name();
+        if shard.is_in_doubt {
+            return Err(in_doubt(name).into());
+        }
         let committed = shard.channel.resume_point()?;
         check_committed(
             name,
@@ -227,12 +234,24 @@ impl<S: Source> Flow<'_, S> {
     }
 }
 
-/// Opens channels side by side: each may have to wait for what an earlier run sent.
+/// Opens channels side by side: each may have to wait for what an earlier run sent, and one of this client, that failed or
+/// was dropped, may still be draining.
 async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<Channel>> {
+    let drained = Instant::now() + client.close_timeout();
     let mut opening = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {
-        let channel = client.open_channel(name).on_uncommitted(OURS).into_future();
-        opening.spawn(async move { (index, channel.await) });
+        let client = client.clone();
+        opening.spawn(async move {
+            loop {
+                let channel = client.open_channel(&name).on_uncommitted(OURS).await;
+                let is_taken =
+                    matches!(&channel, Err(error) if error.kind() == ErrorKind::ChannelAlreadyOpen);
+                if !is_taken || Instant::now() >= drained {
+                    return (index, channel);
+                }
+                sleep(DRAINING).await;
+            }
+        });
     }
     let mut channels = BTreeMap::new();
     while let Some(opened) = opening.join_next().await {

@@ -24,6 +24,8 @@ pub(super) struct Shard<O> {
     /// The channel's reject counter as the source knows it.
     pub(super) rejects_told: u64,
     pub(super) attempts: Attempts,
+    /// Rows were sent, and the channel was dropped and made anew: whether they are committed nobody knows any more.
+    pub(super) is_in_doubt: bool,
     pub(super) counts: Counts,
 }
 
@@ -67,7 +69,9 @@ pub(super) enum Event {
 
 impl<O: Offset> Shard<O> {
     /// A channel that was just opened.
-    pub(super) fn new(channel: Channel) -> Self {
+    pub(super) fn new(mut channel: Channel) -> Self {
+        // To wait is what a run does about a server that is slower than its source.
+        channel.wait_for_memory();
         Self {
             channel,
             settled: None,
@@ -77,6 +81,7 @@ impl<O: Offset> Shard<O> {
             rows_in_flight: 0,
             rejects_told: 0,
             attempts: Attempts::new(),
+            is_in_doubt: false,
             counts: Counts::default(),
         }
     }
@@ -128,6 +133,13 @@ impl<O: Offset> Shard<O> {
         self.counts.committed += oldest.rows;
         self.rows_in_flight -= oldest.rows;
         oldest.rows
+    }
+
+    /// The channel takes no more rows.
+    pub(super) fn invalidated(&mut self) {
+        if self.in_flight.is_empty() {
+            self.attempts.had_rest();
+        }
     }
 
     /// What is in flight is given up: the source will be asked for it again.

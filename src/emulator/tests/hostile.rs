@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutated::mutated;
 
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
@@ -35,7 +36,14 @@ proptest! {
         continuation in "([0-9]{1,20}_[0-9]{1,20}|[ -~]{0,12})",
         encoding in prop::sample::select(vec!["gzip", "zstd", "identity", "x"]),
         token in prop_oneof![Just(None), "[ -~]{0,40}".prop_map(Some)],
-        body in prop::collection::vec(any::<u8>(), 0..200),
+        body in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..200),
+            mutated(vec![
+                b"{\"n\":1}\n{\"n\":[2]}\n".to_vec(),
+                b"{\"channel_names\":[\"c\"]}".to_vec(),
+                b"{\"offset_token\":\"7\"}".to_vec(),
+            ]),
+        ],
     ) {
         let client = Client::new();
         client.open("c");

@@ -3,6 +3,8 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::mutated::mutated;
+use crate::transport::failure::{Failure, Host, answered};
 
 /// JSON of any shape that leans towards the names we read.
 fn hostile() -> impl Strategy<Value = Value> {
@@ -46,6 +48,22 @@ fn hostile() -> impl Strategy<Value = Value> {
     })
 }
 
+/// Answers as they have been seen.
+fn answers() -> Vec<Vec<u8>> {
+    [
+        fixture!("status_variants.json"),
+        fixture!("open_full.json"),
+        fixture!("open_invalid_pipe.json"),
+        fixture!("error_numeric.json"),
+        fixture!("error_string.json"),
+        fixture!("token_access_token.json"),
+        JWT,
+    ]
+    .iter()
+    .map(|text| text.as_bytes().to_vec())
+    .collect()
+}
+
 fn read_everything(body: &[u8]) {
     let _ = ingest_host(body, &account());
     let _ = scoped_token(body);
@@ -73,5 +91,37 @@ proptest! {
         read_everything(&body);
         read_everything(body.get(..cut).unwrap_or(&body));
         read_everything(format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(&body)).as_bytes());
+    }
+
+    #[test]
+    fn no_nearly_right_answer_makes_it_panic(body in mutated(answers())) {
+        read_everything(&body);
+    }
+
+    #[test]
+    fn a_named_host_is_one_that_can_be_called(body in mutated(vec![
+        b"acct.ingest.snowflakecomputing.com".to_vec(),
+        b"{\"hostname\":\"https://x_y.privatelink.snowflakecomputing.com:443/\"}".to_vec(),
+        b"\"[::1]:8080\"".to_vec(),
+    ])) {
+        if let Ok(found) = ingest_host(&body, &account()) {
+            let url = Url::parse(&found.base).unwrap();
+            prop_assert!(url.has_host() && url.username().is_empty() && url.path() == "/", "{}", found.base);
+            http::Uri::try_from(format!("{}/v2/streaming", found.base)).unwrap();
+        }
+    }
+
+    #[test]
+    fn no_delay_a_server_names_is_longer_than_an_hour(value in prop_oneof![
+        mutated(vec![b"120".to_vec(), b"Sat, 17 Jan 2026 14:00:30 GMT".to_vec()]),
+        "-?[0-9]{1,30}".prop_map(String::into_bytes),
+    ]) {
+        let Ok(value) = http::HeaderValue::from_bytes(&value) else { return Ok(()) };
+        let answer = http::Response::builder().status(429).header("retry-after", value);
+        let answer = answer.body(bytes::Bytes::new()).unwrap();
+        let Failure::Throttled { after, .. } = answered(Host::Ingest, "x", &answer, SystemTime::UNIX_EPOCH) else {
+            panic!("not throttled");
+        };
+        prop_assert!(after.is_none_or(|delay| delay <= Duration::from_secs(3600)));
     }
 }

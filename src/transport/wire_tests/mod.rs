@@ -14,13 +14,13 @@ use crate::channel::ChannelStatus;
 use crate::error::ErrorKind;
 use crate::offset::OffsetToken;
 
-mod hostile;
-
 macro_rules! fixture {
     ($name:literal) => {
         include_str!(concat!("../../../tests/fixtures/wire/", $name))
     };
 }
+
+mod hostile;
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDAwMDAwMDB9.c2ln";
 

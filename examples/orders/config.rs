@@ -1,0 +1,181 @@
+//! The configuration: config.properties and what its keys mean.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow, bail};
+use tracing::{info, warn};
+
+use crate::table::Table;
+
+/// What a run without a file of its own uses.
+pub(crate) const DEFAULT: &str = include_str!("config.properties");
+
+/// Keys that are accepted and not used.
+const UNUSED: [&str; 2] = ["channel.customers.name", "pipe.customers.name"];
+
+/// How to stream.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) profile: Option<PathBuf>,
+    pub(crate) orders: Names,
+    pub(crate) items: Names,
+    pub(crate) total_orders: u64,
+    pub(crate) max_client_lag: Duration,
+    pub(crate) orders_at_once: usize,
+    pub(crate) items_at_once: usize,
+    pub(crate) generation_interval: Duration,
+    pub(crate) request_timeout: Duration,
+    pub(crate) max_retries: u32,
+    pub(crate) retry_delay: Duration,
+}
+
+/// One table's channel, before the instance is added, and its pipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Names {
+    pub(crate) channel: String,
+    pub(crate) pipe: String,
+}
+
+impl Config {
+    /// A table's channel and pipe.
+    pub(crate) fn names(&self, table: Table) -> &Names {
+        match table {
+            Table::Orders => &self.orders,
+            Table::OrderItems => &self.items,
+        }
+    }
+
+    /// How many rows of a table are made and appended at once, at most.
+    pub(crate) fn rows_at_once(&self, table: Table) -> usize {
+        match table {
+            Table::Orders => self.orders_at_once,
+            Table::OrderItems => self.items_at_once,
+        }
+    }
+
+    /// Reads a file, or takes the default. A relative `profile.path` is looked up in the file's folder.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or for the reasons of [`parse`](Self::parse).
+    pub(crate) fn load(path: Option<&Path>) -> Result<Self> {
+        let Some(path) = path else {
+            return Self::parse(DEFAULT);
+        };
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("the configuration {} cannot be read", path.display()))?;
+        let mut config =
+            Self::parse(&text).with_context(|| format!("the configuration {}", path.display()))?;
+        if let (Some(profile), Some(folder)) = (&mut config.profile, path.parent()) {
+            *profile = folder.join(&*profile);
+        }
+        Ok(config)
+    }
+
+    /// Reads the text of a configuration.
+    ///
+    /// # Errors
+    /// If required keys are missing, all of which are listed, or a value is not what its key needs.
+    pub(crate) fn parse(text: &str) -> Result<Self> {
+        let mut keys = Keys::read(text);
+        let required = [
+            "channel.orders.name",
+            "channel.order_items.name",
+            "pipe.orders.name",
+            "pipe.order_items.name",
+        ]
+        .map(|key| (key, keys.take(key)));
+        let missing = required.iter().filter(|(_, value)| value.is_none());
+        let missing: Vec<_> = missing.map(|(key, _)| *key).collect();
+        if !missing.is_empty() {
+            bail!(
+                "required keys are missing: {}; add them",
+                missing.join(", ")
+            );
+        }
+        let [orders_channel, items_channel, orders_pipe, items_pipe] =
+            required.map(|(_, value)| value.unwrap_or_default());
+        let config = Self {
+            profile: keys.take("profile.path").map(PathBuf::from),
+            orders: Names {
+                channel: orders_channel,
+                pipe: orders_pipe,
+            },
+            items: Names {
+                channel: items_channel,
+                pipe: items_pipe,
+            },
+            total_orders: keys.number("num.orders.per.batch", 1, 100)?,
+            max_client_lag: Duration::from_secs(keys.number("max.client.lag", 0, 60)?),
+            orders_at_once: keys.number("orders.batch.size", 1, 10_000)?,
+            items_at_once: keys.number("batch.size", 1, 1_000)?,
+            generation_interval: keys.millis("generation.interval.ms", 0, 0)?,
+            request_timeout: keys.millis("batch.timeout.ms", 1, 60_000)?,
+            max_retries: keys.number("max.retries", 0, 3)?,
+            retry_delay: keys.millis("retry.delay.ms", 0, 1_000)?,
+        };
+        for key in UNUSED {
+            if keys.take(key).is_some() {
+                info!(
+                    key,
+                    "customers are not streamed: the key is accepted and not used"
+                );
+            }
+        }
+        for key in keys.0.keys() {
+            warn!(key, "there is no such key: it is not used");
+        }
+        Ok(config)
+    }
+}
+
+impl Names {
+    /// The channel of one instance.
+    pub(crate) fn channel_of(&self, instance: u64) -> String {
+        format!("{}_instance_{instance}", self.channel)
+    }
+}
+
+/// What is left to be read of a file.
+struct Keys(BTreeMap<String, String>);
+
+impl Keys {
+    fn read(text: &str) -> Self {
+        let lines = text.lines().map(str::trim);
+        let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let pairs = lines.filter_map(|line| {
+            let pair = line.split_once('=');
+            if pair.is_none() {
+                warn!(line, "not key=value: the line is not used");
+            }
+            pair.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
+        });
+        Self(pairs.collect())
+    }
+
+    /// A key's value, if it is there and not blank.
+    fn take(&mut self, key: &str) -> Option<String> {
+        self.0.remove(key).filter(|value| !value.is_empty())
+    }
+
+    fn number<T: Copy + FromStr + PartialOrd + fmt::Display>(
+        &mut self,
+        key: &str,
+        least: T,
+        default: T,
+    ) -> Result<T> {
+        let Some(value) = self.take(key) else {
+            return Ok(default);
+        };
+        let number = value.parse().ok().filter(|number| *number >= least);
+        number.ok_or_else(|| anyhow!("{key} is {value:?}: give a whole number from {least} up"))
+    }
+
+    fn millis(&mut self, key: &str, least: u64, default: u64) -> Result<Duration> {
+        self.number(key, least, default).map(Duration::from_millis)
+    }
+}

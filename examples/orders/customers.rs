@@ -1,0 +1,91 @@
+//! The customers: which segment each belongs to, and how a segment shops.
+
+use std::ops::RangeInclusive;
+
+use crate::dice::Dice;
+
+/// The sequence of the seed that customers are drawn from; those of the instances come after it.
+const STREAM: u64 = 0;
+
+/// What kind of customer somebody is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Segment {
+    Premium,
+    Standard,
+    Basic,
+}
+
+/// How a segment shops. Amounts are in dollars, chances in percent; the ends of all ranges are included.
+#[derive(Debug)]
+pub(crate) struct Habits {
+    pub(crate) amount: (u64, u64),
+    pub(crate) discounted: u64,
+    pub(crate) discount: RangeInclusive<u64>,
+    pub(crate) items: RangeInclusive<u64>,
+    pub(crate) quantity: RangeInclusive<u64>,
+    pub(crate) unit_price: (u64, u64),
+}
+
+const PREMIUM: Habits = Habits {
+    amount: (500, 3_000),
+    discounted: 10,
+    discount: 5..=10,
+    items: 3..=8,
+    quantity: 2..=5,
+    unit_price: (150, 500),
+};
+
+const STANDARD: Habits = Habits {
+    amount: (100, 800),
+    discounted: 40,
+    discount: 5..=20,
+    items: 2..=5,
+    quantity: 1..=3,
+    unit_price: (50, 250),
+};
+
+const BASIC: Habits = Habits {
+    amount: (20, 300),
+    discounted: 50,
+    discount: 10..=30,
+    items: 1..=3,
+    quantity: 1..=2,
+    unit_price: (10, 100),
+};
+
+impl Segment {
+    /// How it shops.
+    pub(crate) fn habits(self) -> &'static Habits {
+        match self {
+            Self::Premium => &PREMIUM,
+            Self::Standard => &STANDARD,
+            Self::Basic => &BASIC,
+        }
+    }
+}
+
+/// Everybody who may order, numbered from 1. Made once; an order takes the segment that its customer has.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Customers(Vec<Segment>);
+
+impl Customers {
+    /// As many as `count`, each in one of the segments with the same chance.
+    pub(crate) fn generate(seed: u64, count: u64) -> Self {
+        let mut dice = Dice::new(seed, STREAM);
+        let segment = |_| match dice.within(&(0..=2)) {
+            0 => Segment::Premium,
+            1 => Segment::Standard,
+            _ => Segment::Basic,
+        };
+        Self((0..count).map(segment).collect())
+    }
+
+    /// A customer's segment; Standard if there is no such customer.
+    pub(crate) fn segment(&self, id: u64) -> Segment {
+        let index = id
+            .checked_sub(1)
+            .and_then(|index| usize::try_from(index).ok());
+        let found = index.and_then(|index| self.0.get(index).copied());
+        found.unwrap_or(Segment::Standard)
+    }
+}

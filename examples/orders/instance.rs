@@ -1,0 +1,113 @@
+//! One instance: two sources, each with a channel of its own and resumed from its own token.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Result;
+use snowpipe_streaming::ingest::{self, Finish};
+use tokio::sync::watch;
+use tracing::warn;
+
+use crate::config::Config;
+use crate::generator::Generator;
+use crate::meter::Meter;
+use crate::pace::Pace;
+use crate::rows::{Items, Orders, Rows};
+use crate::source::Generated;
+use crate::table::Table;
+use crate::target::Clients;
+
+const LONGEST_PAUSE: Duration = Duration::from_secs(16);
+
+/// What an instance needs to run.
+#[derive(Debug, Clone)]
+pub(crate) struct Instance {
+    pub(crate) number: u64,
+    pub(crate) orders: Arc<Orders>,
+    pub(crate) items: Arc<Items>,
+    meters: [Arc<Meter>; 2],
+}
+
+impl Instance {
+    /// An instance that makes `orders` orders. Looks at each of these.
+    pub(crate) fn new(number: u64, generator: Generator, orders: u64) -> Self {
+        let generator = Arc::new(generator);
+        Self {
+            number,
+            orders: Arc::new(Orders::new(Arc::clone(&generator), orders)),
+            items: Arc::new(Items::new(generator, orders)),
+            meters: Default::default(),
+        }
+    }
+
+    /// How many rows of a table it makes.
+    pub(crate) fn rows(&self, table: Table) -> u64 {
+        match table {
+            Table::Orders => self.orders.last(),
+            Table::OrderItems => self.items.last(),
+        }
+    }
+
+    /// How far the stream to a table has come.
+    pub(crate) fn meter(&self, table: Table) -> &Arc<Meter> {
+        let [orders, items] = &self.meters;
+        match table {
+            Table::Orders => orders,
+            Table::OrderItems => items,
+        }
+    }
+
+    /// Streams both until all is committed, or until `stop` turns true. One that fails does not stop the other.
+    pub(crate) async fn run(
+        &self,
+        clients: &Clients,
+        config: &Config,
+        stop: &watch::Receiver<bool>,
+    ) -> [(Table, Result<Finish>); 2] {
+        let orders = self.stream(Table::Orders, &self.orders, clients, config, stop);
+        let items = self.stream(Table::OrderItems, &self.items, clients, config, stop);
+        let (orders, items) = tokio::join!(orders, items);
+        [(Table::Orders, orders), (Table::OrderItems, items)]
+    }
+
+    /// Streams one table, and again from the committed token after a failure that may pass.
+    async fn stream<R: Rows>(
+        &self,
+        table: Table,
+        rows: &Arc<R>,
+        clients: &Clients,
+        config: &Config,
+        stop: &watch::Receiver<bool>,
+    ) -> Result<Finish> {
+        let channel = config.names(table).channel_of(self.number);
+        let mut pause = config.retry_delay;
+        let mut retries = 0..config.max_retries;
+        loop {
+            let pace = Pace::new(config.orders_at_once as u64, config.generation_interval);
+            let meter = Arc::clone(self.meter(table));
+            let mut source = Generated::new(Arc::clone(rows), pace, meter);
+            let run = ingest::run(clients.of(table), &channel, &mut source)
+                .batch_rows(config.rows_at_once(table))
+                .until(told(stop.clone()));
+            let error = match run.await {
+                Ok(report) => return Ok(report.finish),
+                Err(error) => error,
+            };
+            if !error.is_retryable() || retries.next().is_none() {
+                return Err(error.into());
+            }
+            warn!(channel, %error, "tried again in {pause:?}");
+            tokio::select! {
+                biased;
+                () = told(stop.clone()) => return Ok(Finish::Stopped),
+                () = tokio::time::sleep(pause) => {}
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+}
+
+/// Resolves when `flag` turns true. A sender that is gone means the same.
+async fn told(mut flag: watch::Receiver<bool>) {
+    let _ = flag.wait_for(|told| *told).await;
+}

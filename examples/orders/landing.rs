@@ -1,0 +1,93 @@
+//! Looks into the emulator's data file as anybody may: read-only, through a connection of its own.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OpenFlags};
+
+use crate::table::{Schema, Table};
+
+/// What is in the two tables.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Landed {
+    pub(crate) orders: u64,
+    pub(crate) distinct_orders: u64,
+    pub(crate) items: u64,
+    pub(crate) distinct_items: u64,
+    pub(crate) orders_without_items: u64,
+    pub(crate) items_without_order: u64,
+}
+
+impl Landed {
+    /// What is there if each row is, once.
+    pub(crate) fn exactly(orders: u64, items: u64) -> Self {
+        Self {
+            orders,
+            distinct_orders: orders,
+            items,
+            distinct_items: items,
+            orders_without_items: 0,
+            items_without_order: 0,
+        }
+    }
+
+    /// What is there and what should be, in lines.
+    pub(crate) fn against(&self, orders: u64, items: u64) -> String {
+        let lines = [
+            ("orders", self.orders, orders),
+            ("orders twice", self.orders - self.distinct_orders, 0),
+            ("orders without items", self.orders_without_items, 0),
+            ("order items", self.items, items),
+            ("order items twice", self.items - self.distinct_items, 0),
+            ("order items without order", self.items_without_order, 0),
+        ];
+        let lines = lines.map(|(what, found, expected)| {
+            let verdict = if found == expected { "" } else { "  wrong" };
+            format!("{what:25}  {found:>9} of {expected:>9}{verdict}\n")
+        });
+        lines.concat()
+    }
+}
+
+/// The statements that count, for tables of these names. They are the same in the emulator's file and in Snowflake.
+pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
+    [
+        format!("SELECT count(*), count(DISTINCT ORDER_ID) FROM {orders}"),
+        format!("SELECT count(*), count(DISTINCT ORDER_ITEM_ID) FROM {items}"),
+        format!(
+            "SELECT count(*) FROM {orders} o LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {items}) i \
+             ON i.ORDER_ID = o.ORDER_ID WHERE i.ORDER_ID IS NULL"
+        ),
+        format!(
+            "SELECT count(*) FROM {items} i LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {orders}) o \
+             ON o.ORDER_ID = i.ORDER_ID WHERE o.ORDER_ID IS NULL"
+        ),
+    ]
+}
+
+/// Counts what has landed.
+///
+/// # Errors
+/// If the file cannot be read, or has no such tables.
+pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
+    let count = || -> rusqlite::Result<Landed> {
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        // 256 MiB, so that comparing the ids of millions of rows does not go to disk.
+        connection.execute_batch("PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY")?;
+        let [orders, items] = Table::ALL.map(|table| schema.table(table));
+        let [all_orders, all_items, childless, orphans] = &statements(&orders, &items);
+        let pair = |sql: &str| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
+        let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
+        let (orders, distinct_orders) = pair(all_orders)?;
+        let (items, distinct_items) = pair(all_items)?;
+        Ok(Landed {
+            orders,
+            distinct_orders,
+            items,
+            distinct_items,
+            orders_without_items: number(childless)?,
+            items_without_order: number(orphans)?,
+        })
+    };
+    count().with_context(|| format!("cannot count in the landing {}", path.display()))
+}

@@ -1,0 +1,168 @@
+//! Orders of a shop and their items, made by several instances at once and streamed into two tables that belong together:
+//! exactly once each, and no order without its items or items without their order, however often it is killed.
+
+mod catalogue;
+mod cli;
+mod config;
+mod customers;
+mod dice;
+mod generator;
+mod instance;
+mod landing;
+mod meter;
+mod model;
+mod money;
+mod numbers;
+mod offsets;
+mod orchestrate;
+mod pace;
+mod plan;
+mod profile;
+mod report;
+mod rows;
+#[path = "../ski_resort/signals.rs"]
+mod signals;
+mod source;
+mod table;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use jiff::Timestamp;
+use jiff::tz::Offset;
+use tokio::sync::watch;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::Args;
+use crate::config::Config;
+use crate::instance::Instance;
+use crate::orchestrate::{Job, Outcome};
+use crate::report::Report;
+use crate::table::Table;
+use crate::target::Target;
+
+const FAILED: u8 = 1;
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        // Nobody is left to be told that the terminal is gone.
+        Err(refused) if refused.use_stderr() => {
+            let _ = write!(io::stderr(), "{}", cli::explain(&refused));
+            return ExitCode::from(FAILED);
+        }
+        Err(help) => {
+            let _ = write!(io::stdout(), "{}", cli::explain(&help));
+            return ExitCode::SUCCESS;
+        }
+    };
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .init();
+    // A terminal that is gone is no reason to stop.
+    let mut say = |line: &str| drop(writeln!(io::stdout(), "{line}"));
+    let ended = match signals::listen() {
+        Ok(stop) => run(args, stop, &mut say).await,
+        Err(error) => Err(error),
+    };
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        let _ = writeln!(io::stderr(), "error: {}", in_words(&error));
+        FAILED
+    }))
+}
+
+/// Streams and reconciles, and says what it does line by line; gives the exit code.
+async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)) -> Result<u8> {
+    let config = Arc::new(Config::load(args.config.as_deref())?);
+    let target = match args.profile.as_ref().or(config.profile.as_ref()) {
+        Some(profile) => Target::account(profile, &config, args.landing)?,
+        None => Target::emulator(&config, args.landing)?,
+    };
+    let now = args.now.unwrap_or_else(Timestamp::now);
+    let job = Job {
+        orders: args.total_orders.unwrap_or(config.total_orders),
+        instances: args.instances,
+        customers: args.customers,
+        seed: args.seed,
+        now: Offset::UTC.to_datetime(now),
+    };
+    let instances = tokio::task::spawn_blocking(move || orchestrate::instances(job)).await?;
+    say(&format!(
+        "streaming {} orders to {}, schema {}.{}, instances: {}",
+        job.orders,
+        target.name()?,
+        target.schema.database,
+        target.schema.name,
+        job.instances
+    ));
+    let clients = target.clients(&config).await?;
+    let tell = || say(&progress(&instances));
+    let outcome = orchestrate::run(&instances, &clients, &config, &stop, tell).await;
+    say(&speed(&outcome, &instances));
+    // Before the server is asked for more: it may be what failed.
+    for (channel, error) in &outcome.failures {
+        say(&format!("failed: {channel}: {}", in_words(error)));
+    }
+    let report = Report::new(&instances, &clients, &config, &target)
+        .await
+        .context("the rows cannot be reconciled")?;
+    clients.close().await;
+    say(&format!("\n{report}"));
+    Ok(if !outcome.failures.is_empty() {
+        FAILED
+    } else if outcome.interrupted {
+        say("interrupted; the same command goes on");
+        INTERRUPTED
+    } else if report.is_exact() {
+        say("every row is there, exactly once");
+        0
+    } else {
+        say("it does not add up");
+        FAILED
+    })
+}
+
+fn progress(instances: &[Instance]) -> String {
+    let sum = |of: fn(&Instance) -> u64| instances.iter().map(of).sum::<u64>();
+    format!(
+        "Progress: {}/{} orders streamed ({} order items)",
+        sum(|i| i.meter(Table::Orders).committed()),
+        sum(|i| i.rows(Table::Orders)),
+        sum(|i| i.meter(Table::OrderItems).committed()),
+    )
+}
+
+fn speed(outcome: &Outcome, instances: &[Instance]) -> String {
+    let news = instances.iter().map(|i| i.meter(Table::Orders).news());
+    let news: u64 = news.sum();
+    let millis = outcome.elapsed.max(Duration::from_millis(1)).as_millis();
+    format!(
+        "{news} orders in {:.1} s, {} orders/s",
+        outcome.elapsed.as_secs_f64(),
+        u128::from(news) * 1_000 / millis
+    )
+}
+
+/// An error and what caused it, each said once.
+fn in_words(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .map(ToString::to_string)
+        .fold(String::new(), |text, cause| match text.as_str() {
+            "" => cause,
+            text if text.contains(&cause) => text.to_owned(),
+            text => format!("{text}: {cause}"),
+        })
+}

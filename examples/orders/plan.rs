@@ -1,0 +1,40 @@
+//! Who does what: orders and customers shared out among the instances.
+
+use std::ops::RangeInclusive;
+
+/// One instance's part of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Part {
+    pub(crate) instance: u64,
+    pub(crate) orders: u64,
+    /// Whose orders these are; empty if the instance has none.
+    pub(crate) customers: RangeInclusive<u64>,
+}
+
+/// Shares `orders` orders and `customers` customers, numbered from 1, out among `instances` instances. Each has as many as
+/// another, and the last one what remains. If there are fewer customers than instances, those without a customer have no
+/// orders.
+pub(crate) fn share_out(orders: u64, instances: u64, customers: u64) -> Vec<Part> {
+    let busy = instances.min(customers).max(1);
+    let part = |instance| {
+        if instance >= busy {
+            return Part {
+                instance,
+                orders: 0,
+                customers: RangeInclusive::new(1, 0),
+            };
+        }
+        let is_last = instance + 1 == busy;
+        let (each, width) = (orders / busy, customers / busy);
+        Part {
+            instance,
+            orders: each + if is_last { orders % busy } else { 0 },
+            customers: instance * width + 1..=if is_last {
+                customers
+            } else {
+                (instance + 1) * width
+            },
+        }
+    };
+    (0..instances).map(part).collect()
+}

@@ -1,0 +1,170 @@
+//! The reconciliation: what was to be made against what the server says and what is in the tables.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use anyhow::Result;
+use snowpipe_streaming::{ChannelStatus, OffsetToken};
+
+use crate::config::Config;
+use crate::instance::Instance;
+use crate::landing::{self, Landed};
+use crate::offsets::{ItemOffset, OrderOffset};
+use crate::table::{Schema, Table};
+use crate::target::{Clients, Target};
+
+/// What became of all rows.
+#[derive(Debug)]
+pub(crate) struct Report {
+    lines: Vec<Line>,
+    orders: u64,
+    items: u64,
+    schema: Schema,
+    /// None where the tables cannot be looked into.
+    landed: Option<Landed>,
+}
+
+/// What the server says of a channel.
+#[derive(Debug)]
+struct Line {
+    channel: String,
+    pipe: String,
+    rows: u64,
+    /// The token of the last row, if there is a row.
+    wanted: Option<String>,
+    token: Option<String>,
+    inserted: u64,
+    errors: u64,
+}
+
+impl Report {
+    /// Asks the server and the landing.
+    ///
+    /// # Errors
+    /// If one of them does not answer.
+    pub(crate) async fn new(
+        instances: &[Instance],
+        clients: &Clients,
+        config: &Config,
+        target: &Target,
+    ) -> Result<Self> {
+        let mut lines = Vec::new();
+        for table in Table::ALL {
+            let names = config.names(table);
+            let channels = instances.iter().map(|i| names.channel_of(i.number));
+            let mut statuses = clients.of(table).channel_statuses(channels).await?;
+            lines.extend(instances.iter().map(|instance| {
+                let channel = names.channel_of(instance.number);
+                let status = statuses.remove(&channel);
+                Line::new(
+                    table,
+                    channel,
+                    &names.pipe,
+                    instance.rows(table),
+                    status.as_ref(),
+                )
+            }));
+        }
+        let rows = |table| instances.iter().map(|i| i.rows(table)).sum();
+        let landed = match target.landing.clone() {
+            Some(path) => Some(count(path, target.schema.clone()).await?),
+            None => None,
+        };
+        Ok(Self {
+            lines,
+            orders: rows(Table::Orders),
+            items: rows(Table::OrderItems),
+            schema: target.schema.clone(),
+            landed,
+        })
+    }
+
+    /// Whether every row is in its table, exactly once.
+    pub(crate) fn is_exact(&self) -> bool {
+        let is_committed = self.lines.iter().all(Line::is_complete);
+        let has_landed = match &self.landed {
+            Some(landed) => *landed == Landed::exactly(self.orders, self.items),
+            None => self.lines.iter().all(|line| line.inserted == line.rows),
+        };
+        is_committed && has_landed
+    }
+}
+
+async fn count(path: PathBuf, schema: Schema) -> Result<Landed> {
+    tokio::task::spawn_blocking(move || landing::count(&path, &schema)).await?
+}
+
+impl Line {
+    fn new(
+        table: Table,
+        channel: String,
+        pipe: &str,
+        rows: u64,
+        status: Option<&ChannelStatus>,
+    ) -> Self {
+        let last = || match table {
+            Table::Orders => OrderOffset(rows).to_string(),
+            Table::OrderItems => ItemOffset(rows).to_string(),
+        };
+        let token = status.and_then(ChannelStatus::latest_committed_offset_token);
+        Self {
+            channel,
+            pipe: pipe.to_owned(),
+            rows,
+            wanted: (rows > 0).then(last),
+            token: token.map(OffsetToken::to_string),
+            inserted: status.map_or(0, ChannelStatus::rows_inserted_count),
+            errors: status.map_or(0, ChannelStatus::rows_error_count),
+        }
+    }
+
+    fn is_complete(&self) -> bool {
+        self.token == self.wanted && self.errors == 0
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let width = |of: fn(&Line) -> &str| self.lines.iter().map(|line| of(line).len()).max();
+        let channels = width(|line| &line.channel).unwrap_or(0);
+        let pipes = width(|line| &line.pipe).unwrap_or(0);
+        let (rows, inserted) = ("rows", "inserted");
+        writeln!(
+            f,
+            "{:channels$}  {:pipes$}  {:15}  {rows:>9}  {inserted:>9}  errors",
+            "channel", "pipe", "committed token"
+        )?;
+        for line in &self.lines {
+            writeln!(
+                f,
+                "{:channels$}  {:pipes$}  {:15}  {:>9}  {:>9}  {:>6}{}",
+                line.channel,
+                line.pipe,
+                line.token.as_deref().unwrap_or("-"),
+                line.rows,
+                line.inserted,
+                line.errors,
+                if line.is_complete() {
+                    ""
+                } else {
+                    "  incomplete"
+                }
+            )?;
+        }
+        writeln!(f)?;
+        if let Some(landed) = &self.landed {
+            return write!(f, "{}", landed.against(self.orders, self.items));
+        }
+        let tables = Table::ALL.map(|table| self.schema.path(table));
+        let [orders, items] = &tables;
+        writeln!(
+            f,
+            "{} orders and {} order items were to be streamed. To count them in the account:",
+            self.orders, self.items
+        )?;
+        for sql in landing::statements(orders, items) {
+            writeln!(f, "  {sql};")?;
+        }
+        Ok(())
+    }
+}

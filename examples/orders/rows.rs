@@ -1,0 +1,88 @@
+//! The rows of the two tables by their numbers, as one instance makes them.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use snowpipe_streaming::ingest::Offset;
+
+use crate::generator::Generator;
+use crate::model::{Order, OrderItem};
+use crate::numbers::ItemNumbers;
+use crate::offsets::{ItemOffset, OrderOffset};
+
+/// Rows numbered from 1 without a gap, that can be made from any number on, again and again.
+pub(crate) trait Rows: Send + Sync + 'static {
+    /// What a row's number is as an offset.
+    type Offset: Offset + Copy + From<u64> + Into<u64>;
+    /// A row.
+    type Row: Serialize + Send;
+
+    /// The last row's number, 0 if there is none.
+    fn last(&self) -> u64;
+
+    /// The rows from the number `first` on, each with the number of its order.
+    fn from(&self, first: u64) -> impl Iterator<Item = (u64, Self::Row)> + Send;
+}
+
+/// The rows of ORDERS.
+#[derive(Debug)]
+pub(crate) struct Orders {
+    generator: Arc<Generator>,
+    last: u64,
+}
+
+/// The rows of `ORDER_ITEMS`.
+#[derive(Debug)]
+pub(crate) struct Items {
+    generator: Arc<Generator>,
+    last_order: u64,
+    numbers: ItemNumbers,
+}
+
+impl Orders {
+    /// The orders through the number `last`.
+    pub(crate) fn new(generator: Arc<Generator>, last: u64) -> Self {
+        Self { generator, last }
+    }
+}
+
+impl Items {
+    /// The items of the orders through the number `last_order`. Looks at each of these.
+    pub(crate) fn new(generator: Arc<Generator>, last_order: u64) -> Self {
+        Self {
+            numbers: ItemNumbers::reserve(Arc::clone(&generator), last_order),
+            generator,
+            last_order,
+        }
+    }
+}
+
+impl Rows for Orders {
+    type Offset = OrderOffset;
+    type Row = Order;
+
+    fn last(&self) -> u64 {
+        self.last
+    }
+
+    fn from(&self, first: u64) -> impl Iterator<Item = (u64, Order)> + Send {
+        (first..=self.last).map(|number| (number, self.generator.order(number)))
+    }
+}
+
+impl Rows for Items {
+    type Offset = ItemOffset;
+    type Row = OrderItem;
+
+    fn last(&self) -> u64 {
+        self.numbers.total()
+    }
+
+    fn from(&self, first: u64) -> impl Iterator<Item = (u64, OrderItem)> + Send {
+        let (order, numbers) = self.numbers.find(first);
+        let before = usize::try_from(first - numbers.start).unwrap_or(0);
+        (order..=self.last_order)
+            .flat_map(|order| self.generator.items(order).map(move |item| (order, item)))
+            .skip(before)
+    }
+}

@@ -1,0 +1,105 @@
+//! Rows that are made as they are read, as a source to stream from.
+
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+use snowpipe_streaming::ingest::{Batch, Rejected, Source};
+use tracing::error;
+
+use crate::meter::Meter;
+use crate::pace::Pace;
+use crate::rows::Rows;
+
+/// A table's rows. Nothing is kept of them: whatever is not committed is made again.
+#[derive(Debug)]
+pub(crate) struct Generated<R> {
+    rows: Arc<R>,
+    pace: Pace,
+    meter: Arc<Meter>,
+}
+
+impl<R: Rows> Generated<R> {
+    /// A source of `rows` that come at this pace.
+    pub(crate) fn new(rows: Arc<R>, pace: Pace, meter: Arc<Meter>) -> Self {
+        Self { rows, pace, meter }
+    }
+
+    fn read(&mut self, first: u64, max: usize) -> Batch<R::Offset, R::Row> {
+        if first > self.rows.last() {
+            return Batch::end();
+        }
+        let mut rows = self.rows.from(first).peekable();
+        let last_order = rows.peek().map_or(0, |(order, _)| self.pace.last(*order));
+        let rows = rows.take_while(|(order, _)| *order <= last_order).take(max);
+        let rows = (first..)
+            .zip(rows)
+            .map(|(number, (_, row))| (number.into(), row));
+        let mut batch = Batch::new(rows.collect());
+        let last = batch.through.map_or(0, Into::into);
+        batch.is_end = last == self.rows.last();
+        batch
+    }
+}
+
+impl<R: Rows> Source for Generated<R> {
+    type Offset = R::Offset;
+    type Row = R::Row;
+    type Error = anyhow::Error;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&R::Offset>,
+        max: usize,
+    ) -> Result<Batch<R::Offset, R::Row>> {
+        let after: u64 = after.map_or(0, |offset| (*offset).into());
+        Ok(self.read(after.saturating_add(1), max))
+    }
+
+    async fn ready(&mut self) -> Result<()> {
+        self.pace.more().await;
+        Ok(())
+    }
+
+    async fn release_through(&mut self, through: &R::Offset) -> Result<()> {
+        self.meter.set((*through).into());
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &mut self,
+        rejected: &Rejected<R::Offset>,
+        _: Vec<(R::Offset, R::Row)>,
+    ) -> Result<()> {
+        let Rejected {
+            channel,
+            count,
+            through,
+            ..
+        } = rejected;
+        let after = rejected.after.map_or(0, Into::into);
+        let message = rejected.message.as_deref().unwrap_or("no reason given");
+        // Not kept, for their numbers are enough to make them again.
+        error!(channel, count, after, %through, message, "rows were rejected");
+        Ok(())
+    }
+
+    async fn check(&mut self, channel: &str, committed: Option<&R::Offset>) -> Result<()> {
+        let (number, last) = (
+            committed.map_or(0, |offset| (*offset).into()),
+            self.rows.last(),
+        );
+        if number > last {
+            bail!(
+                "the channel {channel} has committed row {number}, but in this run it has only {last}: give the total, the \
+                 instances, the customers and the seed of the run that fed it, or name other channels"
+            );
+        }
+        self.meter.set(number);
+        Ok(())
+    }
+
+    fn is_fatal(&self, _: &anyhow::Error) -> bool {
+        // Rows can always be made; only a check fails, and it would again.
+        true
+    }
+}

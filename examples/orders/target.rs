@@ -1,0 +1,175 @@
+//! Where the rows go: the emulator in this process, or what a profile names.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, SqliteLanding};
+use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock};
+use tempfile::TempDir;
+use tracing::debug;
+
+use crate::config::Config;
+use crate::profile;
+use crate::table::{Schema, Table};
+
+/// The tables of the emulator, and of an account.
+pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
+const DATABASE: &str = "AUTOMATED_INTELLIGENCE";
+
+/// Where the rows go.
+#[derive(Debug)]
+pub(crate) struct Target {
+    pub(crate) route: Route,
+    pub(crate) profile: Profile,
+    pub(crate) schema: Schema,
+    /// The file in which the landed rows can be counted.
+    pub(crate) landing: Option<PathBuf>,
+}
+
+/// The two clients.
+#[derive(Debug, Clone)]
+pub(crate) struct Clients {
+    pub(crate) orders: StreamingIngestClient,
+    pub(crate) items: StreamingIngestClient,
+}
+
+impl Clients {
+    /// A table's client.
+    pub(crate) fn of(&self, table: Table) -> &StreamingIngestClient {
+        match table {
+            Table::Orders => &self.orders,
+            Table::OrderItems => &self.items,
+        }
+    }
+
+    /// Ends both. Nothing depends on it any more: their channels are closed.
+    pub(crate) async fn close(self) {
+        for client in [self.orders, self.items] {
+            if let Err(error) = client.close().await {
+                debug!(%error, "the close was not clean");
+            }
+        }
+    }
+}
+
+/// The way there.
+#[derive(Debug)]
+pub(crate) enum Route {
+    /// Whatever the profile says.
+    Profile,
+    /// An emulator in this process.
+    Memory {
+        transport: MemoryTransport,
+        /// Its tables, if they are not to be kept.
+        _scratch: Option<TempDir>,
+    },
+}
+
+impl Target {
+    /// What a profile names.
+    ///
+    /// # Errors
+    /// If the profile cannot be used, or does not fit to the pipes of the configuration.
+    pub(crate) fn account(path: &Path, config: &Config, landing: Option<PathBuf>) -> Result<Self> {
+        let profile = profile::load(path)?;
+        if let Some(missing) = landing.as_ref().filter(|path| !path.exists()) {
+            bail!(
+                "there is no landing {}: name the data file of the emulator that the profile leads to, or leave --landing out",
+                missing.display()
+            );
+        }
+        Ok(Self {
+            route: Route::Profile,
+            schema: schema(&profile, config)?,
+            profile,
+            landing,
+        })
+    }
+
+    /// An emulator of our own with the tables in `landing`, or in a file that vanishes at the end.
+    ///
+    /// # Errors
+    /// If the file cannot be used.
+    pub(crate) fn emulator(config: &Config, landing: Option<PathBuf>) -> Result<Self> {
+        let (path, scratch) = if let Some(path) = landing {
+            (path, None)
+        } else {
+            let scratch = TempDir::new().context("cannot make a folder for the tables")?;
+            (scratch.path().join("landing.db"), Some(scratch))
+        };
+        let tables = SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))
+            .with_context(|| format!("the landing {} cannot be used", path.display()))?;
+        let emulator = Emulator::builder()
+            .catalog(tables.catalog().clone())
+            .landing(tables)
+            .build()?;
+        let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+        Ok(Self {
+            schema: schema(&profile, config)?,
+            profile,
+            route: Route::Memory {
+                transport: MemoryTransport::new(emulator, Arc::new(SystemClock)),
+                _scratch: scratch,
+            },
+            landing: Some(path),
+        })
+    }
+
+    /// The target in a word: `the emulator`, or the account's URL.
+    pub(crate) fn name(&self) -> Result<String> {
+        Ok(match self.route {
+            Route::Profile => self.profile.url()?,
+            Route::Memory { .. } => "the emulator".to_owned(),
+        })
+    }
+
+    /// A client for each of the two pipes, shared by all instances.
+    ///
+    /// # Errors
+    /// If the server cannot be reached, or lets nobody in.
+    pub(crate) async fn clients(&self, config: &Config) -> Result<Clients> {
+        Ok(Clients {
+            orders: self.client(&config.orders.pipe, config).await?,
+            items: self.client(&config.items.pipe, config).await?,
+        })
+    }
+
+    async fn client(&self, pipe: &str, config: &Config) -> Result<StreamingIngestClient> {
+        let pipe = PipePath::new(&self.schema.database, &self.schema.name, pipe)?;
+        let builder = StreamingIngestClient::builder(self.profile.clone(), pipe)
+            .max_client_lag(config.max_client_lag)
+            .attempt_timeout(config.request_timeout);
+        let builder = match &self.route {
+            // Plain HTTP is for this machine only, and no proxy leads there.
+            Route::Profile if self.profile.url()?.starts_with("http://") => {
+                builder.transport(HttpTransport::builder().no_proxy().build()?)
+            }
+            Route::Profile => builder,
+            Route::Memory { transport, .. } => builder.transport(transport.clone()),
+        };
+        Ok(builder.build().await?)
+    }
+}
+
+/// The schema that the profile names, or else the one that the pipes are in.
+///
+/// # Errors
+/// If profile and pipes contradict each other.
+pub(crate) fn schema(profile: &Profile, config: &Config) -> Result<Schema> {
+    let of_pipe = Schema::of_pipe(&config.orders.pipe);
+    let schema = Schema {
+        database: profile.database().unwrap_or(DATABASE).to_owned(),
+        name: profile.schema().unwrap_or(of_pipe).to_owned(),
+    };
+    for pipe in [&config.orders.pipe, &config.items.pipe] {
+        if !schema.may_have(pipe) {
+            bail!(
+                "the pipe {pipe} of the configuration does not lead to a table of the schema {}: give the configuration \
+                 for that schema, or a profile with another one",
+                schema.name
+            );
+        }
+    }
+    Ok(schema)
+}

@@ -1,0 +1,129 @@
+//! The report and the exit code, of whole runs and of tables in which something is wrong.
+
+use std::path::Path;
+
+use clap::Parser;
+use rusqlite::Connection;
+use tokio::sync::watch;
+
+use crate::cli::Args;
+use crate::landing::{Landed, count};
+use crate::run;
+use crate::table::Schema;
+
+/// Runs the example with these arguments; `DIR` is the folder.
+async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {
+    let line = line.replace("DIR", &folder.display().to_string());
+    let args = std::iter::once("orders").chain(line.split_whitespace());
+    let (_stop, stopped) = watch::channel(false);
+    let mut text = String::new();
+    let mut say = |line: &str| {
+        text.push_str(line);
+        text.push('\n');
+    };
+    let code = run(Args::parse_from(args), stopped, &mut say).await;
+    // The client's own tasks end at their next turn, and the landing with them.
+    tokio::task::yield_now().await;
+    (code, text)
+}
+
+fn schema(name: &str) -> Schema {
+    Schema {
+        database: "AUTOMATED_INTELLIGENCE".to_owned(),
+        name: name.to_owned(),
+    }
+}
+
+#[tokio::test]
+async fn a_run_is_reconciled_with_what_landed() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = "300 2 --landing DIR/landing.db --now 2026-01-17T14:00:00Z";
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    assert!(
+        text.contains("Progress: 300/300 orders streamed ("),
+        "{text}"
+    );
+    assert!(
+        text.contains("orders_channel_instance_1       ORDERS-STREAMING       order_150"),
+        "{text}"
+    );
+    assert!(text.contains("exactly once"), "{text}");
+
+    // Everything is there: nothing is streamed, and it adds up all the same.
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    assert!(text.contains("\n0 orders in "), "{text}");
+
+    let landing = folder.path().join("landing.db");
+    let landed = count(&landing, &schema("RAW")).unwrap();
+    assert_eq!(landed, Landed::exactly(300, landed.items));
+
+    let wrong = |sql: &str| {
+        Connection::open(&landing)
+            .unwrap()
+            .execute_batch(sql)
+            .unwrap();
+        count(&landing, &schema("RAW")).unwrap()
+    };
+    let once = landed;
+    let landed = wrong("INSERT INTO ORDERS SELECT * FROM ORDERS WHERE rowid <= 3");
+    assert_eq!(
+        landed,
+        Landed {
+            orders: 303,
+            ..once
+        }
+    );
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 1, "{text}");
+    assert!(text.contains("303 of       300  wrong"), "{text}");
+
+    let landed = wrong("DELETE FROM ORDERS WHERE rowid > 300");
+    assert_eq!(landed, once);
+    let orphans = "DELETE FROM ORDERS WHERE ORDER_ID = (SELECT ORDER_ID FROM ORDER_ITEMS LIMIT 1)";
+    let landed = wrong(orphans);
+    assert_eq!((landed.orders, landed.orders_without_items), (299, 0));
+    assert!((1..=8).contains(&landed.items_without_order), "{landed:?}");
+    let childless =
+        "DELETE FROM ORDER_ITEMS WHERE ORDER_ID = (SELECT ORDER_ID FROM ORDERS LIMIT 1)";
+    assert_eq!(wrong(childless).orders_without_items, 1);
+}
+
+#[tokio::test]
+async fn the_staging_configuration_fills_the_staging_tables() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = include_str!("../config_staging.properties");
+    std::fs::write(folder.path().join("staging.properties"), staging).unwrap();
+    let line = "40 3 DIR/staging.properties --landing DIR/landing.db";
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    assert!(
+        text.contains("schema AUTOMATED_INTELLIGENCE.STAGING"),
+        "{text}"
+    );
+    let landing = folder.path().join("landing.db");
+    assert_eq!(count(&landing, &schema("STAGING")).unwrap().orders, 40);
+    assert_eq!(
+        count(&landing, &schema("RAW")).unwrap(),
+        Landed::exactly(0, 0)
+    );
+}
+
+#[tokio::test]
+async fn what_cannot_be_used_is_refused_before_anything_is_streamed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("empty.properties"), "").unwrap();
+    for (line, expected) in [
+        ("10 2 DIR/none.properties", "none.properties cannot be read"),
+        ("10 2 DIR/empty.properties", "required keys are missing"),
+        ("--landing DIR", "cannot be used"),
+    ] {
+        let (code, text) = example(folder.path(), line).await;
+        let error = format!("{:#}", code.unwrap_err());
+        assert!(
+            error.contains(expected) && text.is_empty(),
+            "{line}: {error}"
+        );
+    }
+}

@@ -1,0 +1,94 @@
+//! Who shares what.
+
+use super::{CUSTOMERS, SEED, customers, job, now};
+use crate::generator::Generator;
+use crate::orchestrate;
+use crate::plan::{Part, share_out};
+use crate::rows::{Orders, Rows};
+
+fn part(instance: u64, orders: u64, first: u64, last: u64) -> Part {
+    Part {
+        instance,
+        orders,
+        customers: first..=last,
+    }
+}
+
+#[test]
+fn the_last_instance_takes_what_remains() {
+    assert_eq!(share_out(10, 1, 5), [part(0, 10, 1, 5)]);
+    assert_eq!(
+        share_out(10_000_000, 3, 20_504),
+        [
+            part(0, 3_333_333, 1, 6_834),
+            part(1, 3_333_333, 6_835, 13_668),
+            part(2, 3_333_334, 13_669, 20_504),
+        ]
+    );
+    let more_instances_than_orders = share_out(2, 3, 9);
+    assert_eq!(
+        more_instances_than_orders,
+        [part(0, 0, 1, 3), part(1, 0, 4, 6), part(2, 2, 7, 9)]
+    );
+    let more_instances_than_customers = share_out(7, 4, 2);
+    assert_eq!(
+        more_instances_than_customers,
+        [
+            part(0, 3, 1, 1),
+            part(1, 4, 2, 2),
+            part(2, 0, 1, 0),
+            part(3, 0, 1, 0)
+        ]
+    );
+}
+
+#[test]
+fn all_orders_are_shared_out_and_no_customer_belongs_to_two() {
+    for (orders, instances, customers) in [
+        (1, 1, 1),
+        (100, 7, 1_000),
+        (3, 50, 20),
+        (1_000, 10, 10),
+        (99, 100, 1),
+        (5, 5, 4),
+    ] {
+        let parts = share_out(orders, instances, customers);
+        assert_eq!(parts.len() as u64, instances);
+        assert_eq!(parts.iter().map(|part| part.orders).sum::<u64>(), orders);
+        let theirs: Vec<_> = parts
+            .iter()
+            .flat_map(|part| part.customers.clone())
+            .collect();
+        assert!(
+            theirs.into_iter().eq(1..=customers),
+            "{orders} {instances} {customers}"
+        );
+        assert!(
+            parts
+                .iter()
+                .all(|part| part.orders == 0 || !part.customers.is_empty())
+        );
+    }
+}
+
+#[test]
+fn an_instance_takes_orders_of_its_own_customers_only() {
+    let parts = share_out(1_000, 4, CUSTOMERS);
+    let generators = parts.iter().map(|part| {
+        Generator::new(
+            SEED,
+            part.instance,
+            customers(),
+            part.customers.clone(),
+            now(),
+        )
+    });
+    let instances = orchestrate::instances(job(1_000, 4));
+    for ((part, generator), instance) in parts.iter().zip(generators).zip(&instances) {
+        let orders = Orders::new(generator.into(), part.orders);
+        assert_eq!(instance.number, part.instance);
+        for (_, order) in orders.from(1) {
+            assert!(part.customers.contains(&order.customer_id), "{part:?}");
+        }
+    }
+}

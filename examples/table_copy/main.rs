@@ -1,0 +1,145 @@
+//! Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
+//!
+//! `source.rs` is what another table, or another database, would need; the rest makes it a program that runs without
+//! anything prepared.
+
+mod check;
+mod people;
+mod source;
+mod target;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use snowpipe_streaming::ingest::{self, Finish};
+use tokio::task::spawn_blocking;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::check::Comparison;
+use crate::people::PEOPLE;
+use crate::source::People;
+use crate::target::Target;
+
+const DIRECTORY: &str = "table_copy_data";
+/// How many rows are read at once, and how many may wait for their commit: few, so that an interrupted copy ends soon.
+const BATCH: usize = 5_000;
+const MOST_IN_FLIGHT: u64 = 20_000;
+const INTERRUPTED: u8 = 130;
+
+/// Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
+///
+/// Without --profile everything stays on this machine: the people are made up, and the rows go over loopback HTTP to a
+/// local emulator of Snowpipe Streaming whose tables are a SQLite file. Run it again, and only new rows are copied.
+#[derive(Debug, Parser)]
+#[command(name = "table_copy")]
+struct Args {
+    /// The SQLite file with the table `PEOPLE_100K`; if there is none, it is made with 100,000 people
+    #[arg(long, value_name = "FILE", default_value = "table_copy_data/source.db")]
+    source: PathBuf,
+
+    /// Make up people until the source has this many
+    #[arg(long)]
+    rows: Option<u32>,
+
+    /// Copy to an account: a profile.json, or "env" for the SNOWFLAKE_* variables
+    #[arg(long, value_name = "FILE|env")]
+    profile: Option<PathBuf>,
+
+    /// The emulator's tables [default: `table_copy_data/landing.db`]; with --profile, those of the emulator it names, to
+    /// compare with
+    #[arg(long, value_name = "FILE")]
+    landing: Option<PathBuf>,
+
+    /// The channel: it remembers how far its table has been copied
+    #[arg(long, default_value = "DWLOAD_CHANNEL")]
+    channel: String,
+
+    /// Where rows are kept among which the server rejected some
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "table_copy_data/rejects.ndjson"
+    )]
+    rejects: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    run(Args::parse()).await.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
+}
+
+async fn run(args: Args) -> Result<ExitCode> {
+    std::fs::create_dir_all(DIRECTORY)
+        .with_context(|| format!("cannot make the directory {DIRECTORY}"))?;
+    let new = match args.rows {
+        Some(rows) => people::make(&args.source, rows)?,
+        None if args.source.exists() => 0,
+        None => people::make(&args.source, PEOPLE)?,
+    };
+    println!("source: {}, {new} people new", args.source.display());
+
+    let (target, landing) = if let Some(profile) = args.profile {
+        (Target::profile(&profile)?, args.landing)
+    } else {
+        let default = || Path::new(DIRECTORY).join("landing.db");
+        let landing = args.landing.unwrap_or_else(default);
+        (Target::emulator(&landing).await?, Some(landing))
+    };
+    println!("target: {}", target.describe()?);
+
+    let began = Instant::now();
+    let client = target.client().await?;
+    let mut people = People::open(&args.source, &args.rejects)?;
+    let report = ingest::run(&client, args.channel, &mut people)
+        .batch_rows(BATCH)
+        .max_in_flight(MOST_IN_FLIGHT)
+        .until(interrupt())
+        .await?;
+    client.close().await?;
+    let took = began.elapsed();
+    target.close().await;
+    let beginning = match report.resumed_after {
+        Some(row) => format!("those after row {row}"),
+        None => "from the first on".to_owned(),
+    };
+    println!(
+        "copied: {} rows, {beginning}, in {:.1} s; {} committed, {} rejected",
+        report.rows_appended,
+        took.as_secs_f64(),
+        report.rows_committed,
+        report.rows_rejected
+    );
+    if report.finish == Finish::Stopped {
+        println!("interrupted: run it again to go on");
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    let Some(landing) = landing else {
+        println!("not compared: an account is not queried here");
+        return Ok(ExitCode::SUCCESS);
+    };
+    let comparison = spawn_blocking(move || Comparison::of(&args.source, &landing)).await??;
+    println!("{comparison}");
+    Ok(ExitCode::from(u8::from(!comparison.is_equal())))
+}
+
+/// Ctrl-C.
+async fn interrupt() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        tracing::warn!(%error, "Ctrl-C will not be heard: a copy that is killed goes on as well");
+        std::future::pending::<()>().await;
+    }
+}

@@ -1,0 +1,292 @@
+//! The copy over loopback HTTP, interrupted and repeated, and what the comparison notices.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Report, Source};
+use tempfile::TempDir;
+use tokio::sync::Notify;
+
+use crate::check::Comparison;
+use crate::people;
+use crate::source::{CopiedRow, People};
+use crate::target::Target;
+
+const ROWS: u32 = 6_000;
+const CHANNEL: &str = "DWLOAD_CHANNEL";
+
+/// A source and a landing of their own.
+struct Copy {
+    directory: TempDir,
+}
+
+impl Copy {
+    fn new() -> Self {
+        let copy = Self {
+            directory: TempDir::new().expect("a directory"),
+        };
+        assert_eq!(copy.people(ROWS), ROWS);
+        copy
+    }
+
+    fn people(&self, count: u32) -> u32 {
+        people::make(&self.source(), count).expect("people")
+    }
+
+    fn source(&self) -> PathBuf {
+        self.directory.path().join("source.db")
+    }
+
+    fn landing(&self) -> PathBuf {
+        self.directory.path().join("landing.db")
+    }
+
+    fn rejects(&self) -> PathBuf {
+        self.directory.path().join("rejects.ndjson")
+    }
+
+    fn open(&self) -> People {
+        People::open(&self.source(), &self.rejects()).expect("a source")
+    }
+
+    async fn target(&self) -> Target {
+        Target::emulator(&self.landing()).await.expect("a target")
+    }
+
+    /// A whole run, from an emulator that starts to one that ends.
+    async fn run(&self) -> Report<i64> {
+        let target = self.target().await;
+        let client = target.client().await.expect("a client");
+        let report = ingest::run(&client, CHANNEL, &mut self.open())
+            .await
+            .expect("a run");
+        client.close().await.expect("an end");
+        target.close().await;
+        report
+    }
+
+    fn compare(&self) -> Comparison {
+        Comparison::of(&self.source(), &self.landing()).expect("a comparison")
+    }
+
+    /// Carries out SQL behind everybody's back.
+    fn change(path: PathBuf, sql: &str) {
+        let connection = Connection::open(path).expect("a file");
+        connection.execute_batch(sql).expect("a change");
+    }
+}
+
+fn all_equal(rows: u64) -> Comparison {
+    Comparison {
+        source: rows,
+        landed: rows,
+        equal: rows,
+        ..Comparison::default()
+    }
+}
+
+#[tokio::test]
+async fn a_copy_is_equal_and_a_second_one_inserts_nothing() {
+    let copy = Copy::new();
+    let first = copy.run().await;
+    assert_eq!(first.finish, Finish::Exhausted);
+    assert_eq!((first.resumed_after, first.rows_committed), (None, 6_000));
+    assert_eq!(copy.compare(), all_equal(6_000));
+
+    let second = copy.run().await;
+    assert_eq!(
+        (second.resumed_after, second.rows_appended),
+        (Some(6_000), 0)
+    );
+    assert_eq!(copy.compare(), all_equal(6_000));
+}
+
+#[tokio::test]
+async fn only_new_rows_are_copied() {
+    let copy = Copy::new();
+    copy.run().await;
+    assert_eq!(copy.people(6_250), 250);
+    assert_eq!(copy.compare().missing, 250);
+    assert_eq!(copy.run().await.rows_appended, 250);
+    assert_eq!(copy.compare(), all_equal(6_250));
+}
+
+/// Ends half-way and says so: whoever reads beyond the half tells `half`, and gets nothing more.
+struct Half {
+    people: People,
+    half: Arc<Notify>,
+}
+
+impl Source for Half {
+    type Offset = i64;
+    type Row = CopiedRow;
+    type Error = anyhow::Error;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&i64>,
+        max: usize,
+    ) -> anyhow::Result<Batch<i64, CopiedRow>> {
+        if after.is_some_and(|&row| row >= i64::from(ROWS) / 2) {
+            self.half.notify_one();
+            return Ok(Batch::idle());
+        }
+        self.people.read_after(after, max).await
+    }
+
+    async fn dead_letter(
+        &mut self,
+        rejected: &Rejected<i64>,
+        rows: Vec<(i64, CopiedRow)>,
+    ) -> anyhow::Result<()> {
+        self.people.dead_letter(rejected, rows).await
+    }
+}
+
+#[tokio::test]
+async fn an_interrupted_copy_goes_on_where_it_was() {
+    let copy = Copy::new();
+    let half = Arc::new(Notify::new());
+    let mut source = Half {
+        people: copy.open(),
+        half: half.clone(),
+    };
+    let target = copy.target().await;
+    let client = target.client().await.expect("a client");
+    let stopped = ingest::run(&client, CHANNEL, &mut source)
+        .batch_rows(1_000)
+        .until(async move { half.notified().await })
+        .await
+        .expect("a run");
+    assert_eq!(
+        (stopped.finish, stopped.rows_committed),
+        (Finish::Stopped, 3_000)
+    );
+    client.close().await.expect("an end");
+    target.close().await;
+    assert_eq!(
+        (copy.compare().equal, copy.compare().missing),
+        (3_000, 3_000)
+    );
+
+    let second = copy.run().await;
+    assert_eq!(
+        (second.resumed_after, second.rows_appended),
+        (Some(3_000), 3_000)
+    );
+    assert_eq!(copy.compare(), all_equal(6_000));
+}
+
+/// The client is gone with rows on their way, as after a crash. The server is not.
+#[tokio::test]
+async fn a_copy_that_died_is_repeated_without_doubles() {
+    let copy = Copy::new();
+    let half = Arc::new(Notify::new());
+    let mut source = Half {
+        people: copy.open(),
+        half: half.clone(),
+    };
+    let target = copy.target().await;
+    let client = target.client().await.expect("a client");
+    let died = tokio::select! {
+        biased;
+        () = half.notified() => true,
+        _ = ingest::run(&client, CHANNEL, &mut source).batch_rows(1_000) => false,
+    };
+    assert!(died);
+    drop(client);
+
+    let client = target.client().await.expect("a client");
+    let second = ingest::run(&client, CHANNEL, &mut copy.open())
+        .await
+        .expect("a run");
+    assert_eq!(second.finish, Finish::Exhausted);
+    assert!(second.rows_appended >= 3_000);
+    client.close().await.expect("an end");
+    target.close().await;
+    assert_eq!(copy.compare(), all_equal(6_000));
+}
+
+#[tokio::test]
+async fn a_channel_that_was_fed_from_another_table_is_refused() {
+    let copy = Copy::new();
+    copy.run().await;
+    Copy::change(
+        copy.source(),
+        "DELETE FROM PEOPLE_100K WHERE ROW_INDEX > 10",
+    );
+    let target = copy.target().await;
+    let client = target.client().await.expect("a client");
+    let refused = ingest::run(&client, CHANNEL, &mut copy.open()).await;
+    let why = format!("{:#}", anyhow::Error::new(refused.expect_err("a refusal")));
+    assert!(why.contains("choose another channel"), "{why}");
+}
+
+#[tokio::test]
+async fn each_kind_of_difference_is_noticed() {
+    let copy = Copy::new();
+    copy.run().await;
+    Copy::change(
+        copy.landing(),
+        "DELETE FROM SF_CUSTOMER_RAW WHERE rowid = 1;
+         UPDATE SF_CUSTOMER_RAW SET PHONE = PHONE || '0' WHERE rowid = 2;
+         INSERT INTO SF_CUSTOMER_RAW SELECT * FROM SF_CUSTOMER_RAW WHERE rowid = 3;
+         INSERT INTO SF_CUSTOMER_RAW (CUSTOMER_ID) VALUES ('nobody'), ('zz nobody')",
+    );
+    let found = copy.compare();
+    let expected = Comparison {
+        source: 6_000,
+        landed: 6_002,
+        equal: 5_998,
+        different: 1,
+        missing: 1,
+        extra: 2,
+        repeated: 1,
+    };
+    assert_eq!(found, expected);
+    assert!(!found.is_equal());
+}
+
+#[tokio::test]
+async fn nothing_and_an_empty_text_are_told_apart() {
+    let copy = Copy::new();
+    copy.run().await;
+    Copy::change(
+        copy.landing(),
+        "UPDATE SF_CUSTOMER_RAW SET EMAIL = '' WHERE EMAIL IS NULL",
+    );
+    assert!(copy.compare().different > 0);
+}
+
+#[tokio::test]
+async fn rejected_rows_are_kept_in_a_file() {
+    let copy = Copy::new();
+    Copy::change(
+        copy.source(),
+        "UPDATE PEOPLE_100K SET DATE_OF_BIRTH = '0000-00-00' WHERE ROW_INDEX = 4321",
+    );
+    let report = copy.run().await;
+    assert_eq!(report.rows_rejected, 1);
+    let kept = std::fs::read_to_string(copy.rejects()).expect("a file");
+    let of_it = kept
+        .lines()
+        .find(|line| line.contains("\"row_index\":4321"));
+    assert!(of_it.is_some_and(|line| line.contains("0000-00-00")));
+    let found = copy.compare();
+    assert_eq!((found.missing, found.equal), (1, 5_999));
+}
+
+#[test]
+fn people_are_the_same_wherever_they_are_made() {
+    let copies = [Copy::new(), Copy::new()];
+    copies[1].people(ROWS + 10);
+    let rows = copies.map(|copy| {
+        let people = Connection::open(copy.source()).expect("a file");
+        let sql = "SELECT group_concat(USER_ID || PHONE || DATE_OF_BIRTH) FROM PEOPLE_100K WHERE ROW_INDEX <= 6000";
+        people
+            .query_row(sql, [], |row| row.get::<_, String>(0))
+            .expect("people")
+    });
+    assert_eq!(rows[0], rows[1]);
+}
