@@ -207,6 +207,8 @@ impl StreamingIngestClient {
     /// The committed tokens of channels, fresh from the server; `None` for a channel without one. Names the server does
     /// not know are absent.
     ///
+    /// Cancel safe.
+    ///
     /// # Errors
     ///
     /// As [`channel_statuses`](Self::channel_statuses).
@@ -223,6 +225,8 @@ impl StreamingIngestClient {
 
     /// Drops a channel on the server: its committed token is forgotten, and with it the place to resume from. Rows in the
     /// table stay. A channel with accepted rows that are not committed is left alone.
+    ///
+    /// Cancel safe in that it may be called again: cancelled, it may or may not have been done.
     ///
     /// # Errors
     ///
@@ -262,6 +266,8 @@ impl StreamingIngestClient {
 
     /// Flushes all channels, waits until their rows are committed or the close timeout has passed, and ends the client.
     /// Channels that are still open take no more rows.
+    ///
+    /// Cancelled, it is as if this handle had been dropped.
     ///
     /// # Errors
     ///

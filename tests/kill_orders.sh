@@ -1,63 +1,110 @@
 #!/usr/bin/env bash
-# Kills the orders example N times at moments drawn from a seed, while it streams to an emulator in a process of its own, and
-# checks that in the end every order and every item is there exactly once.
+# Kills the orders example, and every third time the emulator it streams to, N times in all, at moments drawn from a seed,
+# restarts what was killed at once, and checks that in the end every order and every item is there exactly once.
 #
 #   tests/kill_orders.sh [N] [SEED] [ORDERS] [INSTANCES]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kills=${1:-10}
-seed=${2:-$((RANDOM * 32768 + RANDOM))}
+seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
 orders=${3:-20000}
 instances=${4:-5}
+# Outside these bounds two seeds may be the same one to bash.
+if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ && $orders =~ ^[1-9][0-9]{0,8}$ &&
+  $instances =~ ^[1-9][0-9]{0,2}$ ]] || ((seed > 1073741823)); then
+  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823] [orders] [instances up to 999]" >&2
+  exit 2
+fi
+
+longest=1600
+interval=250
+# Orders come in for longer than the kills take, so that the last one finds it at work as well; the first of each start come
+# at once.
+batches=$((kills * (longest / interval + 2)))
+batch=$((orders / instances / batches))
+if ((batch < 1)); then
+  echo "error: $orders orders are too few for $kills kills and $instances instances: give $((batches * instances)) or more" >&2
+  exit 2
+fi
 
 cargo build --quiet --features emulator-server --bin snowpipe-emulator --example orders
 bin=${CARGO_TARGET_DIR:-target}/debug
 
 work=$(mktemp -d)
-emulator=
+declare -A pids=()
 finish() {
   local code=$?
-  if [[ -n $emulator ]]; then
-    kill "$emulator" 2>/dev/null || true
-    wait "$emulator" 2>/dev/null || true
-  fi
+  trap - EXIT
+  for role in "${!pids[@]}"; do
+    kill -KILL "${pids[$role]}" 2>/dev/null || true
+    wait "${pids[$role]}" 2>/dev/null || true
+  done
   if ((code == 0)); then
     rm -rf "$work"
   else
+    for log in "$work"/*.log; do
+      echo "--- ${log##*/}"
+      tail -n 20 "$log"
+    done >&2
     echo "failed with: $0 $kills $seed $orders $instances; its files are in $work" >&2
   fi
+  exit "$code"
 }
 trap finish EXIT
 
-mkfifo "$work/url"
-"$bin/snowpipe-emulator" --ddl examples/orders/sql/setup.sql --data "$work/landing.db" \
-  --write-profile "$work/profile.json" >"$work/url" 2>"$work/emulator.log" &
-emulator=$!
-# The line comes when it listens.
-read -r _ <"$work/url"
+fail() {
+  echo "error: $*" >&2
+  exit 1
+}
 
-# A few orders at once, and more of them four times a second, so that every kill finds it at work.
+listen=127.0.0.1:0
+start_emulator() {
+  [[ -p $work/url ]] || mkfifo "$work/url"
+  "$bin/snowpipe-emulator" --listen "$listen" --ddl examples/orders/sql/setup.sql --data "$work/landing.db" \
+    --write-profile "$work/profile.json" >"$work/url" 2>>"$work/emulator.log" &
+  pids[emulator]=$!
+  local url=
+  # The line comes when it listens, and the end of the file if it died.
+  read -r url <"$work/url" || fail "the emulator did not start"
+  listen=${url#http://}
+}
+
 {
   cat examples/orders/config.properties
   echo "max.client.lag=0"
-  echo "orders.batch.size=$((orders / instances / (4 * kills) + 1))"
-  echo "generation.interval.ms=250"
+  echo "orders.batch.size=$batch"
+  echo "generation.interval.ms=$interval"
 } >"$work/live.properties"
-stream() {
-  exec "$bin/examples/orders" "$orders" "$instances" "$work/live.properties" "$work/profile.json" \
-    --landing "$work/landing.db" --now 2026-01-17T14:00:00Z
+start_orders() {
+  "$bin/examples/orders" "$orders" "$instances" "$work/live.properties" "$work/profile.json" \
+    --landing "$work/landing.db" --now 2026-01-17T14:00:00Z >"$work/table.txt" 2>>"$work/orders.log" &
+  pids[orders]=$!
 }
 
 echo "seed $seed, $kills kills"
-RANDOM=$((seed % 32768))
+RANDOM=$seed
+declare -A killed=([orders]=0 [emulator]=0)
+start_emulator
+start_orders
 for ((i = 1; i <= kills; i++)); do
-  (stream) >>"$work/orders.log" 2>&1 &
-  pid=$!
-  delay=$((100 + RANDOM % 2900))
+  role=orders
+  ((i % 3)) || role=emulator
+  delay=$((100 + RANDOM % (longest - 100)))
   sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
-  kill -KILL "$pid" 2>/dev/null || echo "it had ended before kill $i" >&2
-  wait "$pid" 2>/dev/null || true
-  echo "kill $i, after $delay ms: $(grep Progress "$work/orders.log" | tail -n 1)"
+  pid=${pids[$role]}
+  # What has ended is not waited for yet, so the id is still its own.
+  kill -KILL "$pid"
+  code=0
+  wait "$pid" 2>/dev/null || code=$?
+  ((code == 137)) || fail "$role had ended with code $code before kill $i"
+  killed[$role]=$((killed[$role] + 1))
+  echo "kill $i: $role, after $delay ms; $(grep Progress "$work/table.txt" | tail -n 1)"
+  "start_$role"
 done
-(stream) || { echo "error: not exact" >&2; exit 1; }
+
+wait "${pids[orders]}" || fail "not exact: the orders ended with code $?"
+unset 'pids[orders]'
+cat "$work/table.txt"
+echo "kills: orders ${killed[orders]}, emulator ${killed[emulator]}"
+((killed[orders] + killed[emulator] == kills)) || fail "fewer than $kills kills"

@@ -11,9 +11,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 kills=${1:-20}
-seed=${2:-$((RANDOM * 32768 + RANDOM))}
-if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[0-9]+$ ]]; then
-  echo "usage: $0 [kills from 1 to 9999] [seed]" >&2
+seed=${2:-$(((RANDOM * 32768 + RANDOM) % 1073741823 + 1))}
+# Outside these bounds two seeds may be the same one to bash.
+if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed > 1073741823)); then
+  echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823]" >&2
   exit 2
 fi
 many=$((kills >= 100))
@@ -107,7 +108,7 @@ watchdog=$!
 trap 'fail "it takes too long"' ALRM
 
 echo "seed $seed, $kills kills"
-RANDOM=$((seed % 32768))
+RANDOM=$seed
 roles=(generator streamer emulator)
 declare -A killed=([generator]=0 [streamer]=0 [emulator]=0)
 while_unanswered=0

@@ -1,7 +1,6 @@
 //! One instance: two sources, each with a channel of its own and resumed from its own token.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::Result;
 use snowpipe_streaming::ingest::{self, Finish};
@@ -12,12 +11,11 @@ use crate::config::Config;
 use crate::generator::Generator;
 use crate::meter::Meter;
 use crate::pace::Pace;
+use crate::pauses::Pauses;
 use crate::rows::{Items, Orders, Rows};
 use crate::source::Generated;
 use crate::table::Table;
 use crate::target::Clients;
-
-const LONGEST_PAUSE: Duration = Duration::from_secs(16);
 
 /// What an instance needs to run.
 #[derive(Debug, Clone)]
@@ -80,7 +78,7 @@ impl Instance {
         stop: &watch::Receiver<bool>,
     ) -> Result<Finish> {
         let channel = config.names(table).channel_of(self.number);
-        let mut pause = config.retry_delay;
+        let mut pauses = Pauses::new(config.retry_delay, self.number, table);
         let mut retries = 0..config.max_retries;
         loop {
             let pace = Pace::new(config.orders_at_once as u64, config.generation_interval);
@@ -96,13 +94,13 @@ impl Instance {
             if !error.is_retryable() || retries.next().is_none() {
                 return Err(error.into());
             }
+            let pause = pauses.next();
             warn!(channel, %error, "tried again in {pause:?}");
             tokio::select! {
                 biased;
                 () = told(stop.clone()) => return Ok(Finish::Stopped),
                 () = tokio::time::sleep(pause) => {}
             }
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Orders of a shop and their items, made by several instances at once and streamed into two tables that belong together:
 //! exactly once each, and no order without its items or items without their order, however often it is killed.
 
+mod belonging;
 mod catalogue;
 mod cli;
 mod config;
@@ -16,6 +17,7 @@ mod numbers;
 mod offsets;
 mod orchestrate;
 mod pace;
+mod pauses;
 mod plan;
 mod profile;
 mod report;
@@ -108,6 +110,7 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
         job.instances
     ));
     let clients = target.clients(&config).await?;
+    belonging::check(&instances, &clients, &config, &target).await?;
     let tell = || say(&progress(&instances));
     let outcome = orchestrate::run(&instances, &clients, &config, &stop, tell).await;
     say(&speed(&outcome, &instances));
@@ -120,6 +123,11 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
         .context("the rows cannot be reconciled")?;
     clients.close().await;
     say(&format!("\n{report}"));
+    if !outcome.failures.is_empty() {
+        say(
+            "some channels failed: these counts are not final, rows of theirs may still be committed",
+        );
+    }
     Ok(if !outcome.failures.is_empty() {
         FAILED
     } else if outcome.interrupted {

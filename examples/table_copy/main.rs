@@ -5,6 +5,7 @@
 
 mod check;
 mod people;
+mod rejects;
 mod source;
 mod target;
 
@@ -30,6 +31,7 @@ const DIRECTORY: &str = "table_copy_data";
 /// How many rows are read at once, and how many may wait for their commit: few, so that an interrupted copy ends soon.
 const BATCH: usize = 5_000;
 const MOST_IN_FLIGHT: u64 = 20_000;
+const FAILED: u8 = 1;
 const INTERRUPTED: u8 = 130;
 
 /// Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
@@ -60,11 +62,11 @@ struct Args {
     #[arg(long, default_value = "DWLOAD_CHANNEL")]
     channel: String,
 
-    /// Where rows are kept among which the server rejected some
+    /// The SQLite file where rows are kept among which the server rejected some, in the table REJECTS
     #[arg(
         long,
         value_name = "FILE",
-        default_value = "table_copy_data/rejects.ndjson"
+        default_value = "table_copy_data/rejects.db"
     )]
     rejects: PathBuf,
 }
@@ -76,15 +78,15 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
-    run(Args::parse()).await.unwrap_or_else(|error| {
+    ExitCode::from(run(Args::parse()).await.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
-        ExitCode::FAILURE
-    })
+        FAILED
+    }))
 }
 
-async fn run(args: Args) -> Result<ExitCode> {
-    std::fs::create_dir_all(DIRECTORY)
-        .with_context(|| format!("cannot make the directory {DIRECTORY}"))?;
+/// Copies, compares, and gives the exit code.
+async fn run(args: Args) -> Result<u8> {
+    make_directory_of(&args.rejects)?;
     let new = match args.rows {
         Some(rows) => people::make(&args.source, rows)?,
         None if args.source.exists() => 0,
@@ -97,6 +99,7 @@ async fn run(args: Args) -> Result<ExitCode> {
     } else {
         let default = || Path::new(DIRECTORY).join("landing.db");
         let landing = args.landing.unwrap_or_else(default);
+        make_directory_of(&landing)?;
         (Target::emulator(&landing).await?, Some(landing))
     };
     println!("target: {}", target.describe()?);
@@ -123,17 +126,37 @@ async fn run(args: Args) -> Result<ExitCode> {
         report.rows_committed,
         report.rows_rejected
     );
+    match people.missing_keys() {
+        0 => {}
+        missing => {
+            println!("keys that the source has no rows for, between those copied: {missing}");
+        }
+    }
+    if report.rows_rejected > 0 {
+        println!(
+            "rejected rows are among those in {}",
+            args.rejects.display()
+        );
+    }
     if report.finish == Finish::Stopped {
         println!("interrupted: run it again to go on");
-        return Ok(ExitCode::from(INTERRUPTED));
+        return Ok(INTERRUPTED);
     }
     let Some(landing) = landing else {
         println!("not compared: an account is not queried here");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(if report.rows_rejected > 0 { FAILED } else { 0 });
     };
     let comparison = spawn_blocking(move || Comparison::of(&args.source, &landing)).await??;
     println!("{comparison}");
-    Ok(ExitCode::from(u8::from(!comparison.is_equal())))
+    Ok(if comparison.is_equal() { 0 } else { FAILED })
+}
+
+fn make_directory_of(file: &Path) -> Result<()> {
+    let Some(directory) = file.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot make the directory {}", directory.display()))
 }
 
 /// Ctrl-C.

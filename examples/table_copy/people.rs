@@ -44,10 +44,7 @@ const DOMAINS: &[&str] = &["example.com", "example.net", "example.org"];
 /// # Errors
 /// When the file cannot be written or holds another table of that name.
 pub(crate) fn make(path: &Path, count: u32) -> Result<u32> {
-    if let Some(directory) = path.parent() {
-        std::fs::create_dir_all(directory)
-            .with_context(|| format!("cannot make the directory {}", directory.display()))?;
-    }
+    crate::make_directory_of(path)?;
     let fill = || -> rusqlite::Result<u32> {
         let mut connection = Connection::open(path)?;
         let transaction = connection.transaction()?;

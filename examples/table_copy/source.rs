@@ -4,17 +4,17 @@
 //! once is found again at once, however large the table is. Rows that are changed, deleted, or inserted below the highest
 //! key after that was read go unnoticed.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 use serde::Serialize;
-use serde_json::json;
-use snowpipe_streaming::ingest::{Batch, Rejected, Source};
+use snowpipe_streaming::ingest::{Batch, Gaps, Rejected, Source};
 use tokio::task::spawn_blocking;
+use tracing::info;
+
+use crate::rejects::Rejects;
 
 const READ: &str = "
     SELECT ROW_INDEX, USER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM PEOPLE_100K
@@ -33,8 +33,9 @@ pub(crate) struct CopiedRow {
 #[derive(Debug)]
 pub(crate) struct People {
     connection: Arc<Mutex<Connection>>,
-    /// Where rows go among which the server rejected some.
-    rejects: PathBuf,
+    rejects: Arc<Mutex<Rejects>>,
+    /// What is missing among the keys that were read; none before the first reading.
+    gaps: Option<Gaps<i64>>,
 }
 
 /// The channel has gone further than the table.
@@ -50,17 +51,23 @@ struct Foreign {
 }
 
 impl People {
-    /// Opens the table for reading.
+    /// Opens the table for reading, and the file where rows are kept among which the server rejected some.
     ///
     /// # Errors
-    /// When there is no such file.
+    /// When there is no such table, or the other file cannot be used.
     pub(crate) fn open(path: &Path, rejects: &Path) -> Result<Self> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .with_context(|| format!("cannot open the source {}", path.display()))?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
-            rejects: rejects.to_owned(),
+            rejects: Arc::new(Mutex::new(Rejects::open(rejects)?)),
+            gaps: None,
         })
+    }
+
+    /// How many keys were missing between the rows that were read.
+    pub(crate) fn missing_keys(&self) -> u64 {
+        self.gaps.as_ref().map_or(0, Gaps::missing)
     }
 
     /// Asks the database on a thread that may wait for the disk.
@@ -90,6 +97,13 @@ impl Source for People {
             return Ok(Batch::end());
         };
         let rows = self.ask(move |table| read(table, first, max)).await?;
+        let begin = || after.map_or_else(Gaps::new, |last| Gaps::after(*last));
+        let gaps = self.gaps.get_or_insert_with(begin);
+        for (row_index, _) in &rows {
+            if let Some(missing) = gaps.pass(*row_index) {
+                info!(?missing, "the source has no rows with these keys");
+            }
+        }
         let is_end = rows.len() < max;
         Ok(Batch {
             is_end,
@@ -102,24 +116,21 @@ impl Source for People {
         rejected: &Rejected<i64>,
         rows: Vec<(i64, CopiedRow)>,
     ) -> Result<()> {
-        let mut lines = Vec::new();
-        for (row_index, row) in rows {
-            let line = json!({
-                "row_index": row_index,
-                "row": row,
-                "rejected_around_it": rejected.count,
-                "last_message": rejected.message,
-            });
-            writeln!(lines, "{line}")?;
-        }
-        let path = self.rejects.clone();
+        let (rejects, rejected) = (self.rejects.clone(), rejected.clone());
         let keep = move || {
-            let mut file = OpenOptions::new().create(true).append(true).open(&path)?;
-            file.write_all(&lines)?;
-            file.sync_all()
+            let mut rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
+            rejects.keep(&rejected, &rows)
         };
-        let kept = spawn_blocking(keep).await?;
-        kept.with_context(|| format!("cannot keep rejected rows in {}", self.rejects.display()))
+        spawn_blocking(keep).await?
+    }
+
+    async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>> {
+        let (rejects, channel) = (self.rejects.clone(), channel.to_owned());
+        let seen = move || {
+            let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
+            rejects.seen(&channel)
+        };
+        spawn_blocking(seen).await?.map(Some)
     }
 
     async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<()> {

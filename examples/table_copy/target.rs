@@ -84,6 +84,13 @@ impl Target {
         ))
     }
 
+    /// A profile that leads to the emulator, if it is ours.
+    #[cfg(test)]
+    pub(crate) fn profile_json(&self) -> Option<String> {
+        let server = self.server.as_ref()?;
+        Some(server.emulator().profile_json(&server.url()))
+    }
+
     /// A client of it.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use crate::check::Comparison;
 use crate::people;
 use crate::source::{CopiedRow, People};
 use crate::target::Target;
+use crate::{Args, FAILED, run};
 
 const ROWS: u32 = 6_000;
 const CHANNEL: &str = "DWLOAD_CHANNEL";
@@ -43,7 +44,7 @@ impl Copy {
     }
 
     fn rejects(&self) -> PathBuf {
-        self.directory.path().join("rejects.ndjson")
+        self.directory.path().join("rejects.db")
     }
 
     fn open(&self) -> People {
@@ -259,22 +260,137 @@ async fn nothing_and_an_empty_text_are_told_apart() {
     assert!(copy.compare().different > 0);
 }
 
+impl Copy {
+    /// Makes the row 4321 one that the server rejects.
+    fn spoil(&self) {
+        Self::change(
+            self.source(),
+            "UPDATE PEOPLE_100K SET DATE_OF_BIRTH = '0000-00-00' WHERE ROW_INDEX = 4321",
+        );
+    }
+
+    /// How often the spoiled row is kept.
+    fn kept(&self) -> u32 {
+        let kept = "SELECT count(*) FROM REJECTS
+            WHERE CHANNEL = 'DWLOAD_CHANNEL' AND ROW_INDEX = 4321 AND COPIED_ROW LIKE '%\"0000-00-00\"%'";
+        let rejects = Connection::open(self.rejects()).expect("a file");
+        rejects
+            .query_row(kept, [], |row| row.get(0))
+            .expect("a count")
+    }
+}
+
 #[tokio::test]
 async fn rejected_rows_are_kept_in_a_file() {
     let copy = Copy::new();
-    Copy::change(
-        copy.source(),
-        "UPDATE PEOPLE_100K SET DATE_OF_BIRTH = '0000-00-00' WHERE ROW_INDEX = 4321",
-    );
+    copy.spoil();
     let report = copy.run().await;
     assert_eq!(report.rows_rejected, 1);
-    let kept = std::fs::read_to_string(copy.rejects()).expect("a file");
-    let of_it = kept
-        .lines()
-        .find(|line| line.contains("\"row_index\":4321"));
-    assert!(of_it.is_some_and(|line| line.contains("0000-00-00")));
+    assert_eq!(copy.kept(), 1);
     let found = copy.compare();
     assert_eq!((found.missing, found.equal), (1, 5_999));
+}
+
+/// Dies before it keeps a rejected row: whoever has one for it tells `died`, and is never answered.
+struct Mortal {
+    people: People,
+    died: Arc<Notify>,
+}
+
+impl Source for Mortal {
+    type Offset = i64;
+    type Row = CopiedRow;
+    type Error = anyhow::Error;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&i64>,
+        max: usize,
+    ) -> anyhow::Result<Batch<i64, CopiedRow>> {
+        self.people.read_after(after, max).await
+    }
+
+    async fn dead_letter(
+        &mut self,
+        _: &Rejected<i64>,
+        _: Vec<(i64, CopiedRow)>,
+    ) -> anyhow::Result<()> {
+        self.died.notify_one();
+        std::future::pending().await
+    }
+
+    async fn rejects_seen(&mut self, channel: &str) -> anyhow::Result<Option<u64>> {
+        self.people.rejects_seen(channel).await
+    }
+}
+
+#[tokio::test]
+async fn rejected_rows_are_kept_by_the_next_run_if_one_dies_before_it_keeps_them() {
+    let copy = Copy::new();
+    copy.spoil();
+    let died = Arc::new(Notify::new());
+    let mut source = Mortal {
+        people: copy.open(),
+        died: died.clone(),
+    };
+    let target = copy.target().await;
+    let client = target.client().await.expect("a client");
+    let is_dead = tokio::select! {
+        biased;
+        () = died.notified() => true,
+        _ = ingest::run(&client, CHANNEL, &mut source) => false,
+    };
+    assert!(is_dead);
+    drop((client, source));
+    target.close().await;
+    assert_eq!((copy.compare().equal, copy.kept()), (5_999, 0));
+
+    let second = copy.run().await;
+    assert_eq!((second.rows_appended, second.rows_rejected), (0, 1));
+    assert_eq!(copy.kept(), 1);
+    let third = copy.run().await;
+    assert_eq!(third.rows_rejected, 0, "nobody is told of it again");
+}
+
+#[tokio::test]
+async fn keys_without_rows_are_counted() {
+    let copy = Copy::new();
+    Copy::change(
+        copy.source(),
+        "DELETE FROM PEOPLE_100K WHERE ROW_INDEX IN (7, 8, 4000)",
+    );
+    let target = copy.target().await;
+    let client = target.client().await.expect("a client");
+    let mut people = copy.open();
+    let report = ingest::run(&client, CHANNEL, &mut people).await;
+    assert_eq!(report.expect("a run").rows_committed, 5_997);
+    assert_eq!(people.missing_keys(), 3);
+}
+
+/// The exit code of a copy to an emulator that stands for an account.
+#[tokio::test]
+async fn rejected_rows_fail_a_copy_that_is_not_compared() {
+    for (is_spoiled, expected) in [(false, 0), (true, FAILED)] {
+        let copy = Copy::new();
+        if is_spoiled {
+            copy.spoil();
+        }
+        let (target, profile) = (
+            copy.target().await,
+            copy.directory.path().join("profile.json"),
+        );
+        std::fs::write(&profile, target.profile_json().expect("a server")).expect("a profile");
+        let args = Args {
+            source: copy.source(),
+            rows: None,
+            profile: Some(profile),
+            landing: None,
+            channel: CHANNEL.to_owned(),
+            rejects: copy.rejects(),
+        };
+        assert_eq!(run(args).await.expect("a copy"), expected);
+        target.close().await;
+    }
 }
 
 #[test]

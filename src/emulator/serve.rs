@@ -82,6 +82,8 @@ pub struct Server {
 impl Server {
     /// Serves `emulator` on `address`; port 0 picks a free one. Call it inside a runtime whose clock is not paused.
     ///
+    /// Cancel safe: nothing is left behind.
+    ///
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
@@ -90,6 +92,8 @@ impl Server {
     }
 
     /// The same as [`bind`](Self::bind), with other limits.
+    ///
+    /// Cancel safe: nothing is left behind.
     ///
     /// # Errors
     ///

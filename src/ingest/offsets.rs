@@ -116,29 +116,39 @@ fn unreadable(text: &str, what: &str) -> Error {
     )
 }
 
-/// Tells which numbers are missing among those that pass by in order: rows that a source has deleted, or not shown.
+/// Tells which numbers are missing among those that pass by in order: rows that a source has deleted, or not shown. Numbers are
+/// integers, up to 64 bits, with or without a sign.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::Gaps;
-/// let mut gaps = Gaps::after(6);
+/// let mut gaps = Gaps::after(6_i64);
 /// assert_eq!(gaps.pass(7), None);
 /// assert_eq!(gaps.pass(10), Some(8..=9));
 /// assert_eq!(gaps.missing(), 2);
 /// ```
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Gaps {
-    last: Option<u64>,
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Gaps<N = u64> {
+    last: Option<N>,
     missing: u64,
 }
 
-impl Gaps {
+impl<N> Default for Gaps<N> {
+    fn default() -> Self {
+        Self {
+            last: None,
+            missing: 0,
+        }
+    }
+}
+
+impl<N: Copy + Into<i128> + TryFrom<i128>> Gaps<N> {
     /// Nothing is expected of the first number.
     pub fn new() -> Self {
         Self::default()
     }
 
     /// The first number is expected right after this one.
-    pub fn after(last: u64) -> Self {
+    pub fn after(last: N) -> Self {
         Self {
             last: Some(last),
             missing: 0,
@@ -147,19 +157,19 @@ impl Gaps {
 
     /// A number passes. Returns those that are missing right before it. One that does not rise is passed by again, and
     /// tells nothing.
-    pub fn pass(&mut self, number: u64) -> Option<RangeInclusive<u64>> {
-        let expected = match self.last {
-            None => number,
-            // Nothing rises above the greatest number.
-            Some(last) => last.checked_add(1)?,
-        };
-        if number < expected {
+    pub fn pass(&mut self, number: N) -> Option<RangeInclusive<N>> {
+        let here = number.into();
+        let expected = self.last.map_or(here, |last| last.into().saturating_add(1));
+        if here < expected {
             return None;
         }
         self.last = Some(number);
-        let missing = number - expected;
-        self.missing += missing;
-        (missing > 0).then(|| expected..=number - 1)
+        let missing = u64::try_from(here.saturating_sub(expected)).unwrap_or(u64::MAX);
+        self.missing = self.missing.saturating_add(missing);
+        if missing == 0 {
+            return None;
+        }
+        Some(N::try_from(expected).ok()?..=N::try_from(here - 1).ok()?)
     }
 
     /// How many were missing so far.
@@ -232,6 +242,18 @@ mod tests {
         assert_eq!(gaps.pass(u64::MAX), Some(13..=u64::MAX - 1));
         assert_eq!(gaps.pass(u64::MAX), None);
         assert_eq!(Gaps::after(0).pass(3), Some(1..=2));
+    }
+
+    #[test]
+    fn numbers_below_zero_have_gaps_as_well() {
+        let mut gaps = Gaps::after(-3);
+        assert_eq!(gaps.pass(2_i64), Some(-2..=1));
+        assert_eq!(gaps.pass(2), None);
+        let mut widest = Gaps::after(i64::MIN);
+        assert_eq!(widest.pass(i64::MAX), Some(i64::MIN + 1..=i64::MAX - 1));
+        assert_eq!(widest.missing(), u64::MAX - 1);
+        assert_eq!(widest.pass(i64::MAX), None);
+        assert_eq!(Gaps::<u8>::after(253).pass(255), Some(254..=254));
     }
 
     proptest! {

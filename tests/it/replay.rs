@@ -447,3 +447,28 @@ async fn after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower()
         "{narrow:?} against {wide:?}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_asked_for_before_a_reopen_and_answered_after_it_is_no_news() {
+    let world = World::new();
+    let slow = world.transport().with_latency(Duration::from_millis(100));
+    let builder = world.builder().recovery(Recovery::Replay).transport(slow);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.committed().await.unwrap();
+    channel.append_row(&row(1), 1).await.unwrap();
+    channel.wait_for_flush().await.unwrap();
+    // The next append is refused while the poll for the last is on its way to a server that takes its time.
+    let faults = world.emulator.faults();
+    faults.push(Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into()).on(Endpoint::Append));
+    faults.push(Fault::Delay(Duration::from_secs(5)).on(Endpoint::Status));
+    let last = channel.append_row(&row(2), 2).await.unwrap();
+    channel.initiate_flush();
+    last.committed().await.unwrap();
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    assert_eq!(faults.injected().len(), 2);
+    let opens = world.requests(Endpoint::Open);
+    assert_eq!(opens, 2, "it was opened again once");
+    assert_eq!(world.landed(), [0, 1, 2]);
+}

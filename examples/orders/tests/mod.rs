@@ -4,6 +4,7 @@ mod configuration;
 mod generation;
 mod kills;
 mod offsets;
+mod pauses;
 mod reconciliation;
 mod shares;
 mod streams;

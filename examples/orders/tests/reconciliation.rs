@@ -91,6 +91,70 @@ async fn a_run_is_reconciled_with_what_landed() {
 }
 
 #[tokio::test]
+async fn other_rows_for_the_same_channels_are_refused_before_anything_is_added() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = include_str!("../config_staging.properties");
+    std::fs::write(folder.path().join("staging.properties"), staging).unwrap();
+    for (config, name) in [("", "RAW"), ("DIR/staging.properties", "STAGING")] {
+        let run = async |line: &str| {
+            let (arguments, flags) = line.split_once(" --").unwrap();
+            let line = format!("{arguments} {config} --landing DIR/{name}.db --{flags}");
+            example(folder.path(), &line).await
+        };
+        let (code, text) = run("300 3 --seed 5").await;
+        assert_eq!(code.unwrap(), 0, "{text}");
+        let landing = folder.path().join(format!("{name}.db"));
+        let before = count(&landing, &schema(name)).unwrap();
+        for other in [
+            "600 3 --seed 6",
+            "600 3 --seed 5 --customers 19000",
+            "600 2 --seed 5",
+            "900 4 --seed 5",
+        ] {
+            let (code, text) = run(other).await;
+            let error = code.unwrap_err().to_string();
+            assert!(
+                error.contains("_instance_0 was fed with other rows than this run makes"),
+                "{other}: {error}\n{text}"
+            );
+            assert_eq!(count(&landing, &schema(name)).unwrap(), before, "{other}");
+        }
+        let (code, text) = run("600 3 --seed 5").await;
+        assert_eq!(code.unwrap(), 0, "{text}");
+    }
+}
+
+/// Items may be further than orders when a run is killed.
+#[tokio::test]
+async fn items_of_other_orders_are_refused_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = example(folder.path(), "300 2 --landing DIR/landing.db").await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    // Nobody has heard of this run's channels of orders; those of items are the same.
+    let orders_anew = crate::config::DEFAULT.replace("=orders_channel", "=orders_anew");
+    std::fs::write(folder.path().join("anew.properties"), orders_anew).unwrap();
+    let line = "300 2 DIR/anew.properties --customers 500 --landing DIR/landing.db";
+    let (code, _) = example(folder.path(), line).await;
+    let error = code.unwrap_err().to_string();
+    assert!(
+        error.contains("order_items_channel_instance_0 was fed with other rows"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn counts_are_not_final_when_a_stream_has_failed() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, text) = example(folder.path(), "300 2 --landing DIR/landing.db").await;
+    assert!(!text.contains("not final"), "{text}");
+    // The channels are further than the orders they would get.
+    let (code, text) = example(folder.path(), "200 2 --landing DIR/landing.db").await;
+    assert_eq!(code.unwrap(), 1, "{text}");
+    assert!(text.contains("failed: orders_channel_instance_0"), "{text}");
+    assert!(text.contains("these counts are not final"), "{text}");
+}
+
+#[tokio::test]
 async fn the_staging_configuration_fills_the_staging_tables() {
     let folder = tempfile::tempdir().unwrap();
     let staging = include_str!("../config_staging.properties");

@@ -218,14 +218,18 @@ fn a_request_must_say_what_it_accepts() {
 #[test]
 fn the_profile_is_what_the_official_sdk_reads() {
     let key = keys::shared().unwrap();
-    let emulator = settings().account("ACME").user("LOADER").build().unwrap();
+    let emulator = settings()
+        .account("EXAMPLE")
+        .user("LOADER")
+        .build()
+        .unwrap();
     let profile: Value =
         serde_json::from_str(&emulator.profile_json("http://127.0.0.1:8080")).unwrap();
     assert_eq!(
         profile,
         json!({
             "url": "http://127.0.0.1:8080",
-            "account": "ACME",
+            "account": "EXAMPLE",
             "user": "LOADER",
             "private_key": key.expose_secret(),
         })

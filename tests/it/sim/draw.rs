@@ -9,12 +9,13 @@ use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 
 /// What goes wrong beside the emulator's faults, by the names it is counted under.
-pub const OWN_FAULTS: [&str; 10] = [
+pub const OWN_FAULTS: [&str; 11] = [
     "client crash",
     "server crash",
     "lost buffer",
     "thief",
     "thief with a source of its own",
+    "theft judged",
     "late request",
     "uncommitted at open",
     "request too large",
@@ -28,12 +29,14 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
         rng,
         &[
             "ERR_CHANNEL_MUST_BE_REOPENED",
+            "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP",
             "ERR_PIPE_IN_INVALID_STATE",
             "STALE_CONTINUATION_TOKEN_SEQUENCER",
             "STALE_PIPE_CACHE",
             "ERR_SOMETHING_NEW",
         ],
     );
+    let token = rng.bool().then(|| "1000000".to_owned());
     let after = rng.bool().then(|| within(rng, 0..20_000));
     vec![
         Fault::Refuse,
@@ -56,7 +59,7 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
         Fault::BadRequest("ERR_INVALID_REQUEST".to_owned()),
         Fault::SecondWriter,
         Fault::WithholdCommits(within(rng, 1_000..200_000)),
-        Fault::ForeignToken(Some("1000000".to_owned())),
+        Fault::ForeignToken(token),
         Fault::Invalidate(code.to_owned()),
         Fault::StaleStatus(within(rng, 500..30_000)),
         Fault::Absent,
@@ -110,7 +113,27 @@ pub fn draw(seed: u64) -> Plan {
         plan.steps
             .retain(|(_, step)| !matches!(step, Step::Strike { fault, .. } if foreign(fault)));
     }
+    // Some are left to nothing but a theft, so that who won can be told.
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0074_6865_6674);
+    let target = plan.channels.iter().position(ChannelPlan::sees_token);
+    if let Some(channel) = target.filter(|_| rng.u8(..20) == 0) {
+        steal_only(rng, &mut plan, channel, span_ms);
+    }
     plan
+}
+
+fn steal_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_ms: u64) {
+    plan.rates.clear();
+    plan.server.late_per_mille = 0;
+    for channel in &mut plan.channels {
+        channel.ops.retain(|(_, op)| !op.leaves());
+    }
+    let thief = Step::Thief {
+        channel,
+        own_source: true,
+        life_ms: None,
+    };
+    plan.steps = vec![(rng.u64(..span_ms), thief)];
 }
 
 fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {

@@ -45,7 +45,7 @@ fn setting(name: &str) -> Option<u64> {
 #[test]
 fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
     let first = setting("SIM_FIRST").unwrap_or(0);
-    let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS);
+    let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS).max(1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut requests, mut took) = (0, Duration::ZERO);
     for seed in first..first + seeds {
@@ -82,7 +82,7 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
 }
 
 fn fail(seed: u64, wrong: &[String]) -> ! {
-    let (small, why) = shrink(&draw(seed));
+    let (small, why) = shrink(&draw(seed), None);
     let trace = run(&small, None).trace;
     let from = trace.len().saturating_sub(60);
     panic!(
@@ -110,6 +110,21 @@ fn the_same_seed_is_the_same_history() {
         );
         histories.push(history);
     }
+}
+
+#[test]
+fn a_script_that_fails_is_made_small_and_still_fails() {
+    let whole = draw(3);
+    let wrong = run(&whole, Some(Sabotage::Double)).wrong;
+    assert!(!wrong.is_empty());
+    let (small, why) = shrink(&whole, Some(Sabotage::Double));
+    assert!(why[0].contains("twice"), "{why:?}");
+    assert_eq!(run(&small, Some(Sabotage::Double)).wrong, why);
+    let rows = |plan: &plan::Plan| plan.channels.iter().map(|c| c.rows).sum::<u64>();
+    assert!(
+        rows(&small) <= 2 && small.steps.is_empty() && small.rates.is_empty(),
+        "{small}"
+    );
 }
 
 #[test]

@@ -116,6 +116,16 @@ pub enum Op {
     Cancel(u32),
 }
 
+impl Op {
+    /// Whether the program lets go of its channel.
+    pub fn leaves(self) -> bool {
+        matches!(
+            self,
+            Self::Close | Self::CloseFor(_) | Self::Drop | Self::Reopen
+        )
+    }
+}
+
 #[derive(Debug, Clone)]
 pub struct Rate {
     pub fault: Fault,

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::desk::{Desk, Ending};
-use super::plan::{ChannelPlan, Kind, Op, Plan, ProcessPlan, Step};
+use super::plan::{ChannelPlan, Kind, Plan, ProcessPlan, Step};
 use super::truth::Sabotage;
 use super::wire::Wire;
 use super::world::{House, TABLE, World};
@@ -228,10 +228,7 @@ impl Cast {
     /// Without anything else in the way one of two writers wins, and the other hears of it.
     fn check_thefts(&self) {
         let plan = &self.world.plan;
-        let leaves = |channel: &ChannelPlan| {
-            let mut ops = channel.ops.iter().map(|(_, op)| *op);
-            ops.any(|op| matches!(op, Op::Close | Op::CloseFor(_) | Op::Drop | Op::Reopen))
-        };
+        let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
         let thefts = plan
             .steps
             .iter()
@@ -246,6 +243,9 @@ impl Cast {
         }
         let contested: Vec<_> = self.desks.iter().filter(|desk| desk.contested).collect();
         let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
+        if !contested.is_empty() {
+            self.world.count("theft judged");
+        }
         if !contested.is_empty() && !contested.iter().any(won) {
             self.world.blame("of two writers none won");
         }

@@ -4,14 +4,15 @@ use snowpipe_streaming::emulator::ReplayedToken;
 
 use super::plan::Plan;
 use super::run::run;
+use super::truth::Sabotage;
 
 /// How many smaller scripts are tried.
 const TRIES: usize = 400;
 
 /// A script that fails as this one does, as small as it could be made, and what is wrong with it.
-pub fn shrink(plan: &Plan) -> (Plan, Vec<String>) {
+pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> (Plan, Vec<String>) {
     let mut best = plan.clone();
-    let mut wrong = run(plan, None).wrong;
+    let mut wrong = run(plan, sabotage).wrong;
     let wanted = essence(&wrong);
     let mut tries = 0;
     loop {
@@ -23,7 +24,7 @@ pub fn shrink(plan: &Plan) -> (Plan, Vec<String>) {
             if tries > TRIES {
                 return (best, wrong);
             }
-            let outcome = run(&candidate, None);
+            let outcome = run(&candidate, sabotage);
             if essence(&outcome.wrong) == wanted {
                 (best, wrong, smaller) = (candidate, outcome.wrong, true);
             } else {

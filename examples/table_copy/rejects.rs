@@ -1,0 +1,90 @@
+//! Where rows are kept among which the server rejected some, with the number of rejects that they account for: both in one
+//! transaction, so that after a crash neither is there without the other, and the next run is told what this one was not.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, OptionalExtension as _, params};
+use snowpipe_streaming::ingest::Rejected;
+
+use crate::source::CopiedRow;
+
+const TABLES: &str = "
+    CREATE TABLE IF NOT EXISTS REJECTS (
+        CHANNEL TEXT,
+        ROW_INDEX INTEGER,
+        COPIED_ROW TEXT NOT NULL,
+        REJECTED_AROUND_IT INTEGER NOT NULL,
+        LAST_MESSAGE TEXT,
+        PRIMARY KEY (CHANNEL, ROW_INDEX)
+    );
+    CREATE TABLE IF NOT EXISTS SEEN (
+        CHANNEL TEXT PRIMARY KEY,
+        TOTAL INTEGER NOT NULL
+    )";
+
+/// A SQLite file of rejects.
+#[derive(Debug)]
+pub(crate) struct Rejects(Connection);
+
+impl Rejects {
+    /// Opens the file, and makes it if it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be written, or is something else.
+    pub(crate) fn open(path: &Path) -> Result<Self> {
+        let open = || -> rusqlite::Result<Connection> {
+            let connection = Connection::open(path)?;
+            connection.execute_batch(TABLES)?;
+            Ok(connection)
+        };
+        let opened = open();
+        opened.map(Self).with_context(|| {
+            format!(
+                "cannot keep rejected rows in {}: name a new file with --rejects",
+                path.display()
+            )
+        })
+    }
+
+    /// Keeps rows, and how many rejects are accounted for by them and those before them. The same rows again change nothing.
+    ///
+    /// # Errors
+    /// When the file cannot be written. Then nothing of this is kept.
+    pub(crate) fn keep(
+        &mut self,
+        rejected: &Rejected<i64>,
+        rows: &[(i64, CopiedRow)],
+    ) -> Result<()> {
+        let transaction = self.0.transaction()?;
+        for (row_index, row) in rows {
+            transaction.execute(
+                "INSERT OR REPLACE INTO REJECTS VALUES (?, ?, ?, ?, ?)",
+                params![
+                    rejected.channel,
+                    row_index,
+                    serde_json::to_string(row)?,
+                    rejected.count,
+                    rejected.message
+                ],
+            )?;
+        }
+        // Until the last piece of many rows this is the old number, so a crash amid them has all of them told again.
+        transaction.execute(
+            "INSERT OR REPLACE INTO SEEN VALUES (?, ?)",
+            params![rejected.channel, rejected.total],
+        )?;
+        transaction.commit()?;
+        Ok(())
+    }
+
+    /// How many rejects of a channel are accounted for.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(crate) fn seen(&self, channel: &str) -> Result<u64> {
+        let total = "SELECT TOTAL FROM SEEN WHERE CHANNEL = ?";
+        let seen = self.0.query_row(total, [channel], |row| row.get(0));
+        Ok(seen.optional()?.unwrap_or(0))
+    }
+}
