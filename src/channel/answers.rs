@@ -138,7 +138,9 @@ impl Core {
     fn give_back(&mut self, flight: Flight) {
         if !flight.ambiguous {
             self.ledger.unsend(&flight.end);
-            self.sent = flight.batch.position - flight.batch.rows;
+            // It may be committed though it was refused: by another writer who reads the same source.
+            let before = flight.batch.position - flight.batch.rows;
+            self.sent = before.max(self.ledger.committed());
         }
         self.flight = Some(flight);
     }

@@ -4,7 +4,7 @@ use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
 use crate::options::Recovery;
-use crate::transport::api::{AppendAnswer, OpenAnswer};
+use crate::transport::api::{AppendAnswer, Failure, OpenAnswer};
 
 /// A channel that was opened at the token 9 with two rejects behind it.
 struct Rig {
@@ -241,6 +241,25 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
     assert!(!rig.core.awaits_commits());
     rig.accept(14, 1);
     assert_eq!(rig.due_ms(), 50);
+}
+
+#[test]
+fn rows_that_another_writer_committed_are_not_listed_as_lost_when_ours_are_refused() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    // Who reads the same source has sent the same rows with the same token.
+    rig.hear(13, 2);
+    let stale = Failure::Answered {
+        status: 400,
+        code: Some("STALE_CONTINUATION_TOKEN_SEQUENCER".to_owned()),
+        error: Error::new(ErrorKind::Refused, "no"),
+    };
+    rig.core.on_response(rig.now, Err(stale), 0.0);
+    let fenced = ErrorKind::Invalidated(InvalidationCause::Fenced);
+    assert_eq!(rig.cause(), Some(fenced));
+    let report = rig.core.report();
+    assert_eq!((report.rows_appended, report.rows_committed), (4, 4));
+    assert_eq!(report.uncommitted, []);
 }
 
 #[test]

@@ -36,7 +36,6 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
             "ERR_SOMETHING_NEW",
         ],
     );
-    let token = rng.bool().then(|| "1000000".to_owned());
     let after = rng.bool().then(|| within(rng, 0..20_000));
     vec![
         Fault::Refuse,
@@ -59,7 +58,7 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
         Fault::BadRequest("ERR_INVALID_REQUEST".to_owned()),
         Fault::SecondWriter,
         Fault::WithholdCommits(within(rng, 1_000..200_000)),
-        Fault::ForeignToken(token),
+        Fault::ForeignToken(Some("1000000".to_owned())),
         Fault::Invalidate(code.to_owned()),
         Fault::StaleStatus(within(rng, 500..30_000)),
         Fault::Absent,
@@ -105,9 +104,10 @@ pub fn draw(seed: u64) -> Plan {
     }
     plan.steps.sort_by_key(|(at, _)| *at);
     let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
-    let is_run = |channel: &ChannelPlan| channel.is_tracked() && !channel.sees_token();
-    if plan.steps.iter().any(is_theft) || plan.channels.iter().any(is_run) {
-        // Nobody sets a token right while others write to the channel, or without a hand on it.
+    let is_blind = |channel: &ChannelPlan| !channel.sees_token();
+    if plan.steps.iter().any(is_theft) || plan.channels.iter().any(is_blind) {
+        // Nobody sets a token right while others write to the channel, or without a hand on it; and one that is tampered
+        // with twice in the same way looks as if nothing had been committed in between.
         let foreign = |fault: &Fault| matches!(fault, Fault::ForeignToken(_));
         plan.rates.retain(|rate| !foreign(&rate.fault));
         plan.steps
