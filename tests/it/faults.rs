@@ -325,3 +325,28 @@ async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves
     before.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_another_run_brought_while_ours_were_refused_are_not_called_uncommitted() {
+    let world = World::new();
+    let slow = world.transport().with_latency(Duration::from_millis(1_500));
+    let ours = world.builder().transport(slow).build().await.unwrap();
+    let mut channel = ours.open_channel("c").await.unwrap();
+    let theirs = world.client().await;
+    let mut other = theirs.open_channel("c").await.unwrap();
+    other.append_rows(rows(0..3), 0..).await.unwrap();
+    other.wait_for_commit().await.unwrap();
+    // The heartbeat is asked before the refusal is back, and tells of the token.
+    tokio::time::sleep(Duration::from_millis(29_500)).await;
+    let receipt = channel.append_rows(rows(0..3), 0..).await.unwrap();
+    channel.initiate_flush();
+    receipt.committed().await.unwrap();
+    assert_eq!(
+        cause(&channel.invalidated().await),
+        InvalidationCause::Fenced
+    );
+    let report = channel.close().await.unwrap();
+    assert_eq!((report.rows_appended, report.rows_committed), (3, 3));
+    assert_eq!(report.uncommitted, []);
+    assert_eq!(world.landed(), [0, 1, 2]);
+}
