@@ -136,6 +136,10 @@ impl Core {
     /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
     /// never sent.
     fn give_back(&mut self, flight: Flight) {
+        // Refused, and yet committed: another run of the same source has brought the rows in between.
+        if flight.batch.position <= self.ledger.committed() {
+            return;
+        }
         if !flight.ambiguous {
             self.ledger.unsend(&flight.end);
             // It may be committed though it was refused: by another writer who reads the same source.

@@ -84,10 +84,13 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
 fn fail(seed: u64, wrong: &[String]) -> ! {
     let (small, why) = shrink(&draw(seed), None);
     let trace = run(&small, None).trace;
-    let from = trace.len().saturating_sub(60);
+    let end = trace.iter().position(|line| line.contains("WRONG"));
+    let trace = &trace[..end.map_or(trace.len(), |end| end + 1)];
+    let from = trace.len().saturating_sub(100);
     panic!(
-        "seed {seed}: {wrong:#?}\nthe same of less: {why:#?}\n{small}\nthe end of its trace:\n{}\n\
+        "seed {seed}: {:#?}\nthe same of less: {why:#?}\n{small}\nthe end of its trace:\n{}\n\
          alone: SIM_FIRST={seed} SIM_SEEDS=1 cargo test --test it sim",
+        &wrong[..wrong.len().min(5)],
         trace[from..].join("\n")
     );
 }
