@@ -31,6 +31,10 @@
 //!   [`RejectWindow`](crate::RejectWindow) tells between which tokens they are. Never send the window again, for its good
 //!   rows are in the table. Dead letters kept by [`ingest::run`](crate::ingest) are those of the window, good ones included,
 //!   and a crash in between may hand them over twice.
+//! - Two sources that use the same tokens on one channel cannot be told apart by them: the loser may take the winner's
+//!   commit for its own. A channel's name belongs to one source.
+//! - [`offset_token`](crate::OpenChannel::offset_token) writes the committed token. An open with it that went unanswered and
+//!   arrives late sets the token back, and whoever resumes from it sends rows again: use it once, and not while others write.
 //! - Tokens do not make the server skip rows. A request with an old token and a new continuation appends its rows again.
 //! - A token cannot be committed without rows. Offsets that lead to none, at the end of a source that filters, are read
 //!   again after a restart unless the source keeps them itself; [`OpenChannel::offset_token`](crate::OpenChannel::offset_token)

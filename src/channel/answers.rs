@@ -142,9 +142,7 @@ impl Core {
         }
         if !flight.ambiguous {
             self.ledger.unsend(&flight.end);
-            // It may be committed though it was refused: by another writer who reads the same source.
-            let before = flight.batch.position - flight.batch.rows;
-            self.sent = before.max(self.ledger.committed());
+            self.sent = flight.batch.position - flight.batch.rows;
         }
         self.flight = Some(flight);
     }

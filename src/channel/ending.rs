@@ -93,7 +93,7 @@ impl Core {
     fn collect_lost(&mut self) {
         self.retained.clear();
         if let Some(flight) = self.flight.take()
-            && flight.batch.position > self.sent.max(self.ledger.committed())
+            && flight.batch.position > self.sent
         {
             let batch = &flight.batch;
             self.lose(RowState::Sealed, batch.rows, batch.start(), batch.end());
