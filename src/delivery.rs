@@ -26,7 +26,8 @@
 //!   sent. If that was another program, and it cannot read its rows again, they are lost.
 //! - Two programs that write to one channel from two sources take it from each other. The loser is told
 //!   ([`Fenced`](crate::InvalidationCause::Fenced), [`OffsetConflict`](crate::InvalidationCause::OffsetConflict)); which of
-//!   its rows are not in the table its receipts say.
+//!   its rows are not in the table its receipts say. If both replay, each opens the channel once more before it gives way,
+//!   and both may.
 //! - A row the server rejects is committed, and not in the table. The server counts such rows and does not name them:
 //!   [`RejectWindow`](crate::RejectWindow) tells between which tokens they are. Never send the window again, for its good
 //!   rows are in the table. Dead letters kept by [`ingest::run`](crate::ingest) are those of the window, good ones included,
