@@ -15,7 +15,7 @@ use secrecy::SecretString;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Bearer, Credential, private_key};
+use super::{Bearer, Credential, CredentialContext, private_key};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::epoch_millis;
 
@@ -161,10 +161,10 @@ impl fmt::Debug for KeyPair {
 
 #[async_trait]
 impl Credential for KeyPair {
-    async fn bearer(&self, now: SystemTime) -> Result<Bearer> {
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
         Ok(Bearer {
-            token: self.jwt(now)?,
-            token_type: "KEYPAIR_JWT",
+            token: self.jwt(context.now)?,
+            token_type: "KEYPAIR_JWT".into(),
         })
     }
 

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::keypair::{KeyPair, account_name};
-use super::{Credential as _, private_key};
+use super::{Credential as _, CredentialContext, private_key};
 use crate::error::{Error, ErrorKind};
 
 macro_rules! key {
@@ -32,6 +32,24 @@ const NOON: u64 = 1_768_658_400;
 
 const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW";
 
+fn context(now: SystemTime) -> CredentialContext<'static> {
+    #[derive(Debug)]
+    struct Nowhere;
+    #[async_trait::async_trait]
+    impl crate::Transport for Nowhere {
+        async fn call(&self, _: crate::Request) -> Result<crate::Response, crate::TransportError> {
+            unreachable!("a key pair asks nobody")
+        }
+    }
+    static URL: std::sync::LazyLock<url::Url> =
+        std::sync::LazyLock::new(|| "https://account.snowflakecomputing.com".parse().unwrap());
+    CredentialContext {
+        now,
+        account_url: &URL,
+        transport: &Nowhere,
+    }
+}
+
 fn pair(key: impl AsRef<[u8]>, passphrase: Option<&str>) -> Result<KeyPair, Error> {
     KeyPair::new(
         "myorg-myacct",
@@ -47,7 +65,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 async fn token(pair: &KeyPair, seconds: u64) -> String {
-    let bearer = pair.bearer(at(seconds)).await.unwrap();
+    let bearer = pair.bearer(context(at(seconds))).await.unwrap();
     assert_eq!(bearer.token_type, "KEYPAIR_JWT");
     bearer.token.expose_secret().to_owned()
 }
@@ -305,7 +323,7 @@ async fn a_jwt_is_kept_until_five_minutes_are_left() {
 async fn a_clock_before_1970_is_no_panic() {
     let pair = pair(PLAIN, None).unwrap();
     let bearer = pair
-        .bearer(SystemTime::UNIX_EPOCH - Duration::from_secs(9))
+        .bearer(context(SystemTime::UNIX_EPOCH - Duration::from_secs(9)))
         .await;
     assert_eq!(part(bearer.unwrap().token.expose_secret(), 1)["iat"], 0);
 }
@@ -313,7 +331,7 @@ async fn a_clock_before_1970_is_no_panic() {
 #[tokio::test]
 async fn nothing_secret_shows_in_debug() {
     let pair = pair(PLAIN, None).unwrap();
-    let bearer = pair.bearer(at(NOON)).await.unwrap();
+    let bearer = pair.bearer(context(at(NOON))).await.unwrap();
     let shown = format!("{pair:?} {bearer:?}");
     assert!(shown.contains("MYORG-MYACCT.INGEST.SHA256:"), "{shown}");
     assert!(

@@ -113,7 +113,15 @@ impl Fault {
 
     /// Whether the fault makes sense at an endpoint.
     fn fits(&self, endpoint: Endpoint) -> bool {
-        let account = matches!(endpoint, Endpoint::Hostname | Endpoint::Token);
+        let account = matches!(
+            endpoint,
+            Endpoint::Hostname
+                | Endpoint::Token
+                | Endpoint::Authorize
+                | Endpoint::Telemetry
+                | Endpoint::Statement
+                | Endpoint::Upload
+        );
         match self {
             Self::Stale | Self::BadRequest(_) => endpoint == Endpoint::Append,
             Self::StaleStatus(_) | Self::Absent => endpoint == Endpoint::Status,

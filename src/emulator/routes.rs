@@ -9,6 +9,13 @@ use serde::Deserialize;
 
 use super::answer::Refusal;
 use super::landing::ObjectName;
+use super::tables::DEFAULT_PIPE_SUFFIX;
+
+/// The channel of a pipe that nobody opens.
+pub(super) const ELASTIC: &str = "ELASTIC";
+
+/// The bucket of the stage that files are uploaded to.
+pub(super) const STAGE: &str = "snowpipe-emulator-stage";
 
 /// An endpoint of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -26,6 +33,18 @@ pub enum Endpoint {
     Status,
     /// `DELETE …/channels/{channel}`
     Drop,
+    /// `POST …/pipes/{pipe}:pipe-info`
+    PipeInfo,
+    /// `POST …/channels/{channel}/filebuffer`
+    AppendFiles,
+    /// `PUT /{bucket}/{key}`, as an object store takes it
+    Upload,
+    /// `POST /telemetry/send/sessionless`
+    Telemetry,
+    /// `POST /oauth/token-request`
+    Authorize,
+    /// `POST /api/v2/statements` and `GET /api/v2/statements/{handle}`
+    Statement,
 }
 
 impl fmt::Display for Endpoint {
@@ -37,6 +56,12 @@ impl fmt::Display for Endpoint {
             Self::Append => "append",
             Self::Status => "status",
             Self::Drop => "drop",
+            Self::PipeInfo => "pipe-info",
+            Self::AppendFiles => "append files",
+            Self::Upload => "upload",
+            Self::Telemetry => "telemetry",
+            Self::Authorize => "authorize",
+            Self::Statement => "statement",
         })
     }
 }
@@ -87,11 +112,45 @@ impl Call {
             ["oauth", "token"] if method == Method::POST => {
                 Ok(Self::account(Endpoint::Token, query))
             }
+            ["oauth", "token-request"] if method == Method::POST => {
+                Ok(Self::account(Endpoint::Authorize, query))
+            }
+            ["telemetry", "send", "sessionless"] if method == Method::POST => {
+                Ok(Self::account(Endpoint::Telemetry, query))
+            }
+            ["api", "v2", "statements"] if method == Method::POST => {
+                Ok(Self::account(Endpoint::Statement, query))
+            }
+            ["api", "v2", "statements", _] if method == Method::GET => {
+                Ok(Self::account(Endpoint::Statement, query))
+            }
+            [
+                "v2",
+                "streaming",
+                "data",
+                "databases",
+                database,
+                "schemas",
+                schema,
+                "tables",
+                table,
+                "rows",
+            ] if method == Method::POST => {
+                let pipe = ObjectName {
+                    database: unquoted(database).to_owned(),
+                    schema: unquoted(schema).to_owned(),
+                    name: format!("{}{DEFAULT_PIPE_SUFFIX}", unquoted(table)),
+                };
+                Ok(Self::channel(Endpoint::Append, pipe, ELASTIC, query))
+            }
             ["v2", "streaming", "data", path @ ..] => {
                 let (pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
                 match rest {
                     ["channels", channel, "rows"] if method == Method::POST => {
                         Ok(Self::channel(Endpoint::Append, pipe, channel, query))
+                    }
+                    ["channels", channel, "filebuffer"] if method == Method::POST => {
+                        Ok(Self::channel(Endpoint::AppendFiles, pipe, channel, query))
                     }
                     _ => Err(nowhere(request)),
                 }
@@ -104,6 +163,16 @@ impl Call {
                     }
                     ["channels", channel] if method == Method::DELETE => {
                         Ok(Self::channel(Endpoint::Drop, pipe, channel, query))
+                    }
+                    [] if method == Method::POST && pipe.name.ends_with(":pipe-info") => {
+                        let stem = pipe.name.trim_end_matches(":pipe-info");
+                        let name = unquoted(stem).to_owned();
+                        Ok(Self {
+                            endpoint: Endpoint::PipeInfo,
+                            pipe: Some(ObjectName { name, ..pipe }),
+                            channels: Vec::new(),
+                            query,
+                        })
                     }
                     [] if method == Method::POST => {
                         let stem = pipe.name.strip_suffix(":bulk-channel-status");
@@ -125,6 +194,7 @@ impl Call {
                     _ => Err(nowhere(request)),
                 }
             }
+            [STAGE, _, ..] if method == Method::PUT => Ok(Self::account(Endpoint::Upload, query)),
             _ => Err(nowhere(request)),
         }
     }

@@ -9,7 +9,7 @@ use super::coerce::{BinaryFormat, DataType, Input, Rules};
 use super::landing::{Cell, ObjectName};
 
 /// What a default pipe's name adds to its table's.
-const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
+pub(super) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 /// How a pipe matches a row's keys to columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -18,7 +18,7 @@ use super::failure::{Failure, Host, answered, decided, unanswered};
 use super::wire::{self, IngestHost};
 use super::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
-use crate::auth::{Bearer, Credential};
+use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::error::{Error, ErrorKind};
 use crate::time::TimeSource;
 
@@ -219,7 +219,11 @@ impl Link {
     async fn call_account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
         let bearer = self
             .credential
-            .bearer(self.time.now())
+            .bearer(CredentialContext {
+                now: self.time.now(),
+                account_url: &self.account_url,
+                transport: &*self.transport,
+            })
             .await
             .map_err(Failure::NotSent)?;
         let response = self
@@ -306,7 +310,11 @@ impl Link {
         })?;
         let headers = request.headers_mut();
         headers.insert(header::AUTHORIZATION, authorization);
-        headers.insert(TOKEN_TYPE, HeaderValue::from_static(bearer.token_type));
+        headers.insert(
+            TOKEN_TYPE,
+            HeaderValue::try_from(&*bearer.token_type)
+                .map_err(|_| refused("the credential's type cannot be sent"))?,
+        );
         headers.insert(header::ACCEPT, JSON);
         headers.insert(header::ACCEPT_CHARSET, HeaderValue::from_static("UTF-8"));
         headers.insert(header::USER_AGENT, self.user_agent.clone());
@@ -354,7 +362,7 @@ impl Call {
 fn scoped(held: &Held) -> Bearer {
     Bearer {
         token: held.token.clone(),
-        token_type: "OAUTH",
+        token_type: "OAUTH".into(),
     }
 }
 

@@ -11,7 +11,7 @@ use url::Url;
 use uuid::Uuid;
 
 use super::{Api, ApiConfig, AppendAnswer, AppendRequest, Attempt, Failure};
-use crate::auth::{Bearer, Credential};
+use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::error::{Error, ErrorKind, Result as CrateResult};
 use crate::offset::OffsetToken;
 use crate::time::TokioClock;
@@ -86,14 +86,14 @@ struct Badge {
 
 #[async_trait]
 impl Credential for Badge {
-    async fn bearer(&self, _now: SystemTime) -> CrateResult<Bearer> {
+    async fn bearer(&self, _context: CredentialContext<'_>) -> CrateResult<Bearer> {
         if self.broken {
             return Err(Error::new(ErrorKind::Authentication, "the key is unusable"));
         }
         self.shown.fetch_add(1, Ordering::SeqCst);
         Ok(Bearer {
             token: SecretString::from("primary"),
-            token_type: "KEYPAIR_JWT",
+            token_type: "KEYPAIR_JWT".into(),
         })
     }
 

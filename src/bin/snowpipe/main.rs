@@ -1,0 +1,3 @@
+//! The `snowpipe` command: finds out why streaming does not work, sends rows, and shows channels.
+
+fn main() {}
