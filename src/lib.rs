@@ -63,7 +63,7 @@
 //! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
 
-mod auth;
+pub mod auth;
 mod budget;
 mod channel;
 mod client;
