@@ -44,6 +44,8 @@ mod state;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
+#[cfg(feature = "emulator-server")]
+mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,6 +75,8 @@ pub use self::routes::Endpoint;
 pub use self::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::tls::Tls;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
