@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
+use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults, Strike};
 use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
@@ -254,6 +255,8 @@ impl Handler {
             return;
         }
         match &strike.fault {
+            // Nobody opens an elastic channel, and it has no token.
+            Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
             Fault::SecondWriter => {
                 // A refusal would mean that the landing failed, which is logged where it happens.
                 let _ = self.state.open(&pipe, channel, None, false);
@@ -340,9 +343,10 @@ impl Handler {
         };
         match call.endpoint {
             Endpoint::Open => self.open(&pipe, channel, request.body()),
-            Endpoint::Append if channel.eq_ignore_ascii_case(ELASTIC) => Err(unbuilt()),
+            Endpoint::Append if is_elastic(channel) => self.append_elastic(&pipe, request),
             Endpoint::Append => self.append(&pipe, channel, call, request),
             Endpoint::AppendFiles => Err(unbuilt()),
+            Endpoint::Drop if is_elastic(channel) => Err(reserved("it cannot be dropped")),
             Endpoint::Drop => {
                 let options = ChannelOptions::read(request.body())?;
                 self.state
@@ -354,10 +358,8 @@ impl Handler {
     }
 
     fn open(&mut self, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<Answer, Refusal> {
-        if channel.eq_ignore_ascii_case(ELASTIC) {
-            return Err(Refusal::malformed(
-                "The channel name ELASTIC is reserved: open a channel with another name.",
-            ));
+        if is_elastic(channel) {
+            return Err(reserved("open a channel with another name"));
         }
         let options = ChannelOptions::read(body)?;
         let channel = self.state.open(
@@ -382,17 +384,9 @@ impl Handler {
         call: &Call,
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
-        let limits = &self.state.rules.limits;
-        let is_beyond = |most: &usize| request.body().len() > *most;
-        if let Some(most) = limits.request_bytes.filter(is_beyond) {
-            return Err(Refusal::too_large(format!(
-                "The body is longer than {most} bytes, which is the most."
-            )));
-        }
-        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
         let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
         let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
-        body::check_rows(&body, token_bytes)?;
+        let body = self.rows(request, token_bytes)?;
         let next = self.state.append(
             pipe,
             channel,
@@ -411,7 +405,25 @@ impl Handler {
         Ok(json_answer(StatusCode::OK, &answer))
     }
 
-    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+    /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
+    pub(super) fn rows(
+        &self,
+        request: &Request<Bytes>,
+        token_bytes: usize,
+    ) -> Result<Vec<u8>, Refusal> {
+        let limits = &self.state.rules.limits;
+        let is_beyond = |most: &usize| request.body().len() > *most;
+        if let Some(most) = limits.request_bytes.filter(is_beyond) {
+            return Err(Refusal::too_large(format!(
+                "The body is longer than {most} bytes, which is the most."
+            )));
+        }
+        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        body::check_rows(&body, token_bytes)?;
+        Ok(body)
+    }
+
+    fn statuses(&mut self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
         let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
@@ -426,6 +438,9 @@ impl Handler {
                 "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
                 format!("{asked} channels are asked for, and {most} is the most."),
             ));
+        }
+        if names.iter().any(|name| name == ELASTIC) {
+            self.state.elastic(pipe)?;
         }
         let known = names.iter().filter_map(|name| {
             let channel = self.state.channel(pipe, name)?;

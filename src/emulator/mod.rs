@@ -21,6 +21,7 @@ mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
 mod decimal;
+mod elastic;
 mod faults;
 mod handler;
 #[cfg(feature = "emulator-server")]

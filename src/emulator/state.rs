@@ -6,6 +6,7 @@ use http::StatusCode;
 
 use super::answer::Refusal;
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, sequencers};
+use super::elastic::is_elastic;
 use super::landing::{AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, ObjectName};
 use super::tables::{Catalog, Pipe};
 
@@ -15,7 +16,7 @@ const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
-type Key = (ObjectName, String);
+pub(super) type Key = (ObjectName, String);
 
 /// An append, as far as the channel is concerned.
 pub(super) struct Append<'a> {
@@ -31,13 +32,13 @@ pub(super) struct State {
     pub(super) rules: Rules,
     pub(super) catalog: Catalog,
     pub(super) landing: Box<dyn Landing>,
-    channels: BTreeMap<Key, Channel>,
-    now_ms: u64,
+    pub(super) channels: BTreeMap<Key, Channel>,
+    pub(super) now_ms: u64,
 }
 
 impl State {
     /// Takes up what the landing holds. With `lose_buffer`, what was accepted and not committed is forgotten, and its
-    /// channels must be reopened.
+    /// channels must be reopened; but what an elastic channel has accepted is never lost.
     pub(super) fn load(
         rules: Rules,
         catalog: Catalog,
@@ -47,7 +48,8 @@ impl State {
         let mut channels = BTreeMap::new();
         for stored in landing.load()? {
             let mut channel = Channel::new(stored.record);
-            if lose_buffer && !stored.accepted.is_empty() {
+            let is_durable = is_elastic(&channel.record.channel);
+            if lose_buffer && !is_durable && !stored.accepted.is_empty() {
                 ROW_SEQ_GAP.clone_into(&mut channel.record.status_code);
                 landing.put_channel(&channel.record, true)?;
             } else {
@@ -125,7 +127,7 @@ impl State {
         let open = self
             .channels
             .keys()
-            .filter(|key| key.0 == pipe.name)
+            .filter(|(of, name)| *of == pipe.name && !is_elastic(name))
             .count();
         match self.rules.limits.channels_per_pipe {
             Some(most) if open >= most => Err(Refusal::bad_request(
@@ -227,7 +229,8 @@ impl State {
             let ripe = channel.ripe_instants(now_ms);
             due.extend(ripe.into_iter().map(|at| (at, key.clone())));
             let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
-            if channel.pending.is_empty() && idle_ms > IDLE_EXPIRY_MS {
+            let may_expire = channel.pending.is_empty() && !is_elastic(&key.1);
+            if may_expire && idle_ms > IDLE_EXPIRY_MS {
                 expired.push(key.clone());
             }
         }
@@ -337,7 +340,7 @@ impl State {
     }
 }
 
-fn key(pipe: &ObjectName, channel: &str) -> Key {
+pub(super) fn key(pipe: &ObjectName, channel: &str) -> Key {
     (pipe.clone(), channel.to_uppercase())
 }
 
@@ -354,7 +357,7 @@ fn uncommitted(channel: &Channel) -> Refusal {
     )
 }
 
-fn failed(why: LandingError) -> Refusal {
+pub(super) fn failed(why: LandingError) -> Refusal {
     tracing::error!(%why, "the landing failed");
     Refusal::new(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -2,6 +2,7 @@
 
 mod channels;
 mod commits;
+mod elastic;
 mod faults;
 mod hostile;
 mod landing;
