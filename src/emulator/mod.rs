@@ -22,6 +22,8 @@ mod datetime;
 mod ddl;
 mod decimal;
 mod faults;
+#[cfg(feature = "emulator-server")]
+mod guard;
 mod handler;
 #[cfg(feature = "emulator-server")]
 mod intake;
@@ -38,6 +40,8 @@ mod routes;
 mod script;
 #[cfg(feature = "emulator-server")]
 mod serve;
+#[cfg(feature = "emulator-server")]
+mod server_builder;
 #[cfg(feature = "emulator-server")]
 mod sqlite;
 mod state;
@@ -71,6 +75,8 @@ pub use self::memory_landing::MemoryLanding;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};
+#[cfg(feature = "emulator-server")]
+pub use self::server_builder::ServerBuilder;
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
 

@@ -18,7 +18,9 @@ use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, 
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use super::crowd::{Crowd, Place};
+use super::guard::Guard;
 use super::intake::{Intake, NotTaken};
+use super::server_builder::ServerBuilder;
 use super::{Emulator, Reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
@@ -91,6 +93,11 @@ impl Server {
         Self::bind_with(emulator, address, ServerLimits::default()).await
     }
 
+    /// Serves `emulator` otherwise than by default.
+    pub fn builder(emulator: Emulator) -> ServerBuilder {
+        ServerBuilder::new(emulator)
+    }
+
     /// The same as [`bind`](Self::bind), with other limits.
     ///
     /// Cancel safe: nothing is left behind.
@@ -103,39 +110,8 @@ impl Server {
         address: SocketAddr,
         limits: ServerLimits,
     ) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!(
-                    "the emulator does not listen on {address}: it has no TLS and its keys are no secret; use a loopback address such as 127.0.0.1:0"
-                ),
-            ));
-        }
-        let unusable = |why: std::io::Error| {
-            Error::new(
-                ErrorKind::Config,
-                format!("the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"),
-            )
-            .with_source(why)
-        };
-        let listener = TcpListener::bind(address).await.map_err(unusable)?;
-        let address = listener.local_addr().map_err(unusable)?;
-        let (stop, stopped) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            intake: Intake::new(limits.body_bytes),
-            most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
-            emulator,
-            limits,
-            turn: Mutex::new(()),
-            accepted: Notify::new(),
-        });
-        let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
-        Ok(Self {
-            shared,
-            address,
-            stop,
-            task,
-        })
+        let settings = Self::builder(emulator).listen(address);
+        settings.limits(limits).bind().await
     }
 
     /// The address it listens on.
@@ -163,9 +139,47 @@ impl Server {
     }
 }
 
+/// Serves `emulator` on `address`, whatever that is.
+pub(super) async fn start(
+    emulator: Emulator,
+    address: SocketAddr,
+    limits: ServerLimits,
+    guard: Guard,
+) -> Result<Server> {
+    let unusable = |why: std::io::Error| {
+        Error::new(
+            ErrorKind::Config,
+            format!(
+                "the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"
+            ),
+        )
+        .with_source(why)
+    };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let (stop, stopped) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        intake: Intake::new(limits.body_bytes),
+        most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+        emulator,
+        limits,
+        guard,
+        turn: Mutex::new(()),
+        accepted: Notify::new(),
+    });
+    let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
+    Ok(Server {
+        shared,
+        address,
+        stop,
+        task,
+    })
+}
+
 #[derive(Debug)]
 struct Shared {
     emulator: Emulator,
+    guard: Guard,
     limits: ServerLimits,
     intake: Intake,
     most_body: usize,
@@ -332,6 +346,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
+    if let Err(refusal) = shared.guard.check(&parts) {
+        return Ok(refusal.map(ReplyBody::whole));
+    }
     // One byte more than is allowed, for the emulator to see that it is too much.
     let most = shared.most_body.saturating_add(1);
     let taken = shared.intake.take(body, most);
