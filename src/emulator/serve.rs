@@ -1,4 +1,5 @@
-//! The emulator on loopback HTTP/1.1: connections, limits and deadlines, a ticker for commits, and a drained end.
+//! The emulator over HTTP/1.1, or over TLS and HTTP/1.1 or HTTP/2: connections, limits and deadlines, a ticker for
+//! commits, and a drained end.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -19,9 +20,11 @@ use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, 
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use super::crowd::{Crowd, Place};
+use super::guard::Guard;
 use super::intake::{Intake, NotTaken};
+use super::server_builder::ServerBuilder;
 use super::tls::{H2, Tls};
-use super::{Emulator, Reply};
+use super::{Emulator, Reply, routes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
 
@@ -101,6 +104,11 @@ impl Server {
         Self::bind_with(emulator, address, ServerLimits::default()).await
     }
 
+    /// Serves `emulator` otherwise than by default.
+    pub fn builder(emulator: Emulator) -> ServerBuilder {
+        ServerBuilder::new(emulator)
+    }
+
     /// The same as [`bind`](Self::bind), with other limits.
     ///
     /// Cancel safe: nothing is left behind.
@@ -113,40 +121,8 @@ impl Server {
         address: SocketAddr,
         limits: ServerLimits,
     ) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!(
-                    "the emulator does not listen on {address}: it has no TLS and its keys are no secret; use a loopback address such as 127.0.0.1:0"
-                ),
-            ));
-        }
-        let unusable = |why: std::io::Error| {
-            Error::new(
-                ErrorKind::Config,
-                format!("the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"),
-            )
-            .with_source(why)
-        };
-        let listener = TcpListener::bind(address).await.map_err(unusable)?;
-        let address = listener.local_addr().map_err(unusable)?;
-        let (stop, stopped) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            intake: Intake::new(limits.body_bytes),
-            most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
-            emulator,
-            limits,
-            tls: None,
-            turn: Mutex::new(()),
-            accepted: Notify::new(),
-        });
-        let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
-        Ok(Self {
-            shared,
-            address,
-            stop,
-            task,
-        })
+        let settings = Self::builder(emulator).listen(address);
+        settings.limits(limits).bind().await
     }
 
     /// The address it listens on.
@@ -154,9 +130,14 @@ impl Server {
         self.address
     }
 
-    /// The URL for a profile: `http://127.0.0.1:PORT`.
+    /// The URL for a profile: `http://127.0.0.1:PORT`, or `https://` with [`tls`](ServerBuilder::tls).
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The emulator behind it.
@@ -174,13 +155,55 @@ impl Server {
     }
 }
 
+/// Serves `emulator` on `address`, whatever that is.
+pub(super) async fn start(
+    emulator: Emulator,
+    address: SocketAddr,
+    limits: ServerLimits,
+    guard: Guard,
+    tls: Option<Tls>,
+) -> Result<Server> {
+    let unusable = |why: std::io::Error| {
+        Error::new(
+            ErrorKind::Config,
+            format!(
+                "the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"
+            ),
+        )
+        .with_source(why)
+    };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let (stop, stopped) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        intake: Intake::new(limits.body_bytes),
+        most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+        most_file: emulator.most_file_bytes(),
+        emulator,
+        limits,
+        guard,
+        tls,
+        turn: Mutex::new(()),
+        accepted: Notify::new(),
+    });
+    let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
+    Ok(Server {
+        shared,
+        address,
+        stop,
+        task,
+    })
+}
+
 #[derive(Debug)]
 struct Shared {
     emulator: Emulator,
+    guard: Guard,
     limits: ServerLimits,
     intake: Intake,
     tls: Option<Tls>,
     most_body: usize,
+    most_file: usize,
     /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
     turn: Mutex<()>,
     /// Told after each request: there may be something to commit.
@@ -407,8 +430,15 @@ async fn answer(
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
+    if let Err(refusal) = shared.guard.check(&parts) {
+        return Ok(refusal.map(ReplyBody::whole));
+    }
     // One byte more than is allowed, for the emulator to see that it is too much.
-    let most = shared.most_body.saturating_add(1);
+    let most = if routes::is_upload(&parts.method, parts.uri.path()) {
+        shared.most_file.saturating_add(1)
+    } else {
+        shared.most_body.saturating_add(1)
+    };
     let taken = shared.intake.take(body, most);
     let taken = match tokio::time::timeout(shared.limits.body_timeout, taken).await {
         Ok(Ok(taken)) => taken,
