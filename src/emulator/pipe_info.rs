@@ -151,7 +151,6 @@ impl Handler {
             "rowset_stage_location": rowset,
             "durable_stage_location": durable,
             "encryption_info": encryption,
-            "pipe_encryption_info": encryption,
         });
         json_answer(StatusCode::OK, &answer)
     }
