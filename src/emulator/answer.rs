@@ -7,6 +7,8 @@ use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::stage::s3_refusal;
+
 /// An answer with its whole body.
 pub(super) type Answer = Response<Bytes>;
 
@@ -99,6 +101,11 @@ impl Refusal {
             "STALE_CONTINUATION_TOKEN_SEQUENCER",
             "The sequencer in the continuation token is stale: reopen the channel.",
         )
+    }
+
+    /// The refusal of the object store.
+    pub(super) fn into_s3_answer(self) -> Answer {
+        s3_refusal(self.status, &self.code, &self.message)
     }
 
     pub(super) fn into_answer(self) -> Answer {

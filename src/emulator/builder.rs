@@ -13,6 +13,7 @@ use super::landing::Landing;
 use super::limits::Limits;
 use super::login::Login;
 use super::memory_landing::MemoryLanding;
+use super::stage::Stage;
 use super::state::State;
 use super::tables::Catalog;
 use super::{Emulator, Shared};
@@ -168,7 +169,7 @@ impl EmulatorBuilder {
         )?;
         let faults = Faults::seeded(self.seed);
         Ok(Emulator(Arc::new(Shared {
-            handler: Mutex::new(Handler::new(state, login, faults.clone())),
+            handler: Mutex::new(Handler::new(state, Stage::new()?, login, faults.clone())),
             faults,
             account: self.account,
             user: self.user,

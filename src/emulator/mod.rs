@@ -9,6 +9,7 @@
 //! things go wrong on purpose.
 
 mod answer;
+mod aws_chunked;
 mod body;
 mod builder;
 mod channel;
@@ -23,6 +24,9 @@ mod ddl;
 mod decimal;
 mod elastic;
 mod faults;
+mod files;
+#[cfg(feature = "emulator-server")]
+mod guard;
 mod handler;
 #[cfg(feature = "emulator-server")]
 mod intake;
@@ -34,17 +38,24 @@ mod memory;
 mod memory_landing;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
+mod pipe_info;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
 #[cfg(feature = "emulator-server")]
 mod serve;
 #[cfg(feature = "emulator-server")]
+mod server_builder;
+#[cfg(feature = "emulator-server")]
 mod sqlite;
+mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
+mod telemetry;
+#[cfg(feature = "emulator-server")]
+mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -73,7 +84,11 @@ pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
+pub use self::server_builder::ServerBuilder;
+#[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::tls::Tls;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
@@ -240,6 +255,12 @@ impl Emulator {
     #[cfg(feature = "emulator-server")]
     fn most_request_bytes(&self) -> Option<usize> {
         self.handler().state.rules.limits.request_bytes
+    }
+
+    /// The longest upload that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    fn most_file_bytes(&self) -> usize {
+        self.handler().state.rules.limits.file_bytes
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {
