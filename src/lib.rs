@@ -62,6 +62,8 @@
 //! - `emulator`: a local server in memory, as a [`Transport`].
 //! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
+//! - `sql-api`: statements over Snowflake's SQL API.
+//! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
 
 mod auth;
 mod budget;
@@ -78,6 +80,8 @@ mod options;
 mod poller;
 mod retry;
 mod row;
+#[cfg(feature = "sql-api")]
+pub mod sql;
 mod time;
 mod transport;
 

@@ -216,7 +216,12 @@ impl Link {
         Ok(Fetched { token, expires_at })
     }
 
-    async fn call_account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+    /// Makes a call on the account host with the primary credential. The response is a success.
+    pub(super) async fn call_account(
+        &self,
+        call: &Call,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
         let bearer = self
             .credential
             .bearer(CredentialContext {

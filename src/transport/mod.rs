@@ -4,6 +4,8 @@ pub(crate) mod api;
 mod failure;
 mod http;
 mod link;
+#[cfg(feature = "sql-api")]
+pub(crate) mod statements;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
