@@ -71,6 +71,8 @@ mod channel;
 mod client;
 mod config;
 pub mod delivery;
+#[cfg(feature = "cli")]
+pub mod doctor;
 mod error;
 pub mod ingest;
 #[cfg(test)]

@@ -125,6 +125,12 @@ impl Api {
         self.link.connect(attempt).await
     }
 
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn ingest_host(&self, attempt: Attempt) -> Result<wire::IngestHost, Failure> {
+        self.link.ingest_host(attempt).await
+    }
+
     /// Forgets the ingest host and its token; the next call finds them anew.
     pub(crate) fn forget_host(&self) {
         self.link.forget();

@@ -104,6 +104,12 @@ impl Link {
         Ok(())
     }
 
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(super) async fn ingest_host(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
+        Ok(self.ingest(attempt).await?.at.clone())
+    }
+
     /// Forgets the ingest host and its token.
     pub(super) fn forget(&self) {
         *self.known_ingest() = None;
