@@ -65,7 +65,7 @@
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
 
-mod auth;
+pub mod auth;
 mod budget;
 mod channel;
 mod client;

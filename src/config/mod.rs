@@ -1,5 +1,6 @@
 //! Who connects, where to, and to which pipe: profiles and pipe paths.
 
+pub(crate) mod authorization;
 mod endpoint;
 mod pipe;
 mod read;

@@ -131,6 +131,11 @@ impl Api {
         self.link.ingest_host(attempt).await
     }
 
+    /// Proves who we are with another credential from now on.
+    pub(crate) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        self.link.set_credential(credential);
+    }
+
     /// Forgets the ingest host and its token; the next call finds them anew.
     pub(crate) fn forget_host(&self) {
         self.link.forget();

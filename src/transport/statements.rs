@@ -120,7 +120,7 @@ impl Statements {
     }
 
     async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, Failure> {
-        let response = self.link.call_account(call, attempt).await?;
+        let response = self.link.account(call, attempt).await?;
         read(&response, &call.what)
             .map_err(|error| Failure::Ambiguous(error).of(attempt.request_id))
     }
