@@ -62,6 +62,8 @@
 //! - `emulator`: a local server in memory, as a [`Transport`].
 //! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
+//! - `sql-api`: statements over Snowflake's SQL API.
+//! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
 
 pub mod auth;
 mod budget;
@@ -69,6 +71,8 @@ mod channel;
 mod client;
 mod config;
 pub mod delivery;
+#[cfg(feature = "cli")]
+pub mod doctor;
 mod error;
 pub mod ingest;
 #[cfg(test)]
@@ -78,6 +82,8 @@ mod options;
 mod poller;
 mod retry;
 mod row;
+#[cfg(feature = "sql-api")]
+pub mod sql;
 mod time;
 mod transport;
 

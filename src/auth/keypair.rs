@@ -100,6 +100,18 @@ impl KeyPair {
         &self.fingerprint
     }
 
+    /// The JWT's `iss`: the subject and the fingerprint.
+    #[cfg(feature = "cli")]
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The JWT's `sub`: account and user.
+    #[cfg(feature = "cli")]
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// The public key as `ALTER USER … SET RSA_PUBLIC_KEY` takes it: base64 of `SubjectPublicKeyInfo`, one line.
     pub fn public_key_base64(&self) -> String {
         STANDARD.encode(&self.public_key)

@@ -211,6 +211,13 @@ impl Profile {
         self.credential().map(|key| key.public_key_base64())
     }
 
+    /// The same under the user's default role.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_role(mut self) -> Self {
+        self.role = None;
+        self
+    }
+
     /// Reads the private key.
     pub(crate) fn credential(&self) -> Result<KeyPair> {
         let account = self.account_identifier()?;

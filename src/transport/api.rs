@@ -125,6 +125,12 @@ impl Api {
         self.link.connect(attempt).await
     }
 
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn ingest_host(&self, attempt: Attempt) -> Result<wire::IngestHost, Failure> {
+        self.link.ingest_host(attempt).await
+    }
+
     /// Proves who we are with another credential from now on.
     pub(crate) fn set_credential(&self, credential: Arc<dyn Credential>) {
         self.link.set_credential(credential);

@@ -121,6 +121,12 @@ impl Link {
         Ok(())
     }
 
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(super) async fn ingest_host(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
+        Ok(self.ingest(attempt).await?.at.clone())
+    }
+
     /// Proves who we are with another credential from now on. Tokens of the old one go on being used by requests that are
     /// under way, and by nothing else.
     pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
@@ -280,6 +286,12 @@ impl Link {
             .unwrap_or(now + TOKEN_LIFE);
         debug!("fetched a scoped token");
         Ok(Fetched { token, expires_at })
+    }
+
+    /// Makes a call to the account host and returns a success.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        self.call_account(&*self.credential(), call, attempt).await
     }
 
     /// A call to the account host. If the bearer token is refused and the credential or the clock has another one to offer,

@@ -6,6 +6,8 @@ mod doubt;
 mod failure;
 mod http;
 mod link;
+#[cfg(feature = "sql-api")]
+pub(crate) mod statements;
 pub(crate) mod wire;
 
 use std::error::Error as StdError;
