@@ -49,6 +49,7 @@
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
+//! - Coming from the official SDK: [`official_sdk`], name by name.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -74,6 +75,7 @@ pub mod ingest;
 #[cfg(test)]
 mod mutated;
 mod offset;
+pub mod official_sdk;
 mod options;
 mod poller;
 mod retry;
