@@ -74,8 +74,8 @@ mod error;
 pub mod ingest;
 #[cfg(test)]
 mod mutated;
-mod offset;
 pub mod official_sdk;
+mod offset;
 mod options;
 mod poller;
 mod retry;

@@ -29,7 +29,11 @@ fn every_row_has_an_entry_or_a_reason() {
         // Whether what a link names is there, rustdoc checks.
         let entry = here.contains("](crate::") || here.contains("the same");
         let reason = here.starts_with("Not ") && here.split_whitespace().count() > 4;
-        let own = ["its `Display`", "The version of the crate", "events of `tracing`"];
+        let own = [
+            "its `Display`",
+            "The version of the crate",
+            "events of `tracing`",
+        ];
         assert!(
             entry || reason || own.iter().any(|start| here.starts_with(start)),
             "{official:?} has neither an entry nor a reason: {here:?}"
