@@ -280,6 +280,37 @@ impl StreamingIngestClient {
         })
     }
 
+    /// Sends what all channels hold so far without waiting for the lag.
+    pub fn initiate_flush(&self) {
+        for channel in self.handle.inner.channels() {
+            channel.update_and_wake(|core, _| core.flush());
+        }
+    }
+
+    /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
+    /// lost if a channel is reopened: for durability wait for the commit, of each channel.
+    ///
+    /// Bounded as [`Channel::wait_for_flush`](crate::Channel::wait_for_flush). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Of the channels that were invalidated, why the first was, in order of their names.
+    pub async fn wait_for_flush(&self) -> Result<()> {
+        let flushed = self.handle.inner.channels().into_iter().map(|channel| {
+            let through = channel.update_and_wake(|core, _| {
+                core.flush();
+                core.appended()
+            });
+            (channel, through)
+        });
+        let mut result = Ok(());
+        for (channel, through) in flushed.collect::<Vec<_>>() {
+            let accepted = channel.wait(|p| p.accepted_outcome(through, through));
+            result = result.and(accepted.await);
+        }
+        result
+    }
+
     /// Flushes all channels, waits until their rows are committed or the close timeout has passed, and ends the client.
     /// Channels that are still open take no more rows.
     ///
@@ -290,10 +321,8 @@ impl StreamingIngestClient {
     /// The first channel's error, if rows of any are not committed.
     pub async fn close(self) -> Result<()> {
         let inner = Arc::clone(&self.handle.inner);
+        self.initiate_flush();
         let channels = inner.channels();
-        for channel in &channels {
-            channel.update_and_wake(|core, _| core.flush());
-        }
         let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
         let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
         let mut result = Ok(());

@@ -49,6 +49,7 @@
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
+//! - Coming from the official SDK: [`official_sdk`], name by name.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -77,6 +78,7 @@ mod error;
 pub mod ingest;
 #[cfg(test)]
 mod mutated;
+pub mod official_sdk;
 mod offset;
 mod options;
 mod poller;

@@ -28,6 +28,7 @@ mod linger;
 mod memory;
 mod moved;
 mod observers;
+mod official_sdk;
 mod once;
 mod opening;
 mod patience;
