@@ -17,6 +17,7 @@ use crate::budget::Budget;
 use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
 use crate::config::{PipePath, Profile};
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Metrics;
 use crate::offset::OffsetToken;
 use crate::options::{ClientBuilder, Options};
 use crate::poller;
@@ -177,6 +178,17 @@ impl StreamingIngestClient {
     /// Bytes of rows held now, of all channels. Never more than the memory budget.
     pub fn memory_in_use(&self) -> usize {
         self.handle.inner.budget.in_use()
+    }
+
+    /// What this client has done so far, and what it holds now.
+    pub fn metrics(&self) -> Metrics {
+        let inner = &self.handle.inner;
+        inner.api.counters().snapshot(
+            &inner.pipe,
+            inner.channels().len(),
+            inner.budget.in_use(),
+            inner.options.memory_budget,
+        )
     }
 
     /// Asks the server for the status of channels, whoever writes them. Names the server does not know are absent.

@@ -50,6 +50,7 @@
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
 //! - Coming from the official SDK: [`official_sdk`], name by name.
+//! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -76,6 +77,7 @@ pub mod delivery;
 pub mod doctor;
 mod error;
 pub mod ingest;
+mod metrics;
 #[cfg(test)]
 mod mutated;
 pub mod official_sdk;
@@ -106,6 +108,7 @@ pub use self::channel::{
 pub use self::client::StreamingIngestClient;
 pub use self::config::{PipePath, Profile};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};

@@ -149,7 +149,7 @@
 //! | `binary_input_format` | Not here: put binary into rows as base64 for a default pipe, as the pipe says for others |
 //! | `parameter_overrides` | the [`ClientBuilder`](crate::ClientBuilder) |
 //! | `SS_LOG_LEVEL`, `SS_LOG_TARGET` | events of `tracing`: your subscriber decides |
-//! | `SS_ENABLE_METRICS`, `SS_METRICS_PORT`, `SS_METRICS_IP` | Not here yet: no Prometheus endpoint. [`memory_in_use`](crate::StreamingIngestClient::memory_in_use), [`commits`](crate::Channel::commits) and the events of `tracing` tell the same |
+//! | `SS_ENABLE_METRICS`, `SS_METRICS_PORT`, `SS_METRICS_IP` | [`metrics`](crate::StreamingIngestClient::metrics), as numbers or [for Prometheus](crate::Metrics::to_prometheus); no port is opened, show them where your other metrics are |
 //!
 //! # What goes over the wire
 //!

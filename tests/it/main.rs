@@ -26,6 +26,7 @@ mod ingest_shards;
 mod ingest_source;
 mod linger;
 mod memory;
+mod metrics;
 mod moved;
 mod observers;
 mod official_sdk;
