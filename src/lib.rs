@@ -75,6 +75,7 @@ mod config;
 pub mod delivery;
 #[cfg(feature = "cli")]
 pub mod doctor;
+mod elastic;
 mod error;
 pub mod ingest;
 mod metrics;
@@ -107,6 +108,9 @@ pub use self::channel::{
 };
 pub use self::client::StreamingIngestClient;
 pub use self::config::{PipePath, Profile};
+pub use self::elastic::{
+    Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
+};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};

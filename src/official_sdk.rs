@@ -58,12 +58,12 @@
 //! | `StreamingIngestElasticChannel` | [`ElasticChannel`](crate::ElasticChannel) |
 //! | `StreamingIngestElasticChannel.append_row`, `StreamingIngestElasticChannel.append_row_with_wait` | [`append_row`](crate::ElasticChannel::append_row): the tag is the append token, and what it returns can be awaited or dropped |
 //! | `StreamingIngestElasticChannel.append_rows`, `StreamingIngestElasticChannel.append_rows_with_wait` | [`append_rows`](crate::ElasticChannel::append_rows) |
-//! | `StreamingIngestElasticChannel.set_success_handler`, `ChannelSuccessHandler`, `SuccessDetail` | [`Ack`](crate::elastic::Ack) resolves to [`Accepted`](crate::elastic::Accepted); a handler is a task that awaits it |
-//! | `StreamingIngestElasticChannel.set_error_handler`, `ChannelErrorHandler`, `ErrorDetail` | [`Ack`](crate::elastic::Ack) resolves to an error that hands back the rows and the tag |
+//! | `StreamingIngestElasticChannel.set_success_handler`, `ChannelSuccessHandler`, `SuccessDetail` | [`Ack`](crate::Ack) resolves to [`Accepted`](crate::Accepted); a handler is a task that awaits it |
+//! | `StreamingIngestElasticChannel.set_error_handler`, `ChannelErrorHandler`, `ErrorDetail` | [`FailedAppend`](crate::FailedAppend), which hands back the rows and the tag |
 //! | `StreamingIngestElasticChannel.initiate_flush` | [`initiate_flush`](crate::ElasticChannel::initiate_flush) |
-//! | `StreamingIngestElasticChannel.wait_for_flush` | [`checkpoint`](crate::ElasticChannel::checkpoint) |
-//! | `StreamingIngestElasticChannel.get_channel_status` | [`status`](crate::ElasticChannel::status) |
-//! | `StreamingIngestElasticChannel.is_closed` | Not needed: an append says [`ChannelClosed`](crate::ErrorKind::ChannelClosed) or [`ClientClosed`](crate::ErrorKind::ClientClosed) |
+//! | `StreamingIngestElasticChannel.wait_for_flush` | [`wait_for_flush`](crate::ElasticChannel::wait_for_flush); [`checkpoint`](crate::ElasticChannel::checkpoint) says what failed as well |
+//! | `StreamingIngestElasticChannel.get_channel_status` | [`channel_status`](crate::ElasticChannel::channel_status) |
+//! | `StreamingIngestElasticChannel.is_closed` | [`is_closed`](crate::ElasticChannel::is_closed) |
 //! | `StreamingIngestElasticChannel.channel_name` | Not needed: it is always `ELASTIC` |
 //! | `StreamingIngestElasticChannel.db_name`, `StreamingIngestElasticChannel.schema_name`, `StreamingIngestElasticChannel.pipe_name` | [`pipe`](crate::StreamingIngestClient::pipe) of the client |
 //!
