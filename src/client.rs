@@ -12,6 +12,7 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use self::names::Slot;
+use crate::auth::Credential;
 use crate::budget::Budget;
 use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
 use crate::config::{PipePath, Profile};
@@ -151,6 +152,21 @@ impl StreamingIngestClient {
     /// How long closing a channel may take.
     pub(crate) fn close_timeout(&self) -> Duration {
         self.handle.inner.options.close_timeout
+    }
+
+    /// Proves who this client is with another credential of the same account from now on. The token for the ingest host is
+    /// exchanged anew when it is needed next; requests that are under way are not disturbed, and no channel is reopened.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::StreamingIngestClient;
+    /// use snowpipe_streaming::auth::ProgrammaticAccessToken;
+    ///
+    /// fn rotated(client: &StreamingIngestClient, token: String) {
+    ///     client.set_credential(ProgrammaticAccessToken::new(token, Some("LOADER")));
+    /// }
+    /// ```
+    pub fn set_credential(&self, credential: impl Credential) {
+        self.handle.inner.api.set_credential(Arc::new(credential));
     }
 
     /// The pipe this client streams into.

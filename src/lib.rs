@@ -63,7 +63,7 @@
 //! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
 
-mod auth;
+pub mod auth;
 mod budget;
 mod channel;
 mod client;
@@ -96,7 +96,7 @@ pub use self::channel::{
     Tracked, UncommittedRange, Untracked,
 };
 pub use self::client::StreamingIngestClient;
-pub use self::config::{PipePath, Profile};
+pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};

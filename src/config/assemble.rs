@@ -60,11 +60,16 @@ impl Profile {
         profile.account_url()?;
         profile.application()?;
         match kind {
-            Kind::KeyPair if profile.user.is_none() => Err(USER.missing()),
-            Kind::OAuth => profile.oauth.complete().map(|_| profile),
-            Kind::AccessToken if profile.access_token.is_none() => Err(ACCESS_TOKEN.missing()),
-            _ => Ok(profile),
+            Kind::KeyPair if profile.user.is_none() => return Err(USER.missing()),
+            Kind::AccessToken if profile.access_token.is_none() => {
+                return Err(ACCESS_TOKEN.missing());
+            }
+            Kind::OAuth => {
+                profile.oauth.complete()?;
+            }
+            _ => {}
         }
+        Ok(profile)
     }
 }
 

@@ -122,8 +122,8 @@ impl Connections {
             name: name.to_owned(),
             file: file.clone(),
         };
-        let mut layer = Layer::from_map(map, true, &origin)
-            .map_err(|e| config(format!("{origin}: {e}")))?;
+        let mut layer =
+            Layer::from_map(map, true, &origin).map_err(|e| config(format!("{origin}: {e}")))?;
         // The Snowflake CLI, too, looks paths up in the folder it is started in.
         layer.resolve_paths(None, variables);
         if layer.has_secrets() {
@@ -171,7 +171,13 @@ fn parse(path: &Path) -> Result<Map<String, Value>> {
             .and_then(|span| text.get(..span.start))
             .unwrap_or_default();
         let line = before.matches('\n').count() + 1;
-        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        let column = before
+            .rsplit('\n')
+            .next()
+            .unwrap_or_default()
+            .chars()
+            .count()
+            + 1;
         in_file(
             path,
             &config(format!(

@@ -7,15 +7,14 @@ use url::{Host, Url};
 use super::config;
 use crate::error::Result;
 
-/// The domains Snowflake serves accounts under.
-const PUBLIC_DOMAINS: [&str; 2] = [".snowflakecomputing.com", ".snowflakecomputing.cn"];
-
 /// The host with dashes for underscores, if it is one of Snowflake's: its certificates and token scopes know only those.
 /// A private link's name is in the customer's DNS as it is, and hosts of others are what they are called.
 pub(crate) fn dashed(host: &str) -> String {
-    let lower = host.to_ascii_lowercase();
-    let public = PUBLIC_DOMAINS.iter().any(|domain| lower.ends_with(domain));
-    if public && !lower.contains(".privatelink.") {
+    let mut labels = host.rsplit('.');
+    let public = labels
+        .nth(1)
+        .is_some_and(|label| label.eq_ignore_ascii_case("snowflakecomputing"));
+    if public && !labels.any(|label| label.eq_ignore_ascii_case("privatelink")) {
         host.replace('_', "-")
     } else {
         host.to_owned()
@@ -81,7 +80,8 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
         ));
     }
     if let Some(dashed) = url.domain().map(dashed) {
-        url.set_host(Some(&dashed)).map_err(|_| config("the account URL has no host; name one"))?;
+        url.set_host(Some(&dashed))
+            .map_err(|_| config("the account URL has no host; name one"))?;
     }
     let on_this_machine = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

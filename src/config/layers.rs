@@ -24,7 +24,11 @@ pub(super) struct Found<'a> {
 
 impl Layer {
     /// The settings of a profile or connection. Unknown keys count for nothing.
-    pub(super) fn from_map(mut map: Map<String, Value>, cli: bool, origin: &Origin) -> Result<Self> {
+    pub(super) fn from_map(
+        mut map: Map<String, Value>,
+        cli: bool,
+        origin: &Origin,
+    ) -> Result<Self> {
         let mut layer = Self::default();
         for setting in ALL {
             let aliases = if cli { setting.cli } else { &[] };
@@ -168,7 +172,11 @@ impl Layers {
         let rival = settings
             .iter()
             .filter(|setting| setting.key != first.key)
-            .find(|setting| self.0.get(best.rank).is_some_and(|layer| layer.has(setting)));
+            .find(|setting| {
+                self.0
+                    .get(best.rank)
+                    .is_some_and(|layer| layer.has(setting))
+            });
         if let Some(rival) = rival {
             return Err(config(format!(
                 "both {:?} and {:?} are set; leave one of them out",

@@ -1,7 +1,7 @@
 //! Who connects, where to, and to which pipe: profiles and pipe paths.
 
 mod assemble;
-mod authorization;
+pub(crate) mod authorization;
 #[cfg(feature = "connections")]
 mod connections;
 mod endpoint;
@@ -23,7 +23,7 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-pub(crate) use self::authorization::{Authorization, OAuthSettings};
+use self::authorization::{Authorization, OAuthSettings};
 pub(crate) use self::endpoint::dashed;
 use self::endpoint::parse_url;
 use self::files::{read_small, warn_if_shared};
@@ -31,8 +31,7 @@ pub use self::loader::ProfileLoader;
 pub use self::origin::Origin;
 pub use self::pipe::PipePath;
 use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, USER};
-use crate::auth::Credential;
-use crate::auth::keypair::KeyPair;
+use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Account, and a way to log in: what it takes to connect.
@@ -254,11 +253,18 @@ impl Profile {
 
     /// What the profile logs in with. A private key is read now, a token file when the token is needed.
     pub(crate) fn credential(&self) -> Result<Arc<dyn Credential>> {
-        todo
+        Ok(match self.authorization()? {
+            Authorization::KeyPair => Arc::new(self.key_pair()?),
+            Authorization::OAuth(settings) => Arc::new(OAuth::new(settings, self.role())?),
+            Authorization::ProgrammaticAccessToken(token) => {
+                Arc::new(ProgrammaticAccessToken::new(token, self.role()))
+            }
+            Authorization::SpcsToken(file) => Arc::new(SpcsToken::new(file)),
+        })
     }
 
     /// How the profile logs in, with all that it takes but for a private key.
-    pub(crate) fn authorization(&self) -> Result<Authorization> {
+    fn authorization(&self) -> Result<Authorization> {
         self.account_identifier()?;
         match self.kind {
             Kind::KeyPair => Ok(Authorization::KeyPair),
@@ -280,14 +286,16 @@ impl Profile {
             }
             Kind::TokenFile => {
                 let file = self.token_file.as_deref();
-                let file = file.unwrap_or(Path::new(SPCS_TOKEN)).to_owned();
+                let file = file
+                    .unwrap_or(Path::new(SpcsToken::DEFAULT_PATH))
+                    .to_owned();
                 Ok(Authorization::SpcsToken(file))
             }
         }
     }
 
     /// Reads the private key.
-    pub(crate) fn key_pair(&self) -> Result<KeyPair> {
+    fn key_pair(&self) -> Result<KeyPair> {
         let account = self.account_identifier()?;
         let user = self.user.as_deref().ok_or_else(|| USER.missing())?;
         let from_file;
@@ -379,9 +387,6 @@ impl fmt::Debug for KeySource {
 
 const REDACTED: &str = "[redacted]";
 const ACCOUNT_DOMAIN: &str = ".snowflakecomputing.com";
-
-/// Where Snowpark Container Services put the token.
-const SPCS_TOKEN: &str = "/snowflake/session/token";
 
 fn redacted(secret: Option<&SecretString>) -> Option<&'static str> {
     secret.map(|_| REDACTED)

@@ -94,8 +94,12 @@ pub(super) fn file_layer(path: &Path, variables: Variables<'_>) -> Result<Layer>
 /// A file as text.
 pub(super) fn read_text(what: &str, path: &Path) -> Result<zeroize::Zeroizing<String>> {
     let bytes = read_small(what, path)?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| in_file(path, &config(format!("the {what} is not UTF-8; save it as UTF-8"))))?;
+    let text = std::str::from_utf8(&bytes).map_err(|_| {
+        in_file(
+            path,
+            &config(format!("the {what} is not UTF-8; save it as UTF-8")),
+        )
+    })?;
     Ok(text.to_owned().into())
 }
 

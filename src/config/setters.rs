@@ -60,16 +60,14 @@ impl Profile {
     #[must_use]
     pub fn with_private_key(mut self, key: impl Into<SecretString>) -> Self {
         self.key = Some(KeySource::Text(key.into()));
-        self.log_in_with(Kind::KeyPair)
-            .set_here(&KEY, &[&KEY_FILE])
+        self.log_in_with(Kind::KeyPair).set_here(&KEY, &[&KEY_FILE])
     }
 
     /// Logs in with the private key in this file, in place of any key or other credential set before.
     #[must_use]
     pub fn with_private_key_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.key = Some(KeySource::File(file.into()));
-        self.log_in_with(Kind::KeyPair)
-            .set_here(&KEY_FILE, &[&KEY])
+        self.log_in_with(Kind::KeyPair).set_here(&KEY_FILE, &[&KEY])
     }
 
     /// Sets the passphrase of an encrypted private key.

@@ -125,6 +125,11 @@ impl Api {
         self.link.connect(attempt).await
     }
 
+    /// Proves who we are with another credential from now on.
+    pub(crate) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        self.link.set_credential(credential);
+    }
+
     /// Forgets the ingest host and its token; the next call finds them anew.
     pub(crate) fn forget_host(&self) {
         self.link.forget();

@@ -1,6 +1,8 @@
 //! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
 
 pub(crate) mod api;
+mod clock;
+mod doubt;
 mod failure;
 mod http;
 mod link;
