@@ -102,7 +102,7 @@ pub use self::channel::{
     Tracked, UncommittedRange, Untracked,
 };
 pub use self::client::StreamingIngestClient;
-pub use self::config::{PipePath, Profile};
+pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
