@@ -11,10 +11,14 @@ use crate::Stop;
 /// Who logs in, and where.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
-    /// A profile.json, or "env" for the SNOWFLAKE_* variables [default: what is configured for the Snowflake CLI, then the
-    /// variables]
-    #[arg(long, value_name = "FILE|env")]
+    /// A profile.json, .properties, or the .toml of the Snowflake CLI [default: what is configured for the Snowflake CLI];
+    /// the SNOWFLAKE_* variables fill its gaps
+    #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
+
+    /// A connection of the Snowflake CLI, and not the default one
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
 
     /// Also trust servers that the certificates in this PEM file vouch for
     #[arg(long, value_name = "FILE")]
@@ -24,10 +28,14 @@ pub(crate) struct Account {
 impl Account {
     /// Reads the profile.
     pub(crate) fn profile(&self) -> snowpipe_streaming::Result<Profile> {
-        match self.profile.as_deref() {
-            Some(path) if path.as_os_str() != "env" => Profile::from_file(path),
-            _ => Profile::from_env(),
+        let mut loader = Profile::loader();
+        if let Some(file) = &self.profile {
+            loader = loader.file(file);
         }
+        if let Some(name) = &self.connection {
+            loader = loader.connection(name);
+        }
+        loader.load()
     }
 
     /// The profile, or the end of the command.
