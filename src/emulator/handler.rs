@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
+use super::answer::{Answer, Prepared, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
 use super::faults::{Fault, Faults, Strike};
@@ -320,7 +320,12 @@ impl Handler {
             Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
             Endpoint::Upload => return Err(unbuilt()),
             Endpoint::Telemetry => return Err(unbuilt()),
-            Endpoint::Statement => return Err(unbuilt()),
+            Endpoint::Statement => {
+                let prepared = request.extensions().get::<Prepared>();
+                return prepared
+                    .map(|prepared| prepared.0.clone())
+                    .ok_or_else(no_sql);
+            }
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
@@ -473,6 +478,14 @@ fn broken(status: u16) -> Answer {
         .filter(StatusCode::is_server_error)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"))
+}
+
+fn no_sql() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "ERR_ENDPOINT_DOES_NOT_EXIST",
+        "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
+    )
 }
 
 /// TODO: goes when the last endpoint is there.

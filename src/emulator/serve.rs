@@ -17,8 +17,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
+use super::answer::Refusal;
 use super::crowd::{Crowd, Place};
-use super::intake::{Intake, NotTaken};
+use super::guard::{self, Guard};
+use super::intake::{Intake, NotTaken, Taken};
+use super::server_builder::ServerBuilder;
 use super::{Emulator, Reply};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
@@ -29,6 +32,9 @@ const MOST_HEAD: usize = 64 * 1024;
 const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that run at the same time, and those that may wait for it besides.
+const MOST_STATEMENTS: usize = 2;
+const MOST_WAITING: usize = 16;
 /// The pause after a failed accept or commit: neither is mended by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -91,6 +97,11 @@ impl Server {
         Self::bind_with(emulator, address, ServerLimits::default()).await
     }
 
+    /// Serves `emulator` otherwise than by default.
+    pub fn builder(emulator: Emulator) -> ServerBuilder {
+        ServerBuilder::new(emulator)
+    }
+
     /// The same as [`bind`](Self::bind), with other limits.
     ///
     /// Cancel safe: nothing is left behind.
@@ -103,39 +114,8 @@ impl Server {
         address: SocketAddr,
         limits: ServerLimits,
     ) -> Result<Self> {
-        if !address.ip().is_loopback() {
-            return Err(Error::new(
-                ErrorKind::Config,
-                format!(
-                    "the emulator does not listen on {address}: it has no TLS and its keys are no secret; use a loopback address such as 127.0.0.1:0"
-                ),
-            ));
-        }
-        let unusable = |why: std::io::Error| {
-            Error::new(
-                ErrorKind::Config,
-                format!("the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"),
-            )
-            .with_source(why)
-        };
-        let listener = TcpListener::bind(address).await.map_err(unusable)?;
-        let address = listener.local_addr().map_err(unusable)?;
-        let (stop, stopped) = watch::channel(false);
-        let shared = Arc::new(Shared {
-            intake: Intake::new(limits.body_bytes),
-            most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
-            emulator,
-            limits,
-            turn: Mutex::new(()),
-            accepted: Notify::new(),
-        });
-        let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
-        Ok(Self {
-            shared,
-            address,
-            stop,
-            task,
-        })
+        let settings = Self::builder(emulator).listen(address);
+        settings.limits(limits).bind().await
     }
 
     /// The address it listens on.
@@ -163,14 +143,57 @@ impl Server {
     }
 }
 
+/// Serves `emulator` on `address`, whatever that is.
+pub(super) async fn start(
+    emulator: Emulator,
+    address: SocketAddr,
+    limits: ServerLimits,
+    guard: Guard,
+) -> Result<Server> {
+    let unusable = |why: std::io::Error| {
+        Error::new(
+            ErrorKind::Config,
+            format!(
+                "the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"
+            ),
+        )
+        .with_source(why)
+    };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let (stop, stopped) = watch::channel(false);
+    let shared = Arc::new(Shared {
+        intake: Intake::new(limits.body_bytes),
+        most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+        emulator,
+        limits,
+        guard,
+        turn: Mutex::new(()),
+        statements: Arc::new(Semaphore::new(MOST_STATEMENTS)),
+        statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
+        accepted: Notify::new(),
+    });
+    let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
+    Ok(Server {
+        shared,
+        address,
+        stop,
+        task,
+    })
+}
+
 #[derive(Debug)]
 struct Shared {
     emulator: Emulator,
+    guard: Guard,
     limits: ServerLimits,
     intake: Intake,
     most_body: usize,
     /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
     turn: Mutex<()>,
+    /// Statements do not take turns with the others: they only read, and may take long.
+    statements: Arc<Semaphore>,
+    statement_queue: Semaphore,
     /// Told after each request: there may be something to commit.
     accepted: Notify,
 }
@@ -195,6 +218,27 @@ impl Shared {
         let emulator = self.emulator.clone();
         let _turn = self.turn.lock().await;
         spawn_blocking(move || work(&emulator)).await
+    }
+
+    /// Has the emulator answer a statement.
+    async fn query(
+        &self,
+        request: Request<Bytes>,
+        taken: Taken,
+    ) -> std::result::Result<Reply, Broken> {
+        let Ok(_place) = self.statement_queue.try_acquire() else {
+            let refusal = Refusal::throttled(None).into_answer();
+            return Ok(Reply::Respond(refusal));
+        };
+        let slot = self.statements.clone().acquire_owned().await;
+        let slot = slot.map_err(|_| Broken)?;
+        let emulator = self.emulator.clone();
+        let work = move || {
+            // Held until it has run, even if nobody waits any more.
+            let _held = (slot, taken);
+            emulator.handle(SystemClock.now(), request)
+        };
+        spawn_blocking(work).await.map_err(|_| Broken)
     }
 }
 
@@ -332,6 +376,9 @@ async fn answer(
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
+    if let Err(refusal) = shared.guard.check(&parts) {
+        return Ok(refusal.into_answer().map(ReplyBody::whole));
+    }
     // One byte more than is allowed, for the emulator to see that it is too much.
     let most = shared.most_body.saturating_add(1);
     let taken = shared.intake.take(body, most);
@@ -347,15 +394,18 @@ async fn answer(
         return Err(Broken);
     };
     let request = Request::from_parts(parts, taken.bytes.clone());
-    let reply = shared
-        .ask(move |emulator| {
+    let reply = if guard::is_sql(request.uri().path()) {
+        shared.query(request, taken).await?
+    } else {
+        let handled = shared.ask(move |emulator| {
             let reply = emulator.handle(SystemClock.now(), request);
             drop(taken);
             reply
-        })
-        .await;
+        });
+        handled.await.map_err(|_| Broken)?
+    };
     shared.accepted.notify_one();
-    match reply.map_err(|_| Broken)? {
+    match reply {
         Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
         Reply::RespondAfter(wait, response) => {
             let _held = Held::new();
