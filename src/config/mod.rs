@@ -6,6 +6,8 @@ pub(crate) mod authorization;
 mod connections;
 mod endpoint;
 mod files;
+#[cfg(feature = "cli")]
+mod key_form;
 mod layers;
 mod loader;
 mod origin;
@@ -23,7 +25,8 @@ use std::sync::Arc;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
-use self::authorization::{Authorization, OAuthSettings};
+pub(crate) use self::authorization::Authorization;
+use self::authorization::OAuthSettings;
 pub(crate) use self::endpoint::dashed;
 use self::endpoint::parse_url;
 use self::files::{read_small, warn_if_shared};
@@ -264,7 +267,7 @@ impl Profile {
     }
 
     /// How the profile logs in, with all that it takes but for a private key.
-    fn authorization(&self) -> Result<Authorization> {
+    pub(crate) fn authorization(&self) -> Result<Authorization> {
         self.account_identifier()?;
         match self.kind {
             Kind::KeyPair => Ok(Authorization::KeyPair),
@@ -302,7 +305,7 @@ impl Profile {
     }
 
     /// Reads the private key.
-    fn key_pair(&self) -> Result<KeyPair> {
+    pub(crate) fn key_pair(&self) -> Result<KeyPair> {
         let account = self.account_identifier()?;
         let user = self.user.as_deref().ok_or_else(|| USER.missing())?;
         let from_file;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::report::{Check, Report};
 use crate::auth::Credential;
-use crate::config::Profile;
+use crate::config::{Authorization, Profile};
 use crate::error::Result;
 
 /// How we log in.
@@ -19,14 +19,27 @@ pub(super) struct Identity {
 pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<Profile> {
     match profile {
         Ok(profile) => {
-            let role = profile.role().unwrap_or("the user's default role");
+            let role = match profile.role() {
+                Some(role) => format!("role {role}"),
+                None => "the user's default role".to_owned(),
+            };
             let text = format!(
-                "account {}, user {}, {role}, {}",
+                "account {}, {}{role}, {}",
                 profile.account(),
-                profile.user().unwrap_or("as the token says"),
+                profile
+                    .user()
+                    .map(|user| format!("user {user}, "))
+                    .unwrap_or_default(),
                 profile.url().unwrap_or_default()
             );
-            report.ok(Check::Profile, text);
+            let origins: Vec<_> = profile
+                .origins()
+                .map(|(key, origin)| format!("{key} from {origin}"))
+                .collect();
+            match origins.as_slice() {
+                [] => report.ok(Check::Profile, text),
+                origins => report.ok_but(Check::Profile, text, origins.join(", ")),
+            }
             Some(profile)
         }
         Err(error) => {
@@ -39,23 +52,35 @@ pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<P
 impl Identity {
     /// Makes the credential that the profile describes.
     pub(super) fn examine(report: &mut Report, profile: &Profile) -> Option<Self> {
-        let pair = match profile.credential() {
-            Ok(pair) => pair,
+        let made = match profile.authorization() {
+            Ok(Authorization::KeyPair) => Self::of_key_pair(report, profile),
+            Ok(other) => Self::of_token(report, profile, &other),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(identity) => Some(identity),
             Err(error) => {
                 report.fail(Check::PrivateKey, &error);
-                report.skip(Check::Identity, "the private key cannot be used");
-                return None;
+                report.skip(Check::Identity, "there is no credential");
+                None
             }
-        };
-        let user = profile.user().unwrap_or_default();
+        }
+    }
+
+    fn of_key_pair(report: &mut Report, profile: &Profile) -> Result<Self> {
+        let pair = profile.key_pair()?;
+        let user = identifier(profile.user().unwrap_or_default());
         let register = format!(
-            "ALTER USER {} SET RSA_PUBLIC_KEY='{}'",
-            identifier(user),
+            "ALTER USER {user} SET RSA_PUBLIC_KEY='{}'",
             pair.public_key_base64()
         );
         report.ok_but(
             Check::PrivateKey,
-            format!("an RSA key that signs; fingerprint {}", pair.fingerprint()),
+            format!(
+                "an RSA key that signs, {}; fingerprint {}",
+                profile.key_form().unwrap_or_default(),
+                pair.fingerprint()
+            ),
             format!("unless it is registered: {register}"),
         );
         report.ok(
@@ -63,14 +88,43 @@ impl Identity {
             format!("JWT subject {}, issuer {}", pair.subject(), pair.issuer()),
         );
         let mend = format!(
-            "in Snowflake, DESC USER {} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if not, {register}; if so, check that account and user in the profile are right: they make the subject {}",
-            identifier(user),
+            "in Snowflake, DESC USER {user} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if it does not, {register}; if it does, check account and user in the profile: they make the subject {}",
             pair.fingerprint(),
             pair.subject()
         );
-        Some(Self {
+        Ok(Self {
             credential: Arc::new(pair),
             mend,
+        })
+    }
+
+    fn of_token(report: &mut Report, profile: &Profile, kind: &Authorization) -> Result<Self> {
+        let credential = profile.credential()?;
+        let (what, mend) = match kind {
+            Authorization::KeyPair | Authorization::OAuth(_) => (
+                "an access token of an OAuth server",
+                "check client id and secret, the scope, and that an OAuth security integration of the account trusts the server: DESC SECURITY INTEGRATION",
+            ),
+            Authorization::ProgrammaticAccessToken(_) => (
+                "a programmatic access token",
+                "check in SHOW USER PROGRAMMATIC ACCESS TOKENS that the token is active and not expired, and that a network policy covers its user; if not, make a new one",
+            ),
+            Authorization::SpcsToken(_) => (
+                "a token in a file that is renewed by others",
+                "check that the token file is the one Snowflake mounts into the container, and is read anew after it changed",
+            ),
+        };
+        report.skip(
+            Check::PrivateKey,
+            &format!("the profile logs in with {what}"),
+        );
+        report.skip(
+            Check::Identity,
+            "the token says who we are, and only the account reads it",
+        );
+        Ok(Self {
+            credential,
+            mend: mend.to_owned(),
         })
     }
 }

@@ -149,7 +149,7 @@ impl<'a> Server<'a> {
     async fn without_role(&self, report: &mut Report, failure: &Failure, role: &str) {
         let default = self.profile.clone().without_role();
         let credential = default.credential().ok();
-        let api = credential.and_then(|credential| self.api(report, Arc::new(credential)));
+        let api = credential.and_then(|credential| self.api(report, credential));
         let is_the_role = match api {
             Some(api) => api.connect(attempt()).await.is_ok(),
             None => false,

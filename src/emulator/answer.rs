@@ -16,6 +16,10 @@ const LAST_SECOND: u64 = 253_402_300_799;
 /// An answer with its whole body.
 pub(super) type Answer = Response<Bytes>;
 
+/// An answer that was made before the request reached the emulator's lock.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared(pub(super) Answer);
+
 /// What the server does with a request.
 #[derive(Debug)]
 pub enum Reply {

@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
+use super::answer::{Answer, Prepared, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
 use super::elastic::{is_elastic, reserved};
@@ -340,7 +340,12 @@ impl Handler {
                 return Ok(telemetry::received());
             }
             Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
-            Endpoint::Statement => return Err(unbuilt()),
+            Endpoint::Statement => {
+                let prepared = request.extensions().get::<Prepared>();
+                return prepared
+                    .map(|prepared| prepared.0.clone())
+                    .ok_or_else(no_sql);
+            }
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
@@ -518,7 +523,10 @@ fn broken(endpoint: Endpoint, status: u16) -> Answer {
     }
 }
 
-/// TODO: goes when the last endpoint is there.
-fn unbuilt() -> Refusal {
-    Refusal::malformed("This endpoint is being built.")
+fn no_sql() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "ERR_ENDPOINT_DOES_NOT_EXIST",
+        "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
+    )
 }

@@ -116,7 +116,7 @@ pub struct SqlClientBuilder {
 }
 
 impl SqlClientBuilder {
-    /// The warehouse that statements run in, instead of the user's default.
+    /// The warehouse that statements run in, instead of the profile's or the user's default.
     pub fn warehouse(mut self, name: impl Into<String>) -> Self {
         self.warehouse = Some(name.into());
         self
@@ -151,7 +151,7 @@ impl SqlClientBuilder {
             application: profile.application()?.map(str::to_owned),
             attempt_timeout: ATTEMPT_TIMEOUT,
         };
-        let credential = Arc::new(profile.credential()?);
+        let credential = profile.credential()?;
         let transport = match self.transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
@@ -160,7 +160,9 @@ impl SqlClientBuilder {
             statements: Statements::new(&config, credential, transport, self.time),
             database: profile.database().map(str::to_owned),
             schema: profile.schema().map(str::to_owned),
-            warehouse: self.warehouse,
+            warehouse: self
+                .warehouse
+                .or_else(|| profile.warehouse().map(str::to_owned)),
             role: profile.role().map(str::to_owned),
         })
     }
