@@ -95,6 +95,7 @@ pub(crate) struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
+    pub(crate) elastic_requests: usize,
 }
 
 impl Default for Options {
@@ -117,6 +118,7 @@ impl Default for Options {
             recovery: Recovery::default(),
             isolate_rejects: false,
             offload_threshold: 256 << 10,
+            elastic_requests: 4,
         }
     }
 }
@@ -284,6 +286,13 @@ impl ClientBuilder {
     /// which keeps a simulation deterministic.
     pub fn offload_threshold(mut self, bytes: usize) -> Self {
         self.options.offload_threshold = bytes;
+        self
+    }
+
+    /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
+    /// Named channels have one each.
+    pub fn elastic_requests(mut self, requests: usize) -> Self {
+        self.options.elastic_requests = requests.max(1);
         self
     }
 
