@@ -12,6 +12,10 @@ use super::stage::s3_refusal;
 /// An answer with its whole body.
 pub(super) type Answer = Response<Bytes>;
 
+/// An answer that was made before the request reached the emulator's lock.
+#[derive(Debug, Clone)]
+pub(super) struct Prepared(pub(super) Answer);
+
 /// What the server does with a request.
 #[derive(Debug)]
 pub enum Reply {

@@ -174,6 +174,8 @@ impl EmulatorBuilder {
             account: self.account,
             user: self.user,
             private_key,
+            #[cfg(feature = "emulator-server")]
+            statements: super::statements::Statements::default(),
         })))
     }
 }

@@ -8,9 +8,8 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::json;
 
-use super::answer::{Answer, json_answer};
+use super::answer::Refusal;
 
 /// Where the emulator's own endpoints are.
 const ADMIN: &str = "/_emulator";
@@ -59,9 +58,9 @@ impl Guard {
     }
 
     /// Refuses what a web page or a stranger could have sent.
-    pub(super) fn check(&self, head: &Parts) -> Result<(), Answer> {
+    pub(super) fn check(&self, head: &Parts) -> Result<(), Refusal> {
         let path = head.uri.path();
-        self.check_origin(head)?;
+        check_origin(head)?;
         if !is_admin(path) && !is_sql(path) {
             return Ok(());
         }
@@ -78,24 +77,7 @@ impl Guard {
         }
     }
 
-    /// Programs send no Origin; pages do, and only one that came from this very server may.
-    fn check_origin(&self, head: &Parts) -> Result<(), Answer> {
-        for origin in head.headers.get_all(ORIGIN) {
-            let own = origin.to_str().ok().and_then(|origin| {
-                let authority = origin.split_once("://")?.1;
-                Some(host(head)? == authority)
-            });
-            if own != Some(true) {
-                return Err(refusal(
-                    StatusCode::FORBIDDEN,
-                    "The request comes from a web page of another origin.",
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn check_host(&self, head: &Parts) -> Result<(), Answer> {
+    fn check_host(&self, head: &Parts) -> Result<(), Refusal> {
         if host(head).is_some_and(|host| self.is_ours(host)) {
             return Ok(());
         }
@@ -127,6 +109,23 @@ impl Guard {
     }
 }
 
+/// Programs send no Origin; pages do, and only one that came from this very server may.
+fn check_origin(head: &Parts) -> Result<(), Refusal> {
+    for origin in head.headers.get_all(ORIGIN) {
+        let own = origin.to_str().ok().and_then(|origin| {
+            let authority = origin.split_once("://")?.1;
+            Some(host(head)? == authority)
+        });
+        if own != Some(true) {
+            return Err(refusal(
+                StatusCode::FORBIDDEN,
+                "The request comes from a web page of another origin.",
+            ));
+        }
+    }
+    Ok(())
+}
+
 /// The host a request is for: of its address in HTTP/2, of its only `Host` otherwise.
 fn host(head: &Parts) -> Option<&str> {
     if let Some(authority) = head.uri.authority() {
@@ -149,7 +148,7 @@ fn is_json(head: &Parts) -> bool {
     essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn check_token(head: &Parts, token: &SecretString) -> Result<(), Answer> {
+fn check_token(head: &Parts, token: &SecretString) -> Result<(), Refusal> {
     let given = only(head, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     let given = given.unwrap_or_default().as_bytes();
     verify_slices_are_equal(given, token.expose_secret().as_bytes()).map_err(|_| {
@@ -160,6 +159,6 @@ fn check_token(head: &Parts, token: &SecretString) -> Result<(), Answer> {
     })
 }
 
-fn refusal(status: StatusCode, message: &str) -> Answer {
-    json_answer(status, &json!({ "message": message }))
+fn refusal(status: StatusCode, message: &str) -> Refusal {
+    Refusal::new(status, "ERR_REQUEST_NOT_ALLOWED", message)
 }

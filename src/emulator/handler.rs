@@ -9,7 +9,7 @@ use http::{Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::answer::{Answer, Refusal, Reply, bare_answer, json_answer, text_answer};
+use super::answer::{Answer, Prepared, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
 use super::elastic::{is_elastic, reserved};
@@ -344,7 +344,12 @@ impl Handler {
                 self.login.check_primary(headers, now_ms)?;
                 return Ok(telemetry::received());
             }
-            Endpoint::Statement => return Err(unbuilt()),
+            Endpoint::Statement => {
+                let prepared = request.extensions().get::<Prepared>();
+                return prepared
+                    .map(|prepared| prepared.0.clone())
+                    .ok_or_else(no_sql);
+            }
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
@@ -520,6 +525,14 @@ fn broken(endpoint: Endpoint, status: u16) -> Answer {
         Endpoint::Upload => s3_refusal(status, "InternalError", "It fails, says a fault."),
         _ => json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST")),
     }
+}
+
+fn no_sql() -> Refusal {
+    Refusal::new(
+        StatusCode::NOT_FOUND,
+        "ERR_ENDPOINT_DOES_NOT_EXIST",
+        "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
+    )
 }
 
 /// TODO: goes when the last endpoint is there.

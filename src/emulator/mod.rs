@@ -48,9 +48,17 @@ mod serve;
 #[cfg(feature = "emulator-server")]
 mod server_builder;
 #[cfg(feature = "emulator-server")]
+mod sql_cells;
+#[cfg(feature = "emulator-server")]
+mod sql_reader;
+#[cfg(feature = "emulator-server")]
+mod sql_text;
+#[cfg(feature = "emulator-server")]
 mod sqlite;
 mod stage;
 mod state;
+#[cfg(feature = "emulator-server")]
+mod statements;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
@@ -126,6 +134,8 @@ struct Shared {
     account: String,
     user: String,
     private_key: SecretString,
+    #[cfg(feature = "emulator-server")]
+    statements: statements::Statements,
 }
 
 impl Emulator {
@@ -154,7 +164,23 @@ impl Emulator {
 
     /// What the server does with `request` at `now`. First it commits what has become due.
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
+        #[cfg(feature = "emulator-server")]
+        let request = self.with_statement_run(now, request);
         self.handler().handle(now, request)
+    }
+
+    /// A statement takes its time, and others need not wait for it: it is run before the server's turn at the request.
+    #[cfg(feature = "emulator-server")]
+    fn with_statement_run(
+        &self,
+        now: SystemTime,
+        mut request: http::Request<Bytes>,
+    ) -> http::Request<Bytes> {
+        if guard::is_sql(request.uri().path()) {
+            let answer = statements::answer(self, now, &request);
+            request.extensions_mut().insert(answer::Prepared(answer));
+        }
+        request
     }
 
     /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.

@@ -19,9 +19,10 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
+use super::answer::Refusal;
 use super::crowd::{Crowd, Place};
-use super::guard::Guard;
-use super::intake::{Intake, NotTaken};
+use super::guard::{self, Guard};
+use super::intake::{Intake, NotTaken, Taken};
 use super::server_builder::ServerBuilder;
 use super::tls::{H2, Tls};
 use super::{Emulator, Reply, routes};
@@ -38,6 +39,9 @@ const MOST_STREAMS: u32 = 64;
 const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that run at the same time, and those that may wait for it besides.
+const MOST_STATEMENTS: usize = 2;
+const MOST_WAITING: usize = 16;
 /// The pause after a failed accept or commit: neither is mended by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
@@ -184,6 +188,8 @@ pub(super) async fn start(
         guard,
         tls,
         turn: Mutex::new(()),
+        statements: Arc::new(Semaphore::new(MOST_STATEMENTS)),
+        statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
         accepted: Notify::new(),
     });
     let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
@@ -206,6 +212,9 @@ struct Shared {
     most_file: usize,
     /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
     turn: Mutex<()>,
+    /// Statements do not take turns with the others: they only read, and may take long.
+    statements: Arc<Semaphore>,
+    statement_queue: Semaphore,
     /// Told after each request: there may be something to commit.
     accepted: Notify,
 }
@@ -230,6 +239,27 @@ impl Shared {
         let emulator = self.emulator.clone();
         let _turn = self.turn.lock().await;
         spawn_blocking(move || work(&emulator)).await
+    }
+
+    /// Has the emulator answer a statement.
+    async fn query(
+        &self,
+        request: Request<Bytes>,
+        taken: Taken,
+    ) -> std::result::Result<Reply, Broken> {
+        let Ok(_place) = self.statement_queue.try_acquire() else {
+            let refusal = Refusal::throttled(None).into_answer();
+            return Ok(Reply::Respond(refusal));
+        };
+        let slot = self.statements.clone().acquire_owned().await;
+        let slot = slot.map_err(|_| Broken)?;
+        let emulator = self.emulator.clone();
+        let work = move || {
+            // Held until it has run, even if nobody waits any more.
+            let _held = (slot, taken);
+            emulator.handle(SystemClock.now(), request)
+        };
+        spawn_blocking(work).await.map_err(|_| Broken)
     }
 }
 
@@ -431,7 +461,7 @@ async fn answer(
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
     if let Err(refusal) = shared.guard.check(&parts) {
-        return Ok(refusal.map(ReplyBody::whole));
+        return Ok(refusal.into_answer().map(ReplyBody::whole));
     }
     // One byte more than is allowed, for the emulator to see that it is too much.
     let most = if routes::is_upload(&parts.method, parts.uri.path()) {
@@ -452,15 +482,18 @@ async fn answer(
         return Err(Broken);
     };
     let request = Request::from_parts(parts, taken.bytes.clone());
-    let reply = shared
-        .ask(move |emulator| {
+    let reply = if guard::is_sql(request.uri().path()) {
+        shared.query(request, taken).await?
+    } else {
+        let handled = shared.ask(move |emulator| {
             let reply = emulator.handle(SystemClock.now(), request);
             drop(taken);
             reply
-        })
-        .await;
+        });
+        handled.await.map_err(|_| Broken)?
+    };
     shared.accepted.notify_one();
-    match reply.map_err(|_| Broken)? {
+    match reply {
         Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
         Reply::RespondAfter(wait, response) => {
             let _held = Held::new();
