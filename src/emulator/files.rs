@@ -88,6 +88,14 @@ impl Handler {
     /// The rows of all fragments, in order.
     fn rows_of(&self, pipe: &Pipe, fragments: &[Fragment]) -> Result<Vec<u8>, Refusal> {
         let most = self.state.rules.limits.file_bytes;
+        let lengths = fragments
+            .iter()
+            .map(|fragment| fragment.fragment_length_bytes);
+        if lengths.fold(0, usize::saturating_add) > most {
+            return Err(Refusal::too_large(format!(
+                "The fragments are longer than {most} bytes, which is the most."
+            )));
+        }
         let mut rows = Vec::new();
         for fragment in fragments {
             let mut more = self.rows_of_one(pipe, fragment, most.saturating_sub(rows.len()))?;

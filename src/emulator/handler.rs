@@ -16,6 +16,7 @@ use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults, Strike};
 use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
+use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
 use super::stage::{Stage, s3_refusal};
 use super::state::{Append, State};
@@ -25,7 +26,7 @@ use crate::time::epoch_millis;
 
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
-const LOG_BYTES: usize = 16 * 1024 * 1024;
+const LOG_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
@@ -35,6 +36,8 @@ const MOST_ZOMBIES: usize = 1_000;
 pub struct LoggedRequest {
     /// Where it went.
     pub endpoint: Endpoint,
+    /// What it looked like, without secrets.
+    pub head: RequestHead,
     /// The channels it was about.
     pub channels: Vec<String>,
     /// Its `requestId`.
@@ -57,6 +60,7 @@ impl LoggedRequest {
     fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
         Self {
             endpoint: call.endpoint,
+            head: RequestHead::of(call.endpoint, request),
             channels: call.channels.clone(),
             request_id: call.query.request_id.clone(),
             retry_count: call.query.retry_count,
@@ -80,7 +84,7 @@ impl LoggedRequest {
             .channels
             .iter()
             .map(|name| size_of_val(name) + name.len());
-        size_of_val(self) + texts.sum::<usize>() + names.sum::<usize>()
+        size_of_val(self) + self.head.weight() + texts.sum::<usize>() + names.sum::<usize>()
     }
 }
 

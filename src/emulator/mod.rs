@@ -40,6 +40,7 @@ mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
 mod pipe_info;
+mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
@@ -90,6 +91,7 @@ pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
+pub use self::request_head::RequestHead;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};

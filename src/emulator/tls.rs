@@ -132,3 +132,7 @@ fn config(
     config.alpn_protocols = vec![H2.to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
+
+#[cfg(test)]
+#[path = "tls_tests.rs"]
+mod tests;
