@@ -154,11 +154,11 @@ fn url(layers: &Layers, origins: &mut Origins) -> Result<Option<String>> {
     } else {
         None
     };
-    let mut part = |setting| match whole {
+    let mut unless_whole = |setting| match whole {
         Some(_) => None,
         None => layers.read(setting, origins),
     };
-    let (host, port) = (part(&HOST), part(&PORT));
+    let (host, port) = (unless_whole(&HOST), unless_whole(&PORT));
     let scheme = layers.read(&SCHEME, origins);
     url_text(whole, scheme.as_deref(), host, port)
 }

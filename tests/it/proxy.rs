@@ -119,15 +119,6 @@ async fn connect(
     within(builder.transport(transport).build()).await
 }
 
-async fn refused(proxy: &str) -> Error {
-    let (stage, authority) = (Stage::new().await, Authority::new());
-    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
-    let error = connect(&stage, &url, &authority, proxy).await.unwrap_err();
-    assert_eq!(stage.all().len(), 0, "nothing came through");
-    assert!(!everything(&error).contains("hush"), "{error:?}");
-    error
-}
-
 #[tokio::test]
 async fn a_proxy_with_user_and_password_carries_the_whole_protocol() {
     let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
@@ -149,9 +140,12 @@ async fn a_proxy_with_user_and_password_carries_the_whole_protocol() {
 
 #[tokio::test]
 async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
-    let proxy = Proxy::new().await;
+    let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
     for user in ["", "user:hush"] {
-        let error = refused(&proxy.url(user)).await;
+        let error = connect(&stage, &url, &authority, &proxy.url(user))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(!error.is_retryable());
         let text = error.to_string();
@@ -160,31 +154,50 @@ async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
             proxy.url("")
         );
         assert!(text.contains(&name), "{text}");
+        assert!(!everything(&error).contains("hush"), "{error:?}");
     }
+    assert_eq!(proxy.seen().len(), 2, "it is asked once each");
+    assert_eq!(stage.all().len(), 0, "nothing came through");
 }
 
 #[tokio::test]
 async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
     for status in ["403 Forbidden", "502 Bad Gateway"] {
         let proxy = Proxy::refusing(status).await;
-        let error = refused(&proxy.url("user:hush")).await;
-        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
-        assert!(error.is_retryable());
-        let text = error.to_string();
-        assert!(text.contains("does not let \"127.0.0.1:"), "{text}");
-        assert!(text.contains("have it allow both hosts"), "{text}");
+        let error = unsent(&proxy.url("user:hush"), TransportErrorKind::Connect).await;
+        assert!(
+            error.contains("does not let \"h.invalid\" through"),
+            "{error}"
+        );
+        assert!(error.contains("have it allow both hosts"), "{error}");
     }
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = gone.local_addr().unwrap().port();
     drop(gone);
-    let error = refused(&format!("http://user:hush@127.0.0.1:{port}")).await;
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let url = format!("http://user:hush@127.0.0.1:{port}");
+    let error = unsent(&url, TransportErrorKind::Connect).await;
     let sentence = format!("the proxy http://127.0.0.1:{port} refused the connection");
-    assert!(error.to_string().contains(&sentence), "{error}");
-    let error = refused("http://user:hush@proxy.invalid:3128").await;
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
-    let sentence = "could not resolve the proxy http://proxy.invalid:3128";
-    assert!(error.to_string().contains(sentence), "{error}");
+    assert!(error.contains(&sentence), "{error}");
+    let url = "http://user:hush@proxy.invalid:3128";
+    let error = unsent(url, TransportErrorKind::Dns).await;
+    assert!(
+        error.contains("could not resolve the proxy http://proxy.invalid:3128"),
+        "{error}"
+    );
+}
+
+/// Why a call through this proxy is not sent.
+async fn unsent(proxy: &str, kind: TransportErrorKind) -> String {
+    let transport = HttpTransport::builder().proxy(proxy).unwrap();
+    let mut request = Request::default();
+    *request.uri_mut() = "https://h.invalid/p".parse().unwrap();
+    let call = transport.build().unwrap();
+    let error = within(call.call(request)).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(!error.may_have_been_sent());
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("hush"), "{text}");
+    error.to_string()
 }
 
 #[tokio::test]
