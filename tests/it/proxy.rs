@@ -10,7 +10,7 @@ use snowpipe_streaming::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Stage, builder, everything, within};
+use crate::stage::{Call, Stage, builder, everything, within};
 use crate::tls::{Authority, before};
 
 /// `user:p@ss/word` in Basic authentication.
@@ -198,6 +198,63 @@ async fn unsent(proxy: &str, kind: TransportErrorKind) -> String {
     let text = format!("{error} {error:?}");
     assert!(!text.contains("hush"), "{text}");
     error.to_string()
+}
+
+#[tokio::test]
+async fn a_socks_proxy_with_user_and_password_is_one_as_well() {
+    let (stage, authority) = (Stage::new().await, Authority::new());
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve_socks(stream));
+        }
+    });
+    let proxy = format!("socks5://{USER}@127.0.0.1:{port}");
+    connect(&stage, &url, &authority, &proxy).await.unwrap();
+    assert_eq!(stage.count(Call::Token), 1);
+    let error = unsent(
+        &format!("socks5h://user:hush@127.0.0.1:{port}"),
+        TransportErrorKind::Connect,
+    )
+    .await;
+    let sentence = format!("through the proxy socks5h://127.0.0.1:{port}");
+    assert!(error.contains(&sentence), "{error}");
+}
+
+/// SOCKS 5 as far as it takes: one login by password, one connection to an IPv4 address.
+async fn serve_socks(mut client: TcpStream) {
+    let methods = block(&mut client, 1).await;
+    assert!(methods.contains(&2), "it can log in with a password");
+    client.write_all(&[5, 2]).await.unwrap();
+    let user = block(&mut client, 1).await;
+    let password = block(&mut client, 0).await;
+    let known = user == b"user" && password == b"p@ss/word";
+    client.write_all(&[1, u8::from(!known)]).await.unwrap();
+    if !known {
+        return;
+    }
+    let mut request = [0; 10];
+    client.read_exact(&mut request).await.unwrap();
+    assert_eq!(request[..4], [5, 1, 0, 1], "connect to an IPv4 address");
+    let port = u16::from_be_bytes([request[8], request[9]]);
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    client
+        .write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Some bytes that mean nothing here, a length, and as many bytes.
+async fn block(client: &mut TcpStream, skip: usize) -> Vec<u8> {
+    for _ in 0..skip {
+        client.read_u8().await.unwrap();
+    }
+    let mut bytes = vec![0; client.read_u8().await.unwrap().into()];
+    client.read_exact(&mut bytes).await.unwrap();
+    bytes
 }
 
 #[tokio::test]
