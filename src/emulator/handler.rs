@@ -317,7 +317,9 @@ impl Handler {
             ));
         }
         match call.endpoint {
-            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
+            Endpoint::Authorize => {
+                return Ok(self.login.authorize(headers, request.body(), now_ms));
+            }
             Endpoint::Upload => return Err(unbuilt()),
             Endpoint::Telemetry => return Err(unbuilt()),
             Endpoint::Statement => return Err(unbuilt()),

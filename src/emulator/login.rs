@@ -120,12 +120,7 @@ impl Login {
     }
 
     /// The answer to a request for an OAuth access token.
-    pub(super) fn authorize(
-        &mut self,
-        headers: &HeaderMap,
-        form: &[u8],
-        now_ms: u64,
-    ) -> std::result::Result<Answer, Refusal> {
+    pub(super) fn authorize(&mut self, headers: &HeaderMap, form: &[u8], now_ms: u64) -> Answer {
         self.oauth.authorize(&self.seal, headers, form, now_ms)
     }
 
