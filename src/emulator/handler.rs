@@ -317,16 +317,18 @@ impl Handler {
             ));
         }
         match call.endpoint {
-            Endpoint::Authorize => return Err(unbuilt()),
+            Endpoint::Authorize => {
+                return Ok(self.login.authorize(headers, request.body(), now_ms));
+            }
             Endpoint::Upload => return Err(unbuilt()),
             Endpoint::Telemetry => return Err(unbuilt()),
             Endpoint::Statement => return Err(unbuilt()),
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.check_primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
-                Endpoint::Token => self.login.exchange(request.body(), now_ms)?,
+                Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),
             }));
         };

@@ -31,11 +31,13 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
+mod seal;
 #[cfg(feature = "emulator-server")]
 mod serve;
 #[cfg(feature = "emulator-server")]
@@ -136,7 +138,7 @@ impl Emulator {
 
     /// What the server does with `request` at `now`. First it commits what has become due.
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
-        self.handler().handle(now, request)
+        self.handler().handle(now, request).dated(now)
     }
 
     /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.

@@ -9,6 +9,11 @@
 )]
 
 mod accounting;
+mod auth;
+mod auth_bounds;
+mod auth_clock;
+mod auth_forms;
+mod auth_secrets;
 mod bad_input;
 mod cancel;
 mod channel;
@@ -43,4 +48,5 @@ mod splitting;
 mod stage;
 mod support;
 mod tls;
+mod trace;
 mod unsent;
