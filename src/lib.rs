@@ -97,7 +97,7 @@ pub use self::channel::{
     Tracked, UncommittedRange, Untracked,
 };
 pub use self::client::StreamingIngestClient;
-pub use self::config::{PipePath, Profile};
+pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
 pub use self::elastic::{
     Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
 };

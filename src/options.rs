@@ -385,7 +385,7 @@ impl ClientBuilder {
         };
         let credential = match credential {
             Some(credential) => credential,
-            None => Arc::new(profile.credential()?) as Arc<dyn Credential>,
+            None => profile.credential()?,
         };
         let transport = match transport {
             Some(transport) => transport,

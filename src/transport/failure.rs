@@ -88,7 +88,7 @@ impl Failure {
 pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     let kind = match why.kind() {
         TransportErrorKind::Timeout => ErrorKind::Timeout,
-        TransportErrorKind::Request => ErrorKind::Config,
+        TransportErrorKind::Request | TransportErrorKind::Proxy => ErrorKind::Config,
         TransportErrorKind::Dns
         | TransportErrorKind::Connect
         | TransportErrorKind::Tls
