@@ -4,7 +4,7 @@ mod names;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -16,6 +16,7 @@ use crate::auth::Credential;
 use crate::budget::Budget;
 use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
 use crate::config::{PipePath, Profile};
+use crate::elastic::{ElasticChannel, Settle};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 use crate::options::{ClientBuilder, Options};
@@ -78,6 +79,9 @@ pub(crate) struct ClientInner {
     channels: Mutex<BTreeMap<String, Slot>>,
     poller: Arc<Notify>,
     compressors: Mutex<Vec<Compressor>>,
+    elastic: Mutex<Vec<Weak<dyn Settle>>>,
+    /// Where the client was built, for what is started outside a task.
+    pub(crate) runtime: tokio::runtime::Handle,
     is_closed: AtomicBool,
     closing: Notify,
 }
@@ -86,6 +90,30 @@ impl StreamingIngestClient {
     /// Starts to build a client for `pipe` with the credentials of `profile`.
     pub fn builder(profile: Profile, pipe: PipePath) -> ClientBuilder {
         ClientBuilder::new(profile, pipe)
+    }
+
+    /// Starts to build a client for a table, through its default pipe `<TABLE>-STREAMING`, with the credentials of
+    /// `profile`. Snowflake makes that pipe when it is first used.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{Profile, StreamingIngestClient};
+    /// # async fn example() -> snowpipe_streaming::Result<()> {
+    /// let profile = Profile::from_file("profile.json")?;
+    /// let client = StreamingIngestClient::for_table(profile, "RESORT", "PUBLIC", "LIFT_RIDE")?.build().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] as of [`PipePath::for_table`].
+    pub fn for_table(
+        profile: Profile,
+        database: impl Into<String>,
+        schema: impl Into<String>,
+        table: impl Into<String>,
+    ) -> Result<ClientBuilder> {
+        let pipe = PipePath::for_table(database, schema, table)?;
+        Ok(ClientBuilder::new(profile, pipe))
     }
 
     pub(crate) async fn connect(
@@ -105,6 +133,8 @@ impl StreamingIngestClient {
             channels: Mutex::default(),
             poller: Arc::default(),
             compressors: Mutex::default(),
+            elastic: Mutex::default(),
+            runtime: tokio::runtime::Handle::current(),
             is_closed: AtomicBool::new(false),
             closing: Notify::new(),
         });
@@ -142,6 +172,20 @@ impl StreamingIngestClient {
     /// As [`open_channel`](Self::open_channel).
     pub fn open_untracked_channel(&self, name: impl Into<String>) -> OpenChannel<Untracked> {
         OpenChannel::new(Arc::clone(&self.handle.inner), name.into())
+    }
+
+    /// The elastic channel of the client's pipe, for rows that carry tags of type `T`: at least once, in no order, no
+    /// offsets. Nothing is asked of the server.
+    ///
+    /// What is returned has batches and requests of its own, which its clones share. It is cheap to clone and not to be
+    /// had anew for each append.
+    pub fn elastic_channel<T: Send + 'static>(&self) -> ElasticChannel<T> {
+        let inner = &self.handle.inner;
+        let (channel, settle) = ElasticChannel::start(inner);
+        let mut elastic = inner.elastic.lock().unwrap_or_else(PoisonError::into_inner);
+        elastic.retain(|channel| channel.strong_count() > 0);
+        elastic.push(Arc::downgrade(&settle));
+        channel
     }
 
     /// Random in [0, 1), from the client's seed.
@@ -280,19 +324,24 @@ impl StreamingIngestClient {
         })
     }
 
-    /// Flushes all channels, waits until their rows are committed or the close timeout has passed, and ends the client.
-    /// Channels that are still open take no more rows.
+    /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
+    /// passed, and ends the client. Channels that are still open take no more rows.
     ///
     /// Cancelled, it is as if this handle had been dropped.
     ///
     /// # Errors
     ///
-    /// The first channel's error, if rows of any are not committed.
+    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and nobody was
+    /// told.
     pub async fn close(self) -> Result<()> {
         let inner = Arc::clone(&self.handle.inner);
         let channels = inner.channels();
         for channel in &channels {
             channel.update_and_wake(|core, _| core.flush());
+        }
+        let elastic = inner.elastic_channels();
+        for channel in &elastic {
+            channel.flush();
         }
         let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
         let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
@@ -317,6 +366,12 @@ impl StreamingIngestClient {
                 });
             result = result.and(outcome);
         }
+        for channel in elastic {
+            let outcome = tokio::time::timeout_at(deadline, channel.settle()).await;
+            let late = "the elastic channel was not acknowledged in time; what is left of it is handed back";
+            result =
+                result.and(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, late))));
+        }
         inner.end(&closed);
         result
     }
@@ -336,6 +391,11 @@ impl ClientInner {
                 channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
             }
         }
+    }
+
+    fn elastic_channels(&self) -> Vec<Arc<dyn Settle>> {
+        let elastic = self.elastic.lock().unwrap_or_else(PoisonError::into_inner);
+        elastic.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Resolves when the client ends.

@@ -69,6 +69,7 @@ mod channel;
 mod client;
 mod config;
 pub mod delivery;
+mod elastic;
 mod error;
 pub mod ingest;
 #[cfg(test)]
@@ -97,6 +98,9 @@ pub use self::channel::{
 };
 pub use self::client::StreamingIngestClient;
 pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
+pub use self::elastic::{
+    Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
+};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};

@@ -75,7 +75,7 @@ pub(super) enum Phase {
 
 /// Compressed over uncompressed size in thousandths, learned from what was sealed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ratio(usize);
+pub(crate) struct Ratio(usize);
 
 impl Default for Ratio {
     /// Nothing is known to compress yet.
@@ -85,7 +85,7 @@ impl Default for Ratio {
 }
 
 impl Ratio {
-    pub(super) fn learn(&mut self, compressed: usize, uncompressed: usize) {
+    pub(crate) fn learn(&mut self, compressed: usize, uncompressed: usize) {
         // Small batches compress badly and say little about a full one.
         if uncompressed < 64 << 10 {
             return;
@@ -100,7 +100,7 @@ impl Ratio {
     }
 
     /// How much is expected to compress to nine tenths of `limit`.
-    fn uncompressed(self, limit: usize) -> usize {
+    pub(crate) fn uncompressed(self, limit: usize) -> usize {
         limit.saturating_mul(900) / self.0.max(10)
     }
 }

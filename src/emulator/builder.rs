@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::login::{Kind, Login};
 use super::memory_landing::MemoryLanding;
 use super::oauth::OAuth;
+use super::stage::Stage;
 use super::state::State;
 use super::tables::Catalog;
 use super::{Emulator, Shared};
@@ -236,11 +237,13 @@ impl EmulatorBuilder {
         )?;
         let faults = Faults::seeded(self.seed);
         Ok(Emulator(Arc::new(Shared {
-            handler: Mutex::new(Handler::new(state, login, faults.clone())),
+            handler: Mutex::new(Handler::new(state, Stage::new()?, login, faults.clone())),
             faults,
             account: self.account,
             user: self.user,
             private_key,
+            #[cfg(feature = "emulator-server")]
+            statements: super::statements::Statements::default(),
         })))
     }
 }

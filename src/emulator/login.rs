@@ -134,6 +134,15 @@ impl Login {
         &self,
         headers: &HeaderMap,
         now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        self.primary(headers, now_ms).map(drop)
+    }
+
+    /// The credential of a request to the account's endpoints.
+    pub(super) fn primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
     ) -> std::result::Result<Primary, Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
         let primary = if let Some(known) = self.tokens.get(token) {

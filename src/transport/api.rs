@@ -28,6 +28,12 @@ const MIN_APPEND_TIMESTAMP: HeaderName =
     HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
 
+/// The channel of every pipe that is there without being opened.
+pub(crate) const ELASTIC: &str = "ELASTIC";
+
+/// What the name of a table's default pipe ends in ("Use PIPE objects with Snowpipe Streaming").
+const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
+
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
 /// Where the calls go, and for whom.
@@ -60,6 +66,16 @@ pub(crate) struct AppendRequest<'a> {
     pub(crate) min_append_timestamp_ms: u64,
     /// What the last append answer of this channel carried as [`AppendAnswer::session`].
     pub(crate) session: Option<&'a HeaderValue>,
+}
+
+/// One batch on its way to the elastic channel.
+#[derive(Debug)]
+pub(crate) struct ElasticRequest {
+    /// One zstd frame.
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: u64,
+    /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
+    pub(crate) min_append_timestamp_ms: u64,
 }
 
 /// The batch is buffered by the server, not yet committed.
@@ -188,12 +204,7 @@ impl Api {
         .into_iter()
         .filter_map(|(name, token)| Some((name, encoded(token?))))
         .collect();
-        call.headers = vec![
-            (header::CONTENT_TYPE, NDJSON),
-            (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
-            (UNCOMPRESSED_LEN, append.uncompressed_len.into()),
-            (MIN_APPEND_TIMESTAMP, append.min_append_timestamp_ms.into()),
-        ];
+        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
         let session = append.session.map(|session| (SESSION, session.clone()));
         call.headers.extend(session);
         call.body = append.body.clone();
@@ -205,6 +216,30 @@ impl Api {
                 session: response.headers().get(SESSION).cloned(),
             })
         };
+        self.link
+            .call(&call, attempt, read)
+            .await
+            .map_err(Failure::with_rows_at_risk)
+    }
+
+    /// Sends one batch to the elastic channel of the pipe. A default pipe is addressed by its table, which makes the pipe
+    /// if it is not there yet.
+    pub(crate) async fn append_elastic(
+        &self,
+        append: &ElasticRequest,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        let what = format!("appending to the elastic channel of pipe {}", self.pipe());
+        let target = match self.pipe.strip_suffix(DEFAULT_PIPE_SUFFIX) {
+            Some(table) => format!("tables/{}", segment(table)?),
+            None => format!("pipes/{}/channels/{ELASTIC}", segment(&self.pipe)?),
+        };
+        let path = format!("{}/{target}/rows", self.schema_path("/data")?);
+        let mut call = Call::new(what, Method::POST, path);
+        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
+        call.body = append.body.clone();
+        // What the answer says beside its success is of no use: there is no continuation.
+        let read = |response: &Response| call.answer(response).map(drop);
         self.link
             .call(&call, attempt, read)
             .await
@@ -259,11 +294,15 @@ impl Api {
 
     /// `area` is empty, or `/data` for calls that carry rows.
     fn pipe_path(&self, area: &str) -> Result<String, Failure> {
+        let schema = self.schema_path(area)?;
+        Ok(format!("{schema}/pipes/{}", segment(&self.pipe)?))
+    }
+
+    fn schema_path(&self, area: &str) -> Result<String, Failure> {
         Ok(format!(
-            "/v2/streaming{area}/databases/{}/schemas/{}/pipes/{}",
+            "/v2/streaming{area}/databases/{}/schemas/{}",
             segment(&self.database)?,
             segment(&self.schema)?,
-            segment(&self.pipe)?,
         ))
     }
 
@@ -271,6 +310,19 @@ impl Api {
         let pipe = self.pipe_path(area)?;
         Ok(format!("{pipe}/channels/{}", segment(channel)?))
     }
+}
+
+/// The headers of a request that carries rows in one zstd frame.
+fn rows_headers(
+    uncompressed_len: u64,
+    min_append_timestamp_ms: u64,
+) -> Vec<(HeaderName, HeaderValue)> {
+    vec![
+        (header::CONTENT_TYPE, NDJSON),
+        (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
+        (UNCOMPRESSED_LEN, uncompressed_len.into()),
+        (MIN_APPEND_TIMESTAMP, min_append_timestamp_ms.into()),
+    ]
 }
 
 fn encoded(text: &str) -> String {

@@ -2,7 +2,9 @@
 
 mod channels;
 mod commits;
+mod elastic;
 mod faults;
+mod files;
 mod hostile;
 mod landing;
 mod limits;
@@ -10,6 +12,7 @@ mod login;
 mod oauth;
 mod parsers;
 mod restart;
+mod stage;
 mod transport;
 
 use std::time::{Duration, SystemTime};
