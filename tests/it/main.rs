@@ -19,6 +19,7 @@ mod cancel;
 mod channel;
 mod churn;
 mod compiles;
+mod config;
 mod contract;
 mod delivery;
 mod ends;

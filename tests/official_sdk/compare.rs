@@ -1,0 +1,284 @@
+//! The official Python SDK and this crate carry out the same scenarios, each against an emulator of its own over TLS; then
+//! what they were told, the tables, the channels and the requests are compared. `run.sh` sets it up.
+//!
+//! ```sh
+//! bash tests/official_sdk/run.sh            # all scenarios
+//! bash tests/official_sdk/run.sh "files"    # those whose names begin so
+//! ```
+
+mod official;
+mod ours;
+mod scenario;
+mod wire;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, bail, ensure};
+use clap::Parser;
+use serde_json::Value;
+use snowpipe_streaming::emulator::landing::ChannelRecord;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, Server, Tls};
+
+use official::Official;
+use ours::Access;
+use scenario::{Scenario, Side};
+use wire::Wire;
+
+/// Compares the official SDK with this crate.
+#[derive(Debug, Parser)]
+struct Options {
+    /// The Python that has the official SDK.
+    #[arg(long)]
+    python: PathBuf,
+
+    /// Only scenarios whose names begin so; then the requests are not compared.
+    only: Option<String>,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<ExitCode> {
+    let options = Options::parse();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/official_sdk");
+    let read = |name: &str| {
+        let path = here.join(name);
+        std::fs::read_to_string(&path).with_context(|| path.display().to_string())
+    };
+    let (scenarios, ddl) = (
+        scenario::read(&read("scenarios.json")?)?,
+        read("setup.sql")?,
+    );
+    let readme = read("README.md")?;
+    let official = Official {
+        python: options.python,
+        here: here.clone(),
+    };
+    let mut wire = Wire::default();
+    let mut failed = 0;
+    let only = options.only.unwrap_or_default();
+    for scenario in scenarios.iter().filter(|one| one.name.starts_with(&only)) {
+        let begun = Instant::now();
+        let result = run(scenario, &ddl, &official, &mut wire).await;
+        let seconds = begun.elapsed().as_secs_f32();
+        match result {
+            Ok(()) => println!("ok    {} ({seconds:.1} s)", scenario.name),
+            Err(why) => {
+                failed += 1;
+                println!("FAIL  {} ({seconds:.1} s)\n{why:#}", scenario.name);
+            }
+        }
+    }
+    if only.is_empty() {
+        match explained(&wire.differences(), &readme) {
+            Ok(count) => println!("ok    the requests: {count} differences, each explained"),
+            Err(why) => {
+                failed += 1;
+                println!("FAIL  the requests\n{why:#}");
+            }
+        }
+    }
+    Ok(if failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// A server of its own for each client.
+struct World {
+    emulator: Emulator,
+    server: Server,
+    access: Access,
+}
+
+impl World {
+    async fn new(scenario: &Scenario, ddl: &str) -> anyhow::Result<Self> {
+        let emulator = Emulator::builder()
+            .catalog(Catalog::from_ddl(ddl)?)
+            .build()?;
+        for fault in &scenario.faults {
+            emulator.faults().push(fault.rule()?);
+        }
+        let tls = Tls::generate([""; 0])?;
+        let settings = Server::builder(emulator.clone()).tls(tls.clone());
+        let server = settings.bind().await?;
+        let access = Access {
+            profile_json: emulator.profile_json(&server.url()),
+            authority_pem: tls.authority_pem().to_owned(),
+        };
+        Ok(Self {
+            emulator,
+            server,
+            access,
+        })
+    }
+}
+
+async fn run(
+    scenario: &Scenario,
+    ddl: &str,
+    official: &Official,
+    wire: &mut Wire,
+) -> anyhow::Result<()> {
+    let (theirs, our) = (
+        World::new(scenario, ddl).await?,
+        World::new(scenario, ddl).await?,
+    );
+    let dir = tempfile::tempdir()?;
+    let url = theirs.server.url();
+    let (official_outcomes, our_outcomes) = tokio::join!(
+        official.carry_out(scenario, &theirs.access, &url, dir.path()),
+        ours::carry_out(scenario, &our.access),
+    );
+    // Ends with all that was accepted committed.
+    theirs.server.shutdown().await;
+    our.server.shutdown().await;
+    wire.add(Side::Official, &theirs.emulator.log());
+    wire.add(Side::Ours, &our.emulator.log());
+    check(scenario, Side::Official, &official_outcomes?).context("the official SDK")?;
+    check(scenario, Side::Ours, &our_outcomes?).context("this crate")?;
+    for emulator in [&theirs.emulator, &our.emulator] {
+        let faults: u64 = emulator.faults().injected().values().sum();
+        let scripted = scenario.faults.len() as u64;
+        ensure!(
+            faults >= scripted,
+            "only {faults} of {scripted} faults struck"
+        );
+    }
+    let (landed, our_landed) = (
+        landed(scenario, &theirs.emulator)?,
+        landed(scenario, &our.emulator)?,
+    );
+    ensure!(
+        landed == our_landed,
+        "the tables differ\n  official SDK: {}\n  this crate:   {}",
+        first_other(&landed, &our_landed),
+        first_other(&our_landed, &landed)
+    );
+    let rows: usize = landed.rows.values().map(Vec::len).sum();
+    let rejected = landed.rejected.len();
+    ensure!(
+        (rows, rejected) == (scenario.rows, scenario.rejected),
+        "{rows} rows landed and {rejected} were rejected"
+    );
+    for name in names(scenario) {
+        let (theirs, ours) = (theirs.emulator.channel(name), our.emulator.channel(name));
+        let (theirs, ours) = (theirs.as_ref().map(lasting), ours.as_ref().map(lasting));
+        ensure!(
+            theirs == ours,
+            "the channel {name:?} differs\n  official SDK: {theirs:?}\n  this crate:   {ours:?}"
+        );
+    }
+    Ok(())
+}
+
+/// Whether each step came to what it had to.
+fn check(scenario: &Scenario, side: Side, outcomes: &[Value]) -> anyhow::Result<()> {
+    for (step, outcome) in scenario.steps.iter().zip(outcomes) {
+        let error = outcome.get("error");
+        let as_expected = match step.expected(side) {
+            None => error.is_none(),
+            Some(expected) => match expected.get("error") {
+                Some(name) => error == Some(name),
+                None => outcome == expected,
+            },
+        };
+        if !as_expected {
+            let expected = step.expected(side);
+            bail!(
+                "{} {:?}: {outcome}\n  expected: {expected:?}",
+                step.verb,
+                step.channel
+            );
+        }
+    }
+    ensure!(
+        outcomes.len() == scenario.steps.len(),
+        "not every step was carried out"
+    );
+    Ok(())
+}
+
+/// What landed: by channel, in the order it landed there.
+#[derive(Debug, PartialEq)]
+struct Landed {
+    rows: BTreeMap<String, Vec<String>>,
+    rejected: Vec<String>,
+}
+
+fn landed(scenario: &Scenario, emulator: &Emulator) -> anyhow::Result<Landed> {
+    let table = format!("DB.S.{}", scenario.table);
+    let mut rows = BTreeMap::<String, Vec<String>>::new();
+    for row in emulator.rows(&table)? {
+        let channel = row.get("CH").and_then(Value::as_str).unwrap_or_default();
+        rows.entry(channel.to_owned())
+            .or_default()
+            .push(row.to_string());
+    }
+    if let Some(elastic) = rows.get_mut("ELASTIC") {
+        // It promises no order.
+        elastic.sort();
+    }
+    let rejected = emulator.error_rows(&table)?.into_iter();
+    let mut rejected: Vec<_> = rejected
+        .map(|row| format!("{}: {}", row.payload, row.message))
+        .collect();
+    rejected.sort();
+    Ok(Landed { rows, rejected })
+}
+
+/// The first row that is not the same in `others`.
+fn first_other(landed: &Landed, others: &Landed) -> String {
+    let other = |(channel, rows): (&String, &Vec<String>)| {
+        let others = others.rows.get(channel);
+        let at = |at: usize| others.and_then(|others| others.get(at));
+        let mut rows = rows.iter().enumerate();
+        let (number, row) = rows.find(|(number, row)| at(*number) != Some(*row))?;
+        Some(format!("row {number} of {channel:?} is {row}"))
+    };
+    let found = landed.rows.iter().find_map(other);
+    found.unwrap_or_else(|| format!("no other row; rejected: {:?}", landed.rejected))
+}
+
+/// Of a channel what does not depend on how the rows were cut into requests, or on the time.
+fn lasting(channel: &ChannelRecord) -> (&str, Option<&str>, [u64; 3], &str) {
+    (
+        &channel.channel,
+        channel.offset_token.as_deref(),
+        [
+            channel.rows_parsed,
+            channel.rows_inserted,
+            channel.rows_error_count,
+        ],
+        &channel.status_code,
+    )
+}
+
+fn names(scenario: &Scenario) -> BTreeSet<&str> {
+    let steps = scenario.steps.iter();
+    let names = steps.flat_map(|step| step.channels.iter().chain([&step.channel]));
+    names
+        .map(String::as_str)
+        .chain(["ELASTIC"])
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// Whether the readme explains each difference, in a line that begins with it, and no other.
+fn explained(differences: &BTreeSet<String>, readme: &str) -> anyhow::Result<usize> {
+    let lines = readme.lines().filter_map(|line| line.strip_prefix("- `"));
+    let explained: BTreeSet<String> = lines
+        .filter_map(|line| line.split_once('`'))
+        .map(|(difference, _)| difference.to_owned())
+        .collect();
+    let unexplained: Vec<_> = differences.difference(&explained).collect();
+    let gone: Vec<_> = explained.difference(differences).collect();
+    ensure!(
+        unexplained.is_empty() && gone.is_empty(),
+        "not explained in README.md: {unexplained:#?}\nexplained and not there: {gone:#?}"
+    );
+    Ok(differences.len())
+}

@@ -1,0 +1,144 @@
+//! The scenarios, as they stand in `scenarios.json`.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
+
+/// What both clients do, each on a server of its own, and what has to come of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scenario {
+    pub name: String,
+    #[serde(default = "usual_table")]
+    pub table: String,
+    #[serde(default)]
+    pub faults: Vec<ScriptedFault>,
+    pub steps: Vec<Step>,
+    /// How many rows land.
+    pub rows: usize,
+    /// How many rows are rejected.
+    #[serde(default)]
+    pub rejected: usize,
+}
+
+fn usual_table() -> String {
+    "T".to_owned()
+}
+
+/// Something that goes wrong with both servers.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ScriptedFault {
+    fault: String,
+    endpoint: String,
+    times: u64,
+    #[serde(default)]
+    after: u64,
+}
+
+/// One call, and what it has to come to: for both clients, or for each of them where they differ on purpose.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    #[serde(rename = "do")]
+    pub verb: String,
+    #[serde(default)]
+    pub channel: String,
+    #[serde(default)]
+    pub channels: Vec<String>,
+    pub row: Option<Box<RawValue>>,
+    #[serde(default)]
+    pub rows: Vec<Box<RawValue>>,
+    #[serde(default)]
+    pub values: Vec<TypedValue>,
+    pub token: Option<String>,
+    pub tag: Option<String>,
+    pub start: Option<String>,
+    pub end: Option<String>,
+    #[serde(default)]
+    pub first: u64,
+    #[serde(default)]
+    pub last: u64,
+    #[serde(default)]
+    pub each: usize,
+    pub text: Option<String>,
+    pub length: Option<usize>,
+    #[serde(default, with = "said")]
+    expect: Option<Value>,
+    #[serde(default, with = "said")]
+    expect_sdk: Option<Value>,
+    #[serde(default, with = "said")]
+    expect_ours: Option<Value>,
+}
+
+/// A `null` that is written down is an expectation as well.
+mod said {
+    use serde::{Deserialize, Deserializer};
+    use serde_json::Value;
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+        Value::deserialize(from).map(Some)
+    }
+}
+
+/// A value of a Python type, and the JSON that stands for it.
+#[derive(Debug, Deserialize)]
+pub struct TypedValue {
+    pub id: u64,
+    pub column: String,
+    pub json: Box<RawValue>,
+    #[serde(rename = "python")]
+    _python: String,
+}
+
+/// One of the two clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Side {
+    /// The official Python SDK.
+    Official,
+    /// This crate.
+    Ours,
+}
+
+impl Step {
+    pub fn expected(&self, side: Side) -> Option<&Value> {
+        let own = match side {
+            Side::Official => &self.expect_sdk,
+            Side::Ours => &self.expect_ours,
+        };
+        own.as_ref().or(self.expect.as_ref())
+    }
+}
+
+impl ScriptedFault {
+    pub fn rule(&self) -> anyhow::Result<Rule> {
+        let endpoint = match self.endpoint.as_str() {
+            "append" => Endpoint::Append,
+            "append files" => Endpoint::AppendFiles,
+            "open" => Endpoint::Open,
+            "status" => Endpoint::Status,
+            "upload" => Endpoint::Upload,
+            other => bail!("no endpoint {other:?}"),
+        };
+        let fault = match self.fault.as_str() {
+            "apply then lose" => Fault::ApplyThenLose,
+            "apply then server error" => Fault::ApplyThenServerError(503),
+            "bad request" => Fault::BadRequest("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()),
+            "expire token" => Fault::ExpireToken,
+            "lose" => Fault::Lose,
+            "second writer" => Fault::SecondWriter,
+            "server error" => Fault::ServerError(500),
+            "throttle" => Fault::Throttle(Some(Duration::from_secs(1))),
+            other => bail!("no fault {other:?}"),
+        };
+        Ok(fault.on(endpoint).after(self.after).times(self.times))
+    }
+}
+
+pub fn read(text: &str) -> anyhow::Result<Vec<Scenario>> {
+    serde_json::from_str(text).context("the scenarios cannot be read")
+}
