@@ -127,6 +127,9 @@ pub(crate) trait Settle: fmt::Debug + Send + Sync {
     /// Sends what was appended so far without waiting for the lag.
     fn flush(&self);
 
+    /// Ends it at once: what has no outcome is handed back.
+    fn end(&self, why: &Error);
+
     /// Waits until everything appended so far has an outcome.
     ///
     /// # Errors
@@ -139,6 +142,10 @@ pub(crate) trait Settle: fmt::Debug + Send + Sync {
 impl<T: Send> Settle for Shared<T> {
     fn flush(&self) {
         self.update_and_wake(|core, _| core.flush());
+    }
+
+    fn end(&self, why: &Error) {
+        self.update_and_wake(|core, _| core.stop(why));
     }
 
     async fn settle(&self) -> Result<()> {

@@ -16,6 +16,7 @@ mod churn;
 mod compiles;
 mod contract;
 mod delivery;
+mod elastic;
 mod ends;
 mod faults;
 mod ingest;
