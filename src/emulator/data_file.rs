@@ -20,7 +20,7 @@ use super::tables::{Catalog, Column, Table, folded};
 const APPLICATION_ID: i64 = 0x534E_5750;
 
 /// What the emulator keeps beside the landed tables.
-const META_TABLES: &str = "
+pub(super) const META_TABLES: &str = "
 CREATE TABLE _snowpipe_scripts (
   id INTEGER PRIMARY KEY,
   sha256 TEXT NOT NULL,

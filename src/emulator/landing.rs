@@ -1,6 +1,7 @@
 //! The seam between the emulator's protocol and where its rows and channels are kept.
 
 use std::fmt;
+use std::path::Path;
 
 /// A database, a schema and an object's name, as the server knows them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -179,4 +180,33 @@ pub trait Landing: fmt::Debug + Send {
     ///
     /// When they cannot be read.
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError>;
+
+    /// How many rows of a table have landed.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        Ok(self.rows(table)?.len() as u64)
+    }
+
+    /// At most `most` landed rows of a table, after the first `skip`, in the order they landed.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<Vec<Cell>>, LandingError> {
+        let rows = self.rows(table)?.into_iter();
+        Ok(rows.skip(skip).take(most).collect())
+    }
+
+    /// The emulator's data file in SQLite, if that is where everything is kept: others may read it meanwhile.
+    fn data_file(&self) -> Option<&Path> {
+        None
+    }
 }

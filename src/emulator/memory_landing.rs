@@ -95,6 +95,21 @@ impl Landing for MemoryLanding {
         Ok(self.stored().rows.get(table).cloned().unwrap_or_default())
     }
 
+    fn count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        Ok(self.stored().rows.get(table).map_or(0, Vec::len) as u64)
+    }
+
+    fn page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<Vec<Cell>>, LandingError> {
+        let stored = self.stored();
+        let rows = stored.rows.get(table).into_iter().flatten();
+        Ok(rows.skip(skip).take(most).cloned().collect())
+    }
+
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
         Ok(self
             .stored()

@@ -9,6 +9,7 @@
 //! things go wrong on purpose.
 
 mod answer;
+mod aws_chunked;
 mod body;
 mod builder;
 mod channel;
@@ -23,6 +24,9 @@ mod ddl;
 mod decimal;
 mod elastic;
 mod faults;
+mod files;
+#[cfg(feature = "emulator-server")]
+mod guard;
 mod handler;
 #[cfg(feature = "emulator-server")]
 mod intake;
@@ -32,19 +36,37 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
+mod pipe_info;
+mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
+mod seal;
 #[cfg(feature = "emulator-server")]
 mod serve;
 #[cfg(feature = "emulator-server")]
+mod server_builder;
+#[cfg(feature = "emulator-server")]
+mod sql_cells;
+#[cfg(feature = "emulator-server")]
+mod sql_reader;
+#[cfg(feature = "emulator-server")]
+mod sql_text;
+#[cfg(feature = "emulator-server")]
 mod sqlite;
+mod stage;
 mod state;
+#[cfg(feature = "emulator-server")]
+mod statements;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
+mod telemetry;
+#[cfg(feature = "emulator-server")]
+mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -69,11 +91,16 @@ pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
+pub use self::request_head::RequestHead;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
+pub use self::server_builder::ServerBuilder;
+#[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::tls::Tls;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
@@ -109,6 +136,8 @@ struct Shared {
     account: String,
     user: String,
     private_key: SecretString,
+    #[cfg(feature = "emulator-server")]
+    statements: statements::Statements,
 }
 
 impl Emulator {
@@ -137,7 +166,23 @@ impl Emulator {
 
     /// What the server does with `request` at `now`. First it commits what has become due.
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
-        self.handler().handle(now, request)
+        #[cfg(feature = "emulator-server")]
+        let request = self.with_statement_run(now, request);
+        self.handler().handle(now, request).dated(now)
+    }
+
+    /// A statement takes its time, and others need not wait for it: it is run before the server's turn at the request.
+    #[cfg(feature = "emulator-server")]
+    fn with_statement_run(
+        &self,
+        now: SystemTime,
+        mut request: http::Request<Bytes>,
+    ) -> http::Request<Bytes> {
+        if guard::is_sql(request.uri().path()) {
+            let answer = statements::answer(self, now, &request);
+            request.extensions_mut().insert(answer::Prepared(answer));
+        }
+        request
     }
 
     /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.
@@ -240,6 +285,12 @@ impl Emulator {
     #[cfg(feature = "emulator-server")]
     fn most_request_bytes(&self) -> Option<usize> {
         self.handler().state.rules.limits.request_bytes
+    }
+
+    /// The longest upload that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    fn most_file_bytes(&self) -> usize {
+        self.handler().state.rules.limits.file_bytes
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {

@@ -22,12 +22,13 @@ use rusqlite::{
 };
 
 use super::coerce::DataType;
-use super::data_file::{DataFile, Ddl, Kept, create_table, failure, quoted};
+use super::data_file::{DataFile, Ddl, Kept, META_TABLES, create_table, failure, quoted};
 use super::decimal;
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
+use super::sql_reader::Source;
 use super::tables::{Catalog, folded};
 
 /// Above every row sequencer there is.
@@ -197,13 +198,36 @@ impl Landing for SqliteLanding {
     }
 
     fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+        self.page(table, 0, usize::MAX)
+    }
+
+    fn count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(0);
+        };
+        self.read(|connection| {
+            let query = format!("SELECT count(*) FROM {}", quoted(&place.table));
+            connection.query_row(&query, [], |row| row.get(0))
+        })
+    }
+
+    fn page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<Vec<Cell>>, LandingError> {
         let Some(place) = self.file.kept.get(&folded(table)) else {
             return Ok(Vec::new());
         };
+        let within = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.read(|connection| {
-            let query = format!("SELECT * FROM {} ORDER BY _rowid_", quoted(&place.table));
+            let query = format!(
+                "SELECT * FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
+                quoted(&place.table)
+            );
             let mut statement = connection.prepare(&query)?;
-            let rows = statement.query_map([], |row| {
+            let rows = statement.query_map([within(most), within(skip)], |row| {
                 let cells = place.columns.iter().enumerate();
                 cells
                     .map(|(position, column)| read_cell(row, position, column.data_type))
@@ -235,6 +259,30 @@ impl Landing for SqliteLanding {
             rows.collect()
         })
     }
+
+    fn data_file(&self) -> Option<&Path> {
+        Some(&self.file.path)
+    }
+}
+
+/// A database in memory that keeps tables as a data file does, with copies of their rows.
+pub(super) fn in_memory(sources: &[Source]) -> rusqlite::Result<Connection> {
+    let mut connection = Connection::open_in_memory()?;
+    let transaction = connection.transaction()?;
+    transaction.execute_batch(META_TABLES)?;
+    let mut kept = BTreeMap::new();
+    for source in sources {
+        create_table(&transaction, &mut kept, &source.name, &source.table)?;
+        let Some(place) = kept.get(&folded(&source.name)) else {
+            continue;
+        };
+        let mut insert = transaction.prepare_cached(&place.insert)?;
+        for row in &source.rows {
+            insert.execute(params_from_iter(row.iter().map(Bound)))?;
+        }
+    }
+    transaction.commit()?;
+    Ok(connection)
 }
 
 fn insert_rows(
@@ -281,7 +329,8 @@ impl ToSql for Bound<'_> {
     }
 }
 
-fn read_cell(row: &Row<'_>, position: usize, of: DataType) -> rusqlite::Result<Cell> {
+/// A cell as it was before SQLite kept it.
+pub(super) fn read_cell(row: &Row<'_>, position: usize, of: DataType) -> rusqlite::Result<Cell> {
     let unreadable = |why: String| {
         rusqlite::Error::FromSqlConversionFailure(position, rusqlite::types::Type::Text, why.into())
     };

@@ -26,6 +26,14 @@ pub(super) struct Append<'a> {
     pub(super) body: Vec<u8>,
 }
 
+/// Where an append stands in its channel's chain.
+pub(super) enum Standing {
+    /// It is the next one, with this sequencer.
+    Next(u64),
+    /// It was accepted before; this is the continuation token after it.
+    Known(String),
+}
+
 /// Channels, their accepted batches, and where all that is kept.
 #[derive(Debug)]
 pub(super) struct State {
@@ -138,13 +146,13 @@ impl State {
         }
     }
 
-    /// Accepts a batch, or knows it again; the answer is the next continuation token.
-    pub(super) fn append(
+    /// Where an append with this continuation token stands, if the channel takes it.
+    pub(super) fn stand(
         &mut self,
         pipe: &Pipe,
         name: &str,
-        append: Append<'_>,
-    ) -> Result<String, Refusal> {
+        continuation_token: Option<&str>,
+    ) -> Result<Standing, Refusal> {
         let channel = self
             .channels
             .get_mut(&key(&pipe.name, name))
@@ -153,7 +161,7 @@ impl State {
         if !channel.pace.admits(limits, self.now_ms) {
             return Err(Refusal::throttled(limits.retry_after));
         }
-        let (client, row) = sequencers(append.continuation_token)?;
+        let (client, row) = sequencers(continuation_token)?;
         let record = &channel.record;
         if client < record.client_sequencer {
             return Err(Refusal::stale());
@@ -169,7 +177,10 @@ impl State {
         }
         if row < record.row_sequencer {
             return match self.rules.replay {
-                ReplayedToken::Accept => Ok(format!("{client}_{}", row.saturating_add(1))),
+                ReplayedToken::Accept => {
+                    let next = format!("{client}_{}", row.saturating_add(1));
+                    Ok(Standing::Known(next))
+                }
                 ReplayedToken::Stale => Err(Refusal::stale()),
             };
         }
@@ -180,11 +191,28 @@ impl State {
             channel.record = record;
             return Err(must_reopen(ROW_SEQ_GAP));
         }
+        Ok(Standing::Next(row))
+    }
 
+    /// Accepts a batch, or knows it again; the answer is the next continuation token.
+    pub(super) fn append(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        append: Append<'_>,
+    ) -> Result<String, Refusal> {
+        let row = match self.stand(pipe, name, append.continuation_token)? {
+            Standing::Next(row) => row,
+            Standing::Known(next) => return Ok(next),
+        };
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
         let record = ChannelRecord {
             row_sequencer: row + 1,
             last_used_ms: self.now_ms,
-            ..record.clone()
+            ..channel.record.clone()
         };
         let batch = AcceptedBatch {
             row_sequencer: row,

@@ -297,6 +297,12 @@ impl Catalog {
         self.tables.get(&folded(name)).or(self.anything.as_ref())
     }
 
+    /// Whether a table is known by its name, and not because any is.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn is_declared(&self, name: &ObjectName) -> bool {
+        self.tables.contains_key(&folded(name))
+    }
+
     /// All tables, in order of their names.
     pub fn tables(&self) -> impl Iterator<Item = &Table> {
         self.tables.values()

@@ -4,12 +4,14 @@ mod channels;
 mod commits;
 mod elastic;
 mod faults;
+mod files;
 mod hostile;
 mod landing;
 mod limits;
 mod login;
 mod parsers;
 mod restart;
+mod stage;
 mod transport;
 
 use std::time::{Duration, SystemTime};

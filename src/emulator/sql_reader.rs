@@ -1,0 +1,311 @@
+//! A SELECT on a SQLite connection of its own that can do nothing else, and not for long.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rusqlite::config::DbConfig;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
+use rusqlite::limits::Limit;
+use rusqlite::types::Value as Stored;
+use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
+use serde_json::Value;
+
+use super::coerce::DataType;
+use super::landing::{Cell, ObjectName};
+use super::sql_cells::{Kind, computed, declared};
+use super::sql_text::{Selection, Translated};
+use super::sqlite::{self, read_cell};
+use super::statements::Failure;
+use super::tables::{Table, folded};
+
+/// How long a statement may take.
+pub(super) const MOST_TIME: Duration = Duration::from_secs(5);
+/// How many rows an answer may have.
+const MOST_ROWS: usize = 10_000;
+/// How many bytes the values of an answer may have, and a single value on its way.
+const MOST_BYTES: i32 = 8 * 1024 * 1024;
+/// How often the clock is looked at, in steps of SQLite's machine.
+const STEPS: i32 = 1_000;
+
+/// Functions that reach out of the database, whether or not they are compiled in.
+const FORBIDDEN: &[&str] = &[
+    "load_extension",
+    "readfile",
+    "writefile",
+    "edit",
+    "fts3_tokenizer",
+    "sqlite_compileoption_get",
+    "sqlite_compileoption_used",
+    "sqlite_log",
+    "sqlite_source_id",
+];
+
+/// A table that a statement reads.
+#[derive(Debug)]
+pub(super) struct Source {
+    /// Its name as the statement has it.
+    pub(super) asked: ObjectName,
+    /// The name its rows are kept under.
+    pub(super) name: ObjectName,
+    pub(super) table: Table,
+    /// Its rows, where they are in no file.
+    pub(super) rows: Vec<Vec<Cell>>,
+}
+
+/// An answer's rows.
+#[derive(Debug)]
+pub(super) struct Answer {
+    /// The columns, as `rowType` lists them.
+    pub(super) columns: Vec<Value>,
+    pub(super) rows: Vec<Vec<Option<String>>>,
+    /// How many bytes the values have.
+    pub(super) bytes: usize,
+}
+
+/// Runs a statement on the data file, or on copies of its tables if there is none.
+pub(super) fn run(
+    selection: Selection,
+    file: Option<&Path>,
+    sources: &[Source],
+    bindings: &[Stored],
+    most_time: Duration,
+) -> Result<Answer, Failure> {
+    let connection = match file {
+        Some(path) => Connection::open_with_flags(
+            path,
+            OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+        ),
+        None => sqlite::in_memory(sources),
+    }
+    .map_err(|why| Failure::broken(&why))?;
+    let kept_as = kept_as(&connection, sources).map_err(|why| Failure::broken(&why))?;
+    let columns = columns(&selection, sources);
+    let translated = selection.translate(&kept_as)?;
+    if translated.placeholders != bindings.len() {
+        return Err(Failure::bindings(translated.placeholders, bindings.len()));
+    }
+    let connection = fenced(connection, most_time).map_err(|why| Failure::broken(&why))?;
+    select(&connection, &translated, bindings, &columns)
+}
+
+/// What the tables are called in the database.
+fn kept_as(
+    connection: &Connection,
+    sources: &[Source],
+) -> rusqlite::Result<BTreeMap<ObjectName, String>> {
+    let mut statement = connection
+        .prepare("SELECT database_name, schema_name, table_name, kept_as FROM _snowpipe_tables")?;
+    let kept = statement
+        .query_map([], |row| {
+            let name = ObjectName {
+                database: row.get(0)?,
+                schema: row.get(1)?,
+                name: row.get(2)?,
+            };
+            Ok((folded(&name), row.get(3)?))
+        })?
+        .collect::<rusqlite::Result<BTreeMap<ObjectName, String>>>()?;
+    let known = sources.iter().filter_map(|source| {
+        let kept_as = kept.get(&folded(&source.name))?;
+        Some((source.asked.clone(), kept_as.clone()))
+    });
+    Ok(known.collect())
+}
+
+/// The types of the tables' columns by name, where a name says which column it is.
+fn columns(selection: &Selection, sources: &[Source]) -> BTreeMap<String, Option<DataType>> {
+    let mut types = BTreeMap::new();
+    if !selection.is_flat {
+        return types;
+    }
+    for column in sources.iter().flat_map(|source| &source.table.columns) {
+        types
+            .entry(column.name.clone())
+            .and_modify(|known| {
+                if *known != Some(column.data_type) {
+                    *known = None;
+                }
+            })
+            .or_insert(Some(column.data_type));
+    }
+    types
+}
+
+/// The connection with everything off that a SELECT does not need.
+fn fenced(mut connection: Connection, most_time: Duration) -> rusqlite::Result<Connection> {
+    // Snowflake's LIKE tells cases apart, and reads a name in double quotes as nothing but a name.
+    connection.pragma_update(None, "case_sensitive_like", true)?;
+    connection.pragma_update(None, "query_only", true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
+    let limits = [
+        (Limit::SQLITE_LIMIT_LENGTH, MOST_BYTES),
+        (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
+        (Limit::SQLITE_LIMIT_EXPR_DEPTH, 500),
+        (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 200),
+        (Limit::SQLITE_LIMIT_ATTACHED, 0),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
+    ];
+    for (limit, most) in limits {
+        connection.set_limit(limit, most)?;
+    }
+    let end = Instant::now() + most_time;
+    connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
+    connection.authorizer(Some(authorize))?;
+    Ok(connection)
+}
+
+fn authorize(context: AuthContext<'_>) -> Authorization {
+    let is_allowed = match context.action {
+        AuthAction::Select | AuthAction::Recursive => true,
+        AuthAction::Read { table_name, .. } => {
+            let name = table_name.to_ascii_lowercase();
+            let own = ["_snowpipe_", "sqlite_", "pragma_"];
+            !own.iter().any(|prefix| name.starts_with(prefix))
+        }
+        AuthAction::Function { function_name } => {
+            !FORBIDDEN.contains(&function_name.to_ascii_lowercase().as_str())
+        }
+        _ => false,
+    };
+    if is_allowed {
+        Authorization::Allow
+    } else {
+        Authorization::Deny
+    }
+}
+
+fn select(
+    connection: &Connection,
+    translated: &Translated,
+    bindings: &[Stored],
+    columns: &BTreeMap<String, Option<DataType>>,
+) -> Result<Answer, Failure> {
+    let mut statement = connection
+        .prepare(&translated.sql)
+        .map_err(|why| failed(&why))?;
+    let texts = translated.texts.iter().cloned().map(Stored::Text);
+    let bound = bindings.iter().cloned().chain(texts);
+    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
+    let declared_as: Vec<Option<DataType>> = names
+        .iter()
+        .map(|name| {
+            let is_column = !translated.computed.contains(name);
+            columns.get(name).copied().flatten().filter(|_| is_column)
+        })
+        .collect();
+    let mut rows: Vec<Vec<Shown>> = Vec::new();
+    let mut bytes = 0;
+    let mut found = statement
+        .query(params_from_iter(bound))
+        .map_err(|why| failed(&why))?;
+    while let Some(row) = found.next().map_err(|why| failed(&why))? {
+        if rows.len() == MOST_ROWS {
+            return Err(Failure::too_large(format!("{MOST_ROWS} rows")));
+        }
+        let mut cells = Vec::with_capacity(declared_as.len());
+        for (position, of) in declared_as.iter().enumerate() {
+            let cell = match of {
+                Some(of) => {
+                    let cell = read_cell(row, position, *of).map_err(|why| failed(&why))?;
+                    Shown::Declared(declared(cell, *of))
+                }
+                None => Shown::Computed(row.get(position).map_err(|why| failed(&why))?),
+            };
+            bytes += cell.bytes();
+            if bytes > usize::try_from(MOST_BYTES).unwrap_or_default() {
+                return Err(Failure::too_large(format!("{MOST_BYTES} bytes")));
+            }
+            cells.push(cell);
+        }
+        rows.push(cells);
+    }
+    let kinds = declared_as
+        .iter()
+        .enumerate()
+        .map(|(position, of)| match of {
+            Some(of) => Kind::Declared(*of),
+            None => Kind::of(rows.iter().filter_map(|row| row.get(position)?.stored())),
+        });
+    let columns = names
+        .iter()
+        .zip(kinds)
+        .map(|(name, kind)| kind.row_type(name));
+    let columns = columns.collect();
+    let rows = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(Shown::text).collect())
+        .collect();
+    Ok(Answer {
+        columns,
+        rows,
+        bytes,
+    })
+}
+
+/// A value of an answer.
+enum Shown {
+    Declared(Option<String>),
+    Computed(Stored),
+}
+
+impl Shown {
+    fn stored(&self) -> Option<&Stored> {
+        match self {
+            Self::Declared(_) => None,
+            Self::Computed(value) => Some(value),
+        }
+    }
+
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Declared(text) => text.as_ref().map_or(0, String::len),
+            Self::Computed(Stored::Text(text)) => text.len(),
+            Self::Computed(Stored::Blob(bytes)) => bytes.len() * 2,
+            Self::Computed(_) => 8,
+        }
+    }
+
+    fn text(self) -> Option<String> {
+        match self {
+            Self::Declared(text) => text,
+            Self::Computed(value) => computed(value),
+        }
+    }
+}
+
+/// What SQLite's errors are in Snowflake's words.
+fn failed(why: &rusqlite::Error) -> Failure {
+    let message = match why {
+        rusqlite::Error::SqliteFailure(_, Some(message)) => message.clone(),
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        _ => why.to_string(),
+    };
+    if let Some(name) = message.strip_prefix("no such column: ") {
+        return Failure::no_column(name);
+    }
+    if let Some(name) = message.strip_prefix("no such function: ") {
+        return Failure::no_function(name);
+    }
+    match why.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
+        Some(ErrorCode::TooBig) => Failure::too_large(format!("{MOST_BYTES} bytes in a value")),
+        Some(ErrorCode::AuthorizationForStatementDenied) => Failure::unsupported(message),
+        _ if is_broken(why) => Failure::broken(why),
+        _ => Failure::unsupported(format!(
+            "the emulator answers with SQLite, which says: {message}"
+        )),
+    }
+}
+
+/// Whether the file and not the statement is at fault.
+fn is_broken(why: &rusqlite::Error) -> bool {
+    let code = why.sqlite_error().map(|why| why.extended_code & 0xff);
+    matches!(
+        code,
+        Some(ffi::SQLITE_IOERR | ffi::SQLITE_CORRUPT | ffi::SQLITE_BUSY | ffi::SQLITE_NOTADB)
+    )
+}

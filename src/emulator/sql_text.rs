@@ -1,0 +1,546 @@
+//! A statement in Snowflake's SQL, and the same in SQLite's: which tables it reads, and what they are called there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+
+use sqlparser::ast::{
+    self, CastKind, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, JsonPath, JsonPathElem, ObjectNamePart, Query, Select, SelectItem,
+    SelectItemQualifiedWildcardKind, SetExpr, TableAlias, TableFactor, Value, ValueWithSpan, Visit,
+    VisitMut, Visitor, VisitorMut,
+};
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::Token;
+
+use super::coerce::DataType;
+use super::landing::ObjectName;
+use super::script::{Statement, identifier, parser_error, split};
+use super::statements::Failure;
+
+/// No statement has more words: its tree is walked again and again, and as deep as a chain of operators is long.
+const MOST_TOKENS: usize = 2_000;
+
+/// The database and schema that a request names for what its statement does not.
+#[derive(Debug, Default)]
+pub(super) struct Context {
+    pub(super) database: Option<String>,
+    pub(super) schema: Option<String>,
+}
+
+/// A SELECT, read but not yet translated.
+#[derive(Debug)]
+pub(super) struct Selection {
+    query: Box<Query>,
+    context: Context,
+    /// Names that the statement itself gives to queries.
+    ctes: BTreeSet<String>,
+    /// The tables it reads.
+    pub(super) tables: BTreeSet<ObjectName>,
+    /// Whether it reads tables and nothing derived, so that a column's name says where it comes from.
+    pub(super) is_flat: bool,
+}
+
+/// A SELECT in SQLite's SQL.
+#[derive(Debug)]
+pub(super) struct Translated {
+    pub(super) sql: String,
+    /// How many values the request has to bind. They are numbered from 1, and the texts of the statement follow.
+    pub(super) placeholders: usize,
+    /// The texts of the statement. They are bound, because the two languages quote them differently.
+    pub(super) texts: Vec<String>,
+    /// Columns of the answer that are computed; the others are columns of tables.
+    pub(super) computed: BTreeSet<String>,
+}
+
+impl Selection {
+    /// Reads a statement; anything but one SELECT is refused.
+    pub(super) fn read(text: &str, context: Context) -> Result<Self, Failure> {
+        let syntax = |why: super::ddl::DdlError| {
+            Failure::syntax(format!(
+                "syntax error line {} at position {}: {}.",
+                why.line,
+                why.column - 1,
+                why.message
+            ))
+        };
+        let mut statements = split(text).map_err(syntax)?.into_iter();
+        let statement = match (statements.next(), statements.len()) {
+            (None, _) => return Err(Failure::syntax("the statement is empty.")),
+            (Some(statement), 0) => statement,
+            (Some(_), more) => return Err(Failure::several(more + 1)),
+        };
+        let is_odd = |token: &Token| matches!(token, Token::Word(word) if word.value.contains('"'));
+        if statement.tokens.iter().any(|token| is_odd(&token.token)) {
+            return Err(Failure::unsupported("a double quote in a name"));
+        }
+        if statement.tokens.len() > MOST_TOKENS {
+            return Err(Failure::unsupported(format!(
+                "statements of more than {MOST_TOKENS} words"
+            )));
+        }
+        let query = parse(&statement).map_err(syntax)?;
+        let Some(query) = query else {
+            return Err(Failure::unsupported(format!(
+                "{}: the emulator's SQL API has SELECT only; POST /_emulator/ddl carries out CREATE and DROP",
+                statement.words().next().unwrap_or_default()
+            )));
+        };
+        let mut scan = Scan {
+            context: &context,
+            ctes: BTreeSet::new(),
+            tables: BTreeSet::new(),
+            is_flat: true,
+        };
+        // The names of queries first, for a query may be read before the one that is named.
+        let _ = Visit::visit(&query, &mut Names(&mut scan.ctes));
+        if let ControlFlow::Break(why) = Visit::visit(&query, &mut scan) {
+            return Err(why);
+        }
+        Ok(Self {
+            ctes: scan.ctes,
+            tables: scan.tables,
+            is_flat: scan.is_flat,
+            query,
+            context,
+        })
+    }
+
+    /// The same for SQLite, where `kept_as` says what each table is called.
+    pub(super) fn translate(
+        mut self,
+        kept_as: &BTreeMap<ObjectName, String>,
+    ) -> Result<Translated, Failure> {
+        let mut count = Count(0);
+        let _ = Visit::visit(&self.query, &mut count);
+        let computed = name_columns(&mut self.query.body);
+        let mut rewrite = Rewrite {
+            context: &self.context,
+            ctes: &self.ctes,
+            kept_as,
+            placeholders: count.0,
+            bound: 0,
+            texts: Vec::new(),
+        };
+        if let ControlFlow::Break(why) = VisitMut::visit(&mut self.query, &mut rewrite) {
+            return Err(why);
+        }
+        Ok(Translated {
+            placeholders: rewrite.placeholders,
+            texts: rewrite.texts,
+            sql: self.query.to_string(),
+            computed,
+        })
+    }
+}
+
+fn parse(statement: &Statement) -> Result<Option<Box<Query>>, super::ddl::DdlError> {
+    let mut parser =
+        Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(statement.tokens.clone());
+    let parsed = parser
+        .parse_statement()
+        .map_err(|why| parser_error(&why, statement))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(super::ddl::DdlError::at(
+            next.span.start,
+            format!("unexpected {}", next.token),
+        ));
+    }
+    Ok(match parsed {
+        ast::Statement::Query(query) => Some(query),
+        _ => None,
+    })
+}
+
+/// How many values are to be bound.
+struct Count(usize);
+
+impl Visitor for Count {
+    type Break = ();
+
+    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
+        if matches!(value.value, Value::Placeholder(_)) {
+            self.0 += 1;
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The names that WITH gives.
+struct Names<'a>(&'a mut BTreeSet<String>);
+
+impl Visitor for Names<'_> {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            self.0.insert(folded(&cte.alias.name));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What a query reads, and whether it does nothing else.
+struct Scan<'a> {
+    context: &'a Context,
+    ctes: BTreeSet<String>,
+    tables: BTreeSet<ObjectName>,
+    is_flat: bool,
+}
+
+impl Visitor for Scan<'_> {
+    type Break = Failure;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Failure> {
+        self.is_flat &= query.with.is_none();
+        is_read_only(&query.body)
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Failure> {
+        match factor {
+            TableFactor::Table {
+                name, args: None, ..
+            } => match read_name(name, self.context, &self.ctes) {
+                Ok(Some(table)) => {
+                    self.tables.insert(table);
+                    ControlFlow::Continue(())
+                }
+                Ok(None) => ControlFlow::Continue(()),
+                Err(why) => ControlFlow::Break(why),
+            },
+            TableFactor::Derived { .. } => {
+                self.is_flat = false;
+                ControlFlow::Continue(())
+            }
+            TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(Failure::unsupported(format!(
+                "{factor} in FROM: the emulator reads tables and queries"
+            ))),
+        }
+    }
+}
+
+fn is_read_only(body: &SetExpr) -> ControlFlow<Failure> {
+    match body {
+        SetExpr::Select(select) if select.into.is_none() => ControlFlow::Continue(()),
+        SetExpr::Query(_) | SetExpr::Values(_) => ControlFlow::Continue(()),
+        SetExpr::SetOperation { left, right, .. } => {
+            is_read_only(left)?;
+            is_read_only(right)
+        }
+        _ => ControlFlow::Break(Failure::unsupported("a query that writes")),
+    }
+}
+
+/// The table a name stands for; none if it is one of the statement's own queries.
+fn read_name(
+    name: &ast::ObjectName,
+    context: &Context,
+    ctes: &BTreeSet<String>,
+) -> Result<Option<ObjectName>, Failure> {
+    let mut parts = name
+        .0
+        .iter()
+        .map(|part| part.as_ident().map(folded))
+        .collect::<Option<Vec<_>>>()
+        .ok_or_else(|| Failure::unsupported(format!("{name} as the name of a table")))?;
+    let table = parts.pop().unwrap_or_default();
+    if parts.is_empty() && ctes.contains(&table) {
+        return Ok(None);
+    }
+    let schema = parts.pop().or_else(|| context.schema.clone());
+    let database = parts.pop().or_else(|| context.database.clone());
+    if !parts.is_empty() {
+        return Err(Failure::no_object(&name.to_string()));
+    }
+    let Some(database) = database else {
+        return Err(Failure::no_database());
+    };
+    // A schema of Snowflake's own; the others are named by whoever is not content with it.
+    let schema = schema.unwrap_or_else(|| "PUBLIC".to_owned());
+    Ok(Some(ObjectName {
+        database,
+        schema,
+        name: table,
+    }))
+}
+
+fn folded(ident: &Ident) -> String {
+    identifier(&ident.value, ident.quote_style)
+}
+
+fn quote(ident: &mut Ident) {
+    ident.value = folded(ident);
+    ident.quote_style = Some('"');
+}
+
+/// Gives the columns of the answer the names that Snowflake gives them; those of them that are computed.
+fn name_columns(body: &mut SetExpr) -> BTreeSet<String> {
+    let mut computed = BTreeSet::new();
+    match body {
+        SetExpr::Select(select) => {
+            for item in &mut select.projection {
+                let (expr, name) = match item {
+                    SelectItem::UnnamedExpr(expr) => (expr.clone(), shown(expr)),
+                    SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), folded(alias)),
+                    _ => continue,
+                };
+                if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                    computed.insert(name.clone());
+                }
+                let alias = Ident::with_quote('"', name);
+                *item = SelectItem::ExprWithAlias { expr, alias };
+            }
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            computed = name_columns(left);
+            // A column of a union is of a table only if it is in every branch.
+            computed.extend(name_columns(right));
+        }
+        SetExpr::Query(query) => computed = name_columns(&mut query.body),
+        _ => {}
+    }
+    computed
+}
+
+fn shown(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(ident) => folded(ident),
+        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
+        _ => expr.to_string().to_uppercase().replace('"', ""),
+    }
+}
+
+/// Puts SQLite's names and forms in.
+struct Rewrite<'a> {
+    context: &'a Context,
+    ctes: &'a BTreeSet<String>,
+    kept_as: &'a BTreeMap<ObjectName, String>,
+    placeholders: usize,
+    bound: usize,
+    texts: Vec<String>,
+}
+
+impl Rewrite<'_> {
+    /// The placeholder of a text; the same text has the same, so that expressions that are the same stay so.
+    fn text(&mut self, text: String) -> Value {
+        let known = self.texts.iter().position(|known| *known == text);
+        let position = known.unwrap_or_else(|| {
+            self.texts.push(text);
+            self.texts.len() - 1
+        });
+        Value::Placeholder(format!("?{}", self.placeholders + position + 1))
+    }
+
+    /// `:a.b[0]` as SQLite writes it: `$."a"."b"[0]`.
+    fn json_path(&self, path: &JsonPath) -> Result<String, Failure> {
+        let mut written = "$".to_owned();
+        for element in &path.path {
+            let key = match element {
+                JsonPathElem::Dot { key, .. } => {
+                    push_key(&mut written, key);
+                    continue;
+                }
+                JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => key,
+            };
+            if let Expr::Value(value) = key {
+                match &value.value {
+                    Value::Number(number, _) => {
+                        written.push('[');
+                        written.push_str(number);
+                        written.push(']');
+                        continue;
+                    }
+                    // A text, which has a placeholder by now.
+                    Value::Placeholder(sign) => {
+                        let number: Option<usize> = sign.get(1..).and_then(|n| n.parse().ok());
+                        let position = number.and_then(|n| n.checked_sub(self.placeholders + 1));
+                        if let Some(key) = position.and_then(|at| self.texts.get(at)) {
+                            push_key(&mut written, key);
+                            continue;
+                        }
+                    }
+                    _ => {}
+                }
+            }
+            return Err(Failure::unsupported(format!(
+                "a path whose key is {key}: write a text or a number"
+            )));
+        }
+        Ok(written)
+    }
+
+    fn json_extract(&mut self, value: Expr, path: String) -> Expr {
+        let path = Expr::Value(self.text(path).into());
+        let unnamed = |expr| FunctionArg::Unnamed(FunctionArgExpr::Expr(expr));
+        Expr::Function(Function {
+            name: ast::ObjectName::from(vec![Ident::new("json_extract")]),
+            uses_odbc_syntax: false,
+            parameters: FunctionArguments::None,
+            args: FunctionArguments::List(FunctionArgumentList {
+                duplicate_treatment: None,
+                args: vec![unnamed(value), unnamed(path)],
+                clauses: Vec::new(),
+            }),
+            within_group: Vec::new(),
+            filter: None,
+            null_treatment: None,
+            over: None,
+        })
+    }
+}
+
+impl VisitorMut for Rewrite<'_> {
+    type Break = Failure;
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
+        for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            quote_alias(&mut cte.alias);
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<Failure> {
+        for item in &mut select.projection {
+            match item {
+                SelectItem::ExprWithAlias { alias, .. } => quote(alias),
+                SelectItem::QualifiedWildcard(
+                    SelectItemQualifiedWildcardKind::ObjectName(name),
+                    _,
+                ) => keep_last(&mut name.0),
+                _ => {}
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<Failure> {
+        match factor {
+            TableFactor::Table { name, alias, .. } => {
+                let table = match read_name(name, self.context, self.ctes) {
+                    Ok(table) => table,
+                    Err(why) => return ControlFlow::Break(why),
+                };
+                let Some(table) = table else {
+                    keep_last(&mut name.0);
+                    alias.as_mut().map(quote_alias);
+                    return ControlFlow::Continue(());
+                };
+                let Some(kept_as) = self.kept_as.get(&table) else {
+                    return ControlFlow::Break(Failure::no_object(&name.to_string()));
+                };
+                name.0 = vec![quoted_part(kept_as)];
+                match alias {
+                    Some(alias) => quote_alias(alias),
+                    None => {
+                        *alias = Some(TableAlias {
+                            explicit: true,
+                            name: Ident::with_quote('"', table.name),
+                            columns: Vec::new(),
+                            at: None,
+                        });
+                    }
+                }
+            }
+            TableFactor::Derived {
+                alias: Some(alias), ..
+            } => quote_alias(alias),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<Failure> {
+        match &mut value.value {
+            Value::Number(..) | Value::Boolean(_) | Value::Null => {}
+            Value::Placeholder(sign) if sign == "?" => {
+                self.bound += 1;
+                *sign = format!("?{}", self.bound);
+            }
+            Value::SingleQuotedString(text) => {
+                let text = std::mem::take(text);
+                value.value = self.text(text);
+            }
+            Value::DollarQuotedString(text) => {
+                let text = std::mem::take(&mut text.value);
+                value.value = self.text(text);
+            }
+            odd => return ControlFlow::Break(Failure::unsupported(format!("the literal {odd}"))),
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<Failure> {
+        match expr {
+            Expr::Identifier(ident) => quote(ident),
+            Expr::CompoundIdentifier(parts) => {
+                // SQLite knows a table by its alias and not by its schema.
+                let qualified = parts.len().saturating_sub(2);
+                parts.drain(..qualified);
+                parts.iter_mut().for_each(quote);
+            }
+            Expr::JsonAccess { value, path } => match self.json_path(path) {
+                Ok(path) => *expr = self.json_extract(value.as_ref().clone(), path),
+                Err(why) => return ControlFlow::Break(why),
+            },
+            Expr::Cast {
+                kind: kind @ (CastKind::Cast | CastKind::DoubleColon),
+                expr: inner,
+                data_type,
+                ..
+            } => {
+                let kept = match data_type.to_string().parse::<DataType>() {
+                    Ok(to) => cast_type(to),
+                    Err(why) => return ControlFlow::Break(Failure::unsupported(why)),
+                };
+                match kept {
+                    Some(kept) => {
+                        *kind = CastKind::Cast;
+                        *data_type = kept;
+                    }
+                    None => *expr = inner.as_ref().clone(),
+                }
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// What SQLite casts to in place of a type; none where its value is the same.
+fn cast_type(to: DataType) -> Option<ast::DataType> {
+    Some(match to {
+        DataType::Number { scale: 0, .. } | DataType::Boolean => ast::DataType::Integer(None),
+        DataType::Number { .. } => ast::DataType::Numeric(ast::ExactNumberInfo::None),
+        DataType::Float => ast::DataType::Real,
+        DataType::Binary(_) => ast::DataType::Blob(None),
+        DataType::Variant | DataType::Object | DataType::Array => return None,
+        _ => ast::DataType::Text,
+    })
+}
+
+fn push_key(path: &mut String, key: &str) {
+    path.push_str(".\"");
+    path.push_str(key);
+    path.push('"');
+}
+
+fn quote_alias(alias: &mut TableAlias) {
+    quote(&mut alias.name);
+    for column in &mut alias.columns {
+        quote(&mut column.name);
+    }
+}
+
+fn quoted_part(name: &str) -> ObjectNamePart {
+    ObjectNamePart::Identifier(Ident::with_quote('"', name))
+}
+
+/// A qualified name without its database and schema.
+fn keep_last(parts: &mut Vec<ObjectNamePart>) {
+    if let Some(ObjectNamePart::Identifier(mut last)) = parts.pop() {
+        quote(&mut last);
+        *parts = vec![ObjectNamePart::Identifier(last)];
+    }
+}

@@ -1,0 +1,432 @@
+//! The SQL API: a SELECT over what has landed, in the shapes of Snowflake's `/api/v2/statements`.
+//!
+//! A statement is read and run on a thread of its own and without the emulator's lock; only what it reads of is looked up
+//! under it. SQLite answers, so a statement means what it means there: whole numbers divide to whole numbers, and numbers
+//! wider than 15 digits that are computed with lose digits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use rusqlite::types::Value as Stored;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Emulator;
+use super::answer::{Answer, Refusal, json_answer};
+use super::sql_reader::{self, MOST_TIME, Source};
+use super::sql_text::{Context, Selection};
+use crate::time::epoch_millis;
+
+/// How many answers are kept for a GET, and how many bytes they may have together.
+const MOST_KEPT: usize = 32;
+const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
+/// How many cells of tables in memory a statement may read: they are copied for it.
+const MOST_CELLS: u64 = 2_000_000;
+/// Trees of long statements are deep.
+const STACK: usize = 16 * 1024 * 1024;
+
+/// A statement that is not carried out, in Snowflake's codes.
+#[derive(Debug)]
+pub(super) struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    sql_state: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn compilation(code: &'static str, sql_state: &'static str, message: &str) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code,
+            sql_state,
+            message: format!("SQL compilation error:\n{message}"),
+        }
+    }
+
+    pub(super) fn syntax(message: impl AsRef<str>) -> Self {
+        Self::compilation("001003", "42000", message.as_ref())
+    }
+
+    pub(super) fn unsupported(what: impl AsRef<str>) -> Self {
+        let message = format!("Unsupported feature: {}.", what.as_ref());
+        Self::compilation("000002", "0A000", &message)
+    }
+
+    pub(super) fn several(count: usize) -> Self {
+        let message =
+            format!("Actual statement count {count} did not match the desired statement count 1.");
+        Self::compilation("000008", "0A000", &message)
+    }
+
+    pub(super) fn no_object(name: &str) -> Self {
+        let message = format!("Object '{name}' does not exist or not authorized.");
+        Self::compilation("002003", "42S02", &message)
+    }
+
+    pub(super) fn no_column(name: &str) -> Self {
+        let message = format!("invalid identifier '{name}'");
+        Self::compilation("000904", "42000", &message)
+    }
+
+    pub(super) fn no_function(name: &str) -> Self {
+        let message = format!(
+            "Unknown function {}: the emulator has SQLite's functions.",
+            name.to_uppercase()
+        );
+        Self::compilation("002140", "42601", &message)
+    }
+
+    pub(super) fn no_database() -> Self {
+        Self::compilation(
+            "090105",
+            "22000",
+            "Cannot perform SELECT. This session does not have a current database: name it in the request, or use a qualified name.",
+        )
+    }
+
+    pub(super) fn bindings(wanted: usize, given: usize) -> Self {
+        let message = format!("The statement has {wanted} bind variables, and {given} are given.");
+        Self::compilation("002049", "42601", &message)
+    }
+
+    pub(super) fn too_large(than: impl AsRef<str>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "391908",
+            sql_state: "54000",
+            message: format!(
+                "The statement reads or answers more than {}, which is the emulator's most: narrow it down.",
+                than.as_ref()
+            ),
+        }
+    }
+
+    pub(super) fn timeout() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            code: "000630",
+            sql_state: "57014",
+            message: "Statement reached its statement or warehouse timeout and was canceled."
+                .to_owned(),
+        }
+    }
+
+    pub(super) fn broken(why: &rusqlite::Error) -> Self {
+        tracing::error!(%why, "the landing cannot be queried");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "000603",
+            sql_state: "XX000",
+            message: "The emulator's landing cannot be queried: its log says why.".to_owned(),
+        }
+    }
+
+    fn landing(why: &super::landing::LandingError) -> Self {
+        tracing::error!(%why, "the landing cannot be read");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "000603",
+            sql_state: "XX000",
+            message: "The emulator's landing cannot be read: its log says why.".to_owned(),
+        }
+    }
+
+    fn into_answer(self, handle: &str) -> Answer {
+        json_answer(
+            self.status,
+            &json!({
+                "code": self.code,
+                "sqlState": self.sql_state,
+                "message": self.message,
+                "statementHandle": handle,
+                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+            }),
+        )
+    }
+}
+
+/// The body of a POST.
+#[derive(Deserialize)]
+struct Posted {
+    statement: String,
+    #[serde(default)]
+    timeout: u64,
+    database: Option<String>,
+    schema: Option<String>,
+    #[serde(default)]
+    bindings: BTreeMap<String, Binding>,
+}
+
+#[derive(Deserialize)]
+struct Binding {
+    #[serde(rename = "type")]
+    kind: String,
+    value: Option<String>,
+}
+
+impl Posted {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(body)
+            .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))
+    }
+
+    /// The values to bind, in the order of their numbers.
+    fn bindings(&self) -> Result<Vec<Stored>, Refusal> {
+        let mut numbered = BTreeMap::new();
+        for (key, binding) in &self.bindings {
+            let number: usize = key.parse().map_err(|_| {
+                Refusal::malformed(format!("The binding {key:?} is not numbered from 1."))
+            })?;
+            numbered.insert(number, binding.stored());
+        }
+        if numbered.keys().copied().ne(1..=numbered.len()) {
+            return Err(Refusal::malformed("The bindings are not numbered from 1."));
+        }
+        Ok(numbered.into_values().collect())
+    }
+}
+
+impl Binding {
+    fn stored(&self) -> Stored {
+        let Some(text) = &self.value else {
+            return Stored::Null;
+        };
+        let typed = match self.kind.to_ascii_uppercase().as_str() {
+            "FIXED" => text.parse().ok().map(Stored::Integer),
+            "REAL" => text.parse().ok().map(Stored::Real),
+            "BOOLEAN" => text.parse().ok().map(|is: bool| Stored::Integer(is.into())),
+            _ => None,
+        };
+        typed.unwrap_or_else(|| Stored::Text(text.clone()))
+    }
+}
+
+/// The last answers, for whoever asks by handle.
+#[derive(Debug, Default)]
+pub(super) struct Statements(Mutex<VecDeque<(String, Answer)>>);
+
+impl Statements {
+    fn keep(&self, handle: &str, answer: &Answer) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back((handle.to_owned(), answer.clone()));
+        let mut bytes: usize = kept.iter().map(|(_, answer)| answer.body().len()).sum();
+        while (kept.len() > MOST_KEPT || bytes > MOST_KEPT_BYTES)
+            && let Some((_, oldest)) = kept.pop_front()
+        {
+            bytes -= oldest.body().len();
+        }
+    }
+
+    fn kept(&self, handle: &str) -> Option<Answer> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = kept.iter().filter(|(known, _)| known == handle);
+        found.next().map(|(_, answer)| answer.clone())
+    }
+
+    pub(super) fn clear(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// What a request to the SQL API is answered.
+pub(super) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Answer {
+    let answered = emulator
+        .handler()
+        .login
+        .check_primary(request.headers(), epoch_millis(now))
+        .and_then(|_| {
+            if request.method() == Method::POST {
+                post(emulator, now, request)
+            } else {
+                get(emulator, request)
+            }
+        });
+    answered.unwrap_or_else(Refusal::into_answer)
+}
+
+fn get(emulator: &Emulator, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+    let handle = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_first = query(request, "partition").is_none_or(|number| number == "0");
+    let kept = emulator.0.statements.kept(handle);
+    kept.filter(|_| is_first).ok_or_else(|| {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "000709",
+            format!("Statement {handle} not found: the emulator keeps the last {MOST_KEPT} answers, each in one partition."),
+        )
+    })
+}
+
+fn post(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+    let posted = Posted::read(request.body())?;
+    let bindings = posted.bindings()?;
+    let handle = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
+        .into_uuid()
+        .to_string();
+    let (status, message, body) = match run(emulator, posted, &bindings) {
+        Ok(found) => {
+            let nulls = query(request, "nullable").is_some_and(|value| value == "false");
+            (
+                StatusCode::OK,
+                "Statement executed successfully.",
+                result(found, nulls),
+            )
+        }
+        Err(why) => {
+            let answer = why.into_answer(&handle);
+            emulator.0.statements.keep(&handle, &answer);
+            return Ok(answer);
+        }
+    };
+    let mut body = body;
+    let common = json!({
+        "code": "090001",
+        "sqlState": "00000",
+        "message": message,
+        "statementHandle": handle,
+        "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+        "requestId": query(request, "requestId"),
+        "createdOn": epoch_millis(now),
+    });
+    if let (Value::Object(body), Value::Object(common)) = (&mut body, common) {
+        body.extend(common);
+    }
+    let answer = json_answer(status, &body);
+    emulator.0.statements.keep(&handle, &answer);
+    if query(request, "async").is_some_and(|value| value == "true") {
+        return Ok(json_answer(
+            StatusCode::ACCEPTED,
+            &json!({
+                "code": "333334",
+                "message": "Asynchronous execution in progress. Use provided query id to perform query monitoring and management.",
+                "statementHandle": handle,
+                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+            }),
+        ));
+    }
+    Ok(answer)
+}
+
+fn result(found: sql_reader::Answer, nulls_as_text: bool) -> Value {
+    let rows = found.rows.len();
+    let data: Vec<Vec<Option<String>>> = if nulls_as_text {
+        let filled = |cell: Option<String>| Some(cell.unwrap_or_else(|| "null".to_owned()));
+        let rows = found.rows.into_iter();
+        rows.map(|row| row.into_iter().map(filled).collect())
+            .collect()
+    } else {
+        found.rows
+    };
+    json!({
+        "resultSetMetaData": {
+            "numRows": rows,
+            "format": "jsonv2",
+            "partitionInfo": [{ "rowCount": rows, "uncompressedSize": found.bytes }],
+            "rowType": found.columns,
+        },
+        "data": data,
+    })
+}
+
+fn query(request: &Request<Bytes>, name: &str) -> Option<String> {
+    let text = request.uri().query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(text.as_bytes());
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Runs a statement on a thread whose stack is large enough for it.
+fn run(
+    emulator: &Emulator,
+    posted: Posted,
+    bindings: &[Stored],
+) -> Result<sql_reader::Answer, Failure> {
+    let unavailable = || Failure {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: "000629",
+        sql_state: "53000",
+        message: "The system has no thread for the statement: try again.".to_owned(),
+    };
+    std::thread::scope(|scope| {
+        let work = || select(emulator, posted, bindings);
+        std::thread::Builder::new()
+            .name("snowpipe-emulator-sql".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, work)
+            .map_err(|_| unavailable())?
+            .join()
+            .unwrap_or_else(|_| Err(unavailable()))
+    })
+}
+
+fn select(
+    emulator: &Emulator,
+    posted: Posted,
+    bindings: &[Stored],
+) -> Result<sql_reader::Answer, Failure> {
+    let context = Context {
+        database: posted.database,
+        schema: posted.schema,
+    };
+    let most_time = match posted.timeout {
+        0 => MOST_TIME,
+        seconds => MOST_TIME.min(Duration::from_secs(seconds)),
+    };
+    let selection = Selection::read(&posted.statement, context)?;
+    let (file, sources) = sources(emulator, &selection)?;
+    sql_reader::run(selection, file.as_deref(), &sources, bindings, most_time)
+}
+
+/// What a statement reads: the data file, or copies of its tables.
+fn sources(
+    emulator: &Emulator,
+    selection: &Selection,
+) -> Result<(Option<std::path::PathBuf>, Vec<Source>), Failure> {
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    let file = state.landing.data_file().map(std::path::Path::to_owned);
+    let mut sources = Vec::new();
+    let mut cells = 0;
+    for name in &selection.tables {
+        let missing =
+            || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
+        let table = state.catalog.table(name).cloned().ok_or_else(missing)?;
+        let kept_as = super::kept_as(&table, name);
+        let mut rows = Vec::new();
+        if file.is_none() {
+            let count = state
+                .landing
+                .count(kept_as)
+                .map_err(|why| Failure::landing(&why))?;
+            cells += count.saturating_mul(table.columns.len() as u64);
+            if cells > MOST_CELLS {
+                return Err(Failure::too_large(format!(
+                    "{MOST_CELLS} values of tables in memory"
+                )));
+            }
+            // A table that stands in for any other is there once it holds something.
+            if count == 0 && !state.catalog.is_declared(name) {
+                return Err(missing());
+            }
+            rows = state
+                .landing
+                .rows(kept_as)
+                .map_err(|why| Failure::landing(&why))?;
+        }
+        sources.push(Source {
+            asked: name.clone(),
+            name: kept_as.clone(),
+            table,
+            rows,
+        });
+    }
+    Ok((file, sources))
+}
