@@ -101,7 +101,6 @@ async fn an_unclear_answer_means_the_identical_request_again() {
         (refusal(429, "390701"), false),
         (empty(404), false),
         (empty(410), false),
-        (empty(403), false),
     ] {
         let stage = Stage::new().await;
         stage.answer(Call::Append, answer);
