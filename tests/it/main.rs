@@ -22,6 +22,7 @@ mod compiles;
 mod config;
 mod contract;
 mod delivery;
+mod elastic;
 mod ends;
 mod faults;
 mod ingest;
