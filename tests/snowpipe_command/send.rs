@@ -1,159 +1,13 @@
-//! The `snowpipe` program against an emulator: what it sends, says, keeps and ends with.
-#![expect(
-    clippy::expect_used,
-    reason = "a test that cannot go on says what it lacks"
-)]
+//! `snowpipe send`.
 
 use std::fs;
 use std::io::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::time::Duration;
+use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, Server};
-use tempfile::TempDir;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
 
-const DDL: &str = "
-    CREATE TABLE RESORT.PUBLIC.RIDE (TXID VARCHAR NOT NULL, METERS NUMBER(5, 0), LIFT VARCHAR);
-    CREATE PIPE RESORT.PUBLIC.RIDE_PIPE AS COPY INTO RESORT.PUBLIC.RIDE
-        FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME = CASE_SENSITIVE;";
-const TABLE: &str = "RESORT.PUBLIC.RIDE";
-
-/// An emulator on loopback, and a directory with a profile for it.
-struct World {
-    runtime: tokio::runtime::Runtime,
-    server: Option<Server>,
-    directory: TempDir,
-}
-
-/// How the program ended.
-#[derive(Debug)]
-struct Ended {
-    code: i32,
-    out: String,
-    err: String,
-}
-
-impl World {
-    fn new() -> Self {
-        let emulator = Emulator::builder()
-            .catalog(Catalog::from_ddl(DDL).expect("a catalog"))
-            .commit_delay(Duration::from_millis(20))
-            .commit_every(Duration::from_millis(10))
-            .build()
-            .expect("an emulator");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let server = runtime
-            .block_on(Server::bind(emulator, any_port))
-            .expect("a port");
-        let directory = TempDir::new().expect("a directory");
-        let profile = server.emulator().profile_json(&server.url());
-        fs::write(directory.path().join("profile.json"), profile).expect("a profile");
-        Self {
-            runtime,
-            server: Some(server),
-            directory,
-        }
-    }
-
-    fn emulator(&self) -> &Emulator {
-        self.server.as_ref().expect("it runs").emulator()
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.directory.path().join(name)
-    }
-
-    fn write(&self, name: &str, lines: &[Value]) {
-        fs::write(self.path(name), text(lines)).expect("a file");
-    }
-
-    fn command(&self, arguments: &str) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_snowpipe"));
-        let (verb, rest) = arguments.split_once(' ').unwrap_or((arguments, ""));
-        command
-            .arg(verb)
-            .args(["--profile", "profile.json"])
-            .args(rest.split_whitespace())
-            .current_dir(self.directory.path());
-        for (name, _) in std::env::vars_os() {
-            let name_text = name.to_string_lossy();
-            if name_text.starts_with("SNOWFLAKE_") || name_text == "RUST_LOG" {
-                command.env_remove(name);
-            }
-        }
-        command
-    }
-
-    fn run(&self, arguments: &str) -> Ended {
-        let output = self.command(arguments).stdin(Stdio::null()).output();
-        ended(output.expect("it runs"))
-    }
-
-    fn run_with(&self, arguments: &str, input: &[u8]) -> Ended {
-        let mut child = self
-            .command(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("it runs");
-        let mut stdin = child.stdin.take().expect("its stdin");
-        // It may end before it has read everything.
-        let _ = stdin.write_all(input);
-        drop(stdin);
-        ended(child.wait_with_output().expect("it ends"))
-    }
-
-    /// The values of a column of the landed rows, in order.
-    fn landed(&self, column: &str) -> Vec<Value> {
-        let rows = self.emulator().rows(TABLE).expect("the table");
-        rows.iter().map(|row| row[column].clone()).collect()
-    }
-
-    /// The records in a file of dead letters.
-    fn letters(&self, name: &str) -> Vec<Value> {
-        let text = fs::read_to_string(self.path(name)).expect("the file");
-        let record = |line| serde_json::from_str(line).expect("a record");
-        text.lines().map(record).collect()
-    }
-}
-
-impl Drop for World {
-    fn drop(&mut self) {
-        if let Some(server) = self.server.take() {
-            self.runtime.block_on(server.shutdown());
-        }
-    }
-}
-
-fn ended(output: Output) -> Ended {
-    Ended {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
-    }
-}
-
-fn text(lines: &[Value]) -> String {
-    lines.iter().map(|line| format!("{line}\n")).collect()
-}
-
-fn ride(n: u64) -> Value {
-    json!({"TXID": format!("t{n}"), "METERS": n, "LIFT": "Elkhorn"})
-}
-
-fn rides(numbers: std::ops::Range<u64>) -> Vec<Value> {
-    numbers.map(ride).collect()
-}
-
-fn numbers(range: std::ops::Range<u64>) -> Vec<Value> {
-    range.map(Value::from).collect()
-}
+use crate::world::{World, ended, numbers, ride, rides, text};
 
 #[test]
 fn a_file_is_sent_once_however_often_the_command_is_given() {
@@ -315,12 +169,12 @@ fn rejected_rows_are_kept_and_the_others_land() {
     rows[13]["TXID"] = Value::Null;
     world.write("rides", &rows);
     let send = "send --table resort.public.ride --channel c --dead-letters dead rides";
-    let sent = world.run(send);
-    assert_eq!(sent.code, 1, "{sent:?}");
+    let first = world.run(send);
+    assert_eq!(first.code, 1, "{first:?}");
     assert!(
-        sent.err.contains("20 rows committed, 2 of them rejected"),
+        first.err.contains("20 rows committed, 2 of them rejected"),
         "{}",
-        sent.err
+        first.err
     );
     assert_eq!(world.landed("METERS").len(), 18);
     let letters = world.letters("dead");
@@ -368,13 +222,13 @@ fn the_table_is_counted_by_sql() {
     world.write("rides", &rides(0..40));
     let verify = "--verify-sql txid";
     let send = format!("send --table resort.public.ride --channel c {verify} rides");
-    let sent = world.run(&send);
-    assert_eq!(sent.code, 0, "{sent:?}");
+    let first = world.run(&send);
+    assert_eq!(first.code, 0, "{first:?}");
     let found = r#""RESORT"."PUBLIC"."RIDE" has 40 rows with 40 different TXID, 40 and 40 more than before"#;
     assert!(
-        sent.err.contains(&format!("verified: {found}")),
+        first.err.contains(&format!("verified: {found}")),
         "{}",
-        sent.err
+        first.err
     );
 
     // The same rows under other offsets.
@@ -455,166 +309,44 @@ fn a_connection_that_breaks_costs_no_row_and_adds_none() {
     let faults = world.emulator().faults();
     faults.push(Fault::ApplyThenLose.on(Endpoint::Append));
     faults.push(Fault::ServerError(503).on(Endpoint::Status).after(1));
-    let sent = world.run("send --table resort.public.ride --channel c --verify-sql TXID rides");
+    let reopen = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    faults.push(reopen.on(Endpoint::Append));
+    let send = "send --table resort.public.ride --channel c --verify-sql TXID";
+    let sent = world.run(&format!("{send} rides"));
     assert_eq!(sent.code, 0, "{sent:?}");
+    let injected = world.emulator().faults().injected();
+    for fault in ["apply then lose", "invalidate", "server error"] {
+        assert_eq!(injected.get(fault), Some(&1), "{injected:?}");
+    }
     assert_eq!(world.landed("METERS"), numbers(0..2000));
 }
 
 #[test]
-fn channels_are_shown_as_a_table_and_as_json() {
+fn a_program_that_is_killed_repeats_and_loses_nothing() {
     let world = World::new();
-    let mut rows = rides(0..5);
-    rows[4]["METERS"] = json!("far");
-    world.write("rides", &rows);
-    world.run("send --table resort.public.ride --channel c rides");
-    let shown = world.run("status --table resort.public.ride c");
-    assert_eq!(shown.code, 0, "{shown:?}");
-    let lines: Vec<Vec<_>> = shown
-        .out
-        .lines()
-        .map(|l| l.split_whitespace().collect())
-        .collect();
-    assert_eq!(
-        lines[0][..6],
-        [
-            "channel",
-            "status",
-            "committed",
-            "inserted",
-            "parsed",
-            "rejected"
-        ]
-    );
-    assert_eq!(lines[1][..6], ["c", "SUCCESS", "5", "4", "5", "1"]);
-    assert!(
-        shown
-            .out
-            .contains("c: last rejected row (at or before 5): "),
-        "{}",
-        shown.out
-    );
-
-    let shown = world.run("status --table resort.public.ride c nobody --json");
-    assert_eq!(shown.code, 1, "{shown:?}");
-    let channels: Value = serde_json::from_str(&shown.out).expect("JSON");
-    assert_eq!(channels[0]["channel"], "c");
-    assert_eq!(channels[0]["healthy"], true);
-    assert_eq!(channels[0]["committed_offset_token"], "5");
-    assert_eq!(channels[0]["rows_inserted"], 4);
-    assert_eq!(channels[0]["rows_rejected"], 1);
-    assert_eq!(channels[1], json!({"channel": "nobody", "found": false}));
-
-    let missing = world.run("status --pipe resort.public.nothing c");
-    assert_eq!(missing.code, 2, "{missing:?}");
-    assert!(
-        missing
-            .err
-            .contains("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
-        "{}",
-        missing.err
-    );
-}
-
-#[test]
-fn the_doctor_prints_lines_or_json_and_leaves_nothing_behind() {
-    let world = World::new();
-    let fine = world.run("doctor --pipe resort.public.ride_pipe");
-    assert_eq!(fine.code, 0, "{fine:?}");
-    assert!(fine.out.ends_with("No check failed.\n"), "{}", fine.out);
-    assert!(
-        fine.out
-            .contains("ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='MII"),
-        "{}",
-        fine.out
-    );
-    assert!(
-        !fine.out.contains("PRIVATE KEY-----"),
-        "no secret is printed"
-    );
-
-    let missing = world.run("doctor --pipe resort.public.nothing --json");
-    assert_eq!(missing.code, 1, "{missing:?}");
-    let report: Value = serde_json::from_str(&missing.out).expect("JSON");
-    assert_eq!(report["fine"], false);
-    let findings = report["findings"].as_array().expect("findings");
-    let of = |check: &str| {
-        findings
-            .iter()
-            .find(|f| f["check"] == check)
-            .expect("it is there")
-    };
-    assert_eq!(of("token")["outcome"], "ok");
-    assert_eq!(of("pipe")["outcome"], "fail");
-    assert!(
-        of("pipe")["mend"]
-            .as_str()
-            .expect("a mend")
-            .contains("SHOW PIPES IN SCHEMA RESORT.PUBLIC")
-    );
-    assert_eq!(of("channel")["outcome"], "skipped");
-
-    let opened = world
-        .emulator()
-        .log()
-        .into_iter()
-        .filter(|r| r.endpoint == Endpoint::Open);
-    for request in opened {
-        let name = request.channels.first().expect("a channel");
-        assert!(
-            world.emulator().channel(name).is_none(),
-            "{name} was dropped"
-        );
+    world.write("rides", &rides(0..3000));
+    let send = "send --table resort.public.ride --channel c --max-client-lag 1ms";
+    let mut after = 0;
+    for round in 1..=3 {
+        let mut child = world
+            .command(&format!("{send} -"))
+            .stdin(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it runs");
+        let mut stdin = child.stdin.take().expect("its stdin");
+        // The end never comes: it is killed in the middle of its work.
+        let lines = text(&rides(0..900 * round));
+        stdin.write_all(lines.as_bytes()).expect("it reads");
+        while world.landed("METERS").len() <= after {
+            std::thread::yield_now();
+        }
+        child.kill().expect("it is killed");
+        child.wait().expect("it ends");
+        drop(stdin);
+        after = world.landed("METERS").len();
     }
-}
-
-#[test]
-fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
-    let world = World::new();
-    for (arguments, want) in [
-        ("send --channel c", "--table"),
-        ("send --table t --channel c", "names no database"),
-        ("send --table a.b.c.d --channel c", "has 4 parts"),
-        (
-            "send --table a.b.c --channel c absent.ndjson",
-            "absent.ndjson: ",
-        ),
-        (
-            "send --table a.b.c --channel c - -",
-            "stdin can be read once only",
-        ),
-        (
-            "send --table a.b.c --channel c --max-client-lag soon",
-            "a duration has a number and a unit",
-        ),
-        (
-            "send --table a.b.c --channel c --ca profile.json",
-            "no certificate in PEM",
-        ),
-        (
-            "send --table resort.public.ride --channel elastic profile.json",
-            "is reserved",
-        ),
-        ("status --table a.b.c", "<CHANNEL>"),
-        ("doctor --table t", "names no database"),
-        ("doctor --connection nobody", "nobody"),
-    ] {
-        let refused = world.run(arguments);
-        assert!(
-            refused.err.contains(want) || refused.out.contains(want),
-            "{arguments}: {refused:?}"
-        );
-        assert!([1, 2].contains(&refused.code), "{arguments}: {refused:?}");
-    }
-    let sent = |r: &snowpipe_streaming::emulator::LoggedRequest| r.endpoint == Endpoint::Append;
-    assert!(!world.emulator().log().iter().any(sent));
-    let help = world.run("send --help");
-    for status in [
-        "  0  every row",
-        "  1  every row",
-        "  2  the command",
-        "  3  not every row",
-        "  4  with --verify-sql",
-    ] {
-        assert!(help.out.contains(status), "{}", help.out);
-    }
+    let done = world.run(&format!("{send} --verify-sql TXID rides"));
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(world.landed("METERS"), numbers(0..3000));
 }
