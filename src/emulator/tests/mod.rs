@@ -9,6 +9,7 @@ mod limits;
 mod login;
 mod parsers;
 mod restart;
+mod statements;
 mod transport;
 
 use std::time::{Duration, SystemTime};
