@@ -1,4 +1,4 @@
-//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP, with tables from Snowflake DDL and rows
+//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP or HTTPS, with tables from Snowflake DDL and rows
 //! in memory or in a SQLite file.
 
 use std::error::Error;
@@ -13,7 +13,14 @@ use clap::Parser;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{
+    Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding, Tls,
+};
+
+#[path = "snowpipe_emulator/authority.rs"]
+mod authority;
+
+use authority::Authority;
 
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
@@ -22,7 +29,7 @@ const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// A local Snowpipe Streaming server.
 ///
-/// Prints its URL on stdout when it is ready, logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
+/// Prints its URL on stdout when it is ready, and with `--tls` on the same line what clients need to trust it; logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
 /// it has answered what is in flight and committed what it accepted.
 #[derive(Debug, Parser)]
 #[expect(
@@ -34,6 +41,19 @@ struct Options {
     /// The loopback address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+
+    /// Speaks HTTPS, as the official SDK wants it, with a certificate authority made at the start. The printed line has two
+    /// assignments for the environment of clients: `SSL_CERT_FILE`, to trust it, and `AWS_ENDPOINT_URL`, to upload here.
+    #[arg(long)]
+    tls: bool,
+
+    /// One more host name or IP address that the certificate is good for, besides 127.0.0.1, ::1 and localhost.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_san: Vec<String>,
+
+    /// Where the authority's certificate is written: beside the profile without it, or else into a temporary file.
+    #[arg(long, value_name = "FILE.pem", requires = "tls")]
+    tls_ca: Option<PathBuf>,
 
     /// Snowflake DDL that makes the tables and pipes. Without it every pipe exists, and rows are kept whole.
     ///
@@ -115,7 +135,18 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         let delay = Fault::Delay(options.delay_answers);
         emulator.faults().push(delay.on(Endpoint::Append).always());
     }
-    let server = Server::bind(emulator.clone(), options.listen).await?;
+    let mut settings = Server::builder(emulator.clone()).listen(options.listen);
+    let mut authority = None;
+    if options.tls {
+        let tls = Tls::generate(options.tls_san.clone())?;
+        let beside = options.tls_ca.clone().or_else(|| {
+            let profile = options.write_profile.as_ref()?;
+            Some(profile.with_extension("ca.pem"))
+        });
+        authority = Some(Authority::write(tls.authority_pem(), beside)?);
+        settings = settings.tls(tls);
+    }
+    let server = settings.bind().await?;
     if let Some(path) = &options.write_profile {
         match &existing {
             Some(profile) => check_profile(path, profile, &server.url())?,
@@ -124,7 +155,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     tracing::info!(url = server.url(), "the emulator is ready");
     // A closed pipe on stdout is no reason to stop.
-    let _ = writeln!(io::stdout(), "{}", server.url()).and_then(|()| io::stdout().flush());
+    let mut line = server.url();
+    if let Some(authority) = &authority {
+        let file = authority.path().display();
+        line = format!("{line} SSL_CERT_FILE={file} AWS_ENDPOINT_URL={line}");
+    }
+    let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     ended.as_mut().await;
     tracing::info!("the emulator ends: it answers what is in flight and commits what it accepted");
     server.shutdown().await;
@@ -273,7 +309,7 @@ fn check_profile(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn 
         return Err(format!(
             "the profile {} is for {written}, but the emulator listens on {url}: start it with --listen {}, or name another file",
             path.display(),
-            written.trim_start_matches("http://")
+            written.split_once("://").map_or(written, |(_, address)| address)
         )
         .into());
     }

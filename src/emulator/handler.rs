@@ -12,17 +12,21 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Prepared, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
+use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults, Strike};
 use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
+use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
+use super::stage::{Stage, s3_refusal};
 use super::state::{Append, State};
 use super::tables::Pipe;
+use super::telemetry;
 use crate::time::epoch_millis;
 
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
-const LOG_BYTES: usize = 16 * 1024 * 1024;
+const LOG_BYTES: usize = 32 * 1024 * 1024;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
@@ -32,6 +36,8 @@ const MOST_ZOMBIES: usize = 1_000;
 pub struct LoggedRequest {
     /// Where it went.
     pub endpoint: Endpoint,
+    /// What it looked like, without secrets.
+    pub head: RequestHead,
     /// The channels it was about.
     pub channels: Vec<String>,
     /// Its `requestId`.
@@ -54,6 +60,7 @@ impl LoggedRequest {
     fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
         Self {
             endpoint: call.endpoint,
+            head: RequestHead::of(call.endpoint, request),
             channels: call.channels.clone(),
             request_id: call.query.request_id.clone(),
             retry_count: call.query.retry_count,
@@ -77,7 +84,7 @@ impl LoggedRequest {
             .channels
             .iter()
             .map(|name| size_of_val(name) + name.len());
-        size_of_val(self) + texts.sum::<usize>() + names.sum::<usize>()
+        size_of_val(self) + self.head.weight() + texts.sum::<usize>() + names.sum::<usize>()
     }
 }
 
@@ -85,6 +92,7 @@ impl LoggedRequest {
 #[derive(Debug)]
 pub(super) struct Handler {
     pub(super) state: State,
+    pub(super) stage: Stage,
     pub(super) login: Login,
     pub(super) faults: Faults,
     pub(super) log: VecDeque<LoggedRequest>,
@@ -113,9 +121,10 @@ impl ChannelOptions {
 }
 
 impl Handler {
-    pub(super) fn new(state: State, login: Login, faults: Faults) -> Self {
+    pub(super) fn new(state: State, stage: Stage, login: Login, faults: Faults) -> Self {
         Self {
             state,
+            stage,
             login,
             faults,
             log: VecDeque::new(),
@@ -187,12 +196,20 @@ impl Handler {
                     Refusal::bad_request(code.clone(), "The rows are not taken, says a fault.");
                 return refuse(entry, refusal);
             }
-            Fault::ServerError(status) => return Reply::Respond(broken(*status)),
+            Fault::ServerError(status) => return Reply::Respond(broken(call.endpoint, *status)),
             Fault::Unauthorized => {
                 let refusal = Refusal::new(
                     StatusCode::UNAUTHORIZED,
                     "390303",
                     "The token is invalid, says a fault.",
+                );
+                return refuse(entry, refusal);
+            }
+            Fault::Forbidden if call.endpoint == Endpoint::Upload => {
+                let refusal = Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "ExpiredToken",
+                    "The session token has expired, says a fault.",
                 );
                 return refuse(entry, refusal);
             }
@@ -235,7 +252,7 @@ impl Handler {
         match &strike.fault {
             Fault::ApplyThenLose => Reply::Reset,
             Fault::ApplyThenHang => Reply::Hang,
-            Fault::ApplyThenServerError(status) => Reply::Respond(broken(*status)),
+            Fault::ApplyThenServerError(status) => Reply::Respond(broken(call.endpoint, *status)),
             Fault::Cut => Reply::Cut(answer),
             Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
             _ => Reply::Respond(answer),
@@ -254,6 +271,8 @@ impl Handler {
             return;
         }
         match &strike.fault {
+            // Nobody opens an elastic channel, and it has no token.
+            Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
             Fault::SecondWriter => {
                 // A refusal would mean that the landing failed, which is logged where it happens.
                 let _ = self.state.open(&pipe, channel, None, false);
@@ -298,7 +317,7 @@ impl Handler {
     ) -> Answer {
         let answer = self
             .carry_out(now_ms, call, request)
-            .unwrap_or_else(Refusal::into_answer);
+            .unwrap_or_else(|refusal| refused(call.endpoint, refusal));
         entry.status = Some(answer.status().as_u16());
         answer
     }
@@ -310,6 +329,9 @@ impl Handler {
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
         let headers = request.headers();
+        if call.endpoint == Endpoint::Upload {
+            return self.upload(now_ms, request);
+        }
         if !headers.contains_key(ACCEPT) {
             return Err(Refusal::bad_request(
                 "391902",
@@ -317,9 +339,11 @@ impl Handler {
             ));
         }
         match call.endpoint {
-            Endpoint::Authorize => return Err(unbuilt()),
-            Endpoint::Upload => return Err(unbuilt()),
-            Endpoint::Telemetry => return Err(unbuilt()),
+            Endpoint::Telemetry => {
+                self.login.check_primary(headers, now_ms)?;
+                return Ok(telemetry::received());
+            }
+            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
             Endpoint::Statement => {
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
@@ -329,25 +353,26 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.check_primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
-                Endpoint::Token => self.login.exchange(request.body(), now_ms)?,
+                Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),
             }));
         };
         self.login.check_scoped(headers, now_ms)?;
         let pipe = self.state.pipe(pipe)?;
         if call.endpoint == Endpoint::PipeInfo {
-            return Err(unbuilt());
+            return Ok(self.pipe_info(now_ms, &pipe));
         }
         let Some(channel) = call.channels.first() else {
             return Ok(statuses(&Map::new()));
         };
         match call.endpoint {
             Endpoint::Open => self.open(&pipe, channel, request.body()),
-            Endpoint::Append if channel.eq_ignore_ascii_case(ELASTIC) => Err(unbuilt()),
+            Endpoint::Append if is_elastic(channel) => self.append_elastic(&pipe, request),
             Endpoint::Append => self.append(&pipe, channel, call, request),
-            Endpoint::AppendFiles => Err(unbuilt()),
+            Endpoint::AppendFiles => self.append_files(now_ms, &pipe, channel, call, request),
+            Endpoint::Drop if is_elastic(channel) => Err(reserved("it cannot be dropped")),
             Endpoint::Drop => {
                 let options = ChannelOptions::read(request.body())?;
                 self.state
@@ -359,10 +384,8 @@ impl Handler {
     }
 
     fn open(&mut self, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<Answer, Refusal> {
-        if channel.eq_ignore_ascii_case(ELASTIC) {
-            return Err(Refusal::malformed(
-                "The channel name ELASTIC is reserved: open a channel with another name.",
-            ));
+        if is_elastic(channel) {
+            return Err(reserved("open a channel with another name"));
         }
         let options = ChannelOptions::read(body)?;
         let channel = self.state.open(
@@ -387,17 +410,9 @@ impl Handler {
         call: &Call,
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
-        let limits = &self.state.rules.limits;
-        let is_beyond = |most: &usize| request.body().len() > *most;
-        if let Some(most) = limits.request_bytes.filter(is_beyond) {
-            return Err(Refusal::too_large(format!(
-                "The body is longer than {most} bytes, which is the most."
-            )));
-        }
-        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
         let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
         let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
-        body::check_rows(&body, token_bytes)?;
+        let body = self.rows(request, token_bytes)?;
         let next = self.state.append(
             pipe,
             channel,
@@ -416,7 +431,25 @@ impl Handler {
         Ok(json_answer(StatusCode::OK, &answer))
     }
 
-    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+    /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
+    pub(super) fn rows(
+        &self,
+        request: &Request<Bytes>,
+        token_bytes: usize,
+    ) -> Result<Vec<u8>, Refusal> {
+        let limits = &self.state.rules.limits;
+        let is_beyond = |most: &usize| request.body().len() > *most;
+        if let Some(most) = limits.request_bytes.filter(is_beyond) {
+            return Err(Refusal::too_large(format!(
+                "The body is longer than {most} bytes, which is the most."
+            )));
+        }
+        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        body::check_rows(&body, token_bytes)?;
+        Ok(body)
+    }
+
+    fn statuses(&mut self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
         let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
@@ -431,6 +464,9 @@ impl Handler {
                 "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
                 format!("{asked} channels are asked for, and {most} is the most."),
             ));
+        }
+        if names.iter().any(|name| name == ELASTIC) {
+            self.state.elastic(pipe)?;
         }
         let known = names.iter().filter_map(|name| {
             let channel = self.state.channel(pipe, name)?;
@@ -468,16 +504,27 @@ fn status(channel: &Channel, record: &ChannelRecord) -> Value {
 
 fn refuse(entry: &mut LoggedRequest, refusal: Refusal) -> Reply {
     entry.status = Some(refusal.status.as_u16());
-    Reply::Respond(refusal.into_answer())
+    Reply::Respond(refused(entry.endpoint, refusal))
 }
 
-/// A server error as the service was seen to answer it: a bare JSON string.
-fn broken(status: u16) -> Answer {
+/// The object store has its own way to refuse.
+fn refused(endpoint: Endpoint, refusal: Refusal) -> Answer {
+    match endpoint {
+        Endpoint::Upload => refusal.into_s3_answer(),
+        _ => refusal.into_answer(),
+    }
+}
+
+/// A server error as the service was seen to answer it, a bare JSON string, or as the object store does.
+fn broken(endpoint: Endpoint, status: u16) -> Answer {
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(StatusCode::is_server_error)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"))
+    match endpoint {
+        Endpoint::Upload => s3_refusal(status, "InternalError", "It fails, says a fault."),
+        _ => json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST")),
+    }
 }
 
 fn no_sql() -> Refusal {
@@ -486,9 +533,4 @@ fn no_sql() -> Refusal {
         "ERR_ENDPOINT_DOES_NOT_EXIST",
         "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
     )
-}
-
-/// TODO: goes when the last endpoint is there.
-fn unbuilt() -> Refusal {
-    Refusal::malformed("This endpoint is being built.")
 }

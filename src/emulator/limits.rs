@@ -9,6 +9,8 @@ pub struct Limits {
     pub request_bytes: Option<usize>,
     /// The longest body after decompression, in bytes. It is always on, for it keeps a small body from filling memory.
     pub decompressed_bytes: usize,
+    /// The longest upload, and what the files of one append may hold after decompression, in bytes. It is always on.
+    pub file_bytes: usize,
     /// Uncompressed bytes a second on one channel. More is answered 429.
     pub bytes_per_second: Option<u64>,
     /// Append requests a second on one channel. More is answered 429.
@@ -26,6 +28,7 @@ impl Default for Limits {
         Self {
             request_bytes: Some(4_000_000),
             decompressed_bytes: 64 << 20,
+            file_bytes: 96 << 20,
             bytes_per_second: Some(20_000_000),
             requests_per_second: Some(10),
             retry_after: None,
@@ -36,7 +39,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// No limit but the one on decompressed bytes.
+    /// No limit but those on decompressed bytes and files.
     pub fn off() -> Self {
         Self {
             request_bytes: None,

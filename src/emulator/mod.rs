@@ -9,6 +9,7 @@
 //! things go wrong on purpose.
 
 mod answer;
+mod aws_chunked;
 mod body;
 mod builder;
 mod channel;
@@ -21,7 +22,9 @@ mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
 mod decimal;
+mod elastic;
 mod faults;
+mod files;
 #[cfg(feature = "emulator-server")]
 mod guard;
 mod handler;
@@ -33,11 +36,15 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
+mod pipe_info;
+mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
+mod seal;
 #[cfg(feature = "emulator-server")]
 mod serve;
 #[cfg(feature = "emulator-server")]
@@ -50,12 +57,16 @@ mod sql_reader;
 mod sql_text;
 #[cfg(feature = "emulator-server")]
 mod sqlite;
+mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
+mod telemetry;
+#[cfg(feature = "emulator-server")]
+mod tls;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -80,6 +91,7 @@ pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
+pub use self::request_head::RequestHead;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};
@@ -87,6 +99,8 @@ pub use self::serve::{Server, ServerLimits};
 pub use self::server_builder::ServerBuilder;
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::tls::Tls;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
@@ -154,7 +168,7 @@ impl Emulator {
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
         #[cfg(feature = "emulator-server")]
         let request = self.with_statement_run(now, request);
-        self.handler().handle(now, request)
+        self.handler().handle(now, request).dated(now)
     }
 
     /// A statement takes its time, and others need not wait for it: it is run before the server's turn at the request.
@@ -271,6 +285,12 @@ impl Emulator {
     #[cfg(feature = "emulator-server")]
     fn most_request_bytes(&self) -> Option<usize> {
         self.handler().state.rules.limits.request_bytes
+    }
+
+    /// The longest upload that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    fn most_file_bytes(&self) -> usize {
+        self.handler().state.rules.limits.file_bytes
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {

@@ -194,7 +194,9 @@ impl Call {
                     _ => Err(nowhere(request)),
                 }
             }
-            [STAGE, _, ..] if method == Method::PUT => Ok(Self::account(Endpoint::Upload, query)),
+            _ if is_upload(method, request.uri().path()) => {
+                Ok(Self::account(Endpoint::Upload, query))
+            }
             _ => Err(nowhere(request)),
         }
     }
@@ -237,6 +239,14 @@ impl Query {
         query.end_offset_token = query.end_offset_token.or(old_style);
         query
     }
+}
+
+/// Whether a request puts a file into the stage.
+pub(super) fn is_upload(method: &Method, path: &str) -> bool {
+    let key = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(STAGE));
+    method == Method::PUT && key.is_some_and(|key| key.starts_with('/'))
 }
 
 /// The pipe at the start of a path, and the rest of the path.

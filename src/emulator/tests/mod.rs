@@ -2,13 +2,16 @@
 
 mod channels;
 mod commits;
+mod elastic;
 mod faults;
+mod files;
 mod hostile;
 mod landing;
 mod limits;
 mod login;
 mod parsers;
 mod restart;
+mod stage;
 mod statements;
 mod transport;
 
