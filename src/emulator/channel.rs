@@ -111,6 +111,20 @@ impl Channel {
         });
     }
 
+    /// Gives the batches that wait the times that `rules` say.
+    pub(super) fn retime(&mut self, rules: &Rules) {
+        let mut earliest = self.held_until_ms;
+        for pending in &mut self.pending {
+            pending.due_ms = rules.due_ms(pending.batch.accepted_at_ms).max(earliest);
+            earliest = pending.due_ms;
+        }
+    }
+
+    /// How many bytes of rows wait for their commit.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(|next| next.batch.body.len()).sum()
+    }
+
     /// Lets no batch commit before `until_ms`, neither those already accepted nor those to come.
     pub(super) fn hold(&mut self, until_ms: u64) {
         self.held_until_ms = until_ms;

@@ -8,6 +8,14 @@
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
 
+#[cfg(feature = "emulator-server")]
+mod admin;
+#[cfg(feature = "emulator-server")]
+mod admin_faults;
+#[cfg(feature = "emulator-server")]
+mod admin_requests;
+#[cfg(feature = "emulator-server")]
+mod admin_tables;
 mod answer;
 mod aws_chunked;
 mod body;
@@ -67,6 +75,8 @@ pub mod tables;
 mod telemetry;
 #[cfg(feature = "emulator-server")]
 mod tls;
+#[cfg(feature = "emulator-server")]
+mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
