@@ -30,6 +30,8 @@ pub(super) struct Rules {
     pub(super) commit_every: Duration,
     pub(super) limits: Limits,
     pub(super) replay: ReplayedToken,
+    /// Whether requests are taken by the letter of the documentation.
+    pub(super) is_strict: bool,
 }
 
 impl Rules {

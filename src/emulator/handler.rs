@@ -22,6 +22,7 @@ use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
 use super::stage::{Stage, s3_refusal};
 use super::state::{Append, State};
+use super::strict;
 use super::tables::Pipe;
 use super::telemetry;
 use crate::time::epoch_millis;
@@ -387,6 +388,9 @@ impl Handler {
                 "391902",
                 "Unsupported Accept header null is specified.",
             ));
+        }
+        if self.state.rules.is_strict {
+            strict::check(call, request)?;
         }
         match call.endpoint {
             Endpoint::Telemetry => {

@@ -69,6 +69,7 @@ mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
+mod strict;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
