@@ -13,6 +13,7 @@ mod oauth;
 mod parsers;
 mod restart;
 mod stage;
+mod statements;
 mod transport;
 
 use std::time::{Duration, SystemTime};
