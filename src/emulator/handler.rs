@@ -498,6 +498,8 @@ fn status(channel: &Channel, record: &ChannelRecord) -> Value {
         "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
         "last_error_message": record.last_error_message,
         "last_error_timestamp": record.last_error_timestamp_ms,
+        // Published is the name above; the official SDK reads this one.
+        "last_error_timestamp_ms": record.last_error_timestamp_ms,
         "snowflake_avg_processing_latency_ms": channel.latency_ms,
     })
 }

@@ -15,6 +15,9 @@ pub struct Scenario {
     pub name: String,
     #[serde(default = "usual_table")]
     pub table: String,
+    /// Whether it is about what only the official SDK has.
+    #[serde(default)]
+    pub only_official: bool,
     #[serde(default)]
     pub faults: Vec<ScriptedFault>,
     pub steps: Vec<Step>,
@@ -115,6 +118,15 @@ impl Step {
 }
 
 impl ScriptedFault {
+    /// How often it strikes a client. This crate uploads no files.
+    pub fn strikes(&self, side: Side) -> u64 {
+        let is_of_files = ["append files", "upload"].contains(&self.endpoint.as_str());
+        match side {
+            Side::Ours if is_of_files => 0,
+            _ => self.times,
+        }
+    }
+
     pub fn rule(&self) -> anyhow::Result<Rule> {
         let endpoint = match self.endpoint.as_str() {
             "append" => Endpoint::Append,

@@ -1,9 +1,10 @@
 //! What the two clients send, brought into a form in which it can be compared, and what of it differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{LoggedRequest, RequestHead};
+use snowpipe_streaming::emulator::{Endpoint, LoggedRequest, RequestHead};
 use url::form_urlencoded;
 
 use crate::scenario::Side;
@@ -22,6 +23,9 @@ const OF_ONE_REQUEST: [&str; 10] = [
     "x-snowflake-uncompressed-content-length",
 ];
 
+/// Stands for all endpoints but the stage's.
+const EVERY: &str = "every request";
+
 /// What each client sent, as features of its requests by endpoint.
 #[derive(Debug, Default)]
 pub struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
@@ -38,6 +42,11 @@ impl Wire {
             let of = format!("{}{kind}", request.endpoint);
             let features = self.0.entry((of, side)).or_default();
             features.extend(features_of(&request.head));
+            let all = self.0.entry((EVERY.to_owned(), side)).or_default();
+            // The uploads are another library's.
+            if request.endpoint != Endpoint::Upload {
+                all.extend(common(&request.head));
+            }
         }
     }
 
@@ -67,6 +76,14 @@ impl Wire {
         }
         lines
     }
+}
+
+/// What is the same in all requests of a client.
+fn common(head: &RequestHead) -> Vec<String> {
+    let agent = head.headers.iter().find(|(name, _)| name == "user-agent");
+    let agent = agent.map_or("", |(_, agent)| agent.as_str());
+    let product = agent.split('/').next().unwrap_or_default();
+    vec![head.version.clone(), format!("user-agent of {product}")]
 }
 
 fn features_of(head: &RequestHead) -> Vec<String> {
@@ -121,9 +138,25 @@ fn body(head: &RequestHead) -> String {
         let fields = fields.map(|(name, value)| format!("{name}={value}"));
         return fields.collect::<Vec<_>>().join("&");
     }
+    if kind.is_some_and(|(_, kind)| kind.contains("ndjson")) {
+        return rows(&head.body_start).to_owned();
+    }
     match serde_json::from_slice(&head.body_start) {
         Ok(json) => shape(&json),
         Err(_) => "of another kind, or longer than the log keeps".to_owned(),
+    }
+}
+
+/// How rows stand in a compressed body, of which there may only be the beginning.
+fn rows(body: &[u8]) -> &'static str {
+    let mut text = Vec::new();
+    if let Ok(mut decoder) = zstd::Decoder::new(body) {
+        // What is missing at the end is an error that does not matter.
+        let _ = decoder.read_to_end(&mut text);
+    }
+    match text.windows(2).any(|ends| ends == b"\n\n") {
+        true => "of rows, with empty lines",
+        false => "of rows",
     }
 }
 
