@@ -12,11 +12,13 @@ use tracing::{debug, info};
 use uuid::Uuid;
 
 use self::names::Slot;
+use crate::auth::Credential;
 use crate::budget::Budget;
 use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
 use crate::config::{PipePath, Profile};
 use crate::elastic::{ElasticChannel, Settle};
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Metrics;
 use crate::offset::OffsetToken;
 use crate::options::{ClientBuilder, Options};
 use crate::poller;
@@ -197,6 +199,21 @@ impl StreamingIngestClient {
         self.handle.inner.options.close_timeout
     }
 
+    /// Proves who this client is with another credential of the same account from now on. The token for the ingest host is
+    /// exchanged anew when it is needed next; requests that are under way are not disturbed, and no channel is reopened.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::StreamingIngestClient;
+    /// use snowpipe_streaming::auth::ProgrammaticAccessToken;
+    ///
+    /// fn rotated(client: &StreamingIngestClient, token: String) {
+    ///     client.set_credential(ProgrammaticAccessToken::new(token, Some("LOADER")));
+    /// }
+    /// ```
+    pub fn set_credential(&self, credential: impl Credential) {
+        self.handle.inner.api.set_credential(Arc::new(credential));
+    }
+
     /// The pipe this client streams into.
     pub fn pipe(&self) -> &PipePath {
         &self.handle.inner.pipe
@@ -205,6 +222,17 @@ impl StreamingIngestClient {
     /// Bytes of rows held now, of all channels. Never more than the memory budget.
     pub fn memory_in_use(&self) -> usize {
         self.handle.inner.budget.in_use()
+    }
+
+    /// What this client has done so far, and what it holds now.
+    pub fn metrics(&self) -> Metrics {
+        let inner = &self.handle.inner;
+        inner.api.counters().snapshot(
+            &inner.pipe,
+            inner.channels().len(),
+            inner.budget.in_use(),
+            inner.options.memory_budget,
+        )
     }
 
     /// Asks the server for the status of channels, whoever writes them. Names the server does not know are absent.
@@ -308,6 +336,45 @@ impl StreamingIngestClient {
         })
     }
 
+    /// Sends what all channels hold so far without waiting for the lag.
+    pub fn initiate_flush(&self) {
+        for channel in self.handle.inner.channels() {
+            channel.update_and_wake(|core, _| core.flush());
+        }
+        for channel in self.handle.inner.elastic_channels() {
+            channel.flush();
+        }
+    }
+
+    /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
+    /// lost if a channel is reopened: for durability wait for the commit, of each channel.
+    ///
+    /// Bounded as [`Channel::wait_for_flush`](crate::Channel::wait_for_flush). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
+    /// failed and nobody was told.
+    pub async fn wait_for_flush(&self) -> Result<()> {
+        let flushed = self.handle.inner.channels().into_iter().map(|channel| {
+            let through = channel.update_and_wake(|core, _| {
+                core.flush();
+                core.appended()
+            });
+            (channel, through)
+        });
+        let mut result = Ok(());
+        for (channel, through) in flushed.collect::<Vec<_>>() {
+            let accepted = channel.wait(|p| p.accepted_outcome(through, through));
+            result = result.and(accepted.await);
+        }
+        for channel in self.handle.inner.elastic_channels() {
+            channel.flush();
+            result = result.and(channel.settle().await);
+        }
+        result
+    }
+
     /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
     /// passed, and ends the client. Channels that are still open take no more rows.
     ///
@@ -319,14 +386,9 @@ impl StreamingIngestClient {
     /// told.
     pub async fn close(self) -> Result<()> {
         let inner = Arc::clone(&self.handle.inner);
+        self.initiate_flush();
         let channels = inner.channels();
-        for channel in &channels {
-            channel.update_and_wake(|core, _| core.flush());
-        }
         let elastic = inner.elastic_channels();
-        for channel in &elastic {
-            channel.flush();
-        }
         let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
         let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
         let mut result = Ok(());

@@ -247,6 +247,12 @@ impl Error {
         })
     }
 
+    /// What happened and what mends it, without code and request id.
+    #[cfg(feature = "cli")]
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
     /// What went wrong.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind

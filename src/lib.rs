@@ -49,6 +49,8 @@
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
+//! - Coming from the official SDK: [`official_sdk`], name by name.
+//! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -62,23 +64,31 @@
 //! - `emulator`: a local server in memory, as a [`Transport`].
 //! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
+//! - `sql-api`: statements over Snowflake's SQL API.
+//! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
 
-mod auth;
+pub mod auth;
 mod budget;
 mod channel;
 mod client;
 mod config;
 pub mod delivery;
+#[cfg(feature = "cli")]
+pub mod doctor;
 mod elastic;
 mod error;
 pub mod ingest;
+mod metrics;
 #[cfg(test)]
 mod mutated;
+pub mod official_sdk;
 mod offset;
 mod options;
 mod poller;
 mod retry;
 mod row;
+#[cfg(feature = "sql-api")]
+pub mod sql;
 mod time;
 mod transport;
 
@@ -97,11 +107,12 @@ pub use self::channel::{
     Tracked, UncommittedRange, Untracked,
 };
 pub use self::client::StreamingIngestClient;
-pub use self::config::{PipePath, Profile};
+pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
 pub use self::elastic::{
     Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
 };
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};

@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tracing::debug;
-
 use crate::auth::Credential;
 use crate::channel::Pace;
 use crate::client::StreamingIngestClient;
@@ -170,6 +168,7 @@ pub struct ClientBuilder {
     profile: Profile,
     pipe: PipePath,
     options: Options,
+    credential: Option<Arc<dyn Credential>>,
     transport: Option<Arc<dyn Transport>>,
     time: Arc<dyn TimeSource>,
     seed: Option<u64>,
@@ -181,6 +180,7 @@ impl ClientBuilder {
             profile,
             pipe,
             options: Options::default(),
+            credential: None,
             transport: None,
             time: Arc::new(SystemClock),
             seed: None,
@@ -289,6 +289,12 @@ impl ClientBuilder {
         self
     }
 
+    /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
+    pub fn credential(mut self, credential: impl Credential) -> Self {
+        self.credential = Some(Arc::new(credential));
+        self
+    }
+
     /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
     /// Named channels have one each.
     pub fn elastic_requests(mut self, requests: usize) -> Self {
@@ -328,6 +334,7 @@ impl ClientBuilder {
             profile,
             pipe,
             mut options,
+            credential,
             transport,
             time,
             seed,
@@ -376,9 +383,10 @@ impl ClientBuilder {
             application: profile.application()?.map(str::to_owned),
             attempt_timeout: options.attempt_timeout,
         };
-        let key_pair = profile.credential()?;
-        debug!(fingerprint = key_pair.fingerprint(), "private key loaded");
-        let credential: Arc<dyn Credential> = Arc::new(key_pair);
+        let credential = match credential {
+            Some(credential) => credential,
+            None => profile.credential()?,
+        };
         let transport = match transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,

@@ -2,10 +2,10 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::time::TimeSource;
 
@@ -33,7 +33,6 @@ pub(crate) struct Held {
 /// Keeps one token fresh for any number of callers.
 #[derive(Debug)]
 pub(crate) struct TokenCache<E> {
-    time: Arc<dyn TimeSource>,
     state: Mutex<State>,
     flight: SingleFlight<E>,
 }
@@ -57,15 +56,16 @@ enum Look {
     Nothing,
 }
 
-impl<E: Clone> TokenCache<E> {
-    pub(crate) fn new(time: Arc<dyn TimeSource>) -> Self {
+impl<E> Default for TokenCache<E> {
+    fn default() -> Self {
         Self {
-            time,
             state: Mutex::default(),
             flight: SingleFlight::default(),
         }
     }
+}
 
+impl<E: Clone> TokenCache<E> {
     /// A token that is valid now. `fetch` runs at most once at a time, whoever asks; all who wait for it share its
     /// result. While the old token is valid nobody waits but the caller that renews it, and a failure is not an error.
     ///
@@ -74,47 +74,57 @@ impl<E: Clone> TokenCache<E> {
     /// # Errors
     ///
     /// What `fetch` fails with, if there is no valid token.
-    pub(crate) async fn get<F, Fut>(&self, fetch: F) -> Result<Held, E>
+    pub(crate) async fn get<F, Fut>(&self, time: &dyn TimeSource, fetch: F) -> Result<Held, E>
     where
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<Fetched, E>>,
     {
-        match self.look() {
+        match self.look(time.now()) {
             Look::Fresh(held) => Ok(held),
             Look::Due(held) => {
-                let renewal = self.flight.try_run(async || Ok(self.store(fetch().await?)));
+                let renewal = self
+                    .flight
+                    .try_run(async || Ok(self.store(fetch().await?, time.now())));
                 match renewal.await {
                     Some(Ok(renewed)) => Ok(renewed),
                     Some(Err(_)) => {
-                        self.put_off_renewal(held.generation);
+                        self.put_off_renewal(held.generation, time.now());
                         Ok(held)
                     }
                     None => Ok(held),
                 }
             }
             Look::Nothing => {
-                let valid = || match self.look() {
+                let valid = || match self.look(time.now()) {
                     Look::Fresh(held) | Look::Due(held) => Some(held),
                     Look::Nothing => None,
                 };
                 self.flight
-                    .run(valid, async || Ok(self.store(fetch().await?)))
+                    .run(valid, async || Ok(self.store(fetch().await?, time.now())))
                     .await
             }
         }
     }
 
     /// Drops the token of that generation: the server refuses it. A newer one stays, so that many who were refused
-    /// with one token cause one fetch.
-    pub(crate) fn invalidate(&self, generation: u64) {
+    /// with one token cause one fetch. Says whether it was the current one.
+    pub(crate) fn invalidate(&self, generation: u64) -> bool {
+        let mut state = lock(&self.state);
+        let refused = state
+            .current
+            .take_if(|current| current.held.generation == generation);
+        refused.is_some()
+    }
+
+    /// Drops this token, if it is the current one.
+    pub(crate) fn forget(&self, token: &SecretString) {
         let mut state = lock(&self.state);
         state
             .current
-            .take_if(|current| current.held.generation == generation);
+            .take_if(|current| current.held.token.expose_secret() == token.expose_secret());
     }
 
-    fn look(&self) -> Look {
-        let now = self.time.now();
+    fn look(&self, now: SystemTime) -> Look {
         match &lock(&self.state).current {
             Some(current) if now < current.renew_at => Look::Fresh(current.held.clone()),
             Some(current) if now < current.expires_at => Look::Due(current.held.clone()),
@@ -122,8 +132,7 @@ impl<E: Clone> TokenCache<E> {
         }
     }
 
-    fn store(&self, fetched: Fetched) -> Held {
-        let now = self.time.now();
+    fn store(&self, fetched: Fetched, now: SystemTime) -> Held {
         let life = fetched.expires_at.duration_since(now).unwrap_or_default();
         let margin = MAX_MARGIN.min(life / 10);
         let mut state = lock(&self.state);
@@ -140,8 +149,8 @@ impl<E: Clone> TokenCache<E> {
         held
     }
 
-    fn put_off_renewal(&self, generation: u64) {
-        let later = self.time.now() + RENEWAL_BACKOFF;
+    fn put_off_renewal(&self, generation: u64, now: SystemTime) {
+        let later = now + RENEWAL_BACKOFF;
         let mut state = lock(&self.state);
         if let Some(current) = &mut state.current
             && current.held.generation == generation

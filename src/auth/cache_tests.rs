@@ -23,7 +23,7 @@ impl Rig {
         let clock = TokioClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         Self {
             clock,
-            cache: TokenCache::new(Arc::new(clock)),
+            cache: TokenCache::default(),
             fetches: AtomicU32::new(0),
         }
     }
@@ -42,7 +42,7 @@ impl Rig {
 
     async fn get_living(&self, life: Duration) -> Held {
         self.cache
-            .get(async || Ok(self.next_token(life)))
+            .get(&self.clock, async || Ok(self.next_token(life)))
             .await
             .unwrap()
     }
@@ -58,7 +58,10 @@ impl Rig {
             sleep(Duration::from_secs(1)).await;
             Err("down")
         };
-        self.cache.get(fetch).await.map(|held| text(&held))
+        self.cache
+            .get(&self.clock, fetch)
+            .await
+            .map(|held| text(&held))
     }
 }
 
@@ -96,9 +99,9 @@ async fn those_who_wait_share_one_fetch() {
         Ok(rig.next_token(HOUR))
     };
     let (a, b, c) = tokio::join!(
-        rig.cache.get(slow),
-        rig.cache.get(slow),
-        rig.cache.get(slow)
+        rig.cache.get(&rig.clock, slow),
+        rig.cache.get(&rig.clock, slow),
+        rig.cache.get(&rig.clock, slow)
     );
     for held in [a, b, c] {
         assert_eq!(text(&held.unwrap()), "token-1");
@@ -126,7 +129,10 @@ async fn a_cancelled_fetch_leaves_the_turn_to_the_next() {
                 started.notify_one();
                 std::future::pending().await
             };
-            rig.cache.get(fetch).await.map(|held| text(&held))
+            rig.cache
+                .get(&rig.clock, fetch)
+                .await
+                .map(|held| text(&held))
         }
     });
     started.notified().await;
@@ -170,7 +176,10 @@ async fn nobody_waits_for_a_renewal_while_the_token_is_valid() {
                 release.notified().await;
                 Ok(rig.next_token(HOUR))
             };
-            rig.cache.get(fetch).await.map(|held| text(&held))
+            rig.cache
+                .get(&rig.clock, fetch)
+                .await
+                .map(|held| text(&held))
         }
     });
     tokio::task::yield_now().await;

@@ -14,8 +14,9 @@ use rsa::pkcs8::EncodePublicKey as _;
 use secrecy::SecretString;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use tracing::debug;
 
-use super::{Bearer, Credential, CredentialContext, private_key};
+use super::{Bearer, Credential, CredentialContext, private_key, scope, session_role};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::epoch_millis;
 
@@ -30,7 +31,7 @@ const HEADER: &str = r#"{"typ":"JWT","alg":"RS256"}"#;
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// A user's RSA key pair, and the JWT last signed with it.
-pub(crate) struct KeyPair {
+pub struct KeyPair {
     issuer: String,
     subject: String,
     role: Option<String>,
@@ -57,8 +58,13 @@ struct Claims<'a> {
 }
 
 impl KeyPair {
-    /// Reads the private key and proves that it signs. `private_key` is PEM, base64 or DER; see [`private_key::read`].
-    pub(crate) fn new(
+    /// Reads the private key of an account's user and proves that it signs. The key is PEM, the base64 inside it, or DER:
+    /// PKCS#8, encrypted or not, or PKCS#1. Without a role it is the user's default role.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if the key cannot be read or cannot sign.
+    pub fn new(
         account: &str,
         user: &str,
         role: Option<&str>,
@@ -85,16 +91,29 @@ impl KeyPair {
             signed: Mutex::new(None),
         };
         pair.sign("")?;
+        debug!(fingerprint = pair.fingerprint, "private key loaded");
         Ok(pair)
     }
 
     /// `SHA256:` and the base64 of the public key's SHA-256, as `DESC USER` shows it under `RSA_PUBLIC_KEY_FP`.
-    pub(crate) fn fingerprint(&self) -> &str {
+    pub fn fingerprint(&self) -> &str {
         &self.fingerprint
     }
 
+    /// The JWT's `iss`: the subject and the fingerprint.
+    #[cfg(feature = "cli")]
+    pub(crate) fn issuer(&self) -> &str {
+        &self.issuer
+    }
+
+    /// The JWT's `sub`: account and user.
+    #[cfg(feature = "cli")]
+    pub(crate) fn subject(&self) -> &str {
+        &self.subject
+    }
+
     /// The public key as `ALTER USER … SET RSA_PUBLIC_KEY` takes it: base64 of `SubjectPublicKeyInfo`, one line.
-    pub(crate) fn public_key_base64(&self) -> String {
+    pub fn public_key_base64(&self) -> String {
         STANDARD.encode(&self.public_key)
     }
 
@@ -162,23 +181,21 @@ impl fmt::Debug for KeyPair {
 #[async_trait]
 impl Credential for KeyPair {
     async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
-        Ok(Bearer {
-            token: self.jwt(context.now)?,
-            token_type: "KEYPAIR_JWT".into(),
-        })
+        Ok(Bearer::new(self.jwt(context.now())?, "KEYPAIR_JWT"))
     }
 
     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        let scope = match &self.role {
-            Some(role) => format!("{ingest_host} {}", session_role(role)),
-            None => ingest_host.to_owned(),
-        };
-        vec![("grant_type", GRANT_TYPE.to_owned()), ("scope", scope)]
+        vec![
+            ("grant_type", GRANT_TYPE.to_owned()),
+            ("scope", scope(ingest_host, self.role.as_deref())),
+        ]
     }
-}
 
-fn session_role(role: &str) -> String {
-    format!("session:role:{role}")
+    fn refused(&self, _bearer: &Bearer) -> bool {
+        // The same claims would be refused again, unless the clock is set meanwhile.
+        *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        false
+    }
 }
 
 /// The account as a JWT names it: upper case, without region, cloud or host name.

@@ -1,5 +1,6 @@
 //! Keys in every form, the fingerprint against openssl's, and a JWT against one that openssl signed.
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -9,8 +10,10 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use super::keypair::{KeyPair, account_name};
-use super::{Credential as _, CredentialContext, private_key};
+use super::{Bearer, Credential as _, CredentialContext, private_key};
 use crate::error::{Error, ErrorKind};
+use crate::time::TimeSource;
+use crate::transport::Transport;
 
 macro_rules! key {
     ($name:literal) => {
@@ -32,21 +35,35 @@ const NOON: u64 = 1_768_658_400;
 
 const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW";
 
-fn context(now: SystemTime) -> CredentialContext<'static> {
-    #[derive(Debug)]
-    struct Nowhere;
-    #[async_trait::async_trait]
-    impl crate::Transport for Nowhere {
-        async fn call(&self, _: crate::Request) -> Result<crate::Response, crate::TransportError> {
-            unreachable!("a key pair asks nobody")
-        }
+/// The bearer token of a pair at a time.
+async fn bearer_at(pair: &KeyPair, now: SystemTime) -> Bearer {
+    let time = Standing(now);
+    let transport: Arc<dyn Transport> = Arc::new(Nowhere);
+    let context = CredentialContext {
+        time: &time,
+        account_url: &"https://account.snowflakecomputing.com".parse().unwrap(),
+        transport: &transport,
+        attempt_timeout: Duration::from_secs(60),
+    };
+    pair.bearer(context).await.unwrap()
+}
+
+#[derive(Debug)]
+struct Standing(SystemTime);
+
+impl TimeSource for Standing {
+    fn now(&self) -> SystemTime {
+        self.0
     }
-    static URL: std::sync::LazyLock<url::Url> =
-        std::sync::LazyLock::new(|| "https://account.snowflakecomputing.com".parse().unwrap());
-    CredentialContext {
-        now,
-        account_url: &URL,
-        transport: &Nowhere,
+}
+
+#[derive(Debug)]
+struct Nowhere;
+
+#[async_trait::async_trait]
+impl Transport for Nowhere {
+    async fn call(&self, _: crate::Request) -> Result<crate::Response, crate::TransportError> {
+        unreachable!("a key pair asks nobody")
     }
 }
 
@@ -65,7 +82,7 @@ fn at(seconds: u64) -> SystemTime {
 }
 
 async fn token(pair: &KeyPair, seconds: u64) -> String {
-    let bearer = pair.bearer(context(at(seconds))).await.unwrap();
+    let bearer = bearer_at(pair, at(seconds)).await;
     assert_eq!(bearer.token_type, "KEYPAIR_JWT");
     bearer.token.expose_secret().to_owned()
 }
@@ -322,16 +339,14 @@ async fn a_jwt_is_kept_until_five_minutes_are_left() {
 #[tokio::test]
 async fn a_clock_before_1970_is_no_panic() {
     let pair = pair(PLAIN, None).unwrap();
-    let bearer = pair
-        .bearer(context(SystemTime::UNIX_EPOCH - Duration::from_secs(9)))
-        .await;
-    assert_eq!(part(bearer.unwrap().token.expose_secret(), 1)["iat"], 0);
+    let bearer = bearer_at(&pair, SystemTime::UNIX_EPOCH - Duration::from_secs(9)).await;
+    assert_eq!(part(bearer.token.expose_secret(), 1)["iat"], 0);
 }
 
 #[tokio::test]
 async fn nothing_secret_shows_in_debug() {
     let pair = pair(PLAIN, None).unwrap();
-    let bearer = pair.bearer(context(at(NOON))).await.unwrap();
+    let bearer = bearer_at(&pair, at(NOON)).await;
     let shown = format!("{pair:?} {bearer:?}");
     assert!(shown.contains("MYORG-MYACCT.INGEST.SHA256:"), "{shown}");
     assert!(

@@ -21,7 +21,8 @@ use super::replay::{Reopening, Reopens};
 use super::report::UncommittedRange;
 use super::tokens::Tokens;
 use crate::budget::Charge;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Marks;
 use crate::offset::OffsetToken;
 use crate::options::Recovery;
 use crate::retry::{Backoff, Bucket};
@@ -204,6 +205,18 @@ impl Core {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// How far it is, for those who count.
+    pub(crate) fn marks(&self) -> Marks {
+        let end = self.end.as_ref().map(Error::kind);
+        Marks {
+            accepted: self.accepted,
+            committed: self.ledger.committed(),
+            rejected: self.rows_rejected(),
+            epoch: self.epoch,
+            is_invalidated: matches!(end, Some(ErrorKind::Invalidated(_))),
+        }
     }
 
     pub(crate) fn appended(&self) -> u64 {

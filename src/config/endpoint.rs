@@ -7,6 +7,20 @@ use url::{Host, Url};
 use super::config;
 use crate::error::Result;
 
+/// The host with dashes for underscores, if it is one of Snowflake's: its certificates and token scopes know only those.
+/// A private link's name is in the customer's DNS as it is, and hosts of others are what they are called.
+pub(crate) fn dashed(host: &str) -> String {
+    let mut labels = host.rsplit('.');
+    let public = labels
+        .nth(1)
+        .is_some_and(|label| label.eq_ignore_ascii_case("snowflakecomputing"));
+    if public && !labels.any(|label| label.eq_ignore_ascii_case("privatelink")) {
+        host.replace('_', "-")
+    } else {
+        host.to_owned()
+    }
+}
+
 /// The URL as text, from whole or parts.
 pub(super) fn url_text(
     url: Option<String>,
@@ -44,7 +58,7 @@ pub(super) fn url_text(
 /// The URL, if it may be used: `https`, or `http` to this machine, and nothing after host and port.
 pub(super) fn parse_url(text: &str) -> Result<Url> {
     let text = text.trim();
-    let url = if text.contains("://") {
+    let mut url = if text.contains("://") {
         Url::parse(text)
     } else {
         Url::parse(&format!("https://{text}"))
@@ -64,6 +78,10 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
         return Err(config(
             "the account URL must end after host and port; leave the rest out",
         ));
+    }
+    if let Some(dashed) = url.domain().map(dashed) {
+        url.set_host(Some(&dashed))
+            .map_err(|_| config("the account URL has no host; name one"))?;
     }
     let on_this_machine = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",

@@ -1,39 +1,70 @@
 //! Who connects, where to, and to which pipe: profiles and pipe paths.
 
+mod assemble;
+pub(crate) mod authorization;
+#[cfg(feature = "connections")]
+mod connections;
 mod endpoint;
+mod files;
+#[cfg(feature = "cli")]
+mod key_form;
+mod layers;
+mod loader;
+mod origin;
 mod pipe;
+mod properties;
 mod read;
+mod setters;
+mod settings;
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+pub(crate) use self::authorization::Authorization;
+use self::authorization::OAuthSettings;
+pub(crate) use self::endpoint::dashed;
 use self::endpoint::parse_url;
+use self::files::{read_small, warn_if_shared};
+pub use self::loader::ProfileLoader;
+pub use self::origin::Origin;
 pub use self::pipe::PipePath;
-use self::read::{ACCOUNT, KEY, KEY_FILE, USER, read_small};
-use crate::auth::keypair::KeyPair;
+use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, USER};
+use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Account, user and key: what it takes to connect.
+/// Account, and a way to log in: what it takes to connect.
 ///
-/// It reads the official SDK's `profile.json` and the same settings from the environment, or is put together by hand.
-/// Keys and passphrases never show in `Debug`, logs or errors.
+/// It is read from the official SDK's `profile.json` or the same settings as properties, from the Snowflake CLI's
+/// `connections.toml` and `config.toml` (feature `connections`), and from the environment, or put together by hand.
+/// [`Profile::loader`] says which of them counts where. Keys, tokens and passphrases never show in `Debug`, logs or
+/// errors.
 ///
-/// | in JSON | in the environment | what it is |
-/// |---|---|---|
-/// | `account` | `SNOWFLAKE_ACCOUNT` | account identifier, `ORGANIZATION-ACCOUNT` or a locator; required |
-/// | `user` | `SNOWFLAKE_USER` | required |
-/// | `role` | `SNOWFLAKE_ROLE` | the user's default role if absent |
-/// | `url` | `SNOWFLAKE_URL` | account URL; scheme and port may be left out |
-/// | `host`, `scheme`, `port` | `SNOWFLAKE_HOST`, `SNOWFLAKE_SCHEME`, `SNOWFLAKE_PORT` | the same in parts, if there is no `url`; without either, `https://<account>.snowflakecomputing.com` |
-/// | `database`, `schema` | `SNOWFLAKE_DATABASE` or `DATABASE_NAME`, `SNOWFLAKE_SCHEMA` or `SCHEMA_NAME` | for the caller's own use |
-/// | `private_key` | `PRIVATE_KEY` or `SNOWFLAKE_PRIVATE_KEY` | RSA private key: PEM, or the base64 inside it |
-/// | `private_key_file` | `PRIVATE_KEY_FILE` or `SNOWFLAKE_PRIVATE_KEY_FILE` | a file with it, instead |
-/// | `private_key_passphrase` | `PRIVATE_KEY_PASSPHRASE` or `SNOWFLAKE_PRIVATE_KEY_PASSPHRASE` | if the key is encrypted |
-/// | `authorization_type` | `SNOWFLAKE_AUTHORIZATION_TYPE` | `JWT`, the default |
-/// | `application` | `SS_APPLICATION` | added to the user agent: 1 to 64 visible ASCII characters except `(`, `)` and `\` |
+/// | in JSON and properties | also in connections | in the environment | what it is |
+/// |---|---|---|---|
+/// | `account` | | `SNOWFLAKE_ACCOUNT` | account identifier, `ORGANIZATION-ACCOUNT` or a locator; required |
+/// | `user` | | `SNOWFLAKE_USER` | required for a key pair, else not used |
+/// | `role` | | `SNOWFLAKE_ROLE` | the user's default role if absent |
+/// | `url` | | `SNOWFLAKE_URL` | account URL; scheme and port may be left out |
+/// | `host`, `scheme`, `port` | `protocol` | `SNOWFLAKE_HOST`, `SNOWFLAKE_SCHEME`, `SNOWFLAKE_PORT` | the same in parts, if there is no `url`; without either, `https://<account>.snowflakecomputing.com` |
+/// | `database`, `schema` | | `SNOWFLAKE_DATABASE` or `DATABASE_NAME`, `SNOWFLAKE_SCHEMA` or `SCHEMA_NAME` | for the caller's own use |
+/// | `warehouse` | | `SNOWFLAKE_WAREHOUSE` | for SQL statements; streaming needs none |
+/// | `authorization_type` | `authenticator` | `SNOWFLAKE_AUTHORIZATION_TYPE` or `SNOWFLAKE_AUTHENTICATOR` | `JWT` (also `KEYPAIR_JWT`, `SNOWFLAKE_JWT`), the default; `OAUTH` (`OAUTH_CLIENT_CREDENTIALS`); `PAT` (`PROGRAMMATIC_ACCESS_TOKEN`); `SPCS` |
+/// | `private_key` | `private_key_raw` | `PRIVATE_KEY` or `SNOWFLAKE_PRIVATE_KEY`, `…_RAW` | JWT: RSA private key, PEM or the base64 inside it |
+/// | `private_key_file` | `private_key_path` | `PRIVATE_KEY_FILE` or `SNOWFLAKE_PRIVATE_KEY_FILE`, `…_PATH` | JWT: a file with it, instead |
+/// | `private_key_passphrase` | `private_key_file_pwd` | `PRIVATE_KEY_PASSPHRASE` or `SNOWFLAKE_PRIVATE_KEY_PASSPHRASE` | JWT: if the key is encrypted |
+/// | `oauth_client_id`, `oauth_client_secret` | | `SNOWFLAKE_OAUTH_CLIENT_ID`, `…_SECRET` | OAUTH: required |
+/// | `oauth_refresh_token` | | `SNOWFLAKE_OAUTH_REFRESH_TOKEN` | OAUTH: without it, the client credentials alone |
+/// | `oauth_token_endpoint` | `oauth_token_request_url` | `SNOWFLAKE_OAUTH_TOKEN_ENDPOINT` or `…_REQUEST_URL` | OAUTH: an external server; without it, the account |
+/// | `oauth_scope`, `oauth_include_scope` | | `SNOWFLAKE_OAUTH_SCOPE`, `SNOWFLAKE_OAUTH_INCLUDE_SCOPE` | OAUTH: the scope instead of the one derived from the role; `false` for none |
+/// | `personal_access_token` | `token` | `SNOWFLAKE_PERSONAL_ACCESS_TOKEN` or `SNOWFLAKE_TOKEN` | PAT: the token |
+/// | `token_file_path` | | `SNOWFLAKE_TOKEN_FILE_PATH` | PAT: a file with it, instead; OAUTH without a client: a file in which somebody renews the access token |
+/// | `spcs_token_path` | | `SNOWFLAKE_SPCS_TOKEN_PATH`, before all other places | SPCS: the token file; `/snowflake/session/token` by default |
+/// | `application` | | `SS_APPLICATION` | added to the user agent: 1 to 64 visible ASCII characters except `(`, `)` and `\` |
 ///
 /// Blank values count as absent, unknown keys are ignored. Plain `http://` is for servers on this machine only.
 ///
@@ -51,9 +82,25 @@ pub struct Profile {
     url: Option<String>,
     database: Option<String>,
     schema: Option<String>,
+    warehouse: Option<String>,
+    application: Option<String>,
+    kind: Kind,
     key: Option<KeySource>,
     passphrase: Option<SecretString>,
-    application: Option<String>,
+    oauth: OAuthParts,
+    access_token: Option<SecretString>,
+    token_file: Option<PathBuf>,
+    origins: BTreeMap<&'static str, Origin>,
+}
+
+/// How to log in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    KeyPair,
+    OAuth,
+    AccessToken,
+    /// With a token in a file that somebody else renews.
+    TokenFile,
 }
 
 #[derive(Clone)]
@@ -62,8 +109,40 @@ enum KeySource {
     File(PathBuf),
 }
 
+/// What is known of an OAuth client.
+#[derive(Clone)]
+struct OAuthParts {
+    client_id: Option<String>,
+    client_secret: Option<SecretString>,
+    refresh_token: Option<SecretString>,
+    token_endpoint: Option<String>,
+    scope: Option<String>,
+    include_scope: bool,
+}
+
+impl Default for OAuthParts {
+    fn default() -> Self {
+        Self {
+            client_id: None,
+            client_secret: None,
+            refresh_token: None,
+            token_endpoint: None,
+            scope: None,
+            include_scope: true,
+        }
+    }
+}
+
+/// An environment: what variables hold.
+type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// The environment of this process.
+fn process_variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
 impl Profile {
-    /// A profile for an account. A user and a private key are still needed.
+    /// A profile for an account. A user and a private key, or another credential, are still needed.
     pub fn new(account: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -72,73 +151,16 @@ impl Profile {
             url: None,
             database: None,
             schema: None,
+            warehouse: None,
+            application: None,
+            kind: Kind::KeyPair,
             key: None,
             passphrase: None,
-            application: None,
+            oauth: OAuthParts::default(),
+            access_token: None,
+            token_file: None,
+            origins: BTreeMap::from([(ACCOUNT.key, Origin::Program)]),
         }
-    }
-
-    /// Sets the user whose key this is.
-    #[must_use]
-    pub fn with_user(mut self, user: impl Into<String>) -> Self {
-        self.user = Some(user.into());
-        self
-    }
-
-    /// Sets the role to work under, instead of the user's default role.
-    #[must_use]
-    pub fn with_role(mut self, role: impl Into<String>) -> Self {
-        self.role = Some(role.into());
-        self
-    }
-
-    /// Sets the account URL, instead of the one derived from the account. Without a scheme it is `https`.
-    #[must_use]
-    pub fn with_url(mut self, url: impl Into<String>) -> Self {
-        self.url = Some(url.into());
-        self
-    }
-
-    /// Sets the database, for the caller's own use.
-    #[must_use]
-    pub fn with_database(mut self, database: impl Into<String>) -> Self {
-        self.database = Some(database.into());
-        self
-    }
-
-    /// Sets the schema, for the caller's own use.
-    #[must_use]
-    pub fn with_schema(mut self, schema: impl Into<String>) -> Self {
-        self.schema = Some(schema.into());
-        self
-    }
-
-    /// Sets the private key, PEM or the base64 inside it, in place of any key or key file set before.
-    #[must_use]
-    pub fn with_private_key(mut self, key: impl Into<SecretString>) -> Self {
-        self.key = Some(KeySource::Text(key.into()));
-        self
-    }
-
-    /// Sets the file that holds the private key, in place of any key or key file set before.
-    #[must_use]
-    pub fn with_private_key_file(mut self, file: impl Into<PathBuf>) -> Self {
-        self.key = Some(KeySource::File(file.into()));
-        self
-    }
-
-    /// Sets the passphrase of an encrypted private key.
-    #[must_use]
-    pub fn with_private_key_passphrase(mut self, passphrase: impl Into<SecretString>) -> Self {
-        self.passphrase = Some(passphrase.into());
-        self
-    }
-
-    /// Sets the name under which this program shows in the user agent.
-    #[must_use]
-    pub fn with_application(mut self, application: impl Into<String>) -> Self {
-        self.application = Some(application.into());
-        self
     }
 
     /// The account, as it was given.
@@ -166,6 +188,30 @@ impl Profile {
         self.schema.as_deref()
     }
 
+    /// The warehouse.
+    pub fn warehouse(&self) -> Option<&str> {
+        self.warehouse.as_deref()
+    }
+
+    /// Where a setting came from, by its key in `profile.json`. Nothing if the setting is absent or not used.
+    ///
+    /// ```
+    /// use snowpipe_streaming::{Origin, Profile};
+    /// let profile = Profile::from_json(r#"{"account": "a", "user": "u"}"#)?.with_role("LOADER");
+    /// assert_eq!(profile.origin("user"), Some(&Origin::Text));
+    /// assert_eq!(profile.origin("role"), Some(&Origin::Program));
+    /// assert_eq!(profile.origin("schema"), None);
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn origin(&self, key: &str) -> Option<&Origin> {
+        self.origins.get(key)
+    }
+
+    /// The settings that are used, by their keys in `profile.json`, and where each came from.
+    pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
+        self.origins.iter().map(|(key, origin)| (*key, origin))
+    }
+
     /// The account URL that will be used: the one given, or the one derived from the account.
     ///
     /// # Errors
@@ -179,10 +225,8 @@ impl Profile {
         if let Some(url) = &self.url {
             return parse_url(url);
         }
-        // TLS names have no underscores, so Snowflake serves such an account under dashes. A host that was given is
-        // used as it is: private link names are the account's own.
-        let host = self.account_identifier()?.replace('_', "-");
-        parse_url(&format!("https://{host}{ACCOUNT_DOMAIN}"))
+        let host = format!("{}{ACCOUNT_DOMAIN}", self.account_identifier()?);
+        parse_url(&format!("https://{host}"))
     }
 
     /// The name for the user agent, checked.
@@ -207,11 +251,61 @@ impl Profile {
     ///
     /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if there is no key, or it cannot be read.
     pub fn rsa_public_key(&self) -> Result<String> {
-        self.credential().map(|key| key.public_key_base64())
+        self.key_pair().map(|key| key.public_key_base64())
+    }
+
+    /// What the profile logs in with. A private key is read now, a token file when the token is needed.
+    pub(crate) fn credential(&self) -> Result<Arc<dyn Credential>> {
+        Ok(match self.authorization()? {
+            Authorization::KeyPair => Arc::new(self.key_pair()?),
+            Authorization::OAuth(settings) => Arc::new(OAuth::new(settings, self.role())?),
+            Authorization::ProgrammaticAccessToken(token) => {
+                Arc::new(ProgrammaticAccessToken::new(token, self.role()))
+            }
+            Authorization::SpcsToken(file) => Arc::new(SpcsToken::new(file)),
+        })
+    }
+
+    /// How the profile logs in, with all that it takes but for a private key.
+    pub(crate) fn authorization(&self) -> Result<Authorization> {
+        self.account_identifier()?;
+        match self.kind {
+            Kind::KeyPair => Ok(Authorization::KeyPair),
+            Kind::OAuth => {
+                let (client_id, client_secret) = self.oauth.complete()?;
+                Ok(Authorization::OAuth(OAuthSettings {
+                    client_id: client_id.to_owned(),
+                    client_secret: client_secret.clone(),
+                    refresh_token: self.oauth.refresh_token.clone(),
+                    token_endpoint: self.oauth.token_endpoint.clone(),
+                    scope: self.oauth.scope.clone(),
+                    include_scope: self.oauth.include_scope,
+                }))
+            }
+            Kind::AccessToken => {
+                let token = self.access_token.clone();
+                let token = token.ok_or_else(|| ACCESS_TOKEN.missing())?;
+                Ok(Authorization::ProgrammaticAccessToken(token))
+            }
+            Kind::TokenFile => {
+                let file = self.token_file.as_deref();
+                let file = file
+                    .unwrap_or(Path::new(SpcsToken::DEFAULT_PATH))
+                    .to_owned();
+                Ok(Authorization::SpcsToken(file))
+            }
+        }
+    }
+
+    /// The same under the user's default role.
+    #[cfg(feature = "cli")]
+    pub(crate) fn without_role(mut self) -> Self {
+        self.role = None;
+        self
     }
 
     /// Reads the private key.
-    pub(crate) fn credential(&self) -> Result<KeyPair> {
+    pub(crate) fn key_pair(&self) -> Result<KeyPair> {
         let account = self.account_identifier()?;
         let user = self.user.as_deref().ok_or_else(|| USER.missing())?;
         let from_file;
@@ -226,6 +320,7 @@ impl Profile {
             Some(KeySource::Text(text)) => text.expose_secret().as_bytes(),
             Some(KeySource::File(file)) => {
                 from_file = read_small("private key", file)?;
+                warn_if_shared("private key", file);
                 from_file.as_slice()
             }
         };
@@ -264,9 +359,29 @@ impl fmt::Debug for Profile {
             .field("url", &self.account_url().ok().map(String::from))
             .field("database", &self.database)
             .field("schema", &self.schema)
-            .field("key", &self.key)
-            .field("passphrase", &self.passphrase.as_ref().map(|_| REDACTED))
+            .field("warehouse", &self.warehouse)
             .field("application", &self.application)
+            .field("kind", &self.kind)
+            .field("key", &self.key)
+            .field("passphrase", &redacted(self.passphrase.as_ref()))
+            .field("oauth", &self.oauth)
+            .field("access_token", &redacted(self.access_token.as_ref()))
+            .field("token_file", &self.token_file)
+            .field("origins", &self.origins)
+            .finish()
+    }
+}
+
+impl fmt::Debug for OAuthParts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuthParts")
+            .field("client_id", &self.client_id)
+            .field("client_secret", &redacted(self.client_secret.as_ref()))
+            .field("refresh_token", &redacted(self.refresh_token.as_ref()))
+            // Somebody may have put a password into it.
+            .field("token_endpoint", &self.token_endpoint.is_some())
+            .field("scope", &self.scope)
+            .field("include_scope", &self.include_scope)
             .finish()
     }
 }
@@ -282,6 +397,11 @@ impl fmt::Debug for KeySource {
 
 const REDACTED: &str = "[redacted]";
 const ACCOUNT_DOMAIN: &str = ".snowflakecomputing.com";
+
+fn redacted(secret: Option<&SecretString>) -> Option<&'static str> {
+    secret.map(|_| REDACTED)
+}
+
 fn config(message: impl Into<String>) -> Error {
     Error::new(ErrorKind::Config, message)
 }

@@ -7,6 +7,10 @@ use crate::auth::Credential as _;
 use crate::error::{Error, ErrorKind, Result};
 use crate::mutated::mutated_text;
 
+mod connections;
+mod loader;
+mod login;
+
 const PEM: &str = include_str!("../../tests/fixtures/keys/rsa_p8.pem");
 const KEYS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/keys");
 const PROFILES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/profiles");
@@ -55,7 +59,7 @@ fn a_profile_of_the_official_sdk_is_read_whole() {
         "https://myorg-myacct.snowflakecomputing.com/"
     );
     // The key file is relative to the profile, encrypted, and opens with the passphrase.
-    assert_eq!(profile.credential().unwrap().fingerprint(), FINGERPRINT);
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
 }
 
 #[test]
@@ -72,11 +76,11 @@ fn a_profile_can_be_put_together() {
         (profile.database(), profile.schema()),
         (Some("D"), Some("S"))
     );
-    let pair = profile.credential().unwrap();
+    let pair = profile.key_pair().unwrap();
     assert_eq!(pair.fingerprint(), FINGERPRINT);
     assert_eq!(pair.exchange_form("h")[1].1, "h session:role:R");
     // The last key set counts.
-    let replaced = profile.with_private_key("nonsense").credential();
+    let replaced = profile.with_private_key("nonsense").key_pair();
     assert_eq!(replaced.unwrap_err().kind(), ErrorKind::Authentication);
 }
 
@@ -106,7 +110,7 @@ fn the_environment_has_the_same_settings() {
         (Some("d"), Some("s"))
     );
     assert_eq!(profile.application().unwrap(), Some("app"));
-    assert_eq!(profile.credential().unwrap().fingerprint(), FINGERPRINT);
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
 }
 
 #[test]
@@ -123,7 +127,7 @@ fn prefixed_spellings_and_key_files_work_in_the_environment() {
     ])
     .unwrap();
     assert_eq!(profile.database(), Some("first"));
-    assert_eq!(profile.credential().unwrap().fingerprint(), FINGERPRINT);
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
 }
 
 #[test]
@@ -177,18 +181,6 @@ fn wrong_types_and_contradictions_are_named() {
         json(r#""private_key": "x", "private_key_file": "y""#),
         &["both", "private_key_file", "leave one"],
     );
-    for kind in ["PAT", "OAUTH", "SPCS", "zz"] {
-        let more = format!(r#""authorization_type": "{kind}""#);
-        refused(json(&more), &["authorization_type must be JWT"]);
-        let only = format!(r#"{{"account": "a", {more}}}"#);
-        refused(
-            Profile::from_json(&only),
-            &["authorization_type must be JWT"],
-        );
-    }
-    for kind in ["jwt", "KeyPair_JWT", ""] {
-        json(&format!(r#""authorization_type": "{kind}""#)).unwrap();
-    }
 }
 
 #[test]
@@ -235,8 +227,8 @@ fn an_account_is_an_identifier_or_a_host_name() {
             "https://xy12345.us-east-1.snowflakecomputing.com/",
         ),
         (
-            "org-acct.privatelink",
-            "https://org-acct.privatelink.snowflakecomputing.com/",
+            "my_org-my_acct.privatelink",
+            "https://my_org-my_acct.privatelink.snowflakecomputing.com/",
         ),
         (
             "org-acct.SnowflakeComputing.com",
@@ -259,6 +251,32 @@ fn an_account_is_an_identifier_or_a_host_name() {
         .with_url("https://h")
         .with_private_key(PEM);
     refused(whole.credential(), &["belongs under \"url\""]);
+}
+
+#[test]
+fn a_host_given_by_hand_gets_dashes_only_if_it_is_snowflakes_public_one() {
+    for (given, used) in [
+        (
+            "https://My_Org-acct.snowflakecomputing.com",
+            "https://my-org-acct.snowflakecomputing.com/",
+        ),
+        (
+            "a_b.eu_x.snowflakecomputing.cn:444",
+            "https://a-b.eu-x.snowflakecomputing.cn:444/",
+        ),
+        (
+            "https://my_org-acct.privatelink.snowflakecomputing.com",
+            "https://my_org-acct.privatelink.snowflakecomputing.com/",
+        ),
+        (
+            "https://my_org-acct.eu.PrivateLink.snowflakecomputing.com",
+            "https://my_org-acct.eu.privatelink.snowflakecomputing.com/",
+        ),
+        ("https://snow_flake.example", "https://snow_flake.example/"),
+        ("https://[2001:db8::1]:8443", "https://[2001:db8::1]:8443/"),
+    ] {
+        assert_eq!(url(given).unwrap(), used);
+    }
 }
 
 #[test]
@@ -355,6 +373,18 @@ fn nothing_secret_shows_in_debug() {
     let shown = format!("{profile:?} {profile:#?}");
     assert_eq!(shown.matches("[redacted]").count(), 4, "{shown}");
     assert!(!shown.contains("hush"), "{shown}");
+    let oauth = Profile::new("a")
+        .with_oauth_client("id", "hush-secret")
+        .with_oauth_refresh_token("hush-refresh")
+        .with_oauth_token_endpoint("https://me:hush@h");
+    let loader = Profile::loader().set("private_key", "hush-key");
+    for shown in [
+        format!("{oauth:?}"),
+        format!("{:?}", Profile::new("a").with_personal_access_token("hush")),
+        format!("{loader:?}"),
+    ] {
+        assert!(!shown.contains("hush"), "{shown}");
+    }
 }
 
 #[test]

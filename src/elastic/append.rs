@@ -138,6 +138,7 @@ impl<T> ElasticAppend<T> {
             teller,
         };
         let now_ms = epoch_millis(self.client.time.now());
+        let count = append.count;
         let entered = self.shared.update(|core, now| match core.refusal() {
             Some(error) => Err((error, append)),
             None => Ok(core.append(now, now_ms, append, charge)),
@@ -146,6 +147,7 @@ impl<T> ElasticAppend<T> {
         if entered.map_err(|(error, _)| error)? {
             self.shared.wake_driver();
         }
+        self.client.api.counters().appended(count);
         Ok(Ack::new(receiver, Arc::clone(&self.shared)))
     }
 }

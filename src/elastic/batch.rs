@@ -56,7 +56,11 @@ impl Sealed {
     }
 
     pub(super) fn may_be_cut(&self) -> bool {
-        self.parts.iter().map(|part| part.rows).sum::<u64>() > 1
+        self.rows() > 1
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.parts.iter().map(|part| part.rows).sum()
     }
 
     /// Its rows, to be handed back or compressed anew.

@@ -139,7 +139,10 @@ fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
         );
         let answer = client.api.append_elastic(&request, attempt).await;
         match &answer {
-            Ok(()) => debug!(request = %attempt.request_id, "accepted"),
+            Ok(()) => {
+                debug!(request = %attempt.request_id, "accepted");
+                client.api.counters().accepted(order.rows);
+            }
             Err(failure) => {
                 debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
                 client.heal_after(failure);

@@ -37,6 +37,7 @@ pub(super) struct Order {
     pub(super) retry_count: u32,
     pub(super) body: Bytes,
     pub(super) uncompressed_len: usize,
+    pub(super) rows: u64,
     pub(super) first_append_ms: u64,
 }
 
@@ -173,6 +174,7 @@ impl<T> Core<T> {
             retry_count: flight.retry_count(),
             body: flight.batch.body.clone(),
             uncompressed_len: flight.batch.len,
+            rows: flight.batch.rows(),
             first_append_ms: flight.batch.first_append_ms,
         })
     }

@@ -1,13 +1,17 @@
 //! What goes back: JSON answers, text answers, and refusals in the shapes the service uses.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::stage::s3_refusal;
+use crate::time::epoch_millis;
+
+/// The end of the year 9999.
+const LAST_SECOND: u64 = 253_402_300_799;
 
 /// An answer with its whole body.
 pub(super) type Answer = Response<Bytes>;
@@ -31,6 +35,23 @@ pub enum Reply {
     Hang,
     /// The answer, broken off in the middle of its body.
     Cut(Response<Bytes>),
+}
+
+impl Reply {
+    /// With the time of the server's clock in `Date`.
+    pub(super) fn dated(mut self, now: SystemTime) -> Self {
+        let (Self::Respond(answer) | Self::RespondAfter(_, answer) | Self::Cut(answer)) = &mut self
+        else {
+            return self;
+        };
+        // A later date cannot be written.
+        if epoch_millis(now) / 1000 <= LAST_SECOND
+            && let Ok(date) = HeaderValue::try_from(httpdate::fmt_http_date(now))
+        {
+            answer.headers_mut().insert(DATE, date);
+        }
+        self
+    }
 }
 
 /// A request the server refuses.

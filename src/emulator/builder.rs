@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::channel::{ReplayedToken, Rules};
 use super::faults::Faults;
@@ -11,8 +11,9 @@ use super::handler::Handler;
 use super::keys::{self, PublicKey};
 use super::landing::Landing;
 use super::limits::Limits;
-use super::login::Login;
+use super::login::{Kind, Login};
 use super::memory_landing::MemoryLanding;
+use super::oauth::OAuth;
 use super::stage::Stage;
 use super::state::State;
 use super::tables::Catalog;
@@ -34,6 +35,10 @@ pub struct EmulatorBuilder {
     user: String,
     private_key: Option<SecretString>,
     public_keys: Vec<(String, String)>,
+    oauth_clients: Vec<(String, SecretString, Option<String>)>,
+    refresh_tokens: Vec<(String, SecretString)>,
+    access_token_life: Duration,
+    tokens: Vec<(Kind, SecretString, Option<String>)>,
 }
 
 impl EmulatorBuilder {
@@ -54,6 +59,10 @@ impl EmulatorBuilder {
             user: "STREAMING_INGEST".to_owned(),
             private_key: None,
             public_keys: Vec::new(),
+            oauth_clients: Vec::new(),
+            refresh_tokens: Vec::new(),
+            access_token_life: Duration::from_secs(600),
+            tokens: Vec::new(),
         }
     }
 
@@ -146,6 +155,55 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Lets an OAuth client fetch access tokens at `/oauth/token-request`, and log in with them; with a role, under that
+    /// one only.
+    pub fn oauth_client(
+        mut self,
+        id: impl Into<String>,
+        secret: impl Into<SecretString>,
+        role: Option<&str>,
+    ) -> Self {
+        let role = role.map(str::to_owned);
+        self.oauth_clients.push((id.into(), secret.into(), role));
+        self
+    }
+
+    /// Gives an OAuth client a refresh token. It works once: the answer holds the next.
+    pub fn refresh_token(
+        mut self,
+        client: impl Into<String>,
+        token: impl Into<SecretString>,
+    ) -> Self {
+        self.refresh_tokens.push((client.into(), token.into()));
+        self
+    }
+
+    /// How long an OAuth access token lives; ten minutes by default.
+    pub fn access_token_life(mut self, life: Duration) -> Self {
+        self.access_token_life = life;
+        self
+    }
+
+    /// Lets whoever has this programmatic access token log in; with a role, under that one only.
+    pub fn access_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
+        self.token(Kind::ProgrammaticAccessToken, token.into(), role)
+    }
+
+    /// Lets whoever has this access token of an external OAuth server log in; with a role, under that one only.
+    pub fn external_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
+        self.token(Kind::AccessToken, token.into(), role)
+    }
+
+    /// Lets a service of Snowpark Container Services log in with this token of its file.
+    pub fn spcs_token(self, token: impl Into<SecretString>) -> Self {
+        self.token(Kind::AccessToken, token.into(), None)
+    }
+
+    fn token(mut self, kind: Kind, token: SecretString, role: Option<&str>) -> Self {
+        self.tokens.push((kind, token, role.map(str::to_owned)));
+        self
+    }
+
     /// The emulator.
     ///
     /// # Errors
@@ -156,7 +214,17 @@ impl EmulatorBuilder {
             Some(key) => key,
             None => keys::shared()?,
         };
-        let mut login = Login::new(&self.account, &self.ingest_host, self.token_life)?;
+        let mut oauth = OAuth::new(self.access_token_life);
+        for (id, secret, role) in &self.oauth_clients {
+            oauth.register(id, secret.expose_secret(), role.as_deref());
+        }
+        for (client, token) in &self.refresh_tokens {
+            oauth.register_refresh_token(client, token.expose_secret());
+        }
+        let mut login = Login::new(&self.account, &self.ingest_host, self.token_life, oauth)?;
+        for (kind, token, role) in &self.tokens {
+            login.register_token(*kind, token.expose_secret(), role.as_deref());
+        }
         login.register(&self.user, PublicKey::of_private_pem(&private_key)?);
         for (user, pem) in &self.public_keys {
             login.register(user, PublicKey::from_pem(pem)?);

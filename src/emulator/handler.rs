@@ -339,11 +339,11 @@ impl Handler {
             ));
         }
         match call.endpoint {
-            Endpoint::Authorize => return Err(unbuilt()),
             Endpoint::Telemetry => {
                 self.login.check_primary(headers, now_ms)?;
                 return Ok(telemetry::received());
             }
+            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
             Endpoint::Statement => {
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
@@ -353,9 +353,9 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.check_primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
-                Endpoint::Token => self.login.exchange(request.body(), now_ms)?,
+                Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),
             }));
         };
@@ -535,9 +535,4 @@ fn no_sql() -> Refusal {
         "ERR_ENDPOINT_DOES_NOT_EXIST",
         "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
     )
-}
-
-/// TODO: goes when the last endpoint is there.
-fn unbuilt() -> Refusal {
-    Refusal::malformed("This endpoint is being built.")
 }

@@ -1,18 +1,20 @@
-//! Who may talk to the server: key-pair JWTs on the account's endpoints, scoped tokens on all others.
+//! Who may talk to the server: key-pair JWTs, access tokens and the like on the account's endpoints, scoped tokens on all
+//! others.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 
-use super::answer::Refusal;
+use super::answer::{Answer, Refusal};
 use super::keys::PublicKey;
-use crate::error::{Error, ErrorKind, Result};
+use super::oauth::{Access, OAuth};
+use super::seal::{Seal, decoded};
+use crate::error::Result;
 
 /// How far a client's clock may be ahead of the server's.
 const CLOCK_SKEW_MS: u64 = 60_000;
@@ -24,15 +26,39 @@ const JWT_LIFE_MS: u64 = 60 * 60 * 1000;
 const SECONDS_END: u64 = 100_000_000_000;
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
-/// Registered keys, and the scoped tokens given out.
+/// The token type of a JWT.
+const KEYPAIR_JWT: &[u8] = b"KEYPAIR_JWT";
+
+/// What a primary credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    KeyPair,
+    /// Of Snowflake's OAuth server, of an external one, or of Snowpark Container Services.
+    AccessToken,
+    ProgrammaticAccessToken,
+}
+
+/// A primary credential that was checked.
+#[derive(Debug, Clone)]
+pub(super) struct Primary {
+    kind: Kind,
+    /// The only role it is good for.
+    role: Option<String>,
+}
+
+/// What is registered, and the scoped tokens given out.
 #[derive(Debug)]
 pub(super) struct Login {
     account: String,
     users: BTreeMap<String, Vec<PublicKey>>,
+    /// Tokens that are good for ever.
+    tokens: BTreeMap<String, Primary>,
+    oauth: OAuth,
     ingest_host: String,
     token_life: Duration,
-    secret: hmac::Key,
+    seal: Seal,
     /// The `exp` of the youngest token: each is later than the one before, or a client that waits for a change spins.
     last_exp: u64,
     /// Tokens of an earlier generation are revoked.
@@ -61,20 +87,20 @@ struct Scoped {
 }
 
 impl Login {
-    pub(super) fn new(account: &str, ingest_host: &str, token_life: Duration) -> Result<Self> {
-        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::Config,
-                    "the system gives no random bytes for the token secret",
-                )
-            })?;
+    pub(super) fn new(
+        account: &str,
+        ingest_host: &str,
+        token_life: Duration,
+        oauth: OAuth,
+    ) -> Result<Self> {
         Ok(Self {
             account: account.to_uppercase(),
             users: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            oauth,
             ingest_host: ingest_host.to_owned(),
             token_life,
-            secret,
+            seal: Seal::new()?,
             last_exp: 0,
             generation: 0,
         })
@@ -88,18 +114,61 @@ impl Login {
         self.users.entry(user.to_uppercase()).or_default().push(key);
     }
 
+    pub(super) fn register_token(&mut self, kind: Kind, token: &str, role: Option<&str>) {
+        let role = role.map(str::to_owned);
+        self.tokens.insert(token.to_owned(), Primary { kind, role });
+    }
+
+    /// The answer to a request for an OAuth access token.
+    pub(super) fn authorize(
+        &mut self,
+        headers: &HeaderMap,
+        form: &[u8],
+        now_ms: u64,
+    ) -> std::result::Result<Answer, Refusal> {
+        self.oauth.authorize(&self.seal, headers, form, now_ms)
+    }
+
     /// Makes every scoped token given out so far useless.
     pub(super) fn revoke(&mut self) {
         self.generation += 1;
     }
 
-    /// Checks the key-pair JWT of a request to the account's endpoints.
+    /// Checks the credential of a request to the account's endpoints.
     pub(super) fn check_primary(
         &self,
         headers: &HeaderMap,
         now_ms: u64,
-    ) -> std::result::Result<(), Refusal> {
+    ) -> std::result::Result<Primary, Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
+        let primary = if let Some(known) = self.tokens.get(token) {
+            known.clone()
+        } else if let Some(access) = self.seal.open::<Access>(token) {
+            if access.exp_ms <= now_ms {
+                return Err(expired(&access.client));
+            }
+            Primary {
+                kind: Kind::AccessToken,
+                role: access.role,
+            }
+        } else if told_type(headers).is_some_and(|told| told != KEYPAIR_JWT) {
+            return Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "390303",
+                "Invalid access token.",
+            ));
+        } else {
+            self.check_jwt(token, now_ms)?;
+            Primary {
+                kind: Kind::KeyPair,
+                role: None,
+            }
+        };
+        check_type(headers, primary.kind)?;
+        Ok(primary)
+    }
+
+    fn check_jwt(&self, token: &str, now_ms: u64) -> std::result::Result<(), Refusal> {
         let (message, signature) = token
             .rsplit_once('.')
             .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
@@ -152,23 +221,41 @@ impl Login {
         Ok(())
     }
 
-    /// Exchanges an already checked primary credential for a scoped token.
+    /// Exchanges a checked primary credential for a scoped token.
     pub(super) fn exchange(
         &mut self,
+        primary: &Primary,
         form: &[u8],
         now_ms: u64,
     ) -> std::result::Result<String, Refusal> {
-        let (mut grant_type, mut scope) = (None, None);
+        let (mut grant_type, mut scope, mut subject_type) = (None, None, None);
         for (name, value) in url::form_urlencoded::parse(form) {
             match &*name {
                 "grant_type" => grant_type = Some(value.into_owned()),
                 "scope" => scope = Some(value.into_owned()),
+                "subject_token_type" => subject_type = Some(value.into_owned()),
                 _ => {}
             }
         }
-        if grant_type.as_deref() != Some(JWT_BEARER) {
+        // As observed of the official SDK 1.9.1.
+        let (grant, subject) = match primary.kind {
+            Kind::KeyPair => (JWT_BEARER, None),
+            Kind::AccessToken => (
+                TOKEN_EXCHANGE,
+                Some("urn:ietf:params:oauth:token-type:access_token"),
+            ),
+            Kind::ProgrammaticAccessToken => (TOKEN_EXCHANGE, Some("programmatic_access_token")),
+        };
+        if grant_type.as_deref() != Some(grant) {
             return Err(Refusal::malformed(format!(
-                "The grant_type is not {JWT_BEARER}."
+                "The grant_type is not {grant}, which goes with this kind of credential."
+            )));
+        }
+        if let Some(subject) = subject
+            && subject_type.as_deref() != Some(subject)
+        {
+            return Err(Refusal::malformed(format!(
+                "The subject_token_type is not {subject}, which goes with this kind of credential."
             )));
         }
         let scope = scope.unwrap_or_default();
@@ -179,10 +266,20 @@ impl Login {
                 "The scope does not begin with the ingest host {host}."
             )));
         }
-        if let Some(odd) = parts.find(|part| !part.starts_with("session:role:")) {
-            return Err(Refusal::malformed(format!(
-                "The scope's {odd:?} is not a role."
-            )));
+        for part in parts {
+            let Some(role) = part.strip_prefix("session:role:") else {
+                return Err(Refusal::malformed(format!(
+                    "The scope's {part:?} is not a role."
+                )));
+            };
+            if let Some(only) = &primary.role
+                && !only.eq_ignore_ascii_case(role)
+            {
+                return Err(Refusal::bad_request(
+                    "390186",
+                    format!("The credential is for the role {only:?} and not for {role:?}."),
+                ));
+            }
         }
 
         let now = now_ms / 1000;
@@ -194,12 +291,7 @@ impl Login {
             exp: self.last_exp,
             generation: self.generation,
         };
-        let claims = serde_json::to_vec(&claims)
-            .map_err(|why| Refusal::malformed(format!("No token can be made: {why}.")))?;
-        let header = URL_SAFE_NO_PAD.encode(r#"{"typ":"JWT","alg":"HS256"}"#);
-        let message = format!("{header}.{}", URL_SAFE_NO_PAD.encode(claims));
-        let signature = hmac::sign(&self.secret, message.as_bytes());
-        Ok(format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        self.seal.sign(&claims)
     }
 
     /// Checks the scoped token of a request to the ingest host.
@@ -209,8 +301,9 @@ impl Login {
         now_ms: u64,
     ) -> std::result::Result<(), Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_token("there is none"))?;
-        let claims = self
-            .scoped(token)
+        let claims: Scoped = self
+            .seal
+            .open(token)
             .ok_or_else(|| invalid_token("it is not one of this server"))?;
         if claims.generation != self.generation {
             return Err(invalid_token("it was revoked"));
@@ -220,14 +313,28 @@ impl Login {
         }
         Ok(())
     }
+}
 
-    fn scoped(&self, token: &str) -> Option<Scoped> {
-        let (message, signature) = token.rsplit_once('.')?;
-        let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        hmac::verify(&self.secret, message.as_bytes(), &signature).ok()?;
-        let (_, claims) = message.split_once('.')?;
-        decoded(claims)
+/// The token's type, where it is told, must be what the token is.
+fn check_type(headers: &HeaderMap, kind: Kind) -> std::result::Result<(), Refusal> {
+    let expected = match kind {
+        Kind::KeyPair => KEYPAIR_JWT,
+        Kind::AccessToken => b"OAUTH",
+        Kind::ProgrammaticAccessToken => b"PROGRAMMATIC_ACCESS_TOKEN",
+    };
+    if told_type(headers).is_none_or(|told| told == expected) {
+        return Ok(());
     }
+    Err(Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390303",
+        "X-Snowflake-Authorization-Token-Type is not what the token is.",
+    ))
+}
+
+fn told_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let told = headers.get("x-snowflake-authorization-token-type")?;
+    Some(told.as_bytes())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
@@ -236,11 +343,6 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         .to_str()
         .ok()?
         .strip_prefix("Bearer ")
-}
-
-fn decoded<T: for<'de> Deserialize<'de>>(part: &str) -> Option<T> {
-    let json = URL_SAFE_NO_PAD.decode(part).ok()?;
-    serde_json::from_slice(&json).ok()
 }
 
 fn claim_ms(claim: u64) -> u64 {
@@ -264,5 +366,13 @@ fn invalid_token(why: &str) -> Refusal {
         StatusCode::UNAUTHORIZED,
         "390303",
         format!("The scoped token is invalid: {why}."),
+    )
+}
+
+fn expired(client: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390318",
+        format!("The OAuth access token of client {client:?} has expired."),
     )
 }

@@ -36,6 +36,7 @@ mod limits;
 mod login;
 mod memory;
 mod memory_landing;
+mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
 mod pipe_info;
@@ -43,6 +44,7 @@ mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
+mod seal;
 #[cfg(feature = "emulator-server")]
 mod serve;
 #[cfg(feature = "emulator-server")]
@@ -166,7 +168,7 @@ impl Emulator {
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
         #[cfg(feature = "emulator-server")]
         let request = self.with_statement_run(now, request);
-        self.handler().handle(now, request)
+        self.handler().handle(now, request).dated(now)
     }
 
     /// A statement takes its time, and others need not wait for it: it is run before the server's turn at the request.

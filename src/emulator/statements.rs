@@ -241,7 +241,7 @@ pub(super) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Byt
         .handler()
         .login
         .check_primary(request.headers(), epoch_millis(now))
-        .and_then(|()| {
+        .and_then(|_| {
             if request.method() == Method::POST {
                 post(emulator, now, request)
             } else {

@@ -19,6 +19,7 @@ use super::{Response, Transport};
 use crate::auth::Credential;
 use crate::channel::ChannelStatus;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Counters, Endpoint};
 use crate::offset::{OffsetToken, QUERY};
 use crate::time::TimeSource;
 
@@ -141,6 +142,22 @@ impl Api {
         self.link.connect(attempt).await
     }
 
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(crate) async fn ingest_host(&self, attempt: Attempt) -> Result<wire::IngestHost, Failure> {
+        self.link.ingest_host(attempt).await
+    }
+
+    /// Proves who we are with another credential from now on.
+    pub(crate) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        self.link.set_credential(credential);
+    }
+
+    /// What is counted of the calls, and of what is sent with them.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.link.counters()
+    }
+
     /// Forgets the ingest host and its token; the next call finds them anew.
     pub(crate) fn forget_host(&self) {
         self.link.forget();
@@ -156,7 +173,7 @@ impl Api {
     ) -> Result<OpenAnswer, Failure> {
         let what = format!("opening channel {channel:?} of pipe {}", self.pipe());
         let path = self.channel_path("", channel)?;
-        let call = Call::new(what, Method::PUT, path).json(&OpenBody {
+        let call = Call::new(Endpoint::Open, what, Method::PUT, path).json(&OpenBody {
             offset_token: offset_token.map(OffsetToken::as_str),
             fail_on_uncommitted_rows,
         })?;
@@ -190,7 +207,7 @@ impl Api {
         let channel = append.channel;
         let what = format!("appending to channel {channel:?} of pipe {}", self.pipe());
         let path = format!("{}/rows", self.channel_path("/data", channel)?);
-        let mut call = Call::new(what, Method::POST, path);
+        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
         call.query = [
             ("startOffsetToken", append.start.map(OffsetToken::as_str)),
             ("endOffsetToken", append.end.map(OffsetToken::as_str)),
@@ -214,6 +231,7 @@ impl Api {
         self.link
             .call(&call, attempt, read)
             .await
+            .inspect(|_| self.counters().bytes_accepted(append.uncompressed_len))
             .map_err(Failure::with_rows_at_risk)
     }
 
@@ -230,7 +248,7 @@ impl Api {
             None => format!("pipes/{}/channels/{ELASTIC}", segment(&self.pipe)?),
         };
         let path = format!("{}/{target}/rows", self.schema_path("/data")?);
-        let mut call = Call::new(what, Method::POST, path);
+        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
         call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
         call.body = append.body.clone();
         // What the answer says beside its success is of no use: there is no continuation.
@@ -238,6 +256,7 @@ impl Api {
         self.link
             .call(&call, attempt, read)
             .await
+            .inspect(|()| self.counters().bytes_accepted(append.uncompressed_len))
             .map_err(Failure::with_rows_at_risk)
     }
 
@@ -254,7 +273,7 @@ impl Api {
         };
         let what = format!("asking for the status of {asked} of pipe {}", self.pipe());
         let path = format!("{}:bulk-channel-status", self.pipe_path("")?);
-        let call = Call::new(what, Method::POST, path).json(&StatusBody {
+        let call = Call::new(Endpoint::Status, what, Method::POST, path).json(&StatusBody {
             channel_names: channels,
         })?;
         let read = |response: &Response| {
@@ -272,7 +291,12 @@ impl Api {
         attempt: Attempt,
     ) -> Result<(), Failure> {
         let what = format!("dropping channel {channel:?} of pipe {}", self.pipe());
-        let mut call = Call::new(what, Method::DELETE, self.channel_path("", channel)?);
+        let mut call = Call::new(
+            Endpoint::Drop,
+            what,
+            Method::DELETE,
+            self.channel_path("", channel)?,
+        );
         // Not failing is the server's default, and a DELETE with a body does not pass every proxy.
         if fail_on_uncommitted_rows {
             call = call.json(&DropBody {

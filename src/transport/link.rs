@@ -1,5 +1,6 @@
 //! The way to the servers: the ingest host is discovered, a token fetched, and one call made with it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,12 +15,15 @@ use url::{Position, Url, form_urlencoded};
 use uuid::Uuid;
 
 use super::api::ApiConfig;
+use super::clock::HostClock;
+use super::doubt::Doubt;
 use super::failure::{Failure, Host, answered, decided, unanswered};
 use super::wire::{self, IngestHost};
 use super::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
 use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Counters, Endpoint};
 use crate::time::TimeSource;
 
 /// How long a scoped token lives if it does not say.
@@ -45,11 +49,13 @@ pub(super) struct Link {
     account: String,
     user_agent: HeaderValue,
     attempt_timeout: Duration,
-    credential: Arc<dyn Credential>,
+    credential: Mutex<Arc<dyn Credential>>,
     transport: Arc<dyn Transport>,
-    time: Arc<dyn TimeSource>,
+    clock: HostClock,
+    doubt: Doubt,
     ingest: Mutex<Option<Arc<Ingest>>>,
     discovery: SingleFlight<Failure>,
+    counters: Arc<Counters>,
 }
 
 /// The ingest host with the token for it. They are forgotten together.
@@ -57,10 +63,23 @@ pub(super) struct Link {
 struct Ingest {
     at: IngestHost,
     tokens: TokenCache<Failure>,
+    /// The generation of a token that was fetched because of a 403, and was answered the same.
+    forbidden: AtomicU64,
+}
+
+impl Ingest {
+    fn new(at: IngestHost) -> Self {
+        Self {
+            at,
+            tokens: TokenCache::default(),
+            forbidden: AtomicU64::new(0),
+        }
+    }
 }
 
 /// A request but for the host, the credential and the attempt.
 pub(super) struct Call {
+    pub(super) endpoint: Endpoint,
     /// Names the call in messages, as in "opening channel \"x\"".
     pub(super) what: String,
     pub(super) method: Method,
@@ -89,11 +108,13 @@ impl Link {
             account: config.account.clone(),
             user_agent: user_agent(config.application.as_deref()),
             attempt_timeout: config.attempt_timeout,
-            credential,
+            credential: Mutex::new(credential),
             transport,
-            time,
+            clock: HostClock::new(time),
+            doubt: Doubt::default(),
             ingest: Mutex::default(),
             discovery: SingleFlight::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -102,6 +123,28 @@ impl Link {
         let ingest = self.ingest(attempt).await?;
         self.token(&ingest, attempt).await?;
         Ok(())
+    }
+
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(super) async fn ingest_host(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
+        Ok(self.ingest(attempt).await?.at.clone())
+    }
+
+    /// Proves who we are with another credential from now on. Tokens of the old one go on being used by requests that are
+    /// under way, and by nothing else.
+    pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        *self.held_credential() = credential;
+        let mut ingest = self.known_ingest();
+        *ingest = ingest
+            .take()
+            .map(|ingest| Arc::new(Ingest::new(ingest.at.clone())));
+        self.doubt.settled();
+    }
+
+    /// What is counted of the calls, and of what is sent with them.
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Forgets the ingest host and its token.
@@ -124,32 +167,68 @@ impl Link {
                 Host::Ingest,
                 &call.what,
                 &response,
-                self.time.now(),
+                self.clock.now(),
             ))
         };
         result.map_err(|failure| failure.of(attempt.request_id))
     }
 
+    /// The answer to a call. A refused request was not acted on, so it goes out again as the same attempt, with a token
+    /// that was fetched since; once, and only if no other token has just been refused.
     async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
         let ingest = self.ingest(attempt).await?;
         let held = self.token(&ingest, attempt).await?;
         let response = self
             .send(call, &ingest.at.base, &scoped(&held), attempt)
             .await?;
-        if response.status() != StatusCode::UNAUTHORIZED {
+        let status = response.status();
+        if !self.is_worth_another_token(&ingest, &held, status) {
             return Ok(response);
         }
-        // A refused request was not acted on, so it goes out again as the same attempt.
-        debug!(request_id = %attempt.request_id, "the scoped token was refused, fetching another");
-        ingest.tokens.invalidate(held.generation);
-        let held = self.token(&ingest, attempt).await?;
+        debug!(request_id = %attempt.request_id, %status, "the scoped token was refused, fetching another");
+        let next = self.token(&ingest, attempt).await?;
+        if next.token.expose_secret() == held.token.expose_secret() {
+            if status == StatusCode::UNAUTHORIZED {
+                return Err(same_again(call));
+            }
+            ingest.forbidden.store(next.generation, Ordering::Relaxed);
+            return Ok(response);
+        }
         let response = self
-            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .send(call, &ingest.at.base, &scoped(&next), attempt)
             .await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            ingest.tokens.invalidate(held.generation);
+        if response.status() == StatusCode::FORBIDDEN {
+            ingest.forbidden.store(next.generation, Ordering::Relaxed);
+        } else {
+            self.is_worth_another_token(&ingest, &next, response.status());
         }
         Ok(response)
+    }
+
+    /// Notes what a status says of the token, and drops a token that is refused.
+    fn is_worth_another_token(&self, ingest: &Ingest, held: &Held, status: StatusCode) -> bool {
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let was_raised = self.doubt.is_raised();
+                let was_current = ingest.tokens.invalidate(held.generation);
+                if was_current {
+                    self.doubt.refused();
+                }
+                !(was_current && was_raised)
+            }
+            // Rights are the role's. A token may be from before they were granted, but the next one is not.
+            StatusCode::FORBIDDEN => {
+                let is_first = ingest.forbidden.load(Ordering::Relaxed) != held.generation;
+                if is_first {
+                    ingest.tokens.invalidate(held.generation);
+                }
+                is_first
+            }
+            _ => {
+                self.doubt.settled();
+                false
+            }
+        }
     }
 
     async fn ingest(&self, attempt: Attempt) -> Result<Arc<Ingest>, Failure> {
@@ -172,21 +251,26 @@ impl Link {
 
     async fn discover(&self, attempt: Attempt) -> Result<Ingest, Failure> {
         let what = format!("discovering the ingest host of account {}", self.account);
-        let call = Call::new(what, Method::GET, "/v2/streaming/hostname".to_owned());
-        let response = self.call_account(&call, attempt).await?;
+        let call = Call::new(
+            Endpoint::Hostname,
+            what,
+            Method::GET,
+            "/v2/streaming/hostname".to_owned(),
+        );
+        self.doubt.wait().await;
+        let response = self
+            .call_account(&*self.credential(), &call, attempt)
+            .await?;
         let at =
             wire::ingest_host(response.body(), &self.account_url).map_err(Failure::Ambiguous)?;
         debug!(host = at.host, "discovered the ingest host");
-        Ok(Ingest {
-            at,
-            tokens: TokenCache::new(Arc::clone(&self.time)),
-        })
+        Ok(Ingest::new(at))
     }
 
     async fn token(&self, ingest: &Ingest, attempt: Attempt) -> Result<Held, Failure> {
         ingest
             .tokens
-            .get(async || {
+            .get(&self.clock, async || {
                 self.fetch_token(&ingest.at.host, attempt)
                     .await
                     .map_err(|failure| failure.before_sending().of(attempt.request_id))
@@ -199,15 +283,22 @@ impl Link {
             "exchanging the credential of account {} for a token",
             self.account
         );
-        let mut call = Call::new(what, Method::POST, "/oauth/token".to_owned());
+        self.doubt.wait().await;
+        let credential = self.credential();
+        let mut call = Call::new(
+            Endpoint::Token,
+            what,
+            Method::POST,
+            "/oauth/token".to_owned(),
+        );
         call.headers = vec![(header::CONTENT_TYPE, FORM)];
         call.body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(self.credential.exchange_form(ingest_host))
+            .extend_pairs(credential.exchange_form(ingest_host))
             .finish()
             .into();
-        let response = self.call_account(&call, attempt).await?;
+        let response = self.call_account(&*credential, &call, attempt).await?;
         let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
-        let now = self.time.now();
+        let now = self.clock.now();
         // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
         let expires_at = wire::token_expiry(token.expose_secret())
             .filter(|end| *end > now)
@@ -216,29 +307,71 @@ impl Link {
         Ok(Fetched { token, expires_at })
     }
 
-    async fn call_account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
-        let bearer = self
-            .credential
-            .bearer(CredentialContext {
-                now: self.time.now(),
-                account_url: &self.account_url,
-                transport: &*self.transport,
-            })
-            .await
-            .map_err(Failure::NotSent)?;
-        let response = self
+    /// Makes a call to the account host and returns a success.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        self.call_account(&*self.credential(), call, attempt).await
+    }
+
+    /// A call to the account host. If the bearer token is refused and the credential or the clock has another one to offer,
+    /// it goes out once more as the same attempt.
+    async fn call_account(
+        &self,
+        credential: &dyn Credential,
+        call: &Call,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
+        let bearer = self.bearer(credential).await?;
+        let mut response = self
             .send(call, &self.account_base, &bearer, attempt)
             .await?;
-        if response.status().is_success() {
-            Ok(response)
-        } else {
-            Err(answered(
-                Host::Account,
-                &call.what,
-                &response,
-                self.time.now(),
-            ))
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let has_another = credential.refused(&bearer);
+            if self.clock.learn(&response) || has_another {
+                let next = self.bearer(credential).await?;
+                if next.token.expose_secret() != bearer.token.expose_secret() {
+                    debug!(request_id = %attempt.request_id, "the credential was refused, trying its next token");
+                    response = self.send(call, &self.account_base, &next, attempt).await?;
+                }
+            }
         }
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if matches!(status.as_u16(), 400 | 401 | 403) {
+            self.doubt.refused();
+        }
+        Err(answered(
+            Host::Account,
+            &call.what,
+            &response,
+            self.clock.now(),
+        ))
+    }
+
+    async fn bearer(&self, credential: &dyn Credential) -> Result<Bearer, Failure> {
+        let limit = self.attempt_timeout.saturating_mul(2);
+        let context = CredentialContext {
+            time: &self.clock,
+            account_url: &self.account_url,
+            transport: &self.transport,
+            attempt_timeout: self.attempt_timeout,
+        };
+        let bearer = tokio::time::timeout(limit, credential.bearer(context))
+            .await
+            .unwrap_or_else(|_| {
+                let account = &self.account;
+                let message =
+                    format!("the credential of account {account} gave no token within {limit:?}");
+                Err(Error::new(ErrorKind::Timeout, message))
+            });
+        bearer.map_err(|error| {
+            if !error.is_retryable() {
+                self.doubt.refused();
+            }
+            Failure::NotSent(error)
+        })
     }
 
     /// One network call within its deadline.
@@ -252,6 +385,9 @@ impl Link {
         let request = self
             .request(call, base, bearer, attempt)
             .map_err(|failure| failure.of(attempt.request_id))?;
+        if call.endpoint == Endpoint::Append {
+            self.counters.bytes_sent(call.body.len());
+        }
         let limit = self.attempt_timeout;
         let started = Instant::now();
         let outcome = tokio::time::timeout(limit, self.transport.call(request))
@@ -262,14 +398,18 @@ impl Link {
                     format!("no answer within {limit:?}"),
                 ))
             });
+        let status = outcome.as_ref().ok().map(Response::status);
+        let elapsed = started.elapsed();
+        self.counters
+            .called(call.endpoint, attempt.retry_count, status, elapsed);
         debug!(
             call = call.what,
             request_id = %attempt.request_id,
             retry = attempt.retry_count,
             bytes = call.body.len(),
-            status = outcome.as_ref().ok().map(|response| response.status().as_u16()),
+            status = status.map(|status| status.as_u16()),
             failure = outcome.as_ref().err().map(tracing::field::display),
-            elapsed = ?started.elapsed(),
+            ?elapsed,
             "called",
         );
         outcome.map_err(|why| unanswered(&call.what, why).of(attempt.request_id))
@@ -322,14 +462,25 @@ impl Link {
         Ok(request)
     }
 
+    fn credential(&self) -> Arc<dyn Credential> {
+        Arc::clone(&self.held_credential())
+    }
+
+    fn held_credential(&self) -> MutexGuard<'_, Arc<dyn Credential>> {
+        self.credential
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn known_ingest(&self) -> MutexGuard<'_, Option<Arc<Ingest>>> {
         self.ingest.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Call {
-    pub(super) fn new(what: String, method: Method, path: String) -> Self {
+    pub(super) fn new(endpoint: Endpoint, what: String, method: Method, path: String) -> Self {
         Self {
+            endpoint,
             what,
             method,
             path,
@@ -360,9 +511,20 @@ impl Call {
 }
 
 fn scoped(held: &Held) -> Bearer {
-    Bearer {
-        token: held.token.clone(),
-        token_type: "OAUTH".into(),
+    Bearer::new(held.token.clone(), "OAUTH")
+}
+
+/// The ingest host refused a token, and the account host has no other.
+fn same_again(call: &Call) -> Failure {
+    let status = StatusCode::UNAUTHORIZED.as_u16();
+    let message = format!(
+        "{} failed: the ingest host refused its token, and the account host gave the same token again; check that the user may log in, or use another credential",
+        call.what
+    );
+    Failure::Answered {
+        status,
+        code: None,
+        error: Error::new(ErrorKind::Authentication, message).with_status(status),
     }
 }
 

@@ -4,6 +4,7 @@
 //! error, never a default. What only informs is read leniently: an unreadable value is as good as none.
 
 use std::collections::BTreeMap;
+use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -13,6 +14,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::channel::ChannelStatus;
+use crate::config::dashed;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 
@@ -59,6 +61,7 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
         return Err(refused("that is not a host name"));
     }
     let (host, port) = match authority.rsplit_once(':') {
+        _ if authority.parse::<Ipv6Addr>().is_ok() => (&*format!("[{authority}]"), None),
         Some((host, port)) if !authority.ends_with(']') => (host, Some(port)),
         _ => (authority, None),
     };
@@ -77,16 +80,6 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
         return Err(refused("it would leave HTTPS"));
     }
     Ok(IngestHost { host, base })
-}
-
-/// The host with dashes for underscores: certificates and the token's scope know only those. A private link's name is
-/// in the customer's DNS as it is.
-fn dashed(host: &str) -> String {
-    if host.to_ascii_lowercase().contains(".privatelink.") {
-        host.to_owned()
-    } else {
-        host.replace('_', "-")
-    }
 }
 
 /// The answer to `POST /oauth/token`: text, a JSON string, `{"token": …}` or `{"access_token": …}`.

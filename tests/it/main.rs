@@ -9,6 +9,11 @@
 )]
 
 mod accounting;
+mod auth;
+mod auth_bounds;
+mod auth_clock;
+mod auth_forms;
+mod auth_secrets;
 mod bad_input;
 mod cancel;
 mod channel;
@@ -26,12 +31,16 @@ mod ingest_shards;
 mod ingest_source;
 mod linger;
 mod memory;
+mod metrics;
 mod moved;
+mod network;
 mod observers;
+mod official_sdk;
 mod once;
 mod opening;
 mod patience;
 mod protocol;
+mod proxy;
 mod rejects;
 mod replay;
 mod review;
@@ -41,4 +50,5 @@ mod splitting;
 mod stage;
 mod support;
 mod tls;
+mod trace;
 mod unsent;

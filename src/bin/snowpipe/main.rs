@@ -1,3 +1,106 @@
 //! The `snowpipe` command: finds out why streaming does not work, sends rows, and shows channels.
 
-fn main() {}
+mod account;
+mod dead_letters;
+mod doctor;
+mod input;
+mod line;
+mod names;
+mod say;
+mod send;
+mod signals;
+mod source;
+mod status;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+use tracing_subscriber::EnvFilter;
+
+/// What a command may end with, as documented in its help.
+mod code {
+    pub(crate) const FINE: u8 = 0;
+    pub(crate) const FINDINGS: u8 = 1;
+    pub(crate) const REJECTED: u8 = 1;
+    pub(crate) const MISUSED: u8 = 2;
+    pub(crate) const NOT_COMMITTED: u8 = 3;
+    pub(crate) const NOT_THERE: u8 = 4;
+}
+
+/// Why a command ends before its work is done.
+#[derive(Debug)]
+struct Stop {
+    code: u8,
+    why: String,
+}
+
+impl Stop {
+    fn misused(why: impl Into<String>) -> Self {
+        Self {
+            code: code::MISUSED,
+            why: why.into(),
+        }
+    }
+
+    /// An error from before the first row was sent.
+    fn before(error: &snowpipe_streaming::Error) -> Self {
+        use snowpipe_streaming::ErrorKind as Kind;
+        let code = match error.kind() {
+            Kind::Config | Kind::Authentication | Kind::Forbidden | Kind::NotFound => code::MISUSED,
+            _ => code::NOT_COMMITTED,
+        };
+        Self {
+            code,
+            why: error.to_string(),
+        }
+    }
+}
+
+/// Streams rows into Snowflake tables over Snowpipe Streaming.
+///
+/// Every command logs in as the profile says: a profile.json of the official SDK, a connection of the Snowflake CLI, or the
+/// SNOWFLAKE_* variables. Names are those of SQL: upper case unless they are quoted, and database and schema may be left out
+/// if the profile has them.
+#[derive(Debug, Parser)]
+#[command(name = "snowpipe", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Doctor(doctor::Args),
+    Send(send::Args),
+    Status(status::Args),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(why) => {
+            say::error(&format!("no threads can be started: {why}"));
+            return ExitCode::from(code::NOT_COMMITTED);
+        }
+    };
+    let ended = runtime.block_on(async {
+        match cli.command {
+            Command::Doctor(args) => doctor::run(args).await,
+            Command::Send(args) => send::run(args).await,
+            Command::Status(args) => status::run(args).await,
+        }
+    });
+    // A thread may wait for a terminal that never says anything.
+    runtime.shutdown_background();
+    ExitCode::from(ended.unwrap_or_else(|stop| {
+        say::error(&stop.why);
+        stop.code
+    }))
+}

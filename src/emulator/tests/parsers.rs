@@ -8,6 +8,7 @@ use super::*;
 use crate::emulator::datetime::Zone;
 use crate::emulator::landing::Cell;
 use crate::emulator::login::Login;
+use crate::emulator::oauth::OAuth;
 use crate::emulator::{body, datetime, decimal, routes};
 use crate::mutated::{mutated, mutated_text};
 
@@ -113,7 +114,7 @@ proptest! {
     fn only_the_jwt_itself_logs_in(damaged in jwts(), form in mutated_text(&[
         "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer&scope=h+session%3Arole%3AR",
     ])) {
-        let mut login = Login::new("emulator", "h", Duration::from_secs(60)).unwrap();
+        let mut login = Login::new("emulator", "h", Duration::from_secs(60), OAuth::new(Duration::ZERO)).unwrap();
         let key = PublicKey::of_private_pem(&keys::shared().unwrap()).unwrap();
         login.register("STREAMING_INGEST", key);
         let good = good_jwt();
@@ -124,7 +125,11 @@ proptest! {
             prop_assert_eq!(login.check_primary(&headers, START_MS).is_ok(), same);
             prop_assert!(login.check_scoped(&headers, START_MS).is_err());
         }
-        let _ = login.exchange(form.as_bytes(), START_MS);
+        let value = http::HeaderValue::try_from(format!("Bearer {good}")).unwrap();
+        let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
+        let primary = login.check_primary(&headers, START_MS).unwrap();
+        let _ = login.exchange(&primary, form.as_bytes(), START_MS);
+        let _ = login.authorize(&headers, form.as_bytes(), START_MS);
     }
 }
 

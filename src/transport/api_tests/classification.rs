@@ -124,13 +124,6 @@ async fn the_server_decides_with_status_and_code() {
             "reopen the channel",
         ),
         (
-            403,
-            r#"{"code":"390191","message":"no"}"#,
-            Some("390191"),
-            ErrorKind::Forbidden,
-            "grant the role",
-        ),
-        (
             404,
             r#"{"error_code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"}"#,
             Some("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
@@ -248,6 +241,62 @@ async fn a_token_refused_twice_is_an_answer() {
             .contains("the public key registered for the user")
     );
     assert_eq!(rig.seen().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_is_asked_again_with_one_other_token_and_never_with_a_third() {
+    let no = || answer(403, r#"{"code":"390191","message":"no"}"#);
+    let rig = Rig::introduced([no(), token("scoped-2"), no(), no()]);
+    for _ in 0..2 {
+        let failure = rig.append().await.unwrap_err();
+        assert_eq!(failure.code(), Some("390191"));
+        assert_eq!(failure.error().kind(), ErrorKind::Forbidden);
+        assert!(failure.error().to_string().contains("grant the role"));
+    }
+    assert_eq!(
+        rig.calls()[2..],
+        [
+            "POST ingest.example rows Bearer scoped-1",
+            "POST acct.example token Bearer primary",
+            "POST ingest.example rows Bearer scoped-2",
+            "POST ingest.example rows Bearer scoped-2",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_comes_again_is_not_sent_again_at_once() {
+    let rig = Rig::introduced([answer(401, ""), token("scoped-1")]);
+    let failure = rig.append().await.unwrap_err();
+    let error = failure.into_error();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert_eq!(error.http_status(), Some(401));
+    assert!(
+        error.to_string().contains("gave the same token again"),
+        "{error}"
+    );
+    assert_eq!(rig.seen().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_refused_in_a_row_cost_one_exchange_each_with_growing_pauses() {
+    let no = || answer(401, "");
+    let rig = Rig::introduced([
+        no(),
+        token("scoped-2"),
+        no(),
+        token("scoped-3"),
+        no(),
+        token("scoped-4"),
+        no(),
+    ]);
+    let start = tokio::time::Instant::now();
+    for pause in [0, 250, 750] {
+        let failure = rig.append().await.unwrap_err();
+        assert_eq!(failure.error().kind(), ErrorKind::Authentication);
+        assert_eq!(start.elapsed(), Duration::from_millis(pause));
+    }
+    assert_eq!(rig.seen().len(), 9);
 }
 
 #[tokio::test(start_paused = true)]

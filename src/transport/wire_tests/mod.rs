@@ -95,19 +95,45 @@ fn a_scheme_or_port_that_comes_with_the_host_is_honoured() {
 }
 
 #[test]
-fn underscores_become_dashes_but_on_a_private_link() {
+fn underscores_become_dashes_on_snowflakes_public_hosts_alone() {
     let account = "https://acct.example";
+    for (told, used) in [
+        (
+            "my_acct_1.eu.ingest.snowflakecomputing.com",
+            "my-acct-1.eu.ingest.snowflakecomputing.com",
+        ),
+        (
+            "MY_ACCT.ingest.SnowflakeComputing.cn",
+            "MY-ACCT.ingest.SnowflakeComputing.cn",
+        ),
+        (
+            "my_acct.ingest.privatelink.snowflakecomputing.com",
+            "my_acct.ingest.privatelink.snowflakecomputing.com",
+        ),
+        (
+            "MY_ACCT.PRIVATELINK.snowflakecomputing.com",
+            "MY_ACCT.PRIVATELINK.snowflakecomputing.com",
+        ),
+        ("snowflake_emulator", "snowflake_emulator"),
+        ("my_acct.ingest.example", "my_acct.ingest.example"),
+    ] {
+        assert_eq!(
+            host(told, account),
+            pair(used, &format!("https://{used}")),
+            "{told}"
+        );
+    }
+}
+
+#[test]
+fn a_bare_ipv6_address_gets_its_brackets() {
     assert_eq!(
-        host("my_acct_1.ingest.example", account).0,
-        "my-acct-1.ingest.example"
+        host("::1", "http://[::1]:8080"),
+        pair("[::1]", "http://[::1]:8080")
     );
     assert_eq!(
-        host("my_acct.privatelink.example", account).0,
-        "my_acct.privatelink.example"
-    );
-    assert_eq!(
-        host("MY_ACCT.PRIVATELINK.example", account).0,
-        "MY_ACCT.PRIVATELINK.example"
+        host("2001:db8::7", "https://acct.example"),
+        pair("[2001:db8::7]", "https://[2001:db8::7]")
     );
 }
 

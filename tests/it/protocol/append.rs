@@ -255,11 +255,26 @@ async fn credentials_and_rights_refused_again_and_again_invalidate() {
 #[tokio::test]
 async fn rights_that_come_back_in_time_save_the_channel() {
     let stage = Stage::new().await;
-    stage.answer(Call::Append, refusal(403, "390189"));
+    for _ in 0..2 {
+        stage.answer(Call::Append, refusal(403, "390189"));
+    }
     let client = stage.client().await;
     let (_channel, outcome) = one_row(&client).await;
     outcome.unwrap();
-    assert_eq!(stage.seen(Call::Append)[1].attempt().1, "1");
+    let seen = stage.seen(Call::Append);
+    let tries: Vec<_> = seen
+        .iter()
+        .map(|s| (s.header("authorization").unwrap(), s.attempt().1))
+        .collect();
+    assert_eq!(
+        tries,
+        [
+            ("Bearer scoped-1", "0"),
+            ("Bearer scoped-2", "0"),
+            ("Bearer scoped-2", "1"),
+        ],
+        "one other token, and then patience"
+    );
 }
 
 #[tokio::test]

@@ -59,7 +59,9 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
             assert_eq!((error.kind(), error.code()), (kind, code), "{text}");
             assert!(text.contains(mend) && text.contains("\"c\""), "{text}");
             assert!(!error.is_retryable(), "{text}");
-            assert_eq!(stage.count(call), 1, "{text}");
+            // Rights may have been granted since the token was made.
+            let tries = if kind == ErrorKind::Forbidden { 2 } else { 1 };
+            assert_eq!(stage.count(call), tries, "{text}");
         }
     }
 }

@@ -71,7 +71,7 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
     ];
     for (answer, kind, mend, code) in cases {
         let stage = Stage::new().await;
-        stage.answer(Call::Open, answer);
+        stage.always(Call::Open, answer);
         let error = open_error(&stage).await;
         let text = error.to_string();
         assert_eq!(error.kind(), kind, "{text}");
@@ -81,7 +81,9 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
         assert!(!error.is_retryable() && !error.is_ambiguous(), "{text}");
         let id = stage.seen(Call::Open)[0].attempt().0.to_owned();
         assert_eq!(error.request_id(), Some(id.as_str()), "{text}");
-        assert_eq!(stage.count(Call::Open), 1, "{text}");
+        // Rights may have been granted since the token was made.
+        let tries = if kind == ErrorKind::Forbidden { 2 } else { 1 };
+        assert_eq!(stage.count(Call::Open), tries, "{text}");
     }
 }
 

@@ -1,0 +1,303 @@
+//! OAuth: access tokens fetched from Snowflake's or an external server, and fetched anew before they expire.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::{HeaderValue, Method, header};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::sync::Mutex;
+use tracing::debug;
+use url::{Host, Url, form_urlencoded};
+use zeroize::Zeroizing;
+
+use super::cache::{Fetched, TokenCache};
+use super::oauth_answer::{Granted, read};
+use super::{Bearer, Credential, CredentialContext, access_token_form, session_role};
+use crate::config::authorization::OAuthSettings;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
+
+/// An OAuth client, and the access token it was given last.
+///
+/// Without a refresh token it is the client-credentials grant, with id and secret in the form; with one it is the
+/// refresh-token grant, with id and secret in HTTP Basic authentication. The scope asked for is `session:role:<ROLE>` if there
+/// is a role. All of this is as observed of the official SDK 1.9.1.
+///
+/// A server may answer with another refresh token. It is used from then on, for as long as this credential lives; it is
+/// written nowhere. An access token is fetched anew before it expires, and one fetch serves all who wait for it.
+///
+/// ```
+/// use snowpipe_streaming::auth::OAuth;
+///
+/// let oauth = OAuth::client_credentials("ski-loader", "the secret")
+///     .with_role("LOADER")
+///     .with_token_endpoint("https://127.0.0.1:8443/oauth2/token")?;
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+pub struct OAuth {
+    client: Arc<Client>,
+    tokens: TokenCache<Error>,
+}
+
+/// What a request for an access token is made of. The request may outlive the call that wanted it.
+#[derive(Clone)]
+struct Client {
+    id: String,
+    secret: SecretString,
+    /// Locked while it is under way: a token that works once must not be sent twice.
+    refresh_token: Option<Arc<Mutex<SecretString>>>,
+    endpoint: Option<Url>,
+    role: Option<String>,
+    scope: Option<String>,
+    include_scope: bool,
+}
+
+impl OAuth {
+    /// The client-credentials grant.
+    pub fn client_credentials(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+        Self::of(Client {
+            id: id.into(),
+            secret: secret.into(),
+            refresh_token: None,
+            endpoint: None,
+            role: None,
+            scope: None,
+            include_scope: true,
+        })
+    }
+
+    /// The refresh-token grant.
+    pub fn refresh_token(
+        id: impl Into<String>,
+        secret: impl Into<SecretString>,
+        token: impl Into<SecretString>,
+    ) -> Self {
+        let mut oauth = Self::client_credentials(id, secret);
+        let token = Arc::new(Mutex::new(token.into()));
+        Arc::make_mut(&mut oauth.client).refresh_token = Some(token);
+        oauth
+    }
+
+    /// What a profile describes.
+    pub(crate) fn new(settings: OAuthSettings, role: Option<&str>) -> Result<Self> {
+        let endpoint = settings.token_endpoint.as_deref().map(endpoint);
+        Ok(Self::of(Client {
+            id: settings.client_id,
+            secret: settings.client_secret,
+            refresh_token: settings
+                .refresh_token
+                .map(|token| Arc::new(Mutex::new(token))),
+            endpoint: endpoint.transpose()?,
+            role: role.map(str::to_owned),
+            scope: settings.scope,
+            include_scope: settings.include_scope,
+        }))
+    }
+
+    fn of(client: Client) -> Self {
+        Self {
+            client: Arc::new(client),
+            tokens: TokenCache::default(),
+        }
+    }
+
+    /// Sets the role to work under, instead of the user's default role.
+    #[must_use]
+    pub fn with_role(mut self, role: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.client).role = Some(role.into());
+        self
+    }
+
+    /// Sets the scope that is asked for, instead of the one that follows from the role.
+    #[must_use]
+    pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
+        Arc::make_mut(&mut self.client).scope = Some(scope.into());
+        self
+    }
+
+    /// Asks for no scope at all.
+    #[must_use]
+    pub fn without_scope(mut self) -> Self {
+        Arc::make_mut(&mut self.client).include_scope = false;
+        self
+    }
+
+    /// Sets the token endpoint of an external server. Without one it is `/oauth/token-request` of the account.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if it is no URL, holds a user name or password, or is plain `http://` to another machine.
+    pub fn with_token_endpoint(mut self, url: &str) -> Result<Self> {
+        Arc::make_mut(&mut self.client).endpoint = Some(endpoint(url)?);
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl Credential for OAuth {
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
+        let fetch = async || {
+            let asked_at = context.now();
+            let url = match &self.client.endpoint {
+                Some(url) => url.clone(),
+                None => context
+                    .account_url
+                    .join("oauth/token-request")
+                    .map_err(|why| not_a_url(&why))?,
+            };
+            let client = Arc::clone(&self.client);
+            let transport = Arc::clone(context.transport);
+            // A task of its own: whoever waits for it may give up, but the refresh token in its answer is the only one left.
+            let request = tokio::spawn(client.fetch(url, transport, context.attempt_timeout));
+            let granted = request.await.map_err(|_| {
+                Error::new(
+                    ErrorKind::ClientClosed,
+                    "the runtime shut down while an access token was fetched",
+                )
+            })??;
+            Ok(Fetched {
+                token: granted.access_token,
+                expires_at: asked_at + granted.life,
+            })
+        };
+        let held = self.tokens.get(context.time, fetch).await?;
+        Ok(Bearer::new(held.token, "OAUTH"))
+    }
+
+    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
+        access_token_form(ingest_host, self.client.role.as_deref())
+    }
+
+    fn refused(&self, bearer: &Bearer) -> bool {
+        self.tokens.forget(&bearer.token);
+        true
+    }
+}
+
+impl fmt::Debug for OAuth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OAuth")
+            .field("client_id", &self.client.id)
+            .field("role", &self.client.role)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    async fn fetch(
+        self: Arc<Self>,
+        url: Url,
+        transport: Arc<dyn Transport>,
+        limit: Duration,
+    ) -> Result<Granted> {
+        let mut refresh_token = match &self.refresh_token {
+            Some(token) => Some(token.lock().await),
+            None => None,
+        };
+        let request = self.request(&url, refresh_token.as_deref())?;
+        let answer = tokio::time::timeout(limit, transport.call(request))
+            .await
+            .unwrap_or_else(|_| {
+                Err(TransportError::new(
+                    TransportErrorKind::Timeout,
+                    format!("no answer within {limit:?}"),
+                ))
+            });
+        let place = url.host_str().unwrap_or_default();
+        let response = answer.map_err(|why| {
+            let kind = match why.kind() {
+                TransportErrorKind::Timeout => ErrorKind::Timeout,
+                TransportErrorKind::Request => ErrorKind::Config,
+                _ => ErrorKind::Unreachable,
+            };
+            let message = format!("fetching an OAuth access token from {place} failed: {why}");
+            Error::new(kind, message).with_source(why)
+        })?;
+        let secrets = [Some(&self.secret), refresh_token.as_deref()];
+        let granted = read(&response, place, &secrets)?;
+        debug!(
+            life = ?granted.life,
+            refresh_token_changed = granted.refresh_token.is_some(),
+            "fetched an OAuth access token"
+        );
+        if let (Some(kept), Some(next)) = (&mut refresh_token, &granted.refresh_token) {
+            **kept = next.clone();
+        }
+        Ok(granted)
+    }
+
+    fn request(&self, url: &Url, refresh_token: Option<&SecretString>) -> Result<Request> {
+        let secret = self.secret.expose_secret();
+        let mut form = form_urlencoded::Serializer::new(String::new());
+        match refresh_token {
+            None => form
+                .append_pair("grant_type", "client_credentials")
+                .append_pair("client_id", &self.id)
+                .append_pair("client_secret", secret),
+            Some(token) => form
+                .append_pair("grant_type", "refresh_token")
+                .append_pair("refresh_token", token.expose_secret()),
+        };
+        let of_role = || self.role.as_deref().map(session_role);
+        if let Some(scope) = self.scope.clone().or_else(of_role)
+            && self.include_scope
+        {
+            form.append_pair("scope", &scope);
+        }
+        let mut request = Request::new(Bytes::from(form.finish()));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = url.as_str().parse().map_err(|why| not_a_url(&why))?;
+        let headers = request.headers_mut();
+        headers.insert(
+            header::CONTENT_TYPE,
+            HeaderValue::from_static("application/x-www-form-urlencoded"),
+        );
+        headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+        if refresh_token.is_some() {
+            let pair = Zeroizing::new(format!("{}:{secret}", self.id));
+            let mut basic = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(&*pair)))
+                .map_err(|why| not_a_url(&why))?;
+            basic.set_sensitive(true);
+            headers.insert(header::AUTHORIZATION, basic);
+        }
+        Ok(request)
+    }
+}
+
+/// The URL of a token endpoint, if secrets may be sent there.
+fn endpoint(text: &str) -> Result<Url> {
+    // The parser's messages do not repeat what it read.
+    let url = Url::parse(text.trim()).map_err(|why| not_a_url(&why))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        return Err(config(
+            "the OAuth token endpoint holds a user name or password; leave them out, oauth_client_id and oauth_client_secret are the place for them",
+        ));
+    }
+    let is_local = url.host().is_some_and(|host| match host {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+    });
+    match url.scheme() {
+        "https" => Ok(url),
+        "http" if is_local => Ok(url),
+        _ => Err(config(
+            "the OAuth token endpoint must begin with https://, or secrets would be sent unprotected (http:// is for servers on this machine)",
+        )),
+    }
+}
+
+fn not_a_url(why: &dyn fmt::Display) -> Error {
+    config(format!(
+        "the OAuth token endpoint is malformed ({why}); write it like https://HOST/oauth2/token"
+    ))
+}
+
+fn config(message: impl Into<String>) -> Error {
+    Error::new(ErrorKind::Config, message)
+}

@@ -1,0 +1,126 @@
+//! What an OAuth server answers: a token, or why not.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::Response;
+use crate::transport::wire::quote;
+
+/// How long an access token lives if the server does not say: as long as Snowflake's usually do ("Snowflake OAuth
+/// overview").
+const DEFAULT_LIFE: Duration = Duration::from_secs(600);
+
+/// No token is taken to live longer.
+const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
+
+/// What the server gave.
+pub(super) struct Granted {
+    pub(super) access_token: SecretString,
+    pub(super) life: Duration,
+    /// In the place of the one that was sent.
+    pub(super) refresh_token: Option<SecretString>,
+}
+
+/// Reads the answer of the server at `place`. What it says of an error is repeated without `secrets`.
+pub(super) fn read(
+    response: &Response,
+    place: &str,
+    secrets: &[Option<&SecretString>],
+) -> Result<Granted> {
+    let status = response.status();
+    let fields = match serde_json::from_slice(response.body()) {
+        Ok(Value::Object(fields)) => fields,
+        _ => Map::new(),
+    };
+    let text = |name: &str| {
+        fields
+            .get(name)
+            .and_then(Value::as_str)
+            .filter(|t| !t.is_empty())
+    };
+    match text("access_token") {
+        Some(token) if status.is_success() => Ok(Granted {
+            access_token: token.into(),
+            life: life(fields.get("expires_in")),
+            refresh_token: text("refresh_token").map(SecretString::from),
+        }),
+        _ => {
+            let code = text("error").or_else(|| text("code"));
+            let said = text("error_description").or_else(|| text("message"));
+            let told = without(secrets, said.or(code).unwrap_or_default());
+            Err(refusal(status, place, code, &told))
+        }
+    }
+}
+
+fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> Error {
+    let (kind, mend) = match status.as_u16() {
+        429 => (ErrorKind::Throttled, "ask less often"),
+        408 | 500.. => (ErrorKind::Server, "try again"),
+        300..=399 => (
+            ErrorKind::Authentication,
+            "redirects are not followed: check oauth_token_endpoint",
+        ),
+        404 => (
+            ErrorKind::Authentication,
+            "check oauth_token_endpoint, and the account's URL without one",
+        ),
+        _ if code == Some("invalid_grant") => (
+            ErrorKind::Authentication,
+            "the refresh token has expired, was used before or is for another client: get a new one",
+        ),
+        _ if code == Some("invalid_scope") => (
+            ErrorKind::Authentication,
+            "check the role and oauth_scope, and that the integration allows them",
+        ),
+        200..=299 => (
+            ErrorKind::Authentication,
+            "the answer holds no access_token: check oauth_token_endpoint and any proxy between",
+        ),
+        _ => (
+            ErrorKind::Authentication,
+            "check oauth_client_id and oauth_client_secret, and that the integration is enabled",
+        ),
+    };
+    let colon = if told.is_empty() { "" } else { ": " };
+    let message = format!(
+        "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {mend}",
+        status.as_u16()
+    );
+    Error::new(kind, message)
+        .with_status(status.as_u16())
+        .with_code(code.map(quote))
+}
+
+/// `expires_in` in seconds, as a number or as text.
+fn life(expires_in: Option<&Value>) -> Duration {
+    let seconds = match expires_in {
+        Some(Value::Number(number)) => number.as_f64(),
+        Some(Value::String(text)) => text.trim().parse().ok(),
+        _ => None,
+    };
+    seconds
+        .filter(|seconds| *seconds >= 1.0)
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        .map_or(DEFAULT_LIFE, |life| life.min(MAX_LIFE))
+}
+
+/// A server may repeat what it was sent.
+fn without(secrets: &[Option<&SecretString>], text: &str) -> String {
+    let hidden = secrets
+        .iter()
+        .flatten()
+        .fold(text.to_owned(), |text, secret| {
+            let secret = secret.expose_secret();
+            if secret.is_empty() {
+                text
+            } else {
+                text.replace(secret, "[redacted]")
+            }
+        });
+    quote(&hidden)
+}

@@ -1,0 +1,71 @@
+//! Who logs in, where, and how the way there is made.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use snowpipe_streaming::{HttpTransport, Profile};
+
+use crate::Stop;
+
+/// Who logs in, and where.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Account {
+    /// A profile.json, .properties, or the .toml of the Snowflake CLI [default: what is configured for the Snowflake CLI];
+    /// the SNOWFLAKE_* variables fill its gaps
+    #[arg(long, value_name = "FILE")]
+    profile: Option<PathBuf>,
+
+    /// A connection of the Snowflake CLI, and not the default one
+    #[arg(long, value_name = "NAME")]
+    connection: Option<String>,
+
+    /// Also trust servers that the certificates in this PEM file vouch for
+    #[arg(long, value_name = "FILE")]
+    ca: Option<PathBuf>,
+}
+
+impl Account {
+    /// Reads the profile.
+    pub(crate) fn profile(&self) -> snowpipe_streaming::Result<Profile> {
+        let mut loader = Profile::loader();
+        if let Some(file) = &self.profile {
+            loader = loader.file(file);
+        }
+        if let Some(name) = &self.connection {
+            loader = loader.connection(name);
+        }
+        loader.load()
+    }
+
+    /// The profile, or the end of the command.
+    pub(crate) fn usable_profile(&self) -> Result<Profile, Stop> {
+        self.profile()
+            .map_err(|error| Stop::misused(error.to_string()))
+    }
+
+    /// The way to the servers of this profile.
+    pub(crate) fn transport(&self, profile: Option<&Profile>) -> Result<HttpTransport, Stop> {
+        let misused = |error: snowpipe_streaming::Error| Stop::misused(error.to_string());
+        let mut builder = HttpTransport::builder();
+        let url = profile.and_then(|profile| profile.url().ok());
+        // Plain HTTP is for this machine only, and no proxy leads there.
+        if url.is_some_and(|url| url.starts_with("http://")) {
+            builder = builder.no_proxy();
+        }
+        if let Some(path) = &self.ca {
+            let pem = std::fs::read(path).map_err(|why| {
+                Stop::misused(format!("the certificates {}: {why}", path.display()))
+            })?;
+            builder = builder.add_root_certificate_pem(&pem).map_err(misused)?;
+        }
+        builder.build().map_err(misused)
+    }
+}
+
+/// A duration on the command line, like `500ms` or `5s`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    const EXPECTED: &str = "a duration has a number and a unit, like 500ms, 90s or 5m";
+    let duration: SignedDuration = text.parse().map_err(|_| EXPECTED.to_owned())?;
+    Duration::try_from(duration).map_err(|_| EXPECTED.to_owned())
+}

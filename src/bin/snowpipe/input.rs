@@ -1,0 +1,364 @@
+//! Reads lines from files or stdin, one after the other, on a thread of its own: a terminal or a pipe may be silent for long.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::value::RawValue;
+use tokio::sync::mpsc;
+
+use crate::Stop;
+use crate::line::{Field, Place, parse};
+
+/// No channel takes a longer row.
+const LONGEST_LINE: u64 = 16 << 20;
+/// Lines are handed over in pieces of about this many bytes, and so many pieces may wait.
+const PIECE: usize = 256 << 10;
+const PIECES: usize = 4;
+/// How many lines are looked at to see what the offsets are.
+const MOST_PEEKED: usize = 1000;
+
+/// Files to read, or stdin.
+pub(crate) struct Input {
+    files: Vec<PathBuf>,
+    reader: Option<BufReader<Box<dyn Read + Send>>>,
+    place: Place,
+    /// Lines that were looked at before they were asked for.
+    peeked: VecDeque<Line>,
+}
+
+/// A line as it was read.
+#[derive(Debug)]
+struct Line {
+    place: Place,
+    /// Its text, or why it cannot be a row, and how it begins.
+    text: Result<String, (String, String)>,
+}
+
+/// What was read.
+#[derive(Debug)]
+pub(crate) enum Item {
+    Row(Row),
+    Bad(Bad),
+    /// A file could not be read on.
+    Failed(String),
+    /// There are no more lines.
+    End,
+}
+
+/// A line that is a row.
+#[derive(Debug)]
+pub(crate) struct Row {
+    pub(crate) place: Place,
+    pub(crate) field: Field,
+    pub(crate) json: Arc<RawValue>,
+}
+
+/// A line that is none.
+#[derive(Debug)]
+pub(crate) struct Bad {
+    pub(crate) place: Place,
+    pub(crate) why: String,
+    pub(crate) text: String,
+}
+
+impl Input {
+    /// Looks whether the files are there. None, or `-`, is stdin.
+    pub(crate) fn open(files: &[PathBuf]) -> Result<Self, Stop> {
+        let files = match files {
+            [] => vec![PathBuf::from("-")],
+            files => files.to_vec(),
+        };
+        for file in files.iter().filter(|file| !is_stdin(file)) {
+            File::open(file)
+                .and_then(|opened| opened.metadata())
+                .and_then(|about| {
+                    if about.is_dir() {
+                        Err(io::ErrorKind::IsADirectory.into())
+                    } else {
+                        Ok(())
+                    }
+                })
+                .map_err(|why| Stop::misused(format!("{}: {why}", file.display())))?;
+        }
+        if files.iter().filter(|file| is_stdin(file)).count() > 1 {
+            return Err(Stop::misused("stdin can be read once only: give - once"));
+        }
+        Ok(Self {
+            files,
+            reader: None,
+            place: Place { file: 0, line: 0 },
+            peeked: VecDeque::new(),
+        })
+    }
+
+    /// The names of what is read, in order.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |file: &PathBuf| {
+            if is_stdin(file) {
+                "stdin".to_owned()
+            } else {
+                file.display().to_string()
+            }
+        };
+        self.files.iter().map(name).collect()
+    }
+
+    /// What the first row has in a field. Blocks until there is one.
+    pub(crate) fn peek(&mut self, field: &str) -> io::Result<Field> {
+        while self.peeked.len() < MOST_PEEKED {
+            let Some(line) = self.read()? else {
+                break;
+            };
+            let found = match &line.text {
+                Ok(text) => parse(text, Some(field)).ok(),
+                Err(_) => None,
+            };
+            self.peeked.push_back(line);
+            if let Some((_, field)) = found {
+                return Ok(field);
+            }
+        }
+        Ok(Field::Absent)
+    }
+
+    /// Starts to read.
+    pub(crate) fn start(self, field: Option<String>) -> io::Result<mpsc::Receiver<Vec<Item>>> {
+        let (sender, receiver) = mpsc::channel(PIECES);
+        std::thread::Builder::new()
+            .name("input".to_owned())
+            .spawn(move || self.hand_over(field.as_deref(), &sender))?;
+        Ok(receiver)
+    }
+
+    /// Reads to the end, or until nobody takes what was read.
+    fn hand_over(mut self, field: Option<&str>, sender: &mpsc::Sender<Vec<Item>>) {
+        let mut piece = Vec::new();
+        let mut bytes = 0;
+        loop {
+            let (item, is_last) = match self.next() {
+                Ok(Some(line)) => (item(line, field), false),
+                Ok(None) => (Item::End, true),
+                Err(why) => (Item::Failed(self.failed(&why)), true),
+            };
+            bytes += match &item {
+                Item::Row(row) => row.json.get().len(),
+                Item::Bad(bad) => bad.text.len(),
+                Item::Failed(_) | Item::End => 0,
+            };
+            piece.push(item);
+            // What is there now is handed over before anything that may take long.
+            if is_last || bytes >= PIECE || self.may_wait() {
+                bytes = 0;
+                if sender.blocking_send(std::mem::take(&mut piece)).is_err() {
+                    return;
+                }
+            }
+            if is_last {
+                return;
+            }
+        }
+    }
+
+    fn failed(&self, why: &io::Error) -> String {
+        let at = usize::try_from(self.place.file).unwrap_or(usize::MAX);
+        let name = self.names().into_iter().nth(at.saturating_sub(1));
+        format!("{} cannot be read: {why}", name.unwrap_or_default())
+    }
+
+    /// Whether the next line is not in memory yet.
+    fn may_wait(&self) -> bool {
+        let is_there = |reader: &BufReader<Box<dyn Read + Send>>| reader.buffer().contains(&b'\n');
+        self.peeked.is_empty() && !self.reader.as_ref().is_some_and(is_there)
+    }
+
+    fn next(&mut self) -> io::Result<Option<Line>> {
+        match self.peeked.pop_front() {
+            Some(line) => Ok(Some(line)),
+            None => self.read(),
+        }
+    }
+
+    /// The next line that is not blank.
+    fn read(&mut self) -> io::Result<Option<Line>> {
+        loop {
+            let Some(reader) = &mut self.reader else {
+                let at = usize::try_from(self.place.file).unwrap_or(usize::MAX);
+                let Some(file) = self.files.get(at) else {
+                    return Ok(None);
+                };
+                self.place = Place {
+                    file: self.place.file + 1,
+                    line: 0,
+                };
+                let reader: Box<dyn Read + Send> = if is_stdin(file) {
+                    Box::new(io::stdin())
+                } else {
+                    Box::new(File::open(file)?)
+                };
+                self.reader = Some(BufReader::with_capacity(PIECE, reader));
+                continue;
+            };
+            let mut bytes = Vec::new();
+            reader
+                .by_ref()
+                .take(LONGEST_LINE + 1)
+                .read_until(b'\n', &mut bytes)?;
+            if bytes.is_empty() {
+                self.reader = None;
+                continue;
+            }
+            self.place.line += 1;
+            let place = self.place;
+            if bytes.len() as u64 > LONGEST_LINE {
+                if !bytes.ends_with(b"\n") {
+                    skip_line(reader)?;
+                }
+                bytes.truncate(200);
+                let why =
+                    format!("it is longer than {LONGEST_LINE} bytes, and no channel takes that");
+                let text = Err((why, String::from_utf8_lossy(&bytes).into_owned()));
+                return Ok(Some(Line { place, text }));
+            }
+            let mark: &[u8] = "\u{feff}".as_bytes();
+            if place.line == 1 && bytes.starts_with(mark) {
+                bytes.drain(..mark.len());
+            }
+            if bytes.trim_ascii().is_empty() {
+                continue;
+            }
+            let text = String::from_utf8(bytes).map_err(|why| {
+                let text = String::from_utf8_lossy(why.as_bytes()).into_owned();
+                ("it is not UTF-8".to_owned(), text)
+            });
+            return Ok(Some(Line { place, text }));
+        }
+    }
+}
+
+fn is_stdin(file: &std::path::Path) -> bool {
+    file.as_os_str() == "-"
+}
+
+/// Reads to the end of the line and keeps nothing of it.
+fn skip_line(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<()> {
+    loop {
+        let buffer = reader.fill_buf()?;
+        let end = buffer.iter().position(|byte| *byte == b'\n');
+        let (read, is_end) = match end {
+            Some(at) => (at + 1, true),
+            None => (buffer.len(), buffer.is_empty()),
+        };
+        reader.consume(read);
+        if is_end {
+            return Ok(());
+        }
+    }
+}
+
+fn item(line: Line, field: Option<&str>) -> Item {
+    let place = line.place;
+    let bad = |why, text: String| {
+        let text = text.trim_end().to_owned();
+        Item::Bad(Bad { place, why, text })
+    };
+    match line.text {
+        Err((why, text)) => bad(why, text),
+        Ok(text) => match parse(&text, field) {
+            Ok((json, field)) => Item::Row(Row {
+                place,
+                field,
+                json: json.into(),
+            }),
+            Err(why) => bad(why, text),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write as _;
+
+    use super::{Input, Item, LONGEST_LINE};
+    use crate::line::Field;
+
+    fn read(contents: &[&[u8]], field: Option<&str>) -> Vec<(u64, u64, Result<String, String>)> {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |(number, content): (usize, &&[u8])| {
+            let path = directory.path().join(number.to_string());
+            std::fs::File::create(&path)
+                .unwrap()
+                .write_all(content)
+                .unwrap();
+            path
+        };
+        let files: Vec<_> = contents.iter().enumerate().map(write).collect();
+        let mut input = Input::open(&files).unwrap();
+        if let Some(field) = field {
+            assert_eq!(input.peek(field).unwrap(), Field::Integer(1));
+        }
+        let mut receiver = input.start(field.map(str::to_owned)).unwrap();
+        let mut lines = Vec::new();
+        while let Some(piece) = receiver.blocking_recv() {
+            for item in piece {
+                match item {
+                    Item::Row(row) => {
+                        lines.push((
+                            row.place.file,
+                            row.place.line,
+                            Ok(row.json.get().to_owned()),
+                        ));
+                    }
+                    Item::Bad(bad) => lines.push((bad.place.file, bad.place.line, Err(bad.why))),
+                    Item::Failed(why) => panic!("{why}"),
+                    Item::End => return lines,
+                }
+            }
+        }
+        panic!("it did not say that it was at its end");
+    }
+
+    #[test]
+    fn files_are_read_in_order_and_blank_lines_count() {
+        let first = "\u{feff}{\"a\":1}\r\n\n{\"a\":2}\n".as_bytes();
+        let row = |text: &str| Ok(text.to_owned());
+        assert_eq!(
+            read(&[first, b"", b"{\"a\":3}"], None),
+            [
+                (1, 1, row("{\"a\":1}")),
+                (1, 3, row("{\"a\":2}")),
+                (3, 1, row("{\"a\":3}"))
+            ]
+        );
+        assert_eq!(read(&[b""], None), []);
+    }
+
+    #[test]
+    fn a_line_that_was_looked_at_is_read_all_the_same() {
+        let lines = read(&[b"nothing\n{\"a\":1}\n{\"a\":2}"], Some("a"));
+        let places: Vec<_> = lines.iter().map(|(_, line, _)| *line).collect();
+        assert_eq!(places, [1, 2, 3]);
+    }
+
+    #[test]
+    fn lines_that_cannot_be_rows_are_told_with_their_place() {
+        let mut long = vec![b' '; usize::try_from(LONGEST_LINE).unwrap() * 2];
+        long.extend(b"\n{\"a\":1}\n\xff\n");
+        let lines = read(&[&long], None);
+        let [(1, 1, Err(long)), (1, 2, Ok(_)), (1, 3, Err(odd))] = lines.as_slice() else {
+            panic!("{lines:?}");
+        };
+        assert!(long.contains("longer than 16777216 bytes"), "{long}");
+        assert_eq!(odd, "it is not UTF-8");
+    }
+
+    #[test]
+    fn what_is_not_there_is_refused_at_once() {
+        let why = Input::open(&["/nonexistent/x".into()]).unwrap_err().why;
+        assert!(why.starts_with("/nonexistent/x: "), "{why}");
+        let twice = Input::open(&["-".into(), "-".into()]).unwrap_err().why;
+        assert!(twice.contains("stdin can be read once only"), "{twice}");
+    }
+}

@@ -1,0 +1,157 @@
+//! A line of NDJSON: a row, and the field whose value is its offset.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+/// Where a line is. Both numbers count from 1.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    pub(crate) file: u64,
+    pub(crate) line: u64,
+}
+
+/// What a row has in the field that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Field {
+    /// There is no such field, or none was asked for.
+    Absent,
+    Integer(i128),
+    Text(String),
+    /// Neither.
+    Other,
+}
+
+/// Reads a line. Its JSON goes out as it stands.
+pub(crate) fn parse(text: &str, field: Option<&str>) -> Result<(Box<RawValue>, Field), String> {
+    let mut json = serde_json::Deserializer::from_str(text);
+    let picked = json
+        .deserialize_map(Picker { field })
+        .and_then(|picked| json.end().map(|()| picked))
+        .map_err(|why| format!("it is not a JSON object: {why}"))?;
+    let value = match picked.map(RawValue::get) {
+        None => Field::Absent,
+        Some(value) => read(value),
+    };
+    let row = RawValue::from_string(text.trim().to_owned());
+    let row = row.map_err(|why| format!("it is not JSON: {why}"))?;
+    Ok((row, value))
+}
+
+fn read(value: &str) -> Field {
+    if let Ok(number) = value.parse() {
+        return Field::Integer(number);
+    }
+    serde_json::from_str(value).map_or(Field::Other, Field::Text)
+}
+
+/// Finds one value of an object, and looks at the JSON of all others.
+struct Picker<'f> {
+    field: Option<&'f str>,
+}
+
+impl<'de> Visitor<'de> for Picker<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut picked = None;
+        while let Some(Name(name)) = map.next_key()? {
+            if self.field == Some(&*name) {
+                picked = Some(map.next_value()?);
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(picked)
+    }
+}
+
+/// A key, borrowed where it has no escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Borrowing;
+        impl<'de> Visitor<'de> for Borrowing {
+            type Value = Name<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a key")
+            }
+
+            fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Borrowed(name)))
+            }
+
+            fn visit_str<E>(self, name: &str) -> Result<Name<'de>, E> {
+                Ok(Name(Cow::Owned(name.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Borrowing)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Field, parse};
+
+    fn field(text: &str) -> Field {
+        parse(text, Some("id")).unwrap().1
+    }
+
+    #[test]
+    fn the_field_is_found_in_any_form() {
+        assert_eq!(field(r#"{"a": [1], "id": 42}"#), Field::Integer(42));
+        assert_eq!(field(r#"{"i\u0064": -7}"#), Field::Integer(-7));
+        assert_eq!(
+            field(r#"{"id": "2026-01\t"}"#),
+            Field::Text("2026-01\t".to_owned())
+        );
+        assert_eq!(
+            field(r#"{"id": 18446744073709551616}"#),
+            Field::Integer(18_446_744_073_709_551_616)
+        );
+        for other in [
+            r#"{"id": 1.5}"#,
+            r#"{"id": null}"#,
+            r#"{"id": {"id": 1}}"#,
+            r#"{"id": 1e3}"#,
+        ] {
+            assert_eq!(field(other), Field::Other, "{other}");
+        }
+        assert_eq!(field(r#"{"ID": 1, "x": {"id": 2}}"#), Field::Absent);
+        assert_eq!(parse(r#"{"id": 1}"#, None).unwrap().1, Field::Absent);
+    }
+
+    #[test]
+    fn a_row_keeps_its_text() {
+        let (row, _) = parse(" {\"n\": 1.10, \"big\": 12345678901234567890123} \r", None).unwrap();
+        assert_eq!(row.get(), "{\"n\": 1.10, \"big\": 12345678901234567890123}");
+    }
+
+    #[test]
+    fn what_is_no_row_is_refused() {
+        for text in [
+            "",
+            "[1]",
+            "1",
+            "{",
+            r#"{"a": }"#,
+            r#"{"a": 1} x"#,
+            r#"{"a": 1}{"a": 2}"#,
+            "null",
+        ] {
+            let why = parse(text, None).unwrap_err();
+            assert!(
+                why.starts_with("it is not a JSON object: "),
+                "{text:?}: {why}"
+            );
+        }
+    }
+}

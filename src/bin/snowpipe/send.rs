@@ -1,0 +1,334 @@
+//! `snowpipe send`: streams lines of NDJSON into a table, each once.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use snowpipe_streaming::ingest::{self, Finish, Pair, Progress, Report};
+use snowpipe_streaming::sql::SqlClient;
+use snowpipe_streaming::{ChannelStatus, Error, ErrorKind, StreamingIngestClient};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::account::{Account, duration};
+use crate::dead_letters::DeadLetters;
+use crate::input::Input;
+use crate::line::Field;
+use crate::names::{Target, identifier};
+use crate::source::{Key, Lines, Meter, OnBadLine};
+use crate::verify::Verifier;
+use crate::{Stop, code, say, signals};
+
+/// Send lines of NDJSON, each once
+///
+/// Each line is a JSON object whose keys are columns. Lines go into one channel, in order, with an offset each: the line's
+/// number, or with several files the numbers of file and line; or, with --offset-from, what the row has in a field. Offsets
+/// have to rise. The server keeps the last committed one, so the same command can be given again after whatever ended it:
+/// it skips what is committed. That takes the same files in the same order; stdin has to begin with the same line.
+///
+/// Ctrl-C waits for what was sent and says where the next run goes on; a second one ends at once.
+///
+/// Exit status:
+///   0  every row is committed
+///   1  every row is committed, but the server rejected some, or lines were skipped
+///   2  the command line, the profile or a file is wrong; nothing was sent
+///   3  not every row is committed: give the same command again
+///   4  with --verify-sql: the table does not hold what the server says
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    account: Account,
+
+    #[command(flatten)]
+    target: Target,
+
+    /// The channel; nothing else may write to it meanwhile
+    #[arg(long, value_name = "NAME")]
+    channel: String,
+
+    /// Files of NDJSON, - for stdin [default: -]
+    #[arg(value_name = "FILE")]
+    files: Vec<PathBuf>,
+
+    /// The field that has a row's offset: integers, or texts that sort by their bytes, as the first row has it
+    #[arg(long, value_name = "FIELD")]
+    offset_from: Option<String>,
+
+    /// What to do about a line that is no row
+    #[arg(long, value_enum, default_value_t = OnBadLine::Stop)]
+    on_bad_line: OnBadLine,
+
+    /// Keep what did not become a row, and rows among which the server rejected some: appended to this file as NDJSON
+    #[arg(long, value_name = "FILE")]
+    dead_letters: Option<PathBuf>,
+
+    /// How long a row may wait for more before it is sent
+    #[arg(long, value_parser = duration, default_value = "1s")]
+    max_client_lag: Duration,
+
+    /// How long a first Ctrl-C waits for commits
+    #[arg(long, value_parser = duration, default_value = "60s")]
+    drain_timeout: Duration,
+
+    /// Before and after, count the table's rows and the different values of this column, which is to be unique, by SQL
+    #[arg(long, value_name = "COLUMN")]
+    verify_sql: Option<String>,
+
+    /// The warehouse that counts [default: the profile's, or the user's]
+    #[arg(long, value_name = "NAME", requires = "verify_sql")]
+    warehouse: Option<String>,
+
+    /// Say nothing unless something is wrong
+    #[arg(long)]
+    quiet: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
+    let profile = args.account.usable_profile()?;
+    let pipe = args.target.pipe(&profile)?;
+    let input = Input::open(&args.files)?;
+    let letters = DeadLetters::open(args.dead_letters.as_deref(), &args.channel)
+        .map_err(|why| Stop::misused(format!("the dead letters: {why}")))?;
+    let verifier = verifier(&args, &profile)?;
+    let client = StreamingIngestClient::builder(profile.clone(), pipe)
+        .transport(args.account.transport(Some(&profile))?)
+        .max_client_lag(args.max_client_lag)
+        .isolate_rejects(args.dead_letters.is_some())
+        .build()
+        .await
+        .map_err(|error| Stop::before(&error))?;
+    let letters = begin(&client, &args.channel, letters).await?;
+    let before = match &verifier {
+        Some(verifier) => Some(
+            verifier
+                .look(&client)
+                .await
+                .map_err(|why| Stop::misused(format!("the table cannot be counted: {why}")))?,
+        ),
+        None => None,
+    };
+    let stop = signals::listen()?;
+    let sender = Sender {
+        args: &args,
+        client: &client,
+        stop,
+        meter: Arc::default(),
+    };
+    let sent = sender.send(input, letters).await?;
+    let code = match (verifier.zip(before), sent) {
+        (None, code) => code,
+        (Some(_), code::NOT_COMMITTED) => {
+            say::note("the table was not counted, for not every row is committed");
+            code::NOT_COMMITTED
+        }
+        (Some((verifier, before)), code) => {
+            let compared = match verifier.look(&client).await {
+                Ok(now) => verifier.compare(before, now),
+                Err(why) => Err(format!("the table cannot be counted: {why}")),
+            };
+            match compared {
+                Ok(found) => {
+                    sender.tell(&format!("verified: {found}"));
+                    code
+                }
+                Err(why) => {
+                    say::error(&why);
+                    code::NOT_THERE
+                }
+            }
+        }
+    };
+    Ok(code)
+}
+
+fn verifier(args: &Args, profile: &snowpipe_streaming::Profile) -> Result<Option<Verifier>, Stop> {
+    let Some(column) = &args.verify_sql else {
+        return Ok(None);
+    };
+    let key = identifier(column).map_err(Stop::misused)?;
+    let table = args.target.table(profile)?.ok_or_else(|| {
+        Stop::misused("which table the pipe feeds is not known; name it with --table beside --pipe")
+    })?;
+    let mut sql =
+        SqlClient::builder(profile.clone()).transport(args.account.transport(Some(profile))?);
+    if let Some(warehouse) = &args.warehouse {
+        sql = sql.warehouse(warehouse);
+    }
+    let sql = sql.build().map_err(|error| Stop::before(&error))?;
+    Ok(Some(Verifier::new(sql, table, key, args.channel.clone())))
+}
+
+/// Takes note of what the channel has rejected by now.
+async fn begin(
+    client: &StreamingIngestClient,
+    channel: &str,
+    mut letters: DeadLetters,
+) -> Result<DeadLetters, Stop> {
+    let statuses = client.channel_statuses([channel]).await;
+    let statuses = statuses.map_err(|error| Stop::before(&error))?;
+    let rejected = statuses
+        .get(channel)
+        .map_or(0, ChannelStatus::rows_error_count);
+    letters
+        .begin(channel, rejected)
+        .map_err(|why| Stop::misused(format!("the dead letters: {why}")))?;
+    Ok(letters)
+}
+
+/// What a run needs whatever its offsets are.
+struct Sender<'a> {
+    args: &'a Args,
+    client: &'a StreamingIngestClient,
+    stop: watch::Receiver<bool>,
+    meter: Arc<Meter>,
+}
+
+impl Sender<'_> {
+    /// Finds out what the offsets are, and streams.
+    async fn send(&self, mut input: Input, letters: DeadLetters) -> Result<u8, Stop> {
+        let Some(field) = self.args.offset_from.clone() else {
+            return if self.args.files.len() > 1 {
+                self.stream::<Pair>(input, None, letters).await
+            } else {
+                self.stream::<u64>(input, None, letters).await
+            };
+        };
+        let name = field.clone();
+        let peeking =
+            tokio::task::spawn_blocking(move || input.peek(&name).map(|found| (input, found)));
+        let peeked = tokio::select! {
+            biased;
+            () = signals::stopped(self.stop.clone()) => return Err(nothing_sent("stopped")),
+            peeked = peeking => peeked,
+        };
+        let (input, found) = match peeked {
+            Ok(Ok(peeked)) => peeked,
+            Ok(Err(why)) => return Err(nothing_sent(&why.to_string())),
+            Err(why) => return Err(nothing_sent(&why.to_string())),
+        };
+        match found {
+            Field::Integer(_) => self.stream::<i128>(input, Some(field), letters).await,
+            Field::Text(_) => self.stream::<String>(input, Some(field), letters).await,
+            Field::Absent | Field::Other => Err(Stop::misused(format!(
+                "no row has an integer or a text in the field {field:?}, which --offset-from names; a field's name is given as the JSON has it"
+            ))),
+        }
+    }
+
+    async fn stream<K: Key>(
+        &self,
+        input: Input,
+        field: Option<String>,
+        letters: DeadLetters,
+    ) -> Result<u8, Stop> {
+        let names = input.names();
+        let items = input
+            .start(field)
+            .map_err(|why| nothing_sent(&why.to_string()))?;
+        let meter = Arc::clone(&self.meter);
+        let mut lines: Lines<K> = Lines::new(items, names, self.args.on_bad_line, letters, meter);
+        let began = Instant::now();
+        let mut said: Option<Instant> = None;
+        let pause = if say::is_terminal() { 200 } else { 10_000 };
+        let observe = |progress: &Progress<K>| {
+            let is_due = said.unwrap_or(began).elapsed() >= Duration::from_millis(pause);
+            if is_due && !self.args.quiet {
+                said = Some(Instant::now());
+                say::progress(&self.line(progress, began.elapsed()));
+            }
+        };
+        let ended = ingest::run(self.client, self.args.channel.clone(), &mut lines)
+            .until(signals::stopped(self.stop.clone()))
+            .drain_timeout(self.args.drain_timeout)
+            .observe(observe)
+            .await;
+        let stopped_at = lines.stopped_at().map(str::to_owned);
+        Ok(match ended {
+            Ok(report) => self.report(&report, stopped_at.as_deref()),
+            Err(error) => self.failed(&error),
+        })
+    }
+
+    fn line<K: Key>(&self, progress: &Progress<K>, elapsed: Duration) -> String {
+        let committed = progress.committed.as_ref();
+        format!(
+            "{} rows, {} sent; {} committed, through {}; {} rejected; {} s",
+            progress.rows_appended,
+            self.size(),
+            progress.rows_committed,
+            committed.map_or_else(|| "nothing".to_owned(), ToString::to_string),
+            progress.rows_rejected,
+            elapsed.as_secs()
+        )
+    }
+
+    /// What Snowflake bills is gigabytes before compression.
+    fn size(&self) -> String {
+        let bytes = self.meter.bytes.load(Ordering::Relaxed);
+        #[expect(clippy::cast_precision_loss, reason = "for people to read")]
+        let gigabytes = bytes as f64 / 1e9;
+        format!("{gigabytes:.6} GB uncompressed")
+    }
+
+    fn report<K: Key>(&self, report: &Report<K>, stopped_at: Option<&str>) -> u8 {
+        let skipped = self.meter.skipped.load(Ordering::Relaxed);
+        if let Some(after) = &report.resumed_after {
+            self.tell(&format!(
+                "resumed after {after}, which was committed before"
+            ));
+        }
+        self.tell(&format!(
+            "{} rows committed, {} of them rejected; {}; {skipped} lines skipped",
+            report.rows_committed,
+            report.rows_rejected,
+            self.size()
+        ));
+        let through = report.released.as_ref();
+        let through = through.map_or_else(|| "nothing".to_owned(), ToString::to_string);
+        if let Some(why) = stopped_at {
+            say::error(&format!(
+                "{why}; what comes before it is committed, through {through}: mend the line and give the same command again, or add --on-bad-line skip"
+            ));
+            code::NOT_COMMITTED
+        } else if report.finish != Finish::Exhausted || !report.uncommitted.is_empty() {
+            say::note(&format!(
+                "stopped; committed through {through}: the same command goes on after it"
+            ));
+            code::NOT_COMMITTED
+        } else if report.rows_rejected > 0 || skipped > 0 {
+            code::REJECTED
+        } else {
+            code::FINE
+        }
+    }
+
+    fn failed(&self, error: &Error) -> u8 {
+        say::error(&error.to_string());
+        match error.kind() {
+            ErrorKind::Config | ErrorKind::InvalidOffset => code::MISUSED,
+            _ => {
+                let token = error.committed_token();
+                let through = token.map_or_else(String::new, |t| format!(" through {t}"));
+                say::note(&format!(
+                    "not every row is committed{through}: the same command goes on after what is"
+                ));
+                code::NOT_COMMITTED
+            }
+        }
+    }
+
+    fn tell(&self, text: &str) {
+        if !self.args.quiet {
+            say::note(text);
+        }
+    }
+}
+
+fn nothing_sent(why: &str) -> Stop {
+    Stop {
+        code: code::NOT_COMMITTED,
+        why: format!("nothing was sent: {why}"),
+    }
+}

@@ -1,0 +1,346 @@
+//! Lines as a source to stream from. Rows are held until they are released, for stdin cannot be read again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+use snowpipe_streaming::ingest::{Batch, Offset, Pair, Rejected, Source};
+use tokio::sync::mpsc::Receiver;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use crate::dead_letters::DeadLetters;
+use crate::input::{Bad, Item, Row};
+use crate::line::{Field, Place};
+
+/// Bytes of rows that are held and not released, but for one piece of the input.
+const MOST_HELD: usize = 64 << 20;
+/// How often it is looked whether rows were released.
+const FULL: Duration = Duration::from_millis(50);
+
+/// What can be a row's offset.
+pub(crate) trait Key: Offset {
+    /// The offset of a row.
+    fn of(place: Place, field: &Field) -> Result<Self, String>;
+
+    /// The offset of a line that is no row, if it has one.
+    fn at(place: Place) -> Option<Self>;
+}
+
+/// The number of a line in a single file.
+impl Key for u64 {
+    fn of(place: Place, _: &Field) -> Result<Self, String> {
+        Ok(place.line)
+    }
+
+    fn at(place: Place) -> Option<Self> {
+        Some(place.line)
+    }
+}
+
+/// The number of a file and of a line in it.
+impl Key for Pair {
+    fn of(place: Place, _: &Field) -> Result<Self, String> {
+        Ok(Self(place.file, place.line))
+    }
+
+    fn at(place: Place) -> Option<Self> {
+        Some(Self(place.file, place.line))
+    }
+}
+
+/// An integer in the row.
+impl Key for i128 {
+    fn of(_: Place, field: &Field) -> Result<Self, String> {
+        match field {
+            Field::Integer(number) => Ok(*number),
+            _ => Err("the offset's field has no integer, as the first row has".to_owned()),
+        }
+    }
+
+    fn at(_: Place) -> Option<Self> {
+        None
+    }
+}
+
+/// A text in the row.
+impl Key for String {
+    fn of(_: Place, field: &Field) -> Result<Self, String> {
+        match field {
+            Field::Text(text) if !text.is_empty() => Ok(text.clone()),
+            _ => Err("the offset's field has no text, as the first row has".to_owned()),
+        }
+    }
+
+    fn at(_: Place) -> Option<Self> {
+        None
+    }
+}
+
+/// A row as it stood in the input.
+#[derive(Debug, Clone)]
+pub(crate) struct Text(Arc<RawValue>);
+
+impl Serialize for Text {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+/// What to do about a line that is no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum OnBadLine {
+    /// Commit what comes before it, and end there
+    Stop,
+    /// Go on after it
+    Skip,
+}
+
+/// What went by, for the progress.
+#[derive(Debug, Default)]
+pub(crate) struct Meter {
+    /// Bytes of rows that were read to be sent.
+    pub(crate) bytes: AtomicU64,
+    /// Lines that were skipped.
+    pub(crate) skipped: AtomicU64,
+}
+
+/// The source cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Broken(String);
+
+/// The lines of the input.
+#[derive(Debug)]
+pub(crate) struct Lines<K> {
+    input: Receiver<Vec<Item>>,
+    names: Vec<String>,
+    on_bad_line: OnBadLine,
+    letters: DeadLetters,
+    meter: Arc<Meter>,
+    /// What was read and not looked at.
+    pending: VecDeque<Item>,
+    /// Rows that are not released, in order.
+    held: VecDeque<(K, Text)>,
+    held_bytes: usize,
+    /// The last row that was read.
+    last: Option<(K, Place)>,
+    /// What was committed when the run began: rows before it are not held.
+    committed: Option<K>,
+    is_end: bool,
+    /// The bad line at which it ended.
+    stopped_at: Option<String>,
+}
+
+impl<K: Key> Lines<K> {
+    pub(crate) fn new(
+        input: Receiver<Vec<Item>>,
+        names: Vec<String>,
+        on_bad_line: OnBadLine,
+        letters: DeadLetters,
+        meter: Arc<Meter>,
+    ) -> Self {
+        Self {
+            input,
+            names,
+            on_bad_line,
+            letters,
+            meter,
+            pending: VecDeque::new(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            last: None,
+            committed: None,
+            is_end: false,
+            stopped_at: None,
+        }
+    }
+
+    /// The bad line at which it ended, if it did.
+    pub(crate) fn stopped_at(&self) -> Option<&str> {
+        self.stopped_at.as_deref()
+    }
+
+    fn is_full(&self) -> bool {
+        self.held_bytes >= MOST_HELD
+    }
+
+    /// Takes the next item that is there, or `None`.
+    fn take(&mut self) -> Result<Option<Item>, Broken> {
+        loop {
+            if let Some(item) = self.pending.pop_front() {
+                return Ok(Some(item));
+            }
+            match self.input.try_recv() {
+                Ok(piece) => self.pending = piece.into(),
+                Err(TryRecvError::Empty) => return Ok(None),
+                Err(TryRecvError::Disconnected) => return Err(broken_off()),
+            }
+        }
+    }
+
+    /// Reads on, and returns what comes after an offset.
+    fn read_on(&mut self, after: Option<&K>, max: usize) -> Result<Vec<(K, Text)>, Broken> {
+        let mut rows = Vec::new();
+        while rows.len() < max && !self.is_end && !self.is_full() {
+            match self.take()? {
+                None => break,
+                Some(Item::End) => self.is_end = true,
+                Some(Item::Failed(why)) => return Err(Broken(why)),
+                Some(Item::Bad(bad)) => self.bad(after, bad)?,
+                Some(Item::Row(row)) => {
+                    let (place, json) = (row.place, Arc::clone(&row.json));
+                    match self.key(row)? {
+                        Err(why) => {
+                            let text = json.get().to_owned();
+                            self.bad(after, Bad { place, why, text })?;
+                        }
+                        Ok(key) if after.is_some_and(|after| key <= *after) => {}
+                        Ok(key) => {
+                            self.hold(&key, &json);
+                            rows.push((key, Text(json)));
+                        }
+                    }
+                }
+            }
+        }
+        Ok(rows)
+    }
+
+    /// A row's offset, or why it has none. Offsets that do not rise are the end.
+    fn key(&mut self, row: Row) -> Result<Result<K, String>, Broken> {
+        let key = match K::of(row.place, &row.field) {
+            Ok(key) => key,
+            Err(why) => return Ok(Err(why)),
+        };
+        if let Some((last, at)) = &self.last
+            && key <= *last
+        {
+            return Err(Broken(format!(
+                "{}: the offset {key} comes after {last} of {}; offsets have to rise: sort the rows by it, or leave --offset-from out",
+                self.name(row.place),
+                self.name(*at)
+            )));
+        }
+        self.last = Some((key.clone(), row.place));
+        Ok(Ok(key))
+    }
+
+    fn hold(&mut self, key: &K, json: &Arc<RawValue>) {
+        if self
+            .committed
+            .as_ref()
+            .is_some_and(|committed| key <= committed)
+        {
+            return;
+        }
+        let bytes = json.get().len();
+        self.meter.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+        self.held_bytes += bytes;
+        self.held.push_back((key.clone(), Text(Arc::clone(json))));
+    }
+
+    fn bad(&mut self, after: Option<&K>, bad: Bad) -> Result<(), Broken> {
+        // An earlier run has told of it.
+        if K::at(bad.place).is_some_and(|at| after.is_some_and(|after| at <= *after)) {
+            return Ok(());
+        }
+        match self.on_bad_line {
+            OnBadLine::Stop => {
+                self.is_end = true;
+                self.stopped_at = Some(format!("{}: {}", self.name(bad.place), bad.why));
+                Ok(())
+            }
+            OnBadLine::Skip => {
+                self.meter.skipped.fetch_add(1, Ordering::Relaxed);
+                let name = self.file(bad.place).to_owned();
+                let kept = self.letters.unreadable(&name, &bad);
+                kept.map_err(|why| cannot_keep(&why))
+            }
+        }
+    }
+
+    fn file(&self, place: Place) -> &str {
+        let index = usize::try_from(place.file.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.names.get(index).map_or("input", String::as_str)
+    }
+
+    fn name(&self, place: Place) -> String {
+        format!("{}:{}", self.file(place), place.line)
+    }
+}
+
+impl<K: Key> Source for Lines<K> {
+    type Offset = K;
+    type Row = Text;
+    type Error = Broken;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&K>,
+        max: usize,
+    ) -> Result<Batch<K, Text>, Broken> {
+        let is_before = |(key, _): &(K, Text)| after.is_some_and(|after| key <= after);
+        let first = self.held.partition_point(is_before);
+        let mut rows: Vec<_> = self.held.range(first..).take(max).cloned().collect();
+        if rows.is_empty() {
+            rows = self.read_on(after, max)?;
+        }
+        let is_last = |(key, _): &(K, Text)| self.held.back().is_none_or(|(last, _)| key >= last);
+        let mut batch = Batch::new(rows);
+        batch.is_end = self.is_end && batch.rows.last().is_none_or(is_last);
+        Ok(batch)
+    }
+
+    async fn ready(&mut self) -> Result<(), Broken> {
+        if self.is_full() {
+            tokio::time::sleep(FULL).await;
+        } else if self.pending.is_empty() {
+            let piece = self.input.recv().await.ok_or_else(broken_off)?;
+            self.pending = piece.into();
+        }
+        Ok(())
+    }
+
+    async fn release_through(&mut self, through: &K) -> Result<(), Broken> {
+        let released = self.held.partition_point(|(key, _)| key <= through);
+        for (_, row) in self.held.drain(..released) {
+            self.held_bytes -= row.0.get().len();
+        }
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &mut self,
+        rejected: &Rejected<K>,
+        rows: Vec<(K, Text)>,
+    ) -> Result<(), Broken> {
+        let letters = &mut self.letters;
+        let kept = tokio::task::block_in_place(|| letters.rejected(rejected, &rows));
+        kept.map_err(|why| cannot_keep(&why))
+    }
+
+    async fn rejects_seen(&mut self, _channel: &str) -> Result<Option<u64>, Broken> {
+        Ok(self.letters.total())
+    }
+
+    async fn check(&mut self, _channel: &str, committed: Option<&K>) -> Result<(), Broken> {
+        self.committed = committed.cloned();
+        Ok(())
+    }
+
+    fn is_fatal(&self, _: &Broken) -> bool {
+        // Neither the input nor the disk is better the next time.
+        true
+    }
+}
+
+fn broken_off() -> Broken {
+    Broken("the input broke off".to_owned())
+}
+
+fn cannot_keep(why: &std::io::Error) -> Broken {
+    Broken(format!("the dead letters cannot be kept: {why}"))
+}

@@ -1,0 +1,168 @@
+//! `snowpipe status`: channels as the server sees them.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io::Write as _;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
+
+use crate::account::{Account, duration};
+use crate::names::Target;
+use crate::{Stop, code, signals};
+
+/// Show channels as the server sees them
+///
+/// Counters are of the channel's whole life. ELASTIC is the channel of a pipe that nobody opens.
+///
+/// Exit status: 0 if every channel is well, 1 if one is missing or has to be reopened, 2 if the command line or the profile
+/// is wrong, 3 if the server could not be asked.
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    account: Account,
+
+    #[command(flatten)]
+    target: Target,
+
+    /// The channels' names, in their own case
+    #[arg(required = true, value_name = "CHANNEL")]
+    channels: Vec<String>,
+
+    /// Print JSON, one array each time
+    #[arg(long)]
+    json: bool,
+
+    /// Ask again after this long, until stopped
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    watch: Option<Duration>,
+}
+
+pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
+    let profile = args.account.usable_profile()?;
+    let pipe = args.target.pipe(&profile)?;
+    let transport = args.account.transport(Some(&profile))?;
+    let client = StreamingIngestClient::builder(profile, pipe)
+        .transport(transport)
+        .build()
+        .await
+        .map_err(|error| Stop::before(&error))?;
+    let stop = signals::listen()?;
+    loop {
+        let found = client.channel_statuses(&args.channels).await;
+        let found = found.map_err(|error| Stop::before(&error))?;
+        let text = if args.json {
+            as_json(&args.channels, &found)
+        } else {
+            as_table(&args.channels, &found)
+        };
+        // Nobody reads on: no reason to fail.
+        let is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
+        let is_well = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
+        let code = if args.channels.iter().all(is_well) {
+            code::FINE
+        } else {
+            code::FINDINGS
+        };
+        let Some(pause) = args.watch.filter(|_| is_read) else {
+            return Ok(code);
+        };
+        tokio::select! {
+            biased;
+            () = signals::stopped(stop.clone()) => return Ok(code),
+            () = tokio::time::sleep(pause) => {}
+        }
+    }
+}
+
+type Found = BTreeMap<String, ChannelStatus>;
+
+fn as_json(names: &[String], found: &Found) -> String {
+    let text = |token: Option<&OffsetToken>| token.map(ToString::to_string);
+    let channel = |name: &String| -> Value {
+        let Some(status) = found.get(name) else {
+            return json!({ "channel": name, "found": false });
+        };
+        json!({
+            "channel": name,
+            "found": true,
+            "healthy": status.is_healthy(),
+            "status_code": status.status_code(),
+            "committed_offset_token": text(status.latest_committed_offset_token()),
+            "rows_inserted": status.rows_inserted_count(),
+            "rows_parsed": status.rows_parsed_count(),
+            "rows_rejected": status.rows_error_count(),
+            "last_error_message": status.last_error_message(),
+            "last_error_offset_token": text(status.last_error_offset_token_upper_bound()),
+            "last_error_timestamp_ms": status.last_error_timestamp_ms(),
+            "created_on_ms": status.created_on_ms(),
+            "server_latency_ms": status
+                .server_avg_processing_latency()
+                .and_then(|latency| u64::try_from(latency.as_millis()).ok()),
+        })
+    };
+    let channels: Vec<_> = names.iter().map(channel).collect();
+    format!("{:#}\n", Value::from(channels))
+}
+
+fn as_table(names: &[String], found: &Found) -> String {
+    let header = [
+        "channel",
+        "status",
+        "committed",
+        "inserted",
+        "parsed",
+        "rejected",
+        "latency",
+    ];
+    let mut rows = vec![header.map(str::to_owned)];
+    let mut errors = String::new();
+    for name in names {
+        let Some(status) = found.get(name) else {
+            let mut cells = <[String; 7]>::default();
+            let [channel, status, ..] = &mut cells;
+            channel.clone_from(name);
+            *status = "not found".to_owned();
+            rows.push(cells);
+            continue;
+        };
+        let token = status.latest_committed_offset_token();
+        let latency = status.server_avg_processing_latency();
+        rows.push([
+            name.clone(),
+            status.status_code().to_owned(),
+            token.map_or_else(|| "none".to_owned(), ToString::to_string),
+            status.rows_inserted_count().to_string(),
+            status.rows_parsed_count().to_string(),
+            status.rows_error_count().to_string(),
+            latency.map_or_else(String::new, |latency| format!("{latency:?}")),
+        ]);
+        if let Some(message) = status.last_error_message() {
+            let at = status.last_error_offset_token_upper_bound();
+            let at = at.map_or_else(String::new, |token| format!(" (at or before {token})"));
+            let _ = writeln!(errors, "{name}: last rejected row{at}: {message}");
+        }
+    }
+    aligned(&rows) + &errors
+}
+
+fn aligned(rows: &[[String; 7]]) -> String {
+    let mut widths = [0; 7];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(widths);
+        let line: String = cells
+            .map(|(cell, width)| format!("{cell:<width$}  "))
+            .collect();
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}

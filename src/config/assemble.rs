@@ -1,0 +1,258 @@
+//! From settings to a profile: what goes together, what contradicts.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use secrecy::SecretString;
+
+use super::endpoint::url_text;
+use super::files::{read_small, warn_if_shared};
+use super::layers::Layers;
+use super::origin::Origin;
+use super::settings::{
+    ACCESS_TOKEN, ACCOUNT, APPLICATION, AUTHORIZATION, DATABASE, HOST, KEY, KEY_FILE,
+    OAUTH_CLIENT_ID, OAUTH_CLIENT_SECRET, OAUTH_INCLUDE_SCOPE, OAUTH_REFRESH_TOKEN, OAUTH_SCOPE,
+    OAUTH_TOKEN_ENDPOINT, PASSPHRASE, PORT, ROLE, SCHEMA, SCHEME, SPCS_TOKEN_PATH, Setting,
+    TOKEN_FILE, URL, USER, WAREHOUSE,
+};
+use super::{KeySource, Kind, OAuthParts, Profile, config};
+use crate::error::Result;
+
+type Origins = BTreeMap<&'static str, Origin>;
+
+impl Profile {
+    pub(super) fn assemble(layers: &Layers) -> Result<Self> {
+        let mut origins = Origins::new();
+        let kind = kind(layers, &mut origins)?;
+        refuse_foreign(layers, kind)?;
+        let mut text = |setting: &Setting| layers.read(setting, &mut origins);
+        let mut profile = Self {
+            account: text(&ACCOUNT).ok_or_else(|| ACCOUNT.missing())?,
+            user: text(&USER),
+            role: text(&ROLE),
+            url: None,
+            database: text(&DATABASE),
+            schema: text(&SCHEMA),
+            warehouse: text(&WAREHOUSE),
+            application: text(&APPLICATION),
+            kind,
+            key: None,
+            passphrase: None,
+            oauth: OAuthParts::default(),
+            access_token: None,
+            token_file: None,
+            origins: Origins::new(),
+        };
+        profile.url = url(layers, &mut origins)?;
+        match kind {
+            Kind::KeyPair => {
+                profile.key = key(layers, &mut origins)?;
+                profile.passphrase = layers
+                    .read(&PASSPHRASE, &mut origins)
+                    .map(SecretString::from);
+            }
+            Kind::OAuth => profile.oauth = oauth(layers, &mut origins)?,
+            Kind::AccessToken => profile.access_token = access_token(layers, &mut origins)?,
+            Kind::TokenFile => profile.token_file = token_file(layers, &mut origins),
+        }
+        profile.origins = origins;
+        profile.account_identifier()?;
+        profile.account_url()?;
+        profile.application()?;
+        match kind {
+            Kind::KeyPair if profile.user.is_none() => return Err(USER.missing()),
+            Kind::AccessToken if profile.access_token.is_none() => {
+                return Err(ACCESS_TOKEN.missing());
+            }
+            Kind::OAuth => {
+                profile.oauth.complete()?;
+            }
+            _ => {}
+        }
+        Ok(profile)
+    }
+}
+
+/// How to log in, as the first place that says so has it; with a key pair if none does.
+fn kind(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
+    let Some(named) = layers.read(&AUTHORIZATION, origins) else {
+        return Ok(Kind::KeyPair);
+    };
+    // The official SDK's names, then those of the Snowflake CLI and drivers.
+    match named.to_ascii_uppercase().as_str() {
+        "JWT" | "KEYPAIR_JWT" | "SNOWFLAKE_JWT" => Ok(Kind::KeyPair),
+        "OAUTH" | "OAUTH_CLIENT_CREDENTIALS" => oauth_kind(layers),
+        "PAT" | "PROGRAMMATIC_ACCESS_TOKEN" => Ok(Kind::AccessToken),
+        "SPCS" => Ok(Kind::TokenFile),
+        _ => Err(config(format!(
+            "{} must be JWT (or SNOWFLAKE_JWT), OAUTH (or OAUTH_CLIENT_CREDENTIALS), PAT (or PROGRAMMATIC_ACCESS_TOKEN) or SPCS: streaming knows no other login; set {}",
+            AUTHORIZATION.key,
+            AUTHORIZATION.names()
+        ))),
+    }
+}
+
+/// The Snowflake drivers also call it OAuth if an access token is given and not fetched.
+fn oauth_kind(layers: &Layers) -> Result<Kind> {
+    if layers.find(&OAUTH_CLIENT_ID).is_some() {
+        Ok(Kind::OAuth)
+    } else if layers.find(&TOKEN_FILE).is_some() {
+        Ok(Kind::TokenFile)
+    } else if layers.find(&ACCESS_TOKEN).is_some() {
+        Err(config(format!(
+            "an OAuth access token given as it is would expire under way; set {} and {}, or {} for a file in which somebody renews the token",
+            OAUTH_CLIENT_ID.key, OAUTH_CLIENT_SECRET.key, TOKEN_FILE.key
+        )))
+    } else {
+        Ok(Kind::OAuth)
+    }
+}
+
+/// Refuses credentials of another kind, unless they stand in a later place than what decided on the kind.
+fn refuse_foreign(layers: &Layers, kind: Kind) -> Result<()> {
+    let decided = layers
+        .find(&AUTHORIZATION)
+        .or_else(|| layers.find(&KEY))
+        .or_else(|| layers.find(&KEY_FILE))
+        .map_or(layers.0.len(), |found| found.rank);
+    let of = |settings: &[&'static Setting]| settings.to_vec();
+    let mut foreign = Vec::new();
+    if kind != Kind::KeyPair {
+        foreign.extend(of(&[&KEY, &KEY_FILE]));
+    }
+    if kind != Kind::OAuth {
+        foreign.extend(of(&[
+            &OAUTH_CLIENT_ID,
+            &OAUTH_CLIENT_SECRET,
+            &OAUTH_REFRESH_TOKEN,
+        ]));
+    }
+    if kind != Kind::AccessToken {
+        foreign.push(&ACCESS_TOKEN);
+    }
+    let found = foreign.into_iter().find(|setting| {
+        layers
+            .find(setting)
+            .is_some_and(|found| found.rank <= decided)
+    });
+    match found {
+        None => Ok(()),
+        Some(setting) => Err(config(format!(
+            "{:?} is set, but {} is {}; leave the one out or change the other",
+            setting.key,
+            AUTHORIZATION.key,
+            kind.name()
+        ))),
+    }
+}
+
+/// The account URL, whole or from parts. What is nearer decides whether it is whole.
+fn url(layers: &Layers, origins: &mut Origins) -> Result<Option<String>> {
+    let rank = |setting| layers.find(setting).map_or(usize::MAX, |found| found.rank);
+    let whole = if rank(&URL) <= rank(&HOST) {
+        layers.read(&URL, origins)
+    } else {
+        None
+    };
+    let mut part = |setting| match whole {
+        Some(_) => None,
+        None => layers.read(setting, origins),
+    };
+    let (host, port) = (part(&HOST), part(&PORT));
+    let scheme = layers.read(&SCHEME, origins);
+    url_text(whole, scheme.as_deref(), host, port)
+}
+
+fn key(layers: &Layers, origins: &mut Origins) -> Result<Option<KeySource>> {
+    let Some((setting, found)) = layers.one_of(&[&KEY, &KEY_FILE])? else {
+        return Ok(None);
+    };
+    origins.insert(setting.key, found.origin.clone());
+    Ok(Some(if setting.key == KEY.key {
+        KeySource::Text(SecretString::from(found.text))
+    } else {
+        KeySource::File(PathBuf::from(found.text))
+    }))
+}
+
+fn oauth(layers: &Layers, origins: &mut Origins) -> Result<OAuthParts> {
+    let include_scope = match layers.read(&OAUTH_INCLUDE_SCOPE, origins) {
+        None => true,
+        Some(text) if text.eq_ignore_ascii_case("true") => true,
+        Some(text) if text.eq_ignore_ascii_case("false") => false,
+        Some(_) => {
+            return Err(config(format!(
+                "{} must be true or false",
+                OAUTH_INCLUDE_SCOPE.key
+            )));
+        }
+    };
+    let mut text = |setting| layers.read(setting, origins);
+    Ok(OAuthParts {
+        client_id: text(&OAUTH_CLIENT_ID),
+        client_secret: text(&OAUTH_CLIENT_SECRET).map(SecretString::from),
+        refresh_token: text(&OAUTH_REFRESH_TOKEN).map(SecretString::from),
+        token_endpoint: text(&OAUTH_TOKEN_ENDPOINT),
+        scope: text(&OAUTH_SCOPE),
+        include_scope,
+    })
+}
+
+fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<SecretString>> {
+    let Some((setting, found)) = layers.one_of(&[&ACCESS_TOKEN, &TOKEN_FILE])? else {
+        return Ok(None);
+    };
+    origins.insert(setting.key, found.origin.clone());
+    if setting.key == ACCESS_TOKEN.key {
+        return Ok(Some(SecretString::from(found.text)));
+    }
+    let file = Path::new(found.text);
+    warn_if_shared("access token", file);
+    let bytes = read_small("access token", file)?;
+    let token = std::str::from_utf8(&bytes).ok().map(str::trim);
+    token
+        .filter(|token| !token.is_empty())
+        .map(|token| Some(SecretString::from(token)))
+        .ok_or_else(|| {
+            config(format!(
+                "the access token {} holds no token; put nothing but the token into it",
+                file.display()
+            ))
+        })
+}
+
+/// The file of a token that somebody else renews. Without one it is where Snowpark Container Services puts it.
+fn token_file(layers: &Layers, origins: &mut Origins) -> Option<PathBuf> {
+    let spcs = layers
+        .find(&AUTHORIZATION)
+        .is_some_and(|kind| kind.text.eq_ignore_ascii_case("SPCS"));
+    let setting = if spcs && layers.find(&SPCS_TOKEN_PATH).is_some() {
+        &SPCS_TOKEN_PATH
+    } else {
+        &TOKEN_FILE
+    };
+    layers.read(setting, origins).map(PathBuf::from)
+}
+
+impl OAuthParts {
+    /// The two settings without which there is no login.
+    pub(super) fn complete(&self) -> Result<(&str, &SecretString)> {
+        let id = self.client_id.as_deref();
+        let secret = self.client_secret.as_ref();
+        Ok((
+            id.ok_or_else(|| OAUTH_CLIENT_ID.missing())?,
+            secret.ok_or_else(|| OAUTH_CLIENT_SECRET.missing())?,
+        ))
+    }
+}
+
+impl Kind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::KeyPair => "JWT, its default",
+            Self::OAuth => "OAUTH",
+            Self::AccessToken => "PAT",
+            Self::TokenFile => "SPCS",
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! In which form a profile's private key is kept, for people to know.
+
+use secrecy::ExposeSecret as _;
+use zeroize::Zeroizing;
+
+use super::{KeySource, Profile, read_small};
+
+impl Profile {
+    /// The form of the private key, in words. Nothing if there is none, or it cannot be read.
+    pub(crate) fn key_form(&self) -> Option<&'static str> {
+        match self.key.as_ref()? {
+            KeySource::Text(text) => Some(form(text.expose_secret())),
+            KeySource::File(file) => {
+                let bytes = read_small("private key", file).ok()?;
+                Some(form(&Zeroizing::new(
+                    String::from_utf8_lossy(&bytes).into_owned(),
+                )))
+            }
+        }
+    }
+}
+
+fn form(text: &str) -> &'static str {
+    if text.contains("BEGIN ENCRYPTED PRIVATE KEY") {
+        "encrypted PKCS#8 PEM"
+    } else if text.contains("BEGIN RSA PRIVATE KEY") {
+        "PKCS#1 PEM, not encrypted"
+    } else if text.contains("BEGIN PRIVATE KEY") {
+        "PKCS#8 PEM, not encrypted"
+    } else {
+        "without PEM's frame"
+    }
+}

@@ -1,0 +1,162 @@
+//! Puts a profile together from all the places that may have a part of it.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+#[cfg(feature = "connections")]
+use super::connections::Connections;
+use super::layers::{Layer, Layers};
+use super::origin::Origin;
+use super::read::{file_layer, has_ending, spcs_layer};
+use super::settings::{ACCOUNT, HOST, PORT, SCHEME, URL};
+use super::{Profile, Variables, config, process_variable};
+use crate::error::Result;
+
+/// Puts a [`Profile`] together from a file or a connection of the Snowflake CLI, and the environment.
+///
+/// The first of these places that has a setting counts:
+///
+/// | | place | |
+/// |---|---|---|
+/// | 1 | the program: the `with_…` methods of [`Profile`], then [`set`](Self::set) | as `properties` come before the profile in the official SDK |
+/// | 2 | `SNOWFLAKE_SPCS_TOKEN_PATH`, and `SNOWFLAKE_CONNECTIONS_<NAME>_<KEY>` for a setting of connection `<NAME>` | as in the official SDK and the Snowflake CLI |
+/// | 3 | the file: `profile.json`, properties, or a connection in `connections.toml` or `config.toml` | |
+/// | 4 | the variables in the table at [`Profile`], such as `SNOWFLAKE_USER` | they fill gaps, as with the Snowflake CLI |
+///
+/// Settings that stand for each other go together: a key file in the one place hides a key in a later one, a whole URL
+/// hides a host, and credentials of another kind than the one asked for count for nothing if they come from a later
+/// place. The environment's URL, host, scheme and port belong to the environment's account and are not used for another.
+///
+/// ```no_run
+/// use snowpipe_streaming::Profile;
+/// let profile = Profile::loader().file("profile.json").set("role", "LOADER").load()?;
+/// for (key, origin) in profile.origins() {
+///     println!("{key} from {origin}");
+/// }
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Clone, Default)]
+#[must_use]
+pub struct ProfileLoader {
+    file: Option<PathBuf>,
+    connection: Option<String>,
+    properties: BTreeMap<String, String>,
+}
+
+impl Profile {
+    /// Starts to put a profile together.
+    pub fn loader() -> ProfileLoader {
+        ProfileLoader::default()
+    }
+
+    /// What is configured on this machine: the default connection of the Snowflake CLI, if there is one (feature
+    /// `connections`), and the environment. The same as [`Profile::loader`] with nothing said.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) for the reasons of [`ProfileLoader::load`].
+    pub fn discover() -> Result<Self> {
+        Self::loader().load()
+    }
+}
+
+impl ProfileLoader {
+    /// Reads this file: a `profile.json`; with the ending `.properties`, properties; with the ending `.toml` and the
+    /// feature `connections`, connections of the Snowflake CLI.
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Uses this connection of the Snowflake CLI, and not the default one.
+    #[cfg(feature = "connections")]
+    pub fn connection(mut self, name: impl Into<String>) -> Self {
+        self.connection = Some(name.into());
+        self
+    }
+
+    /// Sets what comes before everything else, by its key in `profile.json`. Unknown keys count for nothing.
+    pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.properties.insert(key.into(), value.into());
+        self
+    }
+
+    /// Reads the places and puts the profile together. A private key is not read yet, and may be added afterwards.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file cannot be read or understood, the connection asked for
+    /// does not exist, account, user or a setting of the authorization is missing, or a setting is malformed or
+    /// contradicts another.
+    pub fn load(self) -> Result<Profile> {
+        self.load_from(&process_variable)
+    }
+
+    /// [`load`](Self::load) in any environment.
+    pub(crate) fn load_from(self, variables: Variables<'_>) -> Result<Profile> {
+        let mut layers = vec![
+            Layer::from_pairs(self.properties.clone(), &Origin::Program)?,
+            spcs_layer(variables),
+        ];
+        layers.extend(self.file_layers(variables)?);
+        let mut environment = Layer::from_variables(variables);
+        if layers.iter().any(|layer| layer.has(&ACCOUNT)) {
+            for setting in [&URL, &HOST, &SCHEME, &PORT] {
+                environment.take(setting);
+            }
+        }
+        layers.push(environment);
+        Profile::assemble(&Layers(layers))
+    }
+
+    fn file_layers(&self, variables: Variables<'_>) -> Result<Vec<Layer>> {
+        match (self.file.as_deref(), &self.connection) {
+            (Some(path), Some(name)) if !has_ending(path, "toml") => Err(config(format!(
+                "connection {name:?} is asked for, and the profile {}; a connection is in a TOML file: leave one of them out",
+                path.display()
+            ))),
+            (Some(path), None) if !has_ending(path, "toml") => {
+                Ok(vec![file_layer(path, variables)?])
+            }
+            (toml, _) => self.connection_layers(toml, variables),
+        }
+    }
+
+    #[cfg(feature = "connections")]
+    fn connection_layers(
+        &self,
+        file: Option<&Path>,
+        variables: Variables<'_>,
+    ) -> Result<Vec<Layer>> {
+        let connections = match file {
+            Some(path) => Connections::of_file(path, variables)?,
+            None => Connections::of_cli(variables)?,
+        };
+        let found = connections.pick(self.connection.as_deref(), variables)?;
+        Ok(found
+            .into_iter()
+            .flat_map(|connection| [connection.variables, connection.file])
+            .collect())
+    }
+
+    #[cfg(not(feature = "connections"))]
+    fn connection_layers(&self, file: Option<&Path>, _: Variables<'_>) -> Result<Vec<Layer>> {
+        match file {
+            None => Ok(Vec::new()),
+            Some(path) => Err(config(format!(
+                "{} needs the feature \"connections\" of snowpipe-streaming; enable it, or write a profile.json",
+                path.display()
+            ))),
+        }
+    }
+}
+
+impl fmt::Debug for ProfileLoader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProfileLoader")
+            .field("file", &self.file)
+            .field("connection", &self.connection)
+            // The values may be secrets.
+            .field("set", &self.properties.keys())
+            .finish()
+    }
+}

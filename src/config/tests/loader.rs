@@ -1,0 +1,233 @@
+//! Which place counts, and who is told to have set what.
+
+use std::path::Path;
+
+use super::{FINGERPRINT, KEYS, refused};
+use crate::config::{Origin, Profile, ProfileLoader};
+use crate::error::Result;
+
+fn load(loader: ProfileLoader, variables: &[(&str, &str)]) -> Result<Profile> {
+    loader.load_from(&|name| {
+        let found = variables.iter().find(|(key, _)| *key == name)?;
+        Some(found.1.to_owned())
+    })
+}
+
+/// A profile in a file of its own.
+fn written(folder: &Path, name: &str, text: &str) -> ProfileLoader {
+    let path = folder.join(name);
+    std::fs::write(&path, text).unwrap();
+    Profile::loader().file(path)
+}
+
+fn variable(name: &str) -> Origin {
+    Origin::Variable(name.to_owned())
+}
+
+#[test]
+fn the_program_comes_before_the_file_and_the_file_before_the_environment() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        "profile.json",
+        r#"{"account": "file", "user": "file", "role": "file"}"#,
+    );
+    let variables = [
+        ("SNOWFLAKE_ACCOUNT", "environment"),
+        ("SNOWFLAKE_USER", "environment"),
+        ("SNOWFLAKE_ROLE", "environment"),
+        ("SNOWFLAKE_DATABASE", "environment"),
+    ];
+    let profile = load(file.set("role", "program").set("unknown", "x"), &variables).unwrap();
+    assert_eq!((profile.account(), profile.user()), ("file", Some("file")));
+    assert_eq!(
+        (profile.role(), profile.database()),
+        (Some("program"), Some("environment"))
+    );
+    let path = Origin::File(folder.path().join("profile.json"));
+    let origins: Vec<_> = profile.origins().collect();
+    assert_eq!(
+        origins,
+        [
+            ("account", &path),
+            ("database", &variable("SNOWFLAKE_DATABASE")),
+            ("role", &Origin::Program),
+            ("user", &path),
+        ]
+    );
+    let later = profile.with_database("D").with_private_key_file("k");
+    assert_eq!(later.origin("database"), Some(&Origin::Program));
+    assert_eq!(later.origin("private_key_file"), Some(&Origin::Program));
+    assert_eq!(later.origin("private_key"), None);
+}
+
+#[test]
+fn origins_read_as_phrases() {
+    for (origin, phrase) in [
+        (Origin::Program, "the program"),
+        (Origin::Text, "the profile's text"),
+        (Origin::File("p.json".into()), "p.json"),
+        (
+            Origin::Connection {
+                name: "dev".into(),
+                file: "c.toml".into(),
+            },
+            "connection \"dev\" in c.toml",
+        ),
+        (variable("X"), "X in the environment"),
+    ] {
+        assert_eq!(origin.to_string(), phrase);
+    }
+}
+
+#[test]
+fn settings_that_stand_for_each_other_go_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        "profile.json",
+        r#"{"account": "a", "user": "u", "host": "one.example", "port": 444, "private_key": "text"}"#,
+    );
+    let key_file = format!("{KEYS}/rsa_p8.pem");
+    let near = file
+        .clone()
+        .set("url", "https://two.example")
+        .set("private_key_file", &key_file);
+    let profile = load(near, &[]).unwrap();
+    assert_eq!(profile.url().unwrap(), "https://two.example/");
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
+    assert_eq!(profile.origin("private_key"), None);
+    assert_eq!(profile.origin("host"), None);
+
+    let far = [("PRIVATE_KEY_FILE", key_file.as_str())];
+    let profile = load(file.clone(), &far).unwrap();
+    assert_eq!(profile.url().unwrap(), "https://one.example:444/");
+    assert_eq!(profile.origin("private_key_file"), None);
+    // A host that is nearer hides a URL.
+    let profile = load(
+        written(
+            folder.path(),
+            "url.json",
+            r#"{"account": "a", "user": "u", "url": "https://one.example"}"#,
+        )
+        .set("host", "two.example"),
+        &[],
+    );
+    assert_eq!(profile.unwrap().url().unwrap(), "https://two.example/");
+    refused(
+        load(
+            file.set("private_key_file", "x").set("private_key", "y"),
+            &[],
+        ),
+        &["both", "private_key_file"],
+    );
+}
+
+#[test]
+fn a_passphrase_may_come_from_another_place_than_its_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = Path::new(KEYS).join("rsa_p8_aes256.pem");
+    std::fs::copy(key, folder.path().join("key.p8")).unwrap();
+    let file = written(
+        folder.path(),
+        "profile.json",
+        r#"{"account": "a", "user": "u", "private_key_file": "key.p8"}"#,
+    );
+    let profile = load(file, &[("PRIVATE_KEY_PASSPHRASE", "snowpipe")]).unwrap();
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
+}
+
+#[test]
+fn the_environments_host_is_not_used_for_another_account() {
+    let variables = [
+        ("SNOWFLAKE_ACCOUNT", "environment"),
+        ("SNOWFLAKE_USER", "u"),
+        ("SNOWFLAKE_HOST", "environment.example"),
+        ("SNOWFLAKE_PORT", "444"),
+    ];
+    let own = load(Profile::loader(), &variables).unwrap();
+    assert_eq!(own.url().unwrap(), "https://environment.example:444/");
+    let other = load(Profile::loader().set("account", "other"), &variables).unwrap();
+    assert_eq!(
+        other.url().unwrap(),
+        "https://other.snowflakecomputing.com/"
+    );
+}
+
+#[test]
+fn credentials_of_another_kind_count_for_nothing_in_a_later_place() {
+    let folder = tempfile::tempdir().unwrap();
+    let token = written(
+        folder.path(),
+        "token.json",
+        r#"{"account": "a", "authorization_type": "PAT", "personal_access_token": "t"}"#,
+    );
+    let key = load(token.clone(), &[("PRIVATE_KEY_FILE", "k")]).unwrap();
+    assert_eq!(key.origin("private_key_file"), None);
+    assert_eq!(
+        key.origin("personal_access_token"),
+        Some(&Origin::File(folder.path().join("token.json")))
+    );
+    refused(
+        load(token.set("private_key_file", "k"), &[]),
+        &["private_key_file", "PAT"],
+    );
+    let key = written(
+        folder.path(),
+        "key.json",
+        r#"{"account": "a", "user": "u", "private_key_file": "k"}"#,
+    );
+    load(key, &[("SNOWFLAKE_TOKEN", "t")]).unwrap();
+}
+
+#[test]
+fn the_variable_of_the_container_comes_before_the_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = written(
+        folder.path(),
+        "profile.json",
+        r#"{"account": "a", "authorization_type": "SPCS", "spcs_token_path": "/from/file"}"#,
+    );
+    let variables = [("SNOWFLAKE_SPCS_TOKEN_PATH", "/from/variable")];
+    let token_file = |variables| load(file.clone(), variables).unwrap().token_file;
+    assert_eq!(token_file(&[]), Some("/from/file".into()));
+    assert_eq!(token_file(&variables), Some("/from/variable".into()));
+}
+
+#[test]
+fn properties_are_a_profile_too() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(
+        Path::new(KEYS).join("rsa_p8.pem"),
+        folder.path().join("key.p8"),
+    )
+    .unwrap();
+    let text = "# of the loader\naccount = my_org-acct\nuser: LOADER\n\nport=444\nhost = h.example\n\
+                private_key_file=key.p8\nmax_client_lag=1\n";
+    let loader = written(folder.path(), "snowpipe.properties", text);
+    let profile = load(loader, &[]).unwrap();
+    assert_eq!(profile.user(), Some("LOADER"));
+    assert_eq!(profile.url().unwrap(), "https://h.example:444/");
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
+    let same = Profile::from_file(folder.path().join("snowpipe.properties")).unwrap();
+    assert_eq!(same.account(), "my_org-acct");
+    assert_eq!(
+        Profile::from_properties(text).unwrap().account(),
+        "my_org-acct"
+    );
+    let broken = written(folder.path(), "broken.properties", "account=\\u1");
+    refused(load(broken, &[]), &["broken.properties", "line 1"]);
+}
+
+#[test]
+fn a_home_folder_is_found_for_a_path() {
+    let home = Path::new(KEYS).to_str().unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let loader = written(
+        folder.path(),
+        "profile.json",
+        r#"{"account": "a", "user": "u", "private_key_file": "~/rsa_p8.pem"}"#,
+    );
+    let profile = load(loader, &[("HOME", home), ("USERPROFILE", home)]).unwrap();
+    assert_eq!(profile.key_pair().unwrap().fingerprint(), FINGERPRINT);
+}

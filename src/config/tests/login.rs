@@ -1,0 +1,218 @@
+//! The ways to log in that a profile may name, and what contradicts them.
+
+use std::path::PathBuf;
+
+use secrecy::ExposeSecret as _;
+
+use super::{KEYS, PEM, env, json, refused};
+use crate::config::Profile;
+use crate::config::authorization::{Authorization, OAuthSettings};
+use crate::error::Result;
+
+fn authorization(profile: Result<Profile>) -> Authorization {
+    profile.unwrap().authorization().unwrap()
+}
+
+fn oauth(profile: Result<Profile>) -> OAuthSettings {
+    match authorization(profile) {
+        Authorization::OAuth(settings) => settings,
+        _ => panic!("not OAuth"),
+    }
+}
+
+fn access_token(profile: Result<Profile>) -> String {
+    match authorization(profile) {
+        Authorization::ProgrammaticAccessToken(token) => token.expose_secret().to_owned(),
+        _ => panic!("not an access token"),
+    }
+}
+
+fn token_file(profile: Result<Profile>) -> PathBuf {
+    match authorization(profile) {
+        Authorization::SpcsToken(file) => file,
+        _ => panic!("not a token file"),
+    }
+}
+
+/// Only the account, and some more.
+fn nobody(more: &str) -> Result<Profile> {
+    Profile::from_json(&format!(r#"{{"account": "a", {more}}}"#))
+}
+
+#[test]
+fn a_key_pair_has_many_names() {
+    for name in ["JWT", "jwt", "KEYPAIR_JWT", "Snowflake_JWT", ""] {
+        let profile = json(&format!(r#""authorization_type": "{name}""#));
+        assert!(matches!(authorization(profile), Authorization::KeyPair));
+    }
+    refused(nobody(r#""authorization_type": "JWT""#), &["\"user\""]);
+}
+
+#[test]
+fn what_nobody_can_log_in_with_is_refused_with_what_is_possible() {
+    for name in ["externalbrowser", "snowflake", "zz"] {
+        refused(
+            json(&format!(r#""authorization_type": "{name}""#)),
+            &["authorization_type must be JWT", "OAUTH", "PAT", "SPCS"],
+        );
+    }
+}
+
+#[test]
+fn an_oauth_client_needs_id_and_secret_and_no_user() {
+    let all = oauth(nobody(
+        r#""authorization_type": "OAuth", "oauth_client_id": "id", "oauth_client_secret": "sec",
+           "oauth_refresh_token": "ref", "oauth_token_endpoint": "https://h/token",
+           "oauth_scope": "s", "oauth_include_scope": false"#,
+    ));
+    assert_eq!(all.client_id, "id");
+    assert_eq!(all.client_secret.expose_secret(), "sec");
+    assert_eq!(all.refresh_token.unwrap().expose_secret(), "ref");
+    assert_eq!(all.token_endpoint.as_deref(), Some("https://h/token"));
+    assert_eq!(
+        (all.scope.as_deref(), all.include_scope),
+        (Some("s"), false)
+    );
+    let few = oauth(env(&[
+        ("SNOWFLAKE_ACCOUNT", "a"),
+        ("SNOWFLAKE_AUTHENTICATOR", "OAUTH_CLIENT_CREDENTIALS"),
+        ("SNOWFLAKE_OAUTH_CLIENT_ID", "id"),
+        ("SNOWFLAKE_OAUTH_CLIENT_SECRET", "sec"),
+        ("SNOWFLAKE_OAUTH_TOKEN_REQUEST_URL", "https://h"),
+    ]));
+    assert!(few.refresh_token.is_none() && few.scope.is_none() && few.include_scope);
+    assert_eq!(few.token_endpoint.as_deref(), Some("https://h"));
+    for (more, missing) in [
+        ("", "oauth_client_id"),
+        (r#", "oauth_client_id": "id""#, "oauth_client_secret"),
+    ] {
+        refused(
+            nobody(&format!(r#""authorization_type": "OAUTH"{more}"#)),
+            &[missing, "is missing", "SNOWFLAKE_OAUTH_CLIENT"],
+        );
+    }
+    for (value, words) in [
+        ("\"maybe\"", "must be true or false"),
+        ("7", "must be true or false, found a number"),
+    ] {
+        let more = format!(
+            r#""authorization_type": "OAUTH", "oauth_client_id": "i", "oauth_client_secret": "s", "oauth_include_scope": {value}"#
+        );
+        refused(nobody(&more), &["oauth_include_scope", words]);
+    }
+}
+
+#[test]
+fn an_access_token_stands_in_the_profile_or_in_a_file() {
+    for name in ["PAT", "programmatic_access_token"] {
+        let more = format!(r#""authorization_type": "{name}", "personal_access_token": " t \n""#);
+        assert_eq!(access_token(nobody(&more)), "t");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("pat"), "from-file\n").unwrap();
+    let file = folder.path().join("pat").display().to_string();
+    let profile = env(&[
+        ("SNOWFLAKE_ACCOUNT", "a"),
+        ("SNOWFLAKE_AUTHENTICATOR", "PROGRAMMATIC_ACCESS_TOKEN"),
+        ("SNOWFLAKE_TOKEN_FILE_PATH", &file),
+    ]);
+    assert_eq!(access_token(profile), "from-file");
+
+    refused(
+        nobody(r#""authorization_type": "PAT""#),
+        &["personal_access_token is missing"],
+    );
+    refused(
+        nobody(
+            r#""authorization_type": "PAT", "personal_access_token": "t", "token_file_path": "f""#,
+        ),
+        &[
+            "both",
+            "personal_access_token",
+            "token_file_path",
+            "leave one",
+        ],
+    );
+    std::fs::write(folder.path().join("pat"), " \n").unwrap();
+    let empty = format!(r#""authorization_type": "PAT", "token_file_path": {file:?}"#);
+    refused(nobody(&empty), &[&file, "holds no token"]);
+}
+
+#[test]
+fn a_container_finds_its_token_where_the_platform_puts_it() {
+    let spcs = r#""authorization_type": "SPCS""#;
+    assert_eq!(
+        token_file(nobody(spcs)),
+        PathBuf::from("/snowflake/session/token")
+    );
+    let elsewhere = format!(r#"{spcs}, "spcs_token_path": "/elsewhere""#);
+    assert_eq!(token_file(nobody(&elsewhere)), PathBuf::from("/elsewhere"));
+    // The drivers' name for the same.
+    let drivers =
+        nobody(r#""authorization_type": "OAUTH", "token_file_path": "/snowflake/session/token""#);
+    assert_eq!(
+        token_file(drivers),
+        PathBuf::from("/snowflake/session/token")
+    );
+    refused(
+        env(&[
+            ("SNOWFLAKE_ACCOUNT", "a"),
+            ("SNOWFLAKE_AUTHENTICATOR", "oauth"),
+            ("SNOWFLAKE_TOKEN", "ready-made"),
+        ]),
+        &["would expire", "oauth_client_id", "token_file_path"],
+    );
+}
+
+#[test]
+fn credentials_of_another_kind_are_named() {
+    for (kind, foreign) in [
+        ("PAT", "private_key"),
+        ("PAT", "private_key_file"),
+        ("PAT", "oauth_client_id"),
+        ("OAUTH", "private_key"),
+        ("SPCS", "personal_access_token"),
+        ("SPCS", "private_key_file"),
+        ("JWT", "personal_access_token"),
+        ("JWT", "oauth_client_secret"),
+    ] {
+        let more = format!(r#""authorization_type": "{kind}", "{foreign}": "hush""#);
+        let error = refused(json(&more), &[foreign, kind, "leave the one out"]);
+        assert!(!error.to_string().contains("hush"));
+    }
+    // Nobody said PAT.
+    refused(
+        json(r#""personal_access_token": "t""#),
+        &["personal_access_token", "authorization_type is JWT"],
+    );
+}
+
+#[test]
+fn what_is_set_last_by_hand_is_what_counts() {
+    let key = json(&format!(r#""private_key_file": "{KEYS}/rsa_p8.pem""#)).unwrap();
+    let token = key.clone().with_personal_access_token("t");
+    assert_eq!(access_token(Ok(token.clone())), "t");
+    let file = token.clone().with_spcs_token_path("/t");
+    assert_eq!(token_file(Ok(file)), PathBuf::from("/t"));
+    let oauth_client = token
+        .clone()
+        .with_oauth_refresh_token("ref")
+        .with_oauth_client("id", "sec")
+        .with_oauth_token_endpoint("https://h")
+        .with_oauth_scope("s");
+    let settings = oauth(Ok(oauth_client.clone()));
+    assert!(settings.refresh_token.is_some() && settings.include_scope);
+    assert_eq!(settings.scope.as_deref(), Some("s"));
+    assert!(!oauth(Ok(oauth_client.without_oauth_scope())).include_scope);
+    assert!(matches!(
+        authorization(Ok(token.with_private_key(PEM))),
+        Authorization::KeyPair
+    ));
+    refused(
+        Profile::new(" ")
+            .with_personal_access_token("t")
+            .authorization()
+            .map(|_| ()),
+        &["\"account\""],
+    );
+}

@@ -1,0 +1,143 @@
+//! What can be said without a network: the profile, its key, and who the account is told we are.
+
+use std::sync::Arc;
+
+use super::report::{Check, Report};
+use crate::auth::Credential;
+use crate::config::{Authorization, Profile};
+use crate::error::Result;
+
+/// How we log in.
+#[derive(Debug)]
+pub(super) struct Identity {
+    pub(super) credential: Arc<dyn Credential>,
+    /// What to do if the account refuses it.
+    pub(super) mend: String,
+}
+
+/// The profile, if it was readable.
+pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<Profile> {
+    match profile {
+        Ok(profile) => {
+            let role = match profile.role() {
+                Some(role) => format!("role {role}"),
+                None => "the user's default role".to_owned(),
+            };
+            let text = format!(
+                "account {}, {}{role}, {}",
+                profile.account(),
+                profile
+                    .user()
+                    .map(|user| format!("user {user}, "))
+                    .unwrap_or_default(),
+                profile.url().unwrap_or_default()
+            );
+            let origins: Vec<_> = profile
+                .origins()
+                .map(|(key, origin)| format!("{key} from {origin}"))
+                .collect();
+            match origins.as_slice() {
+                [] => report.ok(Check::Profile, text),
+                origins => report.ok_but(Check::Profile, text, origins.join(", ")),
+            }
+            Some(profile)
+        }
+        Err(error) => {
+            report.fail(Check::Profile, &error);
+            None
+        }
+    }
+}
+
+impl Identity {
+    /// Makes the credential that the profile describes.
+    pub(super) fn examine(report: &mut Report, profile: &Profile) -> Option<Self> {
+        let made = match profile.authorization() {
+            Ok(Authorization::KeyPair) => Self::of_key_pair(report, profile),
+            Ok(other) => Self::of_token(report, profile, &other),
+            Err(error) => Err(error),
+        };
+        match made {
+            Ok(identity) => Some(identity),
+            Err(error) => {
+                report.fail(Check::PrivateKey, &error);
+                report.skip(Check::Identity, "there is no credential");
+                None
+            }
+        }
+    }
+
+    fn of_key_pair(report: &mut Report, profile: &Profile) -> Result<Self> {
+        let pair = profile.key_pair()?;
+        let user = identifier(profile.user().unwrap_or_default());
+        let register = format!(
+            "ALTER USER {user} SET RSA_PUBLIC_KEY='{}'",
+            pair.public_key_base64()
+        );
+        report.ok_but(
+            Check::PrivateKey,
+            format!(
+                "an RSA key that signs, {}; fingerprint {}",
+                profile.key_form().unwrap_or_default(),
+                pair.fingerprint()
+            ),
+            format!("unless it is registered: {register}"),
+        );
+        report.ok(
+            Check::Identity,
+            format!("JWT subject {}, issuer {}", pair.subject(), pair.issuer()),
+        );
+        let mend = format!(
+            "in Snowflake, DESC USER {user} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if it does not, {register}; if it does, check account and user in the profile: they make the subject {}",
+            pair.fingerprint(),
+            pair.subject()
+        );
+        Ok(Self {
+            credential: Arc::new(pair),
+            mend,
+        })
+    }
+
+    fn of_token(report: &mut Report, profile: &Profile, kind: &Authorization) -> Result<Self> {
+        let credential = profile.credential()?;
+        let (what, mend) = match kind {
+            Authorization::KeyPair | Authorization::OAuth(_) => (
+                "an access token of an OAuth server",
+                "check client id and secret, the scope, and that an OAuth security integration of the account trusts the server: DESC SECURITY INTEGRATION",
+            ),
+            Authorization::ProgrammaticAccessToken(_) => (
+                "a programmatic access token",
+                "check in SHOW USER PROGRAMMATIC ACCESS TOKENS that the token is active and not expired, and that a network policy covers its user; if not, make a new one",
+            ),
+            Authorization::SpcsToken(_) => (
+                "a token in a file that is renewed by others",
+                "check that the token file is the one Snowflake mounts into the container, and is read anew after it changed",
+            ),
+        };
+        report.skip(
+            Check::PrivateKey,
+            &format!("the profile logs in with {what}"),
+        );
+        report.skip(
+            Check::Identity,
+            "the token says who we are, and only the account reads it",
+        );
+        Ok(Self {
+            credential,
+            mend: mend.to_owned(),
+        })
+    }
+}
+
+/// A user's name as a statement takes it.
+fn identifier(name: &str) -> String {
+    let mut chars = name.chars();
+    let begins = chars
+        .next()
+        .is_some_and(|c| c.is_ascii_alphabetic() || c == '_');
+    if begins && chars.all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '$')) {
+        name.to_owned()
+    } else {
+        format!("\"{}\"", name.to_uppercase().replace('"', "\"\""))
+    }
+}

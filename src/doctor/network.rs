@@ -1,0 +1,256 @@
+//! The way to a host: its name, its port, its certificate, and what its clock shows.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::header;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::time::timeout;
+use url::{Host, Url};
+
+use super::options::Options;
+use super::report::{Check, Report};
+use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
+
+/// A clock that is off by more than this fails: a JWT may be refused as one from the future or the past.
+const SKEW: Duration = Duration::from_secs(60);
+/// A clock that is off by more than this is told.
+const NOTICEABLE: Duration = Duration::from_secs(30);
+
+/// The checks of a host.
+struct Checks {
+    dns: Check,
+    tcp: Check,
+    tls: Check,
+    /// What may be wrong if the host cannot be found.
+    name_mend: &'static str,
+}
+
+const ACCOUNT: Checks = Checks {
+    dns: Check::Dns,
+    tcp: Check::Tcp,
+    tls: Check::Tls,
+    name_mend: "check account and url in the profile, and this machine's DNS; with private link, the host must be in your own DNS",
+};
+
+const INGEST: Checks = Checks {
+    dns: Check::IngestDns,
+    tcp: Check::IngestTcp,
+    tls: Check::IngestTls,
+    name_mend: "the account named this host for streaming: allow it in this machine's DNS; with private link, add it to your own DNS",
+};
+
+/// Whether requests to the account host are answered.
+pub(super) async fn account_host(
+    report: &mut Report,
+    url: &Url,
+    transport: &dyn Transport,
+    options: &Options,
+) -> bool {
+    reach(report, &ACCOUNT, url, options).await
+        && greet(report, &ACCOUNT, url, transport, options).await
+}
+
+/// Whether requests to the ingest host are answered. `base` is its scheme, name and port.
+pub(super) async fn ingest_host(
+    report: &mut Report,
+    base: &str,
+    transport: &dyn Transport,
+    options: &Options,
+) -> bool {
+    match Url::parse(base) {
+        Ok(url) => {
+            reach(report, &INGEST, &url, options).await
+                && greet(report, &INGEST, &url, transport, options).await
+        }
+        Err(why) => {
+            let text = format!(
+                "the account named {base:?} as its ingest host, which is no address: {why}"
+            );
+            report.fail_as(Check::IngestDns, text, "check the account's URL");
+            false
+        }
+    }
+}
+
+/// Resolves the name and tries the port.
+async fn reach(report: &mut Report, checks: &Checks, url: &Url, options: &Options) -> bool {
+    if let Some(variable) = proxy(url) {
+        let because = format!("requests go through the proxy that {variable} names");
+        report.skip(checks.dns, &because);
+        report.skip(checks.tcp, &because);
+        return true;
+    }
+    let port = url.port_or_known_default().unwrap_or(443);
+    let addresses = match url.host() {
+        None => Vec::new(),
+        Some(Host::Ipv4(ip)) => given(report, checks, (ip, port).into()),
+        Some(Host::Ipv6(ip)) => given(report, checks, (ip, port).into()),
+        Some(Host::Domain(name)) => resolved(report, checks, name, port, options.timeout).await,
+    };
+    !addresses.is_empty() && connect(report, checks, &addresses, options.timeout).await
+}
+
+fn given(report: &mut Report, checks: &Checks, address: SocketAddr) -> Vec<SocketAddr> {
+    report.ok(
+        checks.dns,
+        format!("{} is an address, not a name", address.ip()),
+    );
+    vec![address]
+}
+
+async fn resolved(
+    report: &mut Report,
+    checks: &Checks,
+    name: &str,
+    port: u16,
+    limit: Duration,
+) -> Vec<SocketAddr> {
+    let found = timeout(limit, lookup_host((name, port))).await;
+    let addresses: Vec<_> = match found.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+        Ok(addresses) => addresses.collect(),
+        Err(why) => {
+            let text = format!("the name {name:?} does not resolve: {why}");
+            report.fail_as(checks.dns, text, checks.name_mend);
+            return Vec::new();
+        }
+    };
+    match addresses.first() {
+        Some(first) => report.ok(checks.dns, format!("{name:?} resolves to {}", first.ip())),
+        None => {
+            let text = format!("the name {name:?} resolves to no address");
+            report.fail_as(checks.dns, text, checks.name_mend);
+        }
+    }
+    addresses
+}
+
+/// Tries the addresses in their order.
+async fn connect(
+    report: &mut Report,
+    checks: &Checks,
+    addresses: &[SocketAddr],
+    limit: Duration,
+) -> bool {
+    let mut failed = Vec::new();
+    for address in addresses {
+        let connected = timeout(limit, TcpStream::connect(address)).await;
+        match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
+            Ok(_) => {
+                report.ok(checks.tcp, format!("{address} takes connections"));
+                return true;
+            }
+            Err(why) => failed.push(format!("{address}: {why}")),
+        }
+    }
+    let text = format!("no connection to {}", failed.join(", "));
+    let mend = "check the port in the profile's url, and whether a firewall lets this machine out; if only a proxy leads out, name it in HTTPS_PROXY";
+    report.fail_as(checks.tcp, text, mend);
+    false
+}
+
+/// Makes a request without a credential. Any answer will do.
+async fn greet(
+    report: &mut Report,
+    checks: &Checks,
+    url: &Url,
+    transport: &dyn Transport,
+    options: &Options,
+) -> bool {
+    let mut request = Request::new(Bytes::new());
+    let Ok(uri) = url.as_str().try_into() else {
+        report.fail_as(
+            checks.tls,
+            "the URL makes no request",
+            "check the profile's url",
+        );
+        return false;
+    };
+    *request.uri_mut() = uri;
+    request
+        .headers_mut()
+        .insert(header::ACCEPT, header::HeaderValue::from_static("*/*"));
+    let sent = options.time.now();
+    let answer = match timeout(options.timeout, transport.call(request)).await {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(why)) => {
+            report.fail_as(checks.tls, why.to_string(), tls_mend(&why));
+            return false;
+        }
+        Err(_) => {
+            let text = format!("no answer within {:?}", options.timeout);
+            report.fail_as(checks.tls, text, "check the firewall and any proxy between");
+            return false;
+        }
+    };
+    if url.scheme() == "https" {
+        let host = url.host_str().unwrap_or_default();
+        report.ok(
+            checks.tls,
+            format!("{host:?} has a certificate that is trusted"),
+        );
+    } else {
+        report.skip(checks.tls, "the URL is http:// to this machine");
+    }
+    if checks.tls == Check::Tls {
+        let shown = answer.headers().get(header::DATE);
+        let shown = shown.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        clock(report, sent, shown);
+    }
+    true
+}
+
+fn tls_mend(why: &TransportError) -> &'static str {
+    match why.kind() {
+        TransportErrorKind::Tls if why.to_string().contains("not valid for name") => {
+            "the certificate is another host's: check account and url in the profile; in host names Snowflake writes dashes for underscores"
+        }
+        TransportErrorKind::Tls => {
+            "give the certificate of its issuer, often that of an inspecting proxy, with --ca FILE; HttpTransportBuilder::add_root_certificate_pem does it in a program"
+        }
+        TransportErrorKind::Dns | TransportErrorKind::Connect => {
+            "check the profile's url, and the proxy in HTTPS_PROXY if there is one"
+        }
+        _ => {
+            "check that the port in the profile's url is one for this scheme, and any proxy between"
+        }
+    }
+}
+
+/// Compares this machine's clock with the server's, which shows whole seconds.
+fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
+    let Some(there) = there else {
+        report.skip(Check::Clock, "the server's answer has no date");
+        return;
+    };
+    let (skew, direction) = match here.duration_since(there) {
+        Ok(ahead) => (ahead, "ahead of"),
+        Err(behind) => (behind.duration(), "behind"),
+    };
+    let seconds = skew.as_secs();
+    let text = format!("this machine's clock is {seconds} s {direction} the server's");
+    let mend = "set the clock, and keep it with NTP: a login is refused if it seems to be from the future or the past";
+    if skew > SKEW {
+        report.fail_as(Check::Clock, text, mend);
+    } else if skew > NOTICEABLE {
+        report.warn(Check::Clock, text, mend);
+    } else {
+        report.ok(
+            Check::Clock,
+            "this machine's clock agrees with the server's",
+        );
+    }
+}
+
+/// The variable that names a proxy for this URL, if any does.
+fn proxy(url: &Url) -> Option<&'static str> {
+    // Clients of this crate go to plain loopback URLs without one.
+    if url.scheme() != "https" {
+        return None;
+    }
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+}

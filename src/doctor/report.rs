@@ -1,0 +1,259 @@
+//! What an examination found.
+
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::error::Error;
+
+/// A check. They are made in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Check {
+    /// The profile is readable and complete.
+    Profile,
+    /// The private key can be read and signs; its public half.
+    PrivateKey,
+    /// Who the account is told we are.
+    Identity,
+    /// The account host's name resolves.
+    Dns,
+    /// The account host's port answers.
+    Tcp,
+    /// The account host's certificate is trusted.
+    Tls,
+    /// This machine's clock agrees with the server's.
+    Clock,
+    /// The account host takes the credential and names the ingest host.
+    IngestHost,
+    /// The ingest host's name resolves.
+    IngestDns,
+    /// The ingest host's port answers.
+    IngestTcp,
+    /// The ingest host's certificate is trusted.
+    IngestTls,
+    /// The credential is exchanged for a token.
+    Token,
+    /// The role may be assumed.
+    Role,
+    /// The pipe exists and is well.
+    Pipe,
+    /// A channel can be opened.
+    Channel,
+    /// The channel can be dropped.
+    Drop,
+}
+
+impl Check {
+    const ALL: [Self; 16] = [
+        Self::Profile,
+        Self::PrivateKey,
+        Self::Identity,
+        Self::Dns,
+        Self::Tcp,
+        Self::Tls,
+        Self::Clock,
+        Self::IngestHost,
+        Self::IngestDns,
+        Self::IngestTcp,
+        Self::IngestTls,
+        Self::Token,
+        Self::Role,
+        Self::Pipe,
+        Self::Channel,
+        Self::Drop,
+    ];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Profile => "profile",
+            Self::PrivateKey => "private key",
+            Self::Identity => "identity",
+            Self::Dns => "account host: name",
+            Self::Tcp => "account host: port",
+            Self::Tls => "account host: TLS",
+            Self::Clock => "clock",
+            Self::IngestHost => "login and ingest host",
+            Self::IngestDns => "ingest host: name",
+            Self::IngestTcp => "ingest host: port",
+            Self::IngestTls => "ingest host: TLS",
+            Self::Token => "token",
+            Self::Role => "role",
+            Self::Pipe => "pipe",
+            Self::Channel => "probe channel: open",
+            Self::Drop => "probe channel: drop",
+        }
+    }
+}
+
+impl fmt::Display for Check {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+/// How a check ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Outcome {
+    /// As it should be.
+    Ok,
+    /// It works, and may not tomorrow or elsewhere.
+    Warn,
+    /// It does not work.
+    Fail,
+    /// It could not be looked at, or there is nothing to look at.
+    Skipped,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "FAIL",
+            Self::Skipped => "skipped",
+        })
+    }
+}
+
+/// What a check found.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Finding {
+    /// The check.
+    pub check: Check,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// What was found, in a sentence without a full stop.
+    pub text: String,
+    /// What to do about it, or may have to be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mend: Option<String>,
+}
+
+impl fmt::Display for Finding {
+    /// One line; the mend, if there is one, on a second.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<7} {:<21} {}", self.outcome, self.check, self.text)?;
+        match &self.mend {
+            Some(mend) => write!(f, "\n{:>29} {mend}", "->"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What an examination found, check by check.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Report {
+    findings: Vec<Finding>,
+}
+
+impl Report {
+    /// A finding for each check, in order.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// What a check found.
+    pub fn finding(&self, check: Check) -> Option<&Finding> {
+        self.findings.iter().find(|finding| finding.check == check)
+    }
+
+    /// Whether no check failed.
+    pub fn is_fine(&self) -> bool {
+        self.count(Outcome::Fail) == 0
+    }
+
+    /// The whole in a sentence.
+    pub fn summary(&self) -> String {
+        let (failed, warned) = (self.count(Outcome::Fail), self.count(Outcome::Warn));
+        let first = self.findings.iter().find(|f| f.outcome == Outcome::Fail);
+        match first {
+            Some(first) => format!(
+                "{failed} of {} checks failed; begin with the first: {}.",
+                self.findings.len(),
+                first.check
+            ),
+            None if warned > 0 => format!("No check failed, {warned} warned."),
+            None => "No check failed.".to_owned(),
+        }
+    }
+
+    fn count(&self, outcome: Outcome) -> usize {
+        let matches = |finding: &&Finding| finding.outcome == outcome;
+        self.findings.iter().filter(matches).count()
+    }
+
+    pub(super) fn ok(&mut self, check: Check, text: impl Into<String>) {
+        self.push(check, Outcome::Ok, text.into(), None);
+    }
+
+    /// As it should be, with something to know.
+    pub(super) fn ok_but(&mut self, check: Check, text: String, hint: String) {
+        self.push(check, Outcome::Ok, text, Some(hint));
+    }
+
+    pub(super) fn skip(&mut self, check: Check, because: &str) {
+        self.push(check, Outcome::Skipped, format!("because {because}"), None);
+    }
+
+    /// Skips every check that has found nothing.
+    pub(super) fn skip_the_rest(&mut self, because: &str) {
+        for check in Check::ALL {
+            if self.finding(check).is_none() {
+                self.skip(check, because);
+            }
+        }
+        self.findings.sort_by_key(|finding| finding.check);
+    }
+
+    pub(super) fn warn(&mut self, check: Check, text: impl Into<String>, mend: impl Into<String>) {
+        self.push(check, Outcome::Warn, text.into(), Some(mend.into()));
+    }
+
+    /// A failure in the words of an error, whose sentence ends with the mend.
+    pub(super) fn fail(&mut self, check: Check, error: &Error) {
+        let (text, mend) = split(error);
+        self.push(check, Outcome::Fail, text, mend);
+    }
+
+    /// A failure whose mend is known better than the error knows it.
+    pub(super) fn fail_with(&mut self, check: Check, error: &Error, mend: impl Into<String>) {
+        let (text, _) = split(error);
+        self.push(check, Outcome::Fail, text, Some(mend.into()));
+    }
+
+    pub(super) fn fail_as(
+        &mut self,
+        check: Check,
+        text: impl Into<String>,
+        mend: impl Into<String>,
+    ) {
+        self.push(check, Outcome::Fail, text.into(), Some(mend.into()));
+    }
+
+    fn push(&mut self, check: Check, outcome: Outcome, text: String, mend: Option<String>) {
+        self.findings.push(Finding {
+            check,
+            outcome,
+            text,
+            mend,
+        });
+    }
+}
+
+/// What an error says happened, and what it says mends it.
+fn split(error: &Error) -> (String, Option<String>) {
+    let message = error.message();
+    let (what, mend) = match message.rsplit_once("; ") {
+        Some((what, mend)) => (what, Some(mend.to_owned())),
+        None => (message, None),
+    };
+    let code = error.code().map(|code| format!(" [{code}]"));
+    let request = error.request_id().map(|id| format!(" (request {id})"));
+    let text = [what, code.as_deref().unwrap_or_default()].concat();
+    (text + request.as_deref().unwrap_or_default(), mend)
+}

@@ -1,0 +1,316 @@
+//! What the servers say: login, token, role, pipe, and a channel that is opened and dropped.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use url::Url;
+use uuid::Uuid;
+
+use super::identity::Identity;
+use super::network;
+use super::options::Options;
+use super::report::{Check, Report};
+use crate::auth::Credential;
+use crate::config::{PipePath, Profile};
+use crate::error::ErrorKind;
+use crate::transport::Transport;
+use crate::transport::api::{Api, ApiConfig, Attempt, Failure};
+
+/// How often the probe channel is tried to be dropped, and the pause between.
+const DROPS: u32 = 3;
+const PAUSE: Duration = Duration::from_millis(500);
+
+/// The default pipe of a table ends with this.
+const DEFAULT_PIPE: &str = "-STREAMING";
+
+/// The servers, and who asks them for what.
+pub(super) struct Server<'a> {
+    profile: &'a Profile,
+    url: Url,
+    identity: Identity,
+    pipe: Option<&'a PipePath>,
+    transport: Arc<dyn Transport>,
+    options: &'a Options,
+}
+
+impl<'a> Server<'a> {
+    pub(super) fn new(
+        profile: &'a Profile,
+        url: Url,
+        identity: Identity,
+        pipe: Option<&'a PipePath>,
+        transport: Arc<dyn Transport>,
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            profile,
+            url,
+            identity,
+            pipe,
+            transport,
+            options,
+        }
+    }
+
+    /// Makes the checks until one fails that the next ones need.
+    pub(super) async fn examine(&self, report: &mut Report) {
+        let Some(api) = self.api(report, Arc::clone(&self.identity.credential)) else {
+            return;
+        };
+        let ingest = match api.ingest_host(attempt()).await {
+            Ok(ingest) => ingest,
+            Err(failure) => {
+                let mend = self.login_mend(&failure);
+                return refused(report, Check::IngestHost, &failure, mend);
+            }
+        };
+        let text = format!("logged in; the ingest host is {}", ingest.host);
+        report.ok(Check::IngestHost, text);
+        let transport = &*self.transport;
+        if !network::ingest_host(report, &ingest.base, transport, self.options).await {
+            return;
+        }
+        if !self.token(report, &api).await {
+            return;
+        }
+        let Some(pipe) = self.pipe else {
+            for check in [Check::Pipe, Check::Channel, Check::Drop] {
+                report.skip(check, "no pipe or table was named");
+            }
+            return;
+        };
+        if self.pipe(report, &api, pipe).await {
+            self.channel(report, &api, pipe).await;
+        }
+    }
+
+    fn api(&self, report: &mut Report, credential: Arc<dyn Credential>) -> Option<Api> {
+        let application = match self.profile.application() {
+            Ok(application) => application.map(str::to_owned),
+            Err(error) => {
+                report.fail(Check::IngestHost, &error);
+                return None;
+            }
+        };
+        let part = |part: fn(&PipePath) -> &str| {
+            self.pipe.map_or_else(String::new, |p| part(p).to_owned())
+        };
+        let config = ApiConfig {
+            account_url: self.url.clone(),
+            account: self.profile.account().to_owned(),
+            database: part(PipePath::database),
+            schema: part(PipePath::schema),
+            pipe: part(PipePath::pipe),
+            application,
+            attempt_timeout: self.options.timeout,
+        };
+        let (transport, time) = (Arc::clone(&self.transport), Arc::clone(&self.options.time));
+        Some(Api::new(config, credential, transport, time))
+    }
+
+    /// What mends a login that was refused.
+    fn login_mend(&self, failure: &Failure) -> Option<String> {
+        match failure.error().http_status()? {
+            401 => Some(self.identity.mend.clone()),
+            403 => Some("check that the user is not disabled, and that a network policy lets this machine's address in".to_owned()),
+            404 => Some("check account and url in the profile, and that the role has CREATE PIPE on the schema or OPERATE on a pipe".to_owned()),
+            _ => None,
+        }
+    }
+
+    /// Whether a token could be had, for the role that the profile names.
+    async fn token(&self, report: &mut Report, api: &Api) -> bool {
+        let role = self.profile.role();
+        match (api.connect(attempt()).await, role) {
+            (Ok(()), role) => {
+                report.ok(Check::Token, "the credential was exchanged for a token");
+                report.ok(
+                    Check::Role,
+                    match role {
+                        Some(role) => format!("the user may assume {role}"),
+                        None => "the user's default role, for the profile names none".to_owned(),
+                    },
+                );
+                true
+            }
+            (Err(failure), Some(role)) if is_refusal(&failure) => {
+                self.without_role(report, &failure, role).await;
+                false
+            }
+            (Err(failure), _) => {
+                let mend = self.login_mend(&failure);
+                refused(report, Check::Token, &failure, mend);
+                false
+            }
+        }
+    }
+
+    /// Finds out whether it is the role for which no token is given.
+    async fn without_role(&self, report: &mut Report, failure: &Failure, role: &str) {
+        let default = self.profile.clone().without_role();
+        let credential = default.credential().ok();
+        let api = credential.and_then(|credential| self.api(report, credential));
+        let is_the_role = match api {
+            Some(api) => api.connect(attempt()).await.is_ok(),
+            None => false,
+        };
+        if !is_the_role {
+            return refused(report, Check::Token, failure, self.login_mend(failure));
+        }
+        report.ok(Check::Token, "there is a token for the user's default role");
+        let user = self.profile.user().unwrap_or("<user>");
+        let mend = format!(
+            "check how the role is spelled, in the case Snowflake shows it in; then GRANT ROLE {role} TO USER {user}"
+        );
+        report.fail_with(Check::Role, failure.error(), mend);
+    }
+
+    /// Whether the pipe may be there.
+    async fn pipe(&self, report: &mut Report, api: &Api, pipe: &PipePath) -> bool {
+        let probe = [probe_name()];
+        let failure = match api.channel_statuses(&probe, attempt()).await {
+            Ok(_) => {
+                report.ok(
+                    Check::Pipe,
+                    format!("{pipe} exists, and the role can see it"),
+                );
+                return true;
+            }
+            Err(failure) => failure,
+        };
+        if failure.error().kind() == ErrorKind::NotFound && default_of(pipe).is_some() {
+            // Only an open makes it.
+            let text = format!(
+                "{pipe} is not there yet: Snowflake makes a table's default pipe when it is first used"
+            );
+            report.warn(
+                Check::Pipe,
+                text,
+                "see whether the next check could open a channel on it",
+            );
+            return true;
+        }
+        refused(
+            report,
+            Check::Pipe,
+            &failure,
+            self.pipe_mend(&failure, pipe),
+        );
+        false
+    }
+
+    fn pipe_mend(&self, failure: &Failure, pipe: &PipePath) -> Option<String> {
+        let role = self.profile.role().unwrap_or("<role>");
+        let (database, schema) = (pipe.database(), pipe.schema());
+        if failure
+            .code()
+            .is_some_and(|code| code.contains("LIMIT_EXCEEDED"))
+        {
+            return Some(format!(
+                "drop channels that are not used any more: SHOW CHANNELS IN PIPE {pipe} lists them; or ask Snowflake to raise the limit"
+            ));
+        }
+        match failure.error().http_status()? {
+            401 => Some("run this again; if it stays, the ingest host refuses the token that the account host gave: write to Snowflake's support".to_owned()),
+            403 => Some(format!(
+                "GRANT USAGE ON DATABASE {database} TO ROLE {role}; GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}; GRANT OPERATE ON PIPE {pipe} TO ROLE {role}; and INSERT on the table"
+            )),
+            404 => Some(match default_of(pipe) {
+                Some(table) => format!(
+                    "check that the table {database}.{schema}.{table} exists, in the case Snowflake stores names in; {role} needs USAGE on database and schema, INSERT on the table and CREATE PIPE on the schema"
+                ),
+                None => format!(
+                    "check the three names, in the case Snowflake stores them in: SHOW PIPES IN SCHEMA {database}.{schema} lists what {role} can see; it needs USAGE on database and schema, OPERATE on the pipe and INSERT on the table"
+                ),
+            }),
+            _ => None,
+        }
+    }
+
+    /// Opens a channel and drops it.
+    async fn channel(&self, report: &mut Report, api: &Api, pipe: &PipePath) {
+        let name = probe_name();
+        match api.open_channel(&name, None, false, attempt()).await {
+            Ok(opened) if opened.status.is_healthy() => {
+                report.ok(Check::Channel, format!("{name} was opened"));
+            }
+            Ok(opened) => {
+                let code = opened.status.status_code();
+                let text = format!("{name} was opened, and its status is {code}");
+                let mend = format!(
+                    "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that takes rows, and the role needs INSERT on it"
+                );
+                report.fail_as(Check::Channel, text, mend);
+            }
+            Err(failure) => {
+                let may_be_open = matches!(failure, Failure::Ambiguous(_));
+                refused(
+                    report,
+                    Check::Channel,
+                    &failure,
+                    self.pipe_mend(&failure, pipe),
+                );
+                if !may_be_open {
+                    report.skip(Check::Drop, "no channel was opened");
+                    return;
+                }
+            }
+        }
+        drop_probe(report, api, &name).await;
+    }
+}
+
+async fn drop_probe(report: &mut Report, api: &Api, name: &str) {
+    let mut attempt = attempt();
+    loop {
+        let failure = match api.drop_channel(name, false, attempt).await {
+            Ok(()) => return report.ok(Check::Drop, format!("{name} was dropped")),
+            Err(failure) if failure.error().kind() == ErrorKind::NotFound => {
+                return report.ok(Check::Drop, format!("there is no {name} any more"));
+            }
+            Err(failure) => failure,
+        };
+        attempt.retry_count += 1;
+        if attempt.retry_count >= DROPS || !failure.error().is_retryable() {
+            let mend = format!(
+                "{name} stays until it was idle for thirty days; it holds no rows and does no harm"
+            );
+            return report.fail_with(Check::Drop, failure.error(), mend);
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+fn refused(report: &mut Report, check: Check, failure: &Failure, mend: Option<String>) {
+    match (failure, mend) {
+        (Failure::Throttled { .. }, _) => {
+            let mend = "wait a minute and run this again; if it stays, ask who else uses this account so much";
+            report.fail_with(check, failure.error(), mend);
+        }
+        (_, Some(mend)) => report.fail_with(check, failure.error(), mend),
+        (_, None) => report.fail(check, failure.error()),
+    }
+}
+
+/// Whether the server decided against it, which may be for the role.
+fn is_refusal(failure: &Failure) -> bool {
+    matches!(failure, Failure::Answered { .. })
+}
+
+/// The table whose default pipe this is.
+fn default_of(pipe: &PipePath) -> Option<&str> {
+    let name = pipe.pipe();
+    let (table, suffix) = name.split_at_checked(name.len().checked_sub(DEFAULT_PIPE.len())?)?;
+    suffix.eq_ignore_ascii_case(DEFAULT_PIPE).then_some(table)
+}
+
+fn attempt() -> Attempt {
+    Attempt {
+        request_id: Uuid::from_u128(fastrand::u128(..)),
+        retry_count: 0,
+    }
+}
+
+fn probe_name() -> String {
+    format!("snowpipe-doctor-{:016x}", fastrand::u64(..))
+}

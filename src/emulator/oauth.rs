@@ -1,0 +1,207 @@
+//! Snowflake's OAuth server: registered clients, access tokens that expire, refresh tokens that work once.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::{Answer, Refusal, json_answer};
+use super::seal::Seal;
+
+/// Clients, and the refresh tokens they hold now.
+#[derive(Debug)]
+pub(super) struct OAuth {
+    clients: BTreeMap<String, Client>,
+    /// Which client each is for.
+    refresh_tokens: BTreeMap<String, String>,
+    life: Duration,
+    /// Numbers the tokens, so that no two are alike.
+    issued: u64,
+}
+
+#[derive(Debug)]
+struct Client {
+    secret: String,
+    /// The only role it may work under.
+    role: Option<String>,
+}
+
+/// An access token's claims.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Access {
+    pub(super) client: String,
+    pub(super) role: Option<String>,
+    pub(super) exp_ms: u64,
+    number: u64,
+}
+
+#[derive(Serialize)]
+struct Refresh<'a> {
+    refreshes: &'a str,
+    number: u64,
+}
+
+/// An error of RFC 6749.
+struct Denial {
+    status: StatusCode,
+    error: &'static str,
+    description: String,
+}
+
+impl OAuth {
+    pub(super) fn new(life: Duration) -> Self {
+        Self {
+            clients: BTreeMap::new(),
+            refresh_tokens: BTreeMap::new(),
+            life,
+            issued: 0,
+        }
+    }
+
+    pub(super) fn register(&mut self, id: &str, secret: &str, role: Option<&str>) {
+        let client = Client {
+            secret: secret.to_owned(),
+            role: role.map(str::to_owned),
+        };
+        self.clients.insert(id.to_owned(), client);
+    }
+
+    pub(super) fn register_refresh_token(&mut self, client: &str, token: &str) {
+        self.refresh_tokens
+            .insert(token.to_owned(), client.to_owned());
+    }
+
+    /// The answer to a request for an access token.
+    pub(super) fn authorize(
+        &mut self,
+        seal: &Seal,
+        headers: &HeaderMap,
+        form: &[u8],
+        now_ms: u64,
+    ) -> Result<Answer, Refusal> {
+        let form: BTreeMap<String, String> =
+            url::form_urlencoded::parse(form).into_owned().collect();
+        let (id, role) = match self.identify(headers, &form) {
+            Ok(client) => client,
+            Err(denial) => return Ok(denial.into_answer()),
+        };
+        let mut answer = match form.get("grant_type").map(String::as_str) {
+            Some("client_credentials") => json!({}),
+            Some("refresh_token") => {
+                let sent = form.get("refresh_token").map(String::as_str);
+                match self.rotate(seal, &id, sent.unwrap_or_default())? {
+                    Some(next) => json!({ "refresh_token": next }),
+                    None => {
+                        let denial = Denial::of("invalid_grant", "The refresh token is not valid.");
+                        return Ok(denial.into_answer());
+                    }
+                }
+            }
+            _ => {
+                let denial = Denial::of(
+                    "unsupported_grant_type",
+                    "The grant_type is neither client_credentials nor refresh_token.",
+                );
+                return Ok(denial.into_answer());
+            }
+        };
+        let life_ms = u64::try_from(self.life.as_millis()).unwrap_or(u64::MAX);
+        self.issued += 1;
+        let access = Access {
+            client: id,
+            role,
+            exp_ms: now_ms.saturating_add(life_ms),
+            number: self.issued,
+        };
+        if let Value::Object(fields) = &mut answer {
+            fields.insert("access_token".to_owned(), json!(seal.sign(&access)?));
+            fields.insert("token_type".to_owned(), json!("Bearer"));
+            fields.insert("expires_in".to_owned(), json!(self.life.as_secs()));
+        }
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+
+    /// The client that a request proves to be from, and the role it asks for.
+    fn identify(
+        &self,
+        headers: &HeaderMap,
+        form: &BTreeMap<String, String>,
+    ) -> Result<(String, Option<String>), Denial> {
+        let from_form = || {
+            Some((
+                form.get("client_id")?.clone(),
+                form.get("client_secret")?.clone(),
+            ))
+        };
+        let (id, secret) = basic(headers).or_else(from_form).unwrap_or_default();
+        let client = self
+            .clients
+            .get(&id)
+            .filter(|client| client.secret == secret);
+        let Some(client) = client else {
+            let denial = Denial::of("invalid_client", "The client or its secret is not known.");
+            return Err(Denial {
+                status: StatusCode::UNAUTHORIZED,
+                ..denial
+            });
+        };
+        let scope = form.get("scope").map(String::as_str).unwrap_or_default();
+        let asked = scope
+            .split_whitespace()
+            .find_map(|part| part.strip_prefix("session:role:"));
+        match (asked, &client.role) {
+            (Some(asked), Some(only)) if !asked.eq_ignore_ascii_case(only) => Err(Denial::of(
+                "invalid_scope",
+                "The client may not work under the role of the scope.",
+            )),
+            (Some(asked), _) => Ok((id, Some(asked.to_owned()))),
+            (None, only) => Ok((id, only.clone())),
+        }
+    }
+
+    /// The refresh token that takes the place of this one, if this one is the client's.
+    fn rotate(&mut self, seal: &Seal, id: &str, sent: &str) -> Result<Option<String>, Refusal> {
+        if self.refresh_tokens.get(sent).is_none_or(|of| of != id) {
+            return Ok(None);
+        }
+        self.issued += 1;
+        let next = seal.sign(&Refresh {
+            refreshes: id,
+            number: self.issued,
+        })?;
+        self.refresh_tokens.remove(sent);
+        self.register_refresh_token(id, &next);
+        Ok(Some(next))
+    }
+}
+
+impl Denial {
+    fn of(error: &'static str, description: &str) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            error,
+            description: description.to_owned(),
+        }
+    }
+
+    fn into_answer(self) -> Answer {
+        json_answer(
+            self.status,
+            &json!({ "error": self.error, "error_description": self.description }),
+        )
+    }
+}
+
+/// Client and secret of HTTP Basic authentication.
+fn basic(headers: &HeaderMap) -> Option<(String, String)> {
+    let encoded = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let pair = STANDARD.decode(encoded.strip_prefix("Basic ")?).ok()?;
+    let pair = String::from_utf8(pair).ok()?;
+    let (id, secret) = pair.split_once(':')?;
+    Some((id.to_owned(), secret.to_owned()))
+}

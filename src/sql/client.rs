@@ -1,0 +1,318 @@
+//! The client of the SQL API: submits, waits, reads.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::debug;
+use uuid::Uuid;
+
+use super::names::{TableName, quoted};
+use crate::config::Profile;
+use crate::error::{Error, ErrorKind, Result};
+use crate::retry::Backoff;
+use crate::time::{SystemClock, TimeSource};
+use crate::transport::api::{ApiConfig, Attempt, Failure};
+use crate::transport::statements::{Answer, Binding, ResultSet, Statements, Submission};
+use crate::transport::{HttpTransport, Transport};
+
+/// The API answers after 45 seconds at the latest, with a handle if the statement still runs.
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
+/// How often one call is tried.
+const TRIES: u32 = 4;
+/// If the server asks for more than this between two tries, the caller hears of it instead of waiting.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// A statement with its bindings.
+///
+/// ```
+/// use std::time::Duration;
+/// use snowpipe_streaming::sql::Statement;
+/// let statement = Statement::new("SELECT COUNT(*) FROM LIFT_RIDE WHERE LIFT = ?")
+///     .bind("Elkhorn")
+///     .timeout(Duration::from_secs(30));
+/// ```
+#[derive(Debug, Clone)]
+pub struct Statement {
+    text: String,
+    bindings: Vec<String>,
+    timeout: Duration,
+}
+
+impl Statement {
+    /// A single statement in Snowflake's SQL.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self {
+            text: text.into(),
+            bindings: Vec::new(),
+            timeout: Duration::from_secs(300),
+        }
+    }
+
+    /// The text in place of the next `?`.
+    #[must_use]
+    pub fn bind(mut self, text: impl Into<String>) -> Self {
+        self.bindings.push(text.into());
+        self
+    }
+
+    /// How long the statement may run, in whole seconds, at least one. Default five minutes.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    fn bindings(&self) -> BTreeMap<String, Binding<'_>> {
+        let numbered = (1_usize..).zip(&self.bindings);
+        numbered
+            .map(|(number, value)| {
+                let kind = "TEXT";
+                (number.to_string(), Binding { kind, value })
+            })
+            .collect()
+    }
+}
+
+/// What a statement gave. Every value is text, as Snowflake writes it, or `None` for NULL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Rows {
+    /// The names of the columns.
+    pub columns: Vec<String>,
+    /// The rows, each with a value for each column.
+    pub rows: Vec<Vec<Option<String>>>,
+}
+
+/// How much is in a table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+#[non_exhaustive]
+pub struct Counts {
+    /// How many rows.
+    pub rows: u64,
+    /// How many different values the key column has, NULL not counted; `None` if no column was named.
+    pub distinct: Option<u64>,
+}
+
+/// A client of the SQL API of one account.
+#[derive(Debug)]
+pub struct SqlClient {
+    statements: Statements,
+    database: Option<String>,
+    schema: Option<String>,
+    warehouse: Option<String>,
+    role: Option<String>,
+}
+
+/// Builds a [`SqlClient`].
+#[derive(Debug)]
+#[must_use = "nothing happens until `build` is called"]
+pub struct SqlClientBuilder {
+    profile: Profile,
+    warehouse: Option<String>,
+    transport: Option<Arc<dyn Transport>>,
+    time: Arc<dyn TimeSource>,
+}
+
+impl SqlClientBuilder {
+    /// The warehouse that statements run in, instead of the profile's or the user's default.
+    pub fn warehouse(mut self, name: impl Into<String>) -> Self {
+        self.warehouse = Some(name.into());
+        self
+    }
+
+    /// Sends over this transport instead of [`HttpTransport`].
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Reads the wall clock here instead of the operating system's.
+    pub fn time_source(mut self, time: impl TimeSource) -> Self {
+        self.time = Arc::new(time);
+        self
+    }
+
+    /// Checks the profile. Nothing is sent yet.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if the profile is incomplete or malformed, or its key cannot be
+    /// read.
+    pub fn build(self) -> Result<SqlClient> {
+        let profile = self.profile;
+        let config = ApiConfig {
+            account_url: profile.account_url()?,
+            account: profile.account().to_owned(),
+            database: String::new(),
+            schema: String::new(),
+            pipe: String::new(),
+            application: profile.application()?.map(str::to_owned),
+            attempt_timeout: ATTEMPT_TIMEOUT,
+        };
+        let credential = profile.credential()?;
+        let transport = match self.transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
+        };
+        Ok(SqlClient {
+            statements: Statements::new(&config, credential, transport, self.time),
+            database: profile.database().map(str::to_owned),
+            schema: profile.schema().map(str::to_owned),
+            warehouse: self
+                .warehouse
+                .or_else(|| profile.warehouse().map(str::to_owned)),
+            role: profile.role().map(str::to_owned),
+        })
+    }
+}
+
+impl SqlClient {
+    /// Starts to build a client for the account of `profile`, whose role, database and schema are used if it has them.
+    pub fn builder(profile: Profile) -> SqlClientBuilder {
+        SqlClientBuilder {
+            profile,
+            warehouse: None,
+            transport: None,
+            time: Arc::new(SystemClock),
+        }
+    }
+
+    /// Carries out a statement and waits for its rows, a minute longer than the statement may run. Calls that fail on the
+    /// way are repeated a few times, under the same request id.
+    ///
+    /// Cancel safe in that nothing is left behind here; the statement itself runs on.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Refused`]: the statement failed; [`Error::code`] is Snowflake's, such as `002003`.
+    /// - [`ErrorKind::Timeout`]: it took too long.
+    /// - [`ErrorKind::TooLarge`]: the result comes in several partitions.
+    /// - Whatever keeps the server from answering.
+    pub async fn query(&self, statement: &Statement) -> Result<Rows> {
+        let limit = statement.timeout.saturating_add(ATTEMPT_TIMEOUT);
+        tokio::time::timeout(limit, self.run(statement))
+            .await
+            .unwrap_or_else(|_| {
+                Err(Error::new(
+                    ErrorKind::Timeout,
+                    format!("the statement gave no result within {limit:?}; give it more time or a larger warehouse"),
+                ))
+            })
+    }
+
+    /// Counts the rows of a table and, if `key` names a column, its different values. The column's name is in the case
+    /// Snowflake stores it in.
+    ///
+    /// Cancel safe, as [`query`](Self::query) is.
+    ///
+    /// # Errors
+    ///
+    /// As [`query`](Self::query), and [`ErrorKind::Protocol`] if the answer is not a pair of numbers.
+    pub async fn count(&self, table: &TableName, key: Option<&str>) -> Result<Counts> {
+        let distinct = key.map_or_else(String::new, |key| {
+            format!(", COUNT(DISTINCT {})", quoted(key))
+        });
+        let statement = Statement::new(format!("SELECT COUNT(*){distinct} FROM {table}"));
+        let answer = self.query(&statement).await?;
+        let mut numbers = answer.rows.iter().flatten().map(|value| {
+            value
+                .as_deref()
+                .and_then(|text| text.parse().ok())
+                .ok_or_else(|| miscounted(table))
+        });
+        let rows = numbers.next().ok_or_else(|| miscounted(table))??;
+        let distinct = match key {
+            Some(_) => Some(numbers.next().ok_or_else(|| miscounted(table))??),
+            None => None,
+        };
+        Ok(Counts { rows, distinct })
+    }
+
+    async fn run(&self, statement: &Statement) -> Result<Rows> {
+        let submission = Submission {
+            statement: &statement.text,
+            timeout: statement.timeout.as_secs().max(1),
+            database: self.database.as_deref(),
+            schema: self.schema.as_deref(),
+            warehouse: self.warehouse.as_deref(),
+            role: self.role.as_deref(),
+            bindings: statement.bindings(),
+        };
+        let started = Instant::now();
+        let mut answer = retrying(|attempt| self.statements.submit(&submission, attempt)).await?;
+        let mut pause = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        loop {
+            match answer {
+                Answer::Done(result) => {
+                    debug!(rows = result.data.len(), elapsed = ?started.elapsed(), "carried out a statement");
+                    return rows_of(result);
+                }
+                Answer::Running(handle) => {
+                    tokio::time::sleep(pause.next(fastrand::f64())).await;
+                    answer = retrying(|attempt| self.statements.look(&handle, attempt)).await?;
+                }
+            }
+        }
+    }
+}
+
+fn rows_of(result: ResultSet) -> Result<Rows> {
+    let partitions = result.meta.partition_info.len();
+    if partitions > 1 {
+        return Err(Error::new(
+            ErrorKind::TooLarge,
+            format!(
+                "the result comes in {partitions} partitions, and only one is read; aggregate in the statement, or LIMIT it"
+            ),
+        ));
+    }
+    Ok(Rows {
+        columns: result.meta.row_type.into_iter().map(|c| c.name).collect(),
+        rows: result.data,
+    })
+}
+
+fn miscounted(table: &TableName) -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        format!("the count of {table} did not come back as numbers; check the account's URL"),
+    )
+}
+
+/// Makes a call a few times under one request id.
+async fn retrying<F>(call: impl Fn(Attempt) -> F) -> Result<Answer>
+where
+    F: Future<Output = Result<Answer, Failure>>,
+{
+    let request_id = Uuid::from_u128(fastrand::u128(..));
+    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+    let mut retry_count = 0;
+    loop {
+        let attempt = Attempt {
+            request_id,
+            retry_count,
+        };
+        let failure = match call(attempt).await {
+            Ok(answer) => return Ok(answer),
+            Err(failure) => failure,
+        };
+        retry_count += 1;
+        let mut delay = backoff.next(fastrand::f64());
+        if let Failure::Throttled {
+            after: Some(after), ..
+        } = &failure
+        {
+            delay = delay.max(*after);
+        }
+        let is_final = matches!(failure, Failure::Answered { .. })
+            || !failure.error().is_retryable()
+            // The statement had its time.
+            || failure.error().http_status() == Some(408);
+        if is_final || retry_count >= TRIES || delay > LONGEST_DELAY {
+            return Err(failure.into_error());
+        }
+        tokio::time::sleep(delay).await;
+    }
+}

@@ -1,0 +1,216 @@
+//! A proxy between the client and Snowflake: with user and password, unwilling, or not there.
+
+use std::sync::{Arc, Mutex};
+
+use serde_json::json;
+use snowpipe_streaming::{
+    Error, ErrorKind, HttpTransport, Request, StreamingIngestClient, Transport as _,
+    TransportErrorKind,
+};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+
+use crate::stage::{Stage, builder, everything, within};
+use crate::tls::{Authority, before};
+
+/// `user:p@ss/word` in Basic authentication.
+const BASIC: &str = "Basic dXNlcjpwQHNzL3dvcmQ=";
+/// The same in a URL.
+pub const USER: &str = "user:p%40ss%2Fword";
+
+/// A proxy on loopback.
+pub struct Proxy {
+    port: u16,
+    heads: Arc<Mutex<Vec<String>>>,
+}
+
+impl Proxy {
+    /// Connects whoever knows user and password.
+    pub async fn new() -> Self {
+        Self::answering(None).await
+    }
+
+    /// Answers everybody so.
+    async fn refusing(status: &'static str) -> Self {
+        Self::answering(Some(status)).await
+    }
+
+    async fn answering(refusal: Option<&'static str>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let heads = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&heads);
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                tokio::spawn(serve(stream, refusal, Arc::clone(&kept)));
+            }
+        });
+        Self { port, heads }
+    }
+
+    /// Its URL, with user and password if there are any.
+    pub fn url(&self, user: &str) -> String {
+        match user {
+            "" => format!("http://127.0.0.1:{}", self.port),
+            _ => format!("http://{user}@127.0.0.1:{}", self.port),
+        }
+    }
+
+    /// The first lines of the requests it saw.
+    pub fn seen(&self) -> Vec<String> {
+        let heads = self.heads.lock().unwrap();
+        heads
+            .iter()
+            .map(|head| head.lines().next().unwrap().to_owned())
+            .collect()
+    }
+}
+
+async fn serve(
+    mut client: TcpStream,
+    refusal: Option<&'static str>,
+    heads: Arc<Mutex<Vec<String>>>,
+) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        match client.read_u8().await {
+            Ok(byte) => head.push(byte),
+            Err(_) => return,
+        }
+    }
+    let head = String::from_utf8(head).unwrap();
+    heads.lock().unwrap().push(head.clone());
+    let knows_password = head.lines().any(|line| {
+        line.split_once(": ").is_some_and(|(name, value)| {
+            name.eq_ignore_ascii_case("proxy-authorization") && value == BASIC
+        })
+    });
+    let refusal = refusal.or((!knows_password).then_some("407 Proxy Authentication Required"));
+    if let Some(status) = refusal {
+        let answer = format!("HTTP/1.1 {status}\r\ncontent-length: 0\r\n\r\n");
+        client.write_all(answer.as_bytes()).await.unwrap();
+        return;
+    }
+    let target = head.split(' ').nth(1).unwrap();
+    let mut server = TcpStream::connect(target).await.unwrap();
+    client
+        .write_all(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        .await
+        .unwrap();
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// A client of a stage behind TLS and this proxy.
+async fn connect(
+    stage: &Stage,
+    url: &str,
+    authority: &Authority,
+    proxy: &str,
+) -> Result<StreamingIngestClient, Error> {
+    let transport = HttpTransport::builder()
+        .proxy(proxy)
+        .unwrap()
+        .add_root_certificate_pem(authority.pem().as_bytes())
+        .unwrap()
+        .only_these_roots()
+        .build()
+        .unwrap();
+    let builder = builder(stage.profile().with_url(url));
+    within(builder.transport(transport).build()).await
+}
+
+async fn refused(proxy: &str) -> Error {
+    let (stage, authority) = (Stage::new().await, Authority::new());
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
+    let error = connect(&stage, &url, &authority, proxy).await.unwrap_err();
+    assert_eq!(stage.all().len(), 0, "nothing came through");
+    assert!(!everything(&error).contains("hush"), "{error:?}");
+    error
+}
+
+#[tokio::test]
+async fn a_proxy_with_user_and_password_carries_the_whole_protocol() {
+    let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
+    let client = connect(&stage, &url, &authority, &proxy.url(USER))
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
+    within(receipt.committed()).await.unwrap();
+    within(channel.close()).await.unwrap();
+    let connect = format!("CONNECT {} HTTP/1.1", url.replace("https://", ""));
+    let seen = proxy.seen();
+    assert!(
+        !seen.is_empty() && seen.iter().all(|line| *line == connect),
+        "{seen:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
+    let proxy = Proxy::new().await;
+    for user in ["", "user:hush"] {
+        let error = refused(&proxy.url(user)).await;
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+        assert!(!error.is_retryable());
+        let text = error.to_string();
+        let name = format!(
+            "the proxy {} asks for a user and password (407)",
+            proxy.url("")
+        );
+        assert!(text.contains(&name), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
+    for status in ["403 Forbidden", "502 Bad Gateway"] {
+        let proxy = Proxy::refusing(status).await;
+        let error = refused(&proxy.url("user:hush")).await;
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert!(error.is_retryable());
+        let text = error.to_string();
+        assert!(text.contains("does not let \"127.0.0.1:"), "{text}");
+        assert!(text.contains("have it allow both hosts"), "{text}");
+    }
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = gone.local_addr().unwrap().port();
+    drop(gone);
+    let error = refused(&format!("http://user:hush@127.0.0.1:{port}")).await;
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let sentence = format!("the proxy http://127.0.0.1:{port} refused the connection");
+    assert!(error.to_string().contains(&sentence), "{error}");
+    let error = refused("http://user:hush@proxy.invalid:3128").await;
+    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let sentence = "could not resolve the proxy http://proxy.invalid:3128";
+    assert!(error.to_string().contains(sentence), "{error}");
+}
+
+#[tokio::test]
+async fn trust_is_not_the_proxys_matter() {
+    let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
+    let url = before(&stage, authority.acceptor("elsewhere.invalid")).await;
+    let error = connect(&stage, &url, &authority, &proxy.url(USER))
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("is for another name"), "{error}");
+}
+
+#[tokio::test]
+async fn a_proxy_for_plain_http_also_asks_for_its_password() {
+    let proxy = Proxy::new().await;
+    let transport = HttpTransport::builder()
+        .proxy(&proxy.url("user:hush"))
+        .unwrap()
+        .build()
+        .unwrap();
+    let mut request = Request::default();
+    *request.uri_mut() = "http://127.0.0.1:1/p".parse().unwrap();
+    let error = within(transport.call(request)).await.unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Proxy);
+    assert!(!error.may_have_been_sent());
+    assert_eq!(proxy.seen(), ["GET http://127.0.0.1:1/p HTTP/1.1"]);
+    let text = format!("{error} {error:?}");
+    assert!(text.contains("407") && !text.contains("hush"), "{text}");
+}
