@@ -121,10 +121,10 @@ impl ChannelOptions {
 }
 
 impl Handler {
-    pub(super) fn new(state: State, stage: Stage, login: Login, faults: Faults) -> Self {
+    pub(super) fn new(state: State, files: Stage, login: Login, faults: Faults) -> Self {
         Self {
             state,
-            stage,
+            stage: files,
             login,
             faults,
             log: VecDeque::new(),
@@ -423,12 +423,7 @@ impl Handler {
                 body,
             },
         )?;
-        let answer = json!({
-            "status_code": 0,
-            "message": "Data buffered successfully",
-            "next_continuation_token": next,
-        });
-        Ok(json_answer(StatusCode::OK, &answer))
+        Ok(accepted(&next))
     }
 
     /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
@@ -476,6 +471,16 @@ impl Handler {
         });
         Ok(statuses(&known.collect()))
     }
+}
+
+/// The answer to rows that are accepted, with the next continuation token.
+pub(super) fn accepted(next: &str) -> Answer {
+    let answer = json!({
+        "status_code": 0,
+        "message": "Data buffered successfully",
+        "next_continuation_token": next,
+    });
+    json_answer(StatusCode::OK, &answer)
 }
 
 fn statuses(known: &Map<String, Value>) -> Answer {

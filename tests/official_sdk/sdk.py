@@ -9,6 +9,7 @@ import enum
 import json
 import sys
 import threading
+import time
 import uuid
 
 from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError
@@ -71,8 +72,16 @@ class Session:
 
     def commit(self, step):
         channel = self.channel(step)
-        channel.wait_for_commit(lambda token: token == step["token"], PATIENCE)
-        return {"token": channel.get_latest_committed_offset_token()}
+        for _ in range(PATIENCE):
+            try:
+                channel.wait_for_commit(lambda token: token == step["token"], PATIENCE)
+                return {"token": channel.get_latest_committed_offset_token()}
+            except StreamingIngestError as error:
+                # Of a channel that was dropped and opened again its cache says so until it is refreshed.
+                if code_of(error) != "ChannelNotFound":
+                    raise
+                time.sleep(0.5)
+        raise TimeoutError(step["token"])
 
     def status(self, step):
         return shown(self.channel(step).get_channel_status())
@@ -212,8 +221,7 @@ class Session:
             status = channel.get_channel_status()
             if status.rows_inserted_count == 3:
                 break
-            done.clear()
-            done.wait(0.5)
+            time.sleep(0.5)
         equal((status.channel_name, status.rows_parsed_count, status.rows_inserted_count), ("ELASTIC", 3, 3))
         equal(status.latest_committed_offset_token, None)
 

@@ -28,11 +28,11 @@ const EVERY: &str = "every request";
 
 /// What each client sent, as features of its requests by endpoint.
 #[derive(Debug, Default)]
-pub struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
+pub(crate) struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
 
 impl Wire {
     /// Takes down what a server saw.
-    pub fn add(&mut self, side: Side, log: &[LoggedRequest]) {
+    pub(crate) fn add(&mut self, side: Side, log: &[LoggedRequest]) {
         for request in log {
             let is_elastic = request
                 .channels
@@ -51,7 +51,7 @@ impl Wire {
     }
 
     /// Every difference, one in a line.
-    pub fn differences(&self) -> BTreeSet<String> {
+    pub(crate) fn differences(&self) -> BTreeSet<String> {
         let none = BTreeSet::new();
         let mut lines = BTreeSet::new();
         for (of, _) in self.0.keys() {
@@ -113,7 +113,7 @@ fn path(path: &str) -> String {
         let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let here = segment.clone();
         match before.as_str() {
-            "channels" if is_plain(segment) => *segment = "{channel}".to_owned(),
+            "channels" if is_plain(segment) => "{channel}".clone_into(segment),
             "pipes" => {
                 let (pipe, verb) = segment
                     .split_once(':')
@@ -154,9 +154,10 @@ fn rows(body: &[u8]) -> &'static str {
         // What is missing at the end is an error that does not matter.
         let _ = decoder.read_to_end(&mut text);
     }
-    match text.windows(2).any(|ends| ends == b"\n\n") {
-        true => "of rows, with empty lines",
-        false => "of rows",
+    if text.windows(2).any(|ends| ends == b"\n\n") {
+        "of rows, with empty lines"
+    } else {
+        "of rows"
     }
 }
 
