@@ -42,6 +42,19 @@ struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
+    /// Lets other machines connect: `--listen` may be any address. The keys of a local server are no secret, so this is for
+    /// networks where everybody may use it.
+    #[arg(long, requires = "admin_token")]
+    allow_remote: bool,
+
+    /// What requests to `/_emulator/` must carry as `Authorization: Bearer TOKEN`.
+    #[arg(long, value_name = "TOKEN", env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    admin_token: Option<SecretString>,
+
+    /// One more name that the emulator is reached by; the first one is that of the profile.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
     /// Speaks HTTPS, as the official SDK wants it, with a certificate authority made at the start. The printed line has two
     /// assignments for the environment of clients: `SSL_CERT_FILE`, to trust it, and `AWS_ENDPOINT_URL`, to upload here.
     #[arg(long)]
@@ -94,6 +107,11 @@ struct Options {
     #[arg(long)]
     no_limits: bool,
 
+    /// Takes requests by the letter of the documentation: unknown query parameters, missing headers and more than ten
+    /// requests in any second are refused.
+    #[arg(long, conflicts_with = "no_limits")]
+    strict: bool,
+
     /// Lands JSON nulls in VARIANT columns as SQL NULL.
     #[arg(long)]
     sql_null: bool,
@@ -101,6 +119,10 @@ struct Options {
     /// The seed of what the emulator leaves to chance.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -135,10 +157,19 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         let delay = Fault::Delay(options.delay_answers);
         emulator.faults().push(delay.on(Endpoint::Append).always());
     }
-    let mut settings = Server::builder(emulator.clone()).listen(options.listen);
+    let mut settings = Server::builder(emulator.clone())
+        .listen(options.listen)
+        .allow_remote(options.allow_remote);
+    for name in &options.host {
+        settings = settings.host(name);
+    }
+    if let Some(token) = &options.admin_token {
+        settings = settings.admin_token(token.clone());
+    }
     let mut authority = None;
     if options.tls {
-        let tls = Tls::generate(options.tls_san.clone())?;
+        let names = options.tls_san.iter().chain(&options.host).cloned();
+        let tls = Tls::generate(names)?;
         let beside = options.tls_ca.clone().or_else(|| {
             let profile = options.write_profile.as_ref()?;
             Some(profile.with_extension("ca.pem"))
@@ -147,15 +178,21 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         settings = settings.tls(tls);
     }
     let server = settings.bind().await?;
+    let url = match (options.host.first(), server.url().split_once("://")) {
+        (Some(name), Some((scheme, _))) => {
+            format!("{scheme}://{name}:{}", server.local_addr().port())
+        }
+        _ => server.url(),
+    };
     if let Some(path) = &options.write_profile {
         match &existing {
-            Some(profile) => check_profile(path, profile, &server.url())?,
-            None => write_profile(path, &profile(&options, &emulator, &server.url())?)?,
+            Some(profile) => check_profile(path, profile, &url)?,
+            None => write_profile(path, &profile(&options, &emulator, &url)?)?,
         }
     }
-    tracing::info!(url = server.url(), "the emulator is ready");
+    tracing::info!(url, "the emulator is ready");
     // A closed pipe on stdout is no reason to stop.
-    let mut line = server.url();
+    let mut line = url;
     if let Some(authority) = &authority {
         let file = authority.path().display();
         line = format!("{line} SSL_CERT_FILE={file} AWS_ENDPOINT_URL={line}");
@@ -208,9 +245,12 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
         .commit_delay(options.commit_delay)
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
-        .ingest_host(host(options.listen));
+        .ingest_host(host(options));
     if options.no_limits {
         builder = builder.limits(Limits::off());
+    }
+    if options.strict {
+        builder = builder.strict(true).limits(Limits::strict());
     }
     if let Some(key) = key {
         builder = builder.private_key(key.clone());
@@ -244,9 +284,12 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     Ok(builder.catalog(catalog).landing(landing).build()?)
 }
 
-/// The host of an address as it stands in a URL.
-fn host(address: SocketAddr) -> String {
-    match address {
+/// The host that clients go to, as it stands in a URL.
+fn host(options: &Options) -> String {
+    if let Some(name) = options.host.first() {
+        return name.clone();
+    }
+    match options.listen {
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     }

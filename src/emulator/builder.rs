@@ -105,6 +105,14 @@ impl EmulatorBuilder {
         self
     }
 
+    /// Takes requests by the letter of "Snowpipe Streaming REST API endpoints". Parameters that an endpoint does not have
+    /// are refused, and so are requests without a `User-Agent` and bodies without their documented `Content-Type`; with
+    /// [`Limits::strict`] rates are kept to the second. Off by default.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.rules.is_strict = strict;
+        self
+    }
+
     /// What a continuation token is answered whose batch was accepted already.
     pub fn replay(mut self, replay: ReplayedToken) -> Self {
         self.rules.replay = replay;

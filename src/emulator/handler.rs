@@ -14,12 +14,15 @@ use super::body;
 use super::channel::Channel;
 use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults, Strike};
+#[cfg(feature = "emulator-server")]
+use super::landing::LandingError;
 use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
 use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
 use super::stage::{Stage, s3_refusal};
 use super::state::{Append, State};
+use super::strict;
 use super::tables::Pipe;
 use super::telemetry;
 use crate::time::epoch_millis;
@@ -27,6 +30,9 @@ use crate::time::epoch_millis;
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
 const LOG_BYTES: usize = 32 * 1024 * 1024;
+
+/// The longest body of an append whose rows the log keeps.
+const MOST_ROWS_KEPT: usize = 64 * 1024;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
@@ -54,11 +60,27 @@ pub struct LoggedRequest {
     pub status: Option<u16>,
     /// The fault that struck it.
     pub fault: Option<&'static str>,
+    /// The rows of an append as they were sent, if they are kept.
+    pub(super) rows: Bytes,
 }
 
 impl LoggedRequest {
-    fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
+    fn of(
+        call: &Call,
+        request: &Request<Bytes>,
+        fault: Option<&'static str>,
+        keeps_rows: bool,
+    ) -> Self {
+        let has_rows = keeps_rows
+            && call.endpoint == Endpoint::Append
+            && request.body().len() <= MOST_ROWS_KEPT;
         Self {
+            // Copied, for a slice would hold on to the whole buffer of the connection.
+            rows: if has_rows {
+                Bytes::copy_from_slice(request.body())
+            } else {
+                Bytes::new()
+            },
             endpoint: call.endpoint,
             head: RequestHead::of(call.endpoint, request),
             channels: call.channels.clone(),
@@ -84,7 +106,11 @@ impl LoggedRequest {
             .channels
             .iter()
             .map(|name| size_of_val(name) + name.len());
-        size_of_val(self) + self.head.weight() + texts.sum::<usize>() + names.sum::<usize>()
+        size_of_val(self)
+            + self.head.weight()
+            + self.rows.len()
+            + texts.sum::<usize>()
+            + names.sum::<usize>()
     }
 }
 
@@ -96,7 +122,11 @@ pub(super) struct Handler {
     pub(super) login: Login,
     pub(super) faults: Faults,
     pub(super) log: VecDeque<LoggedRequest>,
+    /// How many requests there were, those that the log has forgotten among them.
+    pub(super) logged: u64,
     log_bytes: usize,
+    /// Whether the log keeps the rows of appends.
+    pub(super) keeps_rows: bool,
     /// Requests whose connection broke and that arrive after the next one of the same channel.
     zombies: Vec<(Call, Request<Bytes>)>,
     /// How old the state is that the status under way shows.
@@ -128,7 +158,9 @@ impl Handler {
             login,
             faults,
             log: VecDeque::new(),
+            logged: 0,
             log_bytes: 0,
+            keeps_rows: false,
             zombies: Vec::new(),
             status_lag: Duration::ZERO,
         }
@@ -143,7 +175,7 @@ impl Handler {
         };
         let strike = self.faults.strike(call.endpoint, &call.channels);
         let fault = strike.as_ref().map(|strike| strike.fault.name());
-        let mut entry = LoggedRequest::of(&call, &request, fault);
+        let mut entry = LoggedRequest::of(&call, &request, fault, self.keeps_rows);
         let overtaken = self.take_zombies(&call);
         let reply = match strike {
             None => Reply::Respond(self.answer(now_ms, &call, &request, &mut entry)),
@@ -151,7 +183,8 @@ impl Handler {
         };
         self.record(entry);
         for (call, request) in overtaken {
-            let mut entry = LoggedRequest::of(&call, &request, Some(Fault::Zombie.name()));
+            let fault = Some(Fault::Zombie.name());
+            let mut entry = LoggedRequest::of(&call, &request, fault, self.keeps_rows);
             // Nobody waits for the answer.
             self.answer(now_ms, &call, &request, &mut entry);
             self.record(entry);
@@ -159,7 +192,25 @@ impl Handler {
         reply
     }
 
+    /// Forgets rows, channels, uploaded files and requests.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn reset(&mut self) -> Result<(), LandingError> {
+        self.state.reset()?;
+        self.stage.clear();
+        self.zombies.clear();
+        self.forget_requests();
+        Ok(())
+    }
+
+    /// Forgets the requests there were.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn forget_requests(&mut self) {
+        self.log.clear();
+        self.log_bytes = 0;
+    }
+
     fn record(&mut self, entry: LoggedRequest) {
+        self.logged += 1;
         self.log_bytes += entry.weight();
         self.log.push_back(entry);
         while (self.log.len() > LOG_LENGTH || self.log_bytes > LOG_BYTES)
@@ -337,6 +388,9 @@ impl Handler {
                 "391902",
                 "Unsupported Accept header null is specified.",
             ));
+        }
+        if self.state.rules.is_strict {
+            strict::check(call, request)?;
         }
         match call.endpoint {
             Endpoint::Telemetry => {

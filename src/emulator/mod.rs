@@ -8,6 +8,14 @@
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
 
+#[cfg(feature = "emulator-server")]
+mod admin;
+#[cfg(feature = "emulator-server")]
+mod admin_faults;
+#[cfg(feature = "emulator-server")]
+mod admin_requests;
+#[cfg(feature = "emulator-server")]
+mod admin_tables;
 mod answer;
 mod aws_chunked;
 mod body;
@@ -61,12 +69,15 @@ mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
+mod strict;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
 mod telemetry;
 #[cfg(feature = "emulator-server")]
 mod tls;
+#[cfg(feature = "emulator-server")]
+mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
+use super::admin;
 use super::answer::Refusal;
 use super::crowd::{Crowd, Place};
 use super::guard::{self, Guard};
@@ -179,6 +180,7 @@ pub(super) async fn start(
     let listener = TcpListener::bind(address).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopped) = watch::channel(false);
+    emulator.keep_rows();
     let shared = Arc::new(Shared {
         intake: Intake::new(limits.body_bytes),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
@@ -191,6 +193,7 @@ pub(super) async fn start(
         statements: Arc::new(Semaphore::new(MOST_STATEMENTS)),
         statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
         accepted: Notify::new(),
+        retimed: Notify::new(),
     });
     let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
     Ok(Server {
@@ -217,6 +220,8 @@ struct Shared {
     statement_queue: Semaphore,
     /// Told after each request: there may be something to commit.
     accepted: Notify,
+    /// Told when commits may have become due at other times.
+    retimed: Notify,
 }
 
 /// Tells when the server stops: on request, or because it was dropped.
@@ -342,6 +347,7 @@ async fn tick(shared: Arc<Shared>, mut stop: Stop) {
         tokio::select! {
             biased;
             () = stop.stopped() => return,
+            () = shared.retimed.notified() => {}
             () = wait => {}
         }
     }
@@ -482,7 +488,16 @@ async fn answer(
         return Err(Broken);
     };
     let request = Request::from_parts(parts, taken.bytes.clone());
-    let reply = if guard::is_sql(request.uri().path()) {
+    let reply = if guard::is_admin(request.uri().path()) {
+        let handled = shared.ask(move |emulator| {
+            let answer = admin::answer(emulator, SystemClock.now(), &request);
+            drop(taken);
+            answer
+        });
+        let answer = handled.await.map_err(|_| Broken)?;
+        shared.retimed.notify_one();
+        Reply::Respond(answer)
+    } else if guard::is_sql(request.uri().path()) {
         shared.query(request, taken).await?
     } else {
         let handled = shared.ask(move |emulator| {

@@ -61,6 +61,13 @@ impl Stage {
         })
     }
 
+    /// Forgets all files.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn clear(&mut self) {
+        self.files.clear();
+        self.bytes = 0;
+    }
+
     /// The file of this key.
     pub(super) fn get(&self, key: &str) -> Option<&StoredFile> {
         self.files.get(key)

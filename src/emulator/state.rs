@@ -1,6 +1,7 @@
 //! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::StatusCode;
 
@@ -42,6 +43,10 @@ pub(super) struct State {
     pub(super) landing: Box<dyn Landing>,
     pub(super) channels: BTreeMap<Key, Channel>,
     pub(super) now_ms: u64,
+    /// Whether nothing commits by itself.
+    pub(super) is_held: bool,
+    /// The delay and the period of commits that the emulator began with.
+    first_pace: (Duration, Duration),
 }
 
 impl State {
@@ -68,11 +73,13 @@ impl State {
             channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
         }
         Ok(Self {
+            first_pace: (rules.commit_delay, rules.commit_every),
             rules,
             catalog,
             landing,
             channels,
             now_ms: 0,
+            is_held: false,
         })
     }
 
@@ -254,7 +261,11 @@ impl State {
         let mut due = Vec::new();
         let mut expired = Vec::new();
         for (key, channel) in &self.channels {
-            let ripe = channel.ripe_instants(now_ms);
+            let ripe = if self.is_held {
+                Vec::new()
+            } else {
+                channel.ripe_instants(now_ms)
+            };
             due.extend(ripe.into_iter().map(|at| (at, key.clone())));
             let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
             let may_expire = channel.pending.is_empty() && !is_elastic(&key.1);
@@ -282,6 +293,9 @@ impl State {
 
     /// When the next batch is due; a batch that is held for ever is not.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
+        if self.is_held {
+            return None;
+        }
         self.channels
             .values()
             .filter_map(Channel::next_due_ms)
@@ -312,6 +326,24 @@ impl State {
             Ok(()) => channel.change(self.now_ms, record),
             Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
         }
+    }
+
+    /// Changes when batches commit, those that wait already included.
+    pub(super) fn pace(&mut self, delay: Duration, every: Duration) {
+        self.rules.commit_delay = delay;
+        self.rules.commit_every = every;
+        for channel in self.channels.values_mut() {
+            channel.retime(&self.rules);
+        }
+    }
+
+    /// Forgets rows and channels, and commits as it did at first; tables and pipes stay.
+    pub(super) fn reset(&mut self) -> Result<(), LandingError> {
+        self.landing.clear()?;
+        self.channels.clear();
+        (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
+        self.is_held = false;
+        Ok(())
     }
 
     fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {

@@ -26,7 +26,7 @@ const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How many cells of tables in memory a statement may read: they are copied for it.
 const MOST_CELLS: u64 = 2_000_000;
 /// Trees of long statements are deep.
-const STACK: usize = 16 * 1024 * 1024;
+const STACK: usize = 64 * 1024 * 1024;
 
 /// A statement that is not carried out, in Snowflake's codes.
 #[derive(Debug)]
@@ -237,17 +237,16 @@ impl Statements {
 
 /// What a request to the SQL API is answered.
 pub(super) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Answer {
-    let answered = emulator
+    // The lock is given back before the statement runs.
+    let admitted = emulator
         .handler()
         .login
-        .check_primary(request.headers(), epoch_millis(now))
-        .and_then(|_| {
-            if request.method() == Method::POST {
-                post(emulator, now, request)
-            } else {
-                get(emulator, request)
-            }
-        });
+        .check_primary(request.headers(), epoch_millis(now));
+    let answered = match admitted {
+        Ok(_) if request.method() == Method::POST => post(emulator, now, request),
+        Ok(_) => get(emulator, request),
+        Err(refusal) => Err(refusal),
+    };
     answered.unwrap_or_else(Refusal::into_answer)
 }
 

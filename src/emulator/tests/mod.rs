@@ -12,6 +12,7 @@ mod login;
 mod parsers;
 mod restart;
 mod stage;
+mod statements;
 mod transport;
 
 use std::time::{Duration, SystemTime};
