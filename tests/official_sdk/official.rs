@@ -19,15 +19,15 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Where the official SDK is.
 #[derive(Debug)]
-pub struct Official {
-    pub python: PathBuf,
+pub(crate) struct Official {
+    pub(crate) python: PathBuf,
     /// Where this test's own files are.
-    pub here: PathBuf,
+    pub(crate) here: PathBuf,
 }
 
 impl Official {
     /// What each step comes to, up to the first failure that the scenario does not expect. `dir` is for files that go.
-    pub async fn carry_out(
+    pub(crate) async fn carry_out(
         &self,
         scenario: &Scenario,
         access: &Access,

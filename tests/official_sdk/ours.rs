@@ -18,13 +18,13 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How to reach a server.
 #[derive(Debug, Clone)]
-pub struct Access {
-    pub profile_json: String,
-    pub authority_pem: String,
+pub(crate) struct Access {
+    pub(crate) profile_json: String,
+    pub(crate) authority_pem: String,
 }
 
 /// What each step comes to, up to the first failure that the scenario does not expect.
-pub async fn carry_out(scenario: &Scenario, access: &Access) -> anyhow::Result<Vec<Value>> {
+pub(crate) async fn carry_out(scenario: &Scenario, access: &Access) -> anyhow::Result<Vec<Value>> {
     let mut session = Session {
         client: Some(connect(scenario, access).await?),
         channels: BTreeMap::new(),

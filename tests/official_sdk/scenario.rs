@@ -1,5 +1,6 @@
 //! The scenarios, as they stand in `scenarios.json`.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
@@ -11,18 +12,24 @@ use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
 /// What both clients do, each on a server of its own, and what has to come of it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Scenario {
-    pub name: String,
+pub(crate) struct Scenario {
+    pub(crate) name: String,
     #[serde(default = "usual_table")]
-    pub table: String,
+    pub(crate) table: String,
+    /// What the profile has besides or instead; `null` takes a field away.
     #[serde(default)]
-    pub faults: Vec<ScriptedFault>,
-    pub steps: Vec<Step>,
+    pub(crate) profile: BTreeMap<String, Value>,
+    /// Whether it is about what only the official SDK has.
+    #[serde(default)]
+    pub(crate) only_official: bool,
+    #[serde(default)]
+    pub(crate) faults: Vec<ScriptedFault>,
+    pub(crate) steps: Vec<Step>,
     /// How many rows land.
-    pub rows: usize,
+    pub(crate) rows: usize,
     /// How many rows are rejected.
     #[serde(default)]
-    pub rejected: usize,
+    pub(crate) rejected: usize,
 }
 
 fn usual_table() -> String {
@@ -32,7 +39,7 @@ fn usual_table() -> String {
 /// Something that goes wrong with both servers.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct ScriptedFault {
+pub(crate) struct ScriptedFault {
     fault: String,
     endpoint: String,
     times: u64,
@@ -43,30 +50,30 @@ pub struct ScriptedFault {
 /// One call, and what it has to come to: for both clients, or for each of them where they differ on purpose.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Step {
+pub(crate) struct Step {
     #[serde(rename = "do")]
-    pub verb: String,
+    pub(crate) verb: String,
     #[serde(default)]
-    pub channel: String,
+    pub(crate) channel: String,
     #[serde(default)]
-    pub channels: Vec<String>,
-    pub row: Option<Box<RawValue>>,
+    pub(crate) channels: Vec<String>,
+    pub(crate) row: Option<Box<RawValue>>,
     #[serde(default)]
-    pub rows: Vec<Box<RawValue>>,
+    pub(crate) rows: Vec<Box<RawValue>>,
     #[serde(default)]
-    pub values: Vec<TypedValue>,
-    pub token: Option<String>,
-    pub tag: Option<String>,
-    pub start: Option<String>,
-    pub end: Option<String>,
+    pub(crate) values: Vec<TypedValue>,
+    pub(crate) token: Option<String>,
+    pub(crate) tag: Option<String>,
+    pub(crate) start: Option<String>,
+    pub(crate) end: Option<String>,
     #[serde(default)]
-    pub first: u64,
+    pub(crate) first: u64,
     #[serde(default)]
-    pub last: u64,
+    pub(crate) last: u64,
     #[serde(default)]
-    pub each: usize,
-    pub text: Option<String>,
-    pub length: Option<usize>,
+    pub(crate) each: usize,
+    pub(crate) text: Option<String>,
+    pub(crate) length: Option<usize>,
     #[serde(default, with = "said")]
     expect: Option<Value>,
     #[serde(default, with = "said")]
@@ -80,24 +87,26 @@ mod said {
     use serde::{Deserialize, Deserializer};
     use serde_json::Value;
 
-    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Value>, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Value>, D::Error> {
         Value::deserialize(from).map(Some)
     }
 }
 
 /// A value of a Python type, and the JSON that stands for it.
 #[derive(Debug, Deserialize)]
-pub struct TypedValue {
-    pub id: u64,
-    pub column: String,
-    pub json: Box<RawValue>,
+pub(crate) struct TypedValue {
+    pub(crate) id: u64,
+    pub(crate) column: String,
+    pub(crate) json: Box<RawValue>,
     #[serde(rename = "python")]
     _python: String,
 }
 
 /// One of the two clients.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Side {
+pub(crate) enum Side {
     /// The official Python SDK.
     Official,
     /// This crate.
@@ -105,7 +114,7 @@ pub enum Side {
 }
 
 impl Step {
-    pub fn expected(&self, side: Side) -> Option<&Value> {
+    pub(crate) fn expected(&self, side: Side) -> Option<&Value> {
         let own = match side {
             Side::Official => &self.expect_sdk,
             Side::Ours => &self.expect_ours,
@@ -115,7 +124,16 @@ impl Step {
 }
 
 impl ScriptedFault {
-    pub fn rule(&self) -> anyhow::Result<Rule> {
+    /// How often it strikes a client. This crate uploads no files.
+    pub(crate) fn strikes(&self, side: Side) -> u64 {
+        let is_of_files = ["append files", "upload"].contains(&self.endpoint.as_str());
+        match side {
+            Side::Ours if is_of_files => 0,
+            _ => self.times,
+        }
+    }
+
+    pub(crate) fn rule(&self) -> anyhow::Result<Rule> {
         let endpoint = match self.endpoint.as_str() {
             "append" => Endpoint::Append,
             "append files" => Endpoint::AppendFiles,
@@ -139,6 +157,6 @@ impl ScriptedFault {
     }
 }
 
-pub fn read(text: &str) -> anyhow::Result<Vec<Scenario>> {
+pub(crate) fn read(text: &str) -> anyhow::Result<Vec<Scenario>> {
     serde_json::from_str(text).context("the scenarios cannot be read")
 }

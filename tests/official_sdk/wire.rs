@@ -1,9 +1,10 @@
 //! What the two clients send, brought into a form in which it can be compared, and what of it differs.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::Read as _;
 
 use serde_json::Value;
-use snowpipe_streaming::emulator::{LoggedRequest, RequestHead};
+use snowpipe_streaming::emulator::{Endpoint, LoggedRequest, RequestHead};
 use url::form_urlencoded;
 
 use crate::scenario::Side;
@@ -22,13 +23,16 @@ const OF_ONE_REQUEST: [&str; 10] = [
     "x-snowflake-uncompressed-content-length",
 ];
 
+/// Stands for all endpoints but the stage's.
+const EVERY: &str = "every request";
+
 /// What each client sent, as features of its requests by endpoint.
 #[derive(Debug, Default)]
-pub struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
+pub(crate) struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
 
 impl Wire {
     /// Takes down what a server saw.
-    pub fn add(&mut self, side: Side, log: &[LoggedRequest]) {
+    pub(crate) fn add(&mut self, side: Side, log: &[LoggedRequest]) {
         for request in log {
             let is_elastic = request
                 .channels
@@ -38,11 +42,16 @@ impl Wire {
             let of = format!("{}{kind}", request.endpoint);
             let features = self.0.entry((of, side)).or_default();
             features.extend(features_of(&request.head));
+            let all = self.0.entry((EVERY.to_owned(), side)).or_default();
+            // The uploads are another library's.
+            if request.endpoint != Endpoint::Upload {
+                all.extend(common(&request.head));
+            }
         }
     }
 
     /// Every difference, one in a line.
-    pub fn differences(&self) -> BTreeSet<String> {
+    pub(crate) fn differences(&self) -> BTreeSet<String> {
         let none = BTreeSet::new();
         let mut lines = BTreeSet::new();
         for (of, _) in self.0.keys() {
@@ -67,6 +76,14 @@ impl Wire {
         }
         lines
     }
+}
+
+/// What is the same in all requests of a client.
+fn common(head: &RequestHead) -> Vec<String> {
+    let agent = head.headers.iter().find(|(name, _)| name == "user-agent");
+    let agent = agent.map_or("", |(_, agent)| agent.as_str());
+    let product = agent.split('/').next().unwrap_or_default();
+    vec![head.version.clone(), format!("user-agent of {product}")]
 }
 
 fn features_of(head: &RequestHead) -> Vec<String> {
@@ -96,7 +113,7 @@ fn path(path: &str) -> String {
         let is_plain = |text: &str| text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
         let here = segment.clone();
         match before.as_str() {
-            "channels" if is_plain(segment) => *segment = "{channel}".to_owned(),
+            "channels" if is_plain(segment) => "{channel}".clone_into(segment),
             "pipes" => {
                 let (pipe, verb) = segment
                     .split_once(':')
@@ -121,9 +138,26 @@ fn body(head: &RequestHead) -> String {
         let fields = fields.map(|(name, value)| format!("{name}={value}"));
         return fields.collect::<Vec<_>>().join("&");
     }
+    if kind.is_some_and(|(_, kind)| kind.contains("ndjson")) {
+        return rows(&head.body_start).to_owned();
+    }
     match serde_json::from_slice(&head.body_start) {
         Ok(json) => shape(&json),
         Err(_) => "of another kind, or longer than the log keeps".to_owned(),
+    }
+}
+
+/// How rows stand in a compressed body, of which there may only be the beginning.
+fn rows(body: &[u8]) -> &'static str {
+    let mut text = Vec::new();
+    if let Ok(mut decoder) = zstd::Decoder::new(body) {
+        // What is missing at the end is an error that does not matter.
+        let _ = decoder.read_to_end(&mut text);
+    }
+    if text.windows(2).any(|ends| ends == b"\n\n") {
+        "of rows, with empty lines"
+    } else {
+        "of rows"
     }
 }
 
