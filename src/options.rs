@@ -389,7 +389,15 @@ impl ClientBuilder {
         };
         let transport = match transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
+            None => {
+                let http = HttpTransport::builder();
+                // Plain HTTP is for this machine, and no proxy leads back to it.
+                let http = match config.account_url.scheme() {
+                    "http" => http.no_proxy(),
+                    _ => http,
+                };
+                Arc::new(http.build()?) as Arc<dyn Transport>
+            }
         };
         let api = Api::new(config, credential, transport, Arc::clone(&time));
         let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
