@@ -52,11 +52,12 @@
 //! - Coming from the official SDK: [`official_sdk`], name by name.
 //! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
+//! - Logging in otherwise than with a key pair, and changing credentials while running: [`auth`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
 //!
 //! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
-//! change of a channel, a warning only where data is at risk.
+//! change of a channel, a warning only where data is at risk or this machine's clock is wrong.
 //!
 //! # Features
 //!
