@@ -46,6 +46,7 @@
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
 //!   rows that are bytes already. They wait for memory and for nothing else.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - Many producers, and nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be there twice.
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.

@@ -221,7 +221,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a batch is retried before its channel is invalidated as unreachable. Default ten minutes.
+    /// How long a batch is retried before its channel is invalidated as unreachable, or on an elastic channel its rows are
+    /// handed back. Default ten minutes.
     pub fn retry_for(mut self, duration: Duration) -> Self {
         self.options.retry_for = duration;
         self
