@@ -49,6 +49,8 @@
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
+//! - Coming from the official SDK: [`official_sdk`], name by name.
+//! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
@@ -73,10 +75,13 @@ mod config;
 pub mod delivery;
 #[cfg(feature = "cli")]
 pub mod doctor;
+mod elastic;
 mod error;
 pub mod ingest;
+mod metrics;
 #[cfg(test)]
 mod mutated;
+pub mod official_sdk;
 mod offset;
 mod options;
 mod poller;
@@ -103,7 +108,11 @@ pub use self::channel::{
 };
 pub use self::client::StreamingIngestClient;
 pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
+pub use self::elastic::{
+    Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
+};
 pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};

@@ -93,6 +93,7 @@ pub(crate) struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
+    pub(crate) elastic_requests: usize,
 }
 
 impl Default for Options {
@@ -115,6 +116,7 @@ impl Default for Options {
             recovery: Recovery::default(),
             isolate_rejects: false,
             offload_threshold: 256 << 10,
+            elastic_requests: 4,
         }
     }
 }
@@ -290,6 +292,13 @@ impl ClientBuilder {
     /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
     pub fn credential(mut self, credential: impl Credential) -> Self {
         self.credential = Some(Arc::new(credential));
+        self
+    }
+
+    /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
+    /// Named channels have one each.
+    pub fn elastic_requests(mut self, requests: usize) -> Self {
+        self.options.elastic_requests = requests.max(1);
         self
     }
 

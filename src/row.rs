@@ -149,6 +149,11 @@ impl RowBatch {
         self.rows == 0
     }
 
+    /// The same bytes, shared.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
     /// The rows' bytes, each line ended by a newline.
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes

@@ -1,4 +1,4 @@
-//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP, with tables from Snowflake DDL and rows
+//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP or HTTPS, with tables from Snowflake DDL and rows
 //! in memory or in a SQLite file.
 
 use std::error::Error;
@@ -13,7 +13,14 @@ use clap::Parser;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{
+    Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding, Tls,
+};
+
+#[path = "snowpipe_emulator/authority.rs"]
+mod authority;
+
+use authority::Authority;
 
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
@@ -22,7 +29,7 @@ const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// A local Snowpipe Streaming server.
 ///
-/// Prints its URL on stdout when it is ready, logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
+/// Prints its URL on stdout when it is ready, and with `--tls` on the same line what clients need to trust it; logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
 /// it has answered what is in flight and committed what it accepted.
 #[derive(Debug, Parser)]
 #[expect(
@@ -34,6 +41,32 @@ struct Options {
     /// The loopback address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
+
+    /// Lets other machines connect: `--listen` may be any address. The keys of a local server are no secret, so this is for
+    /// networks where everybody may use it.
+    #[arg(long, requires = "admin_token")]
+    allow_remote: bool,
+
+    /// What requests to `/_emulator/` must carry as `Authorization: Bearer TOKEN`.
+    #[arg(long, value_name = "TOKEN", env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    admin_token: Option<SecretString>,
+
+    /// One more name that the emulator is reached by; the first one is that of the profile.
+    #[arg(long, value_name = "NAME")]
+    host: Vec<String>,
+
+    /// Speaks HTTPS, as the official SDK wants it, with a certificate authority made at the start. The printed line has two
+    /// assignments for the environment of clients: `SSL_CERT_FILE`, to trust it, and `AWS_ENDPOINT_URL`, to upload here.
+    #[arg(long)]
+    tls: bool,
+
+    /// One more host name or IP address that the certificate is good for, besides 127.0.0.1, ::1 and localhost.
+    #[arg(long, value_name = "NAME", requires = "tls")]
+    tls_san: Vec<String>,
+
+    /// Where the authority's certificate is written: beside the profile without it, or else into a temporary file.
+    #[arg(long, value_name = "FILE.pem", requires = "tls")]
+    tls_ca: Option<PathBuf>,
 
     /// Snowflake DDL that makes the tables and pipes. Without it every pipe exists, and rows are kept whole.
     ///
@@ -58,6 +91,14 @@ struct Options {
     #[arg(long, value_name = "FILE.p8")]
     private_key: Option<PathBuf>,
 
+    /// An OAuth client that may fetch access tokens with client credentials; may be given several times.
+    #[arg(long, value_name = "ID:SECRET", value_parser = oauth_client)]
+    oauth_client: Vec<OAuthClient>,
+
+    /// A programmatic access token that logs in; may be given several times.
+    #[arg(long, value_name = "TOKEN")]
+    access_token: Vec<SecretString>,
+
     /// How long accepted rows wait for their commit.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
@@ -74,6 +115,11 @@ struct Options {
     #[arg(long)]
     no_limits: bool,
 
+    /// Takes requests by the letter of the documentation: unknown query parameters, missing headers and more than ten
+    /// requests in any second are refused.
+    #[arg(long, conflicts_with = "no_limits")]
+    strict: bool,
+
     /// Lands JSON nulls in VARIANT columns as SQL NULL.
     #[arg(long)]
     sql_null: bool,
@@ -81,6 +127,26 @@ struct Options {
     /// The seed of what the emulator leaves to chance.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
+}
+
+#[derive(Debug, Clone)]
+struct OAuthClient {
+    id: String,
+    secret: SecretString,
+}
+
+fn oauth_client(text: &str) -> Result<OAuthClient, &'static str> {
+    match text.split_once(':') {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(OAuthClient {
+            id: id.to_owned(),
+            secret: secret.into(),
+        }),
+        _ => Err("write the client's id, a colon and its secret"),
+    }
+}
+
+fn secret(text: &str) -> Result<SecretString, String> {
+    Ok(SecretString::from(text))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -115,16 +181,47 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         let delay = Fault::Delay(options.delay_answers);
         emulator.faults().push(delay.on(Endpoint::Append).always());
     }
-    let server = Server::bind(emulator.clone(), options.listen).await?;
+    let mut settings = Server::builder(emulator.clone())
+        .listen(options.listen)
+        .allow_remote(options.allow_remote);
+    for name in &options.host {
+        settings = settings.host(name);
+    }
+    if let Some(token) = &options.admin_token {
+        settings = settings.admin_token(token.clone());
+    }
+    let mut authority = None;
+    if options.tls {
+        let names = options.tls_san.iter().chain(&options.host).cloned();
+        let tls = Tls::generate(names)?;
+        let beside = options.tls_ca.clone().or_else(|| {
+            let profile = options.write_profile.as_ref()?;
+            Some(profile.with_extension("ca.pem"))
+        });
+        authority = Some(Authority::write(tls.authority_pem(), beside)?);
+        settings = settings.tls(tls);
+    }
+    let server = settings.bind().await?;
+    let url = match (options.host.first(), server.url().split_once("://")) {
+        (Some(name), Some((scheme, _))) => {
+            format!("{scheme}://{name}:{}", server.local_addr().port())
+        }
+        _ => server.url(),
+    };
     if let Some(path) = &options.write_profile {
         match &existing {
-            Some(profile) => check_profile(path, profile, &server.url())?,
-            None => write_profile(path, &profile(&options, &emulator, &server.url())?)?,
+            Some(profile) => check_profile(path, profile, &url)?,
+            None => write_profile(path, &profile(&options, &emulator, &url)?)?,
         }
     }
-    tracing::info!(url = server.url(), "the emulator is ready");
+    tracing::info!(url, "the emulator is ready");
     // A closed pipe on stdout is no reason to stop.
-    let _ = writeln!(io::stdout(), "{}", server.url()).and_then(|()| io::stdout().flush());
+    let mut line = url;
+    if let Some(authority) = &authority {
+        let file = authority.path().display();
+        line = format!("{line} SSL_CERT_FILE={file} AWS_ENDPOINT_URL={line}");
+    }
+    let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     ended.as_mut().await;
     tracing::info!("the emulator ends: it answers what is in flight and commits what it accepted");
     server.shutdown().await;
@@ -172,16 +269,27 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
         .commit_delay(options.commit_delay)
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
-        .ingest_host(host(options.listen));
+        .ingest_host(host(options));
     if options.no_limits {
         builder = builder.limits(Limits::off());
+    }
+    if options.strict {
+        builder = builder.strict(true).limits(Limits::strict());
     }
     if let Some(key) = key {
         builder = builder.private_key(key.clone());
     }
+    for client in &options.oauth_client {
+        builder = builder.oauth_client(&client.id, client.secret.clone(), None);
+    }
+    for token in &options.access_token {
+        builder = builder.access_token(token.clone(), None);
+    }
     let Some(path) = &options.data else {
-        if key.is_none() {
-            tracing::warn!("nobody can log in: give --write-profile or --private-key");
+        if key.is_none() && options.oauth_client.is_empty() && options.access_token.is_empty() {
+            tracing::warn!(
+                "nobody can log in: give --write-profile, --private-key, --oauth-client or --access-token"
+            );
         }
         let catalog = match script {
             Some(script) => Catalog::from_ddl(&script)
@@ -208,9 +316,12 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     Ok(builder.catalog(catalog).landing(landing).build()?)
 }
 
-/// The host of an address as it stands in a URL.
-fn host(address: SocketAddr) -> String {
-    match address {
+/// The host that clients go to, as it stands in a URL.
+fn host(options: &Options) -> String {
+    if let Some(name) = options.host.first() {
+        return name.clone();
+    }
+    match options.listen {
         SocketAddr::V4(address) => address.ip().to_string(),
         SocketAddr::V6(address) => format!("[{}]", address.ip()),
     }
@@ -273,7 +384,7 @@ fn check_profile(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn 
         return Err(format!(
             "the profile {} is for {written}, but the emulator listens on {url}: start it with --listen {}, or name another file",
             path.display(),
-            written.trim_start_matches("http://")
+            written.split_once("://").map_or(written, |(_, address)| address)
         )
         .into());
     }

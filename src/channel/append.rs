@@ -165,6 +165,7 @@ impl Writer {
     fn commit_staged(&mut self) -> Result<()> {
         let last = self.units.last().and_then(last_offset);
         let now_ms = epoch_millis(self.client.time.now());
+        let rows = self.units.iter().map(|unit| unit.rows).sum();
         let result = {
             let mut core = self.shared.core();
             core.append(
@@ -177,6 +178,7 @@ impl Writer {
         };
         self.discard();
         let (appended, wake) = result?;
+        self.client.api.counters().appended(rows);
         self.appended = appended;
         if last.is_some() {
             self.last = last;

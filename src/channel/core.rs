@@ -21,7 +21,8 @@ use super::replay::{Reopening, Reopens};
 use super::report::UncommittedRange;
 use super::tokens::Tokens;
 use crate::budget::Charge;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Marks;
 use crate::offset::OffsetToken;
 use crate::options::Recovery;
 use crate::retry::{Backoff, Bucket};
@@ -75,7 +76,7 @@ pub(super) enum Phase {
 
 /// Compressed over uncompressed size in thousandths, learned from what was sealed.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ratio(usize);
+pub(crate) struct Ratio(usize);
 
 impl Default for Ratio {
     /// Nothing is known to compress yet.
@@ -85,7 +86,7 @@ impl Default for Ratio {
 }
 
 impl Ratio {
-    pub(super) fn learn(&mut self, compressed: usize, uncompressed: usize) {
+    pub(crate) fn learn(&mut self, compressed: usize, uncompressed: usize) {
         // Small batches compress badly and say little about a full one.
         if uncompressed < 64 << 10 {
             return;
@@ -100,7 +101,7 @@ impl Ratio {
     }
 
     /// How much is expected to compress to nine tenths of `limit`.
-    fn uncompressed(self, limit: usize) -> usize {
+    pub(crate) fn uncompressed(self, limit: usize) -> usize {
         limit.saturating_mul(900) / self.0.max(10)
     }
 }
@@ -204,6 +205,18 @@ impl Core {
 
     pub(crate) fn epoch(&self) -> u64 {
         self.epoch
+    }
+
+    /// How far it is, for those who count.
+    pub(crate) fn marks(&self) -> Marks {
+        let end = self.end.as_ref().map(Error::kind);
+        Marks {
+            accepted: self.accepted,
+            committed: self.ledger.committed(),
+            rejected: self.rows_rejected(),
+            epoch: self.epoch,
+            is_invalidated: matches!(end, Some(ErrorKind::Invalidated(_))),
+        }
     }
 
     pub(crate) fn appended(&self) -> u64 {

@@ -132,7 +132,13 @@ pub(super) async fn open(
     let share = client
         .budget
         .share(options.channel_memory.unwrap_or(options.memory_budget));
-    let shared = Shared::new(name.to_owned(), core, share, client.poller());
+    let shared = Shared::new(
+        name.to_owned(),
+        core,
+        share,
+        client.poller(),
+        Arc::clone(client.api.counters()),
+    );
     if !reservation.fill(&shared) {
         return Err(client_closed());
     }

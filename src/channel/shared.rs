@@ -12,6 +12,7 @@ use super::progress::Progress;
 use super::receipt::RejectWindow;
 use crate::budget::Share;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Counters;
 
 /// The core behind a short lock, and who is to be told of its changes.
 pub(crate) struct Shared {
@@ -21,6 +22,7 @@ pub(crate) struct Shared {
     progress: watch::Sender<Progress>,
     driver: Notify,
     poller: Arc<Notify>,
+    counters: Arc<Counters>,
     /// The windows that some call has returned as an error, by their totals.
     reported: Mutex<BTreeSet<u64>>,
 }
@@ -39,7 +41,13 @@ impl fmt::Debug for Shared {
 }
 
 impl Shared {
-    pub(crate) fn new(name: String, core: Core, share: Share, poller: Arc<Notify>) -> Arc<Self> {
+    pub(crate) fn new(
+        name: String,
+        core: Core,
+        share: Share,
+        poller: Arc<Notify>,
+        counters: Arc<Counters>,
+    ) -> Arc<Self> {
         let progress = watch::Sender::new(core.progress());
         Arc::new(Self {
             name,
@@ -48,6 +56,7 @@ impl Shared {
             progress,
             driver: Notify::new(),
             poller,
+            counters,
             reported: Mutex::default(),
         })
     }
@@ -63,7 +72,9 @@ impl Shared {
         let now = Instant::now();
         let mut core = self.core();
         let due = core.poll_due();
+        let before = core.marks();
         let result = change(&mut core, now);
+        self.counters.moved(before, core.marks());
         let progress = core.progress();
         self.progress.send_if_modified(|old| {
             let changed = *old != progress;

@@ -7,6 +7,7 @@ use http::header::{CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
 use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
+use super::stage::s3_refusal;
 use crate::time::epoch_millis;
 
 /// The end of the year 9999.
@@ -125,6 +126,11 @@ impl Refusal {
             "STALE_CONTINUATION_TOKEN_SEQUENCER",
             "The sequencer in the continuation token is stale: reopen the channel.",
         )
+    }
+
+    /// The refusal of the object store.
+    pub(super) fn into_s3_answer(self) -> Answer {
+        s3_refusal(self.status, &self.code, &self.message)
     }
 
     pub(super) fn into_answer(self) -> Answer {

@@ -14,6 +14,7 @@ use super::limits::Limits;
 use super::login::{Kind, Login};
 use super::memory_landing::MemoryLanding;
 use super::oauth::OAuth;
+use super::stage::Stage;
 use super::state::State;
 use super::tables::Catalog;
 use super::{Emulator, Shared};
@@ -101,6 +102,14 @@ impl EmulatorBuilder {
     /// The limits that are kept; [`Limits::default`] by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.rules.limits = limits;
+        self
+    }
+
+    /// Takes requests by the letter of "Snowpipe Streaming REST API endpoints". Parameters that an endpoint does not have
+    /// are refused, and so are requests without a `User-Agent` and bodies without their documented `Content-Type`; with
+    /// [`Limits::strict`] rates are kept to the second. Off by default.
+    pub fn strict(mut self, strict: bool) -> Self {
+        self.rules.is_strict = strict;
         self
     }
 
@@ -236,7 +245,7 @@ impl EmulatorBuilder {
         )?;
         let faults = Faults::seeded(self.seed);
         Ok(Emulator(Arc::new(Shared {
-            handler: Mutex::new(Handler::new(state, login, faults.clone())),
+            handler: Mutex::new(Handler::new(state, Stage::new()?, login, faults.clone())),
             faults,
             account: self.account,
             user: self.user,

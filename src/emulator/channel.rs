@@ -30,6 +30,8 @@ pub(super) struct Rules {
     pub(super) commit_every: Duration,
     pub(super) limits: Limits,
     pub(super) replay: ReplayedToken,
+    /// Whether requests are taken by the letter of the documentation.
+    pub(super) is_strict: bool,
 }
 
 impl Rules {
@@ -109,6 +111,20 @@ impl Channel {
             due_ms: due_ms.max(earliest),
             batch,
         });
+    }
+
+    /// Gives the batches that wait the times that `rules` say.
+    pub(super) fn retime(&mut self, rules: &Rules) {
+        let mut earliest = self.held_until_ms;
+        for pending in &mut self.pending {
+            pending.due_ms = rules.due_ms(pending.batch.accepted_at_ms).max(earliest);
+            earliest = pending.due_ms;
+        }
+    }
+
+    /// How many bytes of rows wait for their commit.
+    pub(super) fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(|next| next.batch.body.len()).sum()
     }
 
     /// Lets no batch commit before `until_ms`, neither those already accepted nor those to come.

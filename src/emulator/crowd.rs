@@ -2,8 +2,8 @@
 //! longest gives way.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -21,16 +21,26 @@ struct Waiting {
     oldest_first: BTreeMap<u64, Arc<Notify>>,
 }
 
+/// What a connection does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Doing {
+    /// It waits for its peer, with the number of the wait.
+    Waiting(u64),
+    /// It works on so many requests.
+    Working(usize),
+}
+
 impl Crowd {
     /// A place for a new connection, which is waited for from here on.
     pub(super) fn enter(self: &Arc<Self>) -> Place {
-        let place = Place {
+        let leave = Arc::default();
+        let wait = self.waiting().begin(&leave);
+        self.grown.notify_one();
+        Place {
             crowd: self.clone(),
-            wait: AtomicU64::new(0),
-            leave: Arc::default(),
-        };
-        place.wait();
-        place
+            doing: Mutex::new(Doing::Waiting(wait)),
+            leave,
+        }
     }
 
     /// Sends away the connection that has been waited for longest, as soon as there is one. Cancel safe.
@@ -49,12 +59,20 @@ impl Crowd {
     }
 }
 
+impl Waiting {
+    /// Begins a wait; its number.
+    fn begin(&mut self, leave: &Arc<Notify>) -> u64 {
+        self.begun += 1;
+        self.oldest_first.insert(self.begun, leave.clone());
+        self.begun
+    }
+}
+
 /// A connection's place.
 #[derive(Debug)]
 pub(super) struct Place {
     crowd: Arc<Crowd>,
-    /// The number of its last wait.
-    wait: AtomicU64,
+    doing: Mutex<Doing>,
     leave: Arc<Notify>,
 }
 
@@ -64,38 +82,57 @@ impl Place {
         self.leave.notified().await;
     }
 
-    /// The peer has sent all of a request: until the guard is dropped the connection stays. `None` if it has to go.
-    pub(super) fn work(&self) -> Option<Work<'_>> {
-        let wait = self.wait.load(Ordering::Relaxed);
-        let found = self.crowd.waiting().oldest_first.remove(&wait);
-        found.map(|_| Work(self))
+    /// Resolves when the peer has been waited for this long, or up to twice as long. Cancel safe.
+    pub(super) async fn idle_for(&self, length: Duration) {
+        loop {
+            let before = *self.doing();
+            tokio::time::sleep(length).await;
+            if matches!(before, Doing::Waiting(_)) && before == *self.doing() {
+                return;
+            }
+        }
     }
 
-    fn wait(&self) {
-        let mut waiting = self.crowd.waiting();
-        waiting.begun += 1;
-        let begun = waiting.begun;
-        self.wait.store(begun, Ordering::Relaxed);
-        waiting.oldest_first.insert(begun, self.leave.clone());
-        drop(waiting);
-        self.crowd.grown.notify_one();
+    /// The peer has sent all of a request: until the guard is dropped the connection stays. `None` if it has to go.
+    pub(super) fn work(&self) -> Option<Work<'_>> {
+        let mut doing = self.doing();
+        *doing = match *doing {
+            Doing::Working(requests) => Doing::Working(requests + 1),
+            Doing::Waiting(wait) => {
+                self.crowd.waiting().oldest_first.remove(&wait)?;
+                Doing::Working(1)
+            }
+        };
+        Some(Work(self))
+    }
+
+    fn doing(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let wait = self.wait.load(Ordering::Relaxed);
-        self.crowd.waiting().oldest_first.remove(&wait);
+        if let Doing::Waiting(wait) = *self.doing() {
+            self.crowd.waiting().oldest_first.remove(&wait);
+        }
     }
 }
 
-/// A request is being worked on; afterwards its connection keeps the server waiting again.
+/// A request is being worked on; after the last one its connection keeps the server waiting again.
 #[derive(Debug)]
 pub(super) struct Work<'a>(&'a Place);
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        self.0.wait();
+        let Place { crowd, leave, .. } = self.0;
+        let mut doing = self.0.doing();
+        *doing = match *doing {
+            Doing::Working(requests) if requests > 1 => Doing::Working(requests - 1),
+            _ => Doing::Waiting(crowd.waiting().begin(leave)),
+        };
+        drop(doing);
+        crowd.grown.notify_one();
     }
 }
 
@@ -131,6 +168,36 @@ mod tests {
         assert!(!send_one_away(&crowd));
         drop(work);
         assert!(send_one_away(&crowd) && is_lost(&place));
+    }
+
+    #[test]
+    fn a_connection_at_work_on_two_requests_stays_until_both_are_answered() {
+        let crowd = Arc::new(Crowd::default());
+        let place = crowd.enter();
+        let first = place.work().expect("it stays");
+        let second = place.work().expect("it stays");
+        drop(first);
+        assert!(!send_one_away(&crowd));
+        drop(second);
+        assert!(send_one_away(&crowd) && is_lost(&place));
+        assert!(place.work().is_none());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn idle_is_who_sends_nothing_for_the_whole_time() {
+        let length = Duration::from_secs(10);
+        let crowd = Arc::new(Crowd::default());
+        let place = crowd.enter();
+        let begun = tokio::time::Instant::now();
+        let busy = async {
+            for _ in 0..5 {
+                tokio::time::sleep(Duration::from_secs(7)).await;
+                drop(place.work().expect("it stays"));
+            }
+        };
+        tokio::join!(place.idle_for(length), busy);
+        // The last request came after 35 seconds, and the looks are at 40 and 50.
+        assert_eq!(begun.elapsed().as_secs(), 50);
     }
 
     #[test]

@@ -12,7 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::coerce::DataType;
 use super::ddl::Change;
-use super::landing::{LandingError, ObjectName};
+use super::landing::{LandingError, ObjectName, SchemaChange};
 use super::script::split;
 use super::tables::{Catalog, Column, Table, folded};
 
@@ -70,6 +70,9 @@ CREATE TABLE _snowpipe_accepted (
   PRIMARY KEY (database_name, schema_name, pipe_name, channel_name, row_sequencer)
 );
 ";
+
+/// Which scripts came while the emulator ran, and not at its start.
+const POSTED: &str = "CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INTEGER PRIMARY KEY)";
 
 /// Where a data file's tables and pipes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -145,6 +148,7 @@ impl DataFile {
                 .pragma_update(None, "application_id", APPLICATION_ID)
                 .map_err(failed)?;
         }
+        transaction.execute_batch(POSTED).map_err(failed)?;
         let (catalog, kept) = settle(&transaction, path, new, ddl)?;
         transaction.commit().map_err(failed)?;
         Ok(Self {
@@ -154,6 +158,65 @@ impl DataFile {
             path: path.to_owned(),
             _lock: lock,
         })
+    }
+
+    /// Carries out a script that came while the emulator runs.
+    pub(super) fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+        let mut kept = self.kept.clone();
+        let failed = |why| failure(&self.path, "cannot be changed", why);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let gone = change.dropped.iter().cloned().map(Change::DropTable);
+        let forgotten = change.forgotten.iter().cloned();
+        let changes = gone.chain(forgotten.map(Change::ForgetChannels));
+        let made = change.catalog.tables();
+        let made = made.map(|table| Change::CreateTable(table.name.clone()));
+        for step in changes.chain(made) {
+            carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
+        }
+        store(&transaction, change.script).map_err(failed)?;
+        transaction
+            .execute(
+                "INSERT INTO _snowpipe_posted VALUES (last_insert_rowid())",
+                [],
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.kept = kept;
+        self.catalog = change.catalog.clone();
+        Ok(())
+    }
+
+    /// Forgets rows and channels. A table that stood in for any other is gone with its rows.
+    pub(super) fn clear(&mut self) -> Result<(), LandingError> {
+        let mut kept = self.kept.clone();
+        let failed = |why| failure(&self.path, "cannot be emptied", why);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        for (name, place) in &self.kept {
+            if self.catalog.is_declared(name) {
+                transaction
+                    .execute_batch(&format!(
+                        "DELETE FROM {}; DELETE FROM {};",
+                        quoted(&place.table),
+                        quoted(&place.errors())
+                    ))
+                    .map_err(failed)?;
+            } else {
+                let gone = Change::DropTable(name.clone());
+                carry_out(&transaction, &self.catalog, &mut kept, gone).map_err(failed)?;
+            }
+        }
+        transaction
+            .execute_batch("DELETE FROM _snowpipe_accepted; DELETE FROM _snowpipe_channels;")
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.kept = kept;
+        Ok(())
     }
 
     /// Public keys that earlier runs registered, by user.
@@ -272,9 +335,15 @@ fn settle(
                     "was made without a DDL script and keeps rows whole: choose another file",
                 ));
             }
-            let changed = scripts
-                .last()
-                .map(|last| first_difference(last, script))
+            let started_with = started_with(transaction).map_err(failed)?;
+            if started_with.is_none() && !scripts.is_empty() && matches!(ddl, Ddl::Bootstrap(_)) {
+                return Err(refusal(
+                    path,
+                    "was made without a DDL script and has tables that came while the emulator ran: leave --ddl out, or use --apply-ddl to carry the script out on it",
+                ));
+            }
+            let changed = started_with
+                .map(|last| first_difference(&last, script))
                 .transpose()
                 .map_err(|why| ddl_failure(path, why))?
                 .flatten();
@@ -300,20 +369,35 @@ fn settle(
         for change in changes {
             carry_out(transaction, &after, &mut kept, change).map_err(failed)?;
         }
-        let hash = Sha256::digest(script.as_bytes());
-        let hash = hash.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        });
-        transaction
-            .execute(
-                "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
-                params![hash, script],
-            )
-            .map_err(failed)?;
+        store(transaction, script).map_err(failed)?;
         catalog = after;
     }
     Ok((catalog, kept))
+}
+
+fn store(transaction: &Transaction<'_>, script: &str) -> rusqlite::Result<()> {
+    let hash = Sha256::digest(script.as_bytes());
+    let hash = hash.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    });
+    transaction.execute(
+        "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
+        params![hash, script],
+    )?;
+    Ok(())
+}
+
+/// The last script that the emulator was started with on this file.
+fn started_with(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
+    transaction
+        .query_row(
+            "SELECT script FROM _snowpipe_scripts
+             WHERE id NOT IN (SELECT script_id FROM _snowpipe_posted) ORDER BY id DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()
 }
 
 fn scripts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {

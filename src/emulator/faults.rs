@@ -141,12 +141,12 @@ impl Fault {
 /// A fault with what it strikes and how often.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
-    fault: Fault,
-    endpoint: Option<Endpoint>,
-    channel: Option<String>,
-    skip: u64,
-    left: Option<u64>,
-    rate: f64,
+    pub(super) fault: Fault,
+    pub(super) endpoint: Option<Endpoint>,
+    pub(super) channel: Option<String>,
+    pub(super) skip: u64,
+    pub(super) left: Option<u64>,
+    pub(super) rate: f64,
 }
 
 impl From<Fault> for Rule {
@@ -249,6 +249,20 @@ impl Faults {
     /// Removes all rules. What they did stays done: a channel whose commits are withheld goes on withholding them.
     pub fn clear(&self) {
         self.script().rules.clear();
+    }
+
+    /// Removes all rules, and counts anew.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn reset(&self) {
+        let mut script = self.script();
+        script.rules.clear();
+        script.injected.clear();
+    }
+
+    /// The rules there are, those that are used up aside.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn rules(&self) -> Vec<Rule> {
+        self.script().rules.clone()
     }
 
     /// How many faults were injected so far, by [`Fault::name`].

@@ -12,17 +12,27 @@ use serde_json::{Map, Value, json};
 use super::answer::{Answer, Prepared, Refusal, Reply, bare_answer, json_answer, text_answer};
 use super::body;
 use super::channel::Channel;
+use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults, Strike};
+#[cfg(feature = "emulator-server")]
+use super::landing::LandingError;
 use super::landing::{ChannelRecord, ObjectName};
 use super::login::Login;
+use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
+use super::stage::{Stage, s3_refusal};
 use super::state::{Append, State};
+use super::strict;
 use super::tables::Pipe;
+use super::telemetry;
 use crate::time::epoch_millis;
 
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
-const LOG_BYTES: usize = 16 * 1024 * 1024;
+const LOG_BYTES: usize = 32 * 1024 * 1024;
+
+/// The longest body of an append whose rows the log keeps.
+const MOST_ROWS_KEPT: usize = 64 * 1024;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
@@ -32,6 +42,8 @@ const MOST_ZOMBIES: usize = 1_000;
 pub struct LoggedRequest {
     /// Where it went.
     pub endpoint: Endpoint,
+    /// What it looked like, without secrets.
+    pub head: RequestHead,
     /// The channels it was about.
     pub channels: Vec<String>,
     /// Its `requestId`.
@@ -48,12 +60,29 @@ pub struct LoggedRequest {
     pub status: Option<u16>,
     /// The fault that struck it.
     pub fault: Option<&'static str>,
+    /// The rows of an append as they were sent, if they are kept.
+    pub(super) rows: Bytes,
 }
 
 impl LoggedRequest {
-    fn of(call: &Call, request: &Request<Bytes>, fault: Option<&'static str>) -> Self {
+    fn of(
+        call: &Call,
+        request: &Request<Bytes>,
+        fault: Option<&'static str>,
+        keeps_rows: bool,
+    ) -> Self {
+        let has_rows = keeps_rows
+            && call.endpoint == Endpoint::Append
+            && request.body().len() <= MOST_ROWS_KEPT;
         Self {
+            // Copied, for a slice would hold on to the whole buffer of the connection.
+            rows: if has_rows {
+                Bytes::copy_from_slice(request.body())
+            } else {
+                Bytes::new()
+            },
             endpoint: call.endpoint,
+            head: RequestHead::of(call.endpoint, request),
             channels: call.channels.clone(),
             request_id: call.query.request_id.clone(),
             retry_count: call.query.retry_count,
@@ -77,7 +106,11 @@ impl LoggedRequest {
             .channels
             .iter()
             .map(|name| size_of_val(name) + name.len());
-        size_of_val(self) + texts.sum::<usize>() + names.sum::<usize>()
+        size_of_val(self)
+            + self.head.weight()
+            + self.rows.len()
+            + texts.sum::<usize>()
+            + names.sum::<usize>()
     }
 }
 
@@ -85,10 +118,15 @@ impl LoggedRequest {
 #[derive(Debug)]
 pub(super) struct Handler {
     pub(super) state: State,
+    pub(super) stage: Stage,
     pub(super) login: Login,
     pub(super) faults: Faults,
     pub(super) log: VecDeque<LoggedRequest>,
+    /// How many requests there were, those that the log has forgotten among them.
+    pub(super) logged: u64,
     log_bytes: usize,
+    /// Whether the log keeps the rows of appends.
+    pub(super) keeps_rows: bool,
     /// Requests whose connection broke and that arrive after the next one of the same channel.
     zombies: Vec<(Call, Request<Bytes>)>,
     /// How old the state is that the status under way shows.
@@ -113,13 +151,16 @@ impl ChannelOptions {
 }
 
 impl Handler {
-    pub(super) fn new(state: State, login: Login, faults: Faults) -> Self {
+    pub(super) fn new(state: State, files: Stage, login: Login, faults: Faults) -> Self {
         Self {
             state,
+            stage: files,
             login,
             faults,
             log: VecDeque::new(),
+            logged: 0,
             log_bytes: 0,
+            keeps_rows: false,
             zombies: Vec::new(),
             status_lag: Duration::ZERO,
         }
@@ -134,7 +175,7 @@ impl Handler {
         };
         let strike = self.faults.strike(call.endpoint, &call.channels);
         let fault = strike.as_ref().map(|strike| strike.fault.name());
-        let mut entry = LoggedRequest::of(&call, &request, fault);
+        let mut entry = LoggedRequest::of(&call, &request, fault, self.keeps_rows);
         let overtaken = self.take_zombies(&call);
         let reply = match strike {
             None => Reply::Respond(self.answer(now_ms, &call, &request, &mut entry)),
@@ -142,7 +183,8 @@ impl Handler {
         };
         self.record(entry);
         for (call, request) in overtaken {
-            let mut entry = LoggedRequest::of(&call, &request, Some(Fault::Zombie.name()));
+            let fault = Some(Fault::Zombie.name());
+            let mut entry = LoggedRequest::of(&call, &request, fault, self.keeps_rows);
             // Nobody waits for the answer.
             self.answer(now_ms, &call, &request, &mut entry);
             self.record(entry);
@@ -150,7 +192,25 @@ impl Handler {
         reply
     }
 
+    /// Forgets rows, channels, uploaded files and requests.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn reset(&mut self) -> Result<(), LandingError> {
+        self.state.reset()?;
+        self.stage.clear();
+        self.zombies.clear();
+        self.forget_requests();
+        Ok(())
+    }
+
+    /// Forgets the requests there were.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn forget_requests(&mut self) {
+        self.log.clear();
+        self.log_bytes = 0;
+    }
+
     fn record(&mut self, entry: LoggedRequest) {
+        self.logged += 1;
         self.log_bytes += entry.weight();
         self.log.push_back(entry);
         while (self.log.len() > LOG_LENGTH || self.log_bytes > LOG_BYTES)
@@ -187,12 +247,20 @@ impl Handler {
                     Refusal::bad_request(code.clone(), "The rows are not taken, says a fault.");
                 return refuse(entry, refusal);
             }
-            Fault::ServerError(status) => return Reply::Respond(broken(*status)),
+            Fault::ServerError(status) => return Reply::Respond(broken(call.endpoint, *status)),
             Fault::Unauthorized => {
                 let refusal = Refusal::new(
                     StatusCode::UNAUTHORIZED,
                     "390303",
                     "The token is invalid, says a fault.",
+                );
+                return refuse(entry, refusal);
+            }
+            Fault::Forbidden if call.endpoint == Endpoint::Upload => {
+                let refusal = Refusal::new(
+                    StatusCode::FORBIDDEN,
+                    "ExpiredToken",
+                    "The session token has expired, says a fault.",
                 );
                 return refuse(entry, refusal);
             }
@@ -235,7 +303,7 @@ impl Handler {
         match &strike.fault {
             Fault::ApplyThenLose => Reply::Reset,
             Fault::ApplyThenHang => Reply::Hang,
-            Fault::ApplyThenServerError(status) => Reply::Respond(broken(*status)),
+            Fault::ApplyThenServerError(status) => Reply::Respond(broken(call.endpoint, *status)),
             Fault::Cut => Reply::Cut(answer),
             Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
             _ => Reply::Respond(answer),
@@ -254,6 +322,8 @@ impl Handler {
             return;
         }
         match &strike.fault {
+            // Nobody opens an elastic channel, and it has no token.
+            Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
             Fault::SecondWriter => {
                 // A refusal would mean that the landing failed, which is logged where it happens.
                 let _ = self.state.open(&pipe, channel, None, false);
@@ -298,7 +368,7 @@ impl Handler {
     ) -> Answer {
         let answer = self
             .carry_out(now_ms, call, request)
-            .unwrap_or_else(Refusal::into_answer);
+            .unwrap_or_else(|refusal| refused(call.endpoint, refusal));
         entry.status = Some(answer.status().as_u16());
         answer
     }
@@ -310,16 +380,26 @@ impl Handler {
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
         let headers = request.headers();
+        if call.endpoint == Endpoint::Upload {
+            return self.upload(now_ms, request);
+        }
         if !headers.contains_key(ACCEPT) {
             return Err(Refusal::bad_request(
                 "391902",
                 "Unsupported Accept header null is specified.",
             ));
         }
+        if self.state.rules.is_strict {
+            strict::check(call, request)?;
+        }
         match call.endpoint {
-            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
-            Endpoint::Upload => return Err(unbuilt()),
-            Endpoint::Telemetry => return Err(unbuilt()),
+            Endpoint::Telemetry => {
+                self.login.check_primary(headers, now_ms)?;
+                return Ok(telemetry::received());
+            }
+            Endpoint::Authorize => {
+                return Ok(self.login.authorize(headers, request.body(), now_ms));
+            }
             Endpoint::Statement => {
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
@@ -329,7 +409,7 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            let primary = self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
                 Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),
@@ -338,16 +418,17 @@ impl Handler {
         self.login.check_scoped(headers, now_ms)?;
         let pipe = self.state.pipe(pipe)?;
         if call.endpoint == Endpoint::PipeInfo {
-            return Err(unbuilt());
+            return Ok(self.pipe_info(now_ms, &pipe));
         }
         let Some(channel) = call.channels.first() else {
             return Ok(statuses(&Map::new()));
         };
         match call.endpoint {
             Endpoint::Open => self.open(&pipe, channel, request.body()),
-            Endpoint::Append if channel.eq_ignore_ascii_case(ELASTIC) => Err(unbuilt()),
+            Endpoint::Append if is_elastic(channel) => self.append_elastic(&pipe, request),
             Endpoint::Append => self.append(&pipe, channel, call, request),
-            Endpoint::AppendFiles => Err(unbuilt()),
+            Endpoint::AppendFiles => self.append_files(now_ms, &pipe, channel, call, request),
+            Endpoint::Drop if is_elastic(channel) => Err(reserved("it cannot be dropped")),
             Endpoint::Drop => {
                 let options = ChannelOptions::read(request.body())?;
                 self.state
@@ -359,10 +440,8 @@ impl Handler {
     }
 
     fn open(&mut self, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<Answer, Refusal> {
-        if channel.eq_ignore_ascii_case(ELASTIC) {
-            return Err(Refusal::malformed(
-                "The channel name ELASTIC is reserved: open a channel with another name.",
-            ));
+        if is_elastic(channel) {
+            return Err(reserved("open a channel with another name"));
         }
         let options = ChannelOptions::read(body)?;
         let channel = self.state.open(
@@ -387,17 +466,9 @@ impl Handler {
         call: &Call,
         request: &Request<Bytes>,
     ) -> Result<Answer, Refusal> {
-        let limits = &self.state.rules.limits;
-        let is_beyond = |most: &usize| request.body().len() > *most;
-        if let Some(most) = limits.request_bytes.filter(is_beyond) {
-            return Err(Refusal::too_large(format!(
-                "The body is longer than {most} bytes, which is the most."
-            )));
-        }
-        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
         let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
         let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
-        body::check_rows(&body, token_bytes)?;
+        let body = self.rows(request, token_bytes)?;
         let next = self.state.append(
             pipe,
             channel,
@@ -408,15 +479,28 @@ impl Handler {
                 body,
             },
         )?;
-        let answer = json!({
-            "status_code": 0,
-            "message": "Data buffered successfully",
-            "next_continuation_token": next,
-        });
-        Ok(json_answer(StatusCode::OK, &answer))
+        Ok(accepted(&next))
     }
 
-    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+    /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
+    pub(super) fn rows(
+        &self,
+        request: &Request<Bytes>,
+        token_bytes: usize,
+    ) -> Result<Vec<u8>, Refusal> {
+        let limits = &self.state.rules.limits;
+        let is_beyond = |most: &usize| request.body().len() > *most;
+        if let Some(most) = limits.request_bytes.filter(is_beyond) {
+            return Err(Refusal::too_large(format!(
+                "The body is longer than {most} bytes, which is the most."
+            )));
+        }
+        let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+        body::check_rows(&body, token_bytes)?;
+        Ok(body)
+    }
+
+    fn statuses(&mut self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
         let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
@@ -432,6 +516,9 @@ impl Handler {
                 format!("{asked} channels are asked for, and {most} is the most."),
             ));
         }
+        if names.iter().any(|name| name == ELASTIC) {
+            self.state.elastic(pipe)?;
+        }
         let known = names.iter().filter_map(|name| {
             let channel = self.state.channel(pipe, name)?;
             // Letter by letter, unlike in addresses.
@@ -440,6 +527,16 @@ impl Handler {
         });
         Ok(statuses(&known.collect()))
     }
+}
+
+/// The answer to rows that are accepted, with the next continuation token.
+pub(super) fn accepted(next: &str) -> Answer {
+    let answer = json!({
+        "status_code": 0,
+        "message": "Data buffered successfully",
+        "next_continuation_token": next,
+    });
+    json_answer(StatusCode::OK, &answer)
 }
 
 fn statuses(known: &Map<String, Value>) -> Answer {
@@ -462,22 +559,35 @@ fn status(channel: &Channel, record: &ChannelRecord) -> Value {
         "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
         "last_error_message": record.last_error_message,
         "last_error_timestamp": record.last_error_timestamp_ms,
+        // Published is the name above; the official SDK reads this one.
+        "last_error_timestamp_ms": record.last_error_timestamp_ms,
         "snowflake_avg_processing_latency_ms": channel.latency_ms,
     })
 }
 
 fn refuse(entry: &mut LoggedRequest, refusal: Refusal) -> Reply {
     entry.status = Some(refusal.status.as_u16());
-    Reply::Respond(refusal.into_answer())
+    Reply::Respond(refused(entry.endpoint, refusal))
 }
 
-/// A server error as the service was seen to answer it: a bare JSON string.
-fn broken(status: u16) -> Answer {
+/// The object store has its own way to refuse.
+fn refused(endpoint: Endpoint, refusal: Refusal) -> Answer {
+    match endpoint {
+        Endpoint::Upload => refusal.into_s3_answer(),
+        _ => refusal.into_answer(),
+    }
+}
+
+/// A server error as the service was seen to answer it, a bare JSON string, or as the object store does.
+fn broken(endpoint: Endpoint, status: u16) -> Answer {
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(StatusCode::is_server_error)
         .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST"))
+    match endpoint {
+        Endpoint::Upload => s3_refusal(status, "InternalError", "It fails, says a fault."),
+        _ => json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST")),
+    }
 }
 
 fn no_sql() -> Refusal {
@@ -486,9 +596,4 @@ fn no_sql() -> Refusal {
         "ERR_ENDPOINT_DOES_NOT_EXIST",
         "The emulator answers SQL only with the feature emulator-server, and only at /api/v2/statements.",
     )
-}
-
-/// TODO: goes when the last endpoint is there.
-fn unbuilt() -> Refusal {
-    Refusal::malformed("This endpoint is being built.")
 }

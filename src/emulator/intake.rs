@@ -10,7 +10,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// What a body may hold without a share of the memory, so that small requests are answered when it is used up.
 const FREE: usize = 64 * 1024;
-/// How much of a body is read at all.
+/// How much of a body is read at all, if no more of it is to be kept.
 const MOST_READ: usize = 64 * 1024 * 1024;
 
 /// The memory that bodies share.
@@ -31,7 +31,7 @@ pub(super) struct Taken {
 pub(super) enum NotTaken {
     /// The connection or its framing broke.
     Broken,
-    /// It is still not at its end after 64 MiB.
+    /// It is still not at its end after 64 MiB, or after what is kept if that is more.
     Endless,
     /// The memory is used up; the body was read to its end all the same, so that the peer reads the answer.
     NoMemory,
@@ -60,7 +60,7 @@ impl Intake {
                 continue;
             };
             read += data.len();
-            if read > MOST_READ {
+            if read > MOST_READ.max(most) {
                 return Err(NotTaken::Endless);
             }
             // Copied, for a frame of one byte would hold on to a buffer of many.

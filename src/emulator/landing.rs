@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use super::tables::Catalog;
+
 /// A database, a schema and an object's name, as the server knows them.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ObjectName {
@@ -118,6 +120,19 @@ pub struct Commit<'a> {
     pub through: u64,
 }
 
+/// A DDL script that is carried out while the server runs, and what follows from it.
+#[derive(Debug)]
+pub struct SchemaChange<'a> {
+    /// The script.
+    pub script: &'a str,
+    /// The tables and pipes as it leaves them.
+    pub catalog: &'a Catalog,
+    /// The tables that lose their rows, those that are made anew among them.
+    pub dropped: &'a [ObjectName],
+    /// The pipes that forget their channels and what those had accepted.
+    pub forgotten: &'a [ObjectName],
+}
+
 /// A landing failed: a disk, a database.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
@@ -203,6 +218,31 @@ pub trait Landing: fmt::Debug + Send {
     ) -> Result<Vec<Vec<Cell>>, LandingError> {
         let rows = self.rows(table)?.into_iter();
         Ok(rows.skip(skip).take(most).collect())
+    }
+
+    /// Follows a change of the tables and pipes. By default that is refused.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; then nothing is changed.
+    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+        let _ = change;
+        Err(LandingError {
+            message: "this landing cannot change its tables while the emulator runs".to_owned(),
+            source: None,
+        })
+    }
+
+    /// Forgets all rows, rejected rows, channels and accepted batches; the tables stay. By default that is refused.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot; then nothing is forgotten.
+    fn clear(&mut self) -> Result<(), LandingError> {
+        Err(LandingError {
+            message: "this landing cannot be emptied".to_owned(),
+            source: None,
+        })
     }
 
     /// The emulator's data file in SQLite, if that is where everything is kept: others may read it meanwhile.

@@ -28,6 +28,9 @@ const SECONDS_END: u64 = 100_000_000_000;
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
+/// The token type of a JWT.
+const KEYPAIR_JWT: &[u8] = b"KEYPAIR_JWT";
+
 /// What a primary credential is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -117,12 +120,7 @@ impl Login {
     }
 
     /// The answer to a request for an OAuth access token.
-    pub(super) fn authorize(
-        &mut self,
-        headers: &HeaderMap,
-        form: &[u8],
-        now_ms: u64,
-    ) -> std::result::Result<Answer, Refusal> {
+    pub(super) fn authorize(&mut self, headers: &HeaderMap, form: &[u8], now_ms: u64) -> Answer {
         self.oauth.authorize(&self.seal, headers, form, now_ms)
     }
 
@@ -133,6 +131,15 @@ impl Login {
 
     /// Checks the credential of a request to the account's endpoints.
     pub(super) fn check_primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        self.primary(headers, now_ms).map(drop)
+    }
+
+    /// The credential of a request to the account's endpoints.
+    pub(super) fn primary(
         &self,
         headers: &HeaderMap,
         now_ms: u64,
@@ -148,6 +155,12 @@ impl Login {
                 kind: Kind::AccessToken,
                 role: access.role,
             }
+        } else if told_type(headers).is_some_and(|told| told != KEYPAIR_JWT) {
+            return Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "390303",
+                "Invalid access token.",
+            ));
         } else {
             self.check_jwt(token, now_ms)?;
             Primary {
@@ -308,22 +321,24 @@ impl Login {
 
 /// The token's type, where it is told, must be what the token is.
 fn check_type(headers: &HeaderMap, kind: Kind) -> std::result::Result<(), Refusal> {
-    let Some(told) = headers.get("x-snowflake-authorization-token-type") else {
-        return Ok(());
-    };
     let expected = match kind {
-        Kind::KeyPair => "KEYPAIR_JWT",
-        Kind::AccessToken => "OAUTH",
-        Kind::ProgrammaticAccessToken => "PROGRAMMATIC_ACCESS_TOKEN",
+        Kind::KeyPair => KEYPAIR_JWT,
+        Kind::AccessToken => b"OAUTH",
+        Kind::ProgrammaticAccessToken => b"PROGRAMMATIC_ACCESS_TOKEN",
     };
-    if told.as_bytes() == expected.as_bytes() {
+    if told_type(headers).is_none_or(|told| told == expected) {
         return Ok(());
     }
     Err(Refusal::new(
         StatusCode::UNAUTHORIZED,
         "390303",
-        format!("X-Snowflake-Authorization-Token-Type is not {expected}, which the token is."),
+        "X-Snowflake-Authorization-Token-Type is not what the token is.",
     ))
+}
+
+fn told_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let told = headers.get("x-snowflake-authorization-token-type")?;
+    Some(told.as_bytes())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    StoredChannel,
+    SchemaChange, StoredChannel,
 };
+use super::tables::folded;
 
 /// Keeps rows, channels and accepted batches in memory. Clones share them, so that an emulator built on a clone finds
 /// what an earlier one left, as after a restart.
@@ -42,6 +43,11 @@ impl Stored {
         slot.record = record.clone();
         slot
     }
+}
+
+/// Whether a name is among `names`, whatever its case.
+fn contains(names: &[ObjectName], name: &ObjectName) -> bool {
+    names.iter().any(|other| folded(other) == folded(name))
 }
 
 impl Landing for MemoryLanding {
@@ -108,6 +114,22 @@ impl Landing for MemoryLanding {
         let stored = self.stored();
         let rows = stored.rows.get(table).into_iter().flatten();
         Ok(rows.skip(skip).take(most).cloned().collect())
+    }
+
+    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+        let mut stored = self.stored();
+        let is_kept = |name: &ObjectName| !contains(change.dropped, name);
+        stored.rows.retain(|table, _| is_kept(table));
+        stored.rejected.retain(|table, _| is_kept(table));
+        stored
+            .channels
+            .retain(|(pipe, _), _| !contains(change.forgotten, pipe));
+        Ok(())
+    }
+
+    fn clear(&mut self) -> Result<(), LandingError> {
+        *self.stored() = Stored::default();
+        Ok(())
     }
 
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {

@@ -8,7 +8,16 @@
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
 
+#[cfg(feature = "emulator-server")]
+mod admin;
+#[cfg(feature = "emulator-server")]
+mod admin_faults;
+#[cfg(feature = "emulator-server")]
+mod admin_requests;
+#[cfg(feature = "emulator-server")]
+mod admin_tables;
 mod answer;
+mod aws_chunked;
 mod body;
 mod builder;
 mod channel;
@@ -21,7 +30,9 @@ mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
 mod decimal;
+mod elastic;
 mod faults;
+mod files;
 #[cfg(feature = "emulator-server")]
 mod guard;
 mod handler;
@@ -36,6 +47,8 @@ mod memory_landing;
 mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
+mod pipe_info;
+mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]
 mod script;
@@ -52,12 +65,19 @@ mod sql_reader;
 mod sql_text;
 #[cfg(feature = "emulator-server")]
 mod sqlite;
+mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
+mod strict;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
+mod telemetry;
+#[cfg(feature = "emulator-server")]
+mod tls;
+#[cfg(feature = "emulator-server")]
+mod upkeep;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -82,6 +102,7 @@ pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;
 pub use self::memory_landing::MemoryLanding;
+pub use self::request_head::RequestHead;
 pub use self::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::serve::{Server, ServerLimits};
@@ -89,6 +110,8 @@ pub use self::serve::{Server, ServerLimits};
 pub use self::server_builder::ServerBuilder;
 #[cfg(feature = "emulator-server")]
 pub use self::sqlite::SqliteLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::tls::Tls;
 
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
@@ -273,6 +296,12 @@ impl Emulator {
     #[cfg(feature = "emulator-server")]
     fn most_request_bytes(&self) -> Option<usize> {
         self.handler().state.rules.limits.request_bytes
+    }
+
+    /// The longest upload that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    fn most_file_bytes(&self) -> usize {
+        self.handler().state.rules.limits.file_bytes
     }
 
     fn handler(&self) -> MutexGuard<'_, Handler> {

@@ -105,25 +105,10 @@ impl Call {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let query = Query::read(request.uri().query().unwrap_or_default());
         let method = request.method();
+        if let Some(endpoint) = of_account(method, &segments) {
+            return Ok(Self::account(endpoint, query));
+        }
         match segments.as_slice() {
-            ["v2", "streaming", "hostname"] if method == Method::GET => {
-                Ok(Self::account(Endpoint::Hostname, query))
-            }
-            ["oauth", "token"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Token, query))
-            }
-            ["oauth", "token-request"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Authorize, query))
-            }
-            ["telemetry", "send", "sessionless"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Telemetry, query))
-            }
-            ["api", "v2", "statements"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Statement, query))
-            }
-            ["api", "v2", "statements", _] if method == Method::GET => {
-                Ok(Self::account(Endpoint::Statement, query))
-            }
             [
                 "v2",
                 "streaming",
@@ -194,7 +179,9 @@ impl Call {
                     _ => Err(nowhere(request)),
                 }
             }
-            [STAGE, _, ..] if method == Method::PUT => Ok(Self::account(Endpoint::Upload, query)),
+            _ if is_upload(method, request.uri().path()) => {
+                Ok(Self::account(Endpoint::Upload, query))
+            }
             _ => Err(nowhere(request)),
         }
     }
@@ -237,6 +224,28 @@ impl Query {
         query.end_offset_token = query.end_offset_token.or(old_style);
         query
     }
+}
+
+/// The endpoint of the account that a request is for.
+fn of_account(method: &Method, segments: &[&str]) -> Option<Endpoint> {
+    match (method.as_str(), segments) {
+        ("GET", ["v2", "streaming", "hostname"]) => Some(Endpoint::Hostname),
+        ("POST", ["oauth", "token"]) => Some(Endpoint::Token),
+        ("POST", ["oauth", "token-request"]) => Some(Endpoint::Authorize),
+        ("POST", ["telemetry", "send", "sessionless"]) => Some(Endpoint::Telemetry),
+        ("POST", ["api", "v2", "statements"]) | ("GET", ["api", "v2", "statements", _]) => {
+            Some(Endpoint::Statement)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a request puts a file into the stage.
+pub(super) fn is_upload(method: &Method, path: &str) -> bool {
+    let key = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(STAGE));
+    method == Method::PUT && key.is_some_and(|key| key.starts_with('/'))
 }
 
 /// The pipe at the start of a path, and the rest of the path.

@@ -1,4 +1,5 @@
-//! The emulator on loopback HTTP/1.1: connections, limits and deadlines, a ticker for commits, and a drained end.
+//! The emulator over HTTP/1.1, or over TLS and HTTP/1.1 or HTTP/2: connections, limits and deadlines, a ticker for
+//! commits, and a drained end.
 
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
@@ -10,24 +11,31 @@ use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
+use super::admin;
 use super::answer::Refusal;
 use super::crowd::{Crowd, Place};
 use super::guard::{self, Guard};
 use super::intake::{Intake, NotTaken, Taken};
 use super::server_builder::ServerBuilder;
-use super::{Emulator, Reply};
+use super::tls::{H2, Tls};
+use super::{Emulator, Reply, routes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
 
 /// The head of a request, whose tokens may be long. hyper may read as much again before it looks.
 const MOST_HEAD: usize = 64 * 1024;
+/// The same over HTTP/2.
+const MOST_HEAD_H2: u32 = 64 * 1024;
+/// How many requests may be under way on one HTTP/2 connection.
+const MOST_STREAMS: u32 = 64;
 /// What is kept of a body where the emulator has no limit of its own.
 const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
@@ -45,7 +53,10 @@ pub struct ServerLimits {
     /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting
     /// longest, idle or with an unfinished request, is closed.
     pub connections: usize,
-    /// How long a connection may be idle, and a request's head may take; 120 seconds by default.
+    /// How long a TLS handshake may take; 10 seconds by default.
+    pub handshake_timeout: Duration,
+    /// How long a connection may be idle, and a request's head may take; 120 seconds by default. Over HTTP/2 it may be twice
+    /// as long.
     pub head_timeout: Duration,
     /// How long a request's body may take; 60 seconds by default. A later one is answered 408.
     pub body_timeout: Duration,
@@ -58,6 +69,7 @@ impl Default for ServerLimits {
     fn default() -> Self {
         Self {
             connections: 512,
+            handshake_timeout: Duration::from_secs(10),
             head_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(60),
             body_bytes: 256 * 1024 * 1024,
@@ -123,9 +135,14 @@ impl Server {
         self.address
     }
 
-    /// The URL for a profile: `http://127.0.0.1:PORT`.
+    /// The URL for a profile: `http://127.0.0.1:PORT`, or `https://` with [`tls`](ServerBuilder::tls).
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        let scheme = if self.shared.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
     }
 
     /// The emulator behind it.
@@ -149,6 +166,7 @@ pub(super) async fn start(
     address: SocketAddr,
     limits: ServerLimits,
     guard: Guard,
+    tls: Option<Tls>,
 ) -> Result<Server> {
     let unusable = |why: std::io::Error| {
         Error::new(
@@ -162,16 +180,20 @@ pub(super) async fn start(
     let listener = TcpListener::bind(address).await.map_err(unusable)?;
     let address = listener.local_addr().map_err(unusable)?;
     let (stop, stopped) = watch::channel(false);
+    emulator.keep_rows();
     let shared = Arc::new(Shared {
         intake: Intake::new(limits.body_bytes),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+        most_file: emulator.most_file_bytes(),
         emulator,
         limits,
         guard,
+        tls,
         turn: Mutex::new(()),
         statements: Arc::new(Semaphore::new(MOST_STATEMENTS)),
         statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
         accepted: Notify::new(),
+        retimed: Notify::new(),
     });
     let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
     Ok(Server {
@@ -188,7 +210,9 @@ struct Shared {
     guard: Guard,
     limits: ServerLimits,
     intake: Intake,
+    tls: Option<Tls>,
     most_body: usize,
+    most_file: usize,
     /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
     turn: Mutex<()>,
     /// Statements do not take turns with the others: they only read, and may take long.
@@ -196,6 +220,8 @@ struct Shared {
     statement_queue: Semaphore,
     /// Told after each request: there may be something to commit.
     accepted: Notify,
+    /// Told when commits may have become due at other times.
+    retimed: Notify,
 }
 
 /// Tells when the server stops: on request, or because it was dropped.
@@ -321,9 +347,17 @@ async fn tick(shared: Arc<Shared>, mut stop: Stop) {
         tokio::select! {
             biased;
             () = stop.stopped() => return,
+            () = shared.retimed.notified() => {}
             () = wait => {}
         }
     }
+}
+
+/// The protocol that both sides of a connection have settled on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    Http1,
+    Http2,
 }
 
 async fn connection(
@@ -335,23 +369,79 @@ async fn connection(
 ) {
     // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
-    let place = &place;
+    let Some(tls) = &shared.tls else {
+        return talk(stream, Protocol::Http1, shared, stop, place).await;
+    };
+    let handshake = tokio::time::timeout(
+        shared.limits.handshake_timeout,
+        tls.acceptor().accept(stream),
+    );
+    let stream = tokio::select! {
+        biased;
+        () = stop.stopped() => return,
+        () = place.lost() => return,
+        stream = handshake => stream,
+    };
+    match stream {
+        Ok(Ok(stream)) => {
+            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+            let protocol = if is_h2 {
+                Protocol::Http2
+            } else {
+                Protocol::Http1
+            };
+            talk(stream, protocol, shared, stop, place).await;
+        }
+        Ok(Err(why)) => tracing::debug!(%why, "no TLS session with a client of the emulator"),
+        Err(_) => tracing::debug!("a client of the emulator took too long over its TLS handshake"),
+    }
+}
+
+async fn talk(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    protocol: Protocol,
+    shared: Arc<Shared>,
+    mut stop: Stop,
+    place: Place,
+) {
+    let place = Arc::new(place);
     let head_timeout = shared.limits.head_timeout;
     let service = {
-        let stop = stop.clone();
-        service_fn(move |request| answer(shared.clone(), stop.clone(), place, request))
+        let (stop, place) = (stop.clone(), place.clone());
+        service_fn(move |request| answer(shared.clone(), stop.clone(), place.clone(), request))
     };
-    let connection = http1::Builder::new()
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(head_timeout)
-        .max_buf_size(MOST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
-    let mut connection = pin!(connection);
+        .max_buf_size(MOST_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_header_list_size(MOST_HEAD_H2)
+        .max_concurrent_streams(MOST_STREAMS);
+    let builder = match protocol {
+        Protocol::Http1 => builder.http1_only(),
+        Protocol::Http2 => builder.http2_only(),
+    };
+    let idle = async {
+        match protocol {
+            // There the time for a head begins when the request before it is answered.
+            Protocol::Http1 => std::future::pending().await,
+            Protocol::Http2 => place.idle_for(head_timeout).await,
+        }
+    };
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let ended = tokio::select! {
         biased;
         ended = connection.as_mut() => ended,
         () = place.lost() => {
             tracing::debug!("a connection to the emulator had to make room for another");
+            return;
+        }
+        () = idle => {
+            tracing::debug!("an idle connection to the emulator is closed");
             return;
         }
         () = stop.stopped() => {
@@ -372,7 +462,7 @@ struct Broken;
 async fn answer(
     shared: Arc<Shared>,
     mut stop: Stop,
-    place: &Place,
+    place: Arc<Place>,
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
@@ -380,7 +470,11 @@ async fn answer(
         return Ok(refusal.into_answer().map(ReplyBody::whole));
     }
     // One byte more than is allowed, for the emulator to see that it is too much.
-    let most = shared.most_body.saturating_add(1);
+    let most = if routes::is_upload(&parts.method, parts.uri.path()) {
+        shared.most_file.saturating_add(1)
+    } else {
+        shared.most_body.saturating_add(1)
+    };
     let taken = shared.intake.take(body, most);
     let taken = match tokio::time::timeout(shared.limits.body_timeout, taken).await {
         Ok(Ok(taken)) => taken,
@@ -394,7 +488,16 @@ async fn answer(
         return Err(Broken);
     };
     let request = Request::from_parts(parts, taken.bytes.clone());
-    let reply = if guard::is_sql(request.uri().path()) {
+    let reply = if guard::is_admin(request.uri().path()) {
+        let handled = shared.ask(move |emulator| {
+            let answer = admin::answer(emulator, SystemClock.now(), &request);
+            drop(taken);
+            answer
+        });
+        let answer = handled.await.map_err(|_| Broken)?;
+        shared.retimed.notify_one();
+        Reply::Respond(answer)
+    } else if guard::is_sql(request.uri().path()) {
         shared.query(request, taken).await?
     } else {
         let handled = shared.ask(move |emulator| {

@@ -6,6 +6,7 @@ use secrecy::SecretString;
 
 use super::guard::Guard;
 use super::serve::{Server, ServerLimits};
+use super::tls::Tls;
 use super::{Emulator, serve};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -32,6 +33,7 @@ pub struct ServerBuilder {
     hosts: Vec<String>,
     allow_remote: bool,
     admin_token: Option<SecretString>,
+    tls: Option<Tls>,
 }
 
 impl ServerBuilder {
@@ -43,6 +45,7 @@ impl ServerBuilder {
             hosts: Vec::new(),
             allow_remote: false,
             admin_token: None,
+            tls: None,
         }
     }
 
@@ -78,6 +81,13 @@ impl ServerBuilder {
         self
     }
 
+    /// Serves over TLS, as the official SDK wants it: HTTP/2 and HTTP/1.1, whichever the client asks for. Plain HTTP is not
+    /// answered then.
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
     /// Starts the server. Call it inside a runtime whose clock is not paused.
     ///
     /// Cancel safe: nothing is left behind.
@@ -104,6 +114,6 @@ impl ServerBuilder {
                 "an emulator that remote peers may reach needs an admin token that is not empty",
             ));
         }
-        serve::start(self.emulator, self.address, self.limits, guard).await
+        serve::start(self.emulator, self.address, self.limits, guard, self.tls).await
     }
 }

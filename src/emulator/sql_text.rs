@@ -19,7 +19,7 @@ use super::script::{Statement, identifier, parser_error, split};
 use super::statements::Failure;
 
 /// No statement has more words: its tree is walked again and again, and as deep as a chain of operators is long.
-const MOST_TOKENS: usize = 2_000;
+const MOST_TOKENS: usize = 1_000;
 
 /// The database and schema that a request names for what its statement does not.
 #[derive(Debug, Default)]

@@ -26,7 +26,7 @@ use super::data_file::{DataFile, Ddl, Kept, META_TABLES, create_table, failure, 
 use super::decimal;
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    StoredChannel,
+    SchemaChange, StoredChannel,
 };
 use super::sql_reader::Source;
 use super::tables::{Catalog, folded};
@@ -258,6 +258,14 @@ impl Landing for SqliteLanding {
             })?;
             rows.collect()
         })
+    }
+
+    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+        self.file.change(change)
+    }
+
+    fn clear(&mut self) -> Result<(), LandingError> {
+        self.file.clear()
     }
 
     fn data_file(&self) -> Option<&Path> {

@@ -1,11 +1,13 @@
 //! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use http::StatusCode;
 
 use super::answer::Refusal;
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, sequencers};
+use super::elastic::is_elastic;
 use super::landing::{AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, ObjectName};
 use super::tables::{Catalog, Pipe};
 
@@ -15,7 +17,7 @@ const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
 /// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
-type Key = (ObjectName, String);
+pub(super) type Key = (ObjectName, String);
 
 /// An append, as far as the channel is concerned.
 pub(super) struct Append<'a> {
@@ -25,19 +27,31 @@ pub(super) struct Append<'a> {
     pub(super) body: Vec<u8>,
 }
 
+/// Where an append stands in its channel's chain.
+pub(super) enum Standing {
+    /// It is the next one, with this sequencer.
+    Next(u64),
+    /// It was accepted before; this is the continuation token after it.
+    Known(String),
+}
+
 /// Channels, their accepted batches, and where all that is kept.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) rules: Rules,
     pub(super) catalog: Catalog,
     pub(super) landing: Box<dyn Landing>,
-    channels: BTreeMap<Key, Channel>,
-    now_ms: u64,
+    pub(super) channels: BTreeMap<Key, Channel>,
+    pub(super) now_ms: u64,
+    /// Whether nothing commits by itself.
+    pub(super) is_held: bool,
+    /// The delay and the period of commits that the emulator began with.
+    first_pace: (Duration, Duration),
 }
 
 impl State {
     /// Takes up what the landing holds. With `lose_buffer`, what was accepted and not committed is forgotten, and its
-    /// channels must be reopened.
+    /// channels must be reopened; but what an elastic channel has accepted is never lost.
     pub(super) fn load(
         rules: Rules,
         catalog: Catalog,
@@ -47,7 +61,8 @@ impl State {
         let mut channels = BTreeMap::new();
         for stored in landing.load()? {
             let mut channel = Channel::new(stored.record);
-            if lose_buffer && !stored.accepted.is_empty() {
+            let is_durable = is_elastic(&channel.record.channel);
+            if lose_buffer && !is_durable && !stored.accepted.is_empty() {
                 ROW_SEQ_GAP.clone_into(&mut channel.record.status_code);
                 landing.put_channel(&channel.record, true)?;
             } else {
@@ -58,11 +73,13 @@ impl State {
             channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
         }
         Ok(Self {
+            first_pace: (rules.commit_delay, rules.commit_every),
             rules,
             catalog,
             landing,
             channels,
             now_ms: 0,
+            is_held: false,
         })
     }
 
@@ -125,7 +142,7 @@ impl State {
         let open = self
             .channels
             .keys()
-            .filter(|key| key.0 == pipe.name)
+            .filter(|(of, name)| *of == pipe.name && !is_elastic(name))
             .count();
         match self.rules.limits.channels_per_pipe {
             Some(most) if open >= most => Err(Refusal::bad_request(
@@ -136,13 +153,13 @@ impl State {
         }
     }
 
-    /// Accepts a batch, or knows it again; the answer is the next continuation token.
-    pub(super) fn append(
+    /// Where an append with this continuation token stands, if the channel takes it.
+    pub(super) fn stand(
         &mut self,
         pipe: &Pipe,
         name: &str,
-        append: Append<'_>,
-    ) -> Result<String, Refusal> {
+        continuation_token: Option<&str>,
+    ) -> Result<Standing, Refusal> {
         let channel = self
             .channels
             .get_mut(&key(&pipe.name, name))
@@ -151,7 +168,7 @@ impl State {
         if !channel.pace.admits(limits, self.now_ms) {
             return Err(Refusal::throttled(limits.retry_after));
         }
-        let (client, row) = sequencers(append.continuation_token)?;
+        let (client, row) = sequencers(continuation_token)?;
         let record = &channel.record;
         if client < record.client_sequencer {
             return Err(Refusal::stale());
@@ -167,7 +184,10 @@ impl State {
         }
         if row < record.row_sequencer {
             return match self.rules.replay {
-                ReplayedToken::Accept => Ok(format!("{client}_{}", row.saturating_add(1))),
+                ReplayedToken::Accept => {
+                    let next = format!("{client}_{}", row.saturating_add(1));
+                    Ok(Standing::Known(next))
+                }
                 ReplayedToken::Stale => Err(Refusal::stale()),
             };
         }
@@ -178,11 +198,28 @@ impl State {
             channel.record = record;
             return Err(must_reopen(ROW_SEQ_GAP));
         }
+        Ok(Standing::Next(row))
+    }
 
+    /// Accepts a batch, or knows it again; the answer is the next continuation token.
+    pub(super) fn append(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        append: Append<'_>,
+    ) -> Result<String, Refusal> {
+        let row = match self.stand(pipe, name, append.continuation_token)? {
+            Standing::Next(row) => row,
+            Standing::Known(next) => return Ok(next),
+        };
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
         let record = ChannelRecord {
             row_sequencer: row + 1,
             last_used_ms: self.now_ms,
-            ..record.clone()
+            ..channel.record.clone()
         };
         let batch = AcceptedBatch {
             row_sequencer: row,
@@ -224,10 +261,15 @@ impl State {
         let mut due = Vec::new();
         let mut expired = Vec::new();
         for (key, channel) in &self.channels {
-            let ripe = channel.ripe_instants(now_ms);
+            let ripe = if self.is_held {
+                Vec::new()
+            } else {
+                channel.ripe_instants(now_ms)
+            };
             due.extend(ripe.into_iter().map(|at| (at, key.clone())));
             let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
-            if channel.pending.is_empty() && idle_ms > IDLE_EXPIRY_MS {
+            let may_expire = channel.pending.is_empty() && !is_elastic(&key.1);
+            if may_expire && idle_ms > IDLE_EXPIRY_MS {
                 expired.push(key.clone());
             }
         }
@@ -251,6 +293,9 @@ impl State {
 
     /// When the next batch is due; a batch that is held for ever is not.
     pub(super) fn next_due_ms(&self) -> Option<u64> {
+        if self.is_held {
+            return None;
+        }
         self.channels
             .values()
             .filter_map(Channel::next_due_ms)
@@ -281,6 +326,24 @@ impl State {
             Ok(()) => channel.change(self.now_ms, record),
             Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
         }
+    }
+
+    /// Changes when batches commit, those that wait already included.
+    pub(super) fn pace(&mut self, delay: Duration, every: Duration) {
+        self.rules.commit_delay = delay;
+        self.rules.commit_every = every;
+        for channel in self.channels.values_mut() {
+            channel.retime(&self.rules);
+        }
+    }
+
+    /// Forgets rows and channels, and commits as it did at first; tables and pipes stay.
+    pub(super) fn reset(&mut self) -> Result<(), LandingError> {
+        self.landing.clear()?;
+        self.channels.clear();
+        (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
+        self.is_held = false;
+        Ok(())
     }
 
     fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
@@ -337,7 +400,7 @@ impl State {
     }
 }
 
-fn key(pipe: &ObjectName, channel: &str) -> Key {
+pub(super) fn key(pipe: &ObjectName, channel: &str) -> Key {
     (pipe.clone(), channel.to_uppercase())
 }
 
@@ -354,7 +417,7 @@ fn uncommitted(channel: &Channel) -> Refusal {
     )
 }
 
-fn failed(why: LandingError) -> Refusal {
+pub(super) fn failed(why: LandingError) -> Refusal {
     tracing::error!(%why, "the landing failed");
     Refusal::new(
         StatusCode::INTERNAL_SERVER_ERROR,

@@ -26,7 +26,7 @@ const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How many cells of tables in memory a statement may read: they are copied for it.
 const MOST_CELLS: u64 = 2_000_000;
 /// Trees of long statements are deep.
-const STACK: usize = 16 * 1024 * 1024;
+const STACK: usize = 64 * 1024 * 1024;
 
 /// A statement that is not carried out, in Snowflake's codes.
 #[derive(Debug)]

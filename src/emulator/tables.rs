@@ -297,6 +297,12 @@ impl Catalog {
         self.tables.get(&folded(name)).or(self.anything.as_ref())
     }
 
+    /// Whether every pipe there is taken.
+    #[cfg(feature = "emulator-server")]
+    pub(super) fn is_anything(&self) -> bool {
+        self.anything.is_some()
+    }
+
     /// Whether a table is known by its name, and not because any is.
     #[cfg(feature = "emulator-server")]
     pub(super) fn is_declared(&self, name: &ObjectName) -> bool {

@@ -19,6 +19,7 @@ use super::{Response, Transport};
 use crate::auth::Credential;
 use crate::channel::ChannelStatus;
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Counters, Endpoint};
 use crate::offset::{OffsetToken, QUERY};
 use crate::time::TimeSource;
 
@@ -27,6 +28,12 @@ const UNCOMPRESSED_LEN: HeaderName =
 const MIN_APPEND_TIMESTAMP: HeaderName =
     HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
+
+/// The channel of every pipe that is there without being opened.
+pub(crate) const ELASTIC: &str = "ELASTIC";
+
+/// What the name of a table's default pipe ends in ("Use PIPE objects with Snowpipe Streaming").
+const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
@@ -60,6 +67,16 @@ pub(crate) struct AppendRequest<'a> {
     pub(crate) min_append_timestamp_ms: u64,
     /// What the last append answer of this channel carried as [`AppendAnswer::session`].
     pub(crate) session: Option<&'a HeaderValue>,
+}
+
+/// One batch on its way to the elastic channel.
+#[derive(Debug)]
+pub(crate) struct ElasticRequest {
+    /// One zstd frame.
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: u64,
+    /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
+    pub(crate) min_append_timestamp_ms: u64,
 }
 
 /// The batch is buffered by the server, not yet committed.
@@ -136,6 +153,11 @@ impl Api {
         self.link.set_credential(credential);
     }
 
+    /// What is counted of the calls, and of what is sent with them.
+    pub(crate) fn counters(&self) -> &Arc<Counters> {
+        self.link.counters()
+    }
+
     /// Forgets the ingest host and its token; the next call finds them anew.
     pub(crate) fn forget_host(&self) {
         self.link.forget();
@@ -151,7 +173,7 @@ impl Api {
     ) -> Result<OpenAnswer, Failure> {
         let what = format!("opening channel {channel:?} of pipe {}", self.pipe());
         let path = self.channel_path("", channel)?;
-        let call = Call::new(what, Method::PUT, path).json(&OpenBody {
+        let call = Call::new(Endpoint::Open, what, Method::PUT, path).json(&OpenBody {
             offset_token: offset_token.map(OffsetToken::as_str),
             fail_on_uncommitted_rows,
         })?;
@@ -185,7 +207,7 @@ impl Api {
         let channel = append.channel;
         let what = format!("appending to channel {channel:?} of pipe {}", self.pipe());
         let path = format!("{}/rows", self.channel_path("/data", channel)?);
-        let mut call = Call::new(what, Method::POST, path);
+        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
         call.query = [
             ("startOffsetToken", append.start.map(OffsetToken::as_str)),
             ("endOffsetToken", append.end.map(OffsetToken::as_str)),
@@ -194,12 +216,7 @@ impl Api {
         .into_iter()
         .filter_map(|(name, token)| Some((name, encoded(token?))))
         .collect();
-        call.headers = vec![
-            (header::CONTENT_TYPE, NDJSON),
-            (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
-            (UNCOMPRESSED_LEN, append.uncompressed_len.into()),
-            (MIN_APPEND_TIMESTAMP, append.min_append_timestamp_ms.into()),
-        ];
+        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
         let session = append.session.map(|session| (SESSION, session.clone()));
         call.headers.extend(session);
         call.body = append.body.clone();
@@ -214,6 +231,32 @@ impl Api {
         self.link
             .call(&call, attempt, read)
             .await
+            .inspect(|_| self.counters().bytes_accepted(append.uncompressed_len))
+            .map_err(Failure::with_rows_at_risk)
+    }
+
+    /// Sends one batch to the elastic channel of the pipe. A default pipe is addressed by its table, which makes the pipe
+    /// if it is not there yet.
+    pub(crate) async fn append_elastic(
+        &self,
+        append: &ElasticRequest,
+        attempt: Attempt,
+    ) -> Result<(), Failure> {
+        let what = format!("appending to the elastic channel of pipe {}", self.pipe());
+        let target = match self.pipe.strip_suffix(DEFAULT_PIPE_SUFFIX) {
+            Some(table) => format!("tables/{}", segment(table)?),
+            None => format!("pipes/{}/channels/{ELASTIC}", segment(&self.pipe)?),
+        };
+        let path = format!("{}/{target}/rows", self.schema_path("/data")?);
+        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
+        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
+        call.body = append.body.clone();
+        // What the answer says beside its success is of no use: there is no continuation.
+        let read = |response: &Response| call.answer(response).map(drop);
+        self.link
+            .call(&call, attempt, read)
+            .await
+            .inspect(|()| self.counters().bytes_accepted(append.uncompressed_len))
             .map_err(Failure::with_rows_at_risk)
     }
 
@@ -230,7 +273,7 @@ impl Api {
         };
         let what = format!("asking for the status of {asked} of pipe {}", self.pipe());
         let path = format!("{}:bulk-channel-status", self.pipe_path("")?);
-        let call = Call::new(what, Method::POST, path).json(&StatusBody {
+        let call = Call::new(Endpoint::Status, what, Method::POST, path).json(&StatusBody {
             channel_names: channels,
         })?;
         let read = |response: &Response| {
@@ -248,7 +291,12 @@ impl Api {
         attempt: Attempt,
     ) -> Result<(), Failure> {
         let what = format!("dropping channel {channel:?} of pipe {}", self.pipe());
-        let mut call = Call::new(what, Method::DELETE, self.channel_path("", channel)?);
+        let mut call = Call::new(
+            Endpoint::Drop,
+            what,
+            Method::DELETE,
+            self.channel_path("", channel)?,
+        );
         // Not failing is the server's default, and a DELETE with a body does not pass every proxy.
         if fail_on_uncommitted_rows {
             call = call.json(&DropBody {
@@ -265,11 +313,15 @@ impl Api {
 
     /// `area` is empty, or `/data` for calls that carry rows.
     fn pipe_path(&self, area: &str) -> Result<String, Failure> {
+        let schema = self.schema_path(area)?;
+        Ok(format!("{schema}/pipes/{}", segment(&self.pipe)?))
+    }
+
+    fn schema_path(&self, area: &str) -> Result<String, Failure> {
         Ok(format!(
-            "/v2/streaming{area}/databases/{}/schemas/{}/pipes/{}",
+            "/v2/streaming{area}/databases/{}/schemas/{}",
             segment(&self.database)?,
             segment(&self.schema)?,
-            segment(&self.pipe)?,
         ))
     }
 
@@ -277,6 +329,19 @@ impl Api {
         let pipe = self.pipe_path(area)?;
         Ok(format!("{pipe}/channels/{}", segment(channel)?))
     }
+}
+
+/// The headers of a request that carries rows in one zstd frame.
+fn rows_headers(
+    uncompressed_len: u64,
+    min_append_timestamp_ms: u64,
+) -> Vec<(HeaderName, HeaderValue)> {
+    vec![
+        (header::CONTENT_TYPE, NDJSON),
+        (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
+        (UNCOMPRESSED_LEN, uncompressed_len.into()),
+        (MIN_APPEND_TIMESTAMP, min_append_timestamp_ms.into()),
+    ]
 }
 
 fn encoded(text: &str) -> String {

@@ -88,7 +88,7 @@ impl Failure {
 pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     let kind = match why.kind() {
         TransportErrorKind::Timeout => ErrorKind::Timeout,
-        TransportErrorKind::Request => ErrorKind::Config,
+        TransportErrorKind::Request | TransportErrorKind::Proxy => ErrorKind::Config,
         TransportErrorKind::Dns
         | TransportErrorKind::Connect
         | TransportErrorKind::Tls
@@ -182,7 +182,7 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         (_, code) if code.contains("DOES_NOT_EXIST") => (ErrorKind::NotFound, MISSING),
         (401, _) => (
             ErrorKind::Authentication,
-            "check the user, the account, the public key registered for the user, and this machine's clock",
+            "check the user, the account, the public key registered for the user or that the token has not expired or been revoked, and this machine's clock",
         ),
         (403, _) => (
             ErrorKind::Forbidden,

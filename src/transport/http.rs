@@ -1,22 +1,33 @@
 //! The transport over real HTTP, on reqwest.
 
-use std::error::Error as StdError;
-use std::io;
 use std::time::Duration;
+#[cfg(feature = "rustls")]
+use std::{fs, path::Path};
 
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
+use http::StatusCode;
 
-use super::{Request, Response, Transport, TransportError, TransportErrorKind};
+use super::explain::{Target, innermost};
+use super::proxies::{Proxies, ProxySource};
+#[cfg(feature = "rustls")]
+use super::roots;
+use super::{Request, Response, Transport, TransportError};
 use crate::error::{Error, ErrorKind, Result};
 
 /// Answers are short; one that is longer is not from the server we mean.
 const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 
-/// HTTP and HTTPS with pooled connections.
+/// How long an HTTP/2 connection with calls under way may be silent before it is asked for a sign of life, and how long
+/// it has for that. Together well within an attempt.
+const HTTP2_PING: Duration = Duration::from_secs(10);
+
+/// HTTP and HTTPS with pooled connections. Over TLS it is HTTP/2 if the server offers it, else HTTP/1.1.
 ///
-/// Proxies are taken from `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`. Servers are trusted by the operating
-/// system's certificate store; a container without one needs [`HttpTransportBuilder::add_root_certificate_pem`].
+/// | what | from where |
+/// |---|---|
+/// | proxies | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, then the settings of macOS or Windows; with user and password in the URL. Or [`proxy`](HttpTransportBuilder::proxy), or none with [`no_proxy`](HttpTransportBuilder::no_proxy) |
+/// | trusted authorities | the operating system, or if they are set `SSL_CERT_FILE` and `SSL_CERT_DIR` together; and those added |
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,6 +38,7 @@ const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    proxies: Proxies,
 }
 
 impl HttpTransport {
@@ -42,7 +54,8 @@ impl HttpTransport {
 pub struct HttpTransportBuilder {
     connect_timeout: Duration,
     pool_idle_timeout: Duration,
-    no_proxy: bool,
+    proxy: ProxySource,
+    http1_only: bool,
     #[cfg(feature = "rustls")]
     roots: Vec<reqwest::Certificate>,
     #[cfg(feature = "rustls")]
@@ -55,7 +68,8 @@ impl Default for HttpTransportBuilder {
             connect_timeout: Duration::from_secs(10),
             // Below the minute after which load balancers commonly drop a quiet connection.
             pool_idle_timeout: Duration::from_secs(50),
-            no_proxy: false,
+            proxy: ProxySource::default(),
+            http1_only: false,
             #[cfg(feature = "rustls")]
             roots: Vec::new(),
             #[cfg(feature = "rustls")]
@@ -79,7 +93,24 @@ impl HttpTransportBuilder {
 
     /// Connects directly, whatever proxies the environment names.
     pub fn no_proxy(mut self) -> Self {
-        self.no_proxy = true;
+        self.proxy = ProxySource::Nothing;
+        self
+    }
+
+    /// Connects to every host through this proxy, whatever the environment names. User and password go into the URL, with
+    /// special characters percent-encoded: `http://user:password@proxy:3128`.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if `url` is malformed, or its scheme is none of `http`, `https`, `socks5` and `socks5h`.
+    pub fn proxy(mut self, url: &str) -> Result<Self> {
+        self.proxy = ProxySource::fixed(url)?;
+        Ok(self)
+    }
+
+    /// Speaks HTTP/1.1 also with servers that offer HTTP/2. For proxies and firewalls that get HTTP/2 wrong.
+    pub fn http1_only(mut self) -> Self {
+        self.http1_only = true;
         self
     }
 
@@ -105,7 +136,25 @@ impl HttpTransportBuilder {
         Ok(self)
     }
 
-    /// Trusts only the certificates added, not those of the operating system.
+    /// Also trusts servers that the certificates in this PEM file vouch for.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the file cannot be read or holds no certificate.
+    #[cfg(feature = "rustls")]
+    pub fn add_root_certificate_file(self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let named = |why: &dyn std::fmt::Display| {
+            Error::new(ErrorKind::Config, format!("{}: {why}", path.display()))
+        };
+        let pem = fs::read(path).map_err(|why| {
+            named(&format!("the root certificates cannot be read: {why}")).with_source(why)
+        })?;
+        self.add_root_certificate_pem(&pem)
+            .map_err(|why| named(&why))
+    }
+
+    /// Trusts only the certificates added, not those of the operating system and the environment.
     #[cfg(feature = "rustls")]
     pub fn only_these_roots(mut self) -> Self {
         self.only_these_roots = true;
@@ -116,64 +165,72 @@ impl HttpTransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a root certificate is unusable or the operating system's trust store cannot be read.
+    /// [`ErrorKind::Config`] if a root certificate is unusable, `SSL_CERT_FILE` and `SSL_CERT_DIR` are set and name none, or
+    /// the operating system's trust store cannot be read.
     pub fn build(self) -> Result<HttpTransport> {
-        // The caller counts attempts and owns their deadlines: nothing may be sent twice or elsewhere behind its back.
-        let client = reqwest::Client::builder()
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(self.pool_idle_timeout);
-        let client = if self.no_proxy {
-            client.no_proxy()
-        } else {
-            client
-        };
-        #[cfg(feature = "rustls")]
-        let client = if self.only_these_roots {
-            client.tls_certs_only(self.roots)
-        } else {
-            client.tls_certs_merge(self.roots)
-        };
-        let client = client.build().map_err(|why| {
+        let unusable = |why: reqwest::Error| {
             let cause = innermost(&why);
             Error::new(
                 ErrorKind::Config,
                 format!("the HTTP client cannot be set up: {cause}; check the root certificates"),
             )
             .with_source(why)
-        })?;
-        Ok(HttpTransport { client })
+        };
+        // The caller counts attempts and owns their deadlines: nothing may be sent twice or elsewhere behind its back.
+        let client = reqwest::Client::builder()
+            .retry(reqwest::retry::never())
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .connect_timeout(self.connect_timeout)
+            .pool_idle_timeout(self.pool_idle_timeout)
+            // All calls share one HTTP/2 connection: one that died silently must not outlive the next attempt.
+            .http2_keep_alive_interval(HTTP2_PING)
+            .http2_keep_alive_timeout(HTTP2_PING);
+        let client = if self.http1_only {
+            client.http1_only()
+        } else {
+            client
+        };
+        let client = self.proxy.configure(client).map_err(unusable)?;
+        #[cfg(feature = "rustls")]
+        let client = if self.only_these_roots {
+            client.tls_certs_only(self.roots)
+        } else if let Some(named) = roots::from_environment()? {
+            client.tls_certs_only(named.into_iter().chain(self.roots))
+        } else {
+            client.tls_certs_merge(self.roots)
+        };
+        Ok(HttpTransport {
+            client: client.build().map_err(unusable)?,
+            proxies: self.proxy.proxies(),
+        })
     }
 }
 
 #[async_trait]
 impl Transport for HttpTransport {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
-        let host = host_of(&request);
+        let target = Target::new(&request, &self.proxies);
         if request.uri().scheme_str() == Some("https") && !cfg!(feature = "rustls") {
-            return Err(without_tls(&host));
+            return Err(target.without_tls());
         }
-        let request = reqwest::Request::try_from(request).map_err(|why| explain(why, &host))?;
+        let request = reqwest::Request::try_from(request).map_err(|why| target.unanswered(why))?;
         let mut answer = self
             .client
             .execute(request)
             .await
-            .map_err(|why| explain(why, &host))?;
+            .map_err(|why| target.unanswered(why))?;
+        if answer.status() == StatusCode::PROXY_AUTHENTICATION_REQUIRED && target.has_proxy() {
+            return Err(target.proxy_wants_password());
+        }
         let mut response = Response::new(Bytes::new());
         *response.status_mut() = answer.status();
         *response.version_mut() = answer.version();
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|why| broken_off(why, &host))? {
+        while let Some(chunk) = answer.chunk().await.map_err(|why| target.broken_off(why))? {
             if body.len() + chunk.len() > MAX_RESPONSE {
-                return Err(TransportError::new(
-                    TransportErrorKind::Body,
-                    format!(
-                        "the answer of {host:?} is longer than {MAX_RESPONSE} bytes: check the account's URL"
-                    ),
-                ));
+                return Err(target.too_long(MAX_RESPONSE));
             }
             body.extend_from_slice(&chunk);
         }
@@ -182,113 +239,6 @@ impl Transport for HttpTransport {
     }
 }
 
-/// Host and port: all that a message names of an address, whose query holds tokens.
-fn host_of(request: &Request) -> String {
-    let authority = request.uri().authority();
-    authority
-        .map(|authority| match authority.port() {
-            Some(port) => format!("{}:{port}", authority.host()),
-            None => authority.host().to_owned(),
-        })
-        .unwrap_or_default()
-}
-
-fn without_tls(host: &str) -> TransportError {
-    TransportError::new(
-        TransportErrorKind::Request,
-        format!(
-            "https://{host} needs TLS, which this build leaves out: enable the feature \"rustls\" of snowpipe-streaming"
-        ),
-    )
-}
-
-fn explain(why: reqwest::Error, host: &str) -> TransportError {
-    use TransportErrorKind as Kind;
-    let why = why.without_url();
-    let cause = innermost(&why);
-    let (kind, message) = if why.is_connect() {
-        if chain(&why).any(|link| link.to_string() == "dns error") {
-            let mend = "check the account's URL and DNS";
-            (
-                Kind::Dns,
-                format!("could not resolve the host {host:?}: {mend}"),
-            )
-        } else if chain(&why).any(is_tls) {
-            let mend = "check the scheme and port, and whether the certificate's issuer is trusted";
-            (
-                Kind::Tls,
-                format!("no TLS session with {host:?} ({cause}): {mend}"),
-            )
-        } else {
-            let mend = "check the account's URL, firewall and proxy";
-            (
-                Kind::Connect,
-                format!("could not connect to {host:?} ({cause}): {mend}"),
-            )
-        }
-    } else if why.is_builder() {
-        let mend = "check the account's URL";
-        (
-            Kind::Request,
-            format!("the request to {host:?} could not be built ({cause}): {mend}"),
-        )
-    } else if why.is_timeout() {
-        (
-            Kind::Timeout,
-            format!("{host:?} did not answer in time ({cause})"),
-        )
-    } else {
-        (
-            Kind::Interrupted,
-            format!("the connection to {host:?} broke before the answer ({cause})"),
-        )
-    };
-    TransportError::new(kind, message).with_source(why)
-}
-
-fn broken_off(why: reqwest::Error, host: &str) -> TransportError {
-    let why = why.without_url();
-    let cause = innermost(&why);
-    TransportError::new(
-        TransportErrorKind::Body,
-        format!("the answer of {host:?} broke off ({cause})"),
-    )
-    .with_source(why)
-}
-
-/// While connecting, a TLS session reports what it cannot accept as invalid data, and a peer that leaves as its end.
-fn is_tls(link: &(dyn StdError + 'static)) -> bool {
-    link.downcast_ref::<io::Error>().is_some_and(|error| {
-        matches!(
-            error.kind(),
-            io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof
-        )
-    })
-}
-
-fn chain<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |link| cause(*link))
-}
-
-/// What caused an error. An `io::Error` hides the error it wraps from `source`.
-fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
-    match error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref)
-    {
-        Some(wrapped) => Some(wrapped),
-        None => error.source(),
-    }
-}
-
-fn innermost(error: &(dyn StdError + 'static)) -> String {
-    chain(error)
-        .last()
-        .map_or_else(String::new, ToString::to_string)
-}
-
 #[cfg(test)]
-#[path = "http_tests.rs"]
+#[path = "http_tests/mod.rs"]
 mod tests;

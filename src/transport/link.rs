@@ -23,6 +23,7 @@ use super::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
 use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::error::{Error, ErrorKind};
+use crate::metrics::{Counters, Endpoint};
 use crate::time::TimeSource;
 
 /// How long a scoped token lives if it does not say.
@@ -54,6 +55,7 @@ pub(super) struct Link {
     doubt: Doubt,
     ingest: Mutex<Option<Arc<Ingest>>>,
     discovery: SingleFlight<Failure>,
+    counters: Arc<Counters>,
 }
 
 /// The ingest host with the token for it. They are forgotten together.
@@ -77,6 +79,7 @@ impl Ingest {
 
 /// A request but for the host, the credential and the attempt.
 pub(super) struct Call {
+    pub(super) endpoint: Endpoint,
     /// Names the call in messages, as in "opening channel \"x\"".
     pub(super) what: String,
     pub(super) method: Method,
@@ -111,6 +114,7 @@ impl Link {
             doubt: Doubt::default(),
             ingest: Mutex::default(),
             discovery: SingleFlight::default(),
+            counters: Arc::default(),
         }
     }
 
@@ -136,6 +140,11 @@ impl Link {
             .take()
             .map(|ingest| Arc::new(Ingest::new(ingest.at.clone())));
         self.doubt.settled();
+    }
+
+    /// What is counted of the calls, and of what is sent with them.
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.counters
     }
 
     /// Forgets the ingest host and its token.
@@ -242,7 +251,12 @@ impl Link {
 
     async fn discover(&self, attempt: Attempt) -> Result<Ingest, Failure> {
         let what = format!("discovering the ingest host of account {}", self.account);
-        let call = Call::new(what, Method::GET, "/v2/streaming/hostname".to_owned());
+        let call = Call::new(
+            Endpoint::Hostname,
+            what,
+            Method::GET,
+            "/v2/streaming/hostname".to_owned(),
+        );
         self.doubt.wait().await;
         let response = self
             .call_account(&*self.credential(), &call, attempt)
@@ -271,7 +285,12 @@ impl Link {
         );
         self.doubt.wait().await;
         let credential = self.credential();
-        let mut call = Call::new(what, Method::POST, "/oauth/token".to_owned());
+        let mut call = Call::new(
+            Endpoint::Token,
+            what,
+            Method::POST,
+            "/oauth/token".to_owned(),
+        );
         call.headers = vec![(header::CONTENT_TYPE, FORM)];
         call.body = form_urlencoded::Serializer::new(String::new())
             .extend_pairs(credential.exchange_form(ingest_host))
@@ -366,6 +385,9 @@ impl Link {
         let request = self
             .request(call, base, bearer, attempt)
             .map_err(|failure| failure.of(attempt.request_id))?;
+        if call.endpoint == Endpoint::Append {
+            self.counters.bytes_sent(call.body.len());
+        }
         let limit = self.attempt_timeout;
         let started = Instant::now();
         let outcome = tokio::time::timeout(limit, self.transport.call(request))
@@ -376,14 +398,18 @@ impl Link {
                     format!("no answer within {limit:?}"),
                 ))
             });
+        let status = outcome.as_ref().ok().map(Response::status);
+        let elapsed = started.elapsed();
+        self.counters
+            .called(call.endpoint, attempt.retry_count, status, elapsed);
         debug!(
             call = call.what,
             request_id = %attempt.request_id,
             retry = attempt.retry_count,
             bytes = call.body.len(),
-            status = outcome.as_ref().ok().map(|response| response.status().as_u16()),
+            status = status.map(|status| status.as_u16()),
             failure = outcome.as_ref().err().map(tracing::field::display),
-            elapsed = ?started.elapsed(),
+            ?elapsed,
             "called",
         );
         outcome.map_err(|why| unanswered(&call.what, why).of(attempt.request_id))
@@ -452,8 +478,9 @@ impl Link {
 }
 
 impl Call {
-    pub(super) fn new(what: String, method: Method, path: String) -> Self {
+    pub(super) fn new(endpoint: Endpoint, what: String, method: Method, path: String) -> Self {
         Self {
+            endpoint,
             what,
             method,
             path,

@@ -3,9 +3,13 @@
 pub(crate) mod api;
 mod clock;
 mod doubt;
+mod explain;
 mod failure;
 mod http;
 mod link;
+mod proxies;
+#[cfg(feature = "rustls")]
+mod roots;
 #[cfg(feature = "sql-api")]
 pub(crate) mod statements;
 pub(crate) mod wire;
@@ -45,6 +49,8 @@ pub enum TransportErrorKind {
     Connect,
     /// The TLS handshake failed. Nothing was sent.
     Tls,
+    /// The proxy asks for a user and password (407), and will go on asking. Nothing was sent.
+    Proxy,
     /// The request could not be built. Nothing was sent.
     Request,
     /// No answer in time. The server may have acted on the request.

@@ -14,6 +14,7 @@ use super::link::{Attempt, Call, Link};
 use super::{Response, Transport, wire};
 use crate::auth::Credential;
 use crate::error::{Error, ErrorKind, Result};
+use crate::metrics::Endpoint;
 use crate::offset::QUERY;
 use crate::time::TimeSource;
 
@@ -105,7 +106,8 @@ impl Statements {
         attempt: Attempt,
     ) -> Result<Answer, Failure> {
         let what = "running a statement".to_owned();
-        let mut call = Call::new(what, Method::POST, PATH.to_owned()).json(submission)?;
+        let mut call =
+            Call::new(Endpoint::Statement, what, Method::POST, PATH.to_owned()).json(submission)?;
         if attempt.retry_count > 0 {
             call.query = vec![("retry", "true".to_owned())];
         }
@@ -115,7 +117,12 @@ impl Statements {
     /// Asks for a statement that was still running.
     pub(crate) async fn look(&self, handle: &str, attempt: Attempt) -> Result<Answer, Failure> {
         let path = format!("{PATH}/{}", utf8_percent_encode(handle, QUERY));
-        let call = Call::new("waiting for a statement".to_owned(), Method::GET, path);
+        let call = Call::new(
+            Endpoint::Statement,
+            "waiting for a statement".to_owned(),
+            Method::GET,
+            path,
+        );
         self.ask(&call, attempt).await
     }
 

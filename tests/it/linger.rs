@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::Pacing;
-use snowpipe_streaming::emulator::{Endpoint, Limits};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use tokio::time::Instant;
 
 use crate::support::{World, noisy, row, rows};
@@ -32,6 +32,44 @@ async fn a_flush_does_not_wait_for_the_lag() {
     );
     tokio::time::sleep(Duration::from_secs(2)).await;
     assert_eq!(world.requests(Endpoint::Append), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_the_client_is_one_of_all_its_channels() {
+    let world = World::new();
+    let client = world
+        .builder()
+        .max_client_lag(Duration::from_secs(60))
+        .build()
+        .await
+        .unwrap();
+    let mut first = client.open_channel("a").await.unwrap();
+    let mut second = client.open_channel("b").await.unwrap();
+    let start = Instant::now();
+    let receipts = [
+        first.append_row(&row(0), 0).await.unwrap(),
+        second.append_row(&row(1), 0).await.unwrap(),
+    ];
+    client.wait_for_flush().await.unwrap();
+    for receipt in receipts {
+        receipt.accepted().await.unwrap();
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_of_the_client_says_which_channel_could_not() {
+    let world = World::new();
+    let (client, mut first) = world.channel().await;
+    let mut second = client.open_channel("d").await.unwrap();
+    let refused = Fault::BadRequest("ERR_ROWS_ARE_ODD".to_owned());
+    let refused = refused.on(Endpoint::Append).channel("c");
+    world.emulator.faults().push(refused);
+    drop(first.append_row(&row(0), 0).await.unwrap());
+    let receipt = second.append_row(&row(1), 0).await.unwrap();
+    let error = client.wait_for_flush().await.unwrap_err();
+    assert_eq!(error.code(), Some("ERR_ROWS_ARE_ODD"));
+    receipt.accepted().await.unwrap();
 }
 
 #[tokio::test(start_paused = true)]

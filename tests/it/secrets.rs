@@ -1,45 +1,14 @@
 //! No secret is ever told: not by a `Debug`, not by an error, not by a trace of a whole run.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use serde_json::json;
 use snowpipe_streaming::OnUncommitted;
-use tracing::Dispatch;
-use tracing::subscriber::NoSubscriber;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::Level;
 
 use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+use crate::trace::Trace;
 
 const PASSPHRASE: &str = "open-sesame-91";
 const SCOPED: [&str; 2] = ["ver.first-scoped.y", "ver.second-scoped.y"];
-
-#[derive(Clone, Default)]
-struct Trace(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Trace {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl MakeWriter<'_> for Trace {
-    type Writer = Self;
-
-    fn make_writer(&self) -> Self {
-        self.clone()
-    }
-}
-
-impl Trace {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 /// What must not be told after a run against `stage`.
 fn secrets(stage: &Stage) -> Vec<String> {
@@ -59,17 +28,7 @@ fn secrets(stage: &Stage) -> Vec<String> {
 
 #[tokio::test]
 async fn a_whole_run_tells_no_secret() {
-    let trace = Trace::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_writer(trace.clone())
-        .with_ansi(false)
-        .finish();
-    let dispatch = Dispatch::new(subscriber);
-    // A single subscriber is believed to be every thread's: a place in the code that another test's thread comes by first
-    // would stay silent here too.
-    let _other = Dispatch::new(NoSubscriber::new());
-    let _guard = tracing::dispatcher::set_default(&dispatch);
+    let trace = Trace::of(Level::TRACE);
     let mut told = Vec::new();
 
     let stage = Stage::new().await;

@@ -22,6 +22,8 @@ const HUNG: Duration = Duration::from_secs(30);
 pub(crate) enum Call {
     Hostname,
     Token,
+    /// For an OAuth access token.
+    Authorize,
     Open,
     Append,
     Status,
@@ -295,6 +297,7 @@ fn call_of(request: &Request) -> Call {
     match request.method.as_str() {
         "GET" if path == "/v2/streaming/hostname" => Call::Hostname,
         "POST" if path == "/oauth/token" => Call::Token,
+        "POST" if path == "/oauth/token-request" || path == "/oauth2/token" => Call::Authorize,
         "POST" if path.ends_with("/rows") => Call::Append,
         "POST" if path.ends_with(":bulk-channel-status") => Call::Status,
         "PUT" => Call::Open,
@@ -311,6 +314,10 @@ fn plain_answer(acts: &mut Acts, seen: &Seen) -> ResponseTemplate {
             let tokens = acts.seen.iter().filter(|s| s.call == Call::Token).count();
             text(200, &format!("scoped-{}", tokens + 1))
         }
+        Call::Authorize => json(
+            200,
+            r#"{"access_token":"access-1","token_type":"Bearer","expires_in":600}"#,
+        ),
         Call::Open => opened(acts.committed.get(&channel).map(String::as_str), "SUCCESS"),
         Call::Append => {
             acts.appends += 1;

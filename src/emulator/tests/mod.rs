@@ -2,13 +2,18 @@
 
 mod channels;
 mod commits;
+mod elastic;
 mod faults;
+mod files;
 mod hostile;
 mod landing;
 mod limits;
 mod login;
+mod oauth;
 mod parsers;
 mod restart;
+mod stage;
+mod statements;
 mod transport;
 
 use std::time::{Duration, SystemTime};

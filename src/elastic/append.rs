@@ -1,0 +1,224 @@
+//! The append: rows are encoded on the caller's thread, then wait for memory, then move into the open batch.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::oneshot;
+
+use super::ack::Ack;
+use super::core::{Append, append_cost};
+use super::shared::Shared;
+use crate::budget::Charge;
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::row::{self, RowBatch};
+use crate::time::epoch_millis;
+
+/// Encoded rows.
+#[derive(Debug, Default)]
+pub(super) struct Rows {
+    bytes: Bytes,
+    count: u64,
+}
+
+impl Rows {
+    /// Encodes rows that are given up or accepted together.
+    pub(super) fn encode<R: Serialize>(
+        client: &ClientInner,
+        rows: impl Iterator<Item = R>,
+    ) -> Result<Self> {
+        let (mut bytes, mut count) = (Vec::new(), 0);
+        for row in rows {
+            let start = bytes.len();
+            row::encode(&row, client.options.nulls, &mut bytes)?;
+            check_row(client, bytes.get(start..).unwrap_or_default())?;
+            count += 1;
+            // Not only at the end: an endless iterator must not fill the memory first.
+            check_whole(client, bytes.len())?;
+        }
+        Ok(Self {
+            bytes: bytes.into(),
+            count,
+        })
+    }
+
+    pub(super) fn of_batch(client: &ClientInner, batch: &RowBatch) -> Result<Self> {
+        let bytes = batch.to_bytes();
+        check_whole(client, bytes.len())?;
+        for row in bytes.split_inclusive(|byte| *byte == b'\n') {
+            check_row(client, row)?;
+        }
+        Ok(Self {
+            bytes,
+            count: batch.len(),
+        })
+    }
+}
+
+/// Refuses rows that the memory budget could never hold beside others.
+fn check_whole(client: &ClientInner, len: usize) -> Result<()> {
+    let options = &client.options;
+    if len <= options.max_unit() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "the rows of one append are more than {} bytes: the least of a quarter of the memory budget and {}; append fewer rows at once, or raise the memory budget",
+            options.max_unit(),
+            options.max_uncompressed,
+        ),
+    ))
+}
+
+/// Refuses a row that no request could carry.
+fn check_row(client: &ClientInner, row: &[u8]) -> Result<()> {
+    let options = &client.options;
+    if row.len() <= options.always_fits() {
+        return Ok(());
+    }
+    let mut compressor = client.take_compressor()?;
+    let compressed = compressor.compress(row)?.len();
+    client.put_compressor(compressor);
+    if compressed <= options.max_request_bytes {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "a row of {} bytes compresses to {compressed} bytes, more than the {} bytes of one request; append a smaller row",
+            row.len(),
+            options.max_request_bytes
+        ),
+    ))
+}
+
+type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
+
+/// An append under way: resolves to its [`Ack`] once the rows are in memory.
+///
+/// The rows were encoded at the call and are not borrowed. The future waits for nothing but the memory budget, and returns
+/// at once if the channel takes no more rows.
+///
+/// Cancel safe: dropped before it resolves, nothing was appended.
+#[must_use = "rows are appended only when the future is awaited"]
+pub struct ElasticAppend<T> {
+    client: Arc<ClientInner>,
+    shared: Arc<Shared<T>>,
+    staged: Option<Result<(Rows, T)>>,
+    wait: Option<Wait>,
+}
+
+impl<T> ElasticAppend<T> {
+    pub(super) fn new(
+        client: &Arc<ClientInner>,
+        shared: &Arc<Shared<T>>,
+        rows: Result<Rows>,
+        tag: T,
+    ) -> Self {
+        Self {
+            client: Arc::clone(client),
+            shared: Arc::clone(shared),
+            staged: Some(rows.map(|rows| (rows, tag))),
+            wait: None,
+        }
+    }
+
+    fn enter(&self, rows: Rows, tag: T, charge: Charge) -> Result<Ack<T>> {
+        let (teller, receiver) = oneshot::channel();
+        let append = Append {
+            rows: rows.bytes,
+            count: rows.count,
+            tag,
+            teller,
+        };
+        let now_ms = epoch_millis(self.client.time.now());
+        let count = append.count;
+        let entered = self.shared.update(|core, now| match core.refusal() {
+            Some(error) => Err((error, append)),
+            None => Ok(core.append(now, now_ms, append, charge)),
+        });
+        // The tag of what is refused is dropped here, outside the lock.
+        if entered.map_err(|(error, _)| error)? {
+            self.shared.wake_driver();
+        }
+        self.client.api.counters().appended(count);
+        Ok(Ack::new(receiver, Arc::clone(&self.shared)))
+    }
+}
+
+impl<T: Send + 'static> ElasticAppend<T> {
+    fn poll_charge(&mut self, bytes: usize, cx: &mut Context<'_>) -> Poll<Result<Charge>> {
+        let mut wait = match self.wait.take() {
+            Some(wait) => wait,
+            None => match self.shared.share.try_charge(bytes) {
+                Some(charge) => return Poll::Ready(Ok(charge)),
+                None => self.wait_for_memory(bytes),
+            },
+        };
+        let charged = wait.as_mut().poll(cx);
+        if charged.is_pending() {
+            self.wait = Some(wait);
+        }
+        charged
+    }
+
+    fn wait_for_memory(&self, bytes: usize) -> Wait {
+        let shared = Arc::clone(&self.shared);
+        let timeout = self.client.options.append_timeout;
+        Box::pin(async move {
+            let late = async {
+                match timeout {
+                    Some(timeout) => tokio::time::sleep(timeout).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                error = shared.refused() => Err(error),
+                charge = shared.share.charge(bytes) => Ok(charge),
+                () = late => Err(Error::new(
+                    ErrorKind::Backpressure,
+                    "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+                )),
+            }
+        })
+    }
+}
+
+// Neither rows nor tag are ever pinned.
+impl<T> Unpin for ElasticAppend<T> {}
+
+impl<T: Send + 'static> Future for ElasticAppend<T> {
+    type Output = Result<Ack<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let (rows, tag) = match this.staged.take() {
+            Some(Ok(staged)) => staged,
+            Some(Err(error)) => return Poll::Ready(Err(error)),
+            None => return Poll::Pending,
+        };
+        let cost = rows.bytes.len() + append_cost::<T>();
+        match this.poll_charge(cost, cx) {
+            Poll::Ready(charged) => {
+                Poll::Ready(charged.and_then(|charge| this.enter(rows, tag, charge)))
+            }
+            Poll::Pending => {
+                this.staged = Some(Ok((rows, tag)));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<T> fmt::Debug for ElasticAppend<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ElasticAppend").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,417 @@
+//! The state machine of an elastic channel: no I/O, no clock, no runtime. Every method takes `now`.
+//!
+//! Rows move through it in one direction: appended into the open batch, sealed, sent, accepted. Batches stand for
+//! themselves: each is tried until it is accepted or given up, whatever becomes of the others. The state and the append
+//! are here; what to do next is in `schedule`, what answers mean in `answers`.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::ack::{Accepted, FailedAppend, Outcome};
+use super::batch::{Compressing, Frame, Part, Raw, Returned, Sealed};
+use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
+use crate::budget::Charge;
+use crate::channel::Ratio;
+use crate::error::Error;
+use crate::retry::Backoff;
+
+/// The numbers an elastic channel runs by.
+#[derive(Debug, Clone)]
+pub(super) struct Limits {
+    pub(super) max_client_lag: Duration,
+    pub(super) max_request_bytes: usize,
+    pub(super) max_uncompressed: usize,
+    pub(super) retry_for: Duration,
+    /// Requests on their way at once.
+    pub(super) requests: usize,
+}
+
+/// What an append is charged with beside its rows' bytes: what is remembered of it, so that appends of tiny rows are
+/// bounded by the memory budget too. Its tag counts twice, for it moves from the channel to the acknowledgement.
+pub(super) const fn append_cost<T>() -> usize {
+    512 + 2 * size_of::<T>()
+}
+
+/// An append as it comes in.
+pub(super) struct Append<T> {
+    pub(super) rows: Bytes,
+    pub(super) count: u64,
+    pub(super) tag: T,
+    pub(super) teller: oneshot::Sender<Outcome<T>>,
+}
+
+/// An append without an outcome yet.
+struct Pending<T> {
+    tag: T,
+    teller: oneshot::Sender<Outcome<T>>,
+    /// In how many batches there are rows of it.
+    parts: usize,
+    requests: Vec<Uuid>,
+    retry_count: u32,
+    /// Rows of it may be in the table without having been acknowledged, or twice.
+    ambiguous: bool,
+    returned: Vec<Returned>,
+    error: Option<Error>,
+    _charge: Charge,
+}
+
+/// A batch that was sent, and is neither accepted nor given up.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) batch: Sealed,
+    pub(super) request: Uuid,
+    pub(super) tries: u32,
+    pub(super) first_try: Instant,
+    /// An earlier try may have been applied.
+    pub(super) ambiguous: bool,
+    pub(super) refusals: u32,
+    pub(super) backoff: Backoff,
+    /// When it is to be tried again; `None` while a try is under way.
+    pub(super) retry_at: Option<Instant>,
+}
+
+impl Flight {
+    pub(super) fn retry_count(&self) -> u32 {
+        self.tries.saturating_sub(1)
+    }
+}
+
+/// An elastic channel from the first append to its end.
+pub(super) struct Core<T> {
+    pub(super) limits: Limits,
+    pub(super) rng: fastrand::Rng,
+    /// It takes no more rows, for this reason.
+    end: Option<Error>,
+    pub(super) stopped: bool,
+    /// The number of the next append.
+    next: u64,
+    appends: BTreeMap<u64, Pending<T>>,
+
+    pub(super) open: Option<Raw>,
+    pub(super) raw: VecDeque<Raw>,
+    pub(super) compressing: Option<Compressing>,
+    pub(super) ready: VecDeque<Sealed>,
+    pub(super) flights: BTreeMap<u64, Flight>,
+    pub(super) launched: u64,
+    /// Appends before this one are sealed without waiting for the lag.
+    pub(super) flush_through: u64,
+    /// All handles are gone, or it is closed: end when nothing is held any more, at the latest then.
+    pub(super) drain_until: Option<Instant>,
+    abandoned: bool,
+
+    /// Compressed over uncompressed size, learned; decides when the open batch is full.
+    pub(super) ratio: Ratio,
+    pub(super) request_limit: usize,
+    /// How many requests may be on their way: one after a 429, and one more with each that is accepted.
+    pub(super) window: usize,
+    pub(super) throttle: Backoff,
+    pub(super) throttled_until: Option<Instant>,
+
+    /// Failed appends since the beginning, and why the last one failed.
+    failures: u64,
+    last_failure: Option<Error>,
+    /// Failed appends nobody has been told of.
+    unheard: Vec<FailedAppend<T>>,
+    /// Outcomes nobody waits for. They are dropped outside the lock: the tags in them are the caller's.
+    spent: Vec<Accepted<T>>,
+}
+
+impl<T> Core<T> {
+    pub(super) fn new(limits: Limits, seed: u64) -> Self {
+        Self {
+            rng: fastrand::Rng::with_seed(seed),
+            end: None,
+            stopped: false,
+            next: 0,
+            appends: BTreeMap::new(),
+            open: None,
+            raw: VecDeque::new(),
+            compressing: None,
+            ready: VecDeque::new(),
+            flights: BTreeMap::new(),
+            launched: 0,
+            flush_through: 0,
+            drain_until: None,
+            abandoned: false,
+            ratio: Ratio::default(),
+            request_limit: limits.max_request_bytes,
+            window: limits.requests,
+            limits,
+            throttle: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
+            throttled_until: None,
+            failures: 0,
+            last_failure: None,
+            unheard: Vec::new(),
+            spent: Vec::new(),
+        }
+    }
+
+    /// The number of the next append.
+    pub(super) fn next(&self) -> u64 {
+        self.next
+    }
+
+    /// Every append before this one has an outcome.
+    pub(super) fn settled(&self) -> u64 {
+        self.appends
+            .first_key_value()
+            .map_or(self.next, |(n, _)| *n)
+    }
+
+    /// Why no more rows are taken.
+    pub(super) fn refusal(&self) -> Option<Error> {
+        self.end.clone().or_else(|| self.unheard_error())
+    }
+
+    /// Whether it will never take rows again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.end.is_some()
+    }
+
+    /// That appends failed and nobody was told.
+    pub(super) fn unheard_error(&self) -> Option<Error> {
+        let failed = self.unheard.first()?;
+        let text = format!(
+            "{} appends failed and nobody was told; ask with `checkpoint` what became of them, then go on: {}",
+            self.unheard.len(),
+            failed.error
+        );
+        let error = Error::new(failed.error.kind(), text).with_retryable(false);
+        Some(error.because_of(failed.error.clone()))
+    }
+
+    /// What anybody waits for: how many appends have an outcome, whether rows are taken, whether all is over.
+    pub(super) fn marks(&self) -> (u64, bool, bool) {
+        let takes_rows = self.end.is_none() && self.unheard.is_empty();
+        (self.settled(), takes_rows, self.stopped)
+    }
+
+    /// Takes the rows of an append into the open batch, whether or not it is to be refused; `charge` covers them. Returns
+    /// whether the driver has to look.
+    pub(super) fn append(
+        &mut self,
+        now: Instant,
+        now_ms: u64,
+        append: Append<T>,
+        mut charge: Charge,
+    ) -> bool {
+        let number = self.next;
+        self.next += 1;
+        let len = append.rows.len();
+        self.appends.insert(
+            number,
+            Pending {
+                tag: append.tag,
+                teller: append.teller,
+                parts: usize::from(append.count > 0),
+                requests: Vec::new(),
+                retry_count: 0,
+                ambiguous: false,
+                returned: Vec::new(),
+                error: None,
+                _charge: charge.split_off(append_cost::<T>()),
+            },
+        );
+        if append.count == 0 {
+            self.tell(number);
+            return false;
+        }
+        let mut wake = false;
+        let full = self.full_at();
+        let overflows = |open: &mut Raw| open.bytes.len() + len > full;
+        if let Some(open) = self.open.take_if(overflows) {
+            self.raw.push_back(open);
+            wake = true;
+        }
+        let open = self.open.get_or_insert_with(|| {
+            wake = true;
+            Raw {
+                bytes: Vec::new(),
+                parts: Vec::new(),
+                charge: charge.split_off(0),
+                first_append: now,
+                first_append_ms: now_ms,
+            }
+        });
+        open.bytes.extend_from_slice(&append.rows);
+        open.parts.push(Part {
+            append: number,
+            rows: append.count,
+            len,
+        });
+        open.charge.absorb(charge);
+        wake || open.bytes.len() >= full
+    }
+
+    /// The uncompressed size at which a batch is expected to fill a request.
+    pub(super) fn full_at(&self) -> usize {
+        let full = self.ratio.uncompressed(self.request_limit);
+        full.clamp(1, self.limits.max_uncompressed)
+    }
+
+    /// Asks for everything appended so far to be sealed now.
+    pub(super) fn flush(&mut self) {
+        self.flush_through = self.next;
+    }
+
+    /// The last handle is gone.
+    pub(super) fn abandon(&mut self, until: Instant, why: Error) {
+        self.abandoned = true;
+        self.drain(until, why);
+    }
+
+    /// Failed appends that nobody will ever be told of.
+    pub(super) fn lost(&self) -> usize {
+        if self.abandoned && self.stopped {
+            self.unheard.len()
+        } else {
+            0
+        }
+    }
+
+    /// Takes no more rows, and ends when all have an outcome, at the latest `until`.
+    pub(super) fn drain(&mut self, until: Instant, why: Error) {
+        self.flush();
+        self.end.get_or_insert(why);
+        self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
+    }
+
+    /// Ends at once: what has no outcome is given up.
+    pub(super) fn stop(&mut self, why: &Error) {
+        self.end.get_or_insert_with(|| why.clone());
+        self.stopped = true;
+        if let Some(batch) = self.compressing.take() {
+            self.give_up(&batch.frame, &batch.parts, why);
+        }
+        for flight in std::mem::take(&mut self.flights).into_values() {
+            // Its answer may be on the way.
+            let ambiguous = flight.ambiguous || flight.retry_at.is_none();
+            self.fail(&flight, ambiguous, why);
+        }
+        for batch in std::mem::take(&mut self.ready) {
+            self.give_up(&batch.frame().into(), &batch.parts, why);
+        }
+        let raw = std::mem::take(&mut self.raw);
+        for batch in raw.into_iter().chain(self.open.take()) {
+            let frame = Frame::of_rows(batch.bytes.into());
+            self.give_up(&frame.into(), &batch.parts, why);
+        }
+    }
+
+    /// A batch is given up after it was sent.
+    pub(super) fn fail(&mut self, flight: &Flight, ambiguous: bool, why: &Error) {
+        self.note_request(flight, ambiguous);
+        let why = match why.request_id() {
+            Some(_) => why.clone(),
+            None => why.clone().with_request_id(flight.request),
+        };
+        self.give_up(&flight.batch.frame().into(), &flight.batch.parts, &why);
+    }
+
+    /// The appends of a batch learn of the request it was in.
+    pub(super) fn note_request(&mut self, flight: &Flight, ambiguous: bool) {
+        for part in &flight.batch.parts {
+            if let Some(append) = self.appends.get_mut(&part.append) {
+                append.ambiguous |= ambiguous;
+                append.retry_count = append.retry_count.max(flight.retry_count());
+            }
+        }
+    }
+
+    /// The rows of a batch go back to who appended them.
+    pub(super) fn give_up(&mut self, frame: &Arc<Frame>, parts: &[Part], why: &Error) {
+        for returned in Returned::of(frame, parts) {
+            let number = returned.part.append;
+            if let Some(append) = self.appends.get_mut(&number) {
+                append.error.get_or_insert_with(|| why.clone());
+                append.returned.push(returned);
+            }
+            self.part_done(number);
+        }
+    }
+
+    /// The server has the rows of a batch.
+    pub(super) fn accept(&mut self, flight: &Flight) {
+        self.note_request(flight, flight.ambiguous);
+        for part in &flight.batch.parts {
+            if let Some(append) = self.appends.get_mut(&part.append) {
+                append.requests.push(flight.request);
+            }
+            self.part_done(part.append);
+        }
+    }
+
+    /// Rows of an append are in one batch more than before.
+    pub(super) fn part_cut(&mut self, number: u64) {
+        if let Some(append) = self.appends.get_mut(&number) {
+            append.parts += 1;
+        }
+    }
+
+    /// Rows of an append are through; with the last of them it is told its outcome.
+    fn part_done(&mut self, number: u64) {
+        let Some(append) = self.appends.get_mut(&number) else {
+            return;
+        };
+        append.parts = append.parts.saturating_sub(1);
+        if append.parts == 0 {
+            self.tell(number);
+        }
+    }
+
+    fn tell(&mut self, number: u64) {
+        let Some(append) = self.appends.remove(&number) else {
+            return;
+        };
+        let outcome = match append.error {
+            None => Ok(Accepted {
+                tag: append.tag,
+                requests: append.requests,
+                retry_count: append.retry_count,
+                ambiguous: append.ambiguous,
+            }),
+            Some(error) => {
+                self.failures += 1;
+                let error = error.with_ambiguous(append.ambiguous);
+                self.last_failure = Some(error.clone());
+                Err(FailedAppend {
+                    tag: append.tag,
+                    error,
+                    returned: append.returned,
+                    retry_count: append.retry_count,
+                })
+            }
+        };
+        match append.teller.send(outcome) {
+            Ok(()) => {}
+            Err(Ok(accepted)) => self.spent.push(accepted),
+            Err(Err(failed)) => self.unheard.push(failed),
+        }
+    }
+
+    /// Keeps a failure that nobody has looked at.
+    pub(super) fn keep(&mut self, failed: FailedAppend<T>) {
+        self.unheard.push(failed);
+    }
+
+    /// How many appends have failed since the beginning, why the last one did, and the failures nobody was told of.
+    pub(super) fn failures(&mut self) -> (u64, Option<Error>, Vec<FailedAppend<T>>) {
+        let unheard = std::mem::take(&mut self.unheard);
+        (self.failures, self.last_failure.clone(), unheard)
+    }
+
+    /// Outcomes nobody waits for, to be dropped outside the lock.
+    pub(super) fn take_spent(&mut self) -> Vec<Accepted<T>> {
+        std::mem::take(&mut self.spent)
+    }
+}
+
+#[cfg(test)]
+#[path = "core_tests.rs"]
+mod tests;

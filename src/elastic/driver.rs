@@ -1,0 +1,182 @@
+//! The driver of an elastic channel: one task that does what the core says, and nothing on its own account.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use tokio::time::{Instant, sleep_until};
+use tracing::{Instrument, debug, info_span};
+
+use super::batch::{Frame, Piece, seal};
+use super::schedule::{Action, Order};
+use super::shared::Shared;
+use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind, Result};
+use crate::transport::api::{Attempt, ElasticRequest, Failure};
+
+type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+type Answer = std::result::Result<(), Failure>;
+
+/// Starts the driver. It ends by itself when the channel has ended.
+pub(super) fn spawn<T: Send + 'static>(client: &Arc<ClientInner>, shared: &Arc<Shared<T>>) {
+    let driving = Driving {
+        client: Arc::clone(client),
+        shared: Arc::clone(shared),
+    };
+    let drive = async move { drive(&driving.client, &driving.shared).await };
+    let span = info_span!("channel", name = "ELASTIC");
+    client.runtime.spawn(drive.instrument(span));
+}
+
+/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
+/// wait for it.
+struct Driving<T> {
+    client: Arc<ClientInner>,
+    shared: Arc<Shared<T>>,
+}
+
+impl<T> Drop for Driving<T> {
+    fn drop(&mut self) {
+        self.shared.update(|core, _| {
+            if !core.stopped {
+                core.stop(&Error::new(
+                    ErrorKind::ClientClosed,
+                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new client",
+                ));
+            }
+        });
+        self.shared.warn_of_lost();
+    }
+}
+
+async fn drive<T>(client: &Arc<ClientInner>, shared: &Arc<Shared<T>>) {
+    let mut sending: Vec<(u64, Task<Answer>)> = Vec::new();
+    let mut sealing: Option<Task<Result<Vec<Piece>>>> = None;
+    loop {
+        let pressure = client.budget.pressure();
+        tokio::pin!(pressure);
+        pressure.as_mut().enable();
+        let pressed = client.budget.is_pressed();
+        match shared.update(|core, now| core.poll(now, pressed)) {
+            Action::Seal(frame, limit) => sealing = Some(seal_batch(client, frame, limit)),
+            Action::Send(order) => sending.push((order.flight, send(Arc::clone(client), order))),
+            Action::Wait(until) => {
+                tokio::select! {
+                    biased;
+                    (flight, answer) = first(&mut sending) => {
+                        shared.update(|core, now| core.on_answer(now, flight, answer));
+                    }
+                    sealed = finished(&mut sealing) => shared.update(|core, _| core.on_sealed(sealed)),
+                    () = shared.woken() => {}
+                    () = pressure => {}
+                    () = reached(until) => {}
+                }
+            }
+            Action::Stop => return,
+        }
+    }
+}
+
+/// The first of these that is done, which is taken out; never, if there is none.
+async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
+    poll_fn(|cx| {
+        let done =
+            tasks
+                .iter_mut()
+                .enumerate()
+                .find_map(|(i, (_, task))| match task.as_mut().poll(cx) {
+                    Poll::Ready(answer) => Some((i, answer)),
+                    Poll::Pending => None,
+                });
+        match done {
+            Some((i, answer)) => Poll::Ready((tasks.remove(i).0, answer)),
+            None => Poll::Pending,
+        }
+    })
+    .await
+}
+
+/// The result of the task in the slot, which is emptied; never, if there is none.
+async fn finished<R>(slot: &mut Option<Task<R>>) -> R {
+    match slot {
+        Some(task) => {
+            let result = task.await;
+            *slot = None;
+            result
+        }
+        None => std::future::pending().await,
+    }
+}
+
+async fn reached(until: Option<Instant>) {
+    match until {
+        Some(until) => sleep_until(until).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
+    Box::pin(async move {
+        let attempt = Attempt {
+            request_id: order.request,
+            retry_count: order.retry_count,
+        };
+        let request = ElasticRequest {
+            body: order.body,
+            uncompressed_len: order.uncompressed_len as u64,
+            min_append_timestamp_ms: order.first_append_ms,
+        };
+        debug!(
+            request = %attempt.request_id,
+            retry = attempt.retry_count,
+            bytes = request.body.len(),
+            uncompressed = request.uncompressed_len,
+            "sent"
+        );
+        let answer = client.api.append_elastic(&request, attempt).await;
+        match &answer {
+            Ok(()) => {
+                debug!(request = %attempt.request_id, "accepted");
+                client.api.counters().accepted(order.rows);
+            }
+            Err(failure) => {
+                debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
+                client.heal_after(failure);
+            }
+        }
+        answer
+    })
+}
+
+fn seal_batch(
+    client: &Arc<ClientInner>,
+    frame: Arc<Frame>,
+    limit: usize,
+) -> Task<Result<Vec<Piece>>> {
+    let large = frame.len() >= client.options.offload_threshold;
+    let job = {
+        let client = Arc::clone(client);
+        move || {
+            let mut compressor = client.take_compressor()?;
+            let sealed = seal(&mut compressor, frame.rows()?, limit);
+            client.put_compressor(compressor);
+            for piece in sealed.iter().flatten() {
+                debug!(bytes = piece.body.len(), uncompressed = piece.len, "sealed");
+            }
+            sealed
+        }
+    };
+    Box::pin(async move {
+        if !large {
+            return job();
+        }
+        match tokio::task::spawn_blocking(job).await {
+            Ok(sealed) => sealed,
+            Err(_) => Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the runtime shut down while a batch was compressed",
+            )),
+        }
+    })
+}

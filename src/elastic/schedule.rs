@@ -1,0 +1,188 @@
+//! What an elastic channel is to do next: seal, send, or wait, and until when.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::batch::{Compressing, Frame};
+use super::core::{Core, Flight};
+use crate::error::{Error, ErrorKind};
+use crate::retry::Backoff;
+
+/// How long a batch waits before its second try, and before its later ones at most.
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
+
+/// What the driver is to do next.
+#[derive(Debug)]
+pub(super) enum Action {
+    /// Compress these rows into requests of at most so many bytes and call `on_sealed`.
+    Seal(Arc<Frame>, usize),
+    /// Send this and call `on_answer`.
+    Send(Order),
+    /// Nothing until something happens, or until then.
+    Wait(Option<Instant>),
+    /// Nothing ever again.
+    Stop,
+}
+
+/// A request to send.
+#[derive(Debug)]
+pub(super) struct Order {
+    pub(super) flight: u64,
+    pub(super) request: Uuid,
+    pub(super) retry_count: u32,
+    pub(super) body: Bytes,
+    pub(super) uncompressed_len: usize,
+    pub(super) rows: u64,
+    pub(super) first_append_ms: u64,
+}
+
+impl<T> Core<T> {
+    /// What to do at `now`. `pressed`: somebody waits for memory.
+    pub(super) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
+        if let Some(until) = self.drain_until.filter(|_| !self.stopped) {
+            let done = self.settled() == self.next();
+            if done || now >= until {
+                let text = "the rows were not acknowledged before the channel's close timeout; append them again";
+                self.stop(&Error::new(ErrorKind::Timeout, text));
+            }
+        }
+        if self.stopped {
+            return Action::Stop;
+        }
+        let due = self.seal_open(now, pressed);
+        if let Some((rows, limit)) = self.next_work() {
+            return Action::Seal(rows, limit);
+        }
+        match self.next_order(now) {
+            Ok(order) => Action::Send(order),
+            Err(until) => Action::Wait(earliest(earliest(due, until), self.drain_until)),
+        }
+    }
+
+    /// Closes the open batch if it is time to; else tells when it will be.
+    fn seal_open(&mut self, now: Instant, pressed: bool) -> Option<Instant> {
+        let open = self.open.as_ref()?;
+        // While something older waits for its turn, nothing is gained by closing the open batch: more rows go with it.
+        let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
+        let due = open.first_append + self.limits.max_client_lag;
+        let first = open.parts.first().map_or(0, |part| part.append);
+        let wanted = now >= due || first < self.flush_through;
+        if pressed || open.bytes.len() >= self.full_at() || (is_next && wanted) {
+            self.raw.extend(self.open.take());
+            None
+        } else {
+            is_next.then_some(due)
+        }
+    }
+
+    fn next_work(&mut self) -> Option<(Arc<Frame>, usize)> {
+        if self.compressing.is_some() {
+            return None;
+        }
+        let limit = self.request_limit;
+        let too_large = self.ready.front().is_some_and(|b| b.is_to_be_cut(limit));
+        let again = if too_large {
+            self.ready.pop_front()
+        } else {
+            None
+        };
+        let next = if let Some(batch) = again {
+            Compressing {
+                frame: Arc::new(batch.frame()),
+                parts: batch.parts,
+                charge: batch.charge,
+                first_append_ms: batch.first_append_ms,
+                first: true,
+            }
+        } else {
+            let batch = self.raw.pop_front()?;
+            Compressing {
+                frame: Arc::new(Frame::of_rows(batch.bytes.into())),
+                parts: batch.parts,
+                charge: batch.charge,
+                first_append_ms: batch.first_append_ms,
+                first: false,
+            }
+        };
+        let frame = Arc::clone(&next.frame);
+        self.compressing = Some(next);
+        Some((frame, limit))
+    }
+
+    /// The next request, or when to ask again.
+    fn next_order(&mut self, now: Instant) -> Result<Order, Option<Instant>> {
+        let waiting = self.flights.values().filter(|f| f.retry_at.is_none());
+        if waiting.count() >= self.window {
+            return Err(None);
+        }
+        let again = self.flights.iter();
+        let again = again.filter_map(|(n, flight)| Some((self.due(flight)?, *n)));
+        let again = again.min();
+        if let Some((_, number)) = again.filter(|(due, _)| *due <= now) {
+            return self.order(number).ok_or(None);
+        }
+        let again = again.map(|(due, _)| due);
+        let limit = self.request_limit;
+        let is_ready = self.ready.front().is_some_and(|b| !b.is_to_be_cut(limit));
+        if !is_ready || self.flights.len() >= self.limits.requests {
+            return Err(again);
+        }
+        if let Some(until) = self.throttled_until.filter(|until| *until > now) {
+            return Err(earliest(again, Some(until)));
+        }
+        let Some(batch) = self.ready.pop_front() else {
+            return Err(again);
+        };
+        let number = self.launched;
+        self.launched += 1;
+        let id = self.rng.u128(..).to_le_bytes();
+        self.flights.insert(
+            number,
+            Flight {
+                batch,
+                request: uuid::Builder::from_random_bytes(id).into_uuid(),
+                tries: 0,
+                first_try: now,
+                ambiguous: false,
+                refusals: 0,
+                backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
+                retry_at: None,
+            },
+        );
+        self.order(number).ok_or(again)
+    }
+
+    /// When a batch is to be tried again: however long the server asks to wait, the last try is made in time to tell the
+    /// caller.
+    fn due(&self, flight: &Flight) -> Option<Instant> {
+        let due = self.throttled_until.max(Some(flight.retry_at?))?;
+        Some(due.min(flight.first_try + self.limits.retry_for))
+    }
+
+    fn order(&mut self, number: u64) -> Option<Order> {
+        let flight = self.flights.get_mut(&number)?;
+        flight.tries = flight.tries.saturating_add(1);
+        flight.retry_at = None;
+        Some(Order {
+            flight: number,
+            request: flight.request,
+            retry_count: flight.retry_count(),
+            body: flight.batch.body.clone(),
+            uncompressed_len: flight.batch.len,
+            rows: flight.batch.rows(),
+            first_append_ms: flight.batch.first_append_ms,
+        })
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (a, b) => a.or(b),
+    }
+}

@@ -1,0 +1,97 @@
+//! The elastic channel of a pipe: there from the start, never opened, with neither offsets nor continuation tokens. What
+//! it accepts is durable, and nothing is recognized as a repetition.
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::json;
+use url::form_urlencoded;
+
+use super::answer::{Answer, Refusal, json_answer};
+use super::channel::{Channel, SUCCESS, created};
+use super::handler::Handler;
+use super::landing::{AcceptedBatch, ChannelRecord};
+use super::routes::ELASTIC;
+use super::state::{State, failed, key};
+use super::tables::Pipe;
+
+/// What belongs to named channels only ("Snowpipe Streaming REST API endpoints").
+const NOT_ELASTIC: [&str; 4] = [
+    "offsetToken",
+    "startOffsetToken",
+    "endOffsetToken",
+    "continuationToken",
+];
+
+/// Whether a name means the elastic channel.
+pub(super) fn is_elastic(channel: &str) -> bool {
+    channel.eq_ignore_ascii_case(ELASTIC)
+}
+
+/// The refusal of what can only be done to a named channel.
+pub(super) fn reserved(mend: &str) -> Refusal {
+    Refusal::malformed(format!("The channel name ELASTIC is reserved: {mend}."))
+}
+
+impl Handler {
+    pub(super) fn append_elastic(
+        &mut self,
+        pipe: &Pipe,
+        request: &Request<Bytes>,
+    ) -> Result<Answer, Refusal> {
+        let query = request.uri().query().unwrap_or_default();
+        let mut names = form_urlencoded::parse(query.as_bytes()).map(|(name, _)| name);
+        if let Some(name) = names.find(|name| NOT_ELASTIC.contains(&&**name)) {
+            return Err(Refusal::malformed(format!(
+                "An elastic append has no {name}: leave the parameter out."
+            )));
+        }
+        let body = self.rows(request, 0)?;
+        self.state.append_elastic(pipe, body)?;
+        let answer = json!({ "status_code": 0, "message": "OK", "next_continuation_token": "" });
+        Ok(json_answer(StatusCode::OK, &answer))
+    }
+}
+
+impl State {
+    /// The pipe's elastic channel, which is there as soon as anybody looks.
+    pub(super) fn elastic(&mut self, pipe: &Pipe) -> Result<&mut Channel, Refusal> {
+        let key = key(&pipe.name, ELASTIC);
+        if !self.channels.contains_key(&key) {
+            let record = created(pipe, ELASTIC, self.now_ms);
+            self.landing.put_channel(&record, false).map_err(failed)?;
+            self.channels.insert(key.clone(), Channel::new(record));
+        }
+        self.channels.get_mut(&key).ok_or_else(Refusal::no_channel)
+    }
+
+    /// Accepts decompressed rows, whether or not they came before.
+    pub(super) fn append_elastic(&mut self, pipe: &Pipe, body: Vec<u8>) -> Result<(), Refusal> {
+        let (now_ms, due_ms) = (self.now_ms, self.rules.due_ms(self.now_ms));
+        let before = &self.elastic(pipe)?.record;
+        if before.status_code != SUCCESS {
+            return Err(Refusal::bad_request(
+                before.status_code.clone(),
+                "The elastic channel takes no rows.",
+            ));
+        }
+        let row_sequencer = before.row_sequencer;
+        let record = ChannelRecord {
+            row_sequencer: row_sequencer + 1,
+            last_used_ms: now_ms,
+            ..before.clone()
+        };
+        let batch = AcceptedBatch {
+            row_sequencer,
+            start_token: None,
+            end_token: None,
+            accepted_at_ms: now_ms,
+            body,
+        };
+        self.landing.accept(&record, &batch).map_err(failed)?;
+        let channel = self.elastic(pipe)?;
+        channel.record = record;
+        channel.push(due_ms, batch);
+        tracing::debug!(channel = ELASTIC, row_sequencer, "accepted");
+        Ok(())
+    }
+}

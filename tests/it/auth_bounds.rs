@@ -1,0 +1,156 @@
+//! Refusals for ever end in a clear error, within a bounded time and number of requests.
+
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::auth::{OAuth, ProgrammaticAccessToken};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, Request, Response};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{World, answer, row};
+
+const UNAUTHORIZED: ErrorKind = ErrorKind::Invalidated(InvalidationCause::Unauthorized);
+
+/// What comes of a row once the server begins to refuse.
+async fn row_against(
+    world: &World,
+    refusals: impl IntoIterator<Item = Rule>,
+) -> (ErrorKind, String, Duration) {
+    let (_client, mut channel) = world.channel().await;
+    for rule in refusals {
+        world.emulator.faults().push(rule);
+    }
+    let start = Instant::now();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    (error.kind(), error.to_string(), start.elapsed())
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ingest_host_that_refuses_for_ever_invalidates_the_channel() {
+    for (fault, status, exchanges) in [
+        (Fault::Unauthorized, "401", 5),
+        (Fault::Forbidden, "403", 2),
+    ] {
+        let world = World::new();
+        let refusals = [Endpoint::Append, Endpoint::Status].map(|at| fault.clone().on(at).always());
+        let (kind, text, took) = row_against(&world, refusals).await;
+        assert_eq!(kind, UNAUTHORIZED, "{text}");
+        assert!(text.contains(status), "{text}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+        assert!(world.requests(Endpoint::Append) <= 8);
+        let tokens = world.requests(Endpoint::Token);
+        assert!(tokens <= exchanges, "{tokens}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_host_that_refuses_for_ever_invalidates_the_channel() {
+    for fault in [Fault::Unauthorized, Fault::Forbidden] {
+        let world = World::new();
+        let refusals = [
+            Fault::ExpireToken.on(Endpoint::Append),
+            fault.on(Endpoint::Token).always(),
+        ];
+        let (kind, text, took) = row_against(&world, refusals).await;
+        assert_eq!(kind, UNAUTHORIZED, "{text}");
+        assert!(text.contains("exchanging the credential"), "{text}");
+        assert!(took < Duration::from_secs(60), "{took:?}");
+        let asked = world.requests(Endpoint::Token);
+        assert!((2..=8).contains(&asked), "{asked}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_that_are_refused_for_ever_cost_few_exchanges() {
+    let world = World::new();
+    let refusals = [Fault::Unauthorized.on(Endpoint::Status).always()];
+    let (kind, text, _) = row_against(&world, refusals).await;
+    assert!(matches!(kind, ErrorKind::Invalidated(_)), "{text}");
+    sleep(Duration::from_secs(3600)).await;
+    // Asked as often as statuses are, it would be hundreds.
+    let tokens = world.requests(Endpoint::Token);
+    assert!(tokens <= 30, "{tokens}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_that_gives_the_same_token_for_ever_ends() {
+    let world = World::new();
+    let same = |request: &Request| -> Option<Response> {
+        let path = request.uri().path();
+        if path == "/oauth/token" {
+            return Some(answer(200, &json!("the.same.token")));
+        }
+        path.ends_with("/rows")
+            .then(|| answer(401, &json!({"code": "390303", "message": "no"})))
+            .or_else(|| {
+                path.contains("/channels/").then(|| {
+                    answer(
+                        200,
+                        &json!({"next_continuation_token": "0_1", "channel_status": {}}),
+                    )
+                })
+            })
+            .or_else(|| {
+                path.ends_with("bulk-channel-status")
+                    .then(|| answer(401, &json!({"code": "390303", "message": "no"})))
+            })
+    };
+    let client = world.meddled(same).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let start = Instant::now();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    assert_eq!(error.kind(), UNAUTHORIZED, "{error}");
+    assert!(
+        start.elapsed() < Duration::from_secs(60),
+        "{:?}",
+        start.elapsed()
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_oauth_server_that_gives_a_useless_token_for_ever_ends() {
+    let world = World::with(|e| e.oauth_client("id", "secret", None));
+    let useless = |request: &Request| -> Option<Response> {
+        (request.uri().path() == "/oauth/token-request").then(|| {
+            answer(
+                200,
+                &json!({"access_token": "useless", "expires_in": "600"}),
+            )
+        })
+    };
+    let oauth = OAuth::client_credentials("id", "secret");
+    let building = world.meddled(useless).credential(oauth).build();
+    let error = building.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    assert_eq!(
+        world.requests(Endpoint::Hostname),
+        1,
+        "the same token is not sent twice"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_caller_who_does_not_give_up_is_slowed_down() {
+    let world = World::with(|e| e.access_token("good", None));
+    let good = ProgrammaticAccessToken::new("good", None);
+    let client = world.builder().credential(good).build().await.unwrap();
+    client.set_credential(ProgrammaticAccessToken::new("bad", None));
+    let start = Instant::now();
+    for _ in 0..10 {
+        let error = client.channel_statuses(["c"]).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+    }
+    // 0, 250 ms, 500 ms, 1 s, 2 s, 4 s, 8 s, and then 10 s each.
+    assert_eq!(start.elapsed(), Duration::from_millis(35_750));
+    client.set_credential(ProgrammaticAccessToken::new("good", None));
+    let start = Instant::now();
+    client.channel_statuses(["c"]).await.unwrap();
+    assert_eq!(
+        start.elapsed(),
+        Duration::ZERO,
+        "another credential is not held up"
+    );
+}

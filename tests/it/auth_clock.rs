@@ -1,0 +1,109 @@
+//! Clocks that differ: ours is wrong, the account host's is what counts.
+
+use std::time::{Duration, SystemTime};
+
+use snowpipe_streaming::emulator::Endpoint;
+use snowpipe_streaming::{TimeSource, TokioClock};
+use tokio::time::advance;
+use tracing::Level;
+
+use crate::support::{World, row};
+use crate::trace::Trace;
+
+/// The world's clock, and how far ours is ahead of it.
+#[derive(Debug)]
+struct Wrong {
+    right: TokioClock,
+    ahead: i64,
+}
+
+impl TimeSource for Wrong {
+    fn now(&self) -> SystemTime {
+        let by = Duration::from_secs(self.ahead.unsigned_abs());
+        if self.ahead < 0 {
+            self.right.now() - by
+        } else {
+            self.right.now() + by
+        }
+    }
+}
+
+fn wrong(ahead: i64) -> Wrong {
+    let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+    Wrong {
+        right: TokioClock::starting_at(epoch),
+        ahead,
+    }
+}
+
+/// Rows land although our clock is so many seconds ahead; what was warned of, and the statuses of all requests.
+async fn land(ahead: i64) -> (String, Vec<u16>) {
+    let warnings = Trace::of(Level::WARN);
+    let world = World::new();
+    let client = world
+        .builder()
+        .time_source(wrong(ahead))
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    for n in 0..4 {
+        let receipt = channel.append_row(&row(n), n).await.unwrap();
+        receipt.committed().await.unwrap();
+        // Longer than JWTs and scoped tokens live.
+        advance(Duration::from_secs(4000)).await;
+    }
+    assert_eq!(world.landed(), [0, 1, 2, 3]);
+    assert!(world.requests(Endpoint::Token) >= 4, "tokens were renewed");
+    let log = world.emulator.log();
+    let statuses = log.iter().filter_map(|request| request.status).collect();
+    (warnings.text(), statuses)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_ahead_costs_one_refused_jwt_and_one_warning() {
+    let (warnings, statuses) = land(600).await;
+    assert_eq!(statuses[..3], [401, 200, 200]);
+    assert!(
+        statuses[3..].iter().all(|status| *status == 200),
+        "{statuses:?}"
+    );
+    assert_eq!(
+        warnings
+            .matches("this machine's clock is 600 s ahead of")
+            .count(),
+        1,
+        "{warnings}"
+    );
+    assert_eq!(warnings.lines().count(), 1, "{warnings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_behind_costs_one_refused_jwt_and_one_warning() {
+    let (warnings, statuses) = land(-7200).await;
+    assert_eq!(statuses[..3], [401, 200, 200]);
+    assert!(
+        statuses[3..].iter().all(|status| *status == 200),
+        "{statuses:?}"
+    );
+    assert_eq!(
+        warnings
+            .matches("this machine's clock is 7200 s behind")
+            .count(),
+        1,
+        "{warnings}"
+    );
+    assert_eq!(warnings.lines().count(), 1, "{warnings}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_that_is_nearly_right_is_left_alone() {
+    for ahead in [-25, 0, 25] {
+        let (warnings, statuses) = land(ahead).await;
+        assert!(
+            statuses.iter().all(|status| *status == 200),
+            "{ahead}: {statuses:?}"
+        );
+        assert_eq!(warnings, "", "{ahead}");
+    }
+}

@@ -1,0 +1,117 @@
+//! No way to authenticate tells its secrets: not by a `Debug`, not by an error, not by a trace.
+
+use std::sync::Arc;
+
+use serde_json::json;
+use snowpipe_streaming::Profile;
+use snowpipe_streaming::auth::{Bearer, Credential, OAuth, ProgrammaticAccessToken, SpcsToken};
+use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
+use tracing::Level;
+
+use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+use crate::trace::Trace;
+
+const SECRETS: [&str; 9] = [
+    "client-secret-71",
+    "refresh-first-72",
+    "refresh-next-73",
+    "access-token-74",
+    "access-token-75",
+    "pat-token-76",
+    "spcs-token-77",
+    "scoped-first-78",
+    // `printf %s 'client-id:client-secret-71' | base64`
+    "Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQtNzE=",
+];
+
+/// Runs through a login, a refused token, and refusals for ever, in which the OAuth server repeats what it was sent. All
+/// that was said of it.
+async fn run(credential: Arc<dyn Credential>, sent: &str) -> String {
+    let stage = Stage::new().await;
+    let access = |number: u32, rest: &str| {
+        let answer =
+            format!(r#"{{"access_token":"access-token-{number}","expires_in":600{rest}}}"#);
+        json(200, &answer)
+    };
+    stage.answer(
+        Call::Authorize,
+        access(74, r#","refresh_token":"refresh-next-73""#),
+    );
+    stage.answer(Call::Authorize, access(75, ""));
+    let parrot = json!({
+        "error": "invalid_grant",
+        "error_description": format!("{sent} is not good"),
+    });
+    stage.always(Call::Authorize, json(400, &parrot.to_string()));
+    stage.answer(Call::Hostname, refusal(401, "390318"));
+    stage.answer(Call::Token, text(200, "scoped-first-78"));
+
+    let mut told = vec![format!("{credential:?} {credential:#?}")];
+    let profile = Profile::new("MYORG-MYACCT").with_url(stage.url());
+    let build = || builder(profile.clone()).credential(Arc::clone(&credential));
+    told.push(format!("{:?}", build()));
+    // Only OAuth has another token to show.
+    if let Err(error) = build().build().await {
+        told.push(everything(&error));
+    }
+    let client = build().build().await.unwrap();
+    told.push(format!("{client:?} {client:#?}"));
+    let mut channel = client.open_channel("c").await.unwrap();
+    stage.always(Call::Append, refusal(401, "390303"));
+    stage.always(Call::Status, refusal(401, "390303"));
+    stage.always(Call::Token, refusal(401, "390303"));
+    let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
+    told.push(everything(&within(receipt.committed()).await.unwrap_err()));
+    told.concat()
+}
+
+#[tokio::test]
+async fn no_credential_tells_its_secrets() {
+    let trace = Trace::of(Level::TRACE);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(&file, "spcs-token-77").unwrap();
+    let credentials: [(Arc<dyn Credential>, &str); 4] = [
+        (
+            Arc::new(OAuth::client_credentials("client-id", "client-secret-71")),
+            "client-secret-71",
+        ),
+        (
+            Arc::new(OAuth::refresh_token(
+                "client-id",
+                "client-secret-71",
+                "refresh-first-72",
+            )),
+            "refresh-next-73 of client-secret-71",
+        ),
+        (
+            Arc::new(ProgrammaticAccessToken::new("pat-token-76", Some("LOADER"))),
+            "",
+        ),
+        (Arc::new(SpcsToken::new(file.path())), ""),
+    ];
+    let bearer = Bearer::new("pat-token-76", "OAUTH");
+    let mut told = format!("{bearer:?} {:?}", emulator());
+    for (credential, sent) in credentials {
+        told += &run(credential, sent).await;
+    }
+
+    let trace = trace.text();
+    assert!(trace.contains("fetched an OAuth access token"), "{trace}");
+    assert!(
+        told.contains("[redacted] of [redacted] is not good"),
+        "{told}"
+    );
+    for secret in SECRETS {
+        assert!(!trace.contains(secret), "traced: {secret}");
+        assert!(!told.contains(secret), "told: {secret}");
+    }
+}
+
+fn emulator() -> EmulatorBuilder {
+    Emulator::builder()
+        .oauth_client("client-id", "client-secret-71", None)
+        .refresh_token("client-id", "refresh-first-72")
+        .access_token("pat-token-76", None)
+        .external_token("access-token-74", None)
+        .spcs_token("spcs-token-77")
+}

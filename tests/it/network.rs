@@ -1,0 +1,155 @@
+//! What the environment says of the network, seen by a process of its own: proxies and trusted authorities.
+
+use std::process::Command;
+
+use snowpipe_streaming::emulator::{Emulator, Server};
+use snowpipe_streaming::{
+    HttpTransport, PipePath, Profile, Request, StreamingIngestClient, Transport as _,
+};
+
+use crate::proxy::{Proxy, USER};
+use crate::stage::{Stage, within};
+use crate::support::row;
+use crate::tls::{Authority, before};
+
+/// What the process is to ask for.
+pub const URL: &str = "SNOWPIPE_TEST_URL";
+
+/// What could speak for the machine that the tests run on.
+const OTHERS: [&str; 13] = [
+    "SNOWFLAKE_DEFAULT_CONNECTION_NAME",
+    "SNOWFLAKE_ROLE",
+    "SNOWFLAKE_HOME",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "HTTP_PROXY",
+    "http_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+];
+
+/// Runs this test in a process with this environment; returns what it prints.
+pub async fn run(test: &'static str, url: String, variables: &[(&'static str, String)]) -> String {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args([test, "--exact", "--nocapture"]);
+    for name in OTHERS {
+        command.env_remove(name);
+    }
+    command.env(URL, url).envs(variables.iter().cloned());
+    let output = tokio::task::spawn_blocking(move || command.output());
+    let output = output.await.unwrap().unwrap();
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// The part of the process.
+async fn ask(url: String) {
+    let answer = match HttpTransport::builder().build() {
+        Ok(transport) => {
+            let mut request = Request::default();
+            *request.uri_mut() = url.parse().unwrap();
+            let answer = within(transport.call(request)).await;
+            answer.map_or_else(|why| why.to_string(), |answer| answer.status().to_string())
+        }
+        Err(why) => why.to_string(),
+    };
+    println!("answer: {answer}");
+}
+
+#[tokio::test]
+async fn proxies_and_authorities_of_the_environment_are_honoured() {
+    const THIS: &str = "network::proxies_and_authorities_of_the_environment_are_honoured";
+    if let Ok(url) = std::env::var(URL) {
+        return ask(url).await;
+    }
+    let (stage, authority, other) = (Stage::new().await, Authority::new(), Authority::new());
+    let tls = before(&stage, authority.acceptor("127.0.0.1")).await;
+    let url = format!("{tls}/v2/streaming/hostname");
+    let proxy = Proxy::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    std::fs::write(path("ca.pem"), authority.pem()).unwrap();
+    std::fs::write(path("other.pem"), other.pem()).unwrap();
+    let file = ("SSL_CERT_FILE", path("ca.pem"));
+
+    let answer = run(
+        THIS,
+        url.clone(),
+        &[file.clone(), ("HTTPS_PROXY", proxy.url(USER))],
+    )
+    .await;
+    assert!(answer.contains("answer: 200 OK"), "{answer}");
+    assert_eq!(proxy.seen().len(), 1);
+
+    let answer = run(
+        THIS,
+        url.clone(),
+        &[file.clone(), ("ALL_PROXY", proxy.url("user:hush"))],
+    )
+    .await;
+    assert!(answer.contains("answer: the proxy"), "{answer}");
+    assert!(
+        answer.contains("407") && !answer.contains("hush"),
+        "{answer}"
+    );
+    assert_eq!(proxy.seen().len(), 2);
+
+    let around = [
+        file.clone(),
+        ("https_proxy", proxy.url(USER)),
+        ("no_proxy", "example.com,127.0.0.0/8".to_owned()),
+    ];
+    let answer = run(THIS, url.clone(), &around).await;
+    assert!(answer.contains("answer: 200 OK"), "{answer}");
+    assert_eq!(proxy.seen().len(), 2, "past the proxy");
+
+    let both = [
+        ("SSL_CERT_FILE", path("other.pem")),
+        ("SSL_CERT_DIR", folder.path().display().to_string()),
+    ];
+    let answer = run(THIS, url.clone(), &both).await;
+    assert!(answer.contains("answer: 200 OK"), "{answer}");
+
+    let answer = run(THIS, url.clone(), &[("SSL_CERT_FILE", path("other.pem"))]).await;
+    assert!(answer.contains("nobody this machine trusts"), "{answer}");
+
+    let answer = run(THIS, url, &[("SSL_CERT_FILE", path("missing.pem"))]).await;
+    assert!(answer.contains("missing.pem"), "{answer}");
+}
+
+#[tokio::test]
+async fn the_whole_protocol_runs_over_ipv6() {
+    let emulator = Emulator::builder().ingest_host("[::1]").build().unwrap();
+    if let Err(why) = std::net::TcpListener::bind("[::1]:0") {
+        // The operating system was built or booted without IPv6: there is nothing to reach.
+        assert!(
+            matches!(
+                why.kind(),
+                std::io::ErrorKind::AddrNotAvailable | std::io::ErrorKind::Unsupported
+            ),
+            "{why}"
+        );
+        return;
+    }
+    let server = Server::bind(emulator, "[::1]:0".parse().unwrap())
+        .await
+        .unwrap();
+    assert!(
+        server.url().starts_with("http://[::1]:"),
+        "{}",
+        server.url()
+    );
+    let profile = Profile::from_json(&server.emulator().profile_json(&server.url())).unwrap();
+    let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
+    let transport = HttpTransport::builder().no_proxy().build().unwrap();
+    let client = StreamingIngestClient::builder(profile, pipe).transport(transport);
+    let client = within(client.build()).await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_row(&row(1), 1).await.unwrap();
+    within(receipt.committed()).await.unwrap();
+    within(channel.close()).await.unwrap();
+    server.shutdown().await;
+}
