@@ -21,6 +21,8 @@ mod churn;
 mod compiles;
 mod contract;
 mod delivery;
+mod emulator_admin;
+mod emulator_guard;
 mod ends;
 mod faults;
 mod ingest;
