@@ -7,14 +7,14 @@ use aws_lc_rs::iv::FixedLength;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use http::{Request, StatusCode};
+use http::Request;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use super::answer::{Answer, Refusal, json_answer};
+use super::answer::{Answer, Refusal};
 use super::body;
 use super::elastic::is_elastic;
-use super::handler::Handler;
+use super::handler::{Handler, accepted};
 use super::routes::{Call, STAGE};
 use super::state::{Append, Standing};
 use super::tables::Pipe;
@@ -31,12 +31,16 @@ struct Fragment {
     file_path: String,
     file_etag: String,
     file_length_bytes: usize,
-    fragment_length_bytes: usize,
-    #[serde(default)]
-    fragment_start_byte_offset: usize,
-    fragment_start_offset_token: Option<String>,
-    fragment_end_offset_token: Option<String>,
-    fragment_row_count: usize,
+    #[serde(rename = "fragment_length_bytes")]
+    length: usize,
+    #[serde(rename = "fragment_start_byte_offset", default)]
+    start: usize,
+    #[serde(rename = "fragment_start_offset_token")]
+    start_token: Option<String>,
+    #[serde(rename = "fragment_end_offset_token")]
+    end_token: Option<String>,
+    #[serde(rename = "fragment_row_count")]
+    rows: usize,
     diversifier: Value,
     master_key_id: Value,
     iv_base64: String,
@@ -65,12 +69,8 @@ impl Handler {
             String::new()
         } else {
             let present = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
-            let mut starts = fragments
-                .iter()
-                .map(|fragment| &fragment.fragment_start_offset_token);
-            let mut ends = fragments
-                .iter()
-                .map(|fragment| &fragment.fragment_end_offset_token);
+            let mut starts = fragments.iter().map(|fragment| &fragment.start_token);
+            let mut ends = fragments.iter().map(|fragment| &fragment.end_token);
             let append = Append {
                 continuation_token: token,
                 start_token: starts.find_map(present),
@@ -88,9 +88,7 @@ impl Handler {
     /// The rows of all fragments, in order.
     fn rows_of(&self, pipe: &Pipe, fragments: &[Fragment]) -> Result<Vec<u8>, Refusal> {
         let most = self.state.rules.limits.file_bytes;
-        let lengths = fragments
-            .iter()
-            .map(|fragment| fragment.fragment_length_bytes);
+        let lengths = fragments.iter().map(|fragment| fragment.length);
         if lengths.fold(0, usize::saturating_add) > most {
             return Err(Refusal::too_large(format!(
                 "The fragments are longer than {most} bytes, which is the most."
@@ -105,12 +103,9 @@ impl Handler {
                 rows.append(&mut more);
             }
         }
-        let tokens = fragments.iter().flat_map(|fragment| {
-            [
-                &fragment.fragment_start_offset_token,
-                &fragment.fragment_end_offset_token,
-            ]
-        });
+        let tokens = fragments
+            .iter()
+            .flat_map(|fragment| [&fragment.start_token, &fragment.end_token]);
         body::check_rows(
             &rows,
             tokens.flatten().map(String::len).max().unwrap_or(0) * 2,
@@ -146,9 +141,9 @@ impl Handler {
         {
             return Err(fragment.refused("is not encrypted with the key of the pipe"));
         }
-        let start = fragment.fragment_start_byte_offset;
+        let start = fragment.start;
         let part = start
-            .checked_add(fragment.fragment_length_bytes)
+            .checked_add(fragment.length)
             .and_then(|end| file.content.get(start..end))
             .ok_or_else(|| fragment.refused("does not have the bytes of the fragment"))?;
         let iv = STANDARD.decode(&fragment.iv_base64).ok();
@@ -159,7 +154,7 @@ impl Handler {
         let plain = decrypt(&grants.key(&pipe.name), iv, &mut part)
             .ok_or_else(|| fragment.refused("cannot be decrypted"))?;
         let rows = body::unpack_zstd(plain, most)?;
-        if body::lines(&rows).count() != fragment.fragment_row_count {
+        if body::lines(&rows).count() != fragment.rows {
             return Err(fragment.refused("does not have as many rows as are said"));
         }
         Ok(rows)
@@ -193,19 +188,7 @@ fn fragments(body: &[u8]) -> Result<Vec<Fragment>, Refusal> {
 
 fn decrypt<'a>(key: &[u8], iv: [u8; 16], content: &'a mut [u8]) -> Option<&'a [u8]> {
     let key = UnboundCipherKey::new(&AES_256, key).ok()?;
-    let context = DecryptionContext::Iv128(FixedLength::from(iv));
-    let plain = DecryptingKey::ctr(key)
-        .ok()?
-        .decrypt(content, context)
-        .ok()?;
+    let from = DecryptionContext::Iv128(FixedLength::from(iv));
+    let plain = DecryptingKey::ctr(key).ok()?.decrypt(content, from).ok()?;
     Some(plain)
-}
-
-fn accepted(next: &str) -> Answer {
-    let answer = json!({
-        "status_code": 0,
-        "message": "Data buffered successfully",
-        "next_continuation_token": next,
-    });
-    json_answer(StatusCode::OK, &answer)
 }

@@ -151,10 +151,10 @@ impl ChannelOptions {
 }
 
 impl Handler {
-    pub(super) fn new(state: State, stage: Stage, login: Login, faults: Faults) -> Self {
+    pub(super) fn new(state: State, files: Stage, login: Login, faults: Faults) -> Self {
         Self {
             state,
-            stage,
+            stage: files,
             login,
             faults,
             log: VecDeque::new(),
@@ -397,7 +397,9 @@ impl Handler {
                 self.login.check_primary(headers, now_ms)?;
                 return Ok(telemetry::received());
             }
-            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
+            Endpoint::Authorize => {
+                return Ok(self.login.authorize(headers, request.body(), now_ms));
+            }
             Endpoint::Statement => {
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
@@ -407,7 +409,7 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            let primary = self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
                 Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),
@@ -477,12 +479,7 @@ impl Handler {
                 body,
             },
         )?;
-        let answer = json!({
-            "status_code": 0,
-            "message": "Data buffered successfully",
-            "next_continuation_token": next,
-        });
-        Ok(json_answer(StatusCode::OK, &answer))
+        Ok(accepted(&next))
     }
 
     /// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
@@ -532,6 +529,16 @@ impl Handler {
     }
 }
 
+/// The answer to rows that are accepted, with the next continuation token.
+pub(super) fn accepted(next: &str) -> Answer {
+    let answer = json!({
+        "status_code": 0,
+        "message": "Data buffered successfully",
+        "next_continuation_token": next,
+    });
+    json_answer(StatusCode::OK, &answer)
+}
+
 fn statuses(known: &Map<String, Value>) -> Answer {
     let answer = json!({ "status_code": 0, "message": "Success", "channel_statuses": known });
     json_answer(StatusCode::OK, &answer)
@@ -552,6 +559,8 @@ fn status(channel: &Channel, record: &ChannelRecord) -> Value {
         "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
         "last_error_message": record.last_error_message,
         "last_error_timestamp": record.last_error_timestamp_ms,
+        // Published is the name above; the official SDK reads this one.
+        "last_error_timestamp_ms": record.last_error_timestamp_ms,
         "snowflake_avg_processing_latency_ms": channel.latency_ms,
     })
 }

@@ -1,13 +1,13 @@
 //! What the log keeps of a request's head and of the beginning of its body: nothing that lets anybody log in.
 
 use bytes::Bytes;
-use http::{HeaderMap, Request};
+use http::{Request, Version};
 use url::form_urlencoded;
 
 use super::routes::Endpoint;
 
 /// How much of a body is kept.
-const MOST_BODY: usize = 4096;
+const MOST_BODY: usize = 2048;
 /// How much of a single query parameter or header is kept.
 const MOST_TEXT: usize = 4096;
 /// What stands for a secret.
@@ -32,15 +32,17 @@ const PLAIN_FIELDS: [&str; 5] = [
 /// A request's head and the beginning of its body, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RequestHead {
+    /// The protocol, as in `HTTP/1.1`.
+    pub version: String,
     /// The method.
     pub method: String,
     /// The path as it was sent.
     pub path: String,
     /// The query's parameters in their order, decoded.
     pub query: Vec<(String, String)>,
-    /// The headers in lower case, sorted by name. Of a secret only its scheme is kept, as in `Bearer [redacted]`.
+    /// The headers in lower case, sorted by name, with HTTP/2's authority as `host`. Of a secret only its scheme is kept, as in `Bearer [redacted]`.
     pub headers: Vec<(String, String)>,
-    /// The first 4 KiB of the body as it was sent, but of rows and files nothing; a login's form without its secrets.
+    /// The first 2 KiB of the body as it was sent, but of files nothing; a login's form without its secrets.
     pub body_start: Bytes,
 }
 
@@ -49,15 +51,16 @@ impl RequestHead {
         let uri = request.uri();
         let query = form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes());
         Self {
+            version: format!("{:?}", request.version()),
             method: request.method().to_string(),
             path: uri.path().to_owned(),
             query: query
                 .map(|(name, value)| (start(&name), start(&value)))
                 .collect(),
-            headers: headers(request.headers()),
+            headers: headers(request),
             body_start: match endpoint {
                 Endpoint::Token | Endpoint::Authorize => without_secrets(request.body()),
-                Endpoint::Append | Endpoint::Upload => Bytes::new(),
+                Endpoint::Upload => Bytes::new(),
                 _ => request.body().iter().take(MOST_BODY).copied().collect(),
             },
         }
@@ -71,8 +74,14 @@ impl RequestHead {
     }
 }
 
-fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
-    let mut all: Vec<_> = headers
+fn headers(request: &Request<Bytes>) -> Vec<(String, String)> {
+    let authority = match request.uri().authority() {
+        Some(authority) if request.version() == Version::HTTP_2 => Some(authority.as_str()),
+        _ => None,
+    };
+    let host = authority.map(|host| ("host".to_owned(), start(host)));
+    let mut all: Vec<_> = request
+        .headers()
         .iter()
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
@@ -83,6 +92,7 @@ fn headers(headers: &HeaderMap) -> Vec<(String, String)> {
             };
             (name.to_string(), value)
         })
+        .chain(host)
         .collect();
     all.sort();
     all
@@ -120,6 +130,7 @@ mod tests {
         assert_eq!(
             head,
             RequestHead {
+                version: "HTTP/1.1".to_owned(),
                 method: "POST".to_owned(),
                 path: "/oauth/token".to_owned(),
                 query: vec![pair("requestId", "a b"), pair("retryCount", "0")],
@@ -132,6 +143,20 @@ mod tests {
                     "grant_type=client_credentials&client_secret=%5Bredacted%5D&scope=h+session%3Arole%3AR"
                 ),
             }
+        );
+    }
+
+    #[test]
+    fn the_authority_of_http_2_is_the_host() {
+        let request = Request::get("https://127.0.0.1:8443/v2/streaming/hostname")
+            .version(Version::HTTP_2)
+            .body(Bytes::new())
+            .expect("a request");
+        let head = RequestHead::of(Endpoint::Hostname, &request);
+        let host = ("host".to_owned(), "127.0.0.1:8443".to_owned());
+        assert_eq!(
+            (head.version.as_str(), head.headers),
+            ("HTTP/2.0", vec![host])
         );
     }
 

@@ -105,25 +105,10 @@ impl Call {
         let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
         let query = Query::read(request.uri().query().unwrap_or_default());
         let method = request.method();
+        if let Some(endpoint) = of_account(method, &segments) {
+            return Ok(Self::account(endpoint, query));
+        }
         match segments.as_slice() {
-            ["v2", "streaming", "hostname"] if method == Method::GET => {
-                Ok(Self::account(Endpoint::Hostname, query))
-            }
-            ["oauth", "token"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Token, query))
-            }
-            ["oauth", "token-request"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Authorize, query))
-            }
-            ["telemetry", "send", "sessionless"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Telemetry, query))
-            }
-            ["api", "v2", "statements"] if method == Method::POST => {
-                Ok(Self::account(Endpoint::Statement, query))
-            }
-            ["api", "v2", "statements", _] if method == Method::GET => {
-                Ok(Self::account(Endpoint::Statement, query))
-            }
             [
                 "v2",
                 "streaming",
@@ -238,6 +223,20 @@ impl Query {
         }
         query.end_offset_token = query.end_offset_token.or(old_style);
         query
+    }
+}
+
+/// The endpoint of the account that a request is for.
+fn of_account(method: &Method, segments: &[&str]) -> Option<Endpoint> {
+    match (method.as_str(), segments) {
+        ("GET", ["v2", "streaming", "hostname"]) => Some(Endpoint::Hostname),
+        ("POST", ["oauth", "token"]) => Some(Endpoint::Token),
+        ("POST", ["oauth", "token-request"]) => Some(Endpoint::Authorize),
+        ("POST", ["telemetry", "send", "sessionless"]) => Some(Endpoint::Telemetry),
+        ("POST", ["api", "v2", "statements"]) | ("GET", ["api", "v2", "statements", _]) => {
+            Some(Endpoint::Statement)
+        }
+        _ => None,
     }
 }
 

@@ -24,6 +24,7 @@ fn a_new_channel_has_every_field_the_official_sdk_insists_on() {
             "last_error_offset_upper_bound": null,
             "last_error_message": null,
             "last_error_timestamp": null,
+            "last_error_timestamp_ms": null,
             "snowflake_avg_processing_latency_ms": null,
         })
     );

@@ -54,6 +54,7 @@ fn its_status_is_there_before_the_first_row() {
             "last_error_offset_upper_bound": null,
             "last_error_message": null,
             "last_error_timestamp": null,
+            "last_error_timestamp_ms": null,
             "snowflake_avg_processing_latency_ms": null,
         })
     );
