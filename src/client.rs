@@ -186,6 +186,14 @@ impl StreamingIngestClient {
         let mut elastic = inner.elastic.lock().unwrap_or_else(PoisonError::into_inner);
         elastic.retain(|channel| channel.strong_count() > 0);
         elastic.push(Arc::downgrade(&settle));
+        drop(elastic);
+        // Whoever closes the client takes the channels after it set the flag.
+        if inner.is_closed.load(Ordering::Acquire) {
+            settle.end(&Error::new(
+                ErrorKind::ClientClosed,
+                "the client is closed; build a new one",
+            ));
+        }
         channel
     }
 
@@ -436,6 +444,9 @@ impl ClientInner {
             if let Some(channel) = slot.channel() {
                 channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
             }
+        }
+        for channel in self.elastic_channels() {
+            channel.end(error);
         }
     }
 

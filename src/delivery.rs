@@ -17,8 +17,14 @@
 //! again from an offset, the offset is the row's token, and after every open the rows go on after the committed token
 //! ([`Channel::resume_point`](crate::Channel::resume_point)). [`ingest::run`](crate::ingest) is that loop.
 //!
+//! On an [elastic channel](crate::ElasticChannel) there is no committed token. There *accepted* is durable and the last thing
+//! a client is told: the rows are in the table seconds later, and those it does not take are counted and in the error table.
+//!
 //! # Where it is at least once, or less
 //!
+//! - An elastic channel: a request that goes unanswered is repeated, and nobody recognizes it. Rows of which
+//!   [`may_be_duplicated`](crate::Accepted::may_be_duplicated) is true may be there twice, and so may those that are appended
+//!   again after an [ambiguous](crate::FailedAppend::is_ambiguous) failure. Rows are in no order.
 //! - A source that cannot be read again ([`open_untracked_channel`](crate::StreamingIngestClient::open_untracked_channel)):
 //!   what was appended and not committed when the process dies is lost. Rows whose receipt is
 //!   [ambiguous](crate::Error::is_ambiguous) and that the caller sends again may be there twice.
@@ -82,6 +88,24 @@
 //! | the process is killed and started again | what it held is lost. The channel's next open waits for what was accepted, and the source is read on from the committed token | `ingest::a_crash_at_any_moment_loses_and_doubles_nothing`, `ingest_recovery::a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again`, `cancel::a_job_that_is_given_up_is_finished_by_its_next_run` |
 //! | a close cannot have its commits in time | it says what is not committed, by state | `ends::close_keeps_its_deadline_and_lists_what_is_not_committed` |
 //!
+//! And on an elastic channel:
+//!
+//! | What happens | What the client does | Shown by |
+//! |---|---|---|
+//! | no connection, no name, no TLS; 429 | the same bytes again, with backoff and not before the server's delay; after a 429 one request at a time, and gradually more | `elastic::flow::what_the_server_did_not_carry_out_is_repeated_without_doubt`, `elastic::flow::after_a_429_requests_go_one_by_one_for_a_while_and_not_before_the_delay` |
+//! | the request or its answer is lost, the answer is cut, no answer, 408, 5xx | the identical request again, with the same id; its rows may be there twice, and the acknowledgement says so | `elastic::flow::an_unanswered_request_is_repeated_and_said_to_be_possibly_there_twice`, `elastic::wire::an_unclear_answer_means_the_identical_request_again` |
+//! | 401, 403, 410, 404 without a code | token or host are asked for anew, and the request is repeated, three times; then the rows are handed back | `elastic::failures::refusals_that_do_not_pass_come_back_after_a_few_tries` |
+//! | 413 | the limit is halved, the batch cut at a row's edge, each piece with an id of its own; one row that is too large alone is handed back | `elastic::flow::what_the_server_finds_too_large_is_cut_and_the_limit_is_learned`, `elastic::failures::one_row_too_large_for_the_server_comes_back_alone` |
+//! | any other 4xx | the rows of that batch are handed back; the others go on | `elastic::failures::a_batch_refused_for_good_comes_back_and_the_others_go_on`, `elastic::wire::a_refusal_for_good_is_not_repeated` |
+//! | nothing gets through for `retry_for` | the rows are handed back as `Unreachable` | `elastic::failures::an_unreachable_server_ends_in_rows_handed_back_after_the_retry_time` |
+//! | nobody waits for what failed | appends are refused until a checkpoint has told of it | `elastic::failures::a_failure_nobody_waits_for_goes_to_the_next_checkpoint_and_stops_appends_until_then`, `elastic::failures::an_acknowledgement_dropped_unread_gives_its_failure_back` |
+//! | the server is slower than the rows | appends wait for memory, of which acknowledgements have their share | `elastic::flow::a_stalled_server_makes_appends_wait_and_the_budget_holds` |
+//! | the server restarts and loses its buffer | nothing: what was accepted is durable | `elastic::ends::what_was_accepted_outlives_a_server_that_loses_its_buffer` |
+//! | the last clone is dropped | it drains in the background | `elastic::ends::a_dropped_channel_goes_on_in_the_background` |
+//! | the last handle of the client is dropped | `ClientClosed`: rows without an outcome are handed back | `elastic::ends::the_last_handle_of_the_client_hands_everything_back` |
+//! | a close cannot be done in time | what has no outcome is handed back as `Timeout` | `elastic::ends::a_close_keeps_its_deadline_and_hands_back_the_rest` |
+//! | all of these in any order | no acknowledged row is missing, and none is there twice without having been said to be | `sim::elastic::acknowledged_rows_are_there_and_twice_only_where_that_was_said` |
+//!
 //! # Deadlines
 //!
 //! Whatever waits for the server has an end; only an append that waits for memory has none unless it is given one.
@@ -96,7 +120,7 @@
 //! | what was sent, once the channel is invalidated | 30 s | [`settle_timeout`](crate::ClientBuilder::settle_timeout) |
 //! | an open against a server in trouble | 60 s | |
 //! | an open, for what an earlier holder has not committed | 120 s | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |
-//! | a close, or a dropped channel that drains | 60 s | [`close_timeout`](crate::ClientBuilder::close_timeout) |
+//! | a close, or a dropped channel that drains, elastic or not | 60 s | [`close_timeout`](crate::ClientBuilder::close_timeout) |
 //! | an append that waits for memory | for ever | [`append_timeout`](crate::ClientBuilder::append_timeout) |
 //!
 //! # Surface or replay

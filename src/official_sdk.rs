@@ -127,7 +127,7 @@
 //! | `application`, `SS_APPLICATION` | the same |
 //! | `SSL_CERT_FILE`, `SSL_CERT_DIR` | the same, and [`add_root_certificate_pem`](crate::HttpTransportBuilder::add_root_certificate_pem) |
 //! | `replace_underscore_with_dash_in_host` | Not needed: done for hosts that Snowflake derives from the account, and not for private links |
-//! | `encode_streaming_url_components` | Not needed: always done |
+//! | `encode_streaming_url_components` | Not needed: names and tokens are always percent-encoded |
 //! | `data_header_overrides` | Not here: put a [`Transport`](crate::Transport) of your own around [`HttpTransport`](crate::HttpTransport) |
 //! | `http11_disable_connection_reuse` | [`pool_idle_timeout`](crate::HttpTransportBuilder::pool_idle_timeout) of zero |
 //! | `max_append_request_buffer_duration_ms` | [`max_client_lag`](crate::ClientBuilder::max_client_lag) |

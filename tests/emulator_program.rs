@@ -6,7 +6,8 @@
 )]
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -267,4 +268,55 @@ fn what_cannot_be_done_is_said_with_its_mend() {
         fs::read_to_string(here.join("mine.json")).expect("a file"),
         "{}"
     );
+}
+
+/// The first line of the answer to a request with this beginning.
+fn answer(running: &Running, request: &str, headers: &str, body: &str) -> String {
+    let address = running.url.trim_start_matches("http://");
+    let mut stream = TcpStream::connect(address).expect("a connection");
+    let length = body.len();
+    write!(
+        stream,
+        "{request} HTTP/1.1\r\nhost: {address}\r\naccept: */*\r\nconnection: close\r\ncontent-length: {length}\r\n{headers}\r\n{body}"
+    )
+    .expect("a request");
+    let mut text = String::new();
+    stream.read_to_string(&mut text).expect("an answer");
+    text.lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn oauth_clients_and_access_tokens_are_let_in() {
+    let dir = directory();
+    let running = Running::start(
+        dir.path(),
+        &[
+            "--oauth-client",
+            "one:a:b",
+            "--oauth-client",
+            "two:c",
+            "--access-token",
+            "pat",
+        ],
+    );
+    let grant = "grant_type=client_credentials&client_id";
+    for (client, line) in [
+        ("one&client_secret=a%3Ab", "HTTP/1.1 200 OK"),
+        ("two&client_secret=c", "HTTP/1.1 200 OK"),
+        ("two&client_secret=a%3Ab", "HTTP/1.1 401 Unauthorized"),
+    ] {
+        let form = format!("{grant}={client}");
+        let seen = answer(&running, "POST /oauth/token-request", "", &form);
+        assert_eq!(seen, line, "{client}");
+    }
+    for (token, line) in [
+        ("pat", "HTTP/1.1 200 OK"),
+        ("other", "HTTP/1.1 401 Unauthorized"),
+    ] {
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        let seen = answer(&running, "GET /v2/streaming/hostname", &bearer, "");
+        assert_eq!(seen, line, "{token}");
+    }
+    let why = refused(dir.path(), &["--oauth-client", "secretless"]);
+    assert!(why.contains("a colon and its secret"), "{why}");
 }

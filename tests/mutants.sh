@@ -196,5 +196,49 @@ mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
 +            let is_new = shard.reached.as_ref() < Some(&offset) || !group.is_empty() || self.shards.len() > 1;
 DIFF
 
+mutant "an unanswered elastic request is not said to be perhaps there twice" src/elastic/answers.rs <<'DIFF'
+-                flight.ambiguous |= again.ambiguous;
++                flight.ambiguous |= again.ambiguous && again.refused;
+DIFF
+
+mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'DIFF'
+-        flight.tries = flight.tries.saturating_add(1);
++        flight.tries = flight.tries.saturating_add(1);
++        flight.request = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
+DIFF
+
+mutant "a failure nobody waits for is forgotten" src/elastic/core.rs <<'DIFF'
+-            Err(Err(failed)) => self.unheard.push(failed),
++            Err(Err(failed)) => drop(failed),
+DIFF
+
+mutant "an acknowledgement dropped unread takes its failure along" src/elastic/ack.rs <<'DIFF'
+-            self.shared.update(|core, _| core.keep(failed));
++            drop(failed);
+DIFF
+
+mutant "rows handed back to the wrong append" src/elastic/batch.rs <<'DIFF'
+-            at += part.len;
+-            place
++            place
+DIFF
+
+mutant "an append cut in two is acknowledged by its first half" src/elastic/answers.rs <<'DIFF'
+-                self.part_cut(last.append);
++                let _ = last.append;
+DIFF
+
+mutant "a 429 slows nobody down" src/elastic/answers.rs <<'DIFF'
+-            self.window = 1;
++            self.window = self.limits.requests;
+DIFF
+
+mutant "a checkpoint does not wait for what is on its way" src/elastic/core.rs <<'DIFF'
+-        self.appends
+-            .first_key_value()
+-            .map_or(self.next, |(n, _)| *n)
++        self.next
+DIFF
+
 echo "$caught/$total mutants caught"
 ((${#missed[@]} == 0)) || exit 1

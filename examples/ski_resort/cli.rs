@@ -83,6 +83,14 @@ pub(crate) struct Args {
     #[arg(long, value_parser = duration, default_value = "5s")]
     pub(crate) drain_timeout: Duration,
 
+    /// Count what landed through Snowflake's SQL API, on an account and on the emulator alike
+    #[arg(long)]
+    pub(crate) verify_sql: bool,
+
+    /// The warehouse that counts [default: the profile's, or the user's]
+    #[arg(long, value_name = "NAME", requires = "verify_sql")]
+    pub(crate) warehouse: Option<String>,
+
     /// Also write the reconciliation here, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) summary_json: Option<PathBuf>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::Result;
 use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, Server, SqliteLanding};
+use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::{
     HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
 };
@@ -37,6 +38,9 @@ pub(crate) struct Target {
     pub(crate) max_client_lag: Duration,
     /// The file in which the landed rows can be counted.
     pub(crate) landing: Option<PathBuf>,
+    /// Whether they are counted by SQL instead.
+    pub(crate) verify_sql: bool,
+    pub(crate) warehouse: Option<String>,
 }
 
 /// The way there.
@@ -51,6 +55,12 @@ pub(crate) enum Route {
         emulator: Emulator,
         clock: Arc<dyn TimeSource>,
     },
+}
+
+/// What requests go over.
+enum Way {
+    Http(HttpTransport),
+    Memory(MemoryTransport),
 }
 
 impl Target {
@@ -93,6 +103,8 @@ impl Target {
             pipes,
             max_client_lag: args.max_client_lag,
             landing,
+            verify_sql: args.verify_sql,
+            warehouse: args.warehouse.clone(),
         })
     }
 
@@ -151,24 +163,56 @@ impl Target {
     }
 
     async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
-        let pipe = match self.pipes.get(&table) {
-            Some(pipe) => pipe.clone(),
-            None => PipePath::new(DEFAULT_NAMESPACE, DEFAULT_NAMESPACE, table.default_pipe())?,
-        };
-        let builder = StreamingIngestClient::builder(self.profile.clone(), pipe)
+        let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe(table)?)
             .max_client_lag(self.max_client_lag);
-        let builder = match &self.route {
-            // Plain HTTP is for this machine only, and no proxy leads there.
-            Route::Loopback(_) => builder.transport(HttpTransport::builder().no_proxy().build()?),
-            Route::Profile if self.profile.url()?.starts_with("http://") => {
-                builder.transport(HttpTransport::builder().no_proxy().build()?)
-            }
-            Route::Profile => builder,
-            Route::Memory { emulator, clock } => {
-                builder.transport(MemoryTransport::new(emulator.clone(), clock.clone()))
-            }
+        let builder = match self.transport()? {
+            Some(Way::Http(http)) => builder.transport(http),
+            Some(Way::Memory(memory)) => builder.transport(memory),
+            None => builder,
         };
         builder.build().await
+    }
+
+    /// How many rows of a table have landed, and how many different TXIDs they have, as SQL counts them.
+    pub(crate) async fn count(&self, table: Table) -> Result<(i64, i64)> {
+        let mut sql = SqlClient::builder(self.profile.clone());
+        if let Some(warehouse) = &self.warehouse {
+            sql = sql.warehouse(warehouse);
+        }
+        let sql = match self.transport()? {
+            Some(Way::Http(http)) => sql.transport(http),
+            Some(Way::Memory(memory)) => sql.transport(memory),
+            None => sql,
+        };
+        let pipe = self.pipe(table)?;
+        let name = TableName::new(pipe.database(), pipe.schema(), table.name())?;
+        let counts = sql.build()?.count(&name, Some("TXID")).await?;
+        let distinct = counts.distinct.unwrap_or_default();
+        Ok((counts.rows.try_into()?, distinct.try_into()?))
+    }
+
+    fn pipe(&self, table: Table) -> snowpipe_streaming::Result<PipePath> {
+        match self.pipes.get(&table) {
+            Some(pipe) => Ok(pipe.clone()),
+            None => PipePath::new(DEFAULT_NAMESPACE, DEFAULT_NAMESPACE, table.default_pipe()),
+        }
+    }
+
+    /// What the requests go over, if it is not what a client would make for itself.
+    fn transport(&self) -> snowpipe_streaming::Result<Option<Way>> {
+        let direct = || HttpTransport::builder().no_proxy().build();
+        Ok(match &self.route {
+            // Plain HTTP is for this machine only, and no proxy leads there.
+            Route::Loopback(_) => Some(Way::Http(direct()?)),
+            Route::Profile if self.profile.url()?.starts_with("http://") => {
+                Some(Way::Http(direct()?))
+            }
+            Route::Profile => None,
+            Route::Memory { emulator, clock } => Some(Way::Memory(MemoryTransport::new(
+                emulator.clone(),
+                clock.clone(),
+            ))),
+        })
     }
 
     /// Ends the emulator's server, if there is one, after it has committed everything it accepted. Clients connect

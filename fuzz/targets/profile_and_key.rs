@@ -37,13 +37,9 @@ fuzz_target!(|data: &[u8]| {
             let _ = PipePath::new(&*database, &*schema, &*pipe);
             let _ = PipePath::for_table(&*database, &*schema, &*pipe);
         }
-        _ => {
-            // A key in a file is not this input's to name.
-            if let Ok(profile) = Profile::from_json(&text)
-                && !text.contains("private_key_file")
-            {
-                read(profile);
-            }
-        }
+        // A file with a key or token is not this input's to name.
+        _ if text.contains("_file") => {}
+        b'p' => drop(Profile::from_properties(&text).map(read)),
+        _ => drop(Profile::from_json(&text).map(read)),
     }
 });

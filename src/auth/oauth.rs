@@ -212,7 +212,7 @@ impl Client {
         let response = answer.map_err(|why| {
             let kind = match why.kind() {
                 TransportErrorKind::Timeout => ErrorKind::Timeout,
-                TransportErrorKind::Request => ErrorKind::Config,
+                TransportErrorKind::Request | TransportErrorKind::Proxy => ErrorKind::Config,
                 _ => ErrorKind::Unreachable,
             };
             let message = format!("fetching an OAuth access token from {place} failed: {why}");

@@ -124,3 +124,73 @@ fn without(secrets: &[Option<&SecretString>], text: &str) -> String {
         });
     quote(&hidden)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn granted(body: &str) -> Result<Granted> {
+        let response = http::Response::new(body.to_owned().into());
+        read(&response, "login.example", &[])
+    }
+
+    #[test]
+    fn the_life_of_a_token_is_read_as_number_and_as_text() {
+        for (expires_in, seconds) in [
+            ("3600", 3600),
+            ("3600.9", 3600),
+            ("\"599\"", 599),
+            ("\" 599 \"", 599),
+            ("null", 600),
+            ("0", 600),
+            ("-5", 600),
+            ("\"soon\"", 600),
+            ("1e300", 600),
+            ("99999999999", 30 * 86_400),
+        ] {
+            let body = format!(r#"{{"access_token":"a","expires_in":{expires_in}}}"#);
+            assert_eq!(
+                granted(&body).unwrap().life.as_secs(),
+                seconds,
+                "{expires_in}"
+            );
+        }
+        assert_eq!(
+            granted(r#"{"access_token":"a"}"#).unwrap().life,
+            DEFAULT_LIFE
+        );
+    }
+
+    #[test]
+    fn another_refresh_token_is_found() {
+        let refresh = |body| {
+            let token = granted(body).unwrap().refresh_token;
+            token.map(|token| token.expose_secret().to_owned())
+        };
+        assert_eq!(
+            refresh(r#"{"access_token":"a","refresh_token":"b"}"#).as_deref(),
+            Some("b")
+        );
+        assert_eq!(refresh(r#"{"access_token":"a","refresh_token":""}"#), None);
+        assert_eq!(
+            refresh(r#"{"access_token":"a","refresh_token":null}"#),
+            None
+        );
+    }
+
+    #[test]
+    fn an_answer_without_a_token_grants_nothing() {
+        for body in [
+            "",
+            "[]",
+            "{}",
+            r#"{"access_token":""}"#,
+            r#"{"access_token":7}"#,
+            "token",
+        ] {
+            let error = granted(body).err().unwrap();
+            assert_eq!(error.kind(), ErrorKind::Authentication, "{body}");
+            assert!(error.to_string().contains("login.example"), "{error}");
+        }
+    }
+}

@@ -92,6 +92,14 @@ struct Options {
     #[arg(long, value_name = "FILE.p8")]
     private_key: Option<PathBuf>,
 
+    /// An OAuth client that may fetch access tokens with client credentials; may be given several times.
+    #[arg(long, value_name = "ID:SECRET", value_parser = oauth_client)]
+    oauth_client: Vec<OAuthClient>,
+
+    /// A programmatic access token that logs in; may be given several times.
+    #[arg(long, value_name = "TOKEN")]
+    access_token: Vec<SecretString>,
+
     /// How long accepted rows wait for their commit.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
@@ -120,6 +128,22 @@ struct Options {
     /// The seed of what the emulator leaves to chance.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
+}
+
+#[derive(Debug, Clone)]
+struct OAuthClient {
+    id: String,
+    secret: SecretString,
+}
+
+fn oauth_client(text: &str) -> Result<OAuthClient, &'static str> {
+    match text.split_once(':') {
+        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(OAuthClient {
+            id: id.to_owned(),
+            secret: secret.into(),
+        }),
+        _ => Err("write the client's id, a colon and its secret"),
+    }
 }
 
 fn secret(text: &str) -> Result<SecretString, String> {
@@ -263,9 +287,17 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     if let Some(key) = key {
         builder = builder.private_key(key.clone());
     }
+    for client in &options.oauth_client {
+        builder = builder.oauth_client(&client.id, client.secret.clone(), None);
+    }
+    for token in &options.access_token {
+        builder = builder.access_token(token.clone(), None);
+    }
     let Some(path) = &options.data else {
-        if key.is_none() {
-            tracing::warn!("nobody can log in: give --write-profile or --private-key");
+        if key.is_none() && options.oauth_client.is_empty() && options.access_token.is_empty() {
+            tracing::warn!(
+                "nobody can log in: give --write-profile, --private-key, --oauth-client or --access-token"
+            );
         }
         let catalog = match script {
             Some(script) => Catalog::from_ddl(&script)

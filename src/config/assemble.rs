@@ -75,19 +75,19 @@ impl Profile {
 
 /// How to log in, as the first place that says so has it; with a key pair if none does.
 fn kind(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
-    let Some(named) = layers.read(&AUTHORIZATION, origins) else {
+    let Some(named) = layers.find(&AUTHORIZATION) else {
         return Ok(Kind::KeyPair);
     };
+    origins.insert(AUTHORIZATION.key, named.origin.clone());
     // The official SDK's names, then those of the Snowflake CLI and drivers.
-    match named.to_ascii_uppercase().as_str() {
+    match named.text.to_ascii_uppercase().as_str() {
         "JWT" | "KEYPAIR_JWT" | "SNOWFLAKE_JWT" => Ok(Kind::KeyPair),
         "OAUTH" | "OAUTH_CLIENT_CREDENTIALS" => oauth_kind(layers),
         "PAT" | "PROGRAMMATIC_ACCESS_TOKEN" => Ok(Kind::AccessToken),
         "SPCS" => Ok(Kind::TokenFile),
         _ => Err(config(format!(
-            "{} must be JWT (or SNOWFLAKE_JWT), OAUTH (or OAUTH_CLIENT_CREDENTIALS), PAT (or PROGRAMMATIC_ACCESS_TOKEN) or SPCS: streaming knows no other login; set {}",
-            AUTHORIZATION.key,
-            AUTHORIZATION.names()
+            "{} (from {}) must be JWT or SNOWFLAKE_JWT, OAUTH or OAUTH_CLIENT_CREDENTIALS, PAT or PROGRAMMATIC_ACCESS_TOKEN, or SPCS: streaming knows no other login",
+            AUTHORIZATION.key, named.origin
         ))),
     }
 }
@@ -115,31 +115,26 @@ fn refuse_foreign(layers: &Layers, kind: Kind) -> Result<()> {
         .or_else(|| layers.find(&KEY))
         .or_else(|| layers.find(&KEY_FILE))
         .map_or(layers.0.len(), |found| found.rank);
-    let of = |settings: &[&'static Setting]| settings.to_vec();
-    let mut foreign = Vec::new();
+    let mut foreign: Vec<&Setting> = Vec::new();
     if kind != Kind::KeyPair {
-        foreign.extend(of(&[&KEY, &KEY_FILE]));
+        foreign.extend([&KEY, &KEY_FILE]);
     }
     if kind != Kind::OAuth {
-        foreign.extend(of(&[
-            &OAUTH_CLIENT_ID,
-            &OAUTH_CLIENT_SECRET,
-            &OAUTH_REFRESH_TOKEN,
-        ]));
+        foreign.extend([&OAUTH_CLIENT_ID, &OAUTH_CLIENT_SECRET, &OAUTH_REFRESH_TOKEN]);
     }
     if kind != Kind::AccessToken {
         foreign.push(&ACCESS_TOKEN);
     }
-    let found = foreign.into_iter().find(|setting| {
-        layers
-            .find(setting)
-            .is_some_and(|found| found.rank <= decided)
+    let found = foreign.into_iter().find_map(|setting| {
+        let found = layers.find(setting)?;
+        (found.rank <= decided).then_some((setting, found))
     });
     match found {
         None => Ok(()),
-        Some(setting) => Err(config(format!(
-            "{:?} is set, but {} is {}; leave the one out or change the other",
+        Some((setting, found)) => Err(config(format!(
+            "{:?} is set (from {}), but {} is {}; leave the one out or change the other",
             setting.key,
+            found.origin,
             AUTHORIZATION.key,
             kind.name()
         ))),
@@ -154,11 +149,11 @@ fn url(layers: &Layers, origins: &mut Origins) -> Result<Option<String>> {
     } else {
         None
     };
-    let mut part = |setting| match whole {
+    let mut unless_whole = |setting| match whole {
         Some(_) => None,
         None => layers.read(setting, origins),
     };
-    let (host, port) = (part(&HOST), part(&PORT));
+    let (host, port) = (unless_whole(&HOST), unless_whole(&PORT));
     let scheme = layers.read(&SCHEME, origins);
     url_text(whole, scheme.as_deref(), host, port)
 }

@@ -179,8 +179,8 @@ impl Layers {
             });
         if let Some(rival) = rival {
             return Err(config(format!(
-                "both {:?} and {:?} are set; leave one of them out",
-                first.key, rival.key
+                "both {:?} and {:?} are set (from {}); leave one of them out",
+                first.key, rival.key, best.origin
             )));
         }
         Ok(Some((first, best)))

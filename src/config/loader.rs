@@ -117,36 +117,36 @@ impl ProfileLoader {
             (Some(path), None) if !has_ending(path, "toml") => {
                 Ok(vec![file_layer(path, variables)?])
             }
-            (toml, _) => self.connection_layers(toml, variables),
+            (toml, name) => connection_layers(toml, name.as_deref(), variables),
         }
     }
+}
 
-    #[cfg(feature = "connections")]
-    fn connection_layers(
-        &self,
-        file: Option<&Path>,
-        variables: Variables<'_>,
-    ) -> Result<Vec<Layer>> {
-        let connections = match file {
-            Some(path) => Connections::of_file(path, variables)?,
-            None => Connections::of_cli(variables)?,
-        };
-        let found = connections.pick(self.connection.as_deref(), variables)?;
-        Ok(found
-            .into_iter()
-            .flat_map(|connection| [connection.variables, connection.file])
-            .collect())
-    }
+#[cfg(feature = "connections")]
+fn connection_layers(
+    file: Option<&Path>,
+    name: Option<&str>,
+    variables: Variables<'_>,
+) -> Result<Vec<Layer>> {
+    let connections = match file {
+        Some(path) => Connections::of_file(path, variables)?,
+        None => Connections::of_cli(variables)?,
+    };
+    let found = connections.pick(name, variables)?;
+    Ok(found
+        .into_iter()
+        .flat_map(|connection| [connection.variables, connection.file])
+        .collect())
+}
 
-    #[cfg(not(feature = "connections"))]
-    fn connection_layers(&self, file: Option<&Path>, _: Variables<'_>) -> Result<Vec<Layer>> {
-        match file {
-            None => Ok(Vec::new()),
-            Some(path) => Err(config(format!(
-                "{} needs the feature \"connections\" of snowpipe-streaming; enable it, or write a profile.json",
-                path.display()
-            ))),
-        }
+#[cfg(not(feature = "connections"))]
+fn connection_layers(file: Option<&Path>, _: Option<&str>, _: Variables<'_>) -> Result<Vec<Layer>> {
+    match file {
+        None => Ok(Vec::new()),
+        Some(path) => Err(config(format!(
+            "{} needs the feature \"connections\" of snowpipe-streaming; enable it, or write a profile.json",
+            path.display()
+        ))),
     }
 }
 

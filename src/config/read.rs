@@ -76,6 +76,12 @@ pub(super) fn spcs_layer(variables: Variables<'_>) -> Layer {
 
 /// The settings of a profile that is not TOML.
 pub(super) fn file_layer(path: &Path, variables: Variables<'_>) -> Result<Layer> {
+    if has_ending(path, "toml") {
+        return Err(config(format!(
+            "{} has connections and not one profile; read it with Profile::loader()",
+            path.display()
+        )));
+    }
     let text = read_text("profile", path)?;
     let origin = Origin::File(path.to_owned());
     let layer = if has_ending(path, "properties") {

@@ -431,6 +431,7 @@ proptest! {
     #[test]
     fn no_text_panics(text in any::<String>()) {
         prop_assert!(Profile::from_json(&text).is_err());
+        prop_assert!(Profile::from_properties(&text).is_err());
     }
 
     #[test]

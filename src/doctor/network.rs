@@ -117,12 +117,11 @@ async fn resolved(
             return Vec::new();
         }
     };
-    match addresses.first() {
-        Some(first) => report.ok(checks.dns, format!("{name:?} resolves to {}", first.ip())),
-        None => {
-            let text = format!("the name {name:?} resolves to no address");
-            report.fail_as(checks.dns, text, checks.name_mend);
-        }
+    if let Some(first) = addresses.first() {
+        report.ok(checks.dns, format!("{name:?} resolves to {}", first.ip()));
+    } else {
+        let text = format!("the name {name:?} resolves to no address");
+        report.fail_as(checks.dns, text, checks.name_mend);
     }
     addresses
 }

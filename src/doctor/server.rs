@@ -168,15 +168,12 @@ impl<'a> Server<'a> {
     /// Whether the pipe may be there.
     async fn pipe(&self, report: &mut Report, api: &Api, pipe: &PipePath) -> bool {
         let probe = [probe_name()];
-        let failure = match api.channel_statuses(&probe, attempt()).await {
-            Ok(_) => {
-                report.ok(
-                    Check::Pipe,
-                    format!("{pipe} exists, and the role can see it"),
-                );
-                return true;
-            }
-            Err(failure) => failure,
+        let Err(failure) = api.channel_statuses(&probe, attempt()).await else {
+            report.ok(
+                Check::Pipe,
+                format!("{pipe} exists, and the role can see it"),
+            );
+            return true;
         };
         if failure.error().kind() == ErrorKind::NotFound && default_of(pipe).is_some() {
             // Only an open makes it.

@@ -82,25 +82,6 @@ impl Flight {
     }
 }
 
-/// What those who wait see.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Progress {
-    /// Every append before this one has an outcome.
-    pub(super) settled: u64,
-    /// Why no more rows are taken.
-    pub(super) refusal: Option<Error>,
-    /// Nothing will change any more.
-    pub(super) stopped: bool,
-}
-
-impl Progress {
-    /// Whether there is nothing to tell anybody who has seen `other`.
-    pub(super) fn is_like(&self, other: &Self) -> bool {
-        (self.settled, self.refusal.is_some(), self.stopped)
-            == (other.settled, other.refusal.is_some(), other.stopped)
-    }
-}
-
 /// An elastic channel from the first append to its end.
 pub(super) struct Core<T> {
     pub(super) limits: Limits,
@@ -205,12 +186,10 @@ impl<T> Core<T> {
         Some(error.because_of(failed.error.clone()))
     }
 
-    pub(super) fn progress(&self) -> Progress {
-        Progress {
-            settled: self.settled(),
-            refusal: self.refusal(),
-            stopped: self.stopped,
-        }
+    /// What anybody waits for: how many appends have an outcome, whether rows are taken, whether all is over.
+    pub(super) fn marks(&self) -> (u64, bool, bool) {
+        let takes_rows = self.end.is_none() && self.unheard.is_empty();
+        (self.settled(), takes_rows, self.stopped)
     }
 
     /// Takes the rows of an append into the open batch, whether or not it is to be refused; `charge` covers them. Returns

@@ -1,1 +1,339 @@
+//! The state machine alone: instants are passed in, answers are made by hand.
 
+use std::sync::Arc;
+
+use super::super::batch::seal;
+use super::super::schedule::{Action, Order};
+use super::*;
+use crate::budget::{Budget, Share};
+use crate::channel::Compressor;
+use crate::error::ErrorKind;
+use crate::transport::api::Failure;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+struct Rig {
+    core: Core<u64>,
+    budget: Arc<Budget>,
+    share: Share,
+    start: Instant,
+    acks: Vec<oneshot::Receiver<Outcome<u64>>>,
+}
+
+impl Rig {
+    fn new(requests: usize) -> Self {
+        let budget = Budget::new(1 << 20);
+        let limits = Limits {
+            max_client_lag: SECOND,
+            max_request_bytes: 1000,
+            max_uncompressed: 100_000,
+            retry_for: 100 * SECOND,
+            requests,
+        };
+        Self {
+            core: Core::new(limits, 7),
+            share: budget.share(1 << 20),
+            budget,
+            start: Instant::now(),
+            acks: Vec::new(),
+        }
+    }
+
+    fn at(&self, seconds: u32) -> Instant {
+        self.start + seconds * SECOND
+    }
+
+    /// Appends so many rows, tagged with the number of the append.
+    fn append(&mut self, now: Instant, count: u64) {
+        let tag = self.acks.len() as u64;
+        let rows: String = (0..count).map(|n| format!("{{\"N\":{n}}}\n")).collect();
+        let (teller, ack) = oneshot::channel();
+        let cost = rows.len() + append_cost::<u64>();
+        let append = Append {
+            rows: rows.into(),
+            count,
+            tag,
+            teller,
+        };
+        let charge = self.share.try_charge(cost).unwrap();
+        self.core.append(now, 0, append, charge);
+        self.acks.push(ack);
+        self.sums_up();
+    }
+
+    /// Compresses whatever there is to, and returns what comes after.
+    fn poll(&mut self, now: Instant) -> Action {
+        loop {
+            match self.core.poll(now, false) {
+                Action::Seal(frame, limit) => {
+                    let mut compressor = Compressor::new().unwrap();
+                    let pieces = seal(&mut compressor, frame.rows().unwrap(), limit);
+                    self.core.on_sealed(pieces);
+                    self.sums_up();
+                }
+                action => return action,
+            }
+        }
+    }
+
+    fn order(&mut self, now: Instant) -> Order {
+        match self.poll(now) {
+            Action::Send(order) => order,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// When the core wants to be asked again, in milliseconds from the start.
+    fn wait(&mut self, now: Instant) -> Option<u128> {
+        match self.poll(now) {
+            Action::Wait(until) => until.map(|until| (until - self.start).as_millis()),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn answer(&mut self, now: Instant, order: &Order, answer: std::result::Result<(), Failure>) {
+        self.core.on_answer(now, order.flight, answer);
+        self.sums_up();
+    }
+
+    /// A batch is appended and flushed.
+    fn batch(&mut self, now: Instant) {
+        self.append(now, 1);
+        self.core.flush();
+    }
+
+    /// What is charged is the sum of what is held, to the byte.
+    fn sums_up(&self) {
+        let core = &self.core;
+        let raw = core.raw.iter().chain(&core.open).map(|b| b.charge.bytes());
+        let sealed = core
+            .ready
+            .iter()
+            .chain(core.flights.values().map(|f| &f.batch));
+        let sealed = sealed.map(|b| b.charge.bytes());
+        let compressing = core.compressing.iter().map(|b| b.charge.bytes());
+        let held: usize = raw.chain(sealed).chain(compressing).sum();
+        let appends = core.appends.len() * append_cost::<u64>();
+        assert_eq!(held + appends, self.budget.in_use());
+    }
+}
+
+fn throttled(after: Option<Duration>) -> Failure {
+    let error = Error::new(ErrorKind::Throttled, "slow down");
+    Failure::Throttled { after, error }
+}
+
+fn unanswered() -> Failure {
+    Failure::Ambiguous(Error::new(ErrorKind::Timeout, "no answer"))
+}
+
+fn refused(status: u16) -> Failure {
+    let error = Error::new(ErrorKind::Refused, "no");
+    Failure::Answered {
+        status,
+        code: None,
+        error,
+    }
+}
+
+#[test]
+fn the_lag_is_counted_from_the_first_row() {
+    let mut rig = Rig::new(4);
+    rig.append(rig.start, 1);
+    assert_eq!(rig.wait(rig.start), Some(1000));
+    rig.append(rig.start + SECOND / 2, 1);
+    assert_eq!(rig.wait(rig.start + SECOND / 2), Some(1000));
+    let order = rig.order(rig.at(1));
+    assert_eq!((order.uncompressed_len, order.retry_count), (16, 0));
+    assert_eq!(rig.wait(rig.at(1)), None);
+    rig.answer(rig.at(2), &order, Ok(()));
+    for (n, ack) in (0..).zip(&mut rig.acks) {
+        let accepted = ack.try_recv().unwrap().unwrap();
+        assert_eq!((accepted.tag, accepted.ambiguous), (n, false));
+    }
+    assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn no_more_requests_than_allowed_and_what_waits_goes_together() {
+    let mut rig = Rig::new(2);
+    let now = rig.start;
+    let mut orders = Vec::new();
+    for _ in 0..2 {
+        rig.batch(now);
+        orders.push(rig.order(now));
+    }
+    for _ in 0..3 {
+        rig.batch(now);
+        assert_eq!(rig.wait(now), None);
+    }
+    rig.answer(now, &orders[1], Ok(()));
+    assert_eq!(rig.order(now).uncompressed_len, 8);
+    rig.answer(now, &orders[0], Ok(()));
+    assert_eq!(rig.order(now).uncompressed_len, 16, "the last two in one");
+}
+
+#[test]
+fn after_a_429_one_request_is_on_its_way_and_one_more_with_each_success() {
+    let mut rig = Rig::new(4);
+    let now = rig.start;
+    let mut orders = Vec::new();
+    for _ in 0..4 {
+        rig.batch(now);
+        orders.push(rig.order(now));
+    }
+    rig.answer(now, &orders[0], Err(throttled(Some(5 * SECOND))));
+    rig.answer(now, &orders[1], Err(throttled(None)));
+    rig.answer(now, &orders[2], Err(unanswered()));
+    assert_eq!(
+        rig.wait(rig.at(1)),
+        None,
+        "the fourth is still on its way, and one is the most"
+    );
+    rig.answer(rig.at(1), &orders[3], Ok(()));
+    assert_eq!(rig.core.window, 2);
+    assert_eq!(
+        rig.wait(rig.at(1)),
+        Some(5000),
+        "what waits for other reasons waits as well"
+    );
+    let again: Vec<_> = (0..2).map(|_| rig.order(rig.at(5))).collect();
+    assert_eq!(rig.wait(rig.at(5)), None);
+    assert!(again.iter().all(|order| order.retry_count == 1));
+    rig.answer(rig.at(6), &again[0], Ok(()));
+    let last = rig.order(rig.at(6));
+    for order in [&again[1], &last] {
+        rig.answer(rig.at(6), order, Ok(()));
+    }
+    assert_eq!(rig.core.window, 4);
+    let ambiguous = rig
+        .acks
+        .iter_mut()
+        .map(|ack| ack.try_recv().unwrap().unwrap().ambiguous);
+    assert_eq!(ambiguous.collect::<Vec<_>>(), [false, false, true, false]);
+    assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn tries_keep_their_id_and_the_last_one_is_in_time() {
+    let mut rig = Rig::new(4);
+    rig.batch(rig.start);
+    let first = rig.order(rig.start);
+    rig.answer(rig.start, &first, Err(throttled(Some(3600 * SECOND))));
+    assert_eq!(rig.wait(rig.start), Some(100_000));
+    let last = rig.order(rig.at(100));
+    assert_eq!((last.request, last.retry_count), (first.request, 1));
+    rig.answer(rig.at(100), &last, Err(throttled(None)));
+    let failed = rig.acks[0].try_recv().unwrap().unwrap_err();
+    assert_eq!(failed.error.kind(), ErrorKind::Unreachable);
+    assert_eq!((failed.retry_count, failed.is_ambiguous()), (1, false));
+    assert_eq!(failed.rows().unwrap().as_bytes(), b"{\"N\":0}\n");
+    assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn requests_refused_in_company_halve_the_limit_once() {
+    let mut rig = Rig::new(4);
+    let now = rig.start;
+    let mut orders = Vec::new();
+    for _ in 0..3 {
+        rig.append(now, 200);
+        rig.core.flush();
+        orders.push(rig.order(now));
+    }
+    let len = orders[0].body.len();
+    for order in &orders {
+        rig.answer(now, order, Err(refused(413)));
+    }
+    assert_eq!(rig.core.request_limit, len / 2);
+    let mut brought = 0;
+    while let Action::Send(order) = rig.poll(now) {
+        assert!(order.body.len() <= len / 2 && order.retry_count == 0);
+        brought += order.uncompressed_len;
+        rig.answer(now, &order, Ok(()));
+    }
+    assert_eq!(
+        brought,
+        orders
+            .iter()
+            .map(|order| order.uncompressed_len)
+            .sum::<usize>()
+    );
+    for ack in &mut rig.acks {
+        assert!(ack.try_recv().unwrap().unwrap().requests.len() >= 2);
+    }
+    assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn a_batch_cut_after_an_unanswered_try_stays_in_doubt() {
+    let mut rig = Rig::new(4);
+    rig.append(rig.start, 2);
+    rig.core.flush();
+    let order = rig.order(rig.start);
+    rig.answer(rig.start, &order, Err(unanswered()));
+    let order = rig.order(rig.at(1));
+    rig.answer(rig.at(1), &order, Err(refused(413)));
+    while let Action::Send(order) = rig.poll(rig.at(1)) {
+        rig.answer(rig.at(1), &order, Ok(()));
+    }
+    let accepted = rig.acks[0].try_recv().unwrap().unwrap();
+    assert_eq!(
+        (
+            accepted.ambiguous,
+            accepted.retry_count,
+            accepted.requests.len()
+        ),
+        (true, 1, 2)
+    );
+}
+
+#[test]
+fn an_end_hands_back_rows_wherever_they_are() {
+    let mut rig = Rig::new(1);
+    let now = rig.start;
+    rig.batch(now);
+    let _unanswered = rig.order(now);
+    rig.batch(now);
+    assert_eq!(rig.wait(now), None, "sealed, and not sent");
+    rig.batch(now);
+    let Action::Seal(..) = rig.core.poll(now, true) else {
+        panic!("somebody waits for memory");
+    };
+    rig.append(now, 1);
+    rig.core.stop(&Error::new(ErrorKind::ClientClosed, "over"));
+    let failed = rig
+        .acks
+        .iter_mut()
+        .map(|ack| ack.try_recv().unwrap().unwrap_err());
+    let failed: Vec<_> = failed
+        .map(|f| (f.tag, f.is_ambiguous(), f.rows().unwrap().len()))
+        .collect();
+    assert_eq!(
+        failed,
+        [(0, true, 1), (1, false, 1), (2, false, 1), (3, false, 1)]
+    );
+    rig.core.on_sealed(Ok(Vec::new()));
+    assert!(matches!(rig.core.poll(now, false), Action::Stop));
+    assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn outcomes_nobody_waits_for_are_kept_if_they_are_failures() {
+    let mut rig = Rig::new(4);
+    let now = rig.start;
+    for answer in [Ok(()), Err(refused(400))] {
+        rig.batch(now);
+        rig.acks.clear();
+        let order = rig.order(now);
+        rig.answer(now, &order, answer);
+    }
+    assert_eq!(rig.core.take_spent().len(), 1);
+    assert_eq!(rig.core.refusal().unwrap().kind(), ErrorKind::Refused);
+    let (total, last, unheard) = rig.core.failures();
+    assert_eq!(
+        (total, last.unwrap().kind(), unheard.len()),
+        (1, ErrorKind::Refused, 1)
+    );
+    assert!(rig.core.refusal().is_none());
+}

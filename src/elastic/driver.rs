@@ -64,9 +64,6 @@ async fn drive<T>(client: &Arc<ClientInner>, shared: &Arc<Shared<T>>) {
             Action::Wait(until) => {
                 tokio::select! {
                     biased;
-                    () = client.closed() => shared.update(|core, _| {
-                        core.stop(&Error::new(ErrorKind::ClientClosed, "the client was closed, or its last handle dropped; build a new one"));
-                    }),
                     (flight, answer) = first(&mut sending) => {
                         shared.update(|core, now| core.on_answer(now, flight, answer));
                     }

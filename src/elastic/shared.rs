@@ -3,28 +3,30 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tracing::warn;
 
-use super::core::{Core, Progress};
+use super::core::Core;
 use crate::budget::Share;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// The core behind a short lock, and who is to be told of its changes.
 pub(super) struct Shared<T> {
     pub(super) share: Share,
     core: Mutex<Core<T>>,
-    progress: watch::Sender<Progress>,
+    /// For those who wait for what [`Core::marks`] tells. Wakes them in the order of waiting, as a `watch` does not.
+    changed: Notify,
     driver: Notify,
 }
 
 impl<T> fmt::Debug for Shared<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let progress = self.progress.borrow();
+        let core = self.core();
         f.debug_struct("ElasticChannel")
-            .field("settled", &progress.settled)
-            .field("refusal", &progress.refusal.as_ref().map(Error::kind))
+            .field("appended", &core.next())
+            .field("settled", &core.settled())
+            .field("refusal", &core.refusal().as_ref().map(Error::kind))
             .finish_non_exhaustive()
     }
 }
@@ -33,8 +35,8 @@ impl<T> Shared<T> {
     pub(super) fn new(core: Core<T>, share: Share) -> Arc<Self> {
         Arc::new(Self {
             share,
-            progress: watch::Sender::new(core.progress()),
             core: Mutex::new(core),
+            changed: Notify::new(),
             driver: Notify::new(),
         })
     }
@@ -49,19 +51,16 @@ impl<T> Shared<T> {
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut Core<T>, Instant) -> R) -> R {
         let now = Instant::now();
         let mut core = self.core();
+        let before = core.marks();
         let result = change(&mut core, now);
-        let progress = core.progress();
-        self.progress.send_if_modified(|old| {
-            let changed = !old.is_like(&progress);
-            if changed {
-                *old = progress;
-            }
-            changed
-        });
+        let is_news = core.marks() != before;
         let spent = core.take_spent();
         drop(core);
         // What the caller's tags do when they are dropped is not to be done under the lock.
         drop(spent);
+        if is_news {
+            self.changed.notify_waiters();
+        }
         result
     }
 
@@ -93,30 +92,32 @@ impl<T> Shared<T> {
 
     /// Waits until every append before this one has an outcome.
     pub(super) async fn settled(&self, through: u64) {
-        self.wait(|progress| (progress.settled >= through).then_some(()))
+        self.wait(|core| (core.settled() >= through).then_some(()))
             .await;
     }
 
     /// Waits until nothing will change any more.
     pub(super) async fn stopped(&self) {
-        self.wait(|progress| progress.stopped.then_some(())).await;
+        self.wait(|core| core.stopped.then_some(())).await;
     }
 
     /// Resolves when no more rows are taken.
     pub(super) async fn refused(&self) -> Error {
-        let refusal = self.wait(|progress| progress.refusal.clone()).await;
-        refusal.unwrap_or_else(|| Error::new(ErrorKind::ChannelClosed, "the channel is closed"))
+        self.wait(Core::refusal).await
     }
 
     /// What `outcome` knows in the end.
-    async fn wait<R>(&self, mut outcome: impl FnMut(&Progress) -> Option<R>) -> Option<R> {
-        let mut progress = self.progress.subscribe();
+    async fn wait<R>(&self, outcome: impl Fn(&Core<T>) -> Option<R>) -> R {
         loop {
-            if let Some(result) = outcome(&progress.borrow_and_update()) {
-                return Some(result);
+            let changed = self.changed.notified();
+            tokio::pin!(changed);
+            // Registered before the core is looked at, or a change could fall in between.
+            changed.as_mut().enable();
+            let told = outcome(&self.core());
+            if let Some(told) = told {
+                return told;
             }
-            // The sender lives as long as this channel does.
-            progress.changed().await.ok()?;
+            changed.await;
         }
     }
 }
@@ -126,6 +127,9 @@ impl<T> Shared<T> {
 pub(crate) trait Settle: fmt::Debug + Send + Sync {
     /// Sends what was appended so far without waiting for the lag.
     fn flush(&self);
+
+    /// Ends it at once: what has no outcome is handed back.
+    fn end(&self, why: &Error);
 
     /// Waits until everything appended so far has an outcome.
     ///
@@ -139,6 +143,10 @@ pub(crate) trait Settle: fmt::Debug + Send + Sync {
 impl<T: Send> Settle for Shared<T> {
     fn flush(&self) {
         self.update_and_wake(|core, _| core.flush());
+    }
+
+    fn end(&self, why: &Error) {
+        self.update_and_wake(|core, _| core.stop(why));
     }
 
     async fn settle(&self) -> Result<()> {

@@ -397,7 +397,9 @@ impl Handler {
                 self.login.check_primary(headers, now_ms)?;
                 return Ok(telemetry::received());
             }
-            Endpoint::Authorize => return self.login.authorize(headers, request.body(), now_ms),
+            Endpoint::Authorize => {
+                return Ok(self.login.authorize(headers, request.body(), now_ms));
+            }
             Endpoint::Statement => {
                 let prepared = request.extensions().get::<Prepared>();
                 return prepared
@@ -407,7 +409,7 @@ impl Handler {
             _ => {}
         }
         let Some(pipe) = &call.pipe else {
-            let primary = self.login.check_primary(headers, now_ms)?;
+            let primary = self.login.primary(headers, now_ms)?;
             return Ok(text_answer(match call.endpoint {
                 Endpoint::Token => self.login.exchange(&primary, request.body(), now_ms)?,
                 _ => self.login.ingest_host().to_owned(),

@@ -120,12 +120,7 @@ impl Login {
     }
 
     /// The answer to a request for an OAuth access token.
-    pub(super) fn authorize(
-        &mut self,
-        headers: &HeaderMap,
-        form: &[u8],
-        now_ms: u64,
-    ) -> std::result::Result<Answer, Refusal> {
+    pub(super) fn authorize(&mut self, headers: &HeaderMap, form: &[u8], now_ms: u64) -> Answer {
         self.oauth.authorize(&self.seal, headers, form, now_ms)
     }
 
@@ -136,6 +131,15 @@ impl Login {
 
     /// Checks the credential of a request to the account's endpoints.
     pub(super) fn check_primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        self.primary(headers, now_ms).map(drop)
+    }
+
+    /// The credential of a request to the account's endpoints.
+    pub(super) fn primary(
         &self,
         headers: &HeaderMap,
         now_ms: u64,

@@ -50,8 +50,19 @@ struct Refresh<'a> {
 struct Denial {
     status: StatusCode,
     error: &'static str,
-    description: String,
+    description: &'static str,
 }
+
+#[derive(Serialize)]
+struct Granted {
+    access_token: String,
+    token_type: &'static str,
+    expires_in: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_token: Option<String>,
+}
+
+type Form = BTreeMap<String, String>;
 
 impl OAuth {
     pub(super) fn new(life: Duration) -> Self {
@@ -83,54 +94,59 @@ impl OAuth {
         headers: &HeaderMap,
         form: &[u8],
         now_ms: u64,
-    ) -> Result<Answer, Refusal> {
-        let form: BTreeMap<String, String> =
-            url::form_urlencoded::parse(form).into_owned().collect();
-        let (id, role) = match self.identify(headers, &form) {
-            Ok(client) => client,
-            Err(denial) => return Ok(denial.into_answer()),
-        };
-        let mut answer = match form.get("grant_type").map(String::as_str) {
-            Some("client_credentials") => json!({}),
+    ) -> Answer {
+        let form = url::form_urlencoded::parse(form).into_owned().collect();
+        match self.grant(seal, headers, &form, now_ms) {
+            Ok(granted) => json_answer(StatusCode::OK, &granted),
+            Err(denial) => json_answer(
+                denial.status,
+                &json!({ "error": denial.error, "error_description": denial.description }),
+            ),
+        }
+    }
+
+    fn grant(
+        &mut self,
+        seal: &Seal,
+        headers: &HeaderMap,
+        form: &Form,
+        now_ms: u64,
+    ) -> Result<Value, Denial> {
+        let (client, role) = self.identify(headers, form)?;
+        let refresh_token = match form.get("grant_type").map(String::as_str) {
+            Some("client_credentials") => None,
             Some("refresh_token") => {
                 let sent = form.get("refresh_token").map(String::as_str);
-                match self.rotate(seal, &id, sent.unwrap_or_default())? {
-                    Some(next) => json!({ "refresh_token": next }),
-                    None => {
-                        let denial = Denial::of("invalid_grant", "The refresh token is not valid.");
-                        return Ok(denial.into_answer());
-                    }
-                }
+                Some(self.rotate(seal, &client, sent.unwrap_or_default())?)
             }
             _ => {
-                let denial = Denial::of(
+                return Err(Denial::new(
                     "unsupported_grant_type",
                     "The grant_type is neither client_credentials nor refresh_token.",
-                );
-                return Ok(denial.into_answer());
+                ));
             }
         };
         let life_ms = u64::try_from(self.life.as_millis()).unwrap_or(u64::MAX);
         self.issued += 1;
         let access = Access {
-            client: id,
+            client,
             role,
             exp_ms: now_ms.saturating_add(life_ms),
             number: self.issued,
         };
-        if let Value::Object(fields) = &mut answer {
-            fields.insert("access_token".to_owned(), json!(seal.sign(&access)?));
-            fields.insert("token_type".to_owned(), json!("Bearer"));
-            fields.insert("expires_in".to_owned(), json!(self.life.as_secs()));
-        }
-        Ok(json_answer(StatusCode::OK, &answer))
+        Ok(json!(Granted {
+            access_token: seal.sign(&access).map_err(Denial::broken)?,
+            token_type: "Bearer",
+            expires_in: self.life.as_secs(),
+            refresh_token,
+        }))
     }
 
     /// The client that a request proves to be from, and the role it asks for.
     fn identify(
         &self,
         headers: &HeaderMap,
-        form: &BTreeMap<String, String>,
+        form: &Form,
     ) -> Result<(String, Option<String>), Denial> {
         let from_form = || {
             Some((
@@ -144,10 +160,9 @@ impl OAuth {
             .get(&id)
             .filter(|client| client.secret == secret);
         let Some(client) = client else {
-            let denial = Denial::of("invalid_client", "The client or its secret is not known.");
             return Err(Denial {
                 status: StatusCode::UNAUTHORIZED,
-                ..denial
+                ..Denial::new("invalid_client", "The client or its secret is not known.")
             });
         };
         let scope = form.get("scope").map(String::as_str).unwrap_or_default();
@@ -155,7 +170,7 @@ impl OAuth {
             .split_whitespace()
             .find_map(|part| part.strip_prefix("session:role:"));
         match (asked, &client.role) {
-            (Some(asked), Some(only)) if !asked.eq_ignore_ascii_case(only) => Err(Denial::of(
+            (Some(asked), Some(only)) if !asked.eq_ignore_ascii_case(only) => Err(Denial::new(
                 "invalid_scope",
                 "The client may not work under the role of the scope.",
             )),
@@ -164,36 +179,40 @@ impl OAuth {
         }
     }
 
-    /// The refresh token that takes the place of this one, if this one is the client's.
-    fn rotate(&mut self, seal: &Seal, id: &str, sent: &str) -> Result<Option<String>, Refusal> {
-        if self.refresh_tokens.get(sent).is_none_or(|of| of != id) {
-            return Ok(None);
+    /// The refresh token that takes the place of the one that was sent.
+    fn rotate(&mut self, seal: &Seal, client: &str, sent: &str) -> Result<String, Denial> {
+        if self.refresh_tokens.get(sent).is_none_or(|of| of != client) {
+            return Err(Denial::new(
+                "invalid_grant",
+                "The refresh token is not valid.",
+            ));
         }
         self.issued += 1;
-        let next = seal.sign(&Refresh {
-            refreshes: id,
+        let next = Refresh {
+            refreshes: client,
             number: self.issued,
-        })?;
+        };
+        let next = seal.sign(&next).map_err(Denial::broken)?;
         self.refresh_tokens.remove(sent);
-        self.register_refresh_token(id, &next);
-        Ok(Some(next))
+        self.register_refresh_token(client, &next);
+        Ok(next)
     }
 }
 
 impl Denial {
-    fn of(error: &'static str, description: &str) -> Self {
+    fn new(error: &'static str, description: &'static str) -> Self {
         Self {
             status: StatusCode::BAD_REQUEST,
             error,
-            description: description.to_owned(),
+            description,
         }
     }
 
-    fn into_answer(self) -> Answer {
-        json_answer(
-            self.status,
-            &json!({ "error": self.error, "error_description": self.description }),
-        )
+    fn broken(_: Refusal) -> Self {
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            ..Self::new("server_error", "No token can be made.")
+        }
     }
 }
 

@@ -102,7 +102,7 @@ impl HttpTransportBuilder {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if `url` is malformed or its scheme neither `http` nor `https`.
+    /// [`ErrorKind::Config`] if `url` is malformed, or its scheme is none of `http`, `https`, `socks5` and `socks5h`.
     pub fn proxy(mut self, url: &str) -> Result<Self> {
         self.proxy = ProxySource::fixed(url)?;
         Ok(self)

@@ -10,6 +10,9 @@ use url::Url;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// What a proxy may speak. With `socks5h` it also resolves names.
+const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
+
 /// Where proxies are taken from.
 #[derive(Debug, Clone, Default)]
 pub(super) enum ProxySource {
@@ -41,10 +44,15 @@ impl ProxySource {
         };
         // The parser's messages do not repeat what it read.
         let url = Url::parse(&text).map_err(|why| refused(&format!("is malformed ({why})")))?;
-        if !matches!(url.scheme(), "http" | "https") {
-            return Err(refused("must begin with http:// or https://"));
+        if !SCHEMES.contains(&url.scheme()) {
+            return Err(refused(
+                "must begin with http://, https://, socks5:// or socks5h://",
+            ));
         }
-        if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
+        if !url.has_host() {
+            return Err(refused("names no host"));
+        }
+        if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(refused("must end after host and port"));
         }
         Ok(Self::Fixed(SecretString::from(String::from(url))))
@@ -107,6 +115,7 @@ mod tests {
             ("proxy:3128", "http://proxy:3128"),
             ("http://me:hush@proxy:3128/", "http://proxy:3128"),
             (" https://me:hush@[::1]:8443", "https://[::1]:8443"),
+            ("socks5h://me:hush@proxy:1080", "socks5h://proxy:1080"),
         ] {
             let source = ProxySource::fixed(given).unwrap();
             let proxies = source.proxies();
@@ -127,8 +136,13 @@ mod tests {
             ("", "malformed"),
             ("http://me:hush@:1", "malformed"),
             ("http://me:hush@proxy:99999", "malformed"),
-            ("socks5://me:hush@proxy:1080", "http:// or https://"),
+            ("ftp://me:hush@proxy:1080", "must begin with http://"),
+            ("socks5:///hush", "names no host"),
             ("http://me:hush@proxy/path", "end after host and port"),
+            (
+                "socks5://me:hush@proxy:1080/path",
+                "end after host and port",
+            ),
         ] {
             let error = ProxySource::fixed(given).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Config);

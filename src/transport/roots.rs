@@ -1,8 +1,8 @@
 //! The certificates that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, on every operating system alike.
 
 use std::env;
-use std::ffi::OsString;
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::Path;
 
 use reqwest::Certificate;
 use rustls::RootCertStore;
@@ -12,12 +12,15 @@ use crate::error::{Error, ErrorKind, Result};
 
 /// The certificates the environment names instead of the operating system's, if it names any.
 pub(super) fn from_environment() -> Result<Option<Vec<Certificate>>> {
-    named(env::var_os("SSL_CERT_FILE"), env::var_os("SSL_CERT_DIR"))
+    named(
+        env::var_os("SSL_CERT_FILE").as_deref(),
+        env::var_os("SSL_CERT_DIR").as_deref(),
+    )
 }
 
 /// The certificates of the file and of all files in the folders: the union, as observed of the official SDK 1.9.1.
-fn named(file: Option<OsString>, folders: Option<OsString>) -> Result<Option<Vec<Certificate>>> {
-    let file = file.filter(|file| !file.is_empty()).map(PathBuf::from);
+fn named(file: Option<&OsStr>, folders: Option<&OsStr>) -> Result<Option<Vec<Certificate>>> {
+    let file = file.filter(|file| !file.is_empty()).map(Path::new);
     let folders: Vec<_> = folders
         .iter()
         .flat_map(env::split_paths)
@@ -26,7 +29,7 @@ fn named(file: Option<OsString>, folders: Option<OsString>) -> Result<Option<Vec
     if file.is_none() && folders.is_empty() {
         return Ok(None);
     }
-    let mut found = vec![load_certs_from_paths(file.as_deref(), None)];
+    let mut found = vec![load_certs_from_paths(file, None)];
     found.extend(
         folders
             .iter()
@@ -64,7 +67,7 @@ fn named(file: Option<OsString>, folders: Option<OsString>) -> Result<Option<Vec
 
 #[cfg(test)]
 mod tests {
-    use std::ffi::OsString;
+    use std::ffi::OsStr;
     use std::fs;
 
     use super::named;
@@ -75,7 +78,7 @@ mod tests {
         params.self_signed(&key).unwrap().pem()
     }
 
-    fn count(file: Option<OsString>, folders: Option<OsString>) -> Option<usize> {
+    fn count(file: Option<&OsStr>, folders: Option<&OsStr>) -> Option<usize> {
         named(file, folders).unwrap().map(|roots| roots.len())
     }
 
@@ -87,12 +90,12 @@ mod tests {
         fs::write(two.path().join("a.pem"), certificate()).unwrap();
         fs::write(two.path().join("README"), "no certificate").unwrap();
         let folders = std::env::join_paths([one.path(), two.path()]).unwrap();
-        let (file, folder) = (file.into_os_string(), two.path().as_os_str().to_owned());
-        assert_eq!(count(Some(file.clone()), None), Some(2));
-        assert_eq!(count(None, Some(folder.clone())), Some(1));
-        assert_eq!(count(Some(file.clone()), Some(folder)), Some(3));
-        assert_eq!(count(None, Some(folders)), Some(3));
-        assert_eq!(count(Some(OsString::new()), Some(OsString::new())), None);
+        let (file, folder) = (file.as_os_str(), two.path().as_os_str());
+        assert_eq!(count(Some(file), None), Some(2));
+        assert_eq!(count(None, Some(folder)), Some(1));
+        assert_eq!(count(Some(file), Some(folder)), Some(3));
+        assert_eq!(count(None, Some(&folders)), Some(3));
+        assert_eq!(count(Some(OsStr::new("")), Some(OsStr::new(""))), None);
         assert_eq!(count(None, None), None);
     }
 
@@ -100,9 +103,9 @@ mod tests {
     fn what_names_no_certificate_is_refused_and_not_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.pem");
-        let error = named(Some(missing.into_os_string()), None).unwrap_err();
+        let error = named(Some(missing.as_os_str()), None).unwrap_err();
         assert!(error.to_string().contains("missing.pem"), "{error}");
-        let error = named(None, Some(folder.path().into())).unwrap_err();
+        let error = named(None, Some(folder.path().as_os_str())).unwrap_err();
         assert!(error.to_string().contains("nothing is there"), "{error}");
     }
 }

@@ -46,23 +46,23 @@ async fn run(credential: Arc<dyn Credential>, sent: &str) -> String {
     stage.answer(Call::Hostname, refusal(401, "390318"));
     stage.answer(Call::Token, text(200, "scoped-first-78"));
 
-    let mut told = format!("{credential:?} {credential:#?}");
+    let mut told = vec![format!("{credential:?} {credential:#?}")];
     let profile = Profile::new("MYORG-MYACCT").with_url(stage.url());
     let build = || builder(profile.clone()).credential(Arc::clone(&credential));
-    told += &format!("{:?}", build());
+    told.push(format!("{:?}", build()));
     // Only OAuth has another token to show.
     if let Err(error) = build().build().await {
-        told += &everything(&error);
+        told.push(everything(&error));
     }
     let client = build().build().await.unwrap();
-    told += &format!("{client:?} {client:#?}");
+    told.push(format!("{client:?} {client:#?}"));
     let mut channel = client.open_channel("c").await.unwrap();
     stage.always(Call::Append, refusal(401, "390303"));
     stage.always(Call::Status, refusal(401, "390303"));
     stage.always(Call::Token, refusal(401, "390303"));
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
-    told += &everything(&within(receipt.committed()).await.unwrap_err());
-    told
+    told.push(everything(&within(receipt.committed()).await.unwrap_err()));
+    told.concat()
 }
 
 #[tokio::test]
@@ -89,11 +89,11 @@ async fn no_credential_tells_its_secrets() {
         ),
         (Arc::new(SpcsToken::new(file.path())), ""),
     ];
-    let mut told = format!("{:?}", Bearer::new("pat-token-76", "OAUTH"));
+    let bearer = Bearer::new("pat-token-76", "OAUTH");
+    let mut told = format!("{bearer:?} {:?}", emulator());
     for (credential, sent) in credentials {
         told += &run(credential, sent).await;
     }
-    told += &format!("{:?}", emulator());
 
     let trace = trace.text();
     assert!(trace.contains("fetched an OAuth access token"), "{trace}");

@@ -12,7 +12,7 @@ fn every_fault_is_shown_by_tests_that_exist() {
         .unwrap()
         .lines()
         .filter_map(|line| line.strip_prefix("//! | "))
-        .skip(1)
+        .filter(|row| !row.starts_with("What happens"))
         .collect();
     assert!(rows.len() > 20, "{} rows", rows.len());
     for row in rows {

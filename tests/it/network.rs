@@ -13,10 +13,13 @@ use crate::support::row;
 use crate::tls::{Authority, before};
 
 /// What the process is to ask for.
-const URL: &str = "SNOWPIPE_TEST_URL";
+pub const URL: &str = "SNOWPIPE_TEST_URL";
 
-/// Everything that could speak for the machine that the tests run on.
-const OTHERS: [&str; 10] = [
+/// What could speak for the machine that the tests run on.
+const OTHERS: [&str; 13] = [
+    "SNOWFLAKE_DEFAULT_CONNECTION_NAME",
+    "SNOWFLAKE_ROLE",
+    "SNOWFLAKE_HOME",
     "HTTPS_PROXY",
     "https_proxy",
     "HTTP_PROXY",
@@ -30,7 +33,7 @@ const OTHERS: [&str; 10] = [
 ];
 
 /// Runs this test in a process with this environment; returns what it prints.
-async fn run(test: &'static str, url: String, variables: &[(&'static str, String)]) -> String {
+pub async fn run(test: &'static str, url: String, variables: &[(&'static str, String)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture"]);
     for name in OTHERS {

@@ -10,7 +10,7 @@ use snowpipe_streaming::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::stage::{Stage, builder, everything, within};
+use crate::stage::{Call, Stage, builder, everything, within};
 use crate::tls::{Authority, before};
 
 /// `user:p@ss/word` in Basic authentication.
@@ -119,15 +119,6 @@ async fn connect(
     within(builder.transport(transport).build()).await
 }
 
-async fn refused(proxy: &str) -> Error {
-    let (stage, authority) = (Stage::new().await, Authority::new());
-    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
-    let error = connect(&stage, &url, &authority, proxy).await.unwrap_err();
-    assert_eq!(stage.all().len(), 0, "nothing came through");
-    assert!(!everything(&error).contains("hush"), "{error:?}");
-    error
-}
-
 #[tokio::test]
 async fn a_proxy_with_user_and_password_carries_the_whole_protocol() {
     let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
@@ -149,9 +140,12 @@ async fn a_proxy_with_user_and_password_carries_the_whole_protocol() {
 
 #[tokio::test]
 async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
-    let proxy = Proxy::new().await;
+    let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
     for user in ["", "user:hush"] {
-        let error = refused(&proxy.url(user)).await;
+        let error = connect(&stage, &url, &authority, &proxy.url(user))
+            .await
+            .unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{error}");
         assert!(!error.is_retryable());
         let text = error.to_string();
@@ -160,31 +154,107 @@ async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
             proxy.url("")
         );
         assert!(text.contains(&name), "{text}");
+        assert!(!everything(&error).contains("hush"), "{error:?}");
     }
+    assert_eq!(proxy.seen().len(), 2, "it is asked once each");
+    assert_eq!(stage.all().len(), 0, "nothing came through");
 }
 
 #[tokio::test]
 async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
     for status in ["403 Forbidden", "502 Bad Gateway"] {
         let proxy = Proxy::refusing(status).await;
-        let error = refused(&proxy.url("user:hush")).await;
-        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
-        assert!(error.is_retryable());
-        let text = error.to_string();
-        assert!(text.contains("does not let \"127.0.0.1:"), "{text}");
-        assert!(text.contains("have it allow both hosts"), "{text}");
+        let error = unsent(&proxy.url("user:hush"), TransportErrorKind::Connect).await;
+        assert!(
+            error.contains("does not let \"h.invalid\" through"),
+            "{error}"
+        );
+        assert!(error.contains("have it allow both hosts"), "{error}");
     }
     let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = gone.local_addr().unwrap().port();
     drop(gone);
-    let error = refused(&format!("http://user:hush@127.0.0.1:{port}")).await;
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
+    let url = format!("http://user:hush@127.0.0.1:{port}");
+    let error = unsent(&url, TransportErrorKind::Connect).await;
     let sentence = format!("the proxy http://127.0.0.1:{port} refused the connection");
-    assert!(error.to_string().contains(&sentence), "{error}");
-    let error = refused("http://user:hush@proxy.invalid:3128").await;
-    assert_eq!(error.kind(), ErrorKind::Unreachable);
-    let sentence = "could not resolve the proxy http://proxy.invalid:3128";
-    assert!(error.to_string().contains(sentence), "{error}");
+    assert!(error.contains(&sentence), "{error}");
+    let url = "http://user:hush@proxy.invalid:3128";
+    let error = unsent(url, TransportErrorKind::Dns).await;
+    assert!(
+        error.contains("could not resolve the proxy http://proxy.invalid:3128"),
+        "{error}"
+    );
+}
+
+/// Why a call through this proxy is not sent.
+async fn unsent(proxy: &str, kind: TransportErrorKind) -> String {
+    let transport = HttpTransport::builder().proxy(proxy).unwrap();
+    let mut request = Request::default();
+    *request.uri_mut() = "https://h.invalid/p".parse().unwrap();
+    let call = transport.build().unwrap();
+    let error = within(call.call(request)).await.unwrap_err();
+    assert_eq!(error.kind(), kind, "{error}");
+    assert!(!error.may_have_been_sent());
+    let text = format!("{error} {error:?}");
+    assert!(!text.contains("hush"), "{text}");
+    error.to_string()
+}
+
+#[tokio::test]
+async fn a_socks_proxy_with_user_and_password_is_one_as_well() {
+    let (stage, authority) = (Stage::new().await, Authority::new());
+    let url = before(&stage, authority.acceptor("127.0.0.1")).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            tokio::spawn(serve_socks(stream));
+        }
+    });
+    let proxy = format!("socks5://{USER}@127.0.0.1:{port}");
+    connect(&stage, &url, &authority, &proxy).await.unwrap();
+    assert_eq!(stage.count(Call::Token), 1);
+    let error = unsent(
+        &format!("socks5h://user:hush@127.0.0.1:{port}"),
+        TransportErrorKind::Connect,
+    )
+    .await;
+    let sentence = format!("through the proxy socks5h://127.0.0.1:{port}");
+    assert!(error.contains(&sentence), "{error}");
+}
+
+/// SOCKS 5 as far as it takes: one login by password, one connection to an IPv4 address.
+async fn serve_socks(mut client: TcpStream) {
+    let methods = block(&mut client, 1).await;
+    assert!(methods.contains(&2), "it can log in with a password");
+    client.write_all(&[5, 2]).await.unwrap();
+    let user = block(&mut client, 1).await;
+    let password = block(&mut client, 0).await;
+    let known = user == b"user" && password == b"p@ss/word";
+    client.write_all(&[1, u8::from(!known)]).await.unwrap();
+    if !known {
+        return;
+    }
+    let mut request = [0; 10];
+    client.read_exact(&mut request).await.unwrap();
+    assert_eq!(request[..4], [5, 1, 0, 1], "connect to an IPv4 address");
+    let port = u16::from_be_bytes([request[8], request[9]]);
+    let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    client
+        .write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0])
+        .await
+        .unwrap();
+    let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
+}
+
+/// Some bytes that mean nothing here, a length, and as many bytes.
+async fn block(client: &mut TcpStream, skip: usize) -> Vec<u8> {
+    for _ in 0..skip {
+        client.read_u8().await.unwrap();
+    }
+    let mut bytes = vec![0; client.read_u8().await.unwrap().into()];
+    client.read_exact(&mut bytes).await.unwrap();
+    bytes
 }
 
 #[tokio::test]

@@ -63,6 +63,8 @@ impl World {
             pipes: BTreeMap::from(pipes),
             max_client_lag: Duration::from_millis(200),
             landing: None,
+            verify_sql: false,
+            warehouse: None,
         };
         let line = ["ski_resort", "--only", "streamer", "--duration", "1h"];
         Self {

@@ -139,6 +139,48 @@ async fn over_loopback_the_landing_has_what_the_server_says() {
 }
 
 #[tokio::test]
+async fn with_a_profile_sql_counts_what_landed() {
+    let directory = tempfile::tempdir().unwrap();
+    let serving = open(&directory.path().join("server"), "").await.unwrap();
+    let Route::Loopback(server) = &serving.route else {
+        panic!("{serving:?}");
+    };
+    let profile = server.emulator().profile_json(&server.url());
+    std::fs::write(directory.path().join("account.json"), profile).unwrap();
+
+    let line = "ski_resort --profile DIR/account.json --only streamer --duration 1h --max-client-lag 10ms --verify-sql";
+    let line = line.replace("DIR", &directory.path().display().to_string());
+    let args = Args::try_parse_from(line.split_whitespace()).unwrap();
+    let files = Files::new(&args, directory.path());
+    std::fs::create_dir_all(files.queue.parent().unwrap()).unwrap();
+    let mut queue = Queue::open(&files.queue).unwrap();
+    queue.claim(None, None, winter()).unwrap();
+    queue.append(&rows(SEED, winter(), 100), 100, None).unwrap();
+    queue.end().unwrap();
+    let target = Target::open(&args, &files).await.unwrap();
+    assert_eq!(target.landing, None);
+    let (_stop, stopped) = watch::channel(false);
+    let screen = Screen::new();
+    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen);
+    assert!(ended.await.unwrap().failures.is_empty());
+    let course = Course {
+        interrupted: false,
+        was_finished: false,
+        elapsed: Duration::ZERO,
+    };
+    let summary = Summary::new(&args, &files.queue, &target, course).await;
+    let summary = serde_json::to_value(summary.unwrap()).unwrap();
+    assert_eq!(summary["balanced"], true);
+    let tickets = &summary["tables"]["RESORT_TICKET"];
+    assert_eq!(tickets["landed"], 500);
+    assert_eq!(tickets["distinct_txid"], 500);
+    assert_eq!(
+        summary["tables"]["LIFT_RIDE"]["landed"],
+        summary["tables"]["LIFT_RIDE"]["rows_inserted"]
+    );
+}
+
+#[tokio::test]
 async fn a_profile_names_everything_and_flags_go_before_it() {
     let directory = tempfile::tempdir().unwrap();
     write_profile(

@@ -44,11 +44,11 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let options = Options::new().transport(args.account.transport(profile.as_ref().ok())?);
     let report = doctor::examine(profile, pipe.as_ref(), &options).await;
     let text = if args.json {
-        json(&report)?
+        json(&report)
     } else {
-        let findings = report.findings().iter();
-        let lines: String = findings.map(|finding| format!("{finding}\n")).collect();
-        format!("{lines}{}\n", report.summary())
+        let findings = report.findings().iter().map(ToString::to_string);
+        let lines: Vec<_> = findings.chain([report.summary()]).collect();
+        lines.join("\n") + "\n"
     };
     // Nobody reads on: no reason to fail.
     let _ = std::io::stdout().write_all(text.as_bytes());
@@ -59,11 +59,11 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     })
 }
 
-fn json(report: &Report) -> Result<String, Stop> {
+fn json(report: &Report) -> String {
     let mut value = serde_json::to_value(report).unwrap_or_default();
     if let Some(fields) = value.as_object_mut() {
         fields.insert("fine".to_owned(), report.is_fine().into());
         fields.insert("summary".to_owned(), report.summary().into());
     }
-    Ok(format!("{value:#}\n"))
+    format!("{value:#}\n")
 }

@@ -356,9 +356,10 @@ mod tests {
 
     #[test]
     fn what_is_not_there_is_refused_at_once() {
-        let why = Input::open(&["/nonexistent/x".into()]).unwrap_err().why;
+        let refused = |files: &[std::path::PathBuf]| Input::open(files).err().unwrap().why;
+        let why = refused(&["/nonexistent/x".into()]);
         assert!(why.starts_with("/nonexistent/x: "), "{why}");
-        let twice = Input::open(&["-".into(), "-".into()]).unwrap_err().why;
+        let twice = refused(&["-".into(), "-".into()]);
         assert!(twice.contains("stdin can be read once only"), "{twice}");
     }
 }

@@ -247,7 +247,7 @@ impl Sender<'_> {
         let stopped_at = lines.stopped_at().map(str::to_owned);
         Ok(match ended {
             Ok(report) => self.report(&report, stopped_at.as_deref()),
-            Err(error) => self.failed(&error),
+            Err(error) => Self::failed(&error),
         })
     }
 
@@ -279,8 +279,12 @@ impl Sender<'_> {
                 "resumed after {after}, which was committed before"
             ));
         }
+        let lines = match skipped {
+            0 => String::new(),
+            skipped => format!("; {skipped} lines skipped"),
+        };
         self.tell(&format!(
-            "{} rows committed, {} of them rejected; {}; {skipped} lines skipped",
+            "{} rows committed, {} of them rejected; {}{lines}",
             report.rows_committed,
             report.rows_rejected,
             self.size()
@@ -304,7 +308,7 @@ impl Sender<'_> {
         }
     }
 
-    fn failed(&self, error: &Error) -> u8 {
+    fn failed(error: &Error) -> u8 {
         say::error(&error.to_string());
         match error.kind() {
             ErrorKind::Config | ErrorKind::InvalidOffset => code::MISUSED,

@@ -26,7 +26,7 @@ pub(crate) fn listen() -> Result<watch::Receiver<bool>, Stop> {
 /// Waits for the first signal.
 pub(crate) async fn stopped(mut stop: watch::Receiver<bool>) {
     if stop.wait_for(|stop| *stop).await.is_err() {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -124,7 +124,7 @@ fn as_table(names: &[String], found: &Found) -> String {
             let mut cells = <[String; 7]>::default();
             let [channel, status, ..] = &mut cells;
             channel.clone_from(name);
-            *status = "not found".to_owned();
+            "not found".clone_into(status);
             rows.push(cells);
             continue;
         };
@@ -157,10 +157,10 @@ fn aligned(rows: &[[String; 7]]) -> String {
     }
     let mut text = String::new();
     for row in rows {
-        let cells = row.iter().zip(widths);
-        let line: String = cells
-            .map(|(cell, width)| format!("{cell:<width$}  "))
-            .collect();
+        let mut line = String::new();
+        for (cell, width) in row.iter().zip(widths) {
+            let _ = write!(line, "{cell:<width$}  ");
+        }
         text.push_str(line.trim_end());
         text.push('\n');
     }

@@ -172,6 +172,10 @@ fn a_toml_file_may_be_named() {
     let named = Profile::loader().file(home.file("config.toml"));
     let profile = home.load(named, &[]).unwrap();
     assert_eq!(profile.account(), "my_org-ingest");
+    refused(
+        Profile::from_file(home.file("config.toml")),
+        &["config.toml", "Profile::loader()"],
+    );
     let both = Profile::loader().file("profile.json").connection("dev");
     refused(home.load(both, &[]), &["\"dev\"", "profile.json"]);
 }

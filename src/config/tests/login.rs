@@ -53,7 +53,12 @@ fn what_nobody_can_log_in_with_is_refused_with_what_is_possible() {
     for name in ["externalbrowser", "snowflake", "zz"] {
         refused(
             json(&format!(r#""authorization_type": "{name}""#)),
-            &["authorization_type must be JWT", "OAUTH", "PAT", "SPCS"],
+            &[
+                "authorization_type (from the profile's text) must be JWT",
+                "OAUTH",
+                "PAT",
+                "SPCS",
+            ],
         );
     }
 }
@@ -177,7 +182,15 @@ fn credentials_of_another_kind_are_named() {
         ("JWT", "oauth_client_secret"),
     ] {
         let more = format!(r#""authorization_type": "{kind}", "{foreign}": "hush""#);
-        let error = refused(json(&more), &[foreign, kind, "leave the one out"]);
+        let error = refused(
+            json(&more),
+            &[
+                foreign,
+                kind,
+                "from the profile's text",
+                "leave the one out",
+            ],
+        );
         assert!(!error.to_string().contains("hush"));
     }
     // Nobody said PAT.

@@ -9,6 +9,7 @@ mod hostile;
 mod landing;
 mod limits;
 mod login;
+mod oauth;
 mod parsers;
 mod restart;
 mod stage;

@@ -127,7 +127,7 @@ proptest! {
         }
         let value = http::HeaderValue::try_from(format!("Bearer {good}")).unwrap();
         let headers = HeaderMap::from_iter([(AUTHORIZATION, value)]);
-        let primary = login.check_primary(&headers, START_MS).unwrap();
+        let primary = login.primary(&headers, START_MS).unwrap();
         let _ = login.exchange(&primary, form.as_bytes(), START_MS);
         let _ = login.authorize(&headers, form.as_bytes(), START_MS);
     }

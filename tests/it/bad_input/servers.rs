@@ -32,10 +32,10 @@ async fn a_closed_port_is_named() {
     let address = listener.local_addr().unwrap().to_string();
     drop(listener);
     let error = unreachable(&format!("http://{address}")).await;
-    let host = format!("could not connect to {address:?}");
+    let host = format!("{address:?} refused the connection");
     let words = [
         host.as_str(),
-        "check the account's URL, firewall and proxy",
+        "check the account's URL and port",
         "MYORG-MYACCT",
     ];
     says(&error, ErrorKind::Unreachable, &words);

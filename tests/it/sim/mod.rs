@@ -10,6 +10,7 @@
 
 mod desk;
 mod draw;
+mod elastic;
 mod ends;
 mod plan;
 mod run;
@@ -34,7 +35,7 @@ use self::truth::Sabotage;
 /// How many seeds run if nobody says how many.
 const SEEDS: u64 = 500;
 
-fn setting(name: &str) -> Option<u64> {
+pub fn setting(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(
         text.parse()

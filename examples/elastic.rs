@@ -1,0 +1,105 @@
+//! Many producers, one elastic channel: rows at least once and in no order, from wherever they come up.
+//!
+//! ```sh
+//! cargo run --example elastic
+//! ```
+//!
+//! The server loses an answer, asks to slow down, and refuses one batch for good: the acknowledgements tell which rows may
+//! be there twice, and what was refused comes back and is appended again.
+
+use std::sync::Arc;
+
+use serde::Serialize;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, MemoryTransport};
+use snowpipe_streaming::{ElasticChannel, Profile, StreamingIngestClient, SystemClock};
+use tokio::task::JoinSet;
+
+const TABLE: &str =
+    "CREATE TABLE HILL.PUBLIC.SCAN (ID VARCHAR NOT NULL, GATE NUMBER(3), PASS NUMBER(9))";
+
+const GATES: u32 = 5;
+const SCANS: u32 = 40;
+
+/// A pass was held to a gate. The id tells two scans of the same pass from one that was sent twice.
+#[derive(Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct Scan {
+    id: String,
+    gate: u32,
+    pass: u32,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let emulator = Emulator::builder()
+        .catalog(Catalog::from_ddl(TABLE)?)
+        .build()?;
+    let faults = emulator.faults();
+    faults.push(Fault::ApplyThenLose.on(Endpoint::Append));
+    faults.push(Fault::Throttle(None).on(Endpoint::Append));
+    faults.push(
+        Fault::BadRequest("ERR_OUT_OF_ORDER".to_owned())
+            .on(Endpoint::Append)
+            .after(2),
+    );
+
+    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+    let transport = MemoryTransport::new(emulator.clone(), Arc::new(SystemClock));
+    let client = StreamingIngestClient::for_table(profile, "HILL", "PUBLIC", "SCAN")?
+        .transport(transport)
+        .build()
+        .await?;
+
+    let channel = client.elastic_channel();
+    let mut gates = JoinSet::new();
+    for gate in 0..GATES {
+        gates.spawn(watch(gate, channel.clone()));
+    }
+    let mut perhaps_twice = 0;
+    while let Some(gate) = gates.join_next().await {
+        perhaps_twice += gate??;
+    }
+    println!("{perhaps_twice} scans may be there twice");
+
+    // The gates have heard of every scan, but a program that drops its acknowledgements asks here.
+    if let Err(error) = channel.checkpoint().await {
+        println!("{error}: {}", error.error());
+    }
+    channel.close().await.ok();
+    client.close().await?;
+
+    let rows = emulator.rows("HILL.PUBLIC.SCAN")?;
+    let mut ids: Vec<String> = rows.iter().map(|row| row["ID"].to_string()).collect();
+    ids.sort();
+    ids.dedup();
+    println!("{} rows landed, of {} scans", rows.len(), ids.len());
+    anyhow::ensure!(ids.len() == (GATES * SCANS) as usize, "scans are missing");
+    Ok(())
+}
+
+/// Appends the scans of one gate until all are durable; how many may be there twice.
+async fn watch(gate: u32, channel: ElasticChannel<String>) -> anyhow::Result<u32> {
+    let mut acks = Vec::new();
+    for n in 0..SCANS {
+        let id = format!("{gate}-{n}");
+        let scan = Scan {
+            id: id.clone(),
+            gate,
+            pass: 700 + n,
+        };
+        acks.push(channel.append_row(&scan, id).await?);
+    }
+    let mut perhaps_twice = 0;
+    for ack in acks {
+        match ack.await {
+            Ok(accepted) => perhaps_twice += u32::from(accepted.may_be_duplicated()),
+            Err(failed) => {
+                perhaps_twice += u32::from(failed.is_ambiguous());
+                let (rows, id) = (failed.rows()?, failed.into_tag());
+                channel.append_batch(&rows, id).await?.await?;
+            }
+        }
+    }
+    Ok(perhaps_twice)
+}

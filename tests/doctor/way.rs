@@ -1,0 +1,312 @@
+//! The profile, its key, the clock, and the way to the hosts.
+
+use std::time::Duration;
+
+use snowpipe_streaming::doctor::{self, Check, Options, Outcome};
+use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::{HttpTransport, Profile};
+use tokio::net::TcpListener;
+
+use crate::world::{
+    KEYS, Off, World, assert_complete, assert_found, examine, examine_with, meddled, outcome, pipe,
+    tls, transport,
+};
+
+#[tokio::test]
+async fn all_is_well() {
+    let world = World::new().await;
+    let report = world.examine().await;
+    assert_complete(&report);
+    assert!(report.is_fine(), "{report:#?}");
+    for finding in report.findings() {
+        // The URL is plain loopback HTTP.
+        let expected = match finding.check {
+            Check::Tls | Check::IngestTls => Outcome::Skipped,
+            _ => Outcome::Ok,
+        };
+        assert_eq!(finding.outcome, expected, "{finding:?}");
+    }
+    assert_eq!(report.summary(), "No check failed.");
+    let key = report.finding(Check::PrivateKey).expect("a finding");
+    let line = format!(
+        "ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='{}'",
+        world.profile().rsa_public_key().expect("a key")
+    );
+    assert!(key.mend.as_deref().is_some_and(|mend| mend.contains(&line)));
+    assert!(key.text.contains("fingerprint SHA256:"), "{}", key.text);
+    let identity = &report.finding(Check::Identity).expect("a finding").text;
+    assert!(
+        identity.contains(
+            "subject EMULATOR.STREAMING_INGEST, issuer EMULATOR.STREAMING_INGEST.SHA256:"
+        ),
+        "{identity}"
+    );
+    assert_eq!(world.channels(), 0, "the probe was dropped");
+}
+
+#[tokio::test]
+async fn without_a_pipe_it_goes_as_far_as_the_role() {
+    let world = World::new().await;
+    let options = Options::new().transport(transport());
+    let report = doctor::examine(Ok(world.profile()), None, &options).await;
+    assert_complete(&report);
+    assert!(report.is_fine(), "{report:#?}");
+    assert_eq!(outcome(&report, Check::Role), Outcome::Ok);
+    assert_eq!(outcome(&report, Check::Pipe), Outcome::Skipped);
+}
+
+#[tokio::test]
+async fn a_profile_that_cannot_be_read() {
+    for (profile, text, mend) in [
+        (
+            Profile::from_file("/nonexistent/profile.json"),
+            "/nonexistent/profile.json",
+            "",
+        ),
+        (Profile::from_json("{"), "not valid JSON", ""),
+        (
+            Profile::from_json(r#"{"account": "A"}"#),
+            "user is missing",
+            "set \"user\"",
+        ),
+    ] {
+        let report = doctor::examine(profile, Some(&pipe()), &Options::new()).await;
+        assert_found(&report, Check::Profile, text, mend);
+        assert_eq!(outcome(&report, Check::PrivateKey), Outcome::Skipped);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_used() {
+    let world = World::new().await;
+    let file = |name: &str| {
+        world
+            .profile()
+            .with_private_key_file(format!("{KEYS}/{name}"))
+    };
+    for (profile, text, mend) in [
+        (file("absent.p8"), "absent.p8", ""),
+        (
+            file("README.md"),
+            "neither PEM, base64 nor DER",
+            "openssl pkcs8 -topk8",
+        ),
+        (file("rsa_public.pem"), "public key", ""),
+        (file("ec_p8.pem"), "EC key", "openssl genrsa"),
+        (file("rsa_1024.pem"), "1024 bits", "openssl genrsa 2048"),
+        (
+            file("rsa_p8_aes256.pem"),
+            "no passphrase was given",
+            "set private_key_passphrase",
+        ),
+        (
+            file("rsa_p8_aes256.pem").with_private_key_passphrase("open sesame"),
+            "the passphrase is wrong",
+            "openssl pkcs8",
+        ),
+        (
+            file("rsa_traditional_encrypted.pem"),
+            "traditional PEM format",
+            "openssl pkcs8 -topk8",
+        ),
+    ] {
+        let report = examine(profile).await;
+        assert_found(&report, Check::PrivateKey, text, mend);
+        // The network is looked at all the same.
+        assert_eq!(outcome(&report, Check::Tcp), Outcome::Ok);
+        assert_eq!(outcome(&report, Check::IngestHost), Outcome::Skipped);
+    }
+}
+
+#[tokio::test]
+async fn a_key_user_or_account_that_the_server_does_not_know() {
+    let world = World::new().await;
+    let other = Emulator::generate_key().expect("a key");
+    let unregistered = world.profile().with_private_key(other);
+    let mend = format!(
+        "ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='{}'",
+        unregistered.rsa_public_key().expect("a key")
+    );
+    let report = examine(unregistered).await;
+    assert_found(&report, Check::IngestHost, "401", &mend);
+    assert!(report.summary().contains("login"), "{}", report.summary());
+
+    let report = examine(world.profile().with_user("nobody")).await;
+    assert_found(
+        &report,
+        Check::IngestHost,
+        "390144",
+        "DESC USER nobody has to show the fingerprint",
+    );
+
+    let json = world.emulator().profile_json(&world.server.url());
+    let elsewhere = json.replace("EMULATOR", "ORG-ELSEWHERE");
+    let report = examine(Profile::from_json(&elsewhere).expect("a profile")).await;
+    let mend = "check account and user in the profile: they make the subject ORG-ELSEWHERE.STREAMING_INGEST";
+    assert_found(&report, Check::IngestHost, "401", mend);
+}
+
+#[tokio::test]
+async fn an_access_token_that_the_server_does_not_know() {
+    let world = World::new().await;
+    let json = format!(
+        r#"{{"url": "{}", "account": "EMULATOR", "authorization_type": "PAT", "personal_access_token": "secret-token"}}"#,
+        world.server.url()
+    );
+    let report = examine(Profile::from_json(&json).expect("a profile")).await;
+    assert_found(
+        &report,
+        Check::IngestHost,
+        "401",
+        "SHOW USER PROGRAMMATIC ACCESS TOKENS",
+    );
+    assert_eq!(outcome(&report, Check::PrivateKey), Outcome::Skipped);
+}
+
+#[tokio::test]
+async fn a_clock_that_is_off() {
+    let world = World::new().await;
+    let minutes = |n: u64| Duration::from_secs(60 * n);
+    let examined = async |ahead, behind| {
+        let options = Options::new()
+            .transport(transport())
+            .time_source(Off { ahead, behind });
+        examine_with(world.profile(), &pipe(), options).await
+    };
+    let report = examined(minutes(10), minutes(0)).await;
+    assert_found(
+        &report,
+        Check::Clock,
+        "clock is",
+        "set the clock, and keep it with NTP",
+    );
+    let text = &report.finding(Check::Clock).expect("a finding").text;
+    assert!(text.contains("s ahead of the server's"), "{text}");
+    let report = examined(minutes(0), minutes(10)).await;
+    assert_found(
+        &report,
+        Check::Clock,
+        "s behind the server's",
+        "set the clock",
+    );
+
+    let report = examined(Duration::from_secs(45), minutes(0)).await;
+    assert!(report.is_fine(), "{report:#?}");
+    assert_eq!(outcome(&report, Check::Clock), Outcome::Warn);
+    assert_eq!(report.summary(), "No check failed, 1 warned.");
+}
+
+#[tokio::test]
+async fn a_host_that_cannot_be_reached() {
+    let world = World::new().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = taken.local_addr().expect("a port").port();
+    drop(taken);
+    let report = examine(world.profile().with_url(format!("http://127.0.0.1:{port}"))).await;
+    assert_found(
+        &report,
+        Check::Tcp,
+        &format!("no connection to 127.0.0.1:{port}"),
+        "firewall",
+    );
+    assert_eq!(outcome(&report, Check::Dns), Outcome::Ok);
+    assert_eq!(outcome(&report, Check::Tls), Outcome::Skipped);
+
+    let report = examine(world.profile().with_url("https://account.invalid")).await;
+    assert_found(
+        &report,
+        Check::Dns,
+        r#""account.invalid" does not resolve"#,
+        "check account and url in the profile",
+    );
+    assert_eq!(outcome(&report, Check::Tcp), Outcome::Skipped);
+}
+
+#[tokio::test]
+async fn a_server_that_never_answers() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", silent.local_addr().expect("a port"));
+    let world = World::new().await;
+    let options = Options::new()
+        .transport(transport())
+        .timeout(Duration::from_millis(100));
+    let report = examine_with(world.profile().with_url(url), &pipe(), options).await;
+    assert_found(
+        &report,
+        Check::Tls,
+        "no answer within 100ms",
+        "any proxy between",
+    );
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_or_of_another_name() {
+    let world = World::new().await;
+    let (url, _) = tls("127.0.0.1").await;
+    let report = examine(world.profile().with_url(url)).await;
+    assert_found(&report, Check::Tls, "127.0.0.1", "--ca FILE");
+
+    let (url, authority) = tls("elsewhere.invalid").await;
+    let trusting = HttpTransport::builder()
+        .no_proxy()
+        .add_root_certificate_pem(authority.as_bytes())
+        .and_then(snowpipe_streaming::HttpTransportBuilder::build)
+        .expect("a transport");
+    let options = Options::new().transport(trusting);
+    let report = examine_with(world.profile().with_url(url), &pipe(), options).await;
+    assert_found(
+        &report,
+        Check::Tls,
+        "127.0.0.1",
+        "the certificate is another host's",
+    );
+}
+
+#[tokio::test]
+async fn an_ingest_host_that_cannot_be_reached() {
+    let world = World::of(|builder| builder.ingest_host("ingest.invalid")).await;
+    let report = world.examine().await;
+    assert_found(
+        &report,
+        Check::IngestDns,
+        r#""ingest.invalid" does not resolve"#,
+        "allow it in this machine's DNS",
+    );
+    assert_eq!(outcome(&report, Check::IngestHost), Outcome::Ok);
+    assert_eq!(outcome(&report, Check::Token), Outcome::Skipped);
+
+    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = taken.local_addr().expect("a port").port();
+    drop(taken);
+    let world = World::new().await;
+    let host = Box::leak(format!("127.0.0.1:{port}").into_boxed_str());
+    let elsewhere = meddled(|request| {
+        (request.uri().path() == "/v2/streaming/hostname").then_some((200, &*host))
+    });
+    let report = examine_with(world.profile(), &pipe(), elsewhere).await;
+    assert_found(
+        &report,
+        Check::IngestTcp,
+        &format!("no connection to 127.0.0.1:{port}"),
+        "firewall",
+    );
+}
+
+#[tokio::test]
+async fn the_form_of_a_key_is_told() {
+    let public = std::fs::read_to_string(format!("{KEYS}/rsa_public.pem")).expect("a key");
+    let world = World::of(|builder| builder.public_key("STREAMING_INGEST", public)).await;
+    for (file, form) in [
+        ("rsa_p8_aes256.pem", "encrypted PKCS#8 PEM;"),
+        ("rsa_p8.pem", "PKCS#8 PEM, not encrypted;"),
+        ("rsa_pkcs1.pem", "PKCS#1 PEM, not encrypted;"),
+    ] {
+        let profile = world
+            .profile()
+            .with_private_key_file(format!("{KEYS}/{file}"));
+        let report = examine(profile.with_private_key_passphrase("snowpipe")).await;
+        assert!(report.is_fine(), "{report:#?}");
+        let text = &report.finding(Check::PrivateKey).expect("a finding").text;
+        assert!(text.contains(form), "{text}");
+    }
+}

@@ -1,0 +1,109 @@
+//! The elastic channel under everything that can go wrong: nothing acknowledged is missing, nothing is there twice that
+//! was not said to be possibly there twice, nothing is there that was handed back without doubt.
+//!
+//! Many producers append through clones of one channel. More seeds than usual:
+//!
+//! ```text
+//! SIM_SEEDS=2000 SIM_FIRST=0 cargo test --release --test it sim::elastic -- --nocapture
+//! ```
+
+mod ledger;
+mod plan;
+mod process;
+mod producer;
+mod world;
+
+use std::collections::BTreeMap;
+
+use self::ledger::Landed;
+use self::plan::{Plan, kinds};
+use self::process::run;
+use super::setting;
+
+/// How many seeds run if nobody says how many.
+const SEEDS: u64 = 200;
+
+/// What comes to pass besides faults and ends of clients, by the names it is counted under.
+const OWN: [&str; 12] = [
+    "accepted",
+    "accepted, perhaps twice",
+    "handed back",
+    "handed back, perhaps there",
+    "acknowledged by a checkpoint",
+    "nobody knows",
+    "not appended",
+    "append given up",
+    "failure told by a checkpoint",
+    "rows there twice",
+    "request too large",
+    "late request",
+];
+
+#[test]
+fn acknowledged_rows_are_there_and_twice_only_where_that_was_said() {
+    let first = setting("SIM_FIRST").unwrap_or(0);
+    let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS).max(1);
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+    let mut requests = 0;
+    for seed in first..first + seeds {
+        let history = run(&Plan::draw(seed));
+        assert!(
+            history.wrong.is_empty(),
+            "seed {seed}: {:#?}\nthe end of its trace:\n{}\nalone: SIM_FIRST={seed} SIM_SEEDS=1 cargo test --test it sim::elastic",
+            &history.wrong[..history.wrong.len().min(5)],
+            history.trace[history.trace.len().saturating_sub(100)..].join("\n")
+        );
+        requests += history.trace.iter().filter(|l| l.contains(" -> ")).count();
+        for (what, times) in history.counts {
+            *counts.entry(what).or_default() += times;
+        }
+    }
+    println!(
+        "elastic: seeds {first} to {}, {requests} requests; {counts:?}",
+        first + seeds - 1
+    );
+    if seeds >= SEEDS {
+        let all = kinds().into_iter().chain(OWN);
+        let never: Vec<_> = all.filter(|what| !counts.contains_key(what)).collect();
+        assert!(never.is_empty(), "never happened: {never:?}");
+    }
+}
+
+#[test]
+fn the_same_seed_is_the_same_history() {
+    let mut histories = Vec::new();
+    for seed in 0..8 {
+        let history = run(&Plan::draw(seed));
+        let again = run(&Plan::draw(seed));
+        for (line, other) in history.trace.iter().zip(&again.trace) {
+            assert_eq!(line, other, "seed {seed}");
+        }
+        assert!(history == again, "seed {seed} goes on differently");
+        assert!(
+            !histories.contains(&history),
+            "seed {seed} is another one's twin"
+        );
+        histories.push(history);
+    }
+}
+
+/// The checks can fail: a row less, or one more, is found out.
+#[test]
+fn a_table_that_is_not_as_it_was_said_to_be_is_found_out() {
+    let mut found = [0; 2];
+    for seed in 0..20 {
+        let history = run(&Plan::draw(seed));
+        let landed: Vec<Landed> = history.landed.iter().copied().collect();
+        let is_sure = |row: &&Landed| history.ledger.is_once(row.attempt);
+        let Some(sure) = landed.iter().find(is_sure) else {
+            continue;
+        };
+        let less: Vec<_> = landed.iter().filter(|row| *row != sure).copied().collect();
+        let more: Vec<_> = landed.iter().chain([sure]).copied().collect();
+        for (found, table) in found.iter_mut().zip([less, more]) {
+            *found += usize::from(!history.ledger.check(&table).is_empty());
+        }
+        assert_eq!(history.ledger.check(&landed), [""; 0]);
+    }
+    assert!(found.iter().all(|found| *found >= 15), "{found:?}");
+}

@@ -1,0 +1,128 @@
+//! A seed becomes a script.
+
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::Fault;
+
+/// How a life of the client ends before its time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// The process is gone, and with it what it knew.
+    Crash,
+    /// The last handle is dropped; the programs hear of it.
+    Drop,
+    /// The client is closed.
+    Close,
+}
+
+#[derive(Debug, Clone)]
+pub struct Plan {
+    pub seed: u64,
+    /// Faults of appends, each with its rate in thousandths.
+    pub rates: Vec<(Fault, u32)>,
+    /// When the client's lives end, in milliseconds, and the server's.
+    pub ends: Vec<(u64, End)>,
+    pub server_downs: Vec<(u64, u64)>,
+    /// From then on nothing goes wrong.
+    pub calm_ms: u64,
+    pub latency_ms: u64,
+    pub late_per_mille: u32,
+    pub request_bytes: Option<usize>,
+    pub token_life_s: u64,
+    pub commit_ms: u64,
+
+    /// Rows of each producer.
+    pub producers: Vec<u64>,
+    pub chunk: usize,
+    /// How many of ten acknowledgements are awaited at once.
+    pub awaited: u32,
+    pub noise: usize,
+    pub pause_ms: u64,
+    pub lag_ms: u64,
+    pub budget: usize,
+    pub requests: usize,
+    pub attempt_s: u64,
+    pub retry_s: u64,
+    pub close_s: u64,
+    pub append_ms: Option<u64>,
+}
+
+fn faults() -> Vec<Fault> {
+    let second = Duration::from_secs(1);
+    vec![
+        Fault::Refuse,
+        Fault::Lose,
+        Fault::ApplyThenLose,
+        Fault::Zombie,
+        Fault::Hang,
+        Fault::ApplyThenHang,
+        Fault::Cut,
+        Fault::Delay(20 * second),
+        Fault::Throttle(None),
+        Fault::Throttle(Some(5 * second)),
+        Fault::ServerError(500),
+        Fault::ApplyThenServerError(503),
+        Fault::Unauthorized,
+        Fault::Forbidden,
+        Fault::ExpireToken,
+        Fault::BareNotFound,
+        Fault::FailedOver,
+        Fault::BadRequest("ERR_BAD_ROWS".to_owned()),
+    ]
+}
+
+/// What goes wrong, by the names it is counted under.
+pub fn kinds() -> Vec<&'static str> {
+    let mut kinds: Vec<_> = faults().iter().map(Fault::name).collect();
+    kinds.extend(["Crash", "Drop", "Close", "server down"]);
+    kinds
+}
+
+impl Plan {
+    pub fn draw(seed: u64) -> Self {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let calm_ms = rng.u64(10_000..120_000);
+        let mut rates = faults();
+        rng.shuffle(&mut rates);
+        rates.truncate(rng.usize(0..6));
+        let rates = rates.into_iter();
+        let rates = rates.map(|fault| (fault, rng.u32(5..250))).collect();
+        let mut ends: Vec<_> = (0..rng.usize(0..3))
+            .map(|_| {
+                let ends = [End::Crash, End::Drop, End::Close];
+                (rng.u64(0..calm_ms), ends[rng.usize(..3)])
+            })
+            .collect();
+        ends.sort_by_key(|(at, _)| *at);
+        let downs = (0..rng.usize(0..3)).map(|_| (rng.u64(0..calm_ms), rng.u64(100..10_000)));
+        let mut server_downs: Vec<_> = downs.collect();
+        server_downs.sort_unstable();
+        // Long rows use up the memory.
+        let noise = [rng.usize(0..200), rng.usize(500..2_000)][rng.usize(..2)];
+        Self {
+            seed,
+            rates,
+            ends,
+            server_downs,
+            calm_ms,
+            latency_ms: rng.u64(0..200),
+            late_per_mille: if rng.bool() { 0 } else { rng.u32(1..50) },
+            // Any single row fits.
+            request_bytes: rng.bool().then(|| noise + rng.usize(300..5_000)),
+            token_life_s: rng.u64(10..600),
+            commit_ms: rng.u64(0..5_000),
+            producers: (0..rng.usize(1..7)).map(|_| rng.u64(1..200)).collect(),
+            chunk: rng.usize(1..30),
+            awaited: [0, 1, 5][rng.usize(..3)],
+            noise,
+            pause_ms: [0, 10, 1_000][rng.usize(..3)],
+            lag_ms: rng.u64(0..3_000),
+            budget: rng.usize(256 << 10..1 << 20),
+            requests: rng.usize(1..7),
+            attempt_s: rng.u64(2..60),
+            retry_s: rng.u64(5..200),
+            close_s: rng.u64(1..60),
+            append_ms: rng.bool().then(|| rng.u64(0..5_000)),
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! A program that appends rows through a clone until all of them are acknowledged.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::{Ack, ElasticAppend, ElasticChannel, ErrorKind, RowBatch};
+use tokio::time::{sleep, timeout};
+
+use super::world::World;
+
+pub struct Producer {
+    pub world: Arc<World>,
+    pub number: usize,
+    pub channel: ElasticChannel<u64>,
+    pub rng: fastrand::Rng,
+    /// Appends whose acknowledgement is awaited later, or dropped.
+    pub acks: Vec<(u64, Ack<u64>)>,
+    /// Appends whose acknowledgement was dropped: a checkpoint has to tell.
+    pub deaf: BTreeSet<u64>,
+    /// Appends before this one are older than the last checkpoint, which told of their failures.
+    pub checked: u64,
+}
+
+impl Producer {
+    /// Until every row is acknowledged, or the client is gone.
+    pub async fn run(mut self) {
+        loop {
+            let rows = self.next();
+            if rows.is_empty() {
+                let over = self.settle().await;
+                let is_done = self.world.ledger().unsent[self.number].is_empty();
+                if over || is_done {
+                    return;
+                }
+                continue;
+            }
+            if !self.append(rows).await {
+                self.settle().await;
+                return;
+            }
+            self.idle().await;
+        }
+    }
+
+    /// Some of the rows that are to be sent.
+    fn next(&mut self) -> Vec<u64> {
+        let most = self.rng.usize(1..=self.world.plan.chunk);
+        let ledger = self.world.ledger();
+        ledger.unsent[self.number]
+            .iter()
+            .take(most)
+            .copied()
+            .collect()
+    }
+
+    fn row(&self, n: u64, attempt: u64) -> Value {
+        let mut rng = fastrand::Rng::with_seed(n ^ (self.number as u64) << 32);
+        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
+            .take(self.world.plan.noise)
+            .collect();
+        json!({ "P": self.number, "N": n, "A": attempt, "X": noise })
+    }
+
+    fn start(&mut self, rows: &[u64], attempt: u64) -> ElasticAppend<u64> {
+        let rows: Vec<Value> = rows.iter().map(|n| self.row(*n, attempt)).collect();
+        match (rows.as_slice(), self.rng.bool()) {
+            ([row], true) => self.channel.append_row(row, attempt),
+            (rows, true) => self.channel.append_rows(rows, attempt),
+            (rows, false) => {
+                let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+                let batch = RowBatch::from_ndjson(lines).unwrap();
+                self.channel.append_batch(&batch, attempt)
+            }
+        }
+    }
+
+    /// Whether the channel still takes rows.
+    async fn append(&mut self, rows: Vec<u64>) -> bool {
+        let attempt = self.world.ledger().attempt(self.number, rows.clone());
+        let append = self.start(&rows, attempt);
+        let patience = match self.rng.u32(..10) {
+            0 => Duration::from_millis(self.rng.u64(..500)),
+            _ => Duration::MAX,
+        };
+        match timeout(patience, append).await {
+            Ok(Ok(ack)) => self.follow(attempt, ack).await,
+            Ok(Err(error)) => {
+                self.world.ledger().not_appended(attempt);
+                self.world
+                    .tell(format!("append {attempt}: {:?}", error.kind()));
+                match error.kind() {
+                    ErrorKind::Backpressure => {}
+                    ErrorKind::ClientClosed => return false,
+                    // Failures of which nobody was told stop everybody.
+                    _ => self.checkpoint().await,
+                }
+            }
+            Err(_) => {
+                self.world.count("append given up");
+                self.world.ledger().not_appended(attempt);
+            }
+        }
+        true
+    }
+
+    async fn follow(&mut self, attempt: u64, ack: Ack<u64>) {
+        match self.rng.u32(..11) {
+            10 => {
+                drop(ack);
+                self.deaf.insert(attempt);
+            }
+            n if n < self.world.plan.awaited => self.await_ack(ack).await,
+            _ => self.acks.push((attempt, ack)),
+        }
+    }
+
+    async fn await_ack(&self, ack: Ack<u64>) {
+        let outcome = ack.await;
+        let mut ledger = self.world.ledger();
+        match &outcome {
+            Ok(accepted) => ledger.accepted(accepted),
+            Err(failed) => ledger.failed(failed),
+        }
+        drop(ledger);
+        self.world.tell(format!("told {outcome:?}"));
+    }
+
+    async fn idle(&mut self) {
+        match self.rng.u32(..30) {
+            0 => self.channel.initiate_flush(),
+            1 => self.checkpoint().await,
+            2 => {
+                let patience = Duration::from_millis(self.rng.u64(..5_000));
+                let flushed = self.channel.wait_for_flush(patience).await;
+                self.world
+                    .tell(format!("flushed {}: {}", self.number, flushed.is_ok()));
+            }
+            3 => {
+                let some = self.acks.len() / 2;
+                let dropped = self.acks.drain(..some).map(|(attempt, _)| attempt);
+                self.deaf.extend(dropped);
+            }
+            4 => {
+                for (_, ack) in std::mem::take(&mut self.acks) {
+                    self.await_ack(ack).await;
+                }
+            }
+            5 => {
+                // A checkpoint that is given up has told nothing.
+                let patience = Duration::from_millis(self.rng.u64(..2_000));
+                let _ = timeout(patience, self.checkpoint()).await;
+            }
+            _ => {
+                sleep(Duration::from_millis(
+                    self.rng.u64(..=self.world.plan.pause_ms),
+                ))
+                .await
+            }
+        }
+    }
+
+    async fn checkpoint(&mut self) {
+        let through = self.world.ledger().attempts.len() as u64;
+        let checked = self.channel.checkpoint().await;
+        let mut ledger = self.world.ledger();
+        let is_clean = checked.is_ok();
+        let failures = checked
+            .err()
+            .map(snowpipe_streaming::CheckpointError::into_failed);
+        for failed in failures.iter().flatten() {
+            self.world.count("failure told by a checkpoint");
+            ledger.failed(failed);
+        }
+        // Appends of this task are all older than the checkpoint.
+        for attempt in std::mem::take(&mut self.deaf) {
+            if ledger.is_unknown(attempt) {
+                ledger.checkpointed(attempt);
+            } else if is_clean && attempt >= self.checked {
+                self.world.blame(format!(
+                    "append {attempt} failed, and a checkpoint does not know"
+                ));
+            }
+        }
+        drop(ledger);
+        self.checked = through;
+        self.world
+            .tell(format!("checkpoint {}: {is_clean}", self.number));
+    }
+
+    /// Hears what became of everything; whether the channel is closed.
+    async fn settle(&mut self) -> bool {
+        for (_, ack) in std::mem::take(&mut self.acks) {
+            self.await_ack(ack).await;
+        }
+        self.checkpoint().await;
+        self.channel.is_closed()
+    }
+}

@@ -1,0 +1,247 @@
+//! A server that can be down, a network, and what is seen of both.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryLanding, Reply};
+use snowpipe_streaming::{
+    Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
+    TransportError, TransportErrorKind,
+};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, sleep};
+
+use super::ledger::{Landed, Ledger, landed};
+use super::plan::Plan;
+
+pub struct World {
+    pub plan: Plan,
+    pub clock: TokioClock,
+    pub start: Instant,
+    pub ledger: Mutex<Ledger>,
+    pub client: Mutex<Option<StreamingIngestClient>>,
+    landing: MemoryLanding,
+    server: Mutex<Option<Emulator>>,
+    lives: Mutex<u64>,
+    rng: Mutex<fastrand::Rng>,
+    trace: Mutex<Vec<String>>,
+    wrong: Mutex<Vec<String>>,
+    counts: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+impl World {
+    pub fn new(plan: &Plan) -> Arc<Self> {
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+        let unsent = plan.producers.iter().map(|rows| (0..*rows).collect());
+        let ledger = Ledger {
+            attempts: Vec::new(),
+            unsent: unsent.collect(),
+        };
+        let world = Arc::new(Self {
+            clock: TokioClock::starting_at(epoch),
+            start: Instant::now(),
+            ledger: Mutex::new(ledger),
+            client: Mutex::default(),
+            landing: MemoryLanding::new(),
+            server: Mutex::default(),
+            lives: Mutex::default(),
+            rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
+            trace: Mutex::default(),
+            wrong: Mutex::default(),
+            counts: Mutex::default(),
+            plan: plan.clone(),
+        });
+        world.start_server();
+        world
+    }
+
+    pub fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap()
+    }
+
+    pub fn at(&self, millis: u64) -> Instant {
+        self.start + Duration::from_millis(millis)
+    }
+
+    pub fn is_calm(&self) -> bool {
+        Instant::now() >= self.at(self.plan.calm_ms)
+    }
+
+    pub fn start_server(&self) {
+        let mut server = self.server.lock().unwrap();
+        if server.is_some() {
+            return;
+        }
+        let emulator = Emulator::builder()
+            .landing(self.landing.clone())
+            // Which an elastic channel has to survive.
+            .lose_buffer(true)
+            .limits(Limits {
+                request_bytes: self.plan.request_bytes,
+                ..Limits::default()
+            })
+            .commit_delay(Duration::from_millis(self.plan.commit_ms))
+            .token_life(Duration::from_secs(self.plan.token_life_s))
+            .seed(self.plan.seed.wrapping_add(*self.lives.lock().unwrap()))
+            .build()
+            .unwrap();
+        for (fault, per_mille) in self.plan.rates.iter().filter(|_| !self.is_calm()) {
+            let rule = fault.clone().on(Endpoint::Append);
+            emulator
+                .faults()
+                .push(rule.at_rate(f64::from(*per_mille) / 1000.0));
+        }
+        *server = Some(emulator);
+    }
+
+    pub fn stop_server(&self) {
+        if let Some(emulator) = self.server.lock().unwrap().take() {
+            *self.lives.lock().unwrap() += 1;
+            for (name, times) in emulator.faults().injected() {
+                *self.counts.lock().unwrap().entry(name).or_default() += times;
+            }
+        }
+    }
+
+    pub fn server(&self) -> Option<Emulator> {
+        self.server.lock().unwrap().clone()
+    }
+
+    /// The table when everything accepted has come to rest.
+    pub fn table(&self) -> Vec<Landed> {
+        let server = self.server().unwrap();
+        server.commit_now();
+        let rows = server.rows("DB.PUBLIC.EVENTS").unwrap();
+        rows.iter().map(|row| landed(&row["ROW"])).collect()
+    }
+
+    pub fn count(&self, what: &'static str) {
+        *self.counts.lock().unwrap().entry(what).or_default() += 1;
+    }
+
+    pub fn counts(&self) -> BTreeMap<&'static str, u64> {
+        self.stop_server();
+        self.counts.lock().unwrap().clone()
+    }
+
+    pub fn tell(&self, what: impl fmt::Display) {
+        let now = self.start.elapsed().as_millis();
+        self.trace.lock().unwrap().push(format!("{now:>8} {what}"));
+    }
+
+    pub fn trace(&self) -> Vec<String> {
+        self.trace.lock().unwrap().clone()
+    }
+
+    pub fn blame(&self, what: impl fmt::Display) {
+        self.tell(format!("WRONG {what}"));
+        self.wrong.lock().unwrap().push(what.to_string());
+    }
+
+    pub fn wrong(&self) -> Vec<String> {
+        self.wrong.lock().unwrap().clone()
+    }
+
+    fn check(&self) {
+        let held = self
+            .client
+            .lock()
+            .unwrap()
+            .as_ref()
+            .map_or(0, StreamingIngestClient::memory_in_use);
+        if held > self.plan.budget {
+            self.blame(format!(
+                "{held} bytes are held, {} are allowed",
+                self.plan.budget
+            ));
+        }
+    }
+
+    fn lateness(&self) -> Duration {
+        let mut rng = self.rng.lock().unwrap();
+        let late = !self.is_calm() && rng.u32(..1000) < self.plan.late_per_mille;
+        if late {
+            self.count("late request");
+        }
+        Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
+    }
+
+    /// Carries a request to the server and its answer back, whoever still waits for it.
+    async fn carry(self: Arc<Self>, request: Request) -> Result<Response, TransportError> {
+        let query = request.uri().query().unwrap_or_default().to_owned();
+        let what = format!("{} {query} {}", request.uri().path(), request.body().len());
+        let latency = Duration::from_millis(self.plan.latency_ms);
+        sleep(latency + self.lateness()).await;
+        let reply = match self.server() {
+            Some(server) => server.handle(self.clock.now(), request),
+            None => Reply::Refuse,
+        };
+        let lives = *self.lives.lock().unwrap();
+        self.check();
+        let status = |answer: &Response| {
+            if answer.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
+                self.count("request too large");
+            }
+            answer.status().as_u16().to_string()
+        };
+        self.tell(match &reply {
+            Reply::Respond(answer) => format!("{what} -> {}", status(answer)),
+            Reply::RespondAfter(wait, answer) => {
+                format!("{what} -> {} after {wait:?}", status(answer))
+            }
+            Reply::Cut(answer) => format!("{what} -> half of {}", status(answer)),
+            other => format!("{what} -> {other:?}"),
+        });
+        let failed = |kind, why| Err(TransportError::new(kind, why));
+        let answer = match reply {
+            Reply::Respond(answer) => Ok(answer),
+            Reply::RespondAfter(wait, answer) => {
+                sleep(wait).await;
+                Ok(answer)
+            }
+            Reply::Refuse => failed(TransportErrorKind::Connect, "no connection"),
+            Reply::Reset => failed(TransportErrorKind::Interrupted, "no answer"),
+            Reply::Cut(_) => failed(TransportErrorKind::Body, "half an answer"),
+            Reply::Hang => std::future::pending().await,
+        };
+        sleep(latency).await;
+        if answer.is_ok() && *self.lives.lock().unwrap() != lives {
+            return failed(TransportErrorKind::Interrupted, "the server went down");
+        }
+        answer
+    }
+}
+
+/// What one life of the client sends through.
+pub struct Wire {
+    pub world: Arc<World>,
+    pub is_dead: Arc<AtomicBool>,
+}
+
+impl fmt::Debug for Wire {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Wire")
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Wire {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        if self.is_dead.load(Ordering::Relaxed) {
+            return std::future::pending().await;
+        }
+        // On its own: what has left a client arrives, whatever becomes of the client.
+        let (sender, receiver) = oneshot::channel();
+        let carried = Arc::clone(&self.world).carry(request);
+        tokio::spawn(async move {
+            let _ = sender.send(carried.await);
+        });
+        match receiver.await {
+            Ok(answer) if !self.is_dead.load(Ordering::Relaxed) => answer,
+            _ => std::future::pending().await,
+        }
+    }
+}

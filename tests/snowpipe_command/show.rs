@@ -1,0 +1,165 @@
+//! `snowpipe status`, `snowpipe doctor`, and what is refused.
+
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::{Endpoint, LoggedRequest};
+
+use crate::world::{World, rides};
+
+#[test]
+fn channels_are_shown_as_a_table_and_as_json() {
+    let world = World::new();
+    let mut rows = rides(0..5);
+    rows[4]["METERS"] = json!("far");
+    world.write("rides", &rows);
+    world.run("send --table resort.public.ride --channel c rides");
+    let shown = world.run("status --table resort.public.ride c");
+    assert_eq!(shown.code, 0, "{shown:?}");
+    let lines: Vec<Vec<_>> = shown
+        .out
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0][..6],
+        [
+            "channel",
+            "status",
+            "committed",
+            "inserted",
+            "parsed",
+            "rejected"
+        ]
+    );
+    assert_eq!(lines[1][..6], ["c", "SUCCESS", "5", "4", "5", "1"]);
+    assert!(
+        shown
+            .out
+            .contains("c: last rejected row (at or before 5): "),
+        "{}",
+        shown.out
+    );
+
+    let shown = world.run("status --table resort.public.ride c nobody --json");
+    assert_eq!(shown.code, 1, "{shown:?}");
+    let channels: Value = serde_json::from_str(&shown.out).expect("JSON");
+    assert_eq!(channels[0]["channel"], "c");
+    assert_eq!(channels[0]["healthy"], true);
+    assert_eq!(channels[0]["committed_offset_token"], "5");
+    assert_eq!(channels[0]["rows_inserted"], 4);
+    assert_eq!(channels[0]["rows_rejected"], 1);
+    assert_eq!(channels[1], json!({"channel": "nobody", "found": false}));
+
+    let missing = world.run("status --pipe resort.public.nothing c");
+    assert_eq!(missing.code, 2, "{missing:?}");
+    assert!(
+        missing
+            .err
+            .contains("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+        "{}",
+        missing.err
+    );
+}
+
+#[test]
+fn the_doctor_prints_lines_or_json_and_leaves_nothing_behind() {
+    let world = World::new();
+    let fine = world.run("doctor --pipe resort.public.ride_pipe");
+    assert_eq!(fine.code, 0, "{fine:?}");
+    assert!(fine.out.ends_with("No check failed.\n"), "{}", fine.out);
+    assert!(
+        fine.out
+            .contains("ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='MII"),
+        "{}",
+        fine.out
+    );
+    assert!(
+        !fine.out.contains("PRIVATE KEY-----"),
+        "no secret is printed"
+    );
+
+    let missing = world.run("doctor --pipe resort.public.nothing --json");
+    assert_eq!(missing.code, 1, "{missing:?}");
+    let report: Value = serde_json::from_str(&missing.out).expect("JSON");
+    assert_eq!(report["fine"], false);
+    let findings = report["findings"].as_array().expect("findings");
+    let of = |check: &str| {
+        findings
+            .iter()
+            .find(|f| f["check"] == check)
+            .expect("it is there")
+    };
+    assert_eq!(of("token")["outcome"], "ok");
+    assert_eq!(of("pipe")["outcome"], "fail");
+    assert!(
+        of("pipe")["mend"]
+            .as_str()
+            .expect("a mend")
+            .contains("SHOW PIPES IN SCHEMA RESORT.PUBLIC")
+    );
+    assert_eq!(of("channel")["outcome"], "skipped");
+
+    let opened = world
+        .emulator()
+        .log()
+        .into_iter()
+        .filter(|r| r.endpoint == Endpoint::Open);
+    for request in opened {
+        let name = request.channels.first().expect("a channel");
+        assert!(
+            world.emulator().channel(name).is_none(),
+            "{name} was dropped"
+        );
+    }
+}
+
+#[test]
+fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
+    let world = World::new();
+    for (arguments, want) in [
+        ("send --channel c", "--table"),
+        ("send --table t --channel c", "names no database"),
+        ("send --table a.b.c.d --channel c", "has 4 parts"),
+        (
+            "send --table a.b.c --channel c absent.ndjson",
+            "absent.ndjson: ",
+        ),
+        (
+            "send --table a.b.c --channel c - -",
+            "stdin can be read once only",
+        ),
+        (
+            "send --table a.b.c --channel c --max-client-lag soon",
+            "a duration has a number and a unit",
+        ),
+        (
+            "send --table a.b.c --channel c --ca profile.json",
+            "no certificate in PEM",
+        ),
+        (
+            "send --table resort.public.ride --channel elastic profile.json",
+            "is reserved",
+        ),
+        ("status --table a.b.c", "<CHANNEL>"),
+        ("doctor --table t", "names no database"),
+        ("doctor --connection nobody", "nobody"),
+    ] {
+        let refused = world.run(arguments);
+        assert!(
+            refused.err.contains(want) || refused.out.contains(want),
+            "{arguments}: {refused:?}"
+        );
+        assert!([1, 2].contains(&refused.code), "{arguments}: {refused:?}");
+    }
+    let sent = |r: &LoggedRequest| r.endpoint == Endpoint::Append;
+    assert!(!world.emulator().log().iter().any(sent));
+    let help = world.run("send --help");
+    for status in [
+        "  0  every row",
+        "  1  every row",
+        "  2  the command",
+        "  3  not every row",
+        "  4  with --verify-sql",
+    ] {
+        assert!(help.out.contains(status), "{}", help.out);
+    }
+}
