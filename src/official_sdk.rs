@@ -165,4 +165,4 @@
 //! | `DELETE …/channels/{channel}` | the same |
 //! | `POST …:pipe-info` | Not sent: what it answers is for uploads. An open or an elastic append makes the default pipe as well |
 //! | `POST …/channels/{channel}/filebuffer` | Not sent: rows go inline only |
-//! | `POST /telemetry/send/sessionless` | Not sent: see above |
+//! | `POST /telemetry/send/sessionless` | Not sent: nothing is reported to Snowflake behind your back |
