@@ -12,6 +12,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient};
 use tempfile::TempDir;
 
 const DDL: &str = "CREATE TABLE D.S.T (A NUMBER(5,2));";
@@ -25,7 +26,7 @@ fn program(dir: &Path, arguments: &[&str]) -> Command {
     command
 }
 
-/// A running emulator and the URL it printed. It is killed when dropped.
+/// A running emulator and the line it printed: its URL, and with TLS what clients need besides. It is killed when dropped.
 struct Running {
     child: Child,
     url: String,
@@ -41,7 +42,7 @@ impl Running {
         let stdout = child.stdout.take().expect("its stdout");
         BufReader::new(stdout).read_line(&mut url).expect("a line");
         let url = url.trim_end().to_owned();
-        assert!(url.starts_with("http://127.0.0.1:"), "{url:?}");
+        assert!(url.starts_with("http"), "{url:?}");
         Self { child, url }
     }
 
@@ -119,6 +120,88 @@ fn a_killed_emulator_comes_back_with_the_same_port_profile_and_key() {
     assert!(!here.join("e.db-wal").exists());
 }
 
+// The client's connection has to be let go while this thread waits for the emulator's end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 1)]
+async fn over_tls_the_line_says_what_clients_need() {
+    let dir = directory();
+    let here = dir.path();
+    let options = [
+        "--tls",
+        "--tls-san",
+        "emulator.internal",
+        "--ddl",
+        "setup.sql",
+        "--write-profile",
+        "profile.json",
+    ];
+    let running = Running::start(here, &options);
+    let words: Vec<&str> = running.url.split(' ').collect();
+    let [url, certificate, endpoint] = words[..] else {
+        panic!("{words:?}");
+    };
+    assert!(url.starts_with("https://127.0.0.1:"), "{url}");
+    assert_eq!(endpoint, format!("AWS_ENDPOINT_URL={url}"));
+    let file = here.join("profile.ca.pem").canonicalize().expect("a path");
+    assert_eq!(certificate, format!("SSL_CERT_FILE={}", file.display()));
+
+    let profile = Profile::from_file(here.join("profile.json")).expect("a profile");
+    let authority = fs::read(&file).expect("a certificate");
+    let transport = HttpTransport::builder()
+        .no_proxy()
+        .add_root_certificate_pem(&authority)
+        .and_then(|builder| builder.build())
+        .expect("a transport");
+    let pipe = PipePath::for_table("D", "S", "T").expect("a pipe");
+    let client = StreamingIngestClient::builder(profile, pipe).transport(transport);
+    let client = client.build().await.expect("a client");
+    let mut channel = client.open_channel("c").await.expect("a channel");
+    let appended = channel.append_row(&serde_json::json!({ "A": 1 }), 1).await;
+    let committed = appended.expect("a receipt").committed().await;
+    committed.expect("a commit");
+    client.close().await.expect("an end");
+
+    // Another certificate takes the place of this one, but not of somebody's own file.
+    let address = url.trim_start_matches("https://").to_owned();
+    assert_eq!(running.terminate(), Some(0));
+    let mut again = options.to_vec();
+    again.extend(["--listen", &address]);
+    let second = Running::start(here, &again);
+    assert_ne!(fs::read(&file).expect("a certificate"), authority);
+    assert_eq!(second.terminate(), Some(0));
+    again.extend(["--tls-ca", "setup.sql"]);
+    let why = refused(here, &again);
+    assert!(
+        why.contains("setup.sql exists and was not written by the emulator"),
+        "{why}"
+    );
+    let why = refused(here, &["--write-profile", "profile.json"]);
+    let mend = format!("start it with --tls --listen {address}");
+    assert!(why.contains(&mend), "{why}");
+}
+
+#[test]
+fn without_a_profile_the_certificate_is_a_temporary_file() {
+    let dir = directory();
+    let temporary = dir.path().to_str().expect("a path");
+    let mut child = program(dir.path(), &["--tls"])
+        .env("TMPDIR", temporary)
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let mut line = String::new();
+    let stdout = child.stdout.take().expect("its stdout");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let running = Running { child, url: line };
+    let certificate = running.url.split(' ').nth(1).expect("a certificate");
+    let file = certificate.trim_start_matches("SSL_CERT_FILE=").to_owned();
+    assert!(
+        file.ends_with(".ca.pem") && Path::new(&file).exists(),
+        "{file}"
+    );
+    assert_eq!(running.terminate(), Some(0));
+    assert!(!Path::new(&file).exists());
+}
+
 #[test]
 fn a_given_key_is_named_in_the_profile_and_not_copied() {
     let dir = directory();
@@ -169,6 +252,11 @@ fn what_cannot_be_done_is_said_with_its_mend() {
             "is not an unencrypted PKCS#8 PEM of an RSA key",
         ),
         (&["--listen", "0.0.0.0:0"][..], "use a loopback address"),
+        (&["--tls-san", "emulator.internal"][..], "--tls"),
+        (
+            &["--tls", "--tls-san", "schlüssel"][..],
+            "host names and IP addresses",
+        ),
         (&["--commit-delay", "soon"][..], "--commit-delay"),
         (&["--delay-answers=-1s"][..], "cannot be negative"),
         (&["--apply-ddl"][..], "--ddl"),

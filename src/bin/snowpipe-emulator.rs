@@ -29,8 +29,9 @@ const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// A local Snowpipe Streaming server.
 ///
-/// Prints its URL on stdout when it is ready, and with `--tls` on the same line what clients need to trust it; logs on stderr (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after
-/// it has answered what is in flight and committed what it accepted.
+/// Prints its URL on stdout when it is ready, and with `--tls` on the same line what clients need to trust it; logs on stderr
+/// (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after it has answered what is in flight and committed what it
+/// accepted.
 #[derive(Debug, Parser)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -190,16 +191,10 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     if let Some(token) = &options.admin_token {
         settings = settings.admin_token(token.clone());
     }
-    let mut authority = None;
-    if options.tls {
-        let names = options.tls_san.iter().chain(&options.host).cloned();
-        let tls = Tls::generate(names)?;
-        let beside = options.tls_ca.clone().or_else(|| {
-            let profile = options.write_profile.as_ref()?;
-            Some(profile.with_extension("ca.pem"))
-        });
-        authority = Some(Authority::write(tls.authority_pem(), beside)?);
-        settings = settings.tls(tls);
+    let names = options.tls_san.iter().chain(&options.host);
+    let tls = options.tls.then(|| Tls::generate(names)).transpose()?;
+    if let Some(tls) = &tls {
+        settings = settings.tls(tls.clone());
     }
     let server = settings.bind().await?;
     let url = match (options.host.first(), server.url().split_once("://")) {
@@ -214,6 +209,13 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
             None => write_profile(path, &profile(&options, &emulator, &url)?)?,
         }
     }
+    let authority = match &tls {
+        Some(tls) => Some(Authority::write(
+            tls.authority_pem(),
+            certificate(&options),
+        )?),
+        None => None,
+    };
     tracing::info!(url, "the emulator is ready");
     // A closed pipe on stdout is no reason to stop.
     let mut line = url;
@@ -226,6 +228,12 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     tracing::info!("the emulator ends: it answers what is in flight and commits what it accepted");
     server.shutdown().await;
     Ok(())
+}
+
+/// Where the authority's certificate goes; `None` is a temporary file.
+fn certificate(options: &Options) -> Option<PathBuf> {
+    let beside = || Some(options.write_profile.as_ref()?.with_extension("ca.pem"));
+    options.tls_ca.clone().or_else(beside)
 }
 
 /// The key to register, and the profile of an earlier run that it came from.
@@ -381,10 +389,19 @@ fn check_profile(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn 
         .and_then(Value::as_str)
         .unwrap_or_default();
     if written != url {
+        let split = |url: &str| {
+            url.split_once("://")
+                .map(|(scheme, at)| (scheme.to_owned(), at.to_owned()))
+        };
+        let mend = match (split(written), split(url)) {
+            (Some((before, at)), Some((now, _))) if before == now => format!("with --listen {at}"),
+            (Some((before, at)), _) if before == "https" => format!("with --tls --listen {at}"),
+            (Some((_, at)), _) => format!("without --tls and with --listen {at}"),
+            (None, _) => "anew".to_owned(),
+        };
         return Err(format!(
-            "the profile {} is for {written}, but the emulator listens on {url}: start it with --listen {}, or name another file",
+            "the profile {} is for {written}, but the emulator listens on {url}: start it {mend}, or name another file",
             path.display(),
-            written.split_once("://").map_or(written, |(_, address)| address)
         )
         .into());
     }

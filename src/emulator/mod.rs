@@ -23,6 +23,8 @@ mod builder;
 mod channel;
 mod coerce;
 #[cfg(feature = "emulator-server")]
+mod connection;
+#[cfg(feature = "emulator-server")]
 mod crowd;
 #[cfg(feature = "emulator-server")]
 mod data_file;
@@ -50,6 +52,8 @@ mod oauth;
 #[cfg(feature = "emulator-server")]
 mod pipe_ddl;
 mod pipe_info;
+#[cfg(feature = "emulator-server")]
+mod reply_body;
 mod request_head;
 mod routes;
 #[cfg(feature = "emulator-server")]

@@ -2,40 +2,30 @@
 //! commits, and a drained end.
 
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use super::admin;
 use super::answer::Refusal;
+use super::connection::connection;
 use super::crowd::{Crowd, Place};
 use super::guard::{self, Guard};
 use super::intake::{Intake, NotTaken, Taken};
+use super::reply_body::{Broken, ReplyBody};
 use super::server_builder::ServerBuilder;
-use super::tls::{H2, Tls};
+use super::tls::Tls;
 use super::{Emulator, Reply, routes};
 use crate::error::{Error, ErrorKind, Result};
 use crate::time::{SystemClock, TimeSource as _};
 
-/// The head of a request, whose tokens may be long. hyper may read as much again before it looks.
-const MOST_HEAD: usize = 64 * 1024;
-/// The same over HTTP/2.
-const MOST_HEAD_H2: u32 = 64 * 1024;
-/// How many requests may be under way on one HTTP/2 connection.
-const MOST_STREAMS: u32 = 64;
 /// What is kept of a body where the emulator has no limit of its own.
 const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
@@ -205,12 +195,12 @@ pub(super) async fn start(
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     emulator: Emulator,
     guard: Guard,
-    limits: ServerLimits,
+    pub(super) limits: ServerLimits,
     intake: Intake,
-    tls: Option<Tls>,
+    pub(super) tls: Option<Tls>,
     most_body: usize,
     most_file: usize,
     /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
@@ -226,10 +216,10 @@ struct Shared {
 
 /// Tells when the server stops: on request, or because it was dropped.
 #[derive(Clone)]
-struct Stop(watch::Receiver<bool>);
+pub(super) struct Stop(watch::Receiver<bool>);
 
 impl Stop {
-    async fn stopped(&mut self) {
+    pub(super) async fn stopped(&mut self) {
         // An error means that the server was dropped.
         let _ = self.0.wait_for(|stop| *stop).await;
     }
@@ -353,113 +343,8 @@ async fn tick(shared: Arc<Shared>, mut stop: Stop) {
     }
 }
 
-/// The protocol that both sides of a connection have settled on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Protocol {
-    Http1,
-    Http2,
-}
-
-async fn connection(
-    stream: TcpStream,
-    shared: Arc<Shared>,
-    mut stop: Stop,
-    place: Place,
-    _slot: OwnedSemaphorePermit,
-) {
-    // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
-    let _ = stream.set_nodelay(true);
-    let Some(tls) = &shared.tls else {
-        return talk(stream, Protocol::Http1, shared, stop, place).await;
-    };
-    let handshake = tokio::time::timeout(
-        shared.limits.handshake_timeout,
-        tls.acceptor().accept(stream),
-    );
-    let stream = tokio::select! {
-        biased;
-        () = stop.stopped() => return,
-        () = place.lost() => return,
-        stream = handshake => stream,
-    };
-    match stream {
-        Ok(Ok(stream)) => {
-            let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
-            let protocol = if is_h2 {
-                Protocol::Http2
-            } else {
-                Protocol::Http1
-            };
-            talk(stream, protocol, shared, stop, place).await;
-        }
-        Ok(Err(why)) => tracing::debug!(%why, "no TLS session with a client of the emulator"),
-        Err(_) => tracing::debug!("a client of the emulator took too long over its TLS handshake"),
-    }
-}
-
-async fn talk(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    protocol: Protocol,
-    shared: Arc<Shared>,
-    mut stop: Stop,
-    place: Place,
-) {
-    let place = Arc::new(place);
-    let head_timeout = shared.limits.head_timeout;
-    let service = {
-        let (stop, place) = (stop.clone(), place.clone());
-        service_fn(move |request| answer(shared.clone(), stop.clone(), place.clone(), request))
-    };
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head_timeout)
-        .max_buf_size(MOST_HEAD);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_header_list_size(MOST_HEAD_H2)
-        .max_concurrent_streams(MOST_STREAMS);
-    let builder = match protocol {
-        Protocol::Http1 => builder.http1_only(),
-        Protocol::Http2 => builder.http2_only(),
-    };
-    let idle = async {
-        match protocol {
-            // There the time for a head begins when the request before it is answered.
-            Protocol::Http1 => std::future::pending().await,
-            Protocol::Http2 => place.idle_for(head_timeout).await,
-        }
-    };
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = place.lost() => {
-            tracing::debug!("a connection to the emulator had to make room for another");
-            return;
-        }
-        () = idle => {
-            tracing::debug!("an idle connection to the emulator is closed");
-            return;
-        }
-        () = stop.stopped() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
-        }
-    };
-    if let Err(why) = ended {
-        tracing::debug!(%why, "a connection to the emulator broke");
-    }
-}
-
-/// Ends a connection without an answer.
-#[derive(Debug, thiserror::Error)]
-#[error("the emulator breaks the connection")]
-struct Broken;
-
-async fn answer(
+/// What is answered to a request.
+pub(super) async fn answer(
     shared: Arc<Shared>,
     mut stop: Stop,
     place: Arc<Place>,
@@ -551,76 +436,6 @@ fn bare(status: StatusCode) -> Response<ReplyBody> {
     let mut response = Response::new(ReplyBody::whole(Bytes::new()));
     *response.status_mut() = status;
     response
-}
-
-/// An answer's body.
-#[derive(Debug)]
-struct ReplyBody {
-    rest: Bytes,
-    end: End,
-}
-
-/// What comes after the bytes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum End {
-    /// The end.
-    Whole,
-    /// A broken connection, once the bytes are on their way.
-    CutSoon,
-    /// A broken connection.
-    CutNow,
-}
-
-impl ReplyBody {
-    fn whole(bytes: Bytes) -> Self {
-        Self {
-            rest: bytes,
-            end: End::Whole,
-        }
-    }
-
-    fn cut(bytes: &Bytes) -> Self {
-        Self {
-            rest: bytes.slice(..bytes.len() / 2),
-            end: End::CutSoon,
-        }
-    }
-}
-
-impl Body for ReplyBody {
-    type Data = Bytes;
-    type Error = Broken;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<std::result::Result<Frame<Bytes>, Broken>>> {
-        if !self.rest.is_empty() {
-            let bytes = std::mem::take(&mut self.rest);
-            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-        }
-        match self.end {
-            End::Whole => Poll::Ready(None),
-            End::CutSoon => {
-                // hyper flushes what it has when a body is not ready.
-                self.end = End::CutNow;
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            End::CutNow => Poll::Ready(Some(Err(Broken))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.rest.is_empty() && self.end == End::Whole
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match (self.end, u64::try_from(self.rest.len())) {
-            (End::Whole, Ok(length)) => SizeHint::with_exact(length),
-            _ => SizeHint::default(),
-        }
-    }
 }
 
 #[cfg(test)]
