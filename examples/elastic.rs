@@ -8,6 +8,7 @@
 //! be there twice, and what was refused comes back and is appended again.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use snowpipe_streaming::emulator::tables::Catalog;
@@ -48,6 +49,7 @@ async fn main() -> anyhow::Result<()> {
     let transport = MemoryTransport::new(emulator.clone(), Arc::new(SystemClock));
     let client = StreamingIngestClient::for_table(profile, "HILL", "PUBLIC", "SCAN")?
         .transport(transport)
+        .max_client_lag(Duration::from_millis(20))
         .build()
         .await?;
 
@@ -69,6 +71,8 @@ async fn main() -> anyhow::Result<()> {
     channel.close().await.ok();
     client.close().await?;
 
+    // Accepted is durable, and in the table seconds later: here, now.
+    emulator.commit_now();
     let rows = emulator.rows("HILL.PUBLIC.SCAN")?;
     let mut ids: Vec<String> = rows.iter().map(|row| row["ID"].to_string()).collect();
     ids.sort();
@@ -89,6 +93,7 @@ async fn watch(gate: u32, channel: ElasticChannel<String>) -> anyhow::Result<u32
             pass: 700 + n,
         };
         acks.push(channel.append_row(&scan, id).await?);
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     let mut perhaps_twice = 0;
     for ack in acks {

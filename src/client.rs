@@ -211,12 +211,12 @@ impl StreamingIngestClient {
     /// exchanged anew when it is needed next; requests that are under way are not disturbed, and no channel is reopened.
     ///
     /// ```no_run
-    /// use snowpipe_streaming::StreamingIngestClient;
-    /// use snowpipe_streaming::auth::ProgrammaticAccessToken;
+    /// # fn example(client: &snowpipe_streaming::StreamingIngestClient) -> snowpipe_streaming::Result<()> {
+    /// use snowpipe_streaming::Profile;
     ///
-    /// fn rotated(client: &StreamingIngestClient, token: String) {
-    ///     client.set_credential(ProgrammaticAccessToken::new(token, Some("LOADER")));
-    /// }
+    /// // The key in the file was changed.
+    /// client.set_credential(Profile::from_file("profile.json")?.credential()?);
+    /// # Ok(()) }
     /// ```
     pub fn set_credential(&self, credential: impl Credential) {
         self.handle.inner.api.set_credential(Arc::new(credential));

@@ -29,7 +29,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum ErrorKind {
     /// A profile, a path, a name or an option is missing or malformed.
     Config,
-    /// The key cannot be read, or the server refuses the credentials (401).
+    /// The key or token cannot be read or fetched, or the server refuses the credentials (401).
     Authentication,
     /// The role may not do this (403).
     Forbidden,

@@ -46,17 +46,19 @@
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
 //!   rows that are bytes already. They wait for memory and for nothing else.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - Many producers, and nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be there twice.
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
 //! - Guarantees: [`delivery`], state by state and fault by fault.
 //! - Coming from the official SDK: [`official_sdk`], name by name.
 //! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
+//! - Logging in otherwise than with a key pair, and changing credentials while running: [`auth`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
 //!
 //! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
-//! change of a channel, a warning only where data is at risk.
+//! change of a channel, a warning only where data is at risk or this machine's clock is wrong.
 //!
 //! # Features
 //!

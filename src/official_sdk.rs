@@ -144,7 +144,7 @@
 //! | `channel_status_cache_refresh_interval_seconds` | Not needed: there is no cache |
 //! | `pipe_info_refresh_buffer_duration_seconds` | Not needed: the pipe's stage is not used |
 //! | `max_buffered_kb_for_rowset_mode`, `num_failure_before_forcing_file_mode`, `force_file_mode_seconds`, `ignore_switch_to_file_mode`, `target_buffer_file_size_mb`, `file_upload_timeout_seconds` | Not here: rows go inline only. A row must fit into a request of 4 MB |
-//! | `enable_rowset_compression` | Not here: always zstd |
+//! | `enable_rowset_compression` | Not here: bodies are always compressed, with zstd |
 //! | `enable_telemetry_reporting`, `telemetry_reporting_interval_seconds`, `telemetry_flush_timeout_seconds` | Not here: nothing is reported to Snowflake behind your back |
 //! | `binary_input_format` | Not here: put binary into rows as base64 for a default pipe, as the pipe says for others |
 //! | `parameter_overrides` | the [`ClientBuilder`](crate::ClientBuilder) |
@@ -165,4 +165,4 @@
 //! | `DELETE …/channels/{channel}` | the same |
 //! | `POST …:pipe-info` | Not sent: what it answers is for uploads. An open or an elastic append makes the default pipe as well |
 //! | `POST …/channels/{channel}/filebuffer` | Not sent: rows go inline only |
-//! | `POST /telemetry/send/sessionless` | Not sent: see above |
+//! | `POST /telemetry/send/sessionless` | Not sent: nothing is reported to Snowflake behind your back |

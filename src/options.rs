@@ -221,7 +221,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a batch is retried before its channel is invalidated as unreachable. Default ten minutes.
+    /// How long a batch is retried before its channel is invalidated as unreachable, or on an elastic channel its rows are
+    /// handed back. Default ten minutes.
     pub fn retry_for(mut self, duration: Duration) -> Self {
         self.options.retry_for = duration;
         self
@@ -387,9 +388,16 @@ impl ClientBuilder {
             Some(credential) => credential,
             None => profile.credential()?,
         };
-        let transport = match transport {
-            Some(transport) => transport,
-            None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
+        let transport = if let Some(transport) = transport {
+            transport
+        } else {
+            let http = HttpTransport::builder();
+            // Plain HTTP is for this machine, and no proxy leads back to it.
+            let http = match config.account_url.scheme() {
+                "http" => http.no_proxy(),
+                _ => http,
+            };
+            Arc::new(http.build()?)
         };
         let api = Api::new(config, credential, transport, Arc::clone(&time));
         let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);

@@ -12,4 +12,4 @@ rustup component list --toolchain nightly | grep -q '^miri.*(installed)' ||
 # The clock is read, and proptest looks for its file of failures.
 MIRIFLAGS="-Zmiri-disable-isolation ${MIRIFLAGS:-}" PROPTEST_CASES=${1:-1} \
   cargo +nightly miri test --locked --lib --target-dir "${CARGO_TARGET_DIR:-target}/miri" -- \
-  budget:: channel::batch channel::core channel::ledger channel::tokens
+  budget:: channel::batch channel::core channel::ledger channel::tokens elastic::batch elastic::core

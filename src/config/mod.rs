@@ -255,7 +255,14 @@ impl Profile {
     }
 
     /// What the profile logs in with. A private key is read now, a token file when the token is needed.
-    pub(crate) fn credential(&self) -> Result<Arc<dyn Credential>> {
+    ///
+    /// A client asks for it by itself. It is of use where a running client is to be given the credential of a profile that
+    /// has changed: see [`set_credential`](crate::StreamingIngestClient::set_credential).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if something is missing or cannot be read.
+    pub fn credential(&self) -> Result<Arc<dyn Credential>> {
         Ok(match self.authorization()? {
             Authorization::KeyPair => Arc::new(self.key_pair()?),
             Authorization::OAuth(settings) => Arc::new(OAuth::new(settings, self.role())?),

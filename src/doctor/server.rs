@@ -112,7 +112,7 @@ impl<'a> Server<'a> {
     fn login_mend(&self, failure: &Failure) -> Option<String> {
         match failure.error().http_status()? {
             401 => Some(self.identity.mend.clone()),
-            403 => Some("check that the user is not disabled, and that a network policy lets this machine's address in".to_owned()),
+            403 => Some("check that account and url in the profile are right, that the user is not disabled, and that a network policy lets this machine's address in".to_owned()),
             404 => Some("check account and url in the profile, and that the role has CREATE PIPE on the schema or OPERATE on a pipe".to_owned()),
             _ => None,
         }

@@ -63,6 +63,7 @@ impl<T> Drop for Ack<T> {
         receiver.close();
         if let Ok(Err(failed)) = receiver.try_recv() {
             self.shared.update(|core, _| core.keep(failed));
+            self.shared.warn_of_lost();
         }
     }
 }

@@ -98,6 +98,21 @@ fn check_row(client: &ClientInner, row: &[u8]) -> Result<()> {
     ))
 }
 
+/// Refuses what the channel could never hold, and would wait for in vain.
+fn check_cost<T>(shared: &Shared<T>, len: usize) -> Result<()> {
+    let cost = len + append_cost::<T>();
+    if cost <= shared.share.cap() {
+        return Ok(());
+    }
+    Err(Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "an append takes {cost} bytes with its tag, more than the channel's {} bytes of memory; put the tag in a box, or raise the memory budget",
+            shared.share.cap()
+        ),
+    ))
+}
+
 type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
 
 /// An append under way: resolves to its [`Ack`] once the rows are in memory.
@@ -124,7 +139,10 @@ impl<T> ElasticAppend<T> {
         Self {
             client: Arc::clone(client),
             shared: Arc::clone(shared),
-            staged: Some(rows.map(|rows| (rows, tag))),
+            staged: Some(rows.and_then(|rows| {
+                check_cost::<T>(shared, rows.bytes.len())?;
+                Ok((rows, tag))
+            })),
             wait: None,
         }
     }

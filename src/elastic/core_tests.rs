@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use proptest::prelude::*;
+
 use super::super::batch::seal;
 use super::super::schedule::{Action, Order};
 use super::*;
@@ -25,7 +27,7 @@ impl Rig {
         let budget = Budget::new(1 << 20);
         let limits = Limits {
             max_client_lag: SECOND,
-            max_request_bytes: 1000,
+            max_request_bytes: 10_000,
             max_uncompressed: 100_000,
             retry_for: 100 * SECOND,
             requests,
@@ -46,7 +48,9 @@ impl Rig {
     /// Appends so many rows, tagged with the number of the append.
     fn append(&mut self, now: Instant, count: u64) {
         let tag = self.acks.len() as u64;
-        let rows: String = (0..count).map(|n| format!("{{\"N\":{n}}}\n")).collect();
+        let rows: String = (0..count)
+            .flat_map(|n| ["{\"N\":".to_owned(), n.to_string(), "}\n".to_owned()])
+            .collect();
         let (teller, ack) = oneshot::channel();
         let cost = rows.len() + append_cost::<u64>();
         let append = Append {
@@ -336,4 +340,85 @@ fn outcomes_nobody_waits_for_are_kept_if_they_are_failures() {
         (1, ErrorKind::Refused, 1)
     );
     assert!(rig.core.refusal().is_none());
+}
+
+/// Something that happens to a channel.
+#[derive(Debug, Clone, Copy)]
+enum Event {
+    Append(u64),
+    /// Nobody waits for the last append any more.
+    Deaf,
+    Flush,
+    Pass(u32),
+    /// The n-th request under way is answered so.
+    Answer(usize, u16),
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        4 => (0u64..300).prop_map(Event::Append),
+        1 => Just(Event::Deaf),
+        2 => Just(Event::Flush),
+        2 => (0u32..60).prop_map(Event::Pass),
+        6 => (0usize..4, prop_oneof![Just(200u16), Just(0), Just(429), Just(400), Just(401), Just(413)])
+            .prop_map(|(n, status)| Event::Answer(n, status)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn whatever_happens_every_append_is_told_once_and_no_row_is_lost_or_held(
+        events in proptest::collection::vec(event(), 0..60),
+        requests in 1usize..4,
+    ) {
+        let mut rig = Rig::new(requests);
+        let (mut now, mut sent, mut deaf) = (rig.start, Vec::new(), 0);
+        let (mut appended, mut accepted, mut heard) = (0, 0, Vec::new());
+        for event in events {
+            match event {
+                Event::Append(rows) => {
+                    rig.append(now, rows);
+                    appended += rows;
+                }
+                Event::Deaf => match rig.acks.pop().map(|mut ack| ack.try_recv()) {
+                    Some(Ok(told)) => heard.extend(told.err()),
+                    gone => deaf += gone.iter().count(),
+                },
+                Event::Flush => rig.core.flush(),
+                Event::Pass(seconds) => now += seconds * SECOND,
+                Event::Answer(n, status) if n < sent.len() => {
+                    let order: Order = sent.remove(n);
+                    let answer = match status {
+                        200 => Ok(()),
+                        0 => Err(unanswered()),
+                        429 => Err(throttled(None)),
+                        status => Err(refused(status)),
+                    };
+                    if status == 200 {
+                        let frame = crate::channel::decompress(&order.body, order.uncompressed_len);
+                        accepted += frame.unwrap().split(|b| *b == b'\n').count() as u64 - 1;
+                    }
+                    rig.answer(now, &order, answer);
+                }
+                Event::Answer(..) => {}
+            }
+            while let Action::Send(order) = rig.poll(now) {
+                sent.push(order);
+                prop_assert!(sent.len() <= requests);
+            }
+        }
+        rig.core.stop(&Error::new(ErrorKind::ClientClosed, "over"));
+        prop_assert_eq!(rig.budget.in_use(), 0);
+        let (_, _, mut failed) = rig.core.failures();
+        let told = rig.core.take_spent().len() + failed.len();
+        prop_assert_eq!(told, deaf, "whom nobody waits for are kept or spent");
+        failed.append(&mut heard);
+        for ack in &mut rig.acks {
+            failed.extend(ack.try_recv().unwrap().err());
+        }
+        let back: u64 = failed.iter().map(|f| f.rows().unwrap().len()).sum();
+        prop_assert_eq!(back + accepted, appended);
+    }
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::doctor::{self, Check, Options, Outcome};
-use snowpipe_streaming::emulator::Emulator;
+use snowpipe_streaming::emulator::{Emulator, Server, Tls};
 use snowpipe_streaming::{HttpTransport, Profile};
 use tokio::net::TcpListener;
 
@@ -239,20 +239,33 @@ async fn a_server_that_never_answers() {
     );
 }
 
-#[tokio::test]
-async fn a_certificate_that_is_not_trusted_or_of_another_name() {
-    let world = World::new().await;
-    let (url, _) = tls("127.0.0.1").await;
-    let report = examine(world.profile().with_url(url)).await;
-    assert_found(&report, Check::Tls, "127.0.0.1", "--ca FILE");
-
-    let (url, authority) = tls("elsewhere.invalid").await;
-    let trusting = HttpTransport::builder()
+fn trusting(authority: &str) -> HttpTransport {
+    HttpTransport::builder()
         .no_proxy()
         .add_root_certificate_pem(authority.as_bytes())
         .and_then(snowpipe_streaming::HttpTransportBuilder::build)
-        .expect("a transport");
-    let options = Options::new().transport(trusting);
+        .expect("a transport")
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_not_trusted_or_of_another_name() {
+    let emulator = Emulator::builder().build().expect("an emulator");
+    let known = Tls::generate(["localhost"]).expect("a certificate");
+    let server = Server::builder(emulator).tls(known.clone()).bind().await;
+    let world = World {
+        server: server.expect("a port"),
+    };
+    assert_found(&world.examine().await, Check::Tls, "127.0.0.1", "--ca FILE");
+
+    let options = Options::new().transport(trusting(known.authority_pem()));
+    let report = examine_with(world.profile(), &pipe(), options).await;
+    assert!(report.is_fine(), "{report:#?}");
+    for check in [Check::Tls, Check::IngestTls, Check::Channel] {
+        assert_eq!(outcome(&report, check), Outcome::Ok, "{check}");
+    }
+
+    let (url, authority) = tls("elsewhere.invalid").await;
+    let options = Options::new().transport(trusting(&authority));
     let report = examine_with(world.profile().with_url(url), &pipe(), options).await;
     assert_found(
         &report,

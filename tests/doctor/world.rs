@@ -178,7 +178,7 @@ impl TimeSource for Off {
     }
 }
 
-/// Takes TLS connections as `name`, vouched for by an authority that nobody knows. Returns the URL and the authority.
+/// Takes TLS connections under no name but `name`, vouched for by an authority that nobody knows. Returns the URL and the authority.
 pub(crate) async fn tls(name: &str) -> (String, String) {
     let mut params = CertificateParams::new(vec![]).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

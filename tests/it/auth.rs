@@ -1,7 +1,7 @@
 //! Each way to authenticate, end to end against the emulator: rows land, tokens are renewed, credentials are swapped.
 
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use serde_json::json;
@@ -9,7 +9,9 @@ use snowpipe_streaming::auth::{
     Bearer, Credential, CredentialContext, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken,
 };
 use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, Request, Response, Result, StreamingIngestClient};
+use snowpipe_streaming::{
+    ErrorKind, PipePath, Profile, Request, Response, Result, StreamingIngestClient, TokioClock,
+};
 use tokio::time::{advance, sleep};
 
 use crate::support::{World, answer, row};
@@ -75,6 +77,45 @@ async fn rows_land_with_every_credential() {
     lands(SpcsToken::new(file.path())).await;
     let shared: Arc<dyn Credential> = Arc::new(ProgrammaticAccessToken::new(PAT, None));
     lands(shared).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_land_with_the_credential_a_profile_describes() {
+    let file = token_file(SPCS);
+    let cases = [
+        json!({
+            "authorization_type": "OAUTH",
+            "oauth_client_id": ID,
+            "oauth_client_secret": SECRET,
+            "role": "LOADER",
+        }),
+        json!({
+            "authorization_type": "OAUTH",
+            "oauth_client_id": ID,
+            "oauth_client_secret": SECRET,
+            "oauth_refresh_token": FIRST_REFRESH,
+            "oauth_include_scope": false,
+        }),
+        json!({ "authorization_type": "PAT", "personal_access_token": PAT }),
+        json!({ "authorization_type": "SPCS", "spcs_token_path": file.path() }),
+    ];
+    for mut settings in cases {
+        settings["account"] = json!("EMULATOR");
+        settings["url"] = json!("http://127.0.0.1:8080");
+        let world = World::with(account);
+        let profile = Profile::from_json(&settings.to_string()).unwrap();
+        let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+        let client = StreamingIngestClient::builder(profile, pipe)
+            .transport(world.transport())
+            .time_source(TokioClock::starting_at(now))
+            .offload_threshold(usize::MAX)
+            .build()
+            .await
+            .unwrap();
+        land(&client, 0..3).await.unwrap();
+        assert_eq!(world.landed(), [0, 1, 2], "{settings}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,6 +23,8 @@ mod config;
 mod contract;
 mod delivery;
 mod elastic;
+mod emulator_admin;
+mod emulator_guard;
 mod ends;
 mod faults;
 mod ingest;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Server, Tls};
 
 use crate::world::{World, ended, numbers, ride, rides, text};
 
@@ -349,4 +349,35 @@ fn a_program_that_is_killed_repeats_and_loses_nothing() {
     let done = world.run(&format!("{send} --verify-sql TXID rides"));
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(world.landed("METERS"), numbers(0..3000));
+}
+
+#[test]
+fn a_private_authority_is_trusted_if_it_is_named() {
+    let world = World::new();
+    let tls = Tls::generate(["localhost"]).expect("a certificate");
+    fs::write(world.path("ca.pem"), tls.authority_pem()).expect("a file");
+    let server = Server::builder(world.emulator().clone()).tls(tls).bind();
+    let server = world.runtime.block_on(server).expect("a port");
+    let profile = server.emulator().profile_json(&server.url());
+    fs::write(world.path("profile.json"), profile).expect("a profile");
+    world.write("rides", &rides(0..3));
+    let send = "send --table resort.public.ride --channel c --verify-sql TXID rides";
+    let mut trusting = world.command(&format!("{send} --ca ca.pem"));
+    let sent = ended(
+        trusting
+            .env("NO_PROXY", "127.0.0.1")
+            .output()
+            .expect("it runs"),
+    );
+    assert_eq!(sent.code, 0, "{sent:?}");
+    let mut doubting = world.command(send);
+    let refused = ended(
+        doubting
+            .env("NO_PROXY", "127.0.0.1")
+            .output()
+            .expect("it runs"),
+    );
+    assert_eq!(refused.code, 3, "{refused:?}");
+    assert!(refused.err.contains("TLS"), "{}", refused.err);
+    world.runtime.block_on(server.shutdown());
 }

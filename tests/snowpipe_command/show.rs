@@ -1,9 +1,12 @@
 //! `snowpipe status`, `snowpipe doctor`, and what is refused.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, LoggedRequest};
 
-use crate::world::{World, rides};
+use crate::world::{World, ended, rides};
 
 #[test]
 fn channels_are_shown_as_a_table_and_as_json() {
@@ -55,6 +58,11 @@ fn channels_are_shown_as_a_table_and_as_json() {
         missing
             .err
             .contains("ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED"),
+        "{}",
+        missing.err
+    );
+    assert!(
+        missing.err.contains("snowpipe doctor says more"),
         "{}",
         missing.err
     );
@@ -110,6 +118,59 @@ fn the_doctor_prints_lines_or_json_and_leaves_nothing_behind() {
             "{name} was dropped"
         );
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn channels_are_watched_until_somebody_has_seen_enough() {
+    let world = World::new();
+    let mut child = world
+        .command("status --table resort.public.ride --watch 1ms c")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
+    for wanted in ["channel", "c", "channel", "c", "channel"] {
+        let line = lines.next().expect("a line").expect("text");
+        assert!(line.starts_with(wanted), "{line}");
+    }
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    drop(lines);
+    let stopped = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!(stopped.code, 1, "the channel was not found: {stopped:?}");
+}
+
+#[test]
+fn behind_a_proxy_the_doctor_leaves_names_and_ports_to_it() {
+    let world = World::new();
+    let profile = world.path("profile.json");
+    let text = std::fs::read_to_string(&profile).expect("a profile");
+    std::fs::write(&profile, text.replace("http://", "https://")).expect("a profile");
+    let output = world
+        .command("doctor --json")
+        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env_remove("NO_PROXY")
+        .env_remove("no_proxy")
+        .output();
+    let examined = ended(output.expect("it runs"));
+    assert_eq!(examined.code, 1, "{examined:?}");
+    let report: Value = serde_json::from_str(&examined.out).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let of = |check: &str| {
+        let mut findings = findings.iter();
+        findings.find(|f| f["check"] == check).expect("it is there")
+    };
+    for check in ["dns", "tcp"] {
+        assert_eq!(of(check)["outcome"], "skipped");
+        let text = of(check)["text"].as_str().expect("text");
+        assert!(text.contains("the proxy that HTTPS_PROXY names"), "{text}");
+    }
+    assert_eq!(of("tls")["outcome"], "fail");
+    let mend = of("tls")["mend"].as_str().expect("a mend");
+    assert!(mend.contains("the proxy in HTTPS_PROXY"), "{mend}");
 }
 
 #[test]

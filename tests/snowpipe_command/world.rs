@@ -20,7 +20,7 @@ pub(crate) const TABLE: &str = "RESORT.PUBLIC.RIDE";
 
 /// An emulator on loopback, and a directory with a profile for it.
 pub(crate) struct World {
-    runtime: tokio::runtime::Runtime,
+    pub(crate) runtime: tokio::runtime::Runtime,
     server: Option<Server>,
     directory: TempDir,
 }

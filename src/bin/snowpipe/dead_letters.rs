@@ -146,3 +146,45 @@ fn close_last_line(file: &mut File) -> io::Result<()> {
     }
     file.write_all(b"\n")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DeadLetters, close_last_line};
+
+    #[test]
+    fn the_count_goes_on_where_an_earlier_run_left_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead");
+        let open = |channel| DeadLetters::open(Some(&path), channel).unwrap();
+        let mut letters = open("c");
+        assert_eq!(letters.total(), None);
+        letters.begin("c", 3).unwrap();
+        assert_eq!(letters.total(), Some(3));
+        assert_eq!(open("c").total(), Some(3));
+        assert_eq!(open("d").total(), None);
+        // What the server counted since is news, and not where the count begins.
+        open("c").begin("c", 9).unwrap();
+        assert_eq!(open("c").total(), Some(3));
+        assert_eq!(DeadLetters::open(None, "c").unwrap().total(), None);
+    }
+
+    #[test]
+    fn a_line_that_a_crash_has_cut_spoils_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead");
+        std::fs::write(&path, "{\"kind\": \"counted\", \"channel\": \"c\", \"tot").unwrap();
+        let mut letters = DeadLetters::open(Some(&path), "c").unwrap();
+        assert_eq!(letters.total(), None);
+        letters.begin("c", 1).unwrap();
+        assert_eq!(
+            DeadLetters::open(Some(&path), "c").unwrap().total(),
+            Some(1)
+        );
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 2, "{text}");
+
+        let mut empty = tempfile::tempfile().unwrap();
+        close_last_line(&mut empty).unwrap();
+        assert_eq!(empty.metadata().unwrap().len(), 0);
+    }
+}

@@ -28,6 +28,9 @@ mod code {
     pub(crate) const NOT_THERE: u8 = 4;
 }
 
+/// Follows an error that a look at the way to the account may explain.
+const DOCTOR: &str = "\nsnowpipe doctor says more, given the same profile and target";
+
 /// Why a command ends before its work is done.
 #[derive(Debug)]
 struct Stop {
@@ -46,13 +49,14 @@ impl Stop {
     /// An error from before the first row was sent.
     fn before(error: &snowpipe_streaming::Error) -> Self {
         use snowpipe_streaming::ErrorKind as Kind;
-        let code = match error.kind() {
-            Kind::Config | Kind::Authentication | Kind::Forbidden | Kind::NotFound => code::MISUSED,
-            _ => code::NOT_COMMITTED,
+        let (code, more) = match error.kind() {
+            Kind::Config => (code::MISUSED, ""),
+            Kind::Authentication | Kind::Forbidden | Kind::NotFound => (code::MISUSED, DOCTOR),
+            _ => (code::NOT_COMMITTED, DOCTOR),
         };
         Self {
             code,
-            why: error.to_string(),
+            why: format!("{error}{more}"),
         }
     }
 }

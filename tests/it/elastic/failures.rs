@@ -256,19 +256,15 @@ async fn neither_rows_nor_tags_show() {
         .push(refused().on(Endpoint::Append).times(2));
     let secret = serde_json::json!({ "N": 1, "NAME": "Xylophone" });
     let append = channel.append_row(&secret, "Zither".to_owned());
-    let mut text = format!("{append:?} {channel:?}");
+    let before = format!("{append:?} {channel:?}");
     let ack = append.await.unwrap();
-    text += &format!("{ack:?}");
+    let meanwhile = format!("{ack:?}");
     let failed = ack.await.unwrap_err();
-    text += &format!("{failed:?} {failed}");
-    drop(
-        channel
-            .append_row(&secret, "Zither".to_owned())
-            .await
-            .unwrap(),
-    );
+    let after = format!("{failed:?} {failed}");
+    let deaf = channel.append_row(&secret, "Zither".to_owned()).await;
+    drop(deaf.unwrap());
     let told = channel.checkpoint().await.unwrap_err();
-    text += &format!("{told:?} {told}");
+    let text = format!("{before} {meanwhile} {after} {told:?} {told}");
     assert!(text.contains("ERR_BAD_ROWS"), "{text}");
     assert!(
         !text.contains("Xylophone") && !text.contains("Zither"),

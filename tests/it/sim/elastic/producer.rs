@@ -69,7 +69,10 @@ impl Producer {
             ([row], true) => self.channel.append_row(row, attempt),
             (rows, true) => self.channel.append_rows(rows, attempt),
             (rows, false) => {
-                let lines: String = rows.iter().map(|row| format!("{row}\n")).collect();
+                let lines: String = rows
+                    .iter()
+                    .flat_map(|row| [row.to_string(), "\n".to_owned()])
+                    .collect();
                 let batch = RowBatch::from_ndjson(lines).unwrap();
                 self.channel.append_batch(&batch, attempt)
             }
@@ -156,7 +159,7 @@ impl Producer {
                 sleep(Duration::from_millis(
                     self.rng.u64(..=self.world.plan.pause_ms),
                 ))
-                .await
+                .await;
             }
         }
     }
