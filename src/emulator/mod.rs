@@ -78,6 +78,7 @@ mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
 mod strict;
+mod strike;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
