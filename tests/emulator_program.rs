@@ -12,7 +12,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming::{
+    HttpTransport, HttpTransportBuilder, PipePath, Profile, StreamingIngestClient,
+};
 use tempfile::TempDir;
 
 const DDL: &str = "CREATE TABLE D.S.T (A NUMBER(5,2));";
@@ -149,7 +151,7 @@ async fn over_tls_the_line_says_what_clients_need() {
     let transport = HttpTransport::builder()
         .no_proxy()
         .add_root_certificate_pem(&authority)
-        .and_then(|builder| builder.build())
+        .and_then(HttpTransportBuilder::build)
         .expect("a transport");
     let pipe = PipePath::for_table("D", "S", "T").expect("a pipe");
     let client = StreamingIngestClient::builder(profile, pipe).transport(transport);

@@ -61,7 +61,7 @@ struct Options {
     #[arg(long)]
     tls: bool,
 
-    /// One more host name or IP address that the certificate is good for, besides 127.0.0.1, ::1 and localhost.
+    /// One more host name or IP address that the certificate is good for, besides those of loopback.
     #[arg(long, value_name = "NAME", requires = "tls")]
     tls_san: Vec<String>,
 

@@ -244,8 +244,10 @@ impl EmulatorBuilder {
             },
         )?;
         let faults = Faults::seeded(self.seed);
+        // Who starts again with the same key goes on taking the files of clients that did not.
+        let files = Stage::new(private_key.expose_secret().as_bytes());
         Ok(Emulator(Arc::new(Shared {
-            handler: Mutex::new(Handler::new(state, Stage::new()?, login, faults.clone())),
+            handler: Mutex::new(Handler::new(state, files, login, faults.clone())),
             faults,
             account: self.account,
             user: self.user,

@@ -123,16 +123,22 @@ impl Fault {
                 | Endpoint::Upload
         );
         match self {
-            Self::Stale | Self::BadRequest(_) => endpoint == Endpoint::Append,
+            Self::Stale | Self::BadRequest(_) => {
+                matches!(endpoint, Endpoint::Append | Endpoint::AppendFiles)
+            }
             Self::StaleStatus(_) | Self::Absent => endpoint == Endpoint::Status,
             Self::ExpireToken | Self::FailedOver => !account,
             Self::SecondWriter
             | Self::WithholdCommits(_)
             | Self::ForeignToken(_)
-            | Self::Invalidate(_) => matches!(endpoint, Endpoint::Append | Endpoint::Status),
-            Self::Zombie => {
-                matches!(endpoint, Endpoint::Open | Endpoint::Append | Endpoint::Drop)
-            }
+            | Self::Invalidate(_) => matches!(
+                endpoint,
+                Endpoint::Append | Endpoint::AppendFiles | Endpoint::Status
+            ),
+            Self::Zombie => matches!(
+                endpoint,
+                Endpoint::Open | Endpoint::Append | Endpoint::AppendFiles | Endpoint::Drop
+            ),
             _ => true,
         }
     }

@@ -29,7 +29,7 @@ use crate::time::epoch_millis;
 
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;
-const LOG_BYTES: usize = 32 * 1024 * 1024;
+const LOG_BYTES: usize = 16 * 1024 * 1024;
 
 /// The longest body of an append whose rows the log keeps.
 const MOST_ROWS_KEPT: usize = 64 * 1024;

@@ -14,15 +14,17 @@ use super::handler::Handler;
 use super::landing::ObjectName;
 use super::routes::STAGE;
 use super::tables::Pipe;
-use crate::error::{Error, ErrorKind, Result};
 
 /// How long the credentials of a stage are good. The official SDK asks anew a minute before an hour has passed.
 const GRANT_LIFE: Duration = Duration::from_secs(4000);
 
-/// Makes everything about a pipe's stage out of one secret, so that nothing has to be remembered of those who ask.
+/// Makes everything about a pipe's stage out of one secret, so that nothing has to be remembered of those who ask, and what
+/// they were told is still good after a restart with the same secret.
 #[derive(Debug)]
 pub(super) struct Grants {
     secret: hmac::Key,
+    /// Tells the prefixes of this start from those of earlier ones.
+    start: u64,
     /// How many prefixes were given out. Each is for one client, for every client numbers its files from 0.
     given: u64,
 }
@@ -39,15 +41,12 @@ pub(super) enum Credentials {
 }
 
 impl Grants {
-    pub(super) fn new() -> Result<Self> {
-        let secret = hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
-            .map_err(|_| {
-                Error::new(
-                    ErrorKind::Config,
-                    "the system gives no random bytes for the secret of the stage",
-                )
-            })?;
-        Ok(Self { secret, given: 0 })
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self {
+            secret: hmac::Key::new(hmac::HMAC_SHA256, secret),
+            start: fastrand::u64(..),
+            given: 0,
+        }
     }
 
     /// The key of a pipe's files, 32 bytes.
@@ -92,7 +91,7 @@ impl Grants {
     /// A prefix of its own in the stage of a pipe, with its credentials.
     fn location(&mut self, pipe: &ObjectName, now_ms: u64) -> Value {
         self.given += 1;
-        let prefix = format!("{}{}/", self.root(pipe), self.given);
+        let prefix = format!("{}{:x}-{}/", self.root(pipe), self.start, self.given);
         let life_ms = u64::try_from(GRANT_LIFE.as_millis()).unwrap_or(u64::MAX);
         let until_ms = now_ms.saturating_add(life_ms);
         let message = format!("{prefix}.{until_ms}");

@@ -17,7 +17,6 @@ use super::aws_chunked;
 use super::handler::Handler;
 use super::pipe_info::{Credentials, Grants, hex};
 use super::routes::STAGE;
-use crate::error::Result;
 
 /// How much all files together may take. A file for which there is no room is to be sent again later.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
@@ -53,12 +52,13 @@ pub(super) struct Stage {
 }
 
 impl Stage {
-    pub(super) fn new() -> Result<Self> {
-        Ok(Self {
-            grants: Grants::new()?,
+    /// An empty stage, whose credentials are made of a secret.
+    pub(super) fn new(secret: &[u8]) -> Self {
+        Self {
+            grants: Grants::new(secret),
             files: BTreeMap::new(),
             bytes: 0,
-        })
+        }
     }
 
     /// Forgets all files.
@@ -128,7 +128,7 @@ impl Handler {
         &mut self,
         now_ms: u64,
         request: &Request<Bytes>,
-    ) -> std::result::Result<Answer, Refusal> {
+    ) -> Result<Answer, Refusal> {
         let key = self.writable_key(now_ms, request)?;
         let most = self.state.rules.limits.file_bytes;
         if request.body().len() > most {
@@ -154,11 +154,7 @@ impl Handler {
     }
 
     /// The key that an upload is for, if its session token grants it.
-    fn writable_key(
-        &self,
-        now_ms: u64,
-        request: &Request<Bytes>,
-    ) -> std::result::Result<String, Refusal> {
+    fn writable_key(&self, now_ms: u64, request: &Request<Bytes>) -> Result<String, Refusal> {
         let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
         let key = path
             .strip_prefix('/')
@@ -215,7 +211,7 @@ fn escaped(text: &str) -> String {
 }
 
 /// What an upload holds, with its checksum verified if it has one.
-fn content(headers: &HeaderMap, body: &[u8]) -> std::result::Result<Vec<u8>, Refusal> {
+fn content(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
     let is_chunked = headers.get_all(CONTENT_ENCODING).iter().any(|encoding| {
         let encoding = encoding.to_str().unwrap_or_default();
         encoding.split(',').any(|one| one.trim() == "aws-chunked")

@@ -13,7 +13,9 @@ use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
 use crate::emulator::{Emulator, Endpoint, Fault, Server, ServerLimits};
-use crate::{ErrorKind, HttpTransport, PipePath, Profile, StreamingIngestClient};
+use crate::{
+    ErrorKind, HttpTransport, HttpTransportBuilder, PipePath, Profile, StreamingIngestClient,
+};
 
 async fn server(tls: &Tls, limits: ServerLimits) -> Server {
     let emulator = Emulator::builder().build().expect("an emulator");
@@ -67,7 +69,7 @@ async fn a_client_that_trusts_the_authority_streams() {
     let transport = HttpTransport::builder()
         .no_proxy()
         .add_root_certificate_pem(tls.authority_pem().as_bytes())
-        .and_then(|builder| builder.build())
+        .and_then(HttpTransportBuilder::build)
         .expect("a transport");
     let profile = server.emulator().profile_json(&server.url());
     let client = StreamingIngestClient::builder(

@@ -7,7 +7,7 @@ version=1.9.1
 target=${CARGO_TARGET_DIR:-$PWD/target}
 venv=$target/official_sdk/$version
 
-if ! "$venv/bin/python" -c 'import snowflake.ingest.streaming' >"$target/official_sdk.log" 2>&1; then
+if ! "$venv/bin/python" -c 'import snowflake.ingest.streaming' >/dev/null 2>&1; then
   rm -rf "$venv"
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "snowpipe-streaming==$version"

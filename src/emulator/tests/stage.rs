@@ -182,6 +182,23 @@ fn only_the_token_of_the_prefix_may_write_there() {
 }
 
 #[test]
+fn a_restart_with_the_same_key_takes_the_files_of_earlier_clients() {
+    let info = Info::of(&Client::new(), "T-STREAMING");
+    let path = format!("{}0.ndjson", info.location);
+    let again = Client::new();
+    let answer = upload(&again, &path, &info.session_token, b"abc");
+    assert_eq!(answer.status(), 200, "{}", text(&answer));
+    let other = Info::of(&again, "T-STREAMING");
+    assert_eq!((other.key, &other.key_id), (info.key, &info.key_id));
+    assert_ne!(other.location, info.location);
+    let usual = Emulator::public_key_of(&keys::shared().unwrap()).unwrap();
+    let other_key = settings().private_key(Emulator::generate_key().unwrap());
+    let stranger = Client::of(other_key.public_key("STREAMING_INGEST", usual));
+    let answer = upload(&stranger, &path, &info.session_token, b"abc");
+    assert_refused(&answer, 403, "InvalidToken");
+}
+
+#[test]
 fn pieces_are_put_together_and_their_checksum_is_verified() {
     let client = Client::new();
     let info = Info::of(&client, "T-STREAMING");
