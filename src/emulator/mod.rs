@@ -80,6 +80,7 @@ mod state;
 #[cfg(feature = "emulator-server")]
 mod statements;
 mod strict;
+mod strike;
 #[cfg(feature = "emulator-server")]
 mod table_ddl;
 pub mod tables;
