@@ -49,7 +49,12 @@ struct Options {
     allow_remote: bool,
 
     /// What requests to `/_emulator/` must carry as `Authorization: Bearer TOKEN`.
-    #[arg(long, value_name = "TOKEN", env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN", hide_env_values = true)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
     admin_token: Option<SecretString>,
 
     /// One more name that the emulator is reached by; the first one is that of the profile.

@@ -53,6 +53,8 @@ mod oauth;
 mod pipe_ddl;
 mod pipe_info;
 #[cfg(feature = "emulator-server")]
+mod redefine;
+#[cfg(feature = "emulator-server")]
 mod reply_body;
 mod request_head;
 mod routes;
@@ -85,7 +87,6 @@ pub mod tables;
 mod telemetry;
 #[cfg(feature = "emulator-server")]
 mod tls;
-#[cfg(feature = "emulator-server")]
 mod upkeep;
 
 use std::fmt;
