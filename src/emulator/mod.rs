@@ -28,6 +28,8 @@ mod connection;
 mod crowd;
 #[cfg(feature = "emulator-server")]
 mod data_file;
+#[cfg(feature = "emulator-server")]
+mod data_file_changes;
 mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
@@ -65,6 +67,8 @@ mod server_builder;
 mod sql_cells;
 #[cfg(feature = "emulator-server")]
 mod sql_reader;
+#[cfg(feature = "emulator-server")]
+mod sql_rewrite;
 #[cfg(feature = "emulator-server")]
 mod sql_text;
 #[cfg(feature = "emulator-server")]

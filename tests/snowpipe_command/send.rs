@@ -312,8 +312,8 @@ fn a_connection_that_breaks_costs_no_row_and_adds_none() {
     let reopen = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
     faults.push(reopen.on(Endpoint::Append));
     let send = "send --table resort.public.ride --channel c --verify-sql TXID";
-    let sent = world.run(&format!("{send} rides"));
-    assert_eq!(sent.code, 0, "{sent:?}");
+    let done = world.run(&format!("{send} rides"));
+    assert_eq!(done.code, 0, "{done:?}");
     let injected = world.emulator().faults().injected();
     for fault in ["apply then lose", "invalidate", "server error"] {
         assert_eq!(injected.get(fault), Some(&1), "{injected:?}");
@@ -363,13 +363,13 @@ fn a_private_authority_is_trusted_if_it_is_named() {
     world.write("rides", &rides(0..3));
     let send = "send --table resort.public.ride --channel c --verify-sql TXID rides";
     let mut trusting = world.command(&format!("{send} --ca ca.pem"));
-    let sent = ended(
+    let done = ended(
         trusting
             .env("NO_PROXY", "127.0.0.1")
             .output()
             .expect("it runs"),
     );
-    assert_eq!(sent.code, 0, "{sent:?}");
+    assert_eq!(done.code, 0, "{done:?}");
     let mut doubting = world.command(send);
     let refused = ended(
         doubting

@@ -243,11 +243,10 @@ async fn rows_that_no_request_can_carry_are_refused_at_the_call() {
         assert_eq!(error.kind(), ErrorKind::TooLarge);
         assert!(error.to_string().contains(why), "{error}");
     }
-    let heavy = client.elastic_channel();
-    let error = heavy
-        .append_row(&row(1), [0_u8; 2 << 20])
-        .await
-        .unwrap_err();
+    let small = world.builder().memory_budget(256 << 10).build().await;
+    let heavy = small.unwrap().elastic_channel();
+    let append = heavy.append_row(&row(1), [0_u8; 70_000]);
+    let error = append.await.unwrap_err();
     assert!(error.to_string().contains("in a box"), "{error}");
     let error = channel.append_rows([1, 2], ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRow);
