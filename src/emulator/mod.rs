@@ -8,8 +8,8 @@
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
 //!
-//! The official SDKs run on it as they are: with the feature `emulator-server` it speaks HTTPS (`Tls`), and it has the stage
-//! that they upload files to. Observed of the official Python SDK 1.9.1, which the tests run on it.
+//! The official Python SDK 1.9.1 runs on it as it is: with the feature `emulator-server` it speaks HTTPS (`Tls`), and it has
+//! the stage that the SDK uploads files to.
 
 #[cfg(feature = "emulator-server")]
 mod admin;
