@@ -52,7 +52,8 @@ pub(super) fn read(
             let code = text("error").or_else(|| text("code"));
             let said = text("error_description").or_else(|| text("message"));
             let told = without(secrets, said.or(code).unwrap_or_default());
-            Err(refusal(status, place, code, &told))
+            let refused = refusal(status, place, code, &told);
+            Err(refused.with_code(code.map(|code| without(secrets, code))))
         }
     }
 }
@@ -91,9 +92,7 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
         "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {mend}",
         status.as_u16()
     );
-    Error::new(kind, message)
-        .with_status(status.as_u16())
-        .with_code(code.map(quote))
+    Error::new(kind, message).with_status(status.as_u16())
 }
 
 /// `expires_in` in seconds, as a number or as text.
@@ -191,6 +190,20 @@ mod tests {
             let error = granted(body).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Authentication, "{body}");
             assert!(error.to_string().contains("login.example"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_as_the_code_is_not_repeated() {
+        let secret = SecretString::from("hush");
+        for body in [r#"{"error":"hush"}"#, r#"{"code":"no hush","message":"x"}"#] {
+            let mut response = http::Response::new(body.to_owned().into());
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            let error = read(&response, "login.example", &[Some(&secret)])
+                .err()
+                .unwrap();
+            assert!(!format!("{error:?} {error}").contains("hush"), "{error:?}");
+            assert!(error.code().is_some_and(|code| code.contains("[redacted]")));
         }
     }
 }
