@@ -37,6 +37,28 @@ fn a_file_is_sent_once_however_often_the_command_is_given() {
 }
 
 #[test]
+fn a_file_that_cannot_be_the_one_from_before_is_refused() {
+    let world = World::new();
+    world.write("rides", &rides(0..10));
+    let send = "send --table resort.public.ride --channel c rides";
+    assert_eq!(world.run(send).code, 0);
+    // As after a log was rotated: its lines are others, and none of them is sent.
+    world.write("rides", &rides(10..15));
+    let rotated = world.run(send);
+    assert_eq!(rotated.code, 2, "{rotated:?}");
+    assert!(
+        rotated
+            .err
+            .contains("the last row is rides:5, but the channel has 10 from before"),
+        "{}",
+        rotated.err
+    );
+    let empty = world.run_with("send --table resort.public.ride --channel c", b"");
+    assert_eq!(empty.code, 2, "{empty:?}");
+    assert_eq!(world.landed("METERS"), numbers(0..10));
+}
+
+#[test]
 fn several_files_are_one_input_and_stdin_is_another() {
     let world = World::new();
     world.write("a", &rides(0..10));

@@ -132,6 +132,8 @@ pub(crate) struct Lines<K> {
     is_end: bool,
     /// The bad line at which it ended.
     stopped_at: Option<String>,
+    /// It is not the input that the channel's rows came from.
+    is_foreign: bool,
 }
 
 impl<K: Key> Lines<K> {
@@ -155,12 +157,18 @@ impl<K: Key> Lines<K> {
             committed: None,
             is_end: false,
             stopped_at: None,
+            is_foreign: false,
         }
     }
 
     /// The bad line at which it ended, if it did.
     pub(crate) fn stopped_at(&self) -> Option<&str> {
         self.stopped_at.as_deref()
+    }
+
+    /// Whether its end came before what the channel has committed.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     fn is_full(&self) -> bool {
@@ -187,7 +195,7 @@ impl<K: Key> Lines<K> {
         while rows.len() < max && !self.is_end && !self.is_full() {
             match self.take()? {
                 None => break,
-                Some(Item::End) => self.is_end = true,
+                Some(Item::End) => self.end()?,
                 Some(Item::Failed(why)) => return Err(Broken(why)),
                 Some(Item::Bad(bad)) => self.bad(after, &bad)?,
                 Some(Item::Row(row)) => {
@@ -207,6 +215,31 @@ impl<K: Key> Lines<K> {
             }
         }
         Ok(rows)
+    }
+
+    /// There are no more lines. If they are counted, one that is committed has to have been among them.
+    fn end(&mut self) -> Result<(), Broken> {
+        self.is_end = true;
+        let counts = K::at(Place { file: 0, line: 0 }).is_some();
+        let Some(committed) = self
+            .committed
+            .as_ref()
+            .filter(|_| counts && self.is_behind())
+        else {
+            return Ok(());
+        };
+        self.is_foreign = true;
+        let last = self.last.as_ref().map(|(_, place)| self.name(*place));
+        Err(Broken(format!(
+            "the last row is {}, but the channel has {committed} from before: give the files that it was given, in the same order, or name another --channel",
+            last.as_deref().unwrap_or("missing")
+        )))
+    }
+
+    /// Whether what was committed when the run began is not yet read.
+    fn is_behind(&self) -> bool {
+        let last = self.last.as_ref().map(|(key, _)| key);
+        self.committed.is_some() && last < self.committed.as_ref()
     }
 
     /// A row's offset, or why it has none. Offsets that do not rise are the end.
@@ -286,8 +319,17 @@ impl<K: Key> Source for Lines<K> {
         let is_before = |(key, _): &(K, Text)| after.is_some_and(|after| key <= after);
         let first = self.held.partition_point(is_before);
         let mut rows: Vec<_> = self.held.range(first..).take(max).cloned().collect();
-        if rows.is_empty() {
+        while rows.is_empty() {
             rows = self.read_on(after, max)?;
+            // Rows that were committed before are asked for to be kept as dead letters, and are in the input, however slow
+            // it is: "nothing now" would be taken for their end.
+            let is_wanted = self.is_behind() && after < self.committed.as_ref();
+            if self.is_end || !is_wanted {
+                break;
+            }
+            if rows.is_empty() {
+                self.ready().await?;
+            }
         }
         let is_last = |(key, _): &(K, Text)| self.held.back().is_none_or(|(last, _)| key >= last);
         let mut batch = Batch::new(rows);
@@ -413,6 +455,51 @@ mod tests {
         assert_eq!(read(&mut lines, None).await, (vec![2, 3, 4], false));
         assert_eq!(lines.held.len(), 2);
         assert_eq!(read(&mut lines, Some(2)).await, (vec![3, 4], false));
+    }
+
+    #[tokio::test]
+    async fn what_was_committed_is_waited_for() {
+        let (mut lines, sender) = lines(OnBadLine::Stop);
+        lines.check("c", Some(&4)).await.unwrap();
+        // As where an earlier run died with rejects that it had not kept: they are read once more from the beginning, and
+        // the input may be slower than that.
+        let slow = async {
+            for range in [1..3, 3..5] {
+                tokio::task::yield_now().await;
+                sender.send(rows(range)).await.unwrap();
+            }
+        };
+        let all = async {
+            let first = read(&mut lines, None).await;
+            let rest = read(&mut lines, Some(2)).await;
+            // What comes after it may never come.
+            (first, rest, read(&mut lines, Some(4)).await)
+        };
+        let (read, ()) = tokio::join!(all, slow);
+        assert_eq!(
+            read,
+            ((vec![1, 2], false), (vec![3, 4], false), (vec![], false))
+        );
+    }
+
+    #[tokio::test]
+    async fn an_input_that_is_shorter_than_what_is_committed_is_another_one() {
+        let (mut lines, sender) = lines(OnBadLine::Stop);
+        lines.check("c", Some(&9)).await.unwrap();
+        let mut items = rows(1..6);
+        items.push(Item::End);
+        sender.send(items).await.unwrap();
+        let error = lines.read_after(Some(&9), 100).await.unwrap_err();
+        let error = error.to_string();
+        assert!(error.contains("rides:5") && error.contains('9'), "{error}");
+        assert!(lines.is_foreign());
+
+        let (mut lines, sender) = self::lines(OnBadLine::Stop);
+        lines.check("c", Some(&5)).await.unwrap();
+        let mut items = rows(1..6);
+        items.push(Item::End);
+        sender.send(items).await.unwrap();
+        assert_eq!(read(&mut lines, Some(5)).await, (vec![], true));
     }
 
     #[tokio::test]
