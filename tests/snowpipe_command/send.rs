@@ -184,6 +184,31 @@ fn a_bad_line_ends_the_run_where_it_is_or_is_kept() {
 }
 
 #[test]
+fn a_row_that_no_request_carries_is_a_bad_line() {
+    let world = World::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: String = (0..6_000_000).map(|_| random.alphanumeric()).collect();
+    let mut rows = rides(0..3);
+    rows[1]["TXID"] = json!(noise);
+    world.write("rides", &rows);
+    let send = "send --table resort.public.ride --channel c rides --dead-letters dead";
+    let stopped = world.run(send);
+    assert_eq!(stopped.code, 3, "{}", stopped.err);
+    assert!(
+        stopped.err.contains("rides:2: it compresses to")
+            && stopped.err.contains("committed, through 1"),
+        "{}",
+        stopped.err
+    );
+    let skipped = world.run(&format!("{send} --on-bad-line skip"));
+    assert_eq!(skipped.code, 1, "{}", skipped.err);
+    assert_eq!(world.landed("METERS"), [0, 2].map(Value::from));
+    let letters = world.letters("dead");
+    let kept = letters.iter().find(|l| l["kind"] == "unreadable");
+    assert_eq!(kept.expect("it is kept")["line"], 2);
+}
+
+#[test]
 fn rejected_rows_are_kept_and_the_others_land() {
     let world = World::new();
     let mut rows = rides(0..20);
