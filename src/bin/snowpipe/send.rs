@@ -253,7 +253,7 @@ impl Sender<'_> {
                 say::error(&error.to_string());
                 code::MISUSED
             }
-            Err(error) => Self::failed(&error),
+            Err(error) => self.failed(&error),
         })
     }
 
@@ -314,10 +314,11 @@ impl Sender<'_> {
         }
     }
 
-    fn failed(error: &Error) -> u8 {
+    fn failed(&self, error: &Error) -> u8 {
         say::error(&error.to_string());
+        let is_untouched = self.meter.bytes.load(Ordering::Relaxed) == 0;
         match error.kind() {
-            ErrorKind::Config | ErrorKind::InvalidOffset => code::MISUSED,
+            ErrorKind::Config | ErrorKind::InvalidOffset if is_untouched => code::MISUSED,
             _ => {
                 let token = error.committed_token();
                 let through = token.map_or_else(String::new, |t| format!(" through {t}"));
