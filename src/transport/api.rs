@@ -10,10 +10,11 @@ use percent_encoding::utf8_percent_encode;
 use serde::Serialize;
 use url::Url;
 
+pub(crate) use super::call::Attempt;
+use super::call::Call;
 pub(crate) use super::failure::Failure;
 use super::failure::{Host, decided};
-pub(crate) use super::link::Attempt;
-use super::link::{Call, Link};
+use super::link::Link;
 use super::wire::{self, ServerError};
 use super::{Response, Transport};
 use crate::auth::Credential;

@@ -4,22 +4,19 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::{HeaderName, HeaderValue, Method, StatusCode, header};
+use http::{HeaderValue, Method, StatusCode, header};
 use secrecy::ExposeSecret;
-use serde::Serialize;
-use serde_json::Value;
 use tokio::time::Instant;
 use tracing::debug;
 use url::{Position, Url, form_urlencoded};
-use uuid::Uuid;
 
 use super::api::ApiConfig;
+use super::call::{Attempt, Call, user_agent};
 use super::clock::HostClock;
 use super::doubt::Doubt;
-use super::failure::{Failure, Host, answered, decided, unanswered};
+use super::failure::{Failure, Host, answered, unanswered};
 use super::wire::{self, IngestHost};
-use super::{Request, Response, Transport, TransportError, TransportErrorKind};
+use super::{Response, Transport, TransportError, TransportErrorKind};
 use crate::auth::cache::{Fetched, Held, SingleFlight, TokenCache};
 use crate::auth::{Bearer, Credential, CredentialContext};
 use crate::error::{Error, ErrorKind};
@@ -29,17 +26,7 @@ use crate::time::TimeSource;
 /// How long a scoped token lives if it does not say.
 const TOKEN_LIFE: Duration = Duration::from_secs(55 * 60);
 
-const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorization-token-type");
-
-const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
-
-/// Which try of which request this is. The id stays, the count rises.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Attempt {
-    pub(crate) request_id: Uuid,
-    pub(crate) retry_count: u32,
-}
 
 /// The account host, the ingest host behind it, and who we are to them.
 #[derive(Debug)]
@@ -75,19 +62,6 @@ impl Ingest {
             forbidden: AtomicU64::new(0),
         }
     }
-}
-
-/// A request but for the host, the credential and the attempt.
-pub(super) struct Call {
-    pub(super) endpoint: Endpoint,
-    /// Names the call in messages, as in "opening channel \"x\"".
-    pub(super) what: String,
-    pub(super) method: Method,
-    pub(super) path: String,
-    /// Values are percent-encoded.
-    pub(super) query: Vec<(&'static str, String)>,
-    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
-    pub(super) body: Bytes,
 }
 
 impl Link {
@@ -382,8 +356,8 @@ impl Link {
         bearer: &Bearer,
         attempt: Attempt,
     ) -> Result<Response, Failure> {
-        let request = self
-            .request(call, base, bearer, attempt)
+        let request = call
+            .request(base, bearer, attempt, &self.user_agent)
             .map_err(|failure| failure.of(attempt.request_id))?;
         if call.endpoint == Endpoint::Append {
             self.counters.bytes_sent(call.body.len());
@@ -415,53 +389,6 @@ impl Link {
         outcome.map_err(|why| unanswered(&call.what, why).of(attempt.request_id))
     }
 
-    fn request(
-        &self,
-        call: &Call,
-        base: &str,
-        bearer: &Bearer,
-        attempt: Attempt,
-    ) -> Result<Request, Failure> {
-        let query: String = call
-            .query
-            .iter()
-            .flat_map(|(name, value)| [*name, "=", value.as_str(), "&"])
-            .collect();
-        let Attempt {
-            request_id,
-            retry_count,
-        } = attempt;
-        let url = format!(
-            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
-            call.path
-        );
-        let refused = |why: &str| {
-            let message = format!("{} failed: {why}", call.what);
-            Failure::NotSent(Error::new(ErrorKind::Config, message))
-        };
-        let mut authorization =
-            HeaderValue::try_from(format!("Bearer {}", bearer.token.expose_secret()))
-                .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
-        authorization.set_sensitive(true);
-        let mut request = Request::new(call.body.clone());
-        *request.method_mut() = call.method.clone();
-        *request.uri_mut() = url.try_into().map_err(|_| {
-            refused("the names and tokens do not make a valid address, or one that is too long")
-        })?;
-        let headers = request.headers_mut();
-        headers.insert(header::AUTHORIZATION, authorization);
-        headers.insert(
-            TOKEN_TYPE,
-            HeaderValue::try_from(&*bearer.token_type)
-                .map_err(|_| refused("the credential's type cannot be sent"))?,
-        );
-        headers.insert(header::ACCEPT, JSON);
-        headers.insert(header::ACCEPT_CHARSET, HeaderValue::from_static("UTF-8"));
-        headers.insert(header::USER_AGENT, self.user_agent.clone());
-        headers.extend(call.headers.iter().cloned());
-        Ok(request)
-    }
-
     fn credential(&self) -> Arc<dyn Credential> {
         Arc::clone(&self.held_credential())
     }
@@ -474,39 +401,6 @@ impl Link {
 
     fn known_ingest(&self) -> MutexGuard<'_, Option<Arc<Ingest>>> {
         self.ingest.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Call {
-    pub(super) fn new(endpoint: Endpoint, what: String, method: Method, path: String) -> Self {
-        Self {
-            endpoint,
-            what,
-            method,
-            path,
-            query: Vec::new(),
-            headers: Vec::new(),
-            body: Bytes::new(),
-        }
-    }
-
-    pub(super) fn json(mut self, body: &impl Serialize) -> Result<Self, Failure> {
-        let body = serde_json::to_vec(body).map_err(|why| {
-            let message = format!("{} failed: its body cannot be written", self.what);
-            Failure::NotSent(Error::new(ErrorKind::Config, message).with_source(why))
-        })?;
-        self.body = body.into();
-        self.headers.push((header::CONTENT_TYPE, JSON));
-        Ok(self)
-    }
-
-    /// The body of a success as JSON, unless it says no all the same.
-    pub(super) fn answer(&self, response: &Response) -> Result<Value, Failure> {
-        let answer = wire::json(response.body(), &self.what).map_err(Failure::Ambiguous)?;
-        match wire::refusal(&answer) {
-            Some(said) => Err(decided(Host::Ingest, &self.what, response.status(), said)),
-            None => Ok(answer),
-        }
     }
 }
 
@@ -526,16 +420,4 @@ fn same_again(call: &Call) -> Failure {
         code: None,
         error: Error::new(ErrorKind::Authentication, message).with_status(status),
     }
-}
-
-/// The shape Snowflake recommends: product, platform, language, and the program that uses it.
-fn user_agent(application: Option<&str>) -> HeaderValue {
-    let product = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
-    let platform = format!("({} {})", std::env::consts::OS, std::env::consts::ARCH);
-    let language = concat!("RUST/", env!("CARGO_PKG_RUST_VERSION"));
-    let application = application
-        .map(|application| format!(" (app={application})"))
-        .unwrap_or_default();
-    HeaderValue::try_from(format!("{product} {platform} {language}{application}"))
-        .unwrap_or(HeaderValue::from_static(product))
 }

@@ -1,6 +1,7 @@
 //! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
 
 pub(crate) mod api;
+mod call;
 mod clock;
 mod doubt;
 mod explain;

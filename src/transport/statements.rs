@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::api::ApiConfig;
+use super::call::{Attempt, Call};
 use super::failure::Failure;
-use super::link::{Attempt, Call, Link};
+use super::link::Link;
 use super::{Response, Transport, wire};
 use crate::auth::Credential;
 use crate::error::{Error, ErrorKind, Result};
