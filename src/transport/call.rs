@@ -1,4 +1,4 @@
-//! A request on its way: what is called, and the HTTP message that makes of it.
+//! A request on its way: what is called, and the HTTP message made of it.
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
