@@ -136,7 +136,8 @@
 //! | `mem_throttle_threshold_percentage`, `mem_throttle_threshold_mb_by_process`, `mem_throttle_by_process`, `mem_throttle_by_system`, `mem_throttle_by_pod`, `skip_mem_throttle_if_available_mb`, `SS_CHECK_KUBECTL_MEMORY`, `SS_PROCESS_INFO_REFRESH_DURATION_MS` | [`memory_budget`](crate::ClientBuilder::memory_budget): what the client may hold is set, and not guessed from what the process uses |
 //! | `max_outstanding_snowflake_requests` | one for each named channel; of an elastic channel, [`elastic_requests`](crate::ClientBuilder::elastic_requests) |
 //! | `mgmt_http_timeout_seconds`, `data_http_timeout_seconds` | [`attempt_timeout`](crate::ClientBuilder::attempt_timeout) |
-//! | `mgmt_retry_total_backoff_seconds`, `data_retry_total_backoff_seconds` | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | `data_retry_total_backoff_seconds` | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | `mgmt_retry_total_backoff_seconds` | Not here: an open is tried for a minute, other calls four times. A channel that the client reopens by itself is tried for [`retry_for`](crate::ClientBuilder::retry_for) |
 //! | `mgmt_retry_initial_backoff_seconds`, `mgmt_retry_backoff_multiplier`, `mgmt_retry_max_backoff_seconds`, `mgmt_retry_jitter_ratio`, `data_retry_initial_backoff_seconds`, `data_retry_backoff_multiplier`, `data_retry_max_backoff_seconds`, `data_retry_jitter_ratio` | Not here: the backoff is fixed, and the server's delay goes before it |
 //! | `open_channel_409_retry_total_backoff_seconds` | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |
 //! | `misclassified_404_retry_total_backoff_seconds`, `treat_misclassified_404_as_500` | Not here: a 404 without a code makes the client look for its host anew, three times |

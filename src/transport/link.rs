@@ -356,6 +356,7 @@ impl Link {
             time: &self.clock,
             account_url: &self.account_url,
             transport: &self.transport,
+            user_agent: &self.user_agent,
             attempt_timeout: self.attempt_timeout,
         };
         let bearer = tokio::time::timeout(limit, credential.bearer(context))
@@ -431,10 +432,12 @@ impl Link {
             request_id,
             retry_count,
         } = attempt;
-        let url = format!(
-            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
-            call.path
-        );
+        let counted = match call.endpoint {
+            // It has a mark of its own for a repeated request.
+            Endpoint::Statement => String::new(),
+            _ => format!("&retryCount={retry_count}"),
+        };
+        let url = format!("{base}{}?{query}requestId={request_id}{counted}", call.path);
         let refused = |why: &str| {
             let message = format!("{} failed: {why}", call.what);
             Failure::NotSent(Error::new(ErrorKind::Config, message))
