@@ -59,7 +59,9 @@
 //! | `StreamingIngestElasticChannel.append_row`, `StreamingIngestElasticChannel.append_row_with_wait` | [`append_row`](crate::ElasticChannel::append_row): the tag is the append token, and what it returns can be awaited or dropped |
 //! | `StreamingIngestElasticChannel.append_rows`, `StreamingIngestElasticChannel.append_rows_with_wait` | [`append_rows`](crate::ElasticChannel::append_rows) |
 //! | `StreamingIngestElasticChannel.set_success_handler`, `ChannelSuccessHandler`, `SuccessDetail` | [`Ack`](crate::Ack) resolves to [`Accepted`](crate::Accepted); a handler is a task that awaits it |
+//! | `SuccessDetail.append_tokens`, `SuccessDetail.request_id`, `SuccessDetail.retry_count` | [`tag`](crate::Accepted::tag), [`request_ids`](crate::Accepted::request_ids), [`retry_count`](crate::Accepted::retry_count), and what that means: [`may_be_duplicated`](crate::Accepted::may_be_duplicated) |
 //! | `StreamingIngestElasticChannel.set_error_handler`, `ChannelErrorHandler`, `ErrorDetail` | [`FailedAppend`](crate::FailedAppend), which hands back the rows and the tag |
+//! | `ErrorDetail.append_tokens`, `ErrorDetail.error`, `ErrorDetail.request_id`, `ErrorDetail.retry_count` | [`tag`](crate::FailedAppend::tag), [`error`](crate::FailedAppend::error) and its [`request_id`](crate::Error::request_id), [`retry_count`](crate::FailedAppend::retry_count), and what that means: [`is_ambiguous`](crate::FailedAppend::is_ambiguous) |
 //! | `StreamingIngestElasticChannel.initiate_flush` | [`initiate_flush`](crate::ElasticChannel::initiate_flush) |
 //! | `StreamingIngestElasticChannel.wait_for_flush` | [`wait_for_flush`](crate::ElasticChannel::wait_for_flush); [`checkpoint`](crate::ElasticChannel::checkpoint) says what failed as well |
 //! | `StreamingIngestElasticChannel.get_channel_status` | [`channel_status`](crate::ElasticChannel::channel_status) |
@@ -87,6 +89,7 @@
 //! | Official | Here |
 //! |---|---|
 //! | `StreamingIngestError` | [`Error`](crate::Error) |
+//! | `StreamingIngestErrorCode` | [`ErrorKind`](crate::ErrorKind) |
 //! | `StreamingIngestError.error_code` | [`kind`](crate::Error::kind) for the program, [`code`](crate::Error::code) for the server's own |
 //! | `StreamingIngestError.message` | its `Display` |
 //! | `StreamingIngestError.http_status_code`, `StreamingIngestError.http_status_name` | [`http_status`](crate::Error::http_status): the server's, and nothing where no server answered |
