@@ -43,7 +43,6 @@ async fn bearer_at(pair: &KeyPair, now: SystemTime) -> Bearer {
         time: &time,
         account_url: &"https://account.snowflakecomputing.com".parse().unwrap(),
         transport: &transport,
-        user_agent: &http::HeaderValue::from_static("test"),
         attempt_timeout: Duration::from_secs(60),
     };
     pair.bearer(context).await.unwrap()

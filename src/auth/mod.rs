@@ -61,7 +61,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use http::HeaderValue;
 use secrecy::SecretString;
 use url::Url;
 
@@ -109,7 +108,6 @@ pub struct CredentialContext<'a> {
     pub(crate) time: &'a dyn TimeSource,
     pub(crate) account_url: &'a Url,
     pub(crate) transport: &'a Arc<dyn Transport>,
-    pub(crate) user_agent: &'a HeaderValue,
     pub(crate) attempt_timeout: Duration,
 }
 

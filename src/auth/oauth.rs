@@ -152,10 +152,8 @@ impl Credential for OAuth {
             };
             let client = Arc::clone(&self.client);
             let transport = Arc::clone(context.transport);
-            let user_agent = context.user_agent.clone();
-            let granted = client.fetch(url, transport, user_agent, context.attempt_timeout);
             // A task of its own: whoever waits for it may give up, but the refresh token in its answer is the only one left.
-            let request = tokio::spawn(granted);
+            let request = tokio::spawn(client.fetch(url, transport, context.attempt_timeout));
             let granted = request.await.map_err(|_| {
                 Error::new(
                     ErrorKind::ClientClosed,
@@ -195,15 +193,13 @@ impl Client {
         self: Arc<Self>,
         url: Url,
         transport: Arc<dyn Transport>,
-        user_agent: HeaderValue,
         limit: Duration,
     ) -> Result<Granted> {
         let mut refresh_token = match &self.refresh_token {
             Some(token) => Some(token.lock().await),
             None => None,
         };
-        let mut request = self.request(&url, refresh_token.as_deref())?;
-        request.headers_mut().insert(header::USER_AGENT, user_agent);
+        let request = self.request(&url, refresh_token.as_deref())?;
         let answer = tokio::time::timeout(limit, transport.call(request))
             .await
             .unwrap_or_else(|_| {

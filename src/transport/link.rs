@@ -356,7 +356,6 @@ impl Link {
             time: &self.clock,
             account_url: &self.account_url,
             transport: &self.transport,
-            user_agent: &self.user_agent,
             attempt_timeout: self.attempt_timeout,
         };
         let bearer = tokio::time::timeout(limit, credential.bearer(context))

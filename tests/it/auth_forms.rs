@@ -110,8 +110,6 @@ async fn client_credentials_are_in_the_form() {
         assert_eq!(asked[0].text(), format!("{id}{scope}"));
         assert_eq!(asked[0].header("content-type"), FORM);
         assert_eq!(asked[0].header("accept"), Some("application/json"));
-        let agent = asked[0].header("user-agent").unwrap();
-        assert!(agent.starts_with("snowpipe-streaming-rust/"), "{agent}");
         assert_eq!(asked[0].header("authorization"), None);
         assert_eq!(shown(&stage), with("Bearer access-1", "OAUTH"));
         assert_eq!(
