@@ -59,7 +59,9 @@
 //! | `StreamingIngestElasticChannel.append_row`, `StreamingIngestElasticChannel.append_row_with_wait` | [`append_row`](crate::ElasticChannel::append_row): the tag is the append token, and what it returns can be awaited or dropped |
 //! | `StreamingIngestElasticChannel.append_rows`, `StreamingIngestElasticChannel.append_rows_with_wait` | [`append_rows`](crate::ElasticChannel::append_rows) |
 //! | `StreamingIngestElasticChannel.set_success_handler`, `ChannelSuccessHandler`, `SuccessDetail` | [`Ack`](crate::Ack) resolves to [`Accepted`](crate::Accepted); a handler is a task that awaits it |
+//! | `SuccessDetail.append_tokens`, `SuccessDetail.request_id`, `SuccessDetail.retry_count` | [`tag`](crate::Accepted::tag), [`request_ids`](crate::Accepted::request_ids), [`retry_count`](crate::Accepted::retry_count), and what that means: [`may_be_duplicated`](crate::Accepted::may_be_duplicated) |
 //! | `StreamingIngestElasticChannel.set_error_handler`, `ChannelErrorHandler`, `ErrorDetail` | [`FailedAppend`](crate::FailedAppend), which hands back the rows and the tag |
+//! | `ErrorDetail.append_tokens`, `ErrorDetail.error`, `ErrorDetail.request_id`, `ErrorDetail.retry_count` | [`tag`](crate::FailedAppend::tag), [`error`](crate::FailedAppend::error) and its [`request_id`](crate::Error::request_id), [`retry_count`](crate::FailedAppend::retry_count), and what that means: [`is_ambiguous`](crate::FailedAppend::is_ambiguous) |
 //! | `StreamingIngestElasticChannel.initiate_flush` | [`initiate_flush`](crate::ElasticChannel::initiate_flush) |
 //! | `StreamingIngestElasticChannel.wait_for_flush` | [`wait_for_flush`](crate::ElasticChannel::wait_for_flush); [`checkpoint`](crate::ElasticChannel::checkpoint) says what failed as well |
 //! | `StreamingIngestElasticChannel.get_channel_status` | [`channel_status`](crate::ElasticChannel::channel_status) |
@@ -87,6 +89,7 @@
 //! | Official | Here |
 //! |---|---|
 //! | `StreamingIngestError` | [`Error`](crate::Error) |
+//! | `StreamingIngestErrorCode` | [`ErrorKind`](crate::ErrorKind) |
 //! | `StreamingIngestError.error_code` | [`kind`](crate::Error::kind) for the program, [`code`](crate::Error::code) for the server's own |
 //! | `StreamingIngestError.message` | its `Display` |
 //! | `StreamingIngestError.http_status_code`, `StreamingIngestError.http_status_name` | [`http_status`](crate::Error::http_status): the server's, and nothing where no server answered |
@@ -136,7 +139,8 @@
 //! | `mem_throttle_threshold_percentage`, `mem_throttle_threshold_mb_by_process`, `mem_throttle_by_process`, `mem_throttle_by_system`, `mem_throttle_by_pod`, `skip_mem_throttle_if_available_mb`, `SS_CHECK_KUBECTL_MEMORY`, `SS_PROCESS_INFO_REFRESH_DURATION_MS` | [`memory_budget`](crate::ClientBuilder::memory_budget): what the client may hold is set, and not guessed from what the process uses |
 //! | `max_outstanding_snowflake_requests` | one for each named channel; of an elastic channel, [`elastic_requests`](crate::ClientBuilder::elastic_requests) |
 //! | `mgmt_http_timeout_seconds`, `data_http_timeout_seconds` | [`attempt_timeout`](crate::ClientBuilder::attempt_timeout) |
-//! | `mgmt_retry_total_backoff_seconds`, `data_retry_total_backoff_seconds` | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | `data_retry_total_backoff_seconds` | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | `mgmt_retry_total_backoff_seconds` | Not here: an open is tried for a minute, other calls four times. A channel that the client reopens by itself is tried for [`retry_for`](crate::ClientBuilder::retry_for) |
 //! | `mgmt_retry_initial_backoff_seconds`, `mgmt_retry_backoff_multiplier`, `mgmt_retry_max_backoff_seconds`, `mgmt_retry_jitter_ratio`, `data_retry_initial_backoff_seconds`, `data_retry_backoff_multiplier`, `data_retry_max_backoff_seconds`, `data_retry_jitter_ratio` | Not here: the backoff is fixed, and the server's delay goes before it |
 //! | `open_channel_409_retry_total_backoff_seconds` | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |
 //! | `misclassified_404_retry_total_backoff_seconds`, `treat_misclassified_404_as_500` | Not here: a 404 without a code makes the client look for its host anew, three times |

@@ -91,6 +91,7 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
             "check oauth_client_id and oauth_client_secret, and that the integration is enabled",
         ),
     };
+    let told = told.trim_end_matches('.');
     let colon = if told.is_empty() { "" } else { ": " };
     let message = format!(
         "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {mend}",

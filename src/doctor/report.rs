@@ -85,6 +85,18 @@ impl Check {
             Self::Drop => "probe channel: drop",
         }
     }
+
+    /// What to do where the error itself does not say.
+    fn usual_mend(self) -> &'static str {
+        match self {
+            Self::Profile | Self::PrivateKey | Self::Identity => {
+                "correct it in the profile; a file that is named there has to exist, and this user has to be allowed to read it"
+            }
+            _ => {
+                "run this again; if it stays, look at Snowflake's status page, and at what is between this machine and Snowflake"
+            }
+        }
+    }
 }
 
 impl fmt::Display for Check {
@@ -217,7 +229,8 @@ impl Report {
     /// A failure in the words of an error, whose sentence ends with the mend.
     pub(super) fn fail(&mut self, check: Check, error: &Error) {
         let (text, mend) = split(error);
-        self.push(check, Outcome::Fail, text, mend);
+        let mend = mend.unwrap_or_else(|| check.usual_mend().to_owned());
+        self.push(check, Outcome::Fail, text, Some(mend));
     }
 
     /// A failure whose mend is known better than the error knows it.

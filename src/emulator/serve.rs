@@ -351,11 +351,11 @@ pub(super) async fn answer(
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();
-    if let Err(refusal) = shared.guard.check(&parts) {
-        return Ok(refusal.into_answer().map(ReplyBody::whole));
-    }
+    let refusal = shared.guard.check(&parts).err();
     // One byte more than is allowed, for the emulator to see that it is too much.
-    let most = if routes::is_upload(&parts.method, parts.uri.path()) {
+    let most = if refusal.is_some() {
+        0
+    } else if routes::is_upload(&parts.method, parts.uri.path()) {
         shared.most_file.saturating_add(1)
     } else {
         shared.most_body.saturating_add(1)
@@ -368,6 +368,10 @@ pub(super) async fn answer(
         Ok(Err(NotTaken::NoMemory)) => return Ok(bare(StatusCode::SERVICE_UNAVAILABLE)),
         Err(_) => return Ok(bare(StatusCode::REQUEST_TIMEOUT)),
     };
+    // Not before its last byte was read: over HTTP/2 an earlier answer ends a client's sending, and some take that for an error.
+    if let Some(refusal) = refusal {
+        return Ok(refusal.into_answer().map(ReplyBody::whole));
+    }
     // Without it the connection is about to be closed, and nobody would hear the answer.
     let Some(work) = place.work() else {
         return Err(Broken);

@@ -63,7 +63,8 @@ pub(super) fn check(call: &Call, request: &Request<Bytes>) -> Result<(), Refusal
         }
     }
     let headers = request.headers();
-    if !headers.contains_key(USER_AGENT) {
+    // OAuth does not ask for one, and there the official SDK has none.
+    if call.endpoint != Endpoint::Authorize && !headers.contains_key(USER_AGENT) {
         return Err(Refusal::malformed("The header User-Agent is missing."));
     }
     if request.body().is_empty() {

@@ -86,10 +86,12 @@ impl Call {
             request_id,
             retry_count,
         } = attempt;
-        let url = format!(
-            "{base}{}?{query}requestId={request_id}&retryCount={retry_count}",
-            self.path
-        );
+        let counted = match self.endpoint {
+            // It has a mark of its own for a repeated request.
+            Endpoint::Statement => String::new(),
+            _ => format!("&retryCount={retry_count}"),
+        };
+        let url = format!("{base}{}?{query}requestId={request_id}{counted}", self.path);
         let refused = |why: &str| {
             let message = format!("{} failed: {why}", self.what);
             Failure::NotSent(Error::new(ErrorKind::Config, message))

@@ -139,7 +139,10 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
     let code = said.code.as_deref().unwrap_or_default();
     let (kind, mend) = meaning(host, status, code);
     let answer = match &said.message {
-        Some(message) => format!("{}: {}", status.as_u16(), wire::quote(message)),
+        Some(message) => {
+            let message = wire::quote(message.trim_end_matches('.'));
+            format!("{}: {message}", status.as_u16())
+        }
         None => status.as_u16().to_string(),
     };
     let error = Error::new(

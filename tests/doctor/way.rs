@@ -61,7 +61,7 @@ async fn a_profile_that_cannot_be_read() {
         (
             Profile::from_file("/nonexistent/profile.json"),
             "/nonexistent/profile.json",
-            "",
+            "a file that is named there has to exist",
         ),
         (Profile::from_json("{"), "not valid JSON", ""),
         (
@@ -85,7 +85,7 @@ async fn a_key_that_cannot_be_used() {
             .with_private_key_file(format!("{KEYS}/{name}"))
     };
     for (profile, text, mend) in [
-        (file("absent.p8"), "absent.p8", ""),
+        (file("absent.p8"), "absent.p8", "has to exist"),
         (
             file("README.md"),
             "neither PEM, base64 nor DER",

@@ -108,9 +108,13 @@ pub(crate) fn assert_found(report: &Report, check: Check, text: &str, mend: &str
     assert_complete(report);
 }
 
-/// Checks that there is one finding for each check, and no secret in any.
+/// Checks that there is one finding for each check, a mend for each failure, and no secret in any.
 #[track_caller]
 pub(crate) fn assert_complete(report: &Report) {
+    for finding in report.findings() {
+        let is_failed = finding.outcome == Outcome::Fail;
+        assert!(!is_failed || finding.mend.is_some(), "{finding:?}");
+    }
     let checks: Vec<_> = report.findings().iter().map(|f| f.check).collect();
     assert_eq!(checks.len(), 16, "{checks:?}");
     assert!(checks.is_sorted(), "{checks:?}");

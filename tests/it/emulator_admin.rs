@@ -4,6 +4,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Ddl, Emulator, EmulatorBuilder, Limits, Server, SqliteLanding};
+use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{Profile, StreamingIngestClient};
 
 use crate::stage::{self, within};
@@ -374,13 +375,19 @@ async fn a_data_file_remembers_what_was_made_while_it_ran() {
 
 #[tokio::test]
 async fn a_client_by_the_letter_is_served_and_others_are_told() {
-    let rig = Rig::start(settings().strict(true).limits(Limits::strict())).await;
+    let settings = settings().oauth_client("id", "secret", None);
+    let rig = Rig::start(settings.strict(true).limits(Limits::strict())).await;
     let client = rig.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
     let receipt = channel.append_rows(rows(0..2), 0..).await.unwrap();
     within(receipt.committed()).await.unwrap();
     within(channel.close()).await.unwrap();
     client.drop_channel("c").await.unwrap();
+    let profile = Profile::new("EMULATOR").with_url(rig.server.url());
+    let sql = SqlClient::builder(profile.with_oauth_client("id", "secret"));
+    let sql = sql.build().unwrap();
+    let select = Statement::new(format!("SELECT * FROM {TABLE}"));
+    assert_eq!(within(sql.query(&select)).await.unwrap().rows.len(), 2);
 
     let plain = |path: &str| {
         self::Rig::request(&rig, Method::POST, path)

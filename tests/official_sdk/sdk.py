@@ -12,7 +12,7 @@ import threading
 import time
 import uuid
 
-from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError
+from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestError, __version__
 
 # No step takes as long as this unless something is wrong.
 PATIENCE = 60
@@ -151,6 +151,9 @@ class Session:
         age = datetime.datetime.now() - status.created_on
         equal(abs(age) < datetime.timedelta(minutes=10), True)
         equal((status.last_error_message, status.last_error_timestamp), (None, None))
+        age = datetime.datetime.now() - channel.get_channel_status().last_refreshed_on
+        equal(abs(age) < datetime.timedelta(minutes=1), True)
+        equal(__version__, "1.9.1")
 
     def check_refusals(self, step):
         channel = self.channel(step)
@@ -226,7 +229,9 @@ class Session:
         equal(status.latest_committed_offset_token, None)
 
     def check_context_managers(self, step):
-        with StreamingIngestClient("managed", "DB", "S", "T-STREAMING", profile_json=self.profile) as client:
+        with open(self.profile, encoding="utf-8") as file:
+            properties = json.load(file)
+        with StreamingIngestClient("managed", "DB", "S", "T-STREAMING", properties=properties) as client:
             with client.open_channel(step["channel"])[0] as channel:
                 channel.append_row({"CH": step["channel"], "ID": 1}, "1")
                 channel.append_rows([{"CH": step["channel"], "ID": 2}], "2", "2")
@@ -248,6 +253,8 @@ class Session:
         channel.initiate_flush()
         equal(refused(lambda: future.result(PATIENCE)), "SfApiUserError")
         equal(failed.wait(PATIENCE), True)
+        error = details[0].error
+        equal((error.http_status_code, error.http_status_name, bool(error.message)), (400, "Bad Request", True))
         equal(details[0].append_tokens, ("one",))
         equal(details[0].retry_count, 0)
 
