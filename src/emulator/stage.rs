@@ -83,8 +83,14 @@ impl Stage {
 
     /// Keeps a file, if there is room; its `ETag`.
     fn put(&mut self, key: String, content: Vec<u8>, now_ms: u64) -> Option<String> {
-        self.remove(&key);
-        self.make_room(weight(&key, &content), now_ms)?;
+        let before = self.remove(&key);
+        if self.make_room(weight(&key, &content), now_ms).is_none() {
+            // What is refused changes nothing.
+            if let Some(file) = before {
+                self.insert(key, file);
+            }
+            return None;
+        }
         let etag = hex(&Sha256::digest(&content), 16);
         let file = StoredFile {
             etag: etag.clone(),
@@ -92,9 +98,13 @@ impl Stage {
             claimed: false,
             content: content.into(),
         };
+        self.insert(key, file);
+        Some(etag)
+    }
+
+    fn insert(&mut self, key: String, file: StoredFile) {
         self.bytes += weight(&key, &file.content);
         self.files.insert(key, file);
-        Some(etag)
     }
 
     /// Forgets what is over, and if need be what is only kept for a repetition, the oldest first.
@@ -115,10 +125,10 @@ impl Stage {
         Some(())
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(file) = self.files.remove(key) {
-            self.bytes -= weight(key, &file.content);
-        }
+    fn remove(&mut self, key: &str) -> Option<StoredFile> {
+        let file = self.files.remove(key)?;
+        self.bytes -= weight(key, &file.content);
+        Some(file)
     }
 }
 

@@ -257,6 +257,23 @@ fn a_full_stage_takes_nothing_until_files_expire() {
 }
 
 #[test]
+fn a_file_that_cannot_be_replaced_stays() {
+    let client = Client::new();
+    let info = Info::of(&client, "T-STREAMING");
+    let put = |name: &str, length: usize| {
+        let path = format!("{}{name}", info.location);
+        upload(&client, &path, &info.session_token, &vec![0; length])
+    };
+    for (name, length) in [("0", 96 << 20), ("1", 96 << 20), ("2", 60 << 20)] {
+        assert_eq!(put(name, length).status(), 200);
+    }
+    assert_refused(&put("2", 90 << 20), 503, "SlowDown");
+    let key = format!("{}2", info.location.split_once('/').unwrap().1);
+    let kept = client.emulator.handler().stage.get(&key).cloned();
+    assert_eq!(kept.map(|file| file.content.len()), Some(60 << 20));
+}
+
+#[test]
 fn faults_speak_as_the_object_store_does() {
     let client = Client::new();
     let info = Info::of(&client, "T-STREAMING");
