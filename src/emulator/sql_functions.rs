@@ -131,7 +131,7 @@ pub(super) fn replace_slow(
     for (name, trim) in trims {
         for arguments in [1, 2] {
             connection.create_scalar_function(name, arguments, flags, move |context| {
-                trimmed(context, trim)
+                Ok(trimmed(context, trim))
             })?;
         }
     }
@@ -141,37 +141,35 @@ pub(super) fn replace_slow(
 type Trim = for<'a> fn(&'a str, &BTreeSet<char>) -> &'a str;
 
 /// An argument as text; none for NULL, and for an argument that there is not.
-fn text(context: &Context<'_>, position: usize) -> rusqlite::Result<Option<String>> {
+fn text(context: &Context<'_>, position: usize) -> Option<String> {
     if position >= context.len() {
-        return Ok(None);
+        return None;
     }
-    Ok(match context.get_raw(position) {
+    match context.get_raw(position) {
         ValueRef::Null => None,
         ValueRef::Integer(number) => Some(number.to_string()),
         ValueRef::Real(number) => Some(format!("{number:?}")),
         ValueRef::Text(bytes) | ValueRef::Blob(bytes) => {
             Some(String::from_utf8_lossy(bytes).into_owned())
         }
-    })
+    }
 }
 
 fn failure(code: i32) -> Error {
     Error::SqliteFailure(ffi::Error::new(code), None)
 }
 
-fn trimmed(context: &Context<'_>, trim: Trim) -> rusqlite::Result<Option<String>> {
+fn trimmed(context: &Context<'_>, trim: Trim) -> Option<String> {
     let set = match context.len() {
-        1 => Some(" ".to_owned()),
+        1 => " ".to_owned(),
         _ => text(context, 1)?,
     };
-    let (Some(from), Some(set)) = (text(context, 0)?, set) else {
-        return Ok(None);
-    };
-    Ok(Some(trim(&from, &set.chars().collect()).to_owned()))
+    let from = text(context, 0)?;
+    Some(trim(&from, &set.chars().collect()).to_owned())
 }
 
 fn replace(context: &Context<'_>, most_bytes: usize) -> rusqlite::Result<Option<String>> {
-    let texts = (text(context, 0)?, text(context, 1)?, text(context, 2)?);
+    let texts = (text(context, 0), text(context, 1), text(context, 2));
     let (Some(within), Some(from), Some(to)) = texts else {
         return Ok(None);
     };
@@ -193,24 +191,19 @@ fn replace(context: &Context<'_>, most_bytes: usize) -> rusqlite::Result<Option<
 
 /// `text LIKE pattern ESCAPE escape`, whose arguments come as pattern, text and escape; cases are told apart.
 fn like(context: &Context<'_>, end: Instant) -> rusqlite::Result<Option<bool>> {
-    let escape = match context.len() {
-        2 => None,
-        _ => match text(context, 2)? {
-            None => return Ok(None),
-            Some(escape) => Some(escape),
-        },
-    };
-    let (Some(pattern), Some(text)) = (text(context, 0)?, text(context, 1)?) else {
+    let escape = text(context, 2);
+    if context.len() == 3 && escape.is_none() {
+        return Ok(None);
+    }
+    let (Some(pattern), Some(text)) = (text(context, 0), text(context, 1)) else {
         return Ok(None);
     };
     let mut pieces = Vec::new();
     let mut rest = pattern.chars();
     while let Some(sign) = rest.next() {
-        let is_escape = escape
-            .as_deref()
-            .is_some_and(|escape| escape.chars().eq([sign]));
+        let is_escape = |escape: &str| escape.chars().eq([sign]);
         pieces.push(match sign {
-            _ if is_escape => match rest.next() {
+            _ if escape.as_deref().is_some_and(is_escape) => match rest.next() {
                 Some(literal) => Piece::Is(literal),
                 None => return Ok(Some(false)),
             },

@@ -243,8 +243,8 @@ pub(super) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Byt
         .login
         .check_primary(request.headers(), epoch_millis(now));
     let answered = match admitted {
-        Ok(_) if request.method() == Method::POST => post(emulator, now, request),
-        Ok(_) => get(emulator, request),
+        Ok(()) if request.method() == Method::POST => post(emulator, now, request),
+        Ok(()) => get(emulator, request),
         Err(refusal) => Err(refusal),
     };
     answered.unwrap_or_else(Refusal::into_answer)
