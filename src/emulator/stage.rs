@@ -32,6 +32,8 @@ const CLAIMED_LIFE: Duration = Duration::from_secs(2 * 60);
 const SESSION_TOKEN: &str = "x-amz-security-token";
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 const CRC32: &str = "x-amz-checksum-crc32";
+/// Which headers come after the body.
+const TRAILER: &str = "x-amz-trailer";
 
 /// A file as it was uploaded.
 #[derive(Debug, Clone)]
@@ -235,9 +237,14 @@ fn content(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
                 format!("An upload in pieces needs the header {DECODED_LENGTH}."),
             )
         })?;
-        return aws_chunked::decode(body, length).map_err(|why| {
+        let announced = text(headers, TRAILER).unwrap_or_default();
+        let is_announced = announced
+            .split(',')
+            .any(|name| name.trim().eq_ignore_ascii_case(CRC32));
+        return aws_chunked::decode(body, length, is_announced).map_err(|why| {
             let code = match why {
                 aws_chunked::Malformed::Checksum => "BadDigest",
+                aws_chunked::Malformed::NoChecksum => "MalformedTrailerError",
                 _ => "IncompleteBody",
             };
             Refusal::bad_request(code, format!("The upload cannot be read: {why}."))
