@@ -49,7 +49,12 @@ struct Options {
     allow_remote: bool,
 
     /// What requests to `/_emulator/` must carry as `Authorization: Bearer TOKEN`.
-    #[arg(long, value_name = "TOKEN", env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN", hide_env_values = true, value_parser = secret)]
+    #[arg(
+        long,
+        value_name = "TOKEN",
+        env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN",
+        hide_env_values = true
+    )]
     admin_token: Option<SecretString>,
 
     /// One more name that the emulator is reached by; the first one is that of the profile.
@@ -144,10 +149,6 @@ fn oauth_client(text: &str) -> Result<OAuthClient, &'static str> {
         }),
         _ => Err("write the client's id, a colon and its secret"),
     }
-}
-
-fn secret(text: &str) -> Result<SecretString, String> {
-    Ok(SecretString::from(text))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

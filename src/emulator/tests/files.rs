@@ -13,10 +13,10 @@ const IV: [u8; 16] = [7; 16];
 fn encrypted(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     let key = UnboundCipherKey::new(&AES_256, key).unwrap();
     let mut content = plain.to_vec();
-    let context = EncryptionContext::Iv128(FixedLength::from(IV));
+    let start = EncryptionContext::Iv128(FixedLength::from(IV));
     EncryptingKey::ctr(key)
         .unwrap()
-        .less_safe_encrypt(&mut content, context)
+        .less_safe_encrypt(&mut content, start)
         .unwrap();
     content
 }
