@@ -1,5 +1,6 @@
 //! The client: one account, one pipe, shared by all its channels.
 
+mod ending;
 mod names;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tracing::{debug, info};
+use tracing::info;
 use uuid::Uuid;
 
 use self::names::Slot;
@@ -16,7 +17,7 @@ use crate::auth::Credential;
 use crate::budget::Budget;
 use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
 use crate::config::{PipePath, Profile};
-use crate::elastic::{ElasticChannel, Settle};
+use crate::elastic::Settle;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::offset::OffsetToken;
@@ -175,28 +176,6 @@ impl StreamingIngestClient {
         OpenChannel::new(Arc::clone(&self.handle.inner), name.into())
     }
 
-    /// The elastic channel of the client's pipe, for rows that carry tags of type `T`: at least once, in no order, no
-    /// offsets. Nothing is asked of the server.
-    ///
-    /// What is returned has batches and requests of its own, which its clones share. It is cheap to clone and not to be
-    /// had anew for each append.
-    pub fn elastic_channel<T: Send + 'static>(&self) -> ElasticChannel<T> {
-        let inner = &self.handle.inner;
-        let (channel, settle) = ElasticChannel::start(inner);
-        let mut elastic = inner.elastic.lock().unwrap_or_else(PoisonError::into_inner);
-        elastic.retain(|channel| channel.strong_count() > 0);
-        elastic.push(Arc::downgrade(&settle));
-        drop(elastic);
-        // Whoever closes the client takes the channels after it set the flag.
-        if inner.is_closed.load(Ordering::Acquire) {
-            settle.end(&Error::new(
-                ErrorKind::ClientClosed,
-                "the client is closed; build a new one",
-            ));
-        }
-        channel
-    }
-
     /// Random in [0, 1), from the client's seed.
     pub(crate) fn random_unit(&self) -> f64 {
         self.handle.inner.random_unit()
@@ -343,129 +322,9 @@ impl StreamingIngestClient {
             }
         })
     }
-
-    /// Sends what all channels hold so far without waiting for the lag.
-    pub fn initiate_flush(&self) {
-        for channel in self.handle.inner.channels() {
-            channel.update_and_wake(|core, _| core.flush());
-        }
-        for channel in self.handle.inner.elastic_channels() {
-            channel.flush();
-        }
-    }
-
-    /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
-    /// lost if a channel is reopened: for durability wait for the commit, of each channel.
-    ///
-    /// Bounded as [`Channel::wait_for_flush`](crate::Channel::wait_for_flush). Cancel safe.
-    ///
-    /// # Errors
-    ///
-    /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
-    /// failed and nobody was told.
-    pub async fn wait_for_flush(&self) -> Result<()> {
-        let flushed = self.handle.inner.channels().into_iter().map(|channel| {
-            let through = channel.update_and_wake(|core, _| {
-                core.flush();
-                core.appended()
-            });
-            (channel, through)
-        });
-        let mut result = Ok(());
-        for (channel, through) in flushed.collect::<Vec<_>>() {
-            let accepted = channel.wait(|p| p.accepted_outcome(through, through));
-            result = result.and(accepted.await);
-        }
-        for channel in self.handle.inner.elastic_channels() {
-            channel.flush();
-            result = result.and(channel.settle().await);
-        }
-        result
-    }
-
-    /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
-    /// passed, and ends the client. Channels that are still open take no more rows.
-    ///
-    /// Cancelled, it is as if this handle had been dropped.
-    ///
-    /// # Errors
-    ///
-    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and nobody was
-    /// told.
-    pub async fn close(self) -> Result<()> {
-        let inner = Arc::clone(&self.handle.inner);
-        self.initiate_flush();
-        let channels = inner.channels();
-        let elastic = inner.elastic_channels();
-        let deadline = tokio::time::Instant::now() + inner.options.close_timeout;
-        let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
-        let mut result = Ok(());
-        for channel in channels {
-            let through = channel.core().appended();
-            let done = channel.wait(|p| p.committed_outcome(through, through));
-            let outcome = tokio::time::timeout_at(deadline, done)
-                .await
-                .unwrap_or_else(|_| {
-                    // Only a channel that has ended lists what was never sent.
-                    let report = channel.update_and_wake(|core, now| {
-                        core.end(now, closed.clone(), false);
-                        core.report()
-                    });
-                    let text = format!(
-                        "the channel {:?} was not committed in time: {}",
-                        channel.name,
-                        report.at_risk()
-                    );
-                    Err(Error::new(ErrorKind::Timeout, text).with_report(report))
-                });
-            result = result.and(outcome);
-        }
-        for channel in elastic {
-            let outcome = tokio::time::timeout_at(deadline, channel.settle()).await;
-            let late = "the elastic channel was not acknowledged in time; what is left of it is handed back";
-            result =
-                result.and(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, late))));
-        }
-        inner.end(&closed);
-        result
-    }
 }
 
 impl ClientInner {
-    fn end(&self, error: &Error) {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        debug!("client closed");
-        self.closing.notify_waiters();
-        let slots =
-            std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
-        for slot in slots.into_values() {
-            if let Some(channel) = slot.channel() {
-                channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
-            }
-        }
-        for channel in self.elastic_channels() {
-            channel.end(error);
-        }
-    }
-
-    fn elastic_channels(&self) -> Vec<Arc<dyn Settle>> {
-        let elastic = self.elastic.lock().unwrap_or_else(PoisonError::into_inner);
-        elastic.iter().filter_map(Weak::upgrade).collect()
-    }
-
-    /// Resolves when the client ends.
-    pub(crate) async fn closed(&self) {
-        let closing = self.closing.notified();
-        tokio::pin!(closing);
-        // Registered before the flag is read, or the one notification could fall in between.
-        closing.as_mut().enable();
-        if !self.is_closed.load(Ordering::Acquire) {
-            closing.await;
-        }
-    }
-
     pub(crate) fn poller(&self) -> Arc<Notify> {
         Arc::clone(&self.poller)
     }

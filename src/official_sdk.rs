@@ -160,7 +160,7 @@
 //! | `POST /oauth/token-request` | the same, for OAuth |
 //! | `PUT …/channels/{channel}` | the same |
 //! | `POST …/channels/{channel}/rows` | the same |
-//! | `POST …/channels/ELASTIC/rows` | the same |
+//! | `POST …/channels/ELASTIC/rows` | the same; for a table's default pipe `POST …/tables/{table}/rows`, which makes the pipe |
 //! | `POST …:bulk-channel-status` | the same |
 //! | `DELETE …/channels/{channel}` | the same |
 //! | `POST …:pipe-info` | Not sent: what it answers is for uploads. An open or an elastic append makes the default pipe as well |

@@ -12,13 +12,14 @@ use http::{HeaderValue, Method, header};
 use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use tracing::debug;
-use url::{Host, Url, form_urlencoded};
+use url::{Url, form_urlencoded};
 use zeroize::Zeroizing;
 
 use super::cache::{Fetched, TokenCache};
 use super::oauth_answer::{Granted, read};
 use super::{Bearer, Credential, CredentialContext, access_token_form, session_role};
 use crate::config::authorization::OAuthSettings;
+use crate::config::is_on_this_machine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
 
@@ -278,14 +279,9 @@ fn endpoint(text: &str) -> Result<Url> {
             "the OAuth token endpoint holds a user name or password; leave them out, oauth_client_id and oauth_client_secret are the place for them",
         ));
     }
-    let is_local = url.host().is_some_and(|host| match host {
-        Host::Domain(name) => name == "localhost",
-        Host::Ipv4(ip) => ip.is_loopback(),
-        Host::Ipv6(ip) => ip.is_loopback(),
-    });
     match url.scheme() {
         "https" => Ok(url),
-        "http" if is_local => Ok(url),
+        "http" if is_on_this_machine(&url) => Ok(url),
         _ => Err(config(
             "the OAuth token endpoint must begin with https://, or secrets would be sent unprotected (http:// is for servers on this machine)",
         )),

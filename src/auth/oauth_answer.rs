@@ -5,6 +5,8 @@ use std::time::Duration;
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
+use url::form_urlencoded::byte_serialize;
+use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Response;
@@ -16,6 +18,8 @@ const DEFAULT_LIFE: Duration = Duration::from_secs(600);
 
 /// No token is taken to live longer.
 const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
+
+const REDACTED: &str = "[redacted]";
 
 /// What the server gave.
 pub(super) struct Granted {
@@ -52,7 +56,8 @@ pub(super) fn read(
             let code = text("error").or_else(|| text("code"));
             let said = text("error_description").or_else(|| text("message"));
             let told = without(secrets, said.or(code).unwrap_or_default());
-            Err(refusal(status, place, code, &told))
+            let refused = refusal(status, place, code, &told);
+            Err(refused.with_code(code.map(|code| without(secrets, code))))
         }
     }
 }
@@ -91,9 +96,7 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
         "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {mend}",
         status.as_u16()
     );
-    Error::new(kind, message)
-        .with_status(status.as_u16())
-        .with_code(code.map(quote))
+    Error::new(kind, message).with_status(status.as_u16())
 }
 
 /// `expires_in` in seconds, as a number or as text.
@@ -109,19 +112,20 @@ fn life(expires_in: Option<&Value>) -> Duration {
         .map_or(DEFAULT_LIFE, |life| life.min(MAX_LIFE))
 }
 
-/// A server may repeat what it was sent.
+/// A server may repeat what it was sent, as it is or as the form had it.
 fn without(secrets: &[Option<&SecretString>], text: &str) -> String {
-    let hidden = secrets
+    let secrets = secrets
         .iter()
         .flatten()
-        .fold(text.to_owned(), |text, secret| {
-            let secret = secret.expose_secret();
-            if secret.is_empty() {
-                text
-            } else {
-                text.replace(secret, "[redacted]")
-            }
-        });
+        .map(|secret| secret.expose_secret());
+    let hidden =
+        secrets
+            .filter(|secret| !secret.is_empty())
+            .fold(text.to_owned(), |text, secret| {
+                let encoded: Zeroizing<String> =
+                    Zeroizing::new(byte_serialize(secret.as_bytes()).collect());
+                text.replace(secret, REDACTED).replace(&*encoded, REDACTED)
+            });
     quote(&hidden)
 }
 
@@ -191,6 +195,33 @@ mod tests {
             let error = granted(body).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Authentication, "{body}");
             assert!(error.to_string().contains("login.example"), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_as_it_was_encoded_is_not_repeated() {
+        let secret = SecretString::from("hu/sh+ =");
+        let body = r#"{"error_description":"bad form: client_secret=hu%2Fsh%2B+%3D&x=1"}"#;
+        let mut response = http::Response::new(body.to_owned().into());
+        *response.status_mut() = StatusCode::BAD_REQUEST;
+        let error = read(&response, "login.example", &[Some(&secret)])
+            .err()
+            .unwrap();
+        let said = error.to_string();
+        assert!(said.contains("client_secret=[redacted]&x=1"), "{said}");
+    }
+
+    #[test]
+    fn a_secret_that_comes_back_as_the_code_is_not_repeated() {
+        let secret = SecretString::from("hush");
+        for body in [r#"{"error":"hush"}"#, r#"{"code":"no hush","message":"x"}"#] {
+            let mut response = http::Response::new(body.to_owned().into());
+            *response.status_mut() = StatusCode::BAD_REQUEST;
+            let error = read(&response, "login.example", &[Some(&secret)])
+                .err()
+                .unwrap();
+            assert!(!format!("{error:?} {error}").contains("hush"), "{error:?}");
+            assert!(error.code().is_some_and(|code| code.contains("[redacted]")));
         }
     }
 }

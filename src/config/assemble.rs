@@ -182,12 +182,16 @@ fn oauth(layers: &Layers, origins: &mut Origins) -> Result<OAuthParts> {
             )));
         }
     };
+    // A server that only a later place names is another client's: this one's secret must not go there.
+    let rank = |setting| layers.find(setting).map_or(usize::MAX, |found| found.rank);
+    let is_ours =
+        rank(&OAUTH_TOKEN_ENDPOINT) <= rank(&OAUTH_CLIENT_ID).max(rank(&OAUTH_CLIENT_SECRET));
     let mut text = |setting| layers.read(setting, origins);
     Ok(OAuthParts {
         client_id: text(&OAUTH_CLIENT_ID),
         client_secret: text(&OAUTH_CLIENT_SECRET).map(SecretString::from),
         refresh_token: text(&OAUTH_REFRESH_TOKEN).map(SecretString::from),
-        token_endpoint: text(&OAUTH_TOKEN_ENDPOINT),
+        token_endpoint: is_ours.then(|| text(&OAUTH_TOKEN_ENDPOINT)).flatten(),
         scope: text(&OAUTH_SCOPE),
         include_scope,
     })

@@ -83,18 +83,21 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
         url.set_host(Some(&dashed))
             .map_err(|_| config("the account URL has no host; name one"))?;
     }
-    let on_this_machine = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost",
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
     match url.scheme() {
         "https" => Ok(url),
-        "http" if on_this_machine => Ok(url),
+        "http" if is_on_this_machine(&url) => Ok(url),
         "http" => Err(config(
             "the account URL is plain http://, which would send the credentials unprotected; use https:// (http:// is for servers on this machine: 127.0.0.1, [::1], localhost)",
         )),
         _ => Err(config("the scheme of the account URL must be https")),
     }
+}
+
+/// Whether what is sent there stays on this machine, and needs no protection on the way.
+pub(crate) fn is_on_this_machine(url: &Url) -> bool {
+    url.host().is_some_and(|host| match host {
+        Host::Domain(name) => name == "localhost",
+        Host::Ipv4(ip) => ip.is_loopback(),
+        Host::Ipv6(ip) => ip.is_loopback(),
+    })
 }

@@ -26,7 +26,8 @@ use crate::error::Result;
 ///
 /// Settings that stand for each other go together: a key file in the one place hides a key in a later one, a whole URL
 /// hides a host, and credentials of another kind than the one asked for count for nothing if they come from a later
-/// place. The environment's URL, host, scheme and port belong to the environment's account and are not used for another.
+/// place. The environment's URL, host, scheme and port belong to the environment's account and are not used for another,
+/// and a token endpoint is not used for an OAuth client that is whole in an earlier place.
 ///
 /// ```no_run
 /// use snowpipe_streaming::Profile;

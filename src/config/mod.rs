@@ -27,8 +27,8 @@ use url::Url;
 
 pub(crate) use self::authorization::Authorization;
 use self::authorization::OAuthSettings;
-pub(crate) use self::endpoint::dashed;
 use self::endpoint::parse_url;
+pub(crate) use self::endpoint::{dashed, is_on_this_machine};
 use self::files::{read_small, warn_if_shared};
 pub use self::loader::ProfileLoader;
 pub use self::origin::Origin;

@@ -77,13 +77,22 @@ impl Profile {
         self.set_here(&PASSPHRASE, &[])
     }
 
-    /// Logs in with access tokens that this OAuth client gets from the account, in place of any credential set before.
+    /// Logs in with access tokens that this OAuth client gets from the account, in place of any credential set before. A
+    /// refresh token and a token endpoint that were read, and not set by hand, are another client's and go with it.
     #[must_use]
     pub fn with_oauth_client(
         mut self,
         id: impl Into<String>,
         secret: impl Into<SecretString>,
     ) -> Self {
+        if !self.is_set_here(&OAUTH_REFRESH_TOKEN) {
+            self.oauth.refresh_token = None;
+            self.origins.remove(OAUTH_REFRESH_TOKEN.key);
+        }
+        if !self.is_set_here(&OAUTH_TOKEN_ENDPOINT) {
+            self.oauth.token_endpoint = None;
+            self.origins.remove(OAUTH_TOKEN_ENDPOINT.key);
+        }
         self.oauth.client_id = Some(id.into());
         self.oauth.client_secret = Some(secret.into());
         self.log_in_with(Kind::OAuth)
@@ -147,6 +156,10 @@ impl Profile {
     fn log_in_with(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self.set_here(&AUTHORIZATION, &[])
+    }
+
+    fn is_set_here(&self, setting: &Setting) -> bool {
+        self.origins.get(setting.key) == Some(&Origin::Program)
     }
 
     /// Notes who set this, and that it takes the place of the others.

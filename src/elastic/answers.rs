@@ -177,7 +177,9 @@ impl<T> Core<T> {
         let at = now + again.after.map_or(delay, |after| after.max(delay));
         if again.throttled {
             self.window = 1;
-            self.throttled_until = self.throttled_until.max(Some(at));
+            // Not longer: what has not been sent waits for it too, and its tries are not even counted yet.
+            let at_most = now + self.limits.retry_for;
+            self.throttled_until = self.throttled_until.max(Some(at.min(at_most)));
         }
         flight.retry_at = Some(at);
     }

@@ -236,6 +236,22 @@ fn tries_keep_their_id_and_the_last_one_is_in_time() {
 }
 
 #[test]
+fn a_long_delay_that_the_server_asks_for_does_not_outlast_the_retry_time() {
+    let mut rig = Rig::new(1);
+    rig.batch(rig.start);
+    let first = rig.order(rig.start);
+    rig.answer(rig.start, &first, Err(throttled(Some(3600 * SECOND))));
+    rig.batch(rig.start);
+    // Nobody hears of the second batch before it was tried.
+    let again = rig.order(rig.at(100));
+    rig.answer(rig.at(100), &again, Err(unanswered()));
+    let second = rig.order(rig.at(100));
+    assert_ne!(second.request, first.request);
+    rig.answer(rig.at(100), &second, Ok(()));
+    assert!(rig.acks[1].try_recv().unwrap().is_ok());
+}
+
+#[test]
 fn requests_refused_in_company_halve_the_limit_once() {
     let mut rig = Rig::new(4);
     let now = rig.start;

@@ -125,32 +125,34 @@ impl<T> Shared<T> {
 /// An elastic channel as its client sees it, whatever its tags are.
 #[async_trait::async_trait]
 pub(crate) trait Settle: fmt::Debug + Send + Sync {
-    /// Sends what was appended so far without waiting for the lag.
-    fn flush(&self);
+    /// Sends what was appended so far without waiting for the lag; how many appends that are.
+    fn flush(&self) -> u64;
 
     /// Ends it at once: what has no outcome is handed back.
     fn end(&self, why: &Error);
 
-    /// Waits until everything appended so far has an outcome.
+    /// Waits until so many appends have an outcome.
     ///
     /// # Errors
     ///
-    /// The last failure, if there are failures nobody was told of.
-    async fn settle(&self) -> Result<()>;
+    /// If there are failures nobody was told of.
+    async fn settle(&self, through: u64) -> Result<()>;
 }
 
 #[async_trait::async_trait]
 impl<T: Send> Settle for Shared<T> {
-    fn flush(&self) {
-        self.update_and_wake(|core, _| core.flush());
+    fn flush(&self) -> u64 {
+        self.update_and_wake(|core, _| {
+            core.flush();
+            core.next()
+        })
     }
 
     fn end(&self, why: &Error) {
         self.update_and_wake(|core, _| core.stop(why));
     }
 
-    async fn settle(&self) -> Result<()> {
-        let through = self.core().next();
+    async fn settle(&self, through: u64) -> Result<()> {
         self.settled(through).await;
         self.core().unheard_error().map_or(Ok(()), Err)
     }

@@ -13,7 +13,7 @@ use super::admin_tables::{self, Page};
 use super::answer::{Answer, Refusal, json_answer};
 use super::channel::Channel;
 use super::landing::ObjectName;
-use super::upkeep::NotCarriedOut;
+use super::redefine::NotCarriedOut;
 use super::{Emulator, admin_faults, admin_requests};
 
 /// A page ends when what it lists has so many bytes.

@@ -258,7 +258,6 @@ impl Faults {
     }
 
     /// Removes all rules, and counts anew.
-    #[cfg(feature = "emulator-server")]
     pub(super) fn reset(&self) {
         let mut script = self.script();
         script.rules.clear();

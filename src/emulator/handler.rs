@@ -14,9 +14,7 @@ use super::body;
 use super::channel::Channel;
 use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults};
-use super::landing::ChannelRecord;
-#[cfg(feature = "emulator-server")]
-use super::landing::LandingError;
+use super::landing::{ChannelRecord, LandingError};
 use super::login::Login;
 use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
@@ -190,7 +188,6 @@ impl Handler {
     }
 
     /// Forgets rows, channels, uploaded files and requests.
-    #[cfg(feature = "emulator-server")]
     pub(super) fn reset(&mut self) -> Result<(), LandingError> {
         self.state.reset()?;
         self.stage.clear();
@@ -200,7 +197,6 @@ impl Handler {
     }
 
     /// Forgets the requests there were.
-    #[cfg(feature = "emulator-server")]
     pub(super) fn forget_requests(&mut self) {
         self.log.clear();
         self.log_bytes = 0;

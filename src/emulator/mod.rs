@@ -7,6 +7,9 @@
 //! scoped tokens that expire, commits that come later and in batches, per-row rejects with counters and an error table,
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
+//!
+//! The official Python SDK 1.9.1 runs on it as it is: with the feature `emulator-server` it speaks HTTPS (`Tls`), and it has
+//! the stage that the SDK uploads files to.
 
 #[cfg(feature = "emulator-server")]
 mod admin;
@@ -53,6 +56,8 @@ mod oauth;
 mod pipe_ddl;
 mod pipe_info;
 #[cfg(feature = "emulator-server")]
+mod redefine;
+#[cfg(feature = "emulator-server")]
 mod reply_body;
 mod request_head;
 mod routes;
@@ -87,7 +92,6 @@ pub mod tables;
 mod telemetry;
 #[cfg(feature = "emulator-server")]
 mod tls;
-#[cfg(feature = "emulator-server")]
 mod upkeep;
 
 use std::fmt;

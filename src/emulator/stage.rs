@@ -64,7 +64,6 @@ impl Stage {
     }
 
     /// Forgets all files.
-    #[cfg(feature = "emulator-server")]
     pub(super) fn clear(&mut self) {
         self.files.clear();
         self.bytes = 0;

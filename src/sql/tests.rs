@@ -62,6 +62,7 @@ impl Script {
     }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "what a script is made of")]
 fn answer(status: u16, body: &Value) -> Option<Response> {
     let body = body.to_string().into();
     Some(http::Response::builder().status(status).body(body).unwrap())

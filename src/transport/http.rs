@@ -1,5 +1,6 @@
 //! The transport over real HTTP, on reqwest.
 
+use std::fmt;
 use std::time::Duration;
 #[cfg(feature = "rustls")]
 use std::{fs, path::Path};
@@ -35,10 +36,19 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 /// let transport = HttpTransport::builder().connect_timeout(Duration::from_secs(3)).no_proxy().build()?;
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
     proxies: Proxies,
+}
+
+/// The client shows its proxies, with what follows an @ in a password that was not encoded.
+impl fmt::Debug for HttpTransport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HttpTransport")
+            .field("proxies", &self.proxies)
+            .finish_non_exhaustive()
+    }
 }
 
 impl HttpTransport {

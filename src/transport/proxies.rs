@@ -90,17 +90,17 @@ impl Proxies {
     pub(super) fn between(&self, target: &Uri) -> Option<String> {
         let proxy = self.0.as_ref()?.intercept(target)?;
         let text = proxy.uri().to_string();
-        Some(text.trim_end_matches('/').to_owned())
+        let (scheme, authority) = text.split_once("://")?;
+        // The matcher takes what follows an @ in a password, if it was not encoded, for the host.
+        let host = authority.rsplit('@').next().unwrap_or_default();
+        Some(format!("{scheme}://{}", host.trim_end_matches('/')))
     }
 }
 
+/// The matcher may show a part of a password.
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            None => f.write_str("None"),
-            // It leaves out passwords.
-            Some(matcher) => matcher.fmt(f),
-        }
+        f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
     }
 }
 
@@ -148,6 +148,22 @@ mod tests {
             assert_eq!(error.kind(), ErrorKind::Config);
             assert!(error.to_string().contains(why), "{error}");
             assert!(!format!("{error:?}").contains("hush"), "{error:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_with_an_at_sign_that_was_not_encoded_shows_nowhere() {
+        use hyper_util::client::proxy::matcher::Matcher;
+        use std::sync::Arc;
+        for given in [
+            "http://me:hu@sh@proxy:3128",
+            "socks5h://me:hu@sh@proxy:1080",
+        ] {
+            let matcher = Matcher::builder().all(given).build();
+            let proxies = super::Proxies(Some(Arc::new(matcher)));
+            let between = proxies.between(&"https://a.example/y".parse().unwrap());
+            let shown = format!("{between:?} {proxies:?}");
+            assert!(!shown.contains("sh@"), "{shown}");
         }
     }
 }

@@ -14,7 +14,7 @@ use serde_json::{Map, Value};
 use url::Url;
 
 use crate::channel::ChannelStatus;
-use crate::config::dashed;
+use crate::config::{dashed, is_on_this_machine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 
@@ -73,11 +73,15 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
         (None, Some(port)) => format!("{scheme_of_base}://{host}:{port}"),
         (None, None) => format!("{scheme_of_base}://{host}"),
     };
-    if port == Some("") || Url::parse(&base).is_err() {
-        return Err(refused("that is not a host name"));
-    }
+    let url = Url::parse(&base).ok().filter(|_| port != Some(""));
+    let url = url.ok_or_else(|| refused("that is not a host name"))?;
     if scheme_of_base == "http" && account_url.scheme() == "https" {
         return Err(refused("it would leave HTTPS"));
+    }
+    if scheme_of_base == "http" && !is_on_this_machine(&url) {
+        return Err(refused(
+            "tokens go to other machines over https:// only, and it inherits http:// from the account's URL unless it says otherwise",
+        ));
     }
     Ok(IngestHost { host, base })
 }

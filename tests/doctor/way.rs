@@ -277,8 +277,12 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name() {
 
 #[tokio::test]
 async fn an_ingest_host_that_cannot_be_reached() {
-    let world = World::of(|builder| builder.ingest_host("ingest.invalid")).await;
-    let report = world.examine().await;
+    let world = World::new().await;
+    let nowhere = meddled(|request| {
+        let asked = request.uri().path() == "/v2/streaming/hostname";
+        asked.then_some((200, "https://ingest.invalid"))
+    });
+    let report = examine_with(world.profile(), &pipe(), nowhere).await;
     assert_found(
         &report,
         Check::IngestDns,
@@ -291,7 +295,6 @@ async fn an_ingest_host_that_cannot_be_reached() {
     let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let port = taken.local_addr().expect("a port").port();
     drop(taken);
-    let world = World::new().await;
     let host = Box::leak(format!("127.0.0.1:{port}").into_boxed_str());
     let elsewhere = meddled(|request| {
         (request.uri().path() == "/v2/streaming/hostname").then_some((200, &*host))

@@ -16,8 +16,8 @@ use snowpipe_streaming::{
 
 use crate::support::{World, answer, rows};
 
-const FIRST: &str = "first.test";
-const SECOND: &str = "second.test";
+const FIRST: &str = "127.0.0.1";
+const SECOND: &str = "127.0.0.2";
 
 /// Two ingest hosts before one server. Once the pipe has moved, the first answers nothing but `gone`.
 struct TwoHosts {

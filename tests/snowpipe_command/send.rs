@@ -37,6 +37,28 @@ fn a_file_is_sent_once_however_often_the_command_is_given() {
 }
 
 #[test]
+fn a_file_that_cannot_be_the_one_from_before_is_refused() {
+    let world = World::new();
+    world.write("rides", &rides(0..10));
+    let send = "send --table resort.public.ride --channel c rides";
+    assert_eq!(world.run(send).code, 0);
+    // As after a log was rotated: its lines are others, and none of them is sent.
+    world.write("rides", &rides(10..15));
+    let rotated = world.run(send);
+    assert_eq!(rotated.code, 2, "{rotated:?}");
+    assert!(
+        rotated
+            .err
+            .contains("the last row is rides:5, but the channel has 10 from before"),
+        "{}",
+        rotated.err
+    );
+    let empty = world.run_with("send --table resort.public.ride --channel c", b"");
+    assert_eq!(empty.code, 2, "{empty:?}");
+    assert_eq!(world.landed("METERS"), numbers(0..10));
+}
+
+#[test]
 fn several_files_are_one_input_and_stdin_is_another() {
     let world = World::new();
     world.write("a", &rides(0..10));
@@ -159,6 +181,31 @@ fn a_bad_line_ends_the_run_where_it_is_or_is_kept() {
     let done = world.run(&format!("{send} --on-bad-line skip"));
     assert_eq!(done.code, 0, "{done:?}");
     assert_eq!(world.letters("dead").len(), letters.len());
+}
+
+#[test]
+fn a_row_that_no_request_carries_is_a_bad_line() {
+    let world = World::new();
+    let mut random = fastrand::Rng::with_seed(1);
+    let noise: String = (0..6_000_000).map(|_| random.alphanumeric()).collect();
+    let mut rows = rides(0..3);
+    rows[1]["TXID"] = json!(noise);
+    world.write("rides", &rows);
+    let send = "send --table resort.public.ride --channel c rides --dead-letters dead";
+    let stopped = world.run(send);
+    assert_eq!(stopped.code, 3, "{}", stopped.err);
+    assert!(
+        stopped.err.contains("rides:2: it compresses to")
+            && stopped.err.contains("committed, through 1"),
+        "{}",
+        stopped.err
+    );
+    let skipped = world.run(&format!("{send} --on-bad-line skip"));
+    assert_eq!(skipped.code, 1, "{}", skipped.err);
+    assert_eq!(world.landed("METERS"), [0, 2].map(Value::from));
+    let letters = world.letters("dead");
+    let kept = letters.iter().find(|l| l["kind"] == "unreadable");
+    assert_eq!(kept.expect("it is kept")["line"], 2);
 }
 
 #[test]

@@ -14,6 +14,12 @@ use crate::line::{Field, Place, parse};
 
 /// No channel takes a longer row.
 const LONGEST_LINE: u64 = 16 << 20;
+/// The largest request, compressed, and how rows are compressed for it. A row that does not fit into one would end the run
+/// each time without a word of where it is.
+pub(crate) const LARGEST_REQUEST: usize = 4_000_000;
+const LEVEL: i32 = 1;
+/// What is not longer fits, for compressing makes nothing much longer.
+const ALWAYS_FITS: usize = LARGEST_REQUEST - (64 << 10);
 /// Lines are handed over in pieces of about this many bytes, and so many pieces may wait.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
@@ -266,7 +272,7 @@ fn item(line: Line, field: Option<&str>) -> Item {
     };
     match line.text {
         Err((why, text)) => bad(why, text),
-        Ok(text) => match parse(&text, field) {
+        Ok(text) => match parse(&text, field).and_then(|row| fits(&row.0).map(|()| row)) {
             Ok((json, field)) => Item::Row(Row {
                 place,
                 field,
@@ -275,6 +281,23 @@ fn item(line: Line, field: Option<&str>) -> Item {
             Err(why) => bad(why, text),
         },
     }
+}
+
+/// Refuses a row that no request can carry.
+fn fits(row: &RawValue) -> Result<(), String> {
+    let row = row.get().as_bytes();
+    if row.len() <= ALWAYS_FITS {
+        return Ok(());
+    }
+    let compressed = zstd::bulk::compress(row, LEVEL)
+        .map_err(|why| format!("it cannot be compressed: {why}"))?
+        .len();
+    if compressed <= LARGEST_REQUEST {
+        return Ok(());
+    }
+    Err(format!(
+        "it compresses to {compressed} bytes, and no request takes more than {LARGEST_REQUEST}"
+    ))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 
 use crate::account::{Account, duration};
 use crate::dead_letters::DeadLetters;
-use crate::input::Input;
+use crate::input::{Input, LARGEST_REQUEST};
 use crate::line::Field;
 use crate::names::{Target, identifier};
 use crate::source::{Key, Lines, Meter, OnBadLine};
@@ -25,7 +25,8 @@ use crate::{Stop, code, say, signals};
 /// Each line is a JSON object whose keys are columns. Lines go into one channel, in order, with an offset each: the line's
 /// number, or with several files the numbers of file and line; or, with --offset-from, what the row has in a field. Offsets
 /// have to rise. The server keeps the last committed one, so the same command can be given again after whatever ended it:
-/// it skips what is committed. That takes the same files in the same order; stdin has to begin with the same line.
+/// it skips what is committed. That takes the same files in the same order; stdin has to begin with the same line. Files that
+/// are shorter than what is committed are refused.
 ///
 /// Ctrl-C waits for what was sent and says where the next run goes on; a second one ends at once.
 ///
@@ -95,6 +96,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let client = StreamingIngestClient::builder(profile.clone(), pipe)
         .transport(args.account.transport(Some(&profile))?)
         .max_client_lag(args.max_client_lag)
+        .max_request_bytes(LARGEST_REQUEST)
         .isolate_rejects(args.dead_letters.is_some())
         .build()
         .await
@@ -247,7 +249,11 @@ impl Sender<'_> {
         let stopped_at = lines.stopped_at().map(str::to_owned);
         Ok(match ended {
             Ok(report) => self.report(&report, stopped_at.as_deref()),
-            Err(error) => Self::failed(&error),
+            Err(error) if lines.is_foreign() => {
+                say::error(&error.to_string());
+                code::MISUSED
+            }
+            Err(error) => self.failed(&error),
         })
     }
 
@@ -308,10 +314,11 @@ impl Sender<'_> {
         }
     }
 
-    fn failed(error: &Error) -> u8 {
+    fn failed(&self, error: &Error) -> u8 {
         say::error(&error.to_string());
+        let is_untouched = self.meter.bytes.load(Ordering::Relaxed) == 0;
         match error.kind() {
-            ErrorKind::Config | ErrorKind::InvalidOffset => code::MISUSED,
+            ErrorKind::Config | ErrorKind::InvalidOffset if is_untouched => code::MISUSED,
             _ => {
                 let token = error.committed_token();
                 let through = token.map_or_else(String::new, |t| format!(" through {t}"));

@@ -132,6 +132,8 @@ pub(crate) struct Lines<K> {
     is_end: bool,
     /// The bad line at which it ended.
     stopped_at: Option<String>,
+    /// It is not the input that the channel's rows came from.
+    is_foreign: bool,
 }
 
 impl<K: Key> Lines<K> {
@@ -155,12 +157,18 @@ impl<K: Key> Lines<K> {
             committed: None,
             is_end: false,
             stopped_at: None,
+            is_foreign: false,
         }
     }
 
     /// The bad line at which it ended, if it did.
     pub(crate) fn stopped_at(&self) -> Option<&str> {
         self.stopped_at.as_deref()
+    }
+
+    /// Whether its end came before what the channel has committed.
+    pub(crate) fn is_foreign(&self) -> bool {
+        self.is_foreign
     }
 
     fn is_full(&self) -> bool {
@@ -187,7 +195,7 @@ impl<K: Key> Lines<K> {
         while rows.len() < max && !self.is_end && !self.is_full() {
             match self.take()? {
                 None => break,
-                Some(Item::End) => self.is_end = true,
+                Some(Item::End) => self.end()?,
                 Some(Item::Failed(why)) => return Err(Broken(why)),
                 Some(Item::Bad(bad)) => self.bad(after, &bad)?,
                 Some(Item::Row(row)) => {
@@ -207,6 +215,31 @@ impl<K: Key> Lines<K> {
             }
         }
         Ok(rows)
+    }
+
+    /// There are no more lines. If they are counted, one that is committed has to have been among them.
+    fn end(&mut self) -> Result<(), Broken> {
+        self.is_end = true;
+        let counts = K::at(Place { file: 0, line: 0 }).is_some();
+        let Some(committed) = self
+            .committed
+            .as_ref()
+            .filter(|_| counts && self.is_behind())
+        else {
+            return Ok(());
+        };
+        self.is_foreign = true;
+        let last = self.last.as_ref().map(|(_, place)| self.name(*place));
+        Err(Broken(format!(
+            "the last row is {}, but the channel has {committed} from before: give the files that it was given, in the same order, or name another --channel",
+            last.as_deref().unwrap_or("missing")
+        )))
+    }
+
+    /// Whether what was committed when the run began is not yet read.
+    fn is_behind(&self) -> bool {
+        let last = self.last.as_ref().map(|(key, _)| key);
+        self.committed.is_some() && last < self.committed.as_ref()
     }
 
     /// A row's offset, or why it has none. Offsets that do not rise are the end.
@@ -286,8 +319,17 @@ impl<K: Key> Source for Lines<K> {
         let is_before = |(key, _): &(K, Text)| after.is_some_and(|after| key <= after);
         let first = self.held.partition_point(is_before);
         let mut rows: Vec<_> = self.held.range(first..).take(max).cloned().collect();
-        if rows.is_empty() {
+        while rows.is_empty() {
             rows = self.read_on(after, max)?;
+            // Rows that were committed before are asked for to be kept as dead letters, and are in the input, however slow
+            // it is: "nothing now" would be taken for their end.
+            let is_wanted = self.is_behind() && after < self.committed.as_ref();
+            if self.is_end || !is_wanted {
+                break;
+            }
+            if rows.is_empty() {
+                self.ready().await?;
+            }
         }
         let is_last = |(key, _): &(K, Text)| self.held.back().is_none_or(|(last, _)| key >= last);
         let mut batch = Batch::new(rows);
@@ -347,122 +389,5 @@ fn cannot_keep(why: &std::io::Error) -> Broken {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::sync::mpsc;
-
-    use super::*;
-
-    type Sender = mpsc::Sender<Vec<Item>>;
-
-    fn lines(on_bad_line: OnBadLine) -> (Lines<u64>, Sender) {
-        let (sender, receiver) = mpsc::channel(100);
-        let letters = DeadLetters::open(None, "c").unwrap();
-        let names = vec!["rides".to_owned()];
-        let lines = Lines::new(receiver, names, on_bad_line, letters, Arc::default());
-        (lines, sender)
-    }
-
-    fn place(line: u64) -> Place {
-        Place { file: 1, line }
-    }
-
-    fn row(line: u64, json: &str) -> Item {
-        let json = RawValue::from_string(json.to_owned()).unwrap().into();
-        let (place, field) = (place(line), Field::Absent);
-        Item::Row(Row { place, field, json })
-    }
-
-    fn rows(range: std::ops::Range<u64>) -> Vec<Item> {
-        range.map(|line| row(line, "{}")).collect()
-    }
-
-    fn bad(line: u64) -> Item {
-        let (why, text) = ("it is bad".to_owned(), "x".to_owned());
-        let place = place(line);
-        Item::Bad(Bad { place, why, text })
-    }
-
-    async fn read(lines: &mut Lines<u64>, after: Option<u64>) -> (Vec<u64>, bool) {
-        let batch = lines.read_after(after.as_ref(), 100).await.unwrap();
-        let offsets = batch.rows.iter().map(|(offset, _)| *offset).collect();
-        (offsets, batch.is_end)
-    }
-
-    #[tokio::test]
-    async fn what_is_not_released_is_read_again() {
-        let (mut lines, sender) = lines(OnBadLine::Stop);
-        sender.send(rows(1..4)).await.unwrap();
-        assert_eq!(read(&mut lines, None).await, (vec![1, 2, 3], false));
-        assert_eq!(read(&mut lines, Some(3)).await, (vec![], false));
-        sender.send(vec![row(5, "{}"), Item::End]).await.unwrap();
-        lines.ready().await.unwrap();
-        assert_eq!(read(&mut lines, Some(3)).await, (vec![5], true));
-        lines.release_through(&1).await.unwrap();
-        assert_eq!(read(&mut lines, Some(1)).await, (vec![2, 3, 5], true));
-        assert_eq!(read(&mut lines, Some(5)).await, (vec![], true));
-    }
-
-    #[tokio::test]
-    async fn rows_that_were_committed_before_are_passed_over_and_not_held() {
-        let (mut lines, sender) = lines(OnBadLine::Stop);
-        lines.check("c", Some(&2)).await.unwrap();
-        let mut items = vec![bad(1)];
-        items.extend(rows(2..5));
-        sender.send(items).await.unwrap();
-        // As after a crash that left it open which of them were rejected.
-        assert_eq!(read(&mut lines, None).await, (vec![2, 3, 4], false));
-        assert_eq!(lines.held.len(), 2);
-        assert_eq!(read(&mut lines, Some(2)).await, (vec![3, 4], false));
-    }
-
-    #[tokio::test]
-    async fn no_more_is_held_than_may_be() {
-        let (mut lines, sender) = lines(OnBadLine::Stop);
-        let long = format!("{{\"a\":\"{}\"}}", " ".repeat(MOST_HELD / 2));
-        sender
-            .send((1..5).map(|n| row(n, &long)).collect())
-            .await
-            .unwrap();
-        assert_eq!(read(&mut lines, None).await, (vec![1, 2], false));
-        assert_eq!(read(&mut lines, Some(2)).await, (vec![], false));
-        lines.release_through(&1).await.unwrap();
-        assert_eq!(read(&mut lines, Some(2)).await, (vec![3], false));
-        let bytes = lines.meter.bytes.load(Ordering::Relaxed);
-        assert_eq!(bytes, 3 * long.len() as u64);
-    }
-
-    #[tokio::test]
-    async fn a_bad_line_is_the_end_or_is_skipped() {
-        let (mut lines, sender) = lines(OnBadLine::Stop);
-        sender
-            .send(vec![row(1, "{}"), bad(2), row(3, "{}")])
-            .await
-            .unwrap();
-        assert_eq!(read(&mut lines, None).await, (vec![1], true));
-        assert_eq!(lines.stopped_at(), Some("rides:2: it is bad"));
-
-        let (mut lines, sender) = self::lines(OnBadLine::Skip);
-        sender
-            .send(vec![row(1, "{}"), bad(2), row(3, "{}")])
-            .await
-            .unwrap();
-        assert_eq!(read(&mut lines, None).await, (vec![1, 3], false));
-        assert_eq!(lines.meter.skipped.load(Ordering::Relaxed), 1);
-    }
-
-    #[tokio::test]
-    async fn an_input_that_breaks_off_is_not_taken_for_its_end() {
-        let (mut lines, sender) = lines(OnBadLine::Stop);
-        sender.send(rows(1..2)).await.unwrap();
-        drop(sender);
-        let error = lines.read_after(None, 100).await.unwrap_err();
-        assert_eq!(error.to_string(), "the input broke off");
-        assert!(lines.ready().await.is_err());
-
-        let (mut lines, sender) = self::lines(OnBadLine::Stop);
-        let failed = Item::Failed("rides cannot be read".to_owned());
-        sender.send(vec![failed]).await.unwrap();
-        let error = lines.read_after(None, 100).await.unwrap_err();
-        assert_eq!(error.to_string(), "rides cannot be read");
-    }
-}
+#[path = "source_tests.rs"]
+mod tests;

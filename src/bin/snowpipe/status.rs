@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Ask again after this long, until stopped
+    /// Ask again after this long, at least a second, until stopped
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     watch: Option<Duration>,
 }
@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         tokio::select! {
             biased;
             () = signals::stopped(stop.clone()) => return Ok(code),
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(pause.max(Duration::from_secs(1))) => {}
         }
     }
 }

@@ -155,6 +155,45 @@ fn the_environments_host_is_not_used_for_another_account() {
 }
 
 #[test]
+fn the_environments_token_endpoint_is_not_used_for_another_client() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_file = |text| written(folder.path(), "client.json", text);
+    let variables = [
+        ("SNOWFLAKE_OAUTH_CLIENT_ID", "theirs"),
+        ("SNOWFLAKE_OAUTH_CLIENT_SECRET", "hush"),
+        (
+            "SNOWFLAKE_OAUTH_TOKEN_ENDPOINT",
+            "https://theirs.example/token",
+        ),
+    ];
+    let endpoint = |loader: ProfileLoader| {
+        let profile = load(loader, &variables).unwrap();
+        let from = profile.origin("oauth_token_endpoint").cloned();
+        (profile.oauth.token_endpoint, from)
+    };
+    let whole = of_file(
+        r#"{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "ours", "oauth_client_secret": "s"}"#,
+    );
+    assert_eq!(
+        endpoint(whole.clone()),
+        (None, None),
+        "our secret is not for their server"
+    );
+    let named = whole.set("oauth_token_endpoint", "https://ours.example/token");
+    assert_eq!(
+        endpoint(named),
+        (
+            Some("https://ours.example/token".to_owned()),
+            Some(Origin::Program)
+        )
+    );
+    let without_secret =
+        of_file(r#"{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "theirs"}"#);
+    let gap = endpoint(without_secret).0;
+    assert_eq!(gap.as_deref(), Some("https://theirs.example/token"));
+}
+
+#[test]
 fn credentials_of_another_kind_count_for_nothing_in_a_later_place() {
     let folder = tempfile::tempdir().unwrap();
     let token = written(

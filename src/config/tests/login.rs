@@ -229,3 +229,30 @@ fn what_is_set_last_by_hand_is_what_counts() {
         &["\"account\""],
     );
 }
+
+#[test]
+fn another_oauth_client_has_nothing_of_the_one_before() {
+    let read = nobody(
+        r#""authorization_type": "OAUTH", "oauth_client_id": "theirs", "oauth_client_secret": "s",
+           "oauth_refresh_token": "r", "oauth_token_endpoint": "https://theirs.example""#,
+    )
+    .unwrap();
+    let ours = read.clone().with_oauth_client("ours", "hush");
+    let settings = oauth(Ok(ours.clone()));
+    assert_eq!(settings.client_id, "ours");
+    assert!(settings.refresh_token.is_none(), "it is not ours");
+    assert_eq!(settings.token_endpoint, None, "our secret is not for it");
+    assert_eq!(ours.origin("oauth_refresh_token"), None);
+    assert_eq!(ours.origin("oauth_token_endpoint"), None);
+    // By hand, the order does not matter.
+    let by_hand = read
+        .with_oauth_token_endpoint("https://ours.example")
+        .with_oauth_refresh_token("fresh")
+        .with_oauth_client("ours", "hush");
+    let settings = oauth(Ok(by_hand));
+    assert_eq!(
+        settings.token_endpoint.as_deref(),
+        Some("https://ours.example")
+    );
+    assert_eq!(settings.refresh_token.unwrap().expose_secret(), "fresh");
+}

@@ -3,6 +3,7 @@
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
 use http::header::ETAG;
+use proptest::prelude::*;
 
 use super::stage::{Info, upload};
 use super::*;
@@ -13,10 +14,10 @@ const IV: [u8; 16] = [7; 16];
 fn encrypted(key: &[u8; 32], plain: &[u8]) -> Vec<u8> {
     let key = UnboundCipherKey::new(&AES_256, key).unwrap();
     let mut content = plain.to_vec();
-    let start = EncryptionContext::Iv128(FixedLength::from(IV));
+    let from = EncryptionContext::Iv128(FixedLength::from(IV));
     EncryptingKey::ctr(key)
         .unwrap()
-        .less_safe_encrypt(&mut content, start)
+        .less_safe_encrypt(&mut content, from)
         .unwrap();
     content
 }
@@ -232,4 +233,29 @@ fn a_small_file_may_not_unpack_to_a_large_one() {
     let many = json!(vec![most.clone(); 100]);
     assert_eq!(append(&client, "c", &token, &many).0, 413);
     next(&append(&client, "c", &token, &json!([most])));
+}
+
+proptest! {
+    #[test]
+    fn whatever_is_said_of_a_file_there_is_an_answer(
+        at in any::<prop::sample::Index>(),
+        value in prop_oneof![
+            Just(Value::Null),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            "[ -~]{0,24}".prop_map(Value::from),
+            Just(json!([])),
+        ],
+    ) {
+        let client = Client::new();
+        let info = Info::of(&client, "T-STREAMING");
+        let token = client.open("c");
+        let mut fragment = file(&client, &info, "0.ndjson", "{\"n\":1}\n", ("1", "1"));
+        let fields: Vec<String> = fragment.as_object().unwrap().keys().cloned().collect();
+        fragment[at.get(&fields)] = value;
+        let (status, _) = append(&client, "c", &token, &json!([fragment]));
+        prop_assert!(status == 200 || (400..500).contains(&status), "{}", status);
+        client.emulator.commit_now();
+        prop_assert_eq!(client.landed().len(), usize::from(status == 200));
+    }
 }

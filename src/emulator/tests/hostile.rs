@@ -9,7 +9,8 @@ fn segment() -> impl Strategy<Value = String> {
     prop_oneof![
         4 => prop::sample::select(vec![
             "v2", "streaming", "data", "databases", "DB", "schemas", "S", "pipes", "P", "channels", "c", "rows",
-            "oauth", "token", "hostname", "P:bulk-channel-status", "%22", "%", "%ff", "",
+            "oauth", "token", "hostname", "P:bulk-channel-status", "P:pipe-info", "filebuffer", "snowpipe-emulator-stage",
+            "%22", "%", "%ff", "",
         ])
         .prop_map(str::to_owned),
         1 => "[!-~]{0,8}".prop_map(|text| text.replace(['/', '?', '#'], "")),
@@ -22,6 +23,9 @@ fn path() -> impl Strategy<Value = String> {
         "v2/streaming/databases/DB/schemas/S/pipes/P/channels/c".to_owned(),
         "v2/streaming/data/databases/DB/schemas/S/pipes/P/channels/c/rows".to_owned(),
         "v2/streaming/databases/DB/schemas/S/pipes/P:bulk-channel-status".to_owned(),
+        "v2/streaming/databases/DB/schemas/S/pipes/P:pipe-info".to_owned(),
+        "v2/streaming/data/databases/DB/schemas/S/pipes/P/channels/c/filebuffer".to_owned(),
+        "snowpipe-emulator-stage/a/1/0.ndjson".to_owned(),
         "oauth/token".to_owned(),
     ]);
     prop_oneof![free, real]

@@ -75,6 +75,25 @@ fn a_bare_host_takes_scheme_and_port_from_the_account() {
 }
 
 #[test]
+fn plain_http_does_not_leave_this_machine() {
+    let account = url("http://localhost:8080");
+    for named in [
+        "ingest.example",
+        "http://ingest.example",
+        "10.0.0.1:80",
+        "[::2]",
+    ] {
+        let error = ingest_host(named.as_bytes(), &account).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{named}");
+        assert!(error.to_string().contains("https://"), "{error}");
+    }
+    assert_eq!(
+        host("https://ingest.example", "http://localhost:8080"),
+        pair("ingest.example", "https://ingest.example")
+    );
+}
+
+#[test]
 fn a_scheme_or_port_that_comes_with_the_host_is_honoured() {
     assert_eq!(
         host("ingest.example:444", "https://acct.example:8443"),

@@ -222,6 +222,11 @@ async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
 }
 
 #[tokio::test(start_paused = true)]
+#[expect(
+    clippy::large_futures,
+    clippy::large_stack_arrays,
+    reason = "a tag that is too large"
+)]
 async fn rows_that_no_request_can_carry_are_refused_at_the_call() {
     let world = World::new();
     let builder = world.builder().max_request_bytes(128 << 10);

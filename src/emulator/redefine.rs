@@ -1,0 +1,70 @@
+//! Other tables and pipes for a running emulator.
+
+use super::Emulator;
+use super::ddl::{Change, DdlError};
+use super::landing::{LandingError, SchemaChange};
+use super::state::State;
+use super::tables::folded;
+use crate::error::{Error, ErrorKind, Result};
+
+/// Why a DDL script is not carried out on a running emulator.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotCarriedOut {
+    #[error("the DDL script cannot be carried out: {0}")]
+    Script(#[from] DdlError),
+    #[error(
+        "the emulator takes every pipe and has channels already: reset it first, and it has only the tables of the script"
+    )]
+    TakesEverything,
+    #[error(transparent)]
+    Landing(#[from] LandingError),
+}
+
+impl State {
+    /// Carries out a DDL script; all of it or nothing.
+    pub(super) fn apply_ddl(&mut self, script: &str) -> std::result::Result<(), NotCarriedOut> {
+        if self.catalog.is_anything() && !self.channels.is_empty() {
+            return Err(NotCarriedOut::TakesEverything);
+        }
+        let (after, changes) = self.catalog.after_ddl(script)?;
+        let (mut dropped, mut forgotten) = (Vec::new(), Vec::new());
+        for change in changes {
+            match change {
+                Change::CreateTable(_) => {}
+                Change::DropTable(table) => dropped.push(table),
+                Change::ForgetChannels(pipe) => forgotten.push(folded(&pipe)),
+            }
+        }
+        self.landing.change(&SchemaChange {
+            script,
+            catalog: &after,
+            dropped: &dropped,
+            forgotten: &forgotten,
+        })?;
+        self.catalog = after;
+        self.channels
+            .retain(|(pipe, _), _| !forgotten.contains(&folded(pipe)));
+        Ok(())
+    }
+}
+
+impl Emulator {
+    /// Carries out a DDL script on the tables and pipes there are: CREATE [OR REPLACE] and DROP, as at the start. What is
+    /// made anew or dropped loses its rows and channels. An emulator that takes every pipe has only the script's from
+    /// then on.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the script is wrong, with its line and column, or if the emulator takes every pipe and
+    /// has channels; [`ErrorKind::Server`] if the landing fails. Then nothing is changed.
+    pub fn apply_ddl(&self, script: &str) -> Result<()> {
+        let done = self.handler().state.apply_ddl(script);
+        done.map_err(|why| {
+            let kind = match why {
+                NotCarriedOut::Landing(_) => ErrorKind::Server,
+                _ => ErrorKind::Config,
+            };
+            Error::new(kind, why.to_string()).with_source(why)
+        })
+    }
+}
