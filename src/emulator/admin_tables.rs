@@ -132,25 +132,31 @@ pub(super) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     let (_, name) = find(&state.catalog, name)?;
-    let rejected = state.landing.error_rows(&name);
-    let rejected = rejected.map_err(|why| unreadable(&why))?;
-    let mut listed = Vec::new();
+    let count = state.landing.error_count(&name);
+    let count = count.map_err(|why| unreadable(&why))?;
+    let mut listed: Vec<Value> = Vec::new();
     let mut bytes = 0;
-    for row in rejected.iter().skip(page.skip).take(page.limit) {
-        if bytes >= PAGE_BYTES {
+    while listed.len() < page.limit && bytes < PAGE_BYTES {
+        let portion = PORTION.min(page.limit - listed.len());
+        let skip = page.skip.saturating_add(listed.len());
+        let rows = state.landing.error_page(&name, skip, portion);
+        let rows = rows.map_err(|why| unreadable(&why))?;
+        if rows.is_empty() {
             break;
         }
-        bytes += row.payload.len() + row.message.len();
-        listed.push(json!({
-            "message": row.message,
-            "payload": row.payload,
-            "offset_token_lower_bound": row.offset_token_lower_bound,
-            "offset_token_upper_bound": row.offset_token_upper_bound,
-        }));
+        for row in rows {
+            bytes += row.payload.len() + row.message.len();
+            listed.push(json!({
+                "message": row.message,
+                "payload": row.payload,
+                "offset_token_lower_bound": row.offset_token_lower_bound,
+                "offset_token_upper_bound": row.offset_token_upper_bound,
+            }));
+        }
     }
     Ok(json!({
         "name": shown(&name),
-        "count": rejected.len(),
+        "count": count,
         "skip": page.skip,
         "rows": listed,
     }))

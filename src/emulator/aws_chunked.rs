@@ -25,10 +25,17 @@ pub(super) enum Malformed {
     DecodedLength,
     #[error("the body does not have the CRC32 that its trailer says")]
     Checksum,
+    #[error("the trailer does not have the CRC32 that a header announces")]
+    NoChecksum,
 }
 
-/// The content of a body, if it is `length` bytes long and has the checksum that its trailer says.
-pub(super) fn decode(mut body: &[u8], length: usize) -> Result<Vec<u8>, Malformed> {
+/// The content of a body, if it is `length` bytes long and has the checksum that its trailer says, which it must have if it is
+/// `announced`.
+pub(super) fn decode(
+    mut body: &[u8],
+    length: usize,
+    announced: bool,
+) -> Result<Vec<u8>, Malformed> {
     // The header may say anything; the content is never longer than the body.
     let mut content = Vec::with_capacity(length.min(body.len()));
     loop {
@@ -43,9 +50,12 @@ pub(super) fn decode(mut body: &[u8], length: usize) -> Result<Vec<u8>, Malforme
             return Err(Malformed::End);
         }
     }
-    check_trailer(body, &content)?;
+    let has_checksum = check_trailer(body, &content)?;
     if content.len() != length {
         return Err(Malformed::DecodedLength);
+    }
+    if announced && !has_checksum {
+        return Err(Malformed::NoChecksum);
     }
     Ok(content)
 }
@@ -57,7 +67,9 @@ pub(super) fn has_crc32(content: &[u8], said: &str) -> bool {
     STANDARD.encode(crc.sum().to_be_bytes()) == said.trim()
 }
 
-fn check_trailer(mut trailer: &[u8], content: &[u8]) -> Result<(), Malformed> {
+/// Whether there is a checksum; it is right then.
+fn check_trailer(mut trailer: &[u8], content: &[u8]) -> Result<bool, Malformed> {
+    let mut has_checksum = false;
     // A body that ends without an empty line is as clear.
     while !trailer.is_empty() {
         let line = line(&mut trailer)?;
@@ -66,11 +78,14 @@ fn check_trailer(mut trailer: &[u8], content: &[u8]) -> Result<(), Malformed> {
         }
         let line = str::from_utf8(line).map_err(|_| Malformed::Trailer)?;
         let (name, value) = line.split_once(':').ok_or(Malformed::Trailer)?;
-        if name.eq_ignore_ascii_case(CRC32) && !has_crc32(content, value) {
-            return Err(Malformed::Checksum);
+        if name.eq_ignore_ascii_case(CRC32) {
+            if !has_crc32(content, value) {
+                return Err(Malformed::Checksum);
+            }
+            has_checksum = true;
         }
     }
-    Ok(())
+    Ok(has_checksum)
 }
 
 /// The next line, without its end.
@@ -110,11 +125,17 @@ mod tests {
         let body = format!(
             "4;chunk-signature=ab12\r\n1234\r\n5\r\n56789\r\n0\r\nX-Amz-Checksum-CRC32: {NINE}\r\n\r\n"
         );
-        assert_eq!(decode(body.as_bytes(), 9), Ok(b"123456789".to_vec()));
-        assert_eq!(decode(body.as_bytes(), 8), Err(Malformed::DecodedLength));
+        assert_eq!(decode(body.as_bytes(), 9, true), Ok(b"123456789".to_vec()));
+        assert_eq!(
+            decode(body.as_bytes(), 8, true),
+            Err(Malformed::DecodedLength)
+        );
         let other = body.replace("56789", "5678 ");
-        assert_eq!(decode(other.as_bytes(), 9), Err(Malformed::Checksum));
-        assert_eq!(decode(b"0\r\n", 0), Ok(Vec::new()));
+        assert_eq!(decode(other.as_bytes(), 9, true), Err(Malformed::Checksum));
+        assert_eq!(decode(b"0\r\n", 0, false), Ok(Vec::new()));
+        let bare = b"9\r\n123456789\r\n0\r\n\r\n";
+        assert_eq!(decode(bare, 9, false), Ok(b"123456789".to_vec()));
+        assert_eq!(decode(bare, 9, true), Err(Malformed::NoChecksum));
     }
 
     #[test]
@@ -131,11 +152,11 @@ mod tests {
             (b"0\r\nno header\r\n", Malformed::Trailer),
             (&[b'1'; 5000], Malformed::Short),
         ] {
-            assert_eq!(decode(body, 1), Err(why), "{}", body.escape_ascii());
+            assert_eq!(decode(body, 1, false), Err(why), "{}", body.escape_ascii());
         }
         // No memory is taken on a header's word.
         assert_eq!(
-            decode(b"1\r\na\r\n0\r\n", usize::MAX),
+            decode(b"1\r\na\r\n0\r\n", usize::MAX, false),
             Err(Malformed::DecodedLength)
         );
     }
@@ -159,10 +180,10 @@ mod tests {
                 rest = after;
             }
             body.extend(b"0\r\n\r\n");
-            prop_assert_eq!(decode(&body, content.len()), Ok(content.clone()));
+            prop_assert_eq!(decode(&body, content.len(), false), Ok(content.clone()));
             // Cut short anywhere before its end, it is refused; the empty line may be missing.
             for end in 0..body.len() - 2 {
-                prop_assert!(decode(&body[..end], content.len()).is_err());
+                prop_assert!(decode(&body[..end], content.len(), false).is_err());
             }
         }
 
@@ -171,7 +192,7 @@ mod tests {
             body in proptest::collection::vec(any::<u8>(), 0..200),
             length in any::<usize>(),
         ) {
-            if let Ok(content) = decode(&body, length) {
+            if let Ok(content) = decode(&body, length, false) {
                 prop_assert_eq!(content.len(), length);
             }
         }

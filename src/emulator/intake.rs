@@ -8,8 +8,10 @@ use http_body_util::BodyExt as _;
 use hyper::body::Body;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// What a body may hold without a share of the memory, so that small requests are answered when it is used up.
+/// What of a body does not count as a share of the memory, so that small requests are answered when that is used up.
 const FREE: usize = 64 * 1024;
+/// For how many bodies of each connection that holds: over HTTP/2 there may be many more.
+const FREE_EACH: usize = 4;
 /// How much of a body is read at all, if no more of it is to be kept.
 const MOST_READ: usize = 64 * 1024 * 1024;
 
@@ -17,13 +19,21 @@ const MOST_READ: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Intake {
     memory: Arc<Semaphore>,
+    free: Arc<Semaphore>,
 }
 
 /// A body, and its share of the memory until this is dropped.
 #[derive(Debug)]
 pub(super) struct Taken {
     pub(super) bytes: Bytes,
-    _share: Option<OwnedSemaphorePermit>,
+    _share: Share,
+}
+
+/// What a body has of the memory.
+#[derive(Debug, Default)]
+struct Share {
+    memory: Option<OwnedSemaphorePermit>,
+    free: Option<OwnedSemaphorePermit>,
 }
 
 /// Why there is no body.
@@ -38,9 +48,12 @@ pub(super) enum NotTaken {
 }
 
 impl Intake {
-    pub(super) fn new(bytes: usize) -> Self {
+    /// Memory for the bodies that come over so many connections.
+    pub(super) fn new(bytes: usize, connections: usize) -> Self {
+        let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
         Self {
-            memory: Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS))),
+            memory: semaphore(bytes),
+            free: semaphore(connections.max(1).saturating_mul(FREE_EACH * FREE)),
         }
     }
 
@@ -52,7 +65,7 @@ impl Intake {
     ) -> Result<Taken, NotTaken> {
         let mut body = pin!(body);
         let mut kept = Vec::new();
-        let mut share = None;
+        let mut share = Share::default();
         let mut read = 0;
         let mut has_memory = true;
         while let Some(frame) = body.frame().await {
@@ -70,7 +83,7 @@ impl Intake {
                 kept.extend_from_slice(&data);
             } else {
                 kept = Vec::new();
-                share = None;
+                share = Share::default();
             }
         }
         if has_memory {
@@ -90,33 +103,36 @@ impl Intake {
     }
 
     /// Makes room for `more` bytes; whether there is any.
-    fn make_room(
-        &self,
-        kept: &mut Vec<u8>,
-        share: &mut Option<OwnedSemaphorePermit>,
-        more: usize,
-        most: usize,
-    ) -> bool {
+    fn make_room(&self, kept: &mut Vec<u8>, share: &mut Share, more: usize, most: usize) -> bool {
         let needed = kept.len() + more;
         if needed <= kept.capacity() {
             return true;
         }
         let room = needed.next_power_of_two().min(most);
-        let charged = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
-        let charge = room.saturating_sub(FREE).saturating_sub(charged);
-        let Ok(charge) = u32::try_from(charge) else {
+        if !charge(&self.free, &mut share.free, room.min(FREE))
+            || !charge(&self.memory, &mut share.memory, room.saturating_sub(FREE))
+        {
             return false;
-        };
-        let Ok(added) = self.memory.clone().try_acquire_many_owned(charge) else {
-            return false;
-        };
-        match share {
-            Some(share) => share.merge(added),
-            None => *share = Some(added),
         }
         kept.reserve_exact(room - kept.len());
         true
     }
+}
+
+/// Makes a share `bytes` large; whether there is so much.
+fn charge(memory: &Arc<Semaphore>, share: &mut Option<OwnedSemaphorePermit>, bytes: usize) -> bool {
+    let charged = share.as_ref().map_or(0, OwnedSemaphorePermit::num_permits);
+    let Ok(more) = u32::try_from(bytes.saturating_sub(charged)) else {
+        return false;
+    };
+    let Ok(added) = memory.clone().try_acquire_many_owned(more) else {
+        return false;
+    };
+    match share {
+        Some(share) => share.merge(added),
+        None => *share = Some(added),
+    }
+    true
 }
 
 #[cfg(test)]
@@ -137,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_charged_until_it_is_dropped() {
-        let intake = Intake::new(1 << 20);
+        let intake = Intake::new(1 << 20, 1);
         let body = Full::new(Bytes::from(vec![7; 100_000]));
         let taken = intake.take(body, 200_000).await.expect("a body");
         assert_eq!(taken.bytes, vec![7; 100_000]);
@@ -149,21 +165,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_most_is_read_and_not_kept() {
-        let intake = Intake::new(1 << 20);
+        let intake = Intake::new(1 << 20, 1);
         let taken = intake.take(chunks(64, 1 << 16), 1_000).await;
         assert_eq!(taken.expect("a body").bytes.len(), 1_000);
     }
 
     #[tokio::test]
     async fn a_body_of_single_bytes_costs_no_more_than_another() {
-        let intake = Intake::new(1 << 20);
+        let intake = Intake::new(1 << 20, 1);
         let taken = intake.take(chunks(200_000, 1), 1 << 20).await;
         assert_eq!(taken.expect("a body").bytes.len(), 200_000);
     }
 
     #[tokio::test]
     async fn an_endless_body_is_given_up() {
-        let intake = Intake::new(1 << 20);
+        let intake = Intake::new(1 << 20, 1);
         // One chunk more than 64 MiB, and it would go on.
         let taken = intake.take(chunks(usize::MAX, 1 << 20), 1_000).await;
         assert_eq!(taken.err(), Some(NotTaken::Endless));
@@ -171,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_memory_small_bodies_are_still_taken() {
-        let intake = Intake::new(64 << 10);
+        let intake = Intake::new(64 << 10, 1);
         let large = intake.take(chunks(1, 128 << 10), 1 << 20).await;
         assert!(large.is_ok());
         assert_eq!(intake.left(), 0);
@@ -181,5 +197,21 @@ mod tests {
         assert_eq!(small.expect("a body").bytes.len(), 64 << 10);
         drop(large);
         assert_eq!(intake.left(), 64 << 10);
+    }
+
+    #[tokio::test]
+    async fn many_small_bodies_at_once_have_a_bound_too() {
+        let intake = Intake::new(1 << 20, 2);
+        let mut taken = Vec::new();
+        for _ in 0..8 {
+            let small = intake.take(chunks(1, 64 << 10), 1 << 20).await;
+            taken.push(small.expect("a body"));
+        }
+        let refused = intake.take(chunks(1, 1), 1 << 20).await;
+        assert_eq!(refused.err(), Some(NotTaken::NoMemory));
+        let empty = intake.take(chunks(0, 0), 1 << 20).await;
+        assert!(empty.is_ok());
+        taken.pop();
+        assert!(intake.take(chunks(1, 1), 1 << 20).await.is_ok());
     }
 }

@@ -220,6 +220,30 @@ pub trait Landing: fmt::Debug + Send {
         Ok(rows.skip(skip).take(most).collect())
     }
 
+    /// How many rows of a table were rejected.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn error_count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        Ok(self.error_rows(table)?.len() as u64)
+    }
+
+    /// At most `most` rejected rows of a table, after the first `skip`, in the order they were rejected.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn error_page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<RejectedRow>, LandingError> {
+        let rows = self.error_rows(table)?.into_iter();
+        Ok(rows.skip(skip).take(most).collect())
+    }
+
     /// Follows a change of the tables and pipes. By default that is refused.
     ///
     /// # Errors

@@ -116,6 +116,21 @@ impl Landing for MemoryLanding {
         Ok(rows.skip(skip).take(most).cloned().collect())
     }
 
+    fn error_count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        Ok(self.stored().rejected.get(table).map_or(0, Vec::len) as u64)
+    }
+
+    fn error_page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<RejectedRow>, LandingError> {
+        let stored = self.stored();
+        let rows = stored.rejected.get(table).into_iter().flatten();
+        Ok(rows.skip(skip).take(most).cloned().collect())
+    }
+
     fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
         let mut stored = self.stored();
         let is_kept = |name: &ObjectName| !contains(change.dropped, name);

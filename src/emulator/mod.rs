@@ -71,6 +71,8 @@ mod server_builder;
 #[cfg(feature = "emulator-server")]
 mod sql_cells;
 #[cfg(feature = "emulator-server")]
+mod sql_functions;
+#[cfg(feature = "emulator-server")]
 mod sql_reader;
 #[cfg(feature = "emulator-server")]
 mod sql_rewrite;

@@ -12,14 +12,27 @@ const MOST_BODY: usize = 2048;
 const MOST_TEXT: usize = 4096;
 /// What stands for a secret.
 const REDACTED: &str = "[redacted]";
-/// Headers whose values are secrets.
-const SECRET_HEADERS: [&str; 5] = [
-    "authorization",
+/// A header or parameter whose name has one of these in it is a secret,
+const SECRET_WORDS: [&str; 8] = [
+    "auth",
     "cookie",
-    "proxy-authorization",
-    "x-amz-security-token",
-    "x-api-key",
+    "credential",
+    "key",
+    "passw",
+    "secret",
+    "signature",
+    "token",
 ];
+/// unless it is one of these.
+const PLAIN_NAMES: [&str; 5] = [
+    "continuationtoken",
+    "endoffsettoken",
+    "offsettoken",
+    "startoffsettoken",
+    "x-snowflake-authorization-token-type",
+];
+/// The ways to authorize a request that are told; what else stands there may be the secret itself.
+const SCHEMES: [&str; 5] = ["aws4-hmac-sha256", "basic", "bearer", "digest", "snowflake"];
 /// The fields of a login's form that are no secrets.
 const PLAIN_FIELDS: [&str; 5] = [
     "client_id",
@@ -27,6 +40,19 @@ const PLAIN_FIELDS: [&str; 5] = [
     "requested_token_type",
     "scope",
     "subject_token_type",
+];
+
+/// Those that are, by their names; what has no known name may be a secret as a whole.
+const SECRET_FIELDS: [&str; 9] = [
+    "actor_token",
+    "assertion",
+    "client_assertion",
+    "client_secret",
+    "code",
+    "password",
+    "refresh_token",
+    "subject_token",
+    "token",
 ];
 
 /// A request's head and the beginning of its body, without secrets.
@@ -55,7 +81,10 @@ impl RequestHead {
             method: request.method().to_string(),
             path: uri.path().to_owned(),
             query: query
-                .map(|(name, value)| (start(&name), start(&value)))
+                .map(|(name, value)| {
+                    let value = if is_secret(&name) { REDACTED } else { &value };
+                    (start(&name), start(value))
+                })
                 .collect(),
             headers: headers(request),
             body_start: match endpoint {
@@ -86,8 +115,10 @@ fn headers(request: &Request<Bytes>) -> Vec<(String, String)> {
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(value.as_bytes());
             let value = match value.split_once(' ') {
-                _ if !SECRET_HEADERS.contains(&name.as_str()) => start(&value),
-                Some((scheme, _)) if scheme.len() < 20 => format!("{scheme} {REDACTED}"),
+                _ if !is_secret(name.as_str()) => start(&value),
+                Some((scheme, _)) if SCHEMES.contains(&&*scheme.to_ascii_lowercase()) => {
+                    format!("{scheme} {REDACTED}")
+                }
                 _ => REDACTED.to_owned(),
             };
             (name.to_string(), value)
@@ -98,11 +129,20 @@ fn headers(request: &Request<Bytes>) -> Vec<(String, String)> {
     all
 }
 
+fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    SECRET_WORDS.iter().any(|word| name.contains(word)) && !PLAIN_NAMES.contains(&&*name)
+}
+
 fn without_secrets(form: &[u8]) -> Bytes {
     let mut kept = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(form) {
         let is_plain = PLAIN_FIELDS.contains(&&*name);
-        kept.append_pair(&name, if is_plain { &value } else { REDACTED });
+        let is_known = is_plain || SECRET_FIELDS.contains(&&*name);
+        kept.append_pair(
+            if is_known { &name } else { REDACTED },
+            if is_plain { &value } else { REDACTED },
+        );
     }
     kept.finish().bytes().take(MOST_BODY).collect()
 }
@@ -168,5 +208,43 @@ mod tests {
             .expect("a request");
         let head = RequestHead::of(Endpoint::Hostname, &request);
         assert_eq!(head.headers[0].1, "[redacted]");
+    }
+
+    /// By whoever puts it where it does not belong.
+    #[test]
+    fn a_secret_out_of_place_is_not_kept_either() {
+        let bodies = [
+            r#"{"client_id":"c","client_secret":"hunter2"}"#,
+            "hunter2",
+            "client_secret%3Dhunter2",
+            "hunter2=client_secret&client_id=c",
+        ];
+        for body in bodies {
+            let request = Request::post(
+                "https://127.0.0.1/oauth/token?client_secret=hunter2&X-Amz-Security-Token=hunter2&token=hunter2",
+            )
+            .header("authorization", "hunter2 x")
+            .header("x-auth-token", "hunter2")
+            .header("x-api-key", "Bearer hunter2")
+            .header("cookie", "a=hunter2")
+            .body(Bytes::from(body))
+            .expect("a request");
+            for endpoint in [Endpoint::Token, Endpoint::Authorize] {
+                let kept = format!("{:?}", RequestHead::of(endpoint, &request));
+                assert!(!kept.contains("hunter2"), "{kept}");
+            }
+        }
+    }
+
+    #[test]
+    fn tokens_that_are_no_secrets_are_kept() {
+        let request = Request::post(
+            "https://127.0.0.1/rows?continuationToken=0_1&startOffsetToken=a&endOffsetToken=b",
+        )
+        .header("X-Snowflake-Authorization-Token-Type", "OAUTH")
+        .body(Bytes::new())
+        .expect("a request");
+        let kept = format!("{:?}", RequestHead::of(Endpoint::Append, &request));
+        assert!(!kept.contains(REDACTED), "{kept}");
     }
 }

@@ -50,8 +50,8 @@ pub struct ServerLimits {
     pub head_timeout: Duration,
     /// How long a request's body may take; 60 seconds by default. A later one is answered 408.
     pub body_timeout: Duration,
-    /// Bytes of bodies in all requests together, not counting the first 64 KiB of each; 256 MiB by default. A body for
-    /// which nothing is left is answered 503.
+    /// Bytes of bodies in all requests together, not counting the first 64 KiB of each, as long as there are no more than
+    /// four for every connection there may be; 256 MiB by default. A body for which nothing is left is answered 503.
     pub body_bytes: usize,
 }
 
@@ -172,7 +172,7 @@ pub(super) async fn start(
     let (stop, stopped) = watch::channel(false);
     emulator.keep_rows();
     let shared = Arc::new(Shared {
-        intake: Intake::new(limits.body_bytes),
+        intake: Intake::new(limits.body_bytes, limits.connections),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
         most_file: emulator.most_file_bytes(),
         emulator,

@@ -1,6 +1,6 @@
 //! A SELECT on a SQLite connection of its own that can do nothing else, and not for long.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,6 +14,8 @@ use serde_json::Value;
 use super::coerce::DataType;
 use super::landing::{Cell, ObjectName};
 use super::sql_cells::{Kind, computed, declared};
+use super::sql_functions;
+use super::sql_rewrite::QUERY;
 use super::sql_text::{Selection, Translated};
 use super::sqlite::{self, read_cell};
 use super::statements::Failure;
@@ -25,21 +27,8 @@ pub(super) const MOST_TIME: Duration = Duration::from_secs(5);
 const MOST_ROWS: usize = 10_000;
 /// How many bytes the values of an answer may have, and a single value on its way.
 const MOST_BYTES: i32 = 8 * 1024 * 1024;
-/// How often the clock is looked at, in steps of SQLite's machine.
-const STEPS: i32 = 1_000;
-
-/// Functions that reach out of the database, whether or not they are compiled in.
-const FORBIDDEN: &[&str] = &[
-    "load_extension",
-    "readfile",
-    "writefile",
-    "edit",
-    "fts3_tokenizer",
-    "sqlite_compileoption_get",
-    "sqlite_compileoption_used",
-    "sqlite_log",
-    "sqlite_source_id",
-];
+/// How often the clock is looked at, in steps of SQLite's machine. One of them may make a value of megabytes.
+const STEPS: i32 = 50;
 
 /// A table that a statement reads.
 #[derive(Debug)]
@@ -85,7 +74,9 @@ pub(super) fn run(
     if translated.placeholders != bindings.len() {
         return Err(Failure::bindings(translated.placeholders, bindings.len()));
     }
-    let connection = fenced(connection, most_time).map_err(|why| Failure::broken(&why))?;
+    let readable = kept_as.into_values().collect();
+    let connection =
+        fenced(connection, most_time, readable).map_err(|why| Failure::broken(&why))?;
     select(&connection, &translated, bindings, &columns)
 }
 
@@ -132,11 +123,14 @@ fn columns(selection: &Selection, sources: &[Source]) -> BTreeMap<String, Option
     types
 }
 
-/// The connection with everything off that a SELECT does not need.
-fn fenced(mut connection: Connection, most_time: Duration) -> rusqlite::Result<Connection> {
-    // Snowflake's LIKE tells cases apart, and reads a name in double quotes as nothing but a name.
-    connection.pragma_update(None, "case_sensitive_like", true)?;
+/// The connection with everything off that a SELECT of the tables that are `readable` does not need.
+fn fenced(
+    mut connection: Connection,
+    most_time: Duration,
+    readable: BTreeSet<String>,
+) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "query_only", true)?;
+    // A name in double quotes is nothing but a name.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false)?;
@@ -145,7 +139,6 @@ fn fenced(mut connection: Connection, most_time: Duration) -> rusqlite::Result<C
         (Limit::SQLITE_LIMIT_SQL_LENGTH, 1024 * 1024),
         (Limit::SQLITE_LIMIT_EXPR_DEPTH, 500),
         (Limit::SQLITE_LIMIT_COMPOUND_SELECT, 50),
-        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 200),
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     ];
@@ -154,21 +147,26 @@ fn fenced(mut connection: Connection, most_time: Duration) -> rusqlite::Result<C
     }
     let end = Instant::now() + most_time;
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
-    connection.authorizer(Some(authorize))?;
+    let most_bytes = usize::try_from(MOST_BYTES).unwrap_or_default();
+    sql_functions::replace_slow(&connection, end, most_bytes)?;
+    connection.authorizer(Some(move |context: AuthContext<'_>| {
+        authorize(context, &readable)
+    }))?;
     Ok(connection)
 }
 
-fn authorize(context: AuthContext<'_>) -> Authorization {
+fn authorize(context: AuthContext<'_>, readable: &BTreeSet<String>) -> Authorization {
     let is_allowed = match context.action {
         AuthAction::Select | AuthAction::Recursive => true,
-        AuthAction::Read { table_name, .. } => {
-            let name = table_name.to_ascii_lowercase();
-            let own = ["_snowpipe_", "sqlite_", "pragma_"];
-            !own.iter().any(|prefix| name.starts_with(prefix))
+        // A query of the statement's own is asked for only where none of its columns is read.
+        AuthAction::Read {
+            table_name,
+            column_name,
+        } => {
+            readable.contains(table_name)
+                || (column_name.is_empty() && table_name.starts_with(QUERY))
         }
-        AuthAction::Function { function_name } => {
-            !FORBIDDEN.contains(&function_name.to_ascii_lowercase().as_str())
-        }
+        AuthAction::Function { function_name } => sql_functions::is_allowed(function_name),
         _ => false,
     };
     if is_allowed {
@@ -262,10 +260,10 @@ impl Shown {
 
     fn bytes(&self) -> usize {
         match self {
-            Self::Declared(text) => text.as_ref().map_or(0, String::len),
-            Self::Computed(Stored::Text(text)) => text.len(),
+            Self::Declared(Some(text)) | Self::Computed(Stored::Text(text)) => text.len(),
             Self::Computed(Stored::Blob(bytes)) => bytes.len() * 2,
-            Self::Computed(_) => 8,
+            // NULLs as well, which are many in a wide answer.
+            Self::Declared(None) | Self::Computed(_) => 8,
         }
     }
 
@@ -286,6 +284,9 @@ fn failed(why: &rusqlite::Error) -> Failure {
     };
     if let Some(name) = message.strip_prefix("no such column: ") {
         return Failure::no_column(name);
+    }
+    if let Some(name) = message.strip_prefix("no such table: ") {
+        return Failure::no_object(name.strip_prefix(QUERY).unwrap_or(name));
     }
     if let Some(name) = message.strip_prefix("no such function: ") {
         return Failure::no_function(name);

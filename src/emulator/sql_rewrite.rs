@@ -11,8 +11,12 @@ use sqlparser::ast::{
 
 use super::coerce::DataType;
 use super::landing::ObjectName;
-use super::sql_text::{Context, folded, read_name};
+use super::sql_text::{Context, Named, folded, read_name};
 use super::statements::Failure;
+
+/// What the names that a statement gives to queries begin with in SQLite's SQL: out of its place, such a name is none of a
+/// table of SQLite's.
+pub(super) const QUERY: &str = "with ";
 
 /// Puts SQLite's names and forms in.
 pub(super) struct Rewrite<'a> {
@@ -99,6 +103,7 @@ impl VisitorMut for Rewrite<'_> {
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Failure> {
         for cte in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
             quote_alias(&mut cte.alias);
+            cte.alias.name.value.insert_str(0, QUERY);
         }
         ControlFlow::Continue(())
     }
@@ -124,21 +129,22 @@ impl VisitorMut for Rewrite<'_> {
                     Ok(table) => table,
                     Err(why) => return ControlFlow::Break(why),
                 };
-                let Some(table) = table else {
-                    keep_last(&mut name.0);
-                    alias.as_mut().map(quote_alias);
-                    return ControlFlow::Continue(());
+                let (kept_as, own_name) = match table {
+                    Named::Query(name) => (format!("{QUERY}{name}"), name),
+                    Named::Table(table) => {
+                        let Some(kept_as) = self.kept_as.get(&table) else {
+                            return ControlFlow::Break(Failure::no_object(&name.to_string()));
+                        };
+                        (kept_as.clone(), table.name)
+                    }
                 };
-                let Some(kept_as) = self.kept_as.get(&table) else {
-                    return ControlFlow::Break(Failure::no_object(&name.to_string()));
-                };
-                name.0 = vec![quoted_part(kept_as)];
+                name.0 = vec![quoted_part(&kept_as)];
                 match alias {
                     Some(alias) => quote_alias(alias),
                     None => {
                         *alias = Some(TableAlias {
                             explicit: true,
-                            name: Ident::with_quote('"', table.name),
+                            name: Ident::with_quote('"', own_name),
                             columns: Vec::new(),
                             at: None,
                         });

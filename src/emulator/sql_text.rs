@@ -200,11 +200,11 @@ impl Visitor for Scan<'_> {
             TableFactor::Table {
                 name, args: None, ..
             } => match read_name(name, self.context, &self.ctes) {
-                Ok(Some(table)) => {
+                Ok(Named::Table(table)) => {
                     self.tables.insert(table);
                     ControlFlow::Continue(())
                 }
-                Ok(None) => ControlFlow::Continue(()),
+                Ok(Named::Query(_)) => ControlFlow::Continue(()),
                 Err(why) => ControlFlow::Break(why),
             },
             TableFactor::Derived { .. } => {
@@ -231,12 +231,19 @@ fn is_read_only(body: &SetExpr) -> ControlFlow<Failure> {
     }
 }
 
-/// The table a name stands for; none if it is one of the statement's own queries.
+/// What a name in FROM stands for.
+pub(super) enum Named {
+    Table(ObjectName),
+    /// One of the statement's own queries.
+    Query(String),
+}
+
+/// The table or query a name stands for.
 pub(super) fn read_name(
     name: &ast::ObjectName,
     context: &Context,
     ctes: &BTreeSet<String>,
-) -> Result<Option<ObjectName>, Failure> {
+) -> Result<Named, Failure> {
     let mut parts = name
         .0
         .iter()
@@ -245,7 +252,7 @@ pub(super) fn read_name(
         .ok_or_else(|| Failure::unsupported(format!("{name} as the name of a table")))?;
     let table = parts.pop().unwrap_or_default();
     if parts.is_empty() && ctes.contains(&table) {
-        return Ok(None);
+        return Ok(Named::Query(table));
     }
     let schema = parts.pop().or_else(|| context.schema.clone());
     let database = parts.pop().or_else(|| context.database.clone());
@@ -257,7 +264,7 @@ pub(super) fn read_name(
     };
     // A schema of Snowflake's own; the others are named by whoever is not content with it.
     let schema = schema.unwrap_or_else(|| "PUBLIC".to_owned());
-    Ok(Some(ObjectName {
+    Ok(Named::Table(ObjectName {
         database,
         schema,
         name: table,

@@ -220,7 +220,6 @@ impl Landing for SqliteLanding {
         let Some(place) = self.file.kept.get(&folded(table)) else {
             return Ok(Vec::new());
         };
-        let within = |number| i64::try_from(number).unwrap_or(i64::MAX);
         self.read(|connection| {
             let query = format!(
                 "SELECT * FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
@@ -238,17 +237,36 @@ impl Landing for SqliteLanding {
     }
 
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
+        self.error_page(table, 0, usize::MAX)
+    }
+
+    fn error_count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(0);
+        };
+        self.read(|connection| {
+            let query = format!("SELECT count(*) FROM {}", quoted(&place.errors()));
+            connection.query_row(&query, [], |row| row.get(0))
+        })
+    }
+
+    fn error_page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<RejectedRow>, LandingError> {
         let Some(place) = self.file.kept.get(&folded(table)) else {
             return Ok(Vec::new());
         };
         self.read(|connection| {
             let query = format!(
                 "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND
-                 FROM {} ORDER BY _rowid_",
+                 FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
                 quoted(&place.errors())
             );
             let mut statement = connection.prepare(&query)?;
-            let rows = statement.query_map([], |row| {
+            let rows = statement.query_map([within(most), within(skip)], |row| {
                 Ok(RejectedRow {
                     message: row.get(0)?,
                     payload: row.get(1)?,
@@ -271,6 +289,11 @@ impl Landing for SqliteLanding {
     fn data_file(&self) -> Option<&Path> {
         Some(&self.file.path)
     }
+}
+
+/// A number of rows as SQLite counts them.
+fn within(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// A database in memory that keeps tables as a data file does, with copies of their rows.

@@ -32,6 +32,8 @@ const CLAIMED_LIFE: Duration = Duration::from_secs(2 * 60);
 const SESSION_TOKEN: &str = "x-amz-security-token";
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 const CRC32: &str = "x-amz-checksum-crc32";
+/// Which headers come after the body.
+const TRAILER: &str = "x-amz-trailer";
 
 /// A file as it was uploaded.
 #[derive(Debug, Clone)]
@@ -82,8 +84,14 @@ impl Stage {
 
     /// Keeps a file, if there is room; its `ETag`.
     fn put(&mut self, key: String, content: Vec<u8>, now_ms: u64) -> Option<String> {
-        self.remove(&key);
-        self.make_room(weight(&key, &content), now_ms)?;
+        let before = self.remove(&key);
+        if self.make_room(weight(&key, &content), now_ms).is_none() {
+            // What is refused changes nothing.
+            if let Some(file) = before {
+                self.insert(key, file);
+            }
+            return None;
+        }
         let etag = hex(&Sha256::digest(&content), 16);
         let file = StoredFile {
             etag: etag.clone(),
@@ -91,9 +99,13 @@ impl Stage {
             claimed: false,
             content: content.into(),
         };
+        self.insert(key, file);
+        Some(etag)
+    }
+
+    fn insert(&mut self, key: String, file: StoredFile) {
         self.bytes += weight(&key, &file.content);
         self.files.insert(key, file);
-        Some(etag)
     }
 
     /// Forgets what is over, and if need be what is only kept for a repetition, the oldest first.
@@ -114,10 +126,10 @@ impl Stage {
         Some(())
     }
 
-    fn remove(&mut self, key: &str) {
-        if let Some(file) = self.files.remove(key) {
-            self.bytes -= weight(key, &file.content);
-        }
+    fn remove(&mut self, key: &str) -> Option<StoredFile> {
+        let file = self.files.remove(key)?;
+        self.bytes -= weight(key, &file.content);
+        Some(file)
     }
 }
 
@@ -224,9 +236,14 @@ fn content(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
                 format!("An upload in pieces needs the header {DECODED_LENGTH}."),
             )
         })?;
-        return aws_chunked::decode(body, length).map_err(|why| {
+        let announced = text(headers, TRAILER).unwrap_or_default();
+        let is_announced = announced
+            .split(',')
+            .any(|name| name.trim().eq_ignore_ascii_case(CRC32));
+        return aws_chunked::decode(body, length, is_announced).map_err(|why| {
             let code = match why {
                 aws_chunked::Malformed::Checksum => "BadDigest",
+                aws_chunked::Malformed::NoChecksum => "MalformedTrailerError",
                 _ => "IncompleteBody",
             };
             Refusal::bad_request(code, format!("The upload cannot be read: {why}."))

@@ -16,6 +16,8 @@ use super::stage::s3_refusal;
 
 /// How many zombies may be on their way; the oldest gives way, as if it were lost.
 const MOST_ZOMBIES: usize = 1_000;
+/// How many bytes of bodies they may have, besides the youngest.
+const MOST_ZOMBIE_BYTES: usize = 64 * 1024 * 1024;
 
 impl Handler {
     /// What becomes of a request that a fault strikes.
@@ -33,10 +35,7 @@ impl Handler {
             Fault::Lose => return Reply::Reset,
             Fault::Hang => return Reply::Hang,
             Fault::Zombie => {
-                if self.zombies.len() == MOST_ZOMBIES {
-                    self.zombies.remove(0);
-                }
-                self.zombies.push((call, request));
+                self.bury((call, request));
                 return Reply::Reset;
             }
             Fault::Throttle(after) => return refuse(entry, Refusal::throttled(*after)),
@@ -144,6 +143,16 @@ impl Handler {
             }
             _ => {}
         }
+    }
+
+    /// Keeps a zombie until the next request of its channel overtakes it.
+    fn bury(&mut self, zombie: (Call, Request<Bytes>)) {
+        let bodies = self.zombies.iter().map(|(_, request)| request.body().len());
+        let mut bytes: usize = bodies.sum();
+        while self.zombies.len() >= MOST_ZOMBIES || bytes > MOST_ZOMBIE_BYTES {
+            bytes -= self.zombies.remove(0).1.body().len();
+        }
+        self.zombies.push(zombie);
     }
 
     /// The zombies that this request overtakes.

@@ -330,3 +330,25 @@ fn a_status_may_be_an_old_one_or_lack_the_channel() {
     // Both are spent.
     assert_eq!(client.committed("c"), "2");
 }
+
+#[test]
+fn zombies_that_nobody_overtakes_have_a_bound() {
+    let client = Client::new();
+    client
+        .emulator
+        .faults()
+        .push(Fault::Zombie.on(Endpoint::Append).always());
+    let rows = " ".repeat(3_900_000);
+    let token = client.open("c");
+    for channel in 0..40 {
+        let reply = client.send_rows(&format!("c{channel}"), &token, "1", &rows);
+        assert!(matches!(reply, Reply::Reset));
+    }
+    let handler = client.emulator.handler();
+    let bodies = handler
+        .zombies
+        .iter()
+        .map(|(_, request)| request.body().len());
+    // Seventeen have more than 64 MiB, and one more comes on top.
+    assert_eq!(bodies.sum::<usize>(), 18 * 3_900_000);
+}

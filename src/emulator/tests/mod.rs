@@ -12,6 +12,7 @@ mod login;
 mod oauth;
 mod parsers;
 mod restart;
+mod sql_bounds;
 mod stage;
 mod statements;
 mod transport;

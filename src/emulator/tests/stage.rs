@@ -205,13 +205,17 @@ fn pieces_are_put_together_and_their_checksum_is_verified() {
     let path = format!("{}0.ndjson", info.location);
     let plain = upload(&client, &path, &info.session_token, b"123456789");
     let in_pieces = |length: &str, crc: &str| {
+        let crc = match crc {
+            "" => String::new(),
+            crc => format!("x-amz-checksum-crc32:{crc}\r\n"),
+        };
         let upload = Request::put(format!("http://127.0.0.1/{path}?x-id=PutObject"))
             .header("x-amz-security-token", &info.session_token)
             .header("content-encoding", "aws-chunked")
             .header("x-amz-decoded-content-length", length)
             .header("x-amz-trailer", "x-amz-checksum-crc32")
             .body(Bytes::from(format!(
-                "4\r\n1234\r\n5\r\n56789\r\n0\r\nx-amz-checksum-crc32:{crc}\r\n\r\n"
+                "4\r\n1234\r\n5\r\n56789\r\n0\r\n{crc}\r\n"
             )));
         answered(client.emulator.handle(client.now, upload.unwrap()))
     };
@@ -220,6 +224,7 @@ fn pieces_are_put_together_and_their_checksum_is_verified() {
     assert_eq!(answer.status(), 200, "{}", text(&answer));
     assert_eq!(answer.headers()[ETAG], plain.headers()[ETAG]);
     assert_refused(&in_pieces("9", "y/Q5Jw=="), 400, "BadDigest");
+    assert_refused(&in_pieces("9", ""), 400, "MalformedTrailerError");
     assert_refused(&in_pieces("8", "y/Q5Jg=="), 400, "IncompleteBody");
     assert_refused(&in_pieces("nine", "y/Q5Jg=="), 411, "MissingContentLength");
 }
@@ -254,6 +259,23 @@ fn a_full_stage_takes_nothing_until_files_expire() {
     assert_eq!(put(&client, 2).status(), 200);
     client.pass(15 * 60 * 1000);
     assert_eq!(put(&client, 3).status(), 200);
+}
+
+#[test]
+fn a_file_that_cannot_be_replaced_stays() {
+    let client = Client::new();
+    let info = Info::of(&client, "T-STREAMING");
+    let put = |name: &str, length: usize| {
+        let path = format!("{}{name}", info.location);
+        upload(&client, &path, &info.session_token, &vec![0; length])
+    };
+    for (name, length) in [("0", 96 << 20), ("1", 96 << 20), ("2", 60 << 20)] {
+        assert_eq!(put(name, length).status(), 200);
+    }
+    assert_refused(&put("2", 90 << 20), 503, "SlowDown");
+    let key = format!("{}2", info.location.split_once('/').unwrap().1);
+    let kept = client.emulator.handler().stage.get(&key).cloned();
+    assert_eq!(kept.map(|file| file.content.len()), Some(60 << 20));
 }
 
 #[test]

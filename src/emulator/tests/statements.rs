@@ -18,7 +18,7 @@ const ROWS: &str = r#"{"ID":1,"NAME":"Elkhorn","PRICE":10.5,"SEEN":"1970-01-01 0
 "#;
 
 /// A client with the rows landed, in memory and in a file.
-fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
+pub(super) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
     let in_memory = settings().catalog(Catalog::from_ddl(DDL).unwrap());
     let dir = tempfile::TempDir::new().unwrap();
     let ddl = Ddl::Bootstrap(DDL.to_owned());
@@ -37,7 +37,7 @@ fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
         .collect()
 }
 
-fn post(client: &Client, query: &str, body: &Value) -> (u16, Value) {
+pub(super) fn post(client: &Client, query: &str, body: &Value) -> (u16, Value) {
     let now = client.now_ms() / 1000;
     let request = request(
         "POST",
@@ -61,20 +61,20 @@ fn get(client: &Client, handle: &str) -> (u16, Value) {
     read(&answered(client.emulator.handle(client.now, request)))
 }
 
-fn sql(client: &Client, statement: &str) -> (u16, Value) {
+pub(super) fn sql(client: &Client, statement: &str) -> (u16, Value) {
     let body = json!({ "statement": statement, "database": "DB", "schema": "S" });
     post(client, "", &body)
 }
 
 #[track_caller]
-fn data(client: &Client, statement: &str) -> Value {
+pub(super) fn data(client: &Client, statement: &str) -> Value {
     let (status, answer) = sql(client, statement);
     assert_eq!(status, 200, "{statement}: {answer}");
     answer["data"].clone()
 }
 
 #[track_caller]
-fn refused(client: &Client, statement: &str) -> (u16, String, String) {
+pub(super) fn refused(client: &Client, statement: &str) -> (u16, String, String) {
     let (status, answer) = sql(client, statement);
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
     assert!(!text("statementHandle").is_empty(), "{answer}");
