@@ -9,6 +9,7 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::names::{TableName, quoted};
+use crate::auth::Credential;
 use crate::config::Profile;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Backoff;
@@ -111,6 +112,7 @@ pub struct SqlClient {
 pub struct SqlClientBuilder {
     profile: Profile,
     warehouse: Option<String>,
+    credential: Option<Arc<dyn Credential>>,
     transport: Option<Arc<dyn Transport>>,
     time: Arc<dyn TimeSource>,
 }
@@ -119,6 +121,12 @@ impl SqlClientBuilder {
     /// The warehouse that statements run in, instead of the profile's or the user's default.
     pub fn warehouse(mut self, name: impl Into<String>) -> Self {
         self.warehouse = Some(name.into());
+        self
+    }
+
+    /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
+    pub fn credential(mut self, credential: impl Credential) -> Self {
+        self.credential = Some(Arc::new(credential));
         self
     }
 
@@ -151,7 +159,10 @@ impl SqlClientBuilder {
             application: profile.application()?.map(str::to_owned),
             attempt_timeout: ATTEMPT_TIMEOUT,
         };
-        let credential = profile.credential()?;
+        let credential = match self.credential {
+            Some(credential) => credential,
+            None => profile.credential()?,
+        };
         let transport = match self.transport {
             Some(transport) => transport,
             None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
@@ -174,6 +185,7 @@ impl SqlClient {
         SqlClientBuilder {
             profile,
             warehouse: None,
+            credential: None,
             transport: None,
             time: Arc::new(SystemClock),
         }

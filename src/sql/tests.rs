@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use serde_json::{Value, json};
 
 use super::{Counts, SqlClient, Statement, TableName};
+use crate::auth::ProgrammaticAccessToken;
 use crate::config::Profile;
 use crate::emulator::Emulator;
 use crate::error::{Error, ErrorKind};
@@ -238,4 +239,36 @@ async fn a_statement_that_never_ends_is_given_up() {
     let (error, _) = failure(answers).await;
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("360s"), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn another_credential_is_shown_and_needs_no_key() {
+    let script = Script::new([answer(200, &result(&json!([["1", "1"]])))]);
+    let profile = Profile::new("ORG-ACCOUNT").with_url("https://127.0.0.1");
+    let client = SqlClient::builder(profile)
+        .credential(ProgrammaticAccessToken::new("token-of-mine", None))
+        .transport(script.clone())
+        .build()
+        .unwrap();
+    client.query(&Statement::new("SELECT 1")).await.unwrap();
+    let asked = script.asked.lock().unwrap();
+    let headers = asked[0].headers();
+    assert_eq!(headers["authorization"], "Bearer token-of-mine");
+    assert_eq!(
+        headers["x-snowflake-authorization-token-type"],
+        "PROGRAMMATIC_ACCESS_TOKEN"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_is_about_statements_and_not_about_a_login() {
+    for (status, kind, mend) in [
+        (400, ErrorKind::Refused, "would be refused again"),
+        (403, ErrorKind::Forbidden, "SELECT on the table"),
+        (404, ErrorKind::NotFound, "run it again"),
+    ] {
+        let (error, _) = failure(vec![answer(status, &json!({"code": "390000"}))]).await;
+        assert_eq!(error.kind(), kind, "{status}");
+        assert!(error.to_string().contains(mend), "{error}");
+    }
 }

@@ -109,6 +109,9 @@ pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
 pub(super) enum Host {
     Account,
     Ingest,
+    /// The account host as the SQL API, whose refusals are about statements.
+    #[cfg(feature = "sql-api")]
+    Statements,
 }
 
 /// The server answered with a status that is not a success.
@@ -166,6 +169,16 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         (400, _) if host == Host::Account => (
             ErrorKind::Authentication,
             "check the role, and that the user may assume it",
+        ),
+        #[cfg(feature = "sql-api")]
+        (403, _) if host == Host::Statements => (
+            ErrorKind::Forbidden,
+            "grant the role USAGE on warehouse, database and schema, and SELECT on the table",
+        ),
+        #[cfg(feature = "sql-api")]
+        (404, _) if host == Host::Statements => (
+            ErrorKind::NotFound,
+            "check the account's URL; of a statement that ran long, run it again",
         ),
         (404, _) if host == Host::Account => (
             ErrorKind::NotFound,

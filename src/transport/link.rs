@@ -316,12 +316,12 @@ impl Link {
         if matches!(status.as_u16(), 400 | 401 | 403) {
             self.doubt.refused();
         }
-        Err(answered(
-            Host::Account,
-            &call.what,
-            &response,
-            self.clock.now(),
-        ))
+        let host = match call.endpoint {
+            #[cfg(feature = "sql-api")]
+            Endpoint::Statement => Host::Statements,
+            _ => Host::Account,
+        };
+        Err(answered(host, &call.what, &response, self.clock.now()))
     }
 
     async fn bearer(&self, credential: &dyn Credential) -> Result<Bearer, Failure> {
