@@ -64,8 +64,9 @@
 //!
 //! - `rustls` (default): HTTPS.
 //! - `emulator`: a local server in memory, as a [`Transport`].
-//! - `emulator-server`: the same on loopback HTTP, with tables from Snowflake DDL, rows in SQLite and the
+//! - `emulator-server`: the same on HTTP and HTTPS, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
+//! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
 
