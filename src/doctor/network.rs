@@ -12,6 +12,7 @@ use url::{Host, Url};
 
 use super::options::Options;
 use super::report::{Check, Report};
+use crate::transport::proxies::proxy_between;
 use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
 
 /// A clock that is off by more than this fails: a JWT may be refused as one from the future or the past.
@@ -77,8 +78,8 @@ pub(super) async fn ingest_host(
 
 /// Resolves the name and tries the port.
 async fn reach(report: &mut Report, checks: &Checks, url: &Url, options: &Options) -> bool {
-    if let Some(variable) = proxy(url) {
-        let because = format!("requests go through the proxy that {variable} names");
+    if let Some(proxy) = proxy(url) {
+        let because = format!("requests go through the environment's proxy {proxy}");
         report.skip(checks.dns, &because);
         report.skip(checks.tcp, &because);
         return true;
@@ -243,13 +244,11 @@ fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
     }
 }
 
-/// The variable that names a proxy for this URL, if any does.
-fn proxy(url: &Url) -> Option<&'static str> {
+/// The proxy of the environment on the way to this URL, if there is one.
+fn proxy(url: &Url) -> Option<String> {
     // Clients of this crate go to plain loopback URLs without one.
     if url.scheme() != "https" {
         return None;
     }
-    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
-        .into_iter()
-        .find(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    proxy_between(url.as_str())
 }

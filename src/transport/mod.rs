@@ -8,7 +8,7 @@ mod explain;
 mod failure;
 mod http;
 mod link;
-mod proxies;
+pub(crate) mod proxies;
 #[cfg(feature = "rustls")]
 mod roots;
 #[cfg(feature = "sql-api")]

@@ -81,6 +81,13 @@ impl ProxySource {
     }
 }
 
+/// The environment's proxy on the way to a URL, without its password.
+#[cfg(feature = "cli")]
+pub(crate) fn proxy_between(url: &str) -> Option<String> {
+    let target = url.parse().ok()?;
+    ProxySource::System.proxies().between(&target)
+}
+
 /// The same choice as the client's own, which does not tell.
 #[derive(Clone)]
 pub(super) struct Proxies(Option<Arc<Matcher>>);

@@ -151,7 +151,7 @@ fn behind_a_proxy_the_doctor_leaves_names_and_ports_to_it() {
     std::fs::write(&profile, text.replace("http://", "https://")).expect("a profile");
     let output = world
         .command("doctor --json")
-        .env("HTTPS_PROXY", "http://127.0.0.1:1")
+        .env("HTTPS_PROXY", "http://me:hush@127.0.0.1:1")
         .env_remove("NO_PROXY")
         .env_remove("no_proxy")
         .output();
@@ -166,11 +166,23 @@ fn behind_a_proxy_the_doctor_leaves_names_and_ports_to_it() {
     for check in ["dns", "tcp"] {
         assert_eq!(of(check)["outcome"], "skipped");
         let text = of(check)["text"].as_str().expect("text");
-        assert!(text.contains("the proxy that HTTPS_PROXY names"), "{text}");
+        assert!(text.contains("proxy http://127.0.0.1:1"), "{text}");
+        assert!(!text.contains("hush"), "{text}");
     }
     assert_eq!(of("tls")["outcome"], "fail");
     let mend = of("tls")["mend"].as_str().expect("a mend");
     assert!(mend.contains("the proxy in HTTPS_PROXY"), "{mend}");
+
+    let output = world
+        .command("doctor --json")
+        .env("HTTPS_PROXY", "http://me:hush@127.0.0.1:1")
+        .env("NO_PROXY", "127.0.0.1")
+        .output();
+    let examined = ended(output.expect("it runs"));
+    let report: Value = serde_json::from_str(&examined.out).expect("JSON");
+    let findings = report["findings"].as_array().expect("findings");
+    let tcp = findings.iter().find(|f| f["check"] == "tcp");
+    assert_eq!(tcp.expect("it is there")["outcome"], "ok");
 }
 
 #[test]
