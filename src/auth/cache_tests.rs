@@ -1,3 +1,5 @@
+//! What the token cache fetches, and when.
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};

@@ -1,3 +1,5 @@
+//! How batches are filled, cut and compressed.
+
 use std::sync::Arc;
 
 use proptest::prelude::*;

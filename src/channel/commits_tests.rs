@@ -1,3 +1,5 @@
+//! When the status is asked for, and what it means.
+
 use super::super::batch::{Compressor, Unit, UnitTokens};
 use super::super::core::{Limits, Opening};
 use super::super::schedule::{Action, Work};

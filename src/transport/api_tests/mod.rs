@@ -1,3 +1,5 @@
+//! The endpoints over a transport that answers as it is told.
+
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};

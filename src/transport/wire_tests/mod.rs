@@ -1,3 +1,5 @@
+//! Answers in every variant that was seen.
+
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
