@@ -210,6 +210,9 @@ impl Summary {
 
     fn verdict(&self) -> &'static str {
         match (self.balanced, self.has_rejects(), self.interrupted) {
+            (false, ..) if self.tables.values().any(Line::holds_more) => {
+                "Not balanced: a table holds more rows than the channel inserted, those of another queue perhaps; count in tables that hold nothing else."
+            }
             (false, ..) => "Not balanced: the numbers of a table do not add up.",
             (true, true, _) => "Balanced, but rows were rejected: see DEAD_LETTER in the queue.",
             (true, false, true) => {
@@ -221,6 +224,12 @@ impl Summary {
 }
 
 impl Line {
+    /// Whether there are rows that this queue's channel did not bring.
+    fn holds_more(&self) -> bool {
+        let inserted = i64::try_from(self.rows_inserted).unwrap_or(i64::MAX);
+        self.landed.is_some_and(|landed| landed > inserted)
+    }
+
     fn is_balanced(&self, interrupted: bool) -> bool {
         let committed = self.committed_offset_token.as_deref().unwrap_or("0");
         let Ok(committed) = committed.parse::<i64>() else {
@@ -339,6 +348,17 @@ mod tests {
             is_known: true,
             ..Line::default()
         }
+    }
+
+    #[test]
+    fn rows_of_others_are_told_from_rows_that_are_missing() {
+        let line = |landed| Line {
+            landed: Some(landed),
+            ..complete()
+        };
+        assert!(line(11).holds_more());
+        assert!(!line(10).holds_more());
+        assert!(!line(9).holds_more());
     }
 
     #[test]
