@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use tokio::sync::futures::Notified;
 use tokio::sync::{Notify, Semaphore};
 use tracing::warn;
+
+use crate::error::{Error, ErrorKind, Result};
 
 /// The bytes a client may hold.
 #[derive(Debug)]
@@ -82,6 +85,30 @@ impl Share {
             share: self.clone(),
             bytes,
         })
+    }
+
+    /// As [`charge`](Self::charge), for an append: until it is `refused`, and no longer than `timeout`.
+    pub(crate) async fn charge_within(
+        &self,
+        bytes: usize,
+        timeout: Option<Duration>,
+        refused: impl Future<Output = Error>,
+    ) -> Result<Charge> {
+        let late = async {
+            match timeout {
+                Some(timeout) => tokio::time::sleep(timeout).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            error = refused => Err(error),
+            charge = self.charge(bytes) => Ok(charge),
+            () = late => Err(Error::new(
+                ErrorKind::Backpressure,
+                "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+            )),
+        }
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never

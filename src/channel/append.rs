@@ -425,21 +425,8 @@ impl<S: Source> Append<'_, S> {
         let missing = self.writer.missing();
         let timeout = self.writer.timeout;
         Box::pin(async move {
-            let late = async {
-                match timeout {
-                    Some(timeout) => tokio::time::sleep(timeout).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                error = shared.refused() => Err(error),
-                charge = shared.share.charge(missing) => Ok(charge),
-                () = late => Err(Error::new(
-                    ErrorKind::Backpressure,
-                    "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-                )),
-            }
+            let refused = shared.refused();
+            shared.share.charge_within(missing, timeout, refused).await
         })
     }
 }

@@ -17,7 +17,8 @@ use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure, OpenAnswer};
 
-type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+/// What a driver waits for.
+pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
 pub(crate) fn spawn(client: Arc<ClientInner>, shared: Arc<Shared>) {
@@ -102,7 +103,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
 }
 
 /// The result of the task in the slot, which is emptied; never, if there is none.
-async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
+pub(crate) async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
     match slot {
         Some(task) => {
             let result = task.await;
@@ -113,7 +114,8 @@ async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
     }
 }
 
-async fn reached(until: Option<Instant>) {
+/// Waits until then; for ever, if there is no such instant.
+pub(crate) async fn reached(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,
         None => std::future::pending().await,

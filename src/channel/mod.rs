@@ -5,7 +5,7 @@ pub(crate) mod append;
 mod batch;
 mod commits;
 mod core;
-mod driver;
+pub(crate) mod driver;
 mod ending;
 mod frame;
 mod ledger;

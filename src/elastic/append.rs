@@ -190,21 +190,8 @@ impl<T: Send + 'static> ElasticAppend<T> {
         let shared = Arc::clone(&self.shared);
         let timeout = self.client.options.append_timeout;
         Box::pin(async move {
-            let late = async {
-                match timeout {
-                    Some(timeout) => tokio::time::sleep(timeout).await,
-                    None => std::future::pending().await,
-                }
-            };
-            tokio::select! {
-                biased;
-                error = shared.refused() => Err(error),
-                charge = shared.share.charge(bytes) => Ok(charge),
-                () = late => Err(Error::new(
-                    ErrorKind::Backpressure,
-                    "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-                )),
-            }
+            let refused = shared.refused();
+            shared.share.charge_within(bytes, timeout, refused).await
         })
     }
 }

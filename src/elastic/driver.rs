@@ -1,21 +1,19 @@
 //! The driver of an elastic channel: one task that does what the core says, and nothing on its own account.
 
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::{Instant, sleep_until};
 use tracing::{Instrument, debug, info_span};
 
 use super::batch::{Frame, Piece, seal};
 use super::schedule::{Action, Order};
 use super::shared::Shared;
+use crate::channel::driver::{Task, finished, reached};
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::api::{Attempt, ElasticRequest, Failure};
 
-type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 type Answer = std::result::Result<(), Failure>;
 
 /// Starts the driver. It ends by itself when the channel has ended.
@@ -95,25 +93,6 @@ async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
         }
     })
     .await
-}
-
-/// The result of the task in the slot, which is emptied; never, if there is none.
-async fn finished<R>(slot: &mut Option<Task<R>>) -> R {
-    match slot {
-        Some(task) => {
-            let result = task.await;
-            *slot = None;
-            result
-        }
-        None => std::future::pending().await,
-    }
-}
-
-async fn reached(until: Option<Instant>) {
-    match until {
-        Some(until) => sleep_until(until).await,
-        None => std::future::pending().await,
-    }
 }
 
 fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
