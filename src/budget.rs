@@ -76,15 +76,8 @@ impl Share {
 
     /// A charge for `bytes` if they are free now.
     pub(crate) fn try_charge(&self, bytes: usize) -> Option<Charge> {
-        let permits = u32::try_from(bytes).ok()?;
-        let own = self.free.try_acquire_many(permits).ok()?;
-        let all = self.budget.free.try_acquire_many(permits).ok()?;
-        own.forget();
-        all.forget();
-        Some(Charge {
-            share: self.clone(),
-            bytes,
-        })
+        let mut charge = self.nothing();
+        charge.try_grow(bytes).then_some(charge)
     }
 
     /// As [`charge`](Self::charge), for an append: until it is `refused`, and no longer than `timeout`.
@@ -94,21 +87,7 @@ impl Share {
         timeout: Option<Duration>,
         refused: impl Future<Output = Error>,
     ) -> Result<Charge> {
-        let late = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            error = refused => Err(error),
-            charge = self.charge(bytes) => Ok(charge),
-            () = late => Err(Error::new(
-                ErrorKind::Backpressure,
-                "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-            )),
-        }
+        patiently(timeout, refused, self.charge(bytes)).await
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
@@ -140,6 +119,29 @@ impl Share {
             share: self.clone(),
             bytes: 0,
         }
+    }
+}
+
+/// What `wait` comes to, for an append: until it is `refused`, and no longer than `timeout`.
+pub(crate) async fn patiently<T>(
+    timeout: Option<Duration>,
+    refused: impl Future<Output = Error>,
+    wait: impl Future<Output = T>,
+) -> Result<T> {
+    let late = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        error = refused => Err(error),
+        done = wait => Ok(done),
+        () = late => Err(Error::new(
+            ErrorKind::Backpressure,
+            "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+        )),
     }
 }
 
@@ -177,6 +179,36 @@ impl Charge {
         self.bytes
     }
 
+    /// Charges `bytes` more if they are free now.
+    pub(crate) fn try_grow(&mut self, bytes: usize) -> bool {
+        let Ok(permits) = u32::try_from(bytes) else {
+            return false;
+        };
+        let Ok(own) = self.share.free.try_acquire_many(permits) else {
+            return false;
+        };
+        let Ok(all) = self.share.budget.free.try_acquire_many(permits) else {
+            return false;
+        };
+        own.forget();
+        all.forget();
+        self.bytes += bytes;
+        true
+    }
+
+    /// Holds at least `bytes` afterwards, if what is missing is free now.
+    pub(crate) fn try_cover(&mut self, bytes: usize) -> bool {
+        let missing = bytes.saturating_sub(self.bytes);
+        missing == 0 || self.try_grow(missing)
+    }
+
+    /// Hands up to `bytes` of it to another charge of the same share.
+    pub(crate) fn hand_to(&mut self, other: &mut Charge, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        other.bytes += bytes;
+    }
+
     /// Adds what `other` holds to this charge.
     pub(crate) fn absorb(&mut self, mut other: Charge) {
         self.bytes += std::mem::take(&mut other.bytes);
@@ -184,7 +216,7 @@ impl Charge {
 
     /// Gives back all but `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if let Some(surplus) = self.bytes.checked_sub(bytes) {
+        if let Some(surplus) = self.bytes.checked_sub(bytes).filter(|n| *n > 0) {
             self.bytes = bytes;
             self.share.free.add_permits(surplus);
             self.share.budget.free.add_permits(surplus);

@@ -65,7 +65,10 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
             opening = None;
         }
         match action {
-            Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
+            Action::Seal(work, limit) => {
+                shared.tell_caught_up();
+                sealing = Some(seal(client, work, limit));
+            }
             Action::Send(order) => {
                 // The id names the batch: it is kept over its retries.
                 if order.retry_count == 0 {
@@ -78,6 +81,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                 sending = Some(send(Arc::clone(client), Arc::clone(shared), order, attempt));
             }
             Action::Reopen(how) => {
+                shared.tell_caught_up();
                 sending = None;
                 opening = Some(reopen(Arc::clone(client), Arc::clone(shared), how));
             }
