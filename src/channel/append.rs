@@ -106,9 +106,7 @@ impl Writer {
             ));
         }
         if unit.len() > options.always_fits() {
-            let mut compressor = self.client.take_compressor()?;
-            let compressed = compressor.compress(unit)?.len();
-            self.client.put_compressor(compressor);
+            let compressed = self.client.compressors.with(|c| c.compress(unit))?.len();
             if compressed > options.max_request_bytes {
                 return Err(too_large(unit.len(), compressed, options.max_request_bytes));
             }

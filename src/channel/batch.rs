@@ -294,8 +294,8 @@ impl std::fmt::Debug for Compressor {
 }
 
 impl Compressor {
-    pub(crate) fn new() -> Result<Self> {
-        let context = frame::Context::new().map_err(compression_failed)?;
+    pub(crate) fn new(level: i32) -> Result<Self> {
+        let context = frame::Context::new(level).map_err(compression_failed)?;
         Ok(Self {
             context,
             out: Vec::new(),

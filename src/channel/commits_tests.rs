@@ -67,7 +67,7 @@ impl Rig {
         let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
             panic!("nothing to seal");
         };
-        let sealed = Compressor::new().unwrap().seal(raw, limit);
+        let sealed = Compressor::new(1).unwrap().seal(raw, limit);
         self.core.on_sealed(self.now, sealed);
         let Action::Send(_) = self.core.poll(self.now, false) else {
             panic!("nothing to send");

@@ -209,7 +209,7 @@ impl Model {
             core,
             share: budget.share(BUDGET),
             budget,
-            compressor: Compressor::new().unwrap(),
+            compressor: Compressor::new(1).unwrap(),
             sealing: None,
             order: None,
             is_asked_to_reopen: false,

@@ -191,43 +191,25 @@ fn is_about_credentials(error: &Error) -> bool {
 }
 
 fn seal(client: &Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
-    let large = match &work {
+    let len = match &work {
         Work::Fresh(batch) => batch.bytes.len(),
         Work::TooLarge(batch) => batch.uncompressed_len,
-    } >= client.options.offload_threshold;
-    let job = {
-        let client = Arc::clone(client);
-        move || {
-            let mut compressor = client.take_compressor()?;
-            let batch = match work {
-                Work::Fresh(batch) => batch,
-                Work::TooLarge(batch) => batch.reopen()?,
-            };
-            let sealed = compressor.seal(batch, limit);
-            client.put_compressor(compressor);
-            if let Ok(batches) = &sealed {
-                for batch in batches {
-                    debug!(
-                        rows = batch.rows,
-                        bytes = batch.body.len(),
-                        uncompressed = batch.uncompressed_len,
-                        "sealed"
-                    );
-                }
-            }
-            sealed
-        }
     };
-    Box::pin(async move {
-        if !large {
-            return job();
+    let compressors = Arc::clone(&client.compressors);
+    Box::pin(compressors.run(len, move |compressor| {
+        let batch = match work {
+            Work::Fresh(batch) => batch,
+            Work::TooLarge(batch) => batch.reopen()?,
+        };
+        let sealed = compressor.seal(batch, limit)?;
+        for batch in &sealed {
+            debug!(
+                rows = batch.rows,
+                bytes = batch.body.len(),
+                uncompressed = batch.uncompressed_len,
+                "sealed"
+            );
         }
-        match tokio::task::spawn_blocking(job).await {
-            Ok(sealed) => sealed,
-            Err(_) => Err(Error::new(
-                ErrorKind::ClientClosed,
-                "the runtime shut down while a batch was compressed",
-            )),
-        }
-    })
+        Ok(sealed)
+    }))
 }
