@@ -15,9 +15,14 @@ pub(crate) fn rss_bytes() -> Option<u64> {
     status("VmRSS:")
 }
 
-/// The most that was ever resident; `None` where there is no `/proc`.
+/// The most that was resident since the start or [`forget_peak`]; `None` where there is no `/proc`.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status("VmHWM:")
+}
+
+/// Lets the peak begin at what is resident now, where the system can do that: making the rows is not part of a run.
+pub(crate) fn forget_peak() {
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
 }
 
 fn status(field: &str) -> Option<u64> {
