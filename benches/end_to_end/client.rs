@@ -69,8 +69,11 @@ async fn connect(job: &Job) -> Result<StreamingIngestClient> {
 
 /// Opens the job's channels, all at once.
 pub(crate) async fn open(client: &StreamingIngestClient, job: &Job) -> Result<Vec<Channel>> {
-    let opens =
-        (0..job.config.channels).map(|i| client.open_channel(format!("{}-{i}", job.name)).into_future());
+    let opens = (0..job.config.channels).map(|i| {
+        client
+            .open_channel(format!("{}-{i}", job.name))
+            .into_future()
+    });
     Ok(try_join_all(opens).await?)
 }
 
@@ -85,6 +88,7 @@ pub(crate) struct Span {
 impl Span {
     /// Measures from here on.
     pub(crate) fn begin() -> Self {
+        usage::forget_peak();
         Self {
             rss: usage::rss_bytes().unwrap_or(0),
             cpu_s: usage::cpu_seconds(),

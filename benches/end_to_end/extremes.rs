@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use futures_util::future::try_join_all;
-use snowpipe_streaming::{Error, ErrorKind, StreamingIngestClient};
+use snowpipe_streaming::{Channel, Error, ErrorKind, StreamingIngestClient};
 
 use crate::client::{self, Span, metrics};
 use crate::job::{Job, Outcome};
@@ -81,7 +81,7 @@ pub(crate) async fn many(
         }
         next += appended;
     }
-    try_join_all(channels.iter().map(|channel| channel.wait_for_flush())).await?;
+    try_join_all(channels.iter().map(Channel::wait_for_flush)).await?;
     let outcome = span.end(rows, client);
     Ok(Outcome {
         open_s,

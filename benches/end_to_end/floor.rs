@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use zstd::bulk::Compressor;
 
 use crate::figures::float;
-use crate::rows::{Form, POOL, Pool};
+use crate::rows::{Form, Pool};
 use crate::usage;
 
 /// As the client compresses.

@@ -1,6 +1,7 @@
 //! Where runs are made: the pool, the sinks, and what one run has given.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
@@ -89,23 +90,21 @@ impl Lab {
     }
 
     fn sink(&mut self, delay_ms: u64, http1: bool) -> Result<&mut Sink> {
-        let sink = match self.sinks.remove(&(delay_ms, http1)) {
-            Some(sink) => sink,
-            None => {
+        match self.sinks.entry((delay_ms, http1)) {
+            Entry::Occupied(sink) => Ok(sink.into_mut()),
+            Entry::Vacant(place) => {
                 let mut args = vec!["--delay-ms".to_owned(), delay_ms.to_string()];
                 args.extend(http1.then(|| "--http1".to_owned()));
                 args.extend(self.check.then(|| "--check".to_owned()));
-                Sink::start(&args)?
+                Ok(place.insert(Sink::start(&args)?))
             }
-        };
-        Ok(self.sinks.entry((delay_ms, http1)).or_insert(sink))
+        }
     }
 
     /// The cost of the cheapest bodies without a client.
     pub(crate) fn floor(&self, form: Form, rows: u64) -> Result<Floor> {
         let pool = self.pool();
-        let floors: Vec<Floor> =
-            process::run_child("floor", &floor::Job { pool, form, rows })?;
+        let floors: Vec<Floor> = process::run_child("floor", &floor::Job { pool, form, rows })?;
         floors
             .into_iter()
             .min_by(|a, b| a.cpu_us_per_row.total_cmp(&b.cpu_us_per_row))

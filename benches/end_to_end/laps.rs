@@ -7,10 +7,10 @@ use hdrhistogram::Histogram;
 
 use crate::figures::float;
 
-/// Takes the time of one append after the other. The clock is read once for each: the end of one is the start of the next.
+/// Takes the time of one append after the other.
 #[derive(Debug)]
 pub(crate) struct Laps {
-    last: Instant,
+    started: Instant,
     nanos: Histogram<u32>,
 }
 
@@ -19,23 +19,21 @@ impl Laps {
     pub(crate) fn new() -> Result<Self> {
         let longest = Duration::from_secs(600);
         Ok(Self {
-            last: Instant::now(),
+            started: Instant::now(),
             nanos: Histogram::new_with_max(u64::try_from(longest.as_nanos())?, 2)?,
         })
     }
 
-    /// The first append begins.
+    /// An append begins.
     pub(crate) fn start(&mut self) {
-        self.last = Instant::now();
+        self.started = Instant::now();
     }
 
-    /// An append ends, and the next one begins.
+    /// It ends.
     pub(crate) fn lap(&mut self) {
-        let now = Instant::now();
-        let nanos = now.duration_since(self.last).as_nanos();
+        let nanos = self.started.elapsed().as_nanos();
         self.nanos
             .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
-        self.last = now;
     }
 
     /// Takes in what another has measured.

@@ -6,6 +6,7 @@ use crate::rows::Form;
 
 /// Of any of `--rows`, `--batch`, `--channels`, `--delay-ms` and `--form` the table has the one line they name.
 #[derive(Debug, Clone, clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct Options {
     /// Rows of a run
     #[arg(long)]
@@ -36,7 +37,7 @@ pub(crate) struct Options {
     pub(crate) http1: bool,
     /// Where the figures go as JSON
     #[arg(long)]
-    json: Option<PathBuf>,
+    pub(crate) json: Option<PathBuf>,
     /// Few rows, each of them counted by the server
     #[arg(long)]
     pub(crate) test: bool,
@@ -54,9 +55,10 @@ impl Options {
         self.runs.unwrap_or(if self.test { 1 } else { 3 }).max(1)
     }
 
-    /// Where the figures go. Those of a test are worth no file unless one is named.
-    pub(crate) fn json(&self) -> Option<PathBuf> {
-        let usual = || Some(Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("end_to_end.json"));
+    /// Where the table goes. That of a test is worth no file unless one is named.
+    pub(crate) fn table_json(&self) -> Option<PathBuf> {
+        let usual =
+            || Some(Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("end_to_end.json"));
         match &self.json {
             Some(path) => Some(path.clone()),
             None if self.test => None,

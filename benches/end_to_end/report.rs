@@ -106,8 +106,23 @@ impl Line {
 
 const HEADS: [[&str; 17]; 2] = [
     [
-        "", "", "", "delay", "", "", "CPU us", "x", "wire B", "peak", "above", "append us",
-        "append us", "append ms", "known ms", "known ms", "sink us",
+        "",
+        "",
+        "",
+        "delay",
+        "",
+        "",
+        "CPU us",
+        "x",
+        "wire B",
+        "peak",
+        "above",
+        "append us",
+        "append us",
+        "append ms",
+        "known ms",
+        "known ms",
+        "sink us",
     ],
     [
         "rows", "batch", "channels", "ms", "form", "rows/s", "a row", "floor", "a row", "MiB",
@@ -157,7 +172,10 @@ impl Report {
         }
         println!();
         let heads = HEADS.map(|head| head.map(str::to_owned));
-        let table: Vec<_> = heads.into_iter().chain(self.lines.iter().map(Line::cells)).collect();
+        let table: Vec<_> = heads
+            .into_iter()
+            .chain(self.lines.iter().map(Line::cells))
+            .collect();
         print_aligned(&table);
     }
 
@@ -178,7 +196,9 @@ fn print_aligned<const N: usize>(table: &[[String; N]]) {
     }
     for row in table {
         let cells = row.iter().zip(widths);
-        let cells: Vec<_> = cells.map(|(cell, width)| format!("{cell:>width$}")).collect();
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:>width$}"))
+            .collect();
         println!("{}", cells.join("  "));
     }
 }

@@ -20,8 +20,6 @@ use crate::resorts::Resort;
 /// Rows in a pool. They are unique, and streamed again and again: many more than fit into a compressor's window.
 pub(crate) const POOL: usize = 100_000;
 
-/// Riders on the mountains.
-const RIDERS: usize = 20_000;
 /// Rides of one moment.
 const RIDES_A_STEP: usize = 500;
 /// Seconds from one moment to the next.
@@ -47,7 +45,8 @@ pub(crate) enum Form {
 pub(crate) struct Ride {
     txid: ArrayString<36>,
     rfid: ArrayString<28>,
-    ride_time: ArrayString<28>,
+    #[serde(rename = "RIDE_TIME")]
+    time: ArrayString<28>,
     lift: ArrayString<40>,
     resort: ArrayString<16>,
     activation_day_count: u32,
@@ -57,21 +56,15 @@ pub(crate) struct Ride {
 pub(crate) fn write_pool(path: &Path) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut dice = Dice::new(9, 0);
-    let riders: Vec<(u128, Resort)> = (0..RIDERS)
-        .map(|_| {
-            let resort = dice.choose(&Resort::POPULARITY, Resort::OTHERWISE);
-            (dice.bits(96), resort)
-        })
-        .collect();
     for number in 0..POOL {
-        let &(rfid, resort) = riders.get(dice.index(RIDERS)).context("there are riders")?;
-        let resort = resort.facts();
+        let rfid = dice.bits(96);
+        let resort = dice.choose(&Resort::POPULARITY, Resort::OTHERWISE).facts();
         let step = i64::try_from(number / RIDES_A_STEP)?;
         let at = jiff::Timestamp::from_second(OPENING + step * STEP)?;
         let ride = Ride {
             txid: text(Builder::from_random_bytes(dice.bits(128).to_be_bytes()).into_uuid())?,
             rfid: text(format_args!("{rfid:#x}"))?,
-            ride_time: text(at.strftime("%Y-%m-%dT%H:%M:%S+00:00"))?,
+            time: text(at.strftime("%Y-%m-%dT%H:%M:%S+00:00"))?,
             lift: text(dice.pick(resort.lifts))?,
             resort: text(resort.name)?,
             activation_day_count: 1,

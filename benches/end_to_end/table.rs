@@ -58,12 +58,16 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         lines,
     };
     report.print();
-    options.json().map_or(Ok(()), |path| report.write(&path))
+    options
+        .table_json()
+        .map_or(Ok(()), |path| report.write(&path))
 }
 
 fn middle(floors: Vec<Floor>) -> Option<Floor> {
     let cost = median(floors.iter().map(|floor| floor.cpu_us_per_row));
-    floors
-        .into_iter()
-        .min_by(|a, b| (a.cpu_us_per_row - cost).abs().total_cmp(&(b.cpu_us_per_row - cost).abs()))
+    floors.into_iter().min_by(|a, b| {
+        (a.cpu_us_per_row - cost)
+            .abs()
+            .total_cmp(&(b.cpu_us_per_row - cost).abs())
+    })
 }
