@@ -1,0 +1,55 @@
+//! How long each append took.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::figures::float;
+
+/// Takes the time of one append after the other. The clock is read once for each: the end of one is the start of the next.
+#[derive(Debug)]
+pub(crate) struct Laps {
+    last: Instant,
+    nanos: Histogram<u32>,
+}
+
+impl Laps {
+    /// All memory is taken here, not while it measures.
+    pub(crate) fn new() -> Result<Self> {
+        let longest = Duration::from_secs(600);
+        Ok(Self {
+            last: Instant::now(),
+            nanos: Histogram::new_with_max(u64::try_from(longest.as_nanos())?, 2)?,
+        })
+    }
+
+    /// The first append begins.
+    pub(crate) fn start(&mut self) {
+        self.last = Instant::now();
+    }
+
+    /// An append ends, and the next one begins.
+    pub(crate) fn lap(&mut self) {
+        let now = Instant::now();
+        let nanos = now.duration_since(self.last).as_nanos();
+        self.nanos
+            .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
+        self.last = now;
+    }
+
+    /// Takes in what another has measured.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        Ok(self.nanos.add(&other.nanos)?)
+    }
+
+    /// Microseconds that so many in a hundred did not exceed.
+    pub(crate) fn percentile_us(&self, percent: f64) -> f64 {
+        float(self.nanos.value_at_percentile(percent)) / 1e3
+    }
+
+    /// The longest, in microseconds.
+    pub(crate) fn max_us(&self) -> f64 {
+        float(self.nanos.max()) / 1e3
+    }
+}
