@@ -76,8 +76,13 @@ pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
         check: args.check,
     };
     listener.set_nonblocking(true)?;
-    // Ends with the process.
-    thread::spawn(move || socket::serve(listener, &tls, &service));
+    // Ends with the process, or the process with it.
+    thread::spawn(move || {
+        if let Err(why) = socket::serve(listener, &tls, &service) {
+            eprintln!("the sink cannot serve any more: {why}");
+            std::process::exit(1);
+        }
+    });
 
     say(&json!({ "url": url, "ca": ca, "profile": profile }))?;
     for line in std::io::stdin().lock().lines() {

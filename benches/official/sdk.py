@@ -1,4 +1,4 @@
-"""One run of the official SDK against the sink: sdk.py --profile P --pool F --rows N --batch N --channels N --flushes N
+"""One run of the official SDK against the sink: sdk.py --profile P --pool F --name C --rows N --batch N --channels N --flushes N
 
 Appends rows of the pool over and over, and says on one line of JSON what that took. The environment names the sink:
 SSL_CERT_FILE its certificate, AWS_ENDPOINT_URL its URL.
@@ -39,7 +39,7 @@ class Stream:
         self.batch = batch
         self.next = 1
         self.latencies = array.array("Q")
-        self.saturated = 0
+        self.refused = 0
         self.failure = None
 
     def run(self, rows, start):
@@ -96,7 +96,7 @@ class Stream:
     def wait_for_room(self, refusal):
         if getattr(refusal.error_code, "value", refusal.error_code) != "ReceiverSaturated":
             raise refusal
-        self.saturated += 1
+        self.refused += 1
         time.sleep(ROOM)
 
     def flush_alone(self):
@@ -142,7 +142,7 @@ def quantile(ordered, share):
 
 def main():
     parser = argparse.ArgumentParser()
-    for name in ("profile", "pool"):
+    for name in ("profile", "pool", "name"):
         parser.add_argument(f"--{name}", required=True)
     for name in ("rows", "batch", "channels", "flushes"):
         parser.add_argument(f"--{name}", type=int, required=True)
@@ -150,7 +150,7 @@ def main():
 
     pool = read_pool(args.pool)
     client = StreamingIngestClient("bench", "DB", "PUBLIC", "PIPE", profile_json=args.profile)
-    streams = [Stream(client, f"official-{number}", pool, args.batch) for number in range(args.channels)]
+    streams = [Stream(client, f"{args.name}-{number}", pool, args.batch) for number in range(args.channels)]
     start = threading.Event()
     shares = [args.rows // args.channels + (number < args.rows % args.channels) for number in range(args.channels)]
     threads = [
@@ -179,6 +179,7 @@ def main():
     latencies = sorted(itertools.chain.from_iterable(stream.latencies for stream in streams))
     result = {
         "rows": args.rows,
+        "rows_in_all": sum(stream.next - 1 for stream in streams),
         "wall_s": wall,
         "cpu_s": cpu,
         "rss_before": before,
@@ -186,7 +187,7 @@ def main():
         "append_p50_us": quantile(latencies, 0.5),
         "append_p99_us": quantile(latencies, 0.99),
         "append_max_us": quantile(latencies, 1),
-        "saturated": sum(stream.saturated for stream in streams),
+        "refused": sum(stream.refused for stream in streams),
         "known": known,
     }
     print(json.dumps(result), file=RESULT, flush=True)

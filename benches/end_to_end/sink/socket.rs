@@ -68,19 +68,18 @@ impl Tls {
     }
 }
 
-/// Accepts connections for ever, all on this thread.
-pub(super) fn serve(listener: TcpListener, tls: &Tls, service: &Service) {
+/// Accepts connections for as long as it can, all on this thread.
+pub(super) fn serve(listener: TcpListener, tls: &Tls, service: &Service) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .build()
-        .expect("a runtime starts");
+        .build()?;
     runtime.block_on(async {
-        let listener = tokio::net::TcpListener::from_std(listener).expect("the listener is good");
+        let listener = tokio::net::TcpListener::from_std(listener)?;
         loop {
-            let (stream, _) = listener.accept().await.expect("connections are accepted");
+            let (stream, _) = listener.accept().await?;
             tokio::spawn(connection(stream, tls.acceptor.clone(), service.clone()));
         }
-    });
+    })
 }
 
 /// Serves one connection to its end. A client may break it at any time, which is nobody's fault.
