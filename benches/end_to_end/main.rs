@@ -15,6 +15,7 @@ mod lab;
 mod laps;
 mod machine;
 mod modes;
+mod official;
 mod options;
 mod process;
 mod report;
@@ -34,6 +35,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 
 use crate::modes::Mode;
+use crate::official::OfficialArgs;
 use crate::options::Options;
 use crate::sink::SinkArgs;
 
@@ -55,6 +57,8 @@ enum Part {
         #[command(flatten)]
         options: Options,
     },
+    /// This crate and the official SDK in turn
+    Official(OfficialArgs),
     /// The process that is streamed to
     #[command(hide = true)]
     Sink(SinkArgs),
@@ -76,6 +80,7 @@ fn main() -> Result<()> {
     match part {
         None => table::run(&options),
         Some(Part::Only { mode, options }) => modes::run(mode, &options),
+        Some(Part::Official(args)) => official::run(&args),
         Some(Part::Sink(args)) => sink::run(&args),
         Some(Part::Client { job }) => client::run(&job),
         Some(Part::Floor { job }) => floor::run(&job),
