@@ -16,7 +16,7 @@ if ! "$venv/bin/python" -c 'import snowflake.ingest.streaming' >/dev/null 2>&1; 
 fi
 exe=$(
   cargo bench --locked --quiet --manifest-path "$root/Cargo.toml" --profile "${PROFILE:-bench}" --bench end_to_end --no-run \
-    --message-format json | python3 -c '
+    --message-format json-render-diagnostics | python3 -c '
 import json, sys
 
 for line in sys.stdin:

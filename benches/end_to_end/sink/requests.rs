@@ -15,10 +15,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::account;
-use super::state::{Data, State};
-
-/// The channel of a pipe that nobody opens.
-const ELASTIC: &str = "ELASTIC";
+use super::state::{Data, ELASTIC, State};
 
 type Answer = Response<Full<Bytes>>;
 

@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 
 use crate::usage;
 
+/// The channel of a pipe that nobody opens.
+pub(super) const ELASTIC: &str = "ELASTIC";
+
 /// How many commits are remembered.
 const MOST_COMMITS: usize = 10_000;
 
@@ -58,7 +61,10 @@ impl State {
         Self {
             commit_after,
             socket_bytes: Arc::default(),
-            counts: Mutex::default(),
+            counts: Mutex::new(Counts {
+                channels: BTreeMap::from([(ELASTIC.to_owned(), Channel::default())]),
+                ..Counts::default()
+            }),
         }
     }
 
