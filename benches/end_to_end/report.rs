@@ -187,7 +187,8 @@ impl Report {
     }
 }
 
-fn print_aligned<const N: usize>(table: &[[String; N]]) {
+/// Each column as wide as its widest cell.
+pub(crate) fn print_aligned<const N: usize>(table: &[[String; N]]) {
     let mut widths = [0; N];
     for row in table {
         for (width, cell) in widths.iter_mut().zip(row) {
