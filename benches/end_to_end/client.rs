@@ -13,8 +13,6 @@ use crate::job::{Job, Metrics, Outcome, Task};
 use crate::rows::Pool;
 use crate::{extremes, known, stream, usage};
 
-/// The client's default, of which one channel may have all when the server is stalled.
-const BUDGET: usize = 128 << 20;
 /// How long an append waits for memory that a stalled server does not give back.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -29,7 +27,7 @@ pub(crate) fn run(job: &str) -> Result<()> {
         match job.task {
             Task::Stream => stream::stream(&client, &pool, &job).await,
             Task::Steady => known::steady(&client, &pool, &job).await,
-            Task::Stalled => extremes::stalled(&client, &pool, &job).await,
+            Task::Stalled { .. } => extremes::stalled(&client, &pool, &job).await,
             Task::Idle { seconds } => extremes::idle(&client, &pool, &job, seconds).await,
             Task::Many => extremes::many(&client, &pool, &job).await,
         }
@@ -56,13 +54,13 @@ async fn connect(job: &Job) -> Result<StreamingIngestClient> {
         } else {
             Pacing::Off
         });
-    let client = if job.task == Task::Stalled {
-        client
-            .memory_budget(BUDGET)
-            .channel_memory(BUDGET)
-            .append_timeout(PATIENCE)
-    } else {
-        client
+    let client = match job.task {
+        // One channel may have all of it.
+        Task::Stalled { memory_budget } => client
+            .memory_budget(memory_budget)
+            .channel_memory(memory_budget)
+            .append_timeout(PATIENCE),
+        _ => client,
     };
     Ok(client.build().await?)
 }

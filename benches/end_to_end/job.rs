@@ -48,7 +48,7 @@ pub(crate) enum Task {
     /// Streams 2,000 rows a second.
     Steady,
     /// Appends until there is no more memory, to a server that does not answer.
-    Stalled,
+    Stalled { memory_budget: usize },
     /// Sends one batch, and then does nothing.
     Idle { seconds: u64 },
     /// Opens the channels at once, and streams the rows to all of them in turn.

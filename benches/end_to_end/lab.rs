@@ -54,7 +54,7 @@ impl Lab {
             process::run_child("client", job)
         })?;
         // A stalled server has not counted anything yet.
-        if task != Task::Stalled {
+        if !matches!(task, Task::Stalled { .. }) {
             sample.is_complete()?;
         }
         Ok(sample)

@@ -78,7 +78,13 @@ fn main() -> Result<()> {
     let arguments = std::env::args_os().filter(|argument| argument != "--bench");
     let Arguments { part, options } = Arguments::parse_from(arguments);
     match part {
-        None => table::run(&options),
+        None => {
+            table::run(&options)?;
+            if options.test {
+                modes::test_all(&options)?;
+            }
+            Ok(())
+        }
         Some(Part::Only { mode, options }) => modes::run(mode, &options),
         Some(Part::Official(args)) => official::run(&args),
         Some(Part::Sink(args)) => sink::run(&args),

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
@@ -13,6 +13,8 @@ use crate::machine::Machine;
 use crate::options::Options;
 use crate::rows::Form;
 
+/// The client's default.
+const BUDGET: usize = 128 << 20;
 /// Longer than any run: the server never answers.
 const NEVER_MS: u64 = 600_000;
 
@@ -29,6 +31,13 @@ pub(crate) enum Mode {
     Rtt,
     /// When commits are known in a steady stream
     Steady,
+}
+
+/// Carries out each of them with few rows.
+pub(crate) fn test_all(options: &Options) -> Result<()> {
+    Mode::value_variants()
+        .iter()
+        .try_for_each(|mode| run(*mode, options))
 }
 
 /// Measures it, prints it, and writes it down if a file is named.
@@ -73,7 +82,10 @@ fn stalled(lab: &mut Lab, options: &Options) -> Result<Value> {
         delay_ms,
         ..config(options, 0)
     };
-    let outcome = lab.run(Task::Stalled, config, 0)?.outcome;
+    let task = Task::Stalled {
+        memory_budget: if options.test { 8 << 20 } else { BUDGET },
+    };
+    let outcome = lab.run(task, config, 0)?.outcome;
     let grown = outcome.rss_peak.saturating_sub(outcome.rss_before);
     let budget = outcome.metrics.memory_budget;
     Ok(json!({
@@ -136,20 +148,20 @@ fn rtt(lab: &mut Lab, options: &Options) -> Result<Value> {
         };
         let sample = lab.run(Task::Stream, config, 0)?;
         let bytes = sample.outcome.metrics.bytes_accepted;
-        let rows_per_s =
-            sustained(&sample.counts.commits).context("too few requests for a rate")?;
-        anyhow::Ok(rows_per_s * float(bytes) / float(sample.outcome.rows) / 1e6)
+        let bytes_per_row = float(bytes) / float(sample.outcome.rows);
+        let rows_per_s = sustained(&sample.counts.commits);
+        anyhow::Ok(rows_per_s.map(|rows| rows * bytes_per_row / 1e6))
     };
     let paced = rate(1_000_000, true)?;
     let unpaced = rate(3_000_000, false)?;
     Ok(json!({
         "paced_mb_per_s": paced,
         "unpaced_mb_per_s": unpaced,
-        "times": unpaced / paced,
+        "times": unpaced.zip(paced).map(|(unpaced, paced)| unpaced / paced),
     }))
 }
 
-/// Rows a second of one channel, after the first quarter of the time: by then the burst is spent.
+/// Rows a second of one channel, after the first quarter of the time: by then the burst is spent. `None` if that is one request.
 fn sustained(commits: &[Stamp]) -> Option<f64> {
     let (_, _, first) = commits.first()?;
     let (_, last_token, last) = commits.last()?;
