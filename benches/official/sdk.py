@@ -25,6 +25,8 @@ from snowflake.ingest.streaming import StreamingIngestClient, StreamingIngestErr
 ROOM = 0.01
 # Of single rows not every append is timed: to look at the clock would cost as much as some of what is measured.
 TIMED = 16
+# Between two flushes: each is to be a lone one.
+PAUSE = 0.5
 # How long the rows of a run may take to be accepted, and a flush to be committed.
 PATIENCE = 600
 
@@ -99,15 +101,24 @@ class Stream:
         self.refused += 1
         time.sleep(ROOM)
 
-    def flush_alone(self):
-        """Appends one batch, and says when it was known to be committed."""
-        piece = self.pool[: self.batch]
-        last = str(self.next + len(piece) - 1)
-        self.channel.append_rows(piece, str(self.next), last)
-        self.next += len(piece)
-        self.channel.wait_for_flush(PATIENCE)
+    def flushes(self, count):
+        """Appends one batch at a time, and says when each was known to be committed."""
+        known = []
+        if count:
+            self.wait_for_commit()
+        for _ in range(count):
+            time.sleep(PAUSE)
+            piece = self.pool[: self.batch]
+            self.channel.append_rows(piece, str(self.next), str(self.next + len(piece) - 1))
+            self.next += len(piece)
+            self.channel.wait_for_flush(PATIENCE)
+            self.wait_for_commit()
+            known.append([self.name, str(self.next - 1), time.time_ns() // 1000])
+        return known
+
+    def wait_for_commit(self):
+        last = str(self.next - 1)
         self.channel.wait_for_commit(lambda token: token == last, PATIENCE)
-        return [self.name, last, time.time_ns() // 1000]
 
 
 def memory(field):
@@ -174,7 +185,7 @@ def main():
         if stream.failure:
             raise stream.failure
 
-    known = [streams[0].flush_alone() for _ in range(args.flushes)]
+    known = streams[0].flushes(args.flushes)
     client.close(timeout_seconds=PATIENCE)
     latencies = sorted(itertools.chain.from_iterable(stream.latencies for stream in streams))
     result = {
