@@ -20,12 +20,11 @@ use crate::resorts::Resort;
 /// Rows in a pool. They are unique, and streamed again and again: many more than fit into a compressor's window.
 pub(crate) const POOL: usize = 100_000;
 
-/// Rides of one moment.
-const RIDES_A_STEP: usize = 500;
-/// Seconds from one moment to the next.
-const STEP: i64 = 27;
 /// 2026-01-17T15:00:00Z, when the lifts open.
 const OPENING: i64 = 1_768_662_000;
+/// The rides are those of a week of days, in no order, as they come from many gates: sorted ones would compress better.
+const DAYS: u64 = 7;
+const OPEN_SECONDS: u64 = 8 * 3_600;
 
 /// What a program has in its hands when it appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -56,18 +55,19 @@ pub(crate) struct Ride {
 pub(crate) fn write_pool(path: &Path) -> Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
     let mut dice = Dice::new(9, 0);
-    for number in 0..POOL {
+    for _ in 0..POOL {
         let rfid = dice.bits(96);
         let resort = dice.choose(&Resort::POPULARITY, Resort::OTHERWISE).facts();
-        let step = i64::try_from(number / RIDES_A_STEP)?;
-        let at = jiff::Timestamp::from_second(OPENING + step * STEP)?;
+        let day = dice.below(DAYS);
+        let seconds = i64::try_from(day * 86_400 + dice.below(OPEN_SECONDS))?;
+        let at = jiff::Timestamp::from_second(OPENING + seconds)?;
         let ride = Ride {
             txid: text(Builder::from_random_bytes(dice.bits(128).to_be_bytes()).into_uuid())?,
             rfid: text(format_args!("{rfid:#x}"))?,
             time: text(at.strftime("%Y-%m-%dT%H:%M:%S+00:00"))?,
             lift: text(dice.pick(resort.lifts))?,
             resort: text(resort.name)?,
-            activation_day_count: 1,
+            activation_day_count: u32::try_from(day + 1)?,
         };
         serde_json::to_writer(&mut file, &ride)?;
         file.write_all(b"\n")?;
