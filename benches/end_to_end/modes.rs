@@ -44,7 +44,7 @@ pub(crate) fn test_all(options: &Options) -> Result<()> {
 pub(crate) fn run(mode: Mode, options: &Options) -> Result<()> {
     let machine = Machine::look();
     let figures = measure(mode, options)?;
-    println!("{figures:#}");
+    println!("{mode:?}: {figures:#}");
     if let Some(path) = &options.json {
         let report = json!({ "machine": machine, "figures": figures });
         serde_json::to_writer_pretty(File::create(path)?, &report)?;
