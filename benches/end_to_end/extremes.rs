@@ -54,6 +54,7 @@ pub(crate) async fn idle(
     for (endpoint, total) in &mut outcome.metrics.requests {
         *total -= before.get(endpoint).copied().unwrap_or(0);
     }
+    outcome.metrics.requests.retain(|_, total| *total > 0);
     Ok(outcome)
 }
 

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(500);
 /// A steady stream appends so many rows at every tick, 2,000 a second.
 const ROWS_A_TICK: usize = 100;
 const TICK: Duration = Duration::from_millis(50);
-/// A receipt is followed at every so manieth tick.
+/// From one receipt that is followed to the next.
 const TICKS_A_RECEIPT: u64 = 2;
 
 /// Appends one batch at a time from the row `next` on, and waits until it is known to be committed.

@@ -21,6 +21,7 @@ pub(crate) struct Lab {
     sinks: BTreeMap<(u64, bool), Sink>,
     runs: u64,
     check: bool,
+    commit_ms: u64,
 }
 
 /// One run: what the client says, and what the sink says.
@@ -38,9 +39,15 @@ impl Lab {
             sinks: BTreeMap::new(),
             runs: 0,
             check,
+            commit_ms: 0,
         };
         rows::write_pool(&lab.pool())?;
         Ok(lab)
+    }
+
+    /// Lets the sinks commit so long after they have accepted, and not at once.
+    pub(crate) fn commit_after(self, commit_ms: u64) -> Self {
+        Self { commit_ms, ..self }
     }
 
     /// The file of rows.
@@ -93,7 +100,10 @@ impl Lab {
         match self.sinks.entry((delay_ms, http1)) {
             Entry::Occupied(sink) => Ok(sink.into_mut()),
             Entry::Vacant(place) => {
-                let mut args = vec!["--delay-ms".to_owned(), delay_ms.to_string()];
+                let mut args = vec![
+                    format!("--delay-ms={delay_ms}"),
+                    format!("--commit-ms={}", self.commit_ms),
+                ];
                 args.extend(http1.then(|| "--http1".to_owned()));
                 args.extend(self.check.then(|| "--check".to_owned()));
                 Ok(place.insert(Sink::start(&args)?))

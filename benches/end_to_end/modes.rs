@@ -44,7 +44,7 @@ pub(crate) fn test_all(options: &Options) -> Result<()> {
 pub(crate) fn run(mode: Mode, options: &Options) -> Result<()> {
     let machine = Machine::look();
     let figures = measure(mode, options)?;
-    println!("{figures:#}");
+    println!("{mode:?}: {figures:#}");
     if let Some(path) = &options.json {
         let report = json!({ "machine": machine, "figures": figures });
         serde_json::to_writer_pretty(File::create(path)?, &report)?;
@@ -53,13 +53,16 @@ pub(crate) fn run(mode: Mode, options: &Options) -> Result<()> {
 }
 
 fn measure(mode: Mode, options: &Options) -> Result<Value> {
-    let mut lab = Lab::new(options.test)?;
+    let lab = Lab::new(options.test)?;
     match mode {
-        Mode::Stalled => stalled(&mut lab, options),
-        Mode::Idle => idle(&mut lab, options),
-        Mode::Many => many(&mut lab, options),
-        Mode::Rtt => rtt(&mut lab, options),
-        Mode::Steady => steady(&mut lab, options),
+        Mode::Stalled => stalled(lab, options),
+        Mode::Idle => idle(lab, options),
+        Mode::Many => many(lab, options),
+        Mode::Rtt => rtt(lab, options),
+        Mode::Steady => Ok(json!({
+            "commit_at_once": steady(lab, options)?,
+            "commit_after_1_s": steady(Lab::new(options.test)?.commit_after(1_000), options)?,
+        })),
     }
 }
 
@@ -76,7 +79,7 @@ fn config(options: &Options, rows: u64) -> Config {
     }
 }
 
-fn stalled(lab: &mut Lab, options: &Options) -> Result<Value> {
+fn stalled(mut lab: Lab, options: &Options) -> Result<Value> {
     let delay_ms = options.delay_ms.unwrap_or(NEVER_MS);
     let config = Config {
         delay_ms,
@@ -98,7 +101,7 @@ fn stalled(lab: &mut Lab, options: &Options) -> Result<Value> {
     }))
 }
 
-fn idle(lab: &mut Lab, options: &Options) -> Result<Value> {
+fn idle(mut lab: Lab, options: &Options) -> Result<Value> {
     let seconds = if options.test { 1 } else { 10 };
     let task = Task::Idle { seconds };
     let outcome = lab.run(task, config(options, 0), 0)?.outcome;
@@ -109,7 +112,7 @@ fn idle(lab: &mut Lab, options: &Options) -> Result<Value> {
     }))
 }
 
-fn many(lab: &mut Lab, options: &Options) -> Result<Value> {
+fn many(mut lab: Lab, options: &Options) -> Result<Value> {
     let (rows, channels) = if options.test {
         (2_000, 20)
     } else {
@@ -139,7 +142,7 @@ fn many(lab: &mut Lab, options: &Options) -> Result<Value> {
     }))
 }
 
-fn rtt(lab: &mut Lab, options: &Options) -> Result<Value> {
+fn rtt(mut lab: Lab, options: &Options) -> Result<Value> {
     let mut rate = |rows, paced| {
         let config = Config {
             delay_ms: options.delay_ms.unwrap_or(50),
@@ -171,7 +174,7 @@ fn sustained(commits: &[Stamp]) -> Option<f64> {
     (last > from).then(|| float(rows) * 1e6 / float(last - from))
 }
 
-fn steady(lab: &mut Lab, options: &Options) -> Result<Value> {
+fn steady(mut lab: Lab, options: &Options) -> Result<Value> {
     let rows = if options.test { 500 } else { 10_000 };
     let sample = lab.run(Task::Steady, config(options, rows), 0)?;
     let known = || sample.known_ms();

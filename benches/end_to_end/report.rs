@@ -132,8 +132,8 @@ const HEADS: [[&str; 17]; 2] = [
 
 /// What is counted, and how.
 const LEGEND: &str = "\
-Each run is a process of its own, streaming to a sink process on the same machine over TLS on loopback. Each line is run
-in turn with the others, and has the medians; of the longest append it has the longest of all.
+Each run is a process of its own that streams to a sink process on the same machine, over TLS on loopback. The lines take
+turns; each has the medians of its runs, and of the longest appends the longest.
 rows/s      from the first append until all rows are accepted
 CPU us      user and system time of the client process in that span; reading the rows is not in it
 x floor     that, by the cost of encoding and compressing alone: one thread, no client
@@ -159,7 +159,7 @@ impl Report {
         if !machine.optimized {
             println!("Built without optimization: the figures say nothing.");
         }
-        println!("{POOL} lift rides, again and again. {LEGEND}\n");
+        println!("{POOL} different lift rides, again and again.\n{LEGEND}\n");
         for (form, floor) in &self.floors {
             println!(
                 "floor of {form:?}: {:.3} CPU us a row, {:.1} B of JSON, {:.1} B on the wire ({:.2} x), bodies of {} KiB",

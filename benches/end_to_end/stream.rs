@@ -11,7 +11,7 @@ use crate::known;
 use crate::laps::Laps;
 use crate::rows::Pool;
 
-/// Of single rows every so manieth append is timed.
+/// Of single rows one append of so many is timed.
 const SINGLE_ROWS_A_LAP: u64 = 16;
 
 /// Streams the job's rows until all are accepted, and then flushes alone a few times.
