@@ -48,6 +48,9 @@ pub(crate) struct Order {
     pub(crate) retry_count: u32,
 }
 
+/// Under pressure a batch is sealed at this uncompressed size: at ten requests a second that is all a channel may send.
+const WORTH_A_REQUEST: usize = 2_000_000;
+
 impl Core {
     /// What to do at `now`. `pressed`: somebody waits for memory.
     pub(crate) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
@@ -88,10 +91,15 @@ impl Core {
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();
-            if pressed || open.bytes.len() >= full || (is_next && wanted) {
+            let len = open.bytes.len();
+            // Sealed early, it is to be worth a request, or to leave at once: small ones would only wait in a row for their turn.
+            let turn = self.turn(now);
+            let relieved = pressed && (len >= WORTH_A_REQUEST || (is_next && turn == Some(now)));
+            if relieved || len >= full || (is_next && wanted) {
                 self.seal_open();
             } else if is_next {
                 wake = earliest(wake, Some(due));
+                wake = earliest(wake, turn.filter(|_| pressed));
             }
         }
         if self.compressing.is_none()
@@ -143,13 +151,8 @@ impl Core {
         {
             return Err(None);
         }
-        let paced = [&mut self.bytes_pace, &mut self.requests_pace]
-            .into_iter()
-            .zip([0.0, 1.0])
-            .filter_map(|(bucket, floor)| bucket.as_mut().map(|b| b.ready_at(now, floor)))
-            .chain(self.retry_at)
-            .max();
-        if let Some(at) = paced.filter(|at| *at > now) {
+        let at = self.paced(now);
+        if at > now {
             return Err(Some(at));
         }
         self.retry_at = None;
@@ -206,6 +209,21 @@ impl Core {
             end: flight.end.clone(),
             retry_count: flight.tries - 1,
         })
+    }
+
+    /// When the next request may leave.
+    fn paced(&mut self, now: Instant) -> Instant {
+        [&mut self.bytes_pace, &mut self.requests_pace]
+            .into_iter()
+            .zip([0.0, 1.0])
+            .filter_map(|(bucket, floor)| bucket.as_mut().map(|b| b.ready_at(now, floor)))
+            .chain(self.retry_at)
+            .fold(now, Instant::max)
+    }
+
+    /// When a batch that is sealed now may leave, if that does not hang on an answer.
+    fn turn(&mut self, now: Instant) -> Option<Instant> {
+        self.flight.is_none().then(|| self.paced(now))
     }
 
     fn mint(&mut self) -> OffsetToken {
