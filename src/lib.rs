@@ -81,6 +81,9 @@ pub mod doctor;
 mod elastic;
 mod error;
 pub mod ingest;
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod internals;
 mod metrics;
 #[cfg(test)]
 mod mutated;

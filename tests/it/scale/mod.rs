@@ -1,5 +1,6 @@
-//! What one process carries against the service's limits: rates in virtual time, with as many rows as the memory budget
-//! takes. `cargo test --test it scale -- --nocapture` prints the table of `benches/README.md`.
+//! What one process carries against the service's limits: rates in virtual time, with producers that append as fast as memory
+//! lets them. With `--nocapture` each test prints its lines of the table in the notes on performance; `SCALE=full` adds those
+//! that move too many bytes for every day.
 
 mod service;
 
@@ -8,15 +9,15 @@ use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::{
-    Channel, PipePath, Profile, RowBatch, StreamingIngestClient, TokioClock,
+    Channel, Pacing, PipePath, Profile, RowBatch, StreamingIngestClient, TokioClock,
 };
 use tokio::runtime::Builder;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use self::service::{Admitted, CHANNEL_BYTES, Network, Service};
+use self::service::{Admitted, Network, Service};
 
-/// Bytes of one row: few and long ones, because what a row costs is not what is asked here.
+/// Bytes of one row: few and long ones, for what a row costs is not asked here.
 const ROW: usize = 64 << 10;
 /// Rows of one append.
 const ROWS: u64 = 8;
@@ -25,58 +26,90 @@ const ROWS: u64 = 8;
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     channels: usize,
-    network: Network,
+    /// From a request to its answer.
+    delay: Duration,
+    /// Every so many appends one is answered 429 though it is within the limits.
+    throttles_every: Option<usize>,
+    pacing: Pacing,
     /// The memory of the client.
     budget: usize,
-    /// How long, in virtual time, channels are given all rows they take.
+    /// How long there are rows, in virtual time.
     lasts: Duration,
 }
 
-/// What came of it.
+impl Setup {
+    fn new(channels: usize, delay_ms: u64) -> Self {
+        Self {
+            channels,
+            delay: Duration::from_millis(delay_ms),
+            throttles_every: None,
+            pacing: Pacing::Named,
+            budget: 128 << 20,
+            lasts: Duration::from_secs(10),
+        }
+    }
+
+    fn budget_mib(self, budget: usize) -> Self {
+        Self {
+            budget: budget << 20,
+            ..self
+        }
+    }
+}
+
+/// What came of it. MB a second, over the second half of the time: by then a channel's burst is spent.
 #[derive(Debug)]
 struct Carried {
-    /// MB a second once the burst is spent: the slowest channel's, and the fastest's.
+    all: f64,
     slowest: f64,
     fastest: f64,
     /// Requests a second of one channel.
     requests: f64,
-    /// The most that one channel sent in any second, in MB.
-    peak: f64,
+    /// Answered 429 because a limit was exceeded.
     over_limit: usize,
-    injected: usize,
     /// Uncompressed over compressed.
     ratio: f64,
-    memory: u64,
 }
 
-/// Appends for as long as the setup says, and reads off what the service saw.
 fn carried(setup: Setup) -> Carried {
     let runtime = Builder::new_current_thread()
         .enable_time()
         .start_paused(true)
         .build()
         .unwrap();
+    let service = Service::new(Network {
+        delay: setup.delay,
+        throttles_every: setup.throttles_every,
+    });
     runtime.block_on(async {
-        let service = Service::new(setup.network);
-        let client = client(&service, setup.budget).await;
-        let until = Instant::now() + setup.lasts;
+        let client = client(&service, setup).await;
         let rows = Arc::new(rows());
         let mut producers = JoinSet::new();
         for i in 0..setup.channels {
             let channel = client.open_channel(format!("c{i}")).await.unwrap();
             producers.spawn(produce(channel, Arc::clone(&rows)));
         }
-        let mut memory = 0;
-        while Instant::now() < until {
-            memory = memory.max(client.metrics().memory_in_use);
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        producers.abort_all();
-        read_off(&service, setup, memory)
+        let half = Instant::now() + setup.lasts / 2;
+        tokio::time::sleep(setup.lasts).await;
+        let carried = read_off(&service, setup, half);
+        println!(
+            "| {} | {} | {} | {:?} | {} | {:.1} | {:.1}–{:.1} | {:.1} | {} |",
+            setup.channels,
+            setup.delay.as_millis(),
+            setup.throttles_every.unwrap_or_default(),
+            setup.pacing,
+            setup.budget >> 20,
+            carried.all,
+            carried.slowest,
+            carried.fastest,
+            carried.requests,
+            carried.over_limit
+        );
+        carried
     })
 }
 
-async fn client(service: &Service, budget: usize) -> StreamingIngestClient {
+async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
     // Of the emulator only its key is used.
     let emulator = Emulator::builder().build().unwrap();
     let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
@@ -87,7 +120,8 @@ async fn client(service: &Service, budget: usize) -> StreamingIngestClient {
         .time_source(TokioClock::starting_at(epoch))
         .seed(7)
         .offload_threshold(usize::MAX)
-        .memory_budget(budget)
+        .memory_budget(setup.budget)
+        .pacing(setup.pacing)
         .build()
         .await
         .unwrap()
@@ -103,70 +137,113 @@ async fn produce(mut channel: Channel, rows: Arc<Vec<RowBatch>>) {
     }
 }
 
-/// Batches of rows that compress about as well as lift rides do: a quarter is noise.
+/// Rows that compress about as well as lift rides do: three eighths of each are noise.
 fn rows() -> Vec<RowBatch> {
     let mut rng = fastrand::Rng::with_seed(1);
-    let noise = ROW / 4;
-    // Together longer than what zstd looks back at this level.
     let batch = |_| {
         let mut ndjson = Vec::new();
         for _ in 0..ROWS {
+            let start = ndjson.len();
             ndjson.extend_from_slice(b"{\"NOTE\":\"");
-            ndjson.extend(std::iter::repeat_with(|| rng.alphanumeric() as u8).take(noise));
-            ndjson.resize(ndjson.len() + ROW - noise - "{\"NOTE\":\"\"}\n".len(), b'.');
+            ndjson.extend((0..ROW * 3 / 8).map(|_| u8::try_from(rng.alphanumeric()).unwrap()));
+            ndjson.resize(start + ROW - "\"}\n".len(), b'.');
             ndjson.extend_from_slice(b"\"}\n");
         }
         RowBatch::from_ndjson(ndjson).unwrap()
     };
+    // Together they are longer than what zstd looks back.
     (0..4).map(batch).collect()
 }
 
-fn read_off(service: &Service, setup: Setup, memory: u64) -> Carried {
+#[expect(clippy::cast_precision_loss, reason = "counts below 2^52")]
+fn read_off(service: &Service, setup: Setup, half: Instant) -> Carried {
     let seen = service.seen();
-    let rates: Vec<f64> = seen.admitted.values().map(|of| sustained(of)).collect();
-    let requests: usize = seen.admitted.values().map(Vec::len).sum();
+    let steady: Vec<Vec<Admitted>> = seen
+        .admitted
+        .values()
+        .map(|of| of.iter().copied().filter(|one| one.at >= half).collect())
+        .collect();
+    let rates: Vec<f64> = steady.iter().map(|of| rate(of)).collect();
+    let requests: usize = steady.iter().map(Vec::len).sum();
     let bytes: f64 = seen.admitted.values().flatten().map(|one| one.bytes).sum();
-    let channels = u32::try_from(setup.channels).unwrap();
     Carried {
+        all: rates.iter().sum(),
         slowest: rates.iter().copied().fold(f64::MAX, f64::min),
         fastest: rates.iter().copied().fold(0.0, f64::max),
-        requests: requests as f64 / f64::from(channels) / setup.lasts.as_secs_f64(),
-        peak: seen.admitted.values().map(|of| peak(of)).fold(0.0, f64::max),
+        requests: requests as f64 / setup.channels as f64 / (setup.lasts / 2).as_secs_f64(),
         over_limit: seen.over_limit,
-        injected: seen.injected,
         ratio: bytes / seen.wire_bytes as f64,
-        memory,
     }
 }
 
-/// MB a second from the first request after the burst to the last one, which paid for nothing yet.
-fn sustained(admitted: &[Admitted]) -> f64 {
-    let burst = admitted.first().unwrap().at + Duration::from_secs(2);
-    let steady: Vec<_> = admitted.iter().filter(|one| one.at >= burst).collect();
-    let (last, paid) = steady.split_last().unwrap();
+/// From the first request to the last one: what each waits for is that those before it are paid for.
+fn rate(admitted: &[Admitted]) -> f64 {
+    let (last, paid) = admitted.split_last().unwrap();
     let bytes: f64 = paid.iter().map(|one| one.bytes).sum();
-    bytes / (last.at - steady[0].at).as_secs_f64() / 1e6
+    bytes / (last.at - admitted[0].at).as_secs_f64() / 1e6
 }
 
-/// The most MB in any second.
-fn peak(admitted: &[Admitted]) -> f64 {
-    let from = |i: usize| {
-        let window = admitted[i].at + Duration::from_secs(1);
-        admitted[i..].iter().take_while(move |one| one.at < window)
-    };
-    (0..admitted.len())
-        .map(|i| from(i).map(|one| one.bytes).sum::<f64>() / 1e6)
-        .fold(0.0, f64::max)
+/// The service lets no more through, but for what is left of a burst.
+fn is_full_rate(rate: f64) -> bool {
+    (19.5..21.0).contains(&rate)
 }
 
 #[test]
-fn probe() {
-    let started = std::time::Instant::now();
-    for (channels, delay, budget, secs, thr) in [
-        (1, 0, 128, 8, None), (1, 50, 128, 8, None), (1, 200, 128, 8, None), (1, 50, 128, 8, Some(10)),
-        (4, 50, 128, 6, None), (10, 50, 128, 6, None), (10, 50, 64, 6, None), (10, 50, 32, 6, None)] {
-        let setup = Setup { channels, network: Network { delay: Duration::from_millis(delay), throttles_every: thr }, budget: budget << 20, lasts: Duration::from_secs(secs) };
-        let c = carried(setup);
-        println!("{channels} {delay} {budget} {c:?} {:?}", started.elapsed());
+fn one_channel_carries_what_the_service_allows_whatever_the_delay() {
+    for delay in [0, 50, 200] {
+        let carried = carried(Setup::new(1, delay));
+        assert!(is_full_rate(carried.all), "{delay} ms: {carried:?}");
+        assert_eq!(carried.over_limit, 0, "{delay} ms");
+        assert!((3.0..4.0).contains(&carried.ratio), "{carried:?}");
+    }
+}
+
+#[test]
+fn a_429_costs_no_more_than_its_request_at_the_channels_pace() {
+    let carried = carried(Setup {
+        throttles_every: Some(10),
+        lasts: Duration::from_secs(20),
+        ..Setup::new(1, 50)
+    });
+    // One request in ten is paced twice.
+    assert!((17.5..18.5).contains(&carried.all), "{carried:?}");
+    assert_eq!(carried.over_limit, 0);
+}
+
+#[test]
+fn without_pacing_the_service_throttles() {
+    let carried = carried(Setup {
+        pacing: Pacing::Off,
+        ..Setup::new(1, 50)
+    });
+    assert!(carried.over_limit > 10, "{carried:?}");
+    assert!(is_full_rate(carried.all), "{carried:?}");
+}
+
+#[test]
+fn channels_add_up_and_none_goes_short() {
+    let mut setups = vec![
+        Setup::new(4, 50).budget_mib(32),
+        Setup::new(10, 50).budget_mib(64),
+    ];
+    if std::env::var("SCALE").is_ok_and(|scale| scale == "full") {
+        for (channels, delay, budget) in [
+            (10, 0, 128),
+            (10, 50, 32),
+            (10, 200, 128),
+            (50, 50, 128),
+            (50, 50, 512),
+            (50, 200, 256),
+            (100, 50, 256),
+        ] {
+            setups.push(Setup::new(channels, delay).budget_mib(budget));
+        }
+    }
+    for setup in setups {
+        let carried = carried(setup);
+        let each = carried.all / f64::from(u32::try_from(setup.channels).unwrap());
+        assert!(is_full_rate(each), "{setup:?}: {carried:?}");
+        assert!(carried.slowest > 15.0, "{setup:?}: {carried:?}");
+        assert_eq!(carried.over_limit, 0, "{setup:?}");
     }
 }
