@@ -48,9 +48,6 @@ pub(crate) struct Order {
     pub(crate) retry_count: u32,
 }
 
-/// Under pressure a batch is sealed at this uncompressed size: at ten requests a second that is all a channel may send.
-const WORTH_A_REQUEST: usize = 2_000_000;
-
 impl Core {
     /// What to do at `now`. `pressed`: somebody waits for memory.
     pub(crate) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
@@ -92,9 +89,9 @@ impl Core {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();
             let len = open.bytes.len();
-            // Sealed early, it is to be worth a request, or to leave at once: small ones would only wait in a row for their turn.
+            // Under pressure too a request is to be worth its round trip: a small one is sealed only if it can leave at once.
             let turn = self.turn(now);
-            let relieved = pressed && (len >= WORTH_A_REQUEST || (is_next && turn == Some(now)));
+            let relieved = pressed && (len >= full / 2 || (is_next && turn == Some(now)));
             if relieved || len >= full || (is_next && wanted) {
                 self.seal_open();
             } else if is_next {

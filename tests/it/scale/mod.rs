@@ -227,23 +227,24 @@ fn channels_add_up_and_none_goes_short() {
         Setup::new(10, 50).budget_mib(64),
     ];
     if std::env::var("SCALE").is_ok_and(|scale| scale == "full") {
-        for (channels, delay, budget) in [
-            (10, 0, 128),
-            (10, 50, 32),
-            (10, 200, 128),
-            (50, 50, 128),
-            (50, 50, 512),
-            (50, 200, 256),
-            (100, 50, 256),
+        for (channels, delay, budget, seconds) in [
+            (10, 0, 128, 10),
+            (10, 50, 32, 10),
+            (10, 200, 128, 10),
+            (50, 50, 128, 20),
+            (50, 200, 256, 20),
+            (100, 50, 256, 20),
         ] {
-            setups.push(Setup::new(channels, delay).budget_mib(budget));
+            setups.push(Setup {
+                lasts: Duration::from_secs(seconds),
+                ..Setup::new(channels, delay).budget_mib(budget)
+            });
         }
     }
     for setup in setups {
         let carried = carried(setup);
-        let each = carried.all / f64::from(u32::try_from(setup.channels).unwrap());
-        assert!(is_full_rate(each), "{setup:?}: {carried:?}");
-        assert!(carried.slowest > 15.0, "{setup:?}: {carried:?}");
+        // No channel carries more for long: the service sees to that.
+        assert!(carried.slowest > 19.5, "{setup:?}: {carried:?}");
         assert_eq!(carried.over_limit, 0, "{setup:?}");
     }
 }
