@@ -10,6 +10,9 @@ use tracing::warn;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// An append that waits may hold so much of an earlier charge. It must not wait for itself.
+const LEFT_OVER: usize = 4 << 10;
+
 /// The bytes a client may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -148,7 +151,7 @@ impl Share {
     /// its pace.
     fn beyond_its_part(&self, permits: u32) -> u32 {
         let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
-        let part = (self.budget.capacity / waiting).max(permits as usize);
+        let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
         u32::try_from(self.cap.saturating_sub(part)).unwrap_or(0)
     }
 
