@@ -83,15 +83,8 @@ impl Share {
 
     /// A charge for `bytes` if they are free now.
     pub(crate) fn try_charge(&self, bytes: usize) -> Option<Charge> {
-        let permits = u32::try_from(bytes).ok()?;
-        let own = self.free.try_acquire_many(permits).ok()?;
-        let all = self.budget.free.try_acquire_many(permits).ok()?;
-        own.forget();
-        all.forget();
-        Some(Charge {
-            share: self.clone(),
-            bytes,
-        })
+        let mut charge = self.nothing();
+        charge.try_grow(bytes).then_some(charge)
     }
 
     /// As [`charge`](Self::charge), for an append: until it is `refused`, and no longer than `timeout`.
@@ -101,21 +94,7 @@ impl Share {
         timeout: Option<Duration>,
         refused: impl Future<Output = Error>,
     ) -> Result<Charge> {
-        let late = async {
-            match timeout {
-                Some(timeout) => tokio::time::sleep(timeout).await,
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            biased;
-            error = refused => Err(error),
-            charge = self.charge(bytes) => Ok(charge),
-            () = late => Err(Error::new(
-                ErrorKind::Backpressure,
-                "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-            )),
-        }
+        patiently(timeout, refused, self.charge(bytes)).await
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
@@ -163,6 +142,29 @@ impl Share {
     }
 }
 
+/// What `wait` comes to, for an append: until it is `refused`, and no longer than `timeout`.
+pub(crate) async fn patiently<T>(
+    timeout: Option<Duration>,
+    refused: impl Future<Output = Error>,
+    wait: impl Future<Output = T>,
+) -> Result<T> {
+    let late = async {
+        match timeout {
+            Some(timeout) => tokio::time::sleep(timeout).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        error = refused => Err(error),
+        done = wait => Ok(done),
+        () = late => Err(Error::new(
+            ErrorKind::Backpressure,
+            "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+        )),
+    }
+}
+
 struct Waiting<'a>(&'a Share);
 
 impl<'a> Waiting<'a> {
@@ -202,6 +204,36 @@ impl Charge {
         self.bytes
     }
 
+    /// Charges `bytes` more if they are free now.
+    pub(crate) fn try_grow(&mut self, bytes: usize) -> bool {
+        let Ok(permits) = u32::try_from(bytes) else {
+            return false;
+        };
+        let Ok(own) = self.share.free.try_acquire_many(permits) else {
+            return false;
+        };
+        let Ok(all) = self.share.budget.free.try_acquire_many(permits) else {
+            return false;
+        };
+        own.forget();
+        all.forget();
+        self.bytes += bytes;
+        true
+    }
+
+    /// Holds at least `bytes` afterwards, if what is missing is free now.
+    pub(crate) fn try_cover(&mut self, bytes: usize) -> bool {
+        let missing = bytes.saturating_sub(self.bytes);
+        missing == 0 || self.try_grow(missing)
+    }
+
+    /// Hands up to `bytes` of it to another charge of the same share.
+    pub(crate) fn hand_to(&mut self, other: &mut Charge, bytes: usize) {
+        let bytes = bytes.min(self.bytes);
+        self.bytes -= bytes;
+        other.bytes += bytes;
+    }
+
     /// Adds what `other` holds to this charge.
     pub(crate) fn absorb(&mut self, mut other: Charge) {
         self.bytes += std::mem::take(&mut other.bytes);
@@ -209,7 +241,7 @@ impl Charge {
 
     /// Gives back all but `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
-        if let Some(surplus) = self.bytes.checked_sub(bytes) {
+        if let Some(surplus) = self.bytes.checked_sub(bytes).filter(|n| *n > 0) {
             self.bytes = bytes;
             self.share.free.add_permits(surplus);
             self.share.budget.free.add_permits(surplus);
@@ -271,42 +303,42 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn while_others_wait_nobody_takes_more_than_an_equal_part() {
-        let budget = Budget::new(100);
-        let (a, b) = (budget.share(80), budget.share(80));
-        let mut first = a.try_charge(80).unwrap();
-        let second = b.try_charge(20).unwrap();
-        let (more_of_b, more_of_a) = (b.charge(10), a.charge(10));
+        let budget = Budget::new(100_000);
+        let (a, b) = (budget.share(80_000), budget.share(80_000));
+        let mut first = a.try_charge(80_000).unwrap();
+        let second = b.try_charge(20_000).unwrap();
+        let (more_of_b, more_of_a) = (b.charge(10_000), a.charge(10_000));
         tokio::pin!(more_of_b, more_of_a);
         assert!(futures_util::poll!(&mut more_of_b).is_pending());
         assert!(futures_util::poll!(&mut more_of_a).is_pending());
-        first.shrink_to(50);
+        first.shrink_to(50_000);
         let third = more_of_b.await;
         assert!(
             futures_util::poll!(&mut more_of_a).is_pending(),
-            "it holds its half; 20 are free"
+            "it holds its half; 20,000 are free"
         );
-        first.shrink_to(40);
-        assert_eq!(more_of_a.await.bytes(), 10);
+        first.shrink_to(40_000);
+        assert_eq!(more_of_a.await.bytes(), 10_000);
         drop((first, second, third));
         assert_eq!(budget.in_use(), 0);
         assert_eq!(
-            a.charge(80).await.bytes(),
-            80,
+            a.charge(80_000).await.bytes(),
+            80_000,
             "alone it has all of its cap"
         );
     }
 
     #[tokio::test(start_paused = true)]
     async fn many_who_wait_for_one_share_count_as_one() {
-        let budget = Budget::new(100);
-        let share = budget.share(80);
-        let mut held = share.try_charge(80).unwrap();
-        let (first, second) = (share.charge(10), share.charge(10));
+        let budget = Budget::new(100_000);
+        let share = budget.share(80_000);
+        let mut held = share.try_charge(80_000).unwrap();
+        let (first, second) = (share.charge(10_000), share.charge(10_000));
         tokio::pin!(first, second);
         assert!(futures_util::poll!(&mut first).is_pending());
         assert!(futures_util::poll!(&mut second).is_pending());
-        held.shrink_to(60);
-        assert_eq!(first.await.bytes() + second.await.bytes(), 20);
+        held.shrink_to(60_000);
+        assert_eq!(first.await.bytes() + second.await.bytes(), 20_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use self::names::Slot;
 use crate::auth::Credential;
 use crate::budget::Budget;
-use crate::channel::{ChannelStatus, Compressor, OpenChannel, Tracked, Untracked};
+use crate::channel::{ChannelStatus, OpenChannel, Tracked, Untracked};
+use crate::compressors::Compressors;
 use crate::config::{PipePath, Profile};
 use crate::elastic::Settle;
 use crate::error::{Error, ErrorKind, Result};
@@ -26,9 +27,6 @@ use crate::poller;
 use crate::retry::Backoff;
 use crate::time::TimeSource;
 use crate::transport::api::{Api, Attempt, Failure};
-
-/// How many idle compressors a client keeps. They are large, and few batches are compressed at once.
-const IDLE_COMPRESSORS: usize = 4;
 
 /// How often a call that is not a channel's own is tried.
 const TRIES: u32 = 4;
@@ -80,7 +78,7 @@ pub(crate) struct ClientInner {
     rng: Mutex<fastrand::Rng>,
     channels: Mutex<BTreeMap<String, Slot>>,
     poller: Arc<Notify>,
-    compressors: Mutex<Vec<Compressor>>,
+    pub(crate) compressors: Arc<Compressors>,
     elastic: Mutex<Vec<Weak<dyn Settle>>>,
     /// Where the client was built, for what is started outside a task.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -125,6 +123,7 @@ impl StreamingIngestClient {
         time: Arc<dyn TimeSource>,
         rng: fastrand::Rng,
     ) -> Result<Self> {
+        let compressors = Compressors::new(options.compression_level, options.offload_threshold);
         let inner = Arc::new(ClientInner {
             api,
             budget: Budget::new(options.memory_budget),
@@ -134,7 +133,7 @@ impl StreamingIngestClient {
             rng: Mutex::new(rng),
             channels: Mutex::default(),
             poller: Arc::default(),
-            compressors: Mutex::default(),
+            compressors,
             elastic: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
             is_closed: AtomicBool::new(false),
@@ -344,25 +343,6 @@ impl ClientInner {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .f64()
-    }
-
-    pub(crate) fn take_compressor(&self) -> Result<Compressor> {
-        let idle = self
-            .compressors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .pop();
-        idle.map_or_else(Compressor::new, Ok)
-    }
-
-    pub(crate) fn put_compressor(&self, compressor: Compressor) {
-        let mut idle = self
-            .compressors
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        if idle.len() < IDLE_COMPRESSORS {
-            idle.push(compressor);
-        }
     }
 
     /// After a request to the wrong host the next call asks for the host anew.

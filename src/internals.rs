@@ -26,8 +26,8 @@ pub struct Compressor(channel::Compressor);
 
 impl Compressor {
     /// One with its own context.
-    pub fn new() -> Result<Self> {
-        channel::Compressor::new().map(Self)
+    pub fn new(level: i32) -> Result<Self> {
+        channel::Compressor::new(level).map(Self)
     }
 
     /// One frame.

@@ -74,6 +74,7 @@ pub mod auth;
 mod budget;
 mod channel;
 mod client;
+mod compressors;
 mod config;
 pub mod delivery;
 #[cfg(feature = "cli")]

@@ -93,6 +93,7 @@ pub(crate) struct Options {
     pub(crate) recovery: Recovery,
     pub(crate) isolate_rejects: bool,
     pub(crate) offload_threshold: usize,
+    pub(crate) compression_level: i32,
     pub(crate) elastic_requests: usize,
 }
 
@@ -116,6 +117,7 @@ impl Default for Options {
             recovery: Recovery::default(),
             isolate_rejects: false,
             offload_threshold: 256 << 10,
+            compression_level: 1,
             elastic_requests: 4,
         }
     }
@@ -212,6 +214,13 @@ impl ClientBuilder {
     /// refuses less (413), the channel learns it.
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
         self.options.max_request_bytes = bytes;
+        self
+    }
+
+    /// The zstd level of requests, 1 to 9. Default 1, which costs the least. Where the network is slower than the processor,
+    /// 3 makes requests smaller, for about twice the work.
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.options.compression_level = level;
         self
     }
 
@@ -355,6 +364,15 @@ impl ClientBuilder {
                 format!(
                     "max_request_bytes of {} is too small; give at least 131072",
                     options.max_request_bytes
+                ),
+            ));
+        }
+        if !(1..=9).contains(&options.compression_level) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "there is no compression level {}; give one from 1 to 9",
+                    options.compression_level
                 ),
             ));
         }

@@ -4,6 +4,7 @@ mod null;
 mod strict;
 
 use bytes::Bytes;
+use memchr::memchr;
 use serde::Serialize;
 
 use crate::error::{Error, ErrorKind, Result};
@@ -40,8 +41,11 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
     let problem = match written {
         Ok(()) if out.get(start) == Some(&b'{') => {
             // Only a `RawValue` brings line ends along, and only between the words of its JSON.
-            for byte in out.iter_mut().skip(start).filter(|b| **b == b'\n') {
-                *byte = b' ';
+            let line = out.get_mut(start..).unwrap_or_default();
+            if memchr(b'\n', line).is_some() {
+                line.iter_mut()
+                    .filter(|b| **b == b'\n')
+                    .for_each(|b| *b = b' ');
             }
             out.push(b'\n');
             return Ok(());

@@ -12,7 +12,7 @@ const BATCHES: [usize; 2] = [4 << 20, 64 << 10];
 
 /// Bytes to one frame.
 pub(crate) fn compress(criterion: &mut Criterion) {
-    let mut compressor = Compressor::new().expect("there is memory for a context");
+    let mut compressor = Compressor::new(1).expect("there is memory for a context");
     let mut group = criterion.benchmark_group("compress");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     for batch in BATCHES {

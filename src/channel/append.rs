@@ -9,10 +9,11 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
+use super::core::{Stamp, Taken};
 use super::receipt::Receipt;
 use super::shared::Shared;
 use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
-use crate::budget::Charge;
+use crate::budget::{Charge, patiently};
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{IntoOffset, Offset, OffsetToken, Offsets};
@@ -105,9 +106,7 @@ impl Writer {
             ));
         }
         if unit.len() > options.always_fits() {
-            let mut compressor = self.client.take_compressor()?;
-            let compressed = compressor.compress(unit)?.len();
-            self.client.put_compressor(compressor);
+            let compressed = self.client.compressors.with(|c| c.compress(unit))?.len();
             if compressed > options.max_request_bytes {
                 return Err(too_large(unit.len(), compressed, options.max_request_bytes));
             }
@@ -161,32 +160,38 @@ impl Writer {
         Ok(())
     }
 
-    /// Moves what is staged into the open batch, if its cost is covered.
-    fn commit_staged(&mut self) -> Result<()> {
-        let last = self.units.last().and_then(last_offset);
-        let now_ms = epoch_millis(self.client.time.now());
+    /// Moves what is staged into the open batch, unless it has to wait.
+    fn commit_staged(&mut self, waits: bool) -> Result<Staged> {
+        let mut stamp = None;
         let rows = self.units.iter().map(|unit| unit.rows).sum();
-        let result = {
+        let last = self.units.last().and_then(last_offset);
+        let (position, wake) = loop {
             let mut core = self.shared.core();
-            core.append(
-                tokio::time::Instant::now(),
-                now_ms,
-                &self.staged,
-                &mut self.units,
-                &mut self.credit,
-            )
+            if waits && core.is_behind(self.staged.len()) {
+                return Ok(Staged::Behind);
+            }
+            match core.append(stamp, &self.staged, &mut self.units, &mut self.credit)? {
+                Taken::Appended { position, wake } => break (position, wake),
+                Taken::NoMemory => return Ok(Staged::NoMemory),
+                // Neither clock is read under the lock.
+                Taken::NoStamp => drop(core),
+            }
+            stamp = Some(Stamp {
+                now: tokio::time::Instant::now(),
+                epoch_ms: epoch_millis(self.client.time.now()),
+            });
         };
-        self.discard();
-        let (appended, wake) = result?;
+        self.staged.clear();
+        self.overhead = 0;
         self.client.api.counters().appended(rows);
-        self.appended = appended;
+        self.appended = position;
         if last.is_some() {
             self.last = last;
         }
         if wake {
             self.shared.wake_driver();
         }
-        Ok(())
+        Ok(Staged::Appended)
     }
 
     fn missing(&self) -> usize {
@@ -236,7 +241,7 @@ impl Writer {
                 "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
             ));
         };
-        let mut rest = charge;
+        self.credit.absorb(charge);
         let result = loop {
             if let Err(error) = source.fill(&mut Staging(self)) {
                 break Err(error);
@@ -244,14 +249,22 @@ impl Writer {
             if self.units.is_empty() {
                 break Ok(());
             }
-            self.credit.absorb(rest.split_off(self.missing()));
-            if let Err(error) = self.commit_staged() {
+            if let Err(error) = self.commit_staged(false) {
                 break Err(error);
             }
         };
         self.discard();
         result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
     }
+}
+
+/// What became of what was staged.
+enum Staged {
+    Appended,
+    /// There is no memory for it.
+    NoMemory,
+    /// The driver has two batches to compress before it.
+    Behind,
 }
 
 fn last_offset(unit: &Unit) -> Option<Offset> {
@@ -429,6 +442,15 @@ impl<S: Source> Append<'_, S> {
             shared.share.charge_within(missing, timeout, refused).await
         })
     }
+
+    fn wait_for_the_driver(&self) -> Wait {
+        let shared = Arc::clone(&self.writer.shared);
+        let timeout = self.writer.timeout;
+        Box::pin(async move {
+            patiently(timeout, shared.refused(), shared.has_caught_up()).await?;
+            Ok(shared.share.nothing())
+        })
+    }
 }
 
 impl<S: Source> Future for Append<'_, S> {
@@ -462,16 +484,12 @@ impl<S: Source> Future for Append<'_, S> {
                     }
                 }
             }
-            let missing = this.writer.missing();
-            if missing > 0 {
-                let Some(charge) = this.writer.shared.share.try_charge(missing) else {
-                    this.wait = Some(this.wait_for_memory());
-                    continue;
-                };
-                this.writer.credit.absorb(charge);
+            match this.writer.commit_staged(true) {
+                Ok(Staged::Appended) => this.fill(),
+                Ok(Staged::NoMemory) => this.wait = Some(this.wait_for_memory()),
+                Ok(Staged::Behind) => this.wait = Some(this.wait_for_the_driver()),
+                Err(error) => this.failed = Some(error),
             }
-            this.failed = this.writer.commit_staged().err();
-            this.fill();
         }
     }
 }

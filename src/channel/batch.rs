@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
+use super::core::Stamp;
 use super::frame;
 use crate::budget::Charge;
 use crate::error::{Error, ErrorKind, Result};
@@ -63,15 +64,20 @@ impl Unit {
         }
     }
 
-    /// Takes `next` into this unit if together they are still one run.
-    fn merge(&mut self, next: &Unit) -> bool {
-        let alike = match (&self.tokens, &next.tokens) {
+    /// Whether this unit and `next` are one run.
+    fn continues_in(&self, next: &Unit) -> bool {
+        match (&self.tokens, &next.tokens) {
             (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => {
                 first + i128::from(self.rows) == *after
             }
             (UnitTokens::Untracked, UnitTokens::Untracked) => true,
             _ => false,
-        };
+        }
+    }
+
+    /// Takes `next` into this unit if together they are still one run.
+    fn merge(&mut self, next: &Unit) -> bool {
+        let alike = self.continues_in(next);
         if alike {
             self.rows += next.rows;
             self.len += next.len;
@@ -127,6 +133,24 @@ pub(crate) struct RawBatch {
 }
 
 impl RawBatch {
+    pub(crate) fn new(stamp: Stamp, charge: Charge) -> Self {
+        Self {
+            bytes: Vec::new(),
+            units: Vec::new(),
+            charge,
+            position: 0,
+            first_append: stamp.now,
+            first_append_ms: stamp.epoch_ms,
+        }
+    }
+
+    /// Whether `next` only makes its last unit longer.
+    pub(crate) fn continues_in(&self, next: &Unit) -> bool {
+        self.units
+            .last()
+            .is_some_and(|last| last.continues_in(next))
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.units.iter().map(|u| u.rows).sum()
     }
@@ -270,8 +294,8 @@ impl std::fmt::Debug for Compressor {
 }
 
 impl Compressor {
-    pub(crate) fn new() -> Result<Self> {
-        let context = frame::Context::new().map_err(compression_failed)?;
+    pub(crate) fn new(level: i32) -> Result<Self> {
+        let context = frame::Context::new(level).map_err(compression_failed)?;
         Ok(Self {
             context,
             out: Vec::new(),

@@ -162,7 +162,7 @@ proptest! {
         let budget = Budget::new(BUDGET);
         let raw = batch(&budget, &plans, before);
         let charged = budget.in_use();
-        let mut compressor = Compressor::new().unwrap();
+        let mut compressor = Compressor::new(1).unwrap();
         let parts = compressor.seal(raw, limit).unwrap();
         check(&plans, &parts, before, limit);
         let sum = |parts: &[SealedBatch]| parts.iter().map(|p| p.charge.bytes()).sum::<usize>();
@@ -190,7 +190,7 @@ fn what_is_too_large_for_one_request_becomes_several() {
     let rows: Vec<_> = (0..64).map(|n| noise(n, 100)).collect();
     let plans = [Plan::Run { first: 100, rows }];
     let raw = batch(&budget, &plans, 0);
-    let parts = Compressor::new().unwrap().seal(raw, 2_000).unwrap();
+    let parts = Compressor::new(1).unwrap().seal(raw, 2_000).unwrap();
     assert!((4..=8).contains(&parts.len()), "{}", parts.len());
     check(&plans, &parts, 0, 2_000);
     assert_eq!(text(parts[0].start()), Some("100".to_owned()));
@@ -205,7 +205,7 @@ fn rows_that_stay_together_are_never_parted() {
         name,
         rows: rows(100 * u64::from(name)),
     };
-    let mut compressor = Compressor::new().unwrap();
+    let mut compressor = Compressor::new(1).unwrap();
     let alone = compressor
         .seal(batch(&budget, &[whole(1)], 0), 1_000)
         .unwrap();

@@ -1,7 +1,7 @@
 //! When the status is asked for, and what it means.
 
 use super::super::batch::{Compressor, Unit, UnitTokens};
-use super::super::core::{Limits, Opening};
+use super::super::core::{Limits, Opening, Stamp};
 use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
@@ -57,13 +57,17 @@ impl Rig {
             len: 3,
         };
         let mut charge = self.share.try_charge(1_000).unwrap();
+        let stamp = Stamp {
+            now: self.now,
+            epoch_ms: 0,
+        };
         self.core
-            .append(self.now, 0, b"{}\n", &mut vec![unit], &mut charge)
+            .append(Some(stamp), b"{}\n", &mut vec![unit], &mut charge)
             .unwrap();
         let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
             panic!("nothing to seal");
         };
-        let sealed = Compressor::new().unwrap().seal(raw, limit);
+        let sealed = Compressor::new(1).unwrap().seal(raw, limit);
         self.core.on_sealed(self.now, sealed);
         let Action::Send(_) = self.core.poll(self.now, false) else {
             panic!("nothing to send");

@@ -13,7 +13,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use super::answers::Flight;
-use super::batch::{RawBatch, SealedBatch, Unit, push_unit};
+use super::batch::{RawBatch, SealedBatch, Unit, cost, push_unit};
 use super::commits::Commit;
 use super::ledger::Ledger;
 use super::progress::{End, Progress};
@@ -48,8 +48,30 @@ pub(crate) struct Pace {
     pub(crate) requests_per_second: f64,
 }
 
+/// A batch of this uncompressed size is sealed if all before it are on their way: large enough that its request costs next
+/// to nothing a row.
+const EAGER: usize = 4 << 20;
+
 /// Batches are sealed no smaller than this to isolate rejected rows.
 const FINEST: usize = 16 << 10;
+
+/// When the first row of a batch was appended.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stamp {
+    pub(crate) now: Instant,
+    pub(crate) epoch_ms: u64,
+}
+
+/// What became of rows that are not refused.
+#[derive(Debug)]
+pub(crate) enum Taken {
+    /// They are in the open batch: the position of the last one, and whether the driver has to look.
+    Appended { position: u64, wake: bool },
+    /// They are the first of a batch: what time is it?
+    NoStamp,
+    /// What they cost is not free now.
+    NoMemory,
+}
 
 /// What an open response starts a channel with.
 #[derive(Debug)]
@@ -251,62 +273,80 @@ impl Core {
         }
     }
 
-    /// Takes rows into the open batch, and what they cost from `credit`. Returns the position of the last one and whether
-    /// the driver has to look. `units` is drained; on an error nothing was taken.
+    /// Whether rows of `len` bytes should wait: one batch is full, and another is still to be compressed before it.
+    pub(crate) fn is_behind(&self, len: usize) -> bool {
+        matches!(self.phase, Phase::Open) && !self.raw.is_empty() && self.overflows(len)
+    }
+
+    fn overflows(&self, len: usize) -> bool {
+        let open = self.open.as_ref();
+        open.is_some_and(|open| !open.bytes.is_empty() && open.bytes.len() + len > self.full_at())
+    }
+
+    /// Takes rows into the open batch, and what they cost from `credit`, which is first charged with what is missing.
+    /// `units` is drained; if the rows are not appended, nothing was taken.
     pub(crate) fn append(
         &mut self,
-        now: Instant,
-        now_ms: u64,
+        stamp: Option<Stamp>,
         bytes: &[u8],
         units: &mut Vec<Unit>,
         credit: &mut Charge,
-    ) -> Result<(u64, bool)> {
+    ) -> Result<Taken> {
         if let Some(error) = self.refusal() {
             return Err(error);
         }
         self.tokens.check(units, self.ledger.watermark())?;
-        let mut wake = false;
-        let full = self.full_at();
-        if self
-            .open
-            .as_ref()
-            .is_some_and(|open| !open.bytes.is_empty() && open.bytes.len() + bytes.len() > full)
-        {
+        let seals = self.overflows(bytes.len());
+        let open = self.open.as_ref().filter(|_| !seals);
+        if open.is_none() && stamp.is_none() {
+            return Ok(Taken::NoStamp);
+        }
+        // A unit that becomes part of the run before it costs nothing beside its bytes.
+        let merged = open
+            .zip(units.first())
+            .filter(|(open, next)| open.continues_in(next))
+            .map_or(0, |(_, next)| next.overhead());
+        let cost = cost(bytes.len(), units) - merged;
+        if !credit.try_cover(cost) {
+            return Ok(Taken::NoMemory);
+        }
+        if seals {
             self.seal_open();
-            wake = true;
         }
-        for unit in units.iter() {
-            self.appended += unit.rows;
-            self.tokens.note(unit);
-        }
-        let open = self.open.get_or_insert_with(|| {
+        let mut wake = false;
+        if let (None, Some(stamp)) = (&self.open, stamp) {
             wake = true;
-            RawBatch {
-                bytes: Vec::new(),
-                units: Vec::new(),
-                charge: credit.split_off(0),
-                position: 0,
-                first_append: now,
-                first_append_ms: now_ms,
-            }
-        });
+            self.open = Some(RawBatch::new(stamp, credit.split_off(0)));
+        }
+        let full = self.full_at();
+        let Some(open) = &mut self.open else {
+            return Ok(Taken::NoStamp);
+        };
         open.bytes.extend_from_slice(bytes);
-        open.position = self.appended;
-        let mut cost = bytes.len();
         for unit in units.drain(..) {
-            let (overhead, before) = (unit.overhead(), open.units.len());
+            self.appended += unit.rows;
+            self.tokens.note(&unit);
             push_unit(&mut open.units, unit);
-            // A unit that became part of the run before it costs nothing beside its bytes.
-            cost += overhead * (open.units.len() - before);
         }
-        open.charge.absorb(credit.split_off(cost));
+        open.position = self.appended;
+        credit.hand_to(&mut open.charge, cost);
         wake |= open.bytes.len() >= full;
-        Ok((self.appended, wake))
+        Ok(Taken::Appended {
+            position: self.appended,
+            wake,
+        })
     }
 
     /// The uncompressed size at which a batch is expected to fill a request.
     pub(super) fn full_at(&self) -> usize {
+        // While nothing waits for the server, smaller batches cost less memory and arrive sooner.
+        let eager = if self.ready.is_empty() {
+            EAGER
+        } else {
+            usize::MAX
+        };
         self.request_full_at()
+            .min(eager)
             .min(self.isolating.unwrap_or(usize::MAX))
     }
 

@@ -209,7 +209,7 @@ impl Model {
             core,
             share: budget.share(BUDGET),
             budget,
-            compressor: Compressor::new().unwrap(),
+            compressor: Compressor::new(1).unwrap(),
             sealing: None,
             order: None,
             is_asked_to_reopen: false,
@@ -246,14 +246,19 @@ impl Model {
         };
         let mut units = vec![unit];
         let bytes = bytes.as_bytes();
+        let stamp = Stamp {
+            now: self.now,
+            epoch_ms: 0,
+        };
         let result = self
             .core
-            .append(self.now, 0, bytes, &mut units, &mut credit);
+            .append(Some(stamp), bytes, &mut units, &mut credit);
         match result {
-            Ok((position, _)) => {
+            Ok(Taken::Appended { position, .. }) => {
                 self.rows += u64::from(count);
                 assert_eq!(position, self.rows);
             }
+            Ok(other) => panic!("it has all it needs: {other:?}"),
             Err(_) => assert!(self.core.end.is_some(), "refused while it is open"),
         }
     }

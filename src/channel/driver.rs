@@ -65,7 +65,10 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
             opening = None;
         }
         match action {
-            Action::Seal(work, limit) => sealing = Some(seal(client, work, limit)),
+            Action::Seal(work, limit) => {
+                shared.tell_caught_up();
+                sealing = Some(seal(client, work, limit));
+            }
             Action::Send(order) => {
                 // The id names the batch: it is kept over its retries.
                 if order.retry_count == 0 {
@@ -78,6 +81,7 @@ async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
                 sending = Some(send(Arc::clone(client), Arc::clone(shared), order, attempt));
             }
             Action::Reopen(how) => {
+                shared.tell_caught_up();
                 sending = None;
                 opening = Some(reopen(Arc::clone(client), Arc::clone(shared), how));
             }
@@ -187,43 +191,25 @@ fn is_about_credentials(error: &Error) -> bool {
 }
 
 fn seal(client: &Arc<ClientInner>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
-    let large = match &work {
+    let len = match &work {
         Work::Fresh(batch) => batch.bytes.len(),
         Work::TooLarge(batch) => batch.uncompressed_len,
-    } >= client.options.offload_threshold;
-    let job = {
-        let client = Arc::clone(client);
-        move || {
-            let mut compressor = client.take_compressor()?;
-            let batch = match work {
-                Work::Fresh(batch) => batch,
-                Work::TooLarge(batch) => batch.reopen()?,
-            };
-            let sealed = compressor.seal(batch, limit);
-            client.put_compressor(compressor);
-            if let Ok(batches) = &sealed {
-                for batch in batches {
-                    debug!(
-                        rows = batch.rows,
-                        bytes = batch.body.len(),
-                        uncompressed = batch.uncompressed_len,
-                        "sealed"
-                    );
-                }
-            }
-            sealed
-        }
     };
-    Box::pin(async move {
-        if !large {
-            return job();
+    let compressors = Arc::clone(&client.compressors);
+    Box::pin(compressors.run(len, move |compressor| {
+        let batch = match work {
+            Work::Fresh(batch) => batch,
+            Work::TooLarge(batch) => batch.reopen()?,
+        };
+        let sealed = compressor.seal(batch, limit)?;
+        for batch in &sealed {
+            debug!(
+                rows = batch.rows,
+                bytes = batch.body.len(),
+                uncompressed = batch.uncompressed_len,
+                "sealed"
+            );
         }
-        match tokio::task::spawn_blocking(job).await {
-            Ok(sealed) => sealed,
-            Err(_) => Err(Error::new(
-                ErrorKind::ClientClosed,
-                "the runtime shut down while a batch was compressed",
-            )),
-        }
-    })
+        Ok(sealed)
+    }))
 }

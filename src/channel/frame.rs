@@ -12,14 +12,12 @@ pub(crate) use self::zstandard::{Context, decompress};
 mod zstandard {
     use super::io;
 
-    const LEVEL: i32 = 1;
-
     /// Compresses one frame after another.
     pub(crate) struct Context(zstd::bulk::Compressor<'static>);
 
     impl Context {
-        pub(crate) fn new() -> io::Result<Self> {
-            zstd::bulk::Compressor::new(LEVEL).map(Self)
+        pub(crate) fn new(level: i32) -> io::Result<Self> {
+            zstd::bulk::Compressor::new(level).map(Self)
         }
 
         /// Puts one frame in the place of what `out` held.
@@ -43,7 +41,7 @@ mod stored {
     pub(crate) struct Context;
 
     impl Context {
-        pub(crate) fn new() -> io::Result<Self> {
+        pub(crate) fn new(_: i32) -> io::Result<Self> {
             Ok(Self)
         }
 

@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     core: Mutex<Core>,
     progress: watch::Sender<Progress>,
     driver: Notify,
+    /// Told when the driver has taken a batch to compress, or cannot for now.
+    caught_up: Notify,
     poller: Arc<Notify>,
     counters: Arc<Counters>,
     /// The windows that some call has returned as an error, by their totals.
@@ -55,6 +57,7 @@ impl Shared {
             core: Mutex::new(core),
             progress,
             driver: Notify::new(),
+            caught_up: Notify::new(),
             poller,
             counters,
             reported: Mutex::default(),
@@ -107,6 +110,15 @@ impl Shared {
 
     pub(crate) async fn woken(&self) {
         self.driver.notified().await;
+    }
+
+    /// Wakes the append that waits for the driver, or the next one that would.
+    pub(crate) fn tell_caught_up(&self) {
+        self.caught_up.notify_one();
+    }
+
+    pub(crate) async fn has_caught_up(&self) {
+        self.caught_up.notified().await;
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {

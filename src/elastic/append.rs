@@ -82,9 +82,7 @@ fn check_row(client: &ClientInner, row: &[u8]) -> Result<()> {
     if row.len() <= options.always_fits() {
         return Ok(());
     }
-    let mut compressor = client.take_compressor()?;
-    let compressed = compressor.compress(row)?.len();
-    client.put_compressor(compressor);
+    let compressed = client.compressors.with(|c| c.compress(row))?.len();
     if compressed <= options.max_request_bytes {
         return Ok(());
     }

@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn what_is_too_large_is_cut_between_rows() {
-        let mut compressor = Compressor::new().unwrap();
+        let mut compressor = Compressor::new(1).unwrap();
         let rows = Bytes::from_static(b"{\"a\":1}\n{\"a\":22}\n{\"a\":333}\n");
         let whole = seal(&mut compressor, rows.clone(), 1000).unwrap();
         assert_eq!(whole.iter().map(|p| p.len).collect::<Vec<_>>(), [27]);
@@ -237,7 +237,7 @@ mod tests {
     fn each_append_has_its_own_rows_back() {
         let rows = Bytes::from_static(b"{\"a\":1}\n{\"a\":22}\n");
         let parts = [part(1, 1, 8), part(2, 1, 9)];
-        let body = Compressor::new().unwrap().compress(&rows).unwrap();
+        let body = Compressor::new(1).unwrap().compress(&rows).unwrap();
         let packed = Frame {
             packed: Some((body, 17)),
             rows: OnceLock::new(),

@@ -70,7 +70,7 @@ impl Rig {
         loop {
             match self.core.poll(now, false) {
                 Action::Seal(frame, limit) => {
-                    let mut compressor = Compressor::new().unwrap();
+                    let mut compressor = Compressor::new(1).unwrap();
                     let pieces = seal(&mut compressor, frame.rows().unwrap(), limit);
                     self.core.on_sealed(pieces);
                     self.sums_up();

@@ -133,29 +133,12 @@ fn seal_batch(
     frame: Arc<Frame>,
     limit: usize,
 ) -> Task<Result<Vec<Piece>>> {
-    let large = frame.len() >= client.options.offload_threshold;
-    let job = {
-        let client = Arc::clone(client);
-        move || {
-            let mut compressor = client.take_compressor()?;
-            let sealed = seal(&mut compressor, frame.rows()?, limit);
-            client.put_compressor(compressor);
-            for piece in sealed.iter().flatten() {
-                debug!(bytes = piece.body.len(), uncompressed = piece.len, "sealed");
-            }
-            sealed
+    let compressors = Arc::clone(&client.compressors);
+    Box::pin(compressors.run(frame.len(), move |compressor| {
+        let sealed = seal(compressor, frame.rows()?, limit)?;
+        for piece in &sealed {
+            debug!(bytes = piece.body.len(), uncompressed = piece.len, "sealed");
         }
-    };
-    Box::pin(async move {
-        if !large {
-            return job();
-        }
-        match tokio::task::spawn_blocking(job).await {
-            Ok(sealed) => sealed,
-            Err(_) => Err(Error::new(
-                ErrorKind::ClientClosed,
-                "the runtime shut down while a batch was compressed",
-            )),
-        }
-    })
+        Ok(sealed)
+    }))
 }

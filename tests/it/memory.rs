@@ -195,3 +195,49 @@ async fn a_unit_that_could_never_fit_is_refused_and_not_waited_for() {
         .await
         .unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn no_more_than_two_full_batches_wait_to_be_compressed() {
+    let world = World::new();
+    let client = world
+        .builder()
+        .memory_budget(128 << 20)
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let rows = long_rows();
+    let mut append = channel.append_batch(rows.clone(), 0..);
+    assert!(futures_util::poll!(&mut append).is_pending());
+    let in_use = client.memory_in_use();
+    assert!(in_use > 6 << 20, "two batches: {in_use}");
+    assert!(in_use < 9 << 20, "and not more: {in_use}");
+    append.await.unwrap().committed().await.unwrap();
+
+    // Who will not wait is refused for want of memory alone.
+    channel
+        .try_append_batch(&rows, 1_000..)
+        .unwrap()
+        .committed()
+        .await
+        .unwrap();
+    assert_eq!(world.landed().len(), 640);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_that_waits_for_the_driver_hears_of_the_end() {
+    let world = World::new();
+    let client = world.builder().build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let mut append = channel.append_batch(long_rows(), 0..);
+    assert!(futures_util::poll!(&mut append).is_pending());
+    drop(client);
+    let error = append.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClientClosed);
+}
+
+/// 20 MiB that are ready: to append them takes no time.
+fn long_rows() -> RowBatch {
+    let line = format!("{{\"N\":1,\"NOTE\":\"{}\"}}\n", "x".repeat(64 << 10));
+    RowBatch::from_ndjson(line.repeat(320)).unwrap()
+}

@@ -183,16 +183,11 @@ fn rate(admitted: &[Admitted]) -> f64 {
     bytes / (last.at - admitted[0].at).as_secs_f64() / 1e6
 }
 
-/// The service lets no more through, but for what is left of a burst.
-fn is_full_rate(rate: f64) -> bool {
-    (19.5..21.0).contains(&rate)
-}
-
 #[test]
 fn one_channel_carries_what_the_service_allows_whatever_the_delay() {
     for delay in [0, 50, 200] {
         let carried = carried(Setup::new(1, delay));
-        assert!(is_full_rate(carried.all), "{delay} ms: {carried:?}");
+        assert!((19.5..20.1).contains(&carried.all), "{carried:?}");
         assert_eq!(carried.over_limit, 0, "{delay} ms");
         assert!((3.0..4.0).contains(&carried.ratio), "{carried:?}");
     }
@@ -205,8 +200,8 @@ fn a_429_costs_no_more_than_its_request_at_the_channels_pace() {
         lasts: Duration::from_secs(20),
         ..Setup::new(1, 50)
     });
-    // One request in ten is paced twice.
-    assert!((17.0..18.5).contains(&carried.all), "{carried:?}");
+    // At the least: one request in ten is paced twice.
+    assert!((17.0..20.1).contains(&carried.all), "{carried:?}");
     assert_eq!(carried.over_limit, 0);
 }
 
@@ -217,7 +212,8 @@ fn without_pacing_the_service_throttles() {
         ..Setup::new(1, 50)
     });
     assert!(carried.over_limit > 10, "{carried:?}");
-    assert!(is_full_rate(carried.all), "{carried:?}");
+    // A little more, for a request may begin in one second what the next one pays for.
+    assert!((19.5..22.0).contains(&carried.all), "{carried:?}");
 }
 
 #[test]

@@ -1,0 +1,126 @@
+//! A process in which our client runs once, alone, so that what the process has used is what the client has used.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use futures_util::future::try_join_all;
+use snowpipe_streaming::{Channel, HttpTransport, Pacing, Profile, StreamingIngestClient};
+use tokio::runtime::Runtime;
+
+use crate::job::{Job, Metrics, Outcome, Task};
+use crate::rows::Pool;
+use crate::{extremes, known, stream, usage};
+
+/// How long an append waits for memory that a stalled server does not give back.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Does the job that is written in `job`, and prints the outcome.
+pub(crate) fn run(job: &str) -> Result<()> {
+    let job: Job = serde_json::from_str(job)?;
+    let pool = Arc::new(Pool::read(&job.pool, job.config.form)?);
+    // As `#[tokio::main]` makes it.
+    let runtime = Runtime::new()?;
+    let outcome = runtime.block_on(async {
+        let client = connect(&job).await?;
+        match job.task {
+            Task::Stream => stream::stream(&client, &pool, &job).await,
+            Task::Steady => known::steady(&client, &pool, &job).await,
+            Task::Stalled { .. } => extremes::stalled(&client, &pool, &job).await,
+            Task::Idle { seconds } => extremes::idle(&client, &pool, &job, seconds).await,
+            Task::Many => extremes::many(&client, &pool, &job).await,
+        }
+    })?;
+    println!("{}", serde_json::to_string(&outcome)?);
+    Ok(())
+}
+
+async fn connect(job: &Job) -> Result<StreamingIngestClient> {
+    let transport = HttpTransport::builder()
+        .add_root_certificate_file(&job.ca)?
+        .only_these_roots()
+        .no_proxy();
+    let transport = if job.config.http1 {
+        transport.http1_only()
+    } else {
+        transport
+    };
+    let profile = Profile::from_file(&job.profile)?;
+    let client = StreamingIngestClient::for_table(profile, "RESORT", "PUBLIC", "LIFT_RIDE")?
+        .transport(transport.build()?)
+        .pacing(if job.config.paced {
+            Pacing::Named
+        } else {
+            Pacing::Off
+        });
+    let client = match job.task {
+        // One channel may have all of it.
+        Task::Stalled { memory_budget } => client
+            .memory_budget(memory_budget)
+            .channel_memory(memory_budget)
+            .append_timeout(PATIENCE),
+        _ => client,
+    };
+    Ok(client.build().await?)
+}
+
+/// Opens the job's channels, all at once.
+pub(crate) async fn open(client: &StreamingIngestClient, job: &Job) -> Result<Vec<Channel>> {
+    let opens = (0..job.config.channels).map(|i| {
+        client
+            .open_channel(format!("{}-{i}", job.name))
+            .into_future()
+    });
+    Ok(try_join_all(opens).await?)
+}
+
+/// What a process has used since it was begun.
+#[derive(Debug)]
+pub(crate) struct Span {
+    started: Instant,
+    cpu_s: f64,
+    rss: u64,
+}
+
+impl Span {
+    /// Measures from here on.
+    pub(crate) fn begin() -> Self {
+        usage::forget_peak();
+        Self {
+            rss: usage::rss_bytes().unwrap_or(0),
+            cpu_s: usage::cpu_seconds(),
+            started: Instant::now(),
+        }
+    }
+
+    /// What was used until now, to stream `rows`.
+    pub(crate) fn end(&self, rows: u64, client: &StreamingIngestClient) -> Outcome {
+        Outcome {
+            wall_s: self.started.elapsed().as_secs_f64(),
+            cpu_s: usage::cpu_seconds() - self.cpu_s,
+            rows,
+            rows_in_all: rows,
+            rss_before: self.rss,
+            rss_peak: usage::peak_rss_bytes().unwrap_or(0),
+            metrics: metrics(client),
+            ..Outcome::default()
+        }
+    }
+}
+
+/// What the client has counted so far.
+pub(crate) fn metrics(client: &StreamingIngestClient) -> Metrics {
+    let metrics = client.metrics();
+    let requests = metrics.requests.iter();
+    let requests: BTreeMap<_, _> = requests
+        .map(|(endpoint, requests)| ((*endpoint).to_owned(), requests.total))
+        .collect();
+    Metrics {
+        requests,
+        bytes_accepted: metrics.bytes_accepted,
+        bytes_sent: metrics.bytes_sent,
+        memory_in_use: metrics.memory_in_use,
+        memory_budget: metrics.memory_budget,
+    }
+}

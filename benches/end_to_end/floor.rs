@@ -1,0 +1,94 @@
+//! What the work itself costs without a client: the rows encoded and compressed, in one thread and with memory that is
+//! used again.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+use zstd::bulk::Compressor;
+
+use crate::figures::float;
+use crate::rows::{Form, Pool};
+use crate::usage;
+
+/// As the client compresses.
+const LEVEL: i32 = 1;
+/// Bytes of rows in a body.
+const BODIES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 14 << 20];
+
+/// What is asked of a floor process.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) pool: PathBuf,
+    pub(crate) form: Form,
+    pub(crate) rows: u64,
+}
+
+/// The cost of bodies of one size.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Floor {
+    pub(crate) body_bytes: usize,
+    pub(crate) cpu_us_per_row: f64,
+    pub(crate) json_bytes_per_row: f64,
+    pub(crate) wire_bytes_per_row: f64,
+}
+
+/// Measures bodies of all sizes, and prints the floors.
+pub(crate) fn run(job: &str) -> Result<()> {
+    let job: Job = serde_json::from_str(job)?;
+    let pool = Pool::read(&job.pool, job.form)?;
+    let floors: Vec<_> = BODIES
+        .into_iter()
+        .map(|size| floor(&pool, size, job.rows))
+        .collect::<Result<_>>()?;
+    println!("{}", serde_json::to_string(&floors)?);
+    Ok(())
+}
+
+fn floor(pool: &Pool, size: usize, rows: u64) -> Result<Floor> {
+    let mut compressor = Compressor::new(LEVEL)?;
+    // A row more than the size, and what does not get smaller.
+    let mut body = Vec::with_capacity(size + 1_024);
+    let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(size + 1_024));
+    let mut json_bytes = 0;
+    let mut wire_bytes = 0;
+    let mut pack = |body: &mut Vec<u8>| -> Result<()> {
+        packed.clear();
+        wire_bytes += compressor.compress_to_buffer(body, &mut packed)? as u64;
+        json_bytes += body.len() as u64;
+        body.clear();
+        Ok(())
+    };
+    let started = usage::cpu_seconds();
+    for row in (0..pool.len()).cycle().take(usize::try_from(rows)?) {
+        encode(pool, row, &mut body)?;
+        if body.len() >= size {
+            pack(&mut body)?;
+        }
+    }
+    pack(&mut body)?;
+    let cpu_s = usage::cpu_seconds() - started;
+    Ok(Floor {
+        body_bytes: size,
+        cpu_us_per_row: cpu_s * 1e6 / float(rows),
+        json_bytes_per_row: float(json_bytes) / float(rows),
+        wire_bytes_per_row: float(wire_bytes) / float(rows),
+    })
+}
+
+fn encode(pool: &Pool, row: usize, body: &mut Vec<u8>) -> Result<()> {
+    match pool {
+        Pool::Typed(rows) => write(rows.get(row), body),
+        Pool::Value(rows) => write(rows.get(row), body),
+        Pool::Ndjson(lines) => {
+            body.extend_from_slice(lines.line(row).context("it is in the pool")?);
+            Ok(())
+        }
+    }
+}
+
+fn write<R: Serialize>(row: Option<&R>, body: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(&mut *body, row.context("it is in the pool")?)?;
+    body.push(b'\n');
+    Ok(())
+}

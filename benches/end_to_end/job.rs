@@ -1,0 +1,98 @@
+//! What an orchestrator asks of a client process, and what that answers: one line of JSON each.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::rows::Form;
+
+/// One run of a client.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Job {
+    pub(crate) task: Task,
+    pub(crate) url: String,
+    pub(crate) profile: PathBuf,
+    /// The authority that vouches for the server.
+    pub(crate) ca: PathBuf,
+    /// The file of rows.
+    pub(crate) pool: PathBuf,
+    /// What the run's channels are called, with a number behind it. No two runs on a sink share it.
+    pub(crate) name: String,
+    #[serde(flatten)]
+    pub(crate) config: Config,
+    /// Lone flushes after the stream.
+    pub(crate) flushes: u32,
+}
+
+/// One line of the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) struct Config {
+    pub(crate) rows: u64,
+    /// Rows of one append; one row is appended alone.
+    pub(crate) batch: usize,
+    pub(crate) channels: usize,
+    /// How long the server takes to answer.
+    pub(crate) delay_ms: u64,
+    pub(crate) form: Form,
+    pub(crate) paced: bool,
+    pub(crate) http1: bool,
+}
+
+/// What a client process does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Task {
+    /// Streams the rows as fast as it can.
+    Stream,
+    /// Streams 2,000 rows a second.
+    Steady,
+    /// Appends until there is no more memory, to a server that does not answer.
+    Stalled { memory_budget: usize },
+    /// Sends one batch, and then does nothing.
+    Idle { seconds: u64 },
+    /// Opens the channels at once, and streams the rows to all of them in turn.
+    Many,
+}
+
+/// What came of a run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Outcome {
+    /// Rows of the measured span: from the first append until all is accepted.
+    pub(crate) rows: u64,
+    /// All rows, those of the lone flushes included.
+    pub(crate) rows_in_all: u64,
+    pub(crate) wall_s: f64,
+    /// User and system time of the process in the span.
+    pub(crate) cpu_s: f64,
+    /// Resident before the first append, with the pool.
+    pub(crate) rss_before: u64,
+    pub(crate) rss_peak: u64,
+    pub(crate) append_p50_us: f64,
+    pub(crate) append_p99_us: f64,
+    pub(crate) append_max_us: f64,
+    /// When the caller knew that a token is committed.
+    pub(crate) known: Vec<Stamp>,
+    #[serde(default)]
+    pub(crate) metrics: Metrics,
+    /// How long it took to open the channels.
+    #[serde(default)]
+    pub(crate) open_s: f64,
+    /// What the open channels added to the memory.
+    #[serde(default)]
+    pub(crate) rss_of_channels: u64,
+}
+
+/// A channel, a token, and a time in microseconds of the Unix epoch.
+pub(crate) type Stamp = (String, String, u64);
+
+/// What the client counted in the run.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+pub(crate) struct Metrics {
+    /// By endpoint.
+    pub(crate) requests: BTreeMap<String, u64>,
+    pub(crate) bytes_accepted: u64,
+    pub(crate) bytes_sent: u64,
+    pub(crate) memory_in_use: u64,
+    pub(crate) memory_budget: u64,
+}

@@ -1,0 +1,157 @@
+//! Where runs are made: the pool, the sinks, and what one run has given.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, ensure};
+use tempfile::TempDir;
+
+use crate::figures::float;
+use crate::floor::{self, Floor};
+use crate::job::{Config, Job, Outcome, Task};
+use crate::process::{self, Counts, Sink};
+use crate::rows::{self, Form};
+
+/// The pool and the sinks of one orchestrator. They are gone when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Lab {
+    dir: TempDir,
+    /// By their delay, and whether they speak HTTP/1.1 alone.
+    sinks: BTreeMap<(u64, bool), Sink>,
+    runs: u64,
+    check: bool,
+}
+
+/// One run: what the client says, and what the sink says.
+#[derive(Debug, Clone)]
+pub(crate) struct Sample {
+    pub(crate) outcome: Outcome,
+    pub(crate) counts: Counts,
+}
+
+impl Lab {
+    /// Writes the pool. With `check` the sinks count the rows themselves.
+    pub(crate) fn new(check: bool) -> Result<Self> {
+        let lab = Self {
+            dir: tempfile::tempdir()?,
+            sinks: BTreeMap::new(),
+            runs: 0,
+            check,
+        };
+        rows::write_pool(&lab.pool())?;
+        Ok(lab)
+    }
+
+    /// The file of rows.
+    pub(crate) fn pool(&self) -> PathBuf {
+        self.dir.path().join("rides.ndjson")
+    }
+
+    /// Runs our client once.
+    pub(crate) fn run(&mut self, task: Task, config: Config, flushes: u32) -> Result<Sample> {
+        let sample = self.run_with(task, config, flushes, |job| {
+            process::run_child("client", job)
+        })?;
+        // A stalled server has not counted anything yet.
+        if !matches!(task, Task::Stalled { .. }) {
+            sample.is_complete()?;
+        }
+        Ok(sample)
+    }
+
+    /// Runs whatever `client` runs, once, against the sink that the configuration asks for.
+    pub(crate) fn run_with(
+        &mut self,
+        task: Task,
+        config: Config,
+        flushes: u32,
+        client: impl FnOnce(&Job) -> Result<Outcome>,
+    ) -> Result<Sample> {
+        self.runs += 1;
+        let name = format!("run-{}", self.runs);
+        let pool = self.pool();
+        let sink = self.sink(config.delay_ms, config.http1)?;
+        sink.reset()?;
+        let job = Job {
+            task,
+            config,
+            flushes,
+            profile: sink.place.profile.clone(),
+            ca: sink.place.ca.clone(),
+            url: sink.place.url.clone(),
+            pool,
+            name,
+        };
+        Ok(Sample {
+            outcome: client(&job).with_context(|| format!("{config:?}"))?,
+            counts: sink.counts()?,
+        })
+    }
+
+    fn sink(&mut self, delay_ms: u64, http1: bool) -> Result<&mut Sink> {
+        match self.sinks.entry((delay_ms, http1)) {
+            Entry::Occupied(sink) => Ok(sink.into_mut()),
+            Entry::Vacant(place) => {
+                let mut args = vec!["--delay-ms".to_owned(), delay_ms.to_string()];
+                args.extend(http1.then(|| "--http1".to_owned()));
+                args.extend(self.check.then(|| "--check".to_owned()));
+                Ok(place.insert(Sink::start(&args)?))
+            }
+        }
+    }
+
+    /// The cost of the cheapest bodies without a client.
+    pub(crate) fn floor(&self, form: Form, rows: u64) -> Result<Floor> {
+        let pool = self.pool();
+        let floors: Vec<Floor> = process::run_child("floor", &floor::Job { pool, form, rows })?;
+        floors
+            .into_iter()
+            .min_by(|a, b| a.cpu_us_per_row.total_cmp(&b.cpu_us_per_row))
+            .context("there are bodies of some size")
+    }
+}
+
+impl Sample {
+    /// Whether the sink has every row.
+    pub(crate) fn is_complete(&self) -> Result<()> {
+        let (sent, landed) = (self.outcome.rows_in_all, self.counts.rows);
+        ensure!(
+            sent == landed && self.counts.mismatches == 0,
+            "{sent} rows were streamed and {landed} arrived; {} requests held others than they promised",
+            self.counts.mismatches
+        );
+        Ok(())
+    }
+
+    pub(crate) fn rows_per_s(&self) -> f64 {
+        float(self.outcome.rows) / self.outcome.wall_s
+    }
+
+    pub(crate) fn cpu_us_per_row(&self) -> f64 {
+        self.outcome.cpu_s * 1e6 / float(self.outcome.rows)
+    }
+
+    /// Bodies alone.
+    pub(crate) fn wire_bytes_per_row(&self) -> f64 {
+        float(self.counts.body_bytes) / float(self.counts.rows)
+    }
+
+    pub(crate) fn sink_cpu_us_per_row(&self) -> f64 {
+        self.counts.cpu_s * 1e6 / float(self.counts.rows)
+    }
+
+    /// Of each token that the caller followed, the milliseconds from the server's commit to the caller knowing.
+    pub(crate) fn known_ms(&self) -> Vec<f64> {
+        let since_commit = |(channel, token, at): &(String, String, u64)| {
+            let row: u64 = token.parse().ok()?;
+            let mut commits = self.counts.commits.iter();
+            let (.., committed) = commits.find(|(of, end, _)| {
+                of == channel && end.parse::<u64>().is_ok_and(|end| end >= row)
+            })?;
+            Some(float(at.saturating_sub(*committed)) / 1e3)
+        };
+        let known = self.outcome.known.iter();
+        known.filter_map(since_commit).collect()
+    }
+}

@@ -1,0 +1,53 @@
+//! How long each append took.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+
+use crate::figures::float;
+
+/// Takes the time of one append after the other.
+#[derive(Debug)]
+pub(crate) struct Laps {
+    started: Instant,
+    nanos: Histogram<u32>,
+}
+
+impl Laps {
+    /// All memory is taken here, not while it measures.
+    pub(crate) fn new() -> Result<Self> {
+        let longest = Duration::from_secs(600);
+        Ok(Self {
+            started: Instant::now(),
+            nanos: Histogram::new_with_max(u64::try_from(longest.as_nanos())?, 2)?,
+        })
+    }
+
+    /// An append begins.
+    pub(crate) fn start(&mut self) {
+        self.started = Instant::now();
+    }
+
+    /// It ends.
+    pub(crate) fn lap(&mut self) {
+        let nanos = self.started.elapsed().as_nanos();
+        self.nanos
+            .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
+    }
+
+    /// Takes in what another has measured.
+    pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
+        Ok(self.nanos.add(&other.nanos)?)
+    }
+
+    /// Microseconds that so many in a hundred did not exceed.
+    pub(crate) fn percentile_us(&self, percent: f64) -> f64 {
+        float(self.nanos.value_at_percentile(percent)) / 1e3
+    }
+
+    /// The longest, in microseconds.
+    pub(crate) fn max_us(&self) -> f64 {
+        float(self.nanos.max()) / 1e3
+    }
+}

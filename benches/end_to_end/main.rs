@@ -1,0 +1,98 @@
+//! The client against a server that costs next to nothing, each in a process of its own, and beside it what the work costs
+//! without a client. `cargo bench --bench end_to_end` prints a table; `-- --help` says what else there is.
+
+mod client;
+#[path = "../../examples/ski_resort/dice.rs"]
+#[expect(dead_code, reason = "the example draws more than rides")]
+mod dice;
+mod extremes;
+mod figures;
+mod floor;
+mod grid;
+mod job;
+mod known;
+mod lab;
+mod laps;
+mod machine;
+mod modes;
+mod official;
+mod options;
+mod process;
+mod report;
+#[path = "../../examples/ski_resort/resorts.rs"]
+#[expect(
+    dead_code,
+    reason = "the example needs more of resorts than their lifts"
+)]
+mod resorts;
+mod rows;
+mod sink;
+mod stream;
+mod table;
+mod usage;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+use crate::modes::Mode;
+use crate::official::OfficialArgs;
+use crate::options::Options;
+use crate::sink::SinkArgs;
+
+/// Measures the client end to end
+#[derive(Debug, Parser)]
+#[command(args_conflicts_with_subcommands = true)]
+struct Arguments {
+    #[command(subcommand)]
+    part: Option<Part>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// One property alone
+    Only {
+        mode: Mode,
+        #[command(flatten)]
+        options: Options,
+    },
+    /// This crate and the official SDK in turn
+    Official(OfficialArgs),
+    /// The process that is streamed to
+    #[command(hide = true)]
+    Sink(SinkArgs),
+    /// The process of one run
+    #[command(hide = true)]
+    Client { job: String },
+    /// The process of the work alone
+    #[command(hide = true)]
+    Floor { job: String },
+    /// `cargo bench NAME` is for benches of that name
+    #[command(external_subcommand)]
+    Other(Vec<String>),
+}
+
+fn main() -> Result<()> {
+    // Cargo says so to every bench.
+    let arguments = std::env::args_os().filter(|argument| argument != "--bench");
+    let Arguments { part, options } = Arguments::parse_from(arguments);
+    match part {
+        None => {
+            table::run(&options)?;
+            if options.test {
+                modes::test_all(&options)?;
+            }
+            Ok(())
+        }
+        Some(Part::Only { mode, options }) => modes::run(mode, &options),
+        Some(Part::Official(args)) => official::run(&args),
+        Some(Part::Sink(args)) => sink::run(&args),
+        Some(Part::Client { job }) => client::run(&job),
+        Some(Part::Floor { job }) => floor::run(&job),
+        Some(Part::Other(filter)) => {
+            eprintln!("nothing of end_to_end is called {}", filter.join(" "));
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The server that a client is measured against, as a process of its own: it takes everything, keeps nothing, and counts.
+//!
+//! It speaks what this crate and the official SDK 1.9.1 need of the service, over TLS 1.3 on loopback. What is sent is read and
+//! thrown away; rows are counted by the integer offset tokens that a request carries, or by what it says of the files it names.
+//! With `--check` the rows of a request are decompressed and counted too. Files are never looked into: they are encrypted, and
+//! of them only the counts are compared with the tokens.
+//!
+//! On its standard output it says first where it is:
+//!
+//! ```json
+//! {"url":"https://127.0.0.1:40123","ca":"/tmp/x/ca.pem","profile":"/tmp/x/profile.json"}
+//! ```
+//!
+//! Then a line `stats` on its standard input is answered with what was counted since the start or the last `reset`, and
+//! `reset` with `{}`. It ends with its input.
+
+mod account;
+mod requests;
+mod socket;
+mod state;
+
+use std::io::{BufRead as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::Emulator;
+
+use self::requests::Service;
+use self::socket::Tls;
+use self::state::State;
+
+/// How the sink behaves.
+#[derive(Debug, Clone, clap::Args)]
+pub(crate) struct SinkArgs {
+    /// How long an answer to rows, files and uploads takes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) delay_ms: u64,
+    /// How long after its acceptance a request's end token is the committed one
+    #[arg(long, default_value_t = 0)]
+    pub(crate) commit_ms: u64,
+    /// Count the rows themselves, and refuse a request whose tokens promise others
+    #[arg(long)]
+    pub(crate) check: bool,
+    /// Offer HTTP/1.1 alone
+    #[arg(long)]
+    pub(crate) http1: bool,
+}
+
+/// Serves until the standard input ends.
+///
+/// # Errors
+///
+/// If it cannot listen, cannot write its files, or is told something it does not know.
+pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
+    let url = format!("https://{}", listener.local_addr()?);
+    let tls = Tls::generate(args.http1)?;
+    let files = tempfile::tempdir().context("there is no room for the sink's files")?;
+    let (ca, profile) = (
+        files.path().join("ca.pem"),
+        files.path().join("profile.json"),
+    );
+    std::fs::write(&ca, tls.certificate_pem())?;
+    // Of the emulator only its key is used.
+    let emulator = Emulator::builder().build()?;
+    std::fs::write(&profile, emulator.profile_json(&url))?;
+
+    let state = Arc::new(State::new(Duration::from_millis(args.commit_ms)));
+    let service = Service {
+        state: state.clone(),
+        delay: Duration::from_millis(args.delay_ms),
+        check: args.check,
+    };
+    listener.set_nonblocking(true)?;
+    // Ends with the process, or the process with it.
+    thread::spawn(move || {
+        if let Err(why) = socket::serve(listener, &tls, &service) {
+            eprintln!("the sink cannot serve any more: {why}");
+            std::process::exit(1);
+        }
+    });
+
+    say(&json!({ "url": url, "ca": ca, "profile": profile }))?;
+    for line in std::io::stdin().lock().lines() {
+        match line?.trim() {
+            "stats" => say(&state.stats())?,
+            "reset" => {
+                state.reset();
+                say(&json!({}))?;
+            }
+            other => bail!("the sink knows stats and reset, not {other:?}"),
+        }
+    }
+    Ok(())
+}
+
+fn say(line: &Value) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{line}")?;
+    out.flush()
+}

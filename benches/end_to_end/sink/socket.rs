@@ -1,0 +1,178 @@
+//! Connections to the sink: TLS, the HTTP version that comes of it, and every byte counted.
+
+use std::io::{self, IoSlice};
+use std::net::TcpListener;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use rcgen::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::rustls::crypto::{CryptoProvider, aws_lc_rs};
+use tokio_rustls::rustls::pki_types::PrivateKeyDer;
+use tokio_rustls::rustls::{ServerConfig, version};
+
+use super::requests::Service;
+
+const H2: &[u8] = b"h2";
+const HTTP1: &[u8] = b"http/1.1";
+/// How much of an HTTP/1.1 body is read at once.
+const READ_BUFFER: usize = 256 * 1024;
+/// How much a client may send over HTTP/2 unasked: more than a request, so that it never waits for leave to go on.
+const WINDOW: u32 = 32 * 1024 * 1024;
+
+/// A certificate for loopback, made at the start.
+pub(super) struct Tls {
+    acceptor: TlsAcceptor,
+    certificate_pem: String,
+}
+
+impl Tls {
+    /// Vouches for itself.
+    pub(super) fn generate(http1_only: bool) -> anyhow::Result<Self> {
+        let names = ["127.0.0.1", "localhost"].map(str::to_owned);
+        let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names)?;
+        let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
+        let provider = CryptoProvider {
+            // As most servers choose, whatever the client prefers: both sides of a comparison shall pay for the same cipher.
+            cipher_suites: vec![
+                aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
+                aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
+            ],
+            ..aws_lc_rs::default_provider()
+        };
+        let mut config = ServerConfig::builder_with_provider(Arc::new(provider))
+            .with_protocol_versions(&[&version::TLS13])?
+            .with_no_client_auth()
+            .with_single_cert(vec![cert.der().clone()], key)?;
+        config.ignore_client_order = true;
+        config.alpn_protocols = if http1_only {
+            vec![HTTP1.to_vec()]
+        } else {
+            vec![H2.to_vec(), HTTP1.to_vec()]
+        };
+        Ok(Self {
+            acceptor: Arc::new(config).into(),
+            certificate_pem: cert.pem(),
+        })
+    }
+
+    pub(super) fn certificate_pem(&self) -> &str {
+        &self.certificate_pem
+    }
+}
+
+/// Accepts connections for as long as it can, all on this thread.
+pub(super) fn serve(listener: TcpListener, tls: &Tls, service: &Service) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let listener = tokio::net::TcpListener::from_std(listener)?;
+        loop {
+            let (stream, _) = listener.accept().await?;
+            tokio::spawn(connection(stream, tls.acceptor.clone(), service.clone()));
+        }
+    })
+}
+
+/// Serves one connection to its end. A client may break it at any time, which is nobody's fault.
+async fn connection(stream: TcpStream, acceptor: TlsAcceptor, service: Service) {
+    // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
+    let _ = stream.set_nodelay(true);
+    let counted = Counted {
+        stream,
+        bytes: service.state.socket_bytes(),
+    };
+    let Ok(stream) = acceptor.accept(counted).await else {
+        return;
+    };
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(H2);
+    let io = TokioIo::new(stream);
+    let answer = service_fn(move |request| {
+        let service = service.clone();
+        async move { service.answer(request).await }
+    });
+    let _ = if is_h2 {
+        http2::Builder::new(TokioExecutor::new())
+            .initial_stream_window_size(WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .serve_connection(io, answer)
+            .await
+    } else {
+        http1::Builder::new()
+            .max_buf_size(READ_BUFFER)
+            .serve_connection(io, answer)
+            .await
+    };
+}
+
+/// A socket that counts what passes, TLS and HTTP headers included.
+struct Counted {
+    stream: TcpStream,
+    bytes: Arc<AtomicU64>,
+}
+
+impl Counted {
+    fn count(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes as u64, Ordering::Relaxed);
+    }
+
+    fn written(&self, result: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = result {
+            self.count(bytes);
+        }
+        result
+    }
+}
+
+impl AsyncRead for Counted {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        let result = Pin::new(&mut self.stream).poll_read(context, buffer);
+        self.count(buffer.filled().len() - before);
+        result
+    }
+}
+
+impl AsyncWrite for Counted {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.written(result)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let result = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.written(result)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}

@@ -1,0 +1,89 @@
+//! The run that the table is made of: the rows as fast as the client takes them, one task a channel.
+
+use std::sync::Arc;
+
+use anyhow::Result;
+use snowpipe_streaming::{Channel, StreamingIngestClient};
+
+use crate::client::{self, Span};
+use crate::job::{Job, Outcome};
+use crate::known;
+use crate::laps::Laps;
+use crate::rows::Pool;
+
+/// Of single rows every so manieth append is timed.
+const SINGLE_ROWS_A_LAP: u64 = 16;
+
+/// Streams the job's rows until all are accepted, and then flushes alone a few times.
+pub(crate) async fn stream(
+    client: &StreamingIngestClient,
+    pool: &Arc<Pool>,
+    job: &Job,
+) -> Result<Outcome> {
+    let mut writers = Vec::new();
+    let share = job.config.channels as u64;
+    for (i, channel) in (0..).zip(client::open(client, job).await?) {
+        let rows = job.config.rows / share + u64::from(i < job.config.rows % share);
+        writers.push((channel, rows, Laps::new()?));
+    }
+    let mut laps = Laps::new()?;
+
+    let span = Span::begin();
+    let tasks: Vec<_> = writers
+        .into_iter()
+        .map(|(channel, rows, laps)| {
+            tokio::spawn(write(
+                channel,
+                Arc::clone(pool),
+                rows,
+                job.config.batch,
+                laps,
+            ))
+        })
+        .collect();
+    let mut written = Vec::new();
+    for task in tasks {
+        written.push(task.await??);
+    }
+    let mut outcome = span.end(job.config.rows, client);
+
+    for (_, _, of_one) in &written {
+        laps.add(of_one)?;
+    }
+    outcome.append_p50_us = laps.percentile_us(50.0);
+    outcome.append_p99_us = laps.percentile_us(99.0);
+    outcome.append_max_us = laps.max_us();
+    if let Some((channel, rows, _)) = written.first_mut() {
+        outcome.known = known::flushes(channel, pool, *rows, job).await?;
+        outcome.rows_in_all += outcome.known.len() as u64 * job.config.batch as u64;
+    }
+    Ok(outcome)
+}
+
+async fn write(
+    mut channel: Channel,
+    pool: Arc<Pool>,
+    rows: u64,
+    batch: usize,
+    mut laps: Laps,
+) -> Result<(Channel, u64, Laps)> {
+    // To look at the clock would cost a good part of what a single row does.
+    let timed = if batch == 1 { SINGLE_ROWS_A_LAP } else { 1 };
+    let mut next = 0;
+    let mut appends = 0_u64;
+    while next < rows {
+        let is_timed = appends.is_multiple_of(timed);
+        if is_timed {
+            laps.start();
+        }
+        let left = usize::try_from(rows - next)?;
+        let (_, appended) = pool.append(&mut channel, next, batch.min(left)).await?;
+        if is_timed {
+            laps.lap();
+        }
+        next += appended;
+        appends += 1;
+    }
+    channel.wait_for_flush().await?;
+    Ok((channel, rows, laps))
+}

@@ -1,0 +1,73 @@
+//! The table: every configuration in turn, as often as asked for.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use crate::figures::median;
+use crate::floor::Floor;
+use crate::grid;
+use crate::job::Task;
+use crate::lab::{Lab, Sample};
+use crate::machine::{self, Machine};
+use crate::options::Options;
+use crate::report::{Line, Report};
+use crate::rows::Form;
+
+/// Lone flushes after each stream.
+const FLUSHES: u32 = 3;
+/// Rows for a floor.
+const FLOOR_ROWS: u64 = 500_000;
+
+/// Measures what the options ask for, prints it and writes it down.
+pub(crate) fn run(options: &Options) -> Result<()> {
+    let machine = Machine::look();
+    let mut lab = Lab::new(options.test)?;
+    let configs = grid::configs(options);
+    let flushes = if options.test { 1 } else { FLUSHES };
+    let floor_rows = if options.test { 2_500 } else { FLOOR_ROWS };
+    let mut floors: BTreeMap<Form, Vec<Floor>> = BTreeMap::new();
+    let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); configs.len()];
+    // In turn: what else the machine does meanwhile meets all of them.
+    for run in 1..=options.runs() {
+        eprintln!("run {run} of {}", options.runs());
+        for form in configs.iter().map(|config| config.form) {
+            let of_form = floors.entry(form).or_default();
+            if of_form.len() < run {
+                of_form.push(lab.floor(form, floor_rows)?);
+            }
+        }
+        for (config, samples) in configs.iter().zip(&mut samples) {
+            samples.push(lab.run(Task::Stream, *config, flushes)?);
+        }
+    }
+
+    let floors: BTreeMap<Form, Floor> = floors
+        .into_iter()
+        .filter_map(|(form, runs)| Some((form, middle(runs)?)))
+        .collect();
+    let mut lines = Vec::new();
+    for (config, samples) in configs.into_iter().zip(&samples) {
+        let floor = floors.get(&config.form).context("each form has a floor")?;
+        lines.push(Line::new(config, samples, floor.cpu_us_per_row));
+    }
+    let report = Report {
+        machine,
+        load_after: machine::load(),
+        floors,
+        lines,
+    };
+    report.print();
+    options
+        .table_json()
+        .map_or(Ok(()), |path| report.write(&path))
+}
+
+fn middle(floors: Vec<Floor>) -> Option<Floor> {
+    let cost = median(floors.iter().map(|floor| floor.cpu_us_per_row));
+    floors.into_iter().min_by(|a, b| {
+        (a.cpu_us_per_row - cost)
+            .abs()
+            .total_cmp(&(b.cpu_us_per_row - cost).abs())
+    })
+}
