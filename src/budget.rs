@@ -10,11 +10,15 @@ use tracing::warn;
 
 use crate::error::{Error, ErrorKind, Result};
 
+/// An append that waits may hold so much of an earlier charge. It must not wait for itself.
+const LEFT_OVER: usize = 4 << 10;
+
 /// The bytes a client may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
     capacity: usize,
     free: Arc<Semaphore>,
+    /// How many shares are waited for.
     waiting: AtomicUsize,
     /// Somebody has waited, ever.
     was_pressed: AtomicBool,
@@ -57,6 +61,7 @@ impl Budget {
             budget: Arc::clone(self),
             cap,
             free: Arc::new(Semaphore::new(cap)),
+            waiting: Arc::default(),
         }
     }
 }
@@ -67,6 +72,8 @@ pub(crate) struct Share {
     budget: Arc<Budget>,
     cap: usize,
     free: Arc<Semaphore>,
+    /// How many of its appends wait.
+    waiting: Arc<AtomicUsize>,
 }
 
 impl Share {
@@ -93,10 +100,14 @@ impl Share {
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
     /// free: callers check that before. Dropping the future takes nothing.
     pub(crate) async fn charge(&self, bytes: usize) -> Charge {
-        let _waiting = Waiting::enter(&self.budget);
+        let _waiting = Waiting::enter(self);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         // Neither semaphore is ever closed, so `Ok` is the only answer; without permits nothing is charged.
-        let own = self.free.acquire_many(permits).await;
+        let own = self
+            .free
+            .acquire_many(permits + self.beyond_its_part(permits))
+            .await;
+        let own = own.map(|mut all| all.split(permits as usize).unwrap_or(all));
         let all = self.budget.free.acquire_many(permits).await;
         match (own, all) {
             (Ok(own), Ok(all)) => {
@@ -112,6 +123,15 @@ impl Share {
                 bytes: 0,
             },
         }
+    }
+
+    /// By how much its cap exceeds an equal part of the whole for each share that is waited for. A wait asks for so much more
+    /// and does not take it: a channel that came first would else hold what the others need, in rows that it may only send at
+    /// its pace.
+    fn beyond_its_part(&self, permits: u32) -> u32 {
+        let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
+        let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
+        u32::try_from(self.cap.saturating_sub(part)).unwrap_or(0)
     }
 
     pub(crate) fn nothing(&self) -> Charge {
@@ -145,25 +165,30 @@ pub(crate) async fn patiently<T>(
     }
 }
 
-struct Waiting<'a>(&'a Budget);
+struct Waiting<'a>(&'a Share);
 
 impl<'a> Waiting<'a> {
-    fn enter(budget: &'a Budget) -> Self {
+    fn enter(share: &'a Share) -> Self {
+        let budget = &share.budget;
         if !budget.was_pressed.swap(true, Ordering::Relaxed) {
             warn!(
                 budget = budget.capacity,
                 "appends wait for memory: the server is slower than the rows, or the budget is smaller than what is on its way; this is told once"
             );
         }
-        budget.waiting.fetch_add(1, Ordering::AcqRel);
+        if share.waiting.fetch_add(1, Ordering::AcqRel) == 0 {
+            budget.waiting.fetch_add(1, Ordering::AcqRel);
+        }
         budget.pressure.notify_waiters();
-        Self(budget)
+        Self(share)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
+        if self.0.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.0.budget.waiting.fetch_sub(1, Ordering::AcqRel);
+        }
     }
 }
 
@@ -274,6 +299,46 @@ mod tests {
         let _a = a.try_charge(60).unwrap();
         assert!(b.try_charge(41).is_none());
         assert!(b.try_charge(40).is_some());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_others_wait_nobody_takes_more_than_an_equal_part() {
+        let budget = Budget::new(100_000);
+        let (a, b) = (budget.share(80_000), budget.share(80_000));
+        let mut first = a.try_charge(80_000).unwrap();
+        let second = b.try_charge(20_000).unwrap();
+        let (more_of_b, more_of_a) = (b.charge(10_000), a.charge(10_000));
+        tokio::pin!(more_of_b, more_of_a);
+        assert!(futures_util::poll!(&mut more_of_b).is_pending());
+        assert!(futures_util::poll!(&mut more_of_a).is_pending());
+        first.shrink_to(50_000);
+        let third = more_of_b.await;
+        assert!(
+            futures_util::poll!(&mut more_of_a).is_pending(),
+            "it holds its half; 20,000 are free"
+        );
+        first.shrink_to(40_000);
+        assert_eq!(more_of_a.await.bytes(), 10_000);
+        drop((first, second, third));
+        assert_eq!(budget.in_use(), 0);
+        assert_eq!(
+            a.charge(80_000).await.bytes(),
+            80_000,
+            "alone it has all of its cap"
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn many_who_wait_for_one_share_count_as_one() {
+        let budget = Budget::new(100_000);
+        let share = budget.share(80_000);
+        let mut held = share.try_charge(80_000).unwrap();
+        let (first, second) = (share.charge(10_000), share.charge(10_000));
+        tokio::pin!(first, second);
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        held.shrink_to(60_000);
+        assert_eq!(first.await.bytes() + second.await.bytes(), 20_000);
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,6 +82,9 @@ pub mod doctor;
 mod elastic;
 mod error;
 pub mod ingest;
+#[cfg(feature = "bench-internals")]
+#[doc(hidden)]
+pub mod internals;
 mod metrics;
 #[cfg(test)]
 mod mutated;

@@ -33,6 +33,8 @@ pub(crate) use self::batch::Compressor;
 pub(crate) use self::commits::HEARTBEAT;
 pub(crate) use self::core::{Core, Pace, Ratio};
 pub(crate) use self::frame::decompress;
+#[cfg(feature = "bench-internals")]
+pub(crate) use self::ledger::{Ledger, Pending};
 pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};
 pub use self::report::{CloseReport, RowState, UncommittedRange};

@@ -88,10 +88,15 @@ impl Core {
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();
-            if pressed || open.bytes.len() >= full || (is_next && wanted) {
+            let len = open.bytes.len();
+            // Under pressure too a request is to be worth its round trip: a small one is sealed only if it can leave at once.
+            let turn = self.turn(now);
+            let relieved = pressed && (len >= full / 2 || (is_next && turn == Some(now)));
+            if relieved || len >= full || (is_next && wanted) {
                 self.seal_open();
             } else if is_next {
                 wake = earliest(wake, Some(due));
+                wake = earliest(wake, turn.filter(|_| pressed));
             }
         }
         if self.compressing.is_none()
@@ -143,13 +148,8 @@ impl Core {
         {
             return Err(None);
         }
-        let paced = [&mut self.bytes_pace, &mut self.requests_pace]
-            .into_iter()
-            .zip([0.0, 1.0])
-            .filter_map(|(bucket, floor)| bucket.as_mut().map(|b| b.ready_at(now, floor)))
-            .chain(self.retry_at)
-            .max();
-        if let Some(at) = paced.filter(|at| *at > now) {
+        let at = self.paced(now);
+        if at > now {
             return Err(Some(at));
         }
         self.retry_at = None;
@@ -206,6 +206,21 @@ impl Core {
             end: flight.end.clone(),
             retry_count: flight.tries - 1,
         })
+    }
+
+    /// When the next request may leave.
+    fn paced(&mut self, now: Instant) -> Instant {
+        [&mut self.bytes_pace, &mut self.requests_pace]
+            .into_iter()
+            .zip([0.0, 1.0])
+            .filter_map(|(bucket, floor)| bucket.as_mut().map(|b| b.ready_at(now, floor)))
+            .chain(self.retry_at)
+            .fold(now, Instant::max)
+    }
+
+    /// When a batch that is sealed now may leave, if that does not hang on an answer.
+    fn turn(&mut self, now: Instant) -> Option<Instant> {
+        self.flight.is_none().then(|| self.paced(now))
     }
 
     fn mint(&mut self) -> OffsetToken {

@@ -48,6 +48,7 @@ mod proxy;
 mod rejects;
 mod replay;
 mod review;
+mod scale;
 mod secrets;
 mod sim;
 mod splitting;

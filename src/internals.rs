@@ -1,0 +1,87 @@
+//! Parts of the inside, for the benches of this crate alone: each thing is what its namesake is, and nothing is promised of it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use bytes::Bytes;
+use secrecy::SecretString;
+use serde::Serialize;
+
+use crate::auth::cache;
+use crate::channel::{self, ChannelStatus, Pending};
+use crate::error::{Error, Result};
+use crate::offset::OffsetToken;
+use crate::row;
+use crate::time::TimeSource;
+use crate::transport::wire;
+
+/// Appends a row to `out` as one line of NDJSON.
+pub fn encode<R: Serialize + ?Sized>(row: &R, out: &mut Vec<u8>) -> Result<()> {
+    row::encode(row, row::Nulls::Send, out)
+}
+
+/// Makes zstd frames.
+#[derive(Debug)]
+pub struct Compressor(channel::Compressor);
+
+impl Compressor {
+    /// One with its own context.
+    pub fn new(level: i32) -> Result<Self> {
+        channel::Compressor::new(level).map(Self)
+    }
+
+    /// One frame.
+    pub fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
+        self.0.compress(bytes)
+    }
+}
+
+/// The end tokens of one channel that are on their way.
+#[derive(Debug)]
+pub struct Ledger(channel::Ledger);
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self(channel::Ledger::new(None, None))
+    }
+}
+
+impl Ledger {
+    /// Notes a request of the rows `first..=last`.
+    pub fn sent(&mut self, first: u64, last: u64) {
+        self.0.sent(Pending {
+            start: Some(OffsetToken::from_integer(first.into())),
+            end: OffsetToken::from_integer(last.into()),
+            position: last + 1,
+            rows: last + 1 - first,
+        });
+    }
+
+    /// Reads a status's token, and returns the position up to which all is committed.
+    pub fn observe(&mut self, token: &OffsetToken) -> u64 {
+        self.0.observe(Some(token), None, |_| {});
+        self.0.committed()
+    }
+}
+
+/// The scoped token of a client.
+#[derive(Debug, Default)]
+pub struct TokenCache(cache::TokenCache<Error>);
+
+impl TokenCache {
+    /// A token that is valid now. One that has to be fetched lives for an hour.
+    pub async fn get(&self, time: &dyn TimeSource) -> Result<SecretString> {
+        let fetch = async || {
+            Ok(cache::Fetched {
+                token: SecretString::from("token"),
+                expires_at: time.now() + Duration::from_secs(3_600),
+            })
+        };
+        self.0.get(time, fetch).await.map(|held| held.token)
+    }
+}
+
+/// Reads the answer to a status call.
+pub fn channel_statuses(body: &[u8]) -> Result<BTreeMap<String, ChannelStatus>> {
+    wire::channel_statuses(&wire::json(body, "the status call")?)
+}

@@ -1,0 +1,199 @@
+//! The service as far as its limits go: 429 for more than a channel or a table may carry, an answer after a delay, and a
+//! note of each request that was admitted.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::{Request, Response, Transport, TransportError};
+use tokio::time::Instant;
+
+use crate::support::answer;
+
+/// Uncompressed bytes a second on one channel.
+pub const CHANNEL_BYTES: f64 = 20e6;
+/// Requests a second on one channel.
+pub const CHANNEL_REQUESTS: f64 = 10.0;
+/// Uncompressed bytes a second into one table.
+pub const TABLE_BYTES: f64 = 20e9;
+/// Bytes of one request on the wire.
+pub const REQUEST_BYTES: usize = 4_000_000;
+
+/// What stands between a client and the service.
+#[derive(Debug, Clone, Copy)]
+pub struct Network {
+    /// From a request to its answer.
+    pub delay: Duration,
+    /// Every so many appends one is answered 429 though it is within the limits.
+    pub throttles_every: Option<usize>,
+}
+
+/// A request that was admitted.
+#[derive(Debug, Clone, Copy)]
+pub struct Admitted {
+    pub at: Instant,
+    pub bytes: f64,
+}
+
+/// What the service has seen.
+#[derive(Debug, Default)]
+pub struct Seen {
+    /// What each channel was admitted.
+    pub admitted: BTreeMap<String, Vec<Admitted>>,
+    /// Appends, admitted or not.
+    pub appends: usize,
+    /// Answered 429 because a limit was exceeded.
+    pub over_limit: usize,
+    /// Answered 429 without a reason.
+    pub injected: usize,
+    /// Compressed bytes of all that was admitted.
+    pub wire_bytes: usize,
+    channels: BTreeMap<String, Channel>,
+    table: Leak,
+}
+
+/// Accepts what is within the limits, and commits it at once. Clones are of one service.
+#[derive(Debug, Clone)]
+pub struct Service {
+    network: Network,
+    seen: Arc<Mutex<Seen>>,
+}
+
+#[derive(Debug, Default)]
+struct Channel {
+    bytes: Leak,
+    requests: Leak,
+    committed: Option<String>,
+}
+
+/// Full when it holds what a second lets out. It may be overfilled once, and admits nothing until that has leaked.
+#[derive(Debug, Default)]
+struct Leak {
+    level: f64,
+    at: Option<Instant>,
+}
+
+impl Leak {
+    fn admits(&mut self, now: Instant, rate: f64) -> bool {
+        let since = self.at.map_or(0.0, |at| (now - at).as_secs_f64());
+        self.level = (self.level - since * rate).max(0.0);
+        self.at = Some(now);
+        // The client reckons with other roundings.
+        self.level.floor() <= rate
+    }
+}
+
+impl Service {
+    pub fn new(network: Network) -> Self {
+        Self {
+            network,
+            seen: Arc::default(),
+        }
+    }
+
+    pub fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn append(&self, request: &Request) -> Response {
+        let mut seen = self.seen();
+        let now = Instant::now();
+        seen.appends += 1;
+        let every = self.network.throttles_every;
+        if every.is_some_and(|every| seen.appends.is_multiple_of(every)) {
+            seen.injected += 1;
+            return too_much();
+        }
+        let length = request.headers()["x-snowflake-uncompressed-content-length"].to_str();
+        let bytes: f64 = length.unwrap().parse().unwrap();
+        if request.body().len() > REQUEST_BYTES {
+            return answer(413, &json!({}));
+        }
+        let name = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
+        let Seen {
+            admitted,
+            channels,
+            table,
+            wire_bytes,
+            over_limit,
+            ..
+        } = &mut *seen;
+        let channel = channels.get_mut(&name).unwrap();
+        if !(channel.bytes.admits(now, CHANNEL_BYTES)
+            && channel.requests.admits(now, CHANNEL_REQUESTS)
+            && table.admits(now, TABLE_BYTES))
+        {
+            *over_limit += 1;
+            return too_much();
+        }
+        channel.bytes.level += bytes;
+        channel.requests.level += 1.0;
+        table.level += bytes;
+        *wire_bytes += request.body().len();
+        let end = request.uri().query().unwrap_or_default().split('&');
+        channel.committed = end
+            .filter_map(|pair| pair.strip_prefix("endOffsetToken="))
+            .map(str::to_owned)
+            .next();
+        admitted
+            .entry(name)
+            .or_default()
+            .push(Admitted { at: now, bytes });
+        answer(200, &json!({ "next_continuation_token": "next" }))
+    }
+
+    fn open(&self, request: &Request) -> Response {
+        let name = request.uri().path().rsplit('/').next().unwrap();
+        self.seen()
+            .channels
+            .insert(name.to_owned(), Channel::default());
+        let status = json!({ "channel_status_code": "SUCCESS" });
+        answer(
+            200,
+            &json!({ "next_continuation_token": "first", "channel_status": status }),
+        )
+    }
+
+    fn statuses(&self, request: &Request) -> Response {
+        let asked: Value = serde_json::from_slice(request.body()).unwrap();
+        let names = asked["channel_names"].as_array().unwrap();
+        let seen = self.seen();
+        let statuses: BTreeMap<_, _> = names
+            .iter()
+            .filter_map(|name| seen.channels.get_key_value(name.as_str()?))
+            .map(|(name, channel)| {
+                let status = json!({ "channel_status_code": "SUCCESS", "last_committed_offset_token": channel.committed });
+                (name, status)
+            })
+            .collect();
+        answer(200, &json!({ "channel_statuses": statuses }))
+    }
+}
+
+fn too_much() -> Response {
+    answer(
+        429,
+        &json!({ "code": "390701", "message": "Request rate exceeds max. Try later." }),
+    )
+}
+
+#[async_trait::async_trait]
+impl Transport for Service {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        let path = request.uri().path();
+        let answer = if path.ends_with("/rows") {
+            self.append(&request)
+        } else if path.ends_with(":bulk-channel-status") {
+            self.statuses(&request)
+        } else if path.ends_with("/hostname") {
+            Response::new("127.0.0.1".into())
+        } else if path.ends_with("/token") {
+            Response::new("token".into())
+        } else {
+            self.open(&request)
+        };
+        tokio::time::sleep(self.network.delay).await;
+        Ok(answer)
+    }
+}
