@@ -18,6 +18,7 @@ mod bad_input;
 mod cancel;
 mod channel;
 mod churn;
+mod commit_known;
 mod compiles;
 mod config;
 mod contract;
