@@ -5,10 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How closely a commit is looked for.
-const STEP: Duration = Duration::from_millis(50);
-/// As long after the first poll as the polls follow each other closely. More than that the burst does not buy.
-const SPAN: Duration = Duration::from_millis(200);
+/// No poll is sooner after an accept: no server commits at once.
+const FIRST: Duration = Duration::from_millis(50);
+/// How closely a commit is looked for when it is due.
+const STEP: Duration = Duration::from_millis(80);
+/// As far as the burst reaches in such steps. Commits that spread no wider are all seen at once.
+const SPAN: Duration = Duration::from_millis(320);
 /// The longest time without a poll while a commit is pending.
 const SLOWEST: Duration = Duration::from_secs(1);
 
@@ -81,12 +83,12 @@ impl Rhythm {
                 is_lone,
             } => (accepted, asked, is_lone),
         };
-        let first = accepted + self.expected.max(STEP);
+        let first = accepted + self.expected.max(FIRST);
         let spare = if asked <= accepted || asked < accepted + self.expected {
             first
         } else {
             let overdue = asked - accepted - self.expected;
-            asked + (overdue / 2).max(STEP)
+            asked + (overdue / 4).max(STEP)
         };
         let slowest = asked.max(accepted) + SLOWEST;
         let spare = spare.min(slowest);
@@ -98,14 +100,14 @@ impl Rhythm {
 
     pub(super) fn learn(&mut self, sighting: Sighting) {
         let Sighting { missed, seen } = sighting;
-        if seen <= self.expected {
-            // How much too late is not known.
-            self.expected = seen.saturating_sub(SPAN / 2).max(missed);
-        } else if missed > self.expected + SPAN {
+        if missed > self.expected + SPAN {
             self.expected = missed;
-        } else if missed > self.expected {
-            // Half the way: commits come now sooner, now later, and the first poll is to be early for most.
-            self.expected += (missed - self.expected) / 2;
+        } else if missed >= self.expected {
+            // Part of the way: commits come now sooner, now later, and the first poll is to be too early for most.
+            self.expected += (missed - self.expected) / 4;
+        } else if seen <= self.expected + STEP {
+            // The first poll saw it. How much too late that was is not known.
+            self.expected = seen.saturating_sub(SPAN / 2).max(missed);
         }
     }
 }
@@ -164,8 +166,8 @@ mod tests {
             let [early @ .., before, after] = &seen[..] else {
                 panic!("{seen:?}");
             };
-            assert!(*before < delay.into() && after - before == 50, "{seen:?}");
-            assert_eq!(early.len() as u64, delay.saturating_sub(50) / 1_000);
+            assert!(*before < delay.into() && after - before == 80, "{seen:?}");
+            assert_eq!(early.len() as u64, delay.saturating_sub(80) / 1_000);
         }
     }
 
@@ -177,7 +179,7 @@ mod tests {
                 polls(&mut rhythm, delay, true);
             }
             let last = *polls(&mut rhythm, delay, true).last().unwrap();
-            assert!(last <= u128::from(delay) + 50, "{delay}: {last}");
+            assert!(last <= u128::from(delay) + 80, "{delay}: {last}");
         }
     }
 
