@@ -237,6 +237,7 @@ impl Core {
                 self.let_go();
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
             }
+            Reading::Unchanged if self.ledger.is_settled() => self.ledger.rest(),
             Reading::Unchanged => {}
             Reading::Suspicious => {
                 self.commit.doubt(now);

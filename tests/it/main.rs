@@ -35,6 +35,7 @@ mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
 mod linger;
+mod many_channels;
 mod memory;
 mod metrics;
 mod moved;
