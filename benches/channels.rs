@@ -20,8 +20,8 @@ use snowpipe_streaming::{Channel, RowBatch, StreamingIngestClient};
 
 use crate::sink::Sink;
 
-const MANY: usize = 2_000;
-const ROWS: u64 = 1_000;
+const MANY: u32 = 2_000;
+const ROWS: u32 = 1_000;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() {
@@ -36,7 +36,7 @@ async fn main() {
     let mut one = open(&client, "one", 1).await;
     let before = resident_kib();
     let mut all = open(&client, "all", many).await;
-    let opened = (resident_kib() - before) / many as f64;
+    let opened = (resident_kib() - before) / f64::from(many);
     println!("idle channel, just opened: {opened:.1} KiB resident");
 
     let batch = batch();
@@ -54,7 +54,7 @@ async fn main() {
     println!("{many} channels against one: {median:.2} × the CPU a row (median of {runs} pairs)");
 }
 
-async fn open(client: &StreamingIngestClient, prefix: &str, count: usize) -> Vec<Channel> {
+async fn open(client: &StreamingIngestClient, prefix: &str, count: u32) -> Vec<Channel> {
     let opens = (0..count).map(|n| {
         client
             .open_channel(format!("{prefix}-{n:04}"))
@@ -69,7 +69,7 @@ async fn open(client: &StreamingIngestClient, prefix: &str, count: usize) -> Vec
 
 fn batch() -> RowBatch {
     let mut ndjson = Vec::new();
-    for row in rows::rows(ROWS, 200) {
+    for row in rows::rows(u64::from(ROWS), 200) {
         serde_json::to_writer(&mut ndjson, &row).expect("the row is plain");
         ndjson.push(b'\n');
     }
@@ -77,9 +77,10 @@ fn batch() -> RowBatch {
 }
 
 /// Sends `requests` requests, one after the other on each channel, and waits for their commits.
-async fn cpu_ns_a_row(channels: &mut [Channel], batch: &RowBatch, requests: usize) -> f64 {
+async fn cpu_ns_a_row(channels: &mut [Channel], batch: &RowBatch, requests: u32) -> f64 {
     let before = cpu_ns();
-    for _ in 0..requests / channels.len() {
+    let mut sent = 0;
+    while sent < requests {
         let mut receipts = Vec::with_capacity(channels.len());
         for channel in &mut *channels {
             let next = channel
@@ -93,6 +94,7 @@ async fn cpu_ns_a_row(channels: &mut [Channel], batch: &RowBatch, requests: usiz
                     .expect("there is memory"),
             );
             channel.initiate_flush();
+            sent += 1;
             tokio::task::yield_now().await;
         }
         for receipt in receipts {
@@ -105,7 +107,7 @@ async fn cpu_ns_a_row(channels: &mut [Channel], batch: &RowBatch, requests: usiz
             .await
             .expect("the sink commits everything");
     }
-    (cpu_ns() - before) / (requests as u64 * ROWS) as f64
+    (cpu_ns() - before) / f64::from(requests * ROWS)
 }
 
 /// What this thread has used so far.

@@ -83,11 +83,11 @@ impl Rhythm {
                 is_lone,
             } => (accepted, asked, is_lone),
         };
-        let first = accepted + self.expected.max(FIRST);
-        let spare = if asked <= accepted || asked < accepted + self.expected {
-            first
+        let expected = accepted + self.expected;
+        let spare = if asked <= accepted || asked < expected {
+            expected.max(accepted + FIRST)
         } else {
-            let overdue = asked - accepted - self.expected;
+            let overdue = asked.saturating_duration_since(expected);
             asked + (overdue / 4).max(STEP)
         };
         let slowest = asked.max(accepted) + SLOWEST;
@@ -104,7 +104,7 @@ impl Rhythm {
             self.expected = missed;
         } else if missed >= self.expected {
             // Part of the way: commits come now sooner, now later, and the first poll is to be too early for most.
-            self.expected += (missed - self.expected) / 4;
+            self.expected += missed.saturating_sub(self.expected) / 4;
         } else if seen <= self.expected + STEP {
             // The first poll saw it. How much too late that was is not known.
             self.expected = seen.saturating_sub(SPAN / 2).max(missed);
@@ -121,7 +121,7 @@ mod tests {
     }
 
     /// The times, in ms after the accept, of the polls up to the one that sees a commit `delay` ms after it.
-    fn polls(rhythm: &mut Rhythm, delay: u64, is_lone: bool) -> Vec<u128> {
+    fn polls(rhythm: &mut Rhythm, delay: u64) -> Vec<u128> {
         let accepted = Instant::now();
         let mut asked = accepted;
         let mut polls = Vec::new();
@@ -129,7 +129,7 @@ mod tests {
             let want = Want::Commit {
                 accepted,
                 asked,
-                is_lone,
+                is_lone: true,
             };
             let at = rhythm.due(want).unwrap().spare;
             polls.push((at - accepted).as_millis());
@@ -146,7 +146,7 @@ mod tests {
     #[test]
     fn an_unknown_server_is_asked_at_growing_intervals_up_to_a_second() {
         let mut rhythm = Rhythm::default();
-        let seen = polls(&mut rhythm, 6_000, true);
+        let seen = polls(&mut rhythm, 6_000);
         assert_eq!(
             seen,
             [
@@ -160,9 +160,9 @@ mod tests {
         for delay in [300, 1_000, 5_000, 29_990] {
             let mut rhythm = Rhythm::default();
             for _ in 0..10 {
-                polls(&mut rhythm, delay, true);
+                polls(&mut rhythm, delay);
             }
-            let seen = polls(&mut rhythm, delay, true);
+            let seen = polls(&mut rhythm, delay);
             let [early @ .., before, after] = &seen[..] else {
                 panic!("{seen:?}");
             };
@@ -176,9 +176,9 @@ mod tests {
         let mut rhythm = Rhythm::default();
         for delay in [1_000, 100, 4_000, 0] {
             for _ in 0..12 {
-                polls(&mut rhythm, delay, true);
+                polls(&mut rhythm, delay);
             }
-            let last = *polls(&mut rhythm, delay, true).last().unwrap();
+            let last = *polls(&mut rhythm, delay).last().unwrap();
             assert!(last <= u128::from(delay) + 80, "{delay}: {last}");
         }
     }
