@@ -23,7 +23,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Metrics;
 use crate::offset::OffsetToken;
 use crate::options::{ClientBuilder, Options};
-use crate::poller;
+use crate::poller::{self, Alarm};
 use crate::retry::Backoff;
 use crate::time::TimeSource;
 use crate::transport::api::{Api, Attempt, Failure};
@@ -77,7 +77,7 @@ pub(crate) struct ClientInner {
     pub(crate) time: Arc<dyn TimeSource>,
     rng: Mutex<fastrand::Rng>,
     channels: Mutex<BTreeMap<String, Slot>>,
-    poller: Arc<Notify>,
+    alarm: Arc<Alarm>,
     pub(crate) compressors: Arc<Compressors>,
     elastic: Mutex<Vec<Weak<dyn Settle>>>,
     /// Where the client was built, for what is started outside a task.
@@ -132,7 +132,7 @@ impl StreamingIngestClient {
             time,
             rng: Mutex::new(rng),
             channels: Mutex::default(),
-            poller: Arc::default(),
+            alarm: Arc::default(),
             compressors,
             elastic: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -324,12 +324,9 @@ impl StreamingIngestClient {
 }
 
 impl ClientInner {
-    pub(crate) fn poller(&self) -> Arc<Notify> {
-        Arc::clone(&self.poller)
-    }
-
-    pub(crate) async fn poller_woken(&self) {
-        self.poller.notified().await;
+    /// What wakes the status poller.
+    pub(crate) fn alarm(&self) -> &Arc<Alarm> {
+        &self.alarm
     }
 
     pub(crate) fn request_id(&self) -> Uuid {

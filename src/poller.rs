@@ -1,12 +1,19 @@
 //! The status poller: one bulk call for all channels of a client, as often as their commits need it and no oftener.
 
+mod alarm;
+mod rhythm;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
-use crate::channel::{Core, HEARTBEAT, Shared};
+pub(crate) use self::alarm::Alarm;
+use self::rhythm::Rhythm;
+pub(crate) use self::rhythm::{Sighting, Want};
+use crate::channel::driver::reached;
+use crate::channel::{Core, Shared};
 use crate::client::ClientInner;
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
@@ -14,6 +21,10 @@ use crate::transport::api::{Attempt, Failure};
 /// Polls a second, and how many may come at once after a pause.
 const RATE: f64 = 2.0;
 const BURST: f64 = 5.0;
+/// Rows that are accepted so long after those before them have the whole burst to themselves.
+pub(crate) const LONE: Duration = Duration::from_millis(2_500);
+/// An idle channel is looked at this often, so that its invalidation is noticed.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
 /// Names in one call, until the server asks for fewer.
 const CHUNK: usize = 1000;
 /// A status that takes longer is asked for anew.
@@ -21,28 +32,23 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Runs until the client is closed.
 pub(crate) async fn run(client: Arc<ClientInner>) {
+    let alarm = Arc::clone(client.alarm());
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     let mut chunk = CHUNK;
     loop {
-        let due = client
-            .channels()
-            .iter()
-            .filter_map(|c| c.core().poll_due())
-            .min();
-        let at = due.map(|due| bucket.ready_at(Instant::now(), 1.0).max(due));
+        let at = alarm.due().map(|due| {
+            let now = Instant::now();
+            let spare = bucket.ready_at(now, BURST).max(due.spare);
+            spare.min(bucket.ready_at(now, 1.0).max(due.must))
+        });
         tokio::select! {
             biased;
             () = client.closed() => return,
-            // Something is due at another time than thought: look again.
-            () = client.poller_woken() => continue,
-            () = async { match at { Some(at) => sleep_until(at).await, None => std::future::pending().await } } => {}
+            () = alarm.moved() => continue,
+            () = reached(at) => {}
         }
-        let now = Instant::now();
-        let asked: Vec<_> = client
-            .channels()
-            .into_iter()
-            .filter(|c| wants(c, now))
-            .collect();
+        let rhythm = alarm.take();
+        let asked = due(client.channels(), rhythm, Instant::now());
         for some in asked.chunks(chunk.max(1)) {
             bucket.take(Instant::now(), 1);
             let poll = ask(&client, some);
@@ -57,23 +63,46 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
                 break;
             }
         }
+        let channels = client.channels();
+        alarm.set_all(channels.iter().map(|channel| channel.core().want()));
     }
 }
 
-/// A channel that waits for commits or is due, or an idle one that will be due soon: the idle ones fall into step, and one
-/// call serves them all.
-fn wants(channel: &Shared, now: Instant) -> bool {
-    let core = channel.core();
-    core.awaits_commits()
-        || core
-            .poll_due()
-            .is_some_and(|due| due <= now + HEARTBEAT / 2)
+/// Whom to ask for. If one channel is due, all that wait for a commit go with it; if an idle one is, all idle ones that
+/// will be soon: they fall into step, and one call serves them all.
+fn due(channels: Vec<Arc<Shared>>, rhythm: Rhythm, now: Instant) -> Vec<Arc<Shared>> {
+    let (mut waiting, mut idle) = (Vec::new(), Vec::new());
+    let (mut is_due, mut is_idle_due) = (false, false);
+    for channel in channels {
+        let want = channel.core().want();
+        match want {
+            Want::Nothing => {}
+            Want::Word(at) => {
+                is_idle_due |= at <= now;
+                if at <= now + HEARTBEAT / 2 {
+                    idle.push(channel);
+                }
+            }
+            Want::News(_) | Want::Commit { .. } => {
+                is_due |= rhythm.due(want).is_some_and(|due| due.spare <= now);
+                waiting.push(channel);
+            }
+        }
+    }
+    if !is_due && !is_idle_due {
+        waiting.clear();
+    }
+    if is_idle_due {
+        waiting.append(&mut idle);
+    }
+    waiting
 }
 
 /// One call. True if it named too many channels.
 async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
-    let epochs: Vec<u64> = channels.iter().map(|c| c.core().epoch()).collect();
+    let now = Instant::now();
+    let epochs: Vec<u64> = channels.iter().map(|c| c.core().asked(now)).collect();
     let attempt = Attempt {
         request_id: client.request_id(),
         retry_count: 0,
@@ -81,14 +110,15 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let answer = timeout(DEADLINE, client.api.channel_statuses(&names, attempt)).await;
     match answer {
         Ok(Ok(statuses)) => {
+            let mut sightings = Vec::new();
             for (channel, epoch) in channels.iter().zip(epochs) {
                 let status = statuses.get(&channel.name);
-                channel.update_and_wake(|core, now| {
-                    if core.epoch() == epoch {
-                        core.on_status(now, status);
-                    }
-                });
+                sightings.extend(channel.update_and_wake(|core, now| {
+                    let is_current = core.epoch() == epoch;
+                    is_current.then(|| core.on_status(now, status)).flatten()
+                }));
             }
+            client.alarm().learn(sightings);
             false
         }
         Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => true,

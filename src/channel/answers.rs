@@ -69,11 +69,9 @@ impl Core {
                 self.continuation_token = answer.next_continuation_token;
                 self.session = answer.session;
                 self.backoff.reset();
-                self.commit.accepted(
-                    now,
-                    self.accepted.max(self.ledger.committed()) == self.ledger.committed(),
-                );
+                let is_first = self.accepted <= self.ledger.committed();
                 self.accepted = flight.batch.position;
+                self.commit.accepted(now, self.accepted, is_first);
                 self.tokens.accepted(&flight.batch);
                 if self.limits.recovery == Recovery::Replay {
                     self.retained.push_back(flight.batch);

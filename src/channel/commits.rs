@@ -13,26 +13,38 @@ use super::receipt::RejectWindow;
 use super::verdict;
 use crate::error::{Error, ErrorKind, InvalidationCause};
 use crate::offset::OffsetToken;
+use crate::poller::{HEARTBEAT, LONE, Sighting, Want};
 
-/// The first poll comes this long after an accept.
-const FIRST_POLL: Duration = Duration::from_millis(50);
-/// Polls back off to this while commits are pending.
-const SLOWEST_POLL: Duration = Duration::from_secs(1);
-/// An idle channel is looked at this often, so that its invalidation is noticed.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+/// So soon something in particular is asked for.
+const SOON: Duration = Duration::from_millis(50);
+/// So much later an answer that is hard to believe is asked for again: a replica of the server may lag.
+const LATER: Duration = Duration::from_secs(1);
 /// A channel that is missing from so many answers in a row is gone.
 const ABSENT: u32 = 3;
 /// More windows than this are told as one.
 const MAX_WINDOWS: usize = 1024;
 
+/// Rows accepted by one answer.
+#[derive(Debug, Clone, Copy)]
+struct Accept {
+    at: Instant,
+    position: u64,
+    /// Whether they came after a pause.
+    is_lone: bool,
+}
+
 /// The part of a channel's state that follows its commits.
 #[derive(Debug)]
 pub(crate) struct Commit {
-    next_poll: Instant,
-    interval: Duration,
-    /// Poll at `next_poll` though no commit is pending.
-    hurried: bool,
-    last_heard: Instant,
+    latest: Option<Accept>,
+    /// The accept whose commit is waited for: the latest one there was when that of the one before it was seen.
+    watched: Option<Accept>,
+    /// When the status was asked for with an answer, or without one for long enough.
+    asked: Instant,
+    /// When it was asked for and there may still be an answer.
+    asking: Instant,
+    /// Ask then, whatever else there is to wait for.
+    again: Option<Instant>,
     /// Since when something is accepted and nothing was committed.
     waiting_since: Instant,
     absent: u32,
@@ -46,10 +58,11 @@ pub(crate) struct Commit {
 impl Commit {
     pub(super) fn new(now: Instant, rejected: u64, open_token: Option<OffsetToken>) -> Self {
         Self {
-            next_poll: now,
-            interval: FIRST_POLL,
-            hurried: false,
-            last_heard: now,
+            latest: None,
+            watched: None,
+            asked: now,
+            asking: now,
+            again: None,
             waiting_since: now,
             absent: 0,
             rejected,
@@ -63,44 +76,51 @@ impl Commit {
         Arc::clone(&self.windows)
     }
 
-    /// A batch was accepted; `first`: nothing else was waiting for its commit.
-    pub(super) fn accepted(&mut self, now: Instant, first: bool) {
-        if first {
+    /// A batch that ends at `position` was accepted; `is_first`: nothing else was waiting for its commit.
+    pub(super) fn accepted(&mut self, now: Instant, position: u64, is_first: bool) {
+        self.latest = Some(Accept {
+            at: now,
+            position,
+            is_lone: self.latest.is_none_or(|before| now >= before.at + LONE),
+        });
+        if is_first {
             self.waiting_since = now;
+            self.watched = self.latest;
         }
-        self.interval = FIRST_POLL;
-        self.next_poll = if first {
-            now + FIRST_POLL
-        } else {
-            self.next_poll.min(now + FIRST_POLL)
-        };
     }
 
-    /// Polls soon: there is something to find out.
+    /// Polls soon, and on as after an accept: something was sent, and nothing more will be heard of it but this.
     pub(super) fn hurry(&mut self, now: Instant) {
-        self.hurried = true;
-        self.interval = FIRST_POLL;
-        self.next_poll = now + FIRST_POLL;
+        self.again = Some(now + SOON);
+        self.watched.get_or_insert(Accept {
+            at: now,
+            position: u64::MAX,
+            is_lone: true,
+        });
     }
 
-    /// Asks again about an answer that is hard to believe, but not at once: a replica of the server may lag.
+    /// Asks again about an answer that is hard to believe, but not at once.
     fn doubt(&mut self, now: Instant) {
-        self.hurried = true;
-        self.next_poll = now + SLOWEST_POLL;
+        self.again = Some(now + LATER);
     }
 
     /// The channel was opened again.
     pub(super) fn restart(&mut self, now: Instant) {
         self.waiting_since = now;
         self.absent = 0;
-        self.heard(now);
+        self.again = None;
+        self.watched = None;
+        (self.asked, self.asking) = (now, now);
     }
 
-    fn heard(&mut self, now: Instant) {
-        self.hurried = false;
-        self.last_heard = now;
-        self.next_poll = now + self.interval;
-        self.interval = (self.interval * 2).min(SLOWEST_POLL);
+    /// Everything through this position is committed, and was not when the status was asked for last.
+    fn committed(&mut self, position: u64) -> Option<Sighting> {
+        let found = self.watched.take_if(|w| w.position <= position)?;
+        self.watched = self.latest.filter(|latest| latest.position > position);
+        Some(Sighting {
+            missed: self.asked.saturating_duration_since(found.at),
+            seen: self.asking.checked_duration_since(found.at)?,
+        })
     }
 }
 
@@ -119,13 +139,30 @@ impl Core {
         }
     }
 
-    /// When this channel's status should be asked for.
-    pub(crate) fn poll_due(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Reopening(_) | Phase::Ended => None,
-            _ if self.commit.hurried || self.awaits_commits() => Some(self.commit.next_poll),
-            _ => Some(self.commit.last_heard + HEARTBEAT),
+    /// What there is to hear of the server, and since when.
+    pub(crate) fn want(&self) -> Want {
+        let commit = &self.commit;
+        if matches!(self.phase, Phase::Reopening(_) | Phase::Ended) {
+            return Want::Nothing;
         }
+        if let Some(again) = commit.again {
+            return Want::News(again);
+        }
+        match commit.watched {
+            Some(watched) if self.awaits_commits() => Want::Commit {
+                accepted: watched.at,
+                asked: commit.asked,
+                is_lone: watched.is_lone,
+            },
+            _ if self.awaits_commits() => Want::News(commit.asked + LATER),
+            _ => Want::Word(commit.asked + HEARTBEAT),
+        }
+    }
+
+    /// The status is being asked for. Returns the count of opens, for the answer holds for this open only.
+    pub(crate) fn asked(&mut self, now: Instant) -> u64 {
+        self.commit.asking = now;
+        self.epoch
     }
 
     pub(super) fn commit_stalled_at(&self) -> Option<Instant> {
@@ -148,18 +185,30 @@ impl Core {
 
     /// The status could not be had.
     pub(crate) fn on_status_missed(&mut self, now: Instant) {
-        self.commit.next_poll = now + self.commit.interval;
-        self.commit.interval = (self.commit.interval * 2).min(SLOWEST_POLL);
-        self.commit.last_heard = now;
+        self.commit.asked = self.commit.asking;
+        if self.commit.again.is_some() {
+            self.commit.doubt(now);
+        }
     }
 
     /// An answer to a status poll: this channel's entry, or `None` if it has none.
-    pub(crate) fn on_status(&mut self, now: Instant, status: Option<&ChannelStatus>) {
+    pub(crate) fn on_status(
+        &mut self,
+        now: Instant,
+        status: Option<&ChannelStatus>,
+    ) -> Option<Sighting> {
         // Being opened again, it hears more from that.
         if self.is_ended() || self.is_reopening() {
-            return;
+            return None;
         }
-        self.commit.heard(now);
+        self.commit.again = None;
+        self.read_status(now, status);
+        let sighting = self.commit.committed(self.ledger.committed());
+        self.commit.asked = self.commit.asking;
+        sighting
+    }
+
+    fn read_status(&mut self, now: Instant, status: Option<&ChannelStatus>) {
         let Some(status) = status else {
             self.commit.absent += 1;
             self.commit.doubt(now);
@@ -188,6 +237,7 @@ impl Core {
                 self.let_go();
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
             }
+            Reading::Unchanged if self.ledger.is_settled() => self.ledger.rest(),
             Reading::Unchanged => {}
             Reading::Suspicious => {
                 self.commit.doubt(now);

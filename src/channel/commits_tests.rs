@@ -83,14 +83,16 @@ impl Rig {
         self.core.on_response(self.now, Ok(answer), 0.0);
     }
 
-    fn hear(&mut self, token: i64, rejected: u64) {
+    /// Asks and is answered at once.
+    fn hear(&mut self, token: i64, rejected: u64) -> Option<Sighting> {
         let status = ChannelStatus {
             latest_committed_offset_token: Some(token.into()),
             created_on_ms: Some(1),
             rows_error_count: rejected,
             ..ChannelStatus::default()
         };
-        self.core.on_status(self.now, Some(&status));
+        self.core.asked(self.now);
+        self.core.on_status(self.now, Some(&status))
     }
 
     fn windows(&self) -> Vec<(u64, u64, u64)> {
@@ -102,9 +104,8 @@ impl Rig {
         self.core.refusal().map(|e| e.kind())
     }
 
-    fn due_ms(&self) -> u128 {
-        let due = self.core.poll_due().unwrap();
-        due.saturating_duration_since(self.now).as_millis()
+    fn in_ms(&self, ms: u64) -> Instant {
+        self.now + Duration::from_millis(ms)
     }
 }
 
@@ -182,7 +183,7 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
     rig.accept(10, 1);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None);
-    assert_eq!(rig.due_ms(), 1000);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
     rig.hear(10, 2);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None, "a blip in between");
@@ -193,23 +194,92 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
 }
 
 #[test]
-fn polls_start_soon_after_an_accept_and_back_off_to_a_second() {
+fn a_channel_waits_for_a_commit_of_what_was_accepted_last_and_then_of_what_came_since() {
     let mut rig = Rig::new();
-    assert_eq!(rig.due_ms(), 30_000, "the heartbeat");
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
     rig.wait(1_000);
+    let first = Want::Commit {
+        accepted: rig.now,
+        asked: rig.in_ms(0) - Duration::from_secs(1),
+        is_lone: true,
+    };
     rig.accept(10, 1);
-    let mut gaps = Vec::new();
-    for _ in 0..7 {
-        let due = rig.due_ms();
-        gaps.push(due);
-        rig.wait(u64::try_from(due).unwrap());
-        rig.hear(9, 2);
-    }
-    assert_eq!(gaps, [50, 50, 100, 200, 400, 800, 1000]);
+    assert_eq!(rig.core.want(), first);
+    rig.wait(400);
+    let second = rig.now;
     rig.accept(11, 1);
-    assert_eq!(rig.due_ms(), 50, "another accept hurries it");
-    rig.hear(11, 2);
-    assert_eq!(rig.due_ms(), 30_000);
+    assert_eq!(
+        rig.core.want(),
+        first,
+        "the one it waits for is still the first"
+    );
+    rig.wait(200);
+    assert_eq!(rig.hear(9, 2), None);
+    rig.wait(150);
+    let sighting = Sighting {
+        missed: Duration::from_millis(600),
+        seen: Duration::from_millis(750),
+    };
+    assert_eq!(rig.hear(10, 2), Some(sighting));
+    let want = Want::Commit {
+        accepted: second,
+        asked: rig.now,
+        is_lone: false,
+    };
+    assert_eq!(rig.core.want(), want);
+    assert_eq!(rig.hear(11, 2).map(|s| s.seen), Some(rig.now - second));
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
+    rig.wait(2_150);
+    rig.accept(12, 1);
+    let Want::Commit { is_lone, .. } = rig.core.want() else {
+        panic!("{:?}", rig.core.want());
+    };
+    assert!(is_lone, "2.5 s after the accept before it");
+}
+
+#[test]
+fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
+    let mut rig = Rig::new();
+    rig.wait(30_000);
+    rig.core.asked(rig.now);
+    rig.wait(500);
+    rig.core.on_status_missed(rig.now);
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(29_500)));
+    rig.core.on_status(rig.now, None);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
+    rig.wait(1_000);
+    rig.core.asked(rig.now);
+    rig.core.on_status_missed(rig.now);
+    assert_eq!(
+        rig.core.want(),
+        Want::News(rig.in_ms(1_000)),
+        "it still wants to know"
+    );
+}
+
+#[test]
+fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(50)));
+    let invalidated = rig.now;
+    rig.wait(50);
+    assert_eq!(rig.hear(9, 2), None);
+    let want = Want::Commit {
+        accepted: invalidated,
+        asked: rig.now,
+        is_lone: true,
+    };
+    assert_eq!(rig.core.want(), want);
+    rig.wait(50);
+    assert_eq!(
+        rig.hear(13, 2),
+        None,
+        "nothing is learned of rows without an accept"
+    );
 }
 
 #[test]
@@ -245,8 +315,14 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
     };
     rig.core.on_response(rig.now, Ok(answer), 0.0);
     assert!(!rig.core.awaits_commits());
+    rig.wait(10);
     rig.accept(14, 1);
-    assert_eq!(rig.due_ms(), 50);
+    let sighting = Sighting {
+        missed: Duration::ZERO,
+        seen: Duration::from_millis(20),
+    };
+    rig.wait(20);
+    assert_eq!(rig.hear(14, 2), Some(sighting));
 }
 
 #[test]

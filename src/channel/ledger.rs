@@ -1,11 +1,14 @@
 //! The ledger: which end tokens are on their way, and what a committed token seen in a status means for them.
 
 use std::collections::VecDeque;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
 use crate::offset::OffsetToken;
 
 /// How many committed tokens are remembered, so that a stale read is known for one.
 const HISTORY: usize = 4096;
+/// And how many of a channel that rests, whose last state every replica has had time to learn.
+const HISTORY_AT_REST: usize = 256;
 
 /// A request's rows, sent and not known to be committed.
 #[derive(Debug, Clone)]
@@ -42,7 +45,8 @@ pub(crate) struct Ledger {
     watermark: Option<OffsetToken>,
     committed: u64,
     pending: VecDeque<Pending>,
-    popped: VecDeque<OffsetToken>,
+    /// Fingerprints of the tokens that were committed before the watermark. The tokens may be long.
+    popped: VecDeque<u64>,
     created_on_ms: Option<u64>,
     suspect: Option<Sight>,
 }
@@ -114,7 +118,8 @@ impl Ledger {
                         self.suspect = None;
                         return Reading::Advanced;
                     }
-                    self.watermark.as_ref() == Some(token) || self.popped.contains(token)
+                    self.watermark.as_ref() == Some(token)
+                        || self.popped.contains(&fingerprint(token))
                 }
             };
         if known {
@@ -162,6 +167,14 @@ impl Ledger {
         }
     }
 
+    /// Gives back what a busy channel needs and one that rests does not.
+    pub(crate) fn rest(&mut self) {
+        let too_many = self.popped.len().saturating_sub(HISTORY_AT_REST);
+        self.popped.drain(..too_many);
+        self.popped.shrink_to_fit();
+        self.pending.shrink_to_fit();
+    }
+
     fn pop_through(&mut self, index: usize, on_committed: &mut impl FnMut(&OffsetToken)) {
         for done in self.pending.drain(..=index) {
             on_committed(&done.end);
@@ -169,11 +182,17 @@ impl Ledger {
                 if self.popped.len() == HISTORY {
                     self.popped.pop_front();
                 }
-                self.popped.push_back(old);
+                self.popped.push_back(fingerprint(&old));
             }
             self.committed = done.position;
         }
     }
+}
+
+fn fingerprint(token: &OffsetToken) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    token.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
@@ -228,6 +247,24 @@ mod tests {
             assert_eq!(see(&mut l, old), Reading::Unchanged, "{old} again");
         }
         assert_eq!((l.committed(), l.watermark().unwrap().as_str()), (5, "10"));
+    }
+
+    #[test]
+    fn at_rest_the_latest_tokens_are_still_known_for_committed() {
+        let mut l = ledger(None, &[]);
+        for n in 0..1_000_u64 {
+            l.sent(Pending {
+                start: None,
+                end: n.into(),
+                position: n + 1,
+                rows: 1,
+            });
+        }
+        assert_eq!(see(&mut l, "999"), Reading::Advanced);
+        l.rest();
+        assert_eq!(see(&mut l, "743"), Reading::Unchanged);
+        assert_eq!(see(&mut l, "742"), Reading::Suspicious);
+        assert!(l.popped.capacity() < 2 * HISTORY_AT_REST && l.pending.capacity() == 0);
     }
 
     #[test]

@@ -30,7 +30,6 @@ use tokio::time::Instant;
 
 use self::append::{Append, Writer};
 pub(crate) use self::batch::Compressor;
-pub(crate) use self::commits::HEARTBEAT;
 pub(crate) use self::core::{Core, Pace, Ratio};
 pub(crate) use self::frame::decompress;
 #[cfg(feature = "bench-internals")]

@@ -136,14 +136,14 @@ pub(super) async fn open(
         name.to_owned(),
         core,
         share,
-        client.poller(),
+        Arc::clone(client.alarm()),
         Arc::clone(client.api.counters()),
     );
     if !reservation.fill(&shared) {
         return Err(client_closed());
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
-    client.poller().notify_one();
+    client.alarm().set(shared.core().want());
     Ok((shared, answer.status))
 }
 

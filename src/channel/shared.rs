@@ -13,6 +13,7 @@ use super::receipt::RejectWindow;
 use crate::budget::Share;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Counters;
+use crate::poller::Alarm;
 
 /// The core behind a short lock, and who is to be told of its changes.
 pub(crate) struct Shared {
@@ -23,7 +24,7 @@ pub(crate) struct Shared {
     driver: Notify,
     /// Told when the driver has taken a batch to compress, or cannot for now.
     caught_up: Notify,
-    poller: Arc<Notify>,
+    alarm: Arc<Alarm>,
     counters: Arc<Counters>,
     /// The windows that some call has returned as an error, by their totals.
     reported: Mutex<BTreeSet<u64>>,
@@ -47,7 +48,7 @@ impl Shared {
         name: String,
         core: Core,
         share: Share,
-        poller: Arc<Notify>,
+        alarm: Arc<Alarm>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         let progress = watch::Sender::new(core.progress());
@@ -58,7 +59,7 @@ impl Shared {
             progress,
             driver: Notify::new(),
             caught_up: Notify::new(),
-            poller,
+            alarm,
             counters,
             reported: Mutex::default(),
         })
@@ -74,7 +75,7 @@ impl Shared {
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Core, Instant) -> R) -> R {
         let now = Instant::now();
         let mut core = self.core();
-        let due = core.poll_due();
+        let wanted = core.want();
         let before = core.marks();
         let result = change(&mut core, now);
         self.counters.moved(before, core.marks());
@@ -86,13 +87,10 @@ impl Shared {
             }
             changed
         });
-        // Later needs no telling: the poller wakes for nothing then, and looks again.
-        let sooner = core
-            .poll_due()
-            .is_some_and(|new| due.is_none_or(|old| new < old));
+        let want = core.want();
         drop(core);
-        if sooner {
-            self.poller.notify_one();
+        if want != wanted {
+            self.alarm.set(want);
         }
         result
     }
