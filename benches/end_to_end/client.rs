@@ -41,8 +41,8 @@ async fn connect(job: &Job) -> Result<StreamingIngestClient> {
         .add_root_certificate_file(&job.ca)?
         .only_these_roots()
         .no_proxy();
-    let transport = if job.config.http1 {
-        transport.http1_only()
+    let transport = if job.config.http2 {
+        transport.http2()
     } else {
         transport
     };

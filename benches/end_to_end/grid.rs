@@ -36,7 +36,7 @@ pub(crate) fn configs(options: &Options) -> Vec<Config> {
         delay_ms,
         form,
         paced: options.paced,
-        http1: options.http1,
+        http2: options.http2,
     };
     if options.names_one() {
         let rows = options.rows.unwrap_or(MILLION);

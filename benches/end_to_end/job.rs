@@ -36,7 +36,7 @@ pub(crate) struct Config {
     pub(crate) delay_ms: u64,
     pub(crate) form: Form,
     pub(crate) paced: bool,
-    pub(crate) http1: bool,
+    pub(crate) http2: bool,
 }
 
 /// What a client process does.

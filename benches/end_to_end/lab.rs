@@ -17,8 +17,8 @@ use crate::rows::{self, Form};
 #[derive(Debug)]
 pub(crate) struct Lab {
     dir: TempDir,
-    /// By their delay, and whether they speak HTTP/1.1 alone.
-    sinks: BTreeMap<(u64, bool), Sink>,
+    /// By their delay.
+    sinks: BTreeMap<u64, Sink>,
     runs: u64,
     check: bool,
     commit_ms: u64,
@@ -78,7 +78,7 @@ impl Lab {
         self.runs += 1;
         let name = format!("run-{}", self.runs);
         let pool = self.pool();
-        let sink = self.sink(config.delay_ms, config.http1)?;
+        let sink = self.sink(config.delay_ms)?;
         sink.reset()?;
         let job = Job {
             task,
@@ -96,15 +96,14 @@ impl Lab {
         })
     }
 
-    fn sink(&mut self, delay_ms: u64, http1: bool) -> Result<&mut Sink> {
-        match self.sinks.entry((delay_ms, http1)) {
+    fn sink(&mut self, delay_ms: u64) -> Result<&mut Sink> {
+        match self.sinks.entry(delay_ms) {
             Entry::Occupied(sink) => Ok(sink.into_mut()),
             Entry::Vacant(place) => {
                 let mut args = vec![
                     format!("--delay-ms={delay_ms}"),
                     format!("--commit-ms={}", self.commit_ms),
                 ];
-                args.extend(http1.then(|| "--http1".to_owned()));
                 args.extend(self.check.then(|| "--check".to_owned()));
                 Ok(place.insert(Sink::start(&args)?))
             }

@@ -75,7 +75,7 @@ fn config(options: &Options, rows: u64) -> Config {
         delay_ms: options.delay_ms.unwrap_or(0),
         form: options.form.unwrap_or(Form::Typed),
         paced: options.paced,
-        http1: options.http1,
+        http2: options.http2,
     }
 }
 

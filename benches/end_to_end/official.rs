@@ -129,8 +129,8 @@ pub(crate) fn run(args: &OfficialArgs) -> Result<()> {
             delay_ms,
             form: Form::Typed,
             paced: false,
-            // The official SDK speaks nothing else.
-            http1: true,
+            // The official SDK does not speak it.
+            http2: false,
         })
         .collect();
     let mut pairs: Vec<Vec<[Figures; 2]>> = configs.iter().map(|_| Vec::new()).collect();

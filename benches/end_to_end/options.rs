@@ -32,9 +32,9 @@ pub(crate) struct Options {
     /// Keep to the service's limits for a channel
     #[arg(long)]
     pub(crate) paced: bool,
-    /// HTTP/1.1 and not HTTP/2
+    /// HTTP/2 and not HTTP/1.1
     #[arg(long)]
-    pub(crate) http1: bool,
+    pub(crate) http2: bool,
     /// Where the figures go as JSON
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,

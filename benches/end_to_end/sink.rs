@@ -45,9 +45,6 @@ pub(crate) struct SinkArgs {
     /// Count the rows themselves, and refuse a request whose tokens promise others
     #[arg(long)]
     pub(crate) check: bool,
-    /// Offer HTTP/1.1 alone
-    #[arg(long)]
-    pub(crate) http1: bool,
 }
 
 /// Serves until the standard input ends.
@@ -58,7 +55,7 @@ pub(crate) struct SinkArgs {
 pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     let url = format!("https://{}", listener.local_addr()?);
-    let tls = Tls::generate(args.http1)?;
+    let tls = Tls::generate()?;
     let files = tempfile::tempdir().context("there is no room for the sink's files")?;
     let (ca, profile) = (
         files.path().join("ca.pem"),

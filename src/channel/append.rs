@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
-use super::core::{Stamp, Taken};
+use super::core::{Blank, Taken};
 use super::receipt::Receipt;
 use super::shared::Shared;
 use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
@@ -162,7 +162,7 @@ impl Writer {
 
     /// Moves what is staged into the open batch, unless it has to wait.
     fn commit_staged(&mut self, waits: bool) -> Result<Staged> {
-        let mut stamp = None;
+        let mut blank = None;
         let rows = self.units.iter().map(|unit| unit.rows).sum();
         let last = self.units.last().and_then(last_offset);
         let (position, wake) = loop {
@@ -170,16 +170,19 @@ impl Writer {
             if waits && core.is_behind(self.staged.len()) {
                 return Ok(Staged::Behind);
             }
-            match core.append(stamp, &self.staged, &mut self.units, &mut self.credit)? {
+            match core.append(&mut blank, &self.staged, &mut self.units, &mut self.credit)? {
                 Taken::Appended { position, wake } => break (position, wake),
                 Taken::NoMemory => return Ok(Staged::NoMemory),
-                // Neither clock is read under the lock.
-                Taken::NoStamp => drop(core),
+                Taken::NoBlank { expected } => {
+                    // Neither a clock nor another lock under this one.
+                    drop(core);
+                    blank = Some(Blank {
+                        now: tokio::time::Instant::now(),
+                        epoch_ms: epoch_millis(self.client.time.now()),
+                        bytes: self.client.compressors.buffer(expected),
+                    });
+                }
             }
-            stamp = Some(Stamp {
-                now: tokio::time::Instant::now(),
-                epoch_ms: epoch_millis(self.client.time.now()),
-            });
         };
         self.staged.clear();
         self.overhead = 0;

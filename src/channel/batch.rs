@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::core::Stamp;
+use super::core::Blank;
 use super::frame;
 use crate::budget::Charge;
 use crate::error::{Error, ErrorKind, Result};
@@ -133,14 +133,14 @@ pub(crate) struct RawBatch {
 }
 
 impl RawBatch {
-    pub(crate) fn new(stamp: Stamp, charge: Charge) -> Self {
+    pub(crate) fn new(blank: Blank, charge: Charge) -> Self {
         Self {
-            bytes: Vec::new(),
+            bytes: blank.bytes,
             units: Vec::new(),
             charge,
             position: 0,
-            first_append: stamp.now,
-            first_append_ms: stamp.epoch_ms,
+            first_append: blank.now,
+            first_append_ms: blank.epoch_ms,
         }
     }
 
@@ -285,6 +285,8 @@ impl SealedBatch {
 pub(crate) struct Compressor {
     context: frame::Context,
     out: Vec<u8>,
+    /// Where the rows were that it sealed last.
+    spent: Vec<u8>,
 }
 
 impl std::fmt::Debug for Compressor {
@@ -299,7 +301,13 @@ impl Compressor {
         Ok(Self {
             context,
             out: Vec::new(),
+            spent: Vec::new(),
         })
+    }
+
+    /// Parts with the buffer of the rows that it sealed last.
+    pub(crate) fn take_spent(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.spent)
     }
 
     /// One zstd frame, in a buffer of exactly its length: what is charged is what is held.
@@ -340,11 +348,13 @@ impl Compressor {
                 first_append,
                 first_append_ms,
             } = whole;
+            let uncompressed_len = bytes.len();
+            self.spent = bytes;
             let rows = units.iter().map(|u| u.rows).sum();
             let charge = purse.split_off(cost(body.len(), &units));
             done.push(SealedBatch {
                 body,
-                uncompressed_len: bytes.len(),
+                uncompressed_len,
                 units,
                 rows,
                 charge,

@@ -1,7 +1,7 @@
 //! When the status is asked for, and what it means.
 
 use super::super::batch::{Compressor, Unit, UnitTokens};
-use super::super::core::{Limits, Opening, Stamp};
+use super::super::core::{Blank, Limits, Opening};
 use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
@@ -57,12 +57,13 @@ impl Rig {
             len: 3,
         };
         let mut charge = self.share.try_charge(1_000).unwrap();
-        let stamp = Stamp {
+        let blank = Blank {
             now: self.now,
             epoch_ms: 0,
+            bytes: Vec::new(),
         };
         self.core
-            .append(Some(stamp), b"{}\n", &mut vec![unit], &mut charge)
+            .append(&mut Some(blank), b"{}\n", &mut vec![unit], &mut charge)
             .unwrap();
         let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
             panic!("nothing to seal");

@@ -50,16 +50,19 @@ pub(crate) struct Pace {
 
 /// A batch of this uncompressed size is sealed if all before it are on their way: large enough that its request costs next
 /// to nothing a row.
-const EAGER: usize = 4 << 20;
+pub(crate) const EAGER: usize = 4 << 20;
 
 /// Batches are sealed no smaller than this to isolate rejected rows.
 const FINEST: usize = 16 << 10;
 
-/// When the first row of a batch was appended.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Stamp {
+/// What a batch begins with.
+#[derive(Debug)]
+pub(crate) struct Blank {
+    /// When its first row was appended.
     pub(crate) now: Instant,
     pub(crate) epoch_ms: u64,
+    /// Empty; where its rows go.
+    pub(crate) bytes: Vec<u8>,
 }
 
 /// What became of rows that are not refused.
@@ -67,8 +70,8 @@ pub(crate) struct Stamp {
 pub(crate) enum Taken {
     /// They are in the open batch: the position of the last one, and whether the driver has to look.
     Appended { position: u64, wake: bool },
-    /// They are the first of a batch: what time is it?
-    NoStamp,
+    /// They are the first of a batch, which is expected to become so long.
+    NoBlank { expected: usize },
     /// What they cost is not free now.
     NoMemory,
 }
@@ -142,6 +145,8 @@ pub(crate) struct Core {
     pub(super) accepted: u64,
     pub(super) open: Option<RawBatch>,
     pub(super) raw: VecDeque<RawBatch>,
+    /// The uncompressed size of the last batch that was sealed.
+    last_raw_len: usize,
     /// What the driver is compressing: its rows, and whether they go before all that is ready.
     pub(super) compressing: Option<(UncommittedRange, bool)>,
     pub(super) ready: VecDeque<SealedBatch>,
@@ -201,6 +206,7 @@ impl Core {
             accepted: 0,
             open: None,
             raw: VecDeque::new(),
+            last_raw_len: 0,
             compressing: None,
             ready: VecDeque::new(),
             flight: None,
@@ -287,7 +293,7 @@ impl Core {
     /// `units` is drained; if the rows are not appended, nothing was taken.
     pub(crate) fn append(
         &mut self,
-        stamp: Option<Stamp>,
+        blank: &mut Option<Blank>,
         bytes: &[u8],
         units: &mut Vec<Unit>,
         credit: &mut Charge,
@@ -298,8 +304,10 @@ impl Core {
         self.tokens.check(units, self.ledger.watermark())?;
         let seals = self.overflows(bytes.len());
         let open = self.open.as_ref().filter(|_| !seals);
-        if open.is_none() && stamp.is_none() {
-            return Ok(Taken::NoStamp);
+        if open.is_none() && blank.is_none() {
+            return Ok(Taken::NoBlank {
+                expected: self.last_raw_len,
+            });
         }
         // A unit that becomes part of the run before it costs nothing beside its bytes.
         let merged = open
@@ -314,13 +322,14 @@ impl Core {
             self.seal_open();
         }
         let mut wake = false;
-        if let (None, Some(stamp)) = (&self.open, stamp) {
-            wake = true;
-            self.open = Some(RawBatch::new(stamp, credit.split_off(0)));
-        }
         let full = self.full_at();
-        let Some(open) = &mut self.open else {
-            return Ok(Taken::NoStamp);
+        let open = match (&mut self.open, blank.take()) {
+            (Some(open), _) => open,
+            (none, Some(blank)) => {
+                wake = true;
+                none.insert(RawBatch::new(blank, credit.split_off(0)))
+            }
+            (None, None) => return Ok(Taken::NoBlank { expected: 0 }),
         };
         open.bytes.extend_from_slice(bytes);
         for unit in units.drain(..) {
@@ -377,6 +386,7 @@ impl Core {
 
     pub(super) fn seal_open(&mut self) {
         if let Some(open) = self.open.take() {
+            self.last_raw_len = open.bytes.len();
             self.raw.push_back(open);
         }
     }

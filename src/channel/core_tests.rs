@@ -246,13 +246,14 @@ impl Model {
         };
         let mut units = vec![unit];
         let bytes = bytes.as_bytes();
-        let stamp = Stamp {
+        let blank = Blank {
             now: self.now,
             epoch_ms: 0,
+            bytes: Vec::new(),
         };
         let result = self
             .core
-            .append(Some(stamp), bytes, &mut units, &mut credit);
+            .append(&mut Some(blank), bytes, &mut units, &mut credit);
         match result {
             Ok(Taken::Appended { position, .. }) => {
                 self.rows += u64::from(count);

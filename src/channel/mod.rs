@@ -30,7 +30,7 @@ use tokio::time::Instant;
 
 use self::append::{Append, Writer};
 pub(crate) use self::batch::Compressor;
-pub(crate) use self::core::{Core, Pace, Ratio};
+pub(crate) use self::core::{Core, EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;
 #[cfg(feature = "bench-internals")]
 pub(crate) use self::ledger::{Ledger, Pending};

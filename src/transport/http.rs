@@ -23,7 +23,8 @@ const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 /// it has for that. Together well within an attempt.
 const HTTP2_PING: Duration = Duration::from_secs(10);
 
-/// HTTP and HTTPS with pooled connections. Over TLS it is HTTP/2 if the server offers it, else HTTP/1.1.
+/// HTTP and HTTPS with pooled connections. It is HTTP/1.1, unless [`http2`](HttpTransportBuilder::http2) is asked for: each
+/// channel uploads over a connection of its own, for less work than over the one they would share.
 ///
 /// | what | from where |
 /// |---|---|
@@ -65,7 +66,7 @@ pub struct HttpTransportBuilder {
     connect_timeout: Duration,
     pool_idle_timeout: Duration,
     proxy: ProxySource,
-    http1_only: bool,
+    http2: bool,
     #[cfg(feature = "rustls")]
     roots: Vec<reqwest::Certificate>,
     #[cfg(feature = "rustls")]
@@ -79,7 +80,7 @@ impl Default for HttpTransportBuilder {
             // Below the minute after which load balancers commonly drop a quiet connection.
             pool_idle_timeout: Duration::from_secs(50),
             proxy: ProxySource::default(),
-            http1_only: false,
+            http2: false,
             #[cfg(feature = "rustls")]
             roots: Vec::new(),
             #[cfg(feature = "rustls")]
@@ -118,9 +119,10 @@ impl HttpTransportBuilder {
         Ok(self)
     }
 
-    /// Speaks HTTP/1.1 also with servers that offer HTTP/2. For proxies and firewalls that get HTTP/2 wrong.
-    pub fn http1_only(mut self) -> Self {
-        self.http1_only = true;
+    /// Speaks HTTP/2 with servers that offer it over TLS. All calls then share one connection: for many channels with few
+    /// rows each, or where connections are scarce.
+    pub fn http2(mut self) -> Self {
+        self.http2 = true;
         self
     }
 
@@ -193,13 +195,13 @@ impl HttpTransportBuilder {
             .referer(false)
             .connect_timeout(self.connect_timeout)
             .pool_idle_timeout(self.pool_idle_timeout)
-            // All calls share one HTTP/2 connection: one that died silently must not outlive the next attempt.
+            // All calls would share one HTTP/2 connection: one that died silently must not outlive the next attempt.
             .http2_keep_alive_interval(HTTP2_PING)
             .http2_keep_alive_timeout(HTTP2_PING);
-        let client = if self.http1_only {
-            client.http1_only()
-        } else {
+        let client = if self.http2 {
             client
+        } else {
+            client.http1_only()
         };
         let client = self.proxy.configure(client).map_err(unusable)?;
         #[cfg(feature = "rustls")]

@@ -35,7 +35,7 @@ pub(super) struct Tls {
 
 impl Tls {
     /// Vouches for itself.
-    pub(super) fn generate(http1_only: bool) -> anyhow::Result<Self> {
+    pub(super) fn generate() -> anyhow::Result<Self> {
         let names = ["127.0.0.1", "localhost"].map(str::to_owned);
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names)?;
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
@@ -52,11 +52,7 @@ impl Tls {
             .with_no_client_auth()
             .with_single_cert(vec![cert.der().clone()], key)?;
         config.ignore_client_order = true;
-        config.alpn_protocols = if http1_only {
-            vec![HTTP1.to_vec()]
-        } else {
-            vec![H2.to_vec(), HTTP1.to_vec()]
-        };
+        config.alpn_protocols = vec![H2.to_vec(), HTTP1.to_vec()];
         Ok(Self {
             acceptor: Arc::new(config).into(),
             certificate_pem: cert.pem(),

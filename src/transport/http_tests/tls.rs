@@ -80,8 +80,8 @@ fn trusting(authority: &CertifiedIssuer<'static, KeyPair>) -> super::super::Http
 async fn http_2_is_spoken_if_the_server_offers_it_and_nobody_minds() {
     let authority = authority();
     for (builder, version) in [
-        (trusting(&authority), http::Version::HTTP_2),
-        (trusting(&authority).http1_only(), http::Version::HTTP_11),
+        (trusting(&authority).http2(), http::Version::HTTP_2),
+        (trusting(&authority), http::Version::HTTP_11),
     ] {
         let url = serve_tls(&authority, &certificate("127.0.0.1")).await;
         let transport = builder.build().unwrap();
