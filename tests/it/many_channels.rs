@@ -57,9 +57,7 @@ async fn channels_are_opened_at_the_same_time() {
     sleep(Duration::from_secs(3_601)).await;
     let start = Instant::now();
     let tokens = world.requests(Endpoint::Token);
-    let opens = (0..100).map(|n| client.open_channel(format!("d{n}")).into_future());
-    let opened = join_all(opens).await;
-    assert!(opened.iter().all(Result::is_ok));
+    drop(open(&client, 100).await);
     assert_eq!(world.requests(Endpoint::Token), tokens + 1);
     assert_eq!(
         start.elapsed(),
