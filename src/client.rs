@@ -8,13 +8,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore, SemaphorePermit};
 use tracing::info;
 use uuid::Uuid;
 
 use self::names::Slot;
 use crate::auth::Credential;
 use crate::budget::Budget;
+use crate::buffers::Buffers;
 use crate::channel::{ChannelStatus, OpenChannel, Tracked, Untracked};
 use crate::compressors::Compressors;
 use crate::config::{PipePath, Profile};
@@ -27,6 +28,10 @@ use crate::poller::{self, Alarm};
 use crate::retry::Backoff;
 use crate::time::TimeSource;
 use crate::transport::api::{Api, Attempt, Failure};
+
+/// How many opens and appends are under way at once. Each takes a connection, and memory for it on both sides; so many
+/// carry more than any network.
+const CALLS: usize = 128;
 
 /// How often a call that is not a channel's own is tried.
 const TRIES: u32 = 4;
@@ -78,6 +83,8 @@ pub(crate) struct ClientInner {
     rng: Mutex<fastrand::Rng>,
     channels: Mutex<BTreeMap<String, Slot>>,
     alarm: Arc<Alarm>,
+    pub(crate) buffers: Arc<Buffers>,
+    calls: Semaphore,
     pub(crate) compressors: Arc<Compressors>,
     elastic: Mutex<Vec<Weak<dyn Settle>>>,
     /// Where the client was built, for what is started outside a task.
@@ -123,7 +130,12 @@ impl StreamingIngestClient {
         time: Arc<dyn TimeSource>,
         rng: fastrand::Rng,
     ) -> Result<Self> {
-        let compressors = Compressors::new(options.compression_level, options.offload_threshold);
+        let buffers: Arc<Buffers> = Arc::default();
+        let compressors = Compressors::new(
+            options.compression_level,
+            options.offload_threshold,
+            Arc::clone(&buffers),
+        );
         let inner = Arc::new(ClientInner {
             api,
             budget: Budget::new(options.memory_budget),
@@ -133,6 +145,8 @@ impl StreamingIngestClient {
             rng: Mutex::new(rng),
             channels: Mutex::default(),
             alarm: Arc::default(),
+            buffers,
+            calls: Semaphore::new(CALLS),
             compressors,
             elastic: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -327,6 +341,12 @@ impl ClientInner {
     /// What wakes the status poller.
     pub(crate) fn alarm(&self) -> &Arc<Alarm> {
         &self.alarm
+    }
+
+    /// Waits for its turn, which is over when the permit is dropped.
+    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed: there is always a permit.
+        self.calls.acquire().await.ok()
     }
 
     pub(crate) fn request_id(&self) -> Uuid {

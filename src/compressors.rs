@@ -5,11 +5,9 @@ use std::thread::available_parallelism;
 
 use tokio::sync::Semaphore;
 
-use crate::channel::{Compressor, EAGER};
+use crate::buffers::Buffers;
+use crate::channel::Compressor;
 use crate::error::{Error, ErrorKind, Result};
-
-/// Smaller batches begin with nothing: their channels may be many, and the buffer would be held for nothing.
-const LARGE: usize = 1 << 20;
 
 /// The compressors of a client.
 #[derive(Debug)]
@@ -18,20 +16,20 @@ pub(crate) struct Compressors {
     /// Bytes from which on a batch is compressed off the async threads.
     offload_threshold: usize,
     idle: Mutex<Vec<Compressor>>,
-    /// A buffer of rows that were sealed. To write into fresh memory costs the operating system more than the writing.
-    spent: Mutex<Vec<u8>>,
+    /// What the compressors leave behind.
+    buffers: Arc<Buffers>,
     /// Waiting in line is quicker than sharing a processor, and takes less memory.
     turns: Semaphore,
 }
 
 impl Compressors {
-    pub(crate) fn new(level: i32, offload_threshold: usize) -> Arc<Self> {
+    pub(crate) fn new(level: i32, offload_threshold: usize, buffers: Arc<Buffers>) -> Arc<Self> {
         let processors = available_parallelism().map_or(1, usize::from);
         Arc::new(Self {
             level,
             offload_threshold,
             idle: Mutex::default(),
-            spent: Mutex::default(),
+            buffers,
             turns: Semaphore::new(processors),
         })
     }
@@ -41,7 +39,7 @@ impl Compressors {
         let idle = self.idle().pop();
         let mut compressor = idle.map_or_else(|| Compressor::new(self.level), Ok)?;
         let result = work(&mut compressor);
-        self.keep(compressor.take_spent());
+        self.buffers.keep_batch(compressor.take_spent());
         let mut idle = self.idle();
         // All further ones were made for a rush that may never come again.
         if idle.len() < 2 {
@@ -68,27 +66,6 @@ impl Compressors {
                 "the runtime shut down while a batch was compressed",
             ))
         })
-    }
-
-    /// An empty buffer for rows that are expected to become `len` bytes.
-    pub(crate) fn buffer(&self, len: usize) -> Vec<u8> {
-        if len < LARGE {
-            return Vec::new();
-        }
-        let mut buffer = std::mem::take(&mut *self.spent());
-        buffer.reserve(len);
-        buffer
-    }
-
-    fn keep(&self, mut buffer: Vec<u8>) {
-        if (LARGE..2 * EAGER).contains(&buffer.capacity()) {
-            buffer.clear();
-            *self.spent() = buffer;
-        }
-    }
-
-    fn spent(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.spent.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Compressor>> {

@@ -72,6 +72,7 @@
 
 pub mod auth;
 mod budget;
+mod buffers;
 mod channel;
 mod client;
 mod compressors;

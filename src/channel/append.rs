@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use serde::Serialize;
 
 use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
@@ -29,6 +30,8 @@ pub(crate) struct Writer {
     pub(crate) shared: Arc<Shared>,
     /// Encoded rows that are not in the open batch yet. Re-used from call to call.
     pub(super) staged: Vec<u8>,
+    /// Rows that were bytes already, in their place.
+    pub(super) ready: Bytes,
     units: Vec<Unit>,
     /// What the units cost beside their rows' bytes.
     overhead: usize,
@@ -58,6 +61,7 @@ impl Writer {
             client,
             shared,
             staged: Vec::new(),
+            ready: Bytes::new(),
             units: Vec::new(),
             overhead: 0,
             credit,
@@ -66,9 +70,24 @@ impl Writer {
         }
     }
 
+    /// Begins to stage.
+    fn begin(&mut self) {
+        self.discard();
+        if self.staged.capacity() == 0 {
+            self.staged = self.client.buffers.piece();
+        }
+    }
+
+    /// Is done with staging, whatever came of it.
+    fn end(&mut self) {
+        self.discard();
+        self.client.buffers.keep_piece(&mut self.staged);
+    }
+
     /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
     fn discard(&mut self) {
         self.staged.clear();
+        self.ready.clear();
         self.units.clear();
         self.overhead = 0;
         self.credit.shrink_to(0);
@@ -166,8 +185,9 @@ impl Writer {
         let rows = self.units.iter().map(|unit| unit.rows).sum();
         let last = self.units.last().and_then(last_offset);
         let (position, wake) = loop {
+            let staged = staged(&self.staged, &self.ready);
             let mut core = self.shared.core();
-            if waits && core.is_behind(self.staged.len()) {
+            if waits && core.is_behind(staged.len()) {
                 return Ok(Staged::Behind);
             }
             match core.append(&mut blank, &self.staged, &mut self.units, &mut self.credit)? {
@@ -179,12 +199,13 @@ impl Writer {
                     blank = Some(Blank {
                         now: tokio::time::Instant::now(),
                         epoch_ms: epoch_millis(self.client.time.now()),
-                        bytes: self.client.compressors.buffer(expected),
+                        bytes: self.client.buffers.batch(expected),
                     });
                 }
             }
         };
         self.staged.clear();
+        self.ready.clear();
         self.overhead = 0;
         self.client.api.counters().appended(rows);
         self.appended = position;
@@ -198,7 +219,8 @@ impl Writer {
     }
 
     fn missing(&self) -> usize {
-        (self.staged.len() + self.overhead).saturating_sub(self.credit.bytes())
+        let staged = staged(&self.staged, &self.ready).len();
+        (staged + self.overhead).saturating_sub(self.credit.bytes())
     }
 
     /// All of `batch` or nothing, without waiting.
@@ -207,7 +229,6 @@ impl Writer {
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
-        self.discard();
         let from = self.appended;
         // Whatever is wrong with a later row is to be known before the first is appended.
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
@@ -244,6 +265,7 @@ impl Writer {
                 "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
             ));
         };
+        self.begin();
         self.credit.absorb(charge);
         let result = loop {
             if let Err(error) = source.fill(&mut Staging(self)) {
@@ -256,9 +278,14 @@ impl Writer {
                 break Err(error);
             }
         };
-        self.discard();
+        self.end();
         result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
     }
+}
+
+/// Rows are staged in one of two places.
+fn staged<'a>(encoded: &'a [u8], ready: &'a [u8]) -> &'a [u8] {
+    if ready.is_empty() { encoded } else { ready }
 }
 
 /// What became of what was staged.
@@ -310,7 +337,7 @@ impl<S> Unpin for Append<'_, S> {}
 
 impl<S> Drop for Append<'_, S> {
     fn drop(&mut self) {
-        self.writer.discard();
+        self.writer.end();
     }
 }
 
@@ -416,7 +443,7 @@ impl<'a, S> Append<'a, S> {
         source: S,
         stage: impl FnOnce(&mut Writer) -> Result<()>,
     ) -> Self {
-        writer.discard();
+        writer.begin();
         let from = writer.appended;
         let failed = stage(writer).err();
         Self {

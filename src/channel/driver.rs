@@ -133,6 +133,7 @@ fn send(
     attempt: Attempt,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {
+        let _turn = client.turn().await;
         let request = AppendRequest {
             channel: &shared.name,
             continuation_token: &order.continuation_token,

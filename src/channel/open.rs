@@ -191,11 +191,13 @@ pub(super) async fn request(
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     loop {
-        let failure = match client
+        let turn = client.turn().await;
+        let answer = client
             .api
             .open_channel(name, offset_token, spare, attempt)
-            .await
-        {
+            .await;
+        drop(turn);
+        let failure = match answer {
             Ok(answer) => return Ok((answer, spare)),
             Err(failure) => failure,
         };

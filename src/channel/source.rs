@@ -164,7 +164,7 @@ impl Source for BatchSource {
                 end: end.clone(),
             },
         };
-        writer.staged.extend_from_slice(piece);
+        writer.ready = self.batch.to_bytes().slice_ref(piece);
         if whole || rows == 1 {
             writer.check_unit(piece)?;
         }
