@@ -190,7 +190,7 @@ impl Writer {
             if waits && core.is_behind(staged.len()) {
                 return Ok(Staged::Behind);
             }
-            match core.append(&mut blank, &self.staged, &mut self.units, &mut self.credit)? {
+            match core.append(&mut blank, staged, &mut self.units, &mut self.credit)? {
                 Taken::Appended { position, wake } => break (position, wake),
                 Taken::NoMemory => return Ok(Staged::NoMemory),
                 Taken::NoBlank { expected } => {
