@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::channel::EAGER;
 
-/// Smaller batches begin with nothing: their channels may be many, and a buffer would be held for little.
+/// Smaller batches get memory of their own: their channels may be many, and a used buffer would be held for little.
 const LARGE: usize = 1 << 20;
 /// What a buffer of a batch is made for, used or not. glibc maps blocks from 32 MiB on by themselves, so that they go back to
 /// the operating system, and what is not written to is never there. Smaller ones it may keep among its own, with holes.
@@ -35,7 +35,7 @@ impl Buffers {
     /// An empty buffer for a batch that is expected to become `len` bytes.
     pub(crate) fn batch(&self, len: usize) -> Vec<u8> {
         if len < LARGE {
-            return Vec::new();
+            return Vec::with_capacity(len);
         }
         let mut buffer = std::mem::take(&mut *locked(&self.batch));
         buffer.reserve(len.max(MAPPED));

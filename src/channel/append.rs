@@ -152,6 +152,28 @@ impl Writer {
         Ok(())
     }
 
+    /// Encodes rows until a piece is full or there is no `next` one, as one unit.
+    pub(super) fn stage_run<R: Serialize>(
+        &mut self,
+        tokens: UnitTokens,
+        mut next: impl FnMut() -> Option<Result<R>>,
+    ) -> Result<()> {
+        let (start, mut rows) = (self.staged.len(), 0);
+        while !self.is_full()
+            && let Some(row) = next()
+        {
+            let before = self.staged.len();
+            row::encode(&row?, self.client.options.nulls, &mut self.staged)?;
+            self.check_unit(self.staged.get(before..).unwrap_or_default())?;
+            rows += 1;
+        }
+        if rows > 0 {
+            let len = self.staged.len() - start;
+            self.push(Unit { tokens, rows, len });
+        }
+        Ok(())
+    }
+
     /// Encodes rows that stay together.
     fn stage_whole<R: Serialize>(
         &mut self,

@@ -46,13 +46,14 @@ where
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        while !writer.0.is_full() {
-            let Some(row) = rows.next() else { break };
-            let first = in_range(self.next, self.max)?;
-            writer.0.stage_row(&row, UnitTokens::Run { first })?;
-            self.next += 1;
-        }
-        Ok(())
+        let (next, max) = (&mut self.next, self.max);
+        let tokens = UnitTokens::Run { first: *next };
+        writer.0.stage_run(tokens, || {
+            let row = rows.next()?;
+            let number = in_range(*next, max);
+            *next += 1;
+            Some(number.map(|_| row))
+        })
     }
 }
 
@@ -101,11 +102,10 @@ where
     I::Item: Serialize,
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while !writer.0.is_full() {
-            let Some(row) = self.rows.next() else { break };
-            writer.0.stage_row(&row, UnitTokens::Untracked)?;
-        }
-        Ok(())
+        let rows = &mut self.rows;
+        writer
+            .0
+            .stage_run(UnitTokens::Untracked, || rows.next().map(Ok))
     }
 }
 
