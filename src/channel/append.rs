@@ -87,7 +87,8 @@ impl Writer {
     /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
     fn discard(&mut self) {
         self.staged.clear();
-        self.ready.clear();
+        // Cleared it would still hold the caller's bytes.
+        self.ready = Bytes::new();
         self.units.clear();
         self.overhead = 0;
         self.credit.shrink_to(0);
@@ -205,7 +206,7 @@ impl Writer {
             }
         };
         self.staged.clear();
-        self.ready.clear();
+        self.ready = Bytes::new();
         self.overhead = 0;
         self.client.api.counters().appended(rows);
         self.appended = position;
