@@ -94,7 +94,15 @@ impl Share {
         timeout: Option<Duration>,
         refused: impl Future<Output = Error>,
     ) -> Result<Charge> {
-        patiently(timeout, refused, self.charge(bytes)).await
+        tokio::select! {
+            biased;
+            error = refused => Err(error),
+            charge = self.charge(bytes) => Ok(charge),
+            () = late(timeout) => Err(Error::new(
+                ErrorKind::Backpressure,
+                "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+            )),
+        }
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
@@ -142,26 +150,11 @@ impl Share {
     }
 }
 
-/// What `wait` comes to, for an append: until it is `refused`, and no longer than `timeout`.
-pub(crate) async fn patiently<T>(
-    timeout: Option<Duration>,
-    refused: impl Future<Output = Error>,
-    wait: impl Future<Output = T>,
-) -> Result<T> {
-    let late = async {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        error = refused => Err(error),
-        done = wait => Ok(done),
-        () = late => Err(Error::new(
-            ErrorKind::Backpressure,
-            "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-        )),
+/// Resolves when an append has waited long enough.
+pub(crate) async fn late(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -264,3 +264,14 @@ impl AsRef<[u8]> for Held {
         self.0.as_bytes()
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_backpressure_while_there_is_memory() {
+    let world = World::new();
+    let builder = world.builder().append_timeout(Duration::ZERO);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_batch(long_rows(), 0..).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed().len(), 320);
+}
