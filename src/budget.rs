@@ -94,7 +94,15 @@ impl Share {
         timeout: Option<Duration>,
         refused: impl Future<Output = Error>,
     ) -> Result<Charge> {
-        patiently(timeout, refused, self.charge(bytes)).await
+        tokio::select! {
+            biased;
+            error = refused => Err(error),
+            charge = self.charge(bytes) => Ok(charge),
+            () = late(timeout) => Err(Error::new(
+                ErrorKind::Backpressure,
+                "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
+            )),
+        }
     }
 
     /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
@@ -105,7 +113,7 @@ impl Share {
         // Neither semaphore is ever closed, so `Ok` is the only answer; without permits nothing is charged.
         let own = self
             .free
-            .acquire_many(permits + self.beyond_its_part(permits))
+            .acquire_many(permits.saturating_add(self.beyond_its_part(permits)))
             .await;
         let own = own.map(|mut all| all.split(permits as usize).unwrap_or(all));
         let all = self.budget.free.acquire_many(permits).await;
@@ -142,26 +150,11 @@ impl Share {
     }
 }
 
-/// What `wait` comes to, for an append: until it is `refused`, and no longer than `timeout`.
-pub(crate) async fn patiently<T>(
-    timeout: Option<Duration>,
-    refused: impl Future<Output = Error>,
-    wait: impl Future<Output = T>,
-) -> Result<T> {
-    let late = async {
-        match timeout {
-            Some(timeout) => tokio::time::sleep(timeout).await,
-            None => std::future::pending().await,
-        }
-    };
-    tokio::select! {
-        biased;
-        error = refused => Err(error),
-        done = wait => Ok(done),
-        () = late => Err(Error::new(
-            ErrorKind::Backpressure,
-            "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
-        )),
+/// Resolves when an append has waited long enough.
+pub(crate) async fn late(timeout: Option<Duration>) {
+    match timeout {
+        Some(timeout) => tokio::time::sleep(timeout).await,
+        None => std::future::pending().await,
     }
 }
 
@@ -339,6 +332,24 @@ mod tests {
         assert!(futures_util::poll!(&mut second).is_pending());
         held.shrink_to(60_000);
         assert_eq!(first.await.bytes() + second.await.bytes(), 20_000);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_budget_may_be_larger_than_what_can_be_asked_for_at_once() {
+        let budget = Budget::new((8 << 30) - 2);
+        let (a, b) = (budget.share(8 << 30), budget.share(8 << 30));
+        let mut charges = Vec::new();
+        while let Some(charge) = a.try_charge(1 << 30) {
+            charges.push(charge);
+        }
+        charges.extend(a.try_charge((1 << 30) - 2));
+        let (more_of_a, more_of_b) = (a.charge(1 << 20), b.charge(1 << 20));
+        tokio::pin!(more_of_a, more_of_b);
+        assert!(futures_util::poll!(&mut more_of_a).is_pending());
+        assert!(futures_util::poll!(&mut more_of_b).is_pending());
+        drop(charges);
+        drop((more_of_a.await, more_of_b.await));
+        assert_eq!(budget.in_use(), 0);
     }
 
     #[tokio::test(start_paused = true)]

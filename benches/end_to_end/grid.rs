@@ -36,6 +36,7 @@ pub(crate) fn configs(options: &Options) -> Vec<Config> {
         delay_ms,
         form,
         paced: options.paced,
+        rate: options.rate,
         http2: options.http2,
     };
     if options.names_one() {

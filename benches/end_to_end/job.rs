@@ -34,6 +34,8 @@ pub(crate) struct Config {
     pub(crate) channels: usize,
     /// How long the server takes to answer.
     pub(crate) delay_ms: u64,
+    /// Rows a second of each channel; 0 for as many as the client takes.
+    pub(crate) rate: u64,
     pub(crate) form: Form,
     pub(crate) paced: bool,
     pub(crate) http2: bool,

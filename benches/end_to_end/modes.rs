@@ -75,6 +75,7 @@ fn config(options: &Options, rows: u64) -> Config {
         delay_ms: options.delay_ms.unwrap_or(0),
         form: options.form.unwrap_or(Form::Typed),
         paced: options.paced,
+        rate: 0,
         http2: options.http2,
     }
 }
@@ -164,14 +165,18 @@ fn rtt(mut lab: Lab, options: &Options) -> Result<Value> {
     }))
 }
 
-/// Rows a second of one channel, after the first quarter of the time: by then the burst is spent. `None` if that is one request.
+/// Rows a second of one channel, after the first quarter of the time: by then the burst is spent. A request waits until the
+/// one before it is paid for, so a time is compared with what the requests one earlier brought. `None` if there are too few.
 fn sustained(commits: &[Stamp]) -> Option<f64> {
+    let row = |at: usize| commits.get(at)?.1.parse::<u64>().ok();
     let (_, _, first) = commits.first()?;
-    let (_, last_token, last) = commits.last()?;
+    let end = commits.len().checked_sub(1)?;
+    let (_, _, last) = commits.get(end)?;
     let settled = first + (last - first) / 4;
-    let (_, token, from) = commits.iter().find(|(_, _, at)| *at >= settled)?;
-    let rows = last_token.parse::<u64>().ok()? - token.parse::<u64>().ok()?;
-    (last > from).then(|| float(rows) * 1e6 / float(last - from))
+    let from = commits.iter().position(|(_, _, at)| *at >= settled)?.max(1);
+    let (_, _, since) = commits.get(from)?;
+    let rows = row(end.checked_sub(1)?)? - row(from - 1)?;
+    (last > since).then(|| float(rows) * 1e6 / float(last - since))
 }
 
 fn steady(mut lab: Lab, options: &Options) -> Result<Value> {

@@ -17,14 +17,16 @@ use crate::process;
 use crate::report::print_aligned;
 use crate::rows::Form;
 
-/// Batch, channels and delay of what is compared.
-const CONFIGURATIONS: [(usize, usize, u64); 6] = [
-    (1, 1, 0),
-    (100, 1, 0),
-    (1_000, 1, 0),
-    (10_000, 1, 0),
-    (1_000, 4, 0),
-    (1_000, 1, 50),
+/// Batch, channels, delay and rate of what is compared. At the rate of the last one both keep up on a small machine, so that
+/// what an append takes is no wait for the processor.
+const CONFIGURATIONS: [(usize, usize, u64, u64); 7] = [
+    (1, 1, 0, 0),
+    (100, 1, 0, 0),
+    (1_000, 1, 0, 0),
+    (10_000, 1, 0, 0),
+    (1_000, 4, 0, 0),
+    (1_000, 1, 50, 0),
+    (1_000, 1, 0, 200_000),
 ];
 
 /// What may be asked of the comparison.
@@ -72,6 +74,8 @@ struct Compared {
     batch: usize,
     channels: usize,
     delay_ms: u64,
+    /// Rows a second of each channel; 0 for as many as are taken.
+    rate: u64,
     ours: Figures,
     official: Figures,
     /// Ours by the official SDK's.
@@ -122,11 +126,12 @@ pub(crate) fn run(args: &OfficialArgs) -> Result<()> {
     let configs: Vec<Config> = CONFIGURATIONS
         .into_iter()
         .filter(|(batch, ..)| chosen(batch))
-        .map(|(batch, channels, delay_ms)| Config {
+        .map(|(batch, channels, delay_ms, rate)| Config {
             rows: args.rows,
             batch,
             channels,
             delay_ms,
+            rate,
             form: Form::Typed,
             paced: false,
             // The official SDK does not speak it.
@@ -185,6 +190,7 @@ fn command(job: &Job, args: &OfficialArgs) -> Command {
         .args(["--rows", &job.config.rows.to_string()])
         .args(["--batch", &job.config.batch.to_string()])
         .args(["--channels", &job.config.channels.to_string()])
+        .args(["--rate", &job.config.rate.to_string()])
         .args(["--flushes", &job.flushes.to_string()])
         .env("SSL_CERT_FILE", &job.ca)
         .env("AWS_ENDPOINT_URL", &job.url)
@@ -244,6 +250,7 @@ impl Compared {
             batch: config.batch,
             channels: config.channels,
             delay_ms: config.delay_ms,
+            rate: config.rate,
             ours: Figures::medians(&pairs.iter().map(|[ours, _]| ours).collect::<Vec<_>>()),
             official: Figures::medians(
                 &pairs

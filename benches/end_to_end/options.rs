@@ -32,6 +32,9 @@ pub(crate) struct Options {
     /// Keep to the service's limits for a channel
     #[arg(long)]
     pub(crate) paced: bool,
+    /// Rows a second of each channel; 0 for as many as the client takes
+    #[arg(long, default_value_t = 0)]
+    pub(crate) rate: u64,
     /// HTTP/2 and not HTTP/1.1
     #[arg(long)]
     pub(crate) http2: bool,

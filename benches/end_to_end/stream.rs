@@ -1,12 +1,14 @@
 //! The run that the table is made of: the rows as fast as the client takes them, one task a channel.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use snowpipe_streaming::{Channel, StreamingIngestClient};
+use tokio::time::Instant;
 
 use crate::client::{self, Span};
-use crate::job::{Job, Outcome};
+use crate::job::{Config, Job, Outcome};
 use crate::known;
 use crate::laps::Laps;
 use crate::rows::Pool;
@@ -32,13 +34,7 @@ pub(crate) async fn stream(
     let tasks: Vec<_> = writers
         .into_iter()
         .map(|(channel, rows, laps)| {
-            tokio::spawn(write(
-                channel,
-                Arc::clone(pool),
-                rows,
-                job.config.batch,
-                laps,
-            ))
+            tokio::spawn(write(channel, Arc::clone(pool), rows, job.config, laps))
         })
         .collect();
     let mut written = Vec::new();
@@ -64,11 +60,12 @@ async fn write(
     mut channel: Channel,
     pool: Arc<Pool>,
     rows: u64,
-    batch: usize,
+    Config { batch, rate, .. }: Config,
     mut laps: Laps,
 ) -> Result<(Channel, u64, Laps)> {
     // To look at the clock would cost a good part of what a single row does.
     let timed = if batch == 1 { SINGLE_ROWS_A_LAP } else { 1 };
+    let begun = Instant::now();
     let mut next = 0;
     let mut appends = 0_u64;
     while next < rows {
@@ -83,6 +80,9 @@ async fn write(
         }
         next += appended;
         appends += 1;
+        if let Some(due) = (next * 1_000_000).checked_div(rate) {
+            tokio::time::sleep_until(begun + Duration::from_micros(due)).await;
+        }
     }
     channel.wait_for_flush().await?;
     Ok((channel, rows, laps))

@@ -68,7 +68,8 @@ def main():
 
 
 def draw(figures):
-    configurations = figures["configurations"]
+    # At a given rate there is no rate to compare.
+    configurations = [one for one in figures["configurations"] if not one.get("rate")]
     labels = [label(configuration) for configuration in configurations]
     notes = caption(figures)
     # The labels of all groups take as many lines as the longest one, and the ratio a further one.

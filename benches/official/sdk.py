@@ -1,4 +1,4 @@
-"""One run of the official SDK against the sink: sdk.py --profile P --pool F --name C --rows N --batch N --channels N --flushes N
+"""One run of the official SDK against the sink: sdk.py --profile P --pool F --name C --rows N --batch N --channels N --rate N --flushes N
 
 Appends rows of the pool over and over, and says on one line of JSON what that took. The environment names the sink:
 SSL_CERT_FILE its certificate, AWS_ENDPOINT_URL its URL.
@@ -34,11 +34,12 @@ PATIENCE = 600
 class Stream:
     """One channel, with a thread of its own while it streams."""
 
-    def __init__(self, client, name, pool, batch):
+    def __init__(self, client, name, pool, batch, rate):
         self.name = name
         self.channel, _ = client.open_channel(name)
         self.pool = pool
         self.batch = batch
+        self.rate = rate
         # Made here, for the span is to hold nothing but appends.
         self.pieces = [pool[at : at + batch] for at in range(0, len(pool), batch)] if batch > 1 else []
         self.next = 1
@@ -76,7 +77,8 @@ class Stream:
 
     def batches(self, rows):
         append, clock = self.channel.append_rows, time.perf_counter_ns
-        end = self.next + rows
+        end, first = self.next + rows, self.next
+        start = time.monotonic()
         for piece in itertools.cycle(self.pieces):
             if self.next == end:
                 break
@@ -87,6 +89,8 @@ class Stream:
             self.patiently(append, piece, str(self.next), str(last))
             self.latencies.append(clock() - begun)
             self.next = last + 1
+            if self.rate:
+                time.sleep(max(0.0, start + (self.next - first) / self.rate - time.monotonic()))
 
     def patiently(self, append, *arguments):
         while True:
@@ -155,13 +159,13 @@ def main():
     parser = argparse.ArgumentParser()
     for name in ("profile", "pool", "name"):
         parser.add_argument(f"--{name}", required=True)
-    for name in ("rows", "batch", "channels", "flushes"):
+    for name in ("rows", "batch", "channels", "rate", "flushes"):
         parser.add_argument(f"--{name}", type=int, required=True)
     args = parser.parse_args()
 
     pool = read_pool(args.pool)
     client = StreamingIngestClient("bench", "DB", "PUBLIC", "PIPE", profile_json=args.profile)
-    streams = [Stream(client, f"{args.name}-{number}", pool, args.batch) for number in range(args.channels)]
+    streams = [Stream(client, f"{args.name}-{number}", pool, args.batch, args.rate) for number in range(args.channels)]
     start = threading.Event()
     shares = [args.rows // args.channels + (number < args.rows % args.channels) for number in range(args.channels)]
     threads = [

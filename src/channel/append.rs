@@ -14,7 +14,7 @@ use super::core::{Blank, Taken};
 use super::receipt::Receipt;
 use super::shared::Shared;
 use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
-use crate::budget::{Charge, patiently};
+use crate::budget::{Charge, late};
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{IntoOffset, Offset, OffsetToken, Offsets};
@@ -87,7 +87,8 @@ impl Writer {
     /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
     fn discard(&mut self) {
         self.staged.clear();
-        self.ready.clear();
+        // Cleared it would still hold the caller's bytes.
+        self.ready = Bytes::new();
         self.units.clear();
         self.overhead = 0;
         self.credit.shrink_to(0);
@@ -227,7 +228,7 @@ impl Writer {
             }
         };
         self.staged.clear();
-        self.ready.clear();
+        self.ready = Bytes::new();
         self.overhead = 0;
         self.client.api.counters().appended(rows);
         self.appended = position;
@@ -327,7 +328,15 @@ fn last_offset(unit: &Unit) -> Option<Offset> {
     }
 }
 
-type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
+type Wait = Pin<Box<dyn Future<Output = Result<Waited>> + Send>>;
+
+/// What came of a wait.
+enum Waited {
+    Charged(Charge),
+    CaughtUp,
+    /// The driver has not caught up within the append timeout.
+    Late,
+}
 
 /// An append under way: resolves to a [`Receipt`] once the rows are in memory.
 ///
@@ -344,6 +353,8 @@ pub struct Append<'a, S = Encoded> {
     from: u64,
     failed: Option<Error>,
     wait: Option<Wait>,
+    /// The driver was waited for long enough.
+    is_late: bool,
 }
 
 impl<S> std::fmt::Debug for Append<'_, S> {
@@ -474,6 +485,7 @@ impl<'a, S> Append<'a, S> {
             from,
             failed,
             wait: None,
+            is_late: false,
         }
     }
 }
@@ -491,7 +503,11 @@ impl<S: Source> Append<'_, S> {
         let timeout = self.writer.timeout;
         Box::pin(async move {
             let refused = shared.refused();
-            shared.share.charge_within(missing, timeout, refused).await
+            let charge = shared
+                .share
+                .charge_within(missing, timeout, refused)
+                .await?;
+            Ok(Waited::Charged(charge))
         })
     }
 
@@ -499,8 +515,12 @@ impl<S: Source> Append<'_, S> {
         let shared = Arc::clone(&self.writer.shared);
         let timeout = self.writer.timeout;
         Box::pin(async move {
-            patiently(timeout, shared.refused(), shared.has_caught_up()).await?;
-            Ok(shared.share.nothing())
+            tokio::select! {
+                biased;
+                error = shared.refused() => Err(error),
+                () = shared.has_caught_up() => Ok(Waited::CaughtUp),
+                () = late(timeout) => Ok(Waited::Late),
+            }
         })
     }
 }
@@ -524,20 +544,26 @@ impl<S: Source> Future for Append<'_, S> {
                 )));
             }
             if let Some(wait) = &mut this.wait {
-                let Poll::Ready(charged) = wait.as_mut().poll(cx) else {
+                let Poll::Ready(waited) = wait.as_mut().poll(cx) else {
                     return Poll::Pending;
                 };
                 this.wait = None;
-                match charged {
-                    Ok(charge) => this.writer.credit.absorb(charge),
+                match waited {
+                    Ok(Waited::Charged(charge)) => this.writer.credit.absorb(charge),
+                    Ok(Waited::CaughtUp) => {}
+                    // Only for want of memory are rows refused.
+                    Ok(Waited::Late) => this.is_late = true,
                     Err(error) => {
                         this.failed = Some(error);
                         continue;
                     }
                 }
             }
-            match this.writer.commit_staged(true) {
-                Ok(Staged::Appended) => this.fill(),
+            match this.writer.commit_staged(!this.is_late) {
+                Ok(Staged::Appended) => {
+                    this.is_late = false;
+                    this.fill();
+                }
                 Ok(Staged::NoMemory) => this.wait = Some(this.wait_for_memory()),
                 Ok(Staged::Behind) => this.wait = Some(this.wait_for_the_driver()),
                 Err(error) => this.failed = Some(error),

@@ -50,7 +50,7 @@ pub(crate) struct Pace {
 
 /// A batch of this uncompressed size is sealed if all before it are on their way: large enough that its request costs next
 /// to nothing a row.
-pub(crate) const EAGER: usize = 4 << 20;
+pub(crate) const EAGER: usize = 2 << 20;
 
 /// Batches are sealed no smaller than this to isolate rejected rows.
 const FINEST: usize = 16 << 10;

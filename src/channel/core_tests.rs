@@ -265,7 +265,9 @@ impl Model {
     }
 
     fn drive(&mut self) {
-        match self.core.poll(self.now, false) {
+        // Now and then somebody waits for memory.
+        let pressed = self.rows.is_multiple_of(7);
+        match self.core.poll(self.now, pressed) {
             Action::Seal(work, limit) => {
                 assert!(self.sealing.is_none(), "one at a time");
                 self.sealing = Some((work, limit));
@@ -477,4 +479,20 @@ proptest! {
             other => prop_assert!(false, "{other:?}"),
         }
     }
+}
+
+#[test]
+fn full_batches_do_not_pile_up_before_the_compression() {
+    let mut model = Model::new(Recovery::Surface, true, 2_000);
+    for _ in 0..3 {
+        // More than a request takes.
+        model.append(40);
+        model.drive();
+        model.drive();
+    }
+    assert!(model.sealing.is_some(), "the first");
+    assert_eq!(model.core.raw.len(), 1, "the second");
+    assert!(model.core.is_behind(1), "the third");
+    model.finish();
+    assert_eq!(model.server.landed.len(), 120);
 }

@@ -92,7 +92,8 @@ impl Core {
             // Under pressure too a request is to be worth its round trip: a small one is sealed only if it can leave at once.
             let turn = self.turn(now);
             let relieved = pressed && (len >= full / 2 || (is_next && turn == Some(now)));
-            if relieved || len >= full || (is_next && wanted) {
+            // Behind one that still waits to be compressed it gains nothing, and those who append would not see that it is full.
+            if self.raw.is_empty() && (relieved || len >= full || (is_next && wanted)) {
                 self.seal_open();
             } else if is_next {
                 wake = earliest(wake, Some(due));

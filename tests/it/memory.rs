@@ -1,7 +1,9 @@
 //! The byte budget: backpressure is an await, and what is charged is given back on every path.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, RowBatch};
 
@@ -240,4 +242,36 @@ async fn an_append_that_waits_for_the_driver_hears_of_the_end() {
 fn long_rows() -> RowBatch {
     let line = format!("{{\"N\":1,\"NOTE\":\"{}\"}}\n", "x".repeat(64 << 10));
     RowBatch::from_ndjson(line.repeat(320)).unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_were_bytes_are_let_go_of_once_they_are_appended() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let held = Arc::new(row(1).to_string() + "\n");
+    let bytes = Bytes::from_owner(Held(Arc::clone(&held)));
+    let batch = RowBatch::from_ndjson(bytes).unwrap();
+    channel.append_batch(batch.clone(), 1..).await.unwrap();
+    channel.try_append_batch(&batch, 2..).unwrap();
+    drop(batch);
+    assert_eq!(Arc::strong_count(&held), 1, "the channel keeps none of it");
+}
+
+struct Held(Arc<String>);
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_is_no_backpressure_while_there_is_memory() {
+    let world = World::new();
+    let builder = world.builder().append_timeout(Duration::ZERO);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_batch(long_rows(), 0..).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed().len(), 320);
 }
