@@ -110,15 +110,19 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
     let answer = timeout(DEADLINE, client.api.channel_statuses(&names, attempt)).await;
     match answer {
         Ok(Ok(statuses)) => {
-            let mut sightings = Vec::new();
+            let mut seen: Option<Sighting> = None;
             for (channel, epoch) in channels.iter().zip(epochs) {
                 let status = statuses.get(&channel.name);
-                sightings.extend(channel.update_and_wake(|core, now| {
+                let sighting = channel.update_and_wake(|core, now| {
                     let is_current = core.epoch() == epoch;
                     is_current.then(|| core.on_status(now, status)).flatten()
-                }));
+                });
+                // What all channels saw in one answer is one event, and this tells most closely when it was.
+                seen = seen.into_iter().chain(sighting).max_by_key(|s| s.missed);
             }
-            client.alarm().learn(sightings);
+            if let Some(sighting) = seen {
+                client.alarm().learn(sighting);
+            }
             false
         }
         Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => true,

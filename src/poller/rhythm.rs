@@ -65,6 +65,8 @@ pub(crate) struct Sighting {
 pub(super) struct Rhythm {
     /// From the accept to shortly before the commit.
     expected: Duration,
+    /// What was expected before a commit that came much later, until another does as well.
+    before: Option<Duration>,
 }
 
 impl Rhythm {
@@ -101,13 +103,18 @@ impl Rhythm {
     pub(super) fn learn(&mut self, sighting: Sighting) {
         let Sighting { missed, seen } = sighting;
         if missed > self.expected + SPAN {
+            self.before.get_or_insert(self.expected);
             self.expected = missed;
         } else if missed >= self.expected {
+            self.before = None;
             // Part of the way: commits come now sooner, now later, and the first poll is to be too early for most.
             self.expected += missed.saturating_sub(self.expected) / 4;
         } else if seen <= self.expected + STEP {
-            // The first poll saw it. How much too late that was is not known.
-            self.expected = seen.saturating_sub(SPAN / 2).max(missed);
+            // The first poll saw it. How much too late that was is not known, but as long as only one commit was late, those
+            // before it say more.
+            let sooner = seen.saturating_sub(SPAN / 2);
+            let usual = self.before.take().unwrap_or(sooner);
+            self.expected = usual.min(sooner).max(missed);
         }
     }
 }
@@ -185,8 +192,29 @@ mod tests {
     }
 
     #[test]
+    fn one_late_commit_is_forgotten_with_the_next() {
+        for (delay, late) in [(100, 800), (100, 2_000), (100, 600_000), (5_000, 600_000)] {
+            let mut rhythm = Rhythm::default();
+            for _ in 0..10 {
+                polls(&mut rhythm, delay);
+            }
+            polls(&mut rhythm, late);
+            let next = *polls(&mut rhythm, delay).last().unwrap();
+            assert!(next <= u128::from(delay) + 1_000, "{delay}: {next}");
+            let last = *polls(&mut rhythm, delay).last().unwrap();
+            assert!(
+                last <= u128::from(delay) + 80,
+                "{delay} after {late}: {last}"
+            );
+        }
+    }
+
+    #[test]
     fn rows_that_follow_each_other_insist_on_one_poll_a_second_only() {
-        let rhythm = Rhythm { expected: ms(300) };
+        let rhythm = Rhythm {
+            expected: ms(300),
+            ..Rhythm::default()
+        };
         let accepted = Instant::now();
         let mut want = Want::Commit {
             accepted,

@@ -174,3 +174,29 @@ async fn a_stream_leaves_enough_polls_for_lone_flushes_beside_it() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_waits_for_its_commits_as_a_lone_flush_does() {
+    for pace in [AT_ONCE, pace(300, 0), pace(1_000, 0)] {
+        let mut delays = Delays::default();
+        for odd_ms in (0..400).step_by(20) {
+            let world = pace.world();
+            let start = Instant::now();
+            let client = client_with_lag(&world, 100).await;
+            let mut channel = client.open_channel("c").await.unwrap();
+            let time = Duration::from_secs(10);
+            stream(&mut channel, pace, start, time).await;
+            for n in 25..30 {
+                channel.append_row(&row(n), n).await.unwrap();
+                sleep(Duration::from_millis(400)).await;
+            }
+            sleep(Duration::from_millis(odd_ms)).await;
+            let receipt = channel.append_row(&row(30), 30).await.unwrap();
+            let (delay, closed) = tokio::join!(unnoticed(pace, start, receipt), channel.close());
+            closed.unwrap();
+            delays.0.push(delay);
+        }
+        let p95 = delays.p95_ms();
+        assert!(p95 <= 100, "{pace:?}: {p95} ms");
+    }
+}
