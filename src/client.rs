@@ -29,9 +29,9 @@ use crate::retry::Backoff;
 use crate::time::TimeSource;
 use crate::transport::api::{Api, Attempt, Failure};
 
-/// How many opens and appends are under way at once. Each takes a connection, and memory for it on both sides; so many
-/// carry more than any network.
-const CALLS: usize = 128;
+/// How many opens and how many appends are under way at once. Each takes a connection, and memory for it on both sides.
+const OPENS: usize = 128;
+const APPENDS: usize = 256;
 
 /// How often a call that is not a channel's own is tried.
 const TRIES: u32 = 4;
@@ -84,7 +84,8 @@ pub(crate) struct ClientInner {
     channels: Mutex<BTreeMap<String, Slot>>,
     alarm: Arc<Alarm>,
     pub(crate) buffers: Arc<Buffers>,
-    calls: Semaphore,
+    opens: Semaphore,
+    appends: Semaphore,
     pub(crate) compressors: Arc<Compressors>,
     elastic: Mutex<Vec<Weak<dyn Settle>>>,
     /// Where the client was built, for what is started outside a task.
@@ -146,7 +147,8 @@ impl StreamingIngestClient {
             channels: Mutex::default(),
             alarm: Arc::default(),
             buffers,
-            calls: Semaphore::new(CALLS),
+            opens: Semaphore::new(OPENS),
+            appends: Semaphore::new(APPENDS),
             compressors,
             elastic: Mutex::default(),
             runtime: tokio::runtime::Handle::current(),
@@ -343,10 +345,15 @@ impl ClientInner {
         &self.alarm
     }
 
-    /// Waits for its turn, which is over when the permit is dropped.
-    pub(crate) async fn turn(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for the turn of an open, which is over when the permit is dropped.
+    pub(crate) async fn turn_to_open(&self) -> Option<SemaphorePermit<'_>> {
         // Never closed: there is always a permit.
-        self.calls.acquire().await.ok()
+        self.opens.acquire().await.ok()
+    }
+
+    /// The same for an append.
+    pub(crate) async fn turn_to_append(&self) -> Option<SemaphorePermit<'_>> {
+        self.appends.acquire().await.ok()
     }
 
     pub(crate) fn request_id(&self) -> Uuid {

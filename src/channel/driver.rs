@@ -133,7 +133,7 @@ fn send(
     attempt: Attempt,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {
-        let _turn = client.turn().await;
+        let _turn = client.turn_to_append().await;
         let request = AppendRequest {
             channel: &shared.name,
             continuation_token: &order.continuation_token,

@@ -143,7 +143,8 @@ pub(super) async fn open(
         return Err(client_closed());
     }
     driver::spawn(Arc::clone(client), Arc::clone(&shared));
-    client.alarm().set(shared.core().want());
+    let want = shared.core().want();
+    client.alarm().set(want);
     Ok((shared, answer.status))
 }
 
@@ -191,7 +192,7 @@ pub(super) async fn request(
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     loop {
-        let turn = client.turn().await;
+        let turn = client.turn_to_open().await;
         let answer = client
             .api
             .open_channel(name, offset_token, spare, attempt)

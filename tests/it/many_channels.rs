@@ -57,7 +57,7 @@ async fn channels_are_opened_at_the_same_time() {
     assert_eq!(
         start.elapsed(),
         Duration::from_millis(1_600),
-        "16 round trips, for 128 calls may be under way at once"
+        "16 round trips, for 128 may be under way at once"
     );
     assert_eq!(world.requests(Endpoint::Open), held.len());
     drop(held);
