@@ -304,11 +304,6 @@ impl Core {
         self.tokens.check(units, self.ledger.watermark())?;
         let seals = self.overflows(bytes.len());
         let open = self.open.as_ref().filter(|_| !seals);
-        if open.is_none() && blank.is_none() {
-            return Ok(Taken::NoBlank {
-                expected: self.last_raw_len,
-            });
-        }
         // A unit that becomes part of the run before it costs nothing beside its bytes.
         let merged = open
             .zip(units.first())
@@ -317,6 +312,12 @@ impl Core {
         let cost = cost(bytes.len(), units) - merged;
         if !credit.try_cover(cost) {
             return Ok(Taken::NoMemory);
+        }
+        // Only now: a buffer that is not used is lost.
+        if open.is_none() && blank.is_none() {
+            return Ok(Taken::NoBlank {
+                expected: self.last_raw_len,
+            });
         }
         if seals {
             self.seal_open();

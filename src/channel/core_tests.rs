@@ -496,3 +496,21 @@ fn full_batches_do_not_pile_up_before_the_compression() {
     model.finish();
     assert_eq!(model.server.landed.len(), 120);
 }
+
+#[test]
+fn no_buffer_is_asked_for_before_there_is_memory() {
+    let mut model = Model::new(Recovery::Surface, true, 2_000);
+    let mut append = |memory: usize| {
+        let mut units = vec![Unit {
+            tokens: UnitTokens::Run { first: 0 },
+            rows: 1,
+            len: 8,
+        }];
+        let mut credit = model.budget.share(memory).nothing();
+        model
+            .core
+            .append(&mut None, b"{\"N\":1}\n", &mut units, &mut credit)
+    };
+    assert!(matches!(append(71), Ok(Taken::NoMemory)));
+    assert!(matches!(append(72), Ok(Taken::NoBlank { .. })));
+}

@@ -212,8 +212,8 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
     let mut append = channel.append_batch(rows.clone(), 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
     let in_use = client.memory_in_use();
-    assert!(in_use > 6 << 20, "two batches: {in_use}");
-    assert!(in_use < 9 << 20, "and not more: {in_use}");
+    assert!(in_use > 3 << 20, "two batches of 2 MiB: {in_use}");
+    assert!(in_use < 5 << 20, "and not more: {in_use}");
     append.await.unwrap().committed().await.unwrap();
 
     // Who will not wait is refused for want of memory alone.
