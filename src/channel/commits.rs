@@ -151,12 +151,15 @@ impl Core {
         if let Some(again) = commit.again {
             return Want::News(again);
         }
-        match commit.watched {
+        // Who closes the channel waits for its last rows, and is told of those before them by the way.
+        let last = commit
+            .latest
+            .filter(|latest| self.drain_until.is_some() && latest.position == self.appended);
+        match last.or(commit.watched) {
             Some(watched) if self.awaits_commits() => Want::Commit {
                 accepted: watched.at,
                 asked: commit.asked,
-                // Who closes the channel waits for just these too.
-                is_lone: watched.is_lone || self.drain_until.is_some(),
+                is_lone: watched.is_lone || last.is_some(),
             },
             _ if self.awaits_commits() => Want::News(commit.asked + LATER),
             _ => Want::Word(commit.asked + HEARTBEAT),

@@ -278,16 +278,25 @@ fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
 }
 
 #[test]
-fn whoever_closes_a_channel_waits_for_just_its_last_rows() {
+fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
-    rig.hear(10, 2);
+    let first = rig.now;
     rig.wait(100);
     rig.accept(11, 1);
-    let is_lone = |rig: &Rig| matches!(rig.core.want(), Want::Commit { is_lone: true, .. });
-    assert!(!is_lone(&rig));
+    let waits_for = |rig: &Rig| match rig.core.want() {
+        Want::Commit {
+            accepted, is_lone, ..
+        } => (accepted, is_lone),
+        want => panic!("{want:?}"),
+    };
+    assert_eq!(waits_for(&rig), (first, true));
+    rig.hear(10, 2);
+    assert_eq!(waits_for(&rig), (rig.now, false));
+    rig.wait(100);
+    rig.accept(12, 1);
     rig.core.drain(rig.in_ms(10_000));
-    assert!(is_lone(&rig));
+    assert_eq!(waits_for(&rig), (rig.now, true));
 }
 
 #[test]
