@@ -8,7 +8,9 @@ mod dice;
 mod files;
 mod generator;
 mod landing;
+mod live;
 mod misconfigured;
+mod monitor;
 mod pipeline;
 mod produce;
 mod progress;
@@ -37,10 +39,10 @@ use anyhow::Result;
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::cli::{Args, Only, Until};
 use crate::files::{Files, Found};
+use crate::live::Board;
 use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::pipeline::Ended;
 use crate::produce::Producer;
@@ -76,7 +78,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
-    let began = Instant::now();
+    let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
     let files = Files::new(args, Path::new(""));
     let _roles = take_roles(args, &files)?;
@@ -101,13 +103,13 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
             Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
             _ => None,
         };
-        pipeline::run(args, &files.queue, &target, producer, stop, screen).await?
+        pipeline::run(args, &files.queue, &target, producer, stop, screen, &board).await?
     };
     let target = target.settle().await;
     let course = Course {
         interrupted: ended.interrupted,
         was_finished: found == Found::Finished,
-        elapsed: began.elapsed(),
+        elapsed: board.began().elapsed(),
     };
     let summary = Summary::new(args, &files.queue, &target, course).await?;
     summary.write(&target, args.summary_json.as_deref())?;
