@@ -107,7 +107,7 @@ impl World {
             None,
             stop,
             &Screen::new(),
-            &board(),
+            &board,
         )
         .await
     }
