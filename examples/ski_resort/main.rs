@@ -13,6 +13,7 @@ mod pipeline;
 mod produce;
 mod progress;
 mod queue;
+mod reports;
 mod resorts;
 mod rider;
 mod role;
