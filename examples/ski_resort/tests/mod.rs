@@ -8,6 +8,7 @@
 mod files;
 mod history;
 mod queue;
+mod reports_speed;
 mod rows;
 mod run;
 mod stream;
