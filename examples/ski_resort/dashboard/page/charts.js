@@ -83,7 +83,7 @@ export class Chart {
     };
     return {
       ...this.#size(),
-      padding: [10, 16, 0, 0],
+      padding: [10, 24, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },
       scales: {

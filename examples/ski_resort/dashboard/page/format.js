@@ -60,6 +60,8 @@ export const shortDate = (iso) => {
 
 export const range = (from, to) => (from === to ? date(from) : `${date(from)} – ${date(to)}`);
 
+export const shortRange = (from, to) => (from === to ? shortDate(from) : `${shortDate(from)} – ${shortDate(to)}`);
+
 export const hour = (value) => `${String(value).padStart(2, "0")}:00`;
 
 export const text = orNone(String);

@@ -40,12 +40,12 @@ export function render(report) {
 }
 
 function drawTiles({ kpis, range }) {
-  const before = format.range(range.previous_from, range.previous_to);
+  const before = format.shortRange(range.previous_from, range.previous_to);
   for (const [name, write] of [["visitors", format.count], ["revenue", format.money], ["rides", format.count]]) {
     const { value, change_pct: change } = kpis[name];
     setMetric(`network.${name}`, write(value));
     const line = byId(`${name}-change`);
-    const [direction, words] = change > 0 ? ["up", "more than"] : change < 0 ? ["down", "less than"] : ["same", "against"];
+    const [direction, words] = change > 0 ? ["up", "more than"] : change < 0 ? ["down", "less than"] : ["same", "like"];
     setAttribute(line, "data-direction", direction);
     setMetric(`network.${name}.change`, format.change(change));
     setText(line.querySelector(".words"), words);

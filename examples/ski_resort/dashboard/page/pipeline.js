@@ -42,13 +42,13 @@ export function renderHeader(pipeline) {
 
 export function render(pipeline) {
   shown = pipeline;
-  setText(byId("target"), pipeline.target);
+  setText(byId("target"), pipeline.target === "" ? "" : `To ${pipeline.target}`);
   setMetric("pipeline.elapsed", format.duration(pipeline.elapsed_s));
   setMetric("pipeline.speed", speed(pipeline.speed));
   setText(byId("pipeline-message"), pipeline.message ?? "");
   setAttribute(byId("pipeline-message"), "data-phase", pipeline.phase);
   show(byId("pipeline-message"), pipeline.message !== null);
-  const streams = pipeline.tables.length > 0;
+  const streams = pipeline.target !== "";
   show(byId("pipeline-idle"), !streams);
   show(byId("pipeline-busy"), streams);
   list(byId("flows"), pipeline.tables, makeFlow, fillFlow);
@@ -74,11 +74,10 @@ function makeFlow() {
   return make(
     "section",
     "panel flow",
-    make("div", "heading", make("h3"), make("span", "chip channel")),
+    make("div", "heading", make("h3"), make("p", "muted", "Channel ", make("span", "channel-name"), " ", make("span", "chip channel"))),
     make("dl", "stages", ...STAGES.map(([name, label]) => pair(name, label))),
     make("div", "meter"),
-    make("dl", "figures", pair("rejected", "Rejected"), pair("rows_per_s", "Speed"), pair("lag_s", "Lag"), pair("reopens", "Opened again")),
-    make("p", "muted", "Channel ", make("span", "channel-name")),
+    make("dl", "figures", pair("rejected", "Rejected"), pair("rows_per_s", "Committing"), pair("lag_s", "Lag"), pair("reopens", "Opened again")),
   );
 }
 
