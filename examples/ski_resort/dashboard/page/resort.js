@@ -15,6 +15,7 @@ const DAILY = {
 const FIRST_HOUR = 6;
 const HOURS_BETWEEN_LABELS = 2;
 
+const narrow = matchMedia("(max-width: 480px)");
 let chart = null;
 
 export function start() {
@@ -95,7 +96,7 @@ function drawHours(hours) {
   const name = (hour) => `resort.hour.${hour}`;
   chart.draw({
     x: hours.map(({ hour }) => hour),
-    xText: format.hour,
+    xText: (hour) => (narrow.matches ? String(hour) : format.hour(hour)),
     xTitle: format.hour,
     xSplits: hours.map(({ hour }) => hour).filter((hour) => (hour - FIRST_HOUR) % HOURS_BETWEEN_LABELS === 0),
     isWholeY: true,
