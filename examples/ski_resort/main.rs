@@ -4,6 +4,7 @@
 mod cli;
 mod counters;
 mod customer;
+mod dashboard;
 mod dice;
 mod files;
 mod generator;
@@ -15,6 +16,7 @@ mod pipeline;
 mod produce;
 mod progress;
 mod queue;
+mod reports;
 mod resorts;
 mod rider;
 mod role;
@@ -41,6 +43,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cli::{Args, Only, Until};
+use crate::dashboard::{Dashboard, Where};
 use crate::files::{Files, Found};
 use crate::live::Board;
 use crate::misconfigured::{Misconfigured, is_misconfigured};
@@ -80,6 +83,13 @@ async fn main() -> ExitCode {
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
+    let dashboard = Dashboard::bind(None).await?;
+    screen.note(format!("dashboard: {}", dashboard.url()));
+    let reports = Path::new("ski_resort_data/reports.db").to_owned();
+    let (_reports, places) = watch::channel(Where::Embedded(reports));
+    let (_changed, changed) = watch::channel(0);
+    let served = dashboard.serve(board.subscribe(), places, changed, stop.clone());
+    let served = tokio::spawn(served);
     let files = Files::new(args, Path::new(""));
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
@@ -117,6 +127,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     for failure in &failures {
         screen.note(failure);
     }
+    served.await??;
     Ok(
         if !summary.is_balanced() || summary.has_rejects() || !failures.is_empty() {
             FAILED
