@@ -14,6 +14,8 @@ pub(crate) struct Counters {
     pub(crate) begun: i64,
     /// When the oldest row was appended that is not committed yet.
     pub(crate) waiting_since: Option<Instant>,
+    /// How often its channel was opened again.
+    pub(crate) reopens: u64,
 }
 
 impl From<&Progress<i64>> for Counters {
@@ -24,6 +26,7 @@ impl From<&Progress<i64>> for Counters {
             committed: progress.released.unwrap_or(0),
             begun: progress.resumed_after.unwrap_or(0),
             waiting_since: progress.waiting_since,
+            reopens: progress.reopens,
         }
     }
 }

@@ -4,15 +4,19 @@
 mod cli;
 mod counters;
 mod customer;
+mod dashboard;
 mod dice;
 mod files;
 mod generator;
 mod landing;
+mod live;
 mod misconfigured;
+mod monitor;
 mod pipeline;
 mod produce;
 mod progress;
 mod queue;
+mod reports;
 mod resorts;
 mod rider;
 mod role;
@@ -37,10 +41,11 @@ use anyhow::Result;
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
-use tokio::time::Instant;
 
 use crate::cli::{Args, Only, Until};
+use crate::dashboard::{Dashboard, Where};
 use crate::files::{Files, Found};
+use crate::live::Board;
 use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::pipeline::Ended;
 use crate::produce::Producer;
@@ -76,8 +81,15 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
-    let began = Instant::now();
+    let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
+    let dashboard = Dashboard::bind(None).await?;
+    screen.note(format!("dashboard: {}", dashboard.url()));
+    let reports = Path::new("ski_resort_data/reports.db").to_owned();
+    let (_reports, places) = watch::channel(Where::Embedded(reports));
+    let (_changed, changed) = watch::channel(0);
+    let served = dashboard.serve(board.subscribe(), places, changed, stop.clone());
+    let served = tokio::spawn(served);
     let files = Files::new(args, Path::new(""));
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
@@ -101,13 +113,13 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
             Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
             _ => None,
         };
-        pipeline::run(args, &files.queue, &target, producer, stop, screen).await?
+        pipeline::run(args, &files.queue, &target, producer, stop, screen, &board).await?
     };
     let target = target.settle().await;
     let course = Course {
         interrupted: ended.interrupted,
         was_finished: found == Found::Finished,
-        elapsed: began.elapsed(),
+        elapsed: board.began().elapsed(),
     };
     let summary = Summary::new(args, &files.queue, &target, course).await?;
     summary.write(&target, args.summary_json.as_deref())?;
@@ -115,6 +127,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     for failure in &failures {
         screen.note(failure);
     }
+    served.await??;
     Ok(
         if !summary.is_balanced() || summary.has_rejects() || !failures.is_empty() {
             FAILED

@@ -1,6 +1,5 @@
 //! The run: the generator and the three streams side by side, until all is done or somebody stops them.
 
-use std::collections::BTreeMap;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -8,13 +7,15 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::cli::{Args, Until};
 use crate::counters::{Counters, Publisher};
+use crate::live::{Board, Phase, State};
 use crate::misconfigured::{Misconfigured, is_misconfigured};
+use crate::monitor::Monitor;
 use crate::produce::Producer;
 use crate::progress;
 use crate::queue::Queue;
@@ -54,6 +55,7 @@ pub(crate) async fn run(
     producer: Option<Producer>,
     mut stop: watch::Receiver<bool>,
     screen: &Screen,
+    board: &Board,
 ) -> Result<Ended> {
     let mut failures = Vec::new();
     let (generated_sender, generated) = watch::channel(false);
@@ -72,23 +74,30 @@ pub(crate) async fn run(
         }
         opened = futures_util::future::join_all(opening) => opened,
     };
-    let mut observers = BTreeMap::new();
+    let mut monitor = Monitor::new(board.clone(), queue, target.landing.as_deref());
     let mut running = JoinSet::new();
     for (table, result) in Table::ALL.into_iter().zip(opened) {
-        let (publisher, observer) = watch::channel(Counters::default());
-        observers.insert(table, observer);
         match result {
             Ok(opened) => {
+                let (publisher, observer) = watch::channel(Counters::default());
                 let name = channel(args, &opened.queue_id, table);
+                monitor.add(table, opened.client.clone(), observer, &name);
                 let run = stream(opened, name, halted.clone(), args.drain_timeout, publisher);
                 running.spawn(async move { (table, run.await) });
             }
             Err(error) if is_misconfigured(&error) => return Err(error),
-            Err(error) => report(screen, &mut failures, table.name(), &error),
+            Err(error) => {
+                board.channel(table, State::Failed);
+                report(screen, &mut failures, table.name(), &error);
+            }
         }
     }
 
-    let matching = all_match(&mut running, &mut are_ready, screen, &mut failures);
+    let mut failed = |table: Table, error: &anyhow::Error| {
+        board.channel(table, State::Failed);
+        report(screen, &mut failures, table.name(), error);
+    };
+    let matching = all_match(&mut running, &mut are_ready, &mut failed);
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {
@@ -97,6 +106,7 @@ pub(crate) async fn run(
         result = matching => result?,
     }
     gate.send_replace(true);
+    board.write(|live| live.phase = Phase::Running);
 
     let mut generator = tokio::spawn(generate(
         producer,
@@ -105,12 +115,9 @@ pub(crate) async fn run(
         args.until(),
         halted.clone(),
     ));
-    let shown = tokio::spawn(progress::show(
-        screen.clone(),
-        queue.to_owned(),
-        target.landing.clone(),
-        observers,
-    ));
+    let (stop_looking, stopped_looking) = oneshot::channel();
+    let looking = tokio::spawn(monitor.run(stopped_looking));
+    let shown = tokio::spawn(progress::show(screen.clone(), board.subscribe()));
 
     let mut interrupted = false;
     let mut is_generating = true;
@@ -134,8 +141,14 @@ pub(crate) async fn run(
             Some(result) = running.join_next(), if !running.is_empty() => {
                 let (table, result) = result.context("a stream ended badly")?;
                 match result {
-                    Ok(finish) => interrupted |= finish == Finish::Stopped,
-                    Err(error) => report(screen, &mut failures, table.name(), &error),
+                    Ok(finish) => {
+                        board.channel(table, State::Closed);
+                        interrupted |= finish == Finish::Stopped;
+                    }
+                    Err(error) => {
+                        board.channel(table, State::Failed);
+                        report(screen, &mut failures, table.name(), &error);
+                    }
                 }
                 if running.is_empty() && is_generating && !failures.is_empty() {
                     // Nobody is left to generate for.
@@ -144,6 +157,8 @@ pub(crate) async fn run(
             }
         }
     }
+    drop(stop_looking);
+    let _ = looking.await;
     shown.abort();
     let _ = shown.await;
     Ok(Ended {
@@ -157,8 +172,7 @@ pub(crate) async fn run(
 async fn all_match(
     running: &mut JoinSet<(Table, Result<Finish>)>,
     are_ready: &mut mpsc::Receiver<()>,
-    screen: &Screen,
-    failures: &mut Vec<String>,
+    failed: &mut impl FnMut(Table, &anyhow::Error),
 ) -> Result<()> {
     for _ in 0..running.len() {
         tokio::select! {
@@ -169,7 +183,7 @@ async fn all_match(
                 match result {
                     Ok(_) => {}
                     Err(error) if is_misconfigured(&error) => return Err(error),
-                    Err(error) => report(screen, failures, table.name(), &error),
+                    Err(error) => failed(table, &error),
                 }
             }
         }

@@ -1,40 +1,22 @@
 //! Live progress on stderr: a line a table that is drawn over on a terminal, one line every ten seconds elsewhere.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
 use indicatif::{ProgressBar, ProgressStyle};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use crate::counters::{Counters, Observer};
-use crate::landing;
-use crate::queue::{Queue, Span};
+use crate::live::{Flow, Live};
 use crate::screen::Screen;
-use crate::table::Table;
 
 const ON_TERMINAL: Duration = Duration::from_millis(500);
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
-/// What one look at a table finds.
-#[derive(Debug, Clone, Copy)]
-struct Sample {
-    span: Span,
-    landed: Option<i64>,
-}
-
 /// Shows how far each table has come until it is aborted.
-pub(crate) async fn show(
-    screen: Screen,
-    queue: PathBuf,
-    landing: Option<PathBuf>,
-    observers: BTreeMap<Table, Observer>,
-) {
-    let lines = Lines::new(&screen);
+pub(crate) async fn show(screen: Screen, live: watch::Receiver<Live>) {
+    let mut lines = Lines::new(&screen);
     let began = Instant::now();
-    let mut before: BTreeMap<Table, i64> = BTreeMap::new();
-    let mut looked = began;
     let pause = if screen.is_terminal() {
         ON_TERMINAL
     } else {
@@ -42,25 +24,11 @@ pub(crate) async fn show(
     };
     loop {
         tokio::time::sleep(pause).await;
-        let (queue, landing) = (queue.clone(), landing.clone());
-        let look = move || sample(&queue, landing.as_deref());
-        // A look that fails is not worth a word: what matters fails elsewhere too.
-        let Ok(Ok(samples)) = tokio::task::spawn_blocking(look).await else {
-            continue;
-        };
-        let passed = looked.elapsed();
-        looked = Instant::now();
-        let mut texts = Vec::new();
-        for (table, sample) in samples {
-            let counters = observers.get(&table).map(|o| *o.borrow());
-            let counters = counters.unwrap_or_default();
-            let earlier = before.insert(table, counters.committed);
-            let news = counters.committed - earlier.unwrap_or(counters.begun);
-            let numbers = Numbers::new(counters, sample, a_second(news, passed));
-            lines.set(table, numbers.columns());
-            texts.push(format!("{}: {}", table.name(), numbers.sentence()));
-        }
-        if !screen.is_terminal() {
+        let tables = live.borrow().tables.clone();
+        if screen.is_terminal() {
+            lines.set(&tables);
+        } else {
+            let texts: Vec<_> = tables.iter().map(sentence).collect();
             screen.note(format!(
                 "{} s, {}",
                 began.elapsed().as_secs(),
@@ -70,115 +38,80 @@ pub(crate) async fn show(
     }
 }
 
-fn sample(queue: &Path, landing: Option<&Path>) -> Result<BTreeMap<Table, Sample>> {
-    let queue = Queue::open(queue)?;
-    let mut samples = BTreeMap::new();
-    for table in Table::ALL {
-        let sample = Sample {
-            span: queue.span(table)?,
-            landed: landing.map(|path| landing::rows(path, table)).transpose()?,
-        };
-        samples.insert(table, sample);
-    }
-    Ok(samples)
+fn landed(flow: &Flow) -> String {
+    flow.landed
+        .map_or_else(|| "?".to_owned(), |rows| rows.to_string())
 }
 
-fn a_second(rows: i64, passed: Duration) -> i64 {
-    let millis = i64::try_from(passed.as_millis().max(1)).unwrap_or(i64::MAX);
-    rows.saturating_mul(1_000) / millis
-}
-
-/// One table's numbers.
-struct Numbers {
-    generated: i64,
-    queued: i64,
-    appended: i64,
-    accepted: i64,
-    committed: i64,
-    landed: String,
-    rate: i64,
-    lag: f64,
-}
-
-impl Numbers {
-    fn new(counters: Counters, sample: Sample, rate: i64) -> Self {
-        let landed = sample.landed.map(|rows| rows.to_string());
-        let lag = counters.waiting_since.map(|since| since.elapsed());
-        Self {
-            generated: sample.span.issued,
-            queued: sample.span.queued(),
-            appended: counters.appended,
-            accepted: counters.accepted,
-            committed: counters.committed,
-            landed: landed.unwrap_or_else(|| "?".to_owned()),
-            rate,
-            lag: lag.unwrap_or_default().as_secs_f64(),
-        }
-    }
-
-    fn sentence(&self) -> String {
-        format!(
-            "generated {}, queued {}, appended {}, accepted {}, committed {}, landed {}, {} rows/s, lag {:.1} s",
-            self.generated,
-            self.queued,
-            self.appended,
-            self.accepted,
-            self.committed,
-            self.landed,
-            self.rate,
-            self.lag,
-        )
-    }
-
-    /// The same, below [`HEADS`].
-    fn columns(&self) -> String {
-        format!(
-            "{:>9} {:>7} {:>8} {:>8} {:>9} {:>7} {:>6} {:>4.1}",
-            self.generated,
-            self.queued,
-            self.appended,
-            self.accepted,
-            self.committed,
-            self.landed,
-            self.rate,
-            self.lag,
-        )
-    }
+fn sentence(flow: &Flow) -> String {
+    format!(
+        "{}: generated {}, queued {}, appended {}, accepted {}, committed {}, landed {}, {} rows/s, lag {:.1} s",
+        flow.table,
+        flow.generated,
+        flow.queued,
+        flow.appended,
+        flow.accepted,
+        flow.committed,
+        landed(flow),
+        flow.rows_per_s,
+        flow.lag_s,
+    )
 }
 
 /// The heads of the columns. All of it fits into the usual 80.
 const HEADS: &str = "generated  queued appended accepted committed  landed rows/s  lag";
 
+/// The same, below [`HEADS`].
+fn columns(flow: &Flow) -> String {
+    format!(
+        "{:>9} {:>7} {:>8} {:>8} {:>9} {:>7} {:>6} {:>4.1}",
+        flow.generated,
+        flow.queued,
+        flow.appended,
+        flow.accepted,
+        flow.committed,
+        landed(flow),
+        flow.rows_per_s,
+        flow.lag_s,
+    )
+}
+
 /// The live lines. They vanish when they are dropped.
 struct Lines {
+    screen: Screen,
     head: ProgressBar,
-    tables: BTreeMap<Table, ProgressBar>,
+    tables: BTreeMap<&'static str, ProgressBar>,
 }
 
 impl Lines {
     fn new(screen: &Screen) -> Self {
-        let style = ProgressStyle::with_template("{prefix:13} {wide_msg}")
-            .unwrap_or_else(|_| ProgressStyle::default_spinner());
-        let line = |name: &'static str| {
-            let line = screen.bars().add(ProgressBar::no_length());
-            line.set_style(style.clone());
-            line.set_prefix(name);
-            line
-        };
-        let head = line("");
-        let tables = Table::ALL.map(|table| (table, line(table.name())));
+        let head = line(screen, "");
+        head.set_message(HEADS);
         Self {
+            screen: screen.clone(),
             head,
-            tables: BTreeMap::from(tables),
+            tables: BTreeMap::new(),
         }
     }
 
-    fn set(&self, table: Table, columns: String) {
-        self.head.set_message(HEADS);
-        if let Some(line) = self.tables.get(&table) {
-            line.set_message(columns);
+    fn set(&mut self, tables: &[Flow]) {
+        for flow in tables {
+            let bar = self
+                .tables
+                .entry(flow.table)
+                .or_insert_with(|| line(&self.screen, flow.table));
+            bar.set_message(columns(flow));
         }
     }
+}
+
+fn line(screen: &Screen, name: &'static str) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:13} {wide_msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let line = screen.bars().add(ProgressBar::no_length());
+    line.set_style(style);
+    line.set_prefix(name);
+    line
 }
 
 impl Drop for Lines {

@@ -1,5 +1,6 @@
 //! When a step is due on the wall clock. It decides nothing about what the step does.
 
+use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -35,6 +36,15 @@ impl FromStr for Speed {
                         .to_owned(),
                 ),
             },
+        }
+    }
+}
+
+impl fmt::Display for Speed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Max => f.write_str("max"),
+            Self::Times(times) => times.fmt(f),
         }
     }
 }

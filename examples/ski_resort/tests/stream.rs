@@ -14,6 +14,7 @@ use tokio::sync::watch;
 
 use super::{SEED, rows, winter};
 use crate::cli::Args;
+use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::{self, Ended};
 use crate::queue::Queue;
@@ -98,7 +99,17 @@ impl World {
 
     async fn try_run(&self) -> anyhow::Result<Ended> {
         let (path, stop) = (self.path(), self.stop.subscribe());
-        pipeline::run(&self.args, &path, &self.target, None, stop, &Screen::new()).await
+        let board = Board::new(String::new());
+        pipeline::run(
+            &self.args,
+            &path,
+            &self.target,
+            None,
+            stop,
+            &Screen::new(),
+            &board,
+        )
+        .await
     }
 
     async fn run(&self) -> Ended {

@@ -10,6 +10,7 @@ use tokio::sync::watch;
 use super::{SEED, rows, winter};
 use crate::cli::Args;
 use crate::files::Files;
+use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline;
 use crate::queue::Queue;
@@ -105,8 +106,8 @@ async fn over_loopback_the_landing_has_what_the_server_says() {
     queue.end().unwrap();
     let target = Target::open(&args, &files).await.unwrap();
     let (_stop, stopped) = watch::channel(false);
-    let screen = Screen::new();
-    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen);
+    let (screen, board) = (Screen::new(), Board::new(String::new()));
+    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen, &board);
     assert!(ended.await.unwrap().failures.is_empty());
     let target = target.settle().await;
     let course = Course {
@@ -160,8 +161,8 @@ async fn with_a_profile_sql_counts_what_landed() {
     let target = Target::open(&args, &files).await.unwrap();
     assert_eq!(target.landing, None);
     let (_stop, stopped) = watch::channel(false);
-    let screen = Screen::new();
-    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen);
+    let (screen, board) = (Screen::new(), Board::new(String::new()));
+    let ended = pipeline::run(&args, &files.queue, &target, None, stopped, &screen, &board);
     assert!(ended.await.unwrap().failures.is_empty());
     let course = Course {
         interrupted: false,

@@ -1,0 +1,233 @@
+//! The pipeline as it is now, for whoever watches: the terminal, the dashboard, Prometheus.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::table::Table;
+
+/// How much of the past is kept: two minutes of looks.
+const MOST_POINTS: usize = 240;
+
+/// The pipeline as it is now.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Live {
+    pub(crate) phase: Phase,
+    /// How it ended, in a sentence.
+    pub(crate) message: Option<String>,
+    /// Where the rows go.
+    pub(crate) target: String,
+    pub(crate) elapsed_s: f64,
+    /// Simulated against wall-clock time: a number or `max`.
+    pub(crate) speed: String,
+    pub(crate) tables: Vec<Flow>,
+    /// Of all clients, by endpoint.
+    pub(crate) requests: Vec<Requests>,
+    pub(crate) channels_open: u64,
+    pub(crate) channels_invalidated: u64,
+    pub(crate) channels_reopened: u64,
+    pub(crate) bytes_sent: u64,
+    /// Bytes of rows held now, and that may be held.
+    pub(crate) memory_in_use: u64,
+    pub(crate) memory_budget: u64,
+    pub(crate) history: History,
+    /// `current`, `none` or what failed.
+    pub(crate) reports: String,
+}
+
+/// How far a run has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Phase {
+    Starting,
+    Running,
+    Finished,
+    Interrupted,
+    Failed,
+}
+
+/// One table's rows on their way. The counts are of all runs of the queue.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct Flow {
+    pub(crate) table: &'static str,
+    pub(crate) generated: i64,
+    pub(crate) queued: i64,
+    pub(crate) appended: i64,
+    pub(crate) accepted: i64,
+    pub(crate) committed: i64,
+    /// None where the tables cannot be looked into.
+    pub(crate) landed: Option<i64>,
+    pub(crate) rejected: u64,
+    /// Committed a second, of late.
+    pub(crate) rows_per_s: i64,
+    /// How long the oldest appended row has waited for its commit.
+    pub(crate) lag_s: f64,
+    pub(crate) channel: ChannelState,
+}
+
+/// A table's channel.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct ChannelState {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    pub(crate) reopens: u64,
+}
+
+/// What a channel is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum State {
+    Opening,
+    Open,
+    /// It was invalidated.
+    Reopening,
+    Closed,
+    Failed,
+}
+
+/// The requests to one endpoint.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct Requests {
+    pub(crate) endpoint: &'static str,
+    pub(crate) total: u64,
+    pub(crate) retries: u64,
+    pub(crate) unanswered: u64,
+    pub(crate) throttled: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+    pub(crate) mean_ms: f64,
+}
+
+/// The last minutes, oldest first: all tables together, and the largest lag.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(crate) struct History {
+    pub(crate) elapsed_s: VecDeque<f64>,
+    pub(crate) rows_per_s: VecDeque<i64>,
+    pub(crate) lag_s: VecDeque<f64>,
+}
+
+impl Live {
+    pub(crate) fn new(speed: String) -> Self {
+        Self {
+            phase: Phase::Starting,
+            message: None,
+            target: String::new(),
+            elapsed_s: 0.0,
+            speed,
+            tables: Table::ALL.map(Flow::new).to_vec(),
+            requests: Vec::new(),
+            channels_open: 0,
+            channels_invalidated: 0,
+            channels_reopened: 0,
+            bytes_sent: 0,
+            memory_in_use: 0,
+            memory_budget: 0,
+            history: History::default(),
+            reports: "none".to_owned(),
+        }
+    }
+
+    /// The flow of a table.
+    pub(crate) fn flow(&mut self, table: Table) -> Option<&mut Flow> {
+        self.tables
+            .iter_mut()
+            .find(|flow| flow.table == table.name())
+    }
+
+    /// Adds what the tables are now to the history.
+    pub(crate) fn remember(&mut self) {
+        let rows = self.tables.iter().map(|flow| flow.rows_per_s).sum();
+        let lag = self.tables.iter().map(|flow| flow.lag_s);
+        let history = &mut self.history;
+        history.elapsed_s.push_back(self.elapsed_s);
+        history.rows_per_s.push_back(rows);
+        history.lag_s.push_back(lag.fold(0.0, f64::max));
+        if history.elapsed_s.len() > MOST_POINTS {
+            history.elapsed_s.pop_front();
+            history.rows_per_s.pop_front();
+            history.lag_s.pop_front();
+        }
+    }
+}
+
+impl Flow {
+    fn new(table: Table) -> Self {
+        Self {
+            table: table.name(),
+            generated: 0,
+            queued: 0,
+            appended: 0,
+            accepted: 0,
+            committed: 0,
+            landed: None,
+            rejected: 0,
+            rows_per_s: 0,
+            lag_s: 0.0,
+            channel: ChannelState {
+                name: String::new(),
+                state: State::Opening,
+                reopens: 0,
+            },
+        }
+    }
+}
+
+/// Where the pipeline is written down. Clones write on the same one.
+#[derive(Debug, Clone)]
+pub(crate) struct Board {
+    began: Instant,
+    live: Arc<watch::Sender<Live>>,
+}
+
+impl Board {
+    /// A board for a run that begins now.
+    pub(crate) fn new(speed: String) -> Self {
+        Self {
+            began: Instant::now(),
+            live: Arc::new(watch::channel(Live::new(speed)).0),
+        }
+    }
+
+    /// Since the run began.
+    pub(crate) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Sees every change.
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Live> {
+        self.live.subscribe()
+    }
+
+    /// Writes something down.
+    pub(crate) fn write(&self, change: impl FnOnce(&mut Live)) {
+        let elapsed = self.began.elapsed().as_secs_f64();
+        self.live.send_modify(|live| {
+            live.elapsed_s = elapsed;
+            change(live);
+        });
+    }
+
+    /// Writes down how it ended.
+    pub(crate) fn end(&self, phase: Phase, message: impl Into<String>) {
+        self.write(|live| {
+            live.phase = phase;
+            live.message = Some(message.into());
+            for flow in &mut live.tables {
+                flow.rows_per_s = 0;
+                flow.lag_s = 0.0;
+            }
+        });
+    }
+
+    /// Writes down what became of a table's channel.
+    pub(crate) fn channel(&self, table: Table, state: State) {
+        self.write(|live| {
+            if let Some(flow) = live.flow(table) {
+                flow.channel.state = state;
+            }
+        });
+    }
+}
