@@ -48,7 +48,7 @@ export function render(pipeline) {
   setText(byId("pipeline-message"), pipeline.message ?? "");
   setAttribute(byId("pipeline-message"), "data-phase", pipeline.phase);
   show(byId("pipeline-message"), pipeline.message !== null);
-  const streams = pipeline.target !== "";
+  const streams = pipeline.tables.some((row) => row.channel.name !== "");
   show(byId("pipeline-idle"), !streams);
   show(byId("pipeline-busy"), streams);
   list(byId("flows"), pipeline.tables, makeFlow, fillFlow);

@@ -44,15 +44,17 @@ export function renderChoice(resorts, resort) {
 }
 
 export function render(report) {
-  const { now, daily } = report;
+  // On an account the tables of a report may be of different ages, so one may not have the hour or the day yet.
+  const now = report.now ?? {};
+  const daily = report.daily ?? {};
   setMetric("resort.now.visitors", format.count(now.visitors));
   setMetric("resort.now.capacity", format.percent(now.capacity_pct));
   setMetric("resort.now.rides", format.count(now.rides));
   setMetric("resort.now.revenue", format.money(now.revenue));
-  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, LEVELS[now.level]);
+  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, LEVELS[now.level] ?? "");
   drawLifts(report.lifts);
   drawHours(report.hours);
-  const [level, status] = DAILY[daily.status];
+  const [level, status] = DAILY[daily.status] ?? ["normal", ""];
   setChip(document.querySelector('[data-metric="resort.daily.status"]'), level, status);
   setMetric("resort.daily.date", format.date(daily.date));
   setMetric("resort.daily.revenue", format.money(daily.revenue));
