@@ -1,0 +1,151 @@
+// What the page shows: the address says which view, the server's events bring the numbers.
+
+import { byId, setAttribute, setMetric, setText, show } from "./dom.js";
+import * as format from "./format.js";
+import * as network from "./network.js";
+import * as pipeline from "./pipeline.js";
+import * as resort from "./resort.js";
+
+const PERIODS = ["today", "week", "month"];
+const RETRY_MS = 2000;
+const TITLES = { network: "Network overview", resort: "Mountain operations", pipeline: "Pipeline" };
+
+let wanted = null;
+let source = null;
+let retry = null;
+
+/** `#network/week`, `#resort/Vail`, `#pipeline`; anything else is today's network. */
+function fromAddress() {
+  const [view, rest = ""] = location.hash.slice(1).split("/");
+  if (view === "pipeline") {
+    return { view };
+  }
+  if (view === "resort") {
+    return { view, resort: decode(rest) };
+  }
+  return { view: "network", period: PERIODS.includes(rest) ? rest : "today" };
+}
+
+function decode(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return "";
+  }
+}
+
+function navigate() {
+  wanted = fromAddress();
+  document.title = `${TITLES[wanted.view]} – Ski resorts`;
+  for (const link of document.querySelectorAll("nav a")) {
+    setAttribute(link, "aria-current", link.dataset.view === wanted.view ? "page" : null);
+  }
+  if (wanted.period) {
+    byId("period").querySelector(`[value="${wanted.period}"]`).checked = true;
+  }
+  setAttribute(byId("content"), "aria-busy", "true");
+  connect();
+}
+
+function connect() {
+  clearTimeout(retry);
+  source?.close();
+  const query = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
+  const opened = new EventSource(`/events?${query}`);
+  source = opened;
+  opened.addEventListener("open", () => setConnection("live"));
+  opened.addEventListener("error", () => {
+    setConnection("reconnecting");
+    // After an answer that is no stream the browser does not try again by itself.
+    if (opened.readyState === EventSource.CLOSED) {
+      retry = setTimeout(connect, RETRY_MS);
+    }
+  });
+  opened.addEventListener("pipeline", (event) => onPipeline(JSON.parse(event.data)));
+  opened.addEventListener("report", (event) => onReport(JSON.parse(event.data)));
+}
+
+function setConnection(state) {
+  setAttribute(byId("connection"), "data-state", state);
+  setText(byId("connection"), state);
+}
+
+function onPipeline(snapshot) {
+  pipeline.renderHeader(snapshot);
+  if (wanted.view === "pipeline") {
+    show(byId("problem"), false);
+    reveal("pipeline");
+    pipeline.render(snapshot);
+    settle();
+  }
+}
+
+function onReport(report) {
+  if (report.view !== wanted.view) {
+    return;
+  }
+  show(byId("problem"), Boolean(report.problem));
+  if (report.problem) {
+    renderProblem(report.problem);
+    reveal(null);
+    settle();
+    return;
+  }
+  reveal(report.view);
+  renderHeader(report.header);
+  const section = byId(`${report.view}-view`);
+  show(section.querySelector("[data-when=empty]"), report.empty);
+  show(section.querySelector("[data-when=full]"), !report.empty);
+  if (report.view === "resort") {
+    resort.renderChoice(report.resorts ?? [], report.resort);
+  }
+  if (!report.empty) {
+    (report.view === "network" ? network : resort).render(report);
+  } else if (report.view === "network") {
+    setMetric("network.range", "");
+  }
+  settle();
+}
+
+function renderProblem(problem) {
+  setText(byId("problem-message"), problem.message);
+  setText(byId("problem-file"), problem.script ?? "");
+  show(byId("problem-script"), problem.script !== null);
+}
+
+function renderHeader(header) {
+  setMetric("header.reporting_time", format.text(header.reporting_local));
+  setMetric("header.world_time", format.text(header.world_local));
+  setMetric("header.time_zone", format.text(header.time_zone));
+}
+
+/** Shows one view. The clocks of the header belong to the reports, and so to their views. */
+function reveal(view) {
+  for (const section of document.querySelectorAll(".view")) {
+    show(section, section.id === `${view}-view`);
+  }
+  for (const fact of document.querySelectorAll("[data-of=report]")) {
+    show(fact, view === "network" || view === "resort");
+  }
+}
+
+function settle() {
+  setAttribute(byId("content"), "aria-busy", "false");
+}
+
+pipeline.start();
+network.start();
+resort.start();
+byId("period").addEventListener("change", (event) => {
+  location.hash = `#network/${event.target.value}`;
+});
+byId("resorts").addEventListener("change", (event) => {
+  location.hash = `#resort/${encodeURIComponent(event.target.value)}`;
+});
+// The address stays that of the view.
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  byId("content").focus();
+});
+addEventListener("hashchange", navigate);
+navigate();
