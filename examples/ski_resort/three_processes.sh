@@ -202,7 +202,8 @@ until is_over; do
   for role in emulator generator streamer; do
     look_after "$role"
   done
-  sleep 0.2
+  # Ctrl-C ends the nap as well, and what the shell says of a process that was killed is said above.
+  { sleep 0.2 || true; } 2>/dev/null
 done
 cat "$directory/table.txt"
 [[ -n ${complete[streamer]} ]] || exit 130
