@@ -185,14 +185,16 @@ finish() {
   exit "$code"
 }
 
-cargo build --locked --quiet --manifest-path "$root/Cargo.toml" --features emulator-server --bin snowpipe-emulator --example ski_resort
+cargo build --locked --quiet --manifest-path "$root/Cargo.toml" \
+  --features emulator-server --bin snowpipe-emulator --example ski_resort
 mkdir -p "$directory"
-for role in emulator generator streamer; do
-  file=$directory/$role.pid
+left=
+for file in "$directory"/*.pid; do
   if [[ -s $file ]] && kill -0 "$(cat "$file")" 2>/dev/null; then
-    die 2 "process $(cat "$file") is the $role of an earlier start: end it, or remove $file"
+    left+=" $(cat "$file")"
   fi
 done
+[[ -z $left ]] || die 2 "processes of an earlier start are still running: kill$left, or remove $directory/*.pid"
 rm -f "$directory/emulator.url"
 
 trap finish EXIT

@@ -59,10 +59,15 @@ def check_image():
         assert not line.startswith("!") or (ROOT / line[1:]).exists(), line
     assert "USER ski" in dockerfile and "WORKDIR /data" in dockerfile
     assert "/usr/local/share/ski_resort/setup.sql" in dockerfile
-    stated = re.search(r'^rust-version = "(.*)"', (ROOT / "Cargo.toml").read_text(), re.M)[1]
-    built_with = re.search(r"^FROM rust:(\d+\.\d+)-", dockerfile, re.M)[1]
-    as_numbers = [[int(part) for part in version.split(".")] for version in (built_with, stated)]
-    assert as_numbers[0] >= as_numbers[1], (built_with, stated)
+    metadata = ["cargo", "metadata", "--locked", "--format-version=1", "--filter-platform=x86_64-unknown-linux-gnu"]
+    packages = json.loads(subprocess.run(metadata, cwd=ROOT, capture_output=True, check=True).stdout)["packages"]
+    highest = max((version(package["rust_version"] or "1.0"), package["name"]) for package in packages)
+    built_with = re.search(r"^FROM rust:([\d.]+)-", dockerfile, re.M)[1]
+    assert version(built_with) >= highest[0], (built_with, highest)
+
+
+def version(text):
+    return [int(part) for part in text.split(".")[:2]]
 
 
 def check_flags():
@@ -104,7 +109,7 @@ def run(directory):
 
     def start(name):
         command = [here(argument) for argument in services[name]["command"]]
-        return subprocess.Popen(command, env={**os.environ, "PATH": path})
+        return subprocess.Popen(command, env={**os.environ, "PATH": path}, start_new_session=True)
 
     def is_healthy():
         no_proxy = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -140,7 +145,10 @@ def run(directory):
         assert is_gone(), "the emulator outlives its container's command"
     finally:
         for process in running.values():
-            process.terminate()
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
     summary = json.loads(Path(directory, "summary.json").read_text())
     landed = {table: line["landed"] for table, line in summary["tables"].items()}
     assert summary["balanced"] and landed == {"RESORT_TICKET": 16000, "SEASON_PASS": 799, "LIFT_RIDE": 84143}, summary
