@@ -38,6 +38,7 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Parser;
@@ -123,7 +124,8 @@ async fn stream(
             Some(keeper)
         }
         None => {
-            page.reports.send_replace(Where::Account(target.sql()?));
+            page.reports
+                .send_replace(Where::Account(Arc::new(target.sql()?)));
             None
         }
     };
