@@ -8,6 +8,7 @@
 mod files;
 mod history;
 mod queue;
+mod reports;
 mod reports_fixture;
 mod reports_history;
 mod reports_scene;

@@ -59,10 +59,12 @@ fn time() -> impl Strategy<Value = Value> {
 fn row() -> impl Strategy<Value = Row> {
     let txid = || text(&["1", "2", "12", "3", ""]);
     let rfid = || text(&["A", "A", "B", "C", "D", "E", ""]);
-    let price = || prop_oneof![
-        1 => Just(Value::Null),
-        7 => select(&[0.01, 10.01, 100.0, 455.55, 783.0, 189.0, 210.0, 21.0][..]).prop_map(Value::Real),
-    ];
+    let price = || {
+        prop_oneof![
+            1 => Just(Value::Null),
+            7 => select(&[0.01, 10.01, 100.0, 455.55, 783.0, 189.0, 210.0, 21.0][..]).prop_map(Value::Real),
+        ]
+    };
     let ride = (
         txid(),
         rfid(),
@@ -80,9 +82,20 @@ fn row() -> impl Strategy<Value = Row> {
     let pass = (txid(), rfid(), time(), price(), name());
     let pass = pass.prop_map(|(txid, rfid, time, price, name)| {
         let columns = "TXID, RFID, PURCHASE_TIME, PRICE_USD, NAME";
-        (Table::SeasonPass, columns, vec![txid, rfid, time, price, name])
+        (
+            Table::SeasonPass,
+            columns,
+            vec![txid, rfid, time, price, name],
+        )
     });
-    let ticket = (txid(), rfid(), time(), price(), name(), whole(&[0, 1, 2, 3, 7]));
+    let ticket = (
+        txid(),
+        rfid(),
+        time(),
+        price(),
+        name(),
+        whole(&[0, 1, 2, 3, 7]),
+    );
     let ticket = ticket.prop_map(|(txid, rfid, time, price, name, days)| {
         let columns = "TXID, RFID, PURCHASE_TIME, PRICE_USD, NAME, DAYS";
         let values = vec![txid, rfid, time, price, name, days];
@@ -110,7 +123,7 @@ fn step() -> impl Strategy<Value = Step> {
 #[test]
 fn reports_are_those_of_a_full_computation() {
     let config = Config {
-        cases: 192,
+        cases: std::env::var("CASES").map_or(64, |n| n.parse().unwrap()),
         failure_persistence: None,
         ..Config::default()
     };
@@ -163,7 +176,8 @@ fn set_capacity(scene: &Scene) {
 
 fn compare(scene: &Scene) -> Result<(), TestCaseError> {
     let full = Connection::open(scene.landing()).unwrap();
-    full.execute_batch(include_str!("reports_full.sql")).unwrap();
+    full.execute_batch(include_str!("reports_full.sql"))
+        .unwrap();
     for (resort, capacity) in CAPACITY {
         let sql = "INSERT INTO CAPACITY VALUES (?1, ?2)";
         full.execute(sql, (resort, capacity)).unwrap();

@@ -103,7 +103,11 @@ impl Scene {
     pub(super) fn ride(&mut self, rfid: &str, resort: &str, hour: &str) {
         let values = [rfid, resort, "A lift", &format!("{hour}:30:00.000000000")];
         let values = values.map(|value| Value::Text(value.to_owned()));
-        self.land(Table::LiftRide, "RFID, RESORT, LIFT, RIDE_TIME", values.to_vec());
+        self.land(
+            Table::LiftRide,
+            "RFID, RESORT, LIFT, RIDE_TIME",
+            values.to_vec(),
+        );
     }
 
     /// An object of the reports.
