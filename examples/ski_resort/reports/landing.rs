@@ -32,11 +32,21 @@ pub(super) struct Chunk {
 
 /// Reads the next rows, at most so many of each table. None if it is no longer the landing that the reports are of.
 pub(super) fn read(connection: &Connection, landing: &Path, rows: i64) -> Result<Option<Chunk>> {
-    connection.execute("ATTACH ?1 AS landing", [uri(landing)?])?;
+    attach(connection, landing)?;
     // It is let go of after each chunk: a landing that was deleted and made anew is found by its name.
     let chunk = read_attached(connection, rows);
     connection.execute_batch("DETACH landing")?;
     Ok(chunk?)
+}
+
+/// Attaches a landing so that nothing can be written there, and nothing is made where there is none.
+pub(crate) fn attach(connection: &Connection, landing: &Path) -> Result<()> {
+    let absolute = std::path::absolute(landing)?;
+    let mut uri = Url::from_file_path(&absolute)
+        .map_err(|()| anyhow!("{} cannot be written as a URI", absolute.display()))?;
+    uri.set_query(Some("mode=ro"));
+    connection.execute("ATTACH ?1 AS landing", [uri.as_str()])?;
+    Ok(())
 }
 
 fn read_attached(connection: &Connection, rows: i64) -> rusqlite::Result<Option<Chunk>> {
@@ -145,13 +155,4 @@ fn fill(table: Table) -> [&'static str; 2] {
              SELECT max(RIDE_TIME) FROM landing.LIFT_RIDE WHERE rowid > ?1 AND rowid <= ?2",
         ],
     }
-}
-
-/// The landing's name for a connection that must not write there or make it.
-fn uri(landing: &Path) -> Result<String> {
-    let absolute = std::path::absolute(landing)?;
-    let mut uri = Url::from_file_path(&absolute)
-        .map_err(|()| anyhow!("{} cannot be written as a URI", absolute.display()))?;
-    uri.set_query(Some("mode=ro"));
-    Ok(uri.into())
 }

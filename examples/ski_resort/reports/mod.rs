@@ -13,7 +13,7 @@ mod rounding;
 pub(crate) use self::file::reader;
 pub(crate) use self::keep::keep;
 #[cfg(test)]
-pub(crate) use self::rounding::round;
+pub(crate) use self::{landing::attach, rounding::round};
 
 use std::path::{Path, PathBuf};
 

@@ -8,6 +8,10 @@
 mod files;
 mod history;
 mod queue;
+mod reports;
+mod reports_fixture;
+mod reports_history;
+mod reports_scene;
 mod reports_speed;
 mod rows;
 mod run;

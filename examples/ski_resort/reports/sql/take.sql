@@ -3,7 +3,7 @@
 -- Of several sales the first counts, and one without a time or a TXID comes after those with one: a NULL is compared by
 -- being one, and only then by what stands in for it.
 INSERT INTO _PASS
-SELECT RFID, PURCHASE_TIME, TXID, NAME, PRICE_USD FROM temp._NEW_PASS WHERE true
+SELECT RFID, PURCHASE_TIME, TXID, NAME, PRICE_USD FROM temp._NEW_PASS WHERE true ORDER BY rowid
 ON CONFLICT (RFID) DO UPDATE SET
     PURCHASE_TIME = excluded.PURCHASE_TIME,
     TXID = excluded.TXID,
@@ -13,7 +13,7 @@ WHERE (excluded.PURCHASE_TIME IS NULL, coalesce(excluded.PURCHASE_TIME, ''), exc
     < (_PASS.PURCHASE_TIME IS NULL, coalesce(_PASS.PURCHASE_TIME, ''), _PASS.TXID IS NULL, coalesce(_PASS.TXID, ''));
 
 INSERT INTO _TICKET
-SELECT RFID, PURCHASE_TIME, TXID, NAME, PRICE_USD, DAYS FROM temp._NEW_TICKET WHERE true
+SELECT RFID, PURCHASE_TIME, TXID, NAME, PRICE_USD, DAYS FROM temp._NEW_TICKET WHERE true ORDER BY rowid
 ON CONFLICT (RFID) DO UPDATE SET
     PURCHASE_TIME = excluded.PURCHASE_TIME,
     TXID = excluded.TXID,
