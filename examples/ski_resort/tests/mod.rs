@@ -11,6 +11,7 @@ mod dashboard_reports;
 mod files;
 mod history;
 mod queue;
+mod reports_speed;
 mod rows;
 mod run;
 mod stream;

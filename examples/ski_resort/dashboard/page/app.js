@@ -8,6 +8,7 @@ import * as resort from "./resort.js";
 
 const PERIODS = ["today", "week", "month"];
 const RETRY_MS = 2000;
+const TITLES = { network: "Network overview", resort: "Mountain operations", pipeline: "Pipeline" };
 
 let wanted = null;
 let source = null;
@@ -35,6 +36,7 @@ function decode(text) {
 
 function navigate() {
   wanted = fromAddress();
+  document.title = `${TITLES[wanted.view]} – Ski resorts`;
   for (const link of document.querySelectorAll("nav a")) {
     setAttribute(link, "aria-current", link.dataset.view === wanted.view ? "page" : null);
   }

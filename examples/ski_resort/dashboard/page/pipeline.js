@@ -48,7 +48,7 @@ export function render(pipeline) {
   setText(byId("pipeline-message"), pipeline.message ?? "");
   setAttribute(byId("pipeline-message"), "data-phase", pipeline.phase);
   show(byId("pipeline-message"), pipeline.message !== null);
-  const streams = pipeline.target !== "";
+  const streams = pipeline.tables.some((row) => row.channel.name !== "");
   show(byId("pipeline-idle"), !streams);
   show(byId("pipeline-busy"), streams);
   list(byId("flows"), pipeline.tables, makeFlow, fillFlow);
@@ -103,7 +103,7 @@ function fillFlow(panel, row) {
   setShare(panel.querySelector(".meter"), row.committed / row.generated);
 }
 
-const historyMetric = (history, name) => (index) => `pipeline.history.${history.elapsed_s[index]}.${name}`;
+const historyMetric = (name) => (index) => `pipeline.history.${index + 1}.${name}`;
 
 function drawHistory(history) {
   const shared = { x: history.elapsed_s, xText: format.duration, xTitle: format.duration };
@@ -117,7 +117,7 @@ function drawHistory(history) {
         colour: "--accent",
         values: history.rows_per_s,
         text: format.rowsPerSecond,
-        metric: historyMetric(history, "rows_per_s"),
+        metric: historyMetric("rows_per_s"),
       },
     ],
   });
@@ -130,7 +130,7 @@ function drawHistory(history) {
         colour: "--series-2",
         values: history.lag_s,
         text: format.seconds,
-        metric: historyMetric(history, "lag_s"),
+        metric: historyMetric("lag_s"),
       },
     ],
   });
@@ -142,9 +142,9 @@ function drawHistoryTable(history) {
   const isOpen = byId("history-details").open;
   const points = isOpen ? history.elapsed_s.map((_, index) => index) : [];
   table(byId("history-body"), points, [
-    { header: "row", text: (at) => format.seconds(history.elapsed_s[at]) },
-    { metric: historyMetric(history, "rows_per_s"), text: (at) => format.rowsPerSecond(history.rows_per_s[at]) },
-    { metric: historyMetric(history, "lag_s"), text: (at) => format.seconds(history.lag_s[at]) },
+    { header: "row", metric: historyMetric("elapsed_s"), text: (at) => format.seconds(history.elapsed_s[at]) },
+    { metric: historyMetric("rows_per_s"), text: (at) => format.rowsPerSecond(history.rows_per_s[at]) },
+    { metric: historyMetric("lag_s"), text: (at) => format.seconds(history.lag_s[at]) },
   ]);
 }
 

@@ -15,6 +15,7 @@ const DAILY = {
 const FIRST_HOUR = 6;
 const HOURS_BETWEEN_LABELS = 2;
 
+const narrow = matchMedia("(max-width: 480px)");
 let chart = null;
 
 export function start() {
@@ -43,15 +44,17 @@ export function renderChoice(resorts, resort) {
 }
 
 export function render(report) {
-  const { now, daily } = report;
+  // On an account the tables of a report may be of different ages, so one may not have the hour or the day yet.
+  const now = report.now ?? {};
+  const daily = report.daily ?? {};
   setMetric("resort.now.visitors", format.count(now.visitors));
   setMetric("resort.now.capacity", format.percent(now.capacity_pct));
   setMetric("resort.now.rides", format.count(now.rides));
   setMetric("resort.now.revenue", format.money(now.revenue));
-  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, LEVELS[now.level]);
+  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, LEVELS[now.level] ?? "");
   drawLifts(report.lifts);
   drawHours(report.hours);
-  const [level, status] = DAILY[daily.status];
+  const [level, status] = DAILY[daily.status] ?? ["normal", ""];
   setChip(document.querySelector('[data-metric="resort.daily.status"]'), level, status);
   setMetric("resort.daily.date", format.date(daily.date));
   setMetric("resort.daily.revenue", format.money(daily.revenue));
@@ -95,7 +98,7 @@ function drawHours(hours) {
   const name = (hour) => `resort.hour.${hour}`;
   chart.draw({
     x: hours.map(({ hour }) => hour),
-    xText: format.hour,
+    xText: (hour) => (narrow.matches ? String(hour) : format.hour(hour)),
     xTitle: format.hour,
     xSplits: hours.map(({ hour }) => hour).filter((hour) => (hour - FIRST_HOUR) % HOURS_BETWEEN_LABELS === 0),
     isWholeY: true,
