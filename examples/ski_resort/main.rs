@@ -123,7 +123,8 @@ async fn stream(
             Some(keeper)
         }
         None => {
-            page.reports.send_replace(Where::Account(target.sql()?));
+            page.reports
+                .send_replace(Where::Account(target.sql()?.into()));
             None
         }
     };

@@ -116,9 +116,9 @@ impl Views {
     }
 
     async fn keep_telling(&self, asked: &Asked, told: &watch::Sender<Option<Told>>) {
-        let (mut places, mut changed) = (self.places.clone(), self.changed.clone());
+        let (mut places, mut refreshed) = (self.places.clone(), self.changed.clone());
         loop {
-            let changes = *changed.borrow_and_update();
+            let changes = *refreshed.borrow_and_update();
             let place = places.borrow_and_update().clone();
             let text = report(&place, asked).await.to_string().into();
             told.send_replace(Some(Told {
@@ -127,16 +127,17 @@ impl Views {
                 text,
             }));
             let is_account = matches!(place, Where::Account(_));
-            let pause = match is_account {
-                true => ACCOUNT_PAUSE,
-                false => EMBEDDED_PAUSE,
+            let pause = if is_account {
+                ACCOUNT_PAUSE
+            } else {
+                EMBEDDED_PAUSE
             };
             tokio::time::sleep(pause).await;
             tokio::select! {
                 biased;
                 () = told.closed() => if self.retire(asked, told) { return },
                 Ok(()) = places.changed() => {}
-                Ok(()) = changed.changed() => {}
+                Ok(()) = refreshed.changed() => {}
                 () = std::future::ready(()), if is_account => {}
             }
         }

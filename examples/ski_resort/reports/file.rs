@@ -11,7 +11,10 @@ use super::{rounding, writing};
 use crate::misconfigured::Misconfigured;
 use crate::table::Table;
 
-const SCHEMA: &str = concat!(include_str!("sql/schema.sql"), include_str!("sql/views.sql"));
+const SCHEMA: &str = concat!(
+    include_str!("sql/schema.sql"),
+    include_str!("sql/views.sql")
+);
 /// The tables for what is read and not taken in yet. They go with the connection.
 const CHUNK: &str = include_str!("sql/chunk.sql");
 /// All that decides what is in the file. It is kept there: another text is another version.
@@ -110,7 +113,11 @@ fn find(connection: &Connection) -> rusqlite::Result<Found> {
             [STATEMENTS],
             |row| row.get(0),
         )?;
-        Ok(if current { Found::Current } else { Found::Useless })
+        Ok(if current {
+            Found::Current
+        } else {
+            Found::Useless
+        })
     };
     match look() {
         Err(error) if is_damage(&error) => Ok(Found::Useless),

@@ -94,7 +94,9 @@ fn print(connection: &Connection, table: Table, row: i64) -> rusqlite::Result<Op
         "SELECT quote(TXID) || quote(RFID) || quote({time}) FROM landing.{} WHERE rowid = ?1",
         table.name()
     );
-    connection.query_row(&sql, [row], |row| row.get(0)).optional()
+    connection
+        .query_row(&sql, [row], |row| row.get(0))
+        .optional()
 }
 
 fn clear(table: Table) -> &'static str {

@@ -95,8 +95,9 @@ impl Reports {
         let chunk = landing::read(&self.connection, &self.landing, rows)
             .with_context(|| format!("cannot read the landing {}", self.landing.display()))?;
         let Some(chunk) = chunk else {
-            file::start_over(&mut self.connection)
-                .with_context(|| format!("cannot begin the reports {} anew", self.path.display()))?;
+            file::start_over(&mut self.connection).with_context(|| {
+                format!("cannot begin the reports {} anew", self.path.display())
+            })?;
             return Ok(Taken {
                 changed: true,
                 behind: true,

@@ -363,11 +363,11 @@ async fn a_query_is_answered_or_refused_in_words() {
 async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
-    let head = format!(
+    let request = format!(
         "GET /events?view=network HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
         served.port
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut heard = String::new();
     let mut until = async |wanted: &str| {
         let mut some = [0; 4096];
@@ -396,11 +396,11 @@ async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
 async fn a_silent_stream_says_that_it_is_alive() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
-    let head = format!(
+    let request = format!(
         "GET /events?view=pipeline HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
         served.port
     );
-    stream.write_all(head.as_bytes()).await.unwrap();
+    stream.write_all(request.as_bytes()).await.unwrap();
     let mut heard = String::new();
     let mut some = [0; 4096];
     while !heard.contains("\r\n:\n\n\r\n") {

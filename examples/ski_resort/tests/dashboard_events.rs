@@ -59,7 +59,8 @@ fn visitors(path: &std::path::Path, count: u64) {
     Connection::open(path)
         .unwrap()
         .execute_batch(&format!(
-            "BEGIN;
+            "PRAGMA synchronous = OFF;
+             BEGIN;
              CREATE TABLE IF NOT EXISTS HOURLY_RESORT_SUMMARY (RIDE_HOUR_TIMESTAMP text, RESORT text);
              CREATE TABLE IF NOT EXISTS V_WORLD_CLOCK (WORLD_TIME text);
              CREATE TABLE IF NOT EXISTS RESORT_CAPACITY (RESORT text, IANA_TIMEZONE text);

@@ -499,6 +499,8 @@ async fn an_account_answers_as_the_file_does() {
         assert_eq!(there, here, "{asked:?}");
     }
     server.shutdown().await;
+    // What is tried again is not waited for.
+    tokio::time::pause();
     let found = report(account, network(Period::Today)).await;
     let message = found["problem"]["message"].as_str().unwrap();
     assert!(
