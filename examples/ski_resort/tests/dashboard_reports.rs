@@ -1,30 +1,20 @@
-//! The page's reports: what they make of tables filled by hand, in a file and in an account alike.
+//! The page's reports: what they make of tables filled by hand.
 
-use std::fmt::Write as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Server};
-use snowpipe_streaming::sql::SqlClient;
-use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient};
 use tokio::sync::watch;
 
 use crate::dashboard::Where;
 use crate::dashboard::asked::{Asked, Period};
 use crate::dashboard::views::Views;
-use crate::target::SETUP;
-
-const SPACE: &str = "STREAMING_INGEST";
 
 /// A report's name, its columns, and its rows: a line each, with nothing for NULL.
-type Filled = (&'static str, &'static str, &'static str);
+pub(super) type Filled = (&'static str, &'static str, &'static str);
 
 /// What the page reads of each report. The newest hour is Heavenly's, at a month's border.
-const FILLED: &[Filled] = &[
+pub(super) const FILLED: &[Filled] = &[
     (
         "RESORT_CAPACITY",
         "RESORT varchar, IANA_TIMEZONE varchar",
@@ -105,7 +95,9 @@ const FILLED: &[Filled] = &[
     ),
 ];
 
-fn rows(filled: &Filled) -> impl Iterator<Item = Vec<(&'static str, Option<&'static str>)>> {
+pub(super) fn rows(
+    filled: &Filled,
+) -> impl Iterator<Item = Vec<(&'static str, Option<&'static str>)>> {
     let columns = filled
         .1
         .split(", ")
@@ -124,7 +116,7 @@ fn rows(filled: &Filled) -> impl Iterator<Item = Vec<(&'static str, Option<&'sta
 }
 
 /// Reports in a file, made of these tables.
-fn embedded(directory: &Path, filled: &[Filled]) -> PathBuf {
+pub(super) fn embedded(directory: &Path, filled: &[Filled]) -> PathBuf {
     let path = directory.join("reports.db");
     let database = Connection::open(&path).unwrap();
     for table in filled {
@@ -145,40 +137,7 @@ fn embedded(directory: &Path, filled: &[Filled]) -> PathBuf {
     path
 }
 
-/// An account with these tables, and a client of its SQL API.
-async fn account(filled: &[Filled]) -> (Server, SqlClient) {
-    let mut ddl = SETUP.to_owned();
-    for (name, columns, _) in filled {
-        write!(ddl, "\nCREATE TABLE {name} ({columns});").unwrap();
-    }
-    let emulator = Emulator::builder()
-        .catalog(Catalog::from_ddl(&ddl).unwrap())
-        .build()
-        .unwrap();
-    let server = Server::bind(emulator, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let server = server.await.unwrap();
-    let mut profile: Value =
-        serde_json::from_str(&server.emulator().profile_json(&server.url())).unwrap();
-    profile["database"] = SPACE.into();
-    profile["schema"] = SPACE.into();
-    let profile = Profile::from_json(&profile.to_string()).unwrap();
-    let direct = || HttpTransport::builder().no_proxy().build().unwrap();
-    for table in filled {
-        let pipe = PipePath::for_table(SPACE, SPACE, table.0).unwrap();
-        let client = StreamingIngestClient::builder(profile.clone(), pipe).transport(direct());
-        let client = client.build().await.unwrap();
-        let rows = rows(table).map(|row| {
-            row.into_iter()
-                .collect::<std::collections::BTreeMap<_, _>>()
-        });
-        let report = client.send_once("by-hand", rows, 0..).await.unwrap();
-        assert!(report.is_clean(), "{}: {report:?}", table.0);
-    }
-    let sql = SqlClient::builder(profile).transport(direct()).build();
-    (server, sql.unwrap())
-}
-
-async fn report(place: Where, asked: Asked) -> Value {
+pub(super) async fn report(place: Where, asked: Asked) -> Value {
     let (_places, places) = watch::channel(place);
     let (_changed, changed) = watch::channel(0);
     let (_stop, stop) = watch::channel(false);
@@ -188,11 +147,11 @@ async fn report(place: Where, asked: Asked) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
-fn network(period: Period) -> Asked {
+pub(super) fn network(period: Period) -> Asked {
     Asked::Network { period }
 }
 
-fn resort(name: Option<&str>) -> Asked {
+pub(super) fn resort(name: Option<&str>) -> Asked {
     let resort = name.map(str::to_owned);
     Asked::Resort { resort }
 }
@@ -478,53 +437,4 @@ async fn a_damaged_file_is_a_problem_in_words() {
     );
     assert!(message.contains("not a database"), "{message}");
     assert_eq!(found["problem"]["script"], Value::Null);
-}
-
-#[tokio::test]
-async fn an_account_answers_as_the_file_does() {
-    let directory = tempfile::tempdir().unwrap();
-    let file = Where::Embedded(embedded(directory.path(), FILLED));
-    let (server, client) = account(FILLED).await;
-    let account = Where::Account(Arc::new(client));
-    for asked in [
-        network(Period::Today),
-        network(Period::Week),
-        network(Period::Month),
-        resort(None),
-        resort(Some("Vail")),
-        resort(Some("Keystone")),
-    ] {
-        let here = report(file.clone(), asked.clone()).await;
-        let there = report(account.clone(), asked.clone()).await;
-        assert_eq!(there, here, "{asked:?}");
-    }
-    server.shutdown().await;
-    // What is tried again is not waited for.
-    tokio::time::pause();
-    let found = report(account, network(Period::Today)).await;
-    let message = found["problem"]["message"].as_str().unwrap();
-    assert!(
-        message.starts_with("The account does not answer: "),
-        "{message}"
-    );
-    assert_eq!(found["problem"]["script"], Value::Null);
-}
-
-#[tokio::test]
-async fn an_account_without_reports_is_told_the_script() {
-    let (_server, client) = account(&[]).await;
-    let account = Where::Account(Arc::new(client));
-    for (asked, view) in [
-        (network(Period::Today), "network"),
-        (resort(Some("Vail")), "resort"),
-    ] {
-        let wanted = json!({
-            "view": view,
-            "problem": {
-                "message": "The account has no reports yet.",
-                "script": "examples/ski_resort/sql/dynamic_tables.sql",
-            },
-        });
-        assert_eq!(report(account.clone(), asked).await, wanted);
-    }
 }

@@ -6,6 +6,7 @@
 )]
 
 mod dashboard;
+mod dashboard_account;
 mod dashboard_events;
 mod dashboard_reports;
 mod files;
