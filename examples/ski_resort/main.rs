@@ -38,7 +38,6 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Result;
 use clap::Parser;
@@ -125,7 +124,7 @@ async fn stream(
         }
         None => {
             page.reports
-                .send_replace(Where::Account(Arc::new(target.sql()?)));
+                .send_replace(Where::Account(target.sql()?.into()));
             None
         }
     };

@@ -5,6 +5,10 @@
     reason = "shares of counts that are far below 2^53"
 )]
 
+mod dashboard;
+mod dashboard_account;
+mod dashboard_events;
+mod dashboard_reports;
 mod files;
 mod history;
 mod queue;
