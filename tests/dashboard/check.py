@@ -13,9 +13,9 @@ from expected import PERIODS, Reports, pipeline
 from program import Program
 
 README_PICTURES = Path(__file__).parents[2] / "examples/ski_resort/screenshots"
-# Over the end of a month, so that it is another than the last seven days.
-LONG_RUN = ["--start", "2026-01-29T14:00:00Z", "--days", "8"]
-LONG_SECONDS = 400
+# Over the end of a month, so that the month is another than the last seven days.
+COMPLETE_RUN = ["--start", "2026-01-31T14:00:00Z", "--days", "2"]
+RUN_SECONDS = 300
 # What the bars and the lines show, so that each has been shown once.
 METRICS = [("Visitors", "Visitors"), ("Revenue", "Revenue"), ("Capacity %", "Capacity %"), ("Lift rides", "Visitors")]
 KEYS = {"Visitors": "visitors", "Revenue": "revenue", "Capacity %": "capacity_pct", "Lift rides": "rides"}
@@ -31,7 +31,8 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, Browser(arguments.browser) as browser:
         test = Test(arguments, browser, Path(directory))
-        for part in [test.long_run, test.other_landing, test.live, test.empty, test.empty_landing]:
+        parts = [test.complete_run, test.other_landing, test.live, test.empty, test.empty_landing, test.bad_news]
+        for part in parts + ([test.readme] if arguments.readme else []):
             part()
             print(f"{part.__name__.replace('_', ' ')}: ok ({time.monotonic() - began:.0f} s)", flush=True)
 
@@ -47,13 +48,11 @@ class Test:
         directory.mkdir()
         return Program(self.arguments.program.resolve(), directory, *flags)
 
-    def long_run(self):
+    def complete_run(self):
         """Every number of a run at its end, every way to get to it, and what it looks like."""
-        with self.program("long", *LONG_RUN) as program, self.browser.page(program.url) as page:
-            if self.arguments.readme:
-                looks.readme(page, README_PICTURES)
+        with self.program("complete", *COMPLETE_RUN) as program, self.browser.page(program.url) as page:
             page.open("pipeline")
-            page.wait_for_text("#phase", "finished", LONG_SECONDS)
+            page.wait_for_text("#phase", "finished", RUN_SECONDS)
             data = program.directory / "ski_resort_data"
             live = program.data("view=pipeline")["pipeline"]
             assert live["phase"] == "finished" and live["reports"] == "current", live
@@ -77,7 +76,7 @@ class Test:
         with self.program("other", "--only", "reports", "--landing", landing, "--reports", file) as program:
             with self.browser.page(program.url) as page:
                 page.open("network/today")
-                page.wait_for_text('[data-metric="network.range"]', "6 Feb 2026", 120)
+                page.wait_for_text('[data-metric="network.range"]', "2 Feb 2026", 120)
                 with Reports(file) as reports:
                     counted = check_reports(page, reports)
                 page.open("network/today")
@@ -126,6 +125,33 @@ class Test:
                 check_empty(page)
                 page.open("pipeline")
                 assert page.page.locator("#pipeline-idle").is_visible()
+
+    def bad_news(self):
+        """What the server says in words, which a healthy program never does: so the answers are made up."""
+        landing = self.directory / "empty/ski_resort_data/landing.db"
+        with self.program("bad", "--only", "reports", "--landing", landing, "--reports", "bad.db") as program:
+            pipeline = program.data("view=pipeline")["pipeline"] | {"reports": "failed: the disk is full"}
+            problem = {"message": "The account has no reports yet.", "script": "sql/dynamic_tables.sql"}
+            with self.browser.page(program.url) as page:
+                page.answer(pipeline, {"view": "network", "problem": problem})
+                page.wait_for_text("#problem-message", problem["message"])
+                page.wait_for_text("#problem-file", problem["script"])
+                page.wait_for_text("#reports-failed", "the disk is full")
+                for selector in ["#problem-message", "#problem-script", "#reports-failed"]:
+                    assert page.page.locator(selector).is_visible(), selector
+                assert page.overflow() <= 0 and not page.obstacles()
+
+    def readme(self):
+        """A week of history first, as fast as it goes, and then a day at a speed that can be watched."""
+        with self.program("readme", "--queue", "queue.db", "--days", "6") as program:
+            with self.browser.page(program.url) as page:
+                page.open("pipeline")
+                page.wait_for_text("#phase", "finished", RUN_SECONDS)
+            assert program.stop() == 0
+            program.flags = ["--queue", "queue.db", "--days", "8", "--speed", "1800"]
+            program.start()
+            with self.browser.page(program.url) as page:
+                looks.readme(page, README_PICTURES)
 
 
 def check_reports(page, reports):

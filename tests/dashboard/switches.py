@@ -90,13 +90,13 @@ def check_growth(page):
     page.choose("What the bars show", "Lift rides")
     page.page.get_by_role("group", name="What the bars show").get_by_role("radio", checked=True).focus()
     page.page.evaluate("""() => {
-      scrollTo(0, 200);
+      scrollTo(0, 100);
       document.querySelectorAll("[data-metric]").forEach(element => { element.wasThere = true; });
     }""")
     for _ in range(2):
         page.wait_for_more("network.rides", page.number("network.rides"))
     assert focus(page)[0] == "rides"
-    assert page.page.evaluate("scrollY") == 200
+    assert page.page.evaluate("scrollY") == 100
     assert page.page.evaluate("document.querySelector('[data-metric=\"network.rides\"]').wasThere")
     assert page.page.evaluate("document.querySelector('#bars .value').wasThere")
 
