@@ -30,7 +30,7 @@ KEYS = {
     "V_LIFT_PERFORMANCE": ["RESORT", "LIFT"],
     "V_WORLD_CLOCK": [],
 }
-SHUFFLES = 25
+SHUFFLES = 15
 
 
 def plain(cell, column):
