@@ -88,7 +88,7 @@ mutant "acknowledge on accept" src/channel/core.rs <<'DIFF'
 +            committed_token: self.ledger.watermark().cloned(),
 DIFF
 
-mutant "forget a budget refund" src/channel/append.rs <<'DIFF'
+mutant "forget a budget refund" src/channel/writer.rs <<'DIFF'
 -        self.overhead = 0;
 -        self.credit.shrink_to(0);
 +        self.overhead = 0;

@@ -91,6 +91,26 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME", requires = "verify_sql")]
     pub(crate) warehouse: Option<String>,
 
+    /// The reports on what landed, which can be made again at any time [default: beside the landing]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) reports: Option<PathBuf>,
+
+    /// The port of the dashboard's page on 127.0.0.1, 0 for any [default: 8214, or any if that is taken]
+    #[arg(long)]
+    pub(crate) port: Option<u16>,
+
+    /// Open the page in the browser
+    #[arg(long)]
+    pub(crate) open: bool,
+
+    /// No page
+    #[arg(long, conflicts_with_all = ["port", "open", "serve"])]
+    pub(crate) no_dashboard: bool,
+
+    /// Whether the page stays after the run, until Ctrl-C: auto is yes on a terminal
+    #[arg(long, value_enum, default_value_t = Serve::Auto)]
+    pub(crate) serve: Serve,
+
     /// Also write the reconciliation here, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) summary_json: Option<PathBuf>,
@@ -102,6 +122,16 @@ pub(crate) enum Only {
     Generator,
     Streamer,
     All,
+    /// No streaming: the reports of a landing, and their page.
+    Reports,
+}
+
+/// Whether the page stays after the run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Serve {
+    Auto,
+    Always,
+    Never,
 }
 
 /// Where the account is described.

@@ -15,6 +15,8 @@ pub(crate) struct Files {
     pub(crate) queue: PathBuf,
     /// The emulator's tables; not used with a profile.
     pub(crate) landing: PathBuf,
+    /// The reports on the landing.
+    pub(crate) reports: PathBuf,
     /// Whether a finished run's files may be deleted to start over: never those that somebody named, and never
     /// by a process that has only one of the roles.
     may_start_over: bool,
@@ -45,9 +47,17 @@ impl Files {
             (None, Some(queue)) => queue.with_extension("landing.db"),
             (None, None) => queue.with_file_name("landing.db"),
         };
+        let reports = match (&args.reports, &args.landing, &args.queue) {
+            (Some(reports), ..) => reports.clone(),
+            (None, Some(named), _) | (None, None, Some(named)) => {
+                named.with_extension("reports.db")
+            }
+            (None, None, None) => queue.with_file_name("reports.db"),
+        };
         Self {
             queue,
             landing,
+            reports,
             may_start_over: args.queue.is_none()
                 && args.landing.is_none()
                 && args.only == Only::All,
@@ -62,6 +72,7 @@ impl Files {
             drop(queue);
             delete_database(&self.queue)?;
             delete_database(&self.landing)?;
+            delete_database(&self.reports)?;
             return Ok((Queue::open(&self.queue)?, Found::StartedOver));
         }
         Ok((queue, found))

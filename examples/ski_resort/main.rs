@@ -8,10 +8,12 @@ mod dashboard;
 mod dice;
 mod files;
 mod generator;
+mod keeper;
 mod landing;
 mod live;
 mod misconfigured;
 mod monitor;
+mod page;
 mod pipeline;
 mod produce;
 mod progress;
@@ -43,10 +45,13 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cli::{Args, Only, Until};
-use crate::dashboard::{Dashboard, Where};
+use crate::dashboard::Where;
 use crate::files::{Files, Found};
-use crate::live::Board;
+use crate::keeper::Keeper;
+use crate::live::{Board, Phase};
 use crate::misconfigured::{Misconfigured, is_misconfigured};
+use crate::monitor::Monitor;
+use crate::page::Page;
 use crate::pipeline::Ended;
 use crate::produce::Producer;
 use crate::queue::{Progress, Queue};
@@ -83,26 +88,47 @@ async fn main() -> ExitCode {
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
-    let dashboard = Dashboard::bind(None).await?;
-    screen.note(format!("dashboard: {}", dashboard.url()));
-    let reports = Path::new("ski_resort_data/reports.db").to_owned();
-    let (_reports, places) = watch::channel(Where::Embedded(reports));
-    let (_changed, changed) = watch::channel(0);
-    let served = dashboard.serve(board.subscribe(), places, changed, stop.clone());
-    let served = tokio::spawn(served);
+    // First of all: somebody may be waiting for it.
+    let page = Page::open(args, screen, &board).await?;
+    let code = match args.only {
+        Only::Generator => generate(args, screen, stop.clone()).await?,
+        Only::Reports => report(args, screen, &board, &page, stop.clone()).await?,
+        Only::Streamer | Only::All => stream(args, screen, &board, &page, stop.clone()).await?,
+    };
+    page.close(args.serve, screen, stop).await;
+    Ok(code)
+}
+
+/// Streams what is in the queue, with a generator of its own or without.
+async fn stream(
+    args: &Args,
+    screen: &Screen,
+    board: &Board,
+    page: &Page,
+    stop: watch::Receiver<bool>,
+) -> Result<u8> {
     let files = Files::new(args, Path::new(""));
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
-    if args.only == Only::Generator {
-        announce(screen, args, &files, found);
-        return generate(args, queue, progress, found, stop).await;
-    }
-
     let target = Target::open(args, &files).await?;
     screen.note(target.describe()?);
+    board.write(|live| live.target = target.place().unwrap_or_default());
     announce(screen, args, &files, found);
-    let ended = if found == Found::Finished {
+    let keeper = match &target.landing {
+        Some(landing) => {
+            let keeper = Keeper::start(&files.reports, landing, page.changed.clone(), board)?;
+            page.reports
+                .send_replace(Where::Embedded(files.reports.clone()));
+            Some(keeper)
+        }
+        None => {
+            page.reports
+                .send_replace(Where::Account(target.sql()?.into()));
+            None
+        }
+    };
+    let mut ended = if found == Found::Finished {
         drop(queue);
         Ended {
             interrupted: false,
@@ -113,9 +139,15 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
             Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
             _ => None,
         };
-        pipeline::run(args, &files.queue, &target, producer, stop, screen, &board).await?
+        pipeline::run(args, &files.queue, &target, producer, stop, screen, board).await?
     };
     let target = target.settle().await;
+    if let Some(keeper) = keeper
+        && let Err(error) = keeper.finish().await
+    {
+        let why = in_words(error.as_ref());
+        ended.failures.push(format!("the reports failed: {why}"));
+    }
     let course = Course {
         interrupted: ended.interrupted,
         was_finished: found == Found::Finished,
@@ -127,16 +159,55 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     for failure in &failures {
         screen.note(failure);
     }
-    served.await??;
-    Ok(
-        if !summary.is_balanced() || summary.has_rejects() || !failures.is_empty() {
-            FAILED
-        } else if ended.interrupted {
-            INTERRUPTED
-        } else {
-            0
-        },
-    )
+    Monitor::new(board.clone(), &files.queue, target.landing.as_deref())
+        .look()
+        .await;
+    let failed = !summary.is_balanced() || summary.has_rejects() || !failures.is_empty();
+    let (phase, code) = match (failed, ended.interrupted) {
+        (true, _) => (Phase::Failed, FAILED),
+        (false, true) => (Phase::Interrupted, INTERRUPTED),
+        (false, false) => (Phase::Finished, 0),
+    };
+    let sentences = failures.iter().map(String::as_str);
+    let sentences: Vec<_> = std::iter::once(summary.verdict())
+        .chain(sentences)
+        .collect();
+    board.end(phase, sentences.join(" "));
+    Ok(code)
+}
+
+/// Makes the reports of a landing, and keeps them for as long as the page stays.
+async fn report(
+    args: &Args,
+    screen: &Screen,
+    board: &Board,
+    page: &Page,
+    mut stop: watch::Receiver<bool>,
+) -> Result<u8> {
+    if args.profile.is_some() {
+        return Err(Misconfigured::new(
+            "an account makes its reports itself, with sql/dynamic_tables.sql: leave --profile out, and name a --landing",
+        ));
+    }
+    let files = Files::new(args, Path::new(""));
+    if !files.landing.exists() {
+        return Err(Misconfigured::new(format!(
+            "there is no landing {}: name the data file of an emulator with --landing",
+            files.landing.display()
+        )));
+    }
+    screen.note(format!("landing: {}", files.landing.display()));
+    screen.note(format!("reports: {}", files.reports.display()));
+    let keeper = Keeper::start(&files.reports, &files.landing, page.changed.clone(), board)?;
+    page.reports
+        .send_replace(Where::Embedded(files.reports.clone()));
+    board.write(|live| live.target = format!("the landing {}", files.landing.display()));
+    if page.stays(args.serve, screen) {
+        board.write(|live| live.phase = Phase::Running);
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+    keeper.finish().await?;
+    Ok(0)
 }
 
 fn take_roles(args: &Args, files: &Files) -> Result<Vec<RoleLock>> {
@@ -144,6 +215,7 @@ fn take_roles(args: &Args, files: &Files) -> Result<Vec<RoleLock>> {
         Only::Generator => &[Role::Generator],
         Only::Streamer => &[Role::Streamer],
         Only::All => &[Role::Generator, Role::Streamer],
+        Only::Reports => &[],
     };
     let take = |role: &Role| RoleLock::take(&files.queue, *role);
     roles.iter().map(take).collect()
@@ -164,18 +236,17 @@ async fn resume(queue: Queue, progress: Progress) -> Result<Producer> {
 }
 
 /// Runs the generator alone.
-async fn generate(
-    args: &Args,
-    mut queue: Queue,
-    progress: Option<Progress>,
-    found: Found,
-    stop: watch::Receiver<bool>,
-) -> Result<u8> {
+async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
     if args.summary_json.is_some() {
         return Err(Misconfigured::new(
             "a generator has nothing to reconcile: give --summary-json to the streamer",
         ));
     }
+    let files = Files::new(args, Path::new(""));
+    let _roles = take_roles(args, &files)?;
+    let (mut queue, found) = files.open(args.until())?;
+    let progress = claim(args, &mut queue)?;
+    announce(screen, args, &files, found);
     let Some(progress) = progress else {
         return Ok(0);
     };
@@ -194,6 +265,7 @@ fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
     screen.note(format!("queue: {}", files.queue.display()));
     if args.only != Only::Generator && args.profile.is_none() {
         screen.note(format!("landing: {}", files.landing.display()));
+        screen.note(format!("reports: {}", files.reports.display()));
     }
     match (found, args.until()) {
         (Found::Fresh, _) => {}

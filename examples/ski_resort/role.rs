@@ -1,4 +1,4 @@
-//! A queue has at most one generator and one streamer.
+//! A queue has at most one generator and one streamer, and reports are made by one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
@@ -8,14 +8,15 @@ use anyhow::{Context, Result};
 
 use crate::misconfigured::Misconfigured;
 
-/// What a process does with a queue.
+/// What a process does with a queue, or with reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Generator,
     Streamer,
+    Reporter,
 }
 
-/// Holds a role on a queue until it is dropped, or the process ends, however it ends.
+/// Holds a role on a file until it is dropped, or the process ends, however it ends.
 #[derive(Debug)]
 pub(crate) struct RoleLock {
     _file: File,
@@ -26,6 +27,15 @@ impl Role {
         match self {
             Self::Generator => "generator",
             Self::Streamer => "streamer",
+            Self::Reporter => "reporter",
+        }
+    }
+
+    /// The flag that names the file.
+    fn flag(self) -> &'static str {
+        match self {
+            Self::Generator | Self::Streamer => "--queue",
+            Self::Reporter => "--reports",
         }
     }
 }
@@ -35,48 +45,49 @@ impl RoleLock {
     ///
     /// # Errors
     /// [`Misconfigured`], with the process id, if another process has it.
-    pub(crate) fn take(queue: &Path, role: Role) -> Result<Self> {
-        let path = lock_path(queue, role);
+    pub(crate) fn take(file: &Path, role: Role) -> Result<Self> {
+        let path = lock_path(file, role);
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("cannot create {}", directory.display()))?;
         }
-        let mut file = OpenOptions::new()
+        let mut lock = OpenOptions::new()
             .read(true)
             .write(true)
             .create(true)
             .truncate(false)
             .open(&path)
             .with_context(|| format!("cannot open {}", path.display()))?;
-        match file.try_lock() {
+        match lock.try_lock() {
             Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(taken(&mut file, queue, role)),
+            Err(TryLockError::WouldBlock) => return Err(taken(&mut lock, file, role)),
             Err(TryLockError::Error(error)) => {
                 return Err(error).with_context(|| format!("cannot lock {}", path.display()));
             }
         }
-        file.set_len(0)?;
-        write!(file, "{}", std::process::id())?;
-        Ok(Self { _file: file })
+        lock.set_len(0)?;
+        write!(lock, "{}", std::process::id())?;
+        Ok(Self { _file: lock })
     }
 }
 
-fn lock_path(queue: &Path, role: Role) -> PathBuf {
-    let mut name = queue.as_os_str().to_owned();
+fn lock_path(file: &Path, role: Role) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}.lock", role.name()));
     PathBuf::from(name)
 }
 
-fn taken(file: &mut File, queue: &Path, role: Role) -> anyhow::Error {
+fn taken(lock: &mut File, file: &Path, role: Role) -> anyhow::Error {
     let mut holder = String::new();
     // Where locks also keep others from reading, or the holder has not written yet, its process id stays unknown.
-    let holder = match file.read_to_string(&mut holder) {
+    let holder = match lock.read_to_string(&mut holder) {
         Ok(length) if length > 0 => format!("process {holder}"),
         _ => "another process".to_owned(),
     };
     Misconfigured::new(format!(
-        "{holder} is already the {} of {}: stop it first, or give another --queue",
+        "{holder} is already the {} of {}: stop it first, or give another {}",
         role.name(),
-        queue.display()
+        file.display(),
+        role.flag()
     ))
 }

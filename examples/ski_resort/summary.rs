@@ -208,7 +208,8 @@ impl Summary {
         text
     }
 
-    fn verdict(&self) -> &'static str {
+    /// How it ended, in a sentence.
+    pub(crate) fn verdict(&self) -> &'static str {
         match (self.balanced, self.has_rejects(), self.interrupted) {
             (false, ..) if self.tables.values().any(Line::holds_more) => {
                 "Not balanced: a table holds more rows than the channel inserted, those of another queue perhaps; count in tables that hold nothing else."

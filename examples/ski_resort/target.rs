@@ -116,20 +116,25 @@ impl Target {
         })
     }
 
-    /// The target in a line.
-    pub(crate) fn describe(&self) -> Result<String> {
-        let place = match self.route {
+    /// The target in a few words.
+    pub(crate) fn place(&self) -> Result<String> {
+        let what = match self.route {
             Route::Profile => "",
             Route::Loopback(_) | Route::Memory { .. } => "the local emulator at ",
         };
+        Ok(format!("{what}{}", self.profile.url()?))
+    }
+
+    /// The target in a line.
+    pub(crate) fn describe(&self) -> Result<String> {
         let role = self.profile.role().map_or_else(
             || "the user's default role".to_owned(),
             |role| format!("role {role}"),
         );
         let pipes: Vec<_> = self.pipes.values().map(PipePath::pipe).collect();
         Ok(format!(
-            "streaming to {place}{}: account {}, user {}, {role}, database {}, pipes {}",
-            self.profile.url()?,
+            "streaming to {}: account {}, user {}, {role}, database {}, pipes {}",
+            self.place()?,
             self.profile.account(),
             self.profile.user().unwrap_or("unknown"),
             self.namespace(),
@@ -175,7 +180,21 @@ impl Target {
 
     /// How many rows of a table have landed, and how many different TXIDs they have, as SQL counts them.
     pub(crate) async fn count(&self, table: Table) -> Result<(i64, i64)> {
-        let mut sql = SqlClient::builder(self.profile.clone());
+        let pipe = self.pipe(table)?;
+        let name = TableName::new(pipe.database(), pipe.schema(), table.name())?;
+        let counts = self.sql()?.count(&name, Some("TXID")).await?;
+        let distinct = counts.distinct.unwrap_or_default();
+        Ok((counts.rows.try_into()?, distinct.try_into()?))
+    }
+
+    /// A client for statements, where the tables are.
+    pub(crate) fn sql(&self) -> Result<SqlClient> {
+        let pipe = self.pipe(Table::LiftRide)?;
+        let profile = self.profile.clone();
+        let profile = profile
+            .with_database(pipe.database())
+            .with_schema(pipe.schema());
+        let mut sql = SqlClient::builder(profile);
         if let Some(warehouse) = &self.warehouse {
             sql = sql.warehouse(warehouse);
         }
@@ -184,11 +203,7 @@ impl Target {
             Some(Way::Memory(memory)) => sql.transport(memory),
             None => sql,
         };
-        let pipe = self.pipe(table)?;
-        let name = TableName::new(pipe.database(), pipe.schema(), table.name())?;
-        let counts = sql.build()?.count(&name, Some("TXID")).await?;
-        let distinct = counts.distinct.unwrap_or_default();
-        Ok((counts.rows.try_into()?, distinct.try_into()?))
+        Ok(sql.build()?)
     }
 
     fn pipe(&self, table: Table) -> snowpipe_streaming::Result<PipePath> {

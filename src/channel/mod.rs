@@ -21,6 +21,7 @@ pub(crate) mod source;
 mod status;
 mod tokens;
 mod verdict;
+mod writer;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::time::Instant;
 
-use self::append::{Append, Writer};
+use self::append::Append;
 pub(crate) use self::batch::Compressor;
 pub(crate) use self::core::{Core, EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;
@@ -40,6 +41,7 @@ pub use self::report::{CloseReport, RowState, UncommittedRange};
 pub(crate) use self::shared::Shared;
 use self::source::{BatchSource, Each, Numbered, Plain};
 pub use self::status::ChannelStatus;
+use self::writer::Writer;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{IntoOffset, IntoOffsets, Offset, OffsetToken};

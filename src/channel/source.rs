@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::append::Writer;
 use super::batch::{Unit, UnitTokens};
+use super::writer::Writer;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{IntoOffset, Offset, Offsets};
 use crate::row::RowBatch;

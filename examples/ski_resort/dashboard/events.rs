@@ -127,12 +127,8 @@ impl<T> Unsaid<T> {
         }
         while self.texts.changed().await.is_ok() {
             let now = text(&self.texts.borrow_and_update());
-            if now.is_some() && now != self.last {
-                self.last.clone_from(&now);
-            } else {
-                continue;
-            }
-            if let Some(now) = now {
+            if let Some(now) = now.filter(|now| self.last.as_ref() != Some(now)) {
+                self.last = Some(now.clone());
                 return now;
             }
         }
@@ -158,7 +154,9 @@ impl News {
     pub(crate) async fn next(&mut self) -> Option<(&'static str, Arc<str>)> {
         let [last, before] = self.said;
         let window = before.map(|said| said + WINDOW);
-        let gap = last.map(|said| said + GAP);
+        // The first of each is part of the snapshot.
+        let gap = last.filter(|_| self.pipeline.last.is_some());
+        let gap = gap.map(|said| said + GAP);
         let own_window = self.reported.map(|said| said + WINDOW);
         let report = async {
             match &mut self.report {

@@ -87,9 +87,10 @@ fn is_from_here(headers: &HeaderMap) -> bool {
 /// Lets through what may pass, and dresses every answer.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     // A file may be kept, if it is asked for whether it is still the same.
-    let cache = match is_data(request.uri().path()) {
-        true => "no-store",
-        false => "no-cache",
+    let cache = if is_data(request.uri().path()) {
+        "no-store"
+    } else {
+        "no-cache"
     };
     let mut response = match guard.objection(&request) {
         Some(objection) => objection,

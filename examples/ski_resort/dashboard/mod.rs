@@ -1,8 +1,8 @@
 //! The dashboard: a page on a loopback port that shows the pipeline and the reports, and Prometheus text beside it.
 
-mod asked;
+pub(crate) mod asked;
 mod connections;
-mod events;
+pub(crate) mod events;
 mod guard;
 mod header;
 mod network;
@@ -12,7 +12,7 @@ mod prometheus;
 mod queries;
 mod resort;
 mod source;
-mod views;
+pub(crate) mod views;
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;

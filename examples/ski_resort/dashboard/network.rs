@@ -117,7 +117,8 @@ fn change_pct(now: &Value, before: &Value) -> f64 {
     if before == 0.0 {
         return 0.0;
     }
-    ((now - before) * 1_000.0 / before).round() / 10.0
+    // Adding nothing takes the sign off a zero.
+    ((now - before) * 1_000.0 / before).round() / 10.0 + 0.0
 }
 
 fn status(mut row: Row) -> Value {

@@ -239,9 +239,10 @@ impl Page {
             .iter()
             .map(|(name, value)| format!("{name}=\"{value}\""))
             .collect();
-        let labels = match labels.is_empty() {
-            true => String::new(),
-            false => format!("{{{}}}", labels.join(",")),
+        let labels = if labels.is_empty() {
+            String::new()
+        } else {
+            format!("{{{}}}", labels.join(","))
         };
         let _ = writeln!(self.text, "ski_resort_{}{labels} {value}", self.family);
     }

@@ -1,5 +1,6 @@
 //! Where the queries run: on the embedded reports or in an account. Both answer with text.
 
+use std::error::Error;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -59,10 +60,15 @@ impl Row {
         self.0.next().flatten()
     }
 
-    /// A number, whole if it can be; null for what is none.
+    /// A number, whole if it is; null for what is none.
     pub(super) fn number(&mut self) -> Value {
         let text = self.text().unwrap_or_default();
-        match text.parse::<i64>() {
+        // The two databases do not agree on where a whole number has a point.
+        let whole = match text.split_once('.') {
+            Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => whole,
+            _ => &text,
+        };
+        match whole.parse::<i64>() {
             Ok(whole) => whole.into(),
             Err(_) => text.parse::<f64>().ok().into(),
         }
@@ -90,8 +96,7 @@ impl Source {
             if !path.exists() {
                 return Err(Trouble::Missing);
             }
-            let connection = reports::reader(&path)
-                .map_err(|error| Trouble::Failed(in_words(error.as_ref())))?;
+            let connection = reports::reader(&path).map_err(|error| unreadable(error.as_ref()))?;
             connection
                 .execute_batch("BEGIN")
                 .map_err(|e| embedded(&e))?;
@@ -135,7 +140,7 @@ async fn blocking<T: Send + 'static>(
 }
 
 fn rows(connection: &Connection, question: &Question) -> rusqlite::Result<Rows> {
-    let mut statement = connection.prepare_cached(question.sql)?;
+    let mut statement = connection.prepare(question.sql)?;
     let columns = statement.column_count();
     let found = statement.query_map(params_from_iter(&question.bindings), |row| {
         let cells = (0..columns).map(|column| Ok(text(row.get_ref(column)?)));
@@ -157,12 +162,19 @@ fn text(value: ValueRef<'_>) -> Option<String> {
 }
 
 fn embedded(error: &rusqlite::Error) -> Trouble {
-    let words = in_words(error);
-    if words.contains("no such table") {
-        Trouble::Missing
-    } else {
-        Trouble::Failed(format!("The reports cannot be read: {words}"))
+    match error {
+        rusqlite::Error::SqliteFailure(_, Some(words))
+        | rusqlite::Error::SqlInputError { msg: words, .. }
+            if words.starts_with("no such table") =>
+        {
+            Trouble::Missing
+        }
+        _ => unreadable(error),
     }
+}
+
+fn unreadable(error: &(dyn Error + 'static)) -> Trouble {
+    Trouble::Failed(format!("The reports cannot be read: {}.", in_words(error)))
 }
 
 async fn remote(client: &SqlClient, question: &Question) -> Result<Rows, Trouble> {
@@ -178,7 +190,7 @@ async fn remote(client: &SqlClient, question: &Question) -> Result<Rows, Trouble
         Err(error) => {
             let words = in_words(&error);
             Err(Trouble::Failed(format!(
-                "The account does not answer: {words}"
+                "The account does not answer: {words}."
             )))
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -24,20 +24,22 @@ const SCRIPT: &str = "examples/ski_resort/sql/dynamic_tables.sql";
 
 /// A report as it was told.
 #[derive(Debug, Clone)]
-pub(super) struct Told {
+pub(crate) struct Told {
     /// As of so many changes, at this kind of place.
     changes: u64,
     place: Discriminant<Where>,
     /// JSON, in one line.
-    pub(super) text: Arc<str>,
+    pub(crate) text: Arc<str>,
 }
 
 /// Sees a report; there is none before it has been computed.
-pub(super) type Look = watch::Receiver<Option<Told>>;
+pub(crate) type Look = watch::Receiver<Option<Told>>;
 
 /// Why a report cannot be looked at.
 #[derive(Debug)]
-pub(super) struct TooMany;
+pub(crate) struct TooMany;
+
+type Running = BTreeMap<Asked, watch::Sender<Option<Told>>>;
 
 /// The reports that are being looked at.
 #[derive(Debug)]
@@ -45,7 +47,7 @@ pub(crate) struct Views {
     places: watch::Receiver<Where>,
     changed: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
-    running: Mutex<BTreeMap<Asked, watch::Sender<Option<Told>>>>,
+    running: Mutex<Running>,
 }
 
 impl Views {
@@ -62,12 +64,16 @@ impl Views {
         })
     }
 
+    fn running(&self) -> MutexGuard<'_, Running> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Looks at a report; there is none of the pipeline.
-    pub(super) fn look(self: &Arc<Self>, asked: &Asked) -> Result<Option<Look>, TooMany> {
+    pub(crate) fn look(self: &Arc<Self>, asked: &Asked) -> Result<Option<Look>, TooMany> {
         if *asked == Asked::Pipeline {
             return Ok(None);
         }
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running();
         if let Some(told) = running.get(asked) {
             return Ok(Some(told.subscribe()));
         }
@@ -81,7 +87,7 @@ impl Views {
     }
 
     /// A report as it is now.
-    pub(super) async fn now(self: &Arc<Self>, asked: &Asked) -> Result<Option<Arc<str>>, TooMany> {
+    pub(crate) async fn now(self: &Arc<Self>, asked: &Asked) -> Result<Option<Arc<str>>, TooMany> {
         let Some(mut look) = self.look(asked)? else {
             return Ok(None);
         };
@@ -101,20 +107,18 @@ impl Views {
         let mut stop = self.stop.clone();
         tokio::select! {
             biased;
-            () = is_true(&mut stop) => {}
+            () = is_true(&mut stop) => {
+                // Who still looks sees that there is no more to come.
+                self.running().remove(&asked);
+            }
             () = self.keep_telling(&asked, &told) => {}
         }
-        // Who looks then sees that there is no more to come.
-        self.running
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .remove(&asked);
     }
 
     async fn keep_telling(&self, asked: &Asked, told: &watch::Sender<Option<Told>>) {
-        let (mut places, mut changed) = (self.places.clone(), self.changed.clone());
+        let (mut places, mut refreshed) = (self.places.clone(), self.changed.clone());
         loop {
-            let changes = *changed.borrow_and_update();
+            let changes = *refreshed.borrow_and_update();
             let place = places.borrow_and_update().clone();
             let text = report(&place, asked).await.to_string().into();
             told.send_replace(Some(Told {
@@ -123,16 +127,17 @@ impl Views {
                 text,
             }));
             let is_account = matches!(place, Where::Account(_));
-            let pause = match is_account {
-                true => ACCOUNT_PAUSE,
-                false => EMBEDDED_PAUSE,
+            let pause = if is_account {
+                ACCOUNT_PAUSE
+            } else {
+                EMBEDDED_PAUSE
             };
             tokio::time::sleep(pause).await;
             tokio::select! {
                 biased;
                 () = told.closed() => if self.retire(asked, told) { return },
                 Ok(()) = places.changed() => {}
-                Ok(()) = changed.changed() => {}
+                Ok(()) = refreshed.changed() => {}
                 () = std::future::ready(()), if is_account => {}
             }
         }
@@ -140,7 +145,7 @@ impl Views {
 
     /// Ends a report's life, unless somebody has come to look just now.
     fn retire(&self, asked: &Asked, told: &watch::Sender<Option<Told>>) -> bool {
-        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut running = self.running();
         let is_over = told.receiver_count() == 0;
         if is_over {
             running.remove(asked);

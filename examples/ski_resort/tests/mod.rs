@@ -5,9 +5,18 @@
     reason = "shares of counts that are far below 2^53"
 )]
 
+mod dashboard;
+mod dashboard_account;
+mod dashboard_events;
+mod dashboard_reports;
 mod files;
 mod history;
 mod queue;
+mod reports;
+mod reports_fixture;
+mod reports_history;
+mod reports_scene;
+mod reports_speed;
 mod rows;
 mod run;
 mod stream;

@@ -1,0 +1,158 @@
+//! The file: whether it can be used, how it is made, and how it is made anew under the eyes of its readers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::{rounding, writing};
+use crate::misconfigured::Misconfigured;
+use crate::table::Table;
+
+const SCHEMA: &str = concat!(
+    include_str!("sql/schema.sql"),
+    include_str!("sql/views.sql")
+);
+/// The tables for what is read and not taken in yet. They go with the connection.
+const CHUNK: &str = include_str!("sql/chunk.sql");
+/// All that decides what is in the file. It is kept there: another text is another version.
+const STATEMENTS: &str = concat!(
+    include_str!("sql/schema.sql"),
+    include_str!("sql/views.sql"),
+    include_str!("sql/chunk.sql"),
+    include_str!("sql/take.sql"),
+    include_str!("sql/compute.sql"),
+);
+
+/// How long SQLite waits for another connection.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+
+// The file can be made again, but synchronous=NORMAL keeps a power cut from damaging it where nobody would see. The cache
+// holds what a simulated day writes to.
+const SETTINGS: &str = "
+    PRAGMA journal_mode = WAL;
+    PRAGMA synchronous = NORMAL;
+    PRAGMA journal_size_limit = 16777216;
+    PRAGMA cache_size = -65536;
+    PRAGMA temp_store = MEMORY;
+";
+
+/// What a file turns out to be.
+#[derive(Debug, PartialEq, Eq)]
+enum Found {
+    Nothing,
+    Current,
+    /// Of another version, or damaged.
+    Useless,
+    /// Tables that the reports did not make.
+    Foreign,
+}
+
+/// A connection that only reads, and rounds as the reports do: for those who show them.
+pub(crate) fn reader(path: &Path) -> Result<Connection> {
+    let open = || -> rusqlite::Result<Connection> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY_TIMEOUT)?;
+        rounding::register(&connection)?;
+        Ok(connection)
+    };
+    open().with_context(|| format!("cannot read the reports {}", path.display()))
+}
+
+/// The connection that writes, to a file with all tables.
+pub(super) fn open(path: &Path) -> Result<Connection> {
+    // Whole, because SQLite reads a name that begins with `file:` as a URI.
+    let path = std::path::absolute(path)?;
+    if let Some(directory) = path.parent() {
+        std::fs::create_dir_all(directory)?;
+    }
+    let mut connection = Connection::open(&path)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    rounding::register(&connection)?;
+    match find(&connection)? {
+        Found::Foreign => {
+            return Err(Misconfigured::new(format!(
+                "{} holds something else and is left alone",
+                path.display()
+            )));
+        }
+        Found::Useless => empty(&connection)?,
+        Found::Nothing | Found::Current => {}
+    }
+    connection.execute_batch(SETTINGS)?;
+    connection.execute_batch(CHUNK)?;
+    create(&mut connection)?;
+    Ok(connection)
+}
+
+/// Throws away what is in the file and begins with nothing. Who reads it meanwhile goes on with the same file.
+pub(super) fn start_over(connection: &mut Connection) -> rusqlite::Result<()> {
+    empty(connection)?;
+    create(connection)
+}
+
+fn find(connection: &Connection) -> rusqlite::Result<Found> {
+    let look = || {
+        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if check != "ok" {
+            return Ok(Found::Useless);
+        }
+        let tables: u32 = count(connection, "SELECT count(*) FROM sqlite_schema")?;
+        if tables == 0 {
+            return Ok(Found::Nothing);
+        }
+        let ours = "SELECT count(*) FROM sqlite_schema WHERE name = '_MADE_BY'";
+        if count(connection, ours)? == 0 {
+            return Ok(Found::Foreign);
+        }
+        let current: bool = connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)",
+            [STATEMENTS],
+            |row| row.get(0),
+        )?;
+        Ok(if current {
+            Found::Current
+        } else {
+            Found::Useless
+        })
+    };
+    match look() {
+        Err(error) if is_damage(&error) => Ok(Found::Useless),
+        found => found,
+    }
+}
+
+fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u32> {
+    connection.query_row(sql, [], |row| row.get(0))
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase)
+    )
+}
+
+/// SQLite's own way to make a database empty, a damaged one too, that others have open.
+fn empty(connection: &Connection) -> rusqlite::Result<()> {
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
+    let emptied = connection.execute_batch("VACUUM");
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, false)?;
+    emptied
+}
+
+/// Makes the tables where there are none.
+fn create(connection: &mut Connection) -> rusqlite::Result<()> {
+    let transaction = writing(connection)?;
+    if count(&transaction, "SELECT count(*) FROM sqlite_schema")? == 0 {
+        transaction.execute_batch(SCHEMA)?;
+        transaction.execute("INSERT INTO _MADE_BY VALUES (?1)", [STATEMENTS])?;
+        for table in Table::ALL {
+            transaction.execute("INSERT INTO _TAKEN VALUES (?1, 0, NULL)", [table.name()])?;
+        }
+    }
+    transaction.commit()
+}

@@ -1,0 +1,154 @@
+//! The reports over what has landed, in a SQLite file of their own.
+//!
+//! Each look at the landing takes in the rows after those of the last look, and nothing else is read again: what a refresh
+//! costs does not grow with the history. Where a look ended is kept in the transaction that keeps what it found, so a
+//! kill at any moment loses nothing and counts nothing twice. All of it can be made again from the landing, and is when
+//! the file is damaged, of another version, or of another landing.
+
+mod file;
+mod keep;
+mod landing;
+mod rounding;
+
+pub(crate) use self::file::reader;
+pub(crate) use self::keep::keep;
+#[cfg(test)]
+pub(crate) use self::{landing::attach, rounding::round};
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+
+use self::landing::Mark;
+use crate::table::Table;
+
+/// Takes in what was read from the landing.
+const TAKE: &str = include_str!("sql/take.sql");
+/// Computes what that made stale.
+const COMPUTE: &str = include_str!("sql/compute.sql");
+/// How many rows of each table are taken in at once.
+const CHUNK_ROWS: i64 = 50_000;
+
+/// The one connection that writes the reports.
+#[derive(Debug)]
+pub(crate) struct Reports {
+    connection: Connection,
+    path: PathBuf,
+    landing: PathBuf,
+}
+
+/// What became of a chunk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Taken {
+    /// Whether something was taken in, or the reports were begun anew.
+    pub(crate) changed: bool,
+    /// Whether more may have landed.
+    pub(crate) behind: bool,
+}
+
+impl Reports {
+    /// Opens or makes the reports of a landing. They start over if they are damaged, of another version, or, with the
+    /// first refresh, of another landing.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file is somebody else's.
+    pub(crate) fn open(path: &Path, landing: &Path) -> Result<Self> {
+        let connection = file::open(path)
+            .with_context(|| format!("cannot open the reports {}", path.display()))?;
+        Ok(Self {
+            connection,
+            path: path.to_owned(),
+            landing: landing.to_owned(),
+        })
+    }
+
+    /// Takes in all that has landed: `DAILY_VISITS`, and what the tables are computed from. True if something changed.
+    pub(crate) fn refresh_visits(&mut self) -> Result<bool> {
+        let mut changed = false;
+        loop {
+            let taken = self.take_chunk(CHUNK_ROWS)?;
+            changed |= taken.changed;
+            if !taken.behind {
+                return Ok(changed);
+            }
+        }
+    }
+
+    /// Brings the tables up to the visits. True if something changed.
+    pub(crate) fn refresh_tables(&mut self) -> Result<bool> {
+        let mut refresh = || -> rusqlite::Result<bool> {
+            let transaction = writing(&mut self.connection)?;
+            let any = "SELECT EXISTS (SELECT 1 FROM _STALE)";
+            let changed = transaction.query_row(any, [], |row| row.get(0))?;
+            if changed {
+                transaction.execute_batch(COMPUTE)?;
+            }
+            transaction.commit()?;
+            Ok(changed)
+        };
+        refresh().with_context(|| format!("cannot compute the reports {}", self.path.display()))
+    }
+
+    /// Takes in at most so many rows of each table.
+    pub(crate) fn take_chunk(&mut self, rows: i64) -> Result<Taken> {
+        let chunk = landing::read(&self.connection, &self.landing, rows)
+            .with_context(|| format!("cannot read the landing {}", self.landing.display()))?;
+        let Some(chunk) = chunk else {
+            file::start_over(&mut self.connection).with_context(|| {
+                format!("cannot begin the reports {} anew", self.path.display())
+            })?;
+            return Ok(Taken {
+                changed: true,
+                behind: true,
+            });
+        };
+        if chunk.marks.is_empty() {
+            return Ok(Taken {
+                changed: false,
+                behind: false,
+            });
+        }
+        let mut take = || {
+            let transaction = writing(&mut self.connection)?;
+            // Unless another process has kept the same reports meanwhile.
+            if marks(&transaction)? == chunk.after {
+                transaction.execute_batch(TAKE)?;
+                for mark in &chunk.marks {
+                    transaction.execute(
+                        "UPDATE _TAKEN SET THROUGH = ?2, PRINT = ?3 WHERE TABLE_NAME = ?1",
+                        params![mark.table.name(), mark.through, mark.print],
+                    )?;
+                }
+            }
+            transaction.commit()
+        };
+        take().with_context(|| format!("cannot write the reports {}", self.path.display()))?;
+        Ok(Taken {
+            changed: true,
+            behind: chunk.is_behind,
+        })
+    }
+}
+
+/// How far each landing table is taken in.
+fn marks(connection: &Connection) -> rusqlite::Result<Vec<Mark>> {
+    let mark = |table: Table| {
+        connection.query_row(
+            "SELECT THROUGH, PRINT FROM _TAKEN WHERE TABLE_NAME = ?1",
+            [table.name()],
+            |row| {
+                Ok(Mark {
+                    table,
+                    through: row.get(0)?,
+                    print: row.get(1)?,
+                })
+            },
+        )
+    };
+    Table::ALL.into_iter().map(mark).collect()
+}
+
+fn writing(connection: &mut Connection) -> rusqlite::Result<Transaction<'_>> {
+    connection.transaction_with_behavior(TransactionBehavior::Immediate)
+}

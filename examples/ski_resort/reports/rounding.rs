@@ -1,0 +1,53 @@
+//! Rounds half away from zero on the decimal value, as Snowflake does.
+//!
+//! SQLite's own function rounds the binary value: 1.005 is a little less than that and becomes 1.00.
+
+use rusqlite::Connection;
+use rusqlite::functions::{Context, FunctionFlags};
+
+/// The places that every number of the reports is a decimal of.
+const PLACES: u32 = 8;
+const UNITS: f64 = 1e8;
+/// From here on a number has no room for so many places, and is as round as it can be.
+const LARGEST: f64 = 9e7;
+
+/// Replaces SQLite's `round` on a connection.
+pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
+    let flags = FunctionFlags::SQLITE_UTF8
+        | FunctionFlags::SQLITE_DETERMINISTIC
+        | FunctionFlags::SQLITE_INNOCUOUS;
+    connection.create_scalar_function("round", 1, flags, |context| {
+        Ok(number(context)?.map(|number| round(number, 0)))
+    })?;
+    connection.create_scalar_function("round", 2, flags, |context| {
+        let places: Option<u32> = context.get(1)?;
+        Ok(number(context)?
+            .zip(places)
+            .map(|(number, places)| round(number, places)))
+    })
+}
+
+fn number(context: &Context<'_>) -> rusqlite::Result<Option<f64>> {
+    context.get(0)
+}
+
+/// The number with at most so many decimal places, at most [`PLACES`].
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    reason = "both ways between whole numbers below 2^53"
+)]
+pub(crate) fn round(number: f64, places: u32) -> f64 {
+    if !(-LARGEST..=LARGEST).contains(&number) {
+        return number;
+    }
+    // What a sum or a quotient is beside its decimal value is gone with this.
+    let units = (number * UNITS).round() as i64;
+    let Some(dropped) = PLACES.checked_sub(places) else {
+        return units as f64 / UNITS;
+    };
+    let step = 10_i64.pow(dropped);
+    let half = step / 2 * units.signum();
+    let whole = (units + half) / step;
+    whole as f64 / 10_f64.powi(places as i32)
+}

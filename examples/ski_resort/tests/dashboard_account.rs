@@ -1,0 +1,198 @@
+//! Reports that an account makes: the same as those in a file, asked for rarely, and never in the way.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::future::pending;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
+use snowpipe_streaming::sql::SqlClient;
+use snowpipe_streaming::{
+    HttpTransport, PipePath, Profile, Request, Response, StreamingIngestClient, TokioClock,
+    Transport, TransportError,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::dashboard_reports::{FILLED, Filled, embedded, network, report, resort, rows};
+use crate::dashboard::Where;
+use crate::dashboard::asked::Period;
+use crate::dashboard::events::Streams;
+use crate::dashboard::views::Views;
+use crate::live::Board;
+use crate::target::SETUP;
+
+const SPACE: &str = "STREAMING_INGEST";
+
+/// An account with these tables, and a client of its SQL API.
+async fn account(filled: &[Filled]) -> (Server, SqlClient) {
+    let mut ddl = SETUP.to_owned();
+    for (name, columns, _) in filled {
+        write!(ddl, "\nCREATE TABLE {name} ({columns});").unwrap();
+    }
+    let emulator = Emulator::builder()
+        .catalog(Catalog::from_ddl(&ddl).unwrap())
+        .build()
+        .unwrap();
+    let server = Server::bind(emulator, SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
+    let server = server.await.unwrap();
+    let mut profile: Value =
+        serde_json::from_str(&server.emulator().profile_json(&server.url())).unwrap();
+    profile["database"] = SPACE.into();
+    profile["schema"] = SPACE.into();
+    let profile = Profile::from_json(&profile.to_string()).unwrap();
+    let direct = || HttpTransport::builder().no_proxy().build().unwrap();
+    let filling = filled.iter().map(async |table| {
+        let pipe = PipePath::for_table(SPACE, SPACE, table.0).unwrap();
+        let client = StreamingIngestClient::builder(profile.clone(), pipe).transport(direct());
+        let client = client.build().await.unwrap();
+        let rows = rows(table).map(|row| row.into_iter().collect::<BTreeMap<_, _>>());
+        let report = client.send_once("by-hand", rows, 0..).await.unwrap();
+        assert!(report.is_clean(), "{}: {report:?}", table.0);
+    });
+    join_all(filling).await;
+    let sql = SqlClient::builder(profile.clone())
+        .transport(direct())
+        .build();
+    (server, sql.unwrap())
+}
+
+#[tokio::test]
+async fn an_account_answers_as_the_file_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = Where::Embedded(embedded(directory.path(), FILLED));
+    let (server, client) = account(FILLED).await;
+    let account = Where::Account(Arc::new(client));
+    for asked in [
+        network(Period::Today),
+        network(Period::Week),
+        network(Period::Month),
+        resort(None),
+        resort(Some("Vail")),
+        resort(Some("Keystone")),
+    ] {
+        let here = report(file.clone(), asked.clone()).await;
+        let there = report(account.clone(), asked.clone()).await;
+        assert_eq!(there, here, "{asked:?}");
+    }
+    server.shutdown().await;
+    // What is tried again is not waited for.
+    tokio::time::pause();
+    let found = report(account, network(Period::Today)).await;
+    let message = found["problem"]["message"].as_str().unwrap();
+    assert!(
+        message.starts_with("The account does not answer: "),
+        "{message}"
+    );
+    assert_eq!(found["problem"]["script"], Value::Null);
+}
+
+#[tokio::test]
+async fn an_account_without_reports_is_told_the_script() {
+    let (_server, client) = account(&[]).await;
+    let account = Where::Account(Arc::new(client));
+    for (asked, view) in [
+        (network(Period::Today), "network"),
+        (resort(Some("Vail")), "resort"),
+    ] {
+        let wanted = json!({
+            "view": view,
+            "problem": {
+                "message": "The account has no reports yet.",
+                "script": "examples/ski_resort/sql/dynamic_tables.sql",
+            },
+        });
+        assert_eq!(report(account.clone(), asked).await, wanted);
+    }
+}
+
+/// An account in memory that notes when it is asked for the network's hour, and answers or does not.
+#[derive(Debug)]
+struct Asked {
+    account: Option<MemoryTransport>,
+    when: Arc<Mutex<Vec<Instant>>>,
+}
+
+#[async_trait]
+impl Transport for Asked {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        let text = String::from_utf8_lossy(request.body());
+        if text.contains("MAX(RIDE_HOUR_TIMESTAMP)") {
+            self.when.lock().unwrap().push(Instant::now());
+        }
+        match &self.account {
+            Some(account) => account.call(request).await,
+            None => pending().await,
+        }
+    }
+}
+
+/// A client of such an account, and when it asked.
+fn noted(answers: bool) -> (Where, Arc<Mutex<Vec<Instant>>>) {
+    let emulator = Emulator::builder()
+        .catalog(Catalog::from_ddl(SETUP).unwrap())
+        .build()
+        .unwrap();
+    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1:1")).unwrap();
+    let clock = TokioClock::starting_at(SystemTime::now());
+    let when = Arc::default();
+    let transport = Asked {
+        account: answers.then(|| MemoryTransport::new(emulator, Arc::new(clock))),
+        when: Arc::clone(&when),
+    };
+    let client = SqlClient::builder(profile.with_database(SPACE).with_schema(SPACE));
+    let client = client.transport(transport).build().unwrap();
+    (Where::Account(Arc::new(client)), when)
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_is_asked_every_ten_seconds_while_somebody_looks() {
+    let (place, when) = noted(true);
+    let (_places, places) = watch::channel(place);
+    let (changed, refreshed) = watch::channel(0);
+    let (_stop, stop) = watch::channel(false);
+    let views = Views::new(places, refreshed, stop);
+    let asked = network(Period::Today);
+    let looks = [0; 3].map(|_| views.look(&asked).unwrap().unwrap());
+    for count in 1..=95_u64 {
+        // Embedded reports would be looked at for this.
+        changed.send_replace(count);
+        sleep(Duration::from_secs(1)).await;
+    }
+    drop(looks);
+    // What was seen a moment ago is good enough, and costs nothing.
+    views.look(&asked).unwrap().unwrap();
+    sleep(Duration::from_secs(3_600)).await;
+    let when = when.lock().unwrap();
+    let pauses: Vec<_> = when
+        .windows(2)
+        .map(|two| (two[1] - two[0]).as_secs())
+        .collect();
+    assert_eq!(pauses, [10; 9]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_account_that_does_not_answer_is_not_in_the_pipeline_s_way() {
+    let (place, when) = noted(false);
+    let (_places, places) = watch::channel(place);
+    let (_changed, refreshed) = watch::channel(0);
+    let (stop, stopped) = watch::channel(false);
+    let board = Board::new("max".to_owned());
+    let views = Views::new(places, refreshed, stopped.clone());
+    let streams = Streams::new(board.subscribe(), stopped);
+    let mut news = streams.news(&views, &network(Period::Today)).unwrap();
+    for count in 0..10 {
+        board.write(|live| live.bytes_sent = count);
+        let next = timeout(Duration::from_secs(2), news.next()).await;
+        assert_eq!(next.unwrap().unwrap().0, "pipeline");
+    }
+    assert_eq!(when.lock().unwrap().len(), 1);
+    stop.send_replace(true);
+    assert_eq!(news.next().await, None);
+}
