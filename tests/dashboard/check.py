@@ -15,7 +15,7 @@ from program import Program
 README_PICTURES = Path(__file__).parents[2] / "examples/ski_resort/screenshots"
 # Over the end of a month, so that the month is another than the last seven days.
 COMPLETE_RUN = ["--start", "2026-01-31T14:00:00Z", "--days", "2"]
-RUN_SECONDS = 300
+RUN_SECONDS = 600
 # What the bars and the lines show, so that each has been shown once.
 METRICS = [("Visitors", "Visitors"), ("Revenue", "Revenue"), ("Capacity %", "Capacity %"), ("Lift rides", "Visitors")]
 KEYS = {"Visitors": "visitors", "Revenue": "revenue", "Capacity %": "capacity_pct", "Lift rides": "rides"}
@@ -105,7 +105,7 @@ class Test:
             page.wait_for_text("#phase", "finished", 120)
             data = program.directory / "ski_resort_data"
             with Reports(data / "reports.db") as reports:
-                page.expect(with_header(reports.network("today"), "visitors", "visitors"), "after the return")
+                page.expect(with_header(reports.network("today"), "rides", "visitors"), "after the return")
             page.check_errors()
 
     def empty(self):
@@ -142,13 +142,13 @@ class Test:
                 assert page.overflow() <= 0 and not page.obstacles()
 
     def readme(self):
-        """A week of history first, as fast as it goes, and then a day at a speed that can be watched."""
-        with self.program("readme", "--queue", "queue.db", "--days", "6") as program:
+        """Some days of history first, as fast as it goes, and then a day at a speed that can be watched."""
+        with self.program("readme", "--queue", "queue.db", "--days", "3") as program:
             with self.browser.page(program.url) as page:
                 page.open("pipeline")
                 page.wait_for_text("#phase", "finished", RUN_SECONDS)
             assert program.stop() == 0
-            program.flags = ["--queue", "queue.db", "--days", "8", "--speed", "1800"]
+            program.flags = ["--queue", "queue.db", "--days", "5", "--speed", "1800"]
             program.start()
             with self.browser.page(program.url) as page:
                 looks.readme(page, README_PICTURES)
