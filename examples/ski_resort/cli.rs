@@ -17,6 +17,7 @@ use crate::world::STEPS_PER_DAY;
 /// Streaming, whatever the environment says. With --profile they go to the account it names.
 #[derive(Debug, Parser)]
 #[command(name = "ski_resort")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
     /// What this process does
     #[arg(long, value_enum, default_value_t = Only::All)]

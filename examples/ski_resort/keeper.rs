@@ -5,9 +5,10 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::warn;
 
 use crate::live::Board;
-use crate::reports;
+use crate::reports::{self, Reports};
 use crate::role::{Role, RoleLock};
 use crate::screen::in_words;
 
@@ -23,8 +24,9 @@ impl Keeper {
     /// Begins to keep them. `changed` counts how often they changed.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if another process makes them.
-    pub(crate) fn start(
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if another process makes them, or the file holds something
+    /// else.
+    pub(crate) async fn start(
         path: &Path,
         landing: &Path,
         changed: watch::Sender<u64>,
@@ -33,16 +35,19 @@ impl Keeper {
         let lock = RoleLock::take(path, Role::Reporter)?;
         let (stop, stopped) = watch::channel(false);
         let (path, landing) = (path.to_owned(), landing.to_owned());
+        let open = move || Reports::open(&path, &landing);
+        let reports = tokio::task::spawn_blocking(open).await??;
         let writer = board.clone();
         let task = tokio::spawn(async move {
-            let kept = reports::keep(path, landing, stopped, changed).await;
+            let kept = reports::keep(reports, stopped, changed).await;
             if let Err(error) = &kept {
                 let why = in_words(error.as_ref());
+                warn!(error = %why, "the reports are no longer kept up");
                 writer.write(|live| live.reports = format!("failed: {why}"));
             }
             kept
         });
-        board.write(|live| live.reports = "current".to_owned());
+        board.write(|live| "current".clone_into(&mut live.reports));
         Ok(Self {
             stop,
             task,

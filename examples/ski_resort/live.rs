@@ -103,6 +103,7 @@ pub(crate) struct Requests {
 
 /// The last minutes, oldest first: all tables together, and the largest lag.
 #[derive(Debug, Clone, Default, Serialize)]
+#[expect(clippy::struct_field_names, reason = "they end in their units")]
 pub(crate) struct History {
     pub(crate) elapsed_s: VecDeque<f64>,
     pub(crate) rows_per_s: VecDeque<i64>,

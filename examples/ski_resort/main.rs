@@ -115,18 +115,12 @@ async fn stream(
     screen.note(target.describe()?);
     board.write(|live| live.target = target.place().unwrap_or_default());
     announce(screen, args, &files, found);
-    let keeper = match &target.landing {
-        Some(landing) => {
-            let keeper = Keeper::start(&files.reports, landing, page.changed.clone(), board)?;
-            page.reports
-                .send_replace(Where::Embedded(files.reports.clone()));
-            Some(keeper)
-        }
-        None => {
-            page.reports
-                .send_replace(Where::Account(target.sql()?.into()));
-            None
-        }
+    let keeper = if let Some(landing) = &target.landing {
+        Some(keep(&files.reports, landing, board, page).await?)
+    } else {
+        page.reports
+            .send_replace(Where::Account(target.sql()?.into()));
+        None
     };
     let mut ended = if found == Found::Finished {
         drop(queue);
@@ -176,6 +170,13 @@ async fn stream(
     Ok(code)
 }
 
+/// Begins to keep the reports of a landing, for the page to show.
+async fn keep(path: &Path, landing: &Path, board: &Board, page: &Page) -> Result<Keeper> {
+    let keeper = Keeper::start(path, landing, page.changed.clone(), board).await?;
+    page.reports.send_replace(Where::Embedded(path.to_owned()));
+    Ok(keeper)
+}
+
 /// Makes the reports of a landing, and keeps them for as long as the page stays.
 async fn report(
     args: &Args,
@@ -198,9 +199,7 @@ async fn report(
     }
     screen.note(format!("landing: {}", files.landing.display()));
     screen.note(format!("reports: {}", files.reports.display()));
-    let keeper = Keeper::start(&files.reports, &files.landing, page.changed.clone(), board)?;
-    page.reports
-        .send_replace(Where::Embedded(files.reports.clone()));
+    let keeper = keep(&files.reports, &files.landing, board, page).await?;
     board.write(|live| live.target = format!("the landing {}", files.landing.display()));
     if page.stays(args.serve, screen) {
         board.write(|live| live.phase = Phase::Running);

@@ -34,7 +34,7 @@ impl Page {
     /// [`Misconfigured`] if the port that was asked for cannot be had.
     pub(crate) async fn open(args: &Args, screen: &Screen, board: &Board) -> Result<Self> {
         let (reports, is_where) = watch::channel(Where::Nowhere);
-        let (changed, changes) = watch::channel(0);
+        let (changed, count) = watch::channel(0);
         let mut page = Self {
             reports,
             changed,
@@ -57,7 +57,7 @@ impl Page {
             screen.note(format!("no browser could be opened: {error}"));
         }
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(dashboard.serve(board.subscribe(), is_where, changes, stopped));
+        let task = tokio::spawn(dashboard.serve(board.subscribe(), is_where, count, stopped));
         page.served = Some(Served { url, stop, task });
         Ok(page)
     }

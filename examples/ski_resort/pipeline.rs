@@ -76,6 +76,10 @@ pub(crate) async fn run(
     };
     let mut monitor = Monitor::new(board.clone(), queue, target.landing.as_deref());
     let mut running = JoinSet::new();
+    let mut failed = |table: Table, error: &anyhow::Error| {
+        board.channel(table, State::Failed);
+        report(screen, &mut failures, table.name(), error);
+    };
     for (table, result) in Table::ALL.into_iter().zip(opened) {
         match result {
             Ok(opened) => {
@@ -86,17 +90,9 @@ pub(crate) async fn run(
                 running.spawn(async move { (table, run.await) });
             }
             Err(error) if is_misconfigured(&error) => return Err(error),
-            Err(error) => {
-                board.channel(table, State::Failed);
-                report(screen, &mut failures, table.name(), &error);
-            }
+            Err(error) => failed(table, &error),
         }
     }
-
-    let mut failed = |table: Table, error: &anyhow::Error| {
-        board.channel(table, State::Failed);
-        report(screen, &mut failures, table.name(), error);
-    };
     let matching = all_match(&mut running, &mut are_ready, &mut failed);
     tokio::select! {
         biased;
@@ -115,8 +111,8 @@ pub(crate) async fn run(
         args.until(),
         halted.clone(),
     ));
-    let (stop_looking, stopped_looking) = oneshot::channel();
-    let looking = tokio::spawn(monitor.run(stopped_looking));
+    let (watching, unwatched) = oneshot::channel();
+    let looking = tokio::spawn(monitor.run(unwatched));
     let shown = tokio::spawn(progress::show(screen.clone(), board.subscribe()));
 
     let mut interrupted = false;
@@ -140,15 +136,11 @@ pub(crate) async fn run(
             }
             Some(result) = running.join_next(), if !running.is_empty() => {
                 let (table, result) = result.context("a stream ended badly")?;
+                let state = if result.is_ok() { State::Closed } else { State::Failed };
+                board.channel(table, state);
                 match result {
-                    Ok(finish) => {
-                        board.channel(table, State::Closed);
-                        interrupted |= finish == Finish::Stopped;
-                    }
-                    Err(error) => {
-                        board.channel(table, State::Failed);
-                        report(screen, &mut failures, table.name(), &error);
-                    }
+                    Ok(finish) => interrupted |= finish == Finish::Stopped,
+                    Err(error) => report(screen, &mut failures, table.name(), &error),
                 }
                 if running.is_empty() && is_generating && !failures.is_empty() {
                     // Nobody is left to generate for.
@@ -157,7 +149,7 @@ pub(crate) async fn run(
             }
         }
     }
-    drop(stop_looking);
+    drop(watching);
     let _ = looking.await;
     shown.abort();
     let _ = shown.await;

@@ -1,6 +1,5 @@
 //! Keeps the reports while rows land.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,8 +17,7 @@ const CHUNKS_AT_ONCE: u32 = 5;
 /// Keeps the reports: visits at most every second and tables at most every two until `stop` turns true, and then both once
 /// more. `changed` counts the refreshes that changed something.
 pub(crate) async fn keep(
-    path: PathBuf,
-    landing: PathBuf,
+    mut reports: Reports,
     mut stop: watch::Receiver<bool>,
     changed: watch::Sender<u64>,
 ) -> Result<()> {
@@ -28,8 +26,6 @@ pub(crate) async fn keep(
             changed.send_modify(|changes| *changes += 1);
         }
     };
-    let open = move || Reports::open(&path, &landing);
-    let mut reports = tokio::task::spawn_blocking(open).await??;
     let mut ticks = interval(VISITS);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut tables_due = Instant::now();

@@ -274,7 +274,8 @@ impl Kept {
     fn new(scene: &Scene) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (counter, changed) = watch::channel(0);
-        let running = keep(scene.path(), scene.landing(), stopped, counter);
+        let reports = Reports::open(&scene.path(), &scene.landing()).unwrap();
+        let running = keep(reports, stopped, counter);
         Self {
             stop,
             changed,
