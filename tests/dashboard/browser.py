@@ -66,6 +66,10 @@ class Page:
         self.page.on("response", self.on_response)
         self.page.on("request", self.on_request)
 
+    def another(self):
+        """A tab beside it."""
+        return Page(self.page.context, self.url)
+
     def on_console(self, message):
         if message.type in ("error", "warning"):
             self.errors.append(f"console: {message.text}")

@@ -91,6 +91,7 @@ class Test:
             page.open("network/today")
             page.wait_for_more("network.rides", 0)
             switches.check_growth(page)
+            switches.check_tabs(page)
             page.check_errors()
             program.kill()
             page.wait_for_text("#connection", "reconnecting")

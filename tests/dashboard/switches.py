@@ -101,6 +101,33 @@ def check_growth(page):
     assert page.page.evaluate("document.querySelector('#bars .value').wasThere")
 
 
+def check_tabs(page):
+    """A browser opens six connections to a server, so more tabs than that must not hold one each."""
+    tabs = [page]
+    while len(tabs) < 8:
+        is_hidden(tabs[-1], True)
+        tabs.append(page.another())
+        tabs[-1].open("network/today")
+    is_hidden(tabs[-1], True)
+    shown = page.number("network.rides")
+    is_hidden(page, False)
+    page.wait_for_more("network.rides", shown)
+    for tab in tabs[1:]:
+        tab.check_errors()
+        tab.page.close()
+
+
+def is_hidden(page, hidden):
+    """Says so to the page: without a window Chromium shows all tabs at once."""
+    page.page.evaluate(
+        """hidden => {
+          Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+          document.dispatchEvent(new Event("visibilitychange"));
+        }""",
+        hidden,
+    )
+
+
 def press(page, key, name=None):
     page.page.keyboard.press(key)
     if name is not None:

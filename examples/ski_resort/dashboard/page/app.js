@@ -50,6 +50,10 @@ function navigate() {
 function connect() {
   clearTimeout(retry);
   source?.close();
+  // A browser has six connections to a server for all its tabs: one that nobody sees takes none.
+  if (document.hidden) {
+    return;
+  }
   const query = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
   const opened = new EventSource(`/events?${query}`);
   source = opened;
@@ -147,5 +151,6 @@ document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("content").focus();
 });
+document.addEventListener("visibilitychange", connect);
 addEventListener("hashchange", navigate);
 navigate();
