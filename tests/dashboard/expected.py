@@ -50,6 +50,7 @@ class Reports:
         ):
             expected[f"network.{name}"] = write(now[at])
             expected[f"network.{name}.change"] = written.change(now[at], before[at])
+            expected[f"network.{name}.words"] = written.comparison(now[at], before[at])
             expected[f"network.{name}.before"] = written.days(before_first, before_last, written.short_day)
         expected["network.capacity"] = written.percent(now[3])
         expected["network.capacity.level"] = LEVELS[level(now[3])]

@@ -60,6 +60,14 @@ def change(now, before):
     return f"{sign}{abs(value):,}%"
 
 
+def comparison(now, before):
+    """What leads from a change to the dates before."""
+    if not before:
+        return "nothing to compare with:"
+    shown = change(now, before)
+    return "up from" if shown[0] == "+" else "down from" if shown[0] == "−" else "unchanged from"
+
+
 def duration(value):
     minutes, rest = divmod(int(value), 60)
     hours, minutes = divmod(minutes, 60)

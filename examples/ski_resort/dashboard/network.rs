@@ -98,7 +98,7 @@ fn kpis(now: Rows, before: Rows) -> Value {
     let next = |row: &mut Option<Row>| row.as_mut().map_or(Value::Null, Row::number);
     let mut changing = || {
         let (now, before) = (next(&mut now), next(&mut before));
-        json!({ "change_pct": change_pct(&now, &before), "value": now })
+        json!({ "change_pct": change_pct(&now, &before), "value": now, "before": before })
     };
     let (visitors, revenue, rides) = (changing(), changing(), changing());
     let capacity = next(&mut now);

@@ -192,9 +192,9 @@ async fn the_network_is_compared_with_the_period_before() {
                 "from": "2026-03-01", "to": "2026-03-01", "previous_from": "2026-02-28", "previous_to": "2026-02-28",
             },
             "kpis": {
-                "visitors": {"value": 300, "change_pct": 50},
-                "revenue": {"value": 1000.13, "change_pct": 99.8},
-                "rides": {"value": 900, "change_pct": -10},
+                "visitors": {"value": 300, "before": 200, "change_pct": 50},
+                "revenue": {"value": 1000.13, "before": 500.5, "change_pct": 99.8},
+                "rides": {"value": 900, "before": 1000, "change_pct": -10},
                 "capacity": {"value": 50.1, "level": "normal"},
             },
             "resorts": [
@@ -238,9 +238,9 @@ async fn the_network_is_compared_with_the_period_before() {
     assert_is(
         &week["kpis"],
         &json!({
-            "visitors": {"value": 600, "change_pct": 1400},
-            "revenue": {"value": 1600.63, "change_pct": 15906.3},
-            "rides": {"value": 2000, "change_pct": 6566.7},
+            "visitors": {"value": 600, "before": 40, "change_pct": 1400},
+            "revenue": {"value": 1600.63, "before": 10, "change_pct": 15906.3},
+            "rides": {"value": 2000, "before": 30, "change_pct": 6566.7},
             "capacity": {"value": 66.7, "level": "normal"},
         }),
     );
@@ -264,9 +264,9 @@ async fn the_network_is_compared_with_the_period_before() {
     assert_is(
         &month["kpis"],
         &json!({
-            "visitors": {"value": 300, "change_pct": 4185.7},
-            "revenue": {"value": 1000.13, "change_pct": 33237.7},
-            "rides": {"value": 900, "change_pct": 9900},
+            "visitors": {"value": 300, "before": 7, "change_pct": 4185.7},
+            "revenue": {"value": 1000.13, "before": 3, "change_pct": 33237.7},
+            "rides": {"value": 900, "before": 9, "change_pct": 9900},
             "capacity": {"value": 50.1, "level": "normal"},
         }),
     );
@@ -281,14 +281,19 @@ async fn nothing_before_is_no_change() {
     let mut filled = FILLED.to_vec();
     filled[4].2 = "2026-02-28|0|0||0\n2026-03-01|300|1000.126||900";
     let place = Where::Embedded(embedded(directory.path(), &filled));
-    for period in [Period::Today, Period::Week, Period::Month] {
+    let before = [
+        (Period::Today, json!(0)),
+        (Period::Week, Value::Null),
+        (Period::Month, Value::Null),
+    ];
+    for (period, before) in before {
         let report = report(place.clone(), network(period)).await;
         assert_is(
             &report["kpis"],
             &json!({
-                "visitors": {"value": 300, "change_pct": 0},
-                "revenue": {"value": 1000.13, "change_pct": 0},
-                "rides": {"value": 900, "change_pct": 0},
+                "visitors": {"value": 300, "before": before, "change_pct": 0},
+                "revenue": {"value": 1000.13, "before": before, "change_pct": 0},
+                "rides": {"value": 900, "before": before, "change_pct": 0},
                 "capacity": {"value": null, "level": "normal"},
             }),
         );

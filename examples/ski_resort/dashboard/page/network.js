@@ -42,18 +42,25 @@ export function render(report) {
 function drawTiles({ kpis, range }) {
   const before = format.shortRange(range.previous_from, range.previous_to);
   for (const [name, write] of [["visitors", format.count], ["revenue", format.money], ["rides", format.count]]) {
-    const { value, change_pct: change } = kpis[name];
+    const { value, before: valueBefore, change_pct: change } = kpis[name];
     setMetric(`network.${name}`, write(value));
     const line = byId(`${name}-change`);
-    const [direction, words] = change > 0 ? ["up", "up from"] : change < 0 ? ["down", "down from"] : ["same", "unchanged from"];
-    setAttribute(line, "data-direction", direction);
+    setAttribute(line, "data-direction", change > 0 ? "up" : change < 0 ? "down" : "same");
     setMetric(`network.${name}.change`, format.change(change));
-    setText(line.querySelector(".words"), words);
+    setMetric(`network.${name}.words`, comparison(valueBefore, change));
     setMetric(`network.${name}.before`, before);
   }
   setMetric("network.capacity", format.percent(kpis.capacity.value));
   const chip = document.querySelector('[data-metric="network.capacity.level"]');
   setChip(chip, kpis.capacity.level, LEVELS[kpis.capacity.level]);
+}
+
+/** What leads from a change to the dates before. Without a number there, no change says nothing. */
+function comparison(before, change) {
+  if (!before) {
+    return "nothing to compare with:";
+  }
+  return change > 0 ? "up from" : change < 0 ? "down from" : "unchanged from";
 }
 
 const STATUS_COLUMNS = [
