@@ -7,6 +7,7 @@ const decimals = (digits) =>
 const whole = decimals(0);
 const tenths = decimals(1);
 const cents = decimals(2);
+const thousandths = new Intl.NumberFormat("en-US", { maximumFractionDigits: 3 });
 const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFractionDigits: 1 });
 
 const orNone = (write) => (value) => (value === null || value === undefined ? NONE : write(value));
@@ -18,6 +19,7 @@ const signed = (format, value) => {
 };
 
 export const count = orNone((value) => whole.format(value));
+export const factor = orNone((value) => thousandths.format(value));
 export const percent = orNone((value) => `${tenths.format(value)}%`);
 export const money = orNone((value) => `$${cents.format(value)}`);
 export const seconds = orNone((value) => `${tenths.format(value)} s`);

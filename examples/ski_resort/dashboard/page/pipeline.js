@@ -67,7 +67,7 @@ export function render(pipeline) {
 
 const sum = (rows, field) => rows.reduce((total, row) => total + row[field], 0);
 
-const speed = (text) => (/^[0-9.]+$/.test(text) ? `${format.count(Number(text))} times as fast` : text);
+const speed = (text) => (/^[0-9.]+$/.test(text) ? `${format.factor(Number(text))} times as fast` : text);
 
 function makeFlow() {
   const pair = (name, label) => make("div", name, make("dt", "", label), make("dd"));

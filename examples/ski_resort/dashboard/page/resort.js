@@ -1,7 +1,7 @@
 // Mountain operations: the hour, the lifts, the day and the weeks of one resort.
 
 import { Chart } from "./charts.js";
-import { byId, list, make, setAttribute, setChip, setMetric, setShare, setText, table } from "./dom.js";
+import { byId, list, make, setAttribute, setChip, setMetric, setShare, setText, show, table } from "./dom.js";
 import * as format from "./format.js";
 
 const LEVELS = { normal: "Normal", busy: "Busy", full: "At capacity" };
@@ -40,6 +40,7 @@ export function renderChoice(resorts, resort) {
     input.value = name;
     input.checked = name === resort;
   });
+  show(holder, resorts.length > 0);
   setText(byId("resort-title"), resort ?? "Resort");
 }
 
