@@ -42,22 +42,23 @@ export function render(report) {
 function drawTiles({ kpis, range }) {
   const before = format.shortRange(range.previous_from, range.previous_to);
   for (const [name, write] of [["visitors", format.count], ["revenue", format.money], ["rides", format.count]]) {
-    const { value, before: valueBefore, change_pct: change } = kpis[name];
+    const { value, before: earlier, change_pct: change } = kpis[name];
     setMetric(`network.${name}`, write(value));
     const line = byId(`${name}-change`);
     setAttribute(line, "data-direction", change > 0 ? "up" : change < 0 ? "down" : "same");
     setMetric(`network.${name}.change`, format.change(change));
-    setMetric(`network.${name}.words`, comparison(valueBefore, change));
+    setMetric(`network.${name}.words`, comparison(earlier, change));
     setMetric(`network.${name}.before`, before);
   }
-  setMetric("network.capacity", format.percent(kpis.capacity.value));
-  const chip = document.querySelector('[data-metric="network.capacity.level"]');
-  setChip(chip, kpis.capacity.level, LEVELS[kpis.capacity.level]);
+  const { value, level } = kpis.capacity;
+  setMetric("network.capacity", format.percent(value));
+  // On an account the day may not be there yet, and then nobody knows how full it is.
+  setChip(document.querySelector('[data-metric="network.capacity.level"]'), level, value === null ? "" : LEVELS[level]);
 }
 
 /** What leads from a change to the dates before. Without a number there, no change says nothing. */
-function comparison(before, change) {
-  if (!before) {
+function comparison(earlier, change) {
+  if (!earlier) {
     return "nothing to compare with:";
   }
   return change > 0 ? "up from" : change < 0 ? "down from" : "unchanged from";
