@@ -2,7 +2,8 @@
 
 use axum::extract::{Request, State};
 use axum::http::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ALLOW, CACHE_CONTROL, CONTENT_SECURITY_POLICY, HOST, ORIGIN, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS,
 };
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
@@ -45,7 +46,7 @@ impl Guard {
         if request.uri().query().unwrap_or_default().len() > QUERY_BYTES {
             return Some((StatusCode::URI_TOO_LONG, "The query is too long.").into_response());
         }
-        if is_data(request.uri().path()) && !is_from_here(headers) {
+        if is_data(request.uri().path()) && !self.is_from_here(headers) {
             let message = "The request comes from another page.";
             return Some((StatusCode::FORBIDDEN, message).into_response());
         }
@@ -71,17 +72,24 @@ impl Guard {
             && !authority.as_str().contains('@')
             && authority.port().map_or(HTTP_PORT, |port| port.as_u16()) == self.port
     }
+
+    /// Whether the page's own script asks, or a person or program that no page stands behind.
+    fn is_from_here(self, headers: &HeaderMap) -> bool {
+        let mut sites = headers.get_all("sec-fetch-site").iter();
+        // A WebSocket's request says no more than where it comes from, and so does an old browser.
+        let mut origins = headers.get_all(ORIGIN).iter();
+        sites.all(|site| site == "same-origin" || site == "none")
+            && origins.all(|origin| {
+                let host = origin.to_str().ok().and_then(|o| o.strip_prefix("http://"));
+                let host = host.and_then(|host| host.parse().ok());
+                host.is_some_and(|host| self.is_ours(&host))
+            })
+    }
 }
 
 /// Whether a path is other than a file, which a link on another page may lead to.
 fn is_data(path: &str) -> bool {
     matches!(path, "/data" | "/events" | "/metrics")
-}
-
-/// Whether the page's own script asks, or a person or program that no page stands behind.
-fn is_from_here(headers: &HeaderMap) -> bool {
-    let mut sites = headers.get_all("sec-fetch-site").iter();
-    sites.all(|site| site == "same-origin" || site == "none")
 }
 
 /// Lets through what may pass, and dresses every answer.

@@ -275,6 +275,22 @@ async fn only_this_machine_s_own_page_is_answered() {
             403,
         ),
         (
+            "GET /data?view=pipeline HTTP/1.1\nHost: localhost:PORT\nOrigin: http://localhost:PORT",
+            200,
+        ),
+        (
+            "GET /data?view=pipeline HTTP/1.1\nHost: localhost:PORT\nOrigin: http://localhost:1",
+            403,
+        ),
+        (
+            "GET /events?view=pipeline HTTP/1.1\nHost: localhost:PORT\nOrigin: http://rebound.example",
+            403,
+        ),
+        (
+            "GET /metrics HTTP/1.1\nHost: localhost:PORT\nOrigin: null",
+            403,
+        ),
+        (
             "GET /metrics HTTP/1.1\nHost: localhost:PORT\nSec-Fetch-Site: cross-site",
             403,
         ),
