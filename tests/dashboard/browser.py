@@ -154,12 +154,11 @@ class Page:
         return self.page.evaluate("() => document.scrollingElement.scrollWidth - document.documentElement.clientWidth")
 
     def obstacles(self):
-        """What axe finds that would keep somebody out."""
+        """What axe finds that would keep somebody out, or be in the way."""
         found = Axe().run(self.page).response["violations"]
         return [
             f"{violation['id']} ({violation['impact']}): {node['html']} {node.get('failureSummary', '')}"
             for violation in found
-            if violation["impact"] in ("serious", "critical")
             for node in violation["nodes"][:3]
         ]
 
