@@ -44,4 +44,4 @@ else
 fi
 
 (cd "$repository" && cargo build --locked --quiet --example ski_resort)
-"$venv/bin/python" "$here/check.py" --program "$target/debug/examples/ski_resort" --browser "$browser" "$@"
+"$venv/bin/python" -B "$here/check.py" --program "$target/debug/examples/ski_resort" --browser "$browser" "$@"
