@@ -16,7 +16,7 @@ from script import Script, Unfit
 
 EXAMPLE = Path("examples/ski_resort")
 PLACES = Decimal("0.00000001")
-# How many columns, from the left, are an object's key; the clock has a single row.
+# What tells an object's rows apart; the clock has a single one.
 KEYS = {
     "RESORT_CAPACITY": ["RESORT"],
     "DAILY_VISITS": ["VISIT_DATE", "RESORT", "RFID"],
@@ -30,7 +30,7 @@ KEYS = {
     "V_LIFT_PERFORMANCE": ["RESORT", "LIFT"],
     "V_WORLD_CLOCK": [],
 }
-SHUFFLES = 25
+SHUFFLES = 15
 
 
 def plain(cell, column):

@@ -37,7 +37,7 @@ class Account:
     """The account's tables and its script in DuckDB, where streams are tables that hold what is new."""
 
     def __init__(self, setup, reports, columns):
-        self.db = duckdb.connect()
+        self.db = duckdb.connect(config={"threads": 1})
         self.script = reports
         self.columns = columns
         self.unread = {table: [] for table in LANDED}
@@ -59,20 +59,21 @@ class Account:
         self.db.execute(script.duck(tree))
 
     def land(self, rows):
-        for table, row in rows:
-            self._insert(table, table, row)
-            self.unread[table].append(row)
+        for table in LANDED:
+            landed = [row for name, row in rows if name == table]
+            self._insert(table, table, landed)
+            self.unread[table] += landed
 
-    def _insert(self, into, table, row):
+    def _insert(self, into, table, rows):
         names = self.columns[table]
-        self.db.execute(f"INSERT INTO {into} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", row)
+        if rows:
+            self.db.executemany(f"INSERT INTO {into} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows)
 
     def run_task(self, ahead=()):
         """A run of the task. The rows `ahead` land when its streams are fixed: their tables have them already."""
         for stream, table in self.script.streams.items():
             self.db.execute(f"DELETE FROM {stream}")
-            for row in self.unread[table]:
-                self._insert(stream, table, row)
+            self._insert(stream, table, self.unread[table])
             self.unread[table] = []
         self.land(ahead)
         self.merge(self.script.procedures[self.script.task])

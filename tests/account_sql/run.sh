@@ -14,4 +14,4 @@ if ! "$venv/bin/python" -c 'import duckdb, sqlglot' >/dev/null 2>&1; then
   python3 -m venv "$venv"
   "$venv/bin/pip" install --quiet --disable-pip-version-check "sqlglot==$sqlglot" "duckdb==$duckdb"
 fi
-exec "$venv/bin/python" tests/account_sql/check.py "$@"
+exec "$venv/bin/python" -B tests/account_sql/check.py "$@"

@@ -1,5 +1,6 @@
 """Takes the account's script apart into what can be run elsewhere."""
 
+import functools
 import logging
 import re
 
@@ -112,6 +113,7 @@ def body(text):
     return found[0]
 
 
+@functools.cache
 def duck(tree):
     """The statement in DuckDB's words."""
     return tree.sql(dialect="duckdb", unsupported_level=sqlglot.ErrorLevel.RAISE)

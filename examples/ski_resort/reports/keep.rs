@@ -47,17 +47,16 @@ pub(crate) async fn keep(
         count(taken.changed);
         behind = taken.behind;
         if tables_due <= Instant::now() {
-            let changes;
-            (reports, changes) = aside(reports, Reports::refresh_tables).await?;
-            count(changes);
+            let refreshed;
+            (reports, refreshed) = aside(reports, Reports::refresh_tables).await?;
+            count(refreshed);
             tables_due = Instant::now() + TABLES;
         }
     }
-    let changes;
-    (reports, changes) = aside(reports, Reports::refresh_visits).await?;
-    count(changes);
-    let (_, changes) = aside(reports, Reports::refresh_tables).await?;
-    count(changes);
+    let (reports, refreshed) = aside(reports, Reports::refresh_visits).await?;
+    count(refreshed);
+    let (_, refreshed) = aside(reports, Reports::refresh_tables).await?;
+    count(refreshed);
     Ok(())
 }
 

@@ -149,8 +149,7 @@ fn fill(table: Table) -> [&'static str; 2] {
                  substr(RIDE_TIME, 1, 10) AS RIDE_DATE, CAST(substr(RIDE_TIME, 12, 2) AS INTEGER) AS RIDE_HOUR,
                  RESORT, RFID, rowid, RIDE_TIME, TXID, LIFT, ACTIVATION_DAY_COUNT
              FROM landing.LIFT_RIDE
-             WHERE rowid > ?1 AND rowid <= ?2 AND RFID IS NOT NULL AND RESORT IS NOT NULL AND RIDE_TIME IS NOT NULL
-             ORDER BY RIDE_DATE, RIDE_HOUR, RESORT, RFID, rowid",
+             WHERE rowid > ?1 AND rowid <= ?2 AND RFID IS NOT NULL AND RESORT IS NOT NULL AND RIDE_TIME IS NOT NULL",
             "INSERT INTO temp._NEW_TIME
              SELECT max(RIDE_TIME) FROM landing.LIFT_RIDE WHERE rowid > ?1 AND rowid <= ?2",
         ],

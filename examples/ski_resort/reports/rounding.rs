@@ -49,5 +49,5 @@ pub(crate) fn round(number: f64, places: u32) -> f64 {
     let step = 10_i64.pow(dropped);
     let half = step / 2 * units.signum();
     let whole = (units + half) / step;
-    whole as f64 / 10_f64.powi(places as i32)
+    whole as f64 / 10_i64.pow(places) as f64
 }

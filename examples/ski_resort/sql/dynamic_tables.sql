@@ -165,8 +165,8 @@ ALTER TASK POPULATE_DAILY_VISITS RESUME;
 -- The dynamic tables are made of equality joins, GROUP BY, DISTINCT and deterministic expressions, which incremental refresh
 -- supports; of outer joins it supports those by equality [Supported queries for dynamic tables]. A refresh mode that is asked
 -- for and not possible is an error when the table is made, where AUTO would quietly choose FULL for good.
--- Money: a visit's share has 8 places, and sums keep them. Means and quotients are cut to 8 places before they are rounded,
--- as the embedded reports do it; where a division would keep only 6, what it divides is multiplied first [Arithmetic operators].
+-- Money: a visit's share has 8 places, and sums keep them. Means and quotients have 8 places before they are rounded, as in the
+-- embedded reports; a division of whole numbers keeps 6, so it comes after the multiplication [Arithmetic operators].
 
 CREATE DYNAMIC TABLE IF NOT EXISTS HOURLY_LIFT_ACTIVITY
   TARGET_LAG = DOWNSTREAM

@@ -16,7 +16,6 @@ mod reports;
 mod reports_fixture;
 mod reports_history;
 mod reports_scene;
-mod reports_speed;
 mod rows;
 mod run;
 mod stream;

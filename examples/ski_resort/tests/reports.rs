@@ -33,7 +33,7 @@ fn reports_round_the_decimal_value_half_away_from_zero() {
         (1.005, 2, 1.01),
         (-1.005, 2, -1.01),
         (10.15, 1, 10.2),
-        ((10.1 + 10.2) / 2.0, 1, 10.2),
+        (f64::midpoint(10.1, 10.2), 1, 10.2),
         (0.1 + 0.2, 8, 0.3),
         (1.0 / 3.0, 8, 0.333_333_33),
         (2.0 / 3.0, 8, 0.666_666_67),
@@ -273,8 +273,8 @@ struct Kept {
 impl Kept {
     fn new(scene: &Scene) -> Self {
         let (stop, stopped) = watch::channel(false);
-        let (changes, changed) = watch::channel(0);
-        let running = keep(scene.path(), scene.landing(), stopped, changes);
+        let (counter, changed) = watch::channel(0);
+        let running = keep(scene.path(), scene.landing(), stopped, counter);
         Self {
             stop,
             changed,

@@ -25,7 +25,9 @@ fn reports_are_those_that_were_worked_out_by_hand() {
     for object in OBJECTS {
         let mut expected = read(&format!("expected/{}", object.to_lowercase()));
         for row in &mut expected.rows {
-            row.iter_mut().for_each(|cell| *cell = as_shown(cell));
+            for cell in row {
+                *cell = as_shown(cell);
+            }
         }
         expected.rows.sort_unstable();
         let found = scene.look(object);
