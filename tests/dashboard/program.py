@@ -29,7 +29,7 @@ class Program:
         if self.process.poll() is None:
             self.kill()
         if kind is not None:
-            print(f"--- the program's output ({' '.join(self.flags)})", *self.lines[-30:], sep="\n")
+            print(f"--- the program's output ({' '.join(map(str, self.flags))})", *self.lines[-30:], sep="\n")
 
     def start(self):
         """Starts it, again on the same port if it ran before, and waits for the line that names its page."""

@@ -45,7 +45,7 @@ function drawTiles({ kpis, range }) {
     const { value, change_pct: change } = kpis[name];
     setMetric(`network.${name}`, write(value));
     const line = byId(`${name}-change`);
-    const [direction, words] = change > 0 ? ["up", "up from"] : change < 0 ? ["down", "down from"] : ["same", "unchanged from"];
+    const [direction, words] = change > 0 ? ["up", "up from"] : change < 0 ? ["down", "down from"] : ["same", "against"];
     setAttribute(line, "data-direction", direction);
     setMetric(`network.${name}.change`, format.change(change));
     setText(line.querySelector(".words"), words);
