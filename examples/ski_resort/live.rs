@@ -216,6 +216,12 @@ impl Board {
         self.write(|live| {
             live.phase = phase;
             live.message = Some(message.into());
+        });
+    }
+
+    /// Writes down that no rows flow any more.
+    pub(crate) fn rest(&self) {
+        self.write(|live| {
             for flow in &mut live.tables {
                 flow.rows_per_s = 0;
                 flow.lag_s = 0.0;

@@ -151,6 +151,7 @@ pub(crate) async fn run(
     }
     drop(watching);
     let _ = looking.await;
+    board.rest();
     shown.abort();
     let _ = shown.await;
     Ok(Ended {

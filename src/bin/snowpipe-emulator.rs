@@ -419,9 +419,16 @@ fn write_profile(path: &Path, profile: &Value) -> Result<(), Box<dyn Error>> {
         options.mode(0o600);
     }
     let text = SecretString::from(format!("{profile:#}\n"));
+    // Whole or not at all: half a profile would refuse every start after a kill.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{}.tmp", std::process::id()));
+    let aside = PathBuf::from(aside);
+    // In a container the next start has the same process id.
+    let _ = fs::remove_file(&aside);
     options
-        .open(path)
+        .open(&aside)
         .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
+        .and_then(|()| fs::rename(&aside, path))
         .map_err(|why| named("the profile", path, &why))?;
     tracing::info!(profile = %path.display(), "a profile for clients is written");
     Ok(())

@@ -26,13 +26,13 @@ def main():
     parser.add_argument("--program", required=True, type=Path)
     parser.add_argument("--browser", required=True)
     parser.add_argument("--screenshots", type=Path, metavar="DIRECTORY")
-    parser.add_argument("--readme", action="store_true", help="renew the pictures of the example's README")
+    parser.add_argument("--readme", action="store_true", help="only renew the pictures of the example's README")
     arguments = parser.parse_args()
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, Browser(arguments.browser) as browser:
         test = Test(arguments, browser, Path(directory))
         parts = [test.complete_run, test.other_landing, test.live, test.empty, test.empty_landing, test.bad_news]
-        for part in parts + ([test.readme] if arguments.readme else []):
+        for part in [test.readme] if arguments.readme else parts:
             part()
             print(f"{part.__name__.replace('_', ' ')}: ok ({time.monotonic() - began:.0f} s)", flush=True)
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from PIL import Image
 
+README_VIEWS = {"network": "network/today", "resort": "resort/Vail", "pipeline": "pipeline"}
 VIEWS = {"network": "network/week", "resort": "resort/Vail", "pipeline": "pipeline"}
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES = ["light", "dark"]
@@ -42,10 +43,10 @@ def look(page, directory, name):
 def readme(page, directory: Path):
     """Pictures of a day that is under way, with others before it."""
     directory.mkdir(exist_ok=True)
-    page.open(VIEWS["network"])
+    page.open(README_VIEWS["network"])
     page.wait_for_text('[data-metric="header.reporting_time"]', "12:00", README_SECONDS)
-    for name in VIEWS:
-        page.open(VIEWS[name])
+    for name, address in README_VIEWS.items():
+        page.open(address)
         path = directory / f"{name}.png"
         page.picture(path)
         with Image.open(path) as picture:

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Looks at the ski resort's dashboard in a real browser: bash tests/dashboard/run.sh [--screenshots DIRECTORY] [--readme]
+# Looks at the ski resort's dashboard in a real browser: bash tests/dashboard/run.sh [--screenshots DIRECTORY | --readme]
 #
 # Compares each number on the page with its SQL, switches by mouse and keyboard, lets the program die and come back, and
-# looks for errors, overflow and obstacles. --screenshots keeps a picture of each view, --readme renews those that the
-# example's README shows.
+# looks for errors, overflow and obstacles. --screenshots keeps a picture of each view, --readme only renews those
+# that the example's README shows.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 repository=$(cd "$here/../.." && pwd)
@@ -44,4 +44,4 @@ else
 fi
 
 (cd "$repository" && cargo build --locked --quiet --example ski_resort)
-"$venv/bin/python" "$here/check.py" --program "$target/debug/examples/ski_resort" --browser "$browser" "$@"
+"$venv/bin/python" -B "$here/check.py" --program "$target/debug/examples/ski_resort" --browser "$browser" "$@"

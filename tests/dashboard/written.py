@@ -65,7 +65,7 @@ def comparison(now, before):
     if not before:
         return "nothing to compare with:"
     shown = change(now, before)
-    return "up from" if shown[0] == "+" else "down from" if shown[0] == "−" else "unchanged from"
+    return "up from" if shown[0] == "+" else "down from" if shown[0] == "−" else "against"
 
 
 def duration(value):

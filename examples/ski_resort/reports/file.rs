@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use tracing::warn;
 
 use super::{rounding, writing};
 use crate::misconfigured::Misconfigured;
@@ -98,6 +99,7 @@ fn find(connection: &Connection) -> rusqlite::Result<Found> {
     let look = || {
         let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if check != "ok" {
+            warn!(check, "the reports are damaged and are made again");
             return Ok(Found::Useless);
         }
         let tables: u32 = count(connection, "SELECT count(*) FROM sqlite_schema")?;
@@ -120,7 +122,10 @@ fn find(connection: &Connection) -> rusqlite::Result<Found> {
         })
     };
     match look() {
-        Err(error) if is_damage(&error) => Ok(Found::Useless),
+        Err(error) if is_damage(&error) => {
+            warn!(%error, "the reports cannot be read and are made again");
+            Ok(Found::Useless)
+        }
         found => found,
     }
 }

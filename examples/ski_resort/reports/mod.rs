@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use tracing::warn;
 
 use self::landing::Mark;
 use crate::table::Table;
@@ -95,6 +96,7 @@ impl Reports {
         let chunk = landing::read(&self.connection, &self.landing, rows)
             .with_context(|| format!("cannot read the landing {}", self.landing.display()))?;
         let Some(chunk) = chunk else {
+            warn!("the landing is another one than before: the reports begin anew");
             file::start_over(&mut self.connection).with_context(|| {
                 format!("cannot begin the reports {} anew", self.path.display())
             })?;

@@ -102,7 +102,7 @@ export class Chart {
         {
           ...axis,
           size: 52,
-          space: 30,
+          space: (_plot, _axis, _low, _high, height) => Math.max(30, height / 9),
           incrs: () => (this.#data.isWholeY ? WHOLE_STEPS : DECIMAL_STEPS),
           values: (_, splits) => splits.map((split) => this.#data.yText(split)),
         },

@@ -61,7 +61,7 @@ function comparison(earlier, change) {
   if (!earlier) {
     return "nothing to compare with:";
   }
-  return change > 0 ? "up from" : change < 0 ? "down from" : "unchanged from";
+  return change > 0 ? "up from" : change < 0 ? "down from" : "against";
 }
 
 const STATUS_COLUMNS = [
