@@ -190,6 +190,11 @@ async fn report(
             "an account makes its reports itself, with sql/dynamic_tables.sql: leave --profile out, and name a --landing",
         ));
     }
+    if args.summary_json.is_some() {
+        return Err(Misconfigured::new(
+            "reports reconcile nothing: give --summary-json to the streamer",
+        ));
+    }
     let files = Files::new(args, Path::new(""));
     if !files.landing.exists() {
         return Err(Misconfigured::new(format!(
