@@ -157,6 +157,23 @@ fn reports_lose_and_double_nothing_in_a_kill() {
 }
 
 #[test]
+fn reports_that_two_take_in_at_once_count_nothing_twice() {
+    let mut scene = Scene::new();
+    for rider in 0..200 {
+        scene.ride(&rider.to_string(), "Vail", HOUR);
+    }
+    let mut takers = [scene.open(), scene.open()];
+    std::thread::scope(|threads| {
+        for reports in &mut takers {
+            threads.spawn(|| while reports.take_chunk(3).unwrap().behind {});
+        }
+    });
+    assert_eq!(refresh(&scene, &mut takers[0]), 200);
+    assert!(!takers[1].refresh_tables().unwrap());
+    assert_eq!(scene.look("DAILY_VISITS").rows.len(), 200);
+}
+
+#[test]
 fn reports_of_another_landing_start_over() {
     let mut scene = Scene::new();
     let mut reports = scene.open();
