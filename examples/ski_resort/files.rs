@@ -20,6 +20,8 @@ pub(crate) struct Files {
     /// Whether a finished run's files may be deleted to start over: never those that somebody named, and never
     /// by a process that has only one of the roles.
     may_start_over: bool,
+    /// Whether the reports may go with them. Those that stay are made anew when they find another landing.
+    may_delete_reports: bool,
 }
 
 /// What became of the files that were found.
@@ -61,6 +63,7 @@ impl Files {
             may_start_over: args.queue.is_none()
                 && args.landing.is_none()
                 && args.only == Only::All,
+            may_delete_reports: args.reports.is_none(),
         }
     }
 
@@ -72,7 +75,9 @@ impl Files {
             drop(queue);
             delete_database(&self.queue)?;
             delete_database(&self.landing)?;
-            delete_database(&self.reports)?;
+            if self.may_delete_reports {
+                delete_database(&self.reports)?;
+            }
             return Ok((Queue::open(&self.queue)?, Found::StartedOver));
         }
         Ok((queue, found))

@@ -9,8 +9,9 @@ use crate::table::Table;
 
 /// How many rows of a table have landed, and how many different TXIDs they have.
 pub(crate) fn count(path: &Path, table: Table) -> Result<(i64, i64)> {
+    // The same as count(DISTINCT TXID), which looks each of them up among all others, where grouping sorts.
     let sql = format!(
-        "SELECT count(*), count(DISTINCT TXID) FROM {}",
+        "SELECT coalesce(sum(ROWS), 0), count(TXID) FROM (SELECT TXID, count(*) AS ROWS FROM {} GROUP BY TXID)",
         table.name()
     );
     open(path)?

@@ -225,6 +225,9 @@ impl Board {
             for flow in &mut live.tables {
                 flow.rows_per_s = 0;
                 flow.lag_s = 0.0;
+                if flow.channel.state != State::Failed {
+                    flow.channel.state = State::Closed;
+                }
             }
         });
     }

@@ -39,7 +39,7 @@ mod tests;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Result, anyhow};
 use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
@@ -66,23 +66,30 @@ const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
-#[tokio::main]
-async fn main() -> ExitCode {
+/// How many threads may wait for files: the allocator gives each its own share of memory, which it keeps as large as it ever
+/// was. None of what they do waits for another of them.
+const FILE_THREADS: usize = 4;
+
+fn main() -> ExitCode {
     let args = Args::parse();
     let screen = Screen::new();
     screen.take_logs();
-    let code = match run(&args, &screen).await {
-        Ok(code) => code,
-        Err(error) => {
-            screen.note(format!("error: {}", in_words(error.as_ref())));
-            if is_misconfigured(&error) {
-                MISCONFIGURED
-            } else {
-                FAILED
-            }
-        }
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(FILE_THREADS)
+        .build();
+    let ended = match &runtime {
+        Ok(runtime) => runtime.block_on(run(&args, &screen)),
+        Err(error) => Err(anyhow!("there are no threads to be had: {error}")),
     };
-    ExitCode::from(code)
+    ExitCode::from(ended.unwrap_or_else(|error| {
+        screen.note(format!("error: {}", in_words(error.as_ref())));
+        if is_misconfigured(&error) {
+            MISCONFIGURED
+        } else {
+            FAILED
+        }
+    }))
 }
 
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
@@ -188,6 +195,11 @@ async fn report(
     if args.profile.is_some() {
         return Err(Misconfigured::new(
             "an account makes its reports itself, with sql/dynamic_tables.sql: leave --profile out, and name a --landing",
+        ));
+    }
+    if args.summary_json.is_some() {
+        return Err(Misconfigured::new(
+            "reports reconcile nothing: give --summary-json to the streamer",
         ));
     }
     let files = Files::new(args, Path::new(""));

@@ -162,6 +162,8 @@ impl Live {
             flow.rejected = sample.rejected;
             // What is no longer in the queue is committed, whichever run did it.
             flow.committed = flow.committed.max(sample.span.released);
+            flow.accepted = flow.accepted.max(flow.committed);
+            flow.appended = flow.appended.max(flow.accepted);
         }
     }
 

@@ -194,7 +194,7 @@ for file in "$directory"/*.pid; do
     left+=" $(cat "$file")"
   fi
 done
-[[ -z $left ]] || die 2 "processes of an earlier start are still running: kill$left, or remove $directory/*.pid"
+[[ -z $left ]] || die 2 "these may be processes of an earlier start:$left; end them if they are, then remove $directory/*.pid"
 rm -f "$directory/emulator.url"
 
 trap finish EXIT

@@ -1,5 +1,7 @@
 //! The file: whether it can be used, how it is made, and how it is made anew under the eyes of its readers.
 
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::time::Duration;
 
@@ -27,6 +29,12 @@ const STATEMENTS: &str = concat!(
     include_str!("sql/compute.sql"),
 );
 
+/// What the header says the file is, so that it is told from others however damaged the rest is.
+const APPLICATION_ID: i32 = 0x534b_4952;
+/// Where a SQLite file begins, and where in its header that number is.
+const MAGIC: &[u8] = b"SQLite format 3\0";
+const APPLICATION_ID_AT: usize = 68;
+
 /// How long SQLite waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -40,6 +48,15 @@ const SETTINGS: &str = "
     PRAGMA temp_store = MEMORY;
 ";
 
+/// What a file says about itself in its first bytes, which can be read when nothing else can any more.
+#[derive(Debug, PartialEq, Eq)]
+enum Header {
+    Empty,
+    Ours,
+    Sqlite,
+    Other,
+}
+
 /// What a file turns out to be.
 #[derive(Debug, PartialEq, Eq)]
 enum Found {
@@ -47,7 +64,7 @@ enum Found {
     Current,
     /// Of another version, or damaged.
     Useless,
-    /// Tables that the reports did not make.
+    /// Not made by the reports, or too damaged to tell.
     Foreign,
 }
 
@@ -70,13 +87,14 @@ pub(super) fn open(path: &Path) -> Result<Connection> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
+    let header = header(&path)?;
     let mut connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     rounding::register(&connection)?;
-    match find(&connection)? {
+    match find(&connection, &header)? {
         Found::Foreign => {
             return Err(Misconfigured::new(format!(
-                "{} holds something else and is left alone",
+                "{} holds something else and is left alone: give another --reports",
                 path.display()
             )));
         }
@@ -95,37 +113,55 @@ pub(super) fn start_over(connection: &mut Connection) -> rusqlite::Result<()> {
     create(connection)
 }
 
-fn find(connection: &Connection) -> rusqlite::Result<Found> {
+fn header(path: &Path) -> io::Result<Header> {
+    let mut header = Vec::new();
+    match File::open(path) {
+        Ok(file) => file.take(100).read_to_end(&mut header)?,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
+        Err(error) => return Err(error),
+    };
+    let id = header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
+    Ok(match header.starts_with(MAGIC) {
+        _ if header.is_empty() => Header::Empty,
+        true if id == Some(&APPLICATION_ID.to_be_bytes()) => Header::Ours,
+        true => Header::Sqlite,
+        false => Header::Other,
+    })
+}
+
+fn find(connection: &Connection, header: &Header) -> rusqlite::Result<Found> {
+    // SQLite takes a short file for an empty one, whatever is in it.
+    if *header == Header::Other {
+        return Ok(Found::Foreign);
+    }
     let look = || {
+        if count(connection, "SELECT count(*) FROM sqlite_schema")? == 0 {
+            return Ok(Found::Nothing);
+        }
+        // It may be in the write-ahead log and not in the header yet.
+        let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
+        if id != APPLICATION_ID {
+            return Ok(Found::Foreign);
+        }
         let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
         if check != "ok" {
             warn!(check, "the reports are damaged and are made again");
             return Ok(Found::Useless);
         }
-        let tables: u32 = count(connection, "SELECT count(*) FROM sqlite_schema")?;
-        if tables == 0 {
-            return Ok(Found::Nothing);
-        }
-        let ours = "SELECT count(*) FROM sqlite_schema WHERE name = '_MADE_BY'";
-        if count(connection, ours)? == 0 {
-            return Ok(Found::Foreign);
-        }
-        let current: bool = connection.query_row(
-            "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)",
-            [STATEMENTS],
-            |row| row.get(0),
-        )?;
-        Ok(if current {
+        let made_by = "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)";
+        let is_current: bool = connection.query_row(made_by, [STATEMENTS], |row| row.get(0))?;
+        Ok(if is_current {
             Found::Current
         } else {
             Found::Useless
         })
     };
     match look() {
-        Err(error) if is_damage(&error) => {
+        Err(error) if is_damage(&error) && *header == Header::Ours => {
             warn!(%error, "the reports cannot be read and are made again");
             Ok(Found::Useless)
         }
+        Err(error) if is_damage(&error) => Ok(Found::Foreign),
         found => found,
     }
 }
@@ -153,6 +189,7 @@ fn empty(connection: &Connection) -> rusqlite::Result<()> {
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = writing(connection)?;
     if count(&transaction, "SELECT count(*) FROM sqlite_schema")? == 0 {
+        transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.execute_batch(SCHEMA)?;
         transaction.execute("INSERT INTO _MADE_BY VALUES (?1)", [STATEMENTS])?;
         for table in Table::ALL {

@@ -7,9 +7,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 
 /// The places that every number of the reports is a decimal of.
 const PLACES: u32 = 8;
-const UNITS: f64 = 1e8;
-/// From here on a number has no room for so many places, and is as round as it can be.
-const LARGEST: f64 = 9e7;
+/// Up to here there is a double for every whole number.
+const LARGEST: f64 = 9e15;
 
 /// Replaces SQLite's `round` on a connection.
 pub(super) fn register(connection: &Connection) -> rusqlite::Result<()> {
@@ -31,22 +30,22 @@ fn number(context: &Context<'_>) -> rusqlite::Result<Option<f64>> {
     context.get(0)
 }
 
-/// The number with at most so many decimal places, at most [`PLACES`].
+/// The number with at most so many decimal places, at most [`PLACES`], and fewer where it has no room for them.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
     reason = "both ways between whole numbers below 2^53"
 )]
 pub(crate) fn round(number: f64, places: u32) -> f64 {
-    if !(-LARGEST..=LARGEST).contains(&number) {
+    let units_of = |places: u32| number * 10_i64.pow(places) as f64;
+    let has_room = |places: &u32| units_of(*places).abs() <= LARGEST;
+    let Some(kept) = (0..=PLACES).rev().find(has_room) else {
         return number;
-    }
-    // What a sum or a quotient is beside its decimal value is gone with this.
-    let units = (number * UNITS).round() as i64;
-    let Some(dropped) = PLACES.checked_sub(places) else {
-        return units as f64 / UNITS;
     };
-    let step = 10_i64.pow(dropped);
+    // What a sum or a quotient is beside its decimal value is gone with this.
+    let units = units_of(kept).round() as i64;
+    let places = places.min(kept);
+    let step = 10_i64.pow(kept - places);
     let half = step / 2 * units.signum();
     let whole = (units + half) / step;
     whole as f64 / 10_i64.pow(places) as f64

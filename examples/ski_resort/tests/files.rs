@@ -59,6 +59,18 @@ fn a_finished_run_at_the_default_paths_starts_fresh() {
 }
 
 #[test]
+fn reports_that_somebody_named_outlive_the_run() {
+    for (line, stay) in [("", false), ("--reports DIR/named.db", true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path(), line);
+        leave(&files, 10, true);
+        std::fs::write(&files.reports, "reports").unwrap();
+        assert_eq!(files.open(UNTIL).unwrap().1, Found::StartedOver);
+        assert_eq!(files.reports.exists(), stay);
+    }
+}
+
+#[test]
 fn an_unfinished_run_goes_on() {
     for (next_step, released) in [(9, true), (10, false)] {
         let directory = tempfile::tempdir().unwrap();

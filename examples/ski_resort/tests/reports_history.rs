@@ -62,7 +62,7 @@ fn row() -> impl Strategy<Value = Row> {
     let price = || {
         prop_oneof![
             1 => Just(Value::Null),
-            7 => select(&[0.01, 10.01, 100.0, 455.55, 783.0, 189.0, 210.0, 21.0][..]).prop_map(Value::Real),
+            7 => select(&[0.01, 10.01, 100.0, 455.55, 783.0, 189.0, 210.0, 21.0, 99_999.99, 0.0][..]).prop_map(Value::Real),
         ]
     };
     let ride = (
@@ -71,7 +71,7 @@ fn row() -> impl Strategy<Value = Row> {
         text(&["Vail", "Vail", "Keystone", "Elsewhere", ""]),
         text(&["Gondola One", "Outpost Gondola", "Wayback", ""]),
         time(),
-        whole(&[1, 2, 20, 21]),
+        whole(&[-1, 1, 2, 20, 21]),
     );
     let ride = ride.prop_map(|(txid, rfid, resort, lift, time, count)| {
         let columns = "TXID, RFID, RESORT, LIFT, RIDE_TIME, ACTIVATION_DAY_COUNT";
@@ -94,7 +94,7 @@ fn row() -> impl Strategy<Value = Row> {
         time(),
         price(),
         name(),
-        whole(&[0, 1, 2, 3, 7]),
+        whole(&[-1, 0, 1, 2, 3, 7, 30]),
     );
     let ticket = ticket.prop_map(|(txid, rfid, time, price, name, days)| {
         let columns = "TXID, RFID, PURCHASE_TIME, PRICE_USD, NAME, DAYS";
