@@ -88,8 +88,8 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) verify_sql: bool,
 
-    /// The warehouse that counts [default: the profile's, or the user's]
-    #[arg(long, value_name = "NAME", requires = "verify_sql")]
+    /// The warehouse that counts, and in which an account's reports are asked for [default: the profile's, or the user's]
+    #[arg(long, value_name = "NAME")]
     pub(crate) warehouse: Option<String>,
 
     /// The reports on what landed, which can be made again at any time [default: beside the landing]
