@@ -12,7 +12,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from pathlib import Path
 
 from landing import LANDED, Account, Fixture, sqlite_landing
-from script import Script, Unfit
+from script import Script, Unfit, split
 
 EXAMPLE = Path("examples/ski_resort")
 PLACES = Decimal("0.00000001")
@@ -88,22 +88,48 @@ class Comparison:
 
 
 def histories(fixture):
-    """Orders in which the rows may land, cut into runs of the task: (name, [(rows, rows that land during the run)])."""
+    """
+    Orders in which the rows may land, cut into runs of the task: (name, [(rows, rows that land during the run)]). With None
+    for the latter the script runs instead, and makes the streams anew.
+    """
     ticket, season_pass, ride = LANDED
     yield "all at once", [(fixture.of(*LANDED), [])]
     yield "sales first", [(fixture.of(ticket, season_pass), []), (fixture.of(ride), [])]
     yield "rides first", [(fixture.of(ride), []), (fixture.of(ticket), []), (fixture.of(season_pass), [])]
     yield "rides, passes, tickets", [(fixture.of(ride), []), (fixture.of(season_pass), []), (fixture.of(ticket), [])]
+    yield "all before the script", [(fixture.of(*LANDED), None)]
+    yield "rides, sales past stale streams", [(fixture.of(ride), []), (fixture.of(ticket, season_pass), None)]
+    yield "sales, rides past stale streams", [(fixture.of(ticket, season_pass), []), (fixture.of(ride), None)]
     yield "row by row, rides first", [([row], []) for row in fixture.of(ride, season_pass, ticket)]
     for seed in range(SHUFFLES):
         chance = random.Random(seed)
         rows = chance.sample(fixture.rows, len(fixture.rows))
         runs = []
         while rows:
-            before, during = chance.randint(0, 20), chance.choice([0, 0, 3])
-            runs.append((rows[:before], rows[before : before + during]))
-            rows = rows[before + during :]
+            before, during = chance.randint(0, 20), chance.choice([0, 0, 3, None])
+            after = before + (during or 0)
+            runs.append((rows[:before], None if during is None else rows[before:after]))
+            rows = rows[after:]
         yield f"shuffle {seed}", runs + [([], [])]
+
+
+# What does not go with the database that it is in.
+OF_ACCOUNT = re.compile(r"(?:CREATE|DROP) (DATABASE|ROLE|USER|WAREHOUSE) IF (?:NOT )?EXISTS (\w+)")
+OWNED = re.compile(r"GRANT OWNERSHIP ON .+ TO ROLE (\w+)(.*)")
+
+
+def check_rights(setup, teardown, comparison):
+    """ACCOUNTADMIN can run setup.sql a second time, and teardown.sql after it; the latter leaves nothing."""
+    made, dropped = ([" ".join(statement.split()) for statement in split(text)] for text in (setup, teardown))
+    things = [{found.groups() for found in map(OF_ACCOUNT.match, script) if found} for script in (made, dropped)]
+    if things[0] != things[1] or not things[0]:
+        comparison.differs(f"setup.sql makes {sorted(things[0])}, teardown.sql drops {sorted(things[1])}")
+    for statement in made:
+        owned = OWNED.fullmatch(statement)
+        if owned and owned[2] != " COPY CURRENT GRANTS":
+            comparison.differs(f"fails once anybody was granted anything: {statement}")
+        if owned and f"GRANT ROLE {owned[1]} TO ROLE SYSADMIN" not in made[: made.index(statement)]:
+            comparison.differs(f"ACCOUNTADMIN loses what it makes: {statement}")
 
 
 def check_account(fixture, setup, reports, comparison):
@@ -112,7 +138,10 @@ def check_account(fixture, setup, reports, comparison):
         account = Account(setup, reports, fixture.columns)
         for rows, during in runs:
             account.land(rows)
-            account.run_task(during)
+            if during is None:
+                account.call_of_script()
+            else:
+                account.run_task(during)
         for name, expected in fixture.expected.items():
             comparison.compare(where, name, expected, account.report(name))
         check_procedure(where, fixture, account, comparison)
@@ -167,6 +196,7 @@ def main():
     if sorted(fixture.expected) != sorted(KEYS):
         raise Unfit(f"the fixture has {sorted(fixture.expected)}")
     comparison = Comparison()
+    check_rights(setup, (EXAMPLE / "sql/teardown.sql").read_text(), comparison)
     check_account(fixture, setup, Script((EXAMPLE / "sql/dynamic_tables.sql").read_text()), comparison)
     if not options.without_embedded:
         check_embedded(fixture, setup, comparison)

@@ -52,6 +52,7 @@ class Account:
         for _ in range(2):  # safe to run again
             for tree in reports.fills:
                 self.merge(tree)
+        self.call_of_script()
         for name, query in reports.reports:
             self.db.execute(f"CREATE VIEW {name} AS {script.duck(query)}")
 
@@ -69,25 +70,37 @@ class Account:
         if rows:
             self.db.executemany(f"INSERT INTO {into} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})", rows)
 
+    def call_of_script(self):
+        """What the script calls once it has made streams, which then give nothing of what is there."""
+        self._fix_streams(lambda table: [])
+        self._populate(True)
+
     def run_task(self, ahead=()):
         """A run of the task. The rows `ahead` land when its streams are fixed: their tables have them already."""
+        self._fix_streams(self.unread.get)
+        self.land(ahead)
+        self._populate(False)
+
+    def _fix_streams(self, given):
         for stream, table in self.script.streams.items():
             self.db.execute(f"DELETE FROM {stream}")
-            self._insert(stream, table, self.unread[table])
+            self._insert(stream, table, given(table))
             self.unread[table] = []
-        self.land(ahead)
-        self.merge(self.script.procedures[self.script.task])
 
-    def merge(self, tree):
+    def _populate(self, everything):
+        self.merge(self.script.procedures[self.script.task], {"EVERYTHING": everything})
+
+    def merge(self, tree, arguments=None):
         """Snowflake takes at most one row of the source for a row of the target."""
         keys = [side for side in tree.args["on"].find_all(exp.Column) if side.table == tree.args["using"].alias]
         listed = ", ".join(script.duck(key) for key in keys)
         twice = self.db.execute(
-            f"SELECT {listed} FROM {script.duck(tree.args['using'])} GROUP BY {listed} HAVING count(*) > 1"
+            f"SELECT {listed} FROM {script.duck(tree.args['using'])} GROUP BY {listed} HAVING count(*) > 1",
+            arguments,
         ).fetchall()
         if twice:
             raise script.Unfit(f"a MERGE has these more than once: {twice}")
-        self.db.execute(script.duck(tree))
+        self.db.execute(script.duck(tree), arguments)
 
     def report(self, name):
         """The columns and the rows of an object."""

@@ -10,13 +10,13 @@ from sqlglot.tokens import TokenType
 
 # What the parser takes as mere text is told by these forms, and nothing else may be.
 AS_TEXT = {
-    "stream": re.compile(r"CREATE STREAM IF NOT EXISTS (\w+) ON TABLE (\w+) APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE"),
+    "stream": re.compile(r"CREATE STREAM IF NOT EXISTS (\w+) ON TABLE (\w+) APPEND_ONLY = TRUE"),
     "task": re.compile(
-        r"CREATE OR REPLACE TASK (\w+) WAREHOUSE = \w+ ALLOW_OVERLAPPING_EXECUTION = FALSE"
-        r" USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = 10 WHEN (.+) AS CALL (\w+)\(\)"
+        r"CREATE OR REPLACE TASK (\w+) WAREHOUSE = \w+ USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = 10"
+        r" WHEN (.+) AS CALL (\w+)\(FALSE\)"
     ),
     "resume": re.compile(r"ALTER TASK (\w+) RESUME"),
-    "call": re.compile(r"CALL (\w+)\(\)"),
+    "call": re.compile(r"CALL (\w+)\(TRUE\)"),
 }
 
 # How a procedure of the script may be written: one statement between these.

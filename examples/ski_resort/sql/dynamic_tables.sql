@@ -1,5 +1,5 @@
 -- The reports of the ski-resort pipeline in an account, after setup.sql. Safe to run again: tables, streams and dynamic
--- tables that exist stay as they are, all else is replaced by the same.
+-- tables that exist stay as they are, all else is replaced by the same, and whom you let read it still may.
 -- What Snowflake allows where is taken from the pages of its documentation that the comments name in brackets.
 
 -- Resuming a task needs EXECUTE TASK as well as the task [Introduction to tasks]. All else comes with owning the schema.
@@ -54,17 +54,19 @@ CREATE TABLE IF NOT EXISTS DAILY_VISITS (
   PRIMARY KEY (VISIT_DATE, RESORT, RFID)
 );
 
--- The first reading of such a stream gives the rows that were there when it was made, later ones what came since [CREATE STREAM].
-CREATE STREAM IF NOT EXISTS RESORT_TICKET_STREAM ON TABLE RESORT_TICKET APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE;
-CREATE STREAM IF NOT EXISTS SEASON_PASS_STREAM ON TABLE SEASON_PASS APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE;
-CREATE STREAM IF NOT EXISTS LIFT_RIDE_STREAM ON TABLE LIFT_RIDE APPEND_ONLY = TRUE SHOW_INITIAL_ROWS = TRUE;
+-- A stream gives what was appended since it was made or last read [Introduction to streams]; what was there before is for the
+-- call below. SHOW_INITIAL_ROWS would give that at the first reading, but a reading moves a stream to the reading's own time
+-- [CREATE STREAM], and the page does not say that what lands between the making and the first reading is given later.
+CREATE STREAM IF NOT EXISTS RESORT_TICKET_STREAM ON TABLE RESORT_TICKET APPEND_ONLY = TRUE;
+CREATE STREAM IF NOT EXISTS SEASON_PASS_STREAM ON TABLE SEASON_PASS APPEND_ONLY = TRUE;
+CREATE STREAM IF NOT EXISTS LIFT_RIDE_STREAM ON TABLE LIFT_RIDE APPEND_ONLY = TRUE;
 
 -- One statement reads the three streams, so its commit moves all three or none [Introduction to streams]. The streams only
 -- say which visits to look at; what is true of those is read from the tables, so it does not matter which rows came first,
 -- how they were cut into runs, or that a table already holds rows its stream gives only to the next run.
--- A visit comes once from the source, else the result would be left to chance [MERGE]. One that is right already is not
--- written, else the dynamic tables below would have it as a change.
-CREATE OR REPLACE PROCEDURE POPULATE_DAILY_VISITS()
+-- A visit comes once from the source, else the statement would fail, or insert it twice [MERGE]. One that is right already
+-- is not written, else the dynamic tables below would have it as a change.
+CREATE OR REPLACE PROCEDURE POPULATE_DAILY_VISITS(EVERYTHING BOOLEAN)
 RETURNS VARCHAR
 LANGUAGE SQL
 AS
@@ -76,6 +78,10 @@ BEGIN
       SELECT CAST(RIDE_TIME AS DATE) AS VISIT_DATE, RESORT, RFID
       FROM LIFT_RIDE_STREAM
       WHERE RIDE_TIME IS NOT NULL AND RESORT IS NOT NULL AND RFID IS NOT NULL
+      UNION
+      SELECT CAST(RIDE_TIME AS DATE) AS VISIT_DATE, RESORT, RFID
+      FROM LIFT_RIDE
+      WHERE :EVERYTHING AND RIDE_TIME IS NOT NULL AND RESORT IS NOT NULL AND RFID IS NOT NULL
       UNION
       SELECT VISIT_DATE, RESORT, RFID
       FROM DAILY_VISITS
@@ -146,20 +152,20 @@ BEGIN
 END;
 $$;
 
--- Without a schedule the streams start it [Triggered tasks]; without the interval it would start at most every 30 seconds
--- [Parameters]. Made anew it is suspended, so nothing runs beside the call below.
+-- Without a schedule the streams start it, and never two runs at once; without the interval it would start at most every 30
+-- seconds [Triggered tasks]. Made anew it is suspended, but a run that is under way goes on beside the call below [CREATE
+-- TASK]: of two MERGEs into a table one waits for the other [Transactions].
 CREATE OR REPLACE TASK POPULATE_DAILY_VISITS
   WAREHOUSE = STREAMING_INGEST
-  ALLOW_OVERLAPPING_EXECUTION = FALSE
   USER_TASK_MINIMUM_TRIGGER_INTERVAL_IN_SECONDS = 10
   WHEN SYSTEM$STREAM_HAS_DATA('LIFT_RIDE_STREAM')
     OR SYSTEM$STREAM_HAS_DATA('RESORT_TICKET_STREAM')
     OR SYSTEM$STREAM_HAS_DATA('SEASON_PASS_STREAM')
 AS
-  CALL POPULATE_DAILY_VISITS();
+  CALL POPULATE_DAILY_VISITS(FALSE);
 
--- Reads the initial rows here and now: EXECUTE TASK would not wait, and the dynamic tables begin with what it finds.
-CALL POPULATE_DAILY_VISITS();
+-- Looks at every visit here and now: EXECUTE TASK would not wait, and the dynamic tables begin with what it finds.
+CALL POPULATE_DAILY_VISITS(TRUE);
 ALTER TASK POPULATE_DAILY_VISITS RESUME;
 
 -- The dynamic tables are made of equality joins, GROUP BY, DISTINCT and deterministic expressions, which incremental refresh
@@ -170,8 +176,8 @@ ALTER TASK POPULATE_DAILY_VISITS RESUME;
 
 CREATE DYNAMIC TABLE IF NOT EXISTS HOURLY_LIFT_ACTIVITY
   TARGET_LAG = DOWNSTREAM
-  REFRESH_MODE = INCREMENTAL
   WAREHOUSE = STREAMING_INGEST
+  REFRESH_MODE = INCREMENTAL
 AS
 SELECT
   CAST(RIDE.RIDE_TIME AS DATE) AS RIDE_DATE,
@@ -190,8 +196,8 @@ GROUP BY CAST(RIDE.RIDE_TIME AS DATE), HOUR(RIDE.RIDE_TIME), DATE_TRUNC('HOUR', 
 
 CREATE DYNAMIC TABLE IF NOT EXISTS HOURLY_AMORTIZED_REVENUE
   TARGET_LAG = DOWNSTREAM
-  REFRESH_MODE = INCREMENTAL
   WAREHOUSE = STREAMING_INGEST
+  REFRESH_MODE = INCREMENTAL
 AS
 SELECT
   CAST(FIRST_RIDE_TIME AS DATE) AS RIDE_DATE,
@@ -215,8 +221,8 @@ GROUP BY CAST(FIRST_RIDE_TIME AS DATE), HOUR(FIRST_RIDE_TIME), RESORT;
 
 CREATE DYNAMIC TABLE IF NOT EXISTS HOURLY_RESORT_SUMMARY
   TARGET_LAG = '1 minute'
-  REFRESH_MODE = INCREMENTAL
   WAREHOUSE = STREAMING_INGEST
+  REFRESH_MODE = INCREMENTAL
 AS
 SELECT
   ACTIVITY.RIDE_DATE,
@@ -247,8 +253,8 @@ INNER JOIN RESORT_CAPACITY AS CAPACITY ON CAPACITY.RESORT = ACTIVITY.RESORT;
 
 CREATE DYNAMIC TABLE IF NOT EXISTS DAILY_RESORT_SUMMARY
   TARGET_LAG = '1 minute'
-  REFRESH_MODE = INCREMENTAL
   WAREHOUSE = STREAMING_INGEST
+  REFRESH_MODE = INCREMENTAL
 AS
 SELECT
   RIDE_DATE,
@@ -270,11 +276,12 @@ SELECT
 FROM HOURLY_RESORT_SUMMARY
 GROUP BY RIDE_DATE, RESORT;
 
--- The Monday is counted back to: what DATE_TRUNC takes for a week's first day is a parameter of the session [Parameters].
+-- The Monday is counted back to: what DATE_TRUNC takes for a week's first day is a parameter of the session [Date & time
+-- functions].
 CREATE DYNAMIC TABLE IF NOT EXISTS WEEKLY_RESORT_SUMMARY
   TARGET_LAG = '1 minute'
-  REFRESH_MODE = INCREMENTAL
   WAREHOUSE = STREAMING_INGEST
+  REFRESH_MODE = INCREMENTAL
 AS
 SELECT
   DATEADD('DAY', 1 - DAYOFWEEKISO(RIDE_DATE), RIDE_DATE) AS WEEK_START_DATE,
@@ -297,7 +304,7 @@ SELECT
 FROM DAILY_RESORT_SUMMARY
 GROUP BY DATEADD('DAY', 1 - DAYOFWEEKISO(RIDE_DATE), RIDE_DATE), RESORT;
 
-CREATE OR REPLACE VIEW V_DAILY_REVENUE_PERFORMANCE AS
+CREATE OR REPLACE VIEW V_DAILY_REVENUE_PERFORMANCE COPY GRANTS AS
 WITH MEASURED AS (
   SELECT
     DAILY.RIDE_DATE,
@@ -322,7 +329,7 @@ SELECT
   END AS PERFORMANCE_STATUS
 FROM MEASURED;
 
-CREATE OR REPLACE VIEW V_DAILY_NETWORK_METRICS AS
+CREATE OR REPLACE VIEW V_DAILY_NETWORK_METRICS COPY GRANTS AS
 SELECT
   RIDE_DATE,
   SUM(TOTAL_VISITORS) AS TOTAL_NETWORK_VISITORS,
@@ -333,7 +340,7 @@ SELECT
 FROM DAILY_RESORT_SUMMARY
 GROUP BY RIDE_DATE;
 
-CREATE OR REPLACE VIEW V_LIFT_PERFORMANCE AS
+CREATE OR REPLACE VIEW V_LIFT_PERFORMANCE COPY GRANTS AS
 WITH LATEST AS (
   SELECT RESORT, MAX(RIDE_TIME) AS LATEST_RIDE_TIME
   FROM LIFT_RIDE
@@ -367,7 +374,7 @@ SELECT
   AS NUMBER(38, 8)), 1) AS RIDES_PER_HOUR
 FROM USED;
 
-CREATE OR REPLACE VIEW V_WORLD_CLOCK AS
+CREATE OR REPLACE VIEW V_WORLD_CLOCK COPY GRANTS AS
 SELECT MAX(HAPPENED) AS WORLD_TIME
 FROM (
   SELECT MAX(RIDE_TIME) AS HAPPENED FROM LIFT_RIDE
@@ -379,6 +386,7 @@ FROM (
 
 -- The columns are the view's: TABLE () leaves them to the query [CREATE PROCEDURE].
 CREATE OR REPLACE PROCEDURE GET_RESORT_LIFT_PERFORMANCE(RESORT VARCHAR)
+COPY GRANTS
 RETURNS TABLE ()
 LANGUAGE SQL
 AS
@@ -407,18 +415,23 @@ $$;
 --   SHOW VIEWS;
 --   SHOW PROCEDURES IN SCHEMA STREAMING_INGEST.STREAMING_INGEST;
 --   SELECT SYSTEM$STREAM_HAS_DATA('LIFT_RIDE_STREAM');
---   SELECT SCHEDULED_TIME, COMPLETED_TIME, STATE, RETURN_VALUE, ERROR_MESSAGE
+--   SELECT SCHEDULED_TIME, COMPLETED_TIME, STATE, SCHEDULED_FROM, ERROR_MESSAGE
 --   FROM TABLE(INFORMATION_SCHEMA.TASK_HISTORY(TASK_NAME => 'POPULATE_DAILY_VISITS'))
 --   ORDER BY SCHEDULED_TIME DESC;
 --   SELECT NAME, STATE, STATE_MESSAGE, REFRESH_ACTION, REFRESH_START_TIME, REFRESH_END_TIME
---   FROM TABLE(INFORMATION_SCHEMA.DYNAMIC_TABLE_REFRESH_HISTORY(NAME_PREFIX => 'STREAMING_INGEST.STREAMING_INGEST'))
+--   FROM TABLE(INFORMATION_SCHEMA.DYNAMIC_TABLE_REFRESH_HISTORY(NAME_PREFIX => 'STREAMING_INGEST.STREAMING_INGEST.'))
 --   ORDER BY REFRESH_START_TIME DESC;
 --   CALL GET_RESORT_LIFT_PERFORMANCE('Vail');
 --
--- To let it rest: the task starts the warehouse when rows land, the dynamic tables when a visit or a ride is new.
+-- To let it rest: the task starts the warehouse when rows land, the dynamic tables when a visit or a ride is new. With the
+-- hourly summary those that read it rest and go on as well, and those that it reads have nobody to refresh for.
 --
 --   ALTER TASK POPULATE_DAILY_VISITS SUSPEND;
 --   ALTER DYNAMIC TABLE HOURLY_RESORT_SUMMARY SUSPEND;
 --
--- Streams that are not read for weeks become stale [Introduction to streams]. Then drop the three and run this again: the
--- initial rows of new ones bring every visit up to date.
+--   ALTER TASK POPULATE_DAILY_VISITS RESUME;
+--   ALTER DYNAMIC TABLE HOURLY_RESORT_SUMMARY RESUME;
+--
+-- Dynamic tables that rest for longer than the tables' DATA_RETENTION_TIME_IN_DAYS, which is a day unless you changed it,
+-- may not be able to go on [Manage dynamic tables]; streams that are not read for two weeks become stale [Introduction to
+-- streams]. Then drop the five, or the three, and run this again, which looks at every visit.
