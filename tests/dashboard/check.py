@@ -209,11 +209,12 @@ class Test:
     def phases(self, program, pipeline):
         """Each phase is shown by its name, also one that the page does not know; what it is about, if it has to wait."""
         for phase, words in [("reconciling", "compared with what has landed"), ("hibernating", "")]:
-            with self.browser.page(program.url) as page:
+            with self.browser.page(program.url, 390, 844) as page:
                 page.answer(pipeline | {"phase": phase, "message": None}, None, "#pipeline")
                 page.wait_for_text("#phase", phase)
                 assert words in page.page.locator("#pipeline-message").text_content()
                 assert page.page.locator("#pipeline-message").is_visible() == bool(words)
+                assert page.overflow() <= 0
 
     def readme(self):
         """Some days of history first, as fast as it goes, and then a day at a speed that can be watched."""

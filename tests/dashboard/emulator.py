@@ -1,6 +1,7 @@
 """The emulator in a process of its own: what a server has seen of a stream, which nothing on the page is made from."""
 
 import json
+import os
 import subprocess
 import urllib.request
 from collections import Counter
@@ -22,6 +23,7 @@ class Emulator:
             cwd=directory,
             stdout=subprocess.PIPE,
             text=True,
+            env=os.environ | {"RUST_LOG": "warn"},
         )
         self.url = self.process.stdout.readline().strip()
 
@@ -53,17 +55,18 @@ class Emulator:
         endpoints, sent = {}, 0
         for request in log[: begun[STREAMS]]:
             row = endpoints.setdefault(request["endpoint"], Counter())
-            row.update(["total", kind(request["status"])])
+            row.update(["total", kind(request)])
             row["retries"] += request["query"].get("retryCount", "0") != "0"
             if request["endpoint"] == "append":
                 sent += request["body_bytes"]
         return endpoints, sent
 
 
-def kind(status):
-    """What the page calls a request that was answered so."""
+def kind(request):
+    """What the page calls a request that was answered so. What a fault says in the server's place has no status here."""
+    status, fault = request["status"], request["fault"]
     if status is None:
-        return "unanswered"
+        return "failed" if fault == "server_error" else "unanswered"
     if status == 429:
         return "throttled"
     return "answered" if status < 400 else "refused" if status < 500 else "failed"
