@@ -104,12 +104,12 @@ class Page:
         timeout = PATIENCE_MS if seconds is None else seconds * 1000
         return self.page.wait_for_function(condition, arg=argument, timeout=timeout)
 
-    def answer(self, pipeline, report):
+    def answer(self, pipeline, report, address=""):
         """Opens the page with these snapshots in place of the program's own."""
-        events = [("pipeline", pipeline), ("report", report)]
+        events = [(name, data) for name, data in [("pipeline", pipeline), ("report", report)] if data]
         body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
         self.page.route("**/events?*", lambda route: route.fulfill(content_type="text/event-stream", body=body))
-        self.page.goto(self.url)
+        self.page.goto(self.url + address)
 
     def open_details(self):
         self.page.evaluate("() => document.querySelectorAll('details').forEach(details => { details.open = true; })")

@@ -1,6 +1,7 @@
 """Looks at the dashboard of the ski resort in a real browser. Started by run.sh."""
 
 import argparse
+import re
 import tempfile
 import time
 from pathlib import Path
@@ -9,13 +10,21 @@ import landings
 import looks
 import switches
 from browser import Browser
+from emulator import Emulator
 from expected import PERIODS, Reports, pipeline
 from program import Program
 
-README_PICTURES = Path(__file__).parents[2] / "examples/ski_resort/screenshots"
+EXAMPLE = Path(__file__).parents[2] / "examples/ski_resort"
+README_PICTURES = EXAMPLE / "screenshots"
 # Over the end of a month, so that the month is another than the last seven days.
 COMPLETE_RUN = ["--start", "2026-01-31T14:00:00Z", "--days", "2"]
 RUN_SECONDS = 600
+# In their order on the first appends there are.
+FAULTS = [
+    {"fault": "throttle", "endpoint": "append", "retry_after_s": 0, "times": 2},
+    {"fault": "server_error", "endpoint": "append", "status": 503, "times": 1},
+    {"fault": "lose", "endpoint": "append", "times": 1},
+]
 # What the bars and the lines show, so that each has been shown once.
 METRICS = [("Visitors", "Visitors"), ("Revenue", "Revenue"), ("Capacity %", "Capacity %"), ("Lift rides", "Visitors")]
 KEYS = {"Visitors": "visitors", "Revenue": "revenue", "Capacity %": "capacity_pct", "Lift rides": "rides"}
@@ -24,6 +33,7 @@ KEYS = {"Visitors": "visitors", "Revenue": "revenue", "Capacity %": "capacity_pc
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--program", required=True, type=Path)
+    parser.add_argument("--emulator", required=True, type=Path)
     parser.add_argument("--browser", required=True)
     parser.add_argument("--screenshots", type=Path, metavar="DIRECTORY")
     parser.add_argument("--readme", action="store_true", help="only renew the pictures of the example's README")
@@ -31,7 +41,16 @@ def main():
     began = time.monotonic()
     with tempfile.TemporaryDirectory() as directory, Browser(arguments.browser) as browser:
         test = Test(arguments, browser, Path(directory))
-        parts = [test.complete_run, test.other_landing, test.live, test.empty, test.empty_landing, test.bad_news]
+        parts = [
+            test.complete_run,
+            test.other_landing,
+            test.bounds,
+            test.other_server,
+            test.live,
+            test.empty,
+            test.empty_landing,
+            test.bad_news,
+        ]
         for part in [test.readme] if arguments.readme else parts:
             part()
             print(f"{part.__name__.replace('_', ' ')}: ok ({time.monotonic() - began:.0f} s)", flush=True)
@@ -65,6 +84,7 @@ class Test:
             page.check_errors()
             looks.check(self.browser, program.url, self.arguments.screenshots)
             assert program.stop() == 0
+            page.wait_for_text("#stale", "The program ended at ")
             print(f"{counted} numbers are those of their SQL")
             self.landing = data / "landing.db"
 
@@ -72,18 +92,52 @@ class Test:
         """The reports of a landing by themselves, with what a week of simulation has not."""
         landing = self.directory / "other.db"
         landings.older_and_fuller(self.landing, landing)
-        file = self.directory / "other-reports.db"
-        with self.program("other", "--only", "reports", "--landing", landing, "--reports", file) as program:
+        words = self.reports_of("other", landing, "2 Feb 2026")
+        assert set(words.values()) == {"Normal", "Busy", "At Capacity"}, words
+
+    def bounds(self):
+        """Numbers at which a word or the last digit that is shown is about to change."""
+        landing = self.directory / "bounds.db"
+        landings.on_bounds(self.landing, landing)
+        words = self.reports_of("bounds", landing, "4 Feb 2026")
+        assert words == {"Heavenly": "At Capacity", "Keystone": "Busy", "Vail": "Normal"}, words
+
+    def reports_of(self, name, landing, last):
+        """Compares all that the page says of a landing; answers with the words for how full each resort is."""
+        file = self.directory / f"{name}-reports.db"
+        with self.program(name, "--only", "reports", "--landing", landing, "--reports", file) as program:
             with self.browser.page(program.url) as page:
                 page.open("network/today")
-                page.wait_for_text('[data-metric="network.range"]', "2 Feb 2026", 120)
+                page.wait_for_text('[data-metric="network.range"]', last, 120)
                 with Reports(file) as reports:
                     counted = check_reports(page, reports)
                 page.open("network/today")
-                words = set(page.page.locator("#resort-status .chip").all_text_contents())
-                assert words == {"Normal", "Busy", "At Capacity"}, words
+                rows = page.page.locator("#resort-status tr").all()
+                words = {row.locator("th").text_content(): row.locator(".chip").text_content() for row in rows}
                 page.check_errors()
-            print(f"{counted} numbers are those of their SQL")
+        print(f"{counted} numbers are those of their SQL")
+        return words
+
+    def other_server(self):
+        """Requests and bytes as the server counted them, some of which went wrong; and an account without reports."""
+        directory = self.directory / "server"
+        directory.mkdir()
+        with Emulator(self.arguments.emulator.resolve(), directory, EXAMPLE / "sql/setup.sql") as emulator:
+            emulator.ask("faults", FAULTS)
+            with self.program("streamer", "--profile", emulator.profile, "--queue", "queue.db") as program:
+                with self.browser.page(program.url) as page:
+                    page.open("pipeline")
+                    page.wait_for_text("#phase", "finished", RUN_SECONDS)
+                    live = program.data("view=pipeline")["pipeline"]
+                    server = emulator.seen()
+                    appends = server[0]["append"]
+                    assert (appends["throttled"], appends["failed"], appends["unanswered"]) == (2, 1, 1), appends
+                    page.expect(pipeline(program.directory / "queue.db", None, live, server), "the server's own count")
+                    page.open("network/today")
+                    page.wait_for_text("#problem-message", "The account has no reports yet.")
+                    page.wait_for_text("#problem-file", "sql/dynamic_tables.sql")
+                    page.check_errors()
+                assert program.stop() == 0
 
     def live(self):
         """Numbers that grow by themselves, and a program that dies and comes back."""
@@ -95,9 +149,18 @@ class Test:
             page.check_errors()
             program.kill()
             page.wait_for_text("#connection", "reconnecting")
+            check_stale(page)
             before = page.number("network.rides")
+            page.choose("Period", "Last 7 days")
+            # Nobody knows the numbers of another period.
+            page.wait("() => !document.querySelector('.view').checkVisibility()")
+            page.wait("() => !document.querySelector('#stale').textContent.includes('All numbers')")
+            page.page.go_back()
             program.start()
             page.wait_for_text("#connection", "live")
+            page.settle()
+            assert page.page.locator("#stale").text_content() == ""
+            assert not page.page.locator("body[data-stale]").count()
             page.wait_for_more("network.rides", before)
             # Nobody answered for a while, and the browser said so.
             page.errors = [error for error in page.errors if "ERR_CONNECTION_REFUSED" not in error]
@@ -132,6 +195,7 @@ class Test:
         landing = self.directory / "empty/ski_resort_data/landing.db"
         with self.program("bad", "--only", "reports", "--landing", landing, "--reports", "bad.db") as program:
             pipeline = program.data("view=pipeline")["pipeline"] | {"reports": "failed: the disk is full"}
+            self.phases(program, pipeline)
             problem = {"message": "The account has no reports yet.", "script": "sql/dynamic_tables.sql"}
             with self.browser.page(program.url) as page:
                 page.answer(pipeline, {"view": "network", "problem": problem})
@@ -141,6 +205,16 @@ class Test:
                 for selector in ["#problem-message", "#problem-script", "#reports-failed"]:
                     assert page.page.locator(selector).is_visible(), selector
                 assert page.overflow() <= 0 and not page.obstacles()
+
+    def phases(self, program, pipeline):
+        """Each phase is shown by its name, also one that the page does not know; what it is about, if it has to wait."""
+        for phase, words in [("reconciling", "compared with what has landed"), ("hibernating", "")]:
+            with self.browser.page(program.url, 390, 844) as page:
+                page.answer(pipeline | {"phase": phase, "message": None}, None, "#pipeline")
+                page.wait_for_text("#phase", phase)
+                assert words in page.page.locator("#pipeline-message").text_content()
+                assert page.page.locator("#pipeline-message").is_visible() == bool(words)
+                assert page.overflow() <= 0
 
     def readme(self):
         """Some days of history first, as fast as it goes, and then a day at a speed that can be watched."""
@@ -180,6 +254,17 @@ def with_header(expected, bars=None, trend=None):
             continue
         shown[name] = text
     return shown
+
+
+def check_stale(page):
+    """Numbers of a program that is gone say so, to everybody."""
+    said = page.page.get_by_role("status").filter(has_text="The program has not answered")
+    assert said.is_visible()
+    text = said.text_content()
+    assert re.fullmatch(r"The program has not answered since \d\d:\d\d:\d\d\. All numbers are from then\.", text), text
+    filters = "() => ['main', '.top [data-of]'].map(name => getComputedStyle(document.querySelector(name)).filter)"
+    assert all("grayscale" in filter for filter in page.page.evaluate(filters))
+    assert page.overflow() <= 0 and not page.obstacles()
 
 
 def check_empty(page):

@@ -9,7 +9,9 @@ import written
 
 PERIODS = ["today", "week", "month"]
 TABLES = ["RESORT_TICKET", "SEASON_PASS", "LIFT_RIDE"]
-LEVELS = {"normal": "Normal", "busy": "Busy", "full": "At capacity"}
+# What a client may hold unless it is told otherwise.
+CLIENT_MEMORY = 128 * 2**20
+LEVELS = {"normal": "Normal", "busy": "Busy", "full": "At Capacity"}
 DAILY = {"ABOVE_TARGET": "Above target", "NEAR_TARGET": "Near target", "BELOW_TARGET": "Below target"}
 BADGES = ["Normal", "Active", "Hot"]
 
@@ -67,8 +69,7 @@ class Reports:
                 "rides": written.count(rides),
                 "capacity_pct": written.percent(capacity),
             }
-            status = {"normal": "Normal", "busy": "Busy", "full": "At Capacity"}[level(capacity)]
-            expected[f"network.resort.{resort}.status"] = status
+            expected[f"network.resort.{resort}.status"] = LEVELS[level(capacity)]
             for metric, text in values.items():
                 expected[f"network.bars.{resort}.{metric}"] = text
                 expected[f"network.resort.{resort}.{metric.removesuffix('_pct')}"] = text
@@ -134,8 +135,8 @@ class Reports:
             name = f"resort.lift.{rank}"
             expected[f"{name}.rank"] = str(rank)
             expected[f"{name}.name"] = lift
-            expected[f"{name}.rides"] = written.count(rides)
-            expected[f"{name}.visitors"] = written.count(visitors)
+            expected[f"{name}.rides"] = written.several(rides, "ride")
+            expected[f"{name}.visitors"] = written.several(visitors, "visitor")
             expected[f"{name}.rate"] = written.rides_per_hour(rate)
             expected[f"{name}.badge"] = BADGES[((rate or 0) > 100) + ((rate or 0) > 200)]
 
@@ -226,44 +227,48 @@ def utc(text):
     return datetime.fromisoformat(text[:19]).replace(tzinfo=timezone.utc)
 
 
-def pipeline(queue, landing, live):
-    """The pipeline at its end: the rows by SQL on queue and landing, and what no file knows by the server's own answer."""
+def pipeline(queue, landing, live, server=None):
+    """
+    The pipeline at its end: the rows by SQL on queue and landing, the requests as the server saw them, and what rests is
+    nothing. Only what is about time, and without a server the requests, is by the program's own answer.
+    """
     queue = sqlite3.connect(f"file:{queue}?mode=ro", uri=True)
-    landing = sqlite3.connect(f"file:{landing}?mode=ro", uri=True)
     issued = dict(queue.execute("SELECT name, seq FROM sqlite_sequence"))
+    endpoints = {row["endpoint"]: row for row in live["requests"]}
+    requests, sent = server or (endpoints, live["bytes_sent"])
     expected = {
         "header.rows_per_s": "0 rows/s",
         "pipeline.rows_per_s": "0 rows/s",
         "pipeline.lag": "0.0 s",
         "pipeline.elapsed": written.duration(live["elapsed_s"]),
         "pipeline.speed": "max",
-        "pipeline.channels.open": written.count(live["channels_open"]),
+        "pipeline.channels.open": "0",
         "pipeline.channels.invalidated": "0",
         "pipeline.channels.reopened": "0",
-        "pipeline.memory.in_use": written.mebibytes(live["memory_in_use"]),
-        "pipeline.memory.budget": written.mebibytes(live["memory_budget"]),
-        "pipeline.bytes_sent": written.mebibytes(live["bytes_sent"]),
+        "pipeline.memory.in_use": "0.0 MiB",
+        "pipeline.memory.budget": written.mebibytes(len(TABLES) * CLIENT_MEMORY),
+        "pipeline.bytes_sent": written.mebibytes(sent),
     }
     for table in TABLES:
         (queued,) = queue.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
         (rejected,) = queue.execute("SELECT COUNT(*) FROM DEAD_LETTER WHERE TABLE_NAME = ?", (table,)).fetchone()
-        (landed,) = landing.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
         name = f"pipeline.{table}"
         expected[f"{name}.generated"] = written.count(issued[table])
         expected[f"{name}.queued"] = written.count(queued)
         for stage in ["appended", "accepted", "committed"]:
             expected[f"{name}.{stage}"] = written.count(issued[table] - queued)
-        expected[f"{name}.landed"] = written.count(landed)
+        expected[f"{name}.landed"] = written.count(landing and rows_in(landing, table))
         expected[f"{name}.rejected"] = written.count(rejected)
         expected[f"{name}.rows_per_s"] = "0 rows/s"
         expected[f"{name}.lag_s"] = "0.0 s"
         expected[f"{name}.reopens"] = "0"
         expected[f"{name}.channel"] = "closed"
-    for row in live["requests"]:
-        name = f"pipeline.requests.{row['endpoint']}"
+    assert requests.keys() == endpoints.keys(), (requests.keys(), endpoints.keys())
+    for endpoint, row in requests.items():
+        name = f"pipeline.requests.{endpoint}"
         for field in ["total", "retries", "unanswered", "throttled", "refused", "failed"]:
             expected[f"{name}.{field}"] = written.count(row[field])
-        expected[f"{name}.mean_ms"] = written.milliseconds(row["mean_ms"])
+        expected[f"{name}.mean_ms"] = written.milliseconds(endpoints[endpoint]["mean_ms"])
     history = live["history"]
     points = zip(history["elapsed_s"], history["rows_per_s"], history["lag_s"], strict=True)
     for at, (elapsed, rate, lag) in enumerate(points, 1):
@@ -271,5 +276,11 @@ def pipeline(queue, landing, live):
         expected[f"pipeline.history.{at}.rows_per_s"] = written.rows_per_s(rate)
         expected[f"pipeline.history.{at}.lag_s"] = written.seconds(lag)
     queue.close()
-    landing.close()
     return expected
+
+
+def rows_in(landing, table):
+    landing = sqlite3.connect(f"file:{landing}?mode=ro", uri=True)
+    (count,) = landing.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
+    landing.close()
+    return count

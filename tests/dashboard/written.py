@@ -39,11 +39,15 @@ def milliseconds(value):
 
 
 def rows_per_s(value):
-    return fixed(value, 0) + " rows/s"
+    return several(value, "row") + "/s"
+
+
+def several(value, word):
+    return fixed(value, 0) + " " + (word if value == 1 else word + "s")
 
 
 def rides_per_hour(value):
-    return NONE if value is None else fixed(value, 1) + " rides/h"
+    return (NONE if value is None else fixed(value, 1)) + " rides/h"
 
 
 def mebibytes(value):
@@ -63,7 +67,7 @@ def change(now, before):
 def comparison(now, before):
     """What leads from a change to the dates before."""
     if not before:
-        return "nothing to compare with:"
+        return "no numbers for"
     shown = change(now, before)
     return "up from" if shown[0] == "+" else "down from" if shown[0] == "−" else "against"
 

@@ -1,4 +1,4 @@
-//! Server-sent events: the pipeline and the report of a page, at once and then when they have changed.
+//! Server-sent events: the pipeline and the report of a page, at once and then when they have changed; and that it is over.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -72,6 +72,7 @@ impl Streams {
             stop: self.stop.clone(),
             said: [None; 2],
             reported: None,
+            is_over: false,
             _place: place,
         })
     }
@@ -82,22 +83,25 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
     let text = |live: &Live| Arc::from(serde_json::to_string(live).unwrap_or_default());
     let first = text(&live.borrow_and_update());
     let (texts, said) = watch::channel(first);
-    let reading = async move {
-        while live.changed().await.is_ok() {
-            // The text is made outside the lock, which the pipeline needs too.
-            let now = live.borrow_and_update().clone();
-            texts.send_replace(text(&now));
-            sleep(READING).await;
-        }
-        // Nothing changes any more.
-        std::future::pending::<()>().await;
-    };
     tokio::spawn(async move {
+        let reading = async {
+            while live.changed().await.is_ok() {
+                // The text is made outside the lock, which the pipeline needs too.
+                let now = live.borrow_and_update().clone();
+                texts.send_replace(text(&now));
+                sleep(READING).await;
+            }
+            // Nothing changes any more.
+            std::future::pending::<()>().await;
+        };
         tokio::select! {
             biased;
             () = is_true(&mut stop) => {}
             () = reading => {}
         }
+        // Streams wait for this one, and for the end of the channel behind it.
+        let last = live.borrow().clone();
+        texts.send_replace(text(&last));
     });
     said
 }
@@ -116,12 +120,12 @@ impl<T> Unsaid<T> {
         Self { texts, last: None }
     }
 
-    /// The next text, not before `earliest`. Cancel safe.
+    /// The next text, not before `earliest`; none if there is none to come. Cancel safe.
     async fn next(
         &mut self,
         earliest: Option<Instant>,
         text: impl Fn(&T) -> Option<Arc<str>>,
-    ) -> Arc<str> {
+    ) -> Option<Arc<str>> {
         if let Some(earliest) = earliest {
             sleep_until(earliest).await;
         }
@@ -129,10 +133,10 @@ impl<T> Unsaid<T> {
             let now = text(&self.texts.borrow_and_update());
             if let Some(now) = now.filter(|now| self.last.as_ref() != Some(now)) {
                 self.last = Some(now.clone());
-                return now;
+                return Some(now);
             }
         }
-        std::future::pending().await
+        None
     }
 }
 
@@ -146,12 +150,16 @@ pub(crate) struct News {
     said: [Option<Instant>; 2],
     /// When the last report was said.
     reported: Option<Instant>,
+    is_over: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl News {
-    /// The next event's name and text, when there is one and it may be said; none at the end.
+    /// The next event's name and text, when there is one and it may be said; none after the last.
     pub(crate) async fn next(&mut self) -> Option<(&'static str, Arc<str>)> {
+        if self.is_over {
+            return None;
+        }
         let [last, before] = self.said;
         let window = before.map(|said| said + WINDOW);
         // The first of each is part of the snapshot.
@@ -167,7 +175,7 @@ impl News {
                         })
                         .await
                 }
-                None => std::future::pending().await,
+                None => None,
             }
         };
         let pipeline = self
@@ -175,9 +183,9 @@ impl News {
             .next(window.max(gap), |text| Some(text.clone()));
         let (name, text) = tokio::select! {
             biased;
-            () = is_true(&mut self.stop) => return None,
-            text = report => ("report", text),
-            text = pipeline => ("pipeline", text),
+            () = is_true(&mut self.stop) => return Some(self.last_words().await),
+            Some(text) = report => ("report", text),
+            Some(text) = pipeline => ("pipeline", text),
         };
         let now = Instant::now();
         self.said = [Some(now), last];
@@ -185,5 +193,13 @@ impl News {
             self.reported = Some(now);
         }
         Some((name, text))
+    }
+    /// What is left to say once no more is to come: how the pipeline ended, if that is news, and that this is the end.
+    async fn last_words(&mut self) -> (&'static str, Arc<str>) {
+        if let Some(text) = self.pipeline.next(None, |text| Some(text.clone())).await {
+            return ("pipeline", text);
+        }
+        self.is_over = true;
+        ("end", Arc::from("{}"))
     }
 }

@@ -109,6 +109,6 @@ pub(super) fn date(text: &str) -> Result<Date, Trouble> {
 fn unreadable(text: &str) -> Trouble {
     Trouble::Failed(format!(
         "The reports have the date or time {text:?}, and not one like 2026-01-18 21:00:00: unset the user's DATE_OUTPUT_FORMAT \
-         and TIMESTAMP_NTZ_OUTPUT_FORMAT"
+         and TIMESTAMP_NTZ_OUTPUT_FORMAT."
     ))
 }

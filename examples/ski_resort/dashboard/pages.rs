@@ -27,6 +27,7 @@ const FILES: &[(&str, &str, &str)] = &[
     file!(SVG, "favicon.svg"),
     file!(SCRIPT, "app.js"),
     file!(SCRIPT, "charts.js"),
+    file!(SCRIPT, "connection.js"),
     file!(SCRIPT, "dom.js"),
     file!(SCRIPT, "format.js"),
     file!(SCRIPT, "network.js"),

@@ -4,9 +4,10 @@ use std::fmt::{Display, Write as _};
 
 use crate::live::{Flow, Live, Phase, Requests, State};
 
-const PHASES: [(Phase, &str); 5] = [
+const PHASES: [(Phase, &str); 6] = [
     (Phase::Starting, "starting"),
     (Phase::Running, "running"),
+    (Phase::Reconciling, "reconciling"),
     (Phase::Finished, "finished"),
     (Phase::Interrupted, "interrupted"),
     (Phase::Failed, "failed"),

@@ -194,5 +194,6 @@ async fn an_account_that_does_not_answer_is_not_in_the_pipeline_s_way() {
     }
     assert_eq!(when.lock().unwrap().len(), 1);
     stop.send_replace(true);
+    assert_eq!(news.next().await.unwrap().0, "end");
     assert_eq!(news.next().await, None);
 }

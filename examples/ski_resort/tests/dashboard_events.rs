@@ -229,12 +229,23 @@ async fn a_report_is_computed_once_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_it_is_stopped() {
+async fn a_stream_ends_with_how_it_ended() {
     let world = World::new(Where::Nowhere);
     let mut news = world.news(&NETWORK);
     next(&mut news).await;
+    next(&mut news).await;
+    let began = Instant::now();
+    // Nobody had the time to say this before the end.
+    world.board.end(Phase::Finished, "All is well.");
     world.stop.send_replace(true);
+    let (name, pipeline) = next(&mut news).await;
+    assert_eq!(
+        (name, &pipeline["message"]),
+        ("pipeline", &"All is well.".into())
+    );
+    assert_eq!(next(&mut news).await.0, "end");
     assert_eq!(news.next().await, None);
+    assert_eq!(began.elapsed(), Duration::ZERO);
     // Nobody waits for a report that does not come any more.
     assert!(
         world

@@ -8,7 +8,10 @@
 mod dashboard;
 mod dashboard_account;
 mod dashboard_events;
+mod dashboard_guard;
+mod dashboard_prometheus;
 mod dashboard_reports;
+mod dashboard_served;
 mod files;
 mod history;
 mod queue;

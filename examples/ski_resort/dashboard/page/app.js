@@ -1,5 +1,6 @@
 // What the page shows: the address says which view, the server's events bring the numbers.
 
+import * as connection from "./connection.js";
 import { byId, setAttribute, setMetric, setText, show } from "./dom.js";
 import * as format from "./format.js";
 import * as network from "./network.js";
@@ -7,12 +8,9 @@ import * as pipeline from "./pipeline.js";
 import * as resort from "./resort.js";
 
 const PERIODS = ["today", "week", "month"];
-const RETRY_MS = 2000;
 const TITLES = { network: "Network overview", resort: "Mountain operations", pipeline: "Pipeline" };
 
 let wanted = null;
-let source = null;
-let retry = null;
 
 /** `#network/week`, `#resort/Vail`, `#pipeline`; anything else is today's network. */
 function fromAddress() {
@@ -48,30 +46,36 @@ function navigate() {
 }
 
 function connect() {
-  clearTimeout(retry);
-  source?.close();
-  // A browser has six connections to a server for all its tabs: one that nobody sees takes none.
-  if (document.hidden) {
-    return;
-  }
   const query = new URLSearchParams(Object.entries(wanted).filter(([, value]) => value));
-  const opened = new EventSource(`/events?${query}`);
-  source = opened;
-  opened.addEventListener("open", () => setConnection("live"));
-  opened.addEventListener("error", () => {
-    setConnection("reconnecting");
-    // After an answer that is no stream the browser does not try again by itself.
-    if (opened.readyState === EventSource.CLOSED) {
-      retry = setTimeout(connect, RETRY_MS);
-    }
-  });
-  opened.addEventListener("pipeline", (event) => onPipeline(JSON.parse(event.data)));
-  opened.addEventListener("report", (event) => onReport(JSON.parse(event.data)));
+  connection.connect(query, { pipeline: onPipeline, report: onReport }, onConnection);
 }
 
-function setConnection(state) {
+const WORDS = { live: "live", ended: "ended", silent: "reconnecting", refusing: "reconnecting" };
+
+function onConnection(state, seen) {
+  const isLive = state === "live";
   setAttribute(byId("connection"), "data-state", state);
-  setText(byId("connection"), state);
+  setText(byId("connection"), WORDS[state]);
+  setAttribute(document.body, "data-stale", isLive ? null : "");
+  const age = seen && isSettled() ? " All numbers are from then." : "";
+  setText(byId("stale"), isLive ? "" : lost(state, seen) + age);
+  if (!isLive && !isSettled()) {
+    // What was shown before is not what the address says now.
+    show(byId("problem"), false);
+    reveal(null);
+  }
+}
+
+function lost(state, seen) {
+  const since = seen ? ` since ${format.moment(seen)}` : "";
+  switch (state) {
+    case "ended":
+      return `The program ended at ${format.moment(seen)}.`;
+    case "refusing":
+      return `The program refuses this page its numbers${since}: perhaps too many pages are open.`;
+    default:
+      return seen ? `The program has not answered${since}.` : "The program does not answer.";
+  }
 }
 
 function onPipeline(snapshot) {
@@ -135,6 +139,11 @@ function reveal(view) {
 
 function settle() {
   setAttribute(byId("content"), "aria-busy", "false");
+}
+
+/** Whether what is shown is what the address says. */
+function isSettled() {
+  return byId("content").getAttribute("aria-busy") === "false";
 }
 
 pipeline.start();

@@ -71,6 +71,12 @@ export class Chart {
     return { width: this.#host.clientWidth, height: this.#host.clientHeight };
   }
 
+  /** From the first to the last x. A single one is in the middle, which uPlot by itself would not see to. */
+  #span() {
+    const [first, last] = [this.#data.x[0] ?? 0, this.#data.x.at(-1) ?? 0];
+    return first === last ? [first - 0.5, last + 0.5] : [first, last];
+  }
+
   #settings() {
     const style = getComputedStyle(this.#host);
     const colour = (name) => style.getPropertyValue(name).trim();
@@ -87,7 +93,7 @@ export class Chart {
       legend: { show: false },
       cursor: { y: false, drag: { x: false, y: false }, points: { size: 8 } },
       scales: {
-        x: { time: false, range: (_, low, high) => (low === high ? [low - 0.5, high + 0.5] : [low, high]) },
+        x: { time: false, range: () => this.#span() },
         y: { range: (_, low, high) => [0, high > 0 ? high * 1.08 : 1] },
       },
       axes: [
@@ -140,8 +146,9 @@ export class Chart {
       setAttribute(value, "data-metric", one.metric(index));
       setText(value, one.text(one.values[index]));
     });
-    const isRight = left > plot.over.clientWidth / 2;
-    const x = isRight ? left - this.#tip.offsetWidth - 12 : left + 12;
-    this.#tip.style.transform = `translate(${Math.round(x)}px, 8px)`;
+    const { clientWidth: width } = plot.over;
+    const x = left > width / 2 ? left - this.#tip.offsetWidth - 12 : left + 12;
+    const inside = Math.max(0, Math.min(x, width - this.#tip.offsetWidth));
+    this.#tip.style.transform = `translate(${Math.round(inside)}px, 8px)`;
   }
 }

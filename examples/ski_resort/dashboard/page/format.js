@@ -12,6 +12,12 @@ const compact = new Intl.NumberFormat("en-US", { notation: "compact", maximumFra
 
 const orNone = (write) => (value) => (value === null || value === undefined ? NONE : write(value));
 
+/** "1 ride", "2 rides". */
+const many = (value, word) => {
+  const text = whole.format(value);
+  return `${text} ${word}${text === "1" ? "" : "s"}`;
+};
+
 const signed = (format, value) => {
   const text = format.format(Math.abs(value));
   const isZero = !/[1-9]/.test(text);
@@ -24,8 +30,10 @@ export const percent = orNone((value) => `${tenths.format(value)}%`);
 export const money = orNone((value) => `$${cents.format(value)}`);
 export const seconds = orNone((value) => `${tenths.format(value)} s`);
 export const milliseconds = orNone((value) => `${tenths.format(value)} ms`);
-export const rowsPerSecond = orNone((value) => `${whole.format(value)} rows/s`);
-export const ridesPerHour = orNone((value) => `${tenths.format(value)} rides/h`);
+export const rowsPerSecond = orNone((value) => `${many(value, "row")}/s`);
+export const rides = orNone((value) => many(value, "ride"));
+export const visitors = orNone((value) => many(value, "visitor"));
+export const ridesPerHour = (value) => `${orNone(tenths.format)(value)} rides/h`;
 export const mebibytes = orNone((value) => `${tenths.format(value / 1048576)} MiB`);
 
 /** "+12.3%": a change always shows its sign, unless it is none. */
@@ -37,10 +45,11 @@ export const change = orNone((value) => {
 /** Short enough for an axis. */
 export const axis = (value) => compact.format(value);
 
+const two = (part) => String(part).padStart(2, "0");
+
 /** "3720" seconds are "1:02:00". */
 export const duration = orNone((value) => {
   const all = Math.floor(value);
-  const two = (part) => String(part).padStart(2, "0");
   const [hours, minutes, rest] = [Math.floor(all / 3600), Math.floor(all / 60) % 60, all % 60];
   return hours > 0 ? `${hours}:${two(minutes)}:${two(rest)}` : `${minutes}:${two(rest)}`;
 });
@@ -64,6 +73,18 @@ export const range = (from, to) => (from === to ? date(from) : `${date(from)} â€
 
 export const shortRange = (from, to) => (from === to ? shortDate(from) : `${shortDate(from)} â€“ ${shortDate(to)}`);
 
-export const hour = (value) => `${String(value).padStart(2, "0")}:00`;
+export const hour = (value) => `${two(value)}:00`;
+
+/** A moment on the clock of whoever looks: "14:03:07", and on another day "18 Jan, 14:03:07". */
+export const moment = (time) => {
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
+  const isToday = time.toDateString() === new Date().toDateString();
+  return isToday ? clock : `${time.getDate()} ${MONTHS[time.getMonth()]}, ${clock}`;
+};
+
+const LEVELS = { normal: "Normal", busy: "Busy", full: "At Capacity" };
+
+/** How full a resort is, as the reports' own statuses say it. */
+export const level = (name) => LEVELS[name] ?? "";
 
 export const text = orNone(String);

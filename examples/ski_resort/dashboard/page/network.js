@@ -11,7 +11,6 @@ const FORMATS = {
   rides: format.count,
 };
 
-const LEVELS = { normal: "Normal", busy: "Busy", full: "At capacity" };
 const STATUS_LEVELS = { Normal: "normal", Busy: "busy", "At Capacity": "full" };
 
 const chosen = { bars: "visitors", trend: "visitors" };
@@ -53,13 +52,13 @@ function drawTiles({ kpis, range }) {
   const { value, level } = kpis.capacity;
   setMetric("network.capacity", format.percent(value));
   // On an account the day may not be there yet, and then nobody knows how full it is.
-  setChip(document.querySelector('[data-metric="network.capacity.level"]'), level, value === null ? "" : LEVELS[level]);
+  setChip(document.querySelector('[data-metric="network.capacity.level"]'), level, value === null ? "" : format.level(level));
 }
 
 /** What leads from a change to the dates before. Without a number there, no change says nothing. */
 function comparison(earlier, change) {
   if (!earlier) {
-    return "nothing to compare with:";
+    return "no numbers for";
   }
   return change > 0 ? "up from" : change < 0 ? "down from" : "against";
 }

@@ -13,6 +13,9 @@ const STAGES = [
   ["landed", "Landed"],
 ];
 
+/** What a phase is about, where its name alone does not say it. */
+const PHASES = { reconciling: "All streams have ended. What they sent is compared with what has landed." };
+
 const CHANNEL_LEVELS = { opening: "waiting", open: "normal", reopening: "busy", closed: "waiting", failed: "full" };
 
 let rate = null;
@@ -33,11 +36,10 @@ export function start() {
 export function renderHeader(pipeline) {
   setMetric("header.rows_per_s", format.rowsPerSecond(sum(pipeline.tables, "rows_per_s")));
   const phase = byId("phase");
-  setAttribute(phase, "data-phase", pipeline.phase);
+  setAttribute(phase, "data-state", pipeline.phase);
   setText(phase, pipeline.phase);
-  const failed = pipeline.reports.startsWith("failed");
-  setText(byId("reports-failed"), failed ? `The reports are not brought up to date: ${pipeline.reports}` : "");
-  show(byId("reports-failed"), failed);
+  const [, failure] = pipeline.reports.match(/^failed: (.*)/s) ?? [];
+  setText(byId("reports-failed"), failure ? `The reports are not brought up to date: ${failure}` : "");
 }
 
 export function render(pipeline) {
@@ -45,9 +47,10 @@ export function render(pipeline) {
   setText(byId("target"), pipeline.target === "" ? "" : `To ${pipeline.target}`);
   setMetric("pipeline.elapsed", format.duration(pipeline.elapsed_s));
   setMetric("pipeline.speed", speed(pipeline.speed));
-  setText(byId("pipeline-message"), pipeline.message ?? "");
+  const message = pipeline.message ?? PHASES[pipeline.phase] ?? "";
+  setText(byId("pipeline-message"), message);
   setAttribute(byId("pipeline-message"), "data-phase", pipeline.phase);
-  show(byId("pipeline-message"), pipeline.message !== null);
+  show(byId("pipeline-message"), message !== "");
   const streams = pipeline.tables.some((row) => row.channel.name !== "");
   show(byId("pipeline-idle"), !streams);
   show(byId("pipeline-busy"), streams);
@@ -67,7 +70,13 @@ export function render(pipeline) {
 
 const sum = (rows, field) => rows.reduce((total, row) => total + row[field], 0);
 
-const speed = (text) => (/^[0-9.]+$/.test(text) ? `${format.factor(Number(text))} times as fast` : text);
+function speed(text) {
+  const times = Number(text);
+  if (Number.isNaN(times)) {
+    return text;
+  }
+  return times === 1 ? "real time" : `${format.factor(times)} times as fast`;
+}
 
 function makeFlow() {
   const pair = (name, label) => make("div", name, make("dt", "", label), make("dd"));

@@ -4,7 +4,6 @@ import { Chart } from "./charts.js";
 import { byId, list, make, setAttribute, setChip, setMetric, setShare, setText, show, table } from "./dom.js";
 import * as format from "./format.js";
 
-const LEVELS = { normal: "Normal", busy: "Busy", full: "At capacity" };
 const BADGES = { hot: "Hot", active: "Active", normal: "Normal" };
 const DAILY = {
   ABOVE_TARGET: ["normal", "Above target"],
@@ -52,7 +51,7 @@ export function render(report) {
   setMetric("resort.now.capacity", format.percent(now.capacity_pct));
   setMetric("resort.now.rides", format.count(now.rides));
   setMetric("resort.now.revenue", format.money(now.revenue));
-  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, LEVELS[now.level] ?? "");
+  setChip(document.querySelector('[data-metric="resort.now.level"]'), now.level, format.level(now.level));
   drawLifts(report.lifts);
   drawHours(report.hours);
   const [level, status] = DAILY[daily.status] ?? ["normal", ""];
@@ -75,7 +74,7 @@ function drawLifts(lifts) {
       span("name"),
       span("chip"),
       make("span", "bar", span("fill")),
-      make("span", "detail", span("rides"), " rides, ", span("visitors"), " visitors, ", span("rate")),
+      make("span", "detail", span("rides"), ", ", span("visitors"), ", ", span("rate")),
     );
   list(byId("lifts"), lifts, makeLift, (item, lift) => {
     const metric = (name, text) => {
@@ -85,8 +84,8 @@ function drawLifts(lifts) {
     };
     metric("rank", String(lift.rank));
     metric("name", lift.lift);
-    metric("rides", format.count(lift.rides));
-    metric("visitors", format.count(lift.visitors));
+    metric("rides", format.rides(lift.rides));
+    metric("visitors", format.visitors(lift.visitors));
     metric("rate", format.ridesPerHour(lift.rides_per_hour));
     const chip = item.querySelector(".chip");
     setAttribute(chip, "data-metric", `resort.lift.${lift.rank}.badge`);
