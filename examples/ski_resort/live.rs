@@ -44,6 +44,8 @@ pub(crate) struct Live {
 pub(crate) enum Phase {
     Starting,
     Running,
+    /// No rows flow any more, and what became of them is being counted.
+    Reconciling,
     Finished,
     Interrupted,
     Failed,
