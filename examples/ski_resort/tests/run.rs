@@ -195,101 +195,104 @@ fn the_command_line_is_checked() {
     }
 }
 
+/// What changes nothing, and words that say what to do.
+const IDLE_FLAGS: [(&str, &str, &str); 23] = [
+    (
+        "--only generator --serve always",
+        "--serve",
+        "--only streamer or --only reports",
+    ),
+    ("--only generator --serve auto", "--serve", "--only reports"),
+    (
+        "--only generator --reports r.db",
+        "--reports",
+        "--only streamer",
+    ),
+    (
+        "--only generator --landing l.db",
+        "--landing",
+        "--only streamer",
+    ),
+    (
+        "--only generator --profile env",
+        "--profile",
+        "--only streamer",
+    ),
+    (
+        "--only generator --max-client-lag 1s",
+        "--max-client-lag",
+        "--only streamer",
+    ),
+    (
+        "--only generator --lift-ride-pipe P",
+        "--lift-ride-pipe",
+        "--only streamer",
+    ),
+    (
+        "--only generator --summary-json s.json",
+        "--summary-json",
+        "--only streamer",
+    ),
+    (
+        "--only generator --port 0 --open",
+        "--open",
+        "--only streamer",
+    ),
+    ("--only streamer --seed 7", "--seed", "--only generator"),
+    (
+        "--only streamer --start 2026-01-17T14:00:00Z",
+        "--start",
+        "--only generator",
+    ),
+    ("--only streamer --speed max", "--speed", "--only generator"),
+    ("--only streamer --forever", "--forever", "--only generator"),
+    (
+        "--only reports --days 2",
+        "--days",
+        "--only generator or --only streamer",
+    ),
+    ("--only reports --speed max", "--speed", "--only generator"),
+    (
+        "--only reports --drain-timeout 1s",
+        "--drain-timeout",
+        "--only streamer",
+    ),
+    (
+        "--only reports --verify-sql",
+        "--verify-sql",
+        "--only streamer",
+    ),
+    (
+        "--only reports --profile env",
+        "--profile",
+        "sql/dynamic_tables.sql",
+    ),
+    (
+        "--only reports --landing l.db --queue q.db",
+        "--queue",
+        "--landing",
+    ),
+    ("--profile env --reports r.db", "--reports", "--landing"),
+    ("--warehouse W", "--warehouse", "--verify-sql"),
+    (
+        "--profile env --no-dashboard --warehouse W",
+        "--warehouse",
+        "--verify-sql",
+    ),
+    (
+        "--profile env --landing l.db --warehouse W",
+        "--warehouse",
+        "--verify-sql",
+    ),
+];
+
 #[test]
 fn a_flag_that_changes_nothing_is_refused() {
     let read = |line: &str| {
         let args = Args::read(std::iter::once("ski_resort").chain(line.split_whitespace()));
         args.map_err(|error| (error.exit_code(), error.to_string()))
     };
-    for (line, flag, mend) in [
-        (
-            "--only generator --serve always",
-            "--serve",
-            "--only streamer or --only reports",
-        ),
-        ("--only generator --serve auto", "--serve", "--only reports"),
-        (
-            "--only generator --reports r.db",
-            "--reports",
-            "--only streamer",
-        ),
-        (
-            "--only generator --landing l.db",
-            "--landing",
-            "--only streamer",
-        ),
-        (
-            "--only generator --profile env",
-            "--profile",
-            "--only streamer",
-        ),
-        (
-            "--only generator --max-client-lag 1s",
-            "--max-client-lag",
-            "--only streamer",
-        ),
-        (
-            "--only generator --lift-ride-pipe P",
-            "--lift-ride-pipe",
-            "--only streamer",
-        ),
-        (
-            "--only generator --summary-json s.json",
-            "--summary-json",
-            "--only streamer",
-        ),
-        (
-            "--only generator --port 0 --open",
-            "--open",
-            "--only streamer",
-        ),
-        ("--only streamer --seed 7", "--seed", "--only generator"),
-        (
-            "--only streamer --start 2026-01-17T14:00:00Z",
-            "--start",
-            "--only generator",
-        ),
-        ("--only streamer --speed max", "--speed", "--only generator"),
-        ("--only streamer --forever", "--forever", "--only generator"),
-        (
-            "--only reports --days 2",
-            "--days",
-            "--only generator or --only streamer",
-        ),
-        ("--only reports --speed max", "--speed", "--only generator"),
-        (
-            "--only reports --drain-timeout 1s",
-            "--drain-timeout",
-            "--only streamer",
-        ),
-        (
-            "--only reports --verify-sql",
-            "--verify-sql",
-            "--only streamer",
-        ),
-        (
-            "--only reports --profile env",
-            "--profile",
-            "sql/dynamic_tables.sql",
-        ),
-        (
-            "--only reports --landing l.db --queue q.db",
-            "--queue",
-            "--landing",
-        ),
-        ("--profile env --reports r.db", "--reports", "--landing"),
-        ("--warehouse W", "--warehouse", "--verify-sql"),
-        (
-            "--profile env --no-dashboard --warehouse W",
-            "--warehouse",
-            "--verify-sql",
-        ),
-        (
-            "--profile env --landing l.db --warehouse W",
-            "--warehouse",
-            "--verify-sql",
-        ),
-    ] {
+    for (line, flag, mend) in IDLE_FLAGS {
         let (code, words) = read(line).unwrap_err();
         assert_eq!(code, 2, "{line}");
         assert!(words.contains(flag) && words.contains(mend), "{words}");
