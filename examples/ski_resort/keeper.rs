@@ -29,7 +29,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep them, and tells the page where they are as soon as they can be read.
+    /// Begins to keep them, and tells the page where they are: what an earlier run left can be read meanwhile.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::misconfigured::Misconfigured) if another process makes them, or the file holds something
@@ -42,8 +42,10 @@ impl Keeper {
     ) -> Result<Self> {
         let lock = RoleLock::take(path, Role::Reporter)?;
         let (path, landing) = (path.to_owned(), landing.to_owned());
+        let place = Where::Embedded(path.clone());
         let claim = move || Reports::claim(&path, &landing);
         let claimed = tokio::task::spawn_blocking(claim.clone()).await??;
+        told.reports.send_replace(place);
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(keep(claimed, claim, told, stopped, board.clone()));
         Ok(Self {
@@ -78,8 +80,8 @@ async fn keep(
         let kept = match tokio::task::spawn_blocking(open).await? {
             Ok(reports) => {
                 board.write(|live| "current".clone_into(&mut live.reports));
-                told.reports
-                    .send_replace(Where::Embedded(reports.path().to_owned()));
+                // What was made again is not what the page may have seen.
+                told.changed.send_modify(|changes| *changes += 1);
                 reports::keep(reports, stopped.clone(), told.changed.clone()).await
             }
             Err(error) => Err(error),

@@ -70,11 +70,6 @@ impl Reports {
         })
     }
 
-    /// Their file.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// Takes in all that has landed: `DAILY_VISITS`, and what the tables are computed from. True if something changed.
     pub(crate) fn refresh_visits(&mut self) -> Result<bool> {
         let mut changed = false;
