@@ -138,11 +138,11 @@ async fn stream(
             failures: Vec::new(),
         }
     } else {
-        let producer = match progress {
-            Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
-            _ => None,
-        };
-        pipeline::run(args, &files.queue, &target, producer, stop, screen, board).await?
+        let is_generator = args.only == Only::All;
+        let history = progress
+            .filter(|_| is_generator)
+            .map(|progress| (queue, progress));
+        pipeline::run(args, &files.queue, &target, history, stop, screen, board).await?
     };
     board.write(|live| live.phase = Phase::Reconciling);
     screen.note("reconciling what was generated with what landed");
@@ -202,10 +202,6 @@ fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
     queue.claim(args.seed, args.start, default_start).map(Some)
 }
 
-async fn resume(queue: Queue, progress: Progress) -> Result<Producer> {
-    tokio::task::spawn_blocking(move || Producer::resume(queue, &progress)).await?
-}
-
 /// Runs the generator alone.
 async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
     let files = Files::new(args, Path::new(""));
@@ -221,7 +217,8 @@ async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> 
         queue.end()?;
         return Ok(0);
     }
-    let producer = resume(queue, progress).await?;
+    let resume = move || Producer::resume(queue, &progress);
+    let producer = tokio::task::spawn_blocking(resume).await??;
     producer.run(args.speed, args.until(), stop.clone()).await?;
     let stopped = *stop.borrow();
     Ok(if stopped { INTERRUPTED } else { 0 })
