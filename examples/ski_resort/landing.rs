@@ -33,7 +33,7 @@ pub(crate) fn missing(path: &Path) -> Result<Vec<Table>> {
     let mut missing = Vec::new();
     for table in Table::ALL {
         let is_there = connection.table_exists(None, table.name());
-        if !is_there.with_context(|| format!("cannot read {}", path.display()))? {
+        if !is_there.with_context(|| format!("cannot read the landing {}", path.display()))? {
             missing.push(table);
         }
     }
