@@ -1,12 +1,15 @@
 //! The command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::error::ErrorKind;
+use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use jiff::{SignedDuration, Timestamp};
 
+use crate::fitting::misfits;
 use crate::speed::Speed;
 use crate::table::Table;
 use crate::world::STEPS_PER_DAY;
@@ -154,6 +157,20 @@ pub(crate) enum Until {
 }
 
 impl Args {
+    /// Reads a command line, and refuses what would change nothing.
+    pub(crate) fn read(
+        words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
+    ) -> Result<Self, clap::Error> {
+        let mut command = Self::command();
+        let matches = command.try_get_matches_from_mut(words)?;
+        let args = Self::from_arg_matches(&matches)?;
+        let misfits = misfits(&command, &matches, &args);
+        if misfits.is_empty() {
+            return Ok(args);
+        }
+        Err(command.error(ErrorKind::ArgumentConflict, misfits.join("\n       ")))
+    }
+
     /// The pipe that was given for a table.
     pub(crate) fn pipe(&self, table: Table) -> Option<&str> {
         match table {

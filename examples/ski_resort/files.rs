@@ -73,11 +73,12 @@ impl Files {
         let found = found(&queue, until)?;
         if found == Found::Finished && self.may_start_over {
             drop(queue);
-            delete_database(&self.queue)?;
-            delete_database(&self.landing)?;
+            // The queue last: as long as it is there, it says that the run is finished and that all may go.
             if self.may_delete_reports {
                 delete_database(&self.reports)?;
             }
+            delete_database(&self.landing)?;
+            delete_database(&self.queue)?;
             return Ok((Queue::open(&self.queue)?, Found::StartedOver));
         }
         Ok((queue, found))

@@ -1,5 +1,5 @@
 //! The reports beside the run: kept up while rows land, and complete once before they are looked at for the last time.
-//! What fails in between, for lack of space perhaps, is tried again.
+//! What fails in between, for lack of space perhaps, is tried again. Nobody waits for a large file to be looked through.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,8 +10,10 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
+use crate::dashboard::Where;
 use crate::live::Board;
-use crate::reports::{self, Reports};
+use crate::page::Told;
+use crate::reports::{self, Claimed, Reports};
 use crate::role::{Role, RoleLock};
 use crate::screen::in_words;
 
@@ -27,7 +29,7 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep them. `changed` counts how often they changed.
+    /// Begins to keep them, and tells the page where they are: what an earlier run left can be read meanwhile.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::misconfigured::Misconfigured) if another process makes them, or the file holds something
@@ -35,39 +37,17 @@ impl Keeper {
     pub(crate) async fn start(
         path: &Path,
         landing: &Path,
-        changed: watch::Sender<u64>,
+        told: Told,
         board: &Board,
     ) -> Result<Self> {
         let lock = RoleLock::take(path, Role::Reporter)?;
-        let (stop, stopped) = watch::channel(false);
         let (path, landing) = (path.to_owned(), landing.to_owned());
-        let reports = open(&path, &landing).await?;
-        let writer = board.clone();
-        let task = tokio::spawn(async move {
-            let mut opened = Ok(reports);
-            loop {
-                let kept = match opened {
-                    Ok(reports) => reports::keep(reports, stopped.clone(), changed.clone()).await,
-                    Err(error) => Err(error),
-                };
-                let Err(error) = kept else {
-                    return Ok(());
-                };
-                let why = in_words(error.as_ref());
-                warn!(error = %why, "the reports are not kept up");
-                writer.write(|live| live.reports = format!("failed: {why}"));
-                if is_over(&stopped) {
-                    return Err(error);
-                }
-                let mut ended = stopped.clone();
-                let _ = timeout(PAUSE, ended.wait_for(|stop| *stop)).await;
-                opened = open(&path, &landing).await;
-                if opened.is_ok() {
-                    writer.write(|live| "current".clone_into(&mut live.reports));
-                }
-            }
-        });
-        board.write(|live| "current".clone_into(&mut live.reports));
+        let place = Where::Embedded(path.clone());
+        let claim = move || Reports::claim(&path, &landing);
+        let claimed = tokio::task::spawn_blocking(claim.clone()).await??;
+        told.reports.send_replace(place);
+        let (stop, stopped) = watch::channel(false);
+        let task = tokio::spawn(keep(claimed, claim, told, stopped, board.clone()));
         Ok(Self {
             stop,
             task,
@@ -85,9 +65,39 @@ impl Keeper {
     }
 }
 
-async fn open(path: &Path, landing: &Path) -> Result<Reports> {
-    let (path, landing) = (path.to_owned(), landing.to_owned());
-    tokio::task::spawn_blocking(move || Reports::open(&path, &landing)).await?
+async fn keep(
+    claimed: Claimed,
+    claim: impl Fn() -> Result<Claimed> + Clone + Send + 'static,
+    told: Told,
+    stopped: watch::Receiver<bool>,
+    board: Board,
+) -> Result<()> {
+    let mut claimed = Some(claimed);
+    loop {
+        let claim = claim.clone();
+        let claimed = claimed.take();
+        let open = move || claimed.map_or_else(claim, Ok)?.open();
+        let kept = match tokio::task::spawn_blocking(open).await? {
+            Ok(reports) => {
+                board.write(|live| "current".clone_into(&mut live.reports));
+                // What was made again is not what the page may have seen.
+                told.changed.send_modify(|changes| *changes += 1);
+                reports::keep(reports, stopped.clone(), told.changed.clone()).await
+            }
+            Err(error) => Err(error),
+        };
+        let Err(error) = kept else {
+            return Ok(());
+        };
+        let why = in_words(error.as_ref());
+        warn!(error = %why, "the reports are not kept up");
+        board.write(|live| live.reports = format!("failed: {why}"));
+        if is_over(&stopped) {
+            return Err(error);
+        }
+        let mut ended = stopped.clone();
+        let _ = timeout(PAUSE, ended.wait_for(|stop| *stop)).await;
+    }
 }
 
 /// Whether somebody said that this is the end, or nobody is left who could.

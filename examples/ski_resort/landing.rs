@@ -27,6 +27,19 @@ pub(crate) fn rows(path: &Path, table: Table) -> Result<i64> {
         .with_context(|| cannot_count(path, table))
 }
 
+/// The tables that are not there, or not yet.
+pub(crate) fn missing(path: &Path) -> Result<Vec<Table>> {
+    let connection = open(path)?;
+    let mut missing = Vec::new();
+    for table in Table::ALL {
+        let is_there = connection.table_exists(None, table.name());
+        if !is_there.with_context(|| format!("cannot read the landing {}", path.display()))? {
+            missing.push(table);
+        }
+    }
+    Ok(missing)
+}
+
 fn open(path: &Path) -> Result<Connection> {
     Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
         .with_context(|| format!("cannot open the landing {}", path.display()))

@@ -1,12 +1,14 @@
 //! The ski-resort pipeline: a generator writes tickets, season passes and lift rides to a durable queue, and a streamer
 //! moves them through three channels into three tables.
 
+mod alone;
 mod cli;
 mod counters;
 mod customer;
 mod dashboard;
 mod dice;
 mod files;
+mod fitting;
 mod generator;
 mod keeper;
 mod landing;
@@ -40,7 +42,6 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, anyhow};
-use clap::Parser;
 use jiff::Timestamp;
 use tokio::sync::watch;
 
@@ -49,7 +50,7 @@ use crate::dashboard::Where;
 use crate::files::{Files, Found};
 use crate::keeper::Keeper;
 use crate::live::{Board, Phase};
-use crate::misconfigured::{Misconfigured, is_misconfigured};
+use crate::misconfigured::is_misconfigured;
 use crate::monitor::Monitor;
 use crate::page::Page;
 use crate::pipeline::Ended;
@@ -71,7 +72,7 @@ const INTERRUPTED: u8 = 130;
 const FILE_THREADS: usize = 4;
 
 fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read(std::env::args_os()).unwrap_or_else(|error| error.exit());
     let screen = Screen::new();
     screen.take_logs();
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -99,7 +100,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     let page = Page::open(args, screen, &board).await?;
     let code = match args.only {
         Only::Generator => generate(args, screen, stop.clone()).await?,
-        Only::Reports => report(args, screen, &board, &page, stop.clone()).await?,
+        Only::Reports => alone::report(args, screen, &board, &page, stop.clone()).await?,
         Only::Streamer | Only::All => stream(args, screen, &board, &page, stop.clone()).await?,
     };
     page.close(args.serve, screen, stop).await;
@@ -123,9 +124,10 @@ async fn stream(
     board.write(|live| live.target = target.place().unwrap_or_default());
     announce(screen, args, &files, found);
     let keeper = if let Some(landing) = &target.landing {
-        Some(keep(&files.reports, landing, board, page).await?)
+        Some(Keeper::start(&files.reports, landing, page.told.clone(), board).await?)
     } else {
-        page.reports
+        page.told
+            .reports
             .send_replace(Where::Account(target.sql()?.into()));
         None
     };
@@ -136,12 +138,14 @@ async fn stream(
             failures: Vec::new(),
         }
     } else {
-        let producer = match progress {
-            Some(progress) if args.only == Only::All => Some(resume(queue, progress).await?),
-            _ => None,
-        };
-        pipeline::run(args, &files.queue, &target, producer, stop, screen, board).await?
+        let is_generator = args.only == Only::All;
+        let history = progress
+            .filter(|_| is_generator)
+            .map(|progress| (queue, progress));
+        pipeline::run(args, &files.queue, &target, history, stop, screen, board).await?
     };
+    board.write(|live| live.phase = Phase::Reconciling);
+    screen.note("reconciling what was generated with what landed");
     let target = target.settle().await;
     if let Some(keeper) = keeper
         && let Err(error) = keeper.finish().await
@@ -177,50 +181,6 @@ async fn stream(
     Ok(code)
 }
 
-/// Begins to keep the reports of a landing, for the page to show.
-async fn keep(path: &Path, landing: &Path, board: &Board, page: &Page) -> Result<Keeper> {
-    let keeper = Keeper::start(path, landing, page.changed.clone(), board).await?;
-    page.reports.send_replace(Where::Embedded(path.to_owned()));
-    Ok(keeper)
-}
-
-/// Makes the reports of a landing, and keeps them for as long as the page stays.
-async fn report(
-    args: &Args,
-    screen: &Screen,
-    board: &Board,
-    page: &Page,
-    mut stop: watch::Receiver<bool>,
-) -> Result<u8> {
-    if args.profile.is_some() {
-        return Err(Misconfigured::new(
-            "an account makes its reports itself, with sql/dynamic_tables.sql: leave --profile out, and name a --landing",
-        ));
-    }
-    if args.summary_json.is_some() {
-        return Err(Misconfigured::new(
-            "reports reconcile nothing: give --summary-json to the streamer",
-        ));
-    }
-    let files = Files::new(args, Path::new(""));
-    if !files.landing.exists() {
-        return Err(Misconfigured::new(format!(
-            "there is no landing {}: name the data file of an emulator with --landing",
-            files.landing.display()
-        )));
-    }
-    screen.note(format!("landing: {}", files.landing.display()));
-    screen.note(format!("reports: {}", files.reports.display()));
-    let keeper = keep(&files.reports, &files.landing, board, page).await?;
-    board.write(|live| live.target = format!("the landing {}", files.landing.display()));
-    if page.stays(args.serve, screen) {
-        board.write(|live| live.phase = Phase::Running);
-        let _ = stop.wait_for(|stop| *stop).await;
-    }
-    keeper.finish().await?;
-    Ok(0)
-}
-
 fn take_roles(args: &Args, files: &Files) -> Result<Vec<RoleLock>> {
     let roles: &[Role] = match args.only {
         Only::Generator => &[Role::Generator],
@@ -242,17 +202,8 @@ fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
     queue.claim(args.seed, args.start, default_start).map(Some)
 }
 
-async fn resume(queue: Queue, progress: Progress) -> Result<Producer> {
-    tokio::task::spawn_blocking(move || Producer::resume(queue, &progress)).await?
-}
-
 /// Runs the generator alone.
 async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
-    if args.summary_json.is_some() {
-        return Err(Misconfigured::new(
-            "a generator has nothing to reconcile: give --summary-json to the streamer",
-        ));
-    }
     let files = Files::new(args, Path::new(""));
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
@@ -266,7 +217,8 @@ async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> 
         queue.end()?;
         return Ok(0);
     }
-    let producer = resume(queue, progress).await?;
+    let resume = move || Producer::resume(queue, &progress);
+    let producer = tokio::task::spawn_blocking(resume).await??;
     producer.run(args.speed, args.until(), stop.clone()).await?;
     let stopped = *stop.borrow();
     Ok(if stopped { INTERRUPTED } else { 0 })

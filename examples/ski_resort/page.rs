@@ -7,17 +7,22 @@ use tokio::task::JoinHandle;
 use crate::cli::{Args, Only, Serve};
 use crate::dashboard::{Dashboard, Where};
 use crate::live::Board;
-use crate::misconfigured::Misconfigured;
 use crate::screen::{Screen, in_words};
 
-/// The page, or, without one, where it would be told of.
+/// The page, or, without one, what it would be told.
 #[derive(Debug)]
 pub(crate) struct Page {
-    /// Where the reports are.
+    pub(crate) told: Told,
+    served: Option<Served>,
+}
+
+/// What the page is told about the reports.
+#[derive(Debug, Clone)]
+pub(crate) struct Told {
+    /// Where they are.
     pub(crate) reports: watch::Sender<Where>,
     /// Counts how often they changed.
     pub(crate) changed: watch::Sender<u64>,
-    served: Option<Served>,
 }
 
 #[derive(Debug)]
@@ -31,20 +36,14 @@ impl Page {
     /// Serves the page, unless it is not wanted.
     ///
     /// # Errors
-    /// [`Misconfigured`] if the port that was asked for cannot be had.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the port that was asked for cannot be had.
     pub(crate) async fn open(args: &Args, screen: &Screen, board: &Board) -> Result<Self> {
         let (reports, is_where) = watch::channel(Where::Nowhere);
         let (changed, count) = watch::channel(0);
         let mut page = Self {
-            reports,
-            changed,
+            told: Told { reports, changed },
             served: None,
         };
-        if args.only == Only::Generator && (args.port.is_some() || args.open) {
-            return Err(Misconfigured::new(
-                "a generator has no page: give --port and --open to the streamer",
-            ));
-        }
         if args.no_dashboard || args.only == Only::Generator {
             return Ok(page);
         }

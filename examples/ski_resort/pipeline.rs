@@ -18,7 +18,7 @@ use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::monitor::Monitor;
 use crate::produce::Producer;
 use crate::progress;
-use crate::queue::Queue;
+use crate::queue::{Progress, Queue};
 use crate::screen::{Screen, in_words};
 use crate::speed::Speed;
 use crate::stream::{Gate, QueueError, Stream};
@@ -43,7 +43,8 @@ pub(crate) fn channel(args: &Args, queue_id: &str, table: Table) -> String {
     args.channel.clone().unwrap_or_else(default)
 }
 
-/// Streams what is in the queue, and what `producer` or another process adds to it.
+/// Streams what is in the queue, and what a generator or another process adds to it. The generator goes on from `history`
+/// while rows flow already.
 ///
 /// # Errors
 /// [`Misconfigured`](crate::misconfigured::Misconfigured) if a channel and the queue do not belong together; nothing was
@@ -52,7 +53,7 @@ pub(crate) async fn run(
     args: &Args,
     queue: &Path,
     target: &Target,
-    producer: Option<Producer>,
+    history: Option<(Queue, Progress)>,
     mut stop: watch::Receiver<bool>,
     screen: &Screen,
     board: &Board,
@@ -105,7 +106,7 @@ pub(crate) async fn run(
     board.write(|live| live.phase = Phase::Running);
 
     let mut generator = tokio::spawn(generate(
-        producer,
+        history,
         queue.to_owned(),
         args.speed,
         args.until(),
@@ -248,13 +249,19 @@ fn in_our_words(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Erro
 
 /// Generates, or waits until another process has. False if it was halted before.
 async fn generate(
-    producer: Option<Producer>,
+    history: Option<(Queue, Progress)>,
     queue: PathBuf,
     speed: Speed,
     until: Until,
     mut halted: watch::Receiver<bool>,
 ) -> Result<bool> {
-    if let Some(producer) = producer {
+    if let Some((queue, progress)) = history {
+        let resume = tokio::task::spawn_blocking(move || Producer::resume(queue, &progress));
+        let producer = tokio::select! {
+            biased;
+            _ = halted.wait_for(|halted| *halted) => return Ok(false),
+            resumed = resume => resumed??,
+        };
         producer.run(speed, until, halted.clone()).await?;
         return Ok(!*halted.borrow());
     }

@@ -66,7 +66,8 @@ impl Write for Screen {
 pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
-    while let Some(error) = cause {
+    // SQLite's own error is the number of what was said by the one that it caused.
+    while let Some(error) = cause.filter(|cause| !cause.is::<rusqlite::ffi::Error>()) {
         let words = error.to_string();
         if !text.contains(&words) {
             text = format!("{text}: {words}");

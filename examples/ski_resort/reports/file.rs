@@ -48,25 +48,9 @@ const SETTINGS: &str = "
     PRAGMA temp_store = MEMORY;
 ";
 
-/// What a file says about itself in its first bytes, which can be read when nothing else can any more.
-#[derive(Debug, PartialEq, Eq)]
-enum Header {
-    Empty,
-    Ours,
-    Sqlite,
-    Other,
-}
-
-/// What a file turns out to be.
-#[derive(Debug, PartialEq, Eq)]
-enum Found {
-    Nothing,
-    Current,
-    /// Of another version, or damaged.
-    Useless,
-    /// Not made by the reports, or too damaged to tell.
-    Foreign,
-}
+/// A file that is the reports', or nobody's yet. It has not been looked through.
+#[derive(Debug)]
+pub(super) struct Claimed(Connection);
 
 /// A connection that only reads, and rounds as the reports do: for those who show them.
 pub(crate) fn reader(path: &Path) -> Result<Connection> {
@@ -80,31 +64,40 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     open().with_context(|| format!("cannot read the reports {}", path.display()))
 }
 
-/// The connection that writes, to a file with all tables.
-pub(super) fn open(path: &Path) -> Result<Connection> {
+/// Finds out whether the file can be the reports', which takes no time however large it is.
+pub(super) fn claim(path: &Path) -> Result<Claimed> {
     // Whole, because SQLite reads a name that begins with `file:` as a URI.
     let path = std::path::absolute(path)?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    let header = header(&path)?;
-    let mut connection = Connection::open(&path)?;
+    // SQLite takes a file of one byte for an empty one, whatever is in it.
+    let is_something = std::fs::metadata(&path).is_ok_and(|file| file.len() == 1);
+    let connection = Connection::open(&path)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    rounding::register(&connection)?;
-    match find(&connection, &header)? {
-        Found::Foreign => {
-            return Err(Misconfigured::new(format!(
-                "{} holds something else and is left alone: give another --reports",
-                path.display()
-            )));
-        }
-        Found::Useless => empty(&connection)?,
-        Found::Nothing | Found::Current => {}
+    if is_something || !is_ours(&connection, &path)? {
+        return Err(Misconfigured::new(format!(
+            "{} holds something else and is left alone: give another --reports",
+            path.display()
+        )));
     }
-    connection.execute_batch(SETTINGS)?;
-    connection.execute_batch(CHUNK)?;
-    create(&mut connection)?;
-    Ok(connection)
+    Ok(Claimed(connection))
+}
+
+impl Claimed {
+    /// The connection that writes, to a file with all tables. It looks through all that is in the file.
+    pub(super) fn open(self) -> Result<Connection> {
+        let Self(mut connection) = self;
+        rounding::register(&connection)?;
+        if let Some(flaw) = flaw(&connection)? {
+            warn!(flaw, "the reports are made again");
+            empty(&connection)?;
+        }
+        connection.execute_batch(SETTINGS)?;
+        connection.execute_batch(CHUNK)?;
+        create(&mut connection)?;
+        Ok(connection)
+    }
 }
 
 /// Throws away what is in the file and begins with nothing. Who reads it meanwhile goes on with the same file.
@@ -113,61 +106,54 @@ pub(super) fn start_over(connection: &mut Connection) -> rusqlite::Result<()> {
     create(connection)
 }
 
-fn header(path: &Path) -> io::Result<Header> {
-    let mut header = Vec::new();
-    match File::open(path) {
-        Ok(file) => file.take(100).read_to_end(&mut header)?,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => 0,
-        Err(error) => return Err(error),
-    };
-    let id = header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
-    Ok(match header.starts_with(MAGIC) {
-        _ if header.is_empty() => Header::Empty,
-        true if id == Some(&APPLICATION_ID.to_be_bytes()) => Header::Ours,
-        true => Header::Sqlite,
-        false => Header::Other,
-    })
-}
-
-fn find(connection: &Connection, header: &Header) -> rusqlite::Result<Found> {
-    // SQLite takes a short file for an empty one, whatever is in it.
-    if *header == Header::Other {
-        return Ok(Found::Foreign);
-    }
+fn is_ours(connection: &Connection, path: &Path) -> Result<bool> {
     let look = || {
-        if count(connection, "SELECT count(*) FROM sqlite_schema")? == 0 {
-            return Ok(Found::Nothing);
+        if is_empty(connection)? {
+            return Ok(true);
         }
         // It may be in the write-ahead log and not in the header yet.
-        let id: i32 = connection.pragma_query_value(None, "application_id", |row| row.get(0))?;
-        if id != APPLICATION_ID {
-            return Ok(Found::Foreign);
-        }
-        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
-        if check != "ok" {
-            warn!(check, "the reports are damaged and are made again");
-            return Ok(Found::Useless);
-        }
-        let made_by = "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)";
-        let is_current: bool = connection.query_row(made_by, [STATEMENTS], |row| row.get(0))?;
-        Ok(if is_current {
-            Found::Current
-        } else {
-            Found::Useless
+        connection.pragma_query_value(None, "application_id", |row| {
+            Ok(row.get::<_, i32>(0)? == APPLICATION_ID)
         })
     };
     match look() {
-        Err(error) if is_damage(&error) && *header == Header::Ours => {
-            warn!(%error, "the reports cannot be read and are made again");
-            Ok(Found::Useless)
-        }
-        Err(error) if is_damage(&error) => Ok(Found::Foreign),
-        found => found,
+        Err(error) if is_damage(&error) => Ok(has_our_header(path)?),
+        is_ours => Ok(is_ours?),
     }
 }
 
-fn count(connection: &Connection, sql: &str) -> rusqlite::Result<u32> {
-    connection.query_row(sql, [], |row| row.get(0))
+/// What the first bytes say, which can be read when nothing else can any more. Only then: closing the file takes the locks
+/// away that SQLite has on it in this process.
+fn has_our_header(path: &Path) -> io::Result<bool> {
+    let mut header = Vec::new();
+    File::open(path)?.take(100).read_to_end(&mut header)?;
+    let id = header.get(APPLICATION_ID_AT..APPLICATION_ID_AT + 4);
+    Ok(header.starts_with(MAGIC) && id == Some(&APPLICATION_ID.to_be_bytes()))
+}
+
+/// Why what is in the file is of no use, if so.
+fn flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
+    let look = || {
+        if is_empty(connection)? {
+            return Ok(None);
+        }
+        let check: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+        if check != "ok" {
+            return Ok(Some(check));
+        }
+        let made_by = "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)";
+        let is_current: bool = connection.query_row(made_by, [STATEMENTS], |row| row.get(0))?;
+        Ok((!is_current).then(|| "they are of another version".to_owned()))
+    };
+    match look() {
+        Err(error) if is_damage(&error) => Ok(Some(error.to_string())),
+        flaw => flaw,
+    }
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let any = "SELECT EXISTS (SELECT 1 FROM sqlite_schema)";
+    connection.query_row(any, [], |row| Ok(!row.get::<_, bool>(0)?))
 }
 
 fn is_damage(error: &rusqlite::Error) -> bool {
@@ -188,7 +174,7 @@ fn empty(connection: &Connection) -> rusqlite::Result<()> {
 /// Makes the tables where there are none.
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = writing(connection)?;
-    if count(&transaction, "SELECT count(*) FROM sqlite_schema")? == 0 {
+    if is_empty(&transaction)? {
         transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
         transaction.execute_batch(SCHEMA)?;
         transaction.execute("INSERT INTO _MADE_BY VALUES (?1)", [STATEMENTS])?;

@@ -39,6 +39,14 @@ pub(crate) struct Reports {
     landing: PathBuf,
 }
 
+/// Reports that nothing has been read from yet.
+#[derive(Debug)]
+pub(crate) struct Claimed {
+    file: file::Claimed,
+    path: PathBuf,
+    landing: PathBuf,
+}
+
 /// What became of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taken {
@@ -49,16 +57,14 @@ pub(crate) struct Taken {
 }
 
 impl Reports {
-    /// Opens or makes the reports of a landing. They start over if they are damaged, of another version, or, with the
-    /// first refresh, of another landing.
+    /// Finds out whether a file can be the reports of a landing.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file is somebody else's.
-    pub(crate) fn open(path: &Path, landing: &Path) -> Result<Self> {
-        let connection = file::open(path)
-            .with_context(|| format!("cannot open the reports {}", path.display()))?;
-        Ok(Self {
-            connection,
+    pub(crate) fn claim(path: &Path, landing: &Path) -> Result<Claimed> {
+        let file = file::claim(path).with_context(|| cannot_open(path))?;
+        Ok(Claimed {
+            file,
             path: path.to_owned(),
             landing: landing.to_owned(),
         })
@@ -131,6 +137,23 @@ impl Reports {
             behind: chunk.is_behind,
         })
     }
+}
+
+impl Claimed {
+    /// Looks through them, and makes them where there are none. They start over if they are damaged, of another version, or,
+    /// with the first refresh, of another landing.
+    pub(crate) fn open(self) -> Result<Reports> {
+        let connection = self.file.open().with_context(|| cannot_open(&self.path))?;
+        Ok(Reports {
+            connection,
+            path: self.path,
+            landing: self.landing,
+        })
+    }
+}
+
+fn cannot_open(path: &Path) -> String {
+    format!("cannot open the reports {}", path.display())
 }
 
 /// How far each landing table is taken in.

@@ -59,6 +59,26 @@ fn a_finished_run_at_the_default_paths_starts_fresh() {
 }
 
 #[test]
+fn a_run_that_is_killed_while_it_deletes_a_finished_one_does_so_again() {
+    for stuck in [
+        |files: &Files| files.landing.clone(),
+        |files: &Files| files.reports.clone(),
+    ] {
+        let directory = tempfile::tempdir().unwrap();
+        let files = files(directory.path(), "");
+        let before = leave(&files, 10, true);
+        let stuck = stuck(&files);
+        let _ = std::fs::remove_file(&stuck);
+        std::fs::create_dir(&stuck).unwrap();
+        files.open(UNTIL).unwrap_err();
+        std::fs::remove_dir(&stuck).unwrap();
+        let (queue, found) = files.open(UNTIL).unwrap();
+        assert_eq!(found, Found::StartedOver);
+        assert_ne!(queue.id(), before);
+    }
+}
+
+#[test]
 fn reports_that_somebody_named_outlive_the_run() {
     for (line, stay) in [("", false), ("--reports DIR/named.db", true)] {
         let directory = tempfile::tempdir().unwrap();

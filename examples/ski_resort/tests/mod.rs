@@ -5,6 +5,7 @@
     reason = "shares of counts that are far below 2^53"
 )]
 
+mod alone;
 mod dashboard;
 mod dashboard_account;
 mod dashboard_events;

@@ -10,9 +10,11 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::reports_scene::{OBJECTS, Scene};
+use crate::dashboard::Where;
 use crate::keeper::Keeper;
 use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;
+use crate::page::Told;
 use crate::reports::{Reports, attach, keep, reader, round};
 
 const HOUR: &str = "2026-01-31 15";
@@ -141,7 +143,8 @@ fn reports_lose_and_double_nothing_in_a_kill() {
             let of = |path: &Path| format!("{}{ending}", path.display());
             std::fs::copy(of(&scene.path()), of(&copy)).unwrap();
         }
-        let mut after = Reports::open(&copy, &scene.landing()).unwrap();
+        let claimed = Reports::claim(&copy, &scene.landing()).unwrap();
+        let mut after = claimed.open().unwrap();
         after.refresh_visits().unwrap();
         assert!(after.refresh_tables().unwrap());
         let sql = "SELECT VISITOR_COUNT, TOTAL_RIDES FROM HOURLY_LIFT_ACTIVITY";
@@ -261,7 +264,7 @@ fn reports_leave_the_file_of_somebody_else_alone() {
     let text = b"Not a database, and somebody needs it.\n".to_vec();
     for contents in [landing, damaged, text, vec![b'?']] {
         std::fs::write(scene.path(), &contents).unwrap();
-        let error = Reports::open(&scene.path(), &scene.landing()).unwrap_err();
+        let error = scene.claim().unwrap_err();
         assert!(is_misconfigured(&error), "{error:#}");
         assert_eq!(std::fs::read(scene.path()).unwrap(), contents);
     }
@@ -301,8 +304,7 @@ impl Kept {
     fn new(scene: &Scene) -> Self {
         let (stop, stopped) = watch::channel(false);
         let (counter, changed) = watch::channel(0);
-        let reports = Reports::open(&scene.path(), &scene.landing()).unwrap();
-        let running = keep(reports, stopped, counter);
+        let running = keep(scene.open(), stopped, counter);
         Self {
             stop,
             changed,
@@ -364,12 +366,56 @@ async fn reports_that_cannot_be_kept_say_so() {
     );
 }
 
+fn told() -> Told {
+    Told {
+        reports: watch::channel(Where::Nowhere).0,
+        changed: watch::channel(0).0,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_that_take_long_to_open_keep_nobody_waiting() {
+    let mut scene = Scene::new();
+    scene.ride("A", "Vail", HOUR);
+    drop(scene.open());
+    let busy = Connection::open(scene.path()).unwrap();
+    busy.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let (board, told) = (Board::new("max".to_owned()), told());
+    let (mut live, place) = (board.subscribe(), told.reports.subscribe());
+    let keeper = Keeper::start(&scene.path(), &scene.landing(), told, &board)
+        .await
+        .unwrap();
+    assert_eq!(live.borrow().reports, "none");
+    // What is there can be looked at.
+    assert!(matches!(*place.borrow(), Where::Embedded(_)));
+    busy.execute_batch("COMMIT").unwrap();
+    live.wait_for(|live| live.reports == "current")
+        .await
+        .unwrap();
+    keeper.finish().await.unwrap();
+    assert_eq!(scene.rides(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reports_that_cannot_be_theirs_are_refused_at_once() {
+    let scene = Scene::new();
+    let board = Board::new("max".to_owned());
+    let (path, landing) = (scene.path(), scene.landing());
+    let start = || Keeper::start(&path, &landing, told(), &board);
+    std::fs::write(scene.path(), "Somebody needs this.").unwrap();
+    assert!(is_misconfigured(&start().await.unwrap_err()));
+    std::fs::remove_file(scene.path()).unwrap();
+    let keeper = start().await.unwrap();
+    assert!(is_misconfigured(&start().await.unwrap_err()));
+    keeper.finish().await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn reports_that_failed_are_tried_again() {
     let mut scene = Scene::new();
     let (path, landing) = (scene.path(), scene.landing());
     let board = Board::new("max".to_owned());
-    let start = || Keeper::start(&path, &landing, watch::channel(0).0, &board);
+    let start = || Keeper::start(&path, &landing, told(), &board);
     let mut live = board.subscribe();
     std::fs::remove_file(&landing).unwrap();
     let keeper = start().await.unwrap();

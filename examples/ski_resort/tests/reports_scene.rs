@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
+use anyhow::Result;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use snowpipe_streaming::emulator::{Ddl, SqliteLanding};
 use tempfile::TempDir;
 
-use crate::reports::{Reports, reader};
+use crate::reports::{Claimed, Reports, reader};
 use crate::table::Table;
 use crate::target::SETUP;
 
@@ -79,8 +80,12 @@ impl Scene {
         self.directory.path().join("reports.db")
     }
 
+    pub(super) fn claim(&self) -> Result<Claimed> {
+        Reports::claim(&self.path(), &self.landing())
+    }
+
     pub(super) fn open(&self) -> Reports {
-        Reports::open(&self.path(), &self.landing()).unwrap()
+        self.claim().unwrap().open().unwrap()
     }
 
     /// Lands a row: the values of some columns, and NULL in all others.

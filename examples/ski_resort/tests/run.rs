@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use clap::Parser;
+use clap::CommandFactory;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::{SEED, rows, winter};
 use crate::cli::{Args, Only, ProfileSource, Until};
+use crate::fitting::{IDLE, USES};
 use crate::produce::Producer;
 use crate::queue::Queue;
 use crate::rows::Row;
@@ -153,9 +154,8 @@ fn speeds_are_names_or_numbers() {
 
 #[test]
 fn the_command_line_is_checked() {
-    let parse = |line: &str| {
-        Args::try_parse_from(std::iter::once("ski_resort").chain(line.split_whitespace()))
-    };
+    let parse =
+        |line: &str| Args::read(std::iter::once("ski_resort").chain(line.split_whitespace()));
     let args = parse("").unwrap();
     assert_eq!(args.until(), Until::Step(3_200));
     assert_eq!((args.only, args.speed), (Only::All, Speed::Max));
@@ -192,5 +192,134 @@ fn the_command_line_is_checked() {
         "--only skier",
     ] {
         assert!(parse(bad).is_err(), "{bad}");
+    }
+}
+
+/// What changes nothing, and words that say what to do.
+const IDLE_FLAGS: [(&str, &str, &str); 23] = [
+    (
+        "--only generator --serve always",
+        "--serve",
+        "--only streamer or --only reports",
+    ),
+    ("--only generator --serve auto", "--serve", "--only reports"),
+    (
+        "--only generator --reports r.db",
+        "--reports",
+        "--only streamer",
+    ),
+    (
+        "--only generator --landing l.db",
+        "--landing",
+        "--only streamer",
+    ),
+    (
+        "--only generator --profile env",
+        "--profile",
+        "--only streamer",
+    ),
+    (
+        "--only generator --max-client-lag 1s",
+        "--max-client-lag",
+        "--only streamer",
+    ),
+    (
+        "--only generator --lift-ride-pipe P",
+        "--lift-ride-pipe",
+        "--only streamer",
+    ),
+    (
+        "--only generator --summary-json s.json",
+        "--summary-json",
+        "--only streamer",
+    ),
+    (
+        "--only generator --port 0 --open",
+        "--open",
+        "--only streamer",
+    ),
+    ("--only streamer --seed 7", "--seed", "--only generator"),
+    (
+        "--only streamer --start 2026-01-17T14:00:00Z",
+        "--start",
+        "--only generator",
+    ),
+    ("--only streamer --speed max", "--speed", "--only generator"),
+    ("--only streamer --forever", "--forever", "--only generator"),
+    (
+        "--only reports --days 2",
+        "--days",
+        "--only generator or --only streamer",
+    ),
+    ("--only reports --speed max", "--speed", "--only generator"),
+    (
+        "--only reports --drain-timeout 1s",
+        "--drain-timeout",
+        "--only streamer",
+    ),
+    (
+        "--only reports --verify-sql",
+        "--verify-sql",
+        "--only streamer",
+    ),
+    (
+        "--only reports --profile env",
+        "--profile",
+        "sql/dynamic_tables.sql",
+    ),
+    (
+        "--only reports --landing l.db --queue q.db",
+        "--queue",
+        "--landing",
+    ),
+    ("--profile env --reports r.db", "--reports", "--landing"),
+    ("--warehouse W", "--warehouse", "--verify-sql"),
+    (
+        "--profile env --no-dashboard --warehouse W",
+        "--warehouse",
+        "--verify-sql",
+    ),
+    (
+        "--profile env --landing l.db --warehouse W",
+        "--warehouse",
+        "--verify-sql",
+    ),
+];
+
+#[test]
+fn a_flag_that_changes_nothing_is_refused() {
+    let read = |line: &str| {
+        let args = Args::read(std::iter::once("ski_resort").chain(line.split_whitespace()));
+        args.map_err(|error| (error.exit_code(), error.to_string()))
+    };
+    for (line, flag, mend) in IDLE_FLAGS {
+        let (code, words) = read(line).unwrap_err();
+        assert_eq!(code, 2, "{line}");
+        assert!(words.contains(flag) && words.contains(mend), "{words}");
+    }
+    // Each of them is told.
+    let (_, words) = read("--only generator --port 0 --open --channel c").unwrap_err();
+    for flag in ["--port", "--open", "--channel"] {
+        assert!(words.contains(flag), "{words}");
+    }
+    for line in [
+        "--only generator --queue q.db --days 2 --speed cheetah --seed 7 --no-dashboard",
+        "--only streamer --days 2 --profile p.json --landing l.db --reports r.db --serve never --max-client-lag 1s",
+        "--only reports --landing l.db --reports r.db --serve always --port 0",
+        "--only reports --queue q.db",
+        "--warehouse W --verify-sql",
+        "--warehouse W --profile env",
+    ] {
+        read(line).unwrap();
+    }
+}
+
+#[test]
+fn the_flags_that_not_everybody_has_a_use_for_exist() {
+    let command = Args::command();
+    let exists = |flag: &str| command.get_arguments().any(|arg| arg.get_id() == flag);
+    let flags = USES.iter().flat_map(|(flags, _)| flags.iter());
+    for flag in flags.chain(IDLE.iter().map(|(flag, ..)| flag)) {
+        assert!(exists(flag), "{flag}");
     }
 }

@@ -17,7 +17,7 @@ use crate::cli::Args;
 use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::{self, Ended};
-use crate::queue::Queue;
+use crate::queue::{Progress, Queue};
 use crate::rows::Row;
 use crate::screen::Screen;
 use crate::summary::{Course, Summary};
@@ -98,13 +98,18 @@ impl World {
     }
 
     async fn try_run(&self) -> anyhow::Result<Ended> {
+        self.try_run_with(None).await
+    }
+
+    /// With a generator that goes on from there.
+    async fn try_run_with(&self, history: Option<(Queue, Progress)>) -> anyhow::Result<Ended> {
         let (path, stop) = (self.path(), self.stop.subscribe());
         let board = Board::new(String::new());
         pipeline::run(
             &self.args,
             &path,
             &self.target,
-            None,
+            history,
             stop,
             &Screen::new(),
             &board,
@@ -417,4 +422,20 @@ async fn a_stopped_run_waits_for_commits_as_long_as_it_may_and_goes_on_later() {
     let ended = world.run().await;
     assert!(!ended.interrupted && ended.failures.is_empty(), "{ended:?}");
     world.assert_all_landed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generator_that_cannot_go_on_keeps_no_rows_from_being_streamed() {
+    let world = World::empty();
+    let mut queue = world.queue();
+    let progress = queue.claim(None, None, winter()).unwrap();
+    let rows = rows(SEED, winter(), STEPS);
+    queue
+        .append(&rows, STEPS, Some("not a checkpoint"))
+        .unwrap();
+    let ended = world.try_run_with(Some((queue, progress))).await.unwrap();
+    let failure = "the generator failed: the queue's checkpoint of the generator cannot be read";
+    assert_eq!(ended.failures.len(), 1);
+    assert!(ended.failures[0].starts_with(failure), "{ended:?}");
+    assert_eq!(world.queue().queued().unwrap(), 0);
 }

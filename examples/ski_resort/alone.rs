@@ -1,0 +1,104 @@
+//! The reports of a landing without a stream, and their page.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+use tokio::sync::watch;
+
+use crate::cli::Args;
+use crate::files::Files;
+use crate::keeper::Keeper;
+use crate::landing;
+use crate::live::{Board, Phase};
+use crate::misconfigured::Misconfigured;
+use crate::page::Page;
+use crate::screen::{Screen, in_words};
+use crate::table::Table;
+
+/// How often a landing is looked at that has no tables yet.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Makes the reports of a landing, and keeps them for as long as the page stays.
+///
+/// # Errors
+/// [`Misconfigured`] if it is no landing, or does not become one while the page stays.
+pub(crate) async fn report(
+    args: &Args,
+    screen: &Screen,
+    board: &Board,
+    page: &Page,
+    mut stop: watch::Receiver<bool>,
+) -> Result<u8> {
+    let files = Files::new(args, Path::new(""));
+    let missing = look(&files.landing).await?;
+    screen.note(format!("landing: {}", files.landing.display()));
+    screen.note(format!("reports: {}", files.reports.display()));
+    board.write(|live| live.target = format!("the landing {}", files.landing.display()));
+    let stays = page.stays(args.serve, screen);
+    if !stays && !missing.is_empty() {
+        return Err(useless(&lacks(&files.landing, &missing)));
+    }
+    let keeper = Keeper::start(&files.reports, &files.landing, page.told.clone(), board).await?;
+    if stays {
+        await_tables(&files.landing, missing, screen, board, stop.clone()).await?;
+        board.write(|live| live.phase = Phase::Running);
+        let _ = stop.wait_for(|stop| *stop).await;
+    }
+    keeper.finish().await?;
+    Ok(0)
+}
+
+/// Waits until the emulator has made the tables. It makes them when it starts, which may be later than this.
+async fn await_tables(
+    landing: &Path,
+    mut missing: Vec<Table>,
+    screen: &Screen,
+    board: &Board,
+    mut stop: watch::Receiver<bool>,
+) -> Result<()> {
+    let mut said = String::new();
+    while !missing.is_empty() {
+        let sentence = lacks(landing, &missing);
+        if said != sentence {
+            let waiting = format!("{sentence}: waiting for its emulator to make them");
+            screen.note(&waiting);
+            board.write(|live| live.message = Some(waiting));
+            said = sentence;
+        }
+        tokio::select! {
+            biased;
+            _ = stop.wait_for(|stop| *stop) => return Err(useless(&said)),
+            () = tokio::time::sleep(PAUSE) => {}
+        }
+        // What cannot be read now is perhaps being made.
+        missing = look(landing).await.unwrap_or(missing);
+    }
+    board.write(|live| live.message = None);
+    Ok(())
+}
+
+/// The tables that the landing does not have.
+async fn look(landing: &Path) -> Result<Vec<Table>> {
+    let path = landing.to_owned();
+    if !path.exists() {
+        return Err(useless(&format!("there is no landing {}", path.display())));
+    }
+    let missing = tokio::task::spawn_blocking(move || landing::missing(&path)).await?;
+    missing.map_err(|error| useless(&in_words(error.as_ref())))
+}
+
+fn lacks(landing: &Path, missing: &[Table]) -> String {
+    let names: Vec<_> = missing.iter().map(|table| table.name()).collect();
+    format!(
+        "the landing {} has no {}",
+        landing.display(),
+        names.join(", no ")
+    )
+}
+
+fn useless(why: &str) -> anyhow::Error {
+    Misconfigured::new(format!(
+        "{why}: name the data file of an emulator with --landing"
+    ))
+}
