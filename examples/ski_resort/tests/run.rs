@@ -50,6 +50,20 @@ async fn a_run_ends_at_its_step_and_says_so() {
     assert_eq!(queued(&path), by_table(rows(SEED, winter(), 300)));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_run_of_more_time_than_there_is_goes_on_until_it_is_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let (stop, stopped) = watch::channel(false);
+    let until = Until::Wall(Duration::MAX);
+    let run = tokio::spawn(producer(&path).run(Speed::Times(1.0), until, stopped));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stop.send_replace(true);
+    run.await.unwrap().unwrap();
+    let progress = Queue::open(&path).unwrap().progress().unwrap().unwrap();
+    assert!(!progress.ended);
+}
+
 #[tokio::test]
 async fn a_stopped_run_did_not_come_to_its_end() {
     let directory = tempfile::tempdir().unwrap();
