@@ -98,8 +98,8 @@ impl Producer {
             .append(&steps.rows, steps.next, steps.checkpoint.as_deref())
     }
 
-    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. Without an end in
-    /// sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
+    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. At full speed and without an
+    /// end in sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
     pub(crate) async fn run(
         mut self,
         speed: Speed,
