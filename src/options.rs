@@ -146,7 +146,7 @@ impl Options {
 }
 
 /// "For ever", short enough to be added to any instant.
-const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The smallest memory budget that makes sense: a few batches.
 const MIN_BUDGET: usize = 256 << 10;

@@ -44,6 +44,7 @@ pub(crate) async fn report(
         await_tables(&files.landing, missing, screen, board, stop.clone()).await?;
         board.write(|live| live.phase = Phase::Running);
         let _ = stop.wait_for(|stop| *stop).await;
+        screen.note("completing the reports; Ctrl-C again ends at once");
     }
     keeper.finish().await?;
     Ok(0)

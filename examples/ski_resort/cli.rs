@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::fitting::misfits;
@@ -213,6 +214,9 @@ fn start(text: &str) -> Result<Timestamp, String> {
     let start: Timestamp = text
         .parse()
         .map_err(|_| "a start is a UTC time like 2026-01-17T14:00:00Z".to_owned())?;
+    if start.to_zoned(TimeZone::UTC).year() < 1 {
+        return Err("a start is not before the year 1".to_owned());
+    }
     if start.subsec_nanosecond() % 1_000 != 0 {
         return Err("a start has at most microseconds".to_owned());
     }

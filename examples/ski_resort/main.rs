@@ -55,7 +55,7 @@ use crate::monitor::Monitor;
 use crate::page::Page;
 use crate::pipeline::Ended;
 use crate::produce::Producer;
-use crate::queue::{Progress, Queue};
+use crate::queue::{Progress, Queue, Turn};
 use crate::role::{Role, RoleLock};
 use crate::screen::{Screen, in_words};
 use crate::summary::{Course, Summary};
@@ -68,7 +68,7 @@ const MISCONFIGURED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
 /// How many threads may wait for files: the allocator gives each its own share of memory, which it keeps as large as it ever
-/// was. None of what they do waits for another of them.
+/// was. Whoever writes to the queue has a turn, so that only one of them waits for another process.
 const FILE_THREADS: usize = 4;
 
 fn main() -> ExitCode {
@@ -217,7 +217,7 @@ async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> 
         queue.end()?;
         return Ok(0);
     }
-    let resume = move || Producer::resume(queue, &progress);
+    let resume = move || Producer::resume(queue, &progress, Turn::default());
     let producer = tokio::task::spawn_blocking(resume).await??;
     producer.run(args.speed, args.until(), stop.clone()).await?;
     let stopped = *stop.borrow();
@@ -226,7 +226,8 @@ async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> 
 
 fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
     screen.note(format!("queue: {}", files.queue.display()));
-    if args.only != Only::Generator && args.profile.is_none() {
+    let is_landing_known = args.profile.is_none() || args.landing.is_some();
+    if args.only != Only::Generator && is_landing_known {
         screen.note(format!("landing: {}", files.landing.display()));
         screen.note(format!("reports: {}", files.reports.display()));
     }

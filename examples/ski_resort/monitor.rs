@@ -24,7 +24,9 @@ const LOOKS: usize = 5;
 #[derive(Debug)]
 pub(crate) struct Monitor {
     board: Board,
-    queue: PathBuf,
+    path: PathBuf,
+    /// The queue, once it was opened: opening writes, and whoever only reads waits for nobody.
+    queue: Option<Queue>,
     landing: Option<PathBuf>,
     streams: BTreeMap<Table, Watched>,
 }
@@ -51,7 +53,8 @@ impl Monitor {
     pub(crate) fn new(board: Board, queue: &Path, landing: Option<&Path>) -> Self {
         Self {
             board,
-            queue: queue.to_owned(),
+            path: queue.to_owned(),
+            queue: None,
             landing: landing.map(Path::to_owned),
             streams: BTreeMap::new(),
         }
@@ -92,12 +95,24 @@ impl Monitor {
         }
     }
 
+    /// What the files say now.
+    async fn samples(&mut self) -> Result<BTreeMap<Table, Sample>> {
+        let queue = self.queue.take();
+        let (path, landing) = (self.path.clone(), self.landing.clone());
+        let look = move || {
+            let queue = queue.map_or_else(|| Queue::open(&path), Ok)?;
+            let samples = sample(&queue, landing.as_deref())?;
+            anyhow::Ok((queue, samples))
+        };
+        let (queue, samples) = tokio::task::spawn_blocking(look).await??;
+        self.queue = Some(queue);
+        Ok(samples)
+    }
+
     /// Looks once.
     pub(crate) async fn look(&mut self) {
-        let (queue, landing) = (self.queue.clone(), self.landing.clone());
-        let look = move || sample(&queue, landing.as_deref());
         // A look that fails is not worth a word: what matters fails elsewhere too.
-        let Ok(Ok(samples)) = tokio::task::spawn_blocking(look).await else {
+        let Ok(samples) = self.samples().await else {
             return;
         };
         let now = Instant::now();
@@ -226,8 +241,7 @@ impl Live {
     }
 }
 
-fn sample(queue: &Path, landing: Option<&Path>) -> Result<BTreeMap<Table, Sample>> {
-    let queue = Queue::open(queue)?;
+fn sample(queue: &Queue, landing: Option<&Path>) -> Result<BTreeMap<Table, Sample>> {
     let mut samples = BTreeMap::new();
     for table in Table::ALL {
         let sample = Sample {

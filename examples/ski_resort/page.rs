@@ -1,6 +1,6 @@
 //! The dashboard's page beside the run: there before everything else, and after it for as long as somebody looks.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
@@ -87,7 +87,8 @@ impl Page {
             let _ = stop.wait_for(|stop| *stop).await;
         }
         served.stop.send_replace(true);
-        if let Ok(Err(error)) = served.task.await {
+        let ended = served.task.await.context("its task was stopped");
+        if let Err(error) = ended.flatten() {
             screen.note(format!("the page failed: {}", in_words(error.as_ref())));
         }
     }

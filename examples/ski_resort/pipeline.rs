@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use futures_util::future::join_all;
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -18,7 +19,7 @@ use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::monitor::Monitor;
 use crate::produce::Producer;
 use crate::progress;
-use crate::queue::{Progress, Queue};
+use crate::queue::{Progress, Queue, Turn};
 use crate::screen::{Screen, in_words};
 use crate::speed::Speed;
 use crate::stream::{Gate, QueueError, Stream};
@@ -61,19 +62,17 @@ pub(crate) async fn run(
     let mut failures = Vec::new();
     let (generated_sender, generated) = watch::channel(false);
     let (halt, halted) = watch::channel(false);
-    let (gate, is_open) = watch::channel(false);
+    let (gate, open) = watch::channel(false);
     let (ready, mut are_ready) = mpsc::channel(Table::ALL.len());
-    let gate_of = || Gate {
-        ready: ready.clone(),
-        open: is_open.clone(),
-    };
-    let opening = Table::ALL.map(|table| open(queue, target, table, generated.clone(), gate_of()));
+    let gated = Gate { ready, open };
+    let turn = Turn::default();
+    let opening = open_all(queue, target, &turn, &generated, &gated);
     let opened = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {
             return Ok(Ended { interrupted: true, failures });
         }
-        opened = futures_util::future::join_all(opening) => opened,
+        opened = opening => opened,
     };
     let mut monitor = Monitor::new(board.clone(), queue, target.landing.as_deref());
     let mut running = JoinSet::new();
@@ -108,6 +107,7 @@ pub(crate) async fn run(
     let mut generator = tokio::spawn(generate(
         history,
         queue.to_owned(),
+        turn,
         args.speed,
         args.until(),
         halted.clone(),
@@ -192,19 +192,35 @@ struct Opened {
     queue_id: String,
 }
 
+/// Opens it for each table, in their order.
+async fn open_all(
+    queue: &Path,
+    target: &Target,
+    turn: &Turn,
+    generated: &watch::Receiver<bool>,
+    gate: &Gate,
+) -> Vec<Result<Opened>> {
+    let opening = Table::ALL.map(|table| {
+        let (turn, generated, gate) = (turn.clone(), generated.clone(), gate.clone());
+        open(queue, target, table, turn, generated, gate)
+    });
+    join_all(opening).await
+}
+
 async fn open(
     queue: &Path,
     target: &Target,
     table: Table,
+    turn: Turn,
     generated: watch::Receiver<bool>,
     gate: Gate,
 ) -> Result<Opened> {
     let path = queue.to_owned();
-    let queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
+    let queue = turn.write(move || Queue::open(&path)).await?;
     Ok(Opened {
         client: target.client(table).await?,
         queue_id: queue.id().to_owned(),
-        source: Stream::new(table, queue, generated, gate),
+        source: Stream::new(table, queue, turn, generated, gate),
     })
 }
 
@@ -251,12 +267,14 @@ fn in_our_words(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Erro
 async fn generate(
     history: Option<(Queue, Progress)>,
     queue: PathBuf,
+    turn: Turn,
     speed: Speed,
     until: Until,
     mut halted: watch::Receiver<bool>,
 ) -> Result<bool> {
     if let Some((queue, progress)) = history {
-        let resume = tokio::task::spawn_blocking(move || Producer::resume(queue, &progress));
+        let resume = move || Producer::resume(queue, &progress, turn);
+        let resume = tokio::task::spawn_blocking(resume);
         let producer = tokio::select! {
             biased;
             _ = halted.wait_for(|halted| *halted) => return Ok(false),
@@ -265,10 +283,15 @@ async fn generate(
         producer.run(speed, until, halted.clone()).await?;
         return Ok(!*halted.borrow());
     }
+    let mut queue = tokio::task::spawn_blocking(move || Queue::open(&queue)).await??;
     loop {
-        let path = queue.clone();
-        let look = move || Queue::open(&path)?.is_generated(until);
-        if tokio::task::spawn_blocking(look).await?? {
+        let is_generated;
+        (queue, is_generated) = tokio::task::spawn_blocking(move || {
+            let is_generated = queue.is_generated(until)?;
+            anyhow::Ok((queue, is_generated))
+        })
+        .await??;
+        if is_generated {
             return Ok(true);
         }
         tokio::select! {

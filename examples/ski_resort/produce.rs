@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::cli::Until;
 use crate::generator::Generator;
-use crate::queue::{Progress, Queue};
-use crate::rows::Writer;
+use crate::queue::{Progress, Queue, Turn};
+use crate::rows::{Row, Writer};
 use crate::speed::{Pace, Speed};
 use crate::world::STEPS_PER_DAY;
 
@@ -26,12 +26,22 @@ pub(crate) struct Producer {
     generator: Generator,
     writer: Writer,
     queue: Queue,
+    turn: Turn,
+}
+
+/// Steps that are done and not in the queue yet.
+#[derive(Debug)]
+struct Steps {
+    rows: Vec<Row>,
+    /// The step after them.
+    next: u64,
+    checkpoint: Option<String>,
 }
 
 impl Producer {
-    /// The generator of this queue, where `progress` says it stopped. Redoes up to a simulated day: call it where
-    /// blocking is allowed.
-    pub(crate) fn resume(queue: Queue, progress: &Progress) -> Result<Self> {
+    /// The generator of this queue, where `progress` says it stopped. It waits for its `turn` before it writes. Redoes up to
+    /// a simulated day: call it where blocking is allowed.
+    pub(crate) fn resume(queue: Queue, progress: &Progress, turn: Turn) -> Result<Self> {
         let checkpoint = queue.checkpoint()?;
         let generator = Generator::resume(
             progress.seed,
@@ -44,11 +54,19 @@ impl Producer {
             generator,
             writer,
             queue,
+            turn,
         })
     }
 
     /// Does `count` steps in one transaction, fewer if a simulated day ends before.
+    #[cfg(test)]
     pub(crate) fn produce(&mut self, count: u64) -> Result<()> {
+        let steps = self.steps(count)?;
+        self.keep(&steps)
+    }
+
+    /// Does `count` steps, fewer if a simulated day ends before.
+    fn steps(&mut self, count: u64) -> Result<Steps> {
         let first = self.generator.next_step();
         let count = count.min(STEPS_PER_DAY - first % STEPS_PER_DAY);
         let mut rows = Vec::new();
@@ -62,11 +80,21 @@ impl Producer {
             .is_multiple_of(STEPS_PER_DAY)
             .then(|| self.generator.checkpoint())
             .transpose()?;
-        self.queue.append(&rows, next, checkpoint.as_deref())
+        Ok(Steps {
+            rows,
+            next,
+            checkpoint,
+        })
     }
 
-    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. Without an end in
-    /// sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
+    /// Keeps what was done last in one transaction.
+    fn keep(&mut self, steps: &Steps) -> Result<()> {
+        self.queue
+            .append(&steps.rows, steps.next, steps.checkpoint.as_deref())
+    }
+
+    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. At full speed and without an
+    /// end in sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
     pub(crate) async fn run(
         mut self,
         speed: Speed,
@@ -74,6 +102,11 @@ impl Producer {
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
         let began = Instant::now();
+        let ends = match until {
+            // One that no clock comes to is none.
+            Until::Wall(duration) => began.checked_add(duration),
+            Until::Step(_) | Until::Stopped => None,
+        };
         let mut pace = Pace::new(speed, self.generator.next_step());
         // An end in steps is an end, and a pace leaves the streamer time.
         let is_bounded = matches!(until, Until::Step(_)) || speed != Speed::Max;
@@ -86,12 +119,12 @@ impl Producer {
                 Until::Wall(_) | Until::Stopped => MOST_STEPS,
             };
             if left == 0 {
-                return tokio::task::spawn_blocking(move || self.queue.end()).await?;
+                return self.turn.clone().write(move || self.queue.end()).await;
             }
             let deadline = async {
-                match until {
-                    Until::Wall(duration) => tokio::time::sleep_until(began + duration).await,
-                    Until::Step(_) | Until::Stopped => std::future::pending().await,
+                match ends {
+                    Some(ends) => tokio::time::sleep_until(ends).await,
+                    None => std::future::pending().await,
                 }
             };
             let due = async {
@@ -109,14 +142,29 @@ impl Producer {
                 () = deadline => continue,
                 count = due => count,
             };
-            (self, queued) = tokio::task::spawn_blocking(move || {
-                if count > 0 {
-                    self.produce(count)?;
-                }
-                let queued = if is_bounded { 0 } else { self.queue.queued()? };
-                anyhow::Ok((self, queued))
-            })
-            .await??;
+            if count > 0 {
+                let steps;
+                (self, steps) = tokio::task::spawn_blocking(move || {
+                    let steps = self.steps(count)?;
+                    anyhow::Ok((self, steps))
+                })
+                .await??;
+                self = self
+                    .turn
+                    .clone()
+                    .write(move || {
+                        self.keep(&steps)?;
+                        Ok(self)
+                    })
+                    .await?;
+            }
+            if !is_bounded {
+                (self, queued) = tokio::task::spawn_blocking(move || {
+                    let queued = self.queue.queued()?;
+                    anyhow::Ok((self, queued))
+                })
+                .await??;
+            }
         }
     }
 }

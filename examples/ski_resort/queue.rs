@@ -4,11 +4,13 @@
 //! ID's of a table have no gaps, so the highest one ever issued is also how many rows were ever generated.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 use rusqlite::{Connection, ErrorCode, OptionalExtension, TransactionBehavior, params};
+use tokio::sync::Mutex;
 
 use crate::cli::Until;
 use crate::misconfigured::Misconfigured;
@@ -46,6 +48,28 @@ const SCHEMA: &str = "
     CREATE TABLE IF NOT EXISTS META (NAME TEXT PRIMARY KEY, VALUE TEXT NOT NULL);
     INSERT OR IGNORE INTO META VALUES ('queue_id', lower(hex(randomblob(8))));
 ";
+
+/// Whose turn it is to write. SQLite lets one write at a time, and another process may keep it waiting for long: all others
+/// wait here, and not each on one of the few threads. Clones share it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Turn(Arc<Mutex<()>>);
+
+impl Turn {
+    /// Does something that writes to a queue, when it is its turn and where it may wait.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let turn = self.0.clone().lock_owned().await;
+        let work = move || {
+            // Until it is done, even if nobody waits for it any more.
+            let _turn = turn;
+            work()
+        };
+        let done = tokio::task::spawn_blocking(work).await;
+        done.context("the queue's task was stopped")?
+    }
+}
 
 /// A connection to a queue. Each task opens its own.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use snowpipe_streaming::ingest::{Batch, Rejected, Source};
 use tokio::sync::{mpsc, watch};
 
 use crate::misconfigured::Misconfigured;
-use crate::queue::{Queue, Span};
+use crate::queue::{Queue, Span, Turn};
 use crate::table::Table;
 
 /// One table's rows in the queue.
@@ -18,6 +18,7 @@ use crate::table::Table;
 pub(crate) struct Stream {
     table: Table,
     queue: Arc<Mutex<Queue>>,
+    turn: Turn,
     /// Whether everything was generated.
     generated: watch::Receiver<bool>,
     gate: Gate,
@@ -49,30 +50,45 @@ impl Stream {
     pub(crate) fn new(
         table: Table,
         queue: Queue,
+        turn: Turn,
         generated: watch::Receiver<bool>,
         gate: Gate,
     ) -> Self {
         Self {
             table,
             queue: Arc::new(Mutex::new(queue)),
+            turn,
             generated,
             gate,
         }
     }
 
-    async fn with_queue<T: Send + 'static>(
+    async fn read<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Queue, Table) -> Result<T> + Send + 'static,
     ) -> Result<T, QueueError> {
+        let result = tokio::task::spawn_blocking(self.with_queue(work)).await;
+        Ok(result.context("the queue's task was stopped")??)
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Queue, Table) -> Result<T> + Send + 'static,
+    ) -> Result<T, QueueError> {
+        Ok(self.turn.write(self.with_queue(work)).await?)
+    }
+
+    fn with_queue<T, W>(&self, work: W) -> impl FnOnce() -> Result<T> + Send + use<T, W>
+    where
+        W: FnOnce(&mut Queue, Table) -> Result<T> + Send,
+    {
         let (table, queue) = (self.table, Arc::clone(&self.queue));
-        let work = move || {
+        move || {
             work(
                 &mut queue.lock().unwrap_or_else(PoisonError::into_inner),
                 table,
             )
-        };
-        let result = tokio::task::spawn_blocking(work).await;
-        Ok(result.context("the queue's task was stopped")??)
+        }
     }
 }
 
@@ -91,7 +107,7 @@ impl Source for Stream {
         // Asked before the queue is: rows that come between are seen at the next look.
         let is_complete = *self.generated.borrow();
         let rows: Vec<_> = self
-            .with_queue(move |queue, table| {
+            .read(move |queue, table| {
                 let rows = queue.read_after(table, after, most)?;
                 let rows = rows.into_iter().map(|(id, data)| {
                     let row = RawValue::from_string(data).with_context(|| {
@@ -111,13 +127,13 @@ impl Source for Stream {
 
     async fn release_through(&mut self, through: &i64) -> Result<(), QueueError> {
         let through = *through;
-        self.with_queue(move |queue, table| queue.delete_through(table, through))
+        self.write(move |queue, table| queue.delete_through(table, through))
             .await?;
         Ok(())
     }
 
     async fn released(&mut self) -> Result<Option<i64>, QueueError> {
-        let span = self.with_queue(|queue, table| queue.span(table)).await?;
+        let span = self.read(|queue, table| queue.span(table)).await?;
         Ok(Some(span.released).filter(|released| *released > 0))
     }
 
@@ -132,22 +148,20 @@ impl Source for Stream {
         };
         let reason = rejected.message.clone().unwrap_or_else(no_reason);
         let total = rejected.total;
-        self.with_queue(move |queue, table| {
-            queue.dead_letter(table, after, through, &reason, total)
-        })
-        .await?;
+        self.write(move |queue, table| queue.dead_letter(table, after, through, &reason, total))
+            .await?;
         Ok(())
     }
 
     async fn rejects_seen(&mut self, _: &str) -> Result<Option<u64>, QueueError> {
-        self.with_queue(|queue, table| queue.rejects(table))
+        self.read(|queue, table| queue.rejects(table))
             .await
             .map(Some)
     }
 
     async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<(), QueueError> {
         let (channel, committed) = (channel.to_owned(), committed.copied());
-        self.with_queue(move |queue, table| check(&channel, committed, queue.span(table)?))
+        self.read(move |queue, table| check(&channel, committed, queue.span(table)?))
             .await?;
         if !*self.gate.open.borrow() {
             // A pipeline that is gone needs no answer: it takes this task with it.

@@ -114,7 +114,9 @@ impl Summary {
                 tokio::task::spawn_blocking(move || line(queue, table, &name, found, course));
             tables.insert(table.name(), line.await??);
         }
-        let progress = Queue::open(queue)?.progress()?;
+        let path = queue.to_owned();
+        let progress = move || Queue::open(&path)?.progress();
+        let progress = tokio::task::spawn_blocking(progress).await??;
         Ok(Self {
             target: target.name()?,
             seed: progress.as_ref().map(|p| p.seed),

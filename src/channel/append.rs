@@ -28,12 +28,13 @@ enum Waited {
 
 /// An append under way: resolves to a [`Receipt`] once the rows are in memory.
 ///
-/// The rows were encoded at the call, all of them or (with `first..` and `append_each`) as many as fit into 256 KiB; the
-/// future waits for nothing but the memory budget, and at once returns if the channel is invalidated. It does not borrow
-/// rows given by reference to [`append_row`](crate::Channel::append_row), and is `Send` even if their type is not `Sync`.
+/// A single row and rows that share a token were encoded at the call, of other rows as many as fit into 256 KiB. The future
+/// waits for memory and, while two batches are still to be compressed, for the compression, and at once returns if the
+/// channel is invalidated. It does not borrow rows given by reference to [`append_row`](crate::Channel::append_row), and is
+/// `Send` even if their type is not `Sync`.
 ///
-/// Cancel safe: dropped before it resolves, a single row or rows that share a token are not appended at all; of rows
-/// with tokens of their own a prefix may be, and [`last_appended`](crate::Channel::last_appended) tells which.
+/// Cancel safe: dropped before it resolves, a single row or rows that share a token are not appended at all; of other rows
+/// a prefix may be, and where they have tokens [`last_appended`](crate::Channel::last_appended) tells which.
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct Append<'a, S = Encoded> {
     writer: &'a mut Writer,

@@ -355,7 +355,7 @@ impl<M> Channel<M> {
 }
 
 impl Channel<Tracked> {
-    /// Appends one row with its offset token. The row is encoded now; the future waits for memory only.
+    /// Appends one row with its offset token. The row is encoded now; for what the future waits, see [`Append`].
     ///
     /// ```no_run
     /// # use snowpipe_streaming::Channel;
@@ -463,7 +463,7 @@ impl Channel<Tracked> {
 }
 
 impl Channel<Untracked> {
-    /// Appends one row. The row is encoded now; the future waits for memory only.
+    /// Appends one row. The row is encoded now; for what the future waits, see [`Append`].
     ///
     /// # Errors
     ///

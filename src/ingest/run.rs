@@ -11,6 +11,7 @@ use super::report::{Progress, Report};
 use super::source::Source;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
+use crate::options::FAR;
 
 /// Which shard a row belongs to: a hash of its key.
 pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
@@ -97,7 +98,7 @@ impl<'a, S: Source> Run<'a, S> {
 
     /// How long a run that was told to stop waits for the commit of what it has appended. Default 60 seconds.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.options.drain_timeout = timeout;
+        self.options.drain_timeout = FAR.min(timeout);
         self
     }
 

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::ingest;
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use crate::ingest_source::Shelf;
 use crate::support::{World, row};
 
 #[tokio::test(start_paused = true)]
@@ -46,6 +48,19 @@ async fn for_ever_is_a_duration_like_any_other() {
     channel.reopen().await.unwrap();
     channel.close().await.unwrap();
     assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_may_drain_for_ever() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..3);
+    ingest::run(&client, "c", &mut shelf)
+        .until(sleep(Duration::from_millis(500)))
+        .drain_timeout(Duration::MAX)
+        .await
+        .unwrap();
+    assert_eq!(world.landed(), [0, 1, 2]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -194,6 +194,7 @@ impl News {
         }
         Some((name, text))
     }
+
     /// What is left to say once no more is to come: how the pipeline ended, if that is news, and that this is the end.
     async fn last_words(&mut self) -> (&'static str, Arc<str>) {
         if let Some(text) = self.pipeline.next(None, |text| Some(text.clone())).await {

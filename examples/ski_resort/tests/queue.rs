@@ -2,8 +2,13 @@
 
 use std::path::PathBuf;
 
+use futures_util::future::join3;
+use rusqlite::Connection;
+
 use super::winter;
-use crate::queue::{Progress, Queue, Span};
+use crate::live::Board;
+use crate::monitor::Monitor;
+use crate::queue::{Progress, Queue, Span, Turn};
 use crate::role::{Role, RoleLock};
 use crate::rows::Row;
 use crate::table::Table;
@@ -217,6 +222,39 @@ fn two_connections_write_and_delete_side_by_side() {
     }
     writer.join().unwrap();
     assert_eq!(queue.span(Table::LiftRide).unwrap().queued(), 0);
+}
+
+#[test]
+fn those_who_wait_to_write_do_so_on_one_thread() {
+    let (_directory, path) = temporary();
+    let queues = [Queue::open(&path).unwrap(), Queue::open(&path).unwrap()];
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let two_threads = tokio::runtime::Builder::new_current_thread()
+        .max_blocking_threads(2)
+        .build()
+        .unwrap();
+    let turn = Turn::default();
+    let [first, second] = queues.map(|mut queue| turn.write(move || queue.end()));
+    let gives_way =
+        async { tokio::task::spawn_blocking(move || other.execute_batch("ROLLBACK")).await };
+    let (first, second, given) = two_threads.block_on(join3(first, second, gives_way));
+    given.unwrap().unwrap();
+    first.unwrap();
+    second.unwrap();
+}
+
+#[tokio::test]
+async fn a_look_does_not_wait_for_those_who_write() {
+    let (_directory, path) = temporary();
+    let board = Board::new(String::new());
+    let mut monitor = Monitor::new(board.clone(), &path, None);
+    monitor.look().await;
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    monitor.look().await;
+    let looks = board.subscribe().borrow().history.elapsed_s.len();
+    assert_eq!(looks, 2, "one that fails is not remembered");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use super::{SEED, rows, winter};
 use crate::cli::{Args, Only, ProfileSource, Until};
 use crate::fitting::{IDLE, USES};
 use crate::produce::Producer;
-use crate::queue::Queue;
+use crate::queue::{Queue, Turn};
 use crate::rows::Row;
 use crate::speed::{Pace, Speed};
 use crate::table::Table;
@@ -19,7 +19,7 @@ use crate::table::Table;
 fn producer(path: &Path) -> Producer {
     let mut queue = Queue::open(path).unwrap();
     let progress = queue.claim(None, None, winter()).unwrap();
-    Producer::resume(queue, &progress).unwrap()
+    Producer::resume(queue, &progress, Turn::default()).unwrap()
 }
 
 fn queued(path: &Path) -> Vec<Row> {
@@ -49,6 +49,20 @@ async fn a_run_ends_at_its_step_and_says_so() {
     let progress = Queue::open(&path).unwrap().progress().unwrap().unwrap();
     assert_eq!((progress.next_step, progress.ended), (300, true));
     assert_eq!(queued(&path), by_table(rows(SEED, winter(), 300)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_of_more_time_than_there_is_goes_on_until_it_is_stopped() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("queue.db");
+    let (stop, stopped) = watch::channel(false);
+    let until = Until::Wall(Duration::MAX);
+    let run = tokio::spawn(producer(&path).run(Speed::Times(1.0), until, stopped));
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    stop.send_replace(true);
+    run.await.unwrap().unwrap();
+    let progress = Queue::open(&path).unwrap().progress().unwrap().unwrap();
+    assert!(!progress.ended);
 }
 
 #[tokio::test]
@@ -189,6 +203,7 @@ fn the_command_line_is_checked() {
         "--seed -1",
         "--start yesterday",
         "--start 2026-01-17T14:00:00.0000001Z",
+        "--start=-000100-01-01T00:00:00Z",
         "--only skier",
     ] {
         assert!(parse(bad).is_err(), "{bad}");
