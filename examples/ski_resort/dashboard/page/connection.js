@@ -34,11 +34,15 @@ export function connect(query, heard, changed) {
   source = opened;
   opened.addEventListener("open", () => become("live"));
   opened.addEventListener("end", () => become("ended"));
-  opened.addEventListener("error", () => {
-    const isRefused = opened.readyState === EventSource.CLOSED;
-    become(isRefused ? "refusing" : "silent");
-    // After an answer that is no stream the browser does not try again by itself.
-    if (isRefused) {
+  opened.addEventListener("error", async () => {
+    if (opened.readyState !== EventSource.CLOSED) {
+      become("silent");
+      return;
+    }
+    // After an answer that is no stream a browser does not try again by itself, and some do not after none at all.
+    const next = await fetch("/metrics").then(() => "refusing", () => "silent");
+    if (source === opened) {
+      become(next);
       retry = setTimeout(() => connect(query, heard, changed), RETRY_MS);
     }
   });
