@@ -175,7 +175,7 @@ impl News {
                         })
                         .await
                 }
-                None => None,
+                None => std::future::pending().await,
             }
         };
         let pipeline = self
@@ -184,7 +184,15 @@ impl News {
         let (name, text) = tokio::select! {
             biased;
             () = is_true(&mut self.stop) => return Some(self.last_words().await),
-            Some(text) = report => ("report", text),
+            text = report => match text {
+                Some(text) => ("report", text),
+                None if *self.stop.borrow() => return Some(self.last_words().await),
+                // Its task is gone: the browser comes back, and with that there is another.
+                None => {
+                    self.is_over = true;
+                    return None;
+                }
+            },
             Some(text) = pipeline => ("pipeline", text),
         };
         let now = Instant::now();
