@@ -100,8 +100,12 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
             () = reading => {}
         }
         // Streams wait for this one, and for the end of the channel behind it.
-        let last = live.borrow().clone();
-        texts.send_replace(text(&last));
+        let last = live.borrow();
+        let unsaid = last.has_changed().then(|| last.clone());
+        drop(last);
+        if let Some(last) = unsaid {
+            texts.send_replace(text(&last));
+        }
     });
     said
 }
