@@ -2,8 +2,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ pub(crate) struct Live {
     pub(crate) message: Option<String>,
     /// Where the rows go.
     pub(crate) target: String,
-    pub(crate) elapsed_s: f64,
+    pub(crate) elapsed_s: Elapsed,
     /// Simulated against wall-clock time: a number or `max`.
     pub(crate) speed: String,
     pub(crate) tables: Vec<Flow>,
@@ -36,6 +37,27 @@ pub(crate) struct Live {
     pub(crate) history: History,
     /// `current`, `none` or what failed.
     pub(crate) reports: String,
+}
+
+/// Seconds since the run began, as of when they are read: not every run has something to write down all the time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Elapsed {
+    began: Instant,
+    /// How long it took, once it has ended.
+    took: Option<Duration>,
+}
+
+impl Elapsed {
+    pub(crate) fn seconds(self) -> f64 {
+        let elapsed = self.took.unwrap_or_else(|| self.began.elapsed());
+        elapsed.as_secs_f64()
+    }
+}
+
+impl Serialize for Elapsed {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.seconds())
+    }
 }
 
 /// How far a run has come.
@@ -113,12 +135,12 @@ pub(crate) struct History {
 }
 
 impl Live {
-    pub(crate) fn new(speed: String) -> Self {
+    fn new(speed: String, began: Instant) -> Self {
         Self {
             phase: Phase::Starting,
             message: None,
             target: String::new(),
-            elapsed_s: 0.0,
+            elapsed_s: Elapsed { began, took: None },
             speed,
             tables: Table::ALL.map(Flow::new).to_vec(),
             requests: Vec::new(),
@@ -145,7 +167,7 @@ impl Live {
         let rows = self.tables.iter().map(|flow| flow.rows_per_s).sum();
         let lag = self.tables.iter().map(|flow| flow.lag_s);
         let history = &mut self.history;
-        history.elapsed_s.push_back(self.elapsed_s);
+        history.elapsed_s.push_back(self.elapsed_s.seconds());
         history.rows_per_s.push_back(rows);
         history.lag_s.push_back(lag.fold(0.0, f64::max));
         if history.elapsed_s.len() > MOST_POINTS {
@@ -188,9 +210,10 @@ pub(crate) struct Board {
 impl Board {
     /// A board for a run that begins now.
     pub(crate) fn new(speed: String) -> Self {
+        let began = Instant::now();
         Self {
-            began: Instant::now(),
-            live: Arc::new(watch::channel(Live::new(speed)).0),
+            began,
+            live: Arc::new(watch::channel(Live::new(speed, began)).0),
         }
     }
 
@@ -206,16 +229,14 @@ impl Board {
 
     /// Writes something down.
     pub(crate) fn write(&self, change: impl FnOnce(&mut Live)) {
-        let elapsed = self.began.elapsed().as_secs_f64();
-        self.live.send_modify(|live| {
-            live.elapsed_s = elapsed;
-            change(live);
-        });
+        self.live.send_modify(change);
     }
 
     /// Writes down how it ended.
     pub(crate) fn end(&self, phase: Phase, message: impl Into<String>) {
+        let took = Some(self.began.elapsed());
         self.write(|live| {
+            live.elapsed_s.took = took;
             live.phase = phase;
             live.message = Some(message.into());
         });

@@ -1,4 +1,4 @@
-//! Connections: how many there may be, how long a request's head may take, and how they end.
+//! Connections: how many there may be, how long a request's head and a write may take, and how they end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 use tracing::debug;
 
+use super::impatient::Impatient;
 use super::is_true;
 
 /// How many connections there may be; whoever comes then waits for one to end.
@@ -69,7 +70,7 @@ async fn connection(stream: TcpStream, routes: Router, mut stop: watch::Receiver
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS);
     let service = TowerToHyperService::new(routes);
-    let connection = server.serve_connection(TokioIo::new(stream), service);
+    let connection = server.serve_connection(TokioIo::new(Impatient::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
     // How a connection ends is the browser's affair.
     tokio::select! {

@@ -100,8 +100,12 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
             () = reading => {}
         }
         // Streams wait for this one, and for the end of the channel behind it.
-        let last = live.borrow().clone();
-        texts.send_replace(text(&last));
+        let last = live.borrow();
+        let unsaid = last.has_changed().then(|| last.clone());
+        drop(last);
+        if let Some(last) = unsaid {
+            texts.send_replace(text(&last));
+        }
     });
     said
 }
@@ -175,7 +179,7 @@ impl News {
                         })
                         .await
                 }
-                None => None,
+                None => std::future::pending().await,
             }
         };
         let pipeline = self
@@ -184,7 +188,15 @@ impl News {
         let (name, text) = tokio::select! {
             biased;
             () = is_true(&mut self.stop) => return Some(self.last_words().await),
-            Some(text) = report => ("report", text),
+            text = report => match text {
+                Some(text) => ("report", text),
+                None if *self.stop.borrow() => return Some(self.last_words().await),
+                // Its task is gone: the browser comes back, and with that there is another.
+                None => {
+                    self.is_over = true;
+                    return None;
+                }
+            },
             Some(text) = pipeline => ("pipeline", text),
         };
         let now = Instant::now();

@@ -5,6 +5,7 @@ mod connections;
 pub(crate) mod events;
 mod guard;
 mod header;
+mod impatient;
 mod network;
 mod pages;
 mod periods;

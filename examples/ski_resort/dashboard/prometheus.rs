@@ -32,7 +32,7 @@ pub(super) fn text(live: &Live) -> String {
         "elapsed_seconds",
         "gauge",
         "Time since the run began.",
-        live.elapsed_s,
+        live.elapsed_s.seconds(),
     );
     tables(&mut page, &live.tables);
     requests(&mut page, &live.requests);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use super::header::{Header, date_time};
@@ -54,7 +55,7 @@ pub(super) async fn report(source: &Source, asked: Option<&str>) -> Result<Value
         "header": header.json(),
         "now": now.into_iter().next().map(tiles),
         "lifts": busiest(lifts),
-        "hours": by_hour(&header, hours)?,
+        "hours": by_hour(&header, date, hours)?,
         "daily": day,
         "weeks": weeks.into_iter().map(week).collect::<Value>(),
     }))
@@ -107,11 +108,16 @@ fn busiest(rows: Rows) -> Value {
 }
 
 /// The visitors of a date's hours, on the resort's own clock.
-fn by_hour(header: &Header, rows: Rows) -> Result<Value, Trouble> {
+fn by_hour(header: &Header, date: Date, rows: Rows) -> Result<Value, Trouble> {
     let mut visitors = BTreeMap::new();
     for mut row in rows {
         let hour = date_time(&row.text().unwrap_or_default())?;
-        if let Some(local) = header.local(hour) {
+        let Some(local) = header.local(hour) else {
+            continue;
+        };
+        // When clocks go forward, the first hour and the last have the same name, on two of the resort's dates. Their
+        // visitors are not of one day and so no sum: the hour on the date itself counts.
+        if local.date() == date || !visitors.contains_key(&local.hour()) {
             visitors.insert(local.hour(), row.number());
         }
     }

@@ -82,7 +82,13 @@ impl Views {
         }
         let (told, look) = watch::channel(None);
         running.insert(asked.clone(), told.clone());
-        tokio::spawn(self.clone().tell(asked.clone(), told));
+        drop(running);
+        let listed = Listed {
+            views: self.clone(),
+            asked: asked.clone(),
+            told,
+        };
+        tokio::spawn(listed.tell());
         Ok(Some(look))
     }
 
@@ -97,26 +103,35 @@ impl Views {
             told.as_ref()
                 .is_some_and(|told| told.changes >= changes && told.place == place)
         };
-        // It does not come once the dashboard ends.
+        // It does not come once the dashboard ends, or its task.
         let told = look.wait_for(is_now).await;
         Ok(told.ok().and_then(|told| Some(told.as_ref()?.text.clone())))
     }
+}
 
-    /// Computes a report for as long as somebody looks at it.
-    async fn tell(self: Arc<Self>, asked: Asked, told: watch::Sender<Option<Told>>) {
-        let mut stop = self.stop.clone();
+/// A report that can be looked at until this is gone, whatever becomes of the task that has it: who still looks then sees
+/// that there is no more to come.
+#[derive(Debug)]
+struct Listed {
+    views: Arc<Views>,
+    asked: Asked,
+    told: watch::Sender<Option<Told>>,
+}
+
+impl Listed {
+    /// Computes the report for as long as somebody looks at it.
+    async fn tell(self) {
+        let mut stop = self.views.stop.clone();
         tokio::select! {
             biased;
-            () = is_true(&mut stop) => {
-                // Who still looks sees that there is no more to come.
-                self.running().remove(&asked);
-            }
-            () = self.keep_telling(&asked, &told) => {}
+            () = is_true(&mut stop) => {}
+            () = self.keep_telling() => {}
         }
     }
 
-    async fn keep_telling(&self, asked: &Asked, told: &watch::Sender<Option<Told>>) {
-        let (mut places, mut refreshed) = (self.places.clone(), self.changed.clone());
+    async fn keep_telling(&self) {
+        let Self { views, asked, told } = self;
+        let (mut places, mut refreshed) = (views.places.clone(), views.changed.clone());
         loop {
             let changes = *refreshed.borrow_and_update();
             let place = places.borrow_and_update().clone();
@@ -135,7 +150,7 @@ impl Views {
             tokio::time::sleep(pause).await;
             tokio::select! {
                 biased;
-                () = told.closed() => if self.retire(asked, told) { return },
+                () = told.closed() => if self.retire() { return },
                 Ok(()) = places.changed() => {}
                 Ok(()) = refreshed.changed() => {}
                 () = std::future::ready(()), if is_account => {}
@@ -143,14 +158,25 @@ impl Views {
         }
     }
 
-    /// Ends a report's life, unless somebody has come to look just now.
-    fn retire(&self, asked: &Asked, told: &watch::Sender<Option<Told>>) -> bool {
-        let mut running = self.running();
-        let is_over = told.receiver_count() == 0;
+    /// Ends the report's life, unless somebody has come to look just now.
+    fn retire(&self) -> bool {
+        let mut running = self.views.running();
+        let is_over = self.told.receiver_count() == 0;
         if is_over {
-            running.remove(asked);
+            running.remove(&self.asked);
         }
         is_over
+    }
+}
+
+impl Drop for Listed {
+    fn drop(&mut self) {
+        let mut running = self.views.running();
+        // Somebody may have asked anew since it retired.
+        let listed = running.get(&self.asked);
+        if listed.is_some_and(|told| told.same_channel(&self.told)) {
+            running.remove(&self.asked);
+        }
     }
 }
 

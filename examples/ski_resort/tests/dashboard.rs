@@ -2,10 +2,12 @@
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::time::{sleep, timeout};
 
 use super::dashboard_served::{Served, port};
 use crate::dashboard::Dashboard;
@@ -195,6 +197,44 @@ async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
     served.serving.await.unwrap().unwrap();
     let again = TcpStream::connect((Ipv4Addr::LOCALHOST, served.port)).await;
     assert!(again.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_read_loses_the_stream() {
+    let served = Served::new().await;
+    let request = format!(
+        "GET /events?view=pipeline HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
+        served.port
+    );
+    let small = TcpSocket::new_v4().unwrap();
+    small.set_recv_buffer_size(10_000).unwrap();
+    let mut silent = small
+        .connect(([127, 0, 0, 1], served.port).into())
+        .await
+        .unwrap();
+    let mut reading = served.connect().await;
+    for stream in [&mut reading, &mut silent] {
+        stream.write_all(request.as_bytes()).await.unwrap();
+    }
+    let reader = tokio::spawn(async move {
+        let mut heard = Vec::new();
+        reading.read_to_end(&mut heard).await.unwrap();
+        heard
+    });
+    // More than the system keeps for somebody who may still read it.
+    for count in 0..100 {
+        let message = format!("{count} {}", "x".repeat(200_000));
+        served.board.write(|live| live.message = Some(message));
+        sleep(Duration::from_secs(1)).await;
+    }
+    sleep(Duration::from_secs(61)).await;
+    let mut rest = Vec::new();
+    let ends = timeout(Duration::from_secs(1), silent.read_to_end(&mut rest));
+    ends.await.unwrap().unwrap();
+    assert!(!rest.ends_with(b"0\r\n\r\n"));
+    served.stop.send_replace(true);
+    let heard = reader.await.unwrap();
+    assert!(heard.len() > rest.len() && heard.ends_with(b"0\r\n\r\n"));
 }
 
 #[tokio::test(start_paused = true)]

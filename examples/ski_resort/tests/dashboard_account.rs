@@ -135,20 +135,58 @@ impl Transport for Asked {
 
 /// A client of such an account, and when it asked.
 fn noted(answers: bool) -> (Where, Arc<Mutex<Vec<Instant>>>) {
-    let emulator = Emulator::builder()
-        .catalog(Catalog::from_ddl(SETUP).unwrap())
-        .build()
-        .unwrap();
-    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1:1")).unwrap();
     let clock = TokioClock::starting_at(SystemTime::now());
     let when = Arc::default();
     let transport = Asked {
-        account: answers.then(|| MemoryTransport::new(emulator, Arc::new(clock))),
+        account: answers.then(|| MemoryTransport::new(emulator(), Arc::new(clock))),
         when: Arc::clone(&when),
     };
+    (account_behind(transport), when)
+}
+
+fn emulator() -> Emulator {
+    let catalog = Catalog::from_ddl(SETUP).unwrap();
+    Emulator::builder().catalog(catalog).build().unwrap()
+}
+
+fn account_behind(transport: impl Transport) -> Where {
+    let profile = Profile::from_json(&emulator().profile_json("http://127.0.0.1:1")).unwrap();
     let client = SqlClient::builder(profile.with_database(SPACE).with_schema(SPACE));
     let client = client.transport(transport).build().unwrap();
-    (Where::Account(Arc::new(client)), when)
+    Where::Account(Arc::new(client))
+}
+
+/// An account that makes whoever asks it panic.
+#[derive(Debug)]
+struct Panics;
+
+#[async_trait]
+impl Transport for Panics {
+    async fn call(&self, _: Request) -> Result<Response, TransportError> {
+        panic!("nobody expected to be asked")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_for_a_report_whose_task_is_gone() {
+    let (_places, places) = watch::channel(account_behind(Panics));
+    let (_changed, refreshed) = watch::channel(0);
+    let (_stop, stopped) = watch::channel(false);
+    let board = Board::new("max".to_owned());
+    let views = Views::new(places, refreshed, stopped.clone());
+    let streams = Streams::new(board.subscribe(), stopped);
+    let asked = network(Period::Today);
+    // Whoever comes later finds another task, and not the channel of the one that is gone.
+    for _ in 0..3 {
+        let mut news = streams.news(&views, &asked).unwrap();
+        let hour = Duration::from_secs(3_600);
+        assert_eq!(
+            timeout(hour, views.now(&asked)).await.unwrap().unwrap(),
+            None
+        );
+        let events = async { while news.next().await.is_some() {} };
+        timeout(hour, events).await.unwrap();
+    }
 }
 
 #[tokio::test(start_paused = true)]

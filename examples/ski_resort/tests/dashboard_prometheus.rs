@@ -1,8 +1,12 @@
 //! What Prometheus reads, by the rules of its text format.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use tokio::time::sleep;
 
 use super::dashboard_served::Served;
+use crate::live::Phase;
 
 #[tokio::test]
 async fn prometheus_can_read_it() {
@@ -43,6 +47,27 @@ async fn prometheus_can_read_it() {
     }
     // Nobody has looked into that table.
     assert!(!samples.contains_key(r#"ski_resort_rows_landed_total{table="SEASON_PASS"}"#));
+}
+
+#[tokio::test(start_paused = true)]
+async fn time_goes_on_while_nothing_is_written_and_not_after_the_end() {
+    let served = Served::new().await;
+    let elapsed = async || {
+        let metrics = samples(&served.get("/metrics").await.body);
+        let data = served.get("/data?view=pipeline").await.json();
+        let seconds = data["pipeline"]["elapsed_s"].as_f64().unwrap();
+        (
+            metrics["ski_resort_elapsed_seconds"].floor(),
+            seconds.floor(),
+        )
+    };
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(elapsed().await, (10.0, 10.0));
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(elapsed().await, (20.0, 20.0));
+    served.board.end(Phase::Finished, "All is well.");
+    sleep(Duration::from_secs(10)).await;
+    assert_eq!(elapsed().await, (20.0, 20.0));
 }
 
 /// Reads the text format 0.0.4 by its rules: a family is introduced once, with its samples right behind it.

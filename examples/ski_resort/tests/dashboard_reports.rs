@@ -158,7 +158,7 @@ pub(super) fn resort(name: Option<&str>) -> Asked {
 
 /// Compares as a script does, for which 1.0 is 1.
 #[track_caller]
-fn assert_is(found: &Value, wanted: &Value) {
+pub(super) fn assert_is(found: &Value, wanted: &Value) {
     assert_eq!(plain(found.clone()), plain(wanted.clone()));
 }
 

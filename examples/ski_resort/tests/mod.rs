@@ -8,9 +8,12 @@
 mod alone;
 mod dashboard;
 mod dashboard_account;
+mod dashboard_dates;
 mod dashboard_events;
 mod dashboard_guard;
+mod dashboard_model;
 mod dashboard_prometheus;
+mod dashboard_random;
 mod dashboard_reports;
 mod dashboard_served;
 mod files;

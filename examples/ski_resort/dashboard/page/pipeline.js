@@ -45,13 +45,14 @@ export function renderHeader(pipeline) {
 export function render(pipeline) {
   shown = pipeline;
   setText(byId("target"), pipeline.target === "" ? "" : `To ${pipeline.target}`);
-  setMetric("pipeline.elapsed", format.duration(pipeline.elapsed_s));
+  const streams = pipeline.tables.some((row) => row.channel.name !== "");
+  // Where nothing is streamed no snapshots come that would move it.
+  setMetric("pipeline.elapsed", format.duration(streams ? pipeline.elapsed_s : null));
   setMetric("pipeline.speed", speed(pipeline.speed));
   const message = pipeline.message ?? PHASES[pipeline.phase] ?? "";
   setText(byId("pipeline-message"), message);
   setAttribute(byId("pipeline-message"), "data-phase", pipeline.phase);
   show(byId("pipeline-message"), message !== "");
-  const streams = pipeline.tables.some((row) => row.channel.name !== "");
   show(byId("pipeline-idle"), !streams);
   show(byId("pipeline-busy"), streams);
   list(byId("flows"), pipeline.tables, makeFlow, fillFlow);
