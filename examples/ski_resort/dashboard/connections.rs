@@ -10,15 +10,17 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio_io_timeout::TimeoutStream;
 use tracing::debug;
 
-use super::impatient::Impatient;
 use super::is_true;
 
 /// How many connections there may be; whoever comes then waits for one to end.
 const MOST: usize = 256;
 /// How long a request's head may take, and how long a connection may be idle.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long nothing may be taken of what is written.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a request's head may be, in bytes and in headers.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
@@ -70,7 +72,10 @@ async fn connection(stream: TcpStream, routes: Router, mut stop: watch::Receiver
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS);
     let service = TowerToHyperService::new(routes);
-    let connection = server.serve_connection(TokioIo::new(Impatient::new(stream)), service);
+    // Whoever does not read any more loses the connection, and with it the place it has.
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
     // How a connection ends is the browser's affair.
     tokio::select! {

@@ -5,7 +5,6 @@ mod connections;
 pub(crate) mod events;
 mod guard;
 mod header;
-mod impatient;
 mod network;
 mod pages;
 mod periods;
