@@ -131,7 +131,11 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
     Ok(if !outcome.failures.is_empty() {
         FAILED
     } else if outcome.interrupted {
-        say("interrupted; the same command goes on");
+        say(if target.lasts() {
+            "interrupted; the same command goes on"
+        } else {
+            "interrupted; the same command begins anew, for nothing kept the tables: --landing FILE does"
+        });
         INTERRUPTED
     } else if report.is_exact() {
         say("every row is there, exactly once");

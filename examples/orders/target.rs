@@ -62,7 +62,7 @@ pub(crate) enum Route {
     Memory {
         transport: MemoryTransport,
         /// Its tables, if they are not to be kept.
-        _scratch: Option<TempDir>,
+        scratch: Option<TempDir>,
     },
 }
 
@@ -110,7 +110,7 @@ impl Target {
             profile,
             route: Route::Memory {
                 transport: MemoryTransport::new(emulator, Arc::new(SystemClock)),
-                _scratch: scratch,
+                scratch,
             },
             landing: Some(path),
         })
@@ -122,6 +122,17 @@ impl Target {
             Route::Profile => self.profile.url()?,
             Route::Memory { .. } => "the emulator".to_owned(),
         })
+    }
+
+    /// Whether a later run finds the tables as this one leaves them.
+    pub(crate) fn lasts(&self) -> bool {
+        !matches!(
+            self.route,
+            Route::Memory {
+                scratch: Some(_),
+                ..
+            }
+        )
     }
 
     /// A client for each of the two pipes, shared by all instances.

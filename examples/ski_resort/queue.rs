@@ -101,6 +101,9 @@ pub(crate) struct Span {
 
 impl Queue {
     /// Opens a queue, and creates it where there is none.
+    ///
+    /// # Errors
+    /// [`Misconfigured`] if there cannot be one, or there is something else.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
@@ -109,6 +112,9 @@ impl Queue {
         let open = || {
             let mut connection = Connection::open(path)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
+            if holds_something_else(&connection)? {
+                return Ok(None);
+            }
             connection.execute_batch(SETTINGS)?;
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -119,15 +125,26 @@ impl Queue {
                 |row| row.get(0),
             )?;
             transaction.commit()?;
-            Ok((connection, id))
+            Ok(Some((connection, id)))
         };
-        let (connection, id) =
-            patiently(open).with_context(|| format!("cannot open the queue {}", path.display()))?;
-        Ok(Self {
-            connection,
-            path: path.to_owned(),
-            id,
-        })
+        match patiently(open) {
+            Ok(Some((connection, id))) => Ok(Self {
+                connection,
+                path: path.to_owned(),
+                id,
+            }),
+            Ok(None) => Err(Misconfigured::new(format!(
+                "{} is no queue and is left alone: give another --queue",
+                path.display()
+            ))),
+            Err(error) if is_wrong_file(&error) => Err(Misconfigured::new(format!(
+                "cannot open the queue {}: {error}: give another --queue",
+                path.display()
+            ))),
+            Err(error) => {
+                Err(error).with_context(|| format!("cannot open the queue {}", path.display()))
+            }
+        }
     }
 
     /// The random identity of this queue, which its channels are named after.
@@ -365,6 +382,28 @@ fn date_seed(start: Timestamp) -> u64 {
     let number =
         i64::from(date.year()) * 10_000 + i64::from(date.month()) * 100 + i64::from(date.day());
     number.unsigned_abs()
+}
+
+/// Whether there are tables and no queue's: its own come all at once.
+fn holds_something_else(connection: &Connection) -> rusqlite::Result<bool> {
+    connection.query_row(
+        "SELECT count(*) > 0 AND count(*) FILTER (WHERE name IN ('DEAD_LETTER', 'META')) < 2 FROM sqlite_schema",
+        [],
+        |row| row.get(0),
+    )
+}
+
+/// Whether it takes another file to mend this.
+fn is_wrong_file(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+        )
+    )
 }
 
 /// Tries again while another process holds the file: SQLite does not wait where waiting could be a deadlock.

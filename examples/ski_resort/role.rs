@@ -1,7 +1,7 @@
 //! A queue has at most one generator and one streamer, and reports are made by one process.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -44,12 +44,12 @@ impl RoleLock {
     /// Takes the role.
     ///
     /// # Errors
-    /// [`Misconfigured`], with the process id, if another process has it.
+    /// [`Misconfigured`], with the process id, if another process has it, and where nothing can be written.
     pub(crate) fn take(file: &Path, role: Role) -> Result<Self> {
         let path = lock_path(file, role);
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
-                .with_context(|| format!("cannot create {}", directory.display()))?;
+                .map_err(|error| no_place("create", directory, role, error))?;
         }
         let mut lock = OpenOptions::new()
             .read(true)
@@ -57,7 +57,7 @@ impl RoleLock {
             .create(true)
             .truncate(false)
             .open(&path)
-            .with_context(|| format!("cannot open {}", path.display()))?;
+            .map_err(|error| no_place("open", &path, role, error))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(taken(&mut lock, file, role)),
@@ -75,6 +75,22 @@ fn lock_path(file: &Path, role: Role) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
     name.push(format!(".{}.lock", role.name()));
     PathBuf::from(name)
+}
+
+/// Why the lock cannot be there. Most of the reasons stay until another place is chosen.
+fn no_place(what: &str, path: &Path, role: Role, error: io::Error) -> anyhow::Error {
+    let words = format!("cannot {what} {}", path.display());
+    match error.kind() {
+        ErrorKind::NotFound
+        | ErrorKind::AlreadyExists
+        | ErrorKind::NotADirectory
+        | ErrorKind::IsADirectory
+        | ErrorKind::PermissionDenied
+        | ErrorKind::ReadOnlyFilesystem => {
+            Misconfigured::new(format!("{words}: {error}: give another {}", role.flag()))
+        }
+        _ => anyhow::Error::new(error).context(words),
+    }
 }
 
 fn taken(lock: &mut File, file: &Path, role: Role) -> anyhow::Error {

@@ -180,17 +180,17 @@ impl Summary {
             let Some(line) = self.tables.get(table.name()) else {
                 continue;
             };
-            let known =
-                |count: Option<i64>| count.map_or_else(|| "?".to_owned(), |n| n.to_string());
+            let known = |count: Option<String>| count.unwrap_or_else(|| "?".to_owned());
+            let of_server = |count: u64| known(line.is_known.then(|| count.to_string()));
             let token = line.committed_offset_token.as_deref();
             row([
                 table.name(),
                 &line.generated.to_string(),
                 token.unwrap_or(if line.is_known { "none" } else { "?" }),
-                &line.rows_inserted.to_string(),
-                &line.rejected.to_string(),
-                &known(line.landed),
-                &known(line.distinct_txid),
+                &of_server(line.rows_inserted),
+                &of_server(line.rejected),
+                &known(line.landed.map(|n| n.to_string())),
+                &known(line.distinct_txid.map(|n| n.to_string())),
                 &line.left_in_queue.to_string(),
             ]);
         }
@@ -215,6 +215,9 @@ impl Summary {
         match (self.balanced, self.has_rejects(), self.interrupted) {
             (false, ..) if self.tables.values().any(Line::holds_more) => {
                 "Not balanced: a table holds more rows than the channel inserted, those of another queue perhaps; count in tables that hold nothing else."
+            }
+            (false, ..) if !self.failures.is_empty() => {
+                "Not balanced: not every table could be asked about."
             }
             (false, ..) => "Not balanced: the numbers of a table do not add up.",
             (true, true, _) => "Balanced, but rows were rejected: see DEAD_LETTER in the queue.",

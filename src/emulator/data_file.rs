@@ -280,7 +280,7 @@ fn settle(
             if started_with.is_none() && !scripts.is_empty() && matches!(ddl, Ddl::Bootstrap(_)) {
                 return Err(refusal(
                     path,
-                    "was made without a DDL script and has tables that came while the emulator ran: leave --ddl out, or use --apply-ddl to carry the script out on it",
+                    "was made without a DDL script and has tables that came while the emulator ran: leave the script out, or carry it out on the file with snowpipe-emulator --apply-ddl",
                 ));
             }
             let changed = started_with
@@ -295,7 +295,7 @@ fn settle(
                     return Err(refusal(
                         path,
                         &format!(
-                            "was made with another DDL script; the first difference is {changed}. Use --apply-ddl to carry the new script out on it, or choose another file"
+                            "was made with another DDL script; the first difference is {changed}. Choose another file, or carry the new script out on this one with snowpipe-emulator --apply-ddl"
                         ),
                     ));
                 }

@@ -191,3 +191,22 @@ async fn what_cannot_be_used_is_refused_before_anything_is_streamed() {
         );
     }
 }
+
+#[tokio::test]
+async fn an_interrupted_run_goes_on_only_where_its_tables_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let landing = folder.path().join("landing.db");
+    let kept = ["--landing", landing.to_str().unwrap()];
+    for (flags, last) in [(&kept[..], "goes on"), (&[], "--landing FILE does")] {
+        let (_stop, stopped) = watch::channel(true);
+        let mut said = String::new();
+        let args = ["orders", "100000", "2"].iter().chain(flags);
+        let mut say = |line: &str| line.clone_into(&mut said);
+        let code = run(Args::parse_from(args), stopped, &mut say).await;
+        assert_eq!(code.unwrap(), 130, "{said}");
+        assert!(
+            said.starts_with("interrupted") && said.ends_with(last),
+            "{said}"
+        );
+    }
+}

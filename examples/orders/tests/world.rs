@@ -57,7 +57,7 @@ impl World {
         let target = Target {
             route: Route::Memory {
                 transport: MemoryTransport::new(emulator.clone(), clock).with_latency(LATENCY),
-                _scratch: None,
+                scratch: None,
             },
             schema: schema(&profile, &config).unwrap(),
             profile,

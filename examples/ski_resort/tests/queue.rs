@@ -7,6 +7,7 @@ use rusqlite::Connection;
 
 use super::winter;
 use crate::live::Board;
+use crate::misconfigured::is_misconfigured;
 use crate::monitor::Monitor;
 use crate::queue::{Progress, Queue, Span, Turn};
 use crate::role::{Role, RoleLock};
@@ -271,4 +272,45 @@ fn a_role_is_held_once_and_its_holder_is_named() {
     }
     drop(generator);
     RoleLock::take(&path, Role::Generator).unwrap();
+}
+
+#[test]
+fn another_file_is_refused_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    let refused = |path: &std::path::Path| {
+        let error = Queue::open(path).unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        let words = error.to_string();
+        assert!(words.contains(&path.display().to_string()), "{words}");
+        assert!(words.ends_with("give another --queue"), "{words}");
+    };
+
+    let database = directory.path().join("another.db");
+    let connection = Connection::open(&database).unwrap();
+    // An emulator's data file has tables of the same names.
+    connection
+        .execute_batch("CREATE TABLE LIFT_RIDE (TXID TEXT)")
+        .unwrap();
+    drop(connection);
+    let text = directory.path().join("text");
+    std::fs::write(&text, "these are some words, and no database at all").unwrap();
+    for path in [&database, &text] {
+        let before = std::fs::read(path).unwrap();
+        refused(path);
+        assert_eq!(std::fs::read(path).unwrap(), before);
+    }
+    refused(directory.path());
+}
+
+#[test]
+fn a_role_where_no_file_can_be_says_what_to_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let error = RoleLock::take(&file.join("queue.db"), Role::Generator).unwrap_err();
+    assert!(is_misconfigured(&error), "{error:#}");
+    assert!(
+        error.to_string().ends_with("give another --queue"),
+        "{error}"
+    );
 }
