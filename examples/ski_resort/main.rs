@@ -119,6 +119,11 @@ async fn stream(
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
+    if args.profile.is_none() {
+        // Connecting takes a moment, and what an earlier run left can be read meanwhile.
+        let left = Where::Embedded(files.reports.clone());
+        page.told.reports.send_replace(left);
+    }
     let target = Target::open(args, &files).await?;
     screen.note(target.describe()?);
     board.write(|live| live.target = target.place().unwrap_or_default());

@@ -88,7 +88,10 @@ impl Source {
     /// Opens the reports. All questions to embedded ones are answered as of the same moment.
     pub(super) async fn open(place: &Where) -> Result<Self, Trouble> {
         let path = match place {
-            Where::Nowhere => return Err(Trouble::Missing),
+            Where::Nowhere => {
+                let message = "The program is not connected yet.";
+                return Err(Trouble::Failed(message.to_owned()));
+            }
             Where::Account(client) => return Ok(Self::Account(client.clone())),
             Where::Embedded(path) => path.clone(),
         };

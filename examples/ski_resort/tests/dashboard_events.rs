@@ -90,7 +90,7 @@ async fn whoever_comes_is_told_both_at_once() {
         assert_eq!(events[0].0, "pipeline");
         assert_eq!(events[0].1["phase"], "starting");
         assert_eq!(events[1].0, "report");
-        assert_eq!(events[1].1["empty"], true);
+        assert_eq!(events[1].1["view"], "network");
     }
     assert_eq!(began.elapsed(), Duration::ZERO);
 

@@ -414,7 +414,6 @@ async fn reports_that_are_not_there_yet_are_empty() {
     // A file whose tables are on their way, and a view without a row.
     let begun = embedded(&directory.path().join("begun"), &bare[..1]);
     for (place, zone) in [
-        (Where::Nowhere, "UTC"),
         (Where::Embedded(directory.path().join("none.db")), "UTC"),
         (Where::Embedded(begun), "UTC"),
         (Where::Embedded(made), "America/Denver"),
@@ -427,6 +426,13 @@ async fn reports_that_are_not_there_yet_are_empty() {
         let wanted = json!({ "view": "resort", "empty": true, "resort": null, "resorts": [], "header": header(zone) });
         assert_eq!(found, wanted, "{place:?}");
     }
+}
+
+#[tokio::test]
+async fn before_it_is_known_where_reports_are_nobody_says_that_there_are_none() {
+    let found = report(Where::Nowhere, network(Period::Week)).await;
+    let problem = json!({ "message": "The program is not connected yet.", "script": null });
+    assert_eq!(found, json!({ "view": "network", "problem": problem }));
 }
 
 #[tokio::test]

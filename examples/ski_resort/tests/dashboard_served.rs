@@ -25,7 +25,7 @@ pub(super) struct Served {
 impl Served {
     pub(super) async fn new() -> Self {
         let board = Board::new("max".to_owned());
-        let (places, seen_places) = watch::channel(Where::Nowhere);
+        let (places, seen_places) = watch::channel(Where::Embedded("not-there-yet.db".into()));
         let (changed, seen_changed) = watch::channel(0);
         let (stop, stopped) = watch::channel(false);
         let dashboard = Dashboard::bind(Some(0)).await.unwrap();
