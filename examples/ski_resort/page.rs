@@ -3,6 +3,7 @@
 use anyhow::{Context, Result};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tracing::debug;
 
 use crate::cli::{Args, Only, Serve};
 use crate::dashboard::{Dashboard, Where};
@@ -53,7 +54,8 @@ impl Page {
         if args.open
             && let Err(error) = open::that_detached(&url)
         {
-            screen.note(format!("no browser could be opened: {error}"));
+            debug!(%error, "no browser");
+            screen.note("no browser could be opened: open that address yourself");
         }
         let (stop, stopped) = watch::channel(false);
         let task = tokio::spawn(dashboard.serve(board.subscribe(), is_where, count, stopped));
