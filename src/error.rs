@@ -251,7 +251,8 @@ impl Error {
         self.edit(|e| e.source = Some(source.into()))
     }
 
-    /// Takes over what `why` knows of the server's answer, and names it as the source.
+    /// Takes over what `why` knows of the server's answer, and names it as the source. A text that repeats `why` takes its
+    /// [`message`](Self::message), or code and request id are there twice.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {
             e.code.clone_from(&why.0.code);
@@ -262,7 +263,6 @@ impl Error {
     }
 
     /// What happened and what mends it, without code and request id.
-    #[cfg(feature = "cli")]
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

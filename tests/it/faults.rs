@@ -317,6 +317,40 @@ async fn a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_names_its_request_and_the_servers_code_once() {
+    for (fault, cause) in [
+        (Fault::Stale, InvalidationCause::Fenced),
+        (Fault::Forbidden, InvalidationCause::Unauthorized),
+        (
+            Fault::BadRequest("ERR_INVALID_REQUEST".into()),
+            InvalidationCause::Rejected,
+        ),
+        (Fault::Throttle(None), InvalidationCause::Unreachable),
+    ] {
+        let world = World::new();
+        let client = world.builder().retry_for(Duration::from_secs(9)).build();
+        let client = client.await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let elastic = client.elastic_channel();
+        let faults = world.emulator.faults();
+        faults.push(fault.on(Endpoint::Append).always());
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        let ack = elastic.append_row(&row(1), ()).await.unwrap();
+        drop(elastic.append_row(&row(2), ()).await.unwrap());
+        let named = receipt.committed().await.unwrap_err();
+        assert_eq!(self::cause(&named), cause);
+        let unnamed = ack.await.unwrap_err().error().clone();
+        let unheard = elastic.append_row(&row(3), ()).await.unwrap_err();
+        for error in [named, unnamed, unheard] {
+            let text = error.to_string();
+            for part in [error.request_id().unwrap(), error.code().unwrap()] {
+                assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_request_waits_as_long_as_the_server_asks() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
