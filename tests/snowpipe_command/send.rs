@@ -214,8 +214,8 @@ fn a_rejected_row_is_kept_as_it_stood_in_the_input() {
     let row = r#"{"TXID": "t", "METERS": "far", "B": 12345678901234567890123.10, "A": 0}"#;
     fs::write(world.path("rides"), format!("{row}\n")).expect("a file");
     let send = "send --table resort.public.ride --channel c --dead-letters dead rides";
-    let sent = world.run(send);
-    assert_eq!(sent.code, 1, "{sent:?}");
+    let run = world.run(send);
+    assert_eq!(run.code, 1, "{run:?}");
     let letters = fs::read_to_string(world.path("dead")).expect("the file");
     assert!(letters.contains(row), "{letters}");
 }
