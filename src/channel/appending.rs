@@ -39,8 +39,18 @@ impl Channel<Tracked> {
 
     /// Appends rows with their offsets: see [`IntoOffsets`] for what `first..`, `first..=last` and a pair mean.
     ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, rows: Vec<serde_json::Value>) -> snowpipe_streaming::Result<()> {
+    /// // A token for each row: 1000, 1001 and so on.
+    /// channel.append_rows(&rows, 1000..).await?;
+    /// // One pair of tokens for all: they are committed together.
+    /// channel.append_rows(&rows, ("file-7:1", "file-7:2000")).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// With `first..`, rows are encoded as memory allows, and a failure or cancellation half-way leaves a prefix appended,
-    /// which [`last_appended`](Self::last_appended) tells. No rows are no-op.
+    /// which [`last_appended`](Self::last_appended) tells. Of no rows nothing is appended.
     ///
     /// # Errors
     ///
@@ -59,6 +69,14 @@ impl Channel<Tracked> {
 
     /// Appends rows that come with an offset each. May be split anywhere.
     ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, orders: Vec<(String, serde_json::Value)>) -> snowpipe_streaming::Result<()> {
+    /// // Gaps between the offsets are fine, and they may be text.
+    /// channel.append_each(orders.iter().map(|(id, order)| (order, id))).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
     /// # Errors
     ///
     /// As [`append_row`](Self::append_row); rows before the one at fault may have been appended.
@@ -71,7 +89,7 @@ impl Channel<Tracked> {
         Append::each(&mut self.writer, rows.into_iter())
     }
 
-    /// Appends rows that are bytes already.
+    /// Appends rows that are bytes already, with offsets as in [`append_rows`](Self::append_rows).
     ///
     /// # Errors
     ///
