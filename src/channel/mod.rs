@@ -340,7 +340,8 @@ impl<M> Channel<M> {
         news.cloned().collect()
     }
 
-    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`.
+    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`. The table's
+    /// name goes into it as it is written here, quotes and all.
     ///
     /// The columns are those of Snowflake's page "Snowpipe Streaming error tables".
     pub fn error_table_sql(&self, table: &str) -> String {

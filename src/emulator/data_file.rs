@@ -1,7 +1,6 @@
 //! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,6 +11,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::data_file_tables::{Kept, carry_out, kept_tables};
 use super::landing::{LandingError, ObjectName};
+use super::pipe_info::hex;
 use super::script::split;
 use super::tables::Catalog;
 
@@ -290,13 +290,9 @@ fn settle(
 /// Keeps a script that was carried out.
 pub(super) fn store(transaction: &Transaction<'_>, script: &str) -> rusqlite::Result<()> {
     let hash = Sha256::digest(script.as_bytes());
-    let hash = hash.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
     transaction.execute(
         "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
-        params![hash, script],
+        params![hex(&hash, hash.len()), script],
     )?;
     Ok(())
 }
