@@ -68,7 +68,7 @@ async fn main() -> anyhow::Result<()> {
     if let Err(error) = channel.checkpoint().await {
         println!("{error}: {}", error.error());
     }
-    channel.close().await.ok();
+    channel.close().await?;
     client.close().await?;
 
     // Accepted is durable, and in the table seconds later: here, now.

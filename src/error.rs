@@ -136,6 +136,20 @@ struct Inner {
 }
 
 impl Error {
+    /// What a [`Credential`](crate::auth::Credential) of one's own says if it has no token, and asking again is of no use.
+    /// Of the kind [`ErrorKind::Authentication`], with `why` as its source and in its text, which must hold no secret.
+    pub fn no_token(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let why = why.into();
+        let message = format!("the credential gave no token: {why}");
+        Self::new(ErrorKind::Authentication, message).with_boxed_source(why)
+    }
+
+    /// As [`no_token`](Self::no_token), if there may be one later. The error [is retryable](Self::is_retryable): rows wait,
+    /// and the credential is asked again.
+    pub fn no_token_yet(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::no_token(why).with_retryable(true)
+    }
+
     /// A fresh error. `retryable` starts from the kind.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retryable = matches!(
@@ -237,7 +251,8 @@ impl Error {
         self.edit(|e| e.source = Some(source.into()))
     }
 
-    /// Takes over what `why` knows of the server's answer, and names it as the source.
+    /// Takes over what `why` knows of the server's answer, and names it as the source. A text that repeats `why` takes its
+    /// [`message`](Self::message), or code and request id are there twice.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {
             e.code.clone_from(&why.0.code);
@@ -248,7 +263,6 @@ impl Error {
     }
 
     /// What happened and what mends it, without code and request id.
-    #[cfg(feature = "cli")]
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

@@ -46,6 +46,8 @@
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
 //!   rows that are bytes already. They wait for memory and for nothing else.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - A job that ends when its rows are in: [`StreamingIngestClient::send_once`].
+//! - Rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
 //! - Many producers, and nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be there twice.
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
@@ -56,6 +58,8 @@
 //! - Logging in otherwise than with a key pair, and changing credentials while running: [`auth`].
 //! - Tuning: [`ClientBuilder`].
 //! - Testing without an account: the feature `emulator`, and the module of that name.
+//! - Finding out why nothing streams: the feature `cli`, its command `snowpipe doctor`, and the module `doctor`.
+//! - Looking at what has landed: the feature `sql-api`, and the module `sql`.
 //!
 //! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
 //! change of a channel, a warning only where data is at risk or this machine's clock is wrong.
@@ -69,6 +73,9 @@
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
 //! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
+
+// On docs.rs each item of a feature says which one it takes.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod auth;
 mod budget;
@@ -109,6 +116,7 @@ pub mod append {
     pub use crate::channel::source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
 }
 
+#[doc(inline)]
 pub use self::append::Append;
 pub use self::channel::{
     Channel, ChannelStatus, CloseReport, Commits, OpenChannel, Receipt, RejectWindow, RowState,

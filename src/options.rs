@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::row::Nulls;
 use crate::time::{SystemClock, TimeSource};
 use crate::transport::api::{Api, ApiConfig};
-use crate::transport::{HttpTransport, Transport};
+use crate::transport::{HttpTransportBuilder, Transport};
 
 /// How a channel's requests are spaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -312,7 +312,8 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends over this transport instead of [`HttpTransport`].
+    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport), which goes to a URL that begins with
+    /// `http://` without a proxy.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -406,16 +407,9 @@ impl ClientBuilder {
             Some(credential) => credential,
             None => profile.credential()?,
         };
-        let transport = if let Some(transport) = transport {
-            transport
-        } else {
-            let http = HttpTransport::builder();
-            // Plain HTTP is for this machine, and no proxy leads back to it.
-            let http = match config.account_url.scheme() {
-                "http" => http.no_proxy(),
-                _ => http,
-            };
-            Arc::new(http.build()?)
+        let transport = match transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpTransportBuilder::to(&config.account_url).build()?),
         };
         let api = Api::new(config, credential, transport, Arc::clone(&time));
         let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);

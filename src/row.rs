@@ -21,6 +21,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// # Ok(()) }
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum Nulls {
     /// The key is sent with `null`.
     #[default]

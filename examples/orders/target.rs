@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, SqliteLanding};
-use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
 use tempfile::TempDir;
 use tracing::debug;
 
@@ -152,10 +152,6 @@ impl Target {
             .max_client_lag(config.max_client_lag)
             .attempt_timeout(config.request_timeout);
         let builder = match &self.route {
-            // Plain HTTP is for this machine only, and no proxy leads there.
-            Route::Profile if self.profile.url()?.starts_with("http://") => {
-                builder.transport(HttpTransport::builder().no_proxy().build()?)
-            }
             Route::Profile => builder,
             Route::Memory { transport, .. } => builder.transport(transport.clone()),
         };

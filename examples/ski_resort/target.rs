@@ -9,9 +9,7 @@ use std::time::Duration;
 use anyhow::Result;
 use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, Server, SqliteLanding};
 use snowpipe_streaming::sql::{SqlClient, TableName};
-use snowpipe_streaming::{
-    HttpTransport, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
-};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -55,12 +53,6 @@ pub(crate) enum Route {
         emulator: Emulator,
         clock: Arc<dyn TimeSource>,
     },
-}
-
-/// What requests go over.
-enum Way {
-    Http(HttpTransport),
-    Memory(MemoryTransport),
 }
 
 impl Target {
@@ -170,9 +162,8 @@ impl Target {
     async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
         let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe(table)?)
             .max_client_lag(self.max_client_lag);
-        let builder = match self.transport()? {
-            Some(Way::Http(http)) => builder.transport(http),
-            Some(Way::Memory(memory)) => builder.transport(memory),
+        let builder = match self.transport() {
+            Some(memory) => builder.transport(memory),
             None => builder,
         };
         builder.build().await
@@ -198,9 +189,8 @@ impl Target {
         if let Some(warehouse) = &self.warehouse {
             sql = sql.warehouse(warehouse);
         }
-        let sql = match self.transport()? {
-            Some(Way::Http(http)) => sql.transport(http),
-            Some(Way::Memory(memory)) => sql.transport(memory),
+        let sql = match self.transport() {
+            Some(memory) => sql.transport(memory),
             None => sql,
         };
         Ok(sql.build()?)
@@ -213,21 +203,14 @@ impl Target {
         }
     }
 
-    /// What the requests go over, if it is not what a client would make for itself.
-    fn transport(&self) -> snowpipe_streaming::Result<Option<Way>> {
-        let direct = || HttpTransport::builder().no_proxy().build();
-        Ok(match &self.route {
-            // Plain HTTP is for this machine only, and no proxy leads there.
-            Route::Loopback(_) => Some(Way::Http(direct()?)),
-            Route::Profile if self.profile.url()?.starts_with("http://") => {
-                Some(Way::Http(direct()?))
+    /// What the requests go over, if it is not what a client makes for itself.
+    fn transport(&self) -> Option<MemoryTransport> {
+        match &self.route {
+            Route::Profile | Route::Loopback(_) => None,
+            Route::Memory { emulator, clock } => {
+                Some(MemoryTransport::new(emulator.clone(), clock.clone()))
             }
-            Route::Profile => None,
-            Route::Memory { emulator, clock } => Some(Way::Memory(MemoryTransport::new(
-                emulator.clone(),
-                clock.clone(),
-            ))),
-        })
+        }
     }
 
     /// Ends the emulator's server, if there is one, after it has committed everything it accepted. Clients connect

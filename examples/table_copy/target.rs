@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use snowpipe_streaming::emulator::{Ddl, Emulator, Server, SqliteLanding};
-use snowpipe_streaming::{HttpTransport, PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
 
 const SETUP: &str = include_str!("setup.sql");
@@ -97,12 +97,6 @@ impl Target {
     /// When the server is out of reach or lets nobody in.
     pub(crate) async fn client(&self) -> Result<StreamingIngestClient> {
         let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe.clone());
-        let builder = if self.profile.url()?.starts_with("http://") {
-            // Plain HTTP is for this machine only, and no proxy leads there.
-            builder.transport(HttpTransport::builder().no_proxy().build()?)
-        } else {
-            builder
-        };
         Ok(builder.build().await?)
     }
 

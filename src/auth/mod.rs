@@ -18,11 +18,11 @@
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use snowpipe_streaming::Result;
 //! use snowpipe_streaming::auth::{Bearer, Credential, CredentialContext};
+//! use snowpipe_streaming::{Error, Result};
 //! # #[derive(Debug)]
 //! # struct Vault;
-//! # impl Vault { async fn access_token(&self) -> Result<String> { Ok("secret".into()) } }
+//! # impl Vault { async fn access_token(&self) -> std::io::Result<String> { Ok("secret".into()) } }
 //!
 //! #[derive(Debug)]
 //! struct FromVault(Vault);
@@ -30,7 +30,9 @@
 //! #[async_trait]
 //! impl Credential for FromVault {
 //!     async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
-//!         Ok(Bearer::new(self.0.access_token().await?, "OAUTH"))
+//!         // The vault may be there again in a moment.
+//!         let token = self.0.access_token().await.map_err(Error::no_token_yet)?;
+//!         Ok(Bearer::new(token, "OAUTH"))
 //!     }
 //!
 //!     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
@@ -143,9 +145,9 @@ pub trait Credential: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from making one. If the error [is retryable](crate::Error::is_retryable), rows wait and it is
-    /// asked again; if not, channels are invalidated as
-    /// [`Unauthorized`](crate::InvalidationCause::Unauthorized).
+    /// Whatever keeps it from making one: [`Error::no_token_yet`](crate::Error::no_token_yet) or
+    /// [`Error::no_token`](crate::Error::no_token). If the error [is retryable](crate::Error::is_retryable), rows wait and it
+    /// is asked again; if not, channels are invalidated as [`Unauthorized`](crate::InvalidationCause::Unauthorized).
     async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer>;
 
     /// The form fields, not yet percent-encoded, that exchange the bearer token for one scoped to `ingest_host`. The

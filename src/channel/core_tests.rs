@@ -7,13 +7,17 @@ use proptest::prelude::*;
 use super::super::ChannelStatus;
 use super::super::answers::REFUSALS;
 use super::super::batch::{Compressor, UnitTokens};
-use super::super::frame;
 use super::super::schedule::{Action, Order, Work};
 use super::*;
 use crate::budget::{Budget, Share};
 use crate::error::{ErrorKind, InvalidationCause};
 use crate::options::OnUncommitted;
-use crate::transport::api::{AppendAnswer, Failure, OpenAnswer};
+use crate::transport::api::Failure;
+
+#[path = "core_tests/server.rs"]
+mod server;
+
+use self::server::{Server, refusal};
 
 const BUDGET: usize = 16 << 10;
 
@@ -76,90 +80,6 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..250)
 }
 
-/// What the other side knows.
-#[derive(Debug)]
-struct Server {
-    knows_replays: bool,
-    limit: usize,
-    next: u64,
-    last_end: Option<OffsetToken>,
-    buffered: VecDeque<(OffsetToken, Vec<u64>)>,
-    landed: Vec<u64>,
-    /// The committed tokens so far, the last one now.
-    tokens: Vec<Option<OffsetToken>>,
-}
-
-impl Server {
-    fn append(&mut self, order: &Order) -> Result<AppendAnswer, Failure> {
-        if order.body.len() > self.limit {
-            return Err(refusal(413, None));
-        }
-        let sequence: u64 = order.continuation_token.parse().unwrap();
-        if sequence == self.next {
-            let bytes = frame::decompress(&order.body, order.uncompressed_len).unwrap();
-            let text = String::from_utf8(bytes).unwrap();
-            let rows: Vec<u64> = text.lines().map(|l| l[1..11].parse().unwrap()).collect();
-            let tokens = (rows.first(), rows.last());
-            let told = (order.start.as_ref(), Some(&order.end));
-            let told = (
-                told.0.map(|t| t.parse::<u64>().unwrap()),
-                told.1.map(|t| t.parse::<u64>().unwrap()),
-            );
-            assert_eq!(told, (tokens.0.copied(), tokens.1.copied()));
-            self.buffered.push_back((order.end.clone(), rows));
-            self.last_end = Some(order.end.clone());
-            self.next += 1;
-        } else if !(self.knows_replays && sequence + 1 == self.next) {
-            return Err(refusal(400, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
-        } else {
-            assert_eq!(self.last_end.as_ref(), Some(&order.end), "the same request");
-        }
-        Ok(AppendAnswer {
-            next_continuation_token: self.next.to_string(),
-            session: None,
-        })
-    }
-
-    fn commit(&mut self) {
-        if let Some((end, rows)) = self.buffered.pop_front() {
-            self.landed.extend(rows);
-            self.tokens.push(Some(end));
-        }
-    }
-
-    fn reopen(&mut self, commits: u8) -> OpenAnswer {
-        (0..commits).for_each(|_| self.commit());
-        self.buffered.clear();
-        self.next += 100;
-        OpenAnswer {
-            next_continuation_token: self.next.to_string(),
-            status: self.status(0),
-        }
-    }
-
-    fn status(&self, ago: usize) -> ChannelStatus {
-        let token = self.tokens[self.tokens.len().saturating_sub(1 + ago)].clone();
-        ChannelStatus {
-            latest_committed_offset_token: token,
-            created_on_ms: Some(1),
-            ..ChannelStatus::default()
-        }
-    }
-
-    fn all(&self) -> Vec<u64> {
-        let buffered = self.buffered.iter().flat_map(|(_, rows)| rows);
-        self.landed.iter().chain(buffered).copied().collect()
-    }
-}
-
-fn refusal(status: u16, code: Option<&str>) -> Failure {
-    Failure::Answered {
-        status,
-        code: code.map(str::to_owned),
-        error: Error::new(ErrorKind::Refused, "no"),
-    }
-}
-
 struct Model {
     now: Instant,
     core: Core,
@@ -214,15 +134,7 @@ impl Model {
             order: None,
             is_asked_to_reopen: false,
             reopens: 0,
-            server: Server {
-                knows_replays,
-                limit,
-                next: 1,
-                last_end: None,
-                buffered: VecDeque::new(),
-                landed: Vec::new(),
-                tokens: vec![Some(OffsetToken::from(-1))],
-            },
+            server: Server::new(knows_replays, limit),
             rows: 0,
         }
     }

@@ -2,6 +2,7 @@
 
 mod answers;
 pub(crate) mod append;
+mod appending;
 mod batch;
 mod commits;
 mod core;
@@ -26,10 +27,8 @@ mod writer;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
-use serde::Serialize;
 use tokio::time::Instant;
 
-use self::append::Append;
 pub(crate) use self::batch::Compressor;
 pub(crate) use self::core::{Core, EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;
@@ -39,14 +38,12 @@ pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};
 pub use self::report::{CloseReport, RowState, UncommittedRange};
 pub(crate) use self::shared::Shared;
-use self::source::{BatchSource, Each, Numbered, Plain};
 pub use self::status::ChannelStatus;
 use self::writer::Writer;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::offset::{IntoOffset, IntoOffsets, Offset, OffsetToken};
+use crate::offset::OffsetToken;
 use crate::options::OnUncommitted;
-use crate::row::RowBatch;
 
 /// A channel whose rows carry offset tokens. See [`StreamingIngestClient::open_channel`](crate::StreamingIngestClient::open_channel).
 #[derive(Debug)]
@@ -343,7 +340,8 @@ impl<M> Channel<M> {
         news.cloned().collect()
     }
 
-    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`.
+    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`. The table's
+    /// name goes into it as it is written here, quotes and all.
     ///
     /// The columns are those of Snowflake's page "Snowpipe Streaming error tables".
     pub fn error_table_sql(&self, table: &str) -> String {
@@ -351,156 +349,6 @@ impl<M> Channel<M> {
             "SELECT timestamp, error_code, error_metadata, error_data FROM ERROR_TABLE({table}) WHERE error_metadata:service = 'snowpipe_streaming' AND error_metadata:details:channel_name = '{}' ORDER BY timestamp",
             self.name().replace('\'', "''")
         )
-    }
-}
-
-impl Channel<Tracked> {
-    /// Appends one row with its offset token. The row is encoded now; for what the future waits, see [`Append`].
-    ///
-    /// ```no_run
-    /// # use snowpipe_streaming::Channel;
-    /// # async fn example(channel: &mut Channel, row: &serde_json::Value) -> snowpipe_streaming::Result<()> {
-    /// channel.append_row(row, 42).await?;
-    /// channel.append_row(row, "order_17").await?;
-    /// # Ok(()) }
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Nothing was appended:
-    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
-    /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
-    /// - [`ErrorKind::Backpressure`]: only with an append timeout.
-    /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
-    pub fn append_row<R: Serialize + ?Sized>(
-        &mut self,
-        row: &R,
-        offset: impl IntoOffset,
-    ) -> Append<'_> {
-        Append::row(&mut self.writer, row, offset.into_offset().map(Some))
-    }
-
-    /// Appends rows with their offsets: see [`IntoOffsets`] for what `first..`, `first..=last` and a pair mean.
-    ///
-    /// With `first..`, rows are encoded as memory allows, and a failure or cancellation half-way leaves a prefix appended,
-    /// which [`last_appended`](Self::last_appended) tells. No rows are no-op.
-    ///
-    /// # Errors
-    ///
-    /// As [`append_row`](Self::append_row).
-    pub fn append_rows<I>(
-        &mut self,
-        rows: I,
-        offsets: impl IntoOffsets,
-    ) -> Append<'_, Numbered<I::IntoIter>>
-    where
-        I: IntoIterator,
-        I::Item: Serialize,
-    {
-        Append::rows(&mut self.writer, rows.into_iter(), offsets.into_offsets())
-    }
-
-    /// Appends rows that come with an offset each. May be split anywhere.
-    ///
-    /// # Errors
-    ///
-    /// As [`append_row`](Self::append_row); rows before the one at fault may have been appended.
-    pub fn append_each<I, R, O>(&mut self, rows: I) -> Append<'_, Each<I::IntoIter>>
-    where
-        I: IntoIterator<Item = (R, O)>,
-        R: Serialize,
-        O: IntoOffset,
-    {
-        Append::each(&mut self.writer, rows.into_iter())
-    }
-
-    /// Appends rows that are bytes already.
-    ///
-    /// # Errors
-    ///
-    /// As [`append_rows`](Self::append_rows).
-    pub fn append_batch(
-        &mut self,
-        batch: RowBatch,
-        offsets: impl IntoOffsets,
-    ) -> Append<'_, BatchSource> {
-        Append::batch(&mut self.writer, batch, offsets.into_offsets().map(Some))
-    }
-
-    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_row`](Self::append_row).
-    pub fn try_append_batch(
-        &mut self,
-        batch: &RowBatch,
-        offsets: impl IntoOffsets,
-    ) -> Result<Receipt> {
-        let offsets = offsets.into_offsets()?;
-        self.writer.try_append(batch, Some(offsets))
-    }
-
-    /// The token of the last row in memory or beyond, since this channel was opened.
-    pub fn last_appended(&self) -> Option<OffsetToken> {
-        self.writer.last.clone().map(Offset::into_token)
-    }
-
-    /// Where to resume: the last committed token as what it means to the caller; `None` on a channel that never committed
-    /// one. Everything up to it is committed, nothing after it is.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::InvalidOffset`] if the token is not a `T`: another program wrote it.
-    pub fn resume_point<T: std::str::FromStr>(&self) -> Result<Option<T>>
-    where
-        T::Err: std::fmt::Display,
-    {
-        self.latest_committed_offset_token()
-            .map(|token| token.parse())
-            .transpose()
-    }
-}
-
-impl Channel<Untracked> {
-    /// Appends one row. The row is encoded now; for what the future waits, see [`Append`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Channel::<Tracked>::append_row`].
-    pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R) -> Append<'_> {
-        Append::row(&mut self.writer, row, Ok(None))
-    }
-
-    /// Appends rows. May be split anywhere.
-    ///
-    /// # Errors
-    ///
-    /// As [`Channel::<Tracked>::append_row`]; rows before the one at fault may have been appended.
-    pub fn append_rows<I>(&mut self, rows: I) -> Append<'_, Plain<I::IntoIter>>
-    where
-        I: IntoIterator,
-        I::Item: Serialize,
-    {
-        Append::plain(&mut self.writer, rows.into_iter())
-    }
-
-    /// Appends rows that are bytes already.
-    ///
-    /// # Errors
-    ///
-    /// As [`append_rows`](Self::append_rows).
-    pub fn append_batch(&mut self, batch: RowBatch) -> Append<'_, BatchSource> {
-        Append::batch(&mut self.writer, batch, Ok(None))
-    }
-
-    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
-    ///
-    /// # Errors
-    ///
-    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_rows`](Self::append_rows).
-    pub fn try_append_batch(&mut self, batch: &RowBatch) -> Result<Receipt> {
-        self.writer.try_append(batch, None)
     }
 }
 

@@ -151,7 +151,8 @@ impl Core {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let text = format!("{why}; it could not be opened again: {error}");
+                let message = error.message();
+                let text = format!("{why}; it could not be opened again: {message}");
                 let error = Error::new(error.kind(), text).because_of(error);
                 return self.surface(now, cause, error);
             }

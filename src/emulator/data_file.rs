@@ -1,7 +1,6 @@
 //! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -10,11 +9,11 @@ use std::time::Duration;
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
-use super::coerce::DataType;
-use super::ddl::Change;
+use super::data_file_tables::{Kept, carry_out, kept_tables};
 use super::landing::{LandingError, ObjectName};
+use super::pipe_info::hex;
 use super::script::split;
-use super::tables::{Catalog, Column, Table, folded};
+use super::tables::Catalog;
 
 /// Marks a SQLite file as the emulator's: `SNWP`.
 const APPLICATION_ID: i64 = 0x534E_5750;
@@ -83,34 +82,6 @@ pub enum Ddl {
     Bootstrap(String),
     /// From this script, on top of what the file has. OR REPLACE empties tables and forgets their channels.
     Apply(String),
-}
-
-/// A landed table and its place in the file.
-#[derive(Debug, Clone)]
-pub(super) struct Kept {
-    /// The SQLite table.
-    pub(super) table: String,
-    /// The columns, in order.
-    pub(super) columns: Vec<Column>,
-    /// The statement that inserts one row.
-    pub(super) insert: String,
-}
-
-impl Kept {
-    fn new(table: String, columns: Vec<Column>) -> Self {
-        let places = vec!["?"; columns.len()].join(", ");
-        let insert = format!("INSERT INTO {} VALUES ({places})", quoted(&table));
-        Self {
-            table,
-            columns,
-            insert,
-        }
-    }
-
-    /// The SQLite table of its rejected rows.
-    pub(super) fn errors(&self) -> String {
-        errors_of(&self.table)
-    }
 }
 
 /// An open data file. The lock is held as long as it lives.
@@ -183,7 +154,7 @@ impl DataFile {
     }
 }
 
-/// The name of a data file's lock: its own, so that the file itself stays open to readers.
+/// Takes the file's lock: a file of its own, so that the data file itself stays open to readers.
 fn lock(path: &Path) -> Result<File, LandingError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
@@ -316,15 +287,12 @@ fn settle(
     Ok((catalog, kept))
 }
 
+/// Keeps a script that was carried out.
 pub(super) fn store(transaction: &Transaction<'_>, script: &str) -> rusqlite::Result<()> {
     let hash = Sha256::digest(script.as_bytes());
-    let hash = hash.iter().fold(String::new(), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    });
     transaction.execute(
         "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
-        params![hash, script],
+        params![hex(&hash, hash.len()), script],
     )?;
     Ok(())
 }
@@ -361,150 +329,6 @@ fn first_difference(old: &str, new: &str) -> Result<Option<String>, super::ddl::
         (Some(missing), None) => Some(format!("that {} is missing", missing.head())),
         (None, None) => None,
     })
-}
-
-fn kept_tables(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-) -> rusqlite::Result<BTreeMap<ObjectName, Kept>> {
-    let mut statement = transaction
-        .prepare("SELECT database_name, schema_name, table_name, kept_as FROM _snowpipe_tables")?;
-    let rows = statement.query_map([], |row| {
-        let name = ObjectName {
-            database: row.get(0)?,
-            schema: row.get(1)?,
-            name: row.get(2)?,
-        };
-        Ok((name, row.get::<_, String>(3)?))
-    })?;
-    let mut kept = BTreeMap::new();
-    for row in rows {
-        let (name, table) = row?;
-        if let Some(known) = catalog.table(&name) {
-            kept.insert(folded(&name), Kept::new(table, known.columns.clone()));
-        }
-    }
-    Ok(kept)
-}
-
-pub(super) fn carry_out(
-    transaction: &Transaction<'_>,
-    catalog: &Catalog,
-    kept: &mut BTreeMap<ObjectName, Kept>,
-    change: Change,
-) -> rusqlite::Result<()> {
-    match change {
-        Change::CreateTable(name) => {
-            // A table that a later statement of the same script drops has no definition any more.
-            if let Some(table) = catalog.table(&name) {
-                create_table(transaction, kept, &name, table)?;
-            }
-        }
-        Change::DropTable(name) => {
-            let Some(gone) = kept.remove(&folded(&name)) else {
-                return Ok(());
-            };
-            transaction.execute_batch(&format!(
-                "DROP TABLE {}; DROP TABLE {};",
-                quoted(&gone.table),
-                quoted(&gone.errors())
-            ))?;
-            transaction.execute(
-                "DELETE FROM _snowpipe_tables WHERE kept_as = ?",
-                [gone.table],
-            )?;
-        }
-        Change::ForgetChannels(pipe) => {
-            for table in ["_snowpipe_accepted", "_snowpipe_channels"] {
-                transaction.execute(
-                    &format!(
-                        "DELETE FROM {table} WHERE database_name = ? AND schema_name = ? AND pipe_name = ?"
-                    ),
-                    params![pipe.database, pipe.schema, pipe.name],
-                )?;
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Makes the SQLite tables of a landed table: its own, and the one of its rejected rows.
-pub(super) fn create_table(
-    transaction: &Transaction<'_>,
-    kept: &mut BTreeMap<ObjectName, Kept>,
-    name: &ObjectName,
-    table: &Table,
-) -> rusqlite::Result<()> {
-    if kept.contains_key(&folded(name)) {
-        return Ok(());
-    }
-    let kept_as = free_name(transaction, name)?;
-    let columns: Vec<String> = table.columns.iter().map(column_definition).collect();
-    let place = Kept::new(kept_as, table.columns.clone());
-    transaction.execute_batch(&format!(
-        "CREATE TABLE {} ({});
-         CREATE TABLE {} (PIPE_NAME TEXT NOT NULL, CHANNEL_NAME TEXT NOT NULL, MESSAGE TEXT NOT NULL,
-           PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT);",
-        quoted(&place.table),
-        columns.join(", "),
-        quoted(&place.errors()),
-    ))?;
-    transaction.execute(
-        "INSERT INTO _snowpipe_tables VALUES (?, ?, ?, ?)",
-        params![name.database, name.schema, name.name, place.table],
-    )?;
-    kept.insert(folded(name), place);
-    Ok(())
-}
-
-/// The table's own name; where another schema's table has it, the full name.
-fn free_name(transaction: &Transaction<'_>, name: &ObjectName) -> rusqlite::Result<String> {
-    let full = format!("{}.{}.{}", name.database, name.schema, name.name);
-    let numbered = (2..).map(|number| format!("{full} ({number})"));
-    let candidates = [name.name.clone(), full.clone()]
-        .into_iter()
-        .chain(numbered);
-    for candidate in candidates {
-        let lower = candidate.to_lowercase();
-        if lower.starts_with("_snowpipe_") || lower.starts_with("sqlite_") {
-            continue;
-        }
-        let taken = transaction
-            .query_row(
-                "SELECT 1 FROM sqlite_master WHERE name COLLATE NOCASE IN (?, ?)",
-                [&candidate, &errors_of(&candidate)],
-                |_| Ok(()),
-            )
-            .optional()?;
-        if taken.is_none() {
-            return Ok(candidate);
-        }
-    }
-    Ok(full)
-}
-
-/// A column in SQLite. Its affinity lets SQL compare and add numbers wherever that loses no digit: SQLite's numbers are
-/// exact to 15 digits, so wider columns keep integers as integers and anything else as text.
-fn column_definition(column: &Column) -> String {
-    let affinity = match column.data_type {
-        DataType::Number { precision, scale } if precision <= 15 && scale > 0 => "NUMERIC",
-        DataType::Number { .. } => "",
-        DataType::Float => "REAL",
-        DataType::Boolean => "BOOLEAN",
-        DataType::Binary(_) => "BLOB",
-        _ => "TEXT",
-    };
-    let not_null = if column.nullable { "" } else { " NOT NULL" };
-    format!("{} {affinity}{not_null}", quoted(&column.name))
-}
-
-fn errors_of(table: &str) -> String {
-    format!("{table}__ERRORS")
-}
-
-/// A name as SQLite reads it letter by letter.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 pub(super) fn failure(path: &Path, what: &str, why: rusqlite::Error) -> LandingError {

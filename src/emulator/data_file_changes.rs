@@ -2,7 +2,8 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::data_file::{DataFile, carry_out, failure, quoted, store};
+use super::data_file::{DataFile, failure, store};
+use super::data_file_tables::{carry_out, quoted};
 use super::ddl::Change;
 use super::landing::{LandingError, SchemaChange};
 

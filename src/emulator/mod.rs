@@ -33,6 +33,8 @@ mod crowd;
 mod data_file;
 #[cfg(feature = "emulator-server")]
 mod data_file_changes;
+#[cfg(feature = "emulator-server")]
+mod data_file_tables;
 mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;

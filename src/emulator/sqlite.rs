@@ -22,7 +22,8 @@ use rusqlite::{
 };
 
 use super::coerce::DataType;
-use super::data_file::{DataFile, Ddl, Kept, META_TABLES, create_table, failure, quoted};
+use super::data_file::{DataFile, Ddl, META_TABLES, failure};
+use super::data_file_tables::{Kept, create_table, quoted};
 use super::decimal;
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,

@@ -86,7 +86,7 @@ impl Stage {
     fn put(&mut self, key: String, content: Vec<u8>, now_ms: u64) -> Option<String> {
         let before = self.remove(&key);
         if self.make_room(weight(&key, &content), now_ms).is_none() {
-            // What is refused changes nothing.
+            // A file that is refused does not take the place of the one before.
             if let Some(file) = before {
                 self.insert(key, file);
             }

@@ -61,7 +61,8 @@ pub trait IntoOffset: sealed::Sealed {
 /// What can be the offsets of many rows.
 ///
 /// - `first..` (integers): row `i` carries the token `first + i`, and the rows may be split over requests anywhere. Only
-///   right if each row has a token of its own and there are no gaps.
+///   right if each row has a token of its own and there are no gaps. No row is taken past the greatest of the integer's
+///   type, and a bare `0..` is of `i32`: write `0_u64..` where there may be more than two billion.
 /// - `first..=last` (integers) or `(start, end)` (any tokens): the rows go in one request, never split, and are committed
 ///   together as `end`. There may be any number of rows.
 pub trait IntoOffsets: sealed::Sealed {

@@ -8,6 +8,7 @@ use std::{fs, path::Path};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use url::Url;
 
 use super::explain::{Target, innermost};
 use super::proxies::{Proxies, ProxySource};
@@ -90,6 +91,15 @@ impl Default for HttpTransportBuilder {
 }
 
 impl HttpTransportBuilder {
+    /// How a client connects that is given no transport. Plain HTTP is for this machine, and no proxy leads back to it.
+    pub(crate) fn to(account_url: &Url) -> Self {
+        let http = Self::default();
+        match account_url.scheme() {
+            "http" => http.no_proxy(),
+            _ => http,
+        }
+    }
+
     /// The longest that name resolution, connection and TLS handshake may take together. 10 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;

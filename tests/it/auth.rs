@@ -1,5 +1,7 @@
 //! Each way to authenticate, end to end against the emulator: rows land, tokens are renewed, credentials are swapped.
 
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
@@ -10,7 +12,8 @@ use snowpipe_streaming::auth::{
 };
 use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
 use snowpipe_streaming::{
-    ErrorKind, PipePath, Profile, Request, Response, Result, StreamingIngestClient, TokioClock,
+    Error, ErrorKind, PipePath, Profile, Request, Response, Result, StreamingIngestClient,
+    TokioClock,
 };
 use tokio::time::{advance, sleep};
 
@@ -148,6 +151,55 @@ async fn rows_land_with_a_credential_of_ones_own() {
         }
     }
     lands(Vault::default()).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_of_ones_own_says_whether_to_ask_it_again() {
+    /// A vault that is away for its first calls, or shut for good.
+    #[derive(Debug)]
+    struct Vault {
+        away: u32,
+        is_shut: bool,
+        asked: Arc<AtomicU32>,
+    }
+
+    #[async_trait]
+    impl Credential for Vault {
+        async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
+            let asked = self.asked.fetch_add(1, Ordering::Relaxed);
+            let why = io::Error::other("no answer from the vault");
+            if self.is_shut {
+                Err(Error::no_token(why))
+            } else if asked < self.away {
+                Err(Error::no_token_yet(why))
+            } else {
+                Ok(Bearer::new("from elsewhere", "OAUTH"))
+            }
+        }
+
+        fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
+            OAuth::client_credentials("", "").exchange_form(ingest_host)
+        }
+    }
+
+    let asked: Arc<AtomicU32> = Arc::default();
+    let vault = |away, is_shut| Vault {
+        away,
+        is_shut,
+        asked: Arc::clone(&asked),
+    };
+    let world = World::with(account);
+    let building = world.builder().credential(vault(0, true)).build();
+    let error = building.await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(!error.is_retryable());
+    assert!(error.to_string().contains("no answer from the vault"));
+    let source = std::error::Error::source(&error).unwrap();
+    assert!(source.is::<io::Error>());
+    assert_eq!(asked.swap(0, Ordering::Relaxed), 1);
+
+    lands(vault(2, false)).await;
+    assert!(asked.load(Ordering::Relaxed) > 2);
 }
 
 #[tokio::test(start_paused = true)]

@@ -233,8 +233,12 @@ async fn uncommitted_rows_are_spared_until_the_deadline<G: Ground>() {
     let error = within(open.into_future()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::UncommittedData);
     assert!(error.is_retryable());
-    let error = client.drop_channel("c").await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::UncommittedData);
+    let dropped = client.drop_channel("c").await.unwrap_err();
+    assert_eq!(dropped.kind(), ErrorKind::UncommittedData);
+    for error in [error, dropped] {
+        assert_eq!(error.code(), Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA"));
+        assert!(error.request_id().is_some(), "{error}");
+    }
 
     ground.emulator().commit_now();
     let channel = client.open_channel("c").await.unwrap();

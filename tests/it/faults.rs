@@ -4,20 +4,11 @@ use std::future::IntoFuture;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
-use snowpipe_streaming::{
-    ErrorKind, InvalidationCause, OffsetToken, OnUncommitted, Recovery, RowState, ingest,
-};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Recovery, ingest};
 use tokio::time::Instant;
 
 use crate::ingest_source::Shelf;
-use crate::support::{World, row, rows};
-
-fn cause(error: &snowpipe_streaming::Error) -> InvalidationCause {
-    match error.kind() {
-        ErrorKind::Invalidated(cause) => cause,
-        other => panic!("{other:?}: {error}"),
-    }
-}
+use crate::support::{World, cause, row, rows};
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_was_not_sent_or_lost_is_sent_again() {
@@ -139,70 +130,6 @@ async fn a_stale_answer_after_a_try_that_did_not_land_leaves_the_rows_ambiguous(
     assert_eq!(cause(&error), InvalidationCause::Ambiguous);
     assert!(error.is_ambiguous());
     assert_eq!(world.landed(), Vec::<i64>::new());
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_second_writer_fences_the_first() {
-    let world = World::new();
-    let (ours, theirs) = (world.client().await, world.client().await);
-    let mut channel = ours.open_channel("c").await.unwrap();
-    channel
-        .append_row(&row(0), 0)
-        .await
-        .unwrap()
-        .committed()
-        .await
-        .unwrap();
-    let thief = theirs.open_channel("c").await.unwrap();
-    assert_eq!(thief.resume_point::<i64>().unwrap(), Some(0));
-    let receipt = channel.append_row(&row(1), 1).await.unwrap();
-    let error = receipt.accepted().await.unwrap_err();
-    assert_eq!(cause(&error), InvalidationCause::Fenced);
-    assert!(
-        !error.is_ambiguous(),
-        "the server refused the rows: they are not in the table"
-    );
-    assert_eq!(
-        cause(&channel.append_row(&row(2), 2).await.unwrap_err()),
-        InvalidationCause::Fenced
-    );
-    let error = channel.close().await.unwrap_err();
-    let report = error.close_report().unwrap();
-    assert_eq!(
-        report
-            .uncommitted
-            .iter()
-            .map(|r| (r.state, r.rows))
-            .collect::<Vec<_>>(),
-        [(RowState::Sealed, 1)]
-    );
-    assert_eq!(world.landed(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_nobody_here_sent_is_a_conflict() {
-    let world = World::new();
-    let (_client, mut channel) = world.channel().await;
-    channel
-        .append_row(&row(0), 0)
-        .await
-        .unwrap()
-        .committed()
-        .await
-        .unwrap();
-    world.emulator.faults().push(
-        Fault::ForeignToken(Some("77".into()))
-            .on(Endpoint::Status)
-            .always(),
-    );
-    let error = channel
-        .append_row(&row(1), 1)
-        .await
-        .unwrap()
-        .committed()
-        .await
-        .unwrap_err();
-    assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
 }
 
 #[tokio::test(start_paused = true)]
@@ -390,6 +317,40 @@ async fn a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before(
 }
 
 #[tokio::test(start_paused = true)]
+async fn an_error_names_its_request_and_the_servers_code_once() {
+    for (fault, cause) in [
+        (Fault::Stale, InvalidationCause::Fenced),
+        (Fault::Forbidden, InvalidationCause::Unauthorized),
+        (
+            Fault::BadRequest("ERR_INVALID_REQUEST".into()),
+            InvalidationCause::Rejected,
+        ),
+        (Fault::Throttle(None), InvalidationCause::Unreachable),
+    ] {
+        let world = World::new();
+        let client = world.builder().retry_for(Duration::from_secs(9)).build();
+        let client = client.await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let elastic = client.elastic_channel();
+        let faults = world.emulator.faults();
+        faults.push(fault.on(Endpoint::Append).always());
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        let ack = elastic.append_row(&row(1), ()).await.unwrap();
+        drop(elastic.append_row(&row(2), ()).await.unwrap());
+        let named = receipt.committed().await.unwrap_err();
+        assert_eq!(self::cause(&named), cause);
+        let unnamed = ack.await.unwrap_err().error().clone();
+        let unheard = elastic.append_row(&row(3), ()).await.unwrap_err();
+        for error in [named, unnamed, unheard] {
+            let text = error.to_string();
+            for part in [error.request_id().unwrap(), error.code().unwrap()] {
+                assert_eq!(text.matches(part).count(), 1, "{part}: {text}");
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_request_waits_as_long_as_the_server_asks() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
@@ -409,97 +370,4 @@ async fn a_throttled_request_waits_as_long_as_the_server_asks() {
     assert_eq!(tries, expected);
     receipt.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
-    for recovery in [Recovery::Surface, Recovery::Replay] {
-        // The second row is not committed within the test's time.
-        let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
-        let client = world.builder().recovery(recovery).build().await.unwrap();
-        let mut channel = client.open_channel("c").await.unwrap();
-        let first = channel.append_row(&row(0), 0).await.unwrap();
-        first.accepted().await.unwrap();
-        world.emulator.commit_now();
-        first.committed().await.unwrap();
-        let second = channel.append_row(&row(1), 1).await.unwrap();
-        second.accepted().await.unwrap();
-        let faults = world.emulator.faults();
-        faults.push(Fault::ForeignToken(None).on(Endpoint::Status));
-        let told = channel.invalidated().await;
-        assert_eq!(cause(&told), InvalidationCause::OffsetConflict);
-        let error = second.committed().await.unwrap_err();
-        assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
-        assert_eq!(error.committed_token(), Some(&0.into()));
-        assert_eq!(world.requests(Endpoint::Append), 2, "{recovery:?}");
-        assert_eq!(world.requests(Endpoint::Open), 1, "{recovery:?}");
-        assert_eq!(world.landed(), [0]);
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn over_a_channel_made_anew_nothing_is_sent_again() {
-    for recovery in [Recovery::Surface, Recovery::Replay] {
-        for is_opened_by_another in [false, true] {
-            let world = World::new();
-            let client = world.builder().recovery(recovery).build().await.unwrap();
-            let mut channel = client.open_channel("c").await.unwrap();
-            let first = channel.append_rows(rows(0..10), 0..).await.unwrap();
-            first.committed().await.unwrap();
-            let other = world.client().await;
-            other.drop_channel("c").await.unwrap();
-            if is_opened_by_another {
-                other.open_channel("c").await.unwrap();
-            }
-            let expected = match (recovery, is_opened_by_another) {
-                // It is gone, says the append; the reopen makes it anew.
-                (Recovery::Surface, false) => InvalidationCause::Gone,
-                _ => InvalidationCause::OffsetConflict,
-            };
-            let text = format!("{recovery:?}, opened by another: {is_opened_by_another}");
-            let told = if is_opened_by_another {
-                channel.invalidated().await
-            } else {
-                let second = channel.append_row(&row(10), 10).await.unwrap();
-                second.committed().await.unwrap_err()
-            };
-            assert_eq!(cause(&told), expected, "{text}: {told}");
-            tokio::time::sleep(Duration::from_secs(600)).await;
-            assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
-            channel.reopen().await.unwrap();
-            assert_eq!(channel.resume_point::<i64>().unwrap(), None, "{text}");
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller() {
-    let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
-    let (_client, mut channel) = world.channel().await;
-    let lost = channel.append_rows(rows(0..10), 0..).await.unwrap();
-    lost.accepted().await.unwrap();
-    let other = world.client().await;
-    let opening = other.open_channel("c");
-    drop(
-        opening
-            .on_uncommitted(OnUncommitted::Discard)
-            .await
-            .unwrap(),
-    );
-    drop(other);
-    let refused = channel.append_row(&row(10), 10).await.unwrap();
-    let error = refused.committed().await.unwrap_err();
-    assert_eq!(cause(&error), InvalidationCause::Fenced);
-    let error = lost.committed().await.unwrap_err();
-    assert!(
-        error.is_ambiguous(),
-        "accepted, and never committed: {error}"
-    );
-    channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), None);
-    let again = channel.append_rows(rows(0..11), 0..).await.unwrap();
-    again.accepted().await.unwrap();
-    world.emulator.commit_now();
-    again.committed().await.unwrap();
-    assert_eq!(world.landed(), (0..11).collect::<Vec<_>>());
 }

@@ -44,6 +44,7 @@ mod observers;
 mod official_sdk;
 mod once;
 mod opening;
+mod other_writers;
 mod patience;
 mod protocol;
 mod proxy;

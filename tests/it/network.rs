@@ -2,7 +2,9 @@
 
 use std::process::Command;
 
+use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Server};
+use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::{
     HttpTransport, PipePath, Profile, Request, StreamingIngestClient, Transport as _,
 };
@@ -12,7 +14,7 @@ use crate::stage::{Stage, within};
 use crate::support::row;
 use crate::tls::{Authority, before};
 
-/// What the process is to ask for.
+/// What the process is to ask for, or whom.
 pub const URL: &str = "SNOWPIPE_TEST_URL";
 
 /// What could speak for the machine that the tests run on.
@@ -118,6 +120,44 @@ async fn proxies_and_authorities_of_the_environment_are_honoured() {
 
     let answer = run(THIS, url, &[("SSL_CERT_FILE", path("missing.pem"))]).await;
     assert!(answer.contains("missing.pem"), "{answer}");
+}
+
+/// What both clients of an emulator find.
+async fn count(profile: &str) {
+    let profile = Profile::from_json(profile).unwrap();
+    let pipe = PipePath::for_table("DB", "PUBLIC", "RIDES").unwrap();
+    let client = StreamingIngestClient::builder(profile.clone(), pipe).build();
+    let channels = within(client).await.map(|client| client.metrics().channels);
+    println!("streaming: {channels:?}");
+    let table = TableName::new("DB", "PUBLIC", "RIDES").unwrap();
+    let sql = SqlClient::builder(profile).build().unwrap();
+    let rows = within(sql.count(&table, None)).await.map(|c| c.rows);
+    println!("statements: {rows:?}");
+}
+
+#[tokio::test]
+async fn no_proxy_of_the_environment_comes_between_a_client_and_this_machine() {
+    const THIS: &str =
+        "network::no_proxy_of_the_environment_comes_between_a_client_and_this_machine";
+    if let Ok(profile) = std::env::var(URL) {
+        return count(&profile).await;
+    }
+    let catalog = Catalog::from_ddl("CREATE TABLE DB.PUBLIC.RIDES (N NUMBER)").unwrap();
+    let emulator = Emulator::builder().catalog(catalog).build().unwrap();
+    let server = Server::bind(emulator, "127.0.0.1:0".parse().unwrap());
+    let server = server.await.unwrap();
+    let profile = server.emulator().profile_json(&server.url());
+    // Nobody is there.
+    let proxy = "http://127.0.0.1:1".to_owned();
+    let answer = run(
+        THIS,
+        profile,
+        &[("HTTP_PROXY", proxy.clone()), ("ALL_PROXY", proxy)],
+    )
+    .await;
+    assert!(answer.contains("streaming: Ok(0)"), "{answer}");
+    assert!(answer.contains("statements: Ok(0)"), "{answer}");
+    server.shutdown().await;
 }
 
 #[tokio::test]

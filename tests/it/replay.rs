@@ -11,20 +11,13 @@ use snowpipe_streaming::{
 };
 use tokio::time::Instant;
 
-use crate::support::{World, noisy, row, rows};
+use crate::support::{World, cause, noisy, row, rows};
 
 async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
     let builder = world.builder().recovery(Recovery::Replay);
     let client = builder.build().await.unwrap();
     let channel = client.open_channel("c").await.unwrap();
     (client, channel)
-}
-
-fn cause(error: &snowpipe_streaming::Error) -> InvalidationCause {
-    match error.kind() {
-        ErrorKind::Invalidated(cause) => cause,
-        other => panic!("{other:?}: {error}"),
-    }
 }
 
 /// Rows 0 to 9 are accepted and wait for their commit when `fault` strikes the append of 10 to 19.

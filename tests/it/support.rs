@@ -7,8 +7,8 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
 use snowpipe_streaming::{
-    Channel, ClientBuilder, PipePath, Profile, Request, Response, StreamingIngestClient,
-    TokioClock, Transport, TransportError,
+    Channel, ClientBuilder, Error, ErrorKind, InvalidationCause, PipePath, Profile, Request,
+    Response, StreamingIngestClient, TokioClock, Transport, TransportError,
 };
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";
@@ -134,6 +134,14 @@ fn number(row: &Value) -> i64 {
         .get("N")
         .and_then(Value::as_i64)
         .unwrap()
+}
+
+/// Why the channel was invalidated.
+pub fn cause(error: &Error) -> InvalidationCause {
+    match error.kind() {
+        ErrorKind::Invalidated(cause) => cause,
+        other => panic!("{other:?}: {error}"),
+    }
 }
 
 pub fn row(n: i64) -> Value {

@@ -209,6 +209,18 @@ fn a_row_that_no_request_carries_is_a_bad_line() {
 }
 
 #[test]
+fn a_rejected_row_is_kept_as_it_stood_in_the_input() {
+    let world = World::new();
+    let row = r#"{"TXID": "t", "METERS": "far", "B": 12345678901234567890123.10, "A": 0}"#;
+    fs::write(world.path("rides"), format!("{row}\n")).expect("a file");
+    let send = "send --table resort.public.ride --channel c --dead-letters dead rides";
+    let run = world.run(send);
+    assert_eq!(run.code, 1, "{run:?}");
+    let letters = fs::read_to_string(world.path("dead")).expect("the file");
+    assert!(letters.contains(row), "{letters}");
+}
+
+#[test]
 fn rejected_rows_are_kept_and_the_others_land() {
     let world = World::new();
     let mut rows = rides(0..20);

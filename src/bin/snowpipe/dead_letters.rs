@@ -7,17 +7,30 @@
 //! | `rejected` | a row among which the server rejected some: `offset`, `row`, and of the stretch `count`, `after`, `through`, `message` |
 //! | `counted` | how many rows the server has rejected of the `channel` ever, as far as they are in this file: `total` |
 
-use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
+use serde::Serialize;
 use serde_json::{Value, json};
 use snowpipe_streaming::ingest::Rejected;
 
 use crate::input::Bad;
 use crate::say;
 use crate::source::{Key, Text};
+
+/// A row among which the server rejected some. It is not a `Value`, which would round the row's numbers to doubles.
+#[derive(Serialize)]
+struct RejectedRow<'a> {
+    kind: &'static str,
+    channel: &'a str,
+    offset: String,
+    count: u64,
+    after: Option<&'a str>,
+    through: &'a str,
+    message: Option<&'a str>,
+    row: &'a Text,
+}
 
 /// The file, or none.
 #[derive(Debug)]
@@ -94,16 +107,22 @@ impl DeadLetters {
             total,
             ..
         } = rejected;
+        let through = through.to_string();
         let after = rejected.after.as_ref().map(ToString::to_string);
         let mut text = String::new();
         for (offset, row) in rows {
-            let offset = offset.to_string();
-            let through = through.to_string();
-            let record = json!({
-                "kind": "rejected", "channel": channel, "offset": offset, "count": count,
-                "after": after, "through": through, "message": message, "row": row,
-            });
-            let _ = writeln!(text, "{record}");
+            let record = RejectedRow {
+                kind: "rejected",
+                channel,
+                offset: offset.to_string(),
+                count: *count,
+                after: after.as_deref(),
+                through: &through,
+                message: message.as_deref(),
+                row,
+            };
+            text.push_str(&serde_json::to_string(&record)?);
+            text.push('\n');
         }
         let is_last = self.total != Some(*total);
         if is_last {

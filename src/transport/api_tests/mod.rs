@@ -21,6 +21,7 @@ use crate::transport::{Request, Response, Transport, TransportError, TransportEr
 
 mod classification;
 mod end_to_end;
+mod refused_tokens;
 mod requests;
 
 const ID: Uuid = Uuid::from_u128(0x0123_4567_89ab_cdef_0123_4567_89ab_cdef);

@@ -1,0 +1,123 @@
+//! What a refused token costs: exchanges, pauses, and requests sent again.
+
+use super::*;
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
+    let rig = Rig::introduced([
+        answer(401, r#"{"code":"390303"}"#),
+        token("scoped-2"),
+        answer(200, r#"{"next_continuation_token":"0_2"}"#),
+    ]);
+    assert_eq!(rig.append().await.unwrap().next_continuation_token, "0_2");
+    let seen = rig.seen();
+    assert_eq!(seen[2].replace("scoped-1", "scoped-2"), seen[4]);
+    assert_eq!(
+        rig.calls()[2..],
+        [
+            "POST ingest.example rows Bearer scoped-1",
+            "POST acct.example token Bearer primary",
+            "POST ingest.example rows Bearer scoped-2",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_refused_twice_is_an_answer() {
+    let rig = Rig::introduced([answer(401, ""), token("scoped-2"), answer(401, "")]);
+    let failure = rig.append().await.unwrap_err();
+    assert!(
+        matches!(failure, Failure::Answered { status: 401, .. }),
+        "{failure:?}"
+    );
+    let error = failure.into_error();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert!(
+        error
+            .to_string()
+            .contains("the public key registered for the user")
+    );
+    assert_eq!(rig.seen().len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_403_is_asked_again_with_one_other_token_and_never_with_a_third() {
+    let no = || answer(403, r#"{"code":"390191","message":"no"}"#);
+    let rig = Rig::introduced([no(), token("scoped-2"), no(), no()]);
+    for _ in 0..2 {
+        let failure = rig.append().await.unwrap_err();
+        assert_eq!(failure.code(), Some("390191"));
+        assert_eq!(failure.error().kind(), ErrorKind::Forbidden);
+        assert!(failure.error().to_string().contains("grant the role"));
+    }
+    assert_eq!(
+        rig.calls()[2..],
+        [
+            "POST ingest.example rows Bearer scoped-1",
+            "POST acct.example token Bearer primary",
+            "POST ingest.example rows Bearer scoped-2",
+            "POST ingest.example rows Bearer scoped-2",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_token_that_comes_again_is_not_sent_again_at_once() {
+    let rig = Rig::introduced([answer(401, ""), token("scoped-1")]);
+    let failure = rig.append().await.unwrap_err();
+    let error = failure.into_error();
+    assert_eq!(error.kind(), ErrorKind::Authentication);
+    assert_eq!(error.http_status(), Some(401));
+    assert!(
+        error.to_string().contains("gave the same token again"),
+        "{error}"
+    );
+    assert_eq!(rig.seen().len(), 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tokens_refused_in_a_row_cost_one_exchange_each_with_growing_pauses() {
+    let no = || answer(401, "");
+    let rig = Rig::introduced([
+        no(),
+        token("scoped-2"),
+        no(),
+        token("scoped-3"),
+        no(),
+        token("scoped-4"),
+        no(),
+    ]);
+    let start = tokio::time::Instant::now();
+    for pause in [0, 250, 750] {
+        let failure = rig.append().await.unwrap_err();
+        assert_eq!(failure.error().kind(), ErrorKind::Authentication);
+        assert_eq!(start.elapsed(), Duration::from_millis(pause));
+    }
+    assert_eq!(rig.seen().len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn concurrent_refusals_of_one_token_cause_one_renewal() {
+    let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
+    let rig = Rig::introduced([
+        answer(401, ""),
+        answer(401, ""),
+        token("scoped-2"),
+        accepted(),
+        accepted(),
+    ]);
+    let (one, two) = tokio::join!(rig.append(), rig.append());
+    assert!(one.is_ok() && two.is_ok());
+    assert_eq!(
+        rig.calls(),
+        [
+            "GET acct.example hostname Bearer primary",
+            "POST acct.example token Bearer primary",
+            "POST ingest.example rows Bearer scoped-1",
+            "POST ingest.example rows Bearer scoped-1",
+            "POST acct.example token Bearer primary",
+            "POST ingest.example rows Bearer scoped-2",
+            "POST ingest.example rows Bearer scoped-2",
+        ]
+    );
+}
