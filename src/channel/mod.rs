@@ -351,15 +351,3 @@ impl<M> Channel<M> {
         )
     }
 }
-
-/// A dropped channel drains in the background.
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let until = Instant::now() + self.client.options.close_timeout;
-        self.shared.update_and_wake(|core, _| {
-            if !core.is_ended() {
-                core.drain(until);
-            }
-        });
-    }
-}

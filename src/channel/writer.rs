@@ -303,6 +303,18 @@ impl Writer {
     }
 }
 
+/// A dropped channel drains in the background.
+impl Drop for Writer {
+    fn drop(&mut self) {
+        let until = tokio::time::Instant::now() + self.client.options.close_timeout;
+        self.shared.update_and_wake(|core, _| {
+            if !core.is_ended() {
+                core.drain(until);
+            }
+        });
+    }
+}
+
 /// Rows are staged in one of two places.
 fn staged<'a>(encoded: &'a [u8], ready: &'a [u8]) -> &'a [u8] {
     if ready.is_empty() { encoded } else { ready }

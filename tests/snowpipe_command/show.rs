@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
-use snowpipe_streaming::emulator::{Endpoint, LoggedRequest};
+use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
 
 use crate::world::{World, ended, rides};
 
@@ -141,6 +141,28 @@ fn channels_are_watched_until_somebody_has_seen_enough() {
     drop(lines);
     let stopped = ended(child.wait_with_output().expect("it ends"));
     assert_eq!(stopped.code, 1, "the channel was not found: {stopped:?}");
+}
+
+#[test]
+fn who_watches_is_told_of_an_outage_and_sees_its_end() {
+    let world = World::new();
+    // More than one call's own tries.
+    let away = Fault::ServerError(503).on(Endpoint::Status).times(6);
+    world.emulator().faults().push(away);
+    let mut child = world
+        .command("status --table resort.public.ride --watch 1ms c")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let mut lines = BufReader::new(child.stdout.take().expect("its stdout")).lines();
+    let line = lines.next().expect("a line").expect("text");
+    assert!(line.starts_with("channel"), "{line}");
+    drop(lines);
+    let stopped = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!(stopped.code, 1, "the channel was not found: {stopped:?}");
+    assert!(stopped.err.starts_with("error: "), "{}", stopped.err);
+    assert!(stopped.err.contains("503"), "{}", stopped.err);
 }
 
 #[test]

@@ -10,14 +10,14 @@ use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
 
 use crate::account::{Account, duration};
 use crate::names::Target;
-use crate::{Stop, code, signals};
+use crate::{Stop, code, say, signals};
 
 /// Show channels as the server sees them
 ///
 /// Counters are of the channel's whole life. ELASTIC is the channel of a pipe that nobody opens.
 ///
 /// Exit status: 0 if every channel is well, 1 if one is missing or has to be reopened, 2 if the command line or the profile
-/// is wrong, 3 if the server could not be asked.
+/// is wrong, 3 if the server could not be asked (with --watch, the last time).
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Ask again after this long, at least a second, until stopped
+    /// Ask again after this long, at least a second, until stopped. A server that does not answer is asked again as well
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     watch: Option<Duration>,
 }
@@ -51,20 +51,14 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         .map_err(|error| Stop::before(&error))?;
     let stop = signals::listen()?;
     loop {
-        let found = client.channel_statuses(&args.channels).await;
-        let found = found.map_err(|error| Stop::before(&error))?;
-        let text = if args.json {
-            as_json(&args.channels, &found)
-        } else {
-            as_table(&args.channels, &found)
-        };
-        // Nobody reads on: no reason to fail.
-        let is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
-        let is_well = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
-        let code = if args.channels.iter().all(is_well) {
-            code::FINE
-        } else {
-            code::FINDINGS
+        let (is_read, code) = match client.channel_statuses(&args.channels).await {
+            Ok(found) => args.show(&found),
+            // Who watches wants to see it end.
+            Err(error) if args.watch.is_some() && error.is_retryable() => {
+                say::error(&error.to_string());
+                (true, code::NOT_COMMITTED)
+            }
+            Err(error) => return Err(Stop::before(&error)),
         };
         let Some(pause) = args.watch.filter(|_| is_read) else {
             return Ok(code);
@@ -78,6 +72,22 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
 }
 
 type Found = BTreeMap<String, ChannelStatus>;
+
+impl Args {
+    /// Prints what was found: whether anybody reads it, and the exit status.
+    fn show(&self, found: &Found) -> (bool, u8) {
+        let text = if self.json {
+            as_json(&self.channels, found)
+        } else {
+            as_table(&self.channels, found)
+        };
+        // Nobody reads on: no reason to fail.
+        let is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
+        let is_well = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
+        let is_fine = self.channels.iter().all(is_well);
+        (is_read, if is_fine { code::FINE } else { code::FINDINGS })
+    }
+}
 
 fn as_json(names: &[String], found: &Found) -> String {
     let text = |token: Option<&OffsetToken>| token.map(ToString::to_string);
