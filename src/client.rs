@@ -332,7 +332,7 @@ impl StreamingIngestClient {
                     ErrorKind::UncommittedData,
                     format!("the channel {name:?} has rows that are accepted and not committed; drop it when they are"),
                 )
-                .with_source(error),
+                .because_of(error),
                 _ => error,
             }
         })

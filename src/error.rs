@@ -237,18 +237,22 @@ impl Error {
         self.edit(|e| e.source = Some(source.into()))
     }
 
-    /// Takes over what `why` knows of the server's answer, and names it as the source.
+    /// Names `why` as the source and takes over what it knows of the server's answer. Code and request id move, so that
+    /// they are said when this error is shown alone, and once where its sources are shown as well.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {
             e.code.clone_from(&why.0.code);
             e.status = why.0.status;
             e.request_id.clone_from(&why.0.request_id);
+            let why = why.edit(|why| {
+                why.code = None;
+                why.request_id = None;
+            });
             e.source = Some(Arc::new(why));
         })
     }
 
     /// What happened and what mends it, without code and request id.
-    #[cfg(feature = "cli")]
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

@@ -99,11 +99,12 @@ impl Core {
                 let give_up = flight.first_try + self.limits.retry_for;
                 if now >= give_up {
                     let text = format!(
-                        "a batch could not be delivered for {:?}: {error}; reopen the channel and append from the committed token",
-                        self.limits.retry_for
+                        "a batch could not be delivered for {:?}: {}; reopen the channel and append from the committed token",
+                        self.limits.retry_for,
+                        error.message()
                     );
                     self.give_back(flight);
-                    let error = Error::new(ErrorKind::Unreachable, text).with_source(error);
+                    let error = Error::new(ErrorKind::Unreachable, text).because_of(error);
                     self.invalidate(now, InvalidationCause::Unreachable, error);
                     return;
                 }

@@ -20,7 +20,11 @@ impl Core {
 
     /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
     pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
-        let text = format!("the channel was invalidated ({}): {why}", cause.describe());
+        let text = format!(
+            "the channel was invalidated ({}): {}",
+            cause.describe(),
+            why.message()
+        );
         info!(?cause, %why, "channel invalidated");
         self.end(
             now,

@@ -280,7 +280,7 @@ async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) ->
         format!("rows that an earlier holder of the channel {name:?} sent are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
     )
     .with_committed_token(committed)
-    .with_source(failure.into_error())
+    .because_of(failure.into_error())
 }
 
 fn unhealthy(name: &str, status: &ChannelStatus) -> Error {

@@ -138,7 +138,7 @@ impl<T> Core<T> {
                     let text = format!(
                         "a batch could not be delivered for {:?}: {}; append its rows again when the server can be reached",
                         self.limits.retry_for,
-                        failure.error()
+                        failure.error().message()
                     );
                     let error = Error::new(ErrorKind::Unreachable, text);
                     let error = error.because_of(failure.into_error());

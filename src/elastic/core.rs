@@ -180,7 +180,7 @@ impl<T> Core<T> {
         let text = format!(
             "{} appends failed and nobody was told; ask with `checkpoint` what became of them, then go on: {}",
             self.unheard.len(),
-            failed.error
+            failed.error.message()
         );
         let error = Error::new(failed.error.kind(), text).with_retryable(false);
         Some(error.because_of(failed.error.clone()))

@@ -16,6 +16,7 @@ mod auth_forms;
 mod auth_secrets;
 mod bad_input;
 mod cancel;
+mod chains;
 mod channel;
 mod churn;
 mod commit_known;
