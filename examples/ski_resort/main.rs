@@ -17,6 +17,7 @@ mod misconfigured;
 mod monitor;
 mod page;
 mod pipeline;
+mod place;
 mod produce;
 mod progress;
 mod queue;
@@ -96,7 +97,10 @@ fn main() -> ExitCode {
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
-    // First of all: somebody may be waiting for it.
+    if let Some(summary) = &args.summary_json {
+        place::check_text(summary, "--summary-json")?;
+    }
+    // Before the work: somebody may be waiting for it.
     let page = Page::open(args, screen, &board).await?;
     let code = match args.only {
         Only::Generator => generate(args, screen, stop.clone()).await?,

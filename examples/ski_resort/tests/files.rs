@@ -7,7 +7,11 @@ use clap::Parser;
 use super::winter;
 use crate::cli::{Args, Until};
 use crate::files::{Files, Found};
+use crate::misconfigured::is_misconfigured;
+use crate::place::check_text;
 use crate::queue::Queue;
+use crate::run;
+use crate::screen::Screen;
 use crate::table::Table;
 
 const UNTIL: Until = Until::Step(10);
@@ -129,4 +133,45 @@ fn what_was_named_or_is_shared_is_never_deleted() {
         assert_eq!((queue.id(), found), (before.as_str(), Found::Finished));
         assert_eq!(std::fs::read(&files.landing).unwrap(), b"landed");
     }
+}
+
+#[test]
+fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let inside = |name: &str| directory.path().join(name);
+    check_text(&inside("new.json"), "--summary-json").unwrap();
+    std::fs::write(inside("old.json"), "old").unwrap();
+    check_text(&inside("old.json"), "--summary-json").unwrap();
+    assert_eq!(std::fs::read(inside("old.json")).unwrap(), b"old");
+    for path in [
+        inside("none/new.json"),
+        inside("old.json/new.json"),
+        inside(""),
+    ] {
+        let error = check_text(&path, "--summary-json").unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        let words = error.to_string();
+        assert!(words.contains(&path.display().to_string()), "{words}");
+        assert!(words.ends_with("give another --summary-json"), "{words}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_summary_has_no_place_does_not_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name).display().to_string();
+    let (queue, summary) = (path("queue.db"), path("none/summary.json"));
+    let words = [
+        "ski_resort",
+        "--no-dashboard",
+        "--queue",
+        &queue,
+        "--summary-json",
+        &summary,
+    ];
+    let args = Args::read(words).unwrap();
+    let error = run(&args, &Screen::new()).await.unwrap_err();
+    assert!(is_misconfigured(&error), "{error:#}");
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
