@@ -101,7 +101,7 @@ impl InvalidationCause {
     /// A few words for a person.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Fenced => "another writer opened it",
+            Self::Fenced => "another writer opened it; stop one of the two",
             Self::OffsetConflict => "its committed token is not one it sent",
             Self::CommitStalled => "nothing is being committed",
             Self::Unreachable => "the server cannot be reached",

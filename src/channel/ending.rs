@@ -21,7 +21,8 @@ impl Core {
     /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
     pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
         let text = format!(
-            "the channel was invalidated ({}): {}",
+            "the channel {:?} was invalidated ({cause:?}: {}): {}",
+            self.name,
             cause.describe(),
             why.message()
         );

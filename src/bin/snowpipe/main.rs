@@ -80,12 +80,16 @@ enum Command {
     Status(status::Args),
 }
 
+/// What is logged unless `RUST_LOG` says otherwise: the commands tell themselves what is rejected and how a channel ends.
+const TOLD: &str =
+    "warn,snowpipe_streaming::channel::commits=error,snowpipe_streaming::channel::ending=error";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(TOLD));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| say::Log)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
