@@ -158,20 +158,19 @@ fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there(
 }
 
 #[tokio::test]
-async fn a_run_whose_summary_has_no_place_does_not_begin() {
+async fn a_run_whose_files_have_no_place_does_not_begin() {
     let directory = tempfile::tempdir().unwrap();
-    let path = |name: &str| directory.path().join(name).display().to_string();
-    let (queue, summary) = (path("queue.db"), path("none/summary.json"));
-    let words = [
-        "ski_resort",
-        "--no-dashboard",
-        "--queue",
-        &queue,
-        "--summary-json",
-        &summary,
-    ];
-    let args = Args::read(words).unwrap();
-    let error = run(&args, &Screen::new()).await.unwrap_err();
-    assert!(is_misconfigured(&error), "{error:#}");
-    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+    std::fs::create_dir(directory.path().join("taken")).unwrap();
+    for flag in ["--queue", "--landing", "--reports", "--summary-json"] {
+        let line = format!("--queue DIR/new.db {flag} DIR/taken")
+            .replace("--queue DIR/new.db --queue", "--queue");
+        let line = line.replace("DIR", &directory.path().display().to_string());
+        let words = ["ski_resort", "--no-dashboard"].into_iter();
+        let args = Args::read(words.chain(line.split_whitespace())).unwrap();
+        let error = run(&args, &Screen::new()).await.unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        let words = error.to_string();
+        assert!(words.contains("taken") && words.contains(flag), "{words}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
 }
