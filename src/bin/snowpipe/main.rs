@@ -80,9 +80,9 @@ enum Command {
     Status(status::Args),
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: the commands tell themselves what is rejected and how a channel ends.
-const TOLD: &str =
-    "warn,snowpipe_streaming::channel::commits=error,snowpipe_streaming::channel::ending=error";
+/// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and is not told by the commands.
+const TOLD: &str = "error,snowpipe_streaming::channel::answers=warn,snowpipe_streaming::ingest=warn,\
+                    snowpipe_streaming::transport::clock=warn";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
