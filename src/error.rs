@@ -101,7 +101,7 @@ impl InvalidationCause {
     /// A few words for a person.
     pub(crate) fn describe(self) -> &'static str {
         match self {
-            Self::Fenced => "another writer opened it",
+            Self::Fenced => "another writer opened it; stop one of the two",
             Self::OffsetConflict => "its committed token is not one it sent",
             Self::CommitStalled => "nothing is being committed",
             Self::Unreachable => "the server cannot be reached",
@@ -251,13 +251,17 @@ impl Error {
         self.edit(|e| e.source = Some(source.into()))
     }
 
-    /// Takes over what `why` knows of the server's answer, and names it as the source. A text that repeats `why` takes its
-    /// [`message`](Self::message), or code and request id are there twice.
+    /// Names `why` as the source and takes over what it knows of the server's answer. Code and request id move, so that
+    /// they are said when this error is shown alone, and once where its sources are shown as well.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {
             e.code.clone_from(&why.0.code);
             e.status = why.0.status;
             e.request_id.clone_from(&why.0.request_id);
+            let why = why.edit(|why| {
+                why.code = None;
+                why.request_id = None;
+            });
             e.source = Some(Arc::new(why));
         })
     }

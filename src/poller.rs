@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
-use tracing::debug;
+use tracing::{Span, debug, error_span};
 
 pub(crate) use self::alarm::Alarm;
 use self::rhythm::Rhythm;
@@ -113,6 +113,7 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
             let mut seen: Option<Sighting> = None;
             for (channel, epoch) in channels.iter().zip(epochs) {
                 let status = statuses.get(&channel.name);
+                let _named = span(channel).entered();
                 let sighting = channel.update_and_wake(|core, now| {
                     let is_current = core.epoch() == epoch;
                     is_current.then(|| core.on_status(now, status)).flatten()
@@ -142,8 +143,14 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
 
 fn missed(channels: &[Arc<Shared>]) {
     for channel in channels {
+        let _named = span(channel).entered();
         channel.update(Core::on_status_missed);
     }
+}
+
+/// Whom log lines are about: here nothing else says it.
+fn span(channel: &Shared) -> Span {
+    error_span!("channel", name = %channel.name)
 }
 
 fn is_too_many(failure: &Failure) -> bool {

@@ -153,7 +153,8 @@ impl fmt::Display for Report {
         }
         writeln!(f)?;
         if let Some(landed) = &self.landed {
-            return write!(f, "{}", landed.against(self.orders, self.items));
+            let is_to_come = self.lines.iter().any(|line| line.token != line.wanted);
+            return write!(f, "{}", landed.against(self.orders, self.items, is_to_come));
         }
         let tables = Table::ALL.map(|table| self.schema.path(table));
         let [orders, items] = &tables;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::cli::{Args, Only, Until};
+use crate::place::check_database;
 use crate::queue::{Progress, Queue};
 
 const DEFAULT_DIRECTORY: &str = "ski_resort_data";
@@ -65,6 +66,19 @@ impl Files {
                 && args.only == Only::All,
             may_delete_reports: args.reports.is_none(),
         }
+    }
+
+    /// Finds out, before anything is made, whether files can be at these places. Without a landing there are no reports.
+    ///
+    /// # Errors
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured), with the flag that names another place.
+    pub(crate) fn check(&self, is_landing_known: bool) -> Result<()> {
+        check_database(&self.queue, "--queue")?;
+        if is_landing_known {
+            check_database(&self.landing, "--landing")?;
+            check_database(&self.reports, "--reports")?;
+        }
+        Ok(())
     }
 
     /// Opens the queue, after deleting a finished run's files if that is allowed. Needs the locks of the roles.

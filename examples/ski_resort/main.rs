@@ -17,6 +17,7 @@ mod misconfigured;
 mod monitor;
 mod page;
 mod pipeline;
+mod place;
 mod produce;
 mod progress;
 mod queue;
@@ -96,7 +97,10 @@ fn main() -> ExitCode {
 async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     let board = Board::new(args.speed.to_string());
     let stop = signals::listen()?;
-    // First of all: somebody may be waiting for it.
+    if let Some(summary) = &args.summary_json {
+        place::check_text(summary, "--summary-json")?;
+    }
+    // Before the work: somebody may be waiting for it.
     let page = Page::open(args, screen, &board).await?;
     let code = match args.only {
         Only::Generator => generate(args, screen, stop.clone()).await?,
@@ -116,6 +120,7 @@ async fn stream(
     stop: watch::Receiver<bool>,
 ) -> Result<u8> {
     let files = Files::new(args, Path::new(""));
+    files.check(is_landing_known(args))?;
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
@@ -210,6 +215,7 @@ fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
 /// Runs the generator alone.
 async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
     let files = Files::new(args, Path::new(""));
+    files.check(is_landing_known(args))?;
     let _roles = take_roles(args, &files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
@@ -229,10 +235,14 @@ async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> 
     Ok(if stopped { INTERRUPTED } else { 0 })
 }
 
+/// Whether there is a file in which the landed rows are.
+fn is_landing_known(args: &Args) -> bool {
+    args.only != Only::Generator && (args.profile.is_none() || args.landing.is_some())
+}
+
 fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
     screen.note(format!("queue: {}", files.queue.display()));
-    let is_landing_known = args.profile.is_none() || args.landing.is_some();
-    if args.only != Only::Generator && is_landing_known {
+    if is_landing_known(args) {
         screen.note(format!("landing: {}", files.landing.display()));
         screen.note(format!("reports: {}", files.reports.display()));
     }

@@ -14,9 +14,12 @@ use tokio::sync::Mutex;
 
 use crate::cli::Until;
 use crate::misconfigured::Misconfigured;
+use crate::place::{check_database, is_wrong_file, something_else};
 use crate::rows::Row;
 use crate::table::Table;
 
+/// What names the file.
+const FLAG: &str = "--queue";
 /// How long SQLite itself waits for the other process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How often something is tried again for which SQLite does not wait, and the first and longest pause between.
@@ -109,6 +112,7 @@ impl Queue {
             std::fs::create_dir_all(directory)
                 .with_context(|| format!("cannot create {}", directory.display()))?;
         }
+        check_database(path, FLAG)?;
         let open = || {
             let mut connection = Connection::open(path)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
@@ -133,12 +137,9 @@ impl Queue {
                 path: path.to_owned(),
                 id,
             }),
-            Ok(None) => Err(Misconfigured::new(format!(
-                "{} is no queue and is left alone: give another --queue",
-                path.display()
-            ))),
+            Ok(None) => Err(something_else(path, FLAG)),
             Err(error) if is_wrong_file(&error) => Err(Misconfigured::new(format!(
-                "cannot open the queue {}: {error}: give another --queue",
+                "cannot open the queue {}: {error}: give another {FLAG}",
                 path.display()
             ))),
             Err(error) => {
@@ -390,19 +391,6 @@ fn holds_something_else(connection: &Connection) -> rusqlite::Result<bool> {
         "SELECT count(*) > 0 AND count(*) FILTER (WHERE name IN ('DEAD_LETTER', 'META')) < 2 FROM sqlite_schema",
         [],
         |row| row.get(0),
-    )
-}
-
-/// Whether it takes another file to mend this.
-fn is_wrong_file(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::NotADatabase
-                | ErrorCode::CannotOpen
-                | ErrorCode::ReadOnly
-                | ErrorCode::PermissionDenied
-        )
     )
 }
 

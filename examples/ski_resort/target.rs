@@ -3,13 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, Server, SqliteLanding};
 use snowpipe_streaming::sql::{SqlClient, TableName};
-use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource};
+use snowpipe_streaming::{
+    ErrorKind, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
+};
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -39,6 +41,8 @@ pub(crate) struct Target {
     /// Whether they are counted by SQL instead.
     pub(crate) verify_sql: bool,
     pub(crate) warehouse: Option<String>,
+    /// What was last said of why nobody can connect, until somebody could.
+    pub(crate) said: Mutex<Option<(ErrorKind, Option<u16>)>>,
 }
 
 /// The way there.
@@ -97,6 +101,7 @@ impl Target {
             landing,
             verify_sql: args.verify_sql,
             warehouse: args.warehouse.clone(),
+            said: Mutex::default(),
         })
     }
 
@@ -145,18 +150,28 @@ impl Target {
     /// A client for a table's pipe. A server that cannot be reached is tried for half a minute.
     pub(crate) async fn client(&self, table: Table) -> Result<StreamingIngestClient> {
         let give_up = Instant::now() + PATIENCE;
-        let mut is_said = false;
         loop {
             match self.connect(table).await {
                 Err(error) if error.is_retryable() && Instant::now() < give_up => {
-                    if !std::mem::replace(&mut is_said, true) {
+                    // The tables connect side by side, and the same keeps them all waiting.
+                    if self.is_news(Some((error.kind(), error.http_status()))) {
                         warn!(%error, "cannot connect yet: trying for {PATIENCE:?}");
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
-                result => return Ok(result?),
+                Err(error) => return Err(error.into()),
+                Ok(client) => {
+                    self.is_news(None);
+                    return Ok(client);
+                }
             }
         }
+    }
+
+    /// Whether it is something else than was said last.
+    fn is_news(&self, what: Option<(ErrorKind, Option<u16>)>) -> bool {
+        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *said, what) != what
     }
 
     async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {

@@ -1,6 +1,9 @@
 //! What the answers to a channel's requests mean for it.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::batch::SealedBatch;
 use super::core::{Core, Phase};
@@ -21,7 +24,22 @@ pub(super) struct Flight {
     pub(super) refusals: u32,
     /// Whether a request is under way right now.
     pub(super) waiting: bool,
+    /// Whether somebody was told that it takes long.
+    pub(super) is_told: bool,
 }
+
+impl Flight {
+    /// Says once, when it has been tried in vain for some time, that nothing gets through and why.
+    fn warn(&mut self, now: Instant, retry_for: Duration, error: &Error) {
+        let tried_for = now.saturating_duration_since(self.first_try);
+        if tried_for >= LONG && !std::mem::replace(&mut self.is_told, true) {
+            warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
+        }
+    }
+}
+
+/// A batch that was tried in vain for so long is worth a warning.
+const LONG: Duration = Duration::from_secs(10);
 
 /// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
 pub(super) const REFUSALS: u32 = 3;
@@ -72,6 +90,9 @@ impl Core {
                 let is_first = self.accepted <= self.ledger.committed();
                 self.accepted = flight.batch.position;
                 self.commit.accepted(now, self.accepted, is_first);
+                if flight.is_told {
+                    info!(tries = flight.tries, "the batch is delivered");
+                }
                 self.tokens.accepted(&flight.batch);
                 if self.limits.recovery == Recovery::Replay {
                     self.retained.push_back(flight.batch);
@@ -96,6 +117,7 @@ impl Core {
                 flight.ambiguous |= ambiguous;
                 flight.refusals += u32::from(refused);
                 let error = failure.into_error();
+                flight.warn(now, self.limits.retry_for, &error);
                 let give_up = flight.first_try + self.limits.retry_for;
                 if now >= give_up {
                     let text = format!(

@@ -183,8 +183,8 @@ impl Core {
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
-                "nothing was committed for {:?} although rows are accepted: {ranges}; look at the pipe and its table (an invalid pipe accepts rows and drops them), then reopen and append from the committed token",
-                self.limits.commit_stall_timeout
+                "nothing was committed for {:?} although rows are accepted: {ranges}; look at the pipe {} and its table (an invalid pipe accepts rows and drops them), then reopen and append from the committed token",
+                self.limits.commit_stall_timeout, self.pipe
             ),
         );
         self.invalidate(now, InvalidationCause::CommitStalled, error);

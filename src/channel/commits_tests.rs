@@ -30,6 +30,8 @@ impl Rig {
             isolate_rejects: false,
         };
         let opening = Opening {
+            name: "c".to_owned(),
+            pipe: "DB.S.P".to_owned(),
             continuation_token: "1".to_owned(),
             committed_token: Some(9.into()),
             created_on_ms: Some(1),

@@ -79,6 +79,10 @@ pub(crate) enum Taken {
 /// What an open response starts a channel with.
 #[derive(Debug)]
 pub(crate) struct Opening {
+    /// The channel's, for messages.
+    pub(crate) name: String,
+    /// The pipe's, for messages.
+    pub(crate) pipe: String,
     pub(crate) continuation_token: String,
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) created_on_ms: Option<u64>,
@@ -135,6 +139,8 @@ impl Ratio {
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(super) limits: Limits,
+    pub(super) name: String,
+    pub(super) pipe: String,
     pub(super) phase: Phase,
     pub(super) end: Option<Error>,
     pub(super) continuation_token: String,
@@ -197,6 +203,8 @@ impl Core {
             requests_pace: pace
                 .map(|p| Bucket::new(now, p.requests_per_second, p.requests_per_second)),
             limits,
+            name: opening.name,
+            pipe: opening.pipe,
             phase: Phase::Open,
             end: None,
             continuation_token: opening.continuation_token,

@@ -114,6 +114,8 @@ impl Model {
             isolate_rejects: false,
         };
         let opening = Opening {
+            name: "c".to_owned(),
+            pipe: "DB.S.P".to_owned(),
             continuation_token: "1".to_owned(),
             committed_token: Some(OffsetToken::from(-1)),
             created_on_ms: Some(1),

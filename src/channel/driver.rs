@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use tokio::time::{Instant, sleep, sleep_until};
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, error_span};
 
 use super::answers::REFUSALS;
 use super::batch::SealedBatch;
@@ -22,7 +22,8 @@ pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
 pub(crate) fn spawn(client: Arc<ClientInner>, shared: Arc<Shared>) {
-    let span = info_span!("channel", name = %shared.name);
+    // Of warnings and errors too it says whom they are about.
+    let span = error_span!("channel", name = %shared.name);
     let driving = Driving { client, shared };
     tokio::spawn(async move { drive(&driving.client, &driving.shared).await }.instrument(span));
 }

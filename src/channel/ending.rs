@@ -20,8 +20,12 @@ impl Core {
 
     /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
     pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
-        let (cause_in_words, message) = (cause.describe(), why.message());
-        let text = format!("the channel was invalidated ({cause_in_words}): {message}");
+        let text = format!(
+            "the channel {:?} was invalidated ({cause:?}: {}): {}",
+            self.name,
+            cause.describe(),
+            why.message()
+        );
         info!(?cause, %why, "channel invalidated");
         self.end(
             now,

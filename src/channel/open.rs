@@ -104,6 +104,8 @@ pub(super) async fn open(
         return Err(unhealthy(name, status));
     }
     let opening = Opening {
+        name: name.to_owned(),
+        pipe: client.pipe.to_string(),
         continuation_token: answer.next_continuation_token,
         committed_token: status.latest_committed_offset_token().cloned(),
         created_on_ms: status.created_on_ms(),

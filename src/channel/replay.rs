@@ -151,8 +151,7 @@ impl Core {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let message = error.message();
-                let text = format!("{why}; it could not be opened again: {message}");
+                let text = format!("{why}; it could not be opened again: {}", error.message());
                 let error = Error::new(error.kind(), text).because_of(error);
                 return self.surface(now, cause, error);
             }

@@ -181,6 +181,7 @@ impl Core {
                 ambiguous: false,
                 refusals: 0,
                 waiting: false,
+                is_told: false,
             });
         }
         let Some(flight) = self.flight.as_mut() else {

@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tracing::{Instrument, debug, info_span};
+use tracing::{Instrument, debug, error_span};
 
 use super::batch::{Frame, Piece, seal};
 use super::schedule::{Action, Order};
@@ -23,7 +23,7 @@ pub(super) fn spawn<T: Send + 'static>(client: &Arc<ClientInner>, shared: &Arc<S
         shared: Arc::clone(shared),
     };
     let drive = async move { drive(&driving.client, &driving.shared).await };
-    let span = info_span!("channel", name = "ELASTIC");
+    let span = error_span!("channel", name = "ELASTIC");
     client.runtime.spawn(drive.instrument(span));
 }
 

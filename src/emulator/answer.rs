@@ -124,7 +124,7 @@ impl Refusal {
     pub(super) fn stale() -> Self {
         Self::bad_request(
             "STALE_CONTINUATION_TOKEN_SEQUENCER",
-            "The sequencer in the continuation token is stale: reopen the channel.",
+            "The sequencer in the continuation token is stale.",
         )
     }
 

@@ -208,6 +208,13 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, LandingError> {
     let application: i64 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(unreadable)?;
+    // SQLite takes a file of one byte for an empty one, whatever is in it.
+    if std::fs::metadata(path).is_ok_and(|file| file.len() == 1) {
+        return Err(refusal(
+            path,
+            "is not a data file of the emulator: choose another name",
+        ));
+    }
     if objects > 0 && application != APPLICATION_ID {
         return Err(refusal(
             path,

@@ -311,6 +311,11 @@ fn somebody_elses_file_is_left_alone() {
     )
     .expect("a file");
     assert!(refused(&text, &bootstrap()).contains("is not a data file of the emulator"));
+
+    let byte = dir.path().join("byte");
+    std::fs::write(&byte, "?").expect("a file");
+    assert!(refused(&byte, &bootstrap()).contains("is not a data file of the emulator"));
+    assert_eq!(std::fs::read(&byte).expect("it is there"), b"?");
 }
 
 #[test]

@@ -47,6 +47,8 @@ pub(super) struct State {
     pub(super) is_held: bool,
     /// The delay and the period of commits that the emulator began with.
     first_pace: (Duration, Duration),
+    /// Why accepted rows cannot be committed now, as it was said: each look at the server tries again, many a second.
+    trouble: Option<String>,
 }
 
 impl State {
@@ -74,6 +76,7 @@ impl State {
         }
         Ok(Self {
             first_pace: (rules.commit_delay, rules.commit_every),
+            trouble: None,
             rules,
             catalog,
             landing,
@@ -349,7 +352,12 @@ impl State {
     fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
         if let Err(why) = self.commit(key, due_ms, at_ms) {
             // The batches stay accepted: the next look at the server tries again.
-            tracing::error!(%why, channel = key.1, "accepted rows could not be committed");
+            if self.trouble.as_ref() == Some(&why.message) {
+                return;
+            }
+            let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
+            tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
+            self.trouble = Some(why.message);
         }
     }
 
@@ -374,6 +382,9 @@ impl State {
             rejected: &landed.rejected,
             through: landed.through,
         })?;
+        if self.trouble.take().is_some() {
+            tracing::info!("accepted rows can be committed again");
+        }
         tracing::debug!(
             channel = landed.record.channel,
             through = landed.through,

@@ -63,7 +63,11 @@ impl<S: Source> Flow<'_, S> {
             let Some((policy, pause)) = shard.attempts.next(&trouble, unit) else {
                 // That another writer holds the channel says more than that its rows are not committed yet.
                 let is_theirs = trouble.kind() == ErrorKind::UncommittedData;
-                return Err(if is_theirs { invalidated } else { trouble }.into());
+                let error = if is_theirs { invalidated } else { trouble };
+                // An open that failed does not know it.
+                let committed = error.committed_token().cloned();
+                let committed = committed.or_else(|| shard.channel.latest_committed_offset_token());
+                return Err(error.with_committed_token(committed).into());
             };
             warn!(channel = shard.channel.name(), error = %trouble, "the channel is opened again");
             self.source.brake.interrupting(sleep(pause)).await?;

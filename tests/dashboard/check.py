@@ -146,6 +146,14 @@ class Test:
             page.wait_for_more("network.rides", 0)
             switches.check_growth(page)
             switches.check_tabs(page)
+            # Stopped and not ended: its connections stay.
+            program.pause()
+            page.wait_for_text("#connection", "reconnecting")
+            check_stale(page)
+            program.go_on()
+            page.wait_for_text("#connection", "live")
+            assert page.page.locator("#stale").text_content() == ""
+            page.wait_for_more("network.rides", page.number("network.rides"))
             page.check_errors()
             program.kill()
             page.wait_for_text("#connection", "reconnecting")

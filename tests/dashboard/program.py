@@ -60,6 +60,13 @@ class Program:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
+    def pause(self):
+        """As Ctrl-Z on a terminal does."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def go_on(self):
+        self.process.send_signal(signal.SIGCONT)
+
     def stop(self):
         """As Ctrl-C on a terminal does; answers with the exit code."""
         self.process.send_signal(signal.SIGINT)

@@ -58,5 +58,6 @@ mod splitting;
 mod stage;
 mod support;
 mod tls;
+mod told;
 mod trace;
 mod unsent;

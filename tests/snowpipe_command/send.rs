@@ -381,6 +381,26 @@ fn a_connection_that_breaks_costs_no_row_and_adds_none() {
 }
 
 #[test]
+fn a_batch_that_is_refused_says_where_it_was_and_how_far_it_came() {
+    let world = World::new();
+    world.write("rides", &rides(0..20));
+    let send = "send --table resort.public.ride --channel c";
+    let done = world.run_with(&format!("{send} -"), text(&rides(0..10)).as_bytes());
+    assert_eq!(done.code, 0, "{done:?}");
+    let faults = world.emulator().faults();
+    faults.push(Fault::BadRequest("ERR_ODD".to_owned()).on(Endpoint::Append));
+    let refused = world.run(&format!("{send} rides"));
+    assert_eq!(refused.code, 3, "{refused:?}");
+    for part in [
+        "error: the channel \"c\" was invalidated (Rejected: ",
+        "[ERR_ODD]",
+        "\ncommitted through 10: once that is mended, the same command goes on after what is committed\n",
+    ] {
+        assert!(refused.err.contains(part), "{}", refused.err);
+    }
+}
+
+#[test]
 fn a_program_that_is_killed_repeats_and_loses_nothing() {
     let world = World::new();
     world.write("rides", &rides(0..3000));

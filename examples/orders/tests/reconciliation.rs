@@ -192,6 +192,32 @@ async fn what_cannot_be_used_is_refused_before_anything_is_streamed() {
     }
 }
 
+#[test]
+fn rows_that_are_to_come_are_not_wrong_and_rows_that_are_too_many_are() {
+    let landed = Landed {
+        orders_without_items: 2,
+        ..Landed::exactly(7, 12)
+    };
+    let verdicts = |orders, items, is_to_come| {
+        let text = landed.against(orders, items, is_to_come);
+        let verdict = |line: &str| match line {
+            line if line.ends_with("wrong") => "wrong",
+            line if line.ends_with("not all landed yet") => "early",
+            _ => "",
+        };
+        text.lines().map(verdict).collect::<Vec<_>>()
+    };
+    assert_eq!(
+        verdicts(10, 30, true),
+        ["early", "", "early", "early", "", ""]
+    );
+    assert_eq!(
+        verdicts(10, 30, false),
+        ["wrong", "", "wrong", "wrong", "", ""]
+    );
+    assert_eq!(verdicts(6, 12, true), ["wrong", "", "early", "", "", ""]);
+}
+
 #[tokio::test]
 async fn an_interrupted_run_goes_on_only_where_its_tables_are_kept() {
     let folder = tempfile::tempdir().unwrap();
@@ -199,11 +225,15 @@ async fn an_interrupted_run_goes_on_only_where_its_tables_are_kept() {
     let kept = ["--landing", landing.to_str().unwrap()];
     for (flags, last) in [(&kept[..], "goes on"), (&[], "--landing FILE does")] {
         let (_stop, stopped) = watch::channel(true);
-        let mut said = String::new();
+        let (mut text, mut said) = (String::new(), String::new());
         let args = ["orders", "100000", "2"].iter().chain(flags);
-        let mut say = |line: &str| line.clone_into(&mut said);
+        let mut say = |line: &str| {
+            text.push_str(line);
+            line.clone_into(&mut said);
+        };
         let code = run(Args::parse_from(args), stopped, &mut say).await;
         assert_eq!(code.unwrap(), 130, "{said}");
+        assert!(!text.contains("wrong"), "{text}");
         assert!(
             said.starts_with("interrupted") && said.ends_with(last),
             "{said}"

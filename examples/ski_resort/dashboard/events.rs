@@ -22,8 +22,9 @@ const WINDOW: Duration = Duration::from_secs(1);
 const GAP: Duration = Duration::from_millis(500);
 /// The pause between two readings of the pipeline, for all streams.
 const READING: Duration = Duration::from_millis(100);
-/// After so much silence a stream says that it is alive.
-const SILENCE: Duration = Duration::from_secs(15);
+/// After so much silence a stream says that it is alive, in an event that the page hears: a connection to a program that was
+/// stopped stays open. `connection.js` knows how long a page waits for it.
+const SILENCE: Duration = Duration::from_secs(3);
 /// How soon a browser is to come back.
 const COME_BACK: Duration = Duration::from_secs(1);
 
@@ -59,7 +60,9 @@ impl Streams {
             let event = Event::default().event(name).retry(COME_BACK).data(text);
             Some((Ok(event), news))
         });
-        Some(Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE)))
+        // An event without data is none to a browser.
+        let alive = Event::default().event("alive").data("{}");
+        Some(Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).event(alive)))
     }
 
     /// What a stream is about to say.

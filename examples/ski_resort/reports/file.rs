@@ -12,6 +12,7 @@ use tracing::warn;
 
 use super::{rounding, writing};
 use crate::misconfigured::Misconfigured;
+use crate::place::{check_database, is_wrong_file, something_else};
 use crate::table::Table;
 
 const SCHEMA: &str = concat!(
@@ -35,6 +36,8 @@ const APPLICATION_ID: i32 = 0x534b_4952;
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const APPLICATION_ID_AT: usize = 68;
 
+/// What names the file.
+const FLAG: &str = "--reports";
 /// How long SQLite waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -71,15 +74,16 @@ pub(super) fn claim(path: &Path) -> Result<Claimed> {
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
     }
-    // SQLite takes a file of one byte for an empty one, whatever is in it.
-    let is_something = std::fs::metadata(&path).is_ok_and(|file| file.len() == 1);
-    let connection = Connection::open(&path)?;
+    check_database(&path, FLAG)?;
+    let connection = Connection::open(&path).map_err(|error| {
+        if is_wrong_file(&error) {
+            return Misconfigured::new(format!("{error}: give another {FLAG}"));
+        }
+        error.into()
+    })?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
-    if is_something || !is_ours(&connection, &path)? {
-        return Err(Misconfigured::new(format!(
-            "{} holds something else and is left alone: give another --reports",
-            path.display()
-        )));
+    if !is_ours(&connection, &path)? {
+        return Err(something_else(&path, FLAG));
     }
     Ok(Claimed(connection))
 }

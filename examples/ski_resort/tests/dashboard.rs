@@ -248,7 +248,7 @@ async fn a_silent_stream_says_that_it_is_alive() {
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut heard = String::new();
     let mut some = [0; 4096];
-    while !heard.contains("\r\n:\n\n\r\n") {
+    while !heard.contains("event: alive\ndata: {}\n\n") {
         let count = stream.read(&mut some).await.unwrap();
         assert!(count > 0, "{heard}");
         heard.push_str(std::str::from_utf8(&some[..count]).unwrap());

@@ -7,7 +7,11 @@ use clap::Parser;
 use super::winter;
 use crate::cli::{Args, Until};
 use crate::files::{Files, Found};
+use crate::misconfigured::is_misconfigured;
+use crate::place::check_text;
 use crate::queue::Queue;
+use crate::run;
+use crate::screen::Screen;
 use crate::table::Table;
 
 const UNTIL: Until = Until::Step(10);
@@ -128,5 +132,45 @@ fn what_was_named_or_is_shared_is_never_deleted() {
         let (queue, found) = files.open(UNTIL).unwrap();
         assert_eq!((queue.id(), found), (before.as_str(), Found::Finished));
         assert_eq!(std::fs::read(&files.landing).unwrap(), b"landed");
+    }
+}
+
+#[test]
+fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there() {
+    let directory = tempfile::tempdir().unwrap();
+    let inside = |name: &str| directory.path().join(name);
+    check_text(&inside("new.json"), "--summary-json").unwrap();
+    std::fs::write(inside("old.json"), "old").unwrap();
+    check_text(&inside("old.json"), "--summary-json").unwrap();
+    assert_eq!(std::fs::read(inside("old.json")).unwrap(), b"old");
+    for path in [
+        inside("none/new.json"),
+        inside("old.json/new.json"),
+        inside(""),
+    ] {
+        let error = check_text(&path, "--summary-json").unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        let words = error.to_string();
+        assert!(words.contains(&path.display().to_string()), "{words}");
+        assert!(words.ends_with("give another --summary-json"), "{words}");
+    }
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_files_have_no_place_does_not_begin() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("taken")).unwrap();
+    for flag in ["--queue", "--landing", "--reports", "--summary-json"] {
+        let line = format!("--queue DIR/new.db {flag} DIR/taken")
+            .replace("--queue DIR/new.db --queue", "--queue");
+        let line = line.replace("DIR", &directory.path().display().to_string());
+        let words = ["ski_resort", "--no-dashboard"].into_iter();
+        let args = Args::read(words.chain(line.split_whitespace())).unwrap();
+        let error = run(&args, &Screen::new()).await.unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        let words = error.to_string();
+        assert!(words.contains("taken") && words.contains(flag), "{words}");
+        assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
     }
 }

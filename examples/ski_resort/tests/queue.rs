@@ -277,12 +277,12 @@ fn a_role_is_held_once_and_its_holder_is_named() {
 #[test]
 fn another_file_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = |path: &std::path::Path| {
+    let refused = |path: &std::path::Path, why: &str| {
         let error = Queue::open(path).unwrap_err();
         assert!(is_misconfigured(&error), "{error:#}");
         let words = error.to_string();
         assert!(words.contains(&path.display().to_string()), "{words}");
-        assert!(words.ends_with("give another --queue"), "{words}");
+        assert!(words.contains(why) && words.contains("--queue"), "{words}");
     };
 
     let database = directory.path().join("another.db");
@@ -294,12 +294,19 @@ fn another_file_is_refused_and_left_as_it_is() {
     drop(connection);
     let text = directory.path().join("text");
     std::fs::write(&text, "these are some words, and no database at all").unwrap();
-    for path in [&database, &text] {
+    for (path, why) in [
+        (&database, "holds something else and is left alone"),
+        (&text, "file is not a database"),
+    ] {
         let before = std::fs::read(path).unwrap();
-        refused(path);
+        refused(path, why);
         assert_eq!(std::fs::read(path).unwrap(), before);
     }
-    refused(directory.path());
+    let byte = directory.path().join("byte");
+    std::fs::write(&byte, "?").unwrap();
+    refused(&byte, "holds something else and is left alone");
+    assert_eq!(std::fs::read(&byte).unwrap(), b"?");
+    refused(directory.path(), "is a directory");
 }
 
 #[test]

@@ -16,6 +16,7 @@ use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;
 use crate::page::Told;
 use crate::reports::{Reports, attach, keep, reader, round};
+use crate::screen::in_words;
 
 const HOUR: &str = "2026-01-31 15";
 
@@ -268,6 +269,20 @@ fn reports_leave_the_file_of_somebody_else_alone() {
         assert!(is_misconfigured(&error), "{error:#}");
         assert_eq!(std::fs::read(scene.path()).unwrap(), contents);
     }
+}
+
+#[test]
+fn reports_where_a_directory_is_say_what_to_change() {
+    let scene = Scene::new();
+    std::fs::create_dir(scene.path()).unwrap();
+    let error = scene.claim().unwrap_err();
+    assert!(is_misconfigured(&error), "{error:#}");
+    let words = in_words(error.as_ref());
+    let expected = format!(
+        "{} is a directory: name a file with --reports",
+        scene.path().display()
+    );
+    assert!(words.ends_with(&expected), "{words}");
 }
 
 #[test]

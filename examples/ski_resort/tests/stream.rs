@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use clap::Parser;
@@ -66,6 +66,7 @@ impl World {
             landing: None,
             verify_sql: false,
             warehouse: None,
+            said: Mutex::default(),
         };
         let line = ["ski_resort", "--only", "streamer", "--duration", "1h"];
         Self {

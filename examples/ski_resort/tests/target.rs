@@ -2,11 +2,17 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Parser;
+use futures_util::future::join_all;
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{Profile, SystemClock};
 use tokio::sync::watch;
+use tracing::Level;
 
+use super::trace::Trace;
 use super::{SEED, rows, winter};
 use crate::cli::Args;
 use crate::files::Files;
@@ -16,6 +22,7 @@ use crate::pipeline;
 use crate::queue::Queue;
 use crate::screen::Screen;
 use crate::summary::{Course, Summary};
+use crate::table::Table;
 use crate::target::{Route, Target};
 
 /// Set in the process that the test below starts.
@@ -91,7 +98,7 @@ async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
         "{line}"
     );
     // A client finds it, proxies or not.
-    target.client(crate::table::Table::LiftRide).await.unwrap();
+    target.client(Table::LiftRide).await.unwrap();
 }
 
 #[tokio::test]
@@ -226,4 +233,27 @@ async fn what_is_wrong_with_a_target_is_said_before_anything_is_streamed() {
     }
     let kept = std::fs::read_to_string(directory.path().join("not.db")).unwrap();
     assert_eq!(kept, "a text, and a long one");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_away_is_told_of_once_for_all_tables_and_again_when_it_went_away_again() {
+    let emulator = Emulator::builder().build().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let mut target = open(directory.path(), "").await.unwrap();
+    target.route = Route::Memory {
+        emulator: emulator.clone(),
+        clock: Arc::new(SystemClock),
+    };
+    target.profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
+    let trace = Trace::of(Level::WARN);
+    for times in 1..=2 {
+        let away = Fault::Refuse.on(Endpoint::Hostname).times(40);
+        emulator.faults().push(away);
+        join_all(Table::ALL.map(|table| target.client(table)))
+            .await
+            .into_iter()
+            .for_each(|client| drop(client.unwrap()));
+        let text = trace.text();
+        assert_eq!(text.matches("cannot connect yet").count(), times, "{text}");
+    }
 }

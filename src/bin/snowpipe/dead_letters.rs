@@ -127,8 +127,13 @@ impl DeadLetters {
         let is_last = self.total != Some(*total);
         if is_last {
             let why = message.as_deref().unwrap_or("it gave no reason");
+            let which = if self.file.is_some() {
+                "they are among the dead letters"
+            } else {
+                "--dead-letters would have kept them"
+            };
             say::note(&format!(
-                "the server rejected {count} of the rows after {} through {through}: {why}",
+                "the server rejected {count} of the rows after {} through {through}: {why}; {which}",
                 after.as_deref().unwrap_or("the beginning")
             ));
             text.push_str(&counted(channel, *total));

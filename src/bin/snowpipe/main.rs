@@ -80,12 +80,16 @@ enum Command {
     Status(status::Args),
 }
 
+/// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and is not told by the commands.
+const TOLD: &str = "error,snowpipe_streaming::channel::answers=warn,snowpipe_streaming::ingest=warn,\
+                    snowpipe_streaming::transport::clock=warn";
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("error"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(TOLD));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(|| say::Log)
         .init();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

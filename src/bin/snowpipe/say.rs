@@ -1,6 +1,6 @@
 //! What the command says on stderr: notes, errors, and a line of progress that is written over.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal as _, Write};
 
 /// Clears what the line of progress left.
 const CLEAR: &str = "\r\x1b[2K";
@@ -24,6 +24,21 @@ pub(crate) fn progress(text: &str) {
 /// Whether a line can be written over.
 pub(crate) fn is_terminal() -> bool {
     std::io::stderr().is_terminal()
+}
+
+/// Where log lines go: they stay as well.
+pub(crate) struct Log;
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut stderr = io::stderr().lock();
+        stderr.write_all(clear().as_bytes())?;
+        stderr.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }
 
 fn clear() -> &'static str {

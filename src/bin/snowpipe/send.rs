@@ -321,9 +321,12 @@ impl Sender<'_> {
             ErrorKind::Config | ErrorKind::InvalidOffset if is_untouched => code::MISUSED,
             _ => {
                 let token = error.committed_token();
-                let through = token.map_or_else(String::new, |t| format!(" through {t}"));
+                let through = token.map_or_else(
+                    || "nothing is known to be committed".to_owned(),
+                    |token| format!("committed through {token}"),
+                );
                 say::note(&format!(
-                    "not every row is committed{through}: the same command goes on after what is"
+                    "{through}: once that is mended, the same command goes on after what is committed"
                 ));
                 code::NOT_COMMITTED
             }

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use tracing::Level;
+
+use self::trace::Trace;
 use super::*;
 use crate::emulator::MemoryLanding;
 use crate::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
+
+#[expect(unreachable_pub, reason = "it is the integration tests' as well")]
+#[path = "../../../tests/it/trace.rs"]
+mod trace;
 
 /// A landing whose disk can be full.
 #[derive(Debug, Clone, Default)]
@@ -95,6 +102,35 @@ fn a_commit_that_fails_is_tried_again() {
     assert_eq!(client.committed("c"), "1");
     assert_eq!(client.status("c")["rows_parsed"], 2);
     assert_eq!(client.landed(), [1]);
+}
+
+#[test]
+fn a_disk_that_stays_full_is_told_of_once_each_time() {
+    let landing = Fragile::default();
+    let mut client = Client::of(settings().landing(landing.clone()));
+    let next = client.open("c");
+    let next = client.append("c", &next, "1", "{\"n\":1}\n");
+    let trace = Trace::of(Level::INFO);
+    let told = |times: usize| {
+        let text = trace.text();
+        assert_eq!(text.matches("cannot be committed").count(), times, "{text}");
+        assert_eq!(text.matches("channel=\"c\"").count(), times, "{text}");
+        text.matches("can be committed again").count()
+    };
+    client.pass(500);
+    landing.full.store(true, Ordering::Relaxed);
+    for _ in 0..20 {
+        assert!(client.committed("c").is_null());
+    }
+    assert_eq!(told(1), 0);
+    landing.full.store(false, Ordering::Relaxed);
+    assert_eq!(client.committed("c"), "1");
+    assert_eq!(told(1), 1);
+    client.append("c", &next, "2", "{\"n\":2}\n");
+    client.pass(500);
+    landing.full.store(true, Ordering::Relaxed);
+    assert_eq!(client.committed("c"), "1");
+    assert_eq!(told(2), 1);
 }
 
 #[test]

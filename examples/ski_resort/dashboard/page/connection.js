@@ -1,11 +1,16 @@
 // The stream of events from the program, for as long as somebody sees the page, and whether the program is there.
 
 const RETRY_MS = 2000;
+/** How long nothing may be heard: the program says something every three seconds at least. */
+const PATIENCE_MS = 10000;
 
 let source = null;
 let retry = null;
+let patience = null;
 let state = "connecting";
 let isOpen = false;
+/** When something was last heard. */
+let heardAt = null;
 /** When the program was last there, as far as is known. */
 let seen = null;
 
@@ -15,14 +20,16 @@ let seen = null;
  */
 export function connect(query, heard, changed) {
   clearTimeout(retry);
-  leave();
+  clearTimeout(patience);
+  leave(new Date());
   source?.close();
   // A browser has six connections to a server for all its tabs: one that nobody sees takes none.
   if (document.hidden) {
     return;
   }
   const become = (next) => {
-    leave();
+    clearTimeout(patience);
+    leave(new Date());
     // Nobody answers after the end either.
     if (state !== "ended" || next === "live") {
       state = next;
@@ -30,9 +37,26 @@ export function connect(query, heard, changed) {
     isOpen = next === "live";
     changed(state, seen);
   };
+  // A program that is stopped and not ended keeps its connections, and says nothing.
+  const wait = () => {
+    clearTimeout(patience);
+    patience = setTimeout(() => {
+      leave(heardAt);
+      become("silent");
+    }, PATIENCE_MS);
+  };
+  const listen = () => {
+    if (!isOpen) {
+      become("live");
+    }
+    heardAt = new Date();
+    wait();
+  };
   const opened = new EventSource(`/events?${query}`);
   source = opened;
-  opened.addEventListener("open", () => become("live"));
+  wait();
+  opened.addEventListener("open", listen);
+  opened.addEventListener("alive", listen);
   opened.addEventListener("end", () => become("ended"));
   opened.addEventListener("error", async () => {
     if (opened.readyState !== EventSource.CLOSED) {
@@ -47,14 +71,17 @@ export function connect(query, heard, changed) {
     }
   });
   for (const [name, hear] of Object.entries(heard)) {
-    opened.addEventListener(name, (event) => hear(JSON.parse(event.data)));
+    opened.addEventListener(name, (event) => {
+      listen();
+      hear(JSON.parse(event.data));
+    });
   }
 }
 
-/** Remembers that the program was there until now, if it was. */
-function leave() {
+/** Remembers that the program was there until then, if it was. */
+function leave(then) {
   if (isOpen) {
-    seen = new Date();
+    seen = then;
     isOpen = false;
   }
 }

@@ -1,0 +1,76 @@
+//! Whether our own files can be where somebody wants them, found out before anything is written there.
+
+use std::fs::{self, OpenOptions};
+use std::path::Path;
+
+use anyhow::Result;
+use rusqlite::ErrorCode;
+
+use crate::misconfigured::Misconfigured;
+
+/// Refuses a path at which SQLite would not say what is wrong.
+///
+/// # Errors
+/// [`Misconfigured`], with the `flag` to change.
+pub(crate) fn check_database(path: &Path, flag: &str) -> Result<()> {
+    let Ok(file) = fs::metadata(path) else {
+        return Ok(());
+    };
+    if file.is_dir() {
+        return Err(Misconfigured::new(format!(
+            "{} is a directory: name a file with {flag}",
+            path.display()
+        )));
+    }
+    // SQLite takes a file of one byte for an empty one, whatever is in it.
+    if file.len() == 1 {
+        return Err(something_else(path, flag));
+    }
+    Ok(())
+}
+
+/// A file that is not ours, or not for this.
+pub(crate) fn something_else(path: &Path, flag: &str) -> anyhow::Error {
+    Misconfigured::new(format!(
+        "{} holds something else and is left alone: give another {flag}",
+        path.display()
+    ))
+}
+
+/// Whether it takes another file to mend this.
+pub(crate) fn is_wrong_file(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::NotADatabase
+                | ErrorCode::CannotOpen
+                | ErrorCode::ReadOnly
+                | ErrorCode::PermissionDenied
+        )
+    )
+}
+
+/// Refuses a path to which no text could be written at the end of a run. Leaves nothing there.
+///
+/// # Errors
+/// [`Misconfigured`], with the `flag` to change.
+pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
+    let tried = match fs::metadata(path) {
+        Ok(file) if file.is_file() || file.is_dir() => {
+            OpenOptions::new().write(true).open(path).map(drop)
+        }
+        // Opening a pipe may wait for its reader, and closing it again is the end of what that reads.
+        Ok(_) => Ok(()),
+        // A file without a name is gone with this process, however it ends.
+        Err(_) => {
+            let beside = path.parent().filter(|parent| *parent != Path::new(""));
+            tempfile::tempfile_in(beside.unwrap_or(Path::new("."))).map(drop)
+        }
+    };
+    tried.map_err(|error| {
+        Misconfigured::new(format!(
+            "cannot write {}: {error}: give another {flag}",
+            path.display()
+        ))
+    })
+}

@@ -1,0 +1,192 @@
+//! What somebody is told who is called because it does not work: an error with its causes, and log lines.
+
+use std::error::Error as _;
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::{ElasticChannel, Error, ErrorKind, OnUncommitted, ingest};
+use tracing::Level;
+
+use crate::ingest_source::Shelf;
+use crate::support::{World, row};
+use crate::trace::Trace;
+
+/// A server with one table and its pipe.
+fn strict() -> World {
+    let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL);
+        CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
+        MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
+    let catalog = Catalog::from_ddl(ddl).unwrap();
+    World::with(|e| e.catalog(catalog))
+}
+
+/// The error and its causes, with `ID` for the request id.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: caused by {error}");
+        cause = error.source();
+    }
+    text.replace(error.request_id().expect("a request id"), "ID")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_batch_names_its_code_and_request_once() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
+    world.emulator.faults().push(fault.on(Endpoint::Append));
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    let why = "appending to channel \"c\" of pipe DB.PUBLIC.RIDES_PIPE failed, the server answered 400: The rows are not \
+               taken, says a fault; the same request would be refused again";
+    let expected = format!(
+        "the channel \"c\" was invalidated (Rejected: the server refuses a batch for good): {why} [ERR_INVALID_REQUEST] (request ID): \
+         caused by {why}"
+    );
+    assert_eq!(chain(&error), expected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_was_tried_for_too_long_names_its_last_request_once() {
+    let world = World::new();
+    let client = world.builder().retry_for(Duration::from_secs(30));
+    let client = client.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let fault = Fault::ServerError(503);
+    world
+        .emulator
+        .faults()
+        .push(fault.on(Endpoint::Append).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(text.matches("(request ID)").count(), 1, "{text}");
+    assert_eq!(error.http_status(), Some(503));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_waited_in_vain_names_the_servers_code() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
+    let (_first, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let second = world.client().await;
+    let open = second
+        .open_channel("c")
+        .on_uncommitted(OnUncommitted::Wait(Duration::ZERO));
+    let error = open.await.unwrap_err();
+    let text = chain(&error);
+    assert_eq!(error.code(), Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA"));
+    assert!(
+        error
+            .to_string()
+            .contains("[ERR_CHANNEL_HAS_UNCOMMITTED_DATA]"),
+        "{text}"
+    );
+    assert_eq!(
+        text.matches("[ERR_CHANNEL_HAS_UNCOMMITTED_DATA]").count(),
+        1,
+        "{text}"
+    );
+    assert_eq!(text.matches("(request ID)").count(), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastic_channel_that_waits_to_be_asked_names_the_failure_once() {
+    let world = World::new();
+    let client = world.client().await;
+    let rides: ElasticChannel<u64> = client.elastic_channel();
+    let fault = Fault::BadRequest("ERR_BAD_ROWS".into());
+    world.emulator.faults().push(fault.on(Endpoint::Append));
+    drop(rides.append_row(&row(0), 0).await.unwrap());
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    let error = rides.append_row(&row(1), 1).await.map(drop).unwrap_err();
+    let text = chain(&error);
+    assert_eq!(text.matches("[ERR_BAD_ROWS]").count(), 1, "{text}");
+    assert_eq!(text.matches("(request ID)").count(), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_of_once_with_the_channel_and_the_reason_and_so_is_its_end() {
+    let trace = Trace::of(Level::INFO);
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::ServerError(503).on(Endpoint::Append).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    channel.initiate_flush();
+    tokio::time::sleep(Duration::from_secs(9)).await;
+    assert!(!trace.text().contains("gets through"), "{}", trace.text());
+    tokio::time::sleep(Duration::from_secs(111)).await;
+    faults.clear();
+    receipt.committed().await.unwrap();
+    let text = trace.text();
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("gets through"))
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    let told = told[0];
+    assert!(told.contains("WARN channel{name=c}"), "{told}");
+    assert!(
+        told.contains("the server answered 503") && told.contains("tried for 600s"),
+        "{told}"
+    );
+    assert_eq!(text.matches("the batch is delivered").count(), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_status_brings_names_its_channel() {
+    let trace = Trace::of(Level::WARN);
+    let world = strict();
+    let (_client, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&serde_json::json!({}), 0).await.unwrap();
+    receipt.committed().await.unwrap_err();
+    let text = trace.text();
+    assert!(
+        text.contains("channel{name=c}") && text.contains("the server rejected rows"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stall_names_channel_and_pipe() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
+    let (_client, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err().to_string();
+    let expected = r#"the channel "c" was invalidated (CommitStalled: "#;
+    assert!(error.starts_with(expected), "{error}");
+    assert!(
+        error.contains("look at the pipe DB.PUBLIC.RIDES_PIPE"),
+        "{error}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_whose_pipe_is_gone_says_how_far_it_came() {
+    let world = strict();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let source = shelf.clone();
+    let drop_it = async {
+        while source.stock().released != Some(9) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let ddl = "DROP PIPE DB.PUBLIC.RIDES_PIPE";
+        world.emulator.apply_ddl(ddl).unwrap();
+        source.stock().rows.extend((10..20).map(|n| (n, row(n))));
+    };
+    let run = ingest::run(&client, "c", &mut shelf).into_future();
+    let (ended, ()) = tokio::join!(run, drop_it);
+    let error = ended.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+    assert_eq!(
+        error.committed_token().map(ToString::to_string).as_deref(),
+        Some("9")
+    );
+}
