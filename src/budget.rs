@@ -1,4 +1,5 @@
-//! The byte budget: one for the client, with a share for each channel. What is charged is what is held, to the byte.
+//! The byte budget: one for the client, with a share for each channel. Rows and their bookkeeping are charged to the byte; the
+//! buffer of an open batch, which still grows, may have room for as much again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
