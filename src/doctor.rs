@@ -24,6 +24,8 @@ mod server;
 
 use std::sync::Arc;
 
+use url::Url;
+
 use self::identity::Identity;
 pub use self::options::Options;
 pub use self::report::{Check, Finding, Outcome, Report};
@@ -58,7 +60,7 @@ pub async fn examine(
             return report;
         }
     };
-    let transport = match transport(options, url.scheme() == "http") {
+    let transport = match transport(options, &url) {
         Ok(transport) => transport,
         Err(error) => {
             report.fail(Check::Tls, &error);
@@ -81,16 +83,10 @@ pub async fn examine(
 }
 
 /// The transport that was given, or one as a client would make it.
-fn transport(options: &Options, is_plain: bool) -> Result<Arc<dyn Transport>> {
+fn transport(options: &Options, url: &Url) -> Result<Arc<dyn Transport>> {
     if let Some(transport) = &options.transport {
         return Ok(Arc::clone(transport));
     }
-    let builder = HttpTransport::builder().connect_timeout(options.timeout);
-    // Plain HTTP is for this machine only, and no proxy leads there.
-    let builder = if is_plain {
-        builder.no_proxy()
-    } else {
-        builder
-    };
+    let builder = HttpTransport::builder_for(url).connect_timeout(options.timeout);
     Ok(Arc::new(builder.build()?))
 }

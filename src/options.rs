@@ -409,13 +409,7 @@ impl ClientBuilder {
         let transport = if let Some(transport) = transport {
             transport
         } else {
-            let http = HttpTransport::builder();
-            // Plain HTTP is for this machine, and no proxy leads back to it.
-            let http = match config.account_url.scheme() {
-                "http" => http.no_proxy(),
-                _ => http,
-            };
-            Arc::new(http.build()?)
+            Arc::new(HttpTransport::builder_for(&config.account_url).build()?)
         };
         let api = Api::new(config, credential, transport, Arc::clone(&time));
         let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);

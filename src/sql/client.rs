@@ -165,7 +165,7 @@ impl SqlClientBuilder {
         };
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransport::builder().build()?) as Arc<dyn Transport>,
+            None => Arc::new(HttpTransport::builder_for(&config.account_url).build()?),
         };
         Ok(SqlClient {
             statements: Statements::new(&config, credential, transport, self.time),

@@ -8,6 +8,7 @@ use std::{fs, path::Path};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
+use url::Url;
 
 use super::explain::{Target, innermost};
 use super::proxies::{Proxies, ProxySource};
@@ -56,6 +57,14 @@ impl HttpTransport {
     /// Starts with the defaults.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::default()
+    }
+
+    /// As clients make it for this account. Plain HTTP is for this machine, and no proxy leads back to it.
+    pub(crate) fn builder_for(account: &Url) -> HttpTransportBuilder {
+        match account.scheme() {
+            "http" => Self::builder().no_proxy(),
+            _ => Self::builder(),
+        }
     }
 }
 
