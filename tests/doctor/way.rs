@@ -5,7 +5,7 @@ use std::time::Duration;
 use snowpipe_streaming::doctor::{self, Check, Options, Outcome};
 use snowpipe_streaming::emulator::{Emulator, Server, Tls};
 use snowpipe_streaming::{HttpTransport, Profile};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::world::{
     KEYS, Off, World, assert_complete, assert_found, examine, examine_with, meddled, outcome, pipe,
@@ -196,12 +196,26 @@ async fn a_clock_that_is_off() {
     assert_eq!(report.summary(), "No check failed, 1 warned.");
 }
 
+/// A port that nobody listens on, and nobody else can for as long as the socket is there.
+fn closed() -> (TcpSocket, u16) {
+    let held = TcpSocket::new_v4().expect("a socket");
+    held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
+    let port = held.local_addr().expect("a port").port();
+    (held, port)
+}
+
+/// Whether the environment names a proxy: hosts elsewhere are its affair then, and not looked for.
+fn is_behind_a_proxy() -> bool {
+    std::env::vars_os().any(|(name, _)| {
+        let name = name.to_string_lossy().to_ascii_uppercase();
+        name == "HTTPS_PROXY" || name == "ALL_PROXY"
+    })
+}
+
 #[tokio::test]
 async fn a_host_that_cannot_be_reached() {
     let world = World::new().await;
-    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = taken.local_addr().expect("a port").port();
-    drop(taken);
+    let (_held, port) = closed();
     let report = examine(world.profile().with_url(format!("http://127.0.0.1:{port}"))).await;
     assert_found(
         &report,
@@ -212,6 +226,9 @@ async fn a_host_that_cannot_be_reached() {
     assert_eq!(outcome(&report, Check::Dns), Outcome::Ok);
     assert_eq!(outcome(&report, Check::Tls), Outcome::Skipped);
 
+    if is_behind_a_proxy() {
+        return;
+    }
     let report = examine(world.profile().with_url("https://account.invalid")).await;
     assert_found(
         &report,
@@ -229,12 +246,13 @@ async fn a_server_that_never_answers() {
     let world = World::new().await;
     let options = Options::new()
         .transport(transport())
-        .timeout(Duration::from_millis(100));
+        // What comes before is to be through within it, however busy the machine is.
+        .timeout(Duration::from_secs(2));
     let report = examine_with(world.profile().with_url(url), &pipe(), options).await;
     assert_found(
         &report,
         Check::Tls,
-        "no answer within 100ms",
+        "no answer within 2s",
         "any proxy between",
     );
 }
@@ -278,6 +296,22 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name() {
 #[tokio::test]
 async fn an_ingest_host_that_cannot_be_reached() {
     let world = World::new().await;
+    let (_held, port) = closed();
+    let host = Box::leak(format!("127.0.0.1:{port}").into_boxed_str());
+    let elsewhere = meddled(|request| {
+        (request.uri().path() == "/v2/streaming/hostname").then_some((200, &*host))
+    });
+    let report = examine_with(world.profile(), &pipe(), elsewhere).await;
+    assert_found(
+        &report,
+        Check::IngestTcp,
+        &format!("no connection to 127.0.0.1:{port}"),
+        "firewall",
+    );
+
+    if is_behind_a_proxy() {
+        return;
+    }
     let nowhere = meddled(|request| {
         let asked = request.uri().path() == "/v2/streaming/hostname";
         asked.then_some((200, "https://ingest.invalid"))
@@ -291,21 +325,6 @@ async fn an_ingest_host_that_cannot_be_reached() {
     );
     assert_eq!(outcome(&report, Check::IngestHost), Outcome::Ok);
     assert_eq!(outcome(&report, Check::Token), Outcome::Skipped);
-
-    let taken = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let port = taken.local_addr().expect("a port").port();
-    drop(taken);
-    let host = Box::leak(format!("127.0.0.1:{port}").into_boxed_str());
-    let elsewhere = meddled(|request| {
-        (request.uri().path() == "/v2/streaming/hostname").then_some((200, &*host))
-    });
-    let report = examine_with(world.profile(), &pipe(), elsewhere).await;
-    assert_found(
-        &report,
-        Check::IngestTcp,
-        &format!("no connection to 127.0.0.1:{port}"),
-        "firewall",
-    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 use snowpipe_streaming::emulator::{Emulator, Server};
+use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{PipePath, Profile, Result, StreamingIngestClient};
 
 use crate::network::{URL, run};
@@ -16,6 +17,8 @@ async fn stream() -> Result<String> {
         format!("{key}: {}", origin.unwrap_or_default())
     });
     let pipe = PipePath::new(profile.database().unwrap_or_default(), "PUBLIC", "P")?;
+    let sql = SqlClient::builder(profile.clone()).build()?;
+    sql.query(&Statement::new("SELECT 1")).await?;
     let client = StreamingIngestClient::builder(profile, pipe)
         .build()
         .await?;

@@ -17,29 +17,23 @@ use crate::tls::{Authority, before};
 /// What the process is to ask for, or whom.
 pub const URL: &str = "SNOWPIPE_TEST_URL";
 
-/// What could speak for the machine that the tests run on.
-const OTHERS: [&str; 13] = [
-    "SNOWFLAKE_DEFAULT_CONNECTION_NAME",
-    "SNOWFLAKE_ROLE",
-    "SNOWFLAKE_HOME",
-    "HTTPS_PROXY",
-    "https_proxy",
-    "HTTP_PROXY",
-    "http_proxy",
-    "ALL_PROXY",
-    "all_proxy",
-    "NO_PROXY",
-    "no_proxy",
-    "SSL_CERT_FILE",
-    "SSL_CERT_DIR",
-];
+/// Whether a variable could speak for the machine that the tests run on.
+fn is_setting(name: &str) -> bool {
+    let name = name.to_ascii_uppercase();
+    let begins = ["SNOWFLAKE_", "SSL_CERT_", "PRIVATE_KEY", "SS_"];
+    begins.iter().any(|begin| name.starts_with(begin))
+        || name.ends_with("_PROXY")
+        || ["DATABASE_NAME", "SCHEMA_NAME"].contains(&&*name)
+}
 
 /// Runs this test in a process with this environment; returns what it prints.
 pub async fn run(test: &'static str, url: String, variables: &[(&'static str, String)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture"]);
-    for name in OTHERS {
-        command.env_remove(name);
+    for (name, _) in std::env::vars_os() {
+        if is_setting(&name.to_string_lossy()) {
+            command.env_remove(name);
+        }
     }
     command.env(URL, url).envs(variables.iter().cloned());
     let output = tokio::task::spawn_blocking(move || command.output());

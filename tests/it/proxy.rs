@@ -8,7 +8,7 @@ use snowpipe_streaming::{
     TransportErrorKind,
 };
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use crate::stage::{Call, Stage, builder, everything, within};
 use crate::tls::{Authority, before};
@@ -171,9 +171,10 @@ async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
         );
         assert!(error.contains("have it allow both hosts"), "{error}");
     }
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = gone.local_addr().unwrap().port();
-    drop(gone);
+    // Nobody listens there, and nobody else can.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = held.local_addr().unwrap().port();
     let url = format!("http://user:hush@127.0.0.1:{port}");
     let error = unsent(&url, TransportErrorKind::Connect).await;
     let sentence = format!("the proxy http://127.0.0.1:{port} refused the connection");

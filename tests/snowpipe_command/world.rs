@@ -77,8 +77,13 @@ impl World {
             .args(rest.split_whitespace())
             .current_dir(self.directory.path());
         for (name, _) in std::env::vars_os() {
-            let name_text = name.to_string_lossy();
-            if name_text.starts_with("SNOWFLAKE_") || name_text == "RUST_LOG" {
+            let text = name.to_string_lossy().to_ascii_uppercase();
+            let begins = ["SNOWFLAKE_", "PRIVATE_KEY", "SS_"];
+            let others = ["DATABASE_NAME", "SCHEMA_NAME", "RUST_LOG"];
+            if begins.iter().any(|begin| text.starts_with(begin))
+                || text.ends_with("_PROXY")
+                || others.contains(&&*text)
+            {
                 command.env_remove(name);
             }
         }

@@ -30,10 +30,10 @@ async fn a_port_that_was_asked_for_is_had_or_refused() {
 
 #[tokio::test]
 async fn the_usual_port_makes_way_for_any() {
-    // Somebody else may have it already.
+    // Somebody else may have it already, and may let go of it any moment.
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 8214)).await;
     let other = port(&Dashboard::bind(None).await.unwrap());
-    assert!(other != 8214 && other != 0);
+    assert!(other != 0 && (other != 8214 || held.is_err()));
     drop(held);
 }
 

@@ -134,9 +134,10 @@ async fn statuses_and_a_throttle() {
 
 #[tokio::test]
 async fn a_server_that_is_not_there_is_named() {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // Nobody listens there, and nobody else can.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
     let api = client(&format!("http://{address}"));
     let failure = api.connect(FIRST).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)), "{failure:?}");

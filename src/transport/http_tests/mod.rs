@@ -6,7 +6,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
 use super::HttpTransport;
 use crate::ErrorKind;
@@ -78,9 +78,10 @@ async fn an_answer_comes_back_whole_whatever_its_status() {
 
 #[tokio::test]
 async fn a_refused_port_is_a_connect_error_that_names_the_host_and_no_token() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
+    // Nobody listens there, and nobody else can.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let port = held.local_addr().unwrap().port();
     let error = failure(&format!("http://127.0.0.1:{port}/p?continuationToken=hush")).await;
     assert_eq!(error.kind(), TransportErrorKind::Connect);
     assert!(!error.may_have_been_sent());

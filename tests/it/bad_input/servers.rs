@@ -1,7 +1,7 @@
 //! Servers that cannot be reached, and those that do not know the pipe or the role.
 
 use snowpipe_streaming::{Error, ErrorKind, HttpTransport};
-use tokio::net::TcpListener;
+use tokio::net::TcpSocket;
 
 use super::says;
 use crate::stage::{Call, Stage, builder, refusal, within};
@@ -28,9 +28,10 @@ async fn a_host_without_an_address_is_named() {
 
 #[tokio::test]
 async fn a_closed_port_is_named() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap().to_string();
-    drop(listener);
+    // Nobody listens there, and nobody else can.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let address = held.local_addr().unwrap().to_string();
     let error = unreachable(&format!("http://{address}")).await;
     let host = format!("{address:?} refused the connection");
     let words = [

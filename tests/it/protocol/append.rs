@@ -138,7 +138,8 @@ async fn no_answer_within_the_deadline_means_again_too() {
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
     within(receipt.committed()).await.unwrap();
     let seen = stage.seen(Call::Append);
-    assert_eq!(seen.len(), 2);
+    // Where the machine is slow, the second answer comes after its deadline as well.
+    assert!(seen.len() >= 2);
     assert_eq!(seen[0].attempt().0, seen[1].attempt().0);
     assert_eq!(seen[1].attempt().1, "1");
 }

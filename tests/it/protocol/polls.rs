@@ -245,10 +245,11 @@ async fn all_channels_are_polled_for_in_one_call_or_in_halves() {
         within(receipt.committed()).await.unwrap();
     }
     let bodies = bodies();
-    let [.., refused, first, second] = &bodies[..] else {
-        panic!("{bodies:?}");
-    };
-    assert_eq!(refused, all);
-    assert_eq!(first, r#"{"channel_names":["a","b"]}"#);
-    assert_eq!(second, r#"{"channel_names":["c","d"]}"#);
+    // A poll between the refusal and the last commit leaves some channels for one more.
+    let halves = [
+        all,
+        r#"{"channel_names":["a","b"]}"#,
+        r#"{"channel_names":["c","d"]}"#,
+    ];
+    assert!(bodies.windows(3).any(|asked| asked == halves), "{bodies:?}");
 }
