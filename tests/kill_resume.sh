@@ -98,7 +98,7 @@ start_streamer() {
 }
 
 (
-  sleep $((120 + 6 * kills)) &
+  sleep $((600 + 20 * kills)) &
   nap=$!
   trap 'kill $nap; exit' TERM
   wait $nap

@@ -16,7 +16,7 @@ ARGUMENTS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-PATIENCE_MS = 20_000
+PATIENCE_MS = 60_000
 
 # What is shown differs from what is expected: [name, shown, expected] each.
 DIFFERENCES = """expected => {

@@ -8,7 +8,7 @@ README_VIEWS = {"network": "network/today", "resort": "resort/Vail", "pipeline":
 VIEWS = {"network": "network/week", "resort": "resort/Vail", "pipeline": "pipeline"}
 SIZES = {"desktop": (1280, 900), "phone": (390, 844)}
 SCHEMES = ["light", "dark"]
-README_SECONDS = 120
+README_SECONDS = 300
 README_BYTES = 200_000
 
 

@@ -48,7 +48,7 @@ fail() {
 }
 
 (
-  sleep $((300 + 6 * kills)) &
+  sleep $((900 + 20 * kills)) &
   nap=$!
   trap 'kill $nap; exit' TERM
   wait $nap
