@@ -95,6 +95,25 @@ async fn an_open_that_waited_in_vain_names_the_servers_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_cannot_be_opened_again_names_both_requests_once() {
+    let world = World::new();
+    let client = world.builder().recovery(Recovery::Replay);
+    let client = client.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let faults = world.emulator.faults();
+    faults.push(Fault::Stale.on(Endpoint::Append));
+    faults.push(Fault::Forbidden.on(Endpoint::Open).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    let text = chain(&error);
+    for code in ["[STALE_CONTINUATION_TOKEN_SEQUENCER]", "[390403]"] {
+        assert!(error.to_string().contains(code), "{error}");
+        assert_eq!(text.matches(code).count(), 1, "{text}");
+    }
+    assert_eq!(text.matches("(request ").count(), 2, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_elastic_channel_that_waits_to_be_asked_names_the_failure_once() {
     let world = World::new();
     let client = world.client().await;
