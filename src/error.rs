@@ -139,9 +139,14 @@ impl Error {
     /// What a [`Credential`](crate::auth::Credential) of one's own says if it has no token, and asking again is of no use.
     /// Of the kind [`ErrorKind::Authentication`], with `why` as its source and in its text, which must hold no secret.
     pub fn no_token(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let why = why.into();
-        let message = format!("the credential gave no token: {why}");
-        Self::new(ErrorKind::Authentication, message).with_boxed_source(why)
+        let new = |why: &str| {
+            let message = format!("the credential gave no token: {why}");
+            Self::new(ErrorKind::Authentication, message)
+        };
+        match why.into().downcast::<Self>() {
+            Ok(why) => new(why.message()).because_of(*why),
+            Err(why) => new(&why.to_string()).with_boxed_source(why),
+        }
     }
 
     /// As [`no_token`](Self::no_token), if there may be one later. The error [is retryable](Self::is_retryable): rows wait,
@@ -359,5 +364,27 @@ impl std::error::Error for Error {
             .source
             .as_ref()
             .map(|s| &**s as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::{Error, ErrorKind};
+
+    #[test]
+    fn a_credential_that_passes_on_an_error_of_ours_keeps_its_code_and_request_said_once() {
+        let why = Error::new(ErrorKind::Server, "no answer")
+            .with_code(Some("E1".to_owned()))
+            .with_request_id("r1");
+        let error = Error::no_token_yet(why);
+        assert_eq!(
+            error.to_string(),
+            "the credential gave no token: no answer [E1] (request r1)"
+        );
+        assert_eq!((error.code(), error.request_id()), (Some("E1"), Some("r1")));
+        assert_eq!(error.source().unwrap().to_string(), "no answer");
+        assert!(error.is_retryable());
     }
 }

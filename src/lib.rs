@@ -62,7 +62,8 @@
 //! - Looking at what has landed: the feature `sql-api`, and the module `sql`.
 //!
 //! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
-//! change of a channel, a warning only where data is at risk or this machine's clock is wrong.
+//! change of a channel, a warning only where data is at risk, nothing gets through for ten seconds, or this machine's clock is
+//! wrong.
 //!
 //! # Features
 //!

@@ -1,7 +1,8 @@
 //! Whether our own files can be where somebody wants them, found out before anything is written there.
 
 use std::fs::{self, OpenOptions};
-use std::path::Path;
+use std::io::{self, ErrorKind};
+use std::path::{Path, is_separator};
 
 use anyhow::Result;
 use rusqlite::ErrorCode;
@@ -61,11 +62,8 @@ pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
         }
         // Opening a pipe may wait for its reader, and closing it again is the end of what that reads.
         Ok(_) => Ok(()),
-        // A file without a name is gone with this process, however it ends.
-        Err(_) => {
-            let beside = path.parent().filter(|parent| *parent != Path::new(""));
-            tempfile::tempfile_in(beside.unwrap_or(Path::new("."))).map(drop)
-        }
+        Err(error) if error.kind() == ErrorKind::NotFound => try_to_make(path),
+        Err(error) => Err(error),
     };
     tried.map_err(|error| {
         Misconfigured::new(format!(
@@ -73,4 +71,23 @@ pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
             path.display()
         ))
     })
+}
+
+/// Whether a file could be made there, found out without making one.
+fn try_to_make(path: &Path) -> io::Result<()> {
+    let mut path = path.to_owned();
+    // What is written to a link that leads nowhere yet is made where it leads.
+    while let Ok(target) = fs::read_link(&path) {
+        path = directory(&path).join(target);
+    }
+    if path.to_string_lossy().ends_with(is_separator) {
+        return Err(ErrorKind::IsADirectory.into());
+    }
+    // A file without a name is gone with this process, however it ends.
+    tempfile::tempfile_in(directory(&path)).map(drop)
+}
+
+fn directory(path: &Path) -> &Path {
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    parent.unwrap_or(Path::new("."))
 }

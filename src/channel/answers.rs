@@ -38,8 +38,8 @@ impl Flight {
     }
 }
 
-/// A batch that was tried in vain for so long is worth a warning.
-const LONG: Duration = Duration::from_secs(10);
+/// What was tried in vain for so long is worth a warning.
+pub(crate) const LONG: Duration = Duration::from_secs(10);
 
 /// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
 pub(super) const REFUSALS: u32 = 3;
@@ -117,7 +117,6 @@ impl Core {
                 flight.ambiguous |= ambiguous;
                 flight.refusals += u32::from(refused);
                 let error = failure.into_error();
-                flight.warn(now, self.limits.retry_for, &error);
                 let give_up = flight.first_try + self.limits.retry_for;
                 if now >= give_up {
                     let text = format!(
@@ -130,6 +129,7 @@ impl Core {
                     self.invalidate(now, InvalidationCause::Unreachable, error);
                     return;
                 }
+                flight.warn(now, self.limits.retry_for, &error);
                 let delay = self.backoff.next(unit);
                 let again = now + after.map_or(delay, |a| a.max(delay));
                 // However long the server asks for, the last try is made in time to tell the caller.

@@ -20,11 +20,22 @@ impl Core {
 
     /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
     pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
+        let text = why.message().to_owned();
+        self.surface_after(now, cause, &text, why);
+    }
+
+    /// As [`surface`](Self::surface), where `text` tells more than `why`, which alone is the source of the error.
+    pub(super) fn surface_after(
+        &mut self,
+        now: Instant,
+        cause: InvalidationCause,
+        text: &str,
+        why: Error,
+    ) {
         let text = format!(
-            "the channel {:?} was invalidated ({cause:?}: {}): {}",
+            "the channel {:?} was invalidated ({cause:?}: {}): {text}",
             self.name,
             cause.describe(),
-            why.message()
         );
         info!(?cause, %why, "channel invalidated");
         self.end(

@@ -29,6 +29,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+pub(crate) use self::answers::LONG;
 pub(crate) use self::batch::Compressor;
 pub(crate) use self::core::{Core, EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep, sleep_until};
 use tracing::{debug, info, warn};
 
+use super::answers::LONG;
 use super::core::{Core, Limits, Opening};
 use super::{Channel, ChannelStatus, Shared, driver};
 use crate::client::ClientInner;
@@ -191,6 +192,7 @@ pub(super) async fn request(
         retry_count: 0,
     };
     let mut trouble_since: Option<Instant> = None;
+    let mut is_told = false;
     let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     loop {
@@ -234,11 +236,17 @@ pub(super) async fn request(
             sleep(waiting.next(client.random_unit()).min(left)).await;
             continue;
         }
-        let give_up = *trouble_since.get_or_insert(now) + patience;
+        let first_try = *trouble_since.get_or_insert(now);
+        let give_up = first_try + patience;
         if !passes(&failure) || now >= give_up {
             return Err(failure.into_error());
         }
-        debug!(channel = name, error = %failure.error(), "not open yet");
+        let error = failure.error();
+        debug!(channel = name, %error, "not open yet");
+        let tried_for = now.saturating_duration_since(first_try);
+        if tried_for >= LONG && !std::mem::replace(&mut is_told, true) {
+            warn!(channel = name, %error, "the channel cannot be opened for {tried_for:.0?}; it is tried for {patience:?}");
+        }
         attempt.retry_count += 1;
         let mut delay = backoff.next(client.random_unit());
         if let Failure::Throttled {

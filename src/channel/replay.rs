@@ -152,25 +152,27 @@ impl Core {
             Ok(answer) => answer,
             Err(error) => {
                 let text = format!("{why}; it could not be opened again: {}", error.message());
-                let error = Error::new(error.kind(), text).because_of(error);
-                return self.surface(now, cause, error);
+                return self.surface_after(now, cause, &text, error);
             }
         };
         let status = &answer.status;
         if !status.is_healthy() {
             let code = status.status_code().to_owned();
-            let text = format!("{why}; opened again, its status is not healthy");
+            let text = "opened again, its status is not healthy";
             let cause = verdict::of_status(&code);
             let error = Error::new(ErrorKind::Refused, text).with_code(Some(code));
-            return self.surface(now, cause, error);
+            return self.surface_after(now, cause, &format!("{why}; {text}"), error);
         }
         if !self.resume_from(status) {
             let text = format!(
-                "opened again ({why}), it has {:?} committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
+                "it has {:?} committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
                 status.latest_committed_offset_token()
             );
+            let longer = format!("opened again ({why}), {text}");
             let error = Error::new(ErrorKind::InvalidOffset, text);
-            return self.give_up(now, InvalidationCause::OffsetConflict, error);
+            self.surface_after(now, InvalidationCause::OffsetConflict, &longer, error);
+            self.phase = Phase::Ended;
+            return;
         }
         self.continuation_token = answer.next_continuation_token;
         self.session = None;

@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::{info, warn};
 
 use super::batch::{Piece, Sealed, deal};
 use super::core::{Core, Flight};
+use crate::channel::LONG;
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::api::Failure;
 
@@ -126,6 +128,10 @@ impl<T> Core<T> {
             Ok(()) => {
                 self.throttle.reset();
                 self.window = (self.window + 1).min(self.limits.requests);
+                self.last_accept = Some(now);
+                if std::mem::take(&mut self.is_told) {
+                    info!("batches get through again");
+                }
                 return self.accept(&flight);
             }
             Err(failure) => failure,
@@ -144,6 +150,7 @@ impl<T> Core<T> {
                     let error = error.because_of(failure.into_error());
                     return self.fail(&flight, flight.ambiguous, &error);
                 }
+                self.warn(now, flight.first_try, failure.error());
                 self.wait(now, &mut flight, again);
                 self.flights.insert(number, flight);
             }
@@ -163,6 +170,18 @@ impl<T> Core<T> {
                 self.fail(&flight, flight.ambiguous, &error);
             }
             Verdict::GiveUp => self.fail(&flight, flight.ambiguous, &failure.into_error()),
+        }
+    }
+
+    /// Says once that no batch gets through and why, when none was accepted for some time of trying.
+    fn warn(&mut self, now: Instant, first_try: Instant, error: &Error) {
+        let since = self
+            .last_accept
+            .map_or(first_try, |last| last.max(first_try));
+        let tried_for = now.saturating_duration_since(since);
+        if tried_for >= LONG && !std::mem::replace(&mut self.is_told, true) {
+            let retry_for = self.limits.retry_for;
+            warn!(%error, "no batch gets through for {tried_for:.0?}; each is tried for {retry_for:?}");
         }
     }
 

@@ -112,6 +112,10 @@ pub(super) struct Core<T> {
     pub(super) window: usize,
     pub(super) throttle: Backoff,
     pub(super) throttled_until: Option<Instant>,
+    /// When a batch was accepted last.
+    pub(super) last_accept: Option<Instant>,
+    /// Whether somebody was told that no batch gets through.
+    pub(super) is_told: bool,
 
     /// Failed appends since the beginning, and why the last one failed.
     failures: u64,
@@ -145,6 +149,8 @@ impl<T> Core<T> {
             limits,
             throttle: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
             throttled_until: None,
+            last_accept: None,
+            is_told: false,
             failures: 0,
             last_failure: None,
             unheard: Vec::new(),

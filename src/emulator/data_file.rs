@@ -96,6 +96,7 @@ pub(super) struct DataFile {
 
 impl DataFile {
     pub(super) fn open(path: &Path, ddl: &Ddl) -> Result<Self, LandingError> {
+        check(path)?;
         let lock = lock(path)?;
         let failed = |why: rusqlite::Error| failure(path, "cannot be opened", why);
         let mut connection = Connection::open(path).map_err(failed)?;
@@ -154,6 +155,17 @@ impl DataFile {
     }
 }
 
+/// Refuses what SQLite would not, or not in words, before anything is made beside it.
+fn check(path: &Path) -> Result<(), LandingError> {
+    let why = match std::fs::metadata(path) {
+        Ok(file) if file.is_dir() => "is a directory: name a file",
+        // SQLite takes a file of one byte for an empty one, whatever is in it.
+        Ok(file) if file.len() == 1 => "is not a data file of the emulator: choose another name",
+        _ => return Ok(()),
+    };
+    Err(refusal(path, why))
+}
+
 /// Takes the file's lock: a file of its own, so that the data file itself stays open to readers.
 fn lock(path: &Path) -> Result<File, LandingError> {
     let mut name = path.as_os_str().to_owned();
@@ -208,13 +220,6 @@ fn is_new(connection: &Connection, path: &Path) -> Result<bool, LandingError> {
     let application: i64 = connection
         .pragma_query_value(None, "application_id", |row| row.get(0))
         .map_err(unreadable)?;
-    // SQLite takes a file of one byte for an empty one, whatever is in it.
-    if std::fs::metadata(path).is_ok_and(|file| file.len() == 1) {
-        return Err(refusal(
-            path,
-            "is not a data file of the emulator: choose another name",
-        ));
-    }
     if objects > 0 && application != APPLICATION_ID {
         return Err(refusal(
             path,

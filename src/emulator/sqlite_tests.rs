@@ -316,6 +316,13 @@ fn somebody_elses_file_is_left_alone() {
     std::fs::write(&byte, "?").expect("a file");
     assert!(refused(&byte, &bootstrap()).contains("is not a data file of the emulator"));
     assert_eq!(std::fs::read(&byte).expect("it is there"), b"?");
+
+    let directory = dir.path().join("directory");
+    std::fs::create_dir(&directory).expect("a directory");
+    assert!(refused(&directory, &bootstrap()).contains("is a directory: name a file"));
+    for name in ["byte.lock", "directory.lock"] {
+        assert!(!dir.path().join(name).exists(), "{name}");
+    }
 }
 
 #[test]

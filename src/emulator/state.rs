@@ -1,6 +1,6 @@
 //! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::StatusCode;
@@ -47,8 +47,33 @@ pub(super) struct State {
     pub(super) is_held: bool,
     /// The delay and the period of commits that the emulator began with.
     first_pace: (Duration, Duration),
-    /// Why accepted rows cannot be committed now, as it was said: each look at the server tries again, many a second.
-    trouble: Option<String>,
+    trouble: Trouble,
+}
+
+/// What keeps accepted rows from being committed, said once: each look at the server tries again, many a second.
+#[derive(Debug, Default)]
+struct Trouble {
+    channels: BTreeSet<Key>,
+    said: BTreeSet<String>,
+}
+
+impl Trouble {
+    /// Whether it was not said yet that this keeps channels from their commits.
+    fn is_news(&mut self, key: &Key, why: &str) -> bool {
+        self.channels.insert(key.clone());
+        self.said.insert(why.to_owned())
+    }
+
+    /// Forgets the channels that have nothing to commit any more: whether it was the last of them.
+    fn is_over(&mut self, has_more: impl Fn(&Key) -> bool) -> bool {
+        let was_there = !self.channels.is_empty();
+        self.channels.retain(has_more);
+        let is_gone = self.channels.is_empty();
+        if is_gone {
+            self.said.clear();
+        }
+        was_there && is_gone
+    }
 }
 
 impl State {
@@ -76,7 +101,7 @@ impl State {
         }
         Ok(Self {
             first_pace: (rules.commit_delay, rules.commit_every),
-            trouble: None,
+            trouble: Trouble::default(),
             rules,
             catalog,
             landing,
@@ -350,14 +375,26 @@ impl State {
     }
 
     fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
-        if let Err(why) = self.commit(key, due_ms, at_ms) {
-            // The batches stay accepted: the next look at the server tries again.
-            if self.trouble.as_ref() == Some(&why.message) {
-                return;
+        let result = self.commit(key, due_ms, at_ms);
+        // A channel may have been dropped meanwhile, or its rows discarded.
+        let waits = |key: &Key| {
+            let channel = self.channels.get(key);
+            channel.is_some_and(|c| !c.pending.is_empty())
+        };
+        match result {
+            Ok(()) => {
+                if self.trouble.is_over(|other| other != key && waits(other)) {
+                    tracing::info!("accepted rows can be committed again");
+                }
             }
-            let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
-            tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
-            self.trouble = Some(why.message);
+            // The batches stay accepted: the next look at the server tries again.
+            Err(why) => {
+                self.trouble.is_over(waits);
+                if self.trouble.is_news(key, &why.message) {
+                    let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
+                    tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
+                }
+            }
         }
     }
 
@@ -382,9 +419,6 @@ impl State {
             rejected: &landed.rejected,
             through: landed.through,
         })?;
-        if self.trouble.take().is_some() {
-            tracing::info!("accepted rows can be committed again");
-        }
         tracing::debug!(
             channel = landed.record.channel,
             through = landed.through,

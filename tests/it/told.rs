@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ElasticChannel, Error, ErrorKind, OnUncommitted, ingest};
+use snowpipe_streaming::{ElasticChannel, Error, ErrorKind, OnUncommitted, Recovery, ingest};
 use tracing::Level;
 
 use crate::ingest_source::Shelf;
@@ -95,6 +95,25 @@ async fn an_open_that_waited_in_vain_names_the_servers_code() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_cannot_be_opened_again_names_both_requests_once() {
+    let world = World::new();
+    let client = world.builder().recovery(Recovery::Replay);
+    let client = client.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let faults = world.emulator.faults();
+    faults.push(Fault::Stale.on(Endpoint::Append));
+    faults.push(Fault::Forbidden.on(Endpoint::Open).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    let error = receipt.committed().await.unwrap_err();
+    let text = chain(&error);
+    for code in ["[STALE_CONTINUATION_TOKEN_SEQUENCER]", "[390403]"] {
+        assert!(error.to_string().contains(code), "{error}");
+        assert_eq!(text.matches(code).count(), 1, "{text}");
+    }
+    assert_eq!(text.matches("(request ").count(), 2, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_elastic_channel_that_waits_to_be_asked_names_the_failure_once() {
     let world = World::new();
     let client = world.client().await;
@@ -136,6 +155,87 @@ async fn an_outage_is_told_of_once_with_the_channel_and_the_reason_and_so_is_its
         "{told}"
     );
     assert_eq!(text.matches("the batch is delivered").count(), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_the_last_try_there_is_the_error_alone() {
+    let trace = Trace::of(Level::WARN);
+    let world = World::new();
+    let client = world.builder().retry_for(Duration::from_secs(10));
+    let client = client.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let away = Fault::ServerError(503).on(Endpoint::Append).always();
+    world.emulator.faults().push(away);
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap_err();
+    assert!(!trace.text().contains("gets through"), "{}", trace.text());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_outage_is_told_of_while_a_channel_is_opened_and_opened_again() {
+    let world = World::new();
+    let faults = world.emulator.faults();
+    let away = || Fault::ServerError(503).on(Endpoint::Open).always();
+    let client = world.builder().recovery(Recovery::Replay);
+    let client = client.build().await.unwrap();
+    for is_open in [false, true] {
+        let trace = Trace::of(Level::WARN);
+        let open = client.open_channel("c");
+        if is_open {
+            let mut channel = open.await.unwrap();
+            faults.push(away());
+            faults.push(Fault::Stale.on(Endpoint::Append));
+            let receipt = channel.append_row(&row(0), 0).await.unwrap();
+            tokio::time::sleep(Duration::from_secs(60)).await;
+            faults.clear();
+            receipt.committed().await.unwrap();
+        } else {
+            faults.push(away());
+            let clear = async {
+                tokio::time::sleep(Duration::from_secs(60)).await;
+                faults.clear();
+            };
+            let (opened, ()) = tokio::join!(open.into_future(), clear);
+            opened.unwrap().close().await.unwrap();
+        }
+        let text = trace.text();
+        let told: Vec<_> = text
+            .lines()
+            .filter(|line| line.contains("cannot be opened"))
+            .collect();
+        assert_eq!(told.len(), 1, "{text}");
+        assert!(
+            told[0].contains("channel=\"c\"") && told[0].contains("the server answered 503"),
+            "{text}"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_elastic_channels_outage_is_told_of_once_for_all_requests() {
+    let trace = Trace::of(Level::INFO);
+    let world = World::new();
+    let client = world.client().await;
+    let rides: ElasticChannel<u64> = client.elastic_channel();
+    let faults = world.emulator.faults();
+    let away = || Fault::ServerError(503).on(Endpoint::Append).always();
+    for times in 1..=2 {
+        faults.push(away());
+        let mut acks = Vec::new();
+        for tag in 0..3 {
+            acks.push(rides.append_row(&row(0), tag).await.unwrap());
+            tokio::time::sleep(Duration::from_secs(3)).await;
+        }
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        faults.clear();
+        for ack in acks {
+            ack.await.unwrap();
+        }
+        let text = trace.text();
+        assert_eq!(text.matches("gets through").count(), times, "{text}");
+        assert_eq!(text.matches("through again").count(), times, "{text}");
+        assert!(text.contains("channel{name=\"ELASTIC\"}"), "{text}");
+    }
 }
 
 #[tokio::test(start_paused = true)]

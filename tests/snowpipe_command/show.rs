@@ -143,6 +143,33 @@ fn channels_are_watched_until_somebody_has_seen_enough() {
     assert_eq!(stopped.code, 1, "the channel was not found: {stopped:?}");
 }
 
+#[cfg(unix)]
+#[test]
+fn nobody_waits_for_a_status_that_does_not_come_to_be_let_go() {
+    let world = World::new();
+    let hanging = Fault::Hang.on(Endpoint::Status).always();
+    world.emulator().faults().push(hanging);
+    let child = world
+        .command("status --table resort.public.ride --watch 1ms c")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let is_asked = || {
+        let log = world.emulator().log();
+        log.iter().any(|r| r.endpoint == Endpoint::Status)
+    };
+    while !is_asked() {
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-TERM", &pid]).status();
+    assert!(sent.expect("kill runs").success());
+    let stopped = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!(stopped.code, 3, "{stopped:?}");
+    assert_eq!(stopped.err, "", "it did not wait for the answer");
+}
+
 #[test]
 fn who_watches_is_told_of_an_outage_and_sees_its_end() {
     let world = World::new();

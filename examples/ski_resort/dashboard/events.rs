@@ -16,7 +16,7 @@ use crate::live::Live;
 
 /// How many streams there may be.
 const MOST: usize = 64;
-/// In so much time a stream has two events at most, and one report.
+/// In so much time a stream has two events at most, and one report; after a silence there may be one more, which says nothing.
 const WINDOW: Duration = Duration::from_secs(1);
 /// The least time between an event and the pipeline's next one.
 const GAP: Duration = Duration::from_millis(500);

@@ -143,8 +143,10 @@ fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there(
     std::fs::write(inside("old.json"), "old").unwrap();
     check_text(&inside("old.json"), "--summary-json").unwrap();
     assert_eq!(std::fs::read(inside("old.json")).unwrap(), b"old");
+    check_text(Path::new("/dev/null"), "--summary-json").unwrap();
     for path in [
         inside("none/new.json"),
+        inside("none/"),
         inside("old.json/new.json"),
         inside(""),
     ] {
@@ -155,6 +157,29 @@ fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there(
         assert!(words.ends_with("give another --summary-json"), "{words}");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_summary_may_go_where_a_link_leads() {
+    let directory = tempfile::tempdir().unwrap();
+    let inside = |name: &str| directory.path().join(name);
+    let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, inside(name)).unwrap();
+    std::fs::create_dir(inside("there")).unwrap();
+    link("there/new.json", "good");
+    link("good", "further");
+    link("nowhere/new.json", "bad");
+    link("round", "round");
+    for (name, is_fine) in [
+        ("good", true),
+        ("further", true),
+        ("bad", false),
+        ("round", false),
+    ] {
+        let checked = check_text(&inside(name), "--summary-json");
+        assert_eq!(checked.is_ok(), is_fine, "{name}: {checked:?}");
+    }
+    assert_eq!(std::fs::read_dir(inside("there")).unwrap().count(), 0);
 }
 
 #[tokio::test]

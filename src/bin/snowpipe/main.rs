@@ -81,8 +81,8 @@ enum Command {
 }
 
 /// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and is not told by the commands.
-const TOLD: &str = "error,snowpipe_streaming::channel::answers=warn,snowpipe_streaming::ingest=warn,\
-                    snowpipe_streaming::transport::clock=warn";
+const TOLD: &str = "error,snowpipe_streaming::channel::answers=warn,snowpipe_streaming::channel::open=warn,\
+                    snowpipe_streaming::ingest=warn,snowpipe_streaming::transport::clock=warn";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();

@@ -50,8 +50,15 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         .await
         .map_err(|error| Stop::before(&error))?;
     let stop = signals::listen()?;
+    let mut code = code::NOT_COMMITTED;
     loop {
-        let (is_read, code) = match client.channel_statuses(&args.channels).await {
+        let found = tokio::select! {
+            biased;
+            () = signals::stopped(stop.clone()) => return Ok(code),
+            found = client.channel_statuses(&args.channels) => found,
+        };
+        let is_read;
+        (is_read, code) = match found {
             Ok(found) => args.show(&found),
             // Who watches wants to see it end.
             Err(error) if args.watch.is_some() && error.is_retryable() => {

@@ -22,6 +22,8 @@ mod trace;
 struct Fragile {
     inner: MemoryLanding,
     full: Arc<AtomicBool>,
+    /// There is room for commits of one row.
+    nearly_full: Arc<AtomicBool>,
 }
 
 impl Fragile {
@@ -58,6 +60,12 @@ impl Landing for Fragile {
     }
 
     fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
+        if self.nearly_full.load(Ordering::Relaxed) && commit.rows.len() > 1 {
+            return Err(LandingError {
+                message: "the disk is nearly full".to_owned(),
+                source: None,
+            });
+        }
         self.write()?.commit(commit)
     }
 
@@ -131,6 +139,31 @@ fn a_disk_that_stays_full_is_told_of_once_each_time() {
     landing.full.store(true, Ordering::Relaxed);
     assert_eq!(client.committed("c"), "1");
     assert_eq!(told(2), 1);
+}
+
+#[test]
+fn what_does_not_fit_is_told_of_once_though_less_is_committed_all_the_while() {
+    let landing = Fragile::default();
+    let mut client = Client::of(settings().landing(landing.clone()));
+    let large = client.open("large");
+    client.append("large", &large, "2", "{\"n\":1}\n{\"n\":2}\n");
+    let mut small = client.open("small");
+    let trace = Trace::of(Level::INFO);
+    landing.nearly_full.store(true, Ordering::Relaxed);
+    for n in 0..5 {
+        small = client.append("small", &small, &n.to_string(), "{\"n\":3}\n");
+        client.pass(500);
+        assert_eq!(client.committed("small"), n.to_string());
+    }
+    assert!(client.committed("large").is_null());
+    let text = trace.text();
+    assert_eq!(text.matches("cannot be committed").count(), 1, "{text}");
+    assert_eq!(text.matches("can be committed again").count(), 0, "{text}");
+
+    landing.nearly_full.store(false, Ordering::Relaxed);
+    assert_eq!(client.committed("large"), "2");
+    let text = trace.text();
+    assert_eq!(text.matches("can be committed again").count(), 1, "{text}");
 }
 
 #[test]

@@ -3,6 +3,8 @@
 const RETRY_MS = 2000;
 /** How long nothing may be heard: the program says something every three seconds at least. */
 const PATIENCE_MS = 10000;
+/** How long after that a connection is given up: one that a sleeping machine or a router forgot never says so. */
+const RENEW_MS = 60000;
 
 let source = null;
 let retry = null;
@@ -29,6 +31,7 @@ export function connect(query, heard, changed) {
   }
   const become = (next) => {
     clearTimeout(patience);
+    clearTimeout(retry);
     leave(new Date());
     // Nobody answers after the end either.
     if (state !== "ended" || next === "live") {
@@ -43,6 +46,7 @@ export function connect(query, heard, changed) {
     patience = setTimeout(() => {
       leave(heardAt);
       become("silent");
+      retry = setTimeout(() => connect(query, heard, changed), RENEW_MS);
     }, PATIENCE_MS);
   };
   const listen = () => {
