@@ -44,18 +44,24 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let profile = args.account.usable_profile()?;
     let pipe = args.target.pipe(&profile)?;
     let transport = args.account.transport(Some(&profile))?;
-    let client = StreamingIngestClient::builder(profile, pipe)
-        .transport(transport)
-        .build()
-        .await
-        .map_err(|error| Stop::before(&error))?;
     let stop = signals::listen()?;
+    let mut client = None;
     let mut code = code::NOT_COMMITTED;
     loop {
         let found = tokio::select! {
             biased;
             () = signals::stopped(stop.clone()) => return Ok(code),
-            found = client.channel_statuses(&args.channels) => found,
+            found = async {
+                let client = match &mut client {
+                    Some(client) => client,
+                    // The server may be away already when the watch begins.
+                    none => {
+                        let builder = StreamingIngestClient::builder(profile.clone(), pipe.clone());
+                        none.insert(builder.transport(transport.clone()).build().await?)
+                    }
+                };
+                client.channel_statuses(&args.channels).await
+            } => found,
         };
         let is_read;
         (is_read, code) = match found {
