@@ -100,12 +100,18 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     if let Some(summary) = &args.summary_json {
         place::check_text(summary, "--summary-json")?;
     }
-    // Before the work: somebody may be waiting for it.
+    let files = Files::new(args, Path::new(""));
+    if args.only != Only::Reports {
+        files.check(is_landing_known(args))?;
+    }
+    // Before the work, for somebody may be waiting for it.
     let page = Page::open(args, screen, &board).await?;
     let code = match args.only {
-        Only::Generator => generate(args, screen, stop.clone()).await?,
+        Only::Generator => generate(args, screen, &files, stop.clone()).await?,
         Only::Reports => alone::report(args, screen, &board, &page, stop.clone()).await?,
-        Only::Streamer | Only::All => stream(args, screen, &board, &page, stop.clone()).await?,
+        Only::Streamer | Only::All => {
+            stream(args, screen, &files, &board, &page, stop.clone()).await?
+        }
     };
     page.close(args.serve, screen, stop).await;
     Ok(code)
@@ -115,13 +121,12 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
 async fn stream(
     args: &Args,
     screen: &Screen,
+    files: &Files,
     board: &Board,
     page: &Page,
     stop: watch::Receiver<bool>,
 ) -> Result<u8> {
-    let files = Files::new(args, Path::new(""));
-    files.check(is_landing_known(args))?;
-    let _roles = take_roles(args, &files)?;
+    let _roles = take_roles(args, files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
     if args.profile.is_none() {
@@ -129,10 +134,10 @@ async fn stream(
         let left = Where::Embedded(files.reports.clone());
         page.told.reports.send_replace(left);
     }
-    let target = Target::open(args, &files).await?;
+    let target = Target::open(args, files).await?;
     screen.note(target.describe()?);
     board.write(|live| live.target = target.place().unwrap_or_default());
-    announce(screen, args, &files, found);
+    announce(screen, args, files, found);
     let keeper = if let Some(landing) = &target.landing {
         Some(Keeper::start(&files.reports, landing, page.told.clone(), board).await?)
     } else {
@@ -213,13 +218,16 @@ fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
 }
 
 /// Runs the generator alone.
-async fn generate(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
-    let files = Files::new(args, Path::new(""));
-    files.check(is_landing_known(args))?;
-    let _roles = take_roles(args, &files)?;
+async fn generate(
+    args: &Args,
+    screen: &Screen,
+    files: &Files,
+    stop: watch::Receiver<bool>,
+) -> Result<u8> {
+    let _roles = take_roles(args, files)?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
-    announce(screen, args, &files, found);
+    announce(screen, args, files, found);
     let Some(progress) = progress else {
         return Ok(0);
     };
