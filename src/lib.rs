@@ -44,7 +44,7 @@
 //! # Where to look
 //!
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
-//!   rows that are bytes already. They wait for memory and for nothing else.
+//!   rows that are bytes already. They wait for memory, and for the compression where rows come faster than it is.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
 //! - A job that ends when its rows are in: [`StreamingIngestClient::send_once`].
 //! - Rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
