@@ -86,7 +86,7 @@
 //! | a channel is dropped | it drains in the background | `ends::a_dropped_channel_drains_and_frees_its_name`, `replay::a_dropped_channel_is_replayed_in_the_background` |
 //! | the last handle of the client is dropped | `ClientClosed` for its channels and their receipts: nothing drains | `ends::the_last_handle_takes_the_channels_with_it` |
 //! | the process is killed and started again | what it held is lost. The channel's next open waits for what was accepted, and the source is read on from the committed token | `ingest::a_crash_at_any_moment_loses_and_doubles_nothing`, `ingest_recovery::a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again`, `cancel::a_job_that_is_given_up_is_finished_by_its_next_run` |
-//! | a close cannot have its commits in time | it says what is not committed, by state | `ends::close_keeps_its_deadline_and_lists_what_is_not_committed` |
+//! | a close cannot have its commits in time | it says what is not committed, by state: `Timeout`, or what invalidated the channel if it was being opened again | `ends::close_keeps_its_deadline_and_lists_what_is_not_committed`, `other_writers::a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer` |
 //!
 //! And on an elastic channel:
 //!

@@ -114,6 +114,11 @@ mutant "discard when fenced" src/channel/replay.rs <<'DIFF'
 +                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Discard)
 DIFF
 
+mutant "a close that runs out of time in a reopen hides the cause" src/channel/ending.rs <<'DIFF'
+-        match self.reopening_for() {
++        match self.reopening_for().filter(|_| false) {
+DIFF
+
 mutant "replay over a conflict" src/channel/ledger.rs <<'DIFF'
 -            None if self.watermark.as_ref() == token => {}
 -            None => return false,

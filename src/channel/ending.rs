@@ -32,17 +32,32 @@ impl Core {
         text: &str,
         why: Error,
     ) {
+        info!(?cause, %why, "channel invalidated");
+        let error = self.invalidated(cause, text, why);
+        self.end(now, error, true);
+    }
+
+    fn invalidated(&self, cause: InvalidationCause, text: &str, why: Error) -> Error {
         let text = format!(
             "the channel {:?} was invalidated ({cause:?}: {}): {text}",
             self.name,
             cause.describe(),
         );
-        info!(?cause, %why, "channel invalidated");
-        self.end(
-            now,
-            Error::new(ErrorKind::Invalidated(cause), text).because_of(why),
-            true,
-        );
+        Error::new(ErrorKind::Invalidated(cause), text).because_of(why)
+    }
+
+    /// Gives up what is not committed because the caller's deadline has passed. The error is `Timeout`, or the invalidation
+    /// of a channel that could not be opened again by then.
+    pub(crate) fn past_deadline(&mut self, what: &str) -> Error {
+        self.collect_lost();
+        let text = format!("{what}: {}", self.report().at_risk());
+        match self.reopening_for() {
+            Some((cause, why)) => {
+                let text = format!("{why}; it was not open again in time, and {text}");
+                self.invalidated(cause, &text, why.clone())
+            }
+            None => Error::new(ErrorKind::Timeout, text),
+        }
     }
 
     /// Ends the channel with `error`. `settle`: ask on for what was sent.
@@ -95,13 +110,10 @@ impl Core {
                 "the channel is closed; open it again to append",
             )
         } else {
-            self.collect_lost();
-            let ranges = self.report().at_risk();
-            warn!(uncommitted = %ranges, "closed before everything was committed");
-            Error::new(
-                ErrorKind::Timeout,
-                format!("the channel was closed before everything was committed: {ranges}"),
-            )
+            let error =
+                self.past_deadline("the channel was closed before everything was committed");
+            warn!(%error, "closed before everything was committed");
+            error
         };
         self.end(now, error, false);
     }

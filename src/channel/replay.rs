@@ -142,6 +142,14 @@ impl Core {
         matches!(self.phase, Phase::Reopening(_))
     }
 
+    /// Why the channel is being opened again, if it is.
+    pub(super) fn reopening_for(&self) -> Option<(InvalidationCause, &Error)> {
+        match &self.phase {
+            Phase::Reopening(reopening) => Some((reopening.cause, &reopening.why)),
+            _ => None,
+        }
+    }
+
     /// How the open went that `next_reopen` asked for.
     pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<OpenAnswer>) {
         let Phase::Reopening(reopening) = std::mem::replace(&mut self.phase, Phase::Open) else {

@@ -97,17 +97,12 @@ impl StreamingIngestClient {
             let outcome = tokio::time::timeout_at(deadline, done)
                 .await
                 .unwrap_or_else(|_| {
-                    // Only a channel that has ended lists what was never sent.
-                    let report = channel.update_and_wake(|core, now| {
+                    let text = format!("the channel {:?} was not committed in time", channel.name);
+                    Err(channel.update_and_wake(|core, now| {
+                        let error = core.past_deadline(&text);
                         core.end(now, closed.clone(), false);
-                        core.report()
-                    });
-                    let text = format!(
-                        "the channel {:?} was not committed in time: {}",
-                        channel.name,
-                        report.at_risk()
-                    );
-                    Err(Error::new(ErrorKind::Timeout, text).with_report(report))
+                        error.with_report(core.report())
+                    }))
                 });
             result = result.and(outcome);
         }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{InvalidationCause, OnUncommitted, Recovery, RowState};
+use tokio::time::Instant;
 
 use crate::support::{World, cause, row, rows};
 
@@ -43,6 +44,38 @@ async fn a_second_writer_fences_the_first() {
         [(RowState::Sealed, 1)]
     );
     assert_eq!(world.landed(), [0]);
+}
+
+/// The rows of the other writer are never committed: a channel that replays cannot open again before its deadline.
+#[tokio::test(start_paused = true)]
+async fn a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer() {
+    for closes_client in [false, true] {
+        let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
+        let replaying = world.builder().recovery(Recovery::Replay);
+        let (ours, theirs) = (replaying.build().await.unwrap(), world.client().await);
+        let mut channel = ours.open_channel("c").await.unwrap();
+        let mut winner = theirs.open_channel("c").await.unwrap();
+        let kept = winner.append_row(&row(100), 100).await.unwrap();
+        kept.accepted().await.unwrap();
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        let start = Instant::now();
+        let error = if closes_client {
+            ours.close().await.unwrap_err()
+        } else {
+            channel.close().await.unwrap_err()
+        };
+        assert_eq!(start.elapsed(), Duration::from_secs(60));
+        assert_eq!(cause(&error), InvalidationCause::Fenced, "{error}");
+        let text = error.to_string();
+        assert!(text.contains("1 sealed (\"0\" through \"0\")"), "{text}");
+        let uncommitted = &error.close_report().unwrap().uncommitted;
+        assert_eq!(uncommitted[0].state, RowState::Sealed);
+        let error = receipt.committed().await.unwrap_err();
+        assert!(!error.is_ambiguous(), "the server refused the row: {error}");
+        world.emulator.commit_now();
+        kept.committed().await.unwrap();
+        assert_eq!(world.landed(), [100]);
+    }
 }
 
 #[tokio::test(start_paused = true)]

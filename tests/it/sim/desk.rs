@@ -48,6 +48,8 @@ pub struct State {
     told: Vec<RejectWindow>,
     /// Rejects may have been counted while nobody listened.
     pub deaf: bool,
+    /// The last hold's close ran out of time, before the client could know of another writer.
+    pub ran_out: bool,
     /// Receipts that are not resolved.
     waiting: u64,
     follower: Option<mpsc::UnboundedSender<Followed>>,

@@ -19,8 +19,21 @@ impl Program {
         if self.closed(&done, rows) {
             return Some(Ending::Done);
         }
+        self.ran_out(&done);
         self.desk.tell(format!("not closed: {done:?}"));
         self.ceded(&done.err()?)
+    }
+
+    /// A close may run out of time, but not hide that the server has refused the channel's rows.
+    fn ran_out(&self, done: &Result<CloseReport, Error>) {
+        let desk = &self.desk;
+        let ran_out = matches!(done, Err(error) if error.kind() == ErrorKind::Timeout);
+        if ran_out && desk.world.is_refused(&self.house, &desk.name) {
+            desk.blame(format!(
+                "an append was refused, and the close says {done:?}"
+            ));
+        }
+        desk.state.lock().unwrap().ran_out = ran_out;
     }
 
     /// Closes or drops the channel half-way.
@@ -33,6 +46,7 @@ impl Program {
         match timeout(patience, channel.close()).await {
             Ok(done) => {
                 self.closed(&done, appended);
+                self.ran_out(&done);
             }
             Err(_) => self.deaf(),
         }

@@ -29,7 +29,7 @@ use snowpipe_streaming::emulator::Fault;
 
 use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;
-use self::shrink::shrink;
+use self::shrink::{shrink, shrink_by};
 use self::truth::Sabotage;
 
 /// How many seeds run if nobody says how many.
@@ -129,6 +129,36 @@ fn a_script_that_fails_is_made_small_and_still_fails() {
         rows(&small) <= 2 && small.steps.is_empty() && small.rates.is_empty(),
         "{small}"
     );
+}
+
+/// A judge that finds two failures of a theft, one of them in scripts whose channel is left out.
+#[test]
+fn a_script_is_made_small_only_as_far_as_it_fails_in_the_same_way() {
+    let judge = |plan: &plan::Plan| {
+        let stolen = plan.thieves(0).next().is_some();
+        let heard = match (stolen, plan.channels[0].rows) {
+            (false, _) => return Vec::new(),
+            (true, 0) => "None",
+            (true, _) => "Some(Ceded(None))",
+        };
+        vec![format!(
+            "at 7 ms: channel 0: it lost its channel and heard {heard}"
+        )]
+    };
+    let has_theft = |plan: &plan::Plan| plan.channels.len() > 1 && plan.thieves(0).next().is_some();
+    let whole = (0..1_000).map(draw).find(has_theft).unwrap();
+    let (small, why) = shrink_by(&whole, judge);
+    assert_eq!(why, judge(&whole));
+    assert_eq!(small.channels[0].rows, 1);
+    assert!(small.channels[1..].iter().all(|channel| channel.rows == 0));
+}
+
+#[test]
+fn a_channel_that_is_left_out_is_not_judged() {
+    let is_judged = |plan: &plan::Plan| plan.is_theft_alone() && plan.thieves(0).any(|own| own);
+    let mut plan = (0..1_000).map(draw).find(is_judged).unwrap();
+    plan.channels[0].rows = 0;
+    assert_eq!(run(&plan, None).wrong, [""; 0]);
 }
 
 #[test]

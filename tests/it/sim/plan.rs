@@ -168,6 +168,15 @@ impl Plan {
         self.rates.iter().map(|rate| &rate.fault).chain(scripted)
     }
 
+    /// Whether nothing but a theft can end a hold of a channel, so that who won can be told.
+    pub fn is_theft_alone(&self) -> bool {
+        let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
+        self.rates.is_empty()
+            && self.server.late_per_mille == 0
+            && matches!(self.steps[..], [(_, Step::Thief { .. })])
+            && !self.channels.iter().any(leaves)
+    }
+
     /// The thieves of a channel: whether each has a source of its own.
     pub fn thieves(&self, wanted: usize) -> impl Iterator<Item = bool> {
         self.steps.iter().filter_map(move |(_, step)| match step {

@@ -230,20 +230,12 @@ impl Cast {
     /// Without anything else in the way one of two writers wins, and the other hears of it.
     fn check_thefts(&self) {
         let plan = &self.world.plan;
-        let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
-        let thefts = plan
-            .steps
-            .iter()
-            .filter(|(_, step)| matches!(step, Step::Thief { .. }));
-        let alone = plan.rates.is_empty()
-            && plan.server.late_per_mille == 0
-            && thefts.count() == 1
-            && plan.steps.len() == 1
-            && !plan.channels.iter().any(leaves);
-        if !alone {
+        if !plan.is_theft_alone() {
             return;
         }
-        let contested: Vec<_> = self.desks.iter().filter(|desk| desk.contested).collect();
+        // A channel without rows is left out, and so is its thief.
+        let contested = self.desks.iter().filter(|desk| desk.plan.rows > 0);
+        let contested: Vec<_> = contested.filter(|desk| desk.contested).collect();
         let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
         if !contested.is_empty() {
             self.world.count("theft judged");
@@ -261,6 +253,7 @@ impl Cast {
                     cause,
                     InvalidationCause::Fenced | InvalidationCause::OffsetConflict
                 ),
+                Some(Ending::Ceded(None)) => desk.state.lock().unwrap().ran_out,
                 ended => ended == Some(Ending::Done),
             };
             if !heard {

@@ -11,8 +11,13 @@ const TRIES: usize = 400;
 
 /// A script that fails as this one does, as small as it could be made, and what is wrong with it.
 pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> (Plan, Vec<String>) {
+    shrink_by(plan, |plan| run(plan, sabotage).wrong)
+}
+
+/// As [`shrink`], where `judge` says what is wrong with a script.
+pub fn shrink_by(plan: &Plan, judge: impl Fn(&Plan) -> Vec<String>) -> (Plan, Vec<String>) {
     let mut best = plan.clone();
-    let mut wrong = run(plan, sabotage).wrong;
+    let mut wrong = judge(plan);
     let wanted = essence(&wrong);
     let mut tries = 0;
     loop {
@@ -24,9 +29,9 @@ pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> (Plan, Vec<String>) {
             if tries > TRIES {
                 return (best, wrong);
             }
-            let outcome = run(&candidate, sabotage);
-            if essence(&outcome.wrong) == wanted {
-                (best, wrong, smaller) = (candidate, outcome.wrong, true);
+            let found = judge(&candidate);
+            if essence(&found) == wanted {
+                (best, wrong, smaller) = (candidate, found, true);
             } else {
                 part += 1;
             }
@@ -37,11 +42,12 @@ pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> (Plan, Vec<String>) {
     }
 }
 
-/// What is wrong first, without its numbers: the same mistake at another time.
+/// What is wrong first, without its numbers, texts and lists: the same mistake at another time.
 fn essence(wrong: &[String]) -> String {
     let first = wrong.first().map_or("", String::as_str);
-    let letters = first.chars().filter(|letter| !letter.is_ascii_digit());
-    letters.take(40).collect()
+    let end = first.find(['"', '[']).unwrap_or(first.len());
+    let letters = first[..end].chars();
+    letters.filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
 /// The script without its part of this number; `None` if it has no so many.

@@ -98,6 +98,7 @@ impl Program {
                     continue;
                 }
             };
+            self.desk.state.lock().unwrap().ran_out = false;
             self.watch(&channel);
             let over = self.stream(&mut channel, from).await;
             match over {

@@ -32,6 +32,8 @@ impl Transport for Wire {
         if self.house.is_dead() {
             return std::future::pending().await;
         }
+        let is_open = request.method() == http::Method::PUT;
+        let channel = channel_of(&request);
         // On its own: what has left a client arrives, whatever becomes of the client.
         let (sender, receiver) = oneshot::channel();
         let carried = Arc::clone(&self.world).carry(self.house.id, request);
@@ -39,10 +41,23 @@ impl Transport for Wire {
             let _ = sender.send(carried.await);
         });
         match receiver.await {
-            Ok(answer) if !self.house.is_dead() => answer,
+            Ok(answer) if !self.house.is_dead() => {
+                if let (Some(channel), Ok(answer)) = (channel, &answer) {
+                    let (house, status) = (self.house.id, answer.status());
+                    self.world.note_answer(house, &channel, is_open, status);
+                }
+                answer
+            }
             _ => std::future::pending().await,
         }
     }
+}
+
+/// The channel that a request opens or appends to.
+fn channel_of(request: &Request) -> Option<String> {
+    let (_, channel) = request.uri().path().split_once("/channels/")?;
+    let name = channel.strip_suffix("/rows").unwrap_or(channel);
+    Some(name.to_owned())
 }
 
 fn describe(request: &Request) -> String {

@@ -1,12 +1,13 @@
 //! The world of a run: a server that can be down, a network, the clients that live, and what is seen of them at each step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use http::StatusCode;
 use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
 use snowpipe_streaming::emulator::{DataType, Emulator, Limits, Reply, Rule, landing::ObjectName};
 use snowpipe_streaming::{
@@ -38,6 +39,8 @@ pub struct World {
     houses: Mutex<BTreeMap<u64, Arc<House>>>,
     eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
     never: Mutex<Vec<Never>>,
+    /// The channels, by client and name, of which the last append was refused for good.
+    refused: Mutex<BTreeSet<(u64, String)>>,
     ids: AtomicU64,
 }
 
@@ -102,6 +105,7 @@ impl World {
             houses: Mutex::default(),
             eyes: Mutex::default(),
             never: Mutex::default(),
+            refused: Mutex::default(),
             ids: AtomicU64::new(0),
             plan,
         });
@@ -271,6 +275,23 @@ impl World {
         });
     }
 
+    /// A client was given the answer to an append or an open of a channel.
+    pub fn note_answer(&self, house: u64, channel: &str, is_open: bool, status: StatusCode) {
+        let mut refused = self.refused.lock().unwrap();
+        let key = (house, channel.to_owned());
+        if is_open && status.is_success() {
+            refused.remove(&key);
+        } else if !is_open && status == StatusCode::BAD_REQUEST {
+            refused.insert(key);
+        }
+    }
+
+    /// Whether a client knows that a channel takes no more of its rows as it is.
+    pub fn is_refused(&self, house: &House, channel: &str) -> bool {
+        let key = (house.id, channel.to_owned());
+        self.refused.lock().unwrap().contains(&key)
+    }
+
     /// What must hold at every step.
     pub fn check(&self) {
         for what in self.truth.take_wrong() {
@@ -335,11 +356,11 @@ impl World {
             Some(emulator) => emulator.handle(self.clock.now(), request),
             None => Reply::Refuse,
         };
-        let conflict = |answer: &Response| answer.status() == http::StatusCode::CONFLICT;
+        let conflict = |answer: &Response| answer.status() == StatusCode::CONFLICT;
         if is_open && matches!(&reply, Reply::Respond(answer) if conflict(answer)) {
             self.count("uncommitted at open");
         }
-        if matches!(&reply, Reply::Respond(answer) if answer.status() == http::StatusCode::PAYLOAD_TOO_LARGE)
+        if matches!(&reply, Reply::Respond(answer) if answer.status() == StatusCode::PAYLOAD_TOO_LARGE)
         {
             self.count("request too large");
         }
