@@ -304,6 +304,7 @@ impl StreamingIngestClient {
     ///
     /// # Errors
     ///
+    /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
     /// - [`ErrorKind::ChannelAlreadyOpen`]: close it first.
     /// - [`ErrorKind::UncommittedData`]: rows of it are not committed yet; try again later.
     /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
@@ -399,6 +400,7 @@ impl ClientInner {
             let passing = match &failure {
                 Failure::NotSent(error) => error.is_retryable(),
                 Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
+                Failure::AccountRefused(_) => false,
                 Failure::Answered { .. } => is_moved(&failure),
             };
             retry_count += 1;

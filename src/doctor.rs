@@ -24,15 +24,13 @@ mod server;
 
 use std::sync::Arc;
 
-use url::Url;
-
 use self::identity::Identity;
 pub use self::options::Options;
 pub use self::report::{Check, Finding, Outcome, Report};
 use self::server::Server;
 use crate::config::{PipePath, Profile};
 use crate::error::Result;
-use crate::transport::{HttpTransportBuilder, Transport};
+use crate::transport::{HttpTransport, Transport};
 
 /// Examines a profile, the way to its account and, if a pipe is named, whether rows can be streamed into it. For the last it
 /// opens a channel of its own, `snowpipe-doctor-` and a number, and drops it.
@@ -60,7 +58,7 @@ pub async fn examine(
             return report;
         }
     };
-    let transport = match transport(options, &url) {
+    let transport = match transport(options) {
         Ok(transport) => transport,
         Err(error) => {
             report.fail(Check::Tls, &error);
@@ -83,10 +81,10 @@ pub async fn examine(
 }
 
 /// The transport that was given, or one as a client would make it.
-fn transport(options: &Options, url: &Url) -> Result<Arc<dyn Transport>> {
+fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
     if let Some(transport) = &options.transport {
         return Ok(Arc::clone(transport));
     }
-    let builder = HttpTransportBuilder::to(url).connect_timeout(options.timeout);
+    let builder = HttpTransport::builder().connect_timeout(options.timeout);
     Ok(Arc::new(builder.build()?))
 }

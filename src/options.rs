@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::row::Nulls;
 use crate::time::{SystemClock, TimeSource};
 use crate::transport::api::{Api, ApiConfig};
-use crate::transport::{HttpTransportBuilder, Transport};
+use crate::transport::{HttpTransport, Transport};
 
 /// How a channel's requests are spaced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -312,8 +312,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport), which goes to a URL that begins with
-    /// `http://` without a proxy.
+    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport) with its defaults.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -409,7 +408,7 @@ impl ClientBuilder {
         };
         let transport = match transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransportBuilder::to(&config.account_url).build()?),
+            None => Arc::new(HttpTransport::builder().build()?),
         };
         let api = Api::new(config, credential, transport, Arc::clone(&time));
         let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);

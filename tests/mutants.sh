@@ -248,5 +248,32 @@ mutant "a checkpoint does not wait for what is on its way" src/elastic/core.rs <
 +        self.next
 DIFF
 
+mutant "drop the elastic channel" src/client/names.rs <<'DIFF'
+-        check(name)?;
+DIFF
+
+mutant "take a refusal of the account host for one of the rows" src/transport/failure.rs <<'DIFF'
+-            Self::Answered { error, .. } => Self::AccountRefused(error),
+DIFF
+
+mutant "end at once what the account host refuses" src/channel/verdict.rs <<'DIFF'
+-        Failure::AccountRefused(_) if !failure.is_about_credentials() => again(None, false, false),
+DIFF
+
+mutant "hand back at once what the account host refuses" src/elastic/answers.rs <<'DIFF'
+-        Failure::AccountRefused(_) if !failure.is_about_credentials() => {
++        Failure::AccountRefused(_) if false => {
+DIFF
+
+mutant "sign a JWT for any year that a Date names" src/transport/clock.rs <<'DIFF'
+-        if difference.unsigned_abs() > MAX_SKEW_MS {
++        if difference.unsigned_abs() > u64::MAX / 2 + MAX_SKEW_MS {
+DIFF
+
+mutant "send plain HTTP for this machine through a proxy" src/transport/proxies.rs <<'DIFF'
+-        matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
++        matches!(self, Self::Nothing) && url.scheme() == "http" && is_on_this_machine(url)
+DIFF
+
 echo "$caught/$total mutants caught"
 ((${#missed[@]} == 0)) || exit 1

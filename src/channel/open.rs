@@ -21,7 +21,6 @@ use crate::transport::api::{Attempt, Failure, OpenAnswer};
 
 /// How long an open is tried against a server that does not answer properly.
 const PATIENCE: Duration = Duration::from_secs(60);
-const MAX_NAME: usize = 255;
 
 /// A channel about to be opened: `.await` it, or set options first.
 ///
@@ -93,7 +92,6 @@ pub(super) async fn open(
     offset_token: Option<&OffsetToken>,
     old: Option<&Arc<Shared>>,
 ) -> Result<(Arc<Shared>, ChannelStatus)> {
-    check_name(name)?;
     let reservation = client.reserve(name, old)?;
     let (answer, is_first_hand) = tokio::select! {
         biased;
@@ -156,24 +154,6 @@ fn client_closed() -> Error {
         ErrorKind::ClientClosed,
         "the client was closed while the channel was being opened",
     )
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let problem = if name.is_empty() {
-        "the channel name is empty; give it one that its next run will use again".to_owned()
-    } else if name.len() > MAX_NAME {
-        format!(
-            "the channel name is {} bytes long; use at most {MAX_NAME}",
-            name.len()
-        )
-    } else if name.eq_ignore_ascii_case("ELASTIC") {
-        format!(
-            "the channel name {name:?} is reserved for the pipe's elastic channel; choose another"
-        )
-    } else {
-        return Ok(());
-    };
-    Err(Error::new(ErrorKind::Config, problem))
 }
 
 /// Opens `name` and tells whether nothing of an earlier holder was discarded by that. `patience`: how long trouble is met
@@ -264,6 +244,7 @@ pub(super) async fn request(
 fn passes(failure: &Failure) -> bool {
     match failure {
         Failure::NotSent(error) => error.is_retryable(),
+        Failure::AccountRefused(_) => !failure.is_about_credentials(),
         Failure::Ambiguous(_)
         | Failure::Throttled { .. }
         | Failure::Answered { status: 410, .. } => true,

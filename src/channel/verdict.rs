@@ -36,18 +36,15 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
         Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
             again(None, false, false)
         }
+        // Nor does what the account host refuses for another reason than the credential.
+        Failure::AccountRefused(_) if !failure.is_about_credentials() => again(None, false, false),
+        Failure::AccountRefused(_) if patient => again(None, false, true),
         // A credential or a name that cannot be used will not become usable.
-        Failure::NotSent(_) => Verdict::Invalid(InvalidationCause::Unauthorized),
+        Failure::NotSent(_) | Failure::AccountRefused(_) => {
+            Verdict::Invalid(InvalidationCause::Unauthorized)
+        }
         Failure::Ambiguous(_) => again(None, true, false),
         Failure::Throttled { after, .. } => again(*after, false, false),
-        // The token exchange says 400 where others say 401.
-        Failure::Answered { error, .. } if error.kind() == ErrorKind::Authentication => {
-            if patient {
-                again(None, false, true)
-            } else {
-                Verdict::Invalid(InvalidationCause::Unauthorized)
-            }
-        }
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
             // Cut in two, rows of which all may be in already could go in twice.
             (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
@@ -128,6 +125,8 @@ mod tests {
         let error = |kind| Error::new(kind, "no");
         let table = [
             (Failure::NotSent(error(ErrorKind::Unreachable)), AGAIN),
+            (Failure::AccountRefused(error(ErrorKind::NotFound)), AGAIN),
+            (Failure::AccountRefused(error(ErrorKind::Refused)), AGAIN),
             (
                 Failure::NotSent(error(ErrorKind::Authentication)),
                 Verdict::Invalid(InvalidationCause::Unauthorized),
@@ -178,7 +177,12 @@ mod tests {
             (refused(403, None), InvalidationCause::Unauthorized),
             (refused(403, Some("X")), InvalidationCause::Unauthorized),
             (
-                answered(400, None, ErrorKind::Authentication),
+                // The token exchange says 400 where others say 401.
+                Failure::AccountRefused(Error::new(ErrorKind::Authentication, "no")),
+                InvalidationCause::Unauthorized,
+            ),
+            (
+                Failure::AccountRefused(Error::new(ErrorKind::Forbidden, "no")),
                 InvalidationCause::Unauthorized,
             ),
         ];

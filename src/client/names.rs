@@ -6,6 +6,10 @@ use std::sync::{Arc, PoisonError};
 use super::ClientInner;
 use crate::channel::Shared;
 use crate::error::{Error, ErrorKind, Result};
+use crate::transport::api::ELASTIC;
+
+/// The longest channel name, in bytes.
+const MAX_NAME: usize = 255;
 
 /// A channel name in use.
 #[derive(Debug)]
@@ -38,6 +42,7 @@ impl ClientInner {
         name: &str,
         old: Option<&Arc<Shared>>,
     ) -> Result<Reservation> {
+        check(name)?;
         let key = name.to_lowercase();
         let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         // Looked at under the lock: whoever closes the client takes the slots after it set the flag.
@@ -76,6 +81,25 @@ impl ClientInner {
             slots.remove(&key);
         }
     }
+}
+
+/// Refuses a name that no channel of a client can have.
+fn check(name: &str) -> Result<()> {
+    let problem = if name.is_empty() {
+        "the channel name is empty; give it one that its next run will use again".to_owned()
+    } else if name.len() > MAX_NAME {
+        format!(
+            "the channel name is {} bytes long; use at most {MAX_NAME}",
+            name.len()
+        )
+    } else if name.eq_ignore_ascii_case(ELASTIC) {
+        format!(
+            "the channel name {name:?} is reserved for the pipe's elastic channel; choose another"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Config, problem))
 }
 
 /// A name taken; given back on drop unless a channel was put there.

@@ -291,7 +291,10 @@ fn refused(report: &mut Report, check: Check, failure: &Failure, mend: Option<St
 
 /// Whether the server decided against it, which may be for the role.
 fn is_refusal(failure: &Failure) -> bool {
-    matches!(failure, Failure::Answered { .. })
+    matches!(
+        failure,
+        Failure::AccountRefused(_) | Failure::Answered { .. }
+    )
 }
 
 /// The table whose default pipe this is.

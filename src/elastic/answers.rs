@@ -48,8 +48,13 @@ fn verdict(failure: &Failure, patient: bool) -> Verdict {
         Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
             Verdict::Again(Again::default())
         }
+        // Nor does what the account host refuses for another reason than the credential.
+        Failure::AccountRefused(_) if !failure.is_about_credentials() => {
+            Verdict::Again(Again::default())
+        }
+        Failure::AccountRefused(_) if patient => refused,
         // A credential or a name that cannot be used will not become usable.
-        Failure::NotSent(_) => Verdict::GiveUp,
+        Failure::NotSent(_) | Failure::AccountRefused(_) => Verdict::GiveUp,
         Failure::Ambiguous(_) => Verdict::Again(Again {
             ambiguous: true,
             ..Again::default()
@@ -59,16 +64,11 @@ fn verdict(failure: &Failure, patient: bool) -> Verdict {
             throttled: true,
             ..Again::default()
         }),
-        Failure::Answered {
-            status,
-            code,
-            error,
-        } => match (*status, code) {
+        Failure::Answered { status, code, .. } => match (*status, code) {
             (413, _) => Verdict::Smaller,
             // A credential that is being renewed, a request to the wrong host, a pipe that moved to another: nothing has
-            // to be opened there again. The token exchange says 400 where others say 401.
+            // to be opened there again.
             (401 | 403 | 410, _) | (404, None) if patient => refused,
-            _ if error.kind() == ErrorKind::Authentication && patient => refused,
             _ => Verdict::GiveUp,
         },
     }
@@ -233,6 +233,14 @@ mod tests {
                 Verdict::Again(again),
             ),
             (
+                Failure::AccountRefused(error(ErrorKind::NotFound)),
+                Verdict::Again(again),
+            ),
+            (
+                Failure::AccountRefused(error(ErrorKind::Refused)),
+                Verdict::Again(again),
+            ),
+            (
                 Failure::NotSent(error(ErrorKind::Authentication)),
                 Verdict::GiveUp,
             ),
@@ -267,7 +275,9 @@ mod tests {
         });
         for failure in [
             answered(401, Some("390303"), ErrorKind::Authentication),
-            answered(400, None, ErrorKind::Authentication),
+            // The token exchange says 400 where others say 401.
+            Failure::AccountRefused(Error::new(ErrorKind::Authentication, "no")),
+            Failure::AccountRefused(Error::new(ErrorKind::Forbidden, "no")),
             answered(403, Some("390403"), ErrorKind::Forbidden),
             answered(404, None, ErrorKind::NotFound),
             answered(410, Some("ERR_PIPE_FAILED_OVER"), ErrorKind::NotFound),

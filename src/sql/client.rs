@@ -16,7 +16,7 @@ use crate::retry::Backoff;
 use crate::time::{SystemClock, TimeSource};
 use crate::transport::api::{ApiConfig, Attempt, Failure};
 use crate::transport::statements::{Answer, Binding, ResultSet, Statements, Submission};
-use crate::transport::{HttpTransportBuilder, Transport};
+use crate::transport::{HttpTransport, Transport};
 
 /// The API answers after 45 seconds at the latest, with a handle if the statement still runs.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -130,8 +130,7 @@ impl SqlClientBuilder {
         self
     }
 
-    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport), which goes to a URL that begins with
-    /// `http://` without a proxy.
+    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport) with its defaults.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
@@ -166,7 +165,7 @@ impl SqlClientBuilder {
         };
         let transport = match self.transport {
             Some(transport) => transport,
-            None => Arc::new(HttpTransportBuilder::to(&config.account_url).build()?),
+            None => Arc::new(HttpTransport::builder().build()?),
         };
         Ok(SqlClient {
             statements: Statements::new(&config, credential, transport, self.time),

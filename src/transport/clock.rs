@@ -13,6 +13,10 @@ use crate::time::{TimeSource, epoch_millis};
 /// Clocks that differ by less are taken for the same: `Date` has no fractions, and an answer takes time.
 const TOLERANCE_MS: u64 = 30_000;
 
+/// Clocks that differ by more are not corrected: whoever can make up a `Date` would otherwise have a JWT signed for a year of
+/// their choice. A machine set to the wrong time zone, or to the wrong side of midnight there, differs by less.
+const MAX_SKEW_MS: u64 = 36 * 60 * 60 * 1000;
+
 /// Our clock, set right by what the account host says.
 #[derive(Debug)]
 pub(super) struct HostClock {
@@ -29,7 +33,7 @@ impl HostClock {
         }
     }
 
-    /// Takes over the time of an answer, if it is not the time we thought it was. Says whether.
+    /// Takes over the time of an answer, if it is not the time we thought it was, and not too far from ours. Says whether.
     pub(super) fn learn(&self, answer: &Response) -> bool {
         let Some(theirs) = date(answer).map(epoch_millis) else {
             return false;
@@ -44,10 +48,16 @@ impl HostClock {
         } else {
             (-difference, "ahead of")
         };
+        let seconds = difference / 1000;
+        if difference.unsigned_abs() > MAX_SKEW_MS {
+            warn!(
+                "this machine's clock is {seconds} s {direction} the account host's, which is too much to be corrected; set the clock right"
+            );
+            return false;
+        }
         self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
         warn!(
-            "this machine's clock is {} s {direction} the account host's; the host's time is used from now on, but set the clock right",
-            difference / 1000
+            "this machine's clock is {seconds} s {direction} the account host's; the host's time is used from now on, but set the clock right"
         );
         true
     }

@@ -24,6 +24,8 @@ pub(crate) enum Failure {
         after: Option<Duration>,
         error: Error,
     },
+    /// The account host refused to name the ingest host or to exchange the credential: the request did not go out.
+    AccountRefused(Error),
     /// The server decided.
     Answered {
         status: u16,
@@ -37,6 +39,7 @@ impl Failure {
         match self {
             Self::NotSent(error)
             | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
             | Self::Throttled { error, .. }
             | Self::Answered { error, .. } => error,
         }
@@ -46,6 +49,7 @@ impl Failure {
         match self {
             Self::NotSent(error)
             | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
             | Self::Throttled { error, .. }
             | Self::Answered { error, .. } => error,
         }
@@ -56,10 +60,20 @@ impl Failure {
         self.error().code()
     }
 
-    /// The failure of a step that comes before the request itself: whatever became of the step, the request is not out.
+    /// Whether a host refused the credential, or the rights that come with it.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        matches!(
+            self.error().kind(),
+            ErrorKind::Authentication | ErrorKind::Forbidden
+        )
+    }
+
+    /// The failure of a call to the account host that comes before the request itself: whatever became of that call, the
+    /// request is not out, and what was refused is not the request.
     pub(super) fn before_sending(self) -> Self {
         match self {
             Self::Ambiguous(error) => Self::NotSent(error),
+            Self::Answered { error, .. } => Self::AccountRefused(error),
             other => other,
         }
     }
@@ -77,6 +91,7 @@ impl Failure {
         match &mut self {
             Self::NotSent(error)
             | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
             | Self::Throttled { error, .. }
             | Self::Answered { error, .. } => *error = error.clone().with_request_id(request_id),
         }
@@ -206,18 +221,24 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
         ),
         (404, _) => (ErrorKind::NotFound, MISSING),
         (408, _) => (ErrorKind::Timeout, "try again"),
-        (410, _) => (
+        (410, _) if host != Host::Account => (
             ErrorKind::NotFound,
             "the pipe has moved to another host: connect anew and reopen the channel",
         ),
-        (413, _) => (ErrorKind::TooLarge, "send fewer bytes in one request"),
+        (413, _) if host != Host::Account => {
+            (ErrorKind::TooLarge, "send fewer bytes in one request")
+        }
         (429, _) => (ErrorKind::Throttled, "send less often"),
         (300..=399, _) => (
             ErrorKind::Refused,
             "redirects are not followed: check the account's URL",
         ),
-        (409, _) => (ErrorKind::Refused, "reopen the channel"),
         (500.., _) => (ErrorKind::Server, "try again"),
+        (_, _) if host == Host::Account => (
+            ErrorKind::Refused,
+            "check the account's URL and any proxy between",
+        ),
+        (409, _) => (ErrorKind::Refused, "reopen the channel"),
         _ => (
             ErrorKind::Refused,
             "the same request would be refused again",

@@ -8,7 +8,6 @@ use std::{fs, path::Path};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use http::StatusCode;
-use url::Url;
 
 use super::explain::{Target, innermost};
 use super::proxies::{Proxies, ProxySource};
@@ -29,7 +28,7 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 ///
 /// | what | from where |
 /// |---|---|
-/// | proxies | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, then the settings of macOS or Windows; with user and password in the URL. Or [`proxy`](HttpTransportBuilder::proxy), or none with [`no_proxy`](HttpTransportBuilder::no_proxy) |
+/// | proxies | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, then the settings of macOS or Windows; with user and password in the URL; none of these for `http://` to this machine. Or [`proxy`](HttpTransportBuilder::proxy), or none with [`no_proxy`](HttpTransportBuilder::no_proxy) |
 /// | trusted authorities | the operating system, or if they are set `SSL_CERT_FILE` and `SSL_CERT_DIR` together; and those added |
 ///
 /// ```
@@ -41,6 +40,9 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
+    /// For what goes past the proxies of the system.
+    direct: reqwest::Client,
+    proxy: ProxySource,
     proxies: Proxies,
 }
 
@@ -91,15 +93,6 @@ impl Default for HttpTransportBuilder {
 }
 
 impl HttpTransportBuilder {
-    /// How a client connects that is given no transport. Plain HTTP is for this machine, and no proxy leads back to it.
-    pub(crate) fn to(account_url: &Url) -> Self {
-        let http = Self::default();
-        match account_url.scheme() {
-            "http" => http.no_proxy(),
-            _ => http,
-        }
-    }
-
     /// The longest that name resolution, connection and TLS handshake may take together. 10 s by default.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
@@ -199,21 +192,27 @@ impl HttpTransportBuilder {
             .with_source(why)
         };
         // The caller counts attempts and owns their deadlines: nothing may be sent twice or elsewhere behind its back.
-        let client = reqwest::Client::builder()
-            .retry(reqwest::retry::never())
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .connect_timeout(self.connect_timeout)
-            .pool_idle_timeout(self.pool_idle_timeout)
-            // All calls would share one HTTP/2 connection: one that died silently must not outlive the next attempt.
-            .http2_keep_alive_interval(HTTP2_PING)
-            .http2_keep_alive_timeout(HTTP2_PING);
-        let client = if self.http2 {
-            client
-        } else {
-            client.http1_only()
+        let plain = || {
+            let client = reqwest::Client::builder()
+                .retry(reqwest::retry::never())
+                .redirect(reqwest::redirect::Policy::none())
+                .referer(false)
+                .connect_timeout(self.connect_timeout)
+                .pool_idle_timeout(self.pool_idle_timeout)
+                // All calls would share one HTTP/2 connection: one that died silently must not outlive the next attempt.
+                .http2_keep_alive_interval(HTTP2_PING)
+                .http2_keep_alive_timeout(HTTP2_PING);
+            if self.http2 {
+                client
+            } else {
+                client.http1_only()
+            }
         };
-        let client = self.proxy.configure(client).map_err(unusable)?;
+        let direct = plain().no_proxy();
+        // It never speaks TLS, and needs no certificates.
+        #[cfg(feature = "rustls")]
+        let direct = direct.tls_certs_only([]);
+        let client = self.proxy.configure(plain()).map_err(unusable)?;
         #[cfg(feature = "rustls")]
         let client = if self.only_these_roots {
             client.tls_certs_only(self.roots)
@@ -224,7 +223,9 @@ impl HttpTransportBuilder {
         };
         Ok(HttpTransport {
             client: client.build().map_err(unusable)?,
+            direct: direct.build().map_err(unusable)?,
             proxies: self.proxy.proxies(),
+            proxy: self.proxy,
         })
     }
 }
@@ -237,8 +238,12 @@ impl Transport for HttpTransport {
             return Err(target.without_tls());
         }
         let request = reqwest::Request::try_from(request).map_err(|why| target.unanswered(why))?;
-        let mut answer = self
-            .client
+        let client = if self.proxy.is_bypassed(request.url()) {
+            &self.direct
+        } else {
+            &self.client
+        };
+        let mut answer = client
             .execute(request)
             .await
             .map_err(|why| target.unanswered(why))?;

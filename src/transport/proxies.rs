@@ -8,6 +8,7 @@ use hyper_util::client::proxy::matcher::Matcher;
 use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
+use crate::config::is_on_this_machine;
 use crate::error::{Error, ErrorKind, Result};
 
 /// What a proxy may speak. With `socks5h` it also resolves names.
@@ -71,13 +72,21 @@ impl ProxySource {
     }
 
     pub(super) fn proxies(&self) -> Proxies {
-        Proxies(match self {
-            Self::System => Some(Arc::new(Matcher::from_system())),
+        let matcher = match self {
+            Self::System => Some(Matcher::from_system()),
             Self::Nothing => None,
-            Self::Fixed(url) => Some(Arc::new(
-                Matcher::builder().all(url.expose_secret()).build(),
-            )),
-        })
+            Self::Fixed(url) => Some(Matcher::builder().all(url.expose_secret()).build()),
+        };
+        Proxies {
+            matcher: matcher.map(Arc::new),
+            source: self.clone(),
+        }
+    }
+
+    /// Whether a request to `url` goes out directly, whatever proxies the system names. Plain HTTP is for this machine only:
+    /// a proxy on another machine would read what is sent, and does not lead back here.
+    pub(super) fn is_bypassed(&self, url: &Url) -> bool {
+        matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
     }
 }
 
@@ -90,12 +99,19 @@ pub(crate) fn proxy_between(url: &str) -> Option<String> {
 
 /// The same choice as the client's own, which does not tell.
 #[derive(Clone)]
-pub(super) struct Proxies(Option<Arc<Matcher>>);
+pub(super) struct Proxies {
+    matcher: Option<Arc<Matcher>>,
+    source: ProxySource,
+}
 
 impl Proxies {
     /// The proxy on the way to `target`, without its password.
     pub(super) fn between(&self, target: &Uri) -> Option<String> {
-        let proxy = self.0.as_ref()?.intercept(target)?;
+        let url = Url::parse(&target.to_string()).ok()?;
+        if self.source.is_bypassed(&url) {
+            return None;
+        }
+        let proxy = self.matcher.as_ref()?.intercept(target)?;
         let text = proxy.uri().to_string();
         let (scheme, authority) = text.split_once("://")?;
         // The matcher takes what follows an @ in a password, if it was not encoded, for the host.
@@ -107,7 +123,10 @@ impl Proxies {
 /// The matcher may show a part of a password.
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
+        f.write_str(match self.matcher {
+            Some(_) => "Some(..)",
+            None => "None",
+        })
     }
 }
 
@@ -167,7 +186,10 @@ mod tests {
             "socks5h://me:hu@sh@proxy:1080",
         ] {
             let matcher = Matcher::builder().all(given).build();
-            let proxies = super::Proxies(Some(Arc::new(matcher)));
+            let proxies = super::Proxies {
+                matcher: Some(Arc::new(matcher)),
+                source: ProxySource::System,
+            };
             let between = proxies.between(&"https://a.example/y".parse().unwrap());
             let shown = format!("{between:?} {proxies:?}");
             assert!(!shown.contains("sh@"), "{shown}");

@@ -1,11 +1,13 @@
 //! Refusals for ever end in a clear error, within a bounded time and number of requests.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_streaming::auth::{OAuth, ProgrammaticAccessToken};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, Request, Response};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, Request, Response, StreamingIngestClient};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, answer, row};
@@ -59,6 +61,79 @@ async fn an_account_host_that_refuses_for_ever_invalidates_the_channel() {
         assert!(took < Duration::from_secs(60), "{took:?}");
         let asked = world.requests(Endpoint::Token);
         assert!((2..=8).contains(&asked), "{asked}");
+    }
+}
+
+/// A client whose account host exchanges no token while `is_away`, and answers so instead.
+async fn behind_an_account_host(
+    world: &World,
+    status: u16,
+) -> (StreamingIngestClient, Arc<AtomicBool>) {
+    let is_away = Arc::new(AtomicBool::new(false));
+    let away = Arc::clone(&is_away);
+    let elsewhere = move |request: &Request| -> Option<Response> {
+        let is_away = request.uri().path() == "/oauth/token" && away.load(Ordering::Relaxed);
+        is_away.then(|| answer(status, &json!({})))
+    };
+    let builder = world.meddled(elsewhere).retry_for(RETRY_FOR);
+    let client = builder.build().await.unwrap();
+    let expire = Fault::ExpireToken.on(Endpoint::Append);
+    world.emulator.faults().push(expire);
+    (client, is_away)
+}
+
+/// What an account host says in maintenance, or a proxy in its place: nothing about the credential.
+const NOT_ABOUT_CREDENTIALS: [u16; 4] = [302, 404, 409, 410];
+
+const RETRY_FOR: Duration = Duration::from_secs(100);
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_account_host_is_not_one_of_the_rows() {
+    for status in NOT_ABOUT_CREDENTIALS {
+        let world = World::new();
+        let (client, is_away) = behind_an_account_host(&world, status).await;
+        let mut channel = client.open_channel("c").await.unwrap();
+        is_away.store(true, Ordering::Relaxed);
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        sleep(RETRY_FOR / 2).await;
+        is_away.store(false, Ordering::Relaxed);
+        receipt.committed().await.unwrap();
+        assert_eq!(world.landed(), [0], "{status}");
+
+        is_away.store(true, Ordering::Relaxed);
+        let expire = Fault::ExpireToken.on(Endpoint::Append);
+        world.emulator.faults().push(expire);
+        let receipt = channel.append_row(&row(1), 1).await.unwrap();
+        let error = receipt.committed().await.unwrap_err();
+        let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
+        assert_eq!(error.kind(), unreachable, "{error}");
+        assert!(!error.is_ambiguous(), "it never left");
+        let text = error.to_string();
+        assert!(text.contains("exchanging the credential"), "{text}");
+        assert!(text.contains(&status.to_string()), "{text}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_of_the_account_host_is_not_one_of_elastic_rows() {
+    for status in NOT_ABOUT_CREDENTIALS {
+        let world = World::new();
+        let (client, is_away) = behind_an_account_host(&world, status).await;
+        let channel = client.elastic_channel();
+        is_away.store(true, Ordering::Relaxed);
+        let ack = channel.append_row(&row(0), ()).await.unwrap();
+        sleep(RETRY_FOR / 2).await;
+        is_away.store(false, Ordering::Relaxed);
+        ack.await.unwrap();
+
+        is_away.store(true, Ordering::Relaxed);
+        let expire = Fault::ExpireToken.on(Endpoint::Append);
+        world.emulator.faults().push(expire);
+        let ack = channel.append_row(&row(1), ()).await.unwrap();
+        let failed = ack.await.unwrap_err();
+        assert_eq!(failed.error().kind(), ErrorKind::Unreachable, "{failed}");
+        assert!(!failed.is_ambiguous(), "it never left");
+        assert!(failed.to_string().contains("exchanging"), "{failed}");
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::emulator::Endpoint;
-use snowpipe_streaming::{TimeSource, TokioClock};
+use snowpipe_streaming::{ErrorKind, TimeSource, TokioClock};
 use tokio::time::advance;
 use tracing::Level;
 
@@ -105,5 +105,21 @@ async fn a_clock_that_is_nearly_right_is_left_alone() {
             "{ahead}: {statuses:?}"
         );
         assert_eq!(warnings, "", "{ahead}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_jwt_is_signed_for_a_time_that_is_days_away() {
+    for ahead in [-10 * 365 * 86_400, 3 * 86_400] {
+        let warnings = Trace::of(Level::WARN);
+        let world = World::new();
+        let builder = world.builder().time_source(wrong(ahead));
+        let error = builder.build().await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
+        assert!(error.to_string().contains("clock"), "{error}");
+        let statuses: Vec<_> = world.emulator.log().iter().map(|r| r.status).collect();
+        assert_eq!(statuses, [Some(401)], "one JWT, of our own time");
+        let warnings = warnings.text();
+        assert!(warnings.contains("too much to be corrected"), "{warnings}");
     }
 }

@@ -116,6 +116,23 @@ async fn proxies_and_authorities_of_the_environment_are_honoured() {
     assert!(answer.contains("missing.pem"), "{answer}");
 }
 
+#[tokio::test]
+async fn plain_http_to_this_machine_goes_past_the_proxies_of_the_environment() {
+    const THIS: &str =
+        "network::plain_http_to_this_machine_goes_past_the_proxies_of_the_environment";
+    if let Ok(url) = std::env::var(URL) {
+        return ask(url).await;
+    }
+    let (stage, proxy) = (Stage::new().await, Proxy::new().await);
+    // As a token endpoint may be, whatever the account's URL is.
+    let url = format!("{}/v2/streaming/hostname", stage.url());
+    for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
+        let answer = run(THIS, url.clone(), &[(name, proxy.url(USER))]).await;
+        assert!(answer.contains("answer: 200 OK"), "{name}: {answer}");
+    }
+    assert_eq!(proxy.seen(), [""; 0]);
+}
+
 /// What both clients of an emulator find.
 async fn count(profile: &str) {
     let profile = Profile::from_json(profile).unwrap();

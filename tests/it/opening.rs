@@ -85,6 +85,22 @@ async fn a_drop_whose_answer_was_lost_is_a_drop() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_name_that_no_channel_can_have_is_neither_opened_nor_dropped() {
+    let world = World::new();
+    let client = world.client().await;
+    let long = "x".repeat(256);
+    for name in ["", "ELASTIC", "Elastic", &long] {
+        let open = client.open_channel(name).await.unwrap_err();
+        let drop = client.drop_channel(name).await.unwrap_err();
+        for error in [open, drop] {
+            assert_eq!(error.kind(), ErrorKind::Config, "{name:?}: {error}");
+        }
+    }
+    assert_eq!(world.requests(Endpoint::Open), 0);
+    assert_eq!(world.requests(Endpoint::Drop), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(5)));
     let client = world.client().await;

@@ -264,6 +264,27 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
             "check the account's URL",
         ),
         (
+            vec![host(), answer(404, "")],
+            "exchanging",
+            404,
+            ErrorKind::NotFound,
+            "check the account's URL",
+        ),
+        (
+            vec![host(), answer(409, "")],
+            "exchanging",
+            409,
+            ErrorKind::Refused,
+            "any proxy between",
+        ),
+        (
+            vec![host(), answer(302, "")],
+            "exchanging",
+            302,
+            ErrorKind::Refused,
+            "redirects are not followed",
+        ),
+        (
             vec![host(), answer(400, r#"{"message":"bad scope"}"#)],
             "exchanging",
             400,
@@ -280,11 +301,9 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
     ] {
         let rig = Rig::new(replies);
         let failure = rig.append().await.unwrap_err();
-        assert!(
-            matches!(failure, Failure::Answered { status: seen, .. } if seen == status),
-            "{failure:?}"
-        );
+        assert!(matches!(failure, Failure::AccountRefused(_)), "{failure:?}");
         let error = failure.into_error();
+        assert_eq!(error.http_status(), Some(status), "{error}");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(
             error.to_string().starts_with(step) && error.to_string().contains(mend),
