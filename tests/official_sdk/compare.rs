@@ -9,6 +9,7 @@
 mod official;
 mod ours;
 mod scenario;
+mod values;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -74,7 +75,7 @@ async fn main() -> anyhow::Result<ExitCode> {
         match result {
             Ok(logs) => {
                 for (side, log) in logs {
-                    wire.add(side, &log);
+                    wire.add(&scenario.name, side, &log);
                 }
                 println!("ok    {} ({seconds:.1} s)", scenario.name);
             }
@@ -85,8 +86,11 @@ async fn main() -> anyhow::Result<ExitCode> {
         }
     }
     if only.is_empty() {
-        match explained(&wire.differences(), &readme) {
-            Ok(count) => println!("ok    the requests: {count} differences, each explained"),
+        let explained = explained(&wire.differences(), &readme);
+        match explained.and_then(|count| Ok((count, sabotages_found(&wire)?))) {
+            Ok((count, sabotaged)) => println!(
+                "ok    the requests: {count} differences, each explained; {sabotaged} sabotages, each found"
+            ),
             Err(why) => {
                 failed += 1;
                 println!("FAIL  the requests\n{why:#}");
@@ -304,6 +308,21 @@ fn names(scenario: &Scenario) -> BTreeSet<&str> {
         .chain(["ELASTIC"])
         .filter(|name| !name.is_empty())
         .collect()
+}
+
+/// Whether the comparison finds a single request of this crate without something that all requests have.
+fn sabotages_found(wire: &Wire) -> anyhow::Result<usize> {
+    let differences = wire.differences();
+    let sabotaged = wire.sabotaged();
+    ensure!(!sabotaged.is_empty(), "there is nothing to sabotage");
+    for (what, wire) in &sabotaged {
+        let found = wire.differences();
+        ensure!(
+            found.difference(&differences).next().is_some(),
+            "nothing is found if one request lacks {what}"
+        );
+    }
+    Ok(sabotaged.len())
 }
 
 /// Whether the readme explains each difference, in a line that begins with it, and no other.

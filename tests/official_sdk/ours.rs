@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use serde_json::value::RawValue;
+use serde::Serialize;
 use serde_json::{Value, json};
 use snowpipe_streaming::{
     Ack, Channel, ChannelStatus, ElasticChannel, Error, HttpTransport, OffsetToken, PipePath,
@@ -12,6 +12,7 @@ use snowpipe_streaming::{
 };
 
 use crate::scenario::{Scenario, Side, Step};
+use crate::values;
 
 /// No step takes as long as this unless something is wrong.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -111,10 +112,8 @@ impl Session {
             "values" => {
                 let channel = self.channel(name)?;
                 for value in &step.values {
-                    let (id, column, json) = (value.id, &value.column, value.json.get());
-                    let row = format!("{{\"CH\":\"{name}\",\"ID\":{id},\"{column}\":{json}}}");
-                    let row = RawValue::from_string(row)?;
-                    channel.append_row(&row, id).await?;
+                    let row = values::Row::new(name, value)?;
+                    channel.append_row(&row, value.id).await?;
                 }
             }
             "many" => {
@@ -222,15 +221,33 @@ impl Session {
     }
 }
 
+/// A row of a step with many.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+struct Numbered<'a> {
+    #[serde(rename = "CH")]
+    channel: &'a str,
+    id: u64,
+    name: String,
+}
+
 /// The rows of a step, some at a time, each time with the number of the first one.
-fn batches<'a>(step: &'a Step, channel: &'a str) -> impl Iterator<Item = (u64, Vec<Value>)> + 'a {
+fn batches<'a>(
+    step: &'a Step,
+    channel: &'a str,
+) -> impl Iterator<Item = (u64, impl Iterator<Item = Numbered<'a>> + 'a)> + 'a {
     let text = step.text.as_deref().unwrap_or("x");
     let name = text.repeat(step.length.unwrap_or(1));
     let numbers = (step.first..=step.last).step_by(step.each);
     numbers.map(move |first| {
         let last = step.last.min(first + step.each as u64 - 1);
-        let row = |id| json!({ "CH": channel, "ID": id, "NAME": name });
-        (first, (first..=last).map(row).collect())
+        let name = name.clone();
+        let row = move |id| Numbered {
+            channel,
+            id,
+            name: name.clone(),
+        };
+        (first, (first..=last).map(row))
     })
 }
 

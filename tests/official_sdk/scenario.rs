@@ -57,9 +57,9 @@ pub(crate) struct Step {
     pub(crate) channel: String,
     #[serde(default)]
     pub(crate) channels: Vec<String>,
-    pub(crate) row: Option<Box<RawValue>>,
+    pub(crate) row: Option<Value>,
     #[serde(default)]
-    pub(crate) rows: Vec<Box<RawValue>>,
+    pub(crate) rows: Vec<Value>,
     #[serde(default)]
     pub(crate) values: Vec<TypedValue>,
     pub(crate) token: Option<String>,
@@ -100,8 +100,7 @@ pub(crate) struct TypedValue {
     pub(crate) id: u64,
     pub(crate) column: String,
     pub(crate) json: Box<RawValue>,
-    #[serde(rename = "python")]
-    _python: String,
+    pub(crate) python: String,
 }
 
 /// One of the two clients.

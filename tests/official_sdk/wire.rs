@@ -1,4 +1,4 @@
-//! What the two clients send, brought into a form in which it can be compared, and what of it differs.
+//! What the two clients send, brought into a form in which each request can be compared, and what of it differs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read as _;
@@ -26,13 +26,23 @@ const OF_ONE_REQUEST: [&str; 10] = [
 /// Stands for all endpoints but the stage's.
 const EVERY: &str = "every request";
 
-/// What each client sent, as features of its requests by endpoint.
-#[derive(Debug, Default)]
-pub(crate) struct Wire(BTreeMap<(String, Side), BTreeSet<String>>);
+/// What one request has, each feature once for each time that it is there.
+type Features = Vec<String>;
+
+/// What each client sent: by scenario and endpoint, its different requests.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wire(BTreeMap<String, BTreeMap<String, Sent>>);
+
+/// The different requests of the two clients to one endpoint in one scenario.
+#[derive(Debug, Clone, Default)]
+struct Sent {
+    official: BTreeSet<Features>,
+    ours: BTreeSet<Features>,
+}
 
 impl Wire {
-    /// Takes down what a server saw.
-    pub(crate) fn add(&mut self, side: Side, log: &[LoggedRequest]) {
+    /// Records what a server saw in a scenario.
+    pub(crate) fn add(&mut self, scenario: &str, side: Side, log: &[LoggedRequest]) {
         for request in log {
             let is_elastic = request
                 .channels
@@ -40,53 +50,172 @@ impl Wire {
                 .is_some_and(|name| name == "ELASTIC");
             let kind = if is_elastic { " (elastic)" } else { "" };
             let of = format!("{}{kind}", request.endpoint);
-            let features = self.0.entry((of, side)).or_default();
-            features.extend(features_of(&request.head));
-            let all = self.0.entry((EVERY.to_owned(), side)).or_default();
+            self.insert(&of, scenario, side, features_of(&request.head));
             // The uploads are another library's.
             if request.endpoint != Endpoint::Upload {
-                all.extend(common(&request.head));
+                self.insert(EVERY, scenario, side, common(&request.head));
             }
         }
+    }
+
+    fn insert(&mut self, of: &str, scenario: &str, side: Side, features: Features) {
+        let scenarios = self.0.entry(of.to_owned()).or_default();
+        let sent = scenarios.entry(scenario.to_owned()).or_default();
+        sent.of_mut(side).insert(features);
     }
 
     /// Every difference, one in a line.
     pub(crate) fn differences(&self) -> BTreeSet<String> {
-        let none = BTreeSet::new();
         let mut lines = BTreeSet::new();
-        for (of, _) in self.0.keys() {
-            let sent = |side| self.0.get(&(of.clone(), side));
-            let (official, ours) = match (sent(Side::Official), sent(Side::Ours)) {
-                (Some(_), None) => {
+        for (of, scenarios) in &self.0 {
+            let asks = |side| scenarios.values().any(|sent| !sent.of(side).is_empty());
+            match (asks(Side::Official), asks(Side::Ours)) {
+                (true, false) => {
                     lines.insert(format!("{of}: only the official SDK asks for it"));
-                    continue;
                 }
-                (None, Some(_)) => {
+                (false, true) => {
                     lines.insert(format!("{of}: only this crate asks for it"));
-                    continue;
                 }
-                (official, ours) => (official.unwrap_or(&none), ours.unwrap_or(&none)),
-            };
-            for feature in official.difference(ours) {
-                lines.insert(format!("{of}: only the official SDK: {feature}"));
-            }
-            for feature in ours.difference(official) {
-                lines.insert(format!("{of}: only this crate: {feature}"));
+                _ => {
+                    let found = scenarios.values().flat_map(Sent::differences);
+                    lines.extend(found.map(|found| format!("{of}: only {found}")));
+                }
             }
         }
         lines
     }
+
+    /// For each feature that both clients have in all their requests to an endpoint of a scenario: the name of endpoint and
+    /// feature, and all requests as they would be if one request of this crate lacked the feature.
+    pub(crate) fn sabotaged(&self) -> Vec<(String, Self)> {
+        let mut sabotaged = BTreeMap::new();
+        for (of, scenarios) in &self.0 {
+            for (scenario, sent) in scenarios {
+                for feature in sent.shared() {
+                    for request in &sent.ours {
+                        let mut wire = self.clone();
+                        let lacking = without(request, &BTreeSet::from([&feature]));
+                        wire.insert(of, scenario, Side::Ours, lacking);
+                        sabotaged.insert(format!("{of}: {feature}"), wire);
+                    }
+                }
+            }
+        }
+        sabotaged.into_iter().collect()
+    }
+}
+
+impl Sent {
+    fn of(&self, side: Side) -> &BTreeSet<Features> {
+        match side {
+            Side::Official => &self.official,
+            Side::Ours => &self.ours,
+        }
+    }
+
+    fn of_mut(&mut self, side: Side) -> &mut BTreeSet<Features> {
+        match side {
+            Side::Official => &mut self.official,
+            Side::Ours => &mut self.ours,
+        }
+    }
+
+    /// What both clients have in all requests.
+    fn shared(&self) -> BTreeSet<String> {
+        let (Some(first), false) = (self.ours.first(), self.official.is_empty()) else {
+            return BTreeSet::new();
+        };
+        let is_in_all = |feature: &&String| {
+            let mut all = self.official.iter().chain(&self.ours);
+            all.all(|request| request.contains(feature))
+        };
+        first.iter().filter(is_in_all).cloned().collect()
+    }
+
+    /// What no request of the other client has; then, without that, requests that the other client does not send.
+    fn differences(&self) -> Vec<String> {
+        let (official, ours) = (union(&self.official), union(&self.ours));
+        if self.official.is_empty() || self.ours.is_empty() {
+            return Vec::new();
+        }
+        let theirs: BTreeSet<&String> = official.difference(&ours).copied().collect();
+        let own: BTreeSet<&String> = ours.difference(&official).copied().collect();
+        let mut found = Vec::new();
+        found.extend(
+            theirs
+                .iter()
+                .map(|feature| format!("the official SDK: {feature}")),
+        );
+        found.extend(own.iter().map(|feature| format!("this crate: {feature}")));
+        let official: BTreeSet<_> = self
+            .official
+            .iter()
+            .map(|one| without(one, &theirs))
+            .collect();
+        let ours: BTreeSet<_> = self.ours.iter().map(|one| without(one, &own)).collect();
+        found.extend(unmatched("the official SDK", &official, &ours));
+        found.extend(unmatched("this crate", &ours, &official));
+        found
+    }
+}
+
+fn union(requests: &BTreeSet<Features>) -> BTreeSet<&String> {
+    requests.iter().flatten().collect()
+}
+
+fn without(request: &Features, features: &BTreeSet<&String>) -> Features {
+    let kept = request.iter().filter(|one| !features.contains(one));
+    kept.cloned().collect()
+}
+
+/// What the requests of `client` that are not among `others` have or lack, beside the most similar one of `others`.
+fn unmatched(
+    client: &str,
+    requests: &BTreeSet<Features>,
+    others: &BTreeSet<Features>,
+) -> Vec<String> {
+    let mut found = Vec::new();
+    for request in requests.difference(others) {
+        let surplus = |other: &Features| subtract(request, other);
+        let lack = |other: &Features| subtract(other, request);
+        let near = others
+            .iter()
+            .min_by_key(|other| surplus(other).len() + lack(other).len());
+        let Some(near) = near else { continue };
+        let surplus = surplus(near)
+            .into_iter()
+            .map(|feature| format!("{client}, in some requests: {feature}"));
+        let lack = lack(near)
+            .into_iter()
+            .map(|feature| format!("{client}, in some requests: without {feature}"));
+        found.extend(surplus.chain(lack));
+    }
+    found
+}
+
+/// The features of `request` that `other` has not, or not as often.
+fn subtract(request: &Features, other: &Features) -> Features {
+    let mut left = other.clone();
+    let mut rest = request.clone();
+    rest.retain(|feature| match left.iter().position(|one| one == feature) {
+        Some(at) => {
+            left.remove(at);
+            false
+        }
+        None => true,
+    });
+    rest
 }
 
 /// What is the same in all requests of a client.
-fn common(head: &RequestHead) -> Vec<String> {
+fn common(head: &RequestHead) -> Features {
     let agent = head.headers.iter().find(|(name, _)| name == "user-agent");
     let agent = agent.map_or("", |(_, agent)| agent.as_str());
     let product = agent.split('/').next().unwrap_or_default();
     vec![head.version.clone(), format!("user-agent of {product}")]
 }
 
-fn features_of(head: &RequestHead) -> Vec<String> {
+fn features_of(head: &RequestHead) -> Features {
     let mut features = vec![format!("{} {}", head.method, path(&head.path))];
     let query = head.query.iter().map(|(name, value)| match value.as_str() {
         "" => format!("{name}=(empty)"),
