@@ -11,9 +11,10 @@ pub(crate) struct Part {
     pub(crate) customers: RangeInclusive<u64>,
 }
 
-/// Shares `orders` orders and `customers` customers, numbered from 1, out among `instances` instances. Each has as many as
-/// another, and the last one what remains. If there are fewer customers than instances, those without a customer have no
-/// orders.
+/// Distributes `orders` orders and `customers` customers, numbered from 1, over `instances` instances. The first instances
+/// get one order more than the others if the orders cannot be divided evenly, so that no instance gets fewer orders when the
+/// total grows: a larger total goes on after a smaller one. The last instance gets the remaining customers. If there are
+/// fewer customers than instances, those without a customer have no orders.
 pub(crate) fn share_out(orders: u64, instances: u64, customers: u64) -> Vec<Part> {
     let busy = instances.min(customers).max(1);
     let part = |instance| {
@@ -28,7 +29,7 @@ pub(crate) fn share_out(orders: u64, instances: u64, customers: u64) -> Vec<Part
         let (each, width) = (orders / busy, customers / busy);
         Part {
             instance,
-            orders: each + if is_last { orders % busy } else { 0 },
+            orders: each + u64::from(instance < orders % busy),
             customers: instance * width + 1..=if is_last {
                 customers
             } else {

@@ -1,5 +1,7 @@
 //! Who shares what.
 
+use proptest::prelude::*;
+
 use super::{CUSTOMERS, SEED, customers, job, now};
 use crate::generator::Generator;
 use crate::orchestrate;
@@ -15,27 +17,27 @@ fn part(instance: u64, orders: u64, first: u64, last: u64) -> Part {
 }
 
 #[test]
-fn the_last_instance_takes_what_remains() {
+fn orders_that_remain_go_to_the_first_instances_and_customers_to_the_last() {
     assert_eq!(share_out(10, 1, 5), [part(0, 10, 1, 5)]);
     assert_eq!(
         share_out(10_000_000, 3, 20_504),
         [
-            part(0, 3_333_333, 1, 6_834),
+            part(0, 3_333_334, 1, 6_834),
             part(1, 3_333_333, 6_835, 13_668),
-            part(2, 3_333_334, 13_669, 20_504),
+            part(2, 3_333_333, 13_669, 20_504),
         ]
     );
     let more_instances_than_orders = share_out(2, 3, 9);
     assert_eq!(
         more_instances_than_orders,
-        [part(0, 0, 1, 3), part(1, 0, 4, 6), part(2, 2, 7, 9)]
+        [part(0, 1, 1, 3), part(1, 1, 4, 6), part(2, 0, 7, 9)]
     );
     let more_instances_than_customers = share_out(7, 4, 2);
     assert_eq!(
         more_instances_than_customers,
         [
-            part(0, 3, 1, 1),
-            part(1, 4, 2, 2),
+            part(0, 4, 1, 1),
+            part(1, 3, 2, 2),
             part(2, 0, 1, 0),
             part(3, 0, 1, 0)
         ]
@@ -68,6 +70,23 @@ fn all_orders_are_shared_out_and_no_customer_belongs_to_two() {
                 .iter()
                 .all(|part| part.orders == 0 || !part.customers.is_empty())
         );
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_instance_gets_fewer_orders_when_the_total_grows(
+        orders in 0..1_000_000_u64,
+        more in 0..1_000_u64,
+        instances in 1..100_u64,
+        customers in 1..200_u64,
+    ) {
+        let before = share_out(orders, instances, customers);
+        let after = share_out(orders + more, instances, customers);
+        for (before, after) in before.into_iter().zip(after) {
+            prop_assert!(before.orders <= after.orders, "{:?}, then {:?}", before, after);
+            prop_assert_eq!(before.customers, after.customers);
+        }
     }
 }
 

@@ -41,11 +41,11 @@ async fn the_last_tokens_are_the_numbers_of_the_last_rows() {
     let token = |channel: &str| world.emulator.channel(channel).unwrap().offset_token;
     assert_eq!(
         token("orders_channel_instance_0").as_deref(),
-        Some("order_50")
+        Some("order_51")
     );
     assert_eq!(
         token("orders_channel_instance_1").as_deref(),
-        Some("order_51")
+        Some("order_50")
     );
     let items = world.instances[1].rows(Table::OrderItems);
     let last = format!("item_{items}");
@@ -80,6 +80,18 @@ async fn a_larger_total_goes_on_where_the_smaller_one_ended() {
     world.instances = orchestrate::instances(job(500, 2));
     let outcome = world.run().await;
     assert_eq!(outcome.failures.len(), 4, "{outcome:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_larger_total_goes_on_though_it_is_divided_with_another_remainder() {
+    let mut world = World::new(job(1_004, 5));
+    world.run().await;
+    for orders in [1_005, 1_006, 1_010] {
+        world.instances = orchestrate::instances(job(orders, 5));
+        let outcome = world.run().await;
+        assert!(outcome.failures.is_empty(), "{orders}: {outcome:?}");
+        world.assert_exact().await;
+    }
 }
 
 #[tokio::test(start_paused = true)]
