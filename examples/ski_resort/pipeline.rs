@@ -119,6 +119,10 @@ pub(crate) async fn run(
     let mut interrupted = false;
     let mut is_generating = true;
     while is_generating || !running.is_empty() {
+        if running.is_empty() {
+            // Without a stream, rows would only fill the queue. This also holds if no stream got as far as this loop.
+            halt.send_replace(true);
+        }
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop), if !*halt.borrow() => {
@@ -142,10 +146,6 @@ pub(crate) async fn run(
                 match result {
                     Ok(finish) => interrupted |= finish == Finish::Stopped,
                     Err(error) => report(screen, &mut failures, table.name(), &error),
-                }
-                if running.is_empty() && is_generating && !failures.is_empty() {
-                    // Nobody is left to generate for.
-                    halt.send_replace(true);
                 }
             }
         }

@@ -11,9 +11,10 @@ use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::{PipePath, Profile, TokioClock};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::{SEED, rows, winter};
-use crate::cli::Args;
+use crate::cli::{Args, Only};
 use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::{self, Ended};
@@ -311,6 +312,29 @@ async fn a_pipe_that_is_missing_stops_its_own_stream_only() {
     let tables = &summary["tables"];
     assert_eq!(tables["RESORT_TICKET"]["rows_inserted"], 1_000);
     assert_eq!(tables["SEASON_PASS"]["left_in_queue"], 49);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_ends_if_every_stream_fails_before_rows_are_generated() {
+    let endless = ["ski_resort", "--forever"];
+    let streamer = ["ski_resort", "--only", "streamer"];
+    for line in [endless.as_slice(), streamer.as_slice()] {
+        let mut world = World::empty();
+        world.args = Args::try_parse_from(line).unwrap();
+        for table in Table::ALL {
+            let space = "STREAMING_INGEST";
+            let missing = PipePath::new(space, space, "NO_SUCH_PIPE").unwrap();
+            world.target.pipes.insert(table, missing);
+        }
+        let mut queue = world.queue();
+        let progress = queue.claim(None, None, winter()).unwrap();
+        let history = (world.args.only == Only::All).then_some((queue, progress));
+        let run = world.try_run_with(history);
+        let ended = timeout(Duration::from_secs(3_600), run).await;
+        let ended = ended.unwrap_or_else(|_| panic!("{line:?}: the run goes on"));
+        assert_eq!(ended.unwrap().failures.len(), 3, "{line:?}");
+        assert_eq!(world.queue().queued().unwrap(), 0, "{line:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
