@@ -23,7 +23,6 @@ use tokio::time::Instant;
 use tracing_subscriber::EnvFilter;
 
 use crate::check::Comparison;
-use crate::people::PEOPLE;
 use crate::source::People;
 use crate::target::Target;
 
@@ -41,7 +40,7 @@ const INTERRUPTED: u8 = 130;
 #[derive(Debug, Parser)]
 #[command(name = "table_copy")]
 struct Args {
-    /// The SQLite file with the table `PEOPLE_100K`; if there is none, it is made with 100,000 people
+    /// The SQLite file with the table `PEOPLE_100K`; if there is no file, or an empty one, it is made with 100,000 people
     #[arg(long, value_name = "FILE", default_value = "table_copy_data/source.db")]
     source: PathBuf,
 
@@ -87,11 +86,7 @@ async fn main() -> ExitCode {
 /// Copies, compares, and gives the exit code.
 async fn run(args: Args) -> Result<u8> {
     make_directory_of(&args.rejects)?;
-    let new = match args.rows {
-        Some(rows) => people::make(&args.source, rows)?,
-        None if args.source.exists() => 0,
-        None => people::make(&args.source, PEOPLE)?,
-    };
+    let new = people::make(&args.source, args.rows)?;
     println!("source: {}, {new} people new", args.source.display());
 
     let (target, landing) = if let Some(profile) = args.profile {

@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::Rng;
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Transaction, params};
 
 /// How many people a new table has.
 pub(crate) const PEOPLE: u32 = 100_000;
@@ -39,42 +39,61 @@ const JOBS: &[&str] = &[
 ];
 const DOMAINS: &[&str] = &["example.com", "example.net", "example.org"];
 
-/// Makes the table if it is not there, and people until it has `count` of them. How many are new.
+/// Makes people until the table has `count` of them. Without a count, makes [`PEOPLE`] in a file that is new or empty, and
+/// leaves any other file alone. Returns how many are new.
+///
+/// A run that is killed meanwhile leaves an empty file, or changes of a transaction that SQLite takes back when the file is
+/// opened for writing: so each run opens it for writing once.
 ///
 /// # Errors
 /// When the file cannot be written or holds another table of that name.
-pub(crate) fn make(path: &Path, count: u32) -> Result<u32> {
+pub(crate) fn make(path: &Path, count: Option<u32>) -> Result<u32> {
     crate::make_directory_of(path)?;
-    let fill = || -> rusqlite::Result<u32> {
+    let make = || -> rusqlite::Result<u32> {
         let mut connection = Connection::open(path)?;
+        let count = match count {
+            Some(count) => count,
+            None if is_empty(&connection)? => PEOPLE,
+            None => return Ok(0),
+        };
         let transaction = connection.transaction()?;
-        transaction.execute(TABLE, [])?;
-        let last: u32 = transaction.query_row(
-            "SELECT coalesce(max(ROW_INDEX), 0) FROM PEOPLE_100K",
-            [],
-            |row| row.get(0),
-        )?;
-        let mut insert =
-            transaction.prepare("INSERT INTO PEOPLE_100K VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
-        for row_index in last + 1..=count {
-            let person = Person::numbered(row_index);
-            insert.execute(params![
-                row_index,
-                person.user_id,
-                person.first_name,
-                person.last_name,
-                person.sex,
-                person.email,
-                person.phone,
-                person.date_of_birth,
-                person.job_title,
-            ])?;
-        }
-        drop(insert);
+        let new = fill(&transaction, count)?;
         transaction.commit()?;
-        Ok(count.saturating_sub(last))
+        Ok(new)
     };
-    fill().with_context(|| format!("cannot make people in {}", path.display()))
+    make().with_context(|| format!("cannot make people in {}", path.display()))
+}
+
+fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
+    let tables = "SELECT count(*) FROM sqlite_schema";
+    connection.query_row(tables, [], |row| Ok(row.get::<_, u64>(0)? == 0))
+}
+
+/// Makes the table if it is not there, and people until it has `count` of them. Returns how many are new.
+pub(crate) fn fill(transaction: &Transaction<'_>, count: u32) -> rusqlite::Result<u32> {
+    transaction.execute(TABLE, [])?;
+    let last: u32 = transaction.query_row(
+        "SELECT coalesce(max(ROW_INDEX), 0) FROM PEOPLE_100K",
+        [],
+        |row| row.get(0),
+    )?;
+    let mut insert =
+        transaction.prepare("INSERT INTO PEOPLE_100K VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?;
+    for row_index in last + 1..=count {
+        let person = Person::numbered(row_index);
+        insert.execute(params![
+            row_index,
+            person.user_id,
+            person.first_name,
+            person.last_name,
+            person.sex,
+            person.email,
+            person.phone,
+            person.date_of_birth,
+            person.job_title,
+        ])?;
+    }
+    Ok(count.saturating_sub(last))
 }
 
 /// One row.
