@@ -13,6 +13,7 @@ use crate::landing;
 use crate::live::{Board, Phase};
 use crate::misconfigured::Misconfigured;
 use crate::page::Page;
+use crate::role::{Role, RoleLock};
 use crate::screen::{Screen, in_words};
 use crate::table::Table;
 
@@ -39,7 +40,9 @@ pub(crate) async fn report(
     if !stays && !missing.is_empty() {
         return Err(useless(&lacks(&files.landing, &missing)));
     }
-    let keeper = Keeper::start(&files.reports, &files.landing, page.told.clone(), board).await?;
+    let lock = RoleLock::take(&files.reports, Role::Reporter)?;
+    let told = page.told.clone();
+    let keeper = Keeper::start(lock, &files.reports, &files.landing, told, board).await?;
     if stays {
         await_tables(&files.landing, missing, screen, board, stop.clone()).await?;
         board.write(|live| live.phase = Phase::Running);

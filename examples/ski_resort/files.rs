@@ -3,10 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use snowpipe_streaming::emulator::SqliteLanding;
 
 use crate::cli::{Args, Only, Until};
-use crate::place::check_database;
+use crate::misconfigured::Misconfigured;
+use crate::place::{check_database, real_path};
 use crate::queue::{Progress, Queue};
+use crate::screen::in_words;
 
 const DEFAULT_DIRECTORY: &str = "ski_resort_data";
 
@@ -23,6 +26,8 @@ pub(crate) struct Files {
     may_start_over: bool,
     /// Whether the reports may go with them. Those that stay are made anew when they find another landing.
     may_delete_reports: bool,
+    /// Whether this process generates rows.
+    has_generator: bool,
 }
 
 /// What became of the files that were found.
@@ -34,6 +39,8 @@ pub(crate) enum Found {
     StartedOver,
     /// An unfinished run, which goes on at this step.
     Unfinished { next_step: u64 },
+    /// A finished run, to which this one adds: its end is a time from now on, or none.
+    Extended { next_step: u64 },
     /// A finished run: only its reconciliation is left to do.
     Finished,
 }
@@ -65,6 +72,7 @@ impl Files {
                 && args.landing.is_none()
                 && args.only == Only::All,
             may_delete_reports: args.reports.is_none(),
+            has_generator: matches!(args.only, Only::All | Only::Generator),
         }
     }
 
@@ -81,40 +89,54 @@ impl Files {
         Ok(())
     }
 
-    /// Opens the queue, after deleting a finished run's files if that is allowed. Needs the locks of the roles.
+    /// Opens the queue, after deleting a finished run's files if that is allowed. Needs the locks of the roles, that of the
+    /// reports included.
+    ///
+    /// # Errors
+    /// If one of the files cannot be used, and [`Misconfigured`](crate::misconfigured::Misconfigured) if an emulator has the
+    /// landing open that would be deleted; nothing was deleted then.
     pub(crate) fn open(&self, until: Until) -> Result<(Queue, Found)> {
         let queue = Queue::open(&self.queue)?;
-        let found = found(&queue, until)?;
+        let found = self.find(&queue, until)?;
         if found == Found::Finished && self.may_start_over {
             drop(queue);
-            // The queue last: as long as it is there, it says that the run is finished and that all may go.
-            if self.may_delete_reports {
-                delete_database(&self.reports)?;
-            }
-            delete_database(&self.landing)?;
-            delete_database(&self.queue)?;
-            return Ok((Queue::open(&self.queue)?, Found::StartedOver));
+            return Ok((self.start_over()?, Found::StartedOver));
         }
         Ok((queue, found))
     }
+
+    /// Deletes all files, and makes the queue again.
+    fn start_over(&self) -> Result<Queue> {
+        // The landing first: an emulator may have it open. The queue last: as long as it is there, it says that the run is
+        // finished and that all may go.
+        SqliteLanding::delete(&self.landing)
+            .map_err(|error| Misconfigured::new(in_words(&error)))?;
+        if self.may_delete_reports {
+            delete_database(&self.reports)?;
+        }
+        delete_database(&self.queue)?;
+        Queue::open(&self.queue)
+    }
+
+    /// How far the generator and the streamer have come.
+    fn find(&self, queue: &Queue, until: Until) -> Result<Found> {
+        let Some(Progress { next_step, .. }) = queue.progress()? else {
+            return Ok(Found::Fresh);
+        };
+        let is_finished = queue.is_generated(until)? && queue.queued()? == 0;
+        let is_over = matches!(until, Until::Step(_)) || !self.has_generator;
+        Ok(match (is_finished, next_step) {
+            (true, _) if is_over || self.may_start_over => Found::Finished,
+            (true, _) => Found::Extended { next_step },
+            (false, 0) => Found::Fresh,
+            (false, _) => Found::Unfinished { next_step },
+        })
+    }
 }
 
-/// Whether the generator came to its end and the streamer has released every row.
-fn found(queue: &Queue, until: Until) -> Result<Found> {
-    let Some(Progress { next_step, .. }) = queue.progress()? else {
-        return Ok(Found::Fresh);
-    };
-    Ok(if queue.is_generated(until)? && queue.queued()? == 0 {
-        Found::Finished
-    } else if next_step == 0 {
-        Found::Fresh
-    } else {
-        Found::Unfinished { next_step }
-    })
-}
-
-/// Deletes a database and the two files it keeps beside itself.
+/// Deletes a database and the two files it keeps beside itself, where a link leads.
 fn delete_database(path: &Path) -> Result<()> {
+    let path = real_path(path).with_context(|| format!("cannot find {}", path.display()))?;
     for suffix in ["", "-wal", "-shm"] {
         let mut file = path.as_os_str().to_owned();
         file.push(suffix);

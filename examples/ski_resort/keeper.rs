@@ -14,7 +14,7 @@ use crate::dashboard::Where;
 use crate::live::Board;
 use crate::page::Told;
 use crate::reports::{self, Claimed, Reports};
-use crate::role::{Role, RoleLock};
+use crate::role::RoleLock;
 use crate::screen::in_words;
 
 /// How long reports that failed are left alone before they are tried again.
@@ -29,18 +29,17 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep them, and tells the page where they are: what an earlier run left can be read meanwhile.
+    /// Begins to keep them under the reporter's lock, and tells the page where they are: what an earlier run left can be read meanwhile.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if another process makes them, or the file holds something
-    /// else.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file holds something else.
     pub(crate) async fn start(
+        lock: RoleLock,
         path: &Path,
         landing: &Path,
         told: Told,
         board: &Board,
     ) -> Result<Self> {
-        let lock = RoleLock::take(path, Role::Reporter)?;
         let (path, landing) = (path.to_owned(), landing.to_owned());
         let place = Where::Embedded(path.clone());
         let claim = move || Reports::claim(&path, &landing);

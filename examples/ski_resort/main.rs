@@ -127,6 +127,9 @@ async fn stream(
     stop: watch::Receiver<bool>,
 ) -> Result<u8> {
     let _roles = take_roles(args, files)?;
+    let reporter = is_landing_known(args)
+        .then(|| RoleLock::take(&files.reports, Role::Reporter))
+        .transpose()?;
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
     if args.profile.is_none() {
@@ -138,8 +141,9 @@ async fn stream(
     screen.note(target.describe()?);
     board.write(|live| live.target = target.place().unwrap_or_default());
     announce(screen, args, files, found);
-    let keeper = if let Some(landing) = &target.landing {
-        Some(Keeper::start(&files.reports, landing, page.told.clone(), board).await?)
+    let keeper = if let (Some(landing), Some(lock)) = (&target.landing, reporter) {
+        let told = page.told.clone();
+        Some(Keeper::start(lock, &files.reports, landing, told, board).await?)
     } else {
         page.told
             .reports
@@ -267,6 +271,9 @@ fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
                 "going on with an unfinished run at step {next_step}"
             ));
         }
+        (Found::Extended { next_step }, _) => screen.note(format!(
+            "the last run is finished: generating more from step {next_step} on"
+        )),
         (Found::Finished, _) => screen.note("the run is finished: nothing is left to do"),
     }
 }

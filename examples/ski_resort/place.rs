@@ -2,7 +2,7 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
-use std::path::{Path, is_separator};
+use std::path::{Path, PathBuf, is_separator};
 
 use anyhow::Result;
 use rusqlite::ErrorCode;
@@ -14,6 +14,12 @@ use crate::misconfigured::Misconfigured;
 /// # Errors
 /// [`Misconfigured`], with the `flag` to change.
 pub(crate) fn check_database(path: &Path, flag: &str) -> Result<()> {
+    let name = path.to_string_lossy();
+    if name == ":memory:" || name.starts_with("file:") {
+        return Err(Misconfigured::new(format!(
+            "SQLite does not take {name} as the name of a file: name a file with {flag}"
+        )));
+    }
     let Ok(file) = fs::metadata(path) else {
         return Ok(());
     };
@@ -73,13 +79,29 @@ pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
     })
 }
 
-/// Whether a file could be made there, found out without making one.
-fn try_to_make(path: &Path) -> io::Result<()> {
+/// The path without symbolic links, as SQLite follows them. A link may lead to a file that is yet to be made.
+pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let path = end_of_links(path);
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    Ok(fs::canonicalize(directory(&path))?.join(name))
+}
+
+/// Where a link leads that is there, and whose end is not.
+fn end_of_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
-    // What is written to a link that leads nowhere yet is made where it leads.
     while let Ok(target) = fs::read_link(&path) {
         path = directory(&path).join(target);
     }
+    path
+}
+
+/// Whether a file could be made there, found out without making one.
+fn try_to_make(path: &Path) -> io::Result<()> {
+    let path = end_of_links(path);
     if path.to_string_lossy().ends_with(is_separator) {
         return Err(ErrorKind::IsADirectory.into());
     }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::misconfigured::Misconfigured;
+use crate::place::real_path;
 
 /// What a process does with a queue, or with reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,11 +47,13 @@ impl RoleLock {
     /// # Errors
     /// [`Misconfigured`], with the process id, if another process has it, and where nothing can be written.
     pub(crate) fn take(file: &Path, role: Role) -> Result<Self> {
-        let path = lock_path(file, role);
-        if let Some(directory) = path.parent() {
+        if let Some(directory) = file.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|error| no_place("create", directory, role, error))?;
         }
+        // Whichever link leads to the file, its lock is one.
+        let real = real_path(file).map_err(|error| no_place("find", file, role, error))?;
+        let path = lock_path(&real, role);
         let mut lock = OpenOptions::new()
             .read(true)
             .write(true)

@@ -1,14 +1,14 @@
 //! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
 use sha2::{Digest as _, Sha256};
 
+use super::data_file_lock::{locate, lock};
 use super::data_file_tables::{Kept, carry_out, kept_tables};
 use super::landing::{LandingError, ObjectName};
 use super::pipe_info::hex;
@@ -96,7 +96,7 @@ pub(super) struct DataFile {
 
 impl DataFile {
     pub(super) fn open(path: &Path, ddl: &Ddl) -> Result<Self, LandingError> {
-        check(path)?;
+        let path = &locate(path)?;
         let lock = lock(path)?;
         let failed = |why: rusqlite::Error| failure(path, "cannot be opened", why);
         let mut connection = Connection::open(path).map_err(failed)?;
@@ -153,61 +153,6 @@ impl DataFile {
         kept.map(|_| ())
             .map_err(|why| failure(&self.path, "cannot be written", why))
     }
-}
-
-/// Refuses what SQLite would not, or not in words, before anything is made beside it.
-fn check(path: &Path) -> Result<(), LandingError> {
-    let why = match std::fs::metadata(path) {
-        Ok(file) if file.is_dir() => "is a directory: name a file",
-        // SQLite takes a file of one byte for an empty one, whatever is in it.
-        Ok(file) if file.len() == 1 => "is not a data file of the emulator: choose another name",
-        _ => return Ok(()),
-    };
-    Err(refusal(path, why))
-}
-
-/// Takes the file's lock: a file of its own, so that the data file itself stays open to readers.
-fn lock(path: &Path) -> Result<File, LandingError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".lock");
-    let unusable = |why: std::io::Error| LandingError {
-        message: format!(
-            "the lock of the data file {} cannot be used",
-            path.display()
-        ),
-        source: Some(Box::new(why)),
-    };
-    let mut file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(PathBuf::from(name))
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            // Where locks are mandatory the holder's pid cannot be read: then it is not named.
-            let _ = file.read_to_string(&mut holder);
-            let holder = match holder.trim() {
-                "" => "another process".to_owned(),
-                pid => format!("process {pid}"),
-            };
-            return Err(LandingError {
-                message: format!(
-                    "the data file {} is in use by {holder}: stop it, or choose another file",
-                    path.display()
-                ),
-                source: None,
-            });
-        }
-        Err(TryLockError::Error(why)) => return Err(unusable(why)),
-    }
-    file.set_len(0).map_err(unusable)?;
-    file.rewind().map_err(unusable)?;
-    writeln!(file, "{}", std::process::id()).map_err(unusable)?;
-    Ok(file)
 }
 
 /// Whether the file is empty; an error if it is somebody else's.
@@ -350,7 +295,7 @@ pub(super) fn failure(path: &Path, what: &str, why: rusqlite::Error) -> LandingE
     }
 }
 
-fn refusal(path: &Path, why: &str) -> LandingError {
+pub(super) fn refusal(path: &Path, why: &str) -> LandingError {
     LandingError {
         message: format!("the data file {} {why}", path.display()),
         source: None,

@@ -34,6 +34,8 @@ mod data_file;
 #[cfg(feature = "emulator-server")]
 mod data_file_changes;
 #[cfg(feature = "emulator-server")]
+mod data_file_lock;
+#[cfg(feature = "emulator-server")]
 mod data_file_tables;
 mod datetime;
 #[cfg(feature = "emulator-server")]

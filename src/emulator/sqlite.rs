@@ -23,6 +23,7 @@ use rusqlite::{
 
 use super::coerce::DataType;
 use super::data_file::{DataFile, Ddl, META_TABLES, failure};
+use super::data_file_lock;
 use super::data_file_tables::{Kept, create_table, quoted};
 use super::decimal;
 use super::landing::{
@@ -51,6 +52,15 @@ impl SqliteLanding {
         Ok(Self {
             file: DataFile::open(path, ddl)?,
         })
+    }
+
+    /// Deletes the data file at `path`, with the files that SQLite keeps beside it. Does nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When a process has it open, or it cannot be deleted.
+    pub fn delete(path: &Path) -> Result<(), LandingError> {
+        data_file_lock::delete(path)
     }
 
     /// The file's tables and pipes.

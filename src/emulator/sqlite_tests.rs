@@ -294,6 +294,53 @@ fn a_second_process_is_refused_by_name() {
     assert!(why.contains(&holder), "{why}");
 }
 
+#[cfg(unix)]
+#[test]
+fn a_file_is_opened_once_whichever_link_leads_to_it() {
+    let dir = TempDir::new().expect("a directory");
+    let inside = |name: &str| dir.path().join(name);
+    let link = |to: &str, name: &str| {
+        std::os::unix::fs::symlink(to, inside(name)).expect("a link");
+    };
+    std::fs::create_dir(inside("there")).expect("a directory");
+    // It leads to a file that is yet to be made.
+    link("there/emulator.db", "link");
+    link("link", "further");
+    let first = open(&inside("further"));
+    for name in ["further", "link", "there/emulator.db"] {
+        let why = refused(&inside(name), &Ddl::Stored);
+        assert!(why.contains("is in use by process"), "{name}: {why}");
+    }
+    drop(first);
+    let _second = open(&inside("there/emulator.db"));
+    let why = refused(&inside("link"), &Ddl::Stored);
+    assert!(why.contains("is in use by process"), "{why}");
+    link("round", "round");
+    let why = refused(&inside("round"), &Ddl::Stored);
+    assert!(why.contains("cannot be used"), "{why}");
+}
+
+#[test]
+fn a_file_that_is_in_use_is_not_deleted() {
+    let (dir, path) = temporary();
+    let landing = open(&path);
+    let why = SqliteLanding::delete(&path).expect_err("it is in use");
+    assert!(why.to_string().contains("is in use by process"), "{why}");
+    assert!(path.exists());
+    drop(landing);
+    SqliteLanding::delete(&path).expect("it is deleted");
+    let left = std::fs::read_dir(dir.path()).expect("a directory");
+    let left: Vec<_> = left.map(|file| file.expect("a file").file_name()).collect();
+    assert_eq!(left, ["emulator.db.lock"]);
+    SqliteLanding::delete(&path).expect("nothing is left to delete");
+}
+
+#[test]
+fn what_sqlite_takes_for_no_file_is_refused() {
+    let why = refused(Path::new(":memory:"), &bootstrap());
+    assert!(why.contains("is not a file"), "{why}");
+}
+
 #[test]
 fn somebody_elses_file_is_left_alone() {
     let (dir, path) = temporary();

@@ -1,18 +1,27 @@
 //! Which files a run uses, and which of them it may delete.
 
+use std::ffi::OsString;
 use std::path::Path;
+use std::time::Duration;
 
 use clap::Parser;
+use snowpipe_streaming::emulator::{Ddl, SqliteLanding};
+use tokio::sync::watch;
 
 use super::winter;
 use crate::cli::{Args, Until};
 use crate::files::{Files, Found};
+use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
+use crate::page::Page;
 use crate::place::check_text;
 use crate::queue::Queue;
-use crate::run;
+use crate::role::{Role, RoleLock};
 use crate::screen::Screen;
 use crate::table::Table;
+use crate::target::SETUP;
+use crate::world::STEPS_PER_DAY;
+use crate::{generate, run, stream};
 
 const UNTIL: Until = Until::Step(10);
 
@@ -82,6 +91,45 @@ fn a_run_that_is_killed_while_it_deletes_a_finished_one_does_so_again() {
     }
 }
 
+#[tokio::test]
+async fn files_that_another_process_holds_are_not_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let line = ["ski_resort", "--no-dashboard", "--days", "1"];
+    let args = Args::read(line).unwrap();
+    let files = Files::new(&args, directory.path());
+    let id = leave(&files, STEPS_PER_DAY, true);
+    std::fs::remove_file(&files.landing).unwrap();
+    let tables = || SqliteLanding::open(&files.landing, &Ddl::Bootstrap(SETUP.to_owned()));
+    drop(tables().unwrap());
+    std::fs::write(&files.reports, "reports").unwrap();
+    let left = || {
+        let all = [&files.queue, &files.landing, &files.reports];
+        all.map(|file| std::fs::metadata(file).is_ok())
+    };
+    let (screen, board) = (Screen::new(), Board::new("max".to_owned()));
+    let page = Page::open(&args, &screen, &board).await.unwrap();
+    let refused = async || {
+        let (_stop, stopped) = watch::channel(false);
+        let run = stream(&args, &screen, &files, &board, &page, stopped);
+        let error = run.await.unwrap_err();
+        assert!(is_misconfigured(&error), "{error:#}");
+        assert_eq!(left(), [true; 3], "{error}");
+        error.to_string()
+    };
+
+    let emulator = tables().unwrap();
+    let words = refused().await;
+    assert!(words.contains("landing.db is in use by"), "{words}");
+    drop(emulator);
+    let reporter = RoleLock::take(&files.reports, Role::Reporter).unwrap();
+    let words = refused().await;
+    assert!(words.contains("is already the reporter of"), "{words}");
+    drop(reporter);
+    assert_eq!(Queue::open(&files.queue).unwrap().id(), id);
+    assert_eq!(files.open(args.until()).unwrap().1, Found::StartedOver);
+    assert_eq!(left(), [true, false, false]);
+}
+
 #[test]
 fn reports_that_somebody_named_outlive_the_run() {
     for (line, stay) in [("", false), ("--reports DIR/named.db", true)] {
@@ -108,14 +156,51 @@ fn an_unfinished_run_goes_on() {
 }
 
 #[test]
-fn a_run_without_a_last_step_is_finished_when_its_generator_ended() {
+fn a_streamer_is_finished_when_the_generator_ended() {
     let directory = tempfile::tempdir().unwrap();
-    let files = files(directory.path(), "--queue DIR/q.db");
+    let files = files(directory.path(), "--only streamer --queue DIR/q.db");
     leave(&files, 10, true);
     let found = |files: &Files| files.open(Until::Stopped).unwrap().1;
     assert_eq!(found(&files), Found::Unfinished { next_step: 10 });
     Queue::open(&files.queue).unwrap().end().unwrap();
     assert_eq!(found(&files), Found::Finished);
+}
+
+#[test]
+fn a_finished_run_is_added_to_for_a_time_or_without_end() {
+    for until in [Until::Stopped, Until::Wall(Duration::from_secs(90))] {
+        for (line, expected) in [
+            ("--queue DIR/q.db", Found::Extended { next_step: 10 }),
+            ("--only generator", Found::Extended { next_step: 10 }),
+            ("", Found::StartedOver),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let files = files(directory.path(), line);
+            leave(&files, 10, true);
+            Queue::open(&files.queue).unwrap().end().unwrap();
+            assert_eq!(files.open(until).unwrap().1, expected, "{line} {until:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_generator_adds_to_a_finished_queue_for_as_long_as_it_is_given() {
+    let directory = tempfile::tempdir().unwrap();
+    let queue = directory.path().join("q.db");
+    let words = ["ski_resort", "--only", "generator", "--speed", "960"];
+    let words = words.map(OsString::from).into_iter();
+    let more = ["--duration".into(), "1s".into(), "--queue".into()];
+    let args = Args::read(words.chain(more).chain([queue.clone().into()])).unwrap();
+    let files = Files::new(&args, directory.path());
+    leave(&files, 10, true);
+    Queue::open(&queue).unwrap().end().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    let code = generate(&args, &Screen::new(), &files, stopped).await;
+    assert_eq!(code.unwrap(), 0);
+    let progress = Queue::open(&queue).unwrap().progress().unwrap().unwrap();
+    // A step each 28 ms.
+    assert!((40..50).contains(&progress.next_step), "{progress:?}");
+    assert!(progress.ended);
 }
 
 #[test]
@@ -157,6 +242,21 @@ fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there(
         assert!(words.ends_with("give another --summary-json"), "{words}");
     }
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn a_name_that_sqlite_takes_for_no_file_is_refused() {
+    for flag in ["--queue", "--landing", "--reports"] {
+        for name in [":memory:", "file:q.db?mode=memory"] {
+            let files = files(Path::new(""), &format!("{flag} {name}"));
+            let error = files.check(true).unwrap_err();
+            assert!(is_misconfigured(&error), "{error:#}");
+            let words = error.to_string();
+            assert!(words.contains(name) && words.ends_with(flag), "{words}");
+        }
+        assert!(Args::read(["ski_resort", flag, ""]).is_err(), "{flag}");
+    }
+    Queue::open(Path::new(":memory:")).unwrap_err();
 }
 
 #[cfg(unix)]

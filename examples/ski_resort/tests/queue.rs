@@ -274,6 +274,22 @@ fn a_role_is_held_once_and_its_holder_is_named() {
     RoleLock::take(&path, Role::Generator).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_role_is_held_once_whichever_link_leads_to_the_queue() {
+    let (directory, path) = temporary();
+    let link = directory.path().join("link.db");
+    // It leads to a queue that is yet to be made.
+    std::os::unix::fs::symlink("data/queue.db", &link).unwrap();
+    std::fs::create_dir(directory.path().join("data")).unwrap();
+    let held = RoleLock::take(&link, Role::Generator).unwrap();
+    RoleLock::take(&path, Role::Generator).unwrap_err();
+    drop(held);
+    Queue::open(&path).unwrap();
+    let _held = RoleLock::take(&path, Role::Generator).unwrap();
+    RoleLock::take(&link, Role::Generator).unwrap_err();
+}
+
 #[test]
 fn another_file_is_refused_and_left_as_it_is() {
     let directory = tempfile::tempdir().unwrap();

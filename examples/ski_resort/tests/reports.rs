@@ -16,6 +16,7 @@ use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;
 use crate::page::Told;
 use crate::reports::{Reports, attach, keep, reader, round};
+use crate::role::{Role, RoleLock};
 use crate::screen::in_words;
 
 const HOUR: &str = "2026-01-31 15";
@@ -397,7 +398,8 @@ async fn reports_that_take_long_to_open_keep_nobody_waiting() {
     busy.execute_batch("BEGIN IMMEDIATE").unwrap();
     let (board, told) = (Board::new("max".to_owned()), told());
     let (mut live, place) = (board.subscribe(), told.reports.subscribe());
-    let keeper = Keeper::start(&scene.path(), &scene.landing(), told, &board)
+    let lock = RoleLock::take(&scene.path(), Role::Reporter).unwrap();
+    let keeper = Keeper::start(lock, &scene.path(), &scene.landing(), told, &board)
         .await
         .unwrap();
     assert_eq!(live.borrow().reports, "none");
@@ -416,7 +418,10 @@ async fn reports_that_cannot_be_theirs_are_refused_at_once() {
     let scene = Scene::new();
     let board = Board::new("max".to_owned());
     let (path, landing) = (scene.path(), scene.landing());
-    let start = || Keeper::start(&path, &landing, told(), &board);
+    let start = async || {
+        let lock = RoleLock::take(&path, Role::Reporter)?;
+        Keeper::start(lock, &path, &landing, told(), &board).await
+    };
     std::fs::write(scene.path(), "Somebody needs this.").unwrap();
     assert!(is_misconfigured(&start().await.unwrap_err()));
     std::fs::remove_file(scene.path()).unwrap();
@@ -430,7 +435,10 @@ async fn reports_that_failed_are_tried_again() {
     let mut scene = Scene::new();
     let (path, landing) = (scene.path(), scene.landing());
     let board = Board::new("max".to_owned());
-    let start = || Keeper::start(&path, &landing, told(), &board);
+    let start = async || {
+        let lock = RoleLock::take(&path, Role::Reporter)?;
+        Keeper::start(lock, &path, &landing, told(), &board).await
+    };
     let mut live = board.subscribe();
     std::fs::remove_file(&landing).unwrap();
     let keeper = start().await.unwrap();
