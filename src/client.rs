@@ -2,6 +2,7 @@
 
 mod ending;
 mod names;
+mod retries;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +14,7 @@ use tracing::info;
 use uuid::Uuid;
 
 use self::names::Slot;
+pub(crate) use self::retries::{OPEN_PATIENCE, Retries};
 use crate::auth::Credential;
 use crate::budget::Budget;
 use crate::buffers::Buffers;
@@ -25,19 +27,12 @@ use crate::metrics::Metrics;
 use crate::offset::OffsetToken;
 use crate::options::{ClientBuilder, Options};
 use crate::poller::{self, Alarm};
-use crate::retry::Backoff;
 use crate::time::TimeSource;
-use crate::transport::api::{Api, Attempt, Failure};
+use crate::transport::api::{Api, Failure};
 
 /// How many opens and how many appends are under way at once. Each takes a connection, and memory for it on both sides.
 const OPENS: usize = 128;
 const APPENDS: usize = 256;
-
-/// How often a call that is not a channel's own is tried.
-const TRIES: u32 = 4;
-
-/// If the server asks for more than this between two tries, the caller hears of it instead of waiting.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
 ///
@@ -166,8 +161,9 @@ impl StreamingIngestClient {
     /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
     ///
     /// A channel is one ordered writer. Its name lives as long as it is used, across restarts: give each instance of a
-    /// program names of its own, for opening a name takes it away from whoever held it. `.await` what is returned, or
-    /// set options on it first.
+    /// program names of its own, for opening a name takes it away from whoever held it. Names that differ only in case are
+    /// the same name ("Snowpipe Streaming REST API endpoints"); the channel is followed by the name it was created with,
+    /// which [`Channel::name`](crate::Channel::name) returns. `.await` what is returned, or set options on it first.
     ///
     /// # Errors
     ///
@@ -249,30 +245,36 @@ impl StreamingIngestClient {
         &self,
         names: impl IntoIterator<Item = N>,
     ) -> Result<BTreeMap<String, ChannelStatus>> {
-        let inner = &self.handle.inner;
         let names: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
+        self.statuses(&names, Retries::Few).await
+    }
+
+    pub(crate) async fn statuses(
+        &self,
+        names: &[String],
+        retries: Retries<'_>,
+    ) -> Result<BTreeMap<String, ChannelStatus>> {
+        let inner = &self.handle.inner;
         let mut found = BTreeMap::new();
         let mut chunk = names.len().clamp(1, 1000);
-        let mut rest = names.as_slice();
+        let mut rest = names;
         while !rest.is_empty() {
             let (some, after) = rest.split_at(chunk.min(rest.len()));
-            match inner
-                .retrying(|attempt| inner.api.channel_statuses(some, attempt))
-                .await
-            {
+            let call = |attempt| inner.api.channel_statuses(some, attempt);
+            match inner.retrying_as(retries, call).await {
                 Ok(statuses) => {
                     found.extend(statuses);
                     rest = after;
                 }
-                Err(error)
+                Err(failure)
                     if chunk > 1
-                        && error
+                        && failure
                             .code()
                             .is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) =>
                 {
                     chunk /= 2;
                 }
-                Err(error) => return Err(error),
+                Err(failure) => return Err(failure.into_error()),
             }
         }
         Ok(found)
@@ -369,65 +371,4 @@ impl ClientInner {
             .unwrap_or_else(PoisonError::into_inner)
             .f64()
     }
-
-    /// After a request to the wrong host the next call asks for the host anew.
-    pub(crate) fn heal_after(&self, failure: &Failure) {
-        if is_moved(failure) {
-            info!(error = %failure.error(), "rediscovering the ingest host");
-            self.api.forget_host();
-        }
-    }
-
-    /// Makes a call that may be repeated, a few times.
-    pub(crate) async fn retrying<T, F>(&self, call: impl Fn(Attempt) -> F) -> Result<T>
-    where
-        F: Future<Output = Result<T, Failure>>,
-    {
-        let request_id = self.request_id();
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-        let mut retry_count = 0;
-        loop {
-            let failure = match call(Attempt {
-                request_id,
-                retry_count,
-            })
-            .await
-            {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
-            };
-            self.heal_after(&failure);
-            let passing = match &failure {
-                Failure::NotSent(error) => error.is_retryable(),
-                Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
-                Failure::AccountRefused(_) => false,
-                Failure::Answered { .. } => is_moved(&failure),
-            };
-            retry_count += 1;
-            let mut delay = backoff.next(self.random_unit());
-            if let Failure::Throttled {
-                after: Some(after), ..
-            } = &failure
-            {
-                delay = delay.max(*after);
-            }
-            if !passing || retry_count >= TRIES || delay > LONGEST_DELAY {
-                return Err(failure.into_error());
-            }
-            tokio::time::sleep(delay).await;
-        }
-    }
-}
-
-/// The pipe moved (410), or the request was misrouted (404 without a code).
-fn is_moved(failure: &Failure) -> bool {
-    matches!(
-        failure,
-        Failure::Answered { status: 410, .. }
-            | Failure::Answered {
-                status: 404,
-                code: None,
-                ..
-            }
-    )
 }

@@ -2,11 +2,12 @@
 
 use super::super::batch::{Compressor, Unit, UnitTokens};
 use super::super::core::{Blank, Limits, Opening};
+use super::super::open::Opened;
 use super::super::schedule::{Action, Work};
 use super::*;
 use crate::budget::{Budget, Share};
 use crate::options::Recovery;
-use crate::transport::api::{AppendAnswer, Failure, OpenAnswer};
+use crate::transport::api::{AppendAnswer, Failure};
 
 /// A channel that was opened at the token 9 with two rejects behind it.
 struct Rig {
@@ -409,7 +410,7 @@ fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
         rows_error_count: 2,
         ..ChannelStatus::default()
     };
-    let answer = OpenAnswer {
+    let answer = Opened {
         next_continuation_token: "3".to_owned(),
         status,
     };

@@ -9,13 +9,13 @@ use tracing::{Instrument, debug, error_span};
 
 use super::answers::REFUSALS;
 use super::batch::SealedBatch;
-use super::open;
+use super::open::{self, Opened};
 use super::replay::Reopen;
 use super::schedule::{Action, Order, Work};
 use super::shared::Shared;
 use crate::client::ClientInner;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure, OpenAnswer};
+use crate::transport::api::{AppendAnswer, AppendRequest, Attempt, Failure};
 
 /// What a driver waits for.
 pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -53,7 +53,7 @@ impl Drop for Driving {
 async fn drive(client: &Arc<ClientInner>, shared: &Arc<Shared>) {
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
-    let mut opening: Option<Task<Result<OpenAnswer>>> = None;
+    let mut opening: Option<Task<Result<Opened>>> = None;
     let mut request_id = client.request_id();
     loop {
         let pressure = client.budget.pressure();
@@ -165,7 +165,7 @@ fn send(
     })
 }
 
-fn reopen(client: Arc<ClientInner>, shared: Arc<Shared>, how: Reopen) -> Task<Result<OpenAnswer>> {
+fn reopen(client: Arc<ClientInner>, shared: Arc<Shared>, how: Reopen) -> Task<Result<Opened>> {
     Box::pin(async move {
         sleep(how.pause.mul_f64(0.5 + client.random_unit() / 2.0)).await;
         let patience = client.options.retry_for;

@@ -41,7 +41,7 @@ pub use self::report::{CloseReport, RowState, UncommittedRange};
 pub(crate) use self::shared::Shared;
 pub use self::status::ChannelStatus;
 use self::writer::Writer;
-use crate::client::ClientInner;
+use crate::client::{ClientInner, OPEN_PATIENCE};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 use crate::options::OnUncommitted;
@@ -143,7 +143,7 @@ impl<M> Channel<M> {
         &self.writer.shared
     }
 
-    /// The channel's name.
+    /// The channel's name, in the case it was created in: to open it, the case does not matter.
     pub fn name(&self) -> &str {
         &self.shared().name
     }
@@ -240,6 +240,18 @@ impl<M> Channel<M> {
                 format!("the server does not know the channel {:?}", self.name()),
             )
         })
+    }
+
+    /// As [`status`](Self::status), right after the channel was opened and with the patience of the open.
+    pub(crate) async fn status_after_open(&self) -> Result<ChannelStatus> {
+        let client = &self.writer.client;
+        client.status_after_open(self.name(), OPEN_PATIENCE).await
+    }
+
+    /// Whether a status is of this channel, and not of one of the same name that was dropped before.
+    pub(crate) fn is_shown_by(&self, status: &ChannelStatus) -> bool {
+        let core = self.shared().core();
+        core.ledger.is_same_channel(status.created_on_ms())
     }
 
     /// Opens the channel again, after it was invalidated or to begin afresh: a new hold on the same name. What was

@@ -6,21 +6,17 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
-use super::answers::LONG;
 use super::core::{Core, Limits, Opening};
 use super::{Channel, ChannelStatus, Shared, driver};
-use crate::client::ClientInner;
+use crate::client::{ClientInner, OPEN_PATIENCE, Retries};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::{IntoOffset, OffsetToken};
 use crate::options::OnUncommitted;
 use crate::retry::Backoff;
 use crate::transport::api::{Attempt, Failure, OpenAnswer};
-
-/// How long an open is tried against a server that does not answer properly.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A channel about to be opened: `.await` it, or set options first.
 ///
@@ -96,12 +92,13 @@ pub(super) async fn open(
     let (answer, is_first_hand) = tokio::select! {
         biased;
         () = client.closed() => return Err(client_closed()),
-        answer = request(client, name, policy, offset_token, PATIENCE) => answer?,
+        answer = request(client, name, policy, offset_token, OPEN_PATIENCE) => answer?,
     };
     let status = &answer.status;
     if !status.is_healthy() {
         return Err(unhealthy(name, status));
     }
+    let name = spelled_by_server(name, status);
     let opening = Opening {
         name: name.to_owned(),
         pipe: client.pipe.to_string(),
@@ -149,11 +146,31 @@ pub(super) async fn open(
     Ok((shared, answer.status))
 }
 
+/// The name as the server spells it. An address finds a channel in any case, and a status call only in the case the channel
+/// was created in.
+fn spelled_by_server<'a>(name: &'a str, status: &'a ChannelStatus) -> &'a str {
+    let spelled = status.channel_name();
+    // Another name than the one asked for is not believed.
+    if spelled.to_lowercase() == name.to_lowercase() {
+        spelled
+    } else {
+        name
+    }
+}
+
 fn client_closed() -> Error {
     Error::new(
         ErrorKind::ClientClosed,
         "the client was closed while the channel was being opened",
     )
+}
+
+/// A channel as it was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) next_continuation_token: String,
+    /// May be unhealthy: an invalid pipe opens all the same.
+    pub(crate) status: ChannelStatus,
 }
 
 /// Opens `name` and tells whether nothing of an earlier holder was discarded by that. `patience`: how long trouble is met
@@ -164,95 +181,68 @@ pub(super) async fn request(
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
     patience: Duration,
-) -> Result<(OpenAnswer, bool)> {
+) -> Result<(Opened, bool)> {
     let mut wait_until: Option<Instant> = None;
     let mut spare = policy != OnUncommitted::Discard;
-    let mut attempt = Attempt {
-        request_id: client.request_id(),
-        retry_count: 0,
-    };
-    let mut trouble_since: Option<Instant> = None;
-    let mut is_told = false;
-    let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(5));
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
+    let retries = Retries::For {
+        patience,
+        channel: name,
+        problem: "the channel cannot be opened",
+    };
     loop {
-        let turn = client.turn_to_open().await;
-        let answer = client
-            .api
-            .open_channel(name, offset_token, spare, attempt)
-            .await;
-        drop(turn);
-        let failure = match answer {
-            Ok(answer) => return Ok((answer, spare)),
+        // To open twice does no harm: the second open takes over from the first.
+        let open = |attempt| async move {
+            let _turn = client.turn_to_open().await;
+            let api = &client.api;
+            api.open_channel(name, offset_token, spare, attempt).await
+        };
+        let failure = match client.retrying_as(retries, open).await {
+            Ok(answer) => return Ok((with_status(client, name, answer, patience).await?, spare)),
             Err(failure) => failure,
         };
-        client.heal_after(&failure);
-        let now = Instant::now();
-        if failure.code() == Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
-            trouble_since = None;
-            attempt = Attempt {
-                request_id: client.request_id(),
-                retry_count: 0,
-            };
-            // From when the server said so: an outage before is no time to commit in.
-            let until = *wait_until.get_or_insert(now + policy.patience());
-            let left = until.saturating_duration_since(now);
-            if left.is_zero() {
-                // Not allowed to discard, or allowed and the server still will not.
-                if !spare || matches!(policy, OnUncommitted::Wait(_)) {
-                    return Err(uncommitted(client, name, failure).await);
-                }
-                warn!(
-                    channel = name,
-                    "discarding the uncommitted rows of an earlier holder"
-                );
-                spare = false;
-                continue;
-            }
-            debug!(
-                channel = name,
-                "an earlier holder's rows are not committed yet"
-            );
-            sleep(waiting.next(client.random_unit()).min(left)).await;
-            continue;
-        }
-        let first_try = *trouble_since.get_or_insert(now);
-        let give_up = first_try + patience;
-        if !passes(&failure) || now >= give_up {
+        if failure.code() != Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
             return Err(failure.into_error());
         }
-        let error = failure.error();
-        debug!(channel = name, %error, "not open yet");
-        let tried_for = now.saturating_duration_since(first_try);
-        if tried_for >= LONG && !std::mem::replace(&mut is_told, true) {
-            warn!(channel = name, %error, "the channel cannot be opened for {tried_for:.0?}; it is tried for {patience:?}");
+        let now = Instant::now();
+        // From when the server said so: an outage before is no time to commit in.
+        let until = *wait_until.get_or_insert(now + policy.patience());
+        let left = until.saturating_duration_since(now);
+        if left.is_zero() {
+            // Not allowed to discard, or allowed and the server still will not.
+            if !spare || matches!(policy, OnUncommitted::Wait(_)) {
+                return Err(uncommitted(client, name, failure).await);
+            }
+            warn!(
+                channel = name,
+                "discarding the uncommitted rows of an earlier holder"
+            );
+            spare = false;
+            continue;
         }
-        attempt.retry_count += 1;
-        let mut delay = backoff.next(client.random_unit());
-        if let Failure::Throttled {
-            after: Some(after), ..
-        } = &failure
-        {
-            delay = delay.max(*after);
-        }
-        // However long the server asks for, the last try is made in time to tell the caller.
-        sleep_until((now + delay).min(give_up)).await;
+        debug!(
+            channel = name,
+            "an earlier holder's rows are not committed yet"
+        );
+        sleep(waiting.next(client.random_unit()).min(left)).await;
     }
 }
 
-/// Whether a failed open may succeed by itself. To open twice does no harm: the second takes over from the first.
-fn passes(failure: &Failure) -> bool {
-    match failure {
-        Failure::NotSent(error) => error.is_retryable(),
-        Failure::AccountRefused(_) => !failure.is_about_credentials(),
-        Failure::Ambiguous(_)
-        | Failure::Throttled { .. }
-        | Failure::Answered { status: 410, .. } => true,
-        Failure::Answered { status, code, .. } => match code.as_deref() {
-            Some(code) => matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE"),
-            None => *status == 404,
-        },
-    }
+/// An answer without a status does not say that nothing is committed: the status is asked for.
+async fn with_status(
+    client: &Arc<ClientInner>,
+    name: &str,
+    answer: OpenAnswer,
+    patience: Duration,
+) -> Result<Opened> {
+    let status = match answer.status {
+        Some(status) => status,
+        None => client.status_after_open(name, patience).await?,
+    };
+    Ok(Opened {
+        next_continuation_token: answer.next_continuation_token,
+        status,
+    })
 }
 
 async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) -> Error {

@@ -9,10 +9,10 @@ use tracing::info;
 
 use super::ChannelStatus;
 use super::core::{Core, Phase};
+use super::open::Opened;
 use super::verdict;
 use crate::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::options::{OnUncommitted, Recovery};
-use crate::transport::api::OpenAnswer;
 
 /// How often a channel is opened again for a cause without a commit in between.
 const MOST_REOPENS: u32 = 3;
@@ -151,7 +151,7 @@ impl Core {
     }
 
     /// How the open went that `next_reopen` asked for.
-    pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<OpenAnswer>) {
+    pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<Opened>) {
         let Phase::Reopening(reopening) = std::mem::replace(&mut self.phase, Phase::Open) else {
             return;
         };

@@ -228,17 +228,17 @@ impl<'a> Server<'a> {
     async fn channel(&self, report: &mut Report, api: &Api, pipe: &PipePath) {
         let name = probe_name();
         match api.open_channel(&name, None, false, attempt()).await {
-            Ok(opened) if opened.status.is_healthy() => {
-                report.ok(Check::Channel, format!("{name} was opened"));
-            }
-            Ok(opened) => {
-                let code = opened.status.status_code();
-                let text = format!("{name} was opened, and its status is {code}");
-                let mend = format!(
-                    "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that takes rows, and the role needs INSERT on it"
-                );
-                report.fail_as(Check::Channel, text, mend);
-            }
+            Ok(opened) => match opened.status.filter(|status| !status.is_healthy()) {
+                None => report.ok(Check::Channel, format!("{name} was opened")),
+                Some(status) => {
+                    let code = status.status_code();
+                    let text = format!("{name} was opened, and its status is {code}");
+                    let mend = format!(
+                        "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that takes rows, and the role needs INSERT on it"
+                    );
+                    report.fail_as(Check::Channel, text, mend);
+                }
+            },
             Err(failure) => {
                 let may_be_open = matches!(failure, Failure::Ambiguous(_));
                 refused(

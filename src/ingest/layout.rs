@@ -7,7 +7,7 @@ use tracing::debug;
 use super::recover::OURS;
 use super::source::Offset;
 use crate::channel::ChannelStatus;
-use crate::client::StreamingIngestClient;
+use crate::client::{OPEN_PATIENCE, Retries, StreamingIngestClient};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 
@@ -72,12 +72,18 @@ pub(super) async fn check_others<O: Offset>(
         .filter(|layout| *layout != ours && layout.first(name).len() <= MAX_NAME)
         .collect();
     let firsts = others.iter().map(|layout| layout.first(name));
-    let known = client.channel_statuses(firsts).await?;
+    let retries = Retries::For {
+        patience: OPEN_PATIENCE,
+        channel: name,
+        problem: "the statuses of channels of other layouts cannot be had",
+    };
+    let firsts: Vec<String> = firsts.collect();
+    let known = client.statuses(&firsts, retries).await?;
     for layout in others {
         if !known.contains_key(&layout.first(name)) {
             continue;
         }
-        let statuses = client.channel_statuses(layout.names(name)).await?;
+        let statuses = client.statuses(&layout.names(name), retries).await?;
         for (channel, token) in tokens(&statuses) {
             check_released(channel, token, layout, released)?;
         }

@@ -92,8 +92,8 @@ pub(crate) struct AppendAnswer {
 #[derive(Debug)]
 pub(crate) struct OpenAnswer {
     pub(crate) next_continuation_token: String,
-    /// May be unhealthy: an invalid pipe opens all the same.
-    pub(crate) status: ChannelStatus,
+    /// `None` if the answer has none. May be unhealthy: an invalid pipe opens all the same.
+    pub(crate) status: Option<ChannelStatus>,
 }
 
 /// The streaming endpoints of one pipe. Every method is one attempt.
@@ -186,14 +186,16 @@ impl Api {
                     next_continuation_token,
                     status,
                 }),
-                Err(_) if !status.is_healthy() => {
-                    let said = ServerError {
-                        code: Some(status.status_code),
-                        message: None,
-                    };
-                    Err(decided(Host::Ingest, &call.what, response.status(), said))
-                }
-                Err(why) => Err(Failure::Ambiguous(why)),
+                Err(why) => match status.filter(|status| !status.is_healthy()) {
+                    Some(status) => {
+                        let said = ServerError {
+                            code: Some(status.status_code),
+                            message: None,
+                        };
+                        Err(decided(Host::Ingest, &call.what, response.status(), said))
+                    }
+                    None => Err(Failure::Ambiguous(why)),
+                },
             }
         };
         self.link.call(&call, attempt, read).await

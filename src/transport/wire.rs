@@ -189,11 +189,11 @@ pub(crate) fn next_continuation_token(answer: &Value, what: &str) -> Result<Stri
         })
 }
 
-/// The `channel_status` of an open answer, or the default if there is none.
-pub(crate) fn opened_status(answer: &Value) -> Result<ChannelStatus> {
+/// The `channel_status` of an open answer, if it has one.
+pub(crate) fn opened_status(answer: &Value) -> Result<Option<ChannelStatus>> {
     match answer.get("channel_status") {
-        None | Some(Value::Null) => Ok(ChannelStatus::default()),
-        Some(status) => channel_status(status),
+        None | Some(Value::Null) => Ok(None),
+        Some(status) => channel_status(status).map(Some),
     }
 }
 

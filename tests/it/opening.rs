@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, OnUncommitted};
+use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery};
 use tokio::time::Instant;
 
 use crate::support::{World, answer, row};
@@ -149,4 +149,44 @@ async fn a_reopen_is_the_last_word_on_what_was_sent_before() {
         "the new hold's token says that they are not in the table"
     );
     assert_eq!(world.landed(), Vec::<i64>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let earlier = world.client().await;
+        let mut channel = earlier.open_channel("Rides").await.unwrap();
+        let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        receipt.committed().await.unwrap();
+        drop((channel, earlier));
+
+        let client = world.builder().recovery(recovery).build().await.unwrap();
+        let mut channel = client.open_channel("RIDES").await.unwrap();
+        assert_eq!(channel.name(), "Rides");
+        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+        assert_eq!(channel.status().await.unwrap().channel_name(), "Rides");
+        let receipt = channel.append_row(&row(1), 1).await.unwrap();
+        receipt.committed().await.unwrap();
+        // Idle, and opened again.
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+        world.emulator.faults().push(must.on(Endpoint::Append));
+        if recovery == Recovery::Surface {
+            let receipt = channel.append_row(&row(2), 2).await.unwrap();
+            receipt.committed().await.unwrap_err();
+            channel.reopen().await.unwrap();
+            assert_eq!(channel.name(), "Rides");
+        }
+        let receipt = channel.append_row(&row(2), 2).await.unwrap();
+        receipt.committed().await.unwrap();
+        assert!(channel.error_table_sql("T").contains("= 'Rides'"));
+        // In this client the name is taken in any case, until the channel is closed.
+        let error = client.open_channel("rides").await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::ChannelAlreadyOpen);
+        channel.close().await.unwrap();
+        let again = client.open_channel("rides").await.unwrap();
+        assert_eq!(again.name(), "Rides");
+        assert_eq!(world.landed(), [0, 1, 2]);
+    }
 }

@@ -192,7 +192,7 @@ async fn an_outage_is_told_of_while_a_channel_is_opened_and_opened_again() {
         } else {
             faults.push(away());
             let clear = async {
-                tokio::time::sleep(Duration::from_secs(60)).await;
+                tokio::time::sleep(Duration::from_secs(50)).await;
                 faults.clear();
             };
             let (opened, ()) = tokio::join!(open.into_future(), clear);

@@ -4,10 +4,11 @@ use std::collections::VecDeque;
 
 use super::super::super::ChannelStatus;
 use super::super::super::frame;
+use super::super::super::open::Opened;
 use super::super::super::schedule::Order;
 use crate::error::{Error, ErrorKind};
 use crate::offset::OffsetToken;
-use crate::transport::api::{AppendAnswer, Failure, OpenAnswer};
+use crate::transport::api::{AppendAnswer, Failure};
 
 /// What the other side knows.
 #[derive(Debug)]
@@ -72,11 +73,11 @@ impl Server {
         }
     }
 
-    pub(super) fn reopen(&mut self, commits: u8) -> OpenAnswer {
+    pub(super) fn reopen(&mut self, commits: u8) -> Opened {
         (0..commits).for_each(|_| self.commit());
         self.buffered.clear();
         self.next += 100;
-        OpenAnswer {
+        Opened {
             next_continuation_token: self.next.to_string(),
             status: self.status(0),
         }

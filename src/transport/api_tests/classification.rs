@@ -362,8 +362,9 @@ async fn an_invalid_pipe_opens_and_says_so() {
         .open_channel("rides", None, true, FIRST)
         .await
         .unwrap();
-    assert_eq!(opened.status.status_code(), "ERR_PIPE_IN_INVALID_STATE");
-    assert!(!opened.status.is_healthy());
+    let status = opened.status.unwrap();
+    assert_eq!(status.status_code(), "ERR_PIPE_IN_INVALID_STATE");
+    assert!(!status.is_healthy());
 
     let without = include_str!("../../../tests/fixtures/wire/open_invalid_pipe.json");
     let rig = Rig::introduced([answer(200, without)]);

@@ -86,7 +86,7 @@ async fn open_append_and_drop() {
 
     let api = client(&server.uri());
     let opened = api.open_channel("r 1", None, true, FIRST).await.unwrap();
-    assert_eq!(opened.status.rows_error_count(), 3);
+    assert_eq!(opened.status.unwrap().rows_error_count(), 3);
     let end = OffsetToken::new("a/b c").unwrap();
     let append = AppendRequest {
         channel: "r 1",

@@ -46,8 +46,9 @@ async fn open() {
         .await
         .unwrap();
     assert_eq!(opened.next_continuation_token, "0_1");
-    assert_eq!(opened.status.latest_committed_offset_token(), Some(&token));
-    assert!(opened.status.is_healthy());
+    let status = opened.status.unwrap();
+    assert_eq!(status.latest_committed_offset_token(), Some(&token));
+    assert!(status.is_healthy());
     assert_eq!(
         rig.api
             .open_channel("rides", None, false, FIRST)

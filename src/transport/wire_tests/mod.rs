@@ -209,7 +209,7 @@ fn an_open_answer_is_read_in_full() {
     assert_eq!(next_continuation_token(&answer, "opening").unwrap(), "0_1");
     assert_eq!(refusal(&answer), None);
     assert_eq!(
-        opened_status(&answer).unwrap(),
+        opened_status(&answer).unwrap().unwrap(),
         ChannelStatus {
             database_name: "SKI".into(),
             schema_name: "PUBLIC".into(),
@@ -231,7 +231,8 @@ fn an_open_answer_is_read_in_full() {
 
 #[test]
 fn an_open_answer_may_leave_out_what_is_optional() {
-    let read = |text: &str| opened_status(&json(text.as_bytes(), "opening").unwrap()).unwrap();
+    let answer = |text: &str| opened_status(&json(text.as_bytes(), "opening").unwrap()).unwrap();
+    let read = |text: &str| answer(text).unwrap();
     let sparse = read(fixture!("open_required_only.json"));
     assert_eq!(sparse.latest_committed_offset_token, None);
     assert_eq!(sparse.created_on_ms, Some(1_760_000_000_123));
@@ -245,8 +246,13 @@ fn an_open_answer_may_leave_out_what_is_optional() {
             ..ChannelStatus::default()
         }
     );
-    let bare = read(r#"{"next_continuation_token":"0_1"}"#);
-    assert_eq!(bare, ChannelStatus::default());
+    // That is not the same as a status without a committed token.
+    for none in [
+        r#"{"next_continuation_token":"0_1"}"#,
+        r#"{"next_continuation_token":"0_1","channel_status":null}"#,
+    ] {
+        assert_eq!(answer(none), None);
+    }
     let invalid = read(fixture!("open_invalid_pipe.json"));
     assert!(!invalid.is_healthy());
 }
