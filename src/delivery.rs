@@ -77,6 +77,11 @@
 //! | rows are accepted and nothing is committed for `commit_stall_timeout` | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows` |
 //! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`; the caller appends again from the committed token. Replay: what was accepted and lost is sent again | `other_writers::rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller`, `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
 //! | a status that is old, or odd once | not believed: asked again after a second | `protocol::polls::one_odd_answer_is_not_believed` |
+//! | an open is answered without a status | that is not taken for "nothing committed": the status is asked for, with the patience of the open | `protocol::open::an_open_answer_without_a_status_means_that_the_status_is_asked_for` |
+//! | the channel was created under its name in another case | the open finds it, and from then on it is followed by the name the server gave it | `opening::a_channel_opened_in_another_case_is_followed_by_the_servers_name` |
+//! | a run opens a channel, and its status cannot be had | it is asked for again, with the patience of the open | `ingest_recovery::a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_open` |
+//! | a run's source cannot keep dead letters | it is asked again, with pauses that grow. Meanwhile the run follows its channels and releases nothing; after [`source_patience`](crate::ingest::Run::source_patience) it ends as [`ErrorKind::Source`](crate::ErrorKind::Source) | `ingest_rejects::dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience`, `ingest_rejects::channels_are_followed_while_dead_letters_cannot_be_kept` |
+//! | a channel with rejects is dropped and made anew | its rejects count from 0, however many the source remembers | `ingest_rejects::rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more` |
 //! | the channel is missing from the statuses | `Gone` after three answers in a row | `protocol::polls::a_channel_missing_from_three_answers_is_gone` |
 //! | the server rejects rows | receipts of the window say so; it goes on. Never sent again | `rejects::rejected_rows_fail_their_own_receipts_and_no_others`, `replay::rows_committed_with_rejects_are_never_sent_again` |
 //! | the same with `isolate_rejects` | smaller requests for a while, so that the next window is narrower | `replay::after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower` |
@@ -119,7 +124,7 @@
 //! | a batch, with all its tries | 10 min | [`retry_for`](crate::ClientBuilder::retry_for) |
 //! | accepted rows without any commit | 120 s | [`commit_stall_timeout`](crate::ClientBuilder::commit_stall_timeout) |
 //! | what was sent, once the channel is invalidated | 30 s | [`settle_timeout`](crate::ClientBuilder::settle_timeout) |
-//! | an open against a server in trouble | 60 s | |
+//! | an open, or the status a run asks for after it, against a server in trouble | 60 s | |
 //! | an open, for what an earlier holder has not committed | 120 s | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |
 //! | a close, or a dropped channel that drains, elastic or not | 60 s | [`close_timeout`](crate::ClientBuilder::close_timeout) |
 //! | an append that waits for memory | for ever | [`append_timeout`](crate::ClientBuilder::append_timeout) |

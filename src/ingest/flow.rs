@@ -16,6 +16,7 @@ use super::shard::{Event, Shard};
 use super::shards::{Marks, Router};
 use super::source::{Batch, Offset, Source};
 use crate::channel::UncommittedRange;
+use crate::channel::driver::reached;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::Shown;
@@ -33,6 +34,8 @@ pub(super) struct Flow<'a, S: Source> {
     pub(super) tally: Tally,
     pub(super) options: Options,
     pub(super) resumed_after: Option<S::Offset>,
+    /// When the source is asked again to keep rejects, after it failed to.
+    pub(super) keep_rejects_at: Option<Instant>,
     observer: Option<Observer<'a, S::Offset>>,
     /// The source said that nothing will come any more.
     pub(super) is_end: bool,
@@ -48,6 +51,18 @@ pub(super) struct Tally {
     pub(super) rejected: u64,
     pub(super) reopens: u64,
 }
+
+/// What a run waited for.
+enum Happened<E> {
+    Event((usize, Event)),
+    /// The source is asked again to keep rejects.
+    RejectsDue,
+    /// There may be rows to read, or the source could not wait for them.
+    Ready(Result<(), E>),
+}
+
+/// What a source does that waits for rows, for messages.
+const WAIT: &str = "wait for rows";
 
 /// Rows of a batch that go to one channel.
 type Group<O, R> = Vec<(O, R)>;
@@ -79,6 +94,7 @@ impl<'a, S: Source> Flow<'a, S> {
             tally: Tally::default(),
             options: run.options,
             resumed_after: None,
+            keep_rejects_at: None,
             observer: run.observer,
             is_end: false,
             is_idle: false,
@@ -118,7 +134,8 @@ impl<'a, S: Source> Flow<'a, S> {
     /// Streams until the source is at its end and everything is released.
     async fn stream(&mut self) -> Result<(), Halt> {
         self.resume().await?;
-        while !(self.is_end && self.rows_in_flight() == 0) {
+        while !(self.is_end && self.is_done()) {
+            let rejects_due = self.rejects_due();
             let has_room = self.rows_in_flight() < self.options.max_in_flight;
             let may_read = has_room && !self.is_end;
             let Patient { source, brake, .. } = &mut self.source;
@@ -132,25 +149,25 @@ impl<'a, S: Source> Flow<'a, S> {
             let happened = tokio::select! {
                 biased;
                 () = brake.pulled() => return Err(Halt::Interrupted),
-                event = any(self.shards.iter().enumerate()) => Some(event),
-                ready = ready, if may_read => {
-                    match ready {
-                        Ok(()) => self.is_idle = false,
-                        Err(error) => self.source.pause("wait for rows", error).await?,
-                    }
-                    None
-                }
+                event = any(self.shards.iter().enumerate()) => Happened::Event(event),
+                () = reached(rejects_due) => Happened::RejectsDue,
+                ready = ready, if may_read => Happened::Ready(ready),
             };
             match happened {
-                Some((shard, Event::Invalidated(error))) => {
+                Happened::Event((shard, Event::Invalidated(error))) => {
                     if let Some(shard) = self.shards.get_mut(shard) {
                         shard.invalidated();
                     }
                     self.recover(shard, error).await?;
                 }
-                Some((shard, event)) => self.note(shard, &event).await?,
-                None if self.is_idle => {}
-                None => self.read().await?,
+                Happened::Event((shard, event)) => self.note(shard, &event).await?,
+                Happened::RejectsDue => self.keep_due_rejects().await?,
+                Happened::Ready(Ok(())) => {
+                    self.source.well(WAIT);
+                    self.is_idle = false;
+                    self.read().await?;
+                }
+                Happened::Ready(Err(error)) => self.source.pause(WAIT, error).await?,
             }
             self.publish();
         }
@@ -160,17 +177,26 @@ impl<'a, S: Source> Flow<'a, S> {
     /// Waits for what is in flight until the time is up.
     async fn drain(&mut self) -> Result<(), Halt> {
         self.flush();
-        while self.rows_in_flight() > 0 {
+        while !self.is_done() {
+            let rejects_due = self.rejects_due();
             // One that ended has nothing in flight, and says so for ever.
             let busy = self.shards.iter().enumerate();
             let busy = busy.filter(|(_, shard)| shard.rows_in_flight() > 0);
-            match self.source.brake.interrupting(any(busy)).await? {
-                (shard, Event::Invalidated(error)) => {
+            let happened = async {
+                tokio::select! {
+                    biased;
+                    event = any(busy) => Some(event),
+                    () = reached(rejects_due) => None,
+                }
+            };
+            match self.source.brake.interrupting(happened).await? {
+                Some((shard, Event::Invalidated(error))) => {
                     // The next run will find out what of it is committed.
                     debug!(%error, "a channel ended while it was drained");
                     self.give_up(shard);
                 }
-                (shard, event) => self.note(shard, &event).await?,
+                Some((shard, event)) => self.note(shard, &event).await?,
+                None => self.keep_due_rejects().await?,
             }
             self.publish();
         }
@@ -314,8 +340,10 @@ impl<'a, S: Source> Flow<'a, S> {
     async fn note(&mut self, index: usize, event: &Event) -> Result<(), Halt> {
         match event {
             Event::Committed => {
-                self.tell_rejects(index).await?;
-                if let Some(shard) = self.shards.get_mut(index) {
+                self.keep_new_rejects(index).await?;
+                if let Some(shard) = self.shards.get_mut(index)
+                    && shard.rejects.are_kept()
+                {
                     self.tally.committed += shard.settled();
                 }
                 self.release().await
@@ -330,8 +358,16 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    /// Releases what lies below everything in flight.
+    async fn keep_due_rejects(&mut self) -> Result<(), Halt> {
+        self.keep_rejects().await?;
+        self.release().await
+    }
+
+    /// Releases what lies below everything in flight, unless rejects are not kept yet: they may be among it.
     pub(super) async fn release(&mut self) -> Result<(), Halt> {
+        if self.rejects_due().is_some() {
+            return Ok(());
+        }
         let uncommitted = self.shards.iter().filter_map(Shard::uncommitted).min();
         let Some(mark) = self.marks.below(uncommitted).cloned() else {
             return Ok(());
@@ -357,6 +393,11 @@ impl<'a, S: Source> Flow<'a, S> {
         }
         self.marks.rewind(self.position().as_ref());
         (self.is_end, self.is_idle) = (false, false);
+    }
+
+    /// Nothing is in flight, and all rejects are kept.
+    fn is_done(&self) -> bool {
+        self.rows_in_flight() == 0 && self.rejects_due().is_none()
     }
 
     fn rows_in_flight(&self) -> u64 {

@@ -79,6 +79,9 @@
 //! keeps them by offset, and the counter beside them (see [`Source::rejects_seen`]), hears of each reject and notices none
 //! twice. Good rows among them are in the table.
 //!
+//! A source that cannot keep them is asked again, with pauses that grow from a tenth of a second to half a minute. Meanwhile
+//! the run goes on, but releases nothing; after [`Run::source_patience`] it ends.
+//!
 //! # Channels that end
 //!
 //! | Why | What a run does |
@@ -102,6 +105,7 @@ mod layout;
 mod offsets;
 mod patient;
 mod recover;
+mod rejects;
 mod report;
 mod resume;
 mod run;

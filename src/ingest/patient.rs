@@ -1,12 +1,13 @@
 //! A source that is asked again after it failed, and whose answers are checked.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::brake::{Brake, Halt};
-use super::source::{Batch, Offset, Source};
+use super::source::{Batch, Offset, Rejected, Source};
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
 use crate::retry::Backoff;
@@ -15,14 +16,37 @@ use crate::retry::Backoff;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A source, and how long it has been failing.
+/// A source, and which of its methods fail.
 pub(super) struct Patient<'a, S> {
     pub(super) source: &'a mut S,
     pub(super) brake: Brake<'a>,
     client: StreamingIngestClient,
     patience: Duration,
+    /// The methods that failed when they were called last, by what the source could not do. That another method succeeds
+    /// does not end the trouble of one: a source that can be read and keeps no dead letters would be asked without end.
+    troubles: BTreeMap<&'static str, Trouble>,
+}
+
+/// A method of the source that keeps failing.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
     backoff: Backoff,
-    failing_since: Option<Instant>,
+}
+
+/// Why an attempt that does not wait failed.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// The source failed: the next attempt is due after this pause.
+    Retry(Duration),
+    /// The run cannot go on.
+    Halt(Halt),
+}
+
+impl From<Halt> for Setback {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
 }
 
 impl<'a, S: Source> Patient<'a, S> {
@@ -37,8 +61,7 @@ impl<'a, S: Source> Patient<'a, S> {
             brake,
             client,
             patience,
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
-            failing_since: None,
+            troubles: BTreeMap::new(),
         }
     }
 
@@ -46,7 +69,7 @@ impl<'a, S: Source> Patient<'a, S> {
         loop {
             match self.source.released().await {
                 Ok(released) => {
-                    self.well();
+                    self.well("tell what is released");
                     return Ok(released);
                 }
                 Err(error) => self.pause("tell what is released", error).await?,
@@ -62,7 +85,7 @@ impl<'a, S: Source> Patient<'a, S> {
         loop {
             match self.source.check(channel, committed).await {
                 Ok(()) => {
-                    self.well();
+                    self.well("accept the channel");
                     return Ok(());
                 }
                 Err(error) => self.pause("accept the channel", error).await?,
@@ -74,7 +97,7 @@ impl<'a, S: Source> Patient<'a, S> {
         loop {
             match self.source.rejects_seen(channel).await {
                 Ok(seen) => {
-                    self.well();
+                    self.well("tell which rejects it has seen");
                     return Ok(seen);
                 }
                 Err(error) => self.pause("tell which rejects it has seen", error).await?,
@@ -86,7 +109,7 @@ impl<'a, S: Source> Patient<'a, S> {
         loop {
             match self.source.release_through(through).await {
                 Ok(()) => {
-                    self.well();
+                    self.well("release rows");
                     return Ok(());
                 }
                 Err(error) => self.pause("release rows", error).await?,
@@ -101,30 +124,66 @@ impl<'a, S: Source> Patient<'a, S> {
         max: usize,
     ) -> Result<Batch<S::Offset, S::Row>, Halt> {
         loop {
-            match self.source.read_after(after, max).await {
-                Ok(batch) => {
-                    self.well();
-                    return Ok(checked(after, batch)?);
-                }
-                Err(error) => self.pause("be read", error).await?,
+            match self.try_read_after(after, max).await {
+                Ok(batch) => return Ok(batch),
+                Err(Setback::Retry(pause)) => self.brake.interrupting(sleep(pause)).await?,
+                Err(Setback::Halt(halt)) => return Err(halt),
             }
         }
     }
 
-    /// It answered: the next failure is a first one.
-    pub(super) fn well(&mut self) {
-        self.failing_since = None;
-        self.backoff.reset();
+    /// As [`read_after`](Self::read_after), once.
+    pub(super) async fn try_read_after(
+        &mut self,
+        after: Option<&S::Offset>,
+        max: usize,
+    ) -> Result<Batch<S::Offset, S::Row>, Setback> {
+        const WHAT: &str = "be read";
+        match self.source.read_after(after, max).await {
+            Ok(batch) => {
+                self.well(WHAT);
+                Ok(checked(after, batch).map_err(Halt::from)?)
+            }
+            Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
+        }
+    }
+
+    /// Has the source keep rows, once.
+    pub(super) async fn try_dead_letter(
+        &mut self,
+        rejected: &Rejected<S::Offset>,
+        rows: Vec<(S::Offset, S::Row)>,
+    ) -> Result<(), Setback> {
+        const WHAT: &str = "keep dead letters";
+        match self.source.dead_letter(rejected, rows).await {
+            Ok(()) => {
+                self.well(WHAT);
+                Ok(())
+            }
+            Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
+        }
     }
 
     /// Waits before the source is asked again.
-    pub(super) async fn pause(&mut self, what: &str, error: S::Error) -> Result<(), Halt> {
+    pub(super) async fn pause(&mut self, what: &'static str, error: S::Error) -> Result<(), Halt> {
+        let pause = self.failed(what, error)?;
+        self.brake.interrupting(sleep(pause)).await
+    }
+
+    /// It succeeded: its next failure is a first one.
+    pub(super) fn well(&mut self, what: &'static str) {
+        self.troubles.remove(what);
+    }
+
+    /// Returns how long to wait before the source is asked again, or the end of the run.
+    fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, Halt> {
         let is_fatal = self.source.is_fatal(&error);
         let error: Box<dyn std::error::Error + Send + Sync> = error.into();
-        let failing_for = self
-            .failing_since
-            .get_or_insert_with(Instant::now)
-            .elapsed();
+        let trouble = self.troubles.entry(what).or_insert_with(|| Trouble {
+            since: Instant::now(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        });
+        let failing_for = trouble.since.elapsed();
         if is_fatal || failing_for >= self.patience {
             let how = if is_fatal {
                 String::new()
@@ -137,9 +196,8 @@ impl<'a, S: Source> Patient<'a, S> {
                 .into());
         }
         warn!(%error, "the source could not {what}; it is asked again");
-        let pause = self.backoff.next(self.client.random_unit());
-        let left = self.patience.saturating_sub(failing_for);
-        self.brake.interrupting(sleep(pause.min(left))).await
+        let pause = trouble.backoff.next(self.client.random_unit());
+        Ok(pause.min(self.patience.saturating_sub(failing_for)))
     }
 }
 

@@ -11,8 +11,9 @@ use super::brake::Halt;
 use super::flow::Flow;
 use super::layout;
 use super::recover::{OURS, check_committed, in_doubt};
+use super::rejects::Counter;
 use super::shard::Shard;
-use super::source::{Rejected, Source};
+use super::source::Source;
 use crate::channel::Channel;
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, ErrorKind, Result};
@@ -113,8 +114,8 @@ impl<S: Source> Flow<'_, S> {
         self.go_on().await
     }
 
-    /// Takes note of what a channel has committed by the time it is opened. If the server has rejected rows that nobody
-    /// took note of, all rows since are in doubt, and kept.
+    /// Takes note of what a channel has committed by the time it is opened. If the server has rejected rows that the source
+    /// has not heard of, all rows since are in doubt, and kept.
     async fn catch_up(
         &mut self,
         index: usize,
@@ -124,32 +125,16 @@ impl<S: Source> Flow<'_, S> {
         let Some(shard) = self.shards.get_mut(index) else {
             return Ok(());
         };
-        let status = self.source.brake.interrupting(shard.channel.status());
-        let status = status.await??;
-        // A replica that lags may not know yet what the open's answer told.
-        let total = status.rows_error_count().max(shard.channel.rows_rejected());
-        let name = shard.channel.name().to_owned();
+        let status = shard.channel.status_after_open();
+        let status = self.source.brake.interrupting(status).await??;
+        let counter = Counter::new(&shard.channel, &status);
         if is_first {
-            let seen = self.source.rejects_seen(&name).await?;
-            shard.rejects_told = seen.unwrap_or(total);
+            let seen = self.source.rejects_seen(shard.channel.name()).await?;
+            shard.rejects.known(seen.unwrap_or(counter.total()));
         }
-        let count = total.saturating_sub(shard.rejects_told);
-        let after = shard.settled.clone();
-        if let Some(through) = committed.clone()
-            && count > 0
-        {
-            let rejected = Rejected {
-                channel: name,
-                count,
-                after: after.max(self.released.clone()),
-                through,
-                message: status.last_error_message().map(str::to_owned),
-                total,
-            };
-            self.dead_letter(index, rejected).await?;
-        }
+        self.keep_uncounted_rejects(index, &counter, committed.as_ref())
+            .await?;
         if let Some(shard) = self.shards.get_mut(index) {
-            shard.rejects_told = total;
             shard.caught_up(committed);
         }
         Ok(())
@@ -164,76 +149,6 @@ impl<S: Source> Flow<'_, S> {
         }
         self.release().await?;
         self.publish();
-        Ok(())
-    }
-
-    /// Has the source keep what the server says it rejected since it was asked last.
-    pub(super) async fn tell_rejects(&mut self, index: usize) -> Result<(), Halt> {
-        let Some(shard) = self.shards.get(index) else {
-            return Ok(());
-        };
-        let (name, reached) = (shard.channel.name().to_owned(), shard.reached.clone());
-        let mut told = shard.rejects_told;
-        for window in shard.channel.rejects_above(told) {
-            let offset = |token: Option<&crate::OffsetToken>| token?.parse().ok();
-            let Some(through) = offset(window.through.as_ref()).or(reached.clone()) else {
-                continue;
-            };
-            let rejected = Rejected {
-                channel: name.clone(),
-                count: window.total.saturating_sub(told),
-                after: offset(window.after.as_ref()),
-                through,
-                message: window.message,
-                total: window.total,
-            };
-            self.dead_letter(index, rejected).await?;
-            told = window.total;
-            if let Some(shard) = self.shards.get_mut(index) {
-                shard.rejects_told = told;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads a shard's rows of a window once more, for the source to keep. The counter moves with the last of them.
-    async fn dead_letter(
-        &mut self,
-        index: usize,
-        mut rejected: Rejected<S::Offset>,
-    ) -> Result<(), Halt> {
-        let (total, before) = (
-            rejected.total,
-            rejected.total.saturating_sub(rejected.count),
-        );
-        let mut after = rejected.after.clone().max(self.released.clone());
-        loop {
-            let most = self.options.batch_rows;
-            let batch = self.source.read_after(after.as_ref(), most).await?;
-            let mut rows = batch.rows;
-            rows.retain(|(offset, row)| {
-                *offset <= rejected.through && self.router.shard_of(row) == index
-            });
-            // With nothing left to read, what is missing was released by another run.
-            let is_last = batch
-                .through
-                .as_ref()
-                .is_none_or(|read| *read >= rejected.through);
-            rejected.total = if is_last { total } else { before };
-            if is_last || !rows.is_empty() {
-                if let Err(error) = self.source.source.dead_letter(&rejected, rows).await {
-                    // The rows are gone: they are read once more.
-                    self.source.pause("keep dead letters", error).await?;
-                    continue;
-                }
-                self.source.well();
-            }
-            if is_last {
-                break;
-            }
-            after = batch.through;
-        }
-        self.tally.rejected += rejected.count;
         Ok(())
     }
 }

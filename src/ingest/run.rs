@@ -102,7 +102,8 @@ impl<'a, S: Source> Run<'a, S> {
         self
     }
 
-    /// How long a source may go on failing before the run gives up. Default ten minutes.
+    /// How long one method of the source may go on failing, whatever others do, before the run gives up. Default ten
+    /// minutes.
     pub fn source_patience(mut self, patience: Duration) -> Self {
         self.options.source_patience = patience;
         self

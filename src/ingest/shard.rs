@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use tokio::time::Instant;
 
 use super::recover::Attempts;
+use super::rejects::Rejects;
 use super::source::Offset;
 use crate::channel::{Channel, CloseReport, Receipt};
 use crate::error::{Error, Result};
@@ -21,8 +22,7 @@ pub(super) struct Shard<O> {
     /// How many of these, from the front, are accepted.
     accepted: usize,
     rows_in_flight: u64,
-    /// The channel's reject counter as the source knows it.
-    pub(super) rejects_told: u64,
+    pub(super) rejects: Rejects<O>,
     pub(super) attempts: Attempts,
     /// Rows were sent, and the channel was dropped and made anew: whether they are committed nobody knows any more.
     pub(super) is_in_doubt: bool,
@@ -79,7 +79,7 @@ impl<O: Offset> Shard<O> {
             in_flight: VecDeque::new(),
             accepted: 0,
             rows_in_flight: 0,
-            rejects_told: 0,
+            rejects: Rejects::new(),
             attempts: Attempts::new(),
             is_in_doubt: false,
             counts: Counts::default(),
@@ -92,7 +92,8 @@ impl<O: Offset> Shard<O> {
         let unaccepted = self.in_flight.get(self.accepted);
         tokio::select! {
             biased;
-            result = committed(oldest) => match result {
+            // Rows are settled only when the rejects among them are kept.
+            result = committed(oldest), if self.rejects.are_kept() => match result {
                 Err(error) if !error.is_committed() => Event::Invalidated(error),
                 _ => Event::Committed,
             },
@@ -122,7 +123,7 @@ impl<O: Offset> Shard<O> {
         self.accepted += 1;
     }
 
-    /// The oldest rows in flight are committed, and their rejects told. Returns how many they were.
+    /// The oldest rows in flight are committed, and the rejects among them kept. Returns how many they were.
     pub(super) fn settled(&mut self) -> u64 {
         let Some(oldest) = self.in_flight.pop_front() else {
             return 0;

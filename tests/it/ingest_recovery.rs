@@ -337,3 +337,47 @@ async fn a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again
     assert!(begun.elapsed() >= Duration::from_secs(30));
     assert_eq!(world.landed(), all(10));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_open() {
+    // At the beginning, and after a reopen.
+    for reopens in [0, 1] {
+        let world = World::new();
+        let client = world.client().await;
+        let mut shelf = Shelf::of(0..10);
+        let faults = world.emulator.faults();
+        let unavailable = Fault::ServerError(503).on(Endpoint::Status).always();
+        if reopens == 0 {
+            faults.push(unavailable);
+        } else {
+            faults.push(Fault::Stale.on(Endpoint::Append));
+            // The calls before and after the first open.
+            faults.push(unavailable.after(2));
+        }
+        let back = async {
+            sleep(Duration::from_secs(40)).await;
+            world.emulator.faults().clear();
+        };
+        let begun = Instant::now();
+        let run = ingest::run(&client, "c", &mut shelf).into_future();
+        let (report, ()) = tokio::join!(run, back);
+        let report = report.unwrap();
+        assert_eq!((report.reopens, report.released), (reopens, Some(9)));
+        assert!(begun.elapsed() >= Duration::from_secs(40));
+        assert_eq!(world.landed(), all(10));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_call_that_goes_on_failing_ends_a_run_with_its_cause() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    let unavailable = Fault::ServerError(503).on(Endpoint::Status);
+    world.emulator.faults().push(unavailable.always());
+    let begun = Instant::now();
+    let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Server, "{error}");
+    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(world.landed(), all(0));
+}

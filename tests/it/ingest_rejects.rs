@@ -1,16 +1,18 @@
 //! Rows that the server rejects: the source keeps them before they are released, whatever happens in between.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::ingest;
-use tokio::time::timeout;
+use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};
-use crate::support::{World, row};
+use crate::support::{World, answer, row};
 
 /// A table that refuses rows without a number.
 fn world() -> World {
@@ -234,4 +236,137 @@ async fn rejects_in_one_shard_are_that_shards_only() {
     assert!(stock.letters.values().all(|channel| channel == "c-0-of-4"));
     assert_eq!(stock.rejects_seen.len(), 1);
     assert_eq!(landed(&world).len(), 39);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..10, &[4]);
+    shelf.stock().failures = vec![("dead letter", Failure::Passing); 10_000].into();
+    let begun = Instant::now();
+    let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert!(error.to_string().contains("keep dead letters"), "{error}");
+    let took = begun.elapsed().as_secs();
+    assert!((600..605).contains(&took), "{took}");
+    // Pauses double up to half a minute, although the rows can be read each time.
+    let tries = 10_000 - shelf.stock().failures.len();
+    assert!((25..=60).contains(&tries), "{tries}");
+    assert_eq!(shelf.stock().released, None);
+
+    // All is committed by now. The next run releases nothing either.
+    let run = ingest::run(&client, "c", &mut shelf);
+    let error = run
+        .source_patience(Duration::from_secs(20))
+        .await
+        .unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert_eq!(shelf.stock().released, None);
+
+    shelf.stock().failures.clear();
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert!(shelf.stock().letters.contains_key(&4));
+    assert_eq!(landed(&world).len(), 9);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_are_followed_while_dead_letters_cannot_be_kept() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..40, &[]);
+    // The hash of a row without a number is 0.
+    shelf.stock().rows.insert(8, json!({ "LIFT": "no number" }));
+    shelf.stock().failures = vec![("dead letter", Failure::Passing); 10_000].into();
+    shelf.stock().is_open = true;
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    let emulator = world.emulator.clone();
+    let (seen, source) = (shelf.clone(), shelf.clone());
+    let mut committed = 0;
+    let run = ingest::run(&client, "c", &mut shelf)
+        .shards(2, |row| row["N"].as_u64().unwrap_or(0))
+        .observe(|progress| {
+            let mut stock = seen.stock();
+            if stock.letters.is_empty() {
+                assert_eq!(progress.released, None);
+                committed = committed.max(progress.rows_committed);
+            }
+            if progress.reopens == 1 {
+                stock.failures.clear();
+                stock.is_open = false;
+            }
+        })
+        .into_future();
+    let trouble = async move {
+        sleep(Duration::from_secs(60)).await;
+        assert!(!source.stock().failures.is_empty());
+        emulator
+            .faults()
+            .push(must.on(Endpoint::Status).channel("c-1-of-2"));
+    };
+    let (report, ()) = tokio::join!(run, trouble);
+    let report = report.unwrap();
+    assert_eq!(committed, 20, "the other shard's rows");
+    assert_eq!((report.rows_committed, report.rows_rejected), (40, 1));
+    assert_eq!(report.released, Some(39));
+    assert_eq!(shelf.stock().rejects_seen["c-0-of-2"], 1);
+    assert_eq!(landed(&world).len(), 39);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_shows_the_channel_before_hides_no_rejects_of_the_one_made_anew() {
+    let world = world();
+    let lies = Arc::new(AtomicBool::new(false));
+    let lie = Arc::clone(&lies);
+    let client = world
+        .meddled(move |request| {
+            let is_status = request.uri().path().ends_with(":bulk-channel-status");
+            let is_of_c = request.body().as_ref() == br#"{"channel_names":["c"]}"#;
+            (is_status && is_of_c && lie.swap(false, Ordering::Relaxed)).then(|| {
+                let before = json!({ "created_on_ms": 1, "rows_error_count": 3 });
+                answer(200, &json!({ "channel_statuses": { "c": before } }))
+            })
+        })
+        .build()
+        .await
+        .unwrap();
+    let mut shelf = shelf(0..10, &[3, 5, 7]);
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    client.drop_channel("c").await.unwrap();
+    let bad = json!({ "LIFT": "no number" });
+    shelf.stock().rows.extend([(10, row(10)), (11, bad)]);
+    lies.store(true, Ordering::Relaxed);
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert!(!lies.load(Ordering::Relaxed));
+    assert_eq!((report.rows_rejected, report.released), (1, Some(11)));
+    assert!(shelf.stock().letters.contains_key(&11));
+}
+
+#[tokio::test(start_paused = true)]
+async fn rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more() {
+    for crash in [false, true] {
+        let world = world();
+        let client = client(&world).await;
+        let mut shelf = shelf(0..10, &[3, 5, 7]);
+        ingest::run(&client, "c", &mut shelf).await.unwrap();
+        assert_eq!(shelf.stock().rejects_seen["c"], 3);
+        client.drop_channel("c").await.unwrap();
+
+        let bad = json!({ "LIFT": "no number" });
+        for n in 10..20 {
+            shelf.stock().rows.insert(n, row(n));
+        }
+        shelf.stock().rows.insert(14, bad);
+        if crash {
+            let fatal = ("dead letter", Failure::Fatal);
+            shelf.stock().failures.push_back(fatal);
+            ingest::run(&client, "c", &mut shelf).await.unwrap_err();
+        }
+        let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+        assert_eq!((report.rows_rejected, report.released), (1, Some(19)));
+        let stock = shelf.stock();
+        assert!(stock.letters.contains_key(&14), "{crash}");
+        assert_eq!(stock.rejects_seen["c"], 1);
+        assert_eq!(landed(&world).len(), 16);
+    }
 }

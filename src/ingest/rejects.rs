@@ -1,0 +1,209 @@
+//! Rejected rows on their way to the source, which keeps them as dead letters before they are released.
+//!
+//! A source that cannot keep them is asked again later, and the run goes on meanwhile: it follows its channels and reads, but
+//! settles no rows of the shard and releases nothing.
+
+use std::collections::VecDeque;
+
+use tokio::time::Instant;
+
+use super::brake::Halt;
+use super::flow::Flow;
+use super::patient::Setback;
+use super::shard::Shard;
+use super::source::{Offset, Rejected, Source};
+use crate::channel::{Channel, ChannelStatus};
+
+/// The rejects of one shard's channel.
+#[derive(Debug)]
+pub(super) struct Rejects<O> {
+    /// The channel's reject counter as of the last reject that was queued.
+    counted: u64,
+    /// What the source has not kept yet, oldest first.
+    queue: VecDeque<Unkept<O>>,
+}
+
+/// Rejected rows that the source has not kept yet.
+#[derive(Debug)]
+struct Unkept<O> {
+    rejected: Rejected<O>,
+    /// Rows up to here are kept.
+    kept: Option<O>,
+}
+
+impl<O: Offset> Rejects<O> {
+    pub(super) fn new() -> Self {
+        Self {
+            counted: 0,
+            queue: VecDeque::new(),
+        }
+    }
+
+    /// Whether the source has kept everything that was rejected.
+    pub(super) fn are_kept(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// The source has heard of this many rejects.
+    pub(super) fn known(&mut self, total: u64) {
+        self.counted = total;
+    }
+
+    /// Queues rejects that were counted while the shard did not follow its channel, with all rows that the shard did not
+    /// know to be committed. A counter never goes backward: where it has, the channel was dropped and made anew, and counts
+    /// from 0.
+    fn queue_uncounted(
+        &mut self,
+        channel: &str,
+        counter: &Counter,
+        settled: Option<O>,
+        committed: Option<&O>,
+    ) {
+        if counter.total < self.counted {
+            self.counted = 0;
+        }
+        let count = counter.total - self.counted;
+        self.counted = counter.total;
+        if let Some(through) = committed.filter(|_| count > 0) {
+            self.queue.push_back(Unkept {
+                kept: settled.clone(),
+                rejected: Rejected {
+                    channel: channel.to_owned(),
+                    count,
+                    after: settled,
+                    through: through.clone(),
+                    message: counter.message.clone(),
+                    total: counter.total,
+                },
+            });
+        }
+    }
+
+    /// Queues the rejects that the channel has seen since. `reached` is the last row handed to the channel.
+    fn queue_windows(&mut self, channel: &Channel, reached: Option<&O>) {
+        for window in channel.rejects_above(self.counted) {
+            let offset = |token: Option<&crate::OffsetToken>| token?.parse::<O>().ok();
+            let through = offset(window.through.as_ref()).or(reached.cloned());
+            let Some(through) = through else {
+                continue;
+            };
+            let after = offset(window.after.as_ref());
+            self.queue.push_back(Unkept {
+                kept: after.clone(),
+                rejected: Rejected {
+                    channel: channel.name().to_owned(),
+                    count: window.total.saturating_sub(self.counted),
+                    after,
+                    through,
+                    message: window.message,
+                    total: window.total,
+                },
+            });
+            self.counted = window.total;
+        }
+    }
+}
+
+/// The server's count of rejected rows, right after an open.
+pub(super) struct Counter {
+    total: u64,
+    message: Option<String>,
+}
+
+impl Counter {
+    /// The open's answer knows most; a status may come from a replica that lags behind it, or still shows the channel that
+    /// had the name before.
+    pub(super) fn new(channel: &Channel, status: &ChannelStatus) -> Self {
+        let opened_with = channel.rows_rejected();
+        let shown = status.rows_error_count();
+        let is_current = channel.is_shown_by(status);
+        Self {
+            total: opened_with.max(if is_current { shown } else { 0 }),
+            message: status
+                .last_error_message()
+                .filter(|_| is_current)
+                .map(str::to_owned),
+        }
+    }
+
+    pub(super) fn total(&self) -> u64 {
+        self.total
+    }
+}
+
+impl<S: Source> Flow<'_, S> {
+    /// A shard's channel was opened: has the source keep what was rejected while the shard did not follow it.
+    pub(super) async fn keep_uncounted_rejects(
+        &mut self,
+        index: usize,
+        counter: &Counter,
+        committed: Option<&S::Offset>,
+    ) -> Result<(), Halt> {
+        if let Some(shard) = self.shards.get_mut(index) {
+            let settled = shard.settled.clone().max(self.released.clone());
+            let name = shard.channel.name();
+            shard
+                .rejects
+                .queue_uncounted(name, counter, settled, committed);
+        }
+        self.keep_rejects().await
+    }
+
+    /// Has the source keep what the server says it rejected since.
+    pub(super) async fn keep_new_rejects(&mut self, index: usize) -> Result<(), Halt> {
+        if let Some(shard) = self.shards.get_mut(index) {
+            let reached = shard.reached.as_ref();
+            shard.rejects.queue_windows(&shard.channel, reached);
+        }
+        self.keep_rejects().await
+    }
+
+    /// When the source is asked again to keep rejects, if there are any it has not kept.
+    pub(super) fn rejects_due(&self) -> Option<Instant> {
+        let are_kept = self.shards.iter().all(|shard| shard.rejects.are_kept());
+        (!are_kept).then(|| self.keep_rejects_at.unwrap_or_else(Instant::now))
+    }
+
+    /// Has the source keep all queued rejects, unless it failed to a short while ago.
+    pub(super) async fn keep_rejects(&mut self) -> Result<(), Halt> {
+        while self.rejects_due().is_some_and(|at| at <= Instant::now()) {
+            match self.keep_next_rejects().await {
+                Ok(()) => self.keep_rejects_at = None,
+                Err(Setback::Retry(pause)) => self.keep_rejects_at = Some(Instant::now() + pause),
+                Err(Setback::Halt(halt)) => return Err(halt),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the next rows of the oldest rejects once more, for the source to keep. The counter moves with the last of them.
+    async fn keep_next_rejects(&mut self) -> Result<(), Setback> {
+        let is_pending = |(_, shard): &(usize, &mut Shard<S::Offset>)| !shard.rejects.are_kept();
+        let Some((index, shard)) = self.shards.iter_mut().enumerate().find(is_pending) else {
+            return Ok(());
+        };
+        let Some(unkept) = shard.rejects.queue.front_mut() else {
+            return Ok(());
+        };
+        let after = unkept.kept.as_ref().max(self.released.as_ref());
+        let most = self.options.batch_rows;
+        let batch = self.source.try_read_after(after, most).await?;
+        let through = &unkept.rejected.through;
+        let mut rows = batch.rows;
+        rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) == index);
+        // With nothing left to read, what is missing was released by another run.
+        let is_last = batch.through.as_ref().is_none_or(|read| read >= through);
+        if is_last || !rows.is_empty() {
+            let mut rejected = unkept.rejected.clone();
+            if !is_last {
+                rejected.total = rejected.total.saturating_sub(rejected.count);
+            }
+            self.source.try_dead_letter(&rejected, rows).await?;
+        }
+        unkept.kept = batch.through;
+        if is_last && let Some(kept) = shard.rejects.queue.pop_front() {
+            self.tally.rejected += kept.rejected.count;
+        }
+        Ok(())
+    }
+}
