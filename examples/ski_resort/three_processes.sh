@@ -38,6 +38,8 @@ due=(0 0 0)
 failures=(0 0 0)
 complete=('' '' '')
 stopping=
+# The code of a generator or streamer that failed after the signal.
+failed=0
 
 say() { echo "$*" >&2; }
 
@@ -103,7 +105,14 @@ ended() {
   pids[$role]=
   rm -f "$directory/$role.pid"
   if [[ $role != emulator && -n $stopping ]]; then
-    ((code == 0)) && complete[$role]=yes
+    if ((code == 0)); then
+      complete[$role]=yes
+    # From 128 on it was interrupted, and the same command goes on.
+    elif ((code < 128)); then
+      tail -n 5 "$directory/$role.log" >&2
+      say "error: the $role ended with code $code: $directory/$role.log"
+      failed=$code
+    fi
     return 0
   fi
   case $role in
@@ -195,7 +204,8 @@ for file in "$directory"/*.pid; do
   fi
 done
 [[ -z $left ]] || die 2 "these may be processes of an earlier start:$left; end them if they are, then remove $directory/*.pid"
-rm -f "$directory/emulator.url"
+# What an earlier start left says nothing of this one.
+rm -f "$directory/emulator.url" "$directory/table.txt"
 
 trap finish EXIT
 trap stop INT TERM HUP
@@ -207,5 +217,7 @@ until is_over; do
   # Ctrl-C ends the nap as well, and what the shell says of a process that was killed is said above.
   { sleep 0.2 || true; } 2>/dev/null
 done
-cat "$directory/table.txt"
+# There is none if the signal came before the first streamer.
+[[ ! -e $directory/table.txt ]] || cat "$directory/table.txt"
+((failed == 0)) || exit "$failed"
 [[ -n ${complete[streamer]} ]] || exit 130
