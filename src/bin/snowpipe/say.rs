@@ -4,6 +4,9 @@ use std::io::{self, IsTerminal as _, Write};
 
 /// Clears what the line of progress left.
 const CLEAR: &str = "\r\x1b[2K";
+/// Between these the terminal cuts a line at its right edge: `CLEAR` clears one row, and not what is wrapped around.
+const CUT: &str = "\x1b[?7l";
+const WRAP: &str = "\x1b[?7h";
 
 /// A note, which stays.
 pub(crate) fn note(text: &str) {
@@ -17,8 +20,17 @@ pub(crate) fn error(text: &str) {
 
 /// A line of progress. Where there is no terminal to write over it, it stays.
 pub(crate) fn progress(text: &str) {
-    let end = if is_terminal() { "" } else { "\n" };
-    write(&format!("{}{text}{end}", clear()));
+    write(&if is_terminal() {
+        written_over(text)
+    } else {
+        format!("{text}\n")
+    });
+}
+
+/// A line that takes one row of the terminal, however long it is and whatever is in it.
+fn written_over(text: &str) -> String {
+    let text = text.replace(char::is_control, " ");
+    format!("{CLEAR}{CUT}{text}{WRAP}")
 }
 
 /// Whether a line can be written over.
@@ -48,4 +60,80 @@ fn clear() -> &'static str {
 fn write(text: &str) {
     // Nobody listens: no reason to fail.
     let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CLEAR, written_over};
+
+    const WIDTH: usize = 80;
+
+    /// What a terminal shows, as far as it goes here.
+    struct Terminal {
+        rows: Vec<String>,
+        column: usize,
+        wraps: bool,
+    }
+
+    impl Terminal {
+        fn new() -> Self {
+            Self {
+                rows: vec![String::new()],
+                column: 0,
+                wraps: true,
+            }
+        }
+
+        fn write(&mut self, text: &str) {
+            let mut rest = text;
+            while let Some(first) = rest.chars().next() {
+                let (sequence, after) = match rest.strip_prefix("\x1b[") {
+                    Some(sequence) => {
+                        let end = sequence.find(char::is_alphabetic).unwrap() + 1;
+                        sequence.split_at(end)
+                    }
+                    None => rest.split_at(first.len_utf8()),
+                };
+                rest = after;
+                match sequence {
+                    "\r" => self.column = 0,
+                    "\n" => self.new_row(),
+                    "2K" => self.rows.last_mut().unwrap().clear(),
+                    "?7l" => self.wraps = false,
+                    "?7h" => self.wraps = true,
+                    character => self.put(character),
+                }
+            }
+        }
+
+        fn new_row(&mut self) {
+            self.rows.push(String::new());
+            self.column = 0;
+        }
+
+        fn put(&mut self, character: &str) {
+            if self.column == WIDTH && self.wraps {
+                self.new_row();
+            }
+            let row = self.rows.last_mut().unwrap();
+            row.truncate(self.column.min(WIDTH - 1));
+            row.push_str(character);
+            self.column = row.len();
+        }
+    }
+
+    #[test]
+    fn a_long_line_of_progress_leaves_nothing_behind() {
+        let mut terminal = Terminal::new();
+        for text in [
+            "x".repeat(WIDTH + 50),
+            "one\ntwo".to_owned(),
+            "x".repeat(WIDTH),
+        ] {
+            terminal.write(&written_over(&text));
+            assert_eq!(terminal.rows.len(), 1);
+        }
+        terminal.write(&format!("{CLEAR}done\n"));
+        assert_eq!(terminal.rows, ["done", ""]);
+    }
 }
