@@ -19,6 +19,8 @@ const LEFT_OVER: usize = 4 << 10;
 pub(crate) struct Budget {
     capacity: usize,
     free: Arc<Semaphore>,
+    /// The sum of the live charges, kept apart from the permits so that the two can be compared.
+    charged: AtomicUsize,
     /// How many shares are waited for.
     waiting: AtomicUsize,
     /// Somebody has waited, ever.
@@ -34,15 +36,41 @@ impl Budget {
         Arc::new(Self {
             capacity,
             free: Arc::new(Semaphore::new(capacity)),
+            charged: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             was_pressed: AtomicBool::new(false),
             pressure: Notify::new(),
         })
     }
 
-    /// Bytes charged now.
+    /// Bytes charged now: the sum of the live charges.
     pub(crate) fn in_use(&self) -> usize {
-        self.capacity.saturating_sub(self.free.available_permits())
+        self.charged.load(Ordering::Relaxed)
+    }
+
+    /// Compares the permits with the live charges. Exact between two steps of one thread; another thread may be between
+    /// taking a permit and noting it.
+    ///
+    /// # Errors
+    ///
+    /// Says which of the two is larger: bytes were given back twice, or taken and not charged.
+    #[cfg(any(test, feature = "bench-internals"))]
+    pub(crate) fn audit(&self) -> Result<(), String> {
+        let (free, charged) = (self.free.available_permits(), self.in_use());
+        let accounted = free.saturating_add(charged);
+        // A wait collects its permits one by one, before it has a charge.
+        let is_collecting = self.waiting.load(Ordering::Acquire) > 0;
+        match accounted.cmp(&self.capacity) {
+            std::cmp::Ordering::Less if !is_collecting => Err("bytes are taken and not charged"),
+            std::cmp::Ordering::Greater => Err("bytes are free and charged at once"),
+            _ => Ok(()),
+        }
+        .map_err(|what| {
+            format!(
+                "{what}: {free} free, {charged} charged, of {}",
+                self.capacity
+            )
+        })
     }
 
     /// Whether somebody waits for memory.
@@ -122,15 +150,11 @@ impl Share {
             (Ok(own), Ok(all)) => {
                 own.forget();
                 all.forget();
-                Charge {
-                    share: self.clone(),
-                    bytes,
-                }
+                let mut charge = self.nothing();
+                charge.set(bytes);
+                charge
             }
-            _ => Charge {
-                share: self.clone(),
-                bytes: 0,
-            },
+            _ => self.nothing(),
         }
     }
 
@@ -211,7 +235,7 @@ impl Charge {
         };
         own.forget();
         all.forget();
-        self.bytes += bytes;
+        self.set(self.bytes + bytes);
         true
     }
 
@@ -224,32 +248,52 @@ impl Charge {
     /// Hands up to `bytes` of it to another charge of the same share.
     pub(crate) fn hand_to(&mut self, other: &mut Charge, bytes: usize) {
         let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        other.bytes += bytes;
+        self.set(self.bytes - bytes);
+        other.set(other.bytes + bytes);
     }
 
     /// Adds what `other` holds to this charge.
     pub(crate) fn absorb(&mut self, mut other: Charge) {
-        self.bytes += std::mem::take(&mut other.bytes);
+        let bytes = other.bytes;
+        other.hand_to(self, bytes);
     }
 
     /// Gives back all but `bytes`.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if let Some(surplus) = self.bytes.checked_sub(bytes).filter(|n| *n > 0) {
-            self.bytes = bytes;
-            self.share.free.add_permits(surplus);
-            self.share.budget.free.add_permits(surplus);
+            self.set(bytes);
+            let Share {
+                budget, cap, free, ..
+            } = &self.share;
+            free.add_permits(surplus);
+            budget.free.add_permits(surplus);
+            debug_assert!(
+                free.available_permits() <= *cap,
+                "given back twice to a share"
+            );
+            debug_assert!(
+                budget.free.available_permits() <= budget.capacity,
+                "given back twice"
+            );
         }
     }
 
     /// Parts with up to `bytes` of it.
     pub(crate) fn split_off(&mut self, bytes: usize) -> Charge {
-        let bytes = bytes.min(self.bytes);
-        self.bytes -= bytes;
-        Charge {
-            share: self.share.clone(),
-            bytes,
+        let mut part = self.share.nothing();
+        self.hand_to(&mut part, bytes);
+        part
+    }
+
+    /// The only place where a charge changes, so that the budget's sum is that of the charges whatever the permits do.
+    fn set(&mut self, bytes: usize) {
+        let charged = &self.share.budget.charged;
+        if bytes >= self.bytes {
+            charged.fetch_add(bytes - self.bytes, Ordering::Relaxed);
+        } else {
+            charged.fetch_sub(self.bytes - bytes, Ordering::Relaxed);
         }
+        self.bytes = bytes;
     }
 }
 
@@ -373,5 +417,85 @@ mod tests {
         drop(held);
         assert_eq!(share.charge(10).await.bytes(), 10);
         assert_eq!(budget.in_use(), 0);
+    }
+
+    #[test]
+    fn an_audit_names_what_does_not_add_up() {
+        let budget = Budget::new(100);
+        let share = budget.share(100);
+        let charge = share.try_charge(40).unwrap();
+        assert_eq!(budget.audit(), Ok(()));
+        budget.free.add_permits(1);
+        let error = budget.audit().unwrap_err();
+        assert_eq!(
+            error,
+            "bytes are free and charged at once: 61 free, 40 charged, of 100"
+        );
+        budget.free.forget_permits(2);
+        let error = budget.audit().unwrap_err();
+        assert_eq!(
+            error,
+            "bytes are taken and not charged: 59 free, 40 charged, of 100"
+        );
+        budget.free.add_permits(1);
+        drop(charge);
+        assert_eq!(budget.audit(), Ok(()));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    #[should_panic(expected = "given back twice")]
+    fn what_is_given_back_twice_stops_a_debug_build() {
+        let budget = Budget::new(100);
+        let charge = budget.share(100).try_charge(40).unwrap();
+        budget.free.add_permits(1);
+        drop(charge);
+    }
+
+    proptest::proptest! {
+        /// Whatever is done with charges, permits and charges agree after each step, and nothing is left at the end.
+        #[test]
+        fn permits_and_charges_agree_after_every_step(
+            steps in proptest::collection::vec((0_u8..6, 0_usize..8, 0_usize..8, 0_usize..70), 1..100),
+        ) {
+            let budget = Budget::new(200);
+            let shares = [budget.share(120), budget.share(150)];
+            let mut charges: [Vec<Charge>; 2] = Default::default();
+            for (kind, from, to, bytes) in steps {
+                let own = &mut charges[from % 2];
+                let pair = [from / 2, to].map(|i| i.checked_rem(own.len()));
+                match (kind, pair) {
+                    (0, _) => own.extend(shares[from % 2].try_charge(bytes)),
+                    (1, [Some(i), _]) => drop(own.swap_remove(i)),
+                    (2, [Some(i), _]) => own[i].shrink_to(bytes),
+                    (3, [Some(i), _]) => {
+                        own[i].try_cover(bytes);
+                    }
+                    (4, [Some(i), Some(j)]) if i != j => {
+                        let mut other = own.swap_remove(i.max(j));
+                        let kept = &mut own[i.min(j)];
+                        if bytes % 2 == 0 {
+                            kept.absorb(other);
+                        } else {
+                            other.hand_to(kept, bytes);
+                            own.push(other);
+                        }
+                    }
+                    (_, [Some(i), _]) => {
+                        let part = own[i].split_off(bytes);
+                        own.push(part);
+                    }
+                    _ => {}
+                }
+                for (share, charges) in shares.iter().zip(&charges) {
+                    let held: usize = charges.iter().map(Charge::bytes).sum();
+                    proptest::prop_assert_eq!(share.cap - share.free.available_permits(), held);
+                }
+                let held: usize = charges.iter().flatten().map(Charge::bytes).sum();
+                proptest::prop_assert_eq!((budget.in_use(), budget.audit()), (held, Ok(())));
+            }
+            charges.iter_mut().for_each(Vec::clear);
+            proptest::prop_assert_eq!((budget.in_use(), budget.audit()), (0, Ok(())));
+        }
     }
 }

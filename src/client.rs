@@ -222,6 +222,12 @@ impl StreamingIngestClient {
         self.handle.inner.budget.in_use()
     }
 
+    /// Whether the permits of the byte budget agree with what is charged.
+    #[cfg(feature = "bench-internals")]
+    pub(crate) fn audit_memory(&self) -> std::result::Result<(), String> {
+        self.handle.inner.budget.audit()
+    }
+
     /// What this client has done so far, and what it holds now.
     pub fn metrics(&self) -> Metrics {
         let inner = &self.handle.inner;

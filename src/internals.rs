@@ -1,4 +1,5 @@
-//! Parts of the inside, for the benches of this crate alone: each thing is what its namesake is, and nothing is promised of it.
+//! Parts of the inside, for the benches and tests of this crate alone: each thing is what its namesake is, and nothing is
+//! promised of it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,11 +10,21 @@ use serde::Serialize;
 
 use crate::auth::cache;
 use crate::channel::{self, ChannelStatus, Pending};
+use crate::client::StreamingIngestClient;
 use crate::error::{Error, Result};
 use crate::offset::OffsetToken;
 use crate::row;
 use crate::time::TimeSource;
 use crate::transport::wire;
+
+/// Compares the permits of a client's byte budget with the sum of its live charges. Exact between two steps of one thread.
+///
+/// # Errors
+///
+/// Says what does not add up, with the figures.
+pub fn audit_memory(client: &StreamingIngestClient) -> std::result::Result<(), String> {
+    client.audit_memory()
+}
 
 /// Appends a row to `out` as one line of NDJSON.
 pub fn encode<R: Serialize + ?Sized>(row: &R, out: &mut Vec<u8>) -> Result<()> {

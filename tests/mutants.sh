@@ -88,6 +88,11 @@ mutant "acknowledge on accept" src/channel/core.rs <<'DIFF'
 +            committed_token: self.ledger.watermark().cloned(),
 DIFF
 
+mutant "refund twice" src/budget.rs <<'DIFF'
+-            budget.free.add_permits(surplus);
++            budget.free.add_permits(2 * surplus);
+DIFF
+
 mutant "forget a budget refund" src/channel/writer.rs <<'DIFF'
 -        self.overhead = 0;
 -        self.credit.shrink_to(0);

@@ -10,6 +10,7 @@ use std::time::{Duration, SystemTime};
 use http::StatusCode;
 use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
 use snowpipe_streaming::emulator::{DataType, Emulator, Limits, Reply, Rule, landing::ObjectName};
+use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
     Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
 };
@@ -299,15 +300,10 @@ impl World {
         }
         for house in self.houses.lock().unwrap().values() {
             let client = house.client.lock().unwrap();
-            let held = client
-                .as_ref()
-                .map_or(0, StreamingIngestClient::memory_in_use);
-            if held > house.budget {
-                self.blame(format!(
-                    "{held} bytes are held, {} are allowed",
-                    house.budget
-                ));
-            }
+            let Some(client) = client.as_ref() else {
+                continue;
+            };
+            self.check_memory(client, house.budget);
         }
         for ((_, strand), eye) in self.eyes.lock().unwrap().iter() {
             let token = eye.commits.latest();
@@ -320,6 +316,16 @@ impl World {
                     "channel {strand} believes {token:?} is committed, and {landed} rows landed"
                 ));
             }
+        }
+    }
+
+    fn check_memory(&self, client: &StreamingIngestClient, budget: usize) {
+        let held = client.memory_in_use();
+        if held > budget {
+            self.blame(format!("{held} bytes are held, {budget} are allowed"));
+        }
+        if let Err(what) = audit_memory(client) {
+            self.blame(format!("the byte budget does not add up: {what}"));
         }
     }
 

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryLanding, Reply};
+use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
     Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
     TransportError, TransportErrorKind,
@@ -146,17 +147,16 @@ impl World {
     }
 
     fn check(&self) {
-        let held = self
-            .client
-            .lock()
-            .unwrap()
-            .as_ref()
-            .map_or(0, StreamingIngestClient::memory_in_use);
-        if held > self.plan.budget {
-            self.blame(format!(
-                "{held} bytes are held, {} are allowed",
-                self.plan.budget
-            ));
+        let client = self.client.lock().unwrap();
+        let Some(client) = client.as_ref() else {
+            return;
+        };
+        let (held, budget) = (client.memory_in_use(), self.plan.budget);
+        if held > budget {
+            self.blame(format!("{held} bytes are held, {budget} are allowed"));
+        }
+        if let Err(what) = audit_memory(client) {
+            self.blame(format!("the byte budget does not add up: {what}"));
         }
     }
 
