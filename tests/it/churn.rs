@@ -1,8 +1,10 @@
-//! Everything at once over real HTTP: several writers, faults at every endpoint, and users who reopen. In the end every row
-//! is there once and in order.
+//! Everything at once over real HTTP and on several threads: writers, faults at every endpoint, and users who reopen, close
+//! and cancel. Each batch is compressed off the async threads. In the end every row is there once, in order, byte for byte.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::IntoFuture as _;
 use std::net::Ipv4Addr;
+use std::ops::Range;
 use std::time::Duration;
 
 use serde_json::json;
@@ -10,10 +12,12 @@ use snowpipe_streaming::emulator::{
     Emulator, Endpoint, Fault, Limits, ReplayedToken, Rule, Server,
 };
 use snowpipe_streaming::{
-    Channel, Error, ErrorKind, OnUncommitted, Profile, Result, StreamingIngestClient,
+    Channel, Error, ErrorKind, OnUncommitted, Profile, Receipt, Recovery, Result,
+    StreamingIngestClient,
 };
+use tokio::task::JoinSet;
 
-use crate::stage::{self, within};
+use crate::stage;
 use crate::support::TABLE;
 
 const WRITERS: u64 = 6;
@@ -58,16 +62,57 @@ impl AtRate for Fault {
     }
 }
 
+/// What comes of `future`, or a failed test instead of one that hangs. A busy machine takes its time for all of this.
+async fn in_time<F: Future>(future: F) -> F::Output {
+    let patience = Duration::from_secs(300);
+    tokio::time::timeout(patience, future)
+        .await
+        .expect("it hangs")
+}
+
+/// What a row holds beside its number: up to some hundred characters that no other row has.
+fn content(channel: &str, row: u64) -> String {
+    let seed = channel.bytes().fold(row, |seed, byte| {
+        seed.wrapping_mul(131).wrapping_add(u64::from(byte))
+    });
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let len = rng.usize(..400);
+    std::iter::repeat_with(|| rng.alphanumeric())
+        .take(len)
+        .collect()
+}
+
+/// The rows that landed: channel, number and content.
+fn landed(emulator: &Emulator) -> impl Iterator<Item = (String, u64, String)> {
+    let rows = emulator.rows(TABLE).unwrap().into_iter();
+    rows.map(|row| {
+        let row = row.get("ROW").unwrap_or(&row);
+        let text = |column: &str| row[column].as_str().unwrap().to_owned();
+        (text("C"), row["N"].as_u64().unwrap(), text("T"))
+    })
+}
+
 /// Writes all rows of one channel, as a program does that keeps its rows until they are committed.
 struct Writer {
     client: StreamingIngestClient,
+    emulator: Emulator,
     name: String,
     dice: fastrand::Rng,
+    receipts: JoinSet<()>,
+    tally: Tally,
+}
+
+/// How often a writer did what the test is about.
+#[derive(Debug, Default, Clone, Copy)]
+struct Tally {
     reopened: u32,
+    cancelled: u32,
+    /// Receipts that said committed, and closes that succeeded, compared with the table at that moment.
+    checked: u32,
 }
 
 impl Writer {
-    async fn run(mut self) -> u32 {
+    async fn run(mut self) -> Tally {
         let mut channel = self.open().await;
         let mut next = resume(&channel);
         while next < ROWS {
@@ -76,9 +121,11 @@ impl Writer {
                     next = after;
                     continue;
                 }
-                Ok(_) if self.dice.bool() => {
-                    // The user goes, and comes again. What is committed stays so, whatever becomes of the call.
-                    drop(channel.close().await);
+                Ok(after) if self.dice.bool() => {
+                    // The user goes, and comes again. What is committed stays so, whatever the call returns.
+                    if channel.close().await.is_ok() {
+                        self.check(0..after);
+                    }
                     channel = self.open().await;
                 }
                 Ok(_) => reopen(&mut channel).await,
@@ -88,22 +135,42 @@ impl Writer {
                 }
             }
             next = resume(&channel);
-            self.reopened += 1;
+            self.tally.reopened += 1;
         }
-        drop(channel.close().await);
-        self.reopened
+        if channel.close().await.is_ok() {
+            self.check(0..ROWS);
+        }
+        while let Some(checked) = self.receipts.join_next().await {
+            checked.unwrap();
+        }
+        self.tally
     }
 
     /// Some appends from `next` on, and a wait for what was appended, or none. What comes after them.
     async fn write(&mut self, channel: &mut Channel, mut next: u64) -> Result<u64> {
         for _ in 0..self.dice.u32(1..8) {
             let end = (next + self.dice.u64(1..12)).min(ROWS);
-            let rows = (next..end).map(|n| json!({ "C": self.name, "N": n }));
-            let receipt = channel.append_rows(rows, next..).await?;
-            if self.dice.bool() {
-                receipt.accepted().await?;
+            let rows =
+                (next..end).map(|n| json!({ "C": self.name, "N": n, "T": content(&self.name, n) }));
+            let mut append = channel.append_rows(rows, next..).into_future();
+            if self.dice.u8(..6) == 0 {
+                // The caller gives up after the first poll, wherever that ended.
+                let gave_up = futures_util::poll!(&mut append).is_pending();
+                drop(append);
+                self.tally.cancelled += u32::from(gave_up);
+                next = channel
+                    .last_appended()
+                    .map_or(0, |last| last.parse::<u64>().unwrap() + 1);
+            } else {
+                let receipt = append.await?;
+                if self.dice.bool() {
+                    receipt.accepted().await?;
+                }
+                if self.dice.u8(..4) == 0 {
+                    self.watch(receipt, next..end);
+                }
+                next = end;
             }
-            next = end;
             if next == ROWS {
                 break;
             }
@@ -112,6 +179,22 @@ impl Writer {
             channel.wait_for_commit().await?;
         }
         Ok(next)
+    }
+
+    /// Compares a receipt with the table as soon as it says committed.
+    fn watch(&mut self, receipt: Receipt, rows: Range<u64>) {
+        let (emulator, name) = (self.emulator.clone(), self.name.clone());
+        self.tally.checked += 1;
+        self.receipts.spawn(async move {
+            if receipt.committed().await.is_ok() {
+                check(&emulator, &name, rows);
+            }
+        });
+    }
+
+    fn check(&mut self, rows: Range<u64>) {
+        self.tally.checked += 1;
+        check(&self.emulator, &self.name, rows);
     }
 
     /// Opens the channel, however often it takes.
@@ -154,7 +237,15 @@ fn may_pass(error: &Error) {
     );
 }
 
-async fn churn(replay: ReplayedToken, seed: u64) {
+/// These rows have landed, or nothing may say that they are committed.
+fn check(emulator: &Emulator, name: &str, rows: Range<u64>) {
+    let landed = landed(emulator).filter(|(channel, ..)| channel == name);
+    let landed: BTreeSet<u64> = landed.map(|(_, n, _)| n).collect();
+    let missing = rows.into_iter().find(|n| !landed.contains(n));
+    assert_eq!(missing, None, "a row of {name} is said to be committed");
+}
+
+async fn churn(replay: ReplayedToken, recovery: Recovery, seed: u64) {
     let emulator = Emulator::builder()
         .limits(Limits::off())
         .commit_delay(Duration::from_millis(15))
@@ -169,7 +260,10 @@ async fn churn(replay: ReplayedToken, seed: u64) {
     let profile = Profile::from_json(&emulator.profile_json(&server.url())).unwrap();
     let mut clients = Vec::new();
     for _ in 0..2 {
-        clients.push(stage::builder(profile.clone()).build().await.unwrap());
+        let client = stage::builder(profile.clone())
+            .recovery(recovery)
+            .offload_threshold(0);
+        clients.push(client.build().await.unwrap());
     }
     for rule in faults() {
         emulator.faults().push(rule);
@@ -177,50 +271,66 @@ async fn churn(replay: ReplayedToken, seed: u64) {
     let writers = (0..WRITERS).map(|n| {
         let writer = Writer {
             client: clients[usize::try_from(n % 2).unwrap()].clone(),
+            emulator: emulator.clone(),
             name: format!("c{n}"),
             dice: fastrand::Rng::with_seed(seed ^ n),
-            reopened: 0,
+            receipts: JoinSet::new(),
+            tally: Tally::default(),
         };
         tokio::spawn(writer.run())
     });
     let writers: Vec<_> = writers.collect();
-    let mut reopened = 0;
+    let mut all = Tally::default();
     for writer in writers {
-        reopened += within(writer).await.unwrap();
+        let tally = in_time(writer).await.unwrap();
+        all.reopened += tally.reopened;
+        all.cancelled += tally.cancelled;
+        all.checked += tally.checked;
     }
     emulator.faults().clear();
     for client in clients {
-        within(client.close()).await.unwrap();
+        in_time(client.close()).await.unwrap();
     }
 
-    let mut landed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
-    for row in emulator.rows(TABLE).unwrap() {
-        let row = row.get("ROW").unwrap_or(&row);
-        let name = row["C"].as_str().unwrap().to_owned();
-        landed
-            .entry(name)
-            .or_default()
-            .push(row["N"].as_u64().unwrap());
+    let mut rows: BTreeMap<String, Vec<u64>> = BTreeMap::new();
+    for (name, n, text) in landed(&emulator) {
+        assert_eq!(text, content(&name, n), "row {n} of {name}, seed {seed}");
+        rows.entry(name).or_default().push(n);
     }
-    let all: Vec<u64> = (0..ROWS).collect();
-    assert_eq!(landed.len() as u64, WRITERS);
-    for (name, rows) in landed {
-        assert_eq!(rows, all, "{name}, seed {seed}");
+    assert_eq!(rows.len() as u64, WRITERS);
+    for (name, rows) in rows {
+        assert!(rows.into_iter().eq(0..ROWS), "{name}, seed {seed}");
     }
     let injected = emulator.faults().injected();
     assert!(
-        reopened > 10 && injected.len() > 8,
-        "too quiet: {reopened} {injected:?}"
+        all.reopened > 5 && all.checked > 20 && injected.len() > 8,
+        "too quiet: {all:?} {injected:?}"
     );
     server.shutdown().await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_row_lands_once_where_a_repeated_token_is_known() {
-    churn(ReplayedToken::Accept, 1).await;
+async fn churn_seeds(replay: ReplayedToken, recovery: Recovery) {
+    for seed in 1..=5 {
+        churn(replay, recovery, seed).await;
+    }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_row_lands_once_where_a_repeated_token_is_known() {
+    churn_seeds(ReplayedToken::Accept, Recovery::Surface).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn every_row_lands_once_where_a_repeated_token_is_stale() {
-    churn(ReplayedToken::Stale, 2).await;
+    churn_seeds(ReplayedToken::Stale, Recovery::Surface).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_row_lands_once_where_channels_replay_and_a_repeated_token_is_known() {
+    churn_seeds(ReplayedToken::Accept, Recovery::Replay).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn every_row_lands_once_where_channels_replay_and_a_repeated_token_is_stale() {
+    churn_seeds(ReplayedToken::Stale, Recovery::Replay).await;
 }

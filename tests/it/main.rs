@@ -51,6 +51,7 @@ mod proxy;
 mod rejects;
 mod replay;
 mod review;
+mod runtime_shutdown;
 mod scale;
 mod secrets;
 mod sim;

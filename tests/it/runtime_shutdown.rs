@@ -1,0 +1,83 @@
+//! A runtime that shuts down while a batch is being compressed: receipts resolve, and the memory comes back.
+
+use std::sync::{Arc, mpsc};
+
+use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
+use snowpipe_streaming::{
+    ErrorKind, PipePath, Profile, Recovery, StreamingIngestClient, SystemClock,
+};
+use tokio::runtime::{Builder, Runtime};
+use tokio::task::{spawn_blocking, yield_now};
+
+use crate::stage::within;
+
+/// A runtime on this thread whose only thread for blocking work is occupied until the sender is dropped.
+fn occupied() -> (Runtime, mpsc::Sender<()>) {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(1)
+        .build()
+        .unwrap();
+    let (release, released) = mpsc::channel::<()>();
+    let (begun, has_begun) = mpsc::channel();
+    runtime.spawn_blocking(move || {
+        begun.send(()).unwrap();
+        let _ = released.recv();
+    });
+    has_begun.recv().unwrap();
+    (runtime, release)
+}
+
+async fn connect(recovery: Recovery) -> StreamingIngestClient {
+    let emulator = Emulator::builder().build().unwrap();
+    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
+    let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
+    let builder = StreamingIngestClient::builder(profile, pipe)
+        .transport(MemoryTransport::new(emulator, Arc::new(SystemClock)))
+        .recovery(recovery)
+        .offload_threshold(0);
+    builder.build().await.unwrap()
+}
+
+#[test]
+fn receipts_resolve_and_memory_comes_back_when_the_runtime_ends_during_compression() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let (runtime, release) = occupied();
+        let (client, channel, receipt) = runtime.block_on(async {
+            let client = connect(recovery).await;
+            let mut channel = client.open_channel("c").await.unwrap();
+            let rows = (0..100).map(|n| serde_json::json!({ "N": n }));
+            let receipt = channel.append_rows(rows, 0..).await.unwrap();
+            channel.initiate_flush();
+            // Compression is queued behind the blocked thread once the driver has had its turn.
+            for _ in 0..100 {
+                yield_now().await;
+            }
+            (client, channel, receipt)
+        });
+        assert!(client.memory_in_use() > 0, "{recovery:?}");
+        runtime.shutdown_background();
+
+        let other = Builder::new_current_thread().enable_all().build().unwrap();
+        other.block_on(async {
+            for outcome in [
+                within(receipt.accepted()).await,
+                within(receipt.committed()).await,
+            ] {
+                let kind = outcome.unwrap_err().kind();
+                assert_eq!(kind, ErrorKind::ClientClosed, "{recovery:?}");
+            }
+            let closed = within(channel.close()).await;
+            assert_eq!(closed.unwrap_err().kind(), ErrorKind::ClientClosed);
+            drop(release);
+            // The queued compression is dropped by the thread that was blocked.
+            within(async {
+                while client.memory_in_use() > 0 {
+                    spawn_blocking(std::thread::yield_now).await.unwrap();
+                }
+            })
+            .await;
+            drop(client);
+        });
+    }
+}
