@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Kills the ski resort's generator, its streamer and the emulator, N times in all, at moments drawn from a seed, restarts
-# each at once, and checks that every row landed exactly once.
+# each at once, and compares the tables row by row with those of a run without kills.
 #
 #   tests/kill_resume.sh [N] [SEED]
 #
-# From 100 kills on the emulator holds the answers to appends back for a while after it has accepted their rows, and every
-# other kill of streamer or emulator waits for that. Each process is then killed at least ten times, and at least ten
-# kills happen while a request is unanswered.
+# The emulator holds the answers to appends back for a while after it has accepted their rows, and most kills of streamer and
+# emulator wait for that: at least a third of all kills happen while a request is unanswered.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,8 +16,7 @@ if ! [[ $kills =~ ^[1-9][0-9]{0,3}$ && $seed =~ ^[1-9][0-9]{0,9}$ ]] || ((seed >
   echo "usage: $0 [kills from 1 to 9999] [seed from 1 to 1073741823]" >&2
   exit 2
 fi
-many=$((kills >= 100))
-least=10
+. tests/kills/common.sh
 
 cargo build --quiet --features emulator-server --bin snowpipe-emulator --example ski_resort
 bin=${CARGO_TARGET_DIR:-target}/debug
@@ -48,40 +46,21 @@ finish() {
 }
 trap finish EXIT
 
-fail() {
-  echo "error: $*" >&2
-  exit 1
-}
-
 # The day is long enough for all the kills: the pace does not make up for the time a generator was dead.
-speed=$((96000 / kills))
 days=1
+speed=$((48000 / kills))
 
 listen=127.0.0.1:0
-held_log=$work/held.log
-options=()
-filter=${RUST_LOG:-info}
-if ((many)); then
-  options=(--delay-answers 300ms)
-  filter=info,snowpipe_streaming::emulator::serve=debug
-fi
 start_emulator() {
   [[ -p $work/url ]] || mkfifo "$work/url"
-  cat "$held_log" >>"$work/emulator.log" 2>/dev/null || true
-  : >"$held_log"
-  RUST_LOG=$filter "$bin/snowpipe-emulator" --listen "$listen" --ddl examples/ski_resort/sql/setup.sql --data "$work/landing.db" \
-    --write-profile "$work/profile.json" "${options[@]}" >"$work/url" 2>>"$held_log" &
+  RUST_LOG=$held_log_filter "$bin/snowpipe-emulator" --listen "$listen" \
+    --ddl examples/ski_resort/sql/setup.sql --data "$work/landing.db" --write-profile "$work/profile.json" \
+    --delay-answers "${held_ms}ms" >"$work/url" 2>>"$work/emulator.log" &
   pids[emulator]=$!
   local url=
   # The line comes when it listens, and the end of the file if it died.
   read -r url <"$work/url" || fail "the emulator did not start"
   listen=${url#http://}
-}
-
-# How many requests the emulator that runs, or was just killed, has carried out and not answered. It writes the first line
-# before it holds an answer back and the second before it lets go of it.
-unanswered() {
-  awk '/an answer is held back/ { held++ } /answer is no longer held back/ { held-- } END { print held + 0 }' "$held_log"
 }
 
 start_generator() {
@@ -97,21 +76,13 @@ start_streamer() {
   pids[streamer]=$!
 }
 
-(
-  sleep $((600 + 20 * kills)) &
-  nap=$!
-  trap 'kill $nap; exit' TERM
-  wait $nap
-  kill -ALRM $$
-) &
-watchdog=$!
-trap 'fail "it takes too long"' ALRM
+watch_for $((600 + 20 * kills))
+run_undisturbed "$bin/examples/ski_resort" "$work/undisturbed" --days "$days"
 
 echo "seed $seed, $kills kills"
 RANDOM=$seed
 roles=(generator streamer emulator)
 declare -A killed=([generator]=0 [streamer]=0 [emulator]=0)
-while_unanswered=0
 start_emulator
 start_generator
 start_streamer
@@ -120,33 +91,24 @@ for ((i = 1; i <= kills; i++)); do
   # Each role in turn, so that none is spared; when, is left to chance.
   role=${roles[$((i % 3))]}
   delay=$((50 + RANDOM % 600))
-  sleep "$((delay / 1000)).$(printf %03d $((delay % 1000)))"
-  if ((many && i % 2)) && [[ $role != generator ]]; then
-    # Not for ever: there may be nothing to send just now.
-    for ((look = 0; look < 100; look++)); do
-      [[ $(unanswered) == 0 ]] || break
-      sleep 0.02
-    done
-  fi
-  pid=${pids[$role]}
-  # Stopped, a streamer reads no answer and an emulator sends none: what is unanswered now is so when it dies.
-  kill -STOP "$pid" 2>/dev/null || fail "the $role had ended before kill $i"
-  open=0
-  [[ $role == generator ]] || open=$(unanswered)
-  kill -KILL "$pid"
+  nap "$delay"
+  log=$work/emulator.log
+  [[ $role != generator ]] || log=/dev/null
+  ((i % 4 == 0)) || await_unanswered "$log"
+  strike "$log" "${pids[$role]}" || fail "the $role had ended before kill $i"
   code=0
-  wait "$pid" 2>/dev/null || code=$?
+  wait "${pids[$role]}" 2>/dev/null || code=$?
   ((code == 137)) || fail "the $role had ended with code $code before kill $i"
   killed[$role]=$((killed[$role] + 1))
-  during=
-  if ((open > 0)); then
-    while_unanswered=$((while_unanswered + 1))
-    during=", while a request was unanswered"
-  fi
   echo "kill $i: the $role, after $delay ms$during"
   "start_$role"
 done
 
+# No kill comes any more: the generator makes the rest of the day as fast as it can.
+kill -TERM "${pids[generator]}" || fail "the generator had ended before the last kill"
+wait "${pids[generator]}" || true
+speed=max
+start_generator
 wait "${pids[generator]}" || fail "the generator ended with code $?"
 unset 'pids[generator]'
 wait "${pids[streamer]}" || fail "the streamer ended with code $?"
@@ -165,15 +127,7 @@ grep -q '"interrupted": false' "$work/summary.json" || fail "interrupted"
 expect RESORT_TICKET 16000
 expect SEASON_PASS 799
 expect LIFT_RIDE 84143
-sum="kills: generator ${killed[generator]}, streamer ${killed[streamer]}, emulator ${killed[emulator]}"
-if ((many)); then
-  sum+="; while a request was unanswered $while_unanswered"
-fi
-echo "$sum"
-if ((many)); then
-  for role in "${roles[@]}"; do
-    ((killed[$role] >= least)) || fail "the $role was killed fewer than $least times"
-  done
-  ((while_unanswered >= least)) || fail "fewer than $least kills happened while a request was unanswered"
-fi
-echo "every row landed exactly once, $kills kills notwithstanding"
+compare_ski_resort "$work/undisturbed/landing.db" "$work/landing.db"
+echo "kills: generator ${killed[generator]}, streamer ${killed[streamer]}, emulator ${killed[emulator]}"
+judge_strikes
+echo "every row landed exactly once, as without the $kills kills"
