@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Server, Tls};
@@ -79,7 +80,7 @@ fn several_files_are_one_input_and_stdin_is_another() {
             .expect("it is")
             .offset_token
     };
-    assert_eq!(token("files").as_deref(), Some("2:10"));
+    assert_eq!(token("files").as_deref(), Some("2:10:10"));
     assert_eq!(token("stdin").as_deref(), Some("19"), "blank lines count");
 
     // Another part of the same stream: what is committed is skipped by its number of line.
@@ -177,9 +178,9 @@ fn a_bad_line_ends_the_run_where_it_is_or_is_kept() {
     assert_eq!(kept["line"], 4);
     assert_eq!(kept["text"], "{\"TXID\": oops}");
 
-    // All of it is committed: nothing is told twice.
+    // All of it is committed: the line is not kept twice, and the input still has it.
     let done = world.run(&format!("{send} --on-bad-line skip"));
-    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(done.code, 1, "{done:?}");
     assert_eq!(world.letters("dead").len(), letters.len());
 }
 
@@ -257,7 +258,7 @@ fn rejected_rows_are_kept_and_the_others_land() {
     assert_eq!(counted.last(), Some(&json!(2)));
 
     let again = world.run(send);
-    assert_eq!(again.code, 0, "they were told: {again:?}");
+    assert_eq!(again.code, 1, "the input still has them: {again:?}");
     assert_eq!(world.letters("dead").len(), letters.len());
 
     // Without a file they are told all the same.
@@ -459,4 +460,184 @@ fn a_private_authority_is_trusted_if_it_is_named() {
     assert_eq!(refused.code, 3, "{refused:?}");
     assert!(refused.err.contains("TLS"), "{}", refused.err);
     world.runtime.block_on(server.shutdown());
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fifo_is_opened_once_and_every_line_of_it_is_sent() {
+    let world = World::new();
+    let fifo = world.path("fifo");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    let child = world
+        .command("send --table resort.public.ride --channel c fifo")
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    let open = move || fs::OpenOptions::new().write(true).open(&fifo);
+    let mut writer = open().expect("a reader comes");
+    // A reader that is gone is not an error of the test: the rows that are missing are.
+    let _ = writer.write_all(text(&rides(0..50)).as_bytes());
+    drop(writer);
+    // A reader that opens the FIFO again waits for another writer: with one, the command ends and the rows are missing.
+    std::thread::spawn(move || {
+        while open().is_ok() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    let done = ended(child.wait_with_output().expect("it ends"));
+    assert_eq!(done.code, 0, "{done:?}");
+    assert_eq!(world.landed("METERS"), numbers(0..50));
+}
+
+#[test]
+fn an_earlier_file_that_has_grown_is_refused() {
+    let world = World::new();
+    world.write("a", &rides(0..10));
+    world.write("b", &rides(10..20));
+    let send = "send --table resort.public.ride --channel c a b";
+    assert_eq!(world.run(send).code, 0);
+    world.write("a", &[rides(0..10), rides(20..21)].concat());
+    let grown = world.run(send);
+    assert_eq!(grown.code, 2, "{grown:?}");
+    for part in ["b:10", "2:10:10", "only the last file may grow"] {
+        assert!(grown.err.contains(part), "{part:?}: {}", grown.err);
+    }
+    assert_eq!(world.landed("METERS"), numbers(0..20));
+
+    world.write("a", &rides(0..10));
+    world.write("b", &rides(10..21));
+    world.write("d", &rides(21..25));
+    let more = world.run(&format!("{send} d"));
+    assert_eq!(more.code, 0, "{more:?}");
+    assert_eq!(world.landed("METERS"), numbers(0..25));
+}
+
+#[test]
+fn channels_of_one_name_in_two_pipes_share_a_file_of_dead_letters() {
+    let world = World::new();
+    let mut rows = rides(0..20);
+    rows[7]["METERS"] = json!("far");
+    rows[13]["METERS"] = json!("farther");
+    world.write("first", &rows);
+    rows[7] = ride(7);
+    world.write("second", &rows);
+    let first = "send --table resort.public.ride --channel c --dead-letters dead first";
+    let second = "send --pipe resort.public.ride_pipe --channel c --dead-letters dead second";
+    let kept = |pipe: &str| {
+        let letters = world.letters("dead");
+        let of_pipe = |letter: &&Value| letter["kind"] == "rejected" && letter["pipe"][2] == pipe;
+        letters.iter().filter(of_pipe).count()
+    };
+    assert_eq!(world.run(first).code, 1);
+    assert!(kept("RIDE-STREAMING") >= 2, "{:?}", world.letters("dead"));
+    // Its one reject is news, although the other pipe's channel has two.
+    assert_eq!(world.run(second).code, 1);
+    assert!(kept("RIDE_PIPE") >= 1, "{:?}", world.letters("dead"));
+    // The other pipe's two are not, although this one's are fewer.
+    let letters = world.letters("dead").len();
+    for send in [first, second] {
+        world.run(send);
+        assert_eq!(world.letters("dead").len(), letters);
+    }
+}
+
+/// Starts a command that reads stdin, hands it lines and kills it when all of them are committed.
+fn killed_after_commit(world: &World, send: &str, lines: &str, token: &str) {
+    let mut child = world
+        .command(send)
+        .stdin(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it runs");
+    let mut stdin = child.stdin.take().expect("its stdin");
+    stdin.write_all(lines.as_bytes()).expect("it reads");
+    let committed = || world.emulator().channel("c")?.offset_token;
+    while committed().as_deref() != Some(token) {
+        std::thread::yield_now();
+    }
+    child.kill().expect("it is killed");
+    child.wait().expect("it ends");
+}
+
+#[test]
+fn the_exit_status_says_what_holds_of_the_whole_input() {
+    let mut rejected = rides(0..20);
+    rejected[7]["METERS"] = json!("far");
+    let skipped = format!("{}oops\n{}", text(&rides(0..3)), text(&rides(3..20)));
+    for (lines, last) in [(text(&rejected), "20"), (skipped, "21")] {
+        let world = World::new();
+        let send = "send --table resort.public.ride --channel c --on-bad-line skip";
+        killed_after_commit(&world, &format!("{send} -"), &lines, last);
+        fs::write(world.path("rides"), lines + &text(&rides(20..22))).expect("a file");
+        for _ in 0..2 {
+            let again = world.run(&format!("{send} --quiet rides"));
+            assert_eq!(again.code, 1, "{again:?}");
+            assert!(again.err.contains("earlier run"), "{}", again.err);
+        }
+    }
+}
+
+#[test]
+fn a_bad_line_between_offsets_of_a_field_is_kept_once() {
+    let world = World::new();
+    let lines = format!("oops\n{}oops\noops\n", text(&rides(1..4)));
+    fs::write(world.path("rides"), lines).expect("a file");
+    let send = "send --table resort.public.ride --channel c --offset-from METERS --on-bad-line skip --dead-letters dead";
+    for _ in 0..3 {
+        let run = world.run(&format!("{send} rides"));
+        assert_eq!(run.code, 1, "the input has lines that are no rows: {run:?}");
+        let letters = world.letters("dead");
+        let unreadable = letters.iter().filter(|l| l["kind"] == "unreadable");
+        assert_eq!(unreadable.count(), 3, "{letters:?}");
+    }
+    // The same text at the same line of a later file is another line.
+    fs::write(world.path("rides"), format!("{}oops\n", text(&rides(6..9)))).expect("a file");
+    assert_eq!(world.run(&format!("{send} rides")).code, 1);
+    let letters = world.letters("dead");
+    assert_eq!(
+        letters.iter().filter(|l| l["kind"] == "unreadable").count(),
+        4
+    );
+}
+
+#[test]
+fn rejects_of_an_input_that_is_gone_are_not_said_to_be_kept() {
+    let world = World::new();
+    let send = "send --table resort.public.ride --channel c --offset-from METERS";
+    let run = |row: &Value, more: &str| {
+        world.run_with(&format!("{send} {more}"), format!("{row}\n").as_bytes())
+    };
+    let keeping = "--dead-letters dead";
+    assert_eq!(run(&ride(8), keeping).code, 0);
+    let mut bad = ride(9);
+    bad["TXID"] = Value::Null;
+    assert_eq!(run(&bad, "").code, 1);
+    // Its file counts no reject of the channel yet, and the input has the row no more.
+    let rotated = run(&ride(10), keeping);
+    assert_eq!(rotated.code, 1, "{rotated:?}");
+    assert!(
+        rotated.err.contains("the server rejected 1 of the rows"),
+        "{}",
+        rotated.err
+    );
+    assert!(
+        rotated
+            .err
+            .contains("the input has none of these rows, so none is kept"),
+        "{}",
+        rotated.err
+    );
+    let letters = world.letters("dead");
+    assert!(
+        letters.iter().all(|l| l["kind"] == "counted"),
+        "{letters:?}"
+    );
+    // Nothing is wrong with this input, and of the one before it everything is said.
+    let clean = run(&ride(11), keeping);
+    assert_eq!(
+        (clean.code, clean.err.contains("earlier run")),
+        (0, false),
+        "{clean:?}"
+    );
 }

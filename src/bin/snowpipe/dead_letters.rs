@@ -1,29 +1,68 @@
 //! A file that keeps what did not become a row of the table: lines that are no rows, and rows among which the server rejected
-//! some. Each line of it is a JSON object whose `kind` says what it is.
+//! some. Each line of it is a JSON object whose `kind` says what it is. Several channels can share the file: each record has
+//! the `account`, the `pipe` (database, schema and pipe) and the name of its `channel`.
 //!
 //! | `kind` | what it is |
 //! |---|---|
-//! | `unreadable` | a line that is no row: `file`, `line`, `why`, `text` |
+//! | `unreadable` | a line that is no row: `file`, `line`, `after` (the offset of the row before it), `why`, `text` |
 //! | `rejected` | a row among which the server rejected some: `offset`, `row`, and of the stretch `count`, `after`, `through`, `message` |
-//! | `counted` | how many rows the server has rejected of the `channel` ever, as far as they are in this file: `total` |
+//! | `counted` | how many rows of the channel the server has rejected, as far as this file accounts for them: `total`, the last one at or before the offset `through` |
 
+use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom, Write};
 use std::path::Path;
 
-use serde::Serialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use snowpipe_streaming::PipePath;
 use snowpipe_streaming::ingest::Rejected;
 
 use crate::input::Bad;
 use crate::say;
 use crate::source::{Key, Text};
 
-/// A row among which the server rejected some. It is not a `Value`, which would round the row's numbers to doubles.
+/// A channel, told apart from those of the same name in other pipes and accounts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ChannelId {
+    account: String,
+    pipe: [String; 3],
+    channel: String,
+}
+
+impl ChannelId {
+    pub(crate) fn new(account: &str, pipe: &PipePath, channel: &str) -> Self {
+        let pipe = [pipe.database(), pipe.schema(), pipe.pipe()].map(str::to_owned);
+        Self {
+            account: account.to_ascii_uppercase(),
+            pipe,
+            channel: channel.to_owned(),
+        }
+    }
+}
+
+/// A line of the file.
+#[derive(Serialize)]
+struct Record<'a, T> {
+    kind: &'static str,
+    #[serde(flatten)]
+    channel: &'a ChannelId,
+    #[serde(flatten)]
+    what: T,
+}
+
+#[derive(Serialize)]
+struct Unreadable<'a> {
+    file: &'a str,
+    line: u64,
+    after: Option<&'a str>,
+    why: &'a str,
+    text: &'a str,
+}
+
+/// The row is not a `Value`, which would round its numbers to doubles.
 #[derive(Serialize)]
 struct RejectedRow<'a> {
-    kind: &'static str,
-    channel: &'a str,
     offset: String,
     count: u64,
     after: Option<&'a str>,
@@ -32,65 +71,148 @@ struct RejectedRow<'a> {
     row: &'a Text,
 }
 
-/// The file, or none.
+/// How many rows of a channel the server has rejected.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+struct Counted {
+    total: u64,
+    through: Option<String>,
+}
+
+/// What an earlier run wrote, as far as this one needs it.
+#[derive(Deserialize)]
+struct Written {
+    kind: String,
+    #[serde(flatten)]
+    channel: ChannelId,
+    total: Option<u64>,
+    through: Option<String>,
+    file: Option<String>,
+    line: Option<u64>,
+    after: Option<String>,
+    text: Option<String>,
+}
+
+/// The file, or none, and what is known of a channel.
 #[derive(Debug)]
 pub(crate) struct DeadLetters {
     file: Option<File>,
-    /// How many rows of the channel were rejected ever, as far as they were told here.
-    total: Option<u64>,
+    channel: ChannelId,
+    /// The rejected rows of the channel that are accounted for: by the file or, without one, before this run.
+    counted: Option<Counted>,
+    /// The lines that are no rows and are in the file, as hashes.
+    unreadable: HashSet<u64>,
+    hasher: RandomState,
+    /// How many rows of the stretch at hand the input had.
+    stretch: usize,
 }
 
 impl DeadLetters {
-    /// Opens the file, or makes it, and finds out what it counted last of a channel.
-    pub(crate) fn open(path: Option<&Path>, channel: &str) -> io::Result<Self> {
+    /// Opens the file, or makes it, and finds out what it has of a channel.
+    pub(crate) fn open(path: Option<&Path>, channel: ChannelId) -> io::Result<Self> {
+        let mut letters = Self {
+            file: None,
+            channel,
+            counted: None,
+            unreadable: HashSet::new(),
+            hasher: RandomState::new(),
+            stretch: 0,
+        };
         let Some(path) = path else {
-            return Ok(Self {
-                file: None,
-                total: None,
-            });
+            return Ok(letters);
         };
         let mut file = OpenOptions::new()
             .read(true)
             .append(true)
             .create(true)
             .open(path)?;
-        let mut total = None;
         for line in BufReader::new(&file).split(b'\n') {
             // A crash may have cut the last one.
-            let record: Value = serde_json::from_slice(&line?).unwrap_or_default();
-            if record.get("kind") == Some(&json!("counted"))
-                && record.get("channel") == Some(&json!(channel))
+            if let Ok(written) = serde_json::from_slice::<Written>(&line?)
+                && written.channel == letters.channel
             {
-                total = record.get("total").and_then(Value::as_u64).or(total);
+                letters.read(written);
             }
         }
         close_last_line(&mut file)?;
-        Ok(Self {
-            file: Some(file),
+        letters.file = Some(file);
+        Ok(letters)
+    }
+
+    fn read(&mut self, written: Written) {
+        let Written {
+            kind,
             total,
-        })
-    }
-
-    /// Begins to count a channel from what it has rejected by now, unless an earlier run began.
-    pub(crate) fn begin(&mut self, channel: &str, total: u64) -> io::Result<()> {
-        if self.total.is_none() {
-            self.write(&counted(channel, total))?;
-            self.total = Some(total);
+            through,
+            file,
+            line,
+            after,
+            text,
+            ..
+        } = written;
+        match (kind.as_str(), total, file.zip(line).zip(text)) {
+            ("counted", Some(total), _) => self.counted = Some(Counted { total, through }),
+            ("unreadable", _, Some(((file, line), text))) => {
+                let hash = self.hasher.hash_one((file, line, after, text));
+                self.unreadable.insert(hash);
+            }
+            _ => {}
         }
-        Ok(())
     }
 
-    /// How many rejected rows are in the file; `None` if there is no file.
-    pub(crate) fn total(&self) -> Option<u64> {
-        self.total.filter(|_| self.file.is_some())
+    /// Begins to count from what the channel has rejected and committed by now, unless an earlier run began.
+    pub(crate) fn begin(&mut self, rejected: u64, committed: Option<String>) -> io::Result<()> {
+        let through = committed.filter(|_| rejected > 0);
+        match &mut self.counted {
+            None => self.count(Counted {
+                total: rejected,
+                through,
+            }),
+            Some(counted) => {
+                // A channel that was dropped and made anew has rejected nothing.
+                counted.through.take_if(|_| rejected == 0);
+                Ok(())
+            }
+        }
     }
 
-    /// Keeps a line that is no row.
-    pub(crate) fn unreadable(&mut self, file: &str, bad: &Bad) -> io::Result<()> {
-        say::note(&format!("{file}:{}: skipped: {}", bad.place.line, bad.why));
+    /// How many rejected rows of the channel are accounted for.
+    pub(crate) fn total(&self) -> u64 {
+        self.counted.as_ref().map_or(0, |counted| counted.total)
+    }
+
+    /// The offset at or before which the last rejected row is that is accounted for.
+    pub(crate) fn rejected_through(&self) -> Option<&str> {
+        self.counted.as_ref()?.through.as_deref()
+    }
+
+    /// Keeps a line that is no row, unless it is in the file: whether it was not.
+    pub(crate) fn unreadable(
+        &mut self,
+        file: &str,
+        after: Option<&str>,
+        bad: &Bad,
+    ) -> io::Result<bool> {
         let line = bad.place.line;
-        let record = json!({"kind": "unreadable", "file": file, "line": line, "why": bad.why, "text": bad.text});
-        self.write(&format!("{record}\n"))
+        let hash = self.hasher.hash_one((file, line, after, &*bad.text));
+        if self.unreadable.contains(&hash) {
+            return Ok(false);
+        }
+        say::note(&format!("{file}:{line}: skipped: {}", bad.why));
+        let record = self.record(
+            "unreadable",
+            Unreadable {
+                file,
+                line,
+                after,
+                why: &bad.why,
+                text: &bad.text,
+            },
+        )?;
+        self.write(&record)?;
+        if self.file.is_some() {
+            self.unreadable.insert(hash);
+        }
+        Ok(true)
     }
 
     /// Keeps rows among which the server rejected some. They are on the disk when it returns.
@@ -100,7 +222,6 @@ impl DeadLetters {
         rows: &[(K, Text)],
     ) -> io::Result<()> {
         let Rejected {
-            channel,
             count,
             through,
             message,
@@ -111,36 +232,56 @@ impl DeadLetters {
         let after = rejected.after.as_ref().map(ToString::to_string);
         let mut text = String::new();
         for (offset, row) in rows {
-            let record = RejectedRow {
-                kind: "rejected",
-                channel,
-                offset: offset.to_string(),
-                count: *count,
-                after: after.as_deref(),
-                through: &through,
-                message: message.as_deref(),
-                row,
-            };
-            text.push_str(&serde_json::to_string(&record)?);
-            text.push('\n');
-        }
-        let is_last = self.total != Some(*total);
-        if is_last {
-            let why = message.as_deref().unwrap_or("it gave no reason");
-            let which = if self.file.is_some() {
-                "they are among the dead letters"
-            } else {
-                "--dead-letters would have kept them"
-            };
-            say::note(&format!(
-                "the server rejected {count} of the rows after {} through {through}: {why}; {which}",
-                after.as_deref().unwrap_or("the beginning")
-            ));
-            text.push_str(&counted(channel, *total));
+            text.push_str(&self.record(
+                "rejected",
+                RejectedRow {
+                    offset: offset.to_string(),
+                    count: *count,
+                    after: after.as_deref(),
+                    through: &through,
+                    message: message.as_deref(),
+                    row,
+                },
+            )?);
         }
         self.write(&text)?;
-        self.total = Some(*total);
+        self.stretch += rows.len();
+        if *total == self.total() {
+            return Ok(());
+        }
+        let why = message.as_deref().unwrap_or("it gave no reason");
+        let after = after.as_deref().unwrap_or("the beginning");
+        let kept = match (std::mem::take(&mut self.stretch), &self.file) {
+            (0, _) => "the input has none of these rows, so none is kept".to_owned(),
+            (_, None) => "--dead-letters would have kept them".to_owned(),
+            (rows, Some(_)) => {
+                format!("the {rows} rows of the input among which they are, are dead letters now")
+            }
+        };
+        say::note(&format!(
+            "the server rejected {count} of the rows after {after} through {through}: {why}; {kept}"
+        ));
+        self.count(Counted {
+            total: *total,
+            through: Some(through),
+        })
+    }
+
+    fn count(&mut self, counted: Counted) -> io::Result<()> {
+        let record = self.record("counted", &counted)?;
+        self.write(&record)?;
+        self.counted = Some(counted);
         Ok(())
+    }
+
+    fn record(&self, kind: &'static str, what: impl Serialize) -> io::Result<String> {
+        let channel = &self.channel;
+        let record = Record {
+            kind,
+            channel,
+            what,
+        };
+        Ok(serde_json::to_string(&record)? + "\n")
     }
 
     fn write(&mut self, text: &str) -> io::Result<()> {
@@ -150,11 +291,6 @@ impl DeadLetters {
         file.write_all(text.as_bytes())?;
         file.sync_data()
     }
-}
-
-fn counted(channel: &str, total: u64) -> String {
-    let record = json!({"kind": "counted", "channel": channel, "total": total});
-    format!("{record}\n")
 }
 
 /// Ends a line that a crash has cut, so that the next one is a line of its own.
@@ -173,23 +309,70 @@ fn close_last_line(file: &mut File) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use super::{DeadLetters, close_last_line};
+    use snowpipe_streaming::PipePath;
+
+    use super::{ChannelId, DeadLetters, close_last_line};
+    use crate::input::Bad;
+    use crate::line::Place;
+
+    fn channel(account: &str, table: &str, name: &str) -> ChannelId {
+        ChannelId::new(
+            account,
+            &PipePath::for_table("D", "S", table).unwrap(),
+            name,
+        )
+    }
+
+    fn counted(letters: &DeadLetters) -> Option<(u64, Option<&str>)> {
+        let counted = letters.counted.as_ref()?;
+        Some((counted.total, counted.through.as_deref()))
+    }
 
     #[test]
     fn the_count_goes_on_where_an_earlier_run_left_it() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead");
-        let open = |channel| DeadLetters::open(Some(&path), channel).unwrap();
-        let mut letters = open("c");
-        assert_eq!(letters.total(), None);
-        letters.begin("c", 3).unwrap();
-        assert_eq!(letters.total(), Some(3));
-        assert_eq!(open("c").total(), Some(3));
-        assert_eq!(open("d").total(), None);
+        let open = |id: &ChannelId| DeadLetters::open(Some(&path), id.clone()).unwrap();
+        let c = channel("a-b", "T", "c");
+        let mut letters = open(&c);
+        assert_eq!(counted(&letters), None);
+        letters.begin(3, Some("7".to_owned())).unwrap();
+        assert_eq!(counted(&letters), Some((3, Some("7"))));
+        assert_eq!(counted(&open(&c)), Some((3, Some("7"))));
+        assert_eq!(open(&channel("A-B", "T", "c")).total(), 3);
         // What the server counted since is news, and not where the count begins.
-        open("c").begin("c", 9).unwrap();
-        assert_eq!(open("c").total(), Some(3));
-        assert_eq!(DeadLetters::open(None, "c").unwrap().total(), None);
+        open(&c).begin(9, None).unwrap();
+        assert_eq!(open(&c).total(), 3);
+        assert_eq!(DeadLetters::open(None, c).unwrap().total(), 0);
+    }
+
+    #[test]
+    fn channels_of_one_name_are_told_apart_by_pipe_and_account() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead");
+        let open = |id: &ChannelId| DeadLetters::open(Some(&path), id.clone()).unwrap();
+        let bad = || Bad {
+            place: Place::START,
+            why: "it is bad".to_owned(),
+            text: "x".to_owned(),
+        };
+        let first = channel("a", "T", "c");
+        open(&first).begin(3, None).unwrap();
+        assert!(open(&first).unreadable("rides", None, &bad()).unwrap());
+        assert!(!open(&first).unreadable("rides", None, &bad()).unwrap());
+        let others = [
+            channel("a", "T", "d"),
+            channel("a", "U", "c"),
+            channel("b", "T", "c"),
+        ];
+        for other in &others {
+            let mut letters = open(other);
+            assert_eq!(counted(&letters), None);
+            letters.begin(1, None).unwrap();
+            assert!(letters.unreadable("rides", None, &bad()).unwrap());
+            assert_eq!(open(other).total(), 1);
+            assert_eq!(open(&first).total(), 3);
+        }
     }
 
     #[test]
@@ -197,13 +380,11 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead");
         std::fs::write(&path, "{\"kind\": \"counted\", \"channel\": \"c\", \"tot").unwrap();
-        let mut letters = DeadLetters::open(Some(&path), "c").unwrap();
-        assert_eq!(letters.total(), None);
-        letters.begin("c", 1).unwrap();
-        assert_eq!(
-            DeadLetters::open(Some(&path), "c").unwrap().total(),
-            Some(1)
-        );
+        let id = channel("a", "T", "c");
+        let mut letters = DeadLetters::open(Some(&path), id.clone()).unwrap();
+        assert_eq!(counted(&letters), None);
+        letters.begin(1, None).unwrap();
+        assert_eq!(DeadLetters::open(Some(&path), id).unwrap().total(), 1);
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text.lines().count(), 2, "{text}");
 

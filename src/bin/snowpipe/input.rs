@@ -1,9 +1,9 @@
 //! Reads lines from files or stdin, one after the other, on a thread of its own: a terminal or a pipe may be silent for long.
 
 use std::collections::VecDeque;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::value::RawValue;
@@ -71,23 +71,15 @@ pub(crate) struct Bad {
 }
 
 impl Input {
-    /// Looks whether the files are there. None, or `-`, is stdin.
+    /// Checks that the files are there. No file, or `-`, is stdin. Only a regular file is opened for the check: a FIFO is
+    /// opened once, to be read, because what a writer puts into it before a second open is lost.
     pub(crate) fn open(files: &[PathBuf]) -> Result<Self, Stop> {
         let files = match files {
             [] => vec![PathBuf::from("-")],
             files => files.to_vec(),
         };
         for file in files.iter().filter(|file| !is_stdin(file)) {
-            File::open(file)
-                .and_then(|opened| opened.metadata())
-                .and_then(|about| {
-                    if about.is_dir() {
-                        Err(io::ErrorKind::IsADirectory.into())
-                    } else {
-                        Ok(())
-                    }
-                })
-                .map_err(|why| Stop::misused(format!("{}: {why}", file.display())))?;
+            check(file).map_err(|why| Stop::misused(format!("{}: {why}", file.display())))?;
         }
         if files.iter().filter(|file| is_stdin(file)).count() > 1 {
             return Err(Stop::misused("stdin can be read once only: give - once"));
@@ -95,7 +87,7 @@ impl Input {
         Ok(Self {
             files,
             reader: None,
-            place: Place { file: 0, line: 0 },
+            place: Place::START,
             peeked: VecDeque::new(),
         })
     }
@@ -195,10 +187,7 @@ impl Input {
                 let Some(file) = self.files.get(at) else {
                     return Ok(None);
                 };
-                self.place = Place {
-                    file: self.place.file + 1,
-                    line: 0,
-                };
+                self.place = self.place.next_file();
                 let reader: Box<dyn Read + Send> = if is_stdin(file) {
                     Box::new(io::stdin())
                 } else {
@@ -244,8 +233,20 @@ impl Input {
     }
 }
 
-fn is_stdin(file: &std::path::Path) -> bool {
+fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
+}
+
+/// Checks that a file can be read, as far as this is known without opening what is not a regular file.
+fn check(file: &Path) -> io::Result<()> {
+    let about = fs::metadata(file)?;
+    if about.is_dir() {
+        return Err(io::ErrorKind::IsADirectory.into());
+    }
+    if about.is_file() {
+        File::open(file)?;
+    }
+    Ok(())
 }
 
 /// Reads to the end of the line and keeps nothing of it.

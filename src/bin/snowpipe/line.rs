@@ -6,11 +6,31 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Where a line is. Both numbers count from 1.
+/// Where a line is. The numbers of file and line count from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) file: u64,
     pub(crate) line: u64,
+    /// How many lines the files before this one have.
+    pub(crate) lines_before: u64,
+}
+
+impl Place {
+    /// Before the first file.
+    pub(crate) const START: Self = Self {
+        file: 0,
+        line: 0,
+        lines_before: 0,
+    };
+
+    /// Before the first line of the next file.
+    pub(crate) fn next_file(self) -> Self {
+        Self {
+            file: self.file + 1,
+            line: 0,
+            lines_before: self.lines_before + self.line,
+        }
+    }
 }
 
 /// What a row has in the field that was asked for.

@@ -5,32 +5,33 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use snowpipe_streaming::ingest::{self, Finish, Pair, Progress, Report};
+use snowpipe_streaming::ingest::{self, Finish, Progress, Report};
 use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::{ChannelStatus, Error, ErrorKind, StreamingIngestClient};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::account::{Account, duration};
-use crate::dead_letters::DeadLetters;
+use crate::dead_letters::{ChannelId, DeadLetters};
 use crate::input::{Input, LARGEST_REQUEST};
 use crate::line::Field;
 use crate::names::{Target, identifier};
-use crate::source::{Key, Lines, Meter, OnBadLine};
+use crate::source::{FileLine, Key, Lines, Meter, OnBadLine};
 use crate::verify::Verifier;
 use crate::{Stop, code, say, signals};
 
 /// Send lines of NDJSON, each once
 ///
 /// Each line is a JSON object whose keys are columns. Lines go into one channel, in order, with an offset each: the line's
-/// number, or with several files the numbers of file and line; or, with --offset-from, what the row has in a field. Offsets
-/// have to rise. The server keeps the last committed one, so the same command can be given again after whatever ended it:
-/// it skips what is committed. That takes the same files in the same order; stdin has to begin with the same line. Files that
-/// are shorter than what is committed are refused.
+/// number, or with several files the numbers of file and line and how many lines are in the files before; or, with
+/// --offset-from, what the row has in a field. Offsets have to rise. The server keeps the last committed one, so the same
+/// command can be given again after whatever ended it: it skips what is committed. That takes the same files in the same
+/// order, of which only the last may have grown; stdin has to begin with the same line. Files in which the last committed
+/// row is not where it was are refused.
 ///
 /// Ctrl-C waits for what was sent and says where the next run goes on; a second one ends at once.
 ///
-/// Exit status:
+/// Exit status, which is about the whole input, what an earlier run sent of it included:
 ///   0  every row is committed
 ///   1  every row is committed, but the server rejected some, or lines were skipped
 ///   2  the command line, the profile or a file is wrong; nothing was sent
@@ -90,7 +91,8 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let profile = args.account.usable_profile()?;
     let pipe = args.target.pipe(&profile)?;
     let input = Input::open(&args.files)?;
-    let letters = DeadLetters::open(args.dead_letters.as_deref(), &args.channel)
+    let channel = ChannelId::new(profile.account(), &pipe, &args.channel);
+    let letters = DeadLetters::open(args.dead_letters.as_deref(), channel)
         .map_err(|why| Stop::misused(format!("the dead letters: {why}")))?;
     let verifier = verifier(&args, &profile)?;
     let client = StreamingIngestClient::builder(profile.clone(), pipe)
@@ -170,11 +172,11 @@ async fn begin(
 ) -> Result<DeadLetters, Stop> {
     let statuses = client.channel_statuses([channel]).await;
     let statuses = statuses.map_err(|error| Stop::before(&error))?;
-    let rejected = statuses
-        .get(channel)
-        .map_or(0, ChannelStatus::rows_error_count);
+    let status = statuses.get(channel);
+    let rejected = status.map_or(0, ChannelStatus::rows_error_count);
+    let committed = status.and_then(ChannelStatus::latest_committed_offset_token);
     letters
-        .begin(channel, rejected)
+        .begin(rejected, committed.map(ToString::to_string))
         .map_err(|why| Stop::misused(format!("the dead letters: {why}")))?;
     Ok(letters)
 }
@@ -192,7 +194,7 @@ impl Sender<'_> {
     async fn send(&self, mut input: Input, letters: DeadLetters) -> Result<u8, Stop> {
         let Some(field) = self.args.offset_from.clone() else {
             return if self.args.files.len() > 1 {
-                self.stream::<Pair>(input, None, letters).await
+                self.stream::<FileLine>(input, None, letters).await
             } else {
                 self.stream::<u64>(input, None, letters).await
             };
@@ -246,9 +248,8 @@ impl Sender<'_> {
             .drain_timeout(self.args.drain_timeout)
             .observe(observe)
             .await;
-        let stopped_at = lines.stopped_at().map(str::to_owned);
         Ok(match ended {
-            Ok(report) => self.report(&report, stopped_at.as_deref()),
+            Ok(report) => self.report(&report, &lines),
             Err(error) if lines.is_foreign() => {
                 say::error(&error.to_string());
                 code::MISUSED
@@ -278,26 +279,26 @@ impl Sender<'_> {
         format!("{gigabytes:.6} GB uncompressed")
     }
 
-    fn report<K: Key>(&self, report: &Report<K>, stopped_at: Option<&str>) -> u8 {
+    fn report<K: Key>(&self, report: &Report<K>, lines: &Lines<K>) -> u8 {
         let skipped = self.meter.skipped.load(Ordering::Relaxed);
         if let Some(after) = &report.resumed_after {
             self.tell(&format!(
                 "resumed after {after}, which was committed before"
             ));
         }
-        let lines = match skipped {
+        let bad_lines = match skipped {
             0 => String::new(),
             skipped => format!("; {skipped} lines skipped"),
         };
         self.tell(&format!(
-            "{} rows committed, {} of them rejected; {}{lines}",
+            "{} rows committed, {} of them rejected; {}{bad_lines}",
             report.rows_committed,
             report.rows_rejected,
             self.size()
         ));
         let through = report.released.as_ref();
         let through = through.map_or_else(|| "nothing".to_owned(), ToString::to_string);
-        if let Some(why) = stopped_at {
+        if let Some(why) = lines.stopped_at() {
             say::error(&format!(
                 "{why}; what comes before it is committed, through {through}: mend the line and give the same command again, or add --on-bad-line skip"
             ));
@@ -307,10 +308,22 @@ impl Sender<'_> {
                 "stopped; committed through {through}: the same command goes on after it"
             ));
             code::NOT_COMMITTED
-        } else if report.rows_rejected > 0 || skipped > 0 {
+        } else if report.rows_rejected > 0 || skipped > 0 || lines.has_rejects() {
+            self.note_earlier(report.rows_rejected == 0 && lines.has_rejects());
             code::REJECTED
         } else {
             code::FINE
+        }
+    }
+
+    /// Says what an earlier run met, where this one ends with 1 because of it.
+    fn note_earlier(&self, has_rejects: bool) {
+        if has_rejects {
+            say::note("rows of the input were rejected by the server in an earlier run");
+        }
+        match self.meter.skipped_earlier.load(Ordering::Relaxed) {
+            0 => {}
+            skipped => say::note(&format!("{skipped} lines were skipped in an earlier run")),
         }
     }
 

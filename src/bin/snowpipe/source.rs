@@ -40,14 +40,17 @@ impl Key for u64 {
     }
 }
 
-/// The number of a file and of a line in it.
-impl Key for Pair {
+/// The number of a file, of a line in it, and how many lines are in the files before it: if one of these files changes its
+/// length, the offsets of all lines after it change as well.
+pub(crate) type FileLine = Pair<u64, Pair>;
+
+impl Key for FileLine {
     fn of(place: Place, _: &Field) -> Result<Self, String> {
-        Ok(Self(place.file, place.line))
+        Ok(Self(place.file, Pair(place.line, place.lines_before)))
     }
 
     fn at(place: Place) -> Option<Self> {
-        Some(Self(place.file, place.line))
+        Self::of(place, &Field::Absent).ok()
     }
 }
 
@@ -103,8 +106,10 @@ pub(crate) enum OnBadLine {
 pub(crate) struct Meter {
     /// Bytes of rows that were read to be sent.
     pub(crate) bytes: AtomicU64,
-    /// Lines that were skipped.
+    /// Lines of the input that were skipped, by this run or an earlier one.
     pub(crate) skipped: AtomicU64,
+    /// Those of them that an earlier run skipped.
+    pub(crate) skipped_earlier: AtomicU64,
 }
 
 /// The source cannot go on.
@@ -125,6 +130,8 @@ pub(crate) struct Lines<K> {
     /// Rows that are not released, in order.
     held: VecDeque<(K, Text)>,
     held_bytes: usize,
+    /// The first row that was read.
+    first: Option<K>,
     /// The last row that was read.
     last: Option<(K, Place)>,
     /// What was committed when the run began: rows before it are not held.
@@ -153,6 +160,7 @@ impl<K: Key> Lines<K> {
             pending: VecDeque::new(),
             held: VecDeque::new(),
             held_bytes: 0,
+            first: None,
             last: None,
             committed: None,
             is_end: false,
@@ -166,9 +174,19 @@ impl<K: Key> Lines<K> {
         self.stopped_at.as_deref()
     }
 
-    /// Whether its end came before what the channel has committed.
+    /// Whether the input does not have the row that the channel has committed last.
     pub(crate) fn is_foreign(&self) -> bool {
         self.is_foreign
+    }
+
+    /// Whether rows that the server rejected, in any run, may be rows of this input.
+    pub(crate) fn has_rejects(&self) -> bool {
+        let through = self.letters.rejected_through();
+        let through = through.and_then(|through| through.parse().ok());
+        self.first
+            .as_ref()
+            .zip(through)
+            .is_some_and(|(first, through)| *first <= through)
     }
 
     fn is_full(&self) -> bool {
@@ -217,22 +235,28 @@ impl<K: Key> Lines<K> {
         Ok(rows)
     }
 
-    /// There are no more lines. If they are counted, one that is committed has to have been among them.
+    /// There are no more lines.
     fn end(&mut self) -> Result<(), Broken> {
         self.is_end = true;
-        let counts = K::at(Place { file: 0, line: 0 }).is_some();
+        let last = self.last.as_ref().map(|(_, place)| self.name(*place));
+        let last = last.as_deref().unwrap_or("missing");
+        self.check_committed(&format!("the last row is {last}"))
+    }
+
+    /// Checks, when rows come that are not committed, or no more rows, that the row which is committed was among the earlier
+    /// ones. Where lines are counted, it has to be.
+    fn check_committed(&mut self, found: &str) -> Result<(), Broken> {
+        let is_counted = K::at(Place::START).is_some();
         let Some(committed) = self
             .committed
             .as_ref()
-            .filter(|_| counts && self.is_behind())
+            .filter(|_| is_counted && self.is_behind())
         else {
             return Ok(());
         };
         self.is_foreign = true;
-        let last = self.last.as_ref().map(|(_, place)| self.name(*place));
         Err(Broken(format!(
-            "the last row is {}, but the channel has {committed} from before: give the files that it was given, in the same order, or name another --channel",
-            last.as_deref().unwrap_or("missing")
+            "{found}, but the channel has {committed} from before: give the files that it was given, in the same order, of which only the last file may grow, or name another --channel"
         )))
     }
 
@@ -257,6 +281,15 @@ impl<K: Key> Lines<K> {
                 self.name(*at)
             )));
         }
+        if self
+            .committed
+            .as_ref()
+            .is_some_and(|committed| key > *committed)
+        {
+            let name = self.name(row.place);
+            self.check_committed(&format!("the row {name} has the offset {key}, and none before it is the one that is committed"))?;
+        }
+        self.first.get_or_insert_with(|| key.clone());
         self.last = Some((key.clone(), row.place));
         Ok(Ok(key))
     }
@@ -276,9 +309,9 @@ impl<K: Key> Lines<K> {
     }
 
     fn bad(&mut self, after: Option<&K>, bad: &Bad) -> Result<(), Broken> {
-        // An earlier run has told of it.
         let known = after.max(self.committed.as_ref());
         if K::at(bad.place).is_some_and(|at| known.is_some_and(|known| at <= *known)) {
+            self.count_skipped(true);
             return Ok(());
         }
         match self.on_bad_line {
@@ -288,11 +321,20 @@ impl<K: Key> Lines<K> {
                 Ok(())
             }
             OnBadLine::Skip => {
-                self.meter.skipped.fetch_add(1, Ordering::Relaxed);
-                let name = self.file(bad.place).to_owned();
-                let kept = self.letters.unreadable(&name, bad);
-                kept.map_err(|why| cannot_keep(&why))
+                let file = self.file(bad.place).to_owned();
+                let after = self.last.as_ref().map(|(key, _)| key.to_string());
+                let kept = self.letters.unreadable(&file, after.as_deref(), bad);
+                let is_new = kept.map_err(|why| cannot_keep(&why))?;
+                self.count_skipped(!is_new);
+                Ok(())
             }
+        }
+    }
+
+    fn count_skipped(&self, is_earlier: bool) {
+        self.meter.skipped.fetch_add(1, Ordering::Relaxed);
+        if is_earlier {
+            self.meter.skipped_earlier.fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -366,7 +408,7 @@ impl<K: Key> Source for Lines<K> {
     }
 
     async fn rejects_seen(&mut self, _channel: &str) -> Result<Option<u64>, Broken> {
-        Ok(self.letters.total())
+        Ok(Some(self.letters.total()))
     }
 
     async fn check(&mut self, _channel: &str, committed: Option<&K>) -> Result<(), Broken> {

@@ -1,21 +1,29 @@
 //! Lines as they come, are held and released.
 
+use snowpipe_streaming::PipePath;
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::dead_letters::ChannelId;
 
 type Sender = mpsc::Sender<Vec<Item>>;
 
 fn lines(on_bad_line: OnBadLine) -> (Lines<u64>, Sender) {
     let (sender, receiver) = mpsc::channel(100);
-    let letters = DeadLetters::open(None, "c").unwrap();
+    let letters = DeadLetters::open(None, channel()).unwrap();
     let names = vec!["rides".to_owned()];
     let lines = Lines::new(receiver, names, on_bad_line, letters, Arc::default());
     (lines, sender)
 }
 
+fn channel() -> ChannelId {
+    let pipe = PipePath::for_table("D", "S", "T").unwrap();
+    ChannelId::new("account", &pipe, "c")
+}
+
 fn place(line: u64) -> Place {
-    Place { file: 1, line }
+    let file = Place::START.next_file();
+    Place { line, ..file }
 }
 
 fn row(line: u64, json: &str) -> Item {
