@@ -101,7 +101,7 @@ async fn run(args: Args) -> Result<u8> {
 
     let began = Instant::now();
     let client = target.client().await?;
-    let mut people = People::open(&args.source, &args.rejects)?;
+    let mut people = People::open(&args.source, &args.rejects, target.name())?;
     let report = ingest::run(&client, args.channel, &mut people)
         .batch_rows(BATCH)
         .max_in_flight(MOST_IN_FLIGHT)

@@ -1,5 +1,6 @@
 //! Where rows are kept among which the server rejected some, with the number of rejects that they account for: both in one
 //! transaction, so that after a crash neither is there without the other, and the next run is told what this one was not.
+//! Several targets can share the file: a channel is told apart from those of the same name in other targets.
 
 use std::path::Path;
 
@@ -11,40 +12,55 @@ use crate::source::CopiedRow;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS REJECTS (
+        TARGET TEXT,
         CHANNEL TEXT,
         ROW_INDEX INTEGER,
         COPIED_ROW TEXT NOT NULL,
         REJECTED_AROUND_IT INTEGER NOT NULL,
         LAST_MESSAGE TEXT,
-        PRIMARY KEY (CHANNEL, ROW_INDEX)
+        PRIMARY KEY (TARGET, CHANNEL, ROW_INDEX)
     );
     CREATE TABLE IF NOT EXISTS SEEN (
-        CHANNEL TEXT PRIMARY KEY,
-        TOTAL INTEGER NOT NULL
+        TARGET TEXT,
+        CHANNEL TEXT,
+        TOTAL INTEGER NOT NULL,
+        PRIMARY KEY (TARGET, CHANNEL)
     )";
 
-/// A SQLite file of rejects.
+const KEEP: &str = "
+    INSERT OR REPLACE INTO REJECTS (TARGET, CHANNEL, ROW_INDEX, COPIED_ROW, REJECTED_AROUND_IT, LAST_MESSAGE)
+    VALUES (?, ?, ?, ?, ?, ?)";
+const COUNT: &str = "INSERT OR REPLACE INTO SEEN (TARGET, CHANNEL, TOTAL) VALUES (?, ?, ?)";
+const SEEN: &str = "SELECT TOTAL FROM SEEN WHERE TARGET = ? AND CHANNEL = ?";
+
+/// A SQLite file of rejects, and the target whose rejects these are.
 #[derive(Debug)]
-pub(crate) struct Rejects(Connection);
+pub(crate) struct Rejects {
+    connection: Connection,
+    target: String,
+}
 
 impl Rejects {
     /// Opens the file, and makes it if it is not there.
     ///
     /// # Errors
     /// When it cannot be written, or is something else.
-    pub(crate) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, target: String) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
             connection.execute_batch(TABLES)?;
+            for statement in [KEEP, COUNT, SEEN] {
+                connection.prepare(statement)?;
+            }
             Ok(connection)
         };
-        let opened = open();
-        opened.map(Self).with_context(|| {
+        let connection = open().with_context(|| {
             format!(
                 "cannot keep rejected rows in {}: name a new file with --rejects",
                 path.display()
             )
-        })
+        })?;
+        Ok(Self { connection, target })
     }
 
     /// Keeps rows, and how many rejects are accounted for by them and those before them. The same rows again change nothing.
@@ -56,11 +72,12 @@ impl Rejects {
         rejected: &Rejected<i64>,
         rows: &[(i64, CopiedRow)],
     ) -> Result<()> {
-        let transaction = self.0.transaction()?;
+        let transaction = self.connection.transaction()?;
         for (row_index, row) in rows {
             transaction.execute(
-                "INSERT OR REPLACE INTO REJECTS VALUES (?, ?, ?, ?, ?)",
+                KEEP,
                 params![
+                    self.target,
                     rejected.channel,
                     row_index,
                     serde_json::to_string(row)?,
@@ -71,8 +88,8 @@ impl Rejects {
         }
         // Until the last piece of many rows this is the old number, so a crash amid them has all of them told again.
         transaction.execute(
-            "INSERT OR REPLACE INTO SEEN VALUES (?, ?)",
-            params![rejected.channel, rejected.total],
+            COUNT,
+            params![self.target, rejected.channel, rejected.total],
         )?;
         transaction.commit()?;
         Ok(())
@@ -83,8 +100,10 @@ impl Rejects {
     /// # Errors
     /// When the file cannot be read.
     pub(crate) fn seen(&self, channel: &str) -> Result<u64> {
-        let total = "SELECT TOTAL FROM SEEN WHERE CHANNEL = ?";
-        let seen = self.0.query_row(total, [channel], |row| row.get(0));
+        let of_channel = [self.target.as_str(), channel];
+        let seen = self
+            .connection
+            .query_row(SEEN, of_channel, |row| row.get(0));
         Ok(seen.optional()?.unwrap_or(0))
     }
 }

@@ -51,16 +51,16 @@ struct Foreign {
 }
 
 impl People {
-    /// Opens the table for reading, and the file where rows are kept among which the server rejected some.
+    /// Opens the table for reading, and the file where rows are kept among which the server rejected some, those of a target.
     ///
     /// # Errors
     /// When there is no such table, or the other file cannot be used.
-    pub(crate) fn open(path: &Path, rejects: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path, rejects: &Path, target: String) -> Result<Self> {
         let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
             .with_context(|| format!("cannot open the source {}", path.display()))?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
-            rejects: Arc::new(Mutex::new(Rejects::open(rejects)?)),
+            rejects: Arc::new(Mutex::new(Rejects::open(rejects, target)?)),
             gaps: None,
         })
     }

@@ -15,6 +15,8 @@ const SETUP: &str = include_str!("setup.sql");
 pub(crate) struct Target {
     profile: Profile,
     pipe: PipePath,
+    /// The account or, of our emulator, the file with its tables.
+    place: String,
     /// The emulator's server, if it is ours.
     server: Option<Server>,
 }
@@ -39,6 +41,7 @@ impl Target {
         let profile = Profile::from_json(&server.emulator().profile_json(&server.url()))?;
         Ok(Self {
             server: Some(server),
+            place: landing.canonicalize()?.display().to_string(),
             ..Self::new(profile)?
         })
     }
@@ -62,10 +65,16 @@ impl Target {
             "SF_CUSTOMER_RAW",
         )?;
         Ok(Self {
+            place: profile.account().to_ascii_uppercase(),
             profile,
             pipe,
             server: None,
         })
+    }
+
+    /// A name that no other target has.
+    pub(crate) fn name(&self) -> String {
+        format!("{} in {}", self.pipe, self.place)
     }
 
     /// The target in words.

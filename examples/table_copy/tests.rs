@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rusqlite::Connection;
+use serde_json::json;
 use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Report, Source};
 use tempfile::TempDir;
 use tokio::sync::Notify;
@@ -48,7 +49,7 @@ impl Copy {
     }
 
     fn open(&self) -> People {
-        People::open(&self.source(), &self.rejects()).expect("a source")
+        People::open(&self.source(), &self.rejects(), "here".to_owned()).expect("a source")
     }
 
     async fn target(&self) -> Target {
@@ -289,6 +290,38 @@ async fn rejected_rows_are_kept_in_a_file() {
     assert_eq!(copy.kept(), 1);
     let found = copy.compare();
     assert_eq!((found.missing, found.equal), (1, 5_999));
+}
+
+#[tokio::test]
+async fn targets_share_a_file_of_rejected_rows() {
+    let copy = Copy::new();
+    copy.spoil();
+    for (landing, kept) in [("landing.db", 1), ("other.db", 2), ("landing.db", 2)] {
+        let args = Args {
+            source: copy.source(),
+            rows: None,
+            profile: None,
+            landing: Some(copy.directory.path().join(landing)),
+            channel: CHANNEL.to_owned(),
+            rejects: copy.rejects(),
+        };
+        assert_eq!(run(args).await.expect("a copy"), FAILED, "a row is missing");
+        assert_eq!(copy.kept(), kept, "once for each target");
+    }
+}
+
+#[test]
+fn a_target_is_named_by_account_and_pipe() {
+    let directory = TempDir::new().expect("a directory");
+    let name = |account: &str, schema: &str| {
+        let path = directory.path().join("profile.json");
+        let profile = json!({"account": account, "user": "U", "schema": schema});
+        std::fs::write(&path, profile.to_string()).expect("a file");
+        Target::profile(&path).expect("a target").name()
+    };
+    assert_eq!(name("a-b", "S"), name("A-B", "S"));
+    assert_ne!(name("a-b", "S"), name("a-c", "S"));
+    assert_ne!(name("a-b", "S"), name("a-b", "T"));
 }
 
 /// Dies before it keeps a rejected row: whoever has one for it tells `died`, and is never answered.

@@ -144,6 +144,9 @@ pub trait Source: Send {
 
     /// The [`total`](Rejected::total) of the channel that [`dead_letter`](Self::dead_letter) heard last, in any run; 0 if it
     /// never heard any. `None` if that is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
+    ///
+    /// The name of a channel is unique in its pipe only: a store that serves several pipes or accounts needs these in its
+    /// key as well.
     fn rejects_seen(
         &mut self,
         channel: &str,
