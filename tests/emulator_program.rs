@@ -36,10 +36,11 @@ struct Running {
 
 impl Running {
     fn start(dir: &Path, arguments: &[&str]) -> Self {
-        let mut child = program(dir, arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("it starts");
+        Self::of(program(dir, arguments))
+    }
+
+    fn of(mut program: Command) -> Self {
+        let mut child = program.stdout(Stdio::piped()).spawn().expect("it starts");
         let mut url = String::new();
         let stdout = child.stdout.take().expect("its stdout");
         BufReader::new(stdout).read_line(&mut url).expect("a line");
@@ -321,4 +322,87 @@ fn oauth_clients_and_access_tokens_are_let_in() {
     }
     let why = refused(dir.path(), &["--oauth-client", "secretless"]);
     assert!(why.contains("a colon and its secret"), "{why}");
+    assert!(!why.contains("secretless"), "{why}");
+}
+
+#[test]
+fn secrets_come_from_the_environment_and_from_files_as_well() {
+    let dir = directory();
+    fs::write(dir.path().join("clients"), "one:a\n\n two:b \n").expect("a file");
+    fs::write(dir.path().join("tokens"), "first\nsecond").expect("a file");
+    let files = [
+        "--oauth-client-file",
+        "clients",
+        "--access-token-file",
+        "tokens",
+    ];
+    let mut program = program(dir.path(), &files);
+    program.env("SNOWPIPE_EMULATOR_OAUTH_CLIENT", "three:c");
+    program.env("SNOWPIPE_EMULATOR_ACCESS_TOKEN", "third");
+    let running = Running::of(program);
+    for client in [
+        "one&client_secret=a",
+        "two&client_secret=b",
+        "three&client_secret=c",
+    ] {
+        let form = format!("grant_type=client_credentials&client_id={client}");
+        let seen = answer(&running, "POST /oauth/token-request", "", &form);
+        assert_eq!(seen, "HTTP/1.1 200 OK", "{client}");
+    }
+    for token in ["first", "second", "third"] {
+        let bearer = format!("authorization: Bearer {token}\r\n");
+        let seen = answer(&running, "GET /v2/streaming/hostname", &bearer, "");
+        assert_eq!(seen, "HTTP/1.1 200 OK", "{token}");
+    }
+    drop(running);
+    fs::write(dir.path().join("empty"), "\n").expect("a file");
+    for (file, want) in [
+        ("empty", "the access tokens empty: the file is empty"),
+        ("absent", "the access tokens absent: "),
+    ] {
+        let why = refused(dir.path(), &["--access-token-file", file]);
+        assert!(why.contains(want), "{why}");
+    }
+}
+
+/// One that has found no profile, and is held up by a script that is still to be written.
+#[test]
+fn of_two_emulators_at_once_the_slower_one_leaves_the_profile_alone() {
+    let dir = directory();
+    let here = dir.path();
+    let fifo = here.join("slow.sql");
+    let made = Command::new("mkfifo").arg(&fifo).status();
+    assert!(made.expect("mkfifo runs").success());
+    let options = ["--write-profile", "profile.json", "--ddl", "slow.sql"];
+    let mut slow = program(here, &options);
+    slow.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut slow = Running {
+        child: slow.spawn().expect("it starts"),
+        url: String::new(),
+    };
+    // Opened as soon as the slow one reads the script, which it does after it has looked for a profile.
+    let mut script = fs::OpenOptions::new()
+        .write(true)
+        .open(&fifo)
+        .expect("it is read");
+    let fast = Running::start(here, &options[..2]);
+    let written = fs::read_to_string(here.join("profile.json")).expect("a profile");
+    script.write_all(DDL.as_bytes()).expect("it is read");
+    drop(script);
+    let stdout = slow.child.stdout.take().expect("its stdout");
+    let line = BufReader::new(stdout).lines().next();
+    assert!(line.is_none(), "it serves: {line:?}");
+    let mut why = String::new();
+    let mut stderr = slow.child.stderr.take().expect("its stderr");
+    stderr.read_to_string(&mut why).expect("text");
+    assert!(
+        why.contains("written by another process in the meantime"),
+        "{why}"
+    );
+    assert_eq!(slow.child.wait().expect("it ends").code(), Some(2));
+    let profile = fs::read_to_string(here.join("profile.json")).expect("a profile");
+    assert_eq!(profile, written);
+    let files = fs::read_dir(here).expect("a directory");
+    assert_eq!(files.count(), 3, "nothing is left beside the profile");
+    assert_eq!(fast.terminate(), Some(0));
 }

@@ -10,22 +10,26 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::SecretString;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
-    Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding, Tls,
+    BinaryFormat, Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding, Tls,
 };
 
 #[path = "snowpipe_emulator/authority.rs"]
 mod authority;
 
+#[path = "snowpipe_emulator/credentials.rs"]
+mod credentials;
+#[path = "snowpipe_emulator/profile.rs"]
+mod profile;
+
 use authority::Authority;
+use credentials::CredentialOptions;
 
 /// The user that profiles are written for.
 const USER: &str = "STREAMING_INGEST";
-/// Marks a profile as written here: only such a file is taken up again.
-const WRITTEN_BY: &str = "snowpipe-emulator";
 
 /// A local Snowpipe Streaming server.
 ///
@@ -97,13 +101,8 @@ struct Options {
     #[arg(long, value_name = "FILE.p8")]
     private_key: Option<PathBuf>,
 
-    /// An OAuth client that may fetch access tokens with client credentials; may be given several times.
-    #[arg(long, value_name = "ID:SECRET", value_parser = oauth_client)]
-    oauth_client: Vec<OAuthClient>,
-
-    /// A programmatic access token that logs in; may be given several times.
-    #[arg(long, value_name = "TOKEN")]
-    access_token: Vec<SecretString>,
+    #[command(flatten)]
+    credentials: CredentialOptions,
 
     /// How long accepted rows wait for their commit.
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
@@ -130,25 +129,14 @@ struct Options {
     #[arg(long)]
     sql_null: bool,
 
+    /// The account's `BINARY_INPUT_FORMAT`: how the pipes that CREATE PIPE made read BINARY. HEX, BASE64 or UTF-8; default pipes
+    /// always read BASE64.
+    #[arg(long, value_name = "FORMAT", default_value_t)]
+    binary_input_format: BinaryFormat,
+
     /// The seed of what the emulator leaves to chance.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
-}
-
-#[derive(Debug, Clone)]
-struct OAuthClient {
-    id: String,
-    secret: SecretString,
-}
-
-fn oauth_client(text: &str) -> Result<OAuthClient, &'static str> {
-    match text.split_once(':') {
-        Some((id, secret)) if !id.is_empty() && !secret.is_empty() => Ok(OAuthClient {
-            id: id.to_owned(),
-            secret: secret.into(),
-        }),
-        _ => Err("write the client's id, a colon and its secret"),
-    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -206,8 +194,8 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     };
     if let Some(path) = &options.write_profile {
         match &existing {
-            Some(profile) => check_profile(path, profile, &url)?,
-            None => write_profile(path, &profile(&options, &emulator, &url)?)?,
+            Some(profile) => profile::check(path, profile, &url)?,
+            None => profile::write(path, new_profile(&options, &emulator, &url)?)?,
         }
     }
     let authority = match &tls {
@@ -240,13 +228,13 @@ fn certificate(options: &Options) -> Option<PathBuf> {
 /// The key to register, and the profile of an earlier run that it came from.
 fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<dyn Error>> {
     let existing = match &options.write_profile {
-        Some(path) => read_profile(path)?,
+        Some(path) => profile::read(path)?,
         None => None,
     };
     if let Some(path) = &options.private_key {
         let key = read_key(path)?;
         if let (Some(profile), Some(at)) = (&existing, &options.write_profile) {
-            let held = key_of_profile(profile, at)?;
+            let held = profile::key(profile, at)?;
             if Emulator::public_key_of(&held)? != Emulator::public_key_of(&key)? {
                 return Err(format!(
                     "the profile {} holds another key than {}: name another profile, or leave --private-key out",
@@ -259,7 +247,7 @@ fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<d
         return Ok((Some(key), existing));
     }
     if let (Some(profile), Some(at)) = (&existing, &options.write_profile) {
-        return Ok((Some(key_of_profile(profile, at)?), existing));
+        return Ok((Some(profile::key(profile, at)?), existing));
     }
     let fresh = match options.write_profile {
         Some(_) => Some(Emulator::generate_key()?),
@@ -288,16 +276,18 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     if let Some(key) = key {
         builder = builder.private_key(key.clone());
     }
-    for client in &options.oauth_client {
-        builder = builder.oauth_client(&client.id, client.secret.clone(), None);
+    let credentials = options.credentials.read()?;
+    let is_anybody = key.is_some() || !credentials.is_empty();
+    for (id, secret) in credentials.oauth_clients {
+        builder = builder.oauth_client(id, secret, None);
     }
-    for token in &options.access_token {
-        builder = builder.access_token(token.clone(), None);
+    for token in credentials.access_tokens {
+        builder = builder.access_token(token, None);
     }
     let Some(path) = &options.data else {
-        if key.is_none() && options.oauth_client.is_empty() && options.access_token.is_empty() {
+        if !is_anybody {
             tracing::warn!(
-                "nobody can log in: give --write-profile, --private-key, --oauth-client or --access-token"
+                "no client can log in: give --write-profile, --private-key, --oauth-client or --access-token"
             );
         }
         let catalog = match script {
@@ -305,9 +295,7 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
                 .map_err(|why| format!("the DDL script cannot be carried out: {why}"))?,
             None => Catalog::anything(),
         };
-        return Ok(builder
-            .catalog(catalog.with_sql_null(options.sql_null))
-            .build()?);
+        return Ok(builder.catalog(of_account(options, catalog)).build()?);
     };
     let ddl = match script {
         Some(script) if options.apply_ddl => Ddl::Apply(script),
@@ -321,8 +309,15 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     for (user, public_key) in landing.keys()? {
         builder = builder.public_key(user, public_key);
     }
-    let catalog = landing.catalog().clone().with_sql_null(options.sql_null);
+    let catalog = of_account(options, landing.catalog().clone());
     Ok(builder.catalog(catalog).landing(landing).build()?)
+}
+
+/// The tables and pipes with what the options say of the account.
+fn of_account(options: &Options, catalog: Catalog) -> Catalog {
+    catalog
+        .with_sql_null(options.sql_null)
+        .with_binary_input_format(options.binary_input_format)
 }
 
 /// The host that clients go to, as it stands in a URL.
@@ -336,12 +331,11 @@ fn host(options: &Options) -> String {
     }
 }
 
-fn profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Value, Box<dyn Error>> {
+fn new_profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Value, Box<dyn Error>> {
     let mut profile: Value = serde_json::from_str(&emulator.profile_json(url))?;
     let Some(fields) = profile.as_object_mut() else {
         return Err("the emulator's profile is not an object".into());
     };
-    fields.insert("written_by".to_owned(), json!(WRITTEN_BY));
     if let Some(path) = &options.private_key {
         // The key stays where it is, rather than being copied.
         let path = path
@@ -351,87 +345,6 @@ fn profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Value, B
         fields.insert("private_key_file".to_owned(), json!(path));
     }
     Ok(profile)
-}
-
-/// A profile that an earlier run wrote, if there is a file.
-fn read_profile(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(why) => return Err(named("the profile", path, &why)),
-    };
-    let profile: Value = serde_json::from_str(&text).unwrap_or_default();
-    if profile.get("written_by").and_then(Value::as_str) != Some(WRITTEN_BY) {
-        return Err(format!(
-            "{} exists and was not written by the emulator: it is not overwritten; name another file",
-            path.display()
-        )
-        .into());
-    }
-    Ok(Some(profile))
-}
-
-fn key_of_profile(profile: &Value, path: &Path) -> Result<SecretString, Box<dyn Error>> {
-    let text = |key: &str| profile.get(key).and_then(Value::as_str);
-    match (text("private_key"), text("private_key_file")) {
-        (Some(key), _) => Ok(SecretString::from(key)),
-        (None, Some(file)) => read_key(Path::new(file)),
-        (None, None) => Err(format!(
-            "the profile {} holds no key: remove it, and a fresh one is written",
-            path.display()
-        )
-        .into()),
-    }
-}
-
-fn check_profile(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn Error>> {
-    let written = profile
-        .get("url")
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    if written != url {
-        let split = |url: &str| {
-            url.split_once("://")
-                .map(|(scheme, at)| (scheme.to_owned(), at.to_owned()))
-        };
-        let mend = match (split(written), split(url)) {
-            (Some((before, at)), Some((now, _))) if before == now => format!("with --listen {at}"),
-            (Some((before, at)), _) if before == "https" => format!("with --tls --listen {at}"),
-            (Some((_, at)), _) => format!("without --tls and with --listen {at}"),
-            (None, _) => "anew".to_owned(),
-        };
-        return Err(format!(
-            "the profile {} is for {written}, but the emulator listens on {url}: start it {mend}, or name another file",
-            path.display(),
-        )
-        .into());
-    }
-    tracing::info!(profile = %path.display(), "the profile of an earlier run is kept");
-    Ok(())
-}
-
-fn write_profile(path: &Path, profile: &Value) -> Result<(), Box<dyn Error>> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.mode(0o600);
-    }
-    let text = SecretString::from(format!("{profile:#}\n"));
-    // Whole or not at all: half a profile would refuse every start after a kill.
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".{}.tmp", std::process::id()));
-    let aside = PathBuf::from(aside);
-    // In a container the next start has the same process id.
-    let _ = fs::remove_file(&aside);
-    options
-        .open(&aside)
-        .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
-        .and_then(|()| fs::rename(&aside, path))
-        .map_err(|why| named("the profile", path, &why))?;
-    tracing::info!(profile = %path.display(), "a profile for clients is written");
-    Ok(())
 }
 
 fn read_key(path: &Path) -> Result<SecretString, Box<dyn Error>> {

@@ -96,6 +96,7 @@ fn shown(number: u64, request: &LoggedRequest) -> Value {
         "query": pairs(&request.head.query),
         "headers": pairs(&request.head.headers),
         "channels": request.channels,
+        "channel_count": request.channel_count,
         "body_bytes": request.body_bytes,
         "body": body,
         "body_is_whole": is_whole,

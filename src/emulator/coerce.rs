@@ -4,10 +4,9 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::value::RawValue;
 
+use super::binary::BinaryFormat;
 use super::datetime::{self, Zone};
 use super::decimal;
 use super::landing::Cell;
@@ -172,21 +171,12 @@ impl fmt::Display for DataType {
 }
 
 /// What a pipe settles about values, beside the column's type.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Rules {
     /// How text becomes bytes.
     pub(super) binary: BinaryFormat,
     /// Whether a JSON null in a VARIANT column becomes SQL NULL.
     pub(super) sql_null: bool,
-}
-
-/// The text form of BINARY.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum BinaryFormat {
-    /// Default pipes.
-    Base64,
-    /// Pipes made with CREATE PIPE, as long as the account says nothing else.
-    Hex,
 }
 
 /// A value as it comes in: what it is, with a number's digits as they were written.
@@ -295,12 +285,8 @@ impl DataType {
                 let Input::Text(text) = input else {
                     return Err(refused());
                 };
-                let bytes = match rules.binary {
-                    BinaryFormat::Base64 => STANDARD.decode(text.as_ref()).ok(),
-                    BinaryFormat::Hex => from_hex(text),
-                }
-                .ok_or_else(|| {
-                    format!("{} is not {:?} text of BINARY", input.shown(), rules.binary)
+                let bytes = rules.binary.decode(text).ok_or_else(|| {
+                    format!("{} is not BINARY in {}", input.shown(), rules.binary)
                 })?;
                 if bytes.len() > usize::try_from(length).unwrap_or(usize::MAX) {
                     return Err(format!("{} bytes are too long for {self}", bytes.len()));
@@ -375,21 +361,6 @@ fn land_boolean(input: &Input<'_>) -> Option<Cell> {
         Input::Null | Input::Nested(_) => return None,
     };
     Some(Cell::Boolean(value))
-}
-
-fn from_hex(text: &str) -> Option<Vec<u8>> {
-    let digit = |byte: u8| {
-        char::from(byte)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let pairs = text.as_bytes().chunks(2);
-    pairs
-        .map(|pair| match pair {
-            [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-            _ => None,
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -123,11 +123,11 @@ fn binary_follows_the_pipe() {
     );
     assert_eq!(
         land("binary", r#""00zz!""#),
-        Err(r#""00zz!" is not Base64 text of BINARY"#.to_owned())
+        Err(r#""00zz!" is not BINARY in BASE64"#.to_owned())
     );
     assert_eq!(
         land_with("binary", r#""0""#, custom),
-        Err(r#""0" is not Hex text of BINARY"#.to_owned())
+        Err(r#""0" is not BINARY in HEX"#.to_owned())
     );
     assert_eq!(
         land("binary(1)", r#""AP8=""#),

@@ -92,14 +92,41 @@ pub(super) fn carry_out(
         }
         Change::ForgetChannels(pipe) => {
             for table in ["_snowpipe_accepted", "_snowpipe_channels"] {
-                transaction.execute(
-                    &format!(
-                        "DELETE FROM {table} WHERE database_name = ? AND schema_name = ? AND pipe_name = ?"
-                    ),
-                    params![pipe.database, pipe.schema, pipe.name],
-                )?;
+                forget_pipe(transaction, table, &pipe)?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Deletes from `table` what is about a pipe. The case of names does not matter, as everywhere else: a channel's record keeps
+/// the spelling that its pipe was created with, and a later statement may spell the name differently.
+fn forget_pipe(
+    transaction: &Transaction<'_>,
+    table: &str,
+    pipe: &ObjectName,
+) -> rusqlite::Result<()> {
+    let mut spellings = transaction.prepare(&format!(
+        "SELECT DISTINCT database_name, schema_name, pipe_name FROM {table}"
+    ))?;
+    let spellings = spellings.query_map([], |row| {
+        Ok(ObjectName {
+            database: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+        })
+    })?;
+    let spellings = spellings.collect::<rusqlite::Result<Vec<_>>>()?;
+    for known in spellings
+        .iter()
+        .filter(|known| folded(known) == folded(pipe))
+    {
+        transaction.execute(
+            &format!(
+                "DELETE FROM {table} WHERE database_name = ? AND schema_name = ? AND pipe_name = ?"
+            ),
+            params![known.database, known.schema, known.name],
+        )?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
+use super::deep_stack;
 use super::landing::ObjectName;
 use super::pipe_ddl;
 use super::script::{Cursor, Statement, split};
@@ -88,6 +89,16 @@ impl Catalog {
 
     /// The catalog as the script leaves it, and what a landing has to do to follow.
     pub(super) fn after_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
+        deep_stack::run("snowpipe-emulator-ddl", || self.run_ddl(text)).unwrap_or_else(|| {
+            let start = Location::new(1, 1);
+            Err(DdlError::at(
+                start,
+                "the system has no thread to read the script on",
+            ))
+        })
+    }
+
+    fn run_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
         let mut run = Run {
             catalog: self.clone().without_anything(),
             session: Session::default(),

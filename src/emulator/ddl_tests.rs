@@ -332,6 +332,36 @@ fn an_endless_definition_is_refused() {
     }
 }
 
+/// The stack of a thread is two megabytes as a rule, and the parser's frames are large where it is not optimized.
+#[test]
+fn a_deep_definition_is_read_or_refused() {
+    for (open, middle, close) in [
+        ("f(", "1", ")"),
+        ("(", "1", ")"),
+        ("[", "1", "]"),
+        ("NOT ", "TRUE", ""),
+        ("- ", "1", ""),
+        ("CASE WHEN TRUE THEN ", "1", " END"),
+        ("CAST(", "1", " AS INT)"),
+        ("EXTRACT(YEAR FROM ", "1", ")"),
+        ("(SELECT ", "1", ")"),
+        ("EXISTS (SELECT ", "1", ")"),
+        ("{'a': ", "1", "}"),
+        ("1::ARRAY(", "INT", ")"),
+        ("x -> ", "1", ""),
+    ] {
+        for depth in [1, 10, 20, 40, 48, 60, 100, 200] {
+            let value = format!("{}{middle}{}", open.repeat(depth), close.repeat(depth));
+            let _ = Catalog::from_ddl(&format!("CREATE TABLE D.S.T (A INT DEFAULT {value})"));
+            let _ = Catalog::from_ddl(&format!("CREATE TABLE D.S.T (A INT CHECK ({value}))"));
+            let _ = Catalog::from_ddl(&format!("CREATE TABLE D.S.T (A INT) AS SELECT {value}"));
+        }
+    }
+    let nested = format!("{}7{}", "(".repeat(20), ")".repeat(20));
+    let catalog = Catalog::from_ddl(&format!("CREATE TABLE D.S.T (A INT DEFAULT {nested})"));
+    assert_eq!(catalog.expect("read").tables().count(), 1);
+}
+
 #[test]
 fn a_wide_table_is_no_endless_definition() {
     let columns: Vec<_> = (0..2000)

@@ -53,24 +53,31 @@ impl Handler {
 }
 
 impl State {
-    /// The pipe's elastic channel, which is there as soon as anybody looks.
-    pub(super) fn elastic(&mut self, pipe: &Pipe) -> Result<&mut Channel, Refusal> {
+    /// The pipe's elastic channel as it is before its first rows. Each pipe has one, and nothing of it is kept until then:
+    /// clients can ask about as many pipes as they like.
+    pub(super) fn unused_elastic(&self, pipe: &Pipe) -> Channel {
+        let since_ms = self.pipes_since_ms.unwrap_or(self.now_ms);
+        Channel::new(created(pipe, ELASTIC, since_ms))
+    }
+
+    /// The pipe's elastic channel, kept from now on.
+    pub(super) fn elastic(&mut self, pipe: &Pipe) -> &mut Channel {
+        let unused = self.unused_elastic(pipe);
         let key = key(&pipe.name, ELASTIC);
-        if !self.channels.contains_key(&key) {
-            let record = created(pipe, ELASTIC, self.now_ms);
-            self.landing.put_channel(&record, false).map_err(failed)?;
-            self.channels.insert(key.clone(), Channel::new(record));
-        }
-        self.channels.get_mut(&key).ok_or_else(Refusal::no_channel)
+        self.channels.entry(key).or_insert(unused)
     }
 
     /// Accepts decompressed rows, whether or not they came before.
     pub(super) fn append_elastic(&mut self, pipe: &Pipe, body: Vec<u8>) -> Result<(), Refusal> {
         let (now_ms, due_ms) = (self.now_ms, self.rules.due_ms(self.now_ms));
-        let before = &self.elastic(pipe)?.record;
+        let known = self.channel(pipe, ELASTIC);
+        let before = known.map_or_else(
+            || self.unused_elastic(pipe).record,
+            |channel| channel.record.clone(),
+        );
         if before.status_code != SUCCESS {
             return Err(Refusal::bad_request(
-                before.status_code.clone(),
+                before.status_code,
                 "The elastic channel takes no rows.",
             ));
         }
@@ -78,7 +85,7 @@ impl State {
         let record = ChannelRecord {
             row_sequencer: row_sequencer + 1,
             last_used_ms: now_ms,
-            ..before.clone()
+            ..before
         };
         let batch = AcceptedBatch {
             row_sequencer,
@@ -88,7 +95,7 @@ impl State {
             body,
         };
         self.landing.accept(&record, &batch).map_err(failed)?;
-        let channel = self.elastic(pipe)?;
+        let channel = self.elastic(pipe);
         channel.record = record;
         channel.push(due_ms, batch);
         tracing::debug!(channel = ELASTIC, row_sequencer, "accepted");

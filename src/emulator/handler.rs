@@ -29,6 +29,9 @@ use crate::time::epoch_millis;
 const LOG_LENGTH: usize = 10_000;
 const LOG_BYTES: usize = 16 * 1024 * 1024;
 
+/// How many bytes of names the log keeps of a request: it would otherwise forget all others for the sake of one.
+const MOST_NAMES_KEPT: usize = 64 * 1024;
+
 /// The longest body of an append whose rows the log keeps.
 const MOST_ROWS_KEPT: usize = 64 * 1024;
 
@@ -39,8 +42,10 @@ pub struct LoggedRequest {
     pub endpoint: Endpoint,
     /// What it looked like, without secrets.
     pub head: RequestHead,
-    /// The channels it was about.
+    /// The channels it was about: the first ones, where their names take more than 64 KiB.
     pub channels: Vec<String>,
+    /// How many channels it was about.
+    pub channel_count: usize,
     /// Its `requestId`.
     pub request_id: Option<String>,
     /// Its `retryCount`.
@@ -78,7 +83,8 @@ impl LoggedRequest {
             },
             endpoint: call.endpoint,
             head: RequestHead::of(call.endpoint, request),
-            channels: call.channels.clone(),
+            channels: first_names(&call.channels),
+            channel_count: call.channels.len(),
             request_id: call.query.request_id.clone(),
             retry_count: call.query.retry_count,
             continuation_token: call.query.continuation_token.clone(),
@@ -107,6 +113,16 @@ impl LoggedRequest {
             + texts.sum::<usize>()
             + names.sum::<usize>()
     }
+}
+
+/// The first channels of a request, as many as the log keeps of one.
+fn first_names(channels: &[String]) -> Vec<String> {
+    let mut bytes = 0;
+    let fits = |name: &&String| {
+        bytes += size_of_val(*name) + name.len();
+        bytes <= MOST_NAMES_KEPT
+    };
+    channels.iter().take_while(fits).cloned().collect()
 }
 
 /// The server behind its lock.
@@ -354,7 +370,7 @@ impl Handler {
         Ok(body)
     }
 
-    fn statuses(&mut self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
+    fn statuses(&self, now_ms: u64, pipe: &Pipe, names: &[String]) -> Result<Answer, Refusal> {
         let lag_ms = u64::try_from(self.status_lag.as_millis()).unwrap_or(u64::MAX);
         let at_ms = now_ms.saturating_sub(lag_ms);
         let asked = names.len();
@@ -370,11 +386,10 @@ impl Handler {
                 format!("{asked} channels are asked for, and {most} is the most."),
             ));
         }
-        if names.iter().any(|name| name == ELASTIC) {
-            self.state.elastic(pipe)?;
-        }
+        let unused = self.state.unused_elastic(pipe);
         let known = names.iter().filter_map(|name| {
-            let channel = self.state.channel(pipe, name)?;
+            let is_unused = || (name == ELASTIC).then_some(&unused);
+            let channel = self.state.channel(pipe, name).or_else(is_unused)?;
             // Letter by letter, unlike in addresses.
             (channel.record.channel == *name)
                 .then(|| (name.clone(), status(channel, channel.record_at(at_ms))))

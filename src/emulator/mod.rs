@@ -21,6 +21,7 @@ mod admin_requests;
 mod admin_tables;
 mod answer;
 mod aws_chunked;
+mod binary;
 mod body;
 mod builder;
 mod channel;
@@ -41,6 +42,8 @@ mod datetime;
 #[cfg(feature = "emulator-server")]
 mod ddl;
 mod decimal;
+#[cfg(feature = "emulator-server")]
+mod deep_stack;
 mod elastic;
 mod faults;
 mod files;
@@ -109,6 +112,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
 pub use self::answer::Reply;
+pub use self::binary::BinaryFormat;
 pub use self::builder::EmulatorBuilder;
 pub use self::channel::ReplayedToken;
 pub use self::coerce::DataType;

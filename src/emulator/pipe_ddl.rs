@@ -2,7 +2,7 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::coerce::{BinaryFormat, DataType, Rules};
+use super::coerce::{DataType, Rules};
 use super::ddl::{DdlError, Session};
 use super::script::Cursor;
 use super::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
@@ -87,10 +87,7 @@ pub(super) fn read(
         name,
         table: table.name.clone(),
         mapping,
-        rules: Rules {
-            binary: BinaryFormat::Hex,
-            sql_null: false,
-        },
+        rules: Rules::default(),
     }))
 }
 

@@ -130,6 +130,7 @@ impl Grants {
 
 impl Handler {
     pub(super) fn pipe_info(&mut self, now_ms: u64, pipe: &Pipe) -> Answer {
+        let format = pipe.rules.binary.to_string();
         let grants = &mut self.stage.grants;
         let encryption = json!({
             "pipe_key": STANDARD.encode(grants.key(&pipe.name)),
@@ -144,8 +145,9 @@ impl Handler {
             "database_name": pipe.name.database,
             "schema_name": pipe.name.schema,
             "pipe_name": pipe.name.name,
-            "binary_input_format": "BASE64",
-            "parameter_overrides": {},
+            "binary_input_format": format,
+            // Where the official SDK 1.9.1 looks for it.
+            "parameter_overrides": { "binary_input_format": format },
             "stage_location": rowset,
             "rowset_stage_location": rowset,
             "durable_stage_location": durable,

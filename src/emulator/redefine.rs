@@ -1,8 +1,10 @@
 //! Other tables and pipes for a running emulator.
 
+use std::collections::BTreeSet;
+
 use super::Emulator;
 use super::ddl::{Change, DdlError};
-use super::landing::{LandingError, SchemaChange};
+use super::landing::{LandingError, ObjectName, SchemaChange};
 use super::state::State;
 use super::tables::folded;
 use crate::error::{Error, ErrorKind, Result};
@@ -32,7 +34,7 @@ impl State {
             match change {
                 Change::CreateTable(_) => {}
                 Change::DropTable(table) => dropped.push(table),
-                Change::ForgetChannels(pipe) => forgotten.push(folded(&pipe)),
+                Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
         }
         self.landing.change(&SchemaChange {
@@ -42,8 +44,10 @@ impl State {
             forgotten: &forgotten,
         })?;
         self.catalog = after;
+        let forgotten: BTreeSet<ObjectName> = forgotten.iter().map(folded).collect();
         self.channels
             .retain(|(pipe, _), _| !forgotten.contains(&folded(pipe)));
+        self.pipes_since_ms = Some(self.now_ms);
         Ok(())
     }
 }

@@ -43,6 +43,9 @@ pub(super) struct State {
     pub(super) landing: Box<dyn Landing>,
     pub(super) channels: BTreeMap<Key, Channel>,
     pub(super) now_ms: u64,
+    /// Since when the pipes are as they are: the first request, the last DDL or the last reset. Elastic channels that hold
+    /// nothing yet are as old.
+    pub(super) pipes_since_ms: Option<u64>,
     /// Whether nothing commits by itself.
     pub(super) is_held: bool,
     /// The delay and the period of commits that the emulator began with.
@@ -107,6 +110,7 @@ impl State {
             landing,
             channels,
             now_ms: 0,
+            pipes_since_ms: None,
             is_held: false,
         })
     }
@@ -286,6 +290,7 @@ impl State {
     /// Commits what is due at `now_ms` and forgets channels that were idle for too long.
     pub(super) fn advance(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
+        self.pipes_since_ms.get_or_insert(now_ms);
         let mut due = Vec::new();
         let mut expired = Vec::new();
         for (key, channel) in &self.channels {
@@ -369,6 +374,7 @@ impl State {
     pub(super) fn reset(&mut self) -> Result<(), LandingError> {
         self.landing.clear()?;
         self.channels.clear();
+        self.pipes_since_ms = Some(self.now_ms);
         (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
         self.is_held = false;
         Ok(())

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 
 use super::Emulator;
 use super::answer::{Answer, Refusal, json_answer};
+use super::deep_stack;
 use super::sql_reader::{self, MOST_TIME, Source};
 use super::sql_text::{Context, Selection};
 use crate::time::epoch_millis;
@@ -25,8 +26,6 @@ const MOST_KEPT: usize = 32;
 const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
 /// How many cells of tables in memory a statement may read: they are copied for it.
 const MOST_CELLS: u64 = 2_000_000;
-/// Trees of long statements are deep.
-const STACK: usize = 64 * 1024 * 1024;
 
 /// A statement that is not carried out, in Snowflake's codes.
 #[derive(Debug)]
@@ -354,16 +353,8 @@ fn run(
         sql_state: "53000",
         message: "The system has no thread for the statement: try again.".to_owned(),
     };
-    std::thread::scope(|scope| {
-        let work = || select(emulator, posted, bindings);
-        std::thread::Builder::new()
-            .name("snowpipe-emulator-sql".to_owned())
-            .stack_size(STACK)
-            .spawn_scoped(scope, work)
-            .map_err(|_| unavailable())?
-            .join()
-            .unwrap_or_else(|_| Err(unavailable()))
-    })
+    let work = || select(emulator, posted, bindings);
+    deep_stack::run("snowpipe-emulator-sql", work).unwrap_or_else(|| Err(unavailable()))
 }
 
 fn select(

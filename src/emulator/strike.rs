@@ -116,7 +116,9 @@ impl Handler {
         let Some(channel) = strike.channel.as_deref() else {
             return;
         };
-        if self.state.channel(&pipe, channel).is_none() {
+        if is_elastic(channel) {
+            self.state.elastic(&pipe);
+        } else if self.state.channel(&pipe, channel).is_none() {
             return;
         }
         match &strike.fault {

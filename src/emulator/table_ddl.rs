@@ -9,7 +9,7 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::coerce::{BinaryFormat, DataType, Input, Rules};
+use super::coerce::{DataType, Input, Rules};
 use super::ddl::DdlError;
 use super::landing::Cell;
 use super::script::{Statement, identifier, parser_error};
@@ -199,8 +199,8 @@ fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault,
         _ => return Err(not_constant()),
     };
     let rules = Rules {
-        binary: BinaryFormat::Hex,
         sql_null: true,
+        ..Rules::default()
     };
     let cell = column.data_type.land(&input, rules);
     cell.map(ColumnDefault::Constant)

@@ -5,7 +5,8 @@ use std::time::SystemTime;
 
 use serde_json::value::RawValue;
 
-use super::coerce::{BinaryFormat, DataType, Input, Rules};
+use super::binary::BinaryFormat;
+use super::coerce::{DataType, Input, Rules};
 use super::landing::{Cell, ObjectName};
 
 /// What a default pipe's name adds to its table's.
@@ -181,8 +182,8 @@ impl Column {
                     _ => format!("{instant:.9}Z"),
                 };
                 let rules = Rules {
-                    binary: BinaryFormat::Hex,
                     sql_null: true,
+                    ..Rules::default()
                 };
                 self.land(&Input::Text(text.into()), rules)
             }
@@ -234,7 +235,8 @@ pub struct Catalog {
     pub(super) tables: BTreeMap<ObjectName, Table>,
     pub(super) pipes: BTreeMap<ObjectName, Pipe>,
     anything: Option<Table>,
-    sql_null: bool,
+    /// What pipes settle about values: the account's format of BINARY, and what becomes of JSON nulls.
+    rules: Rules,
 }
 
 impl Catalog {
@@ -263,7 +265,15 @@ impl Catalog {
     /// The same catalog with JSON nulls in VARIANT columns landing as SQL NULL, or, as Snowflake has it, not.
     #[must_use]
     pub fn with_sql_null(mut self, sql_null: bool) -> Self {
-        self.sql_null = sql_null;
+        self.rules.sql_null = sql_null;
+        self
+    }
+
+    /// The same catalog with the account's `BINARY_INPUT_FORMAT`: the format in which the pipes that CREATE PIPE made read
+    /// BINARY. [`BinaryFormat::Hex`] by default, as in Snowflake.
+    #[must_use]
+    pub fn with_binary_input_format(mut self, format: BinaryFormat) -> Self {
+        self.rules.binary = format;
         self
     }
 
@@ -282,14 +292,14 @@ impl Catalog {
     /// A pipe by name. Each table has a default pipe, `<TABLE>-STREAMING`, which matches keys in any case.
     pub fn pipe(&self, name: &ObjectName) -> Option<Pipe> {
         let key = folded(name);
-        let mut pipe = self
-            .pipes
-            .get(&key)
-            .cloned()
-            .or_else(|| self.default_pipe(&key))
-            .or_else(|| self.any_pipe(&key))?;
-        pipe.rules.sql_null = self.sql_null;
-        Some(pipe)
+        if let Some(made) = self.pipes.get(&key) {
+            let rules = self.rules;
+            return Some(Pipe {
+                rules,
+                ..made.clone()
+            });
+        }
+        self.default_pipe(&key).or_else(|| self.any_pipe(&key))
     }
 
     /// A table by name.
@@ -319,16 +329,21 @@ impl Catalog {
         self.pipes.values()
     }
 
+    /// The rules of default pipes, which read BASE64 whatever the account's format is.
+    fn default_rules(&self) -> Rules {
+        Rules {
+            binary: BinaryFormat::Base64,
+            ..self.rules
+        }
+    }
+
     fn default_pipe(&self, key: &ObjectName) -> Option<Pipe> {
         let table = self.tables.get(&table_of_default_pipe(key)?)?;
         Some(Pipe {
             name: default_pipe_name(&table.name),
             table: table.name.clone(),
             mapping: Mapping::ByName(MatchBy::CaseInsensitive),
-            rules: Rules {
-                binary: BinaryFormat::Base64,
-                sql_null: false,
-            },
+            rules: self.default_rules(),
         })
     }
 
@@ -338,10 +353,7 @@ impl Catalog {
             name: key.clone(),
             table: table_of_default_pipe(key).unwrap_or_else(|| key.clone()),
             mapping: Mapping::WholeRow,
-            rules: Rules {
-                binary: BinaryFormat::Base64,
-                sql_null: false,
-            },
+            rules: self.default_rules(),
         })
     }
 }

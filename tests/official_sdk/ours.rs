@@ -60,7 +60,10 @@ async fn connect(scenario: &Scenario, access: &Access) -> anyhow::Result<Streami
         .add_root_certificate_pem(access.authority_pem.as_bytes())?
         .build()?;
     let profile = Profile::from_json(&access.profile_json)?;
-    let pipe = PipePath::for_table("DB", "S", &scenario.table)?;
+    let pipe = match &scenario.pipe {
+        Some(pipe) => PipePath::new("DB", "S", pipe)?,
+        None => PipePath::for_table("DB", "S", &scenario.table)?,
+    };
     let builder = StreamingIngestClient::builder(profile, pipe).transport(transport);
     Ok(builder.build().await?)
 }

@@ -16,6 +16,10 @@ pub(crate) struct Scenario {
     pub(crate) name: String,
     #[serde(default = "usual_table")]
     pub(crate) table: String,
+    /// The pipe, if it is not the table's default pipe.
+    pub(crate) pipe: Option<String>,
+    /// The account's `BINARY_INPUT_FORMAT`, if it is not the default.
+    pub(crate) binary_input_format: Option<String>,
     /// What the profile has besides or instead; `null` takes a field away.
     #[serde(default)]
     pub(crate) profile: BTreeMap<String, Value>,

@@ -37,6 +37,9 @@ class Session:
         self.connect()
 
     def connect(self):
+        if pipe := self.scenario.get("pipe"):
+            self.client = StreamingIngestClient("official", "DB", "S", pipe, profile_json=self.profile)
+            return
         self.client = StreamingIngestClient.from_table(
             "official", "DB", "S", self.scenario.get("table", "T"), profile_json=self.profile
         )

@@ -213,3 +213,18 @@ fn faults_strike_it_and_a_second_writer_is_none() {
     let (status, answer) = append(&client, BY_PIPE, "{\"n\":5}\n");
     assert_eq!((status, code(&answer)), (400, "ERR_PIPE_IN_INVALID_STATE"));
 }
+
+#[test]
+fn a_pipe_that_is_only_asked_about_leaves_no_channel() {
+    let client = Client::new();
+    for pipe in 0..3 {
+        let path = format!("{PIPES}/P{pipe}:bulk-channel-status");
+        let (status, answer) = client.call("POST", &path, r#"{"channel_names":["ELASTIC"]}"#);
+        assert_eq!(status, 200, "{answer}");
+        assert_eq!(
+            answer["channel_statuses"]["ELASTIC"]["channel_status_code"],
+            "SUCCESS"
+        );
+    }
+    assert!(client.emulator.channel("ELASTIC").is_none());
+}

@@ -1,5 +1,6 @@
 //! The emulator as a client meets it: requests written by hand, answers read by hand.
 
+mod binary;
 mod channels;
 mod commits;
 mod elastic;
@@ -11,6 +12,7 @@ mod limits;
 mod login;
 mod oauth;
 mod parsers;
+mod replaced;
 mod restart;
 mod sql_bounds;
 mod stage;

@@ -1,0 +1,126 @@
+//! The profile that the emulator writes for clients, and takes up again after a restart.
+
+use std::error::Error;
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use crate::{named, read_key};
+
+/// Marks a profile as written here: only such a file is taken up again.
+const WRITTEN_BY: &str = "snowpipe-emulator";
+
+/// A profile that an earlier run wrote, if there is a file.
+pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(why) if why.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(why) => return Err(named("the profile", path, &why)),
+    };
+    let profile: Value = serde_json::from_str(&text).unwrap_or_default();
+    if profile.get("written_by").and_then(Value::as_str) != Some(WRITTEN_BY) {
+        return Err(format!(
+            "{} exists and was not written by the emulator: it is not overwritten; name another file",
+            path.display()
+        )
+        .into());
+    }
+    Ok(Some(profile))
+}
+
+/// The private key that a profile holds or names.
+pub(crate) fn key(profile: &Value, path: &Path) -> Result<SecretString, Box<dyn Error>> {
+    let text = |key: &str| profile.get(key).and_then(Value::as_str);
+    match (text("private_key"), text("private_key_file")) {
+        (Some(key), _) => Ok(SecretString::from(key)),
+        (None, Some(file)) => read_key(Path::new(file)),
+        (None, None) => Err(format!(
+            "the profile {} holds no key: remove it, and a fresh one is written",
+            path.display()
+        )
+        .into()),
+    }
+}
+
+/// Refuses a profile that was written for another URL.
+pub(crate) fn check(path: &Path, profile: &Value, url: &str) -> Result<(), Box<dyn Error>> {
+    let written = profile
+        .get("url")
+        .and_then(Value::as_str)
+        .unwrap_or_default();
+    if written != url {
+        let split = |url: &str| {
+            url.split_once("://")
+                .map(|(scheme, at)| (scheme.to_owned(), at.to_owned()))
+        };
+        let mend = match (split(written), split(url)) {
+            (Some((before, at)), Some((now, _))) if before == now => format!("with --listen {at}"),
+            (Some((before, at)), _) if before == "https" => format!("with --tls --listen {at}"),
+            (Some((_, at)), _) => format!("without --tls and with --listen {at}"),
+            (None, _) => "anew".to_owned(),
+        };
+        return Err(format!(
+            "the profile {} is for {written}, but the emulator listens on {url}: start it {mend}, or name another file",
+            path.display(),
+        )
+        .into());
+    }
+    tracing::info!(profile = %path.display(), "the profile of an earlier run is kept");
+    Ok(())
+}
+
+/// Writes a new profile, whole or not at all: half a profile would refuse every start after a kill. A file that is there, because
+/// another emulator was faster, stays as it is.
+pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error>> {
+    if let Some(fields) = profile.as_object_mut() {
+        fields.insert("written_by".to_owned(), json!(WRITTEN_BY));
+    }
+    let text = SecretString::from(format!("{profile:#}\n"));
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        options.mode(0o600);
+    }
+    // Not named by the process: in two containers it may have the same id.
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".{:016x}.tmp", fastrand::u64(..)));
+    let aside = PathBuf::from(aside);
+    let written = options
+        .open(&aside)
+        .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
+        .and_then(|()| rename_if_free(&aside, path));
+    // After a rename there is none.
+    let _ = fs::remove_file(&aside);
+    match written {
+        Ok(()) => {
+            tracing::info!(profile = %path.display(), "a profile for clients is written");
+            Ok(())
+        }
+        Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(format!(
+            "the profile {} was written by another process in the meantime: it is not overwritten; name another file",
+            path.display()
+        )
+        .into()),
+        Err(why) => Err(named("the profile", path, &why)),
+    }
+}
+
+/// Names a file `path` in one step, unless a file of that name exists.
+fn rename_if_free(aside: &Path, path: &Path) -> io::Result<()> {
+    match fs::hard_link(aside, path) {
+        // A file system without links: the name is claimed first.
+        Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
+            fs::OpenOptions::new()
+                .write(true)
+                .create_new(true)
+                .open(path)?;
+            fs::rename(aside, path)
+        }
+        linked => linked,
+    }
+}
