@@ -77,6 +77,11 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Makes the connection go, whatever it does.
+    pub(super) fn close(&self) {
+        self.leave.notify_one();
+    }
+
     /// Resolves when the connection has to go.
     pub(super) async fn lost(&self) {
         self.leave.notified().await;

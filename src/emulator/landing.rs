@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::Path;
 
+pub use super::row_snapshot::RowSnapshot;
 use super::tables::Catalog;
 
 /// A database, a schema and an object's name, as the server knows them.
@@ -33,6 +34,17 @@ pub enum Cell {
     Json(String),
     /// BINARY.
     Binary(Vec<u8>),
+}
+
+impl Cell {
+    /// How many bytes its value has.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Json(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+            Self::Null | Self::Boolean(_) | Self::Integer(_) | Self::Float(_) => 8,
+        }
+    }
 }
 
 /// What the server remembers of a channel; every field survives a restart.
@@ -195,6 +207,16 @@ pub trait Landing: fmt::Debug + Send {
     ///
     /// When they cannot be read.
     fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError>;
+
+    /// The landed rows of a table as they are now. The server waits for it, so that a landing in memory shares its rows instead of
+    /// copying them, as is done by default.
+    ///
+    /// # Errors
+    ///
+    /// When they cannot be read.
+    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, LandingError> {
+        self.rows(table).map(RowSnapshot::from)
+    }
 
     /// How many rows of a table have landed.
     ///

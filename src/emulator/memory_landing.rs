@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    SchemaChange, StoredChannel,
+    RowSnapshot, SchemaChange, StoredChannel,
 };
 use super::tables::folded;
 
@@ -17,7 +17,7 @@ pub struct MemoryLanding(Arc<Mutex<Stored>>);
 #[derive(Debug, Default)]
 struct Stored {
     channels: BTreeMap<(ObjectName, String), StoredChannel>,
-    rows: BTreeMap<ObjectName, Vec<Vec<Cell>>>,
+    rows: BTreeMap<ObjectName, RowSnapshot>,
     rejected: BTreeMap<ObjectName, Vec<RejectedRow>>,
 }
 
@@ -88,7 +88,7 @@ impl Landing for MemoryLanding {
             .rows
             .entry(commit.table.clone())
             .or_default()
-            .extend_from_slice(commit.rows);
+            .extend(commit.rows);
         stored
             .rejected
             .entry(commit.table.clone())
@@ -98,11 +98,15 @@ impl Landing for MemoryLanding {
     }
 
     fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+        self.page(table, 0, usize::MAX)
+    }
+
+    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, LandingError> {
         Ok(self.stored().rows.get(table).cloned().unwrap_or_default())
     }
 
     fn count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
-        Ok(self.stored().rows.get(table).map_or(0, Vec::len) as u64)
+        Ok(self.stored().rows.get(table).map_or(0, RowSnapshot::count) as u64)
     }
 
     fn page(
@@ -112,8 +116,8 @@ impl Landing for MemoryLanding {
         most: usize,
     ) -> Result<Vec<Vec<Cell>>, LandingError> {
         let stored = self.stored();
-        let rows = stored.rows.get(table).into_iter().flatten();
-        Ok(rows.skip(skip).take(most).cloned().collect())
+        let rows = stored.rows.get(table);
+        Ok(rows.map_or_else(Vec::new, |rows| rows.page(skip, most)))
     }
 
     fn error_count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {

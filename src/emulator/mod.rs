@@ -20,6 +20,8 @@ mod admin_requests;
 #[cfg(feature = "emulator-server")]
 mod admin_tables;
 mod answer;
+#[cfg(feature = "emulator-server")]
+mod answer_memory;
 mod aws_chunked;
 mod binary;
 mod body;
@@ -68,6 +70,7 @@ mod redefine;
 mod reply_body;
 mod request_head;
 mod routes;
+mod row_snapshot;
 #[cfg(feature = "emulator-server")]
 mod script;
 mod seal;

@@ -6,6 +6,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use hyper::body::{Body, Frame, SizeHint};
 
+/// How much of a body is handed over at once: what hyper holds of it is not counted against the memory of answers.
+const FRAME: usize = 64 * 1024;
+
 /// Ends a connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the emulator breaks the connection")]
@@ -37,9 +40,10 @@ impl ReplyBody {
         }
     }
 
-    pub(super) fn cut(bytes: &Bytes) -> Self {
+    pub(super) fn cut(mut bytes: Bytes) -> Self {
+        bytes.truncate(bytes.len() / 2);
         Self {
-            rest: bytes.slice(..bytes.len() / 2),
+            rest: bytes,
             end: End::CutSoon,
         }
     }
@@ -54,7 +58,8 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         if !self.rest.is_empty() {
-            let bytes = std::mem::take(&mut self.rest);
+            let length = self.rest.len().min(FRAME);
+            let bytes = self.rest.split_to(length);
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         match self.end {

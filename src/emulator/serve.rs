@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use super::admin;
 use super::answer::Refusal;
+use super::answer_memory::AnswerMemory;
 use super::connection::connection;
 use super::crowd::{Crowd, Place};
 use super::guard::{self, Guard};
@@ -53,6 +54,12 @@ pub struct ServerLimits {
     /// Bytes of bodies in all requests together, not counting the first 64 KiB of each, as long as there are no more than
     /// four for every connection there may be; 256 MiB by default. A body for which nothing is left is answered 503.
     pub body_bytes: usize,
+    /// How long the peer may take to read an answer of more than 64 KiB; 60 seconds by default. After that the connection is
+    /// closed.
+    pub answer_timeout: Duration,
+    /// Bytes of answers of more than 64 KiB each that are not read yet, in all connections together; 128 MiB by default. An
+    /// answer for which nothing is left is replaced by 503: only reads have so long answers.
+    pub answer_bytes: usize,
 }
 
 impl Default for ServerLimits {
@@ -63,6 +70,8 @@ impl Default for ServerLimits {
             head_timeout: Duration::from_secs(120),
             body_timeout: Duration::from_secs(60),
             body_bytes: 256 * 1024 * 1024,
+            answer_timeout: Duration::from_secs(60),
+            answer_bytes: 128 * 1024 * 1024,
         }
     }
 }
@@ -173,6 +182,7 @@ pub(super) async fn start(
     emulator.keep_rows();
     let shared = Arc::new(Shared {
         intake: Intake::new(limits.body_bytes, limits.connections),
+        answers: AnswerMemory::new(limits.answer_bytes),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
         most_file: emulator.most_file_bytes(),
         emulator,
@@ -200,6 +210,7 @@ pub(super) struct Shared {
     guard: Guard,
     pub(super) limits: ServerLimits,
     intake: Intake,
+    answers: AnswerMemory,
     pub(super) tls: Option<Tls>,
     most_body: usize,
     most_file: usize,
@@ -234,6 +245,21 @@ impl Shared {
         let emulator = self.emulator.clone();
         let _turn = self.turn.lock().await;
         spawn_blocking(move || work(&emulator)).await
+    }
+
+    /// An answer on its way over a connection, or 503 if too much is on its way already.
+    fn given(
+        &self,
+        response: Response<Bytes>,
+        place: &Arc<Place>,
+        body: impl FnOnce(Bytes) -> ReplyBody,
+    ) -> Response<ReplyBody> {
+        let (parts, bytes) = response.into_parts();
+        let timeout = self.limits.answer_timeout;
+        match self.answers.admit(bytes, place, timeout) {
+            Some(bytes) => Response::from_parts(parts, body(bytes)),
+            None => bare(StatusCode::SERVICE_UNAVAILABLE),
+        }
     }
 
     /// Has the emulator answer a statement.
@@ -398,11 +424,11 @@ pub(super) async fn answer(
     };
     shared.accepted.notify_one();
     match reply {
-        Reply::Respond(response) => Ok(response.map(ReplyBody::whole)),
+        Reply::Respond(response) => Ok(shared.given(response, &place, ReplyBody::whole)),
         Reply::RespondAfter(wait, response) => {
             let _held = Held::new();
             tokio::time::sleep(wait).await;
-            Ok(response.map(ReplyBody::whole))
+            Ok(shared.given(response, &place, ReplyBody::whole))
         }
         // The request has been read by now: a broken connection is as near to a refused one as it gets.
         Reply::Reset | Reply::Refuse => Err(Broken),
@@ -414,7 +440,7 @@ pub(super) async fn answer(
         Reply::Cut(mut response) => {
             let length = HeaderValue::from(response.body().len());
             response.headers_mut().insert(CONTENT_LENGTH, length);
-            Ok(response.map(|bytes| ReplyBody::cut(&bytes)))
+            Ok(shared.given(response, &place, ReplyBody::cut))
         }
     }
 }
@@ -449,3 +475,7 @@ mod tests;
 #[cfg(test)]
 #[path = "hostile_tests.rs"]
 mod hostile_tests;
+
+#[cfg(test)]
+#[path = "unread_tests.rs"]
+mod unread_tests;

@@ -12,7 +12,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
 use serde_json::Value;
 
 use super::coerce::DataType;
-use super::landing::{Cell, ObjectName};
+use super::landing::{ObjectName, RowSnapshot};
 use super::sql_cells::{Kind, computed, declared};
 use super::sql_functions;
 use super::sql_rewrite::QUERY;
@@ -39,7 +39,7 @@ pub(super) struct Source {
     pub(super) name: ObjectName,
     pub(super) table: Table,
     /// Its rows, where they are in no file.
-    pub(super) rows: Vec<Vec<Cell>>,
+    pub(super) rows: RowSnapshot,
 }
 
 /// An answer's rows.
@@ -52,22 +52,25 @@ pub(super) struct Answer {
     pub(super) bytes: usize,
 }
 
-/// Runs a statement on the data file, or on copies of its tables if there is none.
+/// Runs a statement on the data file, or on copies of its tables if there is none. At `end` it is interrupted, whatever it does.
 pub(super) fn run(
     selection: Selection,
     file: Option<&Path>,
     sources: &[Source],
     bindings: &[Stored],
-    most_time: Duration,
+    end: Instant,
 ) -> Result<Answer, Failure> {
     let connection = match file {
         Some(path) => Connection::open_with_flags(
             path,
             OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         ),
-        None => sqlite::in_memory(sources),
+        None => sqlite::in_memory(sources, end),
     }
-    .map_err(|why| Failure::broken(&why))?;
+    .map_err(|why| match why.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
+        _ => Failure::broken(&why),
+    })?;
     let kept_as = kept_as(&connection, sources).map_err(|why| Failure::broken(&why))?;
     let columns = columns(&selection, sources);
     let translated = selection.translate(&kept_as)?;
@@ -75,8 +78,7 @@ pub(super) fn run(
         return Err(Failure::bindings(translated.placeholders, bindings.len()));
     }
     let readable = kept_as.into_values().collect();
-    let connection =
-        fenced(connection, most_time, readable).map_err(|why| Failure::broken(&why))?;
+    let connection = fenced(connection, end, readable).map_err(|why| Failure::broken(&why))?;
     select(&connection, &translated, bindings, &columns)
 }
 
@@ -126,7 +128,7 @@ fn columns(selection: &Selection, sources: &[Source]) -> BTreeMap<String, Option
 /// The connection with everything off that a SELECT of the tables that are `readable` does not need.
 fn fenced(
     mut connection: Connection,
-    most_time: Duration,
+    end: Instant,
     readable: BTreeSet<String>,
 ) -> rusqlite::Result<Connection> {
     connection.pragma_update(None, "query_only", true)?;
@@ -145,7 +147,6 @@ fn fenced(
     for (limit, most) in limits {
         connection.set_limit(limit, most)?;
     }
-    let end = Instant::now() + most_time;
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
     let most_bytes = usize::try_from(MOST_BYTES).unwrap_or_default();
     sql_functions::replace_slow(&connection, end, most_bytes)?;

@@ -15,10 +15,11 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Instant;
 
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{
-    Connection, Row, ToSql, Transaction, TransactionBehavior, params, params_from_iter,
+    Connection, Row, ToSql, Transaction, TransactionBehavior, ffi, params, params_from_iter,
 };
 
 use super::coerce::DataType;
@@ -307,8 +308,8 @@ fn within(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-/// A database in memory that keeps tables as a data file does, with copies of their rows.
-pub(super) fn in_memory(sources: &[Source]) -> rusqlite::Result<Connection> {
+/// A database in memory that keeps tables as a data file does, with copies of their rows. Interrupted at `end`.
+pub(super) fn in_memory(sources: &[Source], end: Instant) -> rusqlite::Result<Connection> {
     let mut connection = Connection::open_in_memory()?;
     let transaction = connection.transaction()?;
     transaction.execute_batch(META_TABLES)?;
@@ -319,7 +320,11 @@ pub(super) fn in_memory(sources: &[Source]) -> rusqlite::Result<Connection> {
             continue;
         };
         let mut insert = transaction.prepare_cached(&place.insert)?;
-        for row in &source.rows {
+        for row in source.rows.rows() {
+            if Instant::now() >= end {
+                let interrupted = ffi::Error::new(ffi::SQLITE_INTERRUPT);
+                return Err(rusqlite::Error::SqliteFailure(interrupted, None));
+            }
             insert.execute(params_from_iter(row.iter().map(Bound)))?;
         }
     }

@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use super::Emulator;
 use super::answer::{Answer, Refusal, json_answer};
 use super::deep_stack;
+use super::landing::RowSnapshot;
 use super::sql_reader::{self, MOST_TIME, Source};
 use super::sql_text::{Context, Selection};
 use crate::time::epoch_millis;
@@ -24,8 +25,9 @@ use crate::time::epoch_millis;
 /// How many answers are kept for a GET, and how many bytes they may have together.
 const MOST_KEPT: usize = 32;
 const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
-/// How many cells of tables in memory a statement may read: they are copied for it.
-const MOST_CELLS: u64 = 2_000_000;
+/// How many cells of tables in memory a statement may read, and how many bytes of values: they are copied for it.
+const MOST_CELLS: usize = 2_000_000;
+const MOST_CELL_BYTES: usize = 64 * 1024 * 1024;
 
 /// A statement that is not carried out, in Snowflake's codes.
 #[derive(Debug)]
@@ -362,20 +364,22 @@ fn select(
     posted: Posted,
     bindings: &[Stored],
 ) -> Result<sql_reader::Answer, Failure> {
-    let context = Context {
-        database: posted.database,
-        schema: posted.schema,
-    };
     let most_time = match posted.timeout {
         0 => MOST_TIME,
         seconds => MOST_TIME.min(Duration::from_secs(seconds)),
     };
+    // Whatever it takes from here on is time of the statement: to read it, and to copy what it reads.
+    let end = Instant::now() + most_time;
+    let context = Context {
+        database: posted.database,
+        schema: posted.schema,
+    };
     let selection = Selection::read(&posted.statement, context)?;
     let (file, sources) = sources(emulator, &selection)?;
-    sql_reader::run(selection, file.as_deref(), &sources, bindings, most_time)
+    sql_reader::run(selection, file.as_deref(), &sources, bindings, end)
 }
 
-/// What a statement reads: the data file, or copies of its tables.
+/// What a statement reads: the data file, or snapshots of its tables. Rows are not copied here, for the others wait meanwhile.
 fn sources(
     emulator: &Emulator,
     selection: &Selection,
@@ -384,32 +388,32 @@ fn sources(
     let state = &mut handler.state;
     let file = state.landing.data_file().map(std::path::Path::to_owned);
     let mut sources = Vec::new();
-    let mut cells = 0;
+    let (mut cells, mut bytes) = (0, 0);
     for name in &selection.tables {
         let missing =
             || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
         let table = state.catalog.table(name).cloned().ok_or_else(missing)?;
         let kept_as = super::kept_as(&table, name);
-        let mut rows = Vec::new();
+        let mut rows = RowSnapshot::default();
         if file.is_none() {
-            let count = state
-                .landing
-                .count(kept_as)
-                .map_err(|why| Failure::landing(&why))?;
-            cells += count.saturating_mul(table.columns.len() as u64);
-            if cells > MOST_CELLS {
-                return Err(Failure::too_large(format!(
-                    "{MOST_CELLS} values of tables in memory"
-                )));
-            }
-            // A table that stands in for any other is there once it holds something.
-            if count == 0 && !state.catalog.is_declared(name) {
-                return Err(missing());
-            }
             rows = state
                 .landing
-                .rows(kept_as)
+                .snapshot(kept_as)
                 .map_err(|why| Failure::landing(&why))?;
+            cells += rows.count().saturating_mul(table.columns.len());
+            bytes += rows.bytes();
+            let than =
+                |most: String| Err(Failure::too_large(format!("{most} of tables in memory")));
+            if cells > MOST_CELLS {
+                return than(format!("{MOST_CELLS} values"));
+            }
+            if bytes > MOST_CELL_BYTES {
+                return than(format!("{MOST_CELL_BYTES} bytes"));
+            }
+            // A table that stands in for any other is there once it holds something.
+            if rows.count() == 0 && !state.catalog.is_declared(name) {
+                return Err(missing());
+            }
         }
         sources.push(Source {
             asked: name.clone(),

@@ -1,7 +1,20 @@
 //! Statements that want more than they may have: time in a single function, tables they do not name, wide answers.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Instant;
+
 use super::statements::{clients, data, post, refused};
 use super::*;
+use crate::emulator::MemoryLanding;
+use crate::emulator::channel::created;
+use crate::emulator::landing::{
+    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
+    RowSnapshot, StoredChannel,
+};
+use crate::emulator::sql_reader::{self, Source};
+use crate::emulator::sql_text::{Context, Selection};
+use crate::emulator::tables::{Catalog, Pipe};
 
 /// A text of this many letters.
 fn long(letters: usize) -> String {
@@ -87,4 +100,127 @@ fn an_answer_of_nothing_but_nulls_has_a_bound_too() {
         );
         assert_eq!(refused(&client, &wide).1, "391908");
     }
+}
+
+fn texts() -> (Catalog, Pipe) {
+    let catalog = Catalog::from_ddl("CREATE TABLE DB.S.T (NAME VARCHAR)").unwrap();
+    let pipe = ObjectName {
+        database: "DB".to_owned(),
+        schema: "S".to_owned(),
+        name: "T-STREAMING".to_owned(),
+    };
+    let pipe = catalog.pipe(&pipe).unwrap();
+    (catalog, pipe)
+}
+
+/// Lands a row for each text.
+fn land(landing: &mut impl Landing, pipe: &Pipe, texts: &[&str]) {
+    let rows: Vec<_> = texts
+        .iter()
+        .map(|text| vec![Cell::Text((*text).to_owned())])
+        .collect();
+    let commit = Commit {
+        record: &created(pipe, "c", START_MS),
+        table: &pipe.table,
+        rows: &rows,
+        rejected: &[],
+        through: 0,
+    };
+    landing.commit(&commit).unwrap();
+}
+
+/// Rows in memory, and how often all of a table was copied.
+#[derive(Debug, Clone, Default)]
+struct Copied(MemoryLanding, Arc<AtomicU32>);
+
+impl Landing for Copied {
+    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError> {
+        self.0.load()
+    }
+
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError> {
+        self.0.put_channel(record, discard)
+    }
+
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError> {
+        self.0.drop_channel(pipe, channel)
+    }
+
+    fn accept(
+        &mut self,
+        record: &ChannelRecord,
+        batch: &AcceptedBatch,
+    ) -> Result<(), LandingError> {
+        self.0.accept(record, batch)
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
+        self.0.commit(commit)
+    }
+
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.rows(table)
+    }
+
+    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, LandingError> {
+        self.0.snapshot(table)
+    }
+
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
+        self.0.error_rows(table)
+    }
+}
+
+#[test]
+fn no_row_is_copied_while_others_wait_for_the_server() {
+    let (catalog, pipe) = texts();
+    let mut landing = Copied::default();
+    land(&mut landing, &pipe, &["a", "b"]);
+    let client = Client::of(settings().catalog(catalog).landing(landing.clone()));
+    assert_eq!(data(&client, "SELECT NAME FROM T"), json!([["a"], ["b"]]));
+    assert_eq!(landing.1.load(Ordering::Relaxed), 0);
+    // What was landed is what is shared.
+    let mut shared = || landing.snapshot(&pipe.table).unwrap();
+    let (one, other) = (shared(), shared());
+    let mut rows = one.rows().zip(other.rows());
+    assert!(rows.all(|(one, other)| std::ptr::eq(one, other)));
+}
+
+#[test]
+fn a_statement_reads_no_more_bytes_than_it_may_have() {
+    let (catalog, pipe) = texts();
+    let mut landing = MemoryLanding::new();
+    let long = "a".repeat(8 << 20);
+    land(&mut landing, &pipe, &[long.as_str(); 8]);
+    let client = Client::of(settings().catalog(catalog).landing(landing.clone()));
+    assert_eq!(data(&client, "SELECT count(*) FROM T"), json!([["8"]]));
+    land(&mut landing, &pipe, &["b"]);
+    let (status, code, message) = refused(&client, "SELECT count(*) FROM T");
+    assert_eq!((status, code.as_str()), (422, "391908"), "{message}");
+    assert!(message.contains("bytes of tables in memory"), "{message}");
+}
+
+#[test]
+fn the_time_of_a_statement_has_begun_when_its_tables_are_copied() {
+    let (catalog, pipe) = texts();
+    let run = |end: Instant| {
+        let context = Context {
+            database: None,
+            schema: None,
+        };
+        let source = Source {
+            asked: pipe.table.clone(),
+            name: pipe.table.clone(),
+            table: catalog.table(&pipe.table).unwrap().clone(),
+            rows: RowSnapshot::from(vec![vec![Cell::Text("a".to_owned())]]),
+        };
+        let selection = Selection::read("SELECT NAME FROM DB.S.T", context).unwrap();
+        sql_reader::run(selection, None, &[source], &[], end)
+    };
+    let now = Instant::now();
+    let found = run(now + Duration::from_secs(600)).unwrap();
+    assert_eq!(found.rows, [[Some("a".to_owned())]]);
+    let why = format!("{:?}", run(now).unwrap_err());
+    assert!(why.contains("000630"), "{why}");
 }
