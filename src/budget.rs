@@ -28,6 +28,10 @@ pub(crate) struct Budget {
     /// Told when somebody starts to wait, so that open batches are sealed early. Wakes in the order of waiting, as a
     /// `watch` does not.
     pressure: Notify,
+    /// Bytes of rows that were handed back. They become free when a caller takes them, and not before.
+    handed_back: AtomicUsize,
+    /// Told when it rises.
+    more_handed_back: Notify,
 }
 
 impl Budget {
@@ -40,6 +44,8 @@ impl Budget {
             waiting: AtomicUsize::new(0),
             was_pressed: AtomicBool::new(false),
             pressure: Notify::new(),
+            handed_back: AtomicUsize::new(0),
+            more_handed_back: Notify::new(),
         })
     }
 
@@ -73,6 +79,12 @@ impl Budget {
         })
     }
 
+    /// Bytes of rows that were handed back and that no caller has taken yet.
+    #[cfg(test)]
+    pub(crate) fn handed_back(&self) -> usize {
+        self.handed_back.load(Ordering::Acquire)
+    }
+
     /// Whether somebody waits for memory.
     pub(crate) fn is_pressed(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0
@@ -91,6 +103,7 @@ impl Budget {
             cap,
             free: Arc::new(Semaphore::new(cap)),
             waiting: Arc::default(),
+            handed_back: Arc::default(),
         }
     }
 }
@@ -103,6 +116,8 @@ pub(crate) struct Share {
     free: Arc<Semaphore>,
     /// How many of its appends wait.
     waiting: Arc<AtomicUsize>,
+    /// Its part of what the budget counts under this name.
+    handed_back: Arc<AtomicUsize>,
 }
 
 impl Share {
@@ -116,7 +131,8 @@ impl Share {
         charge.try_grow(bytes).then_some(charge)
     }
 
-    /// As [`charge`](Self::charge), for an append: until it is `refused`, and no longer than `timeout`.
+    /// As [`charge`](Self::charge), for an append: until it is `refused`, no longer than `timeout`, and only while what
+    /// is held by others than callers can make room.
     pub(crate) async fn charge_within(
         &self,
         bytes: usize,
@@ -127,6 +143,10 @@ impl Share {
             biased;
             error = refused => Err(error),
             charge = self.charge(bytes) => Ok(charge),
+            () = self.in_vain(bytes) => Err(Error::new(
+                ErrorKind::Backpressure,
+                "memory is used up by rows that were handed back and that nobody has taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint`, and append again",
+            )),
             () = late(timeout) => Err(Error::new(
                 ErrorKind::Backpressure,
                 "memory did not become free within the append timeout; the rows were not appended: slow down, raise the memory budget, or wait longer",
@@ -140,10 +160,17 @@ impl Share {
         let _waiting = Waiting::enter(self);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
         // Neither semaphore is ever closed, so `Ok` is the only answer; without permits nothing is charged.
-        let own = self
-            .free
-            .acquire_many(permits.saturating_add(self.beyond_its_part(permits)))
-            .await;
+        let own = loop {
+            let changed = self.budget.more_handed_back.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let wanted = permits.saturating_add(self.beyond_its_part(permits));
+            tokio::select! {
+                biased;
+                own = self.free.acquire_many(wanted) => break own,
+                () = changed => {}
+            }
+        };
         let own = own.map(|mut all| all.split(permits as usize).unwrap_or(all));
         let all = self.budget.free.acquire_many(permits).await;
         match (own, all) {
@@ -160,11 +187,30 @@ impl Share {
 
     /// By how much its cap exceeds an equal part of the whole for each share that is waited for. A wait asks for so much more
     /// and does not take it: a channel that came first would else hold what the others need, in rows that it may only send at
-    /// its pace.
+    /// its pace. What was handed back does not count: the channel has done with it what it can.
     fn beyond_its_part(&self, permits: u32) -> u32 {
         let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
         let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
-        u32::try_from(self.cap.saturating_sub(part)).unwrap_or(0)
+        let beyond = self.cap.saturating_sub(part);
+        u32::try_from(beyond.saturating_sub(self.handed_back.load(Ordering::Acquire))).unwrap_or(0)
+    }
+
+    /// Resolves when `bytes` cannot become free before a caller takes rows that were handed back.
+    async fn in_vain(&self, bytes: usize) {
+        loop {
+            let changed = self.budget.more_handed_back.notified();
+            tokio::pin!(changed);
+            changed.as_mut().enable();
+            let left = |cap: usize, handed_back: &AtomicUsize| {
+                cap.saturating_sub(handed_back.load(Ordering::Acquire))
+            };
+            if left(self.cap, &self.handed_back) < bytes
+                || left(self.budget.capacity, &self.budget.handed_back) < bytes
+            {
+                return;
+            }
+            changed.await;
+        }
     }
 
     pub(crate) fn nothing(&self) -> Charge {
@@ -278,6 +324,19 @@ impl Charge {
         }
     }
 
+    /// The charge of rows that were handed back, until a caller takes them.
+    pub(crate) fn handed_back(self) -> HandedBack {
+        let Share {
+            budget,
+            handed_back,
+            ..
+        } = &self.share;
+        handed_back.fetch_add(self.bytes, Ordering::AcqRel);
+        budget.handed_back.fetch_add(self.bytes, Ordering::AcqRel);
+        budget.more_handed_back.notify_waiters();
+        HandedBack(self)
+    }
+
     /// Parts with up to `bytes` of it.
     pub(crate) fn split_off(&mut self, bytes: usize) -> Charge {
         let mut part = self.share.nothing();
@@ -303,9 +362,71 @@ impl Drop for Charge {
     }
 }
 
+/// A charge for rows that were handed back and that no caller has taken yet; dropping gives the bytes back.
+#[derive(Debug)]
+pub(crate) struct HandedBack(Charge);
+
+impl Drop for HandedBack {
+    fn drop(&mut self) {
+        let share = &self.0.share;
+        share.handed_back.fetch_sub(self.0.bytes, Ordering::AcqRel);
+        let all = &share.budget.handed_back;
+        all.fetch_sub(self.0.bytes, Ordering::AcqRel);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// A wait that nothing but memory ends.
+    async fn wait(share: &Share, bytes: usize) -> Result<Charge> {
+        share
+            .charge_within(bytes, None, std::future::pending())
+            .await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_append_waits_for_what_only_a_caller_can_free() {
+        let budget = Budget::new(100_000);
+        let (elastic, named) = (budget.share(100_000), budget.share(100_000));
+        let first = elastic.try_charge(60_000).unwrap();
+        let second = elastic.try_charge(40_000).unwrap();
+        let waiting = wait(&named, 50_000);
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        let first = first.handed_back();
+        let error = waiting.await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Backpressure, "{error}");
+        assert!(error.to_string().contains("checkpoint"), "{error}");
+
+        // What is still on its way makes room for this.
+        let waiting = wait(&named, 40_000);
+        tokio::pin!(waiting);
+        assert!(futures_util::poll!(&mut waiting).is_pending());
+        drop(second);
+        assert_eq!(waiting.await.unwrap().bytes(), 40_000);
+        drop(first);
+        assert_eq!(wait(&elastic, 100_000).await.unwrap().bytes(), 100_000);
+        assert_eq!(budget.in_use(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_was_handed_back_does_not_count_against_an_equal_part() {
+        let budget = Budget::new(100_000);
+        let (elastic, named) = (budget.share(100_000), budget.share(100_000));
+        let failing = elastic.try_charge(60_000).unwrap();
+        let sent = elastic.try_charge(20_000).unwrap();
+        let others = named.try_charge(20_000).unwrap();
+        let (more_of_named, more_of_elastic) = (wait(&named, 10_000), wait(&elastic, 10_000));
+        tokio::pin!(more_of_named, more_of_elastic);
+        assert!(futures_util::poll!(&mut more_of_named).is_pending());
+        assert!(futures_util::poll!(&mut more_of_elastic).is_pending());
+        let _failed = failing.handed_back();
+        drop((sent, others));
+        assert_eq!(more_of_elastic.await.unwrap().bytes(), 10_000);
+        assert_eq!(more_of_named.await.unwrap().bytes(), 10_000);
+    }
 
     #[test]
     fn what_is_charged_is_given_back_to_the_byte() {

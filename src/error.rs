@@ -43,7 +43,8 @@ pub enum ErrorKind {
     InvalidOffset,
     /// An offset token was used before, or goes backward.
     TokenReused,
-    /// Memory did not become free within `append_timeout`; nothing was appended.
+    /// Memory did not become free within `append_timeout`, or cannot before a caller takes what an elastic channel handed
+    /// back; nothing was appended.
     Backpressure,
     /// The channel cannot go on until it is reopened; the cause says why.
     Invalidated(InvalidationCause),

@@ -27,7 +27,8 @@ impl Channel<Tracked> {
     /// Nothing was appended:
     /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
     /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
-    /// - [`ErrorKind::Backpressure`]: only with an append timeout.
+    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back, and
+    ///   that nobody has taken, use the memory up.
     /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
     pub fn append_row<R: Serialize + ?Sized>(
         &mut self,

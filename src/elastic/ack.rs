@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::batch::Returned;
 use super::shared::Shared;
+use crate::budget::HandedBack;
 use crate::error::{Error, Result};
 use crate::row::RowBatch;
 
@@ -23,6 +24,9 @@ pub(super) type Outcome<T> = std::result::Result<Accepted<T>, FailedAppend<T>>;
 /// It may be dropped; the rows are sent all the same. If they fail then, the channel keeps the failure for
 /// [`checkpoint`](super::ElasticChannel::checkpoint), and takes no more rows until somebody has asked for it. That also
 /// goes for an acknowledgement that is dropped after the failure and before anybody has seen it.
+///
+/// Rows that failed are part of the memory budget until the acknowledgement is awaited, or a checkpoint hands them over. If they
+/// use the budget up, appends fail with [`ErrorKind::Backpressure`](crate::ErrorKind::Backpressure) instead of waiting.
 ///
 /// Cancel safe: it may be awaited by reference, and again.
 pub struct Ack<T> {
@@ -51,7 +55,13 @@ impl<T> Future for Ack<T> {
         };
         self.receiver = None;
         // The channel, which is kept alive from here, tells every append before it lets go of it.
-        told.map_or(Poll::Pending, Poll::Ready)
+        let Ok(mut outcome) = told else {
+            return Poll::Pending;
+        };
+        if let Err(failed) = &mut outcome {
+            failed.taken();
+        }
+        Poll::Ready(outcome)
     }
 }
 
@@ -119,9 +129,19 @@ pub struct FailedAppend<T> {
     pub(super) error: Error,
     pub(super) returned: Vec<Returned>,
     pub(super) retry_count: u32,
+    /// Of what is remembered of it; `None` once the caller has it.
+    pub(super) charge: Option<HandedBack>,
 }
 
 impl<T> FailedAppend<T> {
+    /// The caller has it now, with its rows, which are no longer part of the memory budget.
+    pub(super) fn taken(&mut self) {
+        self.charge = None;
+        for rows in &mut self.returned {
+            rows.charge = None;
+        }
+    }
+
     /// What was given with the rows.
     pub fn tag(&self) -> &T {
         &self.tag
@@ -153,7 +173,8 @@ impl<T> FailedAppend<T> {
         self.returned.iter().map(|rows| rows.part.rows).sum()
     }
 
-    /// The rows, as they were to be sent. They are unpacked for it, and no longer part of the client's memory budget.
+    /// The rows, as they were to be sent. They are unpacked for it. Since the failure was handed over they are no longer part
+    /// of the client's memory budget.
     ///
     /// # Errors
     ///

@@ -82,7 +82,7 @@ impl<T> Core<T> {
         };
         let pieces = match sealed.and_then(|pieces| Ok((pieces, batch.frame.rows()?))) {
             Ok(pieces) => pieces,
-            Err(error) => return self.give_up(&batch.frame, &batch.parts, &error),
+            Err(error) => return self.give_up(&batch.frame, &batch.parts, batch.charge, &error),
         };
         let (pieces, rows) = pieces;
         // The pieces' charges come out of the whole's: one that was sealed before has no more than its compressed length.
@@ -148,14 +148,14 @@ impl<T> Core<T> {
                     );
                     let error = Error::new(ErrorKind::Unreachable, text);
                     let error = error.because_of(failure.into_error());
-                    return self.fail(&flight, flight.ambiguous, &error);
+                    return self.fail(flight, &error);
                 }
                 self.warn(now, flight.first_try, failure.error());
                 self.wait(now, &mut flight, again);
                 self.flights.insert(number, flight);
             }
             Verdict::Smaller if flight.batch.may_be_cut() => {
-                self.note_request(&flight, flight.ambiguous);
+                self.note_request(&flight);
                 // Not of the limit as it is now: requests of one size are refused in company.
                 let half = (flight.batch.body.len() / 2).max(1);
                 self.request_limit = self.request_limit.min(half);
@@ -167,9 +167,9 @@ impl<T> Core<T> {
                     flight.batch.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
-                self.fail(&flight, flight.ambiguous, &error);
+                self.fail(flight, &error);
             }
-            Verdict::GiveUp => self.fail(&flight, flight.ambiguous, &failure.into_error()),
+            Verdict::GiveUp => self.fail(flight, &failure.into_error()),
         }
     }
 

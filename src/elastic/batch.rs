@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::budget::Charge;
+use crate::budget::{Charge, HandedBack};
 use crate::channel::{Compressor, decompress};
 use crate::error::{Error, ErrorKind, Result};
 
@@ -177,17 +177,21 @@ pub(super) struct Returned {
     pub(super) frame: Arc<Frame>,
     pub(super) at: usize,
     pub(super) part: Part,
+    /// The batch's, which all of its appends share; `None` once the caller has taken the rows.
+    pub(super) charge: Option<Arc<HandedBack>>,
 }
 
 impl Returned {
     /// One for each part, in order.
-    pub(super) fn of(frame: &Arc<Frame>, parts: &[Part]) -> Vec<Self> {
+    pub(super) fn of(frame: &Arc<Frame>, parts: &[Part], charge: Charge) -> Vec<Self> {
+        let charge = Arc::new(charge.handed_back());
         let mut at = 0;
         let place = |part: &Part| {
             let place = Self {
                 frame: Arc::clone(frame),
                 at,
                 part: *part,
+                charge: Some(Arc::clone(&charge)),
             };
             at += part.len;
             place
@@ -205,6 +209,7 @@ impl Returned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::budget::Budget;
 
     fn part(append: u64, rows: u64, len: usize) -> Part {
         Part { append, rows, len }
@@ -243,7 +248,8 @@ mod tests {
             rows: OnceLock::new(),
         };
         for frame in [packed, Frame::of_rows(rows)] {
-            let returned = Returned::of(&Arc::new(frame), &parts);
+            let returned =
+                Returned::of(&Arc::new(frame), &parts, Budget::new(0).share(0).nothing());
             assert_eq!(returned[0].rows().unwrap(), "{\"a\":1}\n");
             assert_eq!(returned[1].rows().unwrap(), "{\"a\":22}\n");
         }

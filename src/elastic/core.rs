@@ -58,7 +58,7 @@ struct Pending<T> {
     ambiguous: bool,
     returned: Vec<Returned>,
     error: Option<Error>,
-    _charge: Charge,
+    charge: Charge,
 }
 
 /// A batch that was sent, and is neither accepted nor given up.
@@ -221,7 +221,7 @@ impl<T> Core<T> {
                 ambiguous: false,
                 returned: Vec::new(),
                 error: None,
-                _charge: charge.split_off(append_cost::<T>()),
+                charge: charge.split_off(append_cost::<T>()),
             },
         );
         if append.count == 0 {
@@ -293,46 +293,53 @@ impl<T> Core<T> {
         self.end.get_or_insert_with(|| why.clone());
         self.stopped = true;
         if let Some(batch) = self.compressing.take() {
-            self.give_up(&batch.frame, &batch.parts, why);
+            self.give_up(&batch.frame, &batch.parts, batch.charge, why);
         }
-        for flight in std::mem::take(&mut self.flights).into_values() {
+        for mut flight in std::mem::take(&mut self.flights).into_values() {
             // Its answer may be on the way.
-            let ambiguous = flight.ambiguous || flight.retry_at.is_none();
-            self.fail(&flight, ambiguous, why);
+            flight.ambiguous |= flight.retry_at.is_none();
+            self.fail(flight, why);
         }
         for batch in std::mem::take(&mut self.ready) {
-            self.give_up(&batch.frame().into(), &batch.parts, why);
+            self.give_up(&batch.frame().into(), &batch.parts, batch.charge, why);
         }
         let raw = std::mem::take(&mut self.raw);
         for batch in raw.into_iter().chain(self.open.take()) {
             let frame = Frame::of_rows(batch.bytes.into());
-            self.give_up(&frame.into(), &batch.parts, why);
+            self.give_up(&frame.into(), &batch.parts, batch.charge, why);
         }
     }
 
     /// A batch is given up after it was sent.
-    pub(super) fn fail(&mut self, flight: &Flight, ambiguous: bool, why: &Error) {
-        self.note_request(flight, ambiguous);
+    pub(super) fn fail(&mut self, flight: Flight, why: &Error) {
+        self.note_request(&flight);
         let why = match why.request_id() {
             Some(_) => why.clone(),
             None => why.clone().with_request_id(flight.request),
         };
-        self.give_up(&flight.batch.frame().into(), &flight.batch.parts, &why);
+        let batch = flight.batch;
+        self.give_up(&batch.frame().into(), &batch.parts, batch.charge, &why);
     }
 
     /// The appends of a batch learn of the request it was in.
-    pub(super) fn note_request(&mut self, flight: &Flight, ambiguous: bool) {
+    pub(super) fn note_request(&mut self, flight: &Flight) {
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
-                append.ambiguous |= ambiguous;
+                append.ambiguous |= flight.ambiguous;
                 append.retry_count = append.retry_count.max(flight.retry_count());
             }
         }
     }
 
-    /// The rows of a batch go back to who appended them.
-    pub(super) fn give_up(&mut self, frame: &Arc<Frame>, parts: &[Part], why: &Error) {
-        for returned in Returned::of(frame, parts) {
+    /// The rows of a batch go back to who appended them, with their charge until they are taken.
+    pub(super) fn give_up(
+        &mut self,
+        frame: &Arc<Frame>,
+        parts: &[Part],
+        charge: Charge,
+        why: &Error,
+    ) {
+        for returned in Returned::of(frame, parts, charge) {
             let number = returned.part.append;
             if let Some(append) = self.appends.get_mut(&number) {
                 append.error.get_or_insert_with(|| why.clone());
@@ -344,7 +351,7 @@ impl<T> Core<T> {
 
     /// The server has the rows of a batch.
     pub(super) fn accept(&mut self, flight: &Flight) {
-        self.note_request(flight, flight.ambiguous);
+        self.note_request(flight);
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
                 append.requests.push(flight.request);
@@ -391,6 +398,7 @@ impl<T> Core<T> {
                     error,
                     returned: append.returned,
                     retry_count: append.retry_count,
+                    charge: Some(append.charge.handed_back()),
                 })
             }
         };
@@ -408,7 +416,8 @@ impl<T> Core<T> {
 
     /// How many appends have failed since the beginning, why the last one did, and the failures nobody was told of.
     pub(super) fn failures(&mut self) -> (u64, Option<Error>, Vec<FailedAppend<T>>) {
-        let unheard = std::mem::take(&mut self.unheard);
+        let mut unheard = std::mem::take(&mut self.unheard);
+        unheard.iter_mut().for_each(FailedAppend::taken);
         (self.failures, self.last_failure.clone(), unheard)
     }
 

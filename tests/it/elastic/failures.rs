@@ -271,3 +271,77 @@ async fn neither_rows_nor_tags_show() {
         "{text}"
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn rows_handed_back_are_charged_until_somebody_takes_them() {
+    let world = World::new();
+    let (client, channel) = channel(&world).await;
+    let refusals = refused().on(Endpoint::Append).always();
+    world.emulator.faults().push(refusals);
+    let flush = async || {
+        let done = channel.wait_for_flush(Duration::from_secs(60)).await;
+        done.unwrap();
+        client.memory_in_use()
+    };
+    let ack = channel.append_rows(noisy(0..1_000), 0).await.unwrap();
+    let held = flush().await;
+    // What cannot be compressed of some 150 bytes a row.
+    assert!(held > 90_000, "{held}");
+    let failed = ack.await.unwrap_err();
+    assert_eq!(client.memory_in_use(), 0, "the caller has them now");
+    assert_eq!(failed.rows().unwrap().len(), 1_000);
+
+    let ack = channel.append_rows(noisy(0..1_000), 0).await.unwrap();
+    assert!(flush().await > 90_000);
+    drop(ack);
+    assert!(
+        client.memory_in_use() > 90_000,
+        "they wait for a checkpoint"
+    );
+    // The one that was awaited, and the one that was not.
+    let told = channel.checkpoint().await.unwrap_err();
+    assert_eq!((told.failures(), told.failed().len()), (2, 1));
+    assert_eq!(client.memory_in_use(), 0);
+
+    let two = [
+        channel.append_rows(noisy(0..500), 1).await.unwrap(),
+        channel.append_rows(noisy(500..1_000), 2).await.unwrap(),
+    ];
+    let held = flush().await;
+    let [first, second] = two;
+    first.await.unwrap_err();
+    assert!(
+        client.memory_in_use() > held - 1_000,
+        "one batch, which the other still needs"
+    );
+    second.await.unwrap_err();
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failures_that_nobody_takes_end_appends_before_they_fill_the_memory() {
+    const BUDGET: usize = 512 << 10;
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let channel = client.elastic_channel();
+    let refusals = refused().on(Endpoint::Append).always();
+    world.emulator.faults().push(refusals);
+    let mut acks = Vec::new();
+    let error = loop {
+        match channel.append_rows(noisy(0..100), ()).await {
+            Ok(ack) => acks.push(ack),
+            Err(error) => break error,
+        }
+        assert!(client.memory_in_use() <= BUDGET);
+        assert!(acks.len() < 1_000, "what failed is not charged");
+    };
+    assert_eq!(error.kind(), ErrorKind::Backpressure, "{error}");
+    assert!(error.is_retryable());
+    for ack in acks {
+        ack.await.unwrap_err();
+    }
+    assert_eq!(client.memory_in_use(), 0);
+    world.emulator.faults().clear();
+    let ack = channel.append_rows(noisy(0..100), ()).await.unwrap();
+    ack.await.unwrap();
+}
