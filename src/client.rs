@@ -29,6 +29,7 @@ use crate::options::{ClientBuilder, Options};
 use crate::poller::{self, Alarm};
 use crate::time::TimeSource;
 use crate::transport::api::{Api, Failure};
+use crate::transport::wire::MAX_CHANNELS;
 
 /// How many opens and how many appends are under way at once. Each takes a connection, and memory for it on both sides.
 const OPENS: usize = 128;
@@ -262,7 +263,7 @@ impl StreamingIngestClient {
     ) -> Result<BTreeMap<String, ChannelStatus>> {
         let inner = &self.handle.inner;
         let mut found = BTreeMap::new();
-        let mut chunk = names.len().clamp(1, 1000);
+        let mut chunk = names.len().clamp(1, MAX_CHANNELS);
         let mut rest = names;
         while !rest.is_empty() {
             let (some, after) = rest.split_at(chunk.min(rest.len()));

@@ -69,6 +69,7 @@
 //! | 410: the pipe moved to another host | the host is asked for anew. Surface: `Gone`, and the reopen finds it there. Replay: opens again there | `moved::a_channel_that_surfaces_is_reopened_at_the_second_host`, `moved::a_channel_that_replays_goes_on_at_the_second_host_by_itself` |
 //! | the token expired or was revoked (401) | one new token for all who wait, and the request is repeated | `protocol::append::a_refused_token_is_replaced_within_the_attempt` |
 //! | credentials or rights are refused again and again | `Unauthorized` | `protocol::append::credentials_and_rights_refused_again_and_again_invalidate`, `replay::a_refused_batch_is_not_replayed` |
+//! | the account host hangs | calls go on with a token while it is valid, and a fetch goes on when the call that needed it gives up | `auth_bounds::a_token_endpoint_that_hangs_blinds_nobody_while_the_token_is_valid`, `auth_bounds::a_token_that_takes_longer_than_a_poll_waits_is_had_all_the_same` |
 //! | the account host refuses, and not because of credentials or rights: 302, 404, 409 and their like | the request did not go out: again, with backoff, for `retry_for` | `auth_bounds::a_refusal_of_the_account_host_is_not_one_of_the_rows`, `auth_bounds::a_refusal_of_the_account_host_is_not_one_of_elastic_rows` |
 //! | 429 | again, not before the server's delay | `faults::a_throttled_request_waits_as_long_as_the_server_asks`, `patience::a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time` |
 //! | 413 | the limit is halved, the batch cut at a row's or a unit's edge | `splitting::what_the_server_finds_too_large_is_cut_and_the_limit_is_learned` |
@@ -105,6 +106,7 @@
 //! | any other 4xx | the rows of that batch are handed back; the others go on | `elastic::failures::a_batch_refused_for_good_comes_back_and_the_others_go_on`, `elastic::wire::a_refusal_for_good_is_not_repeated` |
 //! | nothing gets through for `retry_for` | the rows are handed back as `Unreachable` | `elastic::failures::an_unreachable_server_ends_in_rows_handed_back_after_the_retry_time` |
 //! | nobody waits for what failed | appends are refused until a checkpoint has told of it | `elastic::failures::a_failure_nobody_waits_for_goes_to_the_next_checkpoint_and_stops_appends_until_then`, `elastic::failures::an_acknowledgement_dropped_unread_gives_its_failure_back` |
+//! | nobody takes rows that were handed back | they stay part of the memory budget; when they use it up, appends fail with `Backpressure` instead of waiting | `elastic::failures::rows_handed_back_are_charged_until_somebody_takes_them`, `elastic::failures::failures_that_nobody_takes_end_appends_before_they_fill_the_memory` |
 //! | the server is slower than the rows | appends wait for memory, of which acknowledgements have their share | `elastic::flow::a_stalled_server_makes_appends_wait_and_the_budget_holds` |
 //! | the server restarts and loses its buffer | nothing: what was accepted is durable | `elastic::ends::what_was_accepted_outlives_a_server_that_loses_its_buffer` |
 //! | the last clone is dropped | it drains in the background | `elastic::ends::a_dropped_channel_goes_on_in_the_background` |

@@ -2,6 +2,7 @@
 //! promised of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::offset::OffsetToken;
 use crate::row;
 use crate::time::TimeSource;
+use crate::transport::json::Object;
 use crate::transport::wire;
 
 /// Compares the permits of a client's byte budget with the sum of its live charges. Exact between two steps of one thread.
@@ -77,16 +79,20 @@ impl Ledger {
 
 /// The scoped token of a client.
 #[derive(Debug, Default)]
-pub struct TokenCache(cache::TokenCache<Error>);
+pub struct TokenCache(Arc<cache::TokenCache<Error>>);
 
 impl TokenCache {
     /// A token that is valid now. One that has to be fetched lives for an hour.
     pub async fn get(&self, time: &dyn TimeSource) -> Result<SecretString> {
-        let fetch = async || {
-            Ok(cache::Fetched {
-                token: SecretString::from("token"),
-                expires_at: time.now() + Duration::from_secs(3_600),
-            })
+        let fetch = || {
+            let obtained_at = time.now();
+            async move {
+                Ok(cache::Fetched {
+                    token: SecretString::from("token"),
+                    obtained_at,
+                    expires_at: obtained_at + Duration::from_secs(3_600),
+                })
+            }
         };
         self.0.get(time, fetch).await.map(|held| held.token)
     }
@@ -94,5 +100,6 @@ impl TokenCache {
 
 /// Reads the answer to a status call.
 pub fn channel_statuses(body: &[u8]) -> Result<BTreeMap<String, ChannelStatus>> {
-    wire::channel_statuses(&wire::json(body, "the status call")?)
+    let Object(answer) = wire::json(body, "the status call")?;
+    wire::channel_statuses(&answer)
 }

@@ -105,6 +105,7 @@ mod retry;
 mod row;
 #[cfg(feature = "sql-api")]
 pub mod sql;
+mod text;
 mod time;
 mod transport;
 
@@ -133,6 +134,10 @@ pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};
+/// For the command, which shows what a server says as errors do.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub use self::text::printable as __printable;
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
     HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,

@@ -17,6 +17,7 @@ use crate::channel::{Core, Shared};
 use crate::client::ClientInner;
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
+use crate::transport::wire::MAX_CHANNELS;
 
 /// Polls a second, and how many may come at once after a pause.
 const RATE: f64 = 2.0;
@@ -25,8 +26,6 @@ const BURST: f64 = 5.0;
 pub(crate) const LONE: Duration = Duration::from_millis(2_500);
 /// An idle channel is looked at this often, so that its invalidation is noticed.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
-/// Names in one call, until the server asks for fewer.
-const CHUNK: usize = 1000;
 /// A status that takes longer is asked for anew.
 const DEADLINE: Duration = Duration::from_secs(15);
 
@@ -34,7 +33,8 @@ const DEADLINE: Duration = Duration::from_secs(15);
 pub(crate) async fn run(client: Arc<ClientInner>) {
     let alarm = Arc::clone(client.alarm());
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
-    let mut chunk = CHUNK;
+    // Until the server asks for fewer.
+    let mut chunk = MAX_CHANNELS;
     loop {
         let at = alarm.due().map(|due| {
             let now = Instant::now();

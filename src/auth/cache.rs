@@ -1,12 +1,12 @@
-//! The scoped token, fetched once for all, and the single flight it is fetched in.
+//! A token, fetched once for all who need it, and renewed while it is still valid.
 
-use std::fmt;
-use std::future::Future;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret as _, SecretString};
+use tokio::time::Instant;
 
+use super::flight::{SingleFlight, Stopped};
 use crate::time::TimeSource;
 
 /// A token is renewed at the latest this long before it expires, or in the last tenth of its life if that is shorter.
@@ -19,6 +19,7 @@ const RENEWAL_BACKOFF: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) token: SecretString,
+    pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
 }
 
@@ -34,13 +35,15 @@ pub(crate) struct Held {
 #[derive(Debug)]
 pub(crate) struct TokenCache<E> {
     state: Mutex<State>,
-    flight: SingleFlight<E>,
+    flight: SingleFlight<Held, E>,
 }
 
 #[derive(Debug, Default)]
 struct State {
     current: Option<Current>,
     generation: u64,
+    /// A renewal failed: the next is not tried before.
+    next_renewal: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -65,47 +68,49 @@ impl<E> Default for TokenCache<E> {
     }
 }
 
-impl<E: Clone> TokenCache<E> {
-    /// A token that is valid now. `fetch` runs at most once at a time, whoever asks; all who wait for it share its
-    /// result. While the old token is valid nobody waits but the caller that renews it, and a failure is not an error.
+impl<E: Clone + From<Stopped> + Send + Sync + 'static> TokenCache<E> {
+    /// A token that is valid now. `fetch` runs at most once at a time, in a task of its own. While the old token is valid
+    /// nobody waits for it, and its failure is not an error; else all who wait for it share its result.
     ///
-    /// Cancel safe: a fetch that is dropped leaves the cache as it was, and the next waiting caller fetches.
+    /// Cancel safe: a fetch that was begun goes on, and the next caller has what it brings.
     ///
     /// # Errors
     ///
     /// What `fetch` fails with, if there is no valid token.
-    pub(crate) async fn get<F, Fut>(&self, time: &dyn TimeSource, fetch: F) -> Result<Held, E>
+    pub(crate) async fn get<F, Fut>(
+        self: &Arc<Self>,
+        time: &dyn TimeSource,
+        fetch: F,
+    ) -> Result<Held, E>
     where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<Fetched, E>>,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<Fetched, E>> + Send + 'static,
     {
+        let work = || {
+            let (cache, fetch) = (Arc::clone(self), fetch());
+            async move {
+                let fetched = fetch.await.inspect_err(|_| cache.put_off_renewal())?;
+                Ok(cache.store(fetched))
+            }
+        };
         match self.look(time.now()) {
             Look::Fresh(held) => Ok(held),
             Look::Due(held) => {
-                let renewal = self
-                    .flight
-                    .try_run(async || Ok(self.store(fetch().await?, time.now())));
-                match renewal.await {
-                    Some(Ok(renewed)) => Ok(renewed),
-                    Some(Err(_)) => {
-                        self.put_off_renewal(held.generation, time.now());
-                        Ok(held)
-                    }
-                    None => Ok(held),
-                }
+                self.flight.start(work);
+                Ok(held)
             }
             Look::Nothing => {
                 let valid = || match self.look(time.now()) {
                     Look::Fresh(held) | Look::Due(held) => Some(held),
                     Look::Nothing => None,
                 };
-                self.flight
-                    .run(valid, async || Ok(self.store(fetch().await?, time.now())))
-                    .await
+                self.flight.run(valid, work).await
             }
         }
     }
+}
 
+impl<E> TokenCache<E> {
     /// Drops the token of that generation: the server refuses it. A newer one stays, so that many who were refused
     /// with one token cause one fetch. Says whether it was the current one.
     pub(crate) fn invalidate(&self, generation: u64) -> bool {
@@ -125,18 +130,24 @@ impl<E: Clone> TokenCache<E> {
     }
 
     fn look(&self, now: SystemTime) -> Look {
-        match &lock(&self.state).current {
-            Some(current) if now < current.renew_at => Look::Fresh(current.held.clone()),
-            Some(current) if now < current.expires_at => Look::Due(current.held.clone()),
-            _ => Look::Nothing,
+        let state = lock(&self.state);
+        let may_renew = state.next_renewal.is_none_or(|at| at <= Instant::now());
+        match &state.current {
+            Some(current) if now >= current.expires_at => Look::Nothing,
+            Some(current) if now >= current.renew_at && may_renew => {
+                Look::Due(current.held.clone())
+            }
+            Some(current) => Look::Fresh(current.held.clone()),
+            None => Look::Nothing,
         }
     }
 
-    fn store(&self, fetched: Fetched, now: SystemTime) -> Held {
-        let life = fetched.expires_at.duration_since(now).unwrap_or_default();
-        let margin = MAX_MARGIN.min(life / 10);
+    fn store(&self, fetched: Fetched) -> Held {
+        let life = fetched.expires_at.duration_since(fetched.obtained_at);
+        let margin = MAX_MARGIN.min(life.unwrap_or_default() / 10);
         let mut state = lock(&self.state);
         state.generation += 1;
+        state.next_renewal = None;
         let held = Held {
             token: fetched.token,
             generation: state.generation,
@@ -149,88 +160,8 @@ impl<E: Clone> TokenCache<E> {
         held
     }
 
-    fn put_off_renewal(&self, generation: u64, now: SystemTime) {
-        let later = now + RENEWAL_BACKOFF;
-        let mut state = lock(&self.state);
-        if let Some(current) = &mut state.current
-            && current.held.generation == generation
-        {
-            current.renew_at = later.min(current.expires_at);
-        }
-    }
-}
-
-/// Runs one piece of work at a time; those who waited for it share its failure instead of each trying in turn.
-pub(crate) struct SingleFlight<E> {
-    turn: tokio::sync::Mutex<()>,
-    failures: Mutex<Failures<E>>,
-}
-
-struct Failures<E> {
-    count: u64,
-    last: Option<E>,
-}
-
-impl<E> Default for SingleFlight<E> {
-    fn default() -> Self {
-        Self {
-            turn: tokio::sync::Mutex::new(()),
-            failures: Mutex::new(Failures {
-                count: 0,
-                last: None,
-            }),
-        }
-    }
-}
-
-impl<E> fmt::Debug for SingleFlight<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SingleFlight").finish_non_exhaustive()
-    }
-}
-
-impl<E: Clone> SingleFlight<E> {
-    /// Waits for its turn, then takes what is `ready`, shares the failure of the work it waited for, or does `work`.
-    /// `work` stores its result where `ready` finds it.
-    pub(crate) async fn run<T, R, F, Fut>(&self, ready: R, work: F) -> Result<T, E>
-    where
-        R: Fn() -> Option<T>,
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let seen = lock(&self.failures).count;
-        let _turn = self.turn.lock().await;
-        if let Some(value) = ready() {
-            return Ok(value);
-        }
-        {
-            let failures = lock(&self.failures);
-            if failures.count != seen
-                && let Some(shared) = &failures.last
-            {
-                return Err(shared.clone());
-            }
-        }
-        self.note(work().await)
-    }
-
-    /// Does `work` unless some is being done already.
-    pub(crate) async fn try_run<T, F, Fut>(&self, work: F) -> Option<Result<T, E>>
-    where
-        F: FnOnce() -> Fut,
-        Fut: Future<Output = Result<T, E>>,
-    {
-        let _turn = self.turn.try_lock().ok()?;
-        Some(self.note(work().await))
-    }
-
-    fn note<T>(&self, result: Result<T, E>) -> Result<T, E> {
-        if let Err(error) = &result {
-            let mut failures = lock(&self.failures);
-            failures.count += 1;
-            failures.last = Some(error.clone());
-        }
-        result
+    fn put_off_renewal(&self) {
+        lock(&self.state).next_renewal = Some(Instant::now() + RENEWAL_BACKOFF);
     }
 }
 

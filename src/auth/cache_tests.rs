@@ -6,27 +6,35 @@ use std::time::{Duration, SystemTime};
 
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Notify;
-use tokio::time::{advance, sleep};
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::{Fetched, Held, TokenCache};
+use crate::auth::flight::Stopped;
 use crate::time::{TimeSource, TokioClock};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
+impl From<Stopped> for &'static str {
+    fn from(_: Stopped) -> Self {
+        "stopped"
+    }
+}
+
 /// A cache and a server that numbers the tokens it hands out.
+#[derive(Clone)]
 struct Rig {
     clock: TokioClock,
-    cache: TokenCache<&'static str>,
-    fetches: AtomicU32,
+    cache: Arc<TokenCache<&'static str>>,
+    fetches: Arc<AtomicU32>,
 }
 
 impl Rig {
     fn new() -> Self {
-        let clock = TokioClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30));
         Self {
-            clock,
-            cache: TokenCache::default(),
-            fetches: AtomicU32::new(0),
+            clock: TokioClock::starting_at(SystemTime::UNIX_EPOCH + Duration::from_secs(1 << 30)),
+            cache: Arc::default(),
+            fetches: Arc::default(),
         }
     }
 
@@ -36,17 +44,32 @@ impl Rig {
 
     fn next_token(&self, life: Duration) -> Fetched {
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
+        let obtained_at = self.clock.now();
         Fetched {
             token: SecretString::from(format!("token-{number}")),
-            expires_at: self.clock.now() + life,
+            obtained_at,
+            expires_at: obtained_at + life,
         }
     }
 
+    /// The token that is served, by a server that answers once `ready` is over.
+    async fn get_after<R, Fut>(&self, life: Duration, ready: R) -> Held
+    where
+        R: Fn() -> Fut,
+        Fut: Future<Output = ()> + Send + 'static,
+    {
+        let fetch = || {
+            let (rig, ready) = (self.clone(), ready());
+            async move {
+                ready.await;
+                Ok(rig.next_token(life))
+            }
+        };
+        self.cache.get(&self.clock, fetch).await.unwrap()
+    }
+
     async fn get_living(&self, life: Duration) -> Held {
-        self.cache
-            .get(&self.clock, async || Ok(self.next_token(life)))
-            .await
-            .unwrap()
+        self.get_after(life, || async {}).await
     }
 
     /// The number of the token that is served.
@@ -55,15 +78,16 @@ impl Rig {
     }
 
     async fn get_failing(&self) -> Result<String, &'static str> {
-        let fetch = async || {
-            self.fetches.fetch_add(1, Ordering::SeqCst);
-            sleep(Duration::from_secs(1)).await;
-            Err("down")
+        let fetch = || {
+            let fetches = Arc::clone(&self.fetches);
+            async move {
+                fetches.fetch_add(1, Ordering::SeqCst);
+                sleep(Duration::from_secs(1)).await;
+                Err("down")
+            }
         };
-        self.cache
-            .get(&self.clock, fetch)
-            .await
-            .map(|held| text(&held))
+        let held = self.cache.get(&self.clock, fetch).await;
+        held.map(|held| text(&held))
     }
 }
 
@@ -78,8 +102,10 @@ async fn a_token_is_renewed_five_minutes_before_it_ends() {
     advance(Duration::from_secs(3299)).await;
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(1)).await;
+    assert_eq!(rig.get().await, "token-1", "the old one still serves");
+    yield_now().await;
     assert_eq!(rig.get().await, "token-2");
-    assert_eq!(rig.get().await, "token-2");
+    assert_eq!(rig.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]
@@ -90,23 +116,22 @@ async fn a_short_lived_token_is_renewed_in_its_last_tenth() {
     advance(Duration::from_secs(89)).await;
     assert_eq!(text(&rig.get_living(life).await), "token-1");
     advance(Duration::from_secs(1)).await;
+    assert_eq!(text(&rig.get_living(life).await), "token-1");
+    yield_now().await;
     assert_eq!(text(&rig.get_living(life).await), "token-2");
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_wait_share_one_fetch() {
     let rig = Rig::new();
-    let slow = || async {
-        sleep(Duration::from_secs(1)).await;
-        Ok(rig.next_token(HOUR))
-    };
+    let slow = || sleep(Duration::from_secs(1));
     let (a, b, c) = tokio::join!(
-        rig.cache.get(&rig.clock, slow),
-        rig.cache.get(&rig.clock, slow),
-        rig.cache.get(&rig.clock, slow)
+        rig.get_after(HOUR, slow),
+        rig.get_after(HOUR, slow),
+        rig.get_after(HOUR, slow)
     );
     for held in [a, b, c] {
-        assert_eq!(text(&held.unwrap()), "token-1");
+        assert_eq!(text(&held), "token-1");
     }
     assert_eq!(rig.fetches(), 1);
 }
@@ -121,31 +146,21 @@ async fn those_who_wait_share_one_failure_and_the_next_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_fetch_leaves_the_turn_to_the_next() {
-    let rig = Arc::new(Rig::new());
-    let started = Arc::new(Notify::new());
-    let stuck = tokio::spawn({
-        let (rig, started) = (Arc::clone(&rig), Arc::clone(&started));
-        async move {
-            let fetch = async || {
-                started.notify_one();
-                std::future::pending().await
-            };
-            rig.cache
-                .get(&rig.clock, fetch)
-                .await
-                .map(|held| text(&held))
-        }
-    });
-    started.notified().await;
-    let waiting = tokio::spawn({
-        let rig = Arc::clone(&rig);
-        async move { rig.get().await }
-    });
-    tokio::task::yield_now().await;
-    assert!(!waiting.is_finished());
-    stuck.abort();
-    assert_eq!(waiting.await.unwrap(), "token-1");
+async fn a_fetch_goes_on_when_its_caller_gives_up() {
+    let rig = Rig::new();
+    let answer = Arc::new(Notify::new());
+    let ready = || {
+        let answer = Arc::clone(&answer);
+        async move { answer.notified().await }
+    };
+    for _ in 0..3 {
+        let patience = Duration::from_secs(15);
+        let given_up = timeout(patience, rig.get_after(HOUR, ready)).await;
+        assert!(given_up.is_err());
+    }
+    answer.notify_one();
+    assert_eq!(rig.get().await, "token-1");
+    assert_eq!(rig.fetches(), 1, "it was begun once");
 }
 
 #[tokio::test(start_paused = true)]
@@ -154,12 +169,16 @@ async fn a_valid_token_serves_through_a_failed_renewal() {
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(3300)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
+    // It fails a second later.
+    sleep(Duration::from_secs(2)).await;
     assert_eq!(rig.fetches(), 2);
     advance(Duration::from_secs(28)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
+    yield_now().await;
     assert_eq!(rig.fetches(), 2, "the renewal is put off for 30 s");
-    advance(Duration::from_secs(2)).await;
+    advance(Duration::from_secs(1)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
+    yield_now().await;
     assert_eq!(rig.fetches(), 3);
     advance(Duration::from_secs(270)).await;
     assert_eq!(rig.get_failing().await.unwrap_err(), "down");
@@ -167,28 +186,18 @@ async fn a_valid_token_serves_through_a_failed_renewal() {
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_renewal_while_the_token_is_valid() {
-    let rig = Arc::new(Rig::new());
+    let rig = Rig::new();
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(3300)).await;
-    let release = Arc::new(Notify::new());
-    let renewing = tokio::spawn({
-        let (rig, release) = (Arc::clone(&rig), Arc::clone(&release));
-        async move {
-            let fetch = async || {
-                release.notified().await;
-                Ok(rig.next_token(HOUR))
-            };
-            rig.cache
-                .get(&rig.clock, fetch)
-                .await
-                .map(|held| text(&held))
-        }
-    });
-    tokio::task::yield_now().await;
-    assert_eq!(rig.get().await, "token-1");
-    release.notify_one();
-    assert_eq!(renewing.await.unwrap().unwrap(), "token-2");
+    let start = Instant::now();
+    let slow = || sleep(Duration::from_secs(20));
+    for _ in 0..3 {
+        assert_eq!(text(&rig.get_after(HOUR, slow).await), "token-1");
+    }
+    assert_eq!(start.elapsed(), Duration::ZERO);
+    sleep(Duration::from_secs(21)).await;
     assert_eq!(rig.get().await, "token-2");
+    assert_eq!(rig.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]

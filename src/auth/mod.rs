@@ -47,6 +47,7 @@
 //! ```
 
 pub(crate) mod cache;
+pub(crate) mod flight;
 pub(crate) mod keypair;
 mod oauth;
 mod oauth_answer;

@@ -21,7 +21,7 @@ use super::{Bearer, Credential, CredentialContext, access_token_form, session_ro
 use crate::config::authorization::OAuthSettings;
 use crate::config::is_on_this_machine;
 use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
+use crate::transport::{self, Request, Transport, TransportErrorKind};
 
 /// An OAuth client, and the access token it was given last.
 ///
@@ -42,7 +42,7 @@ use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
 /// ```
 pub struct OAuth {
     client: Arc<Client>,
-    tokens: TokenCache<Error>,
+    tokens: Arc<TokenCache<Error>>,
 }
 
 /// What a request for an access token is made of. The request may outlive the call that wanted it.
@@ -103,7 +103,7 @@ impl OAuth {
     fn of(client: Client) -> Self {
         Self {
             client: Arc::new(client),
-            tokens: TokenCache::default(),
+            tokens: Arc::default(),
         }
     }
 
@@ -142,29 +142,25 @@ impl OAuth {
 #[async_trait]
 impl Credential for OAuth {
     async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
-        let fetch = async || {
-            let asked_at = context.now();
-            let url = match &self.client.endpoint {
-                Some(url) => url.clone(),
-                None => context
-                    .account_url
-                    .join("oauth/token-request")
-                    .map_err(|why| not_a_url(&why))?,
-            };
-            let client = Arc::clone(&self.client);
-            let transport = Arc::clone(context.transport);
-            // A task of its own: whoever waits for it may give up, but the refresh token in its answer is the only one left.
-            let request = tokio::spawn(client.fetch(url, transport, context.attempt_timeout));
-            let granted = request.await.map_err(|_| {
-                Error::new(
-                    ErrorKind::ClientClosed,
-                    "the runtime shut down while an access token was fetched",
-                )
-            })??;
-            Ok(Fetched {
-                token: granted.access_token,
-                expires_at: asked_at + granted.life,
-            })
+        // The flight that it becomes goes on when its callers give up: the refresh token in the answer is the only one left.
+        let fetch = || {
+            let (client, transport) = (Arc::clone(&self.client), Arc::clone(context.transport));
+            let (account, limit) = (context.account_url.clone(), context.attempt_timeout);
+            let obtained_at = context.now();
+            async move {
+                let url = match &client.endpoint {
+                    Some(url) => url.clone(),
+                    None => account
+                        .join("oauth/token-request")
+                        .map_err(|why| not_a_url(&why))?,
+                };
+                let granted = client.fetch(url, transport, limit).await?;
+                Ok(Fetched {
+                    token: granted.access_token,
+                    obtained_at,
+                    expires_at: obtained_at + granted.life,
+                })
+            }
         };
         let held = self.tokens.get(context.time, fetch).await?;
         Ok(Bearer::new(held.token, "OAUTH"))
@@ -201,14 +197,7 @@ impl Client {
             None => None,
         };
         let request = self.request(&url, refresh_token.as_deref())?;
-        let answer = tokio::time::timeout(limit, transport.call(request))
-            .await
-            .unwrap_or_else(|_| {
-                Err(TransportError::new(
-                    TransportErrorKind::Timeout,
-                    format!("no answer within {limit:?}"),
-                ))
-            });
+        let answer = transport::attempt(&*transport, request, limit, transport::MAX_ANSWER).await;
         let place = url.host_str().unwrap_or_default();
         let response = answer.map_err(|why| {
             let kind = match why.kind() {

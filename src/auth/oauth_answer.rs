@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
-use serde_json::{Map, Value};
+use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::transport::Response;
+use crate::transport::json::{Object, Scalar};
 use crate::transport::wire::quote;
 
 /// How long an access token lives if the server does not say: as long as Snowflake's usually do ("Snowflake OAuth
@@ -29,6 +30,22 @@ pub(super) struct Granted {
     pub(super) refresh_token: Option<SecretString>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Fields {
+    access_token: Scalar,
+    refresh_token: Scalar,
+    expires_in: Scalar,
+    error: Scalar,
+    code: Scalar,
+    error_description: Scalar,
+    message: Scalar,
+}
+
+fn text(field: &Scalar) -> Option<&str> {
+    field.as_str().filter(|text| !text.is_empty())
+}
+
 /// Reads the answer of the server at `place`. What it says of an error is repeated without `secrets`.
 pub(super) fn read(
     response: &Response,
@@ -36,25 +53,17 @@ pub(super) fn read(
     secrets: &[Option<&SecretString>],
 ) -> Result<Granted> {
     let status = response.status();
-    let fields = match serde_json::from_slice(response.body()) {
-        Ok(Value::Object(fields)) => fields,
-        _ => Map::new(),
-    };
-    let text = |name: &str| {
-        fields
-            .get(name)
-            .and_then(Value::as_str)
-            .filter(|t| !t.is_empty())
-    };
-    match text("access_token") {
+    let Object(fields): Object<Fields> =
+        serde_json::from_slice(response.body()).unwrap_or_default();
+    match text(&fields.access_token) {
         Some(token) if status.is_success() => Ok(Granted {
             access_token: token.into(),
-            life: life(fields.get("expires_in")),
-            refresh_token: text("refresh_token").map(SecretString::from),
+            life: life(&fields.expires_in),
+            refresh_token: text(&fields.refresh_token).map(SecretString::from),
         }),
         _ => {
-            let code = text("error").or_else(|| text("code"));
-            let said = text("error_description").or_else(|| text("message"));
+            let code = text(&fields.error).or_else(|| text(&fields.code));
+            let said = text(&fields.error_description).or_else(|| text(&fields.message));
             let told = without(secrets, said.or(code).unwrap_or_default());
             let refused = refusal(status, place, code, &told);
             Err(refused.with_code(code.map(|code| without(secrets, code))))
@@ -101,11 +110,11 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
 }
 
 /// `expires_in` in seconds, as a number or as text.
-fn life(expires_in: Option<&Value>) -> Duration {
+fn life(expires_in: &Scalar) -> Duration {
     let seconds = match expires_in {
-        Some(Value::Number(number)) => number.as_f64(),
-        Some(Value::String(text)) => text.trim().parse().ok(),
-        _ => None,
+        Scalar::Number(number) => number.as_f64(),
+        Scalar::Text(text) => text.trim().parse().ok(),
+        Scalar::Nothing | Scalar::Other => None,
     };
     seconds
         .filter(|seconds| *seconds >= 1.0)

@@ -8,12 +8,14 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use percent_encoding::utf8_percent_encode;
 use serde::Serialize;
+use serde::de::IgnoredAny;
 use url::Url;
 
 pub(crate) use super::call::Attempt;
 use super::call::Call;
 pub(crate) use super::failure::Failure;
 use super::failure::{Host, decided};
+use super::json::Object;
 use super::link::Link;
 use super::wire::{self, ServerError};
 use super::{Response, Transport};
@@ -179,9 +181,9 @@ impl Api {
             fail_on_uncommitted_rows,
         })?;
         let read = |response: &Response| {
-            let answer = call.answer(response)?;
+            let Object(answer) = call.answer(response)?;
             let status = wire::opened_status(&answer).map_err(Failure::Ambiguous)?;
-            match wire::next_continuation_token(&answer, &call.what) {
+            match wire::next_continuation_token(&answer.next_continuation_token, &call.what) {
                 Ok(next_continuation_token) => Ok(OpenAnswer {
                     next_continuation_token,
                     status,
@@ -224,10 +226,10 @@ impl Api {
         call.headers.extend(session);
         call.body = append.body.clone();
         let read = |response: &Response| {
-            let answer = call.answer(response)?;
+            let Object(answer): Object<wire::Appended> = call.answer(response)?;
+            let next = wire::next_continuation_token(&answer.next_continuation_token, &call.what);
             Ok(AppendAnswer {
-                next_continuation_token: wire::next_continuation_token(&answer, &call.what)
-                    .map_err(Failure::Ambiguous)?,
+                next_continuation_token: next.map_err(Failure::Ambiguous)?,
                 session: response.headers().get(SESSION).cloned(),
             })
         };
@@ -255,7 +257,7 @@ impl Api {
         call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
         call.body = append.body.clone();
         // What the answer says beside its success is of no use: there is no continuation.
-        let read = |response: &Response| call.answer(response).map(drop);
+        let read = |response: &Response| call.answer::<IgnoredAny>(response).map(drop);
         self.link
             .call(&call, attempt, read)
             .await
@@ -280,7 +282,8 @@ impl Api {
             channel_names: channels,
         })?;
         let read = |response: &Response| {
-            wire::channel_statuses(&call.answer(response)?).map_err(Failure::Ambiguous)
+            let Object(answer) = call.answer(response)?;
+            wire::channel_statuses(&answer).map_err(Failure::Ambiguous)
         };
         let answered = self.link.call(&call, attempt, read).await?;
         Ok(by_asked_name(channels, answered))

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::ExposeSecret;
 use serde::Serialize;
-use serde_json::Value;
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
 use super::failure::{Failure, Host, decided};
@@ -60,12 +60,11 @@ impl Call {
         Ok(self)
     }
 
-    /// The body of a success as JSON, unless it says no all the same.
-    pub(super) fn answer(&self, response: &Response) -> Result<Value, Failure> {
-        let answer = wire::json(response.body(), &self.what).map_err(Failure::Ambiguous)?;
-        match wire::refusal(&answer) {
+    /// The body of a success, unless it says no all the same.
+    pub(super) fn answer<T: DeserializeOwned>(&self, response: &Response) -> Result<T, Failure> {
+        match wire::refusal(response.body()) {
             Some(said) => Err(decided(Host::Ingest, &self.what, response.status(), said)),
-            None => Ok(answer),
+            None => wire::json(response.body(), &self.what).map_err(Failure::Ambiguous),
         }
     }
 

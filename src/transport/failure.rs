@@ -7,6 +7,7 @@ use uuid::Uuid;
 
 use super::wire::{self, ServerError};
 use super::{Response, TransportError, TransportErrorKind};
+use crate::auth::flight::Stopped;
 use crate::error::{Error, ErrorKind};
 
 /// The longest delay a server can ask for and get.
@@ -99,6 +100,12 @@ impl Failure {
     }
 }
 
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        Self::NotSent(stopped.into())
+    }
+}
+
 /// No complete answer came. `what` names the call.
 pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     let kind = match why.kind() {
@@ -158,8 +165,7 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
     let (kind, mend) = meaning(host, status, code);
     let answer = match &said.message {
         Some(message) => {
-            let message = wire::quote(message.trim_end_matches('.'));
-            format!("{}: {message}", status.as_u16())
+            format!("{}: {}", status.as_u16(), message.trim_end_matches('.'))
         }
         None => status.as_u16().to_string(),
     };

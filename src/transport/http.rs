@@ -13,11 +13,11 @@ use super::explain::{Target, innermost};
 use super::proxies::{Proxies, ProxySource};
 #[cfg(feature = "rustls")]
 use super::roots;
-use super::{Request, Response, Transport, TransportError};
+use super::{AnswerLimit, Request, Response, Transport, TransportError};
 use crate::error::{Error, ErrorKind, Result};
 
-/// Answers are short; one that is longer is not from the server we mean.
-const MAX_RESPONSE: usize = 64 * 1024 * 1024;
+/// The longest answer to a request that says nothing of it.
+pub(crate) const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 
 /// How long an HTTP/2 connection with calls under way may be silent before it is asked for a sign of life, and how long
 /// it has for that. Together well within an attempt.
@@ -234,6 +234,8 @@ impl HttpTransportBuilder {
 impl Transport for HttpTransport {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
         let target = Target::new(&request, &self.proxies);
+        let limit = request.extensions().get::<AnswerLimit>();
+        let limit = limit.map_or(MAX_RESPONSE, |limit| limit.0);
         if request.uri().scheme_str() == Some("https") && !cfg!(feature = "rustls") {
             return Err(target.without_tls());
         }
@@ -256,8 +258,8 @@ impl Transport for HttpTransport {
         *response.headers_mut() = std::mem::take(answer.headers_mut());
         let mut body = BytesMut::new();
         while let Some(chunk) = answer.chunk().await.map_err(|why| target.broken_off(why))? {
-            if body.len() + chunk.len() > MAX_RESPONSE {
-                return Err(target.too_long(MAX_RESPONSE));
+            if body.len() + chunk.len() > limit {
+                return Err(target.too_long(limit));
             }
             body.extend_from_slice(&chunk);
         }

@@ -1,5 +1,6 @@
 //! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
 
+mod account;
 pub(crate) mod api;
 mod call;
 mod clock;
@@ -7,6 +8,7 @@ mod doubt;
 mod explain;
 mod failure;
 mod http;
+pub(crate) mod json;
 mod link;
 pub(crate) mod proxies;
 #[cfg(feature = "rustls")]
@@ -17,6 +19,7 @@ pub(crate) mod wire;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -38,6 +41,35 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// When there is no complete answer; the error's kind says whether the server may have seen the request.
     async fn call(&self, request: Request) -> Result<Response, TransportError>;
+}
+
+/// The longest answer that is about rows, channels and credentials: a thousand statuses, each with tokens as long as they
+/// may be.
+pub(crate) const MAX_ANSWER: usize = 8 << 20;
+
+/// The longest answer of a call, for the transport that reads it.
+#[derive(Debug, Clone, Copy)]
+struct AnswerLimit(usize);
+
+/// One call within its deadline, answered in at most so many bytes.
+pub(crate) async fn attempt(
+    transport: &dyn Transport,
+    mut request: Request,
+    deadline: Duration,
+    max_answer: usize,
+) -> Result<Response, TransportError> {
+    request.extensions_mut().insert(AnswerLimit(max_answer));
+    match tokio::time::timeout(deadline, transport.call(request)).await {
+        Ok(Ok(response)) if response.body().len() > max_answer => Err(TransportError::new(
+            TransportErrorKind::Body,
+            format!("the answer is longer than {max_answer} bytes: check the account's URL"),
+        )),
+        Ok(answer) => answer,
+        Err(_) => Err(TransportError::new(
+            TransportErrorKind::Timeout,
+            format!("no answer within {deadline:?}"),
+        )),
+    }
 }
 
 /// How far a failed request came.

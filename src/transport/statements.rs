@@ -5,18 +5,20 @@ use std::sync::Arc;
 
 use http::Method;
 use percent_encoding::utf8_percent_encode;
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
 
 use super::api::ApiConfig;
 use super::call::{Attempt, Call};
 use super::failure::Failure;
+use super::json::{Object, Scalar};
 use super::link::Link;
 use super::{Response, Transport, wire};
 use crate::auth::Credential;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::Endpoint;
 use crate::offset::QUERY;
+use crate::text::{self, printable};
 use crate::time::TimeSource;
 
 const PATH: &str = "/api/v2/statements";
@@ -57,6 +59,13 @@ pub(crate) enum Answer {
     Done(ResultSet),
 }
 
+/// A statement that runs.
+#[derive(Deserialize)]
+struct Running {
+    #[serde(rename = "statementHandle", default)]
+    handle: Scalar,
+}
+
 /// What a statement gave.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResultSet {
@@ -73,7 +82,7 @@ pub(crate) struct Meta {
     #[serde(default)]
     pub(crate) row_type: Vec<Column>,
     #[serde(default)]
-    pub(crate) partition_info: Vec<Value>,
+    pub(crate) partition_info: Vec<IgnoredAny>,
 }
 
 /// A column of a result.
@@ -135,17 +144,20 @@ impl Statements {
 }
 
 fn read(response: &Response, what: &str) -> Result<Answer> {
-    let answer = wire::json(response.body(), what)?;
+    let body = response.body();
     if response.status() == http::StatusCode::ACCEPTED {
-        let handle = answer.get("statementHandle").and_then(Value::as_str);
-        return handle
-            .filter(|handle| !handle.is_empty())
-            .map(|handle| Answer::Running(handle.to_owned()))
-            .ok_or_else(|| unreadable("it has no statementHandle"));
+        let Object(running) = wire::json::<Object<Running>>(body, what)?;
+        return match running.handle {
+            Scalar::Text(handle) if !handle.is_empty() => Ok(Answer::Running(handle)),
+            _ => Err(unreadable("it has no statementHandle")),
+        };
     }
-    serde_json::from_value(answer)
-        .map(Answer::Done)
-        .map_err(|why| unreadable(&why.to_string()))
+    match serde_json::from_slice(body) {
+        Ok(Object(result)) => Ok(Answer::Done(result)),
+        Err(why) if why.is_data() => Err(unreadable(&printable(&why.to_string(), text::MESSAGE))),
+        // It says what there is instead of JSON.
+        Err(_) => wire::json(body, what).map(|Object(result)| Answer::Done(result)),
+    }
 }
 
 fn unreadable(why: &str) -> Error {

@@ -10,13 +10,19 @@ use std::time::{Duration, SystemTime};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use secrecy::SecretString;
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use url::Url;
 
+use super::json::{Named, Object, Scalar};
 use crate::channel::ChannelStatus;
 use crate::config::{dashed, is_on_this_machine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
+use crate::text::{self, printable};
+
+/// The most channels that one status call asks for, and that its answer may hold.
+pub(crate) const MAX_CHANNELS: usize = 1000;
 
 /// How much of an answer an error message quotes, in characters.
 const QUOTE: usize = 200;
@@ -38,7 +44,7 @@ pub(crate) struct IngestHost {
 
 /// The answer to `GET /v2/streaming/hostname`: text, a JSON string or `{"hostname": …}`.
 pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> {
-    let text = text_or_field(body, &["hostname"]).ok_or_else(|| {
+    let text = text_or_field(body, |fields| [fields.hostname]).ok_or_else(|| {
         unreadable(
             body,
             "the answer to the host name discovery holds no host name",
@@ -90,7 +96,7 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
 pub(crate) fn scoped_token(body: &[u8]) -> Result<SecretString> {
     let is_token_char = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:".contains(c);
     // The answer is not quoted: it may hold a token all the same.
-    text_or_field(body, &["token", "access_token"])
+    text_or_field(body, |fields| [fields.token, fields.access_token])
         .filter(|token| token.chars().all(is_token_char))
         .map(SecretString::from)
         .ok_or_else(|| {
@@ -100,12 +106,21 @@ pub(crate) fn scoped_token(body: &[u8]) -> Result<SecretString> {
         })
 }
 
+#[derive(Deserialize)]
+struct Claims {
+    #[serde(default)]
+    exp: Scalar,
+}
+
 /// When a JWT expires, given in seconds or in milliseconds. `None` if the token is no JWT or does not say.
 pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     let payload = token.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
-    let claims: Value = serde_json::from_slice(&payload).ok()?;
-    let exp = claims.get("exp")?.as_f64().filter(|exp| *exp > 0.0)?;
+    let Object(claims) = serde_json::from_slice::<Object<Claims>>(&payload).ok()?;
+    let Scalar::Number(exp) = claims.exp else {
+        return None;
+    };
+    let exp = exp.as_f64().filter(|exp| *exp > 0.0)?;
     let seconds = if exp >= MILLISECONDS_FROM {
         exp / 1000.0
     } else {
@@ -115,41 +130,50 @@ pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-/// What an answer says of an error. Both parts may be missing.
+/// What an answer says of an error, fit to be shown. Both parts may be missing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerError {
     pub(crate) code: Option<String>,
     pub(crate) message: Option<String>,
 }
 
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct ErrorFields {
+    code: Scalar,
+    error_code: Scalar,
+    status_code: Scalar,
+    message: Scalar,
+}
+
 /// The body of an error: `code` or `error_code` or a numeric `status_code`, with `message`; or a bare JSON string.
 /// Anything else, such as a gateway's HTML page, says nothing.
 pub(crate) fn server_error(body: &[u8]) -> ServerError {
-    match serde_json::from_slice(body) {
-        Ok(Value::Object(fields)) => error_fields(&fields),
-        Ok(Value::String(text)) if is_code(&text) => ServerError {
-            code: Some(text),
+    if let Ok(Object(fields)) = serde_json::from_slice(body) {
+        return error_fields(&fields);
+    }
+    match serde_json::from_slice::<Scalar>(body) {
+        Ok(Scalar::Text(text)) if is_code(&text) => ServerError {
+            code: Some(printable(&text, text::CODE)),
             message: None,
         },
-        Ok(Value::String(text)) => ServerError {
+        Ok(Scalar::Text(text)) => ServerError {
             code: None,
-            message: non_empty(&text),
+            message: shown(&text, QUOTE),
         },
         _ => ServerError::default(),
     }
 }
 
-fn error_fields(fields: &Map<String, Value>) -> ServerError {
-    let code = ["code", "error_code", "status_code"]
-        .iter()
-        .filter_map(|name| fields.get(*name).and_then(text_of))
+fn error_fields(fields: &ErrorFields) -> ServerError {
+    let code = [&fields.code, &fields.error_code, &fields.status_code]
+        .into_iter()
+        .filter_map(Scalar::text)
         .find(|code| !code.is_empty() && code != "0");
+    let message = fields.message.as_str();
     ServerError {
-        code,
-        message: fields
-            .get("message")
-            .and_then(Value::as_str)
-            .and_then(non_empty),
+        code: code.map(|code| printable(&code, text::CODE)),
+        message: message.and_then(|message| shown(message, QUOTE)),
     }
 }
 
@@ -161,26 +185,78 @@ fn is_code(text: &str) -> bool {
 }
 
 /// A 200 that says no all the same: its `status_code` is not 0.
-pub(crate) fn refusal(answer: &Value) -> Option<ServerError> {
-    let Value::Object(fields) = answer else {
-        return None;
-    };
-    let code = fields.get("status_code").and_then(text_of)?;
+pub(crate) fn refusal(body: &[u8]) -> Option<ServerError> {
+    let Object(fields) = serde_json::from_slice::<Object<ErrorFields>>(body).ok()?;
+    let code = fields.status_code.text()?;
     let fine = code == "0" || code.is_empty() || code.eq_ignore_ascii_case("SUCCESS");
-    (!fine).then(|| error_fields(fields))
+    (!fine).then(|| error_fields(&fields))
 }
 
-/// The body of a 200 as JSON. `what` names the call.
-pub(crate) fn json(body: &[u8], what: &str) -> Result<Value> {
-    serde_json::from_slice(body)
-        .map_err(|_| unreadable(body, &format!("the answer to {what} is not JSON")))
+/// The body of a 200. `what` names the call.
+pub(crate) fn json<T: DeserializeOwned>(body: &[u8], what: &str) -> Result<T> {
+    serde_json::from_slice(body).map_err(|why| {
+        let problem = if why.is_data() {
+            "is not of the expected form"
+        } else {
+            "is not JSON"
+        };
+        unreadable(body, &format!("the answer to {what} {problem}"))
+    })
+}
+
+/// The answer to an append.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Appended {
+    pub(crate) next_continuation_token: Scalar,
+}
+
+/// The answer to an open.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Opened {
+    pub(crate) next_continuation_token: Scalar,
+    channel_status: Option<Object<StatusFields>>,
+}
+
+/// The answer to a status call.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Statuses {
+    #[serde(default)]
+    channel_statuses: Option<Named<StatusFields, MAX_CHANNELS>>,
+}
+
+/// What an answer says of a channel, under all the names that have been seen.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct StatusFields {
+    database_name: Scalar,
+    schema_name: Scalar,
+    pipe_name: Scalar,
+    channel_name: Scalar,
+    channel_status_code: Scalar,
+    status_code: Scalar,
+    last_committed_offset_token: Scalar,
+    created_on_ms: Scalar,
+    rows_inserted: Scalar,
+    rows_inserted_count: Scalar,
+    rows_parsed: Scalar,
+    rows_parsed_count: Scalar,
+    rows_error_count: Scalar,
+    rows_errors: Scalar,
+    row_error_count: Scalar,
+    last_error_offset_upper_bound: Scalar,
+    last_error_offset_token_upper_bound: Scalar,
+    last_error_message: Scalar,
+    last_error_timestamp_ms: Scalar,
+    last_error_timestamp: Scalar,
+    snowflake_avg_processing_latency_ms: Scalar,
 }
 
 /// The token that the next append of the channel must carry.
-pub(crate) fn next_continuation_token(answer: &Value, what: &str) -> Result<String> {
-    answer
-        .get("next_continuation_token")
-        .and_then(text_of)
+pub(crate) fn next_continuation_token(token: &Scalar, what: &str) -> Result<String> {
+    token
+        .text()
         .filter(|token| !token.is_empty())
         .ok_or_else(|| {
             protocol(format!(
@@ -190,16 +266,16 @@ pub(crate) fn next_continuation_token(answer: &Value, what: &str) -> Result<Stri
 }
 
 /// The `channel_status` of an open answer, if it has one.
-pub(crate) fn opened_status(answer: &Value) -> Result<Option<ChannelStatus>> {
-    match answer.get("channel_status") {
-        None | Some(Value::Null) => Ok(None),
-        Some(status) => channel_status(status).map(Some),
+pub(crate) fn opened_status(answer: &Opened) -> Result<Option<ChannelStatus>> {
+    match &answer.channel_status {
+        None => Ok(None),
+        Some(Object(status)) => channel_status(status).map(Some),
     }
 }
 
 /// The answer to a status call, by the names as the server wrote them.
-pub(crate) fn channel_statuses(answer: &Value) -> Result<BTreeMap<String, ChannelStatus>> {
-    let Some(Value::Object(entries)) = answer.get("channel_statuses") else {
+pub(crate) fn channel_statuses(answer: &Statuses) -> Result<BTreeMap<String, ChannelStatus>> {
+    let Some(Named(entries)) = &answer.channel_statuses else {
         return Err(protocol(
             "the answer to the channel status call holds no channel_statuses",
         ));
@@ -216,63 +292,73 @@ pub(crate) fn channel_statuses(answer: &Value) -> Result<BTreeMap<String, Channe
         .collect()
 }
 
-fn channel_status(entry: &Value) -> Result<ChannelStatus> {
-    let Value::Object(fields) = entry else {
-        return Err(protocol("a channel status is not a JSON object"));
-    };
-    let text = |name: &str| fields.get(name).and_then(text_of);
+fn channel_status(fields: &StatusFields) -> Result<ChannelStatus> {
+    let text = |field: &Scalar| field.text().unwrap_or_default();
+    let code = fields.channel_status_code.text();
+    let code = code.unwrap_or_else(|| text(&fields.status_code));
+    let bounds = [
+        &fields.last_error_offset_upper_bound,
+        &fields.last_error_offset_token_upper_bound,
+    ];
+    let failed_at = [
+        &fields.last_error_timestamp_ms,
+        &fields.last_error_timestamp,
+    ];
     Ok(ChannelStatus {
-        database_name: text("database_name").unwrap_or_default(),
-        schema_name: text("schema_name").unwrap_or_default(),
-        pipe_name: text("pipe_name").unwrap_or_default(),
-        channel_name: text("channel_name").unwrap_or_default(),
-        status_code: text("channel_status_code")
-            .or_else(|| text("status_code"))
-            .unwrap_or_default(),
-        latest_committed_offset_token: token(fields, "last_committed_offset_token")?,
-        created_on_ms: number_of(fields, &["created_on_ms"]),
-        rows_inserted_count: counter(fields, &["rows_inserted", "rows_inserted_count"])?,
-        rows_parsed_count: counter(fields, &["rows_parsed", "rows_parsed_count"])?,
-        rows_error_count: counter(
-            fields,
-            &["rows_error_count", "rows_errors", "row_error_count"],
-        )?,
-        last_error_offset_token_upper_bound: [
-            "last_error_offset_upper_bound",
-            "last_error_offset_token_upper_bound",
-        ]
-        .iter()
-        .find_map(|name| text(name))
-        .filter(|bound| !bound.is_empty())
-        .map(|bound| OffsetToken::from_server(&bound)),
-        last_error_message: text("last_error_message").filter(|message| !message.is_empty()),
-        last_error_timestamp_ms: number_of(
-            fields,
-            &["last_error_timestamp_ms", "last_error_timestamp"],
-        ),
-        server_avg_processing_latency: number_of(fields, &["snowflake_avg_processing_latency_ms"])
+        database_name: text(&fields.database_name),
+        schema_name: text(&fields.schema_name),
+        pipe_name: text(&fields.pipe_name),
+        channel_name: text(&fields.channel_name),
+        status_code: printable(&code, text::CODE),
+        latest_committed_offset_token: token(&fields.last_committed_offset_token)?,
+        created_on_ms: whole(&fields.created_on_ms),
+        rows_inserted_count: counter(&[
+            ("rows_inserted", &fields.rows_inserted),
+            ("rows_inserted_count", &fields.rows_inserted_count),
+        ])?,
+        rows_parsed_count: counter(&[
+            ("rows_parsed", &fields.rows_parsed),
+            ("rows_parsed_count", &fields.rows_parsed_count),
+        ])?,
+        rows_error_count: counter(&[
+            ("rows_error_count", &fields.rows_error_count),
+            ("rows_errors", &fields.rows_errors),
+            ("row_error_count", &fields.row_error_count),
+        ])?,
+        last_error_offset_token_upper_bound: bounds
+            .into_iter()
+            .find_map(Scalar::text)
+            .filter(|bound| !bound.is_empty())
+            .map(|bound| OffsetToken::from_server(&bound)),
+        last_error_message: fields
+            .last_error_message
+            .text()
+            .and_then(|message| shown(&message, text::MESSAGE)),
+        last_error_timestamp_ms: failed_at.into_iter().find_map(whole),
+        server_avg_processing_latency: whole(&fields.snowflake_avg_processing_latency_ms)
             .map(Duration::from_millis),
     })
 }
 
 /// A committed token. Null and absent mean none; a wrong type must not, or rows would be sent again.
-fn token(fields: &Map<String, Value>, name: &str) -> Result<Option<OffsetToken>> {
-    match fields.get(name) {
-        None | Some(Value::Null) => Ok(None),
-        Some(value) => match text_of(value) {
+fn token(field: &Scalar) -> Result<Option<OffsetToken>> {
+    match field {
+        Scalar::Nothing => Ok(None),
+        field => match field.text() {
             Some(text) if text.is_empty() => Ok(None),
             Some(text) => Ok(Some(OffsetToken::from_server(&text))),
-            None => Err(protocol(format!("{name} of a channel status is not text"))),
+            None => Err(protocol(
+                "last_committed_offset_token of a channel status is not text",
+            )),
         },
     }
 }
 
 /// A row counter under the first of its names that is there; 0 if none is.
-fn counter(fields: &Map<String, Value>, names: &[&str]) -> Result<u64> {
-    let found = names
+fn counter(fields: &[(&str, &Scalar)]) -> Result<u64> {
+    let found = fields
         .iter()
-        .filter_map(|name| Some((name, fields.get(*name)?)))
-        .find(|(_, value)| !value.is_null());
+        .find(|(_, value)| !matches!(value, Scalar::Nothing));
     let Some((name, value)) = found else {
         return Ok(0);
     };
@@ -280,50 +366,49 @@ fn counter(fields: &Map<String, Value>, names: &[&str]) -> Result<u64> {
         .ok_or_else(|| protocol(format!("{name} of a channel status is not a count of rows")))
 }
 
-/// An informative number under the first of its names that has a readable one.
-fn number_of(fields: &Map<String, Value>, names: &[&str]) -> Option<u64> {
-    names
-        .iter()
-        .find_map(|name| fields.get(*name).and_then(whole))
-}
-
 /// A whole number of at least 0, as a number (a fraction is cut off) or as text.
-fn whole(value: &Value) -> Option<u64> {
+fn whole(value: &Scalar) -> Option<u64> {
     match value {
-        Value::String(text) => text.trim().parse().ok(),
-        Value::Number(number) => number.as_u64().or_else(|| {
+        Scalar::Text(text) => text.trim().parse().ok(),
+        Scalar::Number(number) => number.as_u64().or_else(|| {
             let seconds = number.as_f64().filter(|n| *n >= 0.0)?;
             Duration::try_from_secs_f64(seconds)
                 .ok()
                 .map(|n| n.as_secs())
         }),
-        _ => None,
+        Scalar::Nothing | Scalar::Other => None,
     }
 }
 
-/// Text, or a number as text.
-fn text_of(value: &Value) -> Option<String> {
-    match value {
-        Value::String(text) => Some(text.clone()),
-        Value::Number(number) => Some(number.to_string()),
-        _ => None,
-    }
+/// What the account host answers.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct AccountFields {
+    hostname: Scalar,
+    token: Scalar,
+    access_token: Scalar,
 }
 
-/// An answer that is one text, however it is wrapped: bare, a JSON string, or a JSON object with one of `names`.
-fn text_or_field(body: &[u8], names: &[&str]) -> Option<String> {
+/// An answer that is one text, however it is wrapped: bare, a JSON string, or in one of these fields of a JSON object.
+fn text_or_field<const N: usize>(
+    body: &[u8],
+    fields: impl FnOnce(AccountFields) -> [Scalar; N],
+) -> Option<String> {
     let bare = std::str::from_utf8(body).ok()?.trim();
-    if !bare.starts_with(['{', '"']) {
-        return non_empty(bare);
-    }
-    match serde_json::from_str(bare).ok()? {
-        Value::String(text) => non_empty(&text),
-        Value::Object(fields) => names
+    if bare.starts_with('{') {
+        let Object(answer) = serde_json::from_str(bare).ok()?;
+        return fields(answer)
             .iter()
-            .find_map(|name| fields.get(*name).and_then(Value::as_str))
-            .and_then(non_empty),
-        _ => None,
+            .find_map(Scalar::as_str)
+            .and_then(non_empty);
     }
+    if bare.starts_with('"') {
+        return serde_json::from_str::<Scalar>(bare)
+            .ok()?
+            .as_str()
+            .and_then(non_empty);
+    }
+    non_empty(bare)
 }
 
 fn non_empty(text: &str) -> Option<String> {
@@ -331,14 +416,14 @@ fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// The beginning of a text, on one line.
+/// As much of a text as is shown, if there is any.
+fn shown(text: &str, max: usize) -> Option<String> {
+    Some(printable(text, max)).filter(|text| !text.is_empty())
+}
+
+/// The beginning of a text, fit to be shown.
 pub(crate) fn quote(text: &str) -> String {
-    let line: String = text
-        .chars()
-        .take(QUOTE)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
-    line.trim().to_owned()
+    printable(text, QUOTE)
 }
 
 fn protocol(message: impl Into<String>) -> Error {

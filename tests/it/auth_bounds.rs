@@ -150,6 +150,52 @@ async fn statuses_that_are_refused_for_ever_cost_few_exchanges() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_token_endpoint_that_hangs_blinds_nobody_while_the_token_is_valid() {
+    let world = World::with(|e| e.token_life(Duration::from_secs(3000)));
+    let (client, mut channel) = world.channel().await;
+    let hang = Fault::Hang.on(Endpoint::Token).always();
+    world.emulator.faults().push(hang);
+    // Into the last five minutes of the token, in which heartbeats have asked for its renewal.
+    sleep(Duration::from_secs(2750)).await;
+    assert!(world.requests(Endpoint::Token) > 1, "a renewal has begun");
+    let start = Instant::now();
+    for n in 0..10 {
+        let receipt = channel.append_row(&row(n), n).await.unwrap();
+        receipt.committed().await.unwrap();
+        sleep(Duration::from_secs(10)).await;
+    }
+    // The lag of a second, half a second until it is committed, and the polls' pace.
+    assert!(
+        start.elapsed() < Duration::from_secs(10 * 13),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(client.metrics().rows_committed, 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_takes_longer_than_a_poll_waits_is_had_all_the_same() {
+    let world = World::with(|e| e.token_life(Duration::from_secs(3000)));
+    let (_client, channel) = world.channel().await;
+    let slow = Fault::Delay(Duration::from_secs(40));
+    // Only heartbeats need a token, and none of them waits so long.
+    world
+        .emulator
+        .faults()
+        .push(slow.on(Endpoint::Token).always());
+    world
+        .emulator
+        .faults()
+        .push(Fault::ExpireToken.on(Endpoint::Status));
+    sleep(Duration::from_secs(120)).await;
+    let asked = world.requests(Endpoint::Status);
+    sleep(Duration::from_secs(120)).await;
+    assert!(world.requests(Endpoint::Status) > asked, "{asked}");
+    assert_eq!(world.requests(Endpoint::Token), 2, "one answer is enough");
+    drop(channel);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_refresh_that_gives_the_same_token_for_ever_ends() {
     let world = World::new();
     let same = |request: &Request| -> Option<Response> {

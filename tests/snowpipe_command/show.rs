@@ -69,6 +69,23 @@ fn channels_are_shown_as_a_table_and_as_json() {
 }
 
 #[test]
+fn no_text_of_a_server_moves_the_cursor_of_a_terminal() {
+    let world = World::new();
+    let mut rows = rides(0..2);
+    for (n, row) in rows.iter_mut().enumerate() {
+        row["TXID"] = json!(format!("\u{1b}[2J{n}"));
+    }
+    rows[1]["METERS"] = json!("\u{1b}[31mfar");
+    world.write("rides", &rows);
+    let sent = world.run("send --table resort.public.ride --channel c --offset-from TXID rides");
+    let shown = world.run("status --table resort.public.ride c");
+    let text = format!("{}{}{}", sent.err, shown.out, shown.err);
+    assert!(!text.contains('\u{1b}'), "{text:?}");
+    assert!(shown.out.contains("\\u{1b}[2J1"), "the token: {text:?}");
+    assert!(shown.out.contains("\\u{1b}[31mfar"), "the reason: {text:?}");
+}
+
+#[test]
 fn the_doctor_prints_lines_or_json_and_leaves_nothing_behind() {
     let world = World::new();
     let fine = world.run("doctor --pipe resort.public.ride_pipe");

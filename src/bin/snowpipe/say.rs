@@ -2,6 +2,8 @@
 
 use std::io::{self, IsTerminal as _, Write};
 
+use snowpipe_streaming::__printable;
+
 /// Clears what the line of progress left.
 const CLEAR: &str = "\r\x1b[2K";
 /// Between these the terminal cuts a line at its right edge: `CLEAR` clears one row, and not what is wrapped around.
@@ -10,7 +12,7 @@ const WRAP: &str = "\x1b[?7h";
 
 /// A note, which stays.
 pub(crate) fn note(text: &str) {
-    write(&format!("{}{text}\n", clear()));
+    write(&format!("{}{}\n", clear(), shown(text)));
 }
 
 /// An error, which stays.
@@ -23,13 +25,13 @@ pub(crate) fn progress(text: &str) {
     write(&if is_terminal() {
         written_over(text)
     } else {
-        format!("{text}\n")
+        format!("{}\n", shown(text))
     });
 }
 
 /// A line that takes one row of the terminal, however long it is and whatever is in it.
 fn written_over(text: &str) -> String {
-    let text = text.replace(char::is_control, " ");
+    let text = __printable(text, usize::MAX);
     format!("{CLEAR}{CUT}{text}{WRAP}")
 }
 
@@ -51,6 +53,15 @@ impl Write for Log {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
+}
+
+/// The lines of a text, in which nothing moves the cursor: offsets and messages in it may be somebody else's.
+fn shown(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let indent = line.len() - line.trim_start().len();
+        format!("{:indent$}{}", "", __printable(line, usize::MAX))
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn clear() -> &'static str {

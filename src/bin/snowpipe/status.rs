@@ -156,7 +156,7 @@ fn as_table(names: &[String], found: &Found) -> String {
         rows.push([
             name.clone(),
             status.status_code().to_owned(),
-            token.map_or_else(|| "none".to_owned(), ToString::to_string),
+            token.map_or_else(|| "none".to_owned(), shown),
             status.rows_inserted_count().to_string(),
             status.rows_parsed_count().to_string(),
             status.rows_error_count().to_string(),
@@ -164,11 +164,18 @@ fn as_table(names: &[String], found: &Found) -> String {
         ]);
         if let Some(message) = status.last_error_message() {
             let at = status.last_error_offset_token_upper_bound();
-            let at = at.map_or_else(String::new, |token| format!(" (at or before {token})"));
+            let at = at.map_or_else(String::new, |token| {
+                format!(" (at or before {})", shown(token))
+            });
             let _ = writeln!(errors, "{name}: last rejected row{at}: {message}");
         }
     }
     aligned(&rows) + &errors
+}
+
+/// A token, which anybody who writes to the channel may have made.
+fn shown(token: &OffsetToken) -> String {
+    snowpipe_streaming::__printable(token.as_str(), 200)
 }
 
 fn aligned(rows: &[[String; 7]]) -> String {

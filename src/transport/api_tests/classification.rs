@@ -407,3 +407,12 @@ fn the_futures_can_be_spawned() {
     is_send(rig.api.append_rows(&batch(None), FIRST));
     is_send(rig.api.connect(FIRST));
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_longer_than_any_real_one_is_not_read() {
+    let padding = "x".repeat(crate::transport::MAX_ANSWER);
+    let long = format!(r#"{{"next_continuation_token":"0_2","padding":"{padding}"}}"#);
+    let failure = append_failure(answer(200, &long)).await;
+    assert!(matches!(failure, Failure::Ambiguous(_)), "{failure:?}");
+    assert!(failure.error().to_string().contains("longer than"));
+}

@@ -251,3 +251,20 @@ async fn a_request_that_a_dying_connection_took_is_not_sent_twice() {
     let again = std::future::poll_fn(|cx| Poll::Ready(listener.poll_accept(cx).is_ready())).await;
     assert!(!again, "nobody connected to try again");
 }
+
+#[tokio::test]
+async fn an_answer_is_read_no_further_than_its_limit() {
+    let port = serve(async |mut stream: TcpStream| {
+        read_request(&mut stream).await;
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
+        // It ends when nobody reads any more.
+        while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
+    })
+    .await;
+    let request = post(&format!("http://127.0.0.1:{port}/a"));
+    let deadline = std::time::Duration::from_secs(60);
+    let answer = crate::transport::attempt(&transport(), request, deadline, 100_000).await;
+    let error = answer.unwrap_err();
+    assert_eq!(error.kind(), TransportErrorKind::Body, "{error}");
+    assert!(error.to_string().contains("longer than 100000"), "{error}");
+}

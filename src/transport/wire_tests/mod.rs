@@ -1,5 +1,6 @@
 //! Answers in every variant that was seen.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
 
 use base64::Engine as _;
@@ -9,12 +10,13 @@ use serde_json::{Value, json};
 use url::Url;
 
 use super::{
-    ServerError, channel_statuses, ingest_host, json, next_continuation_token, opened_status,
-    refusal, scoped_token, server_error, token_expiry,
+    Appended, MAX_CHANNELS, Opened, ServerError, Statuses, ingest_host, json, refusal,
+    scoped_token, server_error, token_expiry,
 };
 use crate::channel::ChannelStatus;
-use crate::error::ErrorKind;
+use crate::error::{ErrorKind, Result};
 use crate::offset::OffsetToken;
+use crate::transport::json::Object;
 
 macro_rules! fixture {
     ($name:literal) => {
@@ -26,6 +28,28 @@ mod host;
 mod hostile;
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJleHAiOjIwMDAwMDAwMDB9.c2ln";
+
+/// The token for the next append, of an answer to an append.
+fn next_continuation_token(answer: &[u8]) -> Result<String> {
+    let Object(answer) = json::<Object<Appended>>(answer, "appending")?;
+    super::next_continuation_token(&answer.next_continuation_token, "appending")
+}
+
+/// The status in an answer to an open.
+fn opened_status(answer: &[u8]) -> Result<Option<ChannelStatus>> {
+    let Object(answer) = json::<Object<Opened>>(answer, "opening")?;
+    super::opened_status(&answer)
+}
+
+/// The statuses in an answer to a status call.
+fn channel_statuses(answer: &[u8]) -> Result<BTreeMap<String, ChannelStatus>> {
+    let Object(answer) = json::<Object<Statuses>>(answer, "asking")?;
+    super::channel_statuses(&answer)
+}
+
+fn bytes(answer: &Value) -> Vec<u8> {
+    answer.to_string().into_bytes()
+}
 
 fn url(text: &str) -> Url {
     Url::parse(text).unwrap()
@@ -165,10 +189,10 @@ fn errors_are_read_in_every_shape() {
 
 #[test]
 fn a_success_with_a_status_code_is_a_refusal() {
-    let refused = refusal(&json!({"status_code": 55, "message": "no"})).unwrap();
+    let refused = refusal(br#"{"status_code": 55, "message": "no"}"#).unwrap();
     assert_eq!(refused.code.as_deref(), Some("55"));
     assert_eq!(refused.message.as_deref(), Some("no"));
-    let named = refusal(&json!({"status_code": 55, "error_code": "ERR_X"})).unwrap();
+    let named = refusal(br#"{"status_code": 55, "error_code": "ERR_X"}"#).unwrap();
     assert_eq!(named.code.as_deref(), Some("ERR_X"));
     for fine in [
         json!({"status_code": 0}),
@@ -178,13 +202,13 @@ fn a_success_with_a_status_code_is_a_refusal() {
         json!({"next_continuation_token": "1"}),
         json!([]),
     ] {
-        assert_eq!(refusal(&fine), None, "{fine}");
+        assert_eq!(refusal(&bytes(&fine)), None, "{fine}");
     }
 }
 
 #[test]
 fn a_continuation_token_must_be_there() {
-    let next = |answer: &Value| next_continuation_token(answer, "appending");
+    let next = |answer: &Value| next_continuation_token(&bytes(answer));
     assert_eq!(
         next(&json!({"next_continuation_token": "0_2"})).unwrap(),
         "0_2"
@@ -195,21 +219,25 @@ fn a_continuation_token_must_be_there() {
         json!({"next_continuation_token": null}),
         json!({"next_continuation_token": ""}),
         json!({"next_continuation_token": ["0_2"]}),
-        json!("0_2"),
     ] {
         let error = next(&answer).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
         assert!(error.to_string().contains("next_continuation_token"));
     }
+    for answer in [json!("0_2"), json!(["0_2"]), json!(null)] {
+        let error = next(&answer).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
+        assert!(error.to_string().contains("expected form"), "{error}");
+    }
 }
 
 #[test]
 fn an_open_answer_is_read_in_full() {
-    let answer = json(fixture!("open_full.json").as_bytes(), "opening").unwrap();
-    assert_eq!(next_continuation_token(&answer, "opening").unwrap(), "0_1");
-    assert_eq!(refusal(&answer), None);
+    let answer = fixture!("open_full.json").as_bytes();
+    assert_eq!(next_continuation_token(answer).unwrap(), "0_1");
+    assert_eq!(refusal(answer), None);
     assert_eq!(
-        opened_status(&answer).unwrap().unwrap(),
+        opened_status(answer).unwrap().unwrap(),
         ChannelStatus {
             database_name: "SKI".into(),
             schema_name: "PUBLIC".into(),
@@ -231,7 +259,7 @@ fn an_open_answer_is_read_in_full() {
 
 #[test]
 fn an_open_answer_may_leave_out_what_is_optional() {
-    let answer = |text: &str| opened_status(&json(text.as_bytes(), "opening").unwrap()).unwrap();
+    let answer = |text: &str| opened_status(text.as_bytes()).unwrap();
     let read = |text: &str| answer(text).unwrap();
     let sparse = read(fixture!("open_required_only.json"));
     assert_eq!(sparse.latest_committed_offset_token, None);
@@ -259,8 +287,7 @@ fn an_open_answer_may_leave_out_what_is_optional() {
 
 #[test]
 fn statuses_are_read_in_every_spelling() {
-    let answer = json(fixture!("status_variants.json").as_bytes(), "asking").unwrap();
-    let statuses = channel_statuses(&answer).unwrap();
+    let statuses = channel_statuses(fixture!("status_variants.json").as_bytes()).unwrap();
     let errors = |name: &str| statuses[name].rows_error_count;
     assert_eq!(errors("documented"), 2);
     assert_eq!(errors("observed"), 3);
@@ -304,7 +331,7 @@ fn what_decides_about_rows_is_never_guessed() {
         json!(null),
     ] {
         let answer = json!({"channel_statuses": {"c": entry}});
-        let error = channel_statuses(&answer).unwrap_err();
+        let error = channel_statuses(&bytes(&answer)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol, "{answer}");
     }
     for answer in [
@@ -313,7 +340,7 @@ fn what_decides_about_rows_is_never_guessed() {
         json!({"channel_statuses": []}),
         json!(1),
     ] {
-        assert!(channel_statuses(&answer).is_err(), "{answer}");
+        assert!(channel_statuses(&bytes(&answer)).is_err(), "{answer}");
     }
 }
 
@@ -327,7 +354,7 @@ fn what_only_informs_may_be_unreadable() {
         "last_error_timestamp": -1,
         "snowflake_avg_processing_latency_ms": 1e300,
     });
-    let statuses = channel_statuses(&json!({"channel_statuses": {"c": entry}})).unwrap();
+    let statuses = channel_statuses(&bytes(&json!({"channel_statuses": {"c": entry}}))).unwrap();
     assert_eq!(
         statuses["c"],
         ChannelStatus {
@@ -341,7 +368,7 @@ fn what_only_informs_may_be_unreadable() {
 #[test]
 fn an_answer_that_is_not_json_is_quoted_in_short() {
     let page = format!("<html>{}</html>", "x".repeat(100_000));
-    let error = json(page.as_bytes(), "appending").unwrap_err();
+    let error = next_continuation_token(page.as_bytes()).unwrap_err();
     assert!(
         error
             .to_string()
@@ -349,6 +376,55 @@ fn an_answer_that_is_not_json_is_quoted_in_short() {
     );
     assert!(error.to_string().len() < 500);
     let deep = "[".repeat(100_000);
-    assert!(json(deep.as_bytes(), "appending").is_err());
-    assert!(json(br#"{"next_continuation_token":"\ud800"}"#, "appending").is_err());
+    assert!(next_continuation_token(deep.as_bytes()).is_err());
+    assert!(next_continuation_token(br#"{"next_continuation_token":"\ud800"}"#).is_err());
+}
+
+#[test]
+fn an_answer_holds_no_more_statuses_than_a_call_asks_for() {
+    let answer = |count: usize| {
+        let entries: Vec<_> = (0..count).map(|n| format!("\"{n}\":{{}}")).collect();
+        format!(r#"{{"channel_statuses":{{{}}}}}"#, entries.join(",")).into_bytes()
+    };
+    let most = channel_statuses(&answer(MAX_CHANNELS)).unwrap();
+    assert_eq!(most.len(), MAX_CHANNELS);
+    let error = channel_statuses(&answer(MAX_CHANNELS + 1)).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Protocol, "{error}");
+}
+
+#[test]
+fn what_nobody_asks_for_is_skipped() {
+    let clutter = "[[],{\"a\":[null,1,\"x\"]}],".repeat(1000);
+    let answer = format!(
+        r#"{{"clutter":[{clutter}0],"next_continuation_token":"0_2","channel_status":{{"clutter":[{clutter}0],"created_on_ms":5,"last_error_message":[{clutter}0]}}}}"#
+    );
+    assert_eq!(next_continuation_token(answer.as_bytes()).unwrap(), "0_2");
+    let status = opened_status(answer.as_bytes()).unwrap().unwrap();
+    let expected = ChannelStatus {
+        created_on_ms: Some(5),
+        ..ChannelStatus::default()
+    };
+    assert_eq!(status, expected);
+}
+
+#[test]
+fn texts_that_are_shown_are_short_and_move_no_cursor() {
+    let long = "\u{1b}[2J".to_owned() + &"x".repeat(100_000);
+    let said = server_error(&bytes(&json!({"code": long, "message": long})));
+    let string = server_error(&bytes(&json!(long)));
+    let entry = json!({"channel_status_code": long, "last_error_message": long});
+    let answer = bytes(&json!({"channel_statuses": {"c": entry}}));
+    let status = channel_statuses(&answer).unwrap().remove("c").unwrap();
+    let (code, message) = (said.code.unwrap(), said.message.unwrap());
+    let reason = status.last_error_message.unwrap();
+    for text in [
+        code,
+        message,
+        string.message.unwrap(),
+        status.status_code,
+        reason,
+    ] {
+        assert!(text.starts_with("\\u{1b}[2Jxxx"), "{text}");
+        assert!(text.chars().count() <= 1010, "{}", text.len());
+    }
 }

@@ -1,0 +1,196 @@
+//! Work that many callers need and one task does, whatever becomes of the callers.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::sync::Notify;
+
+use crate::error::{Error, ErrorKind};
+
+/// The work was dropped half-way: its runtime shut down, or it panicked.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stopped;
+
+impl From<Stopped> for Error {
+    fn from(_: Stopped) -> Self {
+        Self::new(
+            ErrorKind::Unreachable,
+            "the task that was to prove who we are was stopped: its runtime shut down, or the transport or the credential panicked",
+        )
+    }
+}
+
+/// Runs one piece of work at a time, in a task of its own. All who ask meanwhile share its result.
+pub(crate) struct SingleFlight<T, E> {
+    last: Mutex<Option<Arc<Flight<T, E>>>>,
+}
+
+/// One piece of work.
+struct Flight<T, E> {
+    /// `None` if it was stopped.
+    outcome: OnceLock<Option<Result<T, E>>>,
+    landed: Notify,
+}
+
+impl<T, E> Default for SingleFlight<T, E> {
+    fn default() -> Self {
+        Self {
+            last: Mutex::default(),
+        }
+    }
+}
+
+impl<T, E> fmt::Debug for SingleFlight<T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SingleFlight").finish_non_exhaustive()
+    }
+}
+
+impl<T, E> SingleFlight<T, E>
+where
+    T: Clone + Send + Sync + 'static,
+    E: Clone + From<Stopped> + Send + Sync + 'static,
+{
+    /// Takes what is `ready`, or has the result of the work that is under way, or of `work`. `work` stores its result where
+    /// `ready` finds it.
+    ///
+    /// Cancel safe: the work goes on.
+    pub(crate) async fn run<R, F, Fut>(&self, ready: R, work: F) -> Result<T, E>
+    where
+        R: Fn() -> Option<T>,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        loop {
+            let (flight, is_mine) = match self.join(&ready, &work) {
+                Joined::Ready(value) => return Ok(value),
+                Joined::Flight(flight, is_mine) => (flight, is_mine),
+            };
+            match flight.outcome().await {
+                Some(result) => return result,
+                None if is_mine => return Err(Stopped.into()),
+                // It was the task of another runtime.
+                None => {}
+            }
+        }
+    }
+
+    /// Begins `work`, unless some is under way.
+    pub(crate) fn start<F, Fut>(&self, work: F)
+    where
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        self.join(|| None, work);
+    }
+
+    fn join<R, F, Fut>(&self, ready: R, work: F) -> Joined<T, E>
+    where
+        R: Fn() -> Option<T>,
+        F: Fn() -> Fut,
+        Fut: Future<Output = Result<T, E>> + Send + 'static,
+    {
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = last.as_ref().filter(|flight| flight.is_under_way()) {
+            return Joined::Flight(Arc::clone(flight), false);
+        }
+        // Asked when nothing is under way any more, or the work that has just ended would be done again.
+        if let Some(value) = ready() {
+            return Joined::Ready(value);
+        }
+        let flight = Arc::new(Flight {
+            outcome: OnceLock::new(),
+            landed: Notify::new(),
+        });
+        let (landing, work) = (Landing(Arc::clone(&flight)), work());
+        tokio::spawn(async move { landing.with(work.await) });
+        *last = Some(Arc::clone(&flight));
+        Joined::Flight(flight, true)
+    }
+}
+
+enum Joined<T, E> {
+    Ready(T),
+    /// The work that is under way, and whether this caller began it.
+    Flight(Arc<Flight<T, E>>, bool),
+}
+
+impl<T: Clone, E: Clone> Flight<T, E> {
+    fn is_under_way(&self) -> bool {
+        self.outcome.get().is_none()
+    }
+
+    async fn outcome(&self) -> Option<Result<T, E>> {
+        loop {
+            let landed = self.landed.notified();
+            tokio::pin!(landed);
+            // Registered before the outcome is looked at, or it could come in between.
+            landed.as_mut().enable();
+            if let Some(outcome) = self.outcome.get() {
+                return outcome.clone();
+            }
+            landed.await;
+        }
+    }
+}
+
+/// The end of a piece of work, however it ends.
+struct Landing<T, E>(Arc<Flight<T, E>>);
+
+impl<T, E> Landing<T, E> {
+    fn with(self, result: Result<T, E>) {
+        // It is set here or on drop, and by nobody else.
+        let _ = self.0.outcome.set(Some(result));
+    }
+}
+
+impl<T, E> Drop for Landing<T, E> {
+    fn drop(&mut self) {
+        let _ = self.0.outcome.set(None);
+        self.0.landed.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Numbers = SingleFlight<u32, Error>;
+
+    #[tokio::test]
+    async fn work_that_panics_is_an_error_that_may_pass() {
+        let flight = Numbers::default();
+        let panics = || async { panic!("on purpose") };
+        let error = flight.run(|| None, panics).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error}");
+        assert!(error.is_retryable());
+        assert_eq!(flight.run(|| None, || async { Ok(1) }).await.unwrap(), 1);
+    }
+
+    #[test]
+    fn work_that_ends_with_its_runtime_is_done_by_who_waits_for_it() {
+        let runtime = || {
+            tokio::runtime::Builder::new_current_thread()
+                .build()
+                .unwrap()
+        };
+        let flight = Numbers::default();
+        let (first, second) = (runtime(), runtime());
+        first.block_on(async { flight.start(std::future::pending) });
+        let waiting = flight.run(|| None, || async { Ok(2) });
+        let both = async {
+            tokio::pin!(waiting);
+            assert!(futures_util::poll!(&mut waiting).is_pending());
+            first.shutdown_background();
+            waiting.await
+        };
+        assert_eq!(second.block_on(both).unwrap(), 2);
+    }
+
+    #[tokio::test]
+    async fn what_is_ready_is_taken() {
+        let flight = Numbers::default();
+        let never = || async { panic!("there was no need") };
+        assert_eq!(flight.run(|| Some(3), never).await.unwrap(), 3);
+    }
+}
