@@ -30,7 +30,7 @@ pub(crate) struct Budget {
     pressure: Notify,
     /// Bytes of rows that were handed back. They become free when a caller takes them, and not before.
     handed_back: AtomicUsize,
-    /// Told when it rises.
+    /// Notified when it rises.
     more_handed_back: Notify,
 }
 
@@ -145,7 +145,7 @@ impl Share {
             charge = self.charge(bytes) => Ok(charge),
             () = self.in_vain(bytes) => Err(Error::new(
                 ErrorKind::Backpressure,
-                "memory is used up by rows that were handed back and that nobody has taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint`, and append again",
+                "memory is used up by rows that were handed back and not taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint`, and append again",
             )),
             () = late(timeout) => Err(Error::new(
                 ErrorKind::Backpressure,

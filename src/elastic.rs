@@ -156,8 +156,8 @@ impl<T: Send + 'static> ElasticChannel<T> {
     ///
     /// Nothing was appended:
     /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
-    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back, and
-    ///   that nobody has taken, use the memory up.
+    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
+    ///   use the memory up, until they are taken.
     /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no more rows are taken.
     /// - The kind of an earlier append's failure that nobody was told of: call [`checkpoint`](Self::checkpoint).
     pub fn append_row<R: Serialize + ?Sized>(&self, row: &R, tag: T) -> ElasticAppend<T> {

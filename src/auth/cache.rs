@@ -69,8 +69,8 @@ impl<E> Default for TokenCache<E> {
 }
 
 impl<E: Clone + From<Stopped> + Send + Sync + 'static> TokenCache<E> {
-    /// A token that is valid now. `fetch` runs at most once at a time, in a task of its own. While the old token is valid
-    /// nobody waits for it, and its failure is not an error; else all who wait for it share its result.
+    /// A token that is valid now. `fetch` runs at most once at a time, in a separate task. While the old token is valid no
+    /// caller waits for that task, and its failure is not an error; otherwise all callers share its result.
     ///
     /// Cancel safe: a fetch that was begun goes on, and the next caller has what it brings.
     ///

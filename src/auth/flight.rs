@@ -1,4 +1,4 @@
-//! Work that many callers need and one task does, whatever becomes of the callers.
+//! Work that many callers need and one task does, even if every caller gives up.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -20,7 +20,7 @@ impl From<Stopped> for Error {
     }
 }
 
-/// Runs one piece of work at a time, in a task of its own. All who ask meanwhile share its result.
+/// Runs one piece of work at a time, in a separate task. All callers that ask meanwhile share its result.
 pub(crate) struct SingleFlight<T, E> {
     last: Mutex<Option<Arc<Flight<T, E>>>>,
 }
@@ -139,7 +139,7 @@ struct Landing<T, E>(Arc<Flight<T, E>>);
 
 impl<T, E> Landing<T, E> {
     fn with(self, result: Result<T, E>) {
-        // It is set here or on drop, and by nobody else.
+        // Nothing else sets it before the drop does.
         let _ = self.0.outcome.set(Some(result));
     }
 }

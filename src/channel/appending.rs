@@ -27,8 +27,8 @@ impl Channel<Tracked> {
     /// Nothing was appended:
     /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
     /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
-    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back, and
-    ///   that nobody has taken, use the memory up.
+    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
+    ///   use the memory up, until they are taken.
     /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
     pub fn append_row<R: Serialize + ?Sized>(
         &mut self,

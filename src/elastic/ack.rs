@@ -50,12 +50,12 @@ impl<T> Future for Ack<T> {
         let Some(receiver) = &mut self.receiver else {
             return Poll::Pending;
         };
-        let Poll::Ready(told) = Pin::new(receiver).poll(cx) else {
+        let Poll::Ready(answer) = Pin::new(receiver).poll(cx) else {
             return Poll::Pending;
         };
         self.receiver = None;
         // The channel, which is kept alive from here, tells every append before it lets go of it.
-        let Ok(mut outcome) = told else {
+        let Ok(mut outcome) = answer else {
             return Poll::Pending;
         };
         if let Err(failed) = &mut outcome {

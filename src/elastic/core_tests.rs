@@ -233,7 +233,7 @@ fn tries_keep_their_id_and_the_last_one_is_in_time() {
     assert_eq!(failed.error.kind(), ErrorKind::Unreachable);
     assert_eq!((failed.retry_count, failed.is_ambiguous()), (1, false));
     assert_eq!(failed.rows().unwrap().as_bytes(), b"{\"N\":0}\n");
-    assert!(rig.budget.in_use() > 0, "nobody has taken them");
+    assert!(rig.budget.in_use() > 0, "they are not taken yet");
     drop(failed);
     assert_eq!(rig.budget.in_use(), 0);
 }

@@ -13,8 +13,8 @@ use crate::time::{TimeSource, epoch_millis};
 /// Clocks that differ by less are taken for the same: `Date` has no fractions, and an answer takes time.
 const TOLERANCE_MS: u64 = 30_000;
 
-/// Clocks that differ by more are not corrected: whoever can make up a `Date` would otherwise have a JWT signed for a year of
-/// their choice. A machine set to the wrong time zone, or to the wrong side of midnight there, differs by less.
+/// Clocks that differ by more are not corrected: a server that makes up a `Date` would otherwise get a JWT signed for any year
+/// it likes. A machine with the wrong time zone, or the wrong date by a day, differs by less.
 const MAX_SKEW_MS: u64 = 36 * 60 * 60 * 1000;
 
 /// Our clock, set right by what the account host says.

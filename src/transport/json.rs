@@ -1,5 +1,5 @@
-//! JSON of answers, read into what is asked of it. What nobody asks for is skipped as it is read: a small answer cannot
-//! become a large tree.
+//! JSON of answers, read into the fields that matter. The rest is skipped as it is read: a small answer cannot become a large
+//! tree.
 
 use std::collections::BTreeMap;
 use std::fmt;

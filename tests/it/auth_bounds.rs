@@ -150,7 +150,7 @@ async fn statuses_that_are_refused_for_ever_cost_few_exchanges() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_endpoint_that_hangs_blinds_nobody_while_the_token_is_valid() {
+async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
     let world = World::with(|e| e.token_life(Duration::from_secs(3000)));
     let (client, mut channel) = world.channel().await;
     let hang = Fault::Hang.on(Endpoint::Token).always();

@@ -55,7 +55,7 @@ impl Write for Log {
     }
 }
 
-/// The lines of a text, in which nothing moves the cursor: offsets and messages in it may be somebody else's.
+/// The lines of a text, in which nothing moves the cursor: offsets and messages in it may come from a server.
 fn shown(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();

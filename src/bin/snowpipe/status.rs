@@ -173,7 +173,7 @@ fn as_table(names: &[String], found: &Found) -> String {
     aligned(&rows) + &errors
 }
 
-/// A token, which anybody who writes to the channel may have made.
+/// A token, which another writer to the channel may have made.
 fn shown(token: &OffsetToken) -> String {
     snowpipe_streaming::__printable(token.as_str(), 200)
 }

@@ -257,7 +257,7 @@ async fn an_answer_is_read_no_further_than_its_limit() {
     let port = serve(async |mut stream: TcpStream| {
         read_request(&mut stream).await;
         stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.unwrap();
-        // It ends when nobody reads any more.
+        // Ends when the client stops reading.
         while stream.write_all(&[b'x'; 4096]).await.is_ok() {}
     })
     .await;

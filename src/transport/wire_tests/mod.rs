@@ -393,7 +393,7 @@ fn an_answer_holds_no_more_statuses_than_a_call_asks_for() {
 }
 
 #[test]
-fn what_nobody_asks_for_is_skipped() {
+fn fields_that_do_not_matter_are_skipped() {
     let clutter = "[[],{\"a\":[null,1,\"x\"]}],".repeat(1000);
     let answer = format!(
         r#"{{"clutter":[{clutter}0],"next_continuation_token":"0_2","channel_status":{{"clutter":[{clutter}0],"created_on_ms":5,"last_error_message":[{clutter}0]}}}}"#

@@ -273,7 +273,7 @@ async fn neither_rows_nor_tags_show() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_handed_back_are_charged_until_somebody_takes_them() {
+async fn rows_handed_back_are_charged_until_they_are_taken() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     let refusals = refused().on(Endpoint::Append).always();
@@ -299,8 +299,8 @@ async fn rows_handed_back_are_charged_until_somebody_takes_them() {
         "they wait for a checkpoint"
     );
     // The one that was awaited, and the one that was not.
-    let told = channel.checkpoint().await.unwrap_err();
-    assert_eq!((told.failures(), told.failed().len()), (2, 1));
+    let checked = channel.checkpoint().await.unwrap_err();
+    assert_eq!((checked.failures(), checked.failed().len()), (2, 1));
     assert_eq!(client.memory_in_use(), 0);
 
     let two = [
@@ -319,7 +319,7 @@ async fn rows_handed_back_are_charged_until_somebody_takes_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn failures_that_nobody_takes_end_appends_before_they_fill_the_memory() {
+async fn untaken_failures_end_appends_before_they_fill_the_memory() {
     const BUDGET: usize = 512 << 10;
     let world = World::new();
     let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
