@@ -23,7 +23,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
 use snowpipe_streaming::emulator::landing::ChannelRecord;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{BinaryFormat, Emulator, LoggedRequest, Server, Tls};
+use snowpipe_streaming::emulator::{Emulator, LoggedRequest, Server, Tls};
 
 use official::Official;
 use ours::Access;
@@ -121,11 +121,7 @@ struct World {
 
 impl World {
     async fn new(scenario: &Scenario, ddl: &str) -> anyhow::Result<Self> {
-        let format = scenario.binary_input_format.as_deref().map(str::parse);
-        let format: BinaryFormat = format
-            .transpose()
-            .map_err(anyhow::Error::msg)?
-            .unwrap_or_default();
+        let format = scenario.account_binary_format()?;
         let emulator = Emulator::builder()
             .catalog(Catalog::from_ddl(ddl)?.with_binary_input_format(format))
             .access_token("pat-of-the-scenarios", Some("INGEST"))

@@ -114,8 +114,9 @@ impl Session {
             }
             "values" => {
                 let channel = self.channel(name)?;
+                let binary = scenario.pipe_binary_format()?;
                 for value in &step.values {
-                    let row = values::Row::new(name, value)?;
+                    let row = values::Row::new(name, value, binary)?;
                     channel.append_row(&row, value.id).await?;
                 }
             }

@@ -7,7 +7,7 @@ use anyhow::{Context as _, bail};
 use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
+use snowpipe_streaming::emulator::{BinaryFormat, Endpoint, Fault, Rule};
 
 /// What both clients do, each on a server of its own, and what has to come of it.
 #[derive(Debug, Deserialize)]
@@ -38,6 +38,32 @@ pub(crate) struct Scenario {
 
 fn usual_table() -> String {
     "T".to_owned()
+}
+
+impl Scenario {
+    /// The account's format of BINARY.
+    ///
+    /// # Errors
+    ///
+    /// There is no such format.
+    pub(crate) fn account_binary_format(&self) -> anyhow::Result<BinaryFormat> {
+        let Some(format) = &self.binary_input_format else {
+            return Ok(BinaryFormat::default());
+        };
+        format.parse().map_err(anyhow::Error::msg)
+    }
+
+    /// The format of BINARY in rows for the scenario's pipe.
+    ///
+    /// # Errors
+    ///
+    /// There is no such format.
+    pub(crate) fn pipe_binary_format(&self) -> anyhow::Result<BinaryFormat> {
+        match self.pipe {
+            Some(_) => self.account_binary_format(),
+            None => Ok(BinaryFormat::Base64),
+        }
+    }
 }
 
 /// Something that goes wrong with both servers.

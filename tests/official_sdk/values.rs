@@ -9,6 +9,7 @@ use jiff::civil::{date, time};
 use jiff::tz::TimeZone;
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::Value;
+use snowpipe_streaming::emulator::BinaryFormat;
 
 use crate::scenario::TypedValue;
 
@@ -18,18 +19,26 @@ pub(crate) struct Row<'a> {
     channel: &'a str,
     value: &'a TypedValue,
     json: Value,
+    binary: BinaryFormat,
 }
 
 impl<'a> Row<'a> {
+    /// A row for a pipe that reads BINARY in this format.
+    ///
     /// # Errors
     ///
     /// The scenario has no JSON for the value.
-    pub(crate) fn new(channel: &'a str, value: &'a TypedValue) -> anyhow::Result<Self> {
+    pub(crate) fn new(
+        channel: &'a str,
+        value: &'a TypedValue,
+        binary: BinaryFormat,
+    ) -> anyhow::Result<Self> {
         let json = serde_json::from_str(value.json.get());
         Ok(Self {
             channel,
             value,
             json: json.with_context(|| value.python.clone())?,
+            binary,
         })
     }
 }
@@ -65,8 +74,11 @@ impl Serialize for Typed<'_> {
             }
             "datetime.date(2026, 2, 28)" => to.collect_str(&date(2026, 2, 28)),
             "datetime.time(23, 59, 59, 999999)" => to.collect_str(&time(23, 59, 59, 999_999_000)),
-            "b'\\x00\\xffsnow'" => STANDARD.encode(b"\x00\xffsnow").serialize(to),
-            "bytearray(b'ice')" => STANDARD.encode(b"ice").serialize(to),
+            "b''" => self.binary(b"", to),
+            "b'\\x00\\x00\\x00'" => self.binary(b"\0\0\0", to),
+            "b'\\x00\\xffsnow'" => self.binary(b"\x00\xffsnow", to),
+            "bytearray(b'ice')" => self.binary(b"ice", to),
+            "'Straße'.encode()" => self.binary("Straße".as_bytes(), to),
             "(1, 'two', None, True)" => (1_u8, "two", None::<()>, true).serialize(to),
             "{7}" => BTreeSet::from([7_i16]).serialize(to),
             "Colour.RED" => Colour::Red.serialize(to),
@@ -78,6 +90,24 @@ impl Serialize for Typed<'_> {
                 HashMap::from([("nested", [deep, HashMap::new()])]).serialize(to)
             }
             _ => self.0.json.serialize(to),
+        }
+    }
+}
+
+impl Typed<'_> {
+    /// The text of bytes that a program sends as its pipe reads them.
+    fn binary<S: Serializer>(&self, bytes: &[u8], to: S) -> Result<S::Ok, S::Error> {
+        match self.0.binary {
+            BinaryFormat::Base64 => STANDARD.encode(bytes).serialize(to),
+            BinaryFormat::Hex => {
+                let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+                let digits = digits.filter_map(|digit| char::from_digit(digit.into(), 16));
+                digits.collect::<String>().serialize(to)
+            }
+            BinaryFormat::Utf8 => {
+                let text = str::from_utf8(bytes).map_err(S::Error::custom)?;
+                text.serialize(to)
+            }
         }
     }
 }
