@@ -75,7 +75,9 @@
 //! | 413 | the limit is halved, the batch cut at a row's or a unit's edge | `splitting::what_the_server_finds_too_large_is_cut_and_the_limit_is_learned` |
 //! | any other 4xx | `Rejected`: the batch is neither skipped nor sent again | `protocol::append::a_refusal_for_good_invalidates_at_once`, `faults::a_batch_refused_for_good_is_neither_skipped_nor_sent_again`, `faults::a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before` |
 //! | nothing gets through for `retry_for` | `Unreachable` | `faults::an_unreachable_server_invalidates_after_the_retry_time` |
-//! | rows are accepted and nothing is committed for `commit_stall_timeout` | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows` |
+//! | rows are accepted, and no status can be had: an outage of the status call, of the account host or of everything | the status call is repeated, at least once a second. After `retry_for` without a status: `Unreachable`, or `Unauthorized` if the credentials or rights are refused; the error names the last failure | `outages::a_steady_stream_rides_out_an_outage_shorter_than_the_retry_time`, `outages::an_outage_longer_than_the_retry_time_is_called_one`, `outages::a_run_rides_out_an_outage_shorter_than_the_retry_time` |
+//! | the status call is answered 429 | no status call before the server's delay, but one when `retry_for` is over | `faults::a_throttled_status_is_asked_for_again_when_the_server_says_so`, `faults::a_status_that_is_put_off_for_an_hour_is_asked_for_within_the_retry_time` |
+//! | rows are accepted, and statuses show for `commit_stall_timeout` that nothing is committed; time without statuses does not count | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows`, `outages::time_without_statuses_does_not_count_as_a_stall` |
 //! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`; the caller appends again from the committed token. Replay: what was accepted and lost is sent again | `other_writers::rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller`, `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
 //! | a status that is old, or odd once | not believed: asked again after a second | `protocol::polls::one_odd_answer_is_not_believed` |
 //! | an open is answered without a status | that is not taken for "nothing committed": the status is asked for, with the patience of the open | `protocol::open::an_open_answer_without_a_status_means_that_the_status_is_asked_for` |
@@ -124,7 +126,8 @@
 //! | one network call | 60 s | [`attempt_timeout`](crate::ClientBuilder::attempt_timeout) |
 //! | a question for the committed tokens | 15 s, then it is asked again | |
 //! | a batch, with all its tries | 10 min | [`retry_for`](crate::ClientBuilder::retry_for) |
-//! | accepted rows without any commit | 120 s | [`commit_stall_timeout`](crate::ClientBuilder::commit_stall_timeout) |
+//! | accepted rows without any status | 10 min | [`retry_for`](crate::ClientBuilder::retry_for) |
+//! | accepted rows whose statuses show no commit | 120 s | [`commit_stall_timeout`](crate::ClientBuilder::commit_stall_timeout) |
 //! | what was sent, once the channel is invalidated | 30 s | [`settle_timeout`](crate::ClientBuilder::settle_timeout) |
 //! | an open, or the status a run asks for after it, against a server in trouble | 60 s | |
 //! | an open, for what an earlier holder has not committed | 120 s | [`on_uncommitted`](crate::ClientBuilder::on_uncommitted) |

@@ -41,7 +41,9 @@ pub enum ErrorKind {
     TooLarge,
     /// An offset token is too long, unusable, or not of the type asked for.
     InvalidOffset,
-    /// An offset token was used before, or goes backward.
+    /// An offset token does not come after those before it: an integer that is not greater, or another token that is among
+    /// the last 4,096 the channel used since it was opened (among the last 256 once all of them are committed and the
+    /// channel rests).
     TokenReused,
     /// Memory did not become free within `append_timeout`, or cannot before a caller takes what an elastic channel handed
     /// back; nothing was appended.
@@ -82,9 +84,9 @@ pub enum InvalidationCause {
     Fenced,
     /// The server committed a token this channel did not send, or lost the one it had.
     OffsetConflict,
-    /// Nothing was committed for `commit_stall_timeout` although rows were accepted.
+    /// Rows were accepted, and statuses showed for `commit_stall_timeout` that nothing was committed.
     CommitStalled,
-    /// A batch could not be delivered for `retry_for`.
+    /// A batch could not be delivered, or no status be had for accepted rows, for `retry_for`.
     Unreachable,
     /// The server refused a batch for good. It is not skipped and not replayed.
     Rejected,

@@ -2,6 +2,7 @@
 
 mod alarm;
 mod rhythm;
+mod throttle;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,9 +13,11 @@ use tracing::{Span, debug, error_span};
 pub(crate) use self::alarm::Alarm;
 use self::rhythm::Rhythm;
 pub(crate) use self::rhythm::{Sighting, Want};
+use self::throttle::Throttle;
+use crate::channel::Shared;
 use crate::channel::driver::reached;
-use crate::channel::{Core, Shared};
 use crate::client::ClientInner;
+use crate::error::{Error, ErrorKind};
 use crate::retry::Bucket;
 use crate::transport::api::{Attempt, Failure};
 use crate::transport::wire::MAX_CHANNELS;
@@ -35,11 +38,12 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     // Until the server asks for fewer.
     let mut chunk = MAX_CHANNELS;
+    let mut throttle = Throttle::default();
     loop {
         let at = alarm.due().map(|due| {
             let now = Instant::now();
             let spare = bucket.ready_at(now, BURST).max(due.spare);
-            spare.min(bucket.ready_at(now, 1.0).max(due.must))
+            throttle.delay(spare.min(bucket.ready_at(now, 1.0).max(due.must)))
         });
         tokio::select! {
             biased;
@@ -50,17 +54,26 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
         let rhythm = alarm.take();
         let asked = due(client.channels(), rhythm, Instant::now());
         for some in asked.chunks(chunk.max(1)) {
-            bucket.take(Instant::now(), 1);
+            let asked = Instant::now();
+            bucket.take(asked, 1);
             let poll = ask(&client, some);
-            let many = tokio::select! {
+            let outcome = tokio::select! {
                 biased;
                 () = client.closed() => return,
-                many = poll => many,
+                outcome = poll => outcome,
             };
-            if many {
-                chunk = (some.len() / 2).max(1);
-                debug!(chunk, "the server wants fewer channels in one status call");
-                break;
+            match outcome {
+                Outcome::Answered => throttle.answered(),
+                Outcome::Missed => throttle.missed(asked),
+                Outcome::Throttled(after) => {
+                    throttle.throttled(asked, after, client.options.retry_for);
+                    break;
+                }
+                Outcome::TooMany => {
+                    chunk = (some.len() / 2).max(1);
+                    debug!(chunk, "the server wants fewer channels in one status call");
+                    break;
+                }
             }
         }
         let channels = client.channels();
@@ -98,8 +111,18 @@ fn due(channels: Vec<Arc<Shared>>, rhythm: Rhythm, now: Instant) -> Vec<Arc<Shar
     waiting
 }
 
-/// One call. True if it named too many channels.
-async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
+/// What became of one call.
+enum Outcome {
+    Answered,
+    Missed,
+    /// 429, with the delay the server asks for.
+    Throttled(Duration),
+    /// It named more channels than the server takes in one call.
+    TooMany,
+}
+
+/// Makes one call and hands its answer to the channels.
+async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> Outcome {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
     let now = Instant::now();
     let epochs: Vec<u64> = channels.iter().map(|c| c.core().asked(now)).collect();
@@ -124,27 +147,33 @@ async fn ask(client: &Arc<ClientInner>, channels: &[Arc<Shared>]) -> bool {
             if let Some(sighting) = seen {
                 client.alarm().learn(sighting);
             }
-            false
+            Outcome::Answered
         }
-        Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => true,
+        Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => Outcome::TooMany,
         Ok(Err(failure)) => {
             debug!(error = %failure.error(), "channel statuses could not be had");
             client.heal_after(&failure);
-            missed(channels);
-            false
+            missed(channels, failure.error());
+            match failure {
+                Failure::Throttled {
+                    after: Some(after), ..
+                } => Outcome::Throttled(after),
+                _ => Outcome::Missed,
+            }
         }
         Err(_) => {
             debug!("channel statuses took too long");
-            missed(channels);
-            false
+            let text = format!("the status call had no answer within {DEADLINE:?}");
+            missed(channels, &Error::new(ErrorKind::Timeout, text));
+            Outcome::Missed
         }
     }
 }
 
-fn missed(channels: &[Arc<Shared>]) {
+fn missed(channels: &[Arc<Shared>], why: &Error) {
     for channel in channels {
         let _named = span(channel).entered();
-        channel.update(Core::on_status_missed);
+        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
     }
 }
 

@@ -379,5 +379,30 @@ mutant "wait for memory that only the caller can free" src/budget.rs <<'DIFF'
 -        budget.more_handed_back.notify_waiters();
 DIFF
 
+mutant "time without statuses counts as a stall" src/channel/commits.rs <<'DIFF'
+-            self.waiting_since += unanswered;
++            let _ = unanswered;
+DIFF
+
+mutant "wait for statuses without end" src/channel/commits.rs <<'DIFF'
+-        let retry_for = self.limits.retry_for;
++        let retry_for = self.limits.retry_for * 100;
+DIFF
+
+mutant "ignore the delay a server asks for on a status" src/poller/throttle.rs <<'DIFF'
+-        self.not_before = Some((asked + after).min(last_try));
++        self.not_before = Some((asked + after).min(last_try).min(asked));
+DIFF
+
+mutant "put off statuses beyond the retry time" src/poller/throttle.rs <<'DIFF'
+-        self.not_before = Some((asked + after).min(last_try));
++        self.not_before = Some((asked + after).max(last_try));
+DIFF
+
+mutant "take a used text token again" src/channel/tokens.rs <<'DIFF'
+-                        || self.used.contains(end)
++                        || (self.used.contains(end) && self.outstanding.contains(end))
+DIFF
+
 echo "$caught/$total mutants caught"
 ((${#missed[@]} == 0)) || exit 1

@@ -47,8 +47,11 @@ pub(crate) struct Commit {
     asking: Instant,
     /// Ask then, whatever else there is to wait for.
     again: Option<Instant>,
-    /// Since when something is accepted and nothing was committed.
+    /// Since when something is accepted and nothing was committed, as far as answers show. Time without answers is added, so
+    /// that it does not count.
     waiting_since: Instant,
+    /// When the first question was asked that has had no answer since.
+    unanswered_since: Option<Instant>,
     absent: u32,
     rejected: u64,
     /// Everything through this position is accounted for in `rejected`.
@@ -67,6 +70,7 @@ impl Commit {
             asking: now,
             again: None,
             waiting_since: now,
+            unanswered_since: None,
             absent: 0,
             rejected,
             counted: 0,
@@ -110,10 +114,21 @@ impl Commit {
     /// The channel was opened again.
     pub(super) fn restart(&mut self, now: Instant) {
         self.waiting_since = now;
+        self.unanswered_since = None;
         self.absent = 0;
         self.again = None;
         self.watched = None;
         (self.asked, self.heard, self.asking) = (now, now, now);
+    }
+
+    /// The question was answered. What passed since the first question without an answer does not count as waiting.
+    fn answered(&mut self) {
+        if let Some(since) = self.unanswered_since.take() {
+            let unanswered = self
+                .asking
+                .saturating_duration_since(since.max(self.waiting_since));
+            self.waiting_since += unanswered;
+        }
     }
 
     /// Everything through this position is committed, and was not at the last answer before.
@@ -172,30 +187,54 @@ impl Core {
         self.epoch
     }
 
-    pub(super) fn commit_stalled_at(&self) -> Option<Instant> {
-        (self.accepted > self.ledger.committed())
-            .then(|| self.commit.waiting_since + self.limits.commit_stall_timeout)
-    }
-
-    pub(super) fn fail_stalled(&mut self, now: Instant) {
+    /// Invalidates a channel of which answers show for `commit_stall_timeout` that nothing is committed.
+    fn check_stall(&mut self, now: Instant) {
+        let timeout = self.limits.commit_stall_timeout;
+        if !self.is_waiting_since(self.commit.waiting_since, timeout) {
+            return;
+        }
         let ranges = self.report().at_risk();
         warn!(uncommitted = %ranges, "commits stall; the rows are accepted but may never reach the table");
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
-                "nothing was committed for {:?} although rows are accepted: {ranges}; look at the pipe {} and its table (an invalid pipe accepts rows and drops them), then reopen and append from the committed token",
-                self.limits.commit_stall_timeout, self.pipe
+                "nothing was committed for {timeout:?} although rows are accepted: {ranges}; look at the pipe {} and its table (an invalid pipe accepts rows and drops them), then reopen and append from the committed token",
+                self.pipe
             ),
         );
         self.invalidate(now, InvalidationCause::CommitStalled, error);
     }
 
     /// The status could not be had.
-    pub(crate) fn on_status_missed(&mut self, now: Instant) {
+    pub(crate) fn on_status_missed(&mut self, now: Instant, why: &Error) {
         self.commit.asked = self.commit.asking;
         if self.commit.again.is_some() {
             self.commit.doubt(now);
         }
+        let asking = self.commit.asking;
+        let since = *self.commit.unanswered_since.get_or_insert(asking);
+        let retry_for = self.limits.retry_for;
+        if !self.is_waiting_since(since.max(self.commit.waiting_since), retry_for) {
+            return;
+        }
+        let ranges = self.report().at_risk();
+        let text = format!(
+            "rows are accepted ({ranges}) and for {retry_for:?} the server could not be asked whether they are committed: {}; reopen the channel and append from the committed token",
+            why.message()
+        );
+        let cause = match why.kind() {
+            ErrorKind::Authentication | ErrorKind::Forbidden => InvalidationCause::Unauthorized,
+            _ => InvalidationCause::Unreachable,
+        };
+        let error = Error::new(ErrorKind::Unreachable, text).because_of(why.clone());
+        self.invalidate(now, cause, error);
+    }
+
+    /// Whether accepted rows wait for their commit, and the latest question left `timeout` after `since` or later.
+    fn is_waiting_since(&self, since: Instant, timeout: Duration) -> bool {
+        matches!(self.phase, Phase::Open)
+            && self.accepted > self.ledger.committed()
+            && self.commit.asking >= since + timeout
     }
 
     /// An answer to a status poll: this channel's entry, or `None` if it has none.
@@ -209,7 +248,9 @@ impl Core {
             return None;
         }
         self.commit.again = None;
+        self.commit.answered();
         self.read_status(now, status);
+        self.check_stall(now);
         let sighting = self.commit.committed(self.ledger.committed());
         self.commit.asked = self.commit.asking;
         self.commit.heard = self.commit.asking;
@@ -245,7 +286,10 @@ impl Core {
                 self.let_go();
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
             }
-            Reading::Unchanged if self.ledger.is_settled() => self.ledger.rest(),
+            Reading::Unchanged if self.ledger.is_settled() => {
+                self.ledger.rest();
+                self.tokens.rest();
+            }
             Reading::Unchanged => {}
             Reading::Suspicious => {
                 self.commit.doubt(now);

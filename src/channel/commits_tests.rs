@@ -99,6 +99,17 @@ impl Rig {
         self.core.on_status(self.now, Some(&status))
     }
 
+    /// Asks and is not answered.
+    fn ask_in_vain(&mut self) {
+        self.core.asked(self.now);
+        self.miss();
+    }
+
+    fn miss(&mut self) {
+        let why = Error::new(ErrorKind::Unreachable, "no");
+        self.core.on_status_missed(self.now, &why);
+    }
+
     fn windows(&self) -> Vec<(u64, u64, u64)> {
         let windows = self.core.commit.rejects();
         windows.iter().map(|w| (w.count, w.from, w.to)).collect()
@@ -247,13 +258,13 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
     rig.wait(30_000);
     rig.core.asked(rig.now);
     rig.wait(500);
-    rig.core.on_status_missed(rig.now);
+    rig.miss();
     assert_eq!(rig.core.want(), Want::Word(rig.in_ms(29_500)));
     rig.core.on_status(rig.now, None);
     assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
     rig.wait(1_000);
     rig.core.asked(rig.now);
-    rig.core.on_status_missed(rig.now);
+    rig.miss();
     assert_eq!(
         rig.core.want(),
         Want::News(rig.in_ms(1_000)),
@@ -270,7 +281,7 @@ fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
     for _ in 0..600 {
         rig.wait(1_000);
         rig.core.asked(rig.now);
-        rig.core.on_status_missed(rig.now);
+        rig.miss();
     }
     rig.wait(400);
     let sighting = Sighting {
@@ -335,10 +346,11 @@ fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     rig.accept(11, 1);
     rig.hear(10, 2);
     rig.wait(119_999);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Wait(_)));
+    rig.hear(10, 2);
     assert_eq!(rig.cause(), None);
     rig.wait(1);
-    drop(rig.core.poll(rig.now, false));
+    assert_eq!(rig.cause(), None, "only an answer can say so");
+    rig.hear(10, 2);
     let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
     assert_eq!(rig.cause(), Some(stalled));
     // It asks on, and what comes in still counts.
@@ -346,6 +358,38 @@ fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     rig.hear(11, 2);
     assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
     assert!(rig.core.report().uncommitted.is_empty());
+}
+
+#[test]
+fn a_stall_counts_the_time_between_answers_alone() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    for _ in 0..119 {
+        rig.wait(1_000);
+        rig.ask_in_vain();
+        rig.wait(1_000);
+        rig.hear(9, 2);
+    }
+    assert_eq!(rig.cause(), None, "119 s of 238 s");
+    rig.wait(1_000);
+    rig.hear(9, 2);
+    let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
+    assert_eq!(rig.cause(), Some(stalled));
+}
+
+#[test]
+fn rows_accepted_in_an_outage_wait_for_its_end_as_long_as_others() {
+    let mut rig = Rig::new();
+    rig.ask_in_vain();
+    rig.wait(500_000);
+    rig.accept(10, 1);
+    rig.wait(599_999);
+    rig.ask_in_vain();
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    rig.ask_in_vain();
+    let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
+    assert_eq!(rig.cause(), Some(unreachable));
 }
 
 #[test]

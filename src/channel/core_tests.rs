@@ -254,6 +254,7 @@ impl Model {
 
     fn status(&mut self, ago: usize) {
         let status = self.server.status(ago);
+        self.core.asked(self.now);
         self.core.on_status(self.now, Some(&status));
     }
 
@@ -262,6 +263,7 @@ impl Model {
             status_code: "ERR_CHANNEL_MUST_BE_REOPENED".to_owned(),
             ..self.server.status(0)
         };
+        self.core.asked(self.now);
         self.core.on_status(self.now, Some(&status));
     }
 
@@ -286,7 +288,11 @@ impl Model {
             Step::Unhealthy => self.unhealthy(),
             Step::Reopen(commits) => self.reopen(commits),
             Step::StaleStatus(ago) => self.status(usize::from(ago)),
-            Step::StatusMissed => self.core.on_status_missed(self.now),
+            Step::StatusMissed => {
+                let why = Error::new(ErrorKind::Unreachable, "no");
+                self.core.asked(self.now);
+                self.core.on_status_missed(self.now, &why);
+            }
         }
         self.check();
     }

@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 
+use super::used_tokens::UsedTokens;
 use crate::offset::OffsetToken;
 
 /// How many committed tokens are remembered, so that a stale read is known for one.
-const HISTORY: usize = 4096;
+const HISTORY: usize = UsedTokens::MOST;
 /// And how many of a channel that rests, whose last state every replica has had time to learn.
-const HISTORY_AT_REST: usize = 256;
+const HISTORY_AT_REST: usize = UsedTokens::MOST_AT_REST;
 
 /// A request's rows, sent and not known to be committed.
 #[derive(Debug, Clone)]
@@ -189,7 +190,7 @@ impl Ledger {
     }
 }
 
-fn fingerprint(token: &OffsetToken) -> u64 {
+pub(super) fn fingerprint(token: &OffsetToken) -> u64 {
     let mut hasher = DefaultHasher::new();
     token.hash(&mut hasher);
     hasher.finish()

@@ -21,6 +21,7 @@ mod shared;
 pub(crate) mod source;
 mod status;
 mod tokens;
+mod used_tokens;
 mod verdict;
 mod writer;
 
@@ -31,7 +32,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::answers::LONG;
 pub(crate) use self::batch::Compressor;
-pub(crate) use self::core::{Core, EAGER, Pace, Ratio};
+pub(crate) use self::core::{EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;
 #[cfg(feature = "bench-internals")]
 pub(crate) use self::ledger::{Ledger, Pending};

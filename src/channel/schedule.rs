@@ -71,12 +71,6 @@ impl Core {
             }
             Phase::Open => {}
         }
-        if let Some(stalled) = self.commit_stalled_at()
-            && now >= stalled
-        {
-            self.fail_stalled(now);
-            return self.poll(now, pressed);
-        }
         if self.is_drained(now) {
             self.end_drained(now);
             return Action::Stop;
@@ -84,7 +78,7 @@ impl Core {
         let full = self.full_at();
         // While something older waits for its turn, nothing is gained by closing the open batch: more rows go with it.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
-        let mut wake = earliest(self.commit_stalled_at(), self.drain_until);
+        let mut wake = self.drain_until;
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();

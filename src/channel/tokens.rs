@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::batch::{SealedBatch, Unit, UnitTokens};
+use super::used_tokens::UsedTokens;
 use crate::error::{Error, ErrorKind, Result};
 use crate::offset::OffsetToken;
 
@@ -14,6 +15,8 @@ pub(super) struct Tokens {
     highest: Option<i128>,
     /// Those that are not integers, and may still end a request or be committed.
     outstanding: HashSet<OffsetToken>,
+    /// The latest of those that are not integers and no longer outstanding.
+    used: UsedTokens,
 }
 
 impl Tokens {
@@ -22,10 +25,12 @@ impl Tokens {
             highest: open.as_ref().and_then(OffsetToken::as_integer),
             open,
             outstanding: HashSet::new(),
+            used: UsedTokens::default(),
         }
     }
 
-    /// Refuses units whose tokens repeat or, where they are integers, do not rise.
+    /// Refuses units whose tokens repeat or, where they are integers, do not rise. A text token repeats if it is
+    /// outstanding, the committed one, the open's, or one of the last [`UsedTokens::MOST`].
     pub(super) fn check(&self, units: &[Unit], watermark: Option<&OffsetToken>) -> Result<()> {
         let mut highest = self.highest;
         for unit in units {
@@ -46,6 +51,7 @@ impl Tokens {
                     } else if watermark == Some(end)
                         || self.open.as_ref() == Some(end)
                         || self.outstanding.contains(end)
+                        || self.used.contains(end)
                     {
                         return Err(reused(end));
                     }
@@ -86,14 +92,26 @@ impl Tokens {
         let inner = batch.units.len().saturating_sub(1);
         for unit in batch.units.iter().take(inner) {
             if let UnitTokens::Whole { end, .. } = &unit.tokens {
-                self.outstanding.remove(end);
+                self.settle(end);
             }
         }
     }
 
     /// A committed token is the watermark now, or behind it.
     pub(super) fn committed(&mut self, token: &OffsetToken) {
-        self.outstanding.remove(token);
+        self.settle(token);
+    }
+
+    /// Gives back what a busy channel needs and one that rests does not.
+    pub(super) fn rest(&mut self) {
+        self.used.rest();
+        self.outstanding.shrink_to_fit();
+    }
+
+    fn settle(&mut self, token: &OffsetToken) {
+        if self.outstanding.remove(token) {
+            self.used.push(token);
+        }
     }
 }
 
