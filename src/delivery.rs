@@ -79,13 +79,14 @@
 //! | the status call is answered 429 | no status call before the server's delay, but one when `retry_for` is over | `faults::a_throttled_status_is_asked_for_again_when_the_server_says_so`, `faults::a_status_that_is_put_off_for_an_hour_is_asked_for_within_the_retry_time` |
 //! | rows are accepted, and statuses show for `commit_stall_timeout` that nothing is committed; time without statuses does not count | surface: `CommitStalled`, naming the rows. Replay: opens again once | `faults::commits_that_stall_end_in_an_error_that_names_the_rows`, `replay::a_second_stall_surfaces_and_names_the_rows`, `outages::time_without_statuses_does_not_count_as_a_stall` |
 //! | the server restarts and loses its buffer, or somebody opens the channel and goes | surface: `MustReopen`, or `Fenced`; the caller appends again from the committed token. Replay: what was accepted and lost is sent again | `other_writers::rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller`, `replay::rows_that_were_accepted_and_lost_by_the_server_are_sent_again` |
-//! | a status that is old, or odd once | not believed: asked again after a second | `protocol::polls::one_odd_answer_is_not_believed` |
+//! | a status is old, or odd once | it changes nothing; see [below](#statuses-that-lag) | `lagging::a_status_from_before_the_open_is_no_conflict`, `lagging::a_status_from_before_the_first_commit_is_no_conflict`, `lagging::the_code_of_a_status_from_before_the_reopen_does_not_invalidate`, `lagging::the_code_of_a_status_with_an_old_token_does_not_invalidate`, `protocol::polls::one_odd_answer_is_not_believed` |
+//! | an odd status stays | after at most 30 s it is believed; see [below](#statuses-that-lag) | `lagging::a_token_of_another_writer_is_a_conflict_when_no_replica_lags_so_far`, `lagging::a_code_that_stays_after_an_open_is_believed_when_no_replica_lags_so_far`, `lagging::after_a_commit_a_code_is_believed_at_once` |
+//! | the channel is missing from the statuses | `Gone` after three answers in a row, not earlier than 30 s after the open | `lagging::a_channel_missing_from_three_answers_is_gone`, `lagging::a_replica_that_does_not_know_a_new_channel_yet_is_no_loss_of_it` |
 //! | an open is answered without a status | that is not taken for "nothing committed": the status is asked for, with the patience of the open | `protocol::open::an_open_answer_without_a_status_means_that_the_status_is_asked_for` |
 //! | the channel was created under its name in another case | the open finds it, and from then on it is followed by the name the server gave it | `opening::a_channel_opened_in_another_case_is_followed_by_the_servers_name` |
 //! | a run opens a channel, and its status cannot be had | it is asked for again, with the patience of the open | `ingest_recovery::a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_open` |
 //! | a run's source cannot keep dead letters | it is asked again, with pauses that grow. Meanwhile the run follows its channels and releases nothing; after [`source_patience`](crate::ingest::Run::source_patience) it ends as [`ErrorKind::Source`](crate::ErrorKind::Source) | `ingest_rejects::dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience`, `ingest_rejects::channels_are_followed_while_dead_letters_cannot_be_kept` |
 //! | a channel with rejects is dropped and made anew | its rejects count from 0, however many the source remembers | `ingest_rejects::rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more` |
-//! | the channel is missing from the statuses | `Gone` after three answers in a row | `protocol::polls::a_channel_missing_from_three_answers_is_gone` |
 //! | the server rejects rows | receipts of the window say so; it goes on. Never sent again | `rejects::rejected_rows_fail_their_own_receipts_and_no_others`, `replay::rows_committed_with_rejects_are_never_sent_again` |
 //! | the same with `isolate_rejects` | smaller requests for a while, so that the next window is narrower | `replay::after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower` |
 //! | an earlier holder's rows are accepted and not committed at the open | waits, then fails or discards, as [`OnUncommitted`](crate::OnUncommitted) says | `protocol::open::an_earlier_holders_rows_are_waited_for` |
@@ -115,6 +116,28 @@
 //! | the last handle of the client is dropped | `ClientClosed`: rows without an outcome are handed back | `elastic::ends::the_last_handle_of_the_client_hands_everything_back` |
 //! | a close cannot be done in time | what has no outcome is handed back as `Timeout` | `elastic::ends::a_close_keeps_its_deadline_and_hands_back_the_rest` |
 //! | all of these in any order | no acknowledged row is missing, and none is there twice without having been said to be | `sim::elastic::acknowledged_rows_are_there_and_twice_only_where_that_was_said` |
+//!
+//! # Statuses that lag
+//!
+//! A status may come from a replica of the server that lags. The client assumes a lag of at most 30 seconds, and judges a
+//! status by its token and by when it was asked for:
+//!
+//! - The token is the end of a request that is not known to be committed: its rows, and all before them, are committed.
+//! - The token is the last one known to be committed: the status is believed, rejects included. Only a code that is not
+//!   healthy may be from before the open. It is believed if a commit was seen since the open, or if the status was asked for
+//!   30 s after the open or later. Until then the client asks again each second.
+//! - The token was committed before the last one (of the last 4,096 that ended requests since the open, 256 at rest): the
+//!   status is older than one already seen. It changes nothing, whatever else it says.
+//! - Any other token, none where there was one, or another creation time of the channel: the client asks again after a second.
+//!   The same answer twice in a row is an [`OffsetConflict`](crate::InvalidationCause::OffsetConflict), unless it may be an
+//!   older state: one from before the open, if the second answer was asked for less than 30 s after it; one from before the
+//!   first token of a channel that had none at its open, if the second answer has none and was asked for less than 30 s after
+//!   the first token was seen. A later creation time is never an older state.
+//! - The channel is missing: after three answers in a row it is [`Gone`](crate::InvalidationCause::Gone), if the third was asked
+//!   for 30 s after the open or later.
+//!
+//! The answer to an open is the server's own and never doubted. Appends do not wait for any of this: a channel that another
+//! writer has opened refuses the next append at once.
 //!
 //! # Deadlines
 //!

@@ -8,9 +8,10 @@ use std::time::Duration;
 use bytes::Bytes;
 use secrecy::SecretString;
 use serde::Serialize;
+use tokio::time::Instant;
 
 use crate::auth::cache;
-use crate::channel::{self, ChannelStatus, Pending};
+use crate::channel::{self, ChannelStatus, Observation, Pending};
 use crate::client::StreamingIngestClient;
 use crate::error::{Error, Result};
 use crate::offset::OffsetToken;
@@ -51,11 +52,12 @@ impl Compressor {
 
 /// The end tokens of one channel that are on their way.
 #[derive(Debug)]
-pub struct Ledger(channel::Ledger);
+pub struct Ledger(channel::Ledger, Instant);
 
 impl Default for Ledger {
     fn default() -> Self {
-        Self(channel::Ledger::new(None, None))
+        let now = Instant::now();
+        Self(channel::Ledger::new(now, None, None), now)
     }
 }
 
@@ -72,7 +74,13 @@ impl Ledger {
 
     /// Reads a status's token, and returns the position up to which all is committed.
     pub fn observe(&mut self, token: &OffsetToken) -> u64 {
-        self.0.observe(Some(token), None, |_| {});
+        let seen = Observation {
+            token: Some(token),
+            created_on_ms: None,
+            asked: self.1,
+            answered: self.1,
+        };
+        self.0.observe(seen, |_| {});
         self.0.committed()
     }
 }

@@ -136,14 +136,13 @@ mutant "believe a status asked for before a reopen" src/poller.rs <<'DIFF'
 DIFF
 
 mutant "take an odd status for a conflict at once" src/channel/ledger.rs <<'DIFF'
--        if self.suspect.as_ref() == Some(&sight) {
-+        if self.suspect.as_ref() == Some(&sight) || self.suspect.is_none() {
+-            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
++            if !self.may_be_older(&seen) {
 DIFF
 
 mutant "a stale read of the token is a step backward" src/channel/ledger.rs <<'DIFF'
--                    self.watermark.as_ref() == Some(token)
--                        || self.popped.contains(&fingerprint(token))
-+                    self.watermark.as_ref() == Some(token)
+-        let is_past = || self.popped.contains(&fingerprint(token));
++        let is_past = || self.popped.is_empty() && self.popped.contains(&fingerprint(token));
 DIFF
 
 mutant "say nothing of rejected rows" src/channel/progress.rs <<'DIFF'
@@ -402,6 +401,31 @@ DIFF
 mutant "take a used text token again" src/channel/tokens.rs <<'DIFF'
 -                        || self.used.contains(end)
 +                        || (self.used.contains(end) && self.outstanding.contains(end))
+DIFF
+
+mutant "use the code of a status with an old token" src/channel/commits.rs <<'DIFF'
+-            Reading::Outdated => return false,
++            Reading::Outdated => {}
+DIFF
+
+mutant "a status from before the open is a conflict" src/channel/ledger.rs <<'DIFF'
+-        asked < self.opened + REPLICA_LAG
++        asked < self.opened
+DIFF
+
+mutant "a status from before the first token is a conflict" src/channel/ledger.rs <<'DIFF'
+-            (None, Some(first_token)) => seen.asked < first_token + REPLICA_LAG,
++            (None, Some(first_token)) => seen.asked < first_token,
+DIFF
+
+mutant "a status is doubted without end" src/channel/ledger.rs <<'DIFF'
+-            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
++            if self.suspect.as_ref() == Some(&sight) && false {
+DIFF
+
+mutant "use the code of a status from before the open" src/channel/commits.rs <<'DIFF'
+-        if self.ledger.may_predate_open(self.commit.asking) && !self.ledger.has_moved() {
++        if self.ledger.may_predate_open(self.commit.asking) && self.ledger.has_moved() {
 DIFF
 
 echo "$caught/$total mutants caught"

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::ChannelStatus;
 use super::core::{Core, Phase};
-use super::ledger::Reading;
+use super::ledger::{Observation, Reading};
 use super::receipt::RejectWindow;
 use super::verdict;
 use crate::error::{Error, ErrorKind, InvalidationCause};
@@ -249,19 +249,24 @@ impl Core {
         }
         self.commit.again = None;
         self.commit.answered();
-        self.read_status(now, status);
+        let is_current = self.read_status(now, status);
         self.check_stall(now);
         let sighting = self.commit.committed(self.ledger.committed());
         self.commit.asked = self.commit.asking;
-        self.commit.heard = self.commit.asking;
+        if is_current {
+            self.commit.heard = self.commit.asking;
+        }
         sighting
     }
 
-    fn read_status(&mut self, now: Instant, status: Option<&ChannelStatus>) {
+    /// Takes over what a status says, and returns whether it shows the channel as it is, as far as anybody can tell.
+    fn read_status(&mut self, now: Instant, status: Option<&ChannelStatus>) -> bool {
+        let asked = self.commit.asking;
         let Some(status) = status else {
             self.commit.absent += 1;
             self.commit.doubt(now);
-            if self.commit.absent >= ABSENT {
+            // A replica that lags may not know yet of a channel that is new.
+            if self.commit.absent >= ABSENT && !self.ledger.may_predate_open(asked) {
                 let text = "the server no longer knows the channel; it may have been dropped";
                 self.give_up(
                     now,
@@ -269,16 +274,18 @@ impl Core {
                     Error::new(ErrorKind::NotFound, text),
                 );
             }
-            return;
+            return false;
         };
         self.commit.absent = 0;
         let before = self.ledger.committed();
         let tokens = &mut self.tokens;
-        let reading = self.ledger.observe(
-            status.latest_committed_offset_token(),
-            status.created_on_ms(),
-            |token| tokens.committed(token),
-        );
+        let seen = Observation {
+            token: status.latest_committed_offset_token(),
+            created_on_ms: status.created_on_ms(),
+            asked,
+            answered: now,
+        };
+        let reading = self.ledger.observe(seen, |token| tokens.committed(token));
         match reading {
             Reading::Advanced => {
                 self.commit.waiting_since = now;
@@ -291,9 +298,10 @@ impl Core {
                 self.tokens.rest();
             }
             Reading::Unchanged => {}
+            Reading::Outdated => return false,
             Reading::Suspicious => {
                 self.commit.doubt(now);
-                return;
+                return false;
             }
             Reading::Conflict => {
                 let text = format!(
@@ -305,7 +313,7 @@ impl Core {
                     InvalidationCause::OffsetConflict,
                     Error::new(ErrorKind::InvalidOffset, text),
                 );
-                return;
+                return false;
             }
         }
         if !self.count_rejects(status) && reading == Reading::Advanced {
@@ -316,15 +324,26 @@ impl Core {
                 self.reopens.is_well(now);
             }
         } else if matches!(self.phase, Phase::Open) {
-            let code = status.status_code().to_owned();
-            let cause = verdict::of_status(&code);
-            let error = Error::new(
-                ErrorKind::Refused,
-                "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
-            )
-            .with_code(Some(code));
-            self.invalidate(now, cause, error);
+            self.on_unhealthy(now, status);
         }
+        true
+    }
+
+    /// The code of a current status is not healthy.
+    fn on_unhealthy(&mut self, now: Instant, status: &ChannelStatus) {
+        if self.ledger.may_predate_open(self.commit.asking) && !self.ledger.has_moved() {
+            // It may be that of the state which the open has ended.
+            self.commit.doubt(now);
+            return;
+        }
+        let code = status.status_code().to_owned();
+        let cause = verdict::of_status(&code);
+        let error = Error::new(
+            ErrorKind::Refused,
+            "its status is not healthy; look at the pipe and its table, then reopen the channel and append from the committed token",
+        )
+        .with_code(Some(code));
+        self.invalidate(now, cause, error);
     }
 
     /// Takes over windows of an earlier hold that no call has returned. They lie before all rows of this one.

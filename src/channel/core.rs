@@ -198,7 +198,7 @@ impl Core {
             request_limit: limits.max_request_bytes,
             tokens: Tokens::new(opening.committed_token.clone()),
             commit: Commit::new(now, opening.rejected, opening.committed_token.clone()),
-            ledger: Ledger::new(opening.committed_token, opening.created_on_ms),
+            ledger: Ledger::new(now, opening.committed_token, opening.created_on_ms),
             bytes_pace: pace.map(|p| Bucket::new(now, p.bytes_per_second, p.bytes_per_second)),
             requests_pace: pace
                 .map(|p| Bucket::new(now, p.requests_per_second, p.requests_per_second)),

@@ -5,7 +5,7 @@ use tracing::{info, warn};
 
 use super::ChannelStatus;
 use super::core::{Core, Phase};
-use super::ledger::Reading;
+use super::ledger::{Observation, Reading};
 use super::report::{CloseReport, RowState, UncommittedRange};
 use crate::error::{Error, ErrorKind, InvalidationCause};
 use crate::offset::OffsetToken;
@@ -79,9 +79,14 @@ impl Core {
     /// The channel was opened anew with `status`: that is the last word on what was committed, and what was sent beyond
     /// it will never be.
     pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, status: &ChannelStatus) {
-        let token = status.latest_committed_offset_token();
-        match self.ledger.observe(token, status.created_on_ms(), |_| ()) {
-            Reading::Advanced | Reading::Unchanged => {
+        let seen = Observation {
+            token: status.latest_committed_offset_token(),
+            created_on_ms: status.created_on_ms(),
+            asked: now,
+            answered: now,
+        };
+        match self.ledger.observe(seen, |_| ()) {
+            Reading::Advanced | Reading::Unchanged | Reading::Outdated => {
                 self.sent = self.ledger.committed();
                 self.count_rejects(status);
             }

@@ -2,10 +2,15 @@
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::used_tokens::UsedTokens;
 use crate::offset::OffsetToken;
 
+/// How far a replica of the server may lag: a status shows a state that the channel had so long before the question, or later.
+pub(crate) const REPLICA_LAG: Duration = Duration::from_secs(30);
 /// How many committed tokens are remembered, so that a stale read is known for one.
 const HISTORY: usize = UsedTokens::MOST;
 /// And how many of a channel that rests, whose last state every replica has had time to learn.
@@ -21,17 +26,40 @@ pub(crate) struct Pending {
     pub(crate) rows: u64,
 }
 
+/// What a status says of the committed token.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Observation<'a> {
+    pub(crate) token: Option<&'a OffsetToken>,
+    pub(crate) created_on_ms: Option<u64>,
+    /// When the question left.
+    pub(crate) asked: Instant,
+    /// When the answer arrived.
+    pub(crate) answered: Instant,
+}
+
 /// What a status means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
-    /// Nothing new, or an older state than one already seen.
+    /// Nothing new.
     Unchanged,
+    /// An older state than one already seen: nothing in the status holds any more.
+    Outdated,
     /// Everything up to the ledger's `committed` position is committed now.
     Advanced,
-    /// Not explicable by what this channel sent. Ask again.
+    /// Not explicable by what this channel sent, unless it is an older state. Ask again.
     Suspicious,
     /// The same inexplicable answer again: somebody else moved the channel's token.
     Conflict,
+}
+
+/// Where a status's token is known from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Known {
+    Watermark,
+    /// It was committed before the watermark.
+    Past,
+    /// It ends the pending request at this index.
+    Pending(usize),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,10 +78,20 @@ pub(crate) struct Ledger {
     popped: VecDeque<u64>,
     created_on_ms: Option<u64>,
     suspect: Option<Sight>,
+    /// When the open was answered.
+    opened: Instant,
+    /// When the first token was seen, if the open told of none.
+    first_token: Option<Instant>,
+    /// Whether a commit was seen since the open.
+    has_moved: bool,
 }
 
 impl Ledger {
-    pub(crate) fn new(open_token: Option<OffsetToken>, created_on_ms: Option<u64>) -> Self {
+    pub(crate) fn new(
+        now: Instant,
+        open_token: Option<OffsetToken>,
+        created_on_ms: Option<u64>,
+    ) -> Self {
         Self {
             watermark: open_token,
             committed: 0,
@@ -61,6 +99,9 @@ impl Ledger {
             popped: VecDeque::new(),
             created_on_ms,
             suspect: None,
+            opened: now,
+            first_token: None,
+            has_moved: false,
         }
     }
 
@@ -103,45 +144,82 @@ impl Ledger {
         }
     }
 
-    /// Reads a status's token. `on_committed` hears of each end token that is committed by it.
+    /// Reads a status's token. `on_committed` is called with each end token that is committed by it.
     pub(crate) fn observe(
         &mut self,
-        token: Option<&OffsetToken>,
-        created_on_ms: Option<u64>,
+        seen: Observation<'_>,
         mut on_committed: impl FnMut(&OffsetToken),
     ) -> Reading {
-        let known = self.is_same_channel(created_on_ms)
-            && match token {
-                None => self.watermark.is_none(),
-                Some(token) => {
-                    if let Some(i) = self.pending.iter().position(|p| p.end == *token) {
-                        self.pop_through(i, &mut on_committed);
-                        self.suspect = None;
-                        return Reading::Advanced;
-                    }
-                    self.watermark.as_ref() == Some(token)
-                        || self.popped.contains(&fingerprint(token))
-                }
+        let known = self.known(&seen);
+        let Some(known) = known else {
+            let sight = Sight {
+                token: seen.token.cloned(),
+                created_on_ms: seen.created_on_ms,
             };
-        if known {
-            self.suspect = None;
-            return Reading::Unchanged;
-        }
-        let sight = Sight {
-            token: token.cloned(),
-            created_on_ms,
+            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
+                return Reading::Conflict;
+            }
+            self.suspect = Some(sight);
+            return Reading::Suspicious;
         };
-        if self.suspect.as_ref() == Some(&sight) {
-            return Reading::Conflict;
+        self.suspect = None;
+        match known {
+            Known::Watermark => Reading::Unchanged,
+            Known::Past => Reading::Outdated,
+            Known::Pending(index) => {
+                if self.watermark.is_none() {
+                    self.first_token = Some(seen.answered);
+                }
+                self.has_moved = true;
+                self.pop_through(index, &mut on_committed);
+                Reading::Advanced
+            }
         }
-        self.suspect = Some(sight);
-        Reading::Suspicious
+    }
+
+    fn known(&self, seen: &Observation<'_>) -> Option<Known> {
+        if !self.is_same_channel(seen.created_on_ms) {
+            return None;
+        }
+        if self.watermark.as_ref() == seen.token {
+            return Some(Known::Watermark);
+        }
+        let token = seen.token?;
+        let pending = self.pending.iter().position(|p| p.end == *token);
+        let is_past = || self.popped.contains(&fingerprint(token));
+        pending
+            .map(Known::Pending)
+            .or_else(|| is_past().then_some(Known::Past))
+    }
+
+    /// Whether a replica that lags explains what this channel did not send: a state from before the open, or from before
+    /// the first token.
+    fn may_be_older(&self, seen: &Observation<'_>) -> bool {
+        // A channel that was created later is not an earlier state of this one.
+        if self.created_on_ms < seen.created_on_ms && self.created_on_ms.is_some() {
+            return false;
+        }
+        match (seen.token, self.first_token) {
+            (None, Some(first_token)) => seen.asked < first_token + REPLICA_LAG,
+            _ => self.may_predate_open(seen.asked),
+        }
+    }
+
+    /// Whether a status that was asked for then may show the channel as it was before the open.
+    pub(crate) fn may_predate_open(&self, asked: Instant) -> bool {
+        asked < self.opened + REPLICA_LAG
+    }
+
+    /// Whether a commit was seen since the open. A status with the same token is from after the open.
+    pub(crate) fn has_moved(&self) -> bool {
+        self.has_moved
     }
 
     /// The channel was opened again, and this is the open's token: what was sent beyond it is not in and will never be.
     /// `false` if the token is not one of this channel's; then nothing is changed.
     pub(crate) fn restart(
         &mut self,
+        now: Instant,
         token: Option<&OffsetToken>,
         created_on_ms: Option<u64>,
         mut on_committed: impl FnMut(&OffsetToken),
@@ -157,6 +235,9 @@ impl Ledger {
         }
         self.pending.clear();
         self.suspect = None;
+        self.opened = now;
+        self.first_token = None;
+        self.has_moved = false;
         true
     }
 
@@ -205,7 +286,7 @@ mod tests {
     }
 
     fn ledger(open: Option<&str>, sent: &[(&str, u64)]) -> Ledger {
-        let mut ledger = Ledger::new(open.map(token), Some(7));
+        let mut ledger = Ledger::new(Instant::now(), open.map(token), Some(7));
         for (end, position) in sent {
             ledger.sent(Pending {
                 start: None,
@@ -217,8 +298,27 @@ mod tests {
         ledger
     }
 
+    /// What a status means that is asked for when no replica lags behind the open any more.
     fn see(ledger: &mut Ledger, text: &str) -> Reading {
-        ledger.observe(Some(&token(text)), Some(7), |_| ())
+        see_at(ledger, REPLICA_LAG, Some(text), Some(7))
+    }
+
+    /// What a status means that is asked for so long after the open.
+    fn see_at(
+        ledger: &mut Ledger,
+        after_open: Duration,
+        text: Option<&str>,
+        created_on_ms: Option<u64>,
+    ) -> Reading {
+        let token = text.map(token);
+        let asked = ledger.opened + after_open;
+        let seen = Observation {
+            token: token.as_ref(),
+            created_on_ms,
+            asked,
+            answered: asked,
+        };
+        ledger.observe(seen, |_| ())
     }
 
     #[test]
@@ -227,7 +327,10 @@ mod tests {
         assert_eq!(see(&mut l, "5"), Reading::Unchanged);
         assert_eq!(l.committed(), 0);
         let mut fresh = ledger(None, &[("7", 2)]);
-        assert_eq!(fresh.observe(None, Some(7), |_| ()), Reading::Unchanged);
+        assert_eq!(
+            see_at(&mut fresh, REPLICA_LAG, None, Some(7)),
+            Reading::Unchanged
+        );
     }
 
     #[test]
@@ -244,8 +347,8 @@ mod tests {
         let mut l = ledger(Some("5"), &[("9", 3), ("10", 5)]);
         assert_eq!(see(&mut l, "10"), Reading::Advanced);
         for old in ["9", "5"] {
-            assert_eq!(see(&mut l, old), Reading::Unchanged, "{old}");
-            assert_eq!(see(&mut l, old), Reading::Unchanged, "{old} again");
+            assert_eq!(see(&mut l, old), Reading::Outdated, "{old}");
+            assert_eq!(see(&mut l, old), Reading::Outdated, "{old} again");
         }
         assert_eq!((l.committed(), l.watermark().unwrap().as_str()), (5, "10"));
     }
@@ -263,7 +366,7 @@ mod tests {
         }
         assert_eq!(see(&mut l, "999"), Reading::Advanced);
         l.rest();
-        assert_eq!(see(&mut l, "743"), Reading::Unchanged);
+        assert_eq!(see(&mut l, "743"), Reading::Outdated);
         assert_eq!(see(&mut l, "742"), Reading::Suspicious);
         assert!(l.popped.capacity() < 2 * HISTORY_AT_REST && l.pending.capacity() == 0);
     }
@@ -281,29 +384,65 @@ mod tests {
 
     #[test]
     fn a_token_that_vanishes_or_a_channel_made_anew_is_a_conflict() {
-        let mut l = ledger(Some("5"), &[]);
-        assert_eq!(l.observe(None, Some(7), |_| ()), Reading::Suspicious);
-        assert_eq!(l.observe(None, Some(7), |_| ()), Reading::Conflict);
+        for (open, later) in [(Some("5"), Duration::ZERO), (None, REPLICA_LAG)] {
+            let mut l = ledger(open, &[("6", 1)]);
+            assert_eq!(see(&mut l, "6"), Reading::Advanced);
+            let vanished = |l: &mut Ledger| see_at(l, REPLICA_LAG + later, None, Some(7));
+            assert_eq!(vanished(&mut l), Reading::Suspicious);
+            assert_eq!(vanished(&mut l), Reading::Conflict);
+        }
         let mut l = ledger(Some("5"), &[("6", 1)]);
-        assert_eq!(
-            l.observe(Some(&token("6")), Some(8), |_| ()),
-            Reading::Suspicious,
-            "even our own token"
-        );
-        assert_eq!(
-            l.observe(Some(&token("6")), Some(8), |_| ()),
-            Reading::Conflict
-        );
+        let anew = |l: &mut Ledger| see_at(l, Duration::ZERO, Some("6"), Some(8));
+        assert_eq!(anew(&mut l), Reading::Suspicious, "even our own token");
+        assert_eq!(anew(&mut l), Reading::Conflict);
         assert_eq!(l.committed(), 0);
+    }
+
+    #[test]
+    fn what_may_be_from_before_the_open_is_no_conflict() {
+        let almost = REPLICA_LAG.saturating_sub(Duration::from_millis(1));
+        for (token, created_on_ms) in [(Some("4"), 7), (None, 7), (Some("5"), 6)] {
+            let mut l = ledger(Some("5"), &[("6", 1)]);
+            let mut at = |after_open| see_at(&mut l, after_open, token, Some(created_on_ms));
+            for _ in 0..5 {
+                assert_eq!(at(almost), Reading::Suspicious, "{token:?}");
+            }
+            assert_eq!(at(REPLICA_LAG), Reading::Conflict, "{token:?}");
+        }
+    }
+
+    #[test]
+    fn what_may_be_from_before_the_first_token_is_no_conflict() {
+        let mut l = ledger(None, &[("6", 1)]);
+        let hour = Duration::from_secs(3600);
+        assert_eq!(see_at(&mut l, hour, Some("6"), Some(7)), Reading::Advanced);
+        for _ in 0..5 {
+            assert_eq!(see_at(&mut l, hour, None, Some(7)), Reading::Suspicious);
+        }
+        let later = hour + REPLICA_LAG;
+        assert_eq!(see_at(&mut l, later, None, Some(7)), Reading::Conflict);
+    }
+
+    #[test]
+    fn after_another_open_older_states_are_looked_out_for_again() {
+        let mut l = ledger(Some("5"), &[("6", 1), ("7", 2)]);
+        assert_eq!(see(&mut l, "6"), Reading::Advanced);
+        assert!(l.has_moved());
+        let now = l.opened + REPLICA_LAG;
+        assert!(!l.may_predate_open(now));
+        assert!(l.restart(now, Some(&token("7")), Some(7), |_| ()));
+        assert!(!l.has_moved() && l.may_predate_open(now));
+        assert_eq!(
+            see_at(&mut l, Duration::ZERO, Some("6"), Some(7)),
+            Reading::Outdated
+        );
     }
 
     #[test]
     fn a_missing_creation_time_is_not_a_change() {
         let mut l = ledger(None, &[("6", 1)]);
-        assert_eq!(
-            l.observe(Some(&token("6")), None, |_| ()),
-            Reading::Advanced
-        );
+        let reading = see_at(&mut l, Duration::ZERO, Some("6"), None);
+        assert_eq!(reading, Reading::Advanced);
     }
 
     #[test]
@@ -317,7 +456,7 @@ mod tests {
 
     #[test]
     fn the_history_is_bounded() {
-        let mut l = Ledger::new(None, None);
+        let mut l = Ledger::new(Instant::now(), None, None);
         for n in 0..HISTORY as u64 + 10 {
             l.sent(Pending {
                 start: None,
@@ -326,20 +465,18 @@ mod tests {
                 rows: 1,
             });
         }
-        let last = OffsetToken::from(HISTORY as u64 + 9);
-        assert_eq!(l.observe(Some(&last), None, |_| ()), Reading::Advanced);
+        let last = (HISTORY + 9).to_string();
+        assert_eq!(see(&mut l, &last), Reading::Advanced);
         assert_eq!(l.popped.len(), HISTORY);
-        assert_eq!(
-            l.observe(Some(&OffsetToken::from(0_u64)), None, |_| ()),
-            Reading::Suspicious
-        );
+        assert_eq!(see(&mut l, "0"), Reading::Suspicious);
     }
 
     proptest::proptest! {
         /// Whatever a server says, in whatever order: the watermark only rises, and only through tokens that were sent.
         #[test]
         fn the_watermark_only_rises(steps in proptest::collection::vec((0_u8..4, 0_u64..30), 1..200)) {
-            let mut ledger = Ledger::new(None, None);
+            let now = Instant::now();
+            let mut ledger = Ledger::new(now, None, None);
             let mut sent = 0;
             let mut committed = 0;
             for (kind, value) in steps {
@@ -350,7 +487,8 @@ mod tests {
                 }
                 let mut heard = Vec::new();
                 let token = OffsetToken::from(value);
-                let reading = ledger.observe(Some(&token), None, |t| heard.push(t.parse::<u64>().unwrap()));
+                let seen = Observation { token: Some(&token), created_on_ms: None, asked: now, answered: now };
+                let reading = ledger.observe(seen, |t| heard.push(t.parse::<u64>().unwrap()));
                 let news = committed < value && value <= sent;
                 assert_eq!(reading == Reading::Advanced, news);
                 if news {

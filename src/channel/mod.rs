@@ -35,7 +35,7 @@ pub(crate) use self::batch::Compressor;
 pub(crate) use self::core::{EAGER, Pace, Ratio};
 pub(crate) use self::frame::decompress;
 #[cfg(feature = "bench-internals")]
-pub(crate) use self::ledger::{Ledger, Pending};
+pub(crate) use self::ledger::{Ledger, Observation, Pending};
 pub use self::open::OpenChannel;
 pub use self::receipt::{Commits, Receipt, RejectWindow};
 pub use self::report::{CloseReport, RowState, UncommittedRange};

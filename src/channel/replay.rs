@@ -171,7 +171,7 @@ impl Core {
             let error = Error::new(ErrorKind::Refused, text).with_code(Some(code));
             return self.surface_after(now, cause, &format!("{why}; {text}"), error);
         }
-        if !self.resume_from(status) {
+        if !self.resume_from(now, status) {
             let text = format!(
                 "it has {:?} committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
                 status.latest_committed_offset_token()
@@ -198,10 +198,11 @@ impl Core {
 
     /// Takes the open's committed token for the last word on what was sent, and lines up the rest to be sent again.
     /// `false` if the token is not one of this channel's.
-    fn resume_from(&mut self, status: &ChannelStatus) -> bool {
+    fn resume_from(&mut self, now: Instant, status: &ChannelStatus) -> bool {
         let before = self.ledger.committed();
         let tokens = &mut self.tokens;
         let known = self.ledger.restart(
+            now,
             status.latest_committed_offset_token(),
             status.created_on_ms(),
             |token| tokens.committed(token),

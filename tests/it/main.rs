@@ -34,6 +34,7 @@ mod ingest_rejects;
 mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
+mod lagging;
 mod linger;
 mod many_channels;
 mod memory;

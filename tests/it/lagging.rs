@@ -1,0 +1,198 @@
+//! Statuses from a replica that lags: what they show is not believed for as long as it may be old. Paused clock throughout.
+
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::{Endpoint, Fault, LoggedRequest};
+use snowpipe_streaming::{Channel, InvalidationCause, Recovery, StreamingIngestClient};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{World, cause, row, rows};
+
+const MUST_BE_REOPENED: &str = "ERR_CHANNEL_MUST_BE_REOPENED";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// From now on a replica answers for statuses that is so far behind.
+fn lag(world: &World, by: Duration) {
+    let rule = Fault::StaleStatus(by).on(Endpoint::Status);
+    world.emulator.faults().push(rule.always());
+}
+
+async fn client(world: &World, recovery: Recovery) -> StreamingIngestClient {
+    world.builder().recovery(recovery).build().await.unwrap()
+}
+
+async fn commit(channel: &mut Channel, n: i64) {
+    let receipt = channel.append_row(&row(n), n).await.unwrap();
+    channel.initiate_flush();
+    receipt.committed().await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_from_before_the_open_is_no_conflict() {
+    let world = World::new();
+    let client = client(&world, Recovery::Surface).await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    // So that the replica shows no token, then each of these.
+    for n in 0..3 {
+        commit(&mut channel, n).await;
+        sleep(seconds(3)).await;
+    }
+    channel.close().await.unwrap();
+
+    lag(&world, seconds(20));
+    let mut channel = client.open_channel("c").await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(2));
+    commit(&mut channel, 3).await;
+    assert_eq!(world.landed(), [0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_from_before_the_first_commit_is_no_conflict() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    sleep(seconds(600)).await;
+    commit(&mut channel, 0).await;
+    lag(&world, seconds(20));
+    commit(&mut channel, 1).await;
+    assert_eq!(world.landed(), [0, 1]);
+}
+
+fn opens(world: &World) -> usize {
+    let is_open = |r: &&LoggedRequest| r.endpoint == Endpoint::Open && r.status == Some(200);
+    world.emulator.log().iter().filter(is_open).count()
+}
+
+/// A channel that was invalidated for some seconds and is open again: by itself, or by its caller.
+async fn reopened(world: &World, client: &StreamingIngestClient, recovery: Recovery) -> Channel {
+    let mut channel = client.open_channel("c").await.unwrap();
+    commit(&mut channel, 0).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Refuse.on(Endpoint::Open).times(4));
+    faults.push(Fault::Invalidate(MUST_BE_REOPENED.into()).on(Endpoint::Status));
+    // The heartbeat finds it.
+    while !faults.injected().contains_key("invalidate") {
+        sleep(seconds(1)).await;
+    }
+    if recovery == Recovery::Surface {
+        channel.reopen().await.unwrap();
+    }
+    while opens(world) == 1 {
+        sleep(Duration::from_millis(100)).await;
+    }
+    channel
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_of_a_status_from_before_the_reopen_does_not_invalidate() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = client(&world, recovery).await;
+        let mut channel = reopened(&world, &client, recovery).await;
+        lag(&world, seconds(15));
+        // Its token is that of the open.
+        commit(&mut channel, 1).await;
+        assert_eq!(opens(&world), 2, "{recovery:?}");
+        assert_eq!(world.landed(), [0, 1]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_of_a_status_with_an_old_token_does_not_invalidate() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let world = World::new();
+        let client = client(&world, recovery).await;
+        let mut channel = reopened(&world, &client, recovery).await;
+        commit(&mut channel, 1).await;
+        lag(&world, seconds(8));
+        commit(&mut channel, 2).await;
+        assert_eq!(opens(&world), 2, "{recovery:?}");
+        assert_eq!(world.landed(), [0, 1, 2]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_code_that_stays_after_an_open_is_believed_when_no_replica_lags_so_far() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let opened = Instant::now();
+    let faults = world.emulator.faults();
+    faults.push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    faults.push(Fault::Invalidate(MUST_BE_REOPENED.into()).on(Endpoint::Status));
+    drop(channel.append_row(&row(0), 0).await.unwrap());
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::MustReopen);
+    let waited = opened.elapsed();
+    assert!((seconds(30)..seconds(32)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_commit_a_code_is_believed_at_once() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    commit(&mut channel, 0).await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    faults.push(Fault::Invalidate(MUST_BE_REOPENED.into()).on(Endpoint::Status));
+    let receipt = channel.append_row(&row(1), 1).await.unwrap();
+    channel.initiate_flush();
+    receipt.accepted().await.unwrap();
+    let accepted = Instant::now();
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::MustReopen);
+    assert!(accepted.elapsed() < seconds(2), "{:?}", accepted.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_another_writer_is_a_conflict_when_no_replica_lags_so_far() {
+    for token in [None, Some("77")] {
+        let world = World::new();
+        let client = client(&world, Recovery::Replay).await;
+        let mut channel = client.open_channel("c").await.unwrap();
+        commit(&mut channel, 0).await;
+        channel.close().await.unwrap();
+        let mut channel = client.open_channel("c").await.unwrap();
+        let opened = Instant::now();
+        let fault = Fault::ForeignToken(token.map(str::to_owned));
+        world
+            .emulator
+            .faults()
+            .push(fault.on(Endpoint::Status).always());
+        drop(channel.append_row(&row(1), 1).await.unwrap());
+        let error = channel.invalidated().await;
+        assert_eq!(
+            cause(&error),
+            InvalidationCause::OffsetConflict,
+            "{token:?}"
+        );
+        let waited = opened.elapsed();
+        assert!((seconds(30)..seconds(32)).contains(&waited), "{waited:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_replica_that_does_not_know_a_new_channel_yet_is_no_loss_of_it() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Absent.on(Endpoint::Status).times(10));
+    let receipt = channel.append_rows(rows(0..3), 0..).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.requests(Endpoint::Status), 11);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_missing_from_three_answers_is_gone() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    sleep(seconds(30)).await;
+    let asked = world.requests(Endpoint::Status);
+    let faults = world.emulator.faults();
+    faults.push(Fault::Absent.on(Endpoint::Status).always());
+    drop(channel.append_row(&row(0), 0).await.unwrap());
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::Gone);
+    assert_eq!(world.requests(Endpoint::Status), asked + 3);
+}
