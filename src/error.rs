@@ -86,7 +86,7 @@ pub enum InvalidationCause {
     OffsetConflict,
     /// Rows were accepted, and statuses showed for `commit_stall_timeout` that nothing was committed.
     CommitStalled,
-    /// A batch could not be delivered, or no status be had for accepted rows, for `retry_for`.
+    /// For `retry_for`, a batch could not be delivered or every status call for accepted rows failed.
     Unreachable,
     /// The server refused a batch for good. It is not skipped and not replayed.
     Rejected,

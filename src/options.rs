@@ -230,8 +230,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a batch is retried, or the status of accepted rows asked for in vain, before its channel is invalidated as
-    /// unreachable, or on an elastic channel its rows are handed back. Default ten minutes.
+    /// How long a batch is retried, or status calls for accepted rows may fail, before the channel is invalidated as
+    /// unreachable, or on an elastic channel the rows are handed back. Default ten minutes.
     pub fn retry_for(mut self, duration: Duration) -> Self {
         self.options.retry_for = duration;
         self
@@ -243,8 +243,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long statuses may show no commit of accepted rows before their channel is invalidated. Time in which no status can
-    /// be had does not count. Default 120 seconds.
+    /// How long statuses may show no commit of accepted rows before their channel is invalidated. Time in which status
+    /// calls fail does not count. Default 120 seconds.
     pub fn commit_stall_timeout(mut self, timeout: Duration) -> Self {
         self.options.commit_stall_timeout = timeout;
         self

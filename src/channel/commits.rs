@@ -205,7 +205,7 @@ impl Core {
         self.invalidate(now, InvalidationCause::CommitStalled, error);
     }
 
-    /// The status could not be had.
+    /// The status call failed.
     pub(crate) fn on_status_missed(&mut self, now: Instant, why: &Error) {
         self.commit.asked = self.commit.asking;
         if self.commit.again.is_some() {

@@ -80,7 +80,7 @@ pub(crate) struct Ledger {
     suspect: Option<Sight>,
     /// When the open was answered.
     opened: Instant,
-    /// When the first token was seen, if the open told of none.
+    /// When the first token was seen, if the channel had none at its open.
     first_token: Option<Instant>,
     /// Whether a commit was seen since the open.
     has_moved: bool,
