@@ -213,7 +213,8 @@ impl Live {
         let sum = |count: fn(&Metrics) -> u64| clients.clone().map(count).sum::<u64>();
         self.channels_open = sum(|m| m.channels);
         self.channels_invalidated = sum(|m| m.channels_invalidated);
-        self.channels_reopened = sum(|m| m.channels_reopened);
+        // The run of a source opens its channel again itself, which the clients do not count.
+        self.channels_reopened = self.tables.iter().map(|flow| flow.channel.reopens).sum();
         self.bytes_sent = sum(|m| m.bytes_sent);
         self.memory_in_use = sum(|m| m.memory_in_use);
         self.memory_budget = sum(|m| m.memory_budget);

@@ -19,7 +19,7 @@ ARGUMENTS = [
 PATIENCE_MS = 60_000
 
 # What is shown differs from what is expected: [name, shown, expected] each.
-DIFFERENCES = """expected => {
+DIFFERENCES = """([expected, only]) => {
   const shown = new Map();
   for (const element of document.querySelectorAll("[data-metric]")) {
     if (element.checkVisibility()) {
@@ -29,6 +29,7 @@ DIFFERENCES = """expected => {
   }
   const differences = [];
   for (const [name, texts] of shown) {
+    if (only && !(name in expected)) continue;
     for (const text of texts) {
       if (text !== expected[name]) differences.push([name, text, expected[name] ?? "nothing checks it"]);
     }
@@ -41,7 +42,7 @@ DIFFERENCES = """expected => {
 
 # Digits outside of elements that are checked. Dates and hours that head a row, names and sentences may have some.
 UNCHECKED = """() => {
-  const allowed = "[data-metric], th, .tip p, .channel-name, #target, code, .notice, .choice, script";
+  const allowed = "[data-metric], th, .tip p, .channel-name, #target, #stale, code, .notice, .choice, script";
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   const found = [];
   while (walker.nextNode()) {
@@ -105,7 +106,7 @@ class Page:
         return self.page.wait_for_function(condition, arg=argument, timeout=timeout)
 
     def answer(self, pipeline, report, address=""):
-        """Opens the page with these snapshots in place of the program's own."""
+        """Opens the page with these snapshots in place of the program's own; after them the program is silent."""
         events = [(name, data) for name, data in [("pipeline", pipeline), ("report", report)] if data]
         body = "".join(f"event: {name}\ndata: {json.dumps(data)}\n\n" for name, data in events)
         self.page.route("**/events?*", lambda route: route.fulfill(content_type="text/event-stream", body=body))
@@ -114,9 +115,12 @@ class Page:
     def open_details(self):
         self.page.evaluate("() => document.querySelectorAll('details').forEach(details => { details.open = true; })")
 
-    def expect(self, expected, what):
-        """Waits until the page shows exactly this; answers with how many numbers it was."""
+    def expect(self, expected, what, only=False):
+        """
+        Waits until the page shows exactly this, with `only` whatever else it shows; answers with how many numbers it was.
+        """
         self.open_details()
+        expected = [expected, only]
         try:
             self.wait(f"expected => ({DIFFERENCES})(expected).length === 0", expected)
         except Late:
@@ -125,7 +129,7 @@ class Page:
             raise AssertionError(f"{what}: {len(differences)} differences\n" + "\n".join(lines)) from None
         unchecked = self.page.evaluate(UNCHECKED)
         assert not unchecked, f"{what}: numbers that have no name: {unchecked}"
-        return len(expected)
+        return len(expected[0])
 
     def number(self, metric):
         text = self.page.locator(f'[data-metric="{metric}"]').text_content()

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import landings
 import looks
+import snapshots
 import switches
 from browser import Browser
 from emulator import Emulator
-from expected import PERIODS, Reports, pipeline
-from program import Program
+from expected import PERIODS, Reports, pipeline, stalled
+from program import Generator, Program
 
 EXAMPLE = Path(__file__).parents[2] / "examples/ski_resort"
 README_PICTURES = EXAMPLE / "screenshots"
@@ -25,6 +26,8 @@ FAULTS = [
     {"fault": "server_error", "endpoint": "append", "status": 503, "times": 1},
     {"fault": "lose", "endpoint": "append", "times": 1},
 ]
+# Names longer than this are rejected.
+SHORT_NAMES = ["NAME varchar(13)", "LIFT varchar(21)"]
 # What the bars and the lines show, so that each has been shown once.
 METRICS = [("Visitors", "Visitors"), ("Revenue", "Revenue"), ("Capacity %", "Capacity %"), ("Lift rides", "Visitors")]
 KEYS = {"Visitors": "visitors", "Revenue": "revenue", "Capacity %": "capacity_pct", "Lift rides": "rides"}
@@ -46,6 +49,8 @@ def main():
             test.other_landing,
             test.bounds,
             test.other_server,
+            test.stalled,
+            test.distinct,
             test.live,
             test.empty,
             test.empty_landing,
@@ -138,6 +143,42 @@ class Test:
                     page.wait_for_text("#problem-file", "sql/dynamic_tables.sql")
                     page.check_errors()
                 assert program.stop() == 0
+
+    def stalled(self):
+        """
+        A stream in which more is appended than accepted, more accepted than committed and more committed than landed, for rows
+        are rejected; and whose channels were opened again, each another number of times. The server says how many it was.
+        """
+        directory = self.directory / "stalled"
+        directory.mkdir()
+        ddl = directory / "setup.sql"
+        script = (EXAMPLE / "sql/setup.sql").read_text()
+        for column in SHORT_NAMES:
+            script = script.replace(f"{column.split()[0]} varchar(255)", column)
+        ddl.write_text(script)
+        queue, landing = directory / "queue.db", directory / "emulator.db"
+        with (
+            Emulator(self.arguments.emulator.resolve(), directory, ddl) as emulator,
+            Generator(self.arguments.program.resolve(), queue, "--days", "9", "--speed", "2400") as generator,
+        ):
+            streamer = ["--only", "streamer", "--profile", emulator.profile, "--queue", queue, "--landing", landing]
+            with self.program("stalled-streamer", *streamer, "--max-client-lag", "200ms") as program:
+                channels = stall(program, emulator)
+                generator.stop()
+                wait_for(lambda: rests(program), "the streams to rest")
+                with self.browser.page(program.url) as page:
+                    page.open("pipeline")
+                    page.expect(stalled(queue, landing, emulator.log(), channels), "a stream that is stalled", only=True)
+                    page.check_errors()
+
+    def distinct(self):
+        """Every number of the pipeline is another one, so that none can stand in the place of another."""
+        landing = self.directory / "complete/ski_resort_data/landing.db"
+        with self.program("distinct", "--only", "reports", "--landing", landing, "--reports", "distinct.db") as program:
+            snapshot, expected = snapshots.distinct(program.data("view=pipeline")["pipeline"])
+            with self.browser.page(program.url) as page:
+                page.answer(snapshot, None, "#pipeline")
+                page.expect(expected, "numbers of which no two are the same")
 
     def live(self):
         """Numbers that grow by themselves, and a program that dies and comes back."""
@@ -235,6 +276,53 @@ class Test:
             program.start()
             with self.browser.page(program.url) as page:
                 looks.readme(page, README_PICTURES)
+
+
+def stall(program, emulator):
+    """
+    Has each channel opened again, another number of times; then nothing more is committed, and then nothing more is answered.
+    Answers with the channels' names by table.
+    """
+
+    def flows():
+        return program.data("view=pipeline")["pipeline"]["tables"]
+
+    def all_struck(fault):
+        log = emulator.log()
+        return all(any(one["fault"] == fault and name in one["channels"] for one in log) for name in channels.values())
+
+    wait_for(lambda: all(flow["channel"]["name"] for flow in flows()), "the channels' names")
+    channels = {flow["table"]: flow["channel"]["name"] for flow in flows()}
+    appends = [{"endpoint": "append", "channel": channel} for channel in channels.values()]
+    code = {"fault": "bad_request", "code": "ERR_CHANNEL_MUST_BE_REOPENED"}
+    emulator.ask("faults", [append | code | {"times": times} for times, append in enumerate(appends, 1)])
+    wait_for(
+        lambda: all(flow["channel"]["reopens"] == times for times, flow in enumerate(flows(), 1)),
+        "the channels to be opened again",
+    )
+    wait_for(lambda: all(flow["rejected"] for flow in flows()), "rows to be rejected")
+    emulator.ask("faults", [append | {"fault": "withhold_commits", "times": 1} for append in appends])
+    wait_for(lambda: all_struck("withhold_commits"), "rows that are accepted and not committed")
+    emulator.ask("faults", [append | {"fault": "hang", "always": True} for append in appends])
+    wait_for(lambda: all_struck("hang"), "rows that are not accepted")
+    return channels
+
+
+def rests(program):
+    """Whether all rows are appended, and nothing changes but the time."""
+    pipeline = program.data("view=pipeline")["pipeline"]
+    time.sleep(2)
+    flows, later = pipeline["tables"], program.data("view=pipeline")["pipeline"]["tables"]
+    still = all(flow | {"lag_s": 0} == same | {"lag_s": 0} for flow, same in zip(flows, later))
+    return still and all(flow["appended"] == flow["generated"] for flow in flows)
+
+
+def wait_for(answer, what, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not (found := answer()):
+        assert time.monotonic() < deadline, f"it takes too long for {what}"
+        time.sleep(0.1)
+    return found
 
 
 def check_reports(page, reports):

@@ -44,13 +44,18 @@ class Emulator:
         with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
             return json.load(answer)
 
-    def seen(self):
-        """What the streams asked for: the requests by endpoint as the page counts them, and the bytes of their rows."""
+    def log(self):
+        """All requests so far."""
         log, last = [], 0
         while found := self.ask(f"requests?after={last}&limit={PAGE}")["requests"]:
             log += found
             last = found[-1]["number"]
-        assert log[0]["number"] == 1, "the first requests are forgotten"
+        assert not log or log[0]["number"] == 1, "the first requests are forgotten"
+        return log
+
+    def seen(self):
+        """What the streams asked for: the requests by endpoint as the page counts them, and the bytes of their rows."""
+        log = self.log()
         begun = [at for at, request in enumerate(log) if request["endpoint"] == "hostname"]
         endpoints, sent = {}, 0
         for request in log[: begun[STREAMS]]:

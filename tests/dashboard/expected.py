@@ -229,8 +229,8 @@ def utc(text):
 
 def pipeline(queue, landing, live, server=None):
     """
-    The pipeline at its end: the rows by SQL on queue and landing, the requests as the server saw them, and what rests is
-    nothing. Only what is about time, and without a server the requests, is by the program's own answer.
+    The pipeline at its end, without a reject or a reopen: the rows by SQL on queue and landing, the requests as the server saw
+    them, and what rests is nothing. Only what is about time, and without a server the requests, is by the program's own answer.
     """
     queue = sqlite3.connect(f"file:{queue}?mode=ro", uri=True)
     issued = dict(queue.execute("SELECT name, seq FROM sqlite_sequence"))
@@ -251,14 +251,13 @@ def pipeline(queue, landing, live, server=None):
     }
     for table in TABLES:
         (queued,) = queue.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
-        (rejected,) = queue.execute("SELECT COUNT(*) FROM DEAD_LETTER WHERE TABLE_NAME = ?", (table,)).fetchone()
         name = f"pipeline.{table}"
         expected[f"{name}.generated"] = written.count(issued[table])
         expected[f"{name}.queued"] = written.count(queued)
         for stage in ["appended", "accepted", "committed"]:
             expected[f"{name}.{stage}"] = written.count(issued[table] - queued)
         expected[f"{name}.landed"] = written.count(landing and rows_in(landing, table))
-        expected[f"{name}.rejected"] = written.count(rejected)
+        expected[f"{name}.rejected"] = "0"
         expected[f"{name}.rows_per_s"] = "0 rows/s"
         expected[f"{name}.lag_s"] = "0.0 s"
         expected[f"{name}.reopens"] = "0"
@@ -277,6 +276,53 @@ def pipeline(queue, landing, live, server=None):
         expected[f"pipeline.history.{at}.lag_s"] = written.seconds(lag)
     queue.close()
     return expected
+
+
+def stalled(queue, landing, log, channels):
+    """
+    The rows of a pipeline whose requests are not answered any more: by SQL on queue and landing, and by what the server has
+    answered.
+    """
+    queue = sqlite3.connect(f"file:{queue}?mode=ro", uri=True)
+    issued = dict(queue.execute("SELECT name, seq FROM sqlite_sequence"))
+    server = sqlite3.connect(f"file:{landing}?mode=ro", uri=True)
+    columns = "channel_name, offset_token, rows_error_count"
+    kept = {name: rest for name, *rest in server.execute(f"SELECT {columns} FROM _snowpipe_channels")}
+    server.close()
+    expected = {"pipeline.channels.open": str(len(channels))}
+    reopens = []
+    for table, channel in channels.items():
+        (queued,) = queue.execute(f"SELECT COUNT(*) FROM {table}").fetchone()
+        committed, rejected = int(kept[channel][0]), kept[channel][1]
+        own = [request for request in log if channel in request["channels"]]
+        appends = [request for request in own if request["endpoint"] == "append"]
+        accepted = max(end_of(request) for request in appends if request["status"] == 200)
+        opened = sum(request["endpoint"] == "open" and request["status"] == 200 for request in own)
+        reopens.append(opened - 1)
+        numbers = {
+            "generated": issued[table],
+            "queued": queued,
+            # All of them fit into the memory.
+            "appended": issued[table],
+            "accepted": accepted,
+            "committed": committed,
+            "landed": rows_in(landing, table),
+            "rejected": rejected,
+            "reopens": opened - 1,
+        }
+        stages = [numbers[name] for name in ["appended", "accepted", "committed", "landed"]]
+        assert stages == sorted(set(stages), reverse=True) and rejected > 0, numbers
+        assert queued == issued[table] - committed and rejected == committed - numbers["landed"], numbers
+        expected |= {f"pipeline.{table}.{name}": written.count(number) for name, number in numbers.items()}
+        expected[f"pipeline.{table}.channel"] = "open"
+    assert sorted(reopens) == [1, 2, 3], reopens
+    expected["pipeline.channels.invalidated"] = expected["pipeline.channels.reopened"] = str(sum(reopens))
+    queue.close()
+    return expected
+
+
+def end_of(request):
+    return int(request["query"]["endOffsetToken"])
 
 
 def rows_in(landing, table):

@@ -11,6 +11,26 @@ from queue import Empty, Queue
 START_SECONDS = 60
 
 
+class Generator:
+    """`ski_resort` that only generates, until it is stopped or the end of a `with` block."""
+
+    def __init__(self, binary, queue, *flags):
+        command = [binary, "--only", "generator", "--queue", queue, *flags]
+        self.process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self):
+        """As Ctrl-C does; what it has generated is in the queue."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=START_SECONDS)
+
+
 class Program:
     """`ski_resort` with its dashboard, until the end of a `with` block."""
 

@@ -105,8 +105,15 @@ impl World {
 
     /// With a generator that goes on from there.
     async fn try_run_with(&self, history: Option<(Queue, Progress)>) -> anyhow::Result<Ended> {
+        self.try_run_on(&Board::new(String::new()), history).await
+    }
+
+    async fn try_run_on(
+        &self,
+        board: &Board,
+        history: Option<(Queue, Progress)>,
+    ) -> anyhow::Result<Ended> {
         let (path, stop) = (self.path(), self.stop.subscribe());
-        let board = Board::new(String::new());
         pipeline::run(
             &self.args,
             &path,
@@ -114,7 +121,7 @@ impl World {
             history,
             stop,
             &Screen::new(),
-            &board,
+            board,
         )
         .await
     }
@@ -248,6 +255,27 @@ async fn a_channel_that_is_taken_away_is_opened_again_and_nothing_is_lost_or_dou
         world.assert_all_landed();
         assert_eq!(world.summary(false).await["balanced"], true, "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn reopens_are_counted_by_table_and_in_all() {
+    let world = World::new();
+    for (table, times) in [(Table::ResortTicket, 1), (Table::LiftRide, 2)] {
+        let fault = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+        let rule = fault.on(Endpoint::Append).channel(world.channel(table));
+        world.emulator.faults().push(rule.times(times));
+    }
+    let board = Board::new(String::new());
+    world.try_run_on(&board, None).await.unwrap();
+    world.assert_all_landed();
+    let live = board.subscribe().borrow().clone();
+    let flows = live.tables.iter();
+    let reopens: BTreeMap<_, _> = flows
+        .map(|flow| (flow.table, flow.channel.reopens))
+        .collect();
+    let expected = [("LIFT_RIDE", 2), ("RESORT_TICKET", 1), ("SEASON_PASS", 0)];
+    assert_eq!(reopens, BTreeMap::from(expected));
+    assert_eq!((live.channels_invalidated, live.channels_reopened), (3, 3));
 }
 
 #[tokio::test(start_paused = true)]
