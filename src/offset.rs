@@ -3,6 +3,7 @@
 mod arguments;
 
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -27,6 +28,9 @@ pub(crate) const MAX_ENCODED_LEN: usize = 4096;
 /// A token is text that only its writer understands. There is no `Ord`: `"10" < "9"` as text. To compare, [`parse`]
 /// it into what it means. A committed token promises that everything up to it is committed.
 ///
+/// Two tokens are equal if their texts are. A channel checks that tokens made from integers rise. Of any other token, one
+/// made of digits too, it checks that it was not used before.
+///
 /// ```
 /// use snowpipe_streaming::OffsetToken;
 /// let token = OffsetToken::from(42_i64);
@@ -36,8 +40,12 @@ pub(crate) const MAX_ENCODED_LEN: usize = 4096;
 /// ```
 ///
 /// [`parse`]: OffsetToken::parse
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub struct OffsetToken(Arc<str>);
+#[derive(Clone)]
+pub struct OffsetToken {
+    text: Arc<str>,
+    /// Whether it was made from an integer: then it is compared as one. Text made of digits is text.
+    is_integer: bool,
+}
 
 impl OffsetToken {
     /// A token of any text.
@@ -62,7 +70,7 @@ impl OffsetToken {
                 ),
             ));
         }
-        Ok(Self(text.into()))
+        Ok(Self::from_server(text))
     }
 
     /// A number as twenty digits with leading zeros, so that tokens sort as text as they do as numbers: for sources, or
@@ -76,22 +84,28 @@ impl OffsetToken {
     /// # Ok::<(), snowpipe_streaming::Error>(())
     /// ```
     pub fn padded(value: u64) -> Self {
-        Self(format!("{value:020}").into())
+        Self::from_server(&format!("{value:020}"))
     }
 
     /// A token the server sent: taken as it is.
     pub(crate) fn from_server(text: &str) -> Self {
-        Self(text.into())
+        Self {
+            text: text.into(),
+            is_integer: false,
+        }
     }
 
     /// The decimal text of a number.
     pub(crate) fn from_integer(value: i128) -> Self {
-        Self(value.to_string().into())
+        Self {
+            text: value.to_string().into(),
+            is_integer: true,
+        }
     }
 
     /// The text of the token.
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 
     /// Reads the token as what its writer meant by it.
@@ -103,18 +117,38 @@ impl OffsetToken {
     where
         T::Err: fmt::Display,
     {
-        self.0.parse().map_err(|why: T::Err| {
+        self.text.parse().map_err(|why: T::Err| {
             let kind = std::any::type_name::<T>();
             Error::new(
                 ErrorKind::InvalidOffset,
-                format!("the offset token {:?} is not a {kind}: {why}; was this channel written by another program?", &*self.0),
+                format!("the offset token {:?} is not a {kind}: {why}; was this channel written by another program?", &*self.text),
             )
         })
     }
 
-    /// The token as an integer, if its text is exactly how this crate writes one.
+    /// The integer that the token was made from.
     pub(crate) fn as_integer(&self) -> Option<i128> {
-        canonical_integer(&self.0)
+        self.reads_as_integer().filter(|_| self.is_integer)
+    }
+
+    /// The token as an integer, if its text is exactly how this crate writes one. Of a token from the server nothing else
+    /// says what it was made from.
+    pub(crate) fn reads_as_integer(&self) -> Option<i128> {
+        canonical_integer(&self.text)
+    }
+}
+
+impl PartialEq for OffsetToken {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for OffsetToken {}
+
+impl Hash for OffsetToken {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
     }
 }
 
@@ -137,19 +171,19 @@ pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
 
 impl fmt::Display for OffsetToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 
 impl fmt::Debug for OffsetToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&*self.0, f)
+        fmt::Debug::fmt(&*self.text, f)
     }
 }
 
 impl AsRef<str> for OffsetToken {
     fn as_ref(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
@@ -187,7 +221,7 @@ macro_rules! from_integer {
     ($($int:ty),*) => {$(
         impl From<$int> for OffsetToken {
             fn from(value: $int) -> Self {
-                Self(value.to_string().into())
+                Self::from_integer(value.into())
             }
         }
     )*};
@@ -226,6 +260,16 @@ mod tests {
             error.to_string().contains("\"order_17\" is not a u64"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn text_made_of_digits_is_text_and_equal_to_the_integer_of_its_digits() {
+        let (text, integer) = (OffsetToken::new("7").unwrap(), OffsetToken::from(7));
+        assert_eq!((text.as_integer(), integer.as_integer()), (None, Some(7)));
+        assert_eq!(text, integer);
+        assert_eq!(text.reads_as_integer(), Some(7));
+        let both: std::collections::HashSet<_> = [text, integer].into();
+        assert_eq!(both.len(), 1);
     }
 
     #[test]

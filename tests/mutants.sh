@@ -105,8 +105,23 @@ mutant "drop the last batch on close" src/channel/schedule.rs <<'DIFF'
 DIFF
 
 mutant "compare tokens as text" src/channel/tokens.rs <<'DIFF'
--                    if let Some(last) = highest.filter(|last| first <= last) {
-+                    if let Some(last) = highest.filter(|last| first.to_string() <= last.to_string()) {
+-            Some(last) if first <= last => Err(backward(first, last)),
++            Some(last) if first.to_string() <= last.to_string() => Err(backward(first, last)),
+DIFF
+
+mutant "offsets made of digits are numbers" src/offset/arguments.rs <<'DIFF'
+-        match canonical_integer(&text).filter(|_| self.is_number) {
++        match canonical_integer(&text).filter(|_| self.is_number || !text.is_empty()) {
+DIFF
+
+mutant "text made of digits is compared as a number" src/offset.rs <<'DIFF'
+-        self.reads_as_integer().filter(|_| self.is_integer)
++        self.reads_as_integer()
+DIFF
+
+mutant "a text and the integer of its digits are two tokens" src/channel/tokens.rs <<'DIFF'
+-            Some(number) if Some(number) <= self.appended => Err(reused(token)),
++            Some(number) if Some(number) <= self.appended && number < 0 => Err(reused(token)),
 DIFF
 
 mutant "discard on a first open" src/channel/open.rs <<'DIFF'

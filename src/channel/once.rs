@@ -51,7 +51,7 @@ impl StreamingIngestClient {
 
 /// How many rows the committed token covers, and the offsets of the others.
 fn after(committed: Option<&OffsetToken>, offsets: Offsets) -> (usize, Offsets) {
-    let number = committed.and_then(OffsetToken::as_integer);
+    let number = committed.and_then(OffsetToken::reads_as_integer);
     match offsets {
         Offsets::Each { first, max } => {
             let covered = number.map_or(0, |last| (last - first + 1).max(0));

@@ -177,7 +177,6 @@ impl Source for BatchSource {
 
 pub(super) fn one(offset: Offset) -> UnitTokens {
     match offset {
-        // A canonical number in text is the same token as the number.
         Offset::Token(token) => match token.as_integer() {
             Some(first) => UnitTokens::Run { first },
             None => UnitTokens::Whole {

@@ -11,18 +11,57 @@ use crate::offset::OffsetToken;
 #[derive(Debug)]
 pub(super) struct Tokens {
     open: Option<OffsetToken>,
-    /// The greatest integer, the open token included.
-    highest: Option<i128>,
+    highest: Highest,
     /// Those that are not integers, and may still end a request or be committed.
     outstanding: HashSet<OffsetToken>,
     /// The latest of those that are not integers and no longer outstanding.
     used: UsedTokens,
 }
 
+/// The greatest numbers among the tokens. Texts made of digits are not compared with each other, but are the same tokens as
+/// the integers of their digits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Highest {
+    /// Of the integers, and of the open token if it reads as one.
+    known: Option<i128>,
+    /// Of the integers that were appended.
+    appended: Option<i128>,
+    /// Of the texts that were appended and read as integers.
+    text: Option<i128>,
+}
+
+impl Highest {
+    fn check_integer(&self, first: i128) -> Result<()> {
+        match self.known.max(self.text) {
+            Some(last) if first <= last => Err(backward(first, last)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_text(&self, token: &OffsetToken) -> Result<()> {
+        match token.reads_as_integer() {
+            Some(number) if Some(number) <= self.appended => Err(reused(token)),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_integer(&mut self, last: i128) {
+        self.known = Some(last);
+        self.appended = Some(last);
+    }
+
+    fn note_text(&mut self, token: &OffsetToken) {
+        self.text = self.text.max(token.reads_as_integer());
+    }
+}
+
 impl Tokens {
     pub(super) fn new(open: Option<OffsetToken>) -> Self {
         Self {
-            highest: open.as_ref().and_then(OffsetToken::as_integer),
+            highest: Highest {
+                known: open.as_ref().and_then(OffsetToken::reads_as_integer),
+                ..Highest::default()
+            },
             open,
             outstanding: HashSet::new(),
             used: UsedTokens::default(),
@@ -37,18 +76,18 @@ impl Tokens {
             match &unit.tokens {
                 UnitTokens::Untracked => {}
                 UnitTokens::Run { first } => {
-                    if let Some(last) = highest.filter(|last| first <= last) {
-                        return Err(backward(*first, last));
-                    }
-                    highest = Some(first + i128::from(unit.rows) - 1);
+                    highest.check_integer(*first)?;
+                    highest.note_integer(first + i128::from(unit.rows) - 1);
                 }
                 UnitTokens::Whole { end, .. } => {
                     if let Some(end) = end.as_integer() {
-                        if let Some(last) = highest.filter(|last| end <= *last) {
-                            return Err(backward(end, last));
-                        }
-                        highest = Some(end);
-                    } else if watermark == Some(end)
+                        highest.check_integer(end)?;
+                        highest.note_integer(end);
+                        continue;
+                    }
+                    highest.check_text(end)?;
+                    highest.note_text(end);
+                    if watermark == Some(end)
                         || self.open.as_ref() == Some(end)
                         || self.outstanding.contains(end)
                         || self.used.contains(end)
@@ -76,14 +115,16 @@ impl Tokens {
         match &unit.tokens {
             UnitTokens::Untracked => {}
             UnitTokens::Run { first } => {
-                self.highest = Some(first + i128::from(unit.rows) - 1);
+                self.highest.note_integer(first + i128::from(unit.rows) - 1);
             }
-            UnitTokens::Whole { end, .. } => match end.as_integer() {
-                Some(end) => self.highest = Some(end),
-                None => {
+            UnitTokens::Whole { end, .. } => {
+                if let Some(end) = end.as_integer() {
+                    self.highest.note_integer(end);
+                } else {
+                    self.highest.note_text(end);
                     self.outstanding.insert(end.clone());
                 }
-            },
+            }
         }
     }
 
@@ -193,6 +234,35 @@ mod tests {
         assert_eq!(verdicts(Some("5"), &[run(5, 1), run(6, 1)]), [false, true]);
         assert_eq!(verdicts(Some("007"), &[run(1, 1)]), [true], "not a number");
         assert_eq!(verdicts(None, &[run(-3, 2), run(-1, 1)]), [true, true]);
+    }
+
+    #[test]
+    fn text_made_of_digits_is_compared_as_text() {
+        let texts = ["10", "11", "2", "1", "11"].map(whole);
+        assert_eq!(verdicts(Some("5"), &texts), [true, true, true, true, false]);
+        assert_eq!(
+            verdicts(Some("2"), &[whole("2"), whole("1")]),
+            [false, true]
+        );
+        // As a token it is the same as the integer.
+        let mixed = [
+            whole("10"),
+            run(9, 1),
+            run(10, 1),
+            run(11, 4),
+            whole("12"),
+            whole("15"),
+        ];
+        let expected = [true, false, false, true, false, true];
+        assert_eq!(verdicts(None, &mixed), expected);
+        let mut integer = whole("20");
+        integer.tokens = UnitTokens::Whole {
+            start: 1.into(),
+            end: 20.into(),
+        };
+        let units = [integer.clone(), whole("20"), whole("20"), integer];
+        assert_eq!(verdicts(None, &units[..2]), [true, false]);
+        assert_eq!(verdicts(None, &units[2..]), [true, false]);
     }
 
     #[test]

@@ -9,6 +9,7 @@ use tracing::debug;
 
 use super::brake::{Brake, Halt};
 use super::layout::Layout;
+use super::offsets::are_numbers;
 use super::patient::{Patient, check_text};
 use super::report::{Finish, Progress, Report};
 use super::run::{Observer, Options, Run};
@@ -319,7 +320,9 @@ impl<'a, S: Source> Flow<'a, S> {
         };
         let (first, last, rows) = (first.clone(), last.clone(), group.len() as u64);
         check_text(&last)?;
-        let rows_with_offsets = group.into_iter().map(|(offset, row)| (row, Shown(offset)));
+        let is_number = are_numbers::<S::Offset>();
+        let shown = |(offset, row)| (row, Shown { offset, is_number });
+        let rows_with_offsets = group.into_iter().map(shown);
         let appended = tokio::select! {
             biased;
             // Told to stop, the run still hands over what it has read, as long as it may.

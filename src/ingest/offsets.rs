@@ -4,6 +4,7 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use super::source::Offset;
 use crate::error::{Error, ErrorKind};
 
 /// A number whose text has twenty digits, so that tokens sort as text as they do as numbers: for queries on the table's
@@ -116,6 +117,11 @@ fn unreadable(text: &str, what: &str) -> Error {
     )
 }
 
+/// Whether offsets of a type are in the order of numbers, as far as they are made of digits. Text is not: `"10" < "9"`.
+pub(super) fn are_numbers<O: Offset>() -> bool {
+    matches!(("9".parse::<O>(), "10".parse::<O>()), (Ok(nine), Ok(ten)) if nine < ten)
+}
+
 /// Tells which numbers are missing among those that pass by in order: rows that a source has deleted, or not shown. Numbers are
 /// integers, up to 64 bits, with or without a sign.
 ///
@@ -183,6 +189,13 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn only_types_in_the_order_of_numbers_are_numbers() {
+        assert!(are_numbers::<u64>() && are_numbers::<i128>());
+        assert!(!are_numbers::<String>());
+        assert!(!are_numbers::<Padded>() && !are_numbers::<Pair>());
+    }
 
     #[test]
     fn texts_are_as_documented() {

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// A place in a source: it becomes the offset token of its row, and is read back from it on resume.
 ///
 /// The order must be that of the source, and the text must read back as the same offset. Implemented for everything that
-/// has the traits, integers among them.
+/// has the traits, integers among them. `String` is in the order of its bytes, whatever it is made of: `"10" < "9"`.
 pub trait Offset:
     Ord + Clone + fmt::Display + FromStr<Err: fmt::Display> + Send + Sync + 'static
 {

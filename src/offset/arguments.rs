@@ -48,6 +48,8 @@ mod sealed {
 }
 
 /// What can be the offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64` or `u64`.
+///
+/// Integers have to rise from row to row. Text only must not repeat, whatever it is made of: `"10"` may come before `"9"`.
 pub trait IntoOffset: sealed::Sealed {
     /// The offset.
     ///
@@ -129,15 +131,19 @@ texts! {
     &String => |t| OffsetToken::new(t);
 }
 
-/// An offset of which only the text is known. Numbers stay numbers, so that their runs are kept as such.
+/// An offset of which only the text is known, and whether offsets of its type are in the order of numbers. Those stay
+/// numbers, so that their runs are kept as such.
 #[derive(Debug)]
-pub(crate) struct Shown<O>(pub(crate) O);
+pub(crate) struct Shown<O> {
+    pub(crate) offset: O,
+    pub(crate) is_number: bool,
+}
 
 impl<O: Display> sealed::Sealed for Shown<O> {}
 impl<O: Display> IntoOffset for Shown<O> {
     fn into_offset(self) -> Result<Offset> {
-        let text = self.0.to_string();
-        match canonical_integer(&text) {
+        let text = self.offset.to_string();
+        match canonical_integer(&text).filter(|_| self.is_number) {
             Some(value) => Ok(Offset::Integer(value)),
             None => OffsetToken::new(text).map(Offset::Token),
         }

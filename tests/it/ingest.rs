@@ -351,3 +351,50 @@ async fn options_that_make_no_sense_are_refused() {
     assert_eq!(run.await.unwrap_err().kind(), ErrorKind::Config);
     assert_eq!(world.requests(Endpoint::Open), 0);
 }
+
+/// Rows by texts that are made of digits.
+struct Texts(Vec<&'static str>);
+
+impl Source for Texts {
+    type Offset = String;
+    type Row = serde_json::Value;
+    type Error = Failure;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&String>,
+        max: usize,
+    ) -> Result<Batch<String, serde_json::Value>, Failure> {
+        let is_new = |text: &&&str| after.is_none_or(|after| **text > after.as_str());
+        let texts = self.0.iter().filter(is_new).take(max);
+        let rows = texts.map(|text| ((*text).to_owned(), row(text.parse().unwrap())));
+        let mut batch = Batch::new(rows.collect());
+        batch.is_end = batch.rows.is_empty();
+        Ok(batch)
+    }
+
+    async fn dead_letter(
+        &mut self,
+        _: &Rejected<String>,
+        _: Vec<(String, serde_json::Value)>,
+    ) -> Result<(), Failure> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn texts_made_of_digits_are_offsets_in_the_order_of_texts() {
+    for batch_rows in [1, 2, 10] {
+        let world = World::new();
+        let client = world.client().await;
+        let mut texts = Texts(vec!["10", "100", "11", "2"]);
+        let run = ingest::run(&client, "c", &mut texts).batch_rows(batch_rows);
+        let report = run.await.unwrap();
+        assert_eq!(report.released.as_deref(), Some("2"));
+        // A run resumes after the committed text, whatever number it is.
+        texts.0.extend(["20", "3", "9"]);
+        let report = ingest::run(&client, "c", &mut texts).await.unwrap();
+        assert_eq!(report.resumed_after.as_deref(), Some("2"));
+        assert_eq!(world.landed(), [10, 100, 11, 2, 20, 3, 9]);
+    }
+}

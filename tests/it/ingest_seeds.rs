@@ -37,7 +37,8 @@ fn shelf(rng: &mut fastrand::Rng) -> Shelf {
     let methods = ["read", "release", "dead letter", "released", "check"];
     for _ in 0..rng.usize(..6) {
         let failure = (rng.choice(methods).unwrap(), Failure::Passing);
-        stock.failures.push_back(failure);
+        let times = rng.usize(1..8);
+        stock.failures.extend(std::iter::repeat_n(failure, times));
     }
     drop(stock);
     shelf

@@ -94,6 +94,30 @@ fn several_files_are_one_input_and_stdin_is_another() {
 }
 
 #[test]
+fn offsets_that_are_texts_of_digits_are_in_the_order_of_texts() {
+    let world = World::new();
+    let ride_of = |n: u64| {
+        let mut ride = ride(n);
+        ride["TXID"] = n.to_string().into();
+        ride
+    };
+    let by_text = "send --table resort.public.ride --channel t --offset-from TXID";
+    let sent = world.run_with(by_text, text(&[10, 100, 11, 2].map(ride_of)).as_bytes());
+    assert_eq!(sent.code, 0, "{sent:?}");
+    // A later stretch, which begins before what is committed.
+    let sent = world.run_with(by_text, text(&[11, 2, 20, 9].map(ride_of)).as_bytes());
+    assert_eq!(sent.code, 0, "{sent:?}");
+    assert_eq!(
+        world.landed("METERS"),
+        [10, 100, 11, 2, 20, 9].map(Value::from)
+    );
+    let sent = world.run_with(by_text, text(&[91, 92, 100].map(ride_of)).as_bytes());
+    assert_eq!(sent.code, 3, "{sent:?}");
+    let expected = "the offset 100 comes after 92 of stdin:2; offsets have to rise, texts in the order of their bytes";
+    assert!(sent.err.contains(expected), "{}", sent.err);
+}
+
+#[test]
 fn offsets_come_from_a_field_as_integers_or_as_texts() {
     let world = World::new();
     let rows = [ride(8), ride(9), ride(10), ride(100)];

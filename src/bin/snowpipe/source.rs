@@ -276,7 +276,7 @@ impl<K: Key> Lines<K> {
             && key <= *last
         {
             return Err(Broken(format!(
-                "{}: the offset {key} comes after {last} of {}; offsets have to rise: sort the rows by it, or leave --offset-from out",
+                "{}: the offset {key} comes after {last} of {}; offsets have to rise, texts in the order of their bytes: sort the rows by it, or leave --offset-from out",
                 self.name(row.place),
                 self.name(*at)
             )));
