@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
 use super::core::{Core, Limits, Opening};
+use super::ledger::REPLICA_LAG;
 use super::{Channel, ChannelStatus, Shared, driver};
 use crate::client::{ClientInner, OPEN_PATIENCE, Retries};
 use crate::error::{Error, ErrorKind, Result};
@@ -228,16 +229,23 @@ pub(super) async fn request(
     }
 }
 
-/// An answer without a status does not say that nothing is committed: the status is asked for.
+/// An answer without a status does not say that nothing is committed: the status is asked for, once no replica shows a state
+/// from before the open. Rows that were committed shortly before would be sent again.
 async fn with_status(
     client: &Arc<ClientInner>,
     name: &str,
     answer: OpenAnswer,
     patience: Duration,
 ) -> Result<Opened> {
-    let status = match answer.status {
-        Some(status) => status,
-        None => client.status_after_open(name, patience).await?,
+    let status = if let Some(status) = answer.status {
+        status
+    } else {
+        warn!(
+            channel = name,
+            "the open was answered without a status; the status is asked for in {REPLICA_LAG:?}"
+        );
+        sleep(REPLICA_LAG).await;
+        client.status_after_open(name, patience).await?
     };
     Ok(Opened {
         next_continuation_token: answer.next_continuation_token,

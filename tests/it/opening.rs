@@ -190,3 +190,35 @@ async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
         assert_eq!(world.landed(), [0, 1, 2]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_open_answer_without_a_status_means_that_the_status_is_asked_for() {
+    let world = World::new();
+    let (earlier, mut channel) = world.channel().await;
+    let receipt = channel.append_row(&row(6), 6).await.unwrap();
+    receipt.committed().await.unwrap();
+    drop((channel, earlier));
+    let opens = || {
+        world.meddled(|request| {
+            let bare = json!({ "next_continuation_token": "0_2" });
+            (request.method() == "PUT").then(|| answer(200, &bare))
+        })
+    };
+    let faults = world.emulator.faults();
+    // A replica that does not know the channel, one that is away, and one that lags: its status is from before the commit.
+    for fault in [
+        Fault::Absent,
+        Fault::ServerError(503),
+        Fault::StaleStatus(Duration::from_secs(20)),
+    ] {
+        faults.push(fault.clone().on(Endpoint::Status));
+        let client = opens().build().await.unwrap();
+        let channel = client.open_channel("c").await.unwrap();
+        let resumes_after = channel.resume_point::<i64>().unwrap();
+        assert_eq!(resumes_after, Some(6), "{fault:?}");
+    }
+    faults.push(Fault::Forbidden.on(Endpoint::Status).always());
+    let client = opens().build().await.unwrap();
+    let error = client.open_channel("c").await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
+}

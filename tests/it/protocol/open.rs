@@ -298,27 +298,3 @@ async fn an_invalidated_channel_is_reopened_from_the_committed_token() {
         .collect();
     assert_eq!(tokens, ["1", "2", "2"]);
 }
-
-#[tokio::test]
-async fn an_open_answer_without_a_status_means_that_the_status_is_asked_for() {
-    let bare = || json(200, r#"{"next_continuation_token":"0_1"}"#);
-    let stage = Stage::new().await;
-    stage.answer(Call::Open, bare());
-    // A replica that does not know the channel yet, and one that is away.
-    stage.answer(Call::Status, statuses(&[]));
-    stage.answer(Call::Status, empty(503));
-    let entry = status_of(Some("6"), "SUCCESS", 0);
-    stage.answer(Call::Status, statuses(&[("c", entry)]));
-    let client = stage.client().await;
-    let channel = within(client.open_channel("c").into_future())
-        .await
-        .unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(6));
-    assert_eq!((stage.count(Call::Open), stage.count(Call::Status)), (1, 3));
-
-    let stage = Stage::new().await;
-    stage.answer(Call::Open, bare());
-    stage.always(Call::Status, refusal(403, "390189"));
-    let error = open_error(&stage).await;
-    assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
-}
