@@ -9,7 +9,7 @@ use snowpipe_streaming::ingest::{self, Finish};
 use tokio::time::{sleep, timeout};
 
 use crate::ingest_source::Shelf;
-use crate::support::World;
+use crate::support::{World, row};
 
 fn by_number(row: &Value) -> u64 {
     row["N"].as_u64().unwrap()
@@ -173,7 +173,7 @@ async fn another_number_of_shards_is_refused_until_the_old_ones_are_drained() {
         .await
         .unwrap();
     for n in 100..110 {
-        shelf.stock().rows.insert(n, json!({ "N": n }));
+        shelf.stock().rows.insert(n, row(n));
     }
     let report = ingest::run(&client, "c", &mut shelf)
         .shards(5, by_number)

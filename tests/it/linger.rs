@@ -100,7 +100,7 @@ async fn a_trickle_goes_out_once_a_lag() {
         "{}",
         world.requests(Endpoint::Append)
     );
-    assert_eq!(world.landed().len(), 40);
+    assert_eq!(world.landed(), (0..40).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -126,6 +126,8 @@ async fn pacing_keeps_a_channel_within_ten_requests_a_second() {
     // The burst is one second's worth; the rest comes at ten a second.
     assert_eq!(start.elapsed(), Duration::from_secs(3));
     assert_eq!(world.requests(Endpoint::Append), 40, "none was refused");
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), (0..40).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -150,6 +152,8 @@ async fn without_pacing_nothing_waits() {
             .unwrap();
     }
     assert_eq!(start.elapsed(), Duration::ZERO);
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), (0..40).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

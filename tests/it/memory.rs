@@ -4,10 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, RowBatch};
+use tokio::time::{Instant, sleep};
 
-use crate::support::{World, noisy, row, rows};
+use crate::support::{World, ndjson, noisy, row, rows};
 
 const BUDGET: usize = 512 << 10;
 
@@ -20,14 +22,19 @@ async fn a_stalled_server_makes_appends_wait_and_the_budget_holds() {
         .emulator
         .faults()
         .push(Fault::Refuse.on(Endpoint::Append).always());
-    let wait = channel.append_rows(noisy(0..20_000), 0..);
-    assert!(
-        tokio::time::timeout(Duration::from_secs(30), wait)
-            .await
-            .is_err(),
-        "it waits"
-    );
-    assert!(client.memory_in_use() <= BUDGET);
+    let mut most = 0;
+    let watch = async {
+        for _ in 0..3_000 {
+            most = most.max(client.memory_in_use());
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        _ = channel.append_rows(noisy(0..20_000), 0..) => panic!("it waits"),
+        () = watch => {}
+    }
+    assert!((1..=BUDGET).contains(&most), "{most}");
+    assert_eq!(world.landed(), Vec::<i64>::new());
     let reached = channel.last_appended().unwrap().parse::<i64>().unwrap();
     assert!(
         reached > 0 && reached < 20_000,
@@ -73,6 +80,8 @@ async fn one_channel_cannot_take_all() {
         .committed()
         .await
         .unwrap();
+    assert_eq!(world.landed(), (0..100).collect::<Vec<_>>());
+    assert!(greedy.last_appended().is_some());
 }
 
 #[tokio::test(start_paused = true)]
@@ -106,7 +115,7 @@ async fn an_append_timeout_is_backpressure_with_nothing_appended() {
         channel.last_appended().unwrap().parse::<i64>().unwrap(),
         next - 1
     );
-    let batch = RowBatch::from_ndjson("{\"N\":1}\n".repeat(10_000)).unwrap();
+    let batch = RowBatch::from_ndjson(ndjson(&rows(next..next + 4_000))).unwrap();
     let error = channel.try_append_batch(&batch, next..).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Backpressure);
     world.emulator.faults().clear();
@@ -117,7 +126,7 @@ async fn an_append_timeout_is_backpressure_with_nothing_appended() {
         .committed()
         .await
         .unwrap();
-    assert_eq!(i64::try_from(world.landed().len()).unwrap(), next + 10_000);
+    assert_eq!(world.landed(), (0..next + 4_000).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -133,11 +142,25 @@ async fn an_append_that_waits_returns_at_once_when_the_channel_is_invalidated() 
         .emulator
         .faults()
         .push(Fault::Stale.on(Endpoint::Append).after(3).always());
-    let error = channel
-        .append_rows(noisy(0..20_000), 0..)
-        .await
-        .unwrap_err();
+    let emulator = world.emulator.clone();
+    let refusal = async {
+        while !emulator.faults().injected().contains_key("stale") {
+            sleep(Duration::from_millis(1)).await;
+        }
+        Instant::now()
+    };
+    let append = async {
+        let error = channel.append_rows(noisy(0..20_000), 0..).await;
+        (error.unwrap_err(), Instant::now())
+    };
+    let (refused, (error, returned)) = tokio::join!(refusal, append);
     assert!(matches!(error.kind(), ErrorKind::Invalidated(_)), "{error}");
+    assert!(
+        returned <= refused,
+        "{:?} after the refusal",
+        returned - refused
+    );
+    assert_eq!(world.landed(), Vec::<i64>::new());
     assert_eq!(client.memory_in_use(), 0);
 }
 
@@ -179,11 +202,13 @@ async fn a_unit_that_could_never_fit_is_refused_and_not_waited_for() {
     let world = World::new();
     let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
+    let start = Instant::now();
     let error = channel
         .append_rows(noisy(0..10_000), 0..=9_999)
         .await
         .unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TooLarge);
+    assert_eq!(start.elapsed(), Duration::ZERO);
     assert!(
         error.to_string().contains("raise the memory budget"),
         "{error}"
@@ -196,6 +221,7 @@ async fn a_unit_that_could_never_fit_is_refused_and_not_waited_for() {
         .committed()
         .await
         .unwrap();
+    assert_eq!(world.landed(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -208,7 +234,7 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
         .await
         .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    let rows = long_rows();
+    let rows = long_batch();
     let mut append = channel.append_batch(rows.clone(), 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
     let in_use = client.memory_in_use();
@@ -223,7 +249,9 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
         .committed()
         .await
         .unwrap();
-    assert_eq!(world.landed().len(), 640);
+    let (mut expected, again) = (long_rows(), long_rows());
+    expected.extend(again);
+    assert!(world.landed_rows() == expected);
 }
 
 #[tokio::test(start_paused = true)]
@@ -231,17 +259,25 @@ async fn an_append_that_waits_for_the_driver_hears_of_the_end() {
     let world = World::new();
     let client = world.builder().build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    let mut append = channel.append_batch(long_rows(), 0..);
+    let mut append = channel.append_batch(long_batch(), 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
     drop(client);
     let error = append.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientClosed);
 }
 
-/// 20 MiB that are ready: to append them takes no time.
-fn long_rows() -> RowBatch {
-    let line = format!("{{\"N\":1,\"NOTE\":\"{}\"}}\n", "x".repeat(64 << 10));
-    RowBatch::from_ndjson(line.repeat(320)).unwrap()
+/// Rows of 64 KiB each, 20 MiB in all. Neighbours differ in every byte of the note.
+fn long_rows() -> Vec<Value> {
+    let letters = ('a'..='z').cycle();
+    let notes = letters.map(|letter| letter.to_string().repeat(64 << 10));
+    let rows = (0..320).zip(notes);
+    rows.map(|(n, note)| json!({ "N": n, "NOTE": note }))
+        .collect()
+}
+
+/// These rows encoded: to append them takes no time.
+fn long_batch() -> RowBatch {
+    RowBatch::from_ndjson(ndjson(&long_rows())).unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -255,6 +291,8 @@ async fn rows_that_were_bytes_are_let_go_of_once_they_are_appended() {
     channel.try_append_batch(&batch, 2..).unwrap();
     drop(batch);
     assert_eq!(Arc::strong_count(&held), 1, "the channel keeps none of it");
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(world.landed(), [1, 1]);
 }
 
 struct Held(Arc<String>);
@@ -271,7 +309,7 @@ async fn there_is_no_backpressure_while_there_is_memory() {
     let builder = world.builder().append_timeout(Duration::ZERO);
     let client = builder.build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    let receipt = channel.append_batch(long_rows(), 0..).await.unwrap();
+    let receipt = channel.append_batch(long_batch(), 0..).await.unwrap();
     receipt.committed().await.unwrap();
-    assert_eq!(world.landed().len(), 320);
+    assert!(world.landed_rows() == long_rows());
 }

@@ -35,23 +35,22 @@ async fn a_job_that_is_run_again_sends_only_what_is_missing() {
 #[tokio::test(start_paused = true)]
 async fn a_unit_is_sent_once() {
     let world = World::new();
-    for (start, end) in [("a", "b"), ("a", "b"), ("c", "d")] {
+    for (first, tokens, appended) in [
+        (0, ("a", "b"), 10),
+        (0, ("a", "b"), 0),
+        (10, ("c", "d"), 10),
+    ] {
         let client = world.client().await;
-        client
-            .send_once("units", rows(0..10), (start, end))
-            .await
-            .unwrap();
+        let unit = client.send_once("units", rows(first..first + 10), tokens);
+        assert_eq!(unit.await.unwrap().rows_appended, appended, "{tokens:?}");
     }
-    assert_eq!(world.landed().len(), 20);
-    for _ in 0..2 {
-        world
-            .client()
-            .await
-            .send_once("ranges", rows(0..10), 1..=7)
-            .await
-            .unwrap();
+    assert_eq!(world.landed(), (0..20).collect::<Vec<_>>());
+    for appended in [10, 0] {
+        let client = world.client().await;
+        let unit = client.send_once("ranges", rows(20..30), 1..=7);
+        assert_eq!(unit.await.unwrap().rows_appended, appended);
     }
-    assert_eq!(world.landed().len(), 30);
+    assert_eq!(world.landed(), (0..30).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -63,14 +62,13 @@ async fn a_job_that_fails_says_what_is_not_committed() {
         .faults()
         .push(Fault::Stale.on(Endpoint::Append));
     let error = client.send_once("job", rows(0..10), 0..).await.unwrap_err();
-    let lost: u64 = error
-        .close_report()
-        .unwrap()
-        .uncommitted
+    let uncommitted = &error.close_report().unwrap().uncommitted;
+    let ranges: Vec<_> = uncommitted
         .iter()
-        .map(|range| range.rows)
-        .sum();
-    assert_eq!(lost, 10);
+        .map(|range| (range.rows, range.first.clone(), range.last.clone()))
+        .collect();
+    assert_eq!(ranges, [(10, Some(0.into()), Some(9.into()))]);
+    assert_eq!(world.landed(), Vec::<i64>::new());
     client.send_once("job", rows(0..10), 0..).await.unwrap();
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
 }

@@ -102,6 +102,9 @@ async fn a_token_nobody_here_sent_is_a_conflict() {
         .await
         .unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
+    assert_eq!(error.committed_token(), Some(&0.into()));
+    assert_eq!(world.requests(Endpoint::Append), 2);
+    assert_eq!(world.landed(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -124,6 +127,7 @@ async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
         let error = second.committed().await.unwrap_err();
         assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
         assert_eq!(error.committed_token(), Some(&0.into()));
+        tokio::time::sleep(Duration::from_secs(600)).await;
         assert_eq!(world.requests(Endpoint::Append), 2, "{recovery:?}");
         assert_eq!(world.requests(Endpoint::Open), 1, "{recovery:?}");
         assert_eq!(world.landed(), [0]);
@@ -159,6 +163,9 @@ async fn over_a_channel_made_anew_nothing_is_sent_again() {
             assert_eq!(cause(&told), expected, "{text}: {told}");
             tokio::time::sleep(Duration::from_secs(600)).await;
             assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
+            // Without the other's open it is the second append that finds out.
+            let sent = if is_opened_by_another { 1 } else { 2 };
+            assert_eq!(world.requests(Endpoint::Append), sent, "{text}");
             channel.reopen().await.unwrap();
             assert_eq!(channel.resume_point::<i64>().unwrap(), None, "{text}");
         }

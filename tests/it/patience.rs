@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::ingest;
+use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted};
 use tokio::time::{Instant, sleep};
 
@@ -53,13 +53,27 @@ async fn for_ever_is_a_duration_like_any_other() {
 #[tokio::test(start_paused = true)]
 async fn a_run_may_drain_for_ever() {
     let world = World::new();
-    let client = world.client().await;
+    let client = world
+        .builder()
+        .commit_stall_timeout(Duration::MAX)
+        .build()
+        .await
+        .unwrap();
+    let hours = Duration::from_secs(3 * 3600);
+    let withheld = Fault::WithholdCommits(hours).on(Endpoint::Append);
+    world.emulator.faults().push(withheld);
     let mut shelf = Shelf::of(0..3);
-    ingest::run(&client, "c", &mut shelf)
-        .until(sleep(Duration::from_millis(500)))
+    shelf.stock().is_open = true;
+    let start = Instant::now();
+    let report = ingest::run(&client, "c", &mut shelf)
+        .until(sleep(Duration::from_secs(5)))
         .drain_timeout(Duration::MAX)
         .await
         .unwrap();
+    assert!(start.elapsed() > hours, "{:?}", start.elapsed());
+    assert_eq!(report.finish, Finish::Stopped);
+    assert_eq!((report.rows_committed, report.released), (3, Some(2)));
+    assert!(report.uncommitted.is_empty());
     assert_eq!(world.landed(), [0, 1, 2]);
 }
 
@@ -89,8 +103,9 @@ async fn a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time() {
     assert_eq!(
         world.requests(Endpoint::Append),
         2,
-        "and not oftener than asked for before that"
+        "no request goes out earlier than the server asks for"
     );
+    assert_eq!(world.landed(), Vec::<i64>::new());
 
     world
         .emulator
@@ -110,13 +125,19 @@ async fn a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time() {
 async fn a_pipe_that_moved_is_found_again_by_calls_that_are_no_channels() {
     let world = World::new();
     let client = world.client().await;
-    let channel = client.open_channel("c").await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
     world
         .emulator
         .faults()
         .push(Fault::FailedOver.on(Endpoint::Status));
-    channel.status().await.unwrap();
+    let status = channel.status().await.unwrap();
+    assert_eq!(status.latest_committed_offset_token(), Some(&0.into()));
     assert_eq!(world.requests(Endpoint::Hostname), 2);
+    let receipt = channel.append_row(&row(1), 1).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -143,4 +164,6 @@ async fn a_short_lag_does_not_build_up_a_queue_of_tiny_requests() {
     );
     // The burst, ten a second, and what was left at the end.
     assert_eq!(world.requests(Endpoint::Append), 10 + 100 + 1);
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(world.landed(), (0..1000).collect::<Vec<_>>());
 }

@@ -39,8 +39,10 @@ async fn rejected_rows_fail_their_own_receipts_and_no_others() {
     channel.wait_for_commit().await.unwrap();
     let report = channel.close().await.unwrap();
     assert_eq!((report.rows_rejected(), report.uncommitted.len()), (1, 0));
-    let landed: Vec<_> = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
-    assert_eq!(landed.len(), 5);
+    assert_eq!(
+        world.emulator.rows("DB.PUBLIC.RIDES").unwrap(),
+        [0, 1, 2, 4, 5].map(row)
+    );
     assert_eq!(
         world.emulator.error_rows("DB.PUBLIC.RIDES").unwrap().len(),
         1

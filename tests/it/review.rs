@@ -8,7 +8,7 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, stable_hash};
 use snowpipe_streaming::{
-    Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, StreamingIngestClient,
+    Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, RowState, StreamingIngestClient,
 };
 use tokio::time::sleep;
 
@@ -39,8 +39,17 @@ async fn a_client_that_is_closed_too_early_lists_all_that_is_not_committed() {
     channel.append_rows(rows(10..15), 10..).await.unwrap();
     let error = client.close().await.unwrap_err();
     let report = error.close_report().unwrap();
-    let listed: u64 = report.uncommitted.iter().map(|r| r.rows).sum();
-    assert_eq!(listed, 15, "{report:?}: {error}");
+    let listed: Vec<_> = report
+        .uncommitted
+        .iter()
+        .map(|r| (r.state, r.rows, r.first.clone(), r.last.clone()))
+        .collect();
+    let expected = [
+        (RowState::Sent, 10, Some(0.into()), Some(9.into())),
+        (RowState::Sealed, 5, Some(10.into()), Some(14.into())),
+    ];
+    assert_eq!(listed, expected, "{error}");
+    assert_eq!(world.landed(), Vec::<i64>::new());
     drop(channel);
 }
 
@@ -69,6 +78,7 @@ async fn rows_in_doubt_have_their_time_to_be_committed_after_an_outage() {
         sent, 2,
         "the first ten were on their way and are not sent again"
     );
+    assert_eq!(world.landed(), (0..11).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,9 +96,13 @@ async fn one_refusal_that_passes_does_not_end_a_channel_that_is_being_reopened()
             faults.push(Fault::ExpireToken.on(Endpoint::Open));
         }
         faults.push(fault.clone().on(endpoint));
+        let injected = if endpoint == Endpoint::Token { 3 } else { 2 };
         let receipt = channel.append_rows(rows(0..10), 0..).await.unwrap();
         let outcome = receipt.committed().await;
         outcome.unwrap_or_else(|e| panic!("{endpoint:?} {fault:?}: {e}"));
+        let text = format!("{endpoint:?} {fault:?}");
+        assert_eq!(faults.injected().values().sum::<u64>(), injected, "{text}");
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
     }
 }
 
@@ -105,8 +119,10 @@ async fn an_idle_channel_is_opened_again_however_often_it_is_invalidated_hours_a
             .push(must_reopen().on(Endpoint::Status));
         sleep(Duration::from_secs(6 * 3600)).await;
     }
+    assert_eq!(world.requests(Endpoint::Open), 1 + 6);
     let second = channel.append_row(&row(1), 1).await.unwrap();
     second.committed().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -131,7 +147,7 @@ async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_no
         is_deaf.store(true, Ordering::Relaxed);
         sleep(Duration::from_secs(5)).await;
         other.channel_statuses(["c"]).await.unwrap();
-        assert_eq!(world.landed().len(), 10);
+        assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
         other.drop_channel("c").await.unwrap();
         is_deaf.store(false, Ordering::Relaxed);
         sleep(Duration::from_secs(60)).await;
@@ -191,6 +207,11 @@ async fn an_idle_shard_that_is_invalidated_now_and_then_does_not_end_the_run() {
         .await
         .unwrap();
     assert_eq!((report.reopens, report.rows_committed), (12, 15));
+    assert_eq!(
+        world.landed(),
+        (0..10).chain(101..106).collect::<Vec<_>>(),
+        "row 106 arrives as the run stops"
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -210,6 +231,8 @@ async fn an_append_timeout_does_not_end_a_run() {
     let mut shelf = Shelf::default();
     shelf.stock().rows = (0..20_000).zip(noisy(0..20_000)).collect();
     ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!(world.emulator.faults().injected().get("refuse"), Some(&20));
+    assert_eq!(world.landed(), (0..20_000).collect::<Vec<_>>());
 }
 
 #[tokio::test(start_paused = true)]

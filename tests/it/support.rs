@@ -76,14 +76,26 @@ impl World {
         (client, channel)
     }
 
-    /// The values of `N` of the rows that landed, in order.
+    /// The values of `N` of the rows that landed, in order. The other columns hold what `row` or `noisy_row` puts there.
     pub fn landed(&self) -> Vec<i64> {
-        self.emulator
-            .rows(TABLE)
-            .unwrap()
-            .iter()
-            .map(number)
-            .collect()
+        let numbered = |landed: &Value| {
+            let n = number(landed);
+            let is_intact = *landed == row(n) || *landed == noisy_row(n);
+            assert!(is_intact, "row {n} landed with other contents");
+            n
+        };
+        self.landed_rows().iter().map(numbered).collect()
+    }
+
+    /// The rows that landed, in order.
+    pub fn landed_rows(&self) -> Vec<Value> {
+        let mut rows = self.emulator.rows(TABLE).unwrap();
+        for row in &mut rows {
+            if let Some(content) = row.get_mut("ROW") {
+                *row = content.take();
+            }
+        }
+        rows
     }
 
     /// How many requests of an endpoint there were.
@@ -129,11 +141,7 @@ pub fn answer(status: u16, body: &Value) -> Response {
 }
 
 fn number(row: &Value) -> i64 {
-    row.get("ROW")
-        .unwrap_or(row)
-        .get("N")
-        .and_then(Value::as_i64)
-        .unwrap()
+    row.get("N").and_then(Value::as_i64).unwrap()
 }
 
 /// Why the channel was invalidated.
@@ -152,13 +160,25 @@ pub fn rows(range: std::ops::Range<i64>) -> Vec<Value> {
     range.map(row).collect()
 }
 
+/// Rows as lines of JSON.
+pub fn ndjson(rows: &[Value]) -> String {
+    let mut lines = String::new();
+    for row in rows {
+        lines.push_str(&row.to_string());
+        lines.push('\n');
+    }
+    lines
+}
+
 /// Rows that hardly compress: each some 150 bytes.
 pub fn noisy(range: std::ops::Range<i64>) -> impl Iterator<Item = Value> {
-    range.map(|n| {
-        let mut rng = fastrand::Rng::with_seed(n.unsigned_abs());
-        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
-            .take(128)
-            .collect();
-        json!({ "N": n, "NOISE": noise })
-    })
+    range.map(noisy_row)
+}
+
+fn noisy_row(n: i64) -> Value {
+    let mut rng = fastrand::Rng::with_seed(n.unsigned_abs());
+    let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
+        .take(128)
+        .collect();
+    json!({ "N": n, "NOISE": noise })
 }

@@ -7,14 +7,14 @@ use snowpipe_streaming::{Channel, ErrorKind, Receipt};
 
 use crate::support::{World, row};
 
-async fn append(channel: &mut Channel, token: &str) -> Receipt {
-    let receipt = channel.append_row(&row(0), token).await.unwrap();
+async fn append(channel: &mut Channel, n: i64, token: &str) -> Receipt {
+    let receipt = channel.append_row(&row(n), token).await.unwrap();
     channel.initiate_flush();
     receipt
 }
 
 async fn assert_reused(channel: &mut Channel, token: &str) {
-    let error = channel.append_row(&row(0), token).await.unwrap_err();
+    let error = channel.append_row(&row(-1), token).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::TokenReused, "{token}: {error}");
 }
 
@@ -22,16 +22,18 @@ async fn assert_reused(channel: &mut Channel, token: &str) {
 async fn a_text_token_that_was_committed_is_not_taken_again() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
-    for token in ["a", "b"] {
-        append(&mut channel, token).await.committed().await.unwrap();
+    for (n, token) in [(0, "a"), (1, "b")] {
+        let receipt = append(&mut channel, n, token).await;
+        receipt.committed().await.unwrap();
     }
     // A status that lags shows `a`, which would pass for the commit of a second row with that token.
     let lag = Fault::StaleStatus(Duration::from_secs(1)).on(Endpoint::Status);
     world.emulator.faults().push(lag.always());
     assert_reused(&mut channel, "a").await;
     assert_reused(&mut channel, "b").await;
-    append(&mut channel, "c").await.committed().await.unwrap();
-    assert_eq!(world.landed().len(), 3);
+    let receipt = append(&mut channel, 2, "c").await;
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), [0, 1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -40,18 +42,21 @@ async fn whether_a_text_token_is_taken_again_does_not_depend_on_where_requests_e
     let (_client, mut channel) = world.channel().await;
     // Both in one request, which only the second ends.
     drop(channel.append_row(&row(0), "a").await.unwrap());
-    append(&mut channel, "b").await.committed().await.unwrap();
+    let receipt = append(&mut channel, 1, "b").await;
+    receipt.committed().await.unwrap();
     assert_eq!(world.requests(Endpoint::Append), 1);
     assert_reused(&mut channel, "a").await;
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn at_rest_the_latest_256_text_tokens_are_still_refused() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
-    let token = |n: usize| format!("t{n}");
+    let token = |n: i64| format!("t{n}");
     for n in 0..300 {
-        drop(channel.append_row(&row(0), token(n)).await.unwrap());
+        drop(channel.append_row(&row(n), token(n)).await.unwrap());
     }
     channel.wait_for_commit().await.unwrap();
     assert_reused(&mut channel, &token(0)).await;
@@ -60,9 +65,7 @@ async fn at_rest_the_latest_256_text_tokens_are_still_refused() {
     for n in [299, 298, 44] {
         assert_reused(&mut channel, &token(n)).await;
     }
-    append(&mut channel, &token(43))
-        .await
-        .committed()
-        .await
-        .unwrap();
+    let receipt = append(&mut channel, 300, &token(43)).await;
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), (0..301).collect::<Vec<_>>());
 }
