@@ -134,10 +134,6 @@ pub use self::metrics::{Metrics, RequestMetrics};
 pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
 pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
 pub use self::row::{Nulls, RowBatch};
-/// For the command, which shows what a server says as errors do.
-#[cfg(feature = "cli")]
-#[doc(hidden)]
-pub use self::text::printable as __printable;
 pub use self::time::{SystemClock, TimeSource, TokioClock};
 pub use self::transport::{
     HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
@@ -148,3 +144,10 @@ pub use self::transport::{
 #[cfg(all(doctest, feature = "emulator"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
+
+/// For the command, which shows what a server says as errors do.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn __printable(text: &str, max: usize) -> String {
+    text::printable(text, max)
+}

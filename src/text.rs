@@ -8,7 +8,7 @@ pub(crate) const MESSAGE: usize = 1000;
 
 /// The beginning of `text` on one line, at most `max` characters of it. Line breaks and tabs become spaces; what could move
 /// a terminal's cursor, or change how the text around it reads, is escaped as Rust escapes it.
-pub fn printable(text: &str, max: usize) -> String {
+pub(crate) fn printable(text: &str, max: usize) -> String {
     let mut shown = String::new();
     for c in text.trim().chars().take(max) {
         match c {
