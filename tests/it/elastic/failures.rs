@@ -328,7 +328,9 @@ async fn untaken_failures_end_appends_before_they_fill_the_memory() {
     world.emulator.faults().push(refusals);
     let mut acks = Vec::new();
     let error = loop {
-        match channel.append_rows(noisy(0..100), ()).await {
+        let append = channel.append_rows(noisy(0..100), ());
+        let hour = Duration::from_secs(3600);
+        match tokio::time::timeout(hour, append).await.expect("an end") {
             Ok(ack) => acks.push(ack),
             Err(error) => break error,
         }
