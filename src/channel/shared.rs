@@ -51,7 +51,7 @@ impl Shared {
         alarm: Arc<Alarm>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
-        let progress = watch::Sender::new(core.progress());
+        let (progress, _) = watch::channel(core.progress());
         Arc::new(Self {
             name,
             share,

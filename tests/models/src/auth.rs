@@ -1,0 +1,6 @@
+//! The crate's single flight of tokens.
+
+#[path = "../../../src/auth/cache.rs"]
+pub(crate) mod cache;
+#[path = "../../../src/auth/flight.rs"]
+pub(crate) mod flight;
