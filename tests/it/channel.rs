@@ -62,6 +62,8 @@ async fn a_lone_row_is_sent_when_the_lag_has_passed() {
         "and the second goes with it"
     );
     assert_eq!(world.requests(Endpoint::Append), 1);
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -116,7 +116,7 @@ async fn what_happened_can_be_asked_for() {
     );
     let page = rig.get("tables/db.public.rides_pipe?skip=1&limit=1").await;
     assert_eq!(page["count"], 3);
-    assert_eq!(page["rows"], json!([{ "N": 1, "LIFT": "Elkhorn" }]));
+    assert_eq!(page["rows"], json!([{ "N": 1, "LIFT": "Elkhorn 1" }]));
     let errors = rig.get(&format!("tables/{TABLE}/errors")).await;
     assert_eq!(errors["count"], 1);
     assert_eq!(errors["rows"][0]["payload"], bad.to_string());

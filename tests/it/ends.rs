@@ -77,6 +77,7 @@ async fn a_dropped_channel_drains_and_frees_its_name() {
     tokio::task::yield_now().await;
     let channel = client.open_channel("c").await.unwrap();
     assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+    assert_eq!(world.landed(), [0]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -93,6 +94,9 @@ async fn the_last_handle_takes_the_channels_with_it() {
         channel.append_row(&row(1), 1).await.unwrap_err().kind(),
         ErrorKind::ClientClosed
     );
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.requests(Endpoint::Append), 0);
+    assert_eq!(world.landed(), Vec::<i64>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -125,8 +129,13 @@ async fn close_keeps_its_deadline_and_lists_what_is_not_committed() {
         .unwrap()
         .uncommitted
         .iter()
-        .map(|r| (r.state, r.rows))
+        .map(|r| (r.state, r.rows, r.first.clone(), r.last.clone()))
         .collect();
-    assert_eq!(states, [(RowState::Accepted, 4), (RowState::Sent, 1)]);
+    let expected = [
+        (RowState::Accepted, 4, Some(0.into()), Some(3.into())),
+        (RowState::Sent, 1, Some(4.into()), Some(4.into())),
+    ];
+    assert_eq!(states, expected);
+    assert_eq!(world.landed(), Vec::<i64>::new());
     assert_eq!(client.memory_in_use(), 0);
 }

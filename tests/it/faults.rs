@@ -237,8 +237,11 @@ async fn an_unreachable_server_invalidates_after_the_retry_time() {
         .faults()
         .push(Fault::Refuse.on(Endpoint::Append).always());
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    channel.initiate_flush();
+    let start = Instant::now();
     let error = receipt.committed().await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::Unreachable);
+    assert_eq!(start.elapsed(), Duration::from_secs(90));
     assert!(!error.is_ambiguous(), "no try ever left");
     assert_eq!(client.memory_in_use(), 0, "memory is given back at once");
 }

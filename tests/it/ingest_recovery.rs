@@ -110,6 +110,7 @@ async fn without_a_commit_in_between_it_is_opened_three_times() {
     assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
     assert_eq!(world.requests(Endpoint::Open), 4);
     assert_eq!(shelf.stock().released, None);
+    assert_eq!(world.landed(), Vec::<i64>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,6 +130,8 @@ async fn a_refusal_for_good_ends_the_run() {
         let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
         assert_eq!(world.requests(Endpoint::Open), 1);
+        assert_eq!(shelf.stock().released, None);
+        assert_eq!(world.landed(), Vec::<i64>::new());
     }
 }
 

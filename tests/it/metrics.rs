@@ -31,8 +31,8 @@ async fn rows_requests_and_retries_are_counted() {
     assert_eq!(metrics.requests["token"].total, 1);
     assert_eq!(metrics.requests["open"].total, 1);
     assert!(!metrics.requests.contains_key("drop"));
-    // {"N":0,"LIFT":"Elkhorn"} and a line feed, ten times.
-    assert_eq!(metrics.bytes_accepted, 250);
+    // {"N":0,"LIFT":"Elkhorn 0"} and a line feed, ten times.
+    assert_eq!(metrics.bytes_accepted, 270);
     let sent: usize = world.emulator.log().iter().map(|r| r.body_bytes).sum();
     let open = world.emulator.log().into_iter();
     let others: usize = open

@@ -167,7 +167,9 @@ async fn a_code_that_asks_for_a_reopen_again_and_again_surfaces() {
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     let error = receipt.committed().await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::MustReopen);
+    tokio::time::sleep(Duration::from_secs(600)).await;
     assert_eq!(world.requests(Endpoint::Open), 1 + 3);
+    assert_eq!(world.landed(), Vec::<i64>::new());
 }
 
 #[tokio::test(start_paused = true)]
@@ -179,7 +181,13 @@ async fn a_refused_batch_is_not_replayed() {
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     let error = receipt.committed().await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::Unauthorized);
+    // A batch that is sent again would be taken.
+    faults.clear();
+    let sent = world.requests(Endpoint::Append);
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.requests(Endpoint::Append), sent);
     assert_eq!(world.requests(Endpoint::Open), 1);
+    assert_eq!(world.landed(), Vec::<i64>::new());
 }
 
 #[tokio::test(start_paused = true)]

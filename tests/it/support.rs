@@ -152,8 +152,9 @@ pub fn cause(error: &Error) -> InvalidationCause {
     }
 }
 
+/// A row whose text is its own, so that the bytes of another row in its place are noticed.
 pub fn row(n: i64) -> Value {
-    json!({ "N": n, "LIFT": "Elkhorn" })
+    json!({ "N": n, "LIFT": format!("Elkhorn {n}") })
 }
 
 pub fn rows(range: std::ops::Range<i64>) -> Vec<Value> {

@@ -198,7 +198,9 @@ async fn a_tables_default_pipe_has_an_elastic_channel_too() {
         .await
         .unwrap();
     world.emulator.commit_now();
-    assert_eq!(world.emulator.rows("DB.PUBLIC.RIDES").unwrap().len(), 3);
+    let landed = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
+    let contents: Vec<_> = landed.iter().map(|row| row["ROW"].clone()).collect();
+    assert_eq!(contents, rows(0..3));
     assert_eq!(
         channel.channel_status().await.unwrap().pipe_name(),
         "RIDES-STREAMING"

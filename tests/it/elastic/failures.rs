@@ -39,7 +39,7 @@ async fn a_batch_refused_for_good_comes_back_and_the_others_go_on() {
         .unwrap();
     assert_eq!(again.await.unwrap().into_tag(), 1);
     let text = String::from_utf8(also.rows().unwrap().as_bytes().to_vec()).unwrap();
-    assert_eq!(text, "{\"LIFT\":\"Elkhorn\",\"N\":3}\n");
+    assert_eq!(text, "{\"LIFT\":\"Elkhorn 3\",\"N\":3}\n");
     assert_eq!(landed(&world), [0, 1, 2]);
     assert_eq!(client.memory_in_use(), 0);
     let error: Error = also.into();
