@@ -3,24 +3,27 @@
 use std::collections::HashSet;
 use std::process::Command;
 
-/// The tests of this program, by full name. The test harness lists them, so a name in a comment, a function without a test
-/// attribute and code that is not compiled are not among them.
-fn listed(options: &[&str]) -> HashSet<String> {
+/// What the test harness of this program lists. A name in a comment, a function without a test attribute and code that is
+/// not compiled are not in it.
+fn listing(options: &[&str]) -> String {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
     let output = command.arg("--list").args(options).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    let listing = String::from_utf8(output.stdout).unwrap();
-    let names = listing.lines().filter_map(|l| l.strip_suffix(": test"));
-    names.map(str::to_owned).collect()
+    String::from_utf8(output.stdout).unwrap()
 }
 
-/// The tests that run unless ignored tests are asked for.
+/// The tests of a listing, by full name, that are not in the listing of ignored tests.
+fn running(all: &str, ignored: &str) -> HashSet<String> {
+    let tests = |listing: &str| -> HashSet<String> {
+        let names = listing.lines().filter_map(|l| l.strip_suffix(": test"));
+        names.map(str::to_owned).collect()
+    };
+    &tests(all) - &tests(ignored)
+}
+
 fn runnable() -> HashSet<String> {
-    let ignored = listed(&["--ignored"]);
-    let mut tests = listed(&[]);
-    tests.retain(|name| !ignored.contains(name));
-    tests
+    running(&listing(&[]), &listing(&["--ignored"]))
 }
 
 /// What is wrong with the last column of these rows.
@@ -57,66 +60,41 @@ fn every_fault_is_shown_by_tests_that_run() {
     assert_eq!(complaints(rows, &runnable()), Vec::<String>::new());
 }
 
-/// Functions for a row of the table to name.
-mod fixtures {
-    #[test]
-    fn a_test() {}
-
-    #[test]
-    #[ignore = "the check of the table has to refuse it"]
-    fn an_ignored_test() {}
-
-    // fn a_test_in_a_comment() {}
-
-    pub fn a_function_without_a_test_attribute() {}
-}
-
 fn complaints_about(test: &str) -> Vec<String> {
-    let row = format!("a fault | what is done | `delivery::fixtures::{test}` |");
+    let row = format!("a fault | what is done | `{test}` |");
     complaints([row.as_str()], &runnable())
 }
 
 #[test]
 fn a_row_may_name_a_test() {
-    assert_eq!(complaints_about("a_test"), Vec::<String>::new());
+    let name = "delivery::a_row_may_name_a_test";
+    assert_eq!(complaints_about(name), Vec::<String>::new());
 }
 
 #[test]
-fn a_row_that_names_a_test_in_a_comment_is_refused() {
+fn a_row_that_names_no_test_is_refused() {
+    // fn a_test_in_a_comment() {}
+    for name in [
+        "delivery::a_test_in_a_comment",
+        "delivery::complaints_about",
+        "elsewhere::a_row_may_name_a_test",
+    ] {
+        assert_eq!(
+            complaints_about(name),
+            [format!("{name} is not a test that runs")]
+        );
+    }
+    let row = "a fault | what is done | a test |";
     assert_eq!(
-        complaints_about("a_test_in_a_comment"),
-        ["delivery::fixtures::a_test_in_a_comment is not a test that runs"]
+        complaints([row], &runnable()),
+        [format!("no test shows {row}")]
     );
 }
 
 #[test]
-fn a_row_that_names_a_function_without_a_test_attribute_is_refused() {
-    fixtures::a_function_without_a_test_attribute();
-    assert_eq!(
-        complaints_about("a_function_without_a_test_attribute"),
-        ["delivery::fixtures::a_function_without_a_test_attribute is not a test that runs"]
-    );
-}
-
-#[test]
-fn a_row_that_names_an_ignored_test_is_refused() {
-    assert_eq!(
-        complaints_about("an_ignored_test"),
-        ["delivery::fixtures::an_ignored_test is not a test that runs"]
-    );
-}
-
-#[test]
-fn a_row_that_names_a_test_of_another_module_or_none_is_refused() {
-    let rows = [
-        "a fault | what is done | `elsewhere::a_test` |",
-        "another fault | what is done | a test |",
-    ];
-    assert_eq!(
-        complaints(rows, &runnable()),
-        [
-            "elsewhere::a_test is not a test that runs".to_owned(),
-            format!("no test shows {}", rows[1]),
-        ]
-    );
+fn ignored_tests_do_not_run() {
+    let all =
+        "a::runs: test\na::is_ignored: test\nb::measures: benchmark\n\n2 tests, 1 benchmark\n";
+    let running = running(all, "a::is_ignored: test\n\n1 test, 0 benchmarks\n");
+    assert_eq!(running, HashSet::from(["a::runs".to_owned()]));
 }

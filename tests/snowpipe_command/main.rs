@@ -4,6 +4,7 @@
     reason = "a test that cannot go on says what it lacks"
 )]
 
+mod bad_lines;
 mod send;
 mod show;
 mod world;
