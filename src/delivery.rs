@@ -87,6 +87,7 @@
 //! | the channel was created under its name in another case | the open finds it, and from then on it is followed by the name the server gave it | `opening::a_channel_opened_in_another_case_is_followed_by_the_servers_name` |
 //! | a run opens a channel, and its status cannot be had | it is asked for again, with the patience of the open | `ingest_recovery::a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_open` |
 //! | a run's source cannot keep dead letters | it is asked again, with pauses that grow. Meanwhile the run follows its channels and releases nothing; after [`source_patience`](crate::ingest::Run::source_patience) it ends as [`ErrorKind::Source`](crate::ErrorKind::Source) | `ingest_rejects::dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience`, `ingest_rejects::channels_are_followed_while_dead_letters_cannot_be_kept` |
+//! | a run's source cannot wait for rows | the same; that a channel is opened again meanwhile is no success of the source | `ingest_recovery::a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_cannot_wait` |
 //! | a channel with rejects is dropped and made anew | its rejects count from 0, however many the source remembers | `ingest_rejects::rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more` |
 //! | the server rejects rows | receipts of the window say so; it goes on. Never sent again | `rejects::rejected_rows_fail_their_own_receipts_and_no_others`, `replay::rows_committed_with_rejects_are_never_sent_again` |
 //! | the same with `isolate_rejects` | smaller requests for a while, so that the next window is narrower | `replay::after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower` |
@@ -137,9 +138,8 @@
 //! - The channel is missing: after three answers in a row it is [`Gone`](crate::InvalidationCause::Gone), if the third was asked
 //!   for 30 s after the open or later.
 //!
-//! The answer to an open is the server's own and never doubted; if it has no status, the next status is taken for it, and
-//! may lag. Appends do not wait for any of this: a channel that another
-//! writer has opened refuses the next append at once.
+//! The answer to an open is the server's own and never doubted; if it has no status, one that is asked for 30 s later is taken
+//! for it. Appends do not wait for any of this: a channel that another writer has opened refuses the next append at once.
 //!
 //! # Deadlines
 //!

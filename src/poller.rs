@@ -66,7 +66,7 @@ pub(crate) async fn run(client: Arc<ClientInner>) {
                 Outcome::Answered => throttle.answered(),
                 Outcome::Missed => throttle.missed(asked),
                 Outcome::Throttled(after) => {
-                    throttle.throttled(asked, after, client.options.retry_for);
+                    throttle.throttled(asked, Instant::now(), after, client.options.retry_for);
                     break;
                 }
                 Outcome::TooMany => {

@@ -139,6 +139,18 @@ mutant "a close that runs out of time in a reopen hides the cause" src/channel/e
 +        match self.reopening_for().filter(|_| false) {
 DIFF
 
+mutant "a reopened channel is a success of the source" src/ingest/flow.rs <<'DIFF'
+-                    if self.is_idle {
+-                        self.source.well(WAIT);
+-                    }
++                    self.source.well(WAIT);
+DIFF
+
+mutant "count the delay of statuses from the question" src/poller/throttle.rs <<'DIFF'
+-        self.not_before = Some((now + after).min(last_try));
++        self.not_before = Some((now.min(asked) + after).min(last_try));
+DIFF
+
 mutant "replay over a conflict" src/channel/ledger.rs <<'DIFF'
 -            None if self.watermark.as_ref() == token => {}
 -            None => return false,

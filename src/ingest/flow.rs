@@ -164,7 +164,10 @@ impl<'a, S: Source> Flow<'a, S> {
                 Happened::Event((shard, event)) => self.note(shard, &event).await?,
                 Happened::RejectsDue => self.keep_due_rejects().await?,
                 Happened::Ready(Ok(())) => {
-                    self.source.well(WAIT);
+                    // Otherwise it was not called.
+                    if self.is_idle {
+                        self.source.well(WAIT);
+                    }
                     self.is_idle = false;
                     self.read().await?;
                 }

@@ -27,9 +27,15 @@ impl Throttle {
         self.unanswered_since.get_or_insert(asked);
     }
 
-    /// The call that left at `asked` was answered 429. However long the server asks for, a call is made when `retry_for` is
-    /// over: channels give up by its answer.
-    pub(super) fn throttled(&mut self, asked: Instant, after: Duration, retry_for: Duration) {
+    /// The call that left at `asked` was answered 429 at `now`, from when on the server's delay counts. However long the
+    /// server asks for, a call is made when `retry_for` is over: channels give up by its answer.
+    pub(super) fn throttled(
+        &mut self,
+        asked: Instant,
+        now: Instant,
+        after: Duration,
+        retry_for: Duration,
+    ) {
         let since = *self.unanswered_since.get_or_insert(asked);
         let last_try = since + retry_for;
         let last_try = if asked < last_try {
@@ -37,7 +43,7 @@ impl Throttle {
         } else {
             asked + retry_for
         };
-        self.not_before = Some((asked + after).min(last_try));
+        self.not_before = Some((now + after).min(last_try));
     }
 }
 
@@ -54,7 +60,7 @@ mod tests {
         let start = Instant::now();
         let mut throttle = Throttle::default();
         assert_eq!(throttle.delay(start), start);
-        throttle.throttled(start, s(7), s(600));
+        throttle.throttled(start, start, s(7), s(600));
         assert_eq!(throttle.delay(start + s(1)), start + s(7));
         assert_eq!(throttle.delay(start + s(8)), start + s(8));
         throttle.answered();
@@ -62,13 +68,21 @@ mod tests {
     }
 
     #[test]
+    fn a_delay_begins_with_the_answer() {
+        let start = Instant::now();
+        let mut throttle = Throttle::default();
+        throttle.throttled(start, start + s(3), s(7), s(600));
+        assert_eq!(throttle.delay(start), start + s(10));
+    }
+
+    #[test]
     fn the_last_try_is_made_when_the_retry_time_is_over() {
         let start = Instant::now();
         let mut throttle = Throttle::default();
         throttle.missed(start);
-        throttle.throttled(start + s(400), s(3600), s(600));
+        throttle.throttled(start + s(400), start + s(400), s(3600), s(600));
         assert_eq!(throttle.delay(start), start + s(600));
-        throttle.throttled(start + s(600), s(3600), s(600));
+        throttle.throttled(start + s(600), start + s(600), s(3600), s(600));
         assert_eq!(throttle.delay(start), start + s(1200));
     }
 }

@@ -7,7 +7,7 @@ use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
 use tokio::time::{Instant, sleep};
 
-use crate::ingest_source::Shelf;
+use crate::ingest_source::{Failure, Shelf};
 use crate::support::World;
 
 fn all(n: i64) -> Vec<i64> {
@@ -383,4 +383,27 @@ async fn a_status_call_that_goes_on_failing_ends_a_run_with_its_cause() {
     assert_eq!(error.kind(), ErrorKind::Server, "{error}");
     assert_eq!(begun.elapsed().as_secs(), 60);
     assert_eq!(world.landed(), all(0));
+}
+
+/// The channel is opened again while the source cannot wait for rows: that is no success of the source.
+#[tokio::test(start_paused = true)]
+async fn a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_cannot_wait() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..1);
+    shelf.stock().is_open = true;
+    shelf.stock().failures = vec![("ready", Failure::Passing); 1_000].into();
+    let invalid = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    let patience = Duration::from_secs(60);
+    let start = Instant::now();
+    let run = ingest::run(&client, "c", &mut shelf).source_patience(patience);
+    let trouble = async {
+        sleep(Duration::from_secs(10)).await;
+        world.emulator.faults().push(invalid.on(Endpoint::Status));
+    };
+    let (outcome, ()) = tokio::join!(async { run.await }, trouble);
+    assert_eq!(outcome.unwrap_err().kind(), ErrorKind::Source);
+    assert_eq!(world.requests(Endpoint::Open), 2);
+    let took = start.elapsed();
+    assert!(took < patience + Duration::from_secs(5), "{took:?}");
 }

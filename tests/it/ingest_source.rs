@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde_json::Value;
 use snowpipe_streaming::ingest::{Batch, Rejected, Source};
+use tokio::time::sleep;
 
 use crate::support::row;
 
@@ -88,6 +90,12 @@ impl Source for Shelf {
             batch.is_end = !stock.is_open;
         }
         Ok(batch)
+    }
+
+    async fn ready(&mut self) -> Result<(), Failure> {
+        self.fail("ready")?;
+        sleep(Duration::from_millis(100)).await;
+        Ok(())
     }
 
     async fn release_through(&mut self, through: &i64) -> Result<(), Failure> {
