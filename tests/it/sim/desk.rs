@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use super::plan::{ChannelPlan, Kind, Op, Policy};
 use super::sourced::Kept;
-use super::world::World;
+use super::world::{House, World};
+use super::{digits, judge};
 
 /// Letters that hardly compress.
 static NOISE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
@@ -34,8 +35,8 @@ pub struct Desk {
     pub state: Mutex<State>,
 }
 
-/// A receipt, its rows, and the append that brought them.
-type Followed = (Receipt, Range<u64>, u64);
+/// A receipt of a client, its rows, and the append that brought them.
+type Followed = (Arc<House>, Receipt, Range<u64>, u64);
 
 #[derive(Default)]
 pub struct State {
@@ -50,6 +51,8 @@ pub struct State {
     pub deaf: bool,
     /// The last hold's close ran out of time, before the client could know of another writer.
     pub ran_out: bool,
+    /// How often its channels were to be opened again.
+    pub reopens: u64,
     /// Receipts that are not resolved.
     waiting: u64,
     follower: Option<mpsc::UnboundedSender<Followed>>,
@@ -115,6 +118,7 @@ impl Reader {
                 row.parse().ok().filter(|_| is_own)
             }
             Kind::Numbers => token.parse().ok().filter(|row| *row < 1_000_000),
+            Kind::Digits => digits::row(token),
             Kind::Untracked { .. } | Kind::Source { .. } => None,
         }
     }
@@ -128,7 +132,7 @@ impl Row<'_> {
 
 impl Desk {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
-        let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.. });
+        let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.., .. });
         let strand = world.truth.expect(plan.rows, plan.is_tracked(), is_ordered);
         let thieves: Vec<bool> = world.plan.thieves(index).collect();
         let state = State {
@@ -174,6 +178,9 @@ impl Desk {
     pub fn token(&self, row: u64) -> OffsetToken {
         match self.plan.kind {
             Kind::Texts => OffsetToken::new(format!("row-{}-{row:06}", self.strand)).unwrap(),
+            Kind::Digits | Kind::Source { digits: true, .. } => {
+                OffsetToken::new(digits::text(row)).unwrap()
+            }
             _ => OffsetToken::from(row),
         }
     }
@@ -183,6 +190,15 @@ impl Desk {
             kind: self.plan.kind,
             strand: self.strand,
         }
+    }
+
+    /// The channel's name as it is written this time.
+    pub fn spelled(&self, rng: &mut fastrand::Rng) -> String {
+        if self.plan.respelled && rng.bool() {
+            self.world.count("name in another case");
+            return self.name.to_uppercase();
+        }
+        self.name.clone()
     }
 
     pub fn policy(&self) -> OnUncommitted {
@@ -239,21 +255,31 @@ impl Desk {
     }
 
     /// Follows a receipt to its end, and checks what it says against the table.
-    pub fn follow(self: &Arc<Self>, receipt: Receipt, rows: Range<u64>, attempt: u64) {
+    pub fn follow(
+        self: &Arc<Self>,
+        house: &Arc<House>,
+        receipt: Receipt,
+        rows: Range<u64>,
+        attempt: u64,
+    ) {
         let mut state = self.state.lock().unwrap();
         state.waiting += 1;
         let follower = state.follower.get_or_insert_with(|| {
             let (sender, mut receipts) = mpsc::unbounded_channel::<Followed>();
             let desk = Arc::clone(self);
             tokio::spawn(async move {
-                while let Some((receipt, rows, attempt)) = receipts.recv().await {
-                    desk.verify(&receipt.committed().await, rows, attempt);
+                while let Some((house, receipt, rows, attempt)) = receipts.recv().await {
+                    let outcome = receipt.committed().await;
+                    if outcome.is_ok() {
+                        judge::commit(&desk, &house, rows.clone(), attempt);
+                    }
+                    desk.verify(&outcome, rows, attempt);
                     desk.state.lock().unwrap().waiting -= 1;
                 }
             });
             sender
         });
-        let _ = follower.send((receipt, rows, attempt));
+        let _ = follower.send((Arc::clone(house), receipt, rows, attempt));
     }
 
     fn verify(&self, outcome: &Result<(), Error>, rows: Range<u64>, attempt: u64) {
@@ -344,7 +370,7 @@ impl Desk {
             return;
         }
         match self.plan.kind {
-            Kind::Source { shards: 1.. } => {}
+            Kind::Source { shards: 1.., .. } => {}
             Kind::Source { .. } => self.check_token(),
             _ => {
                 self.check_token();

@@ -6,10 +6,12 @@ use std::time::Duration;
 use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 
+use super::outage::{Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
+use super::spell::{Call, Spell};
 
 /// What goes wrong beside the emulator's faults, by the names it is counted under.
-pub const OWN_FAULTS: [&str; 11] = [
+pub const OWN_FAULTS: [&str; 40] = [
     "client crash",
     "server crash",
     "lost buffer",
@@ -21,6 +23,35 @@ pub const OWN_FAULTS: [&str; 11] = [
     "request too large",
     "cancelled append",
     "rejected row",
+    "outage of statuses",
+    "outage of appends",
+    "outage of opens",
+    "outage of tokens",
+    "outage of the account host",
+    "outage of the ingest host",
+    "outage of everything",
+    "outage without connection",
+    "outage without answer",
+    "outage with 503",
+    "outage with 429",
+    "outage with 302",
+    "outage with 404",
+    "outage with 409",
+    "outage judged",
+    "lagging replica",
+    "lag judged",
+    "source cannot be read",
+    "source cannot wait",
+    "source cannot release",
+    "source cannot tell what is released",
+    "source cannot keep dead letters",
+    "source cannot tell which rejects it saw",
+    "source cannot check",
+    "source given up",
+    "offsets of digits",
+    "name in another case",
+    "reused token",
+    "open without a status",
 ];
 
 /// Each fault of the emulator once, with some parameters.
@@ -118,8 +149,103 @@ pub fn draw(seed: u64) -> Plan {
     let target = plan.channels.iter().position(ChannelPlan::sees_token);
     if let Some(channel) = target.filter(|_| rng.u8(..20) == 0) {
         steal_only(rng, &mut plan, channel, span_ms);
+        return plan;
     }
+    // Drawn apart, so that what else a seed brings stays as it was.
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x006f_7574_6167_6573);
+    for channel in &mut plan.channels {
+        vary(rng, channel, span_ms);
+    }
+    plan.server.bare_open_per_mille = *pick(rng, &[0, 0, 0, 0, 0, 0, 100, 1_000]);
+    match rng.u8(..40) {
+        // Some are left to nothing but outages, so that it can be told what clients make of them.
+        0..5 => fail_only(rng, &mut plan, span_ms),
+        5..14 => {
+            let outage = Outage::draw(rng, &Part::ALL, 400_000);
+            let at = rng.u64(..span_ms);
+            plan.steps.push((at, Step::Outage(outage)));
+        }
+        14..18 => lag(rng, &mut plan, span_ms),
+        _ => {}
+    }
+    plan.steps.sort_by_key(|(at, _)| *at);
+    let ends = plan.steps.iter().map(|(at, step)| at + step.length_ms());
+    let spells = plan.channels.iter().filter_map(|channel| channel.spell);
+    let ends = ends.chain(spells.map(Spell::until_ms));
+    plan.calm_ms = plan.calm_ms.max(ends.max().unwrap_or(0));
     plan
+}
+
+/// Offsets and names as they are rarely, and sources that fail for a while.
+fn vary(rng: &mut fastrand::Rng, channel: &mut ChannelPlan, span_ms: u64) {
+    channel.respelled = rng.u8(..6) == 0;
+    if channel.is_tracked() && rng.u8(..4) == 0 {
+        channel.ops.push((rng.u64(..=channel.rows), Op::Reuse));
+    }
+    let is_odd = rng.u8(..3) == 0;
+    match &mut channel.kind {
+        Kind::Texts if is_odd => channel.kind = Kind::Digits,
+        Kind::Source { digits, .. } => {
+            *digits = is_odd;
+            if rng.bool() {
+                // A source that has rows is not asked to wait.
+                let waits = [Call::Ready; 3];
+                let calls = [&Call::ALL[..], &waits].concat();
+                let call = *pick(rng, &calls);
+                if call == Call::DeadLetter {
+                    channel.bad_percent = channel.bad_percent.max(3);
+                }
+                channel.patience_ms = rng.u64(3_000..120_000);
+                channel.spell = Some(Spell {
+                    call,
+                    from_ms: rng.u64(..span_ms),
+                    length_ms: rng.u64(1_000..200_000),
+                });
+            }
+        }
+        _ => {}
+    }
+}
+
+fn fail_only(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
+    plan.rates.clear();
+    plan.server.late_per_mille = 0;
+    let outage = Outage::draw(rng, &Part::ALL, 900_000);
+    plan.server.token_life_s = *pick(rng, &[60, 150, 300, 3_600]);
+    let mut at = rng.u64(..span_ms);
+    if matches!(outage.part, Part::Tokens | Part::Account) && rng.bool() {
+        // Shortly before the token is to be renewed.
+        plan.server.token_life_s = rng.u64(60..400);
+        at = plan.server.token_life_s * rng.u64(850..950);
+        for channel in &mut plan.channels {
+            channel.gap_ms = channel.gap_ms.max(2 * at / channel.rows.max(1));
+        }
+    }
+    plan.steps = vec![(at, Step::Outage(outage))];
+}
+
+/// A replica that lags, and often a channel that is opened again meanwhile.
+fn lag(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
+    if rng.bool() {
+        plan.rates.clear();
+        plan.server.late_per_mille = 0;
+        plan.steps.clear();
+    }
+    let at = rng.u64(..span_ms);
+    let lag = Step::Lag {
+        lag_ms: rng.u64(500..15_000),
+        length_ms: rng.u64(2_000..60_000),
+    };
+    plan.steps.push((at, lag));
+    for _ in 0..rng.u8(..3) {
+        let channel = rng.usize(..plan.channels.len());
+        let reopened = Step::Strike {
+            fault: Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()),
+            endpoint: Some(*pick(rng, &[Endpoint::Append, Endpoint::Status])),
+            channel: Some(channel),
+        };
+        plan.steps.push((at + rng.u64(..10_000), reopened));
+    }
 }
 
 fn steal_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_ms: u64) {
@@ -150,6 +276,7 @@ fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
         commit_delay_ms: rng.u64(..3_000),
         commit_every_ms: *pick(rng, &[0, 250, 1_000, 5_000]),
         latency_ms: *pick(rng, &[0, 1, 30, 200, 1_500]),
+        bare_open_per_mille: 0,
         late_per_mille: *pick(rng, &[0, 0, 0, 20]),
         request_bytes: Some(request_bytes),
         requests_per_second: *pick(rng, &[None, Some(10), Some(1)]),
@@ -179,6 +306,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         3..5 => Kind::Texts,
         5..8 => Kind::Source {
             shards: *pick(rng, &[0, 0, 1, 3]),
+            digits: false,
         },
         _ => Kind::Untracked { resend: rng.bool() },
     };
@@ -207,6 +335,9 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         ops: (0..rng.u64(..8))
             .map(|_| (rng.u64(..=rows), op(rng)))
             .collect(),
+        patience_ms: 600_000,
+        spell: None,
+        respelled: false,
     }
 }
 

@@ -7,6 +7,7 @@ use snowpipe_streaming::{Channel, CloseReport, Error, ErrorKind};
 use tokio::time::timeout;
 
 use super::desk::Ending;
+use super::judge;
 use super::plan::Op;
 use super::tracked::Program;
 
@@ -21,6 +22,9 @@ impl Program {
         }
         self.ran_out(&done);
         self.desk.tell(format!("not closed: {done:?}"));
+        if let Err(error) = &done {
+            judge::invalidation(&self.desk, &self.house, error);
+        }
         self.ceded(&done.err()?)
     }
 
@@ -28,7 +32,7 @@ impl Program {
     fn ran_out(&self, done: &Result<CloseReport, Error>) {
         let desk = &self.desk;
         let ran_out = matches!(done, Err(error) if error.kind() == ErrorKind::Timeout);
-        if ran_out && desk.world.is_refused(&self.house, &desk.name) {
+        if ran_out && desk.world.heard().is_refused(self.house.id, &desk.name) {
             desk.blame(format!(
                 "an append was refused, and the close says {done:?}"
             ));

@@ -7,15 +7,22 @@
 //! ```text
 //! SIM_SEEDS=100000 SIM_FIRST=0 cargo test --release --test it sim -- --nocapture
 //! ```
+//!
+//! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong.
 
 mod desk;
+mod digits;
 mod draw;
 mod elastic;
 mod ends;
+mod heard;
+mod judge;
+mod outage;
 mod plan;
 mod run;
 mod shrink;
 mod sourced;
+mod spell;
 mod tracked;
 mod truth;
 mod untracked;
@@ -29,7 +36,7 @@ use snowpipe_streaming::emulator::Fault;
 
 use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;
-use self::shrink::{shrink, shrink_by};
+use self::shrink::{essence, shrink, shrink_by};
 use self::truth::Sabotage;
 
 /// How many seeds run if nobody says how many.
@@ -49,10 +56,16 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
     let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS).max(1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     let (mut requests, mut took) = (0, Duration::ZERO);
+    let surveys = setting("SIM_SURVEY").is_some();
+    let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for seed in first..first + seeds {
         let outcome = run(&draw(seed), None);
         if !outcome.wrong.is_empty() {
-            fail(seed, &outcome.wrong);
+            if !surveys {
+                fail(seed, &outcome.wrong);
+            }
+            let kind = essence(&outcome.wrong);
+            failed.entry(kind).or_default().push(seed);
         }
         requests += outcome
             .trace
@@ -68,6 +81,7 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
         .iter()
         .map(|(fault, times)| format!("{fault} {times}"))
         .collect();
+    assert!(failed.is_empty(), "seeds that fail, by kind: {failed:#?}");
     println!(
         "sim: seeds {first} to {}, {requests} requests in {} virtual hours; {}",
         first + seeds - 1,

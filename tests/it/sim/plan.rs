@@ -5,6 +5,9 @@ use std::fmt;
 use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 
+use super::outage::Outage;
+use super::spell::Spell;
+
 /// A run.
 #[derive(Debug, Clone)]
 pub struct Plan {
@@ -27,6 +30,8 @@ pub struct ServerPlan {
     pub commit_every_ms: u64,
     /// One way.
     pub latency_ms: u64,
+    /// How many opens in a thousand are answered without the channel's status.
+    pub bare_open_per_mille: u64,
     /// How many requests in a thousand arrive after a long time, their retries perhaps before them.
     pub late_per_mille: u64,
     pub request_bytes: Option<usize>,
@@ -67,6 +72,11 @@ pub struct ChannelPlan {
     pub policy: Policy,
     /// What else is done, once each, when the source is read so far.
     pub ops: Vec<(u64, Op)>,
+    /// Of a source: how long it may fail, and when it does.
+    pub patience_ms: u64,
+    pub spell: Option<Spell>,
+    /// Names are written in another case with each open.
+    pub respelled: bool,
 }
 
 impl ChannelPlan {
@@ -74,9 +84,15 @@ impl ChannelPlan {
         !matches!(self.kind, Kind::Untracked { .. })
     }
 
+    /// Whether its program asks for statuses itself.
+    pub fn asks_for_status(&self) -> bool {
+        let asks = self.ops.iter().any(|(_, op)| *op == Op::Status);
+        asks || matches!(self.kind, Kind::Source { .. })
+    }
+
     /// Whether the program sees the committed token itself when it opens the channel.
     pub fn sees_token(&self) -> bool {
-        matches!(self.kind, Kind::Numbers | Kind::Texts)
+        matches!(self.kind, Kind::Numbers | Kind::Texts | Kind::Digits)
     }
 }
 
@@ -86,10 +102,12 @@ pub enum Kind {
     Numbers,
     /// Offsets are texts.
     Texts,
+    /// Offsets are texts of digits, which rise as texts do.
+    Digits,
     /// No offsets. `resend`: rows that may or may not be in are sent again.
     Untracked { resend: bool },
-    /// `ingest::run` with a source, into one channel or into so many.
-    Source { shards: u8 },
+    /// `ingest::run` with a source, into one channel or into so many. `digits`: its offsets are texts of digits.
+    Source { shards: u8, digits: bool },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +130,8 @@ pub enum Op {
     Drop,
     Reopen,
     Status,
+    /// Appends a row once more with a token that was used before.
+    Reuse,
     /// The next append that waits is dropped when it was polled so often more.
     Cancel(u32),
 }
@@ -145,12 +165,27 @@ pub enum Step {
         own_source: bool,
         life_ms: Option<u64>,
     },
+    /// A part of the server fails every request for a while.
+    Outage(Outage),
+    /// For a while statuses come from a replica that is so far behind.
+    Lag { lag_ms: u64, length_ms: u64 },
     /// Strikes the next request.
     Strike {
         fault: Fault,
         endpoint: Option<Endpoint>,
         channel: Option<usize>,
     },
+}
+
+impl Step {
+    /// How long it lasts, if that is said and nothing else ends it.
+    pub fn length_ms(&self) -> u64 {
+        match self {
+            Self::Outage(outage) => outage.length_ms,
+            Self::Lag { length_ms, .. } => *length_ms,
+            _ => 0,
+        }
+    }
 }
 
 impl Plan {
@@ -175,6 +210,40 @@ impl Plan {
             && self.server.late_per_mille == 0
             && matches!(self.steps[..], [(_, Step::Thief { .. })])
             && !self.channels.iter().any(leaves)
+    }
+
+    /// Whether nothing but outages goes wrong, so that each error can be held against them.
+    pub fn is_outage_alone(&self) -> bool {
+        self.rates.is_empty()
+            && self.server.late_per_mille == 0
+            && !self.steps.is_empty()
+            && self.outages().count() == self.steps.len()
+    }
+
+    /// Whether nothing but channels that are to be opened again and replicas that lag behind that goes wrong.
+    pub fn is_lag_alone(&self) -> bool {
+        let is_lag = |step: &Step| match step {
+            Step::Lag { .. } => true,
+            Step::Strike { fault, .. } => matches!(fault, Fault::Invalidate(_)),
+            _ => false,
+        };
+        self.rates.is_empty()
+            && self.server.late_per_mille == 0
+            && !self.steps.is_empty()
+            && self.steps.iter().all(|(_, step)| is_lag(step))
+    }
+
+    /// Whether several write to a channel, or its token is tampered with.
+    pub fn has_conflicts(&self) -> bool {
+        let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
+        self.tampers() || self.steps.iter().any(is_theft)
+    }
+
+    pub fn outages(&self) -> impl Iterator<Item = &Outage> {
+        self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Outage(outage) => Some(outage),
+            _ => None,
+        })
     }
 
     /// The thieves of a channel: whether each has a source of its own.

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::Rule;
-use snowpipe_streaming::{
-    ErrorKind, InvalidationCause, PipePath, Profile, Recovery, StreamingIngestClient,
-};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout_at};
@@ -17,7 +15,7 @@ use super::plan::{ChannelPlan, Kind, Plan, ProcessPlan, Step};
 use super::truth::Sabotage;
 use super::wire::Wire;
 use super::world::{House, TABLE, World};
-use super::{sourced, tracked, untracked};
+use super::{judge, sourced, tracked, untracked};
 
 /// By so long after the calm everything is committed, or something hangs.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
@@ -165,6 +163,20 @@ impl Cast {
                 own_source,
                 life_ms,
             } => self.steal(*channel, *own_source, *life_ms),
+            Step::Outage(outage) => {
+                self.world.count(outage.part.outage());
+                self.world.heard().begin(*outage);
+            }
+            Step::Lag { lag_ms, length_ms } => {
+                self.world.count("lagging replica");
+                let world = Arc::clone(&self.world);
+                world.set_lag(Some(Duration::from_millis(*lag_ms)));
+                let length = Duration::from_millis(*length_ms);
+                tokio::spawn(async move {
+                    sleep(length).await;
+                    world.set_lag(None);
+                });
+            }
             Step::Strike {
                 fault,
                 endpoint,
@@ -224,42 +236,9 @@ impl Cast {
                 }
             }
         }
-        self.check_thefts();
-    }
-
-    /// Without anything else in the way one of two writers wins, and the other hears of it.
-    fn check_thefts(&self) {
-        let plan = &self.world.plan;
-        if !plan.is_theft_alone() {
-            return;
-        }
-        // A channel without rows is left out, and so is its thief.
-        let contested = self.desks.iter().filter(|desk| desk.plan.rows > 0);
-        let contested: Vec<_> = contested.filter(|desk| desk.contested).collect();
-        let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
-        if !contested.is_empty() {
-            self.world.count("theft judged");
-        }
-        // A replay opens the channel once more before it gives way, and may take it from the winner by that.
-        let replays =
-            |desk: &&Arc<Desk>| plan.processes[desk.plan.process].recovery == Recovery::Replay;
-        let settled = !contested.iter().any(replays);
-        if settled && !contested.is_empty() && !contested.iter().any(won) {
-            self.world.blame("of two writers none won");
-        }
-        for desk in contested {
-            let heard = match desk.ended() {
-                Some(Ending::Ceded(Some(ErrorKind::Invalidated(cause)))) => matches!(
-                    cause,
-                    InvalidationCause::Fenced | InvalidationCause::OffsetConflict
-                ),
-                Some(Ending::Ceded(None)) => desk.state.lock().unwrap().ran_out,
-                ended => ended == Some(Ending::Done),
-            };
-            if !heard {
-                desk.blame(format!("it lost its channel and heard {:?}", desk.ended()));
-            }
-        }
+        judge::thefts(&self.world, &self.desks);
+        judge::reopens(&self.world, &self.desks);
+        judge::outages(&self.world);
     }
 }
 
@@ -274,7 +253,9 @@ struct Process {
 impl Process {
     async fn live(mut self) {
         loop {
-            let house = self.world.found(self.plan.budget);
+            let asks = self.desks.iter().any(|desk| desk.plan.asks_for_status());
+            let only_polls = !asks && self.world.plan.server.bare_open_per_mille == 0;
+            let house = self.world.found(&self.plan, only_polls);
             let mut programs = JoinSet::new();
             let crash = tokio::select! {
                 biased;

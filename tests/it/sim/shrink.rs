@@ -43,7 +43,7 @@ pub fn shrink_by(plan: &Plan, judge: impl Fn(&Plan) -> Vec<String>) -> (Plan, Ve
 }
 
 /// What is wrong first, without its numbers, texts and lists: the same mistake at another time.
-fn essence(wrong: &[String]) -> String {
+pub fn essence(wrong: &[String]) -> String {
     let first = wrong.first().map_or("", String::as_str);
     let end = first.find(['"', '[']).unwrap_or(first.len());
     let letters = first[..end].chars();

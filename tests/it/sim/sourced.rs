@@ -1,15 +1,19 @@
 //! A program that leaves everything to `ingest::run`: all it has is a source.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Report, Source};
+use snowpipe_streaming::{Error, ErrorKind};
 use tokio::time::{sleep, sleep_until};
 
 use super::desk::{Desk, Ending, Row};
+use super::digits::Place;
+use super::judge;
 use super::plan::Kind;
+use super::spell::{Call, Streak};
 use super::world::House;
 
 pub struct Program {
@@ -37,20 +41,22 @@ impl Program {
     pub async fn run(mut self) {
         while self.desk.ended().is_none() {
             self.desk.at("run");
-            match self.once().await {
-                Ok(report) => {
-                    self.desk.tell(format!("{report:?}"));
-                    self.check(&report);
-                    if report.finish == Finish::Exhausted {
-                        return self.desk.end(Ending::Done);
-                    }
+            let outcome = match self.desk.plan.kind {
+                Kind::Source { digits: true, .. } => {
+                    self.desk.world.count("offsets of digits");
+                    self.once::<String>().await
                 }
+                _ => self.once::<u64>().await,
+            };
+            match outcome {
+                Ok(Finish::Exhausted) => return self.desk.end(Ending::Done),
+                Ok(_) => {}
                 Err(error) => {
                     self.desk.tell(format!("the run failed: {error:?}"));
+                    judge::invalidation(&self.desk, &self.house, &error);
                     let odd = matches!(
                         error.kind(),
                         ErrorKind::Config
-                            | ErrorKind::Source
                             | ErrorKind::InvalidOffset
                             | ErrorKind::TokenReused
                             | ErrorKind::TooLarge
@@ -65,58 +71,111 @@ impl Program {
         }
     }
 
-    async fn once(&mut self) -> Result<Report<u64>, snowpipe_streaming::Error> {
-        let mut source = Rows {
+    async fn once<O: Place>(&mut self) -> Result<Finish, Error> {
+        let plan = &self.desk.plan;
+        let mut source = Rows::<O> {
             desk: Arc::clone(&self.desk),
             rng: self.rng.fork(),
+            streaks: Default::default(),
+            offset: PhantomData,
         };
+        let name = self.desk.spelled(&mut self.rng);
         let run = {
             let client = self.house.client.lock().unwrap();
-            ingest::run(client.as_ref().unwrap(), &*self.desk.name, &mut source)
+            ingest::run(client.as_ref().unwrap(), name, &mut source)
         };
         let run = run
-            .batch_rows(usize::try_from(self.desk.plan.chunk).unwrap())
+            .batch_rows(usize::try_from(plan.chunk).unwrap())
             .max_in_flight(self.rng.u64(30..200))
-            .drain_timeout(Duration::from_secs(self.rng.u64(..60)));
-        let run = match self.desk.plan.kind {
-            Kind::Source { shards } if shards > 0 => {
-                run.shards(usize::from(shards), |row| row.number() / 3)
+            .drain_timeout(Duration::from_secs(self.rng.u64(..60)))
+            .source_patience(Duration::from_millis(plan.patience_ms));
+        let run = match plan.kind {
+            Kind::Source { shards, .. } if shards > 0 => {
+                run.shards(usize::from(shards), |row: &Row<'_>| row.number() / 3)
             }
             _ => run,
         };
         // Told to stop now and then, as at a deployment.
         let life = Duration::from_millis(self.rng.u64(1_000..120_000));
-        if self.rng.bool() && !self.desk.world.is_calm() {
+        let outcome = if self.rng.bool() && !self.desk.world.is_calm() {
             run.until(sleep(life)).await
         } else {
             run.await
+        };
+        match outcome {
+            Ok(report) => {
+                self.check(&report);
+                Ok(report.finish)
+            }
+            Err(error) => {
+                if error.kind() == ErrorKind::Source {
+                    source.check_given_up(&error);
+                }
+                Err(error)
+            }
         }
     }
 
-    fn check(&self, report: &Report<u64>) {
-        let rows = self.desk.plan.rows;
+    fn check<O: Place>(&self, report: &Report<O>) {
+        let desk = &self.desk;
+        desk.tell(format!(
+            "{:?}, released through {:?}",
+            report.finish,
+            report.released.as_ref().map(Place::row)
+        ));
+        desk.state.lock().unwrap().reopens += report.reopens;
+        let released = report.released.as_ref().map(Place::row);
         if report.finish == Finish::Exhausted
-            && (report.released != rows.checked_sub(1) || !report.uncommitted.is_empty())
+            && (released != desk.plan.rows.checked_sub(1) || !report.uncommitted.is_empty())
         {
-            self.desk.blame(format!("not at the end: {report:?}"));
+            desk.blame("a run that is at its end has not released everything");
         }
     }
 }
 
 /// The rows of a desk, as a source.
-struct Rows {
+struct Rows<O> {
     desk: Arc<Desk>,
     rng: fastrand::Rng,
+    /// Of each call in [`Call::ALL`].
+    streaks: [Streak; 7],
+    offset: PhantomData<O>,
 }
 
-impl Rows {
-    /// Fails now and then.
-    fn answer(&mut self) -> Result<(), Away> {
-        let away = !self.desk.world.is_calm() && self.rng.u8(..50) == 0;
-        if away {
-            self.desk.world.count("source away");
+impl<O> Rows<O> {
+    fn patience(&self) -> Duration {
+        Duration::from_millis(self.desk.plan.patience_ms)
+    }
+
+    /// Fails now and then, and each time during a spell.
+    fn answer(&mut self, call: Call) -> Result<(), Away> {
+        let desk = Arc::clone(&self.desk);
+        let spell = desk.plan.spell;
+        let is_spell = spell.is_some_and(|spell| spell.strikes(call, desk.world.now_ms()));
+        let is_away = !desk.world.is_calm() && self.rng.u8(..50) == 0;
+        if is_spell {
+            desk.world.count(call.name());
+        } else if is_away {
+            desk.world.count("source away");
         }
-        if away { Err(Away) } else { Ok(()) }
+        let failed = is_spell || is_away;
+        let patience = self.patience();
+        let streak = &mut self.streaks[call as usize];
+        if let Err(why) = streak.note(failed, patience) {
+            desk.blame(format!("{call:?}: {why}"));
+        }
+        if failed { Err(Away) } else { Ok(()) }
+    }
+
+    /// A run gives a source up only after it failed for as long as it may.
+    fn check_given_up(&self, error: &Error) {
+        self.desk.world.count("source given up");
+        let longest = self.streaks.iter().map(Streak::length).max().unwrap();
+        if longest < self.patience() {
+            self.desk.blame(format!(
+                "a source that failed for {longest:?} was given up: {error:?}"
+            ));
+        }
     }
 
     /// Keeping takes a while.
@@ -129,19 +188,19 @@ impl Rows {
     }
 }
 
-impl Source for Rows {
-    type Offset = u64;
+impl<O: Place> Source for Rows<O> {
+    type Offset = O;
     type Row = Row<'static>;
     type Error = Away;
 
     async fn read_after(
         &mut self,
-        after: Option<&u64>,
+        after: Option<&O>,
         max: usize,
-    ) -> Result<Batch<u64, Row<'static>>, Away> {
-        self.answer()?;
+    ) -> Result<Batch<O, Row<'static>>, Away> {
+        self.answer(Call::Read)?;
         let desk = &self.desk;
-        let next = after.map_or(0, |after| after + 1);
+        let next = after.map_or(0, |after| after.row() + 1);
         if next < self.kept(|kept| kept.released) && !desk.shared {
             desk.blame(format!("row {next} is read though it was released"));
         }
@@ -153,11 +212,12 @@ impl Source for Rows {
         let now = tokio::time::Instant::now();
         let there = (next..end).take_while(|n| desk.available(n + 1) <= now);
         Ok(Batch::new(
-            there.map(|n| (n, desk.row(n, attempt))).collect(),
+            there.map(|n| (O::of(n), desk.row(n, attempt))).collect(),
         ))
     }
 
     async fn ready(&mut self) -> Result<(), Away> {
+        self.answer(Call::Ready)?;
         let next = self.desk.world.truth.next(self.desk.strand);
         let now = tokio::time::Instant::now();
         let there = (next + 1..).map(|rows| self.desk.available(rows));
@@ -168,8 +228,9 @@ impl Source for Rows {
         Ok(())
     }
 
-    async fn release_through(&mut self, through: &u64) -> Result<(), Away> {
-        self.answer()?;
+    async fn release_through(&mut self, through: &O) -> Result<(), Away> {
+        self.answer(Call::Release)?;
+        let through = through.row();
         self.work().await;
         let desk = &self.desk;
         desk.tell(format!("released through {through}"));
@@ -181,7 +242,7 @@ impl Source for Rows {
             kept.released = kept.released.max(through + 1);
             kept.dead.clone()
         });
-        let mut released = refused.iter().filter(|row| **row <= *through);
+        let mut released = refused.iter().filter(|row| **row <= through);
         if let Some(row) = released.find(|row| !dead.contains(row))
             && !desk.shared
         {
@@ -190,20 +251,27 @@ impl Source for Rows {
         Ok(())
     }
 
-    async fn released(&mut self) -> Result<Option<u64>, Away> {
-        Ok(self.kept(|kept| kept.released).checked_sub(1))
+    async fn released(&mut self) -> Result<Option<O>, Away> {
+        self.answer(Call::Released)?;
+        let released = self.kept(|kept| kept.released);
+        Ok(released.checked_sub(1).map(O::of))
     }
 
     async fn dead_letter(
         &mut self,
-        rejected: &Rejected<u64>,
-        rows: Vec<(u64, Row<'static>)>,
+        rejected: &Rejected<O>,
+        rows: Vec<(O, Row<'static>)>,
     ) -> Result<(), Away> {
-        self.answer()?;
+        self.answer(Call::DeadLetter)?;
         self.work().await;
-        self.desk.tell(format!("dead letters: {rejected:?}"));
+        let (after, through) = (rejected.after.as_ref().map(O::row), rejected.through.row());
+        self.desk.tell(format!(
+            "dead letters of {}: {} after {after:?} through {through}, {} in all",
+            rejected.channel, rejected.count, rejected.total
+        ));
         self.kept(|kept| {
-            kept.dead.extend(rows.iter().map(|(offset, _)| offset));
+            kept.dead
+                .extend(rows.iter().map(|(offset, _)| offset.row()));
             kept.counters
                 .insert(rejected.channel.clone(), rejected.total);
         });
@@ -211,8 +279,13 @@ impl Source for Rows {
     }
 
     async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Away> {
+        self.answer(Call::RejectsSeen)?;
         // From the first run on.
         let seen = self.kept(|kept| kept.counters.get(channel).copied());
         Ok(Some(seen.unwrap_or(0)))
+    }
+
+    async fn check(&mut self, _channel: &str, _committed: Option<&O>) -> Result<(), Away> {
+        self.answer(Call::Check)
     }
 }

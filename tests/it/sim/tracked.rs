@@ -1,5 +1,6 @@
 //! A program that streams a source into a channel with offsets, and reopens the channel when it has to.
 
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -11,6 +12,7 @@ use snowpipe_streaming::{
 use tokio::time::{sleep, sleep_until, timeout};
 
 use super::desk::{Desk, Ending};
+use super::judge;
 use super::plan::{Kind, Op};
 use super::world::House;
 
@@ -53,9 +55,10 @@ impl Program {
     async fn open(&mut self, token: Option<String>) -> Channel {
         self.desk.at("open");
         loop {
+            let name = self.desk.spelled(&mut self.rng);
             let opening = {
                 let client = self.house.client.lock().unwrap();
-                client.as_ref().unwrap().open_channel(&*self.desk.name)
+                client.as_ref().unwrap().open_channel(name)
             };
             let opening = match &token {
                 Some(token) => opening
@@ -110,6 +113,7 @@ impl Program {
                 Over::Reopen => {}
                 Over::Failed(error) => {
                     self.desk.tell(format!("failed: {error:?}"));
+                    judge::invalidation(&self.desk, &self.house, &error);
                     if let Some(ending) = self.ceded(&error) {
                         return Some(ending);
                     }
@@ -225,7 +229,7 @@ impl Program {
                     if reached <= next {
                         desk.blame(format!("{reached} is reached after {next} and {rows} more"));
                     }
-                    desk.follow(receipt, next..reached, attempt);
+                    desk.follow(&self.house, receipt, next..reached, attempt);
                 }
                 Some(Err(error)) if error.kind() == ErrorKind::Backpressure => self.pause().await,
                 Some(Err(error)) => return self.refused(error),
@@ -331,9 +335,29 @@ impl Program {
                 }
                 Err(error) => desk.tell(format!("no status: {error:?}")),
             },
+            Op::Reuse => return self.reuse(channel, from..next).await,
             Op::Reopen => return Some(Over::Reopen),
             Op::Close | Op::CloseFor(_) | Op::Drop => return Some(Over::Part(op, next)),
             Op::Cancel(_) => {}
+        }
+        None
+    }
+
+    /// A token that was used before is refused, and nothing is appended.
+    async fn reuse(&mut self, channel: &mut Channel, used: Range<u64>) -> Option<Over> {
+        let desk = Arc::clone(&self.desk);
+        let row = used.end.checked_sub(1).filter(|row| used.contains(row))?;
+        desk.world.count("reused token");
+        let attempt = desk.world.id();
+        match channel
+            .append_row(&desk.row(row, attempt), desk.token(row))
+            .await
+        {
+            Ok(_) => desk.blame(format!("the token of row {row} was taken twice")),
+            Err(error) => match error.kind() {
+                ErrorKind::TokenReused | ErrorKind::Backpressure => {}
+                _ => return Some(self.refused(error)),
+            },
         }
         None
     }

@@ -9,6 +9,7 @@ use snowpipe_streaming::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
+use tokio::time::Instant;
 
 /// How a landing betrays its server, to see whether anybody notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +25,9 @@ pub enum Sabotage {
 }
 
 /// What landed, by channel and row.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Truth {
+    start: Instant,
     strands: Mutex<Vec<Strand>>,
     wrong: Mutex<Vec<String>>,
 }
@@ -49,6 +51,7 @@ pub struct Landed {
     /// The append that brought it.
     pub attempt: u64,
     pub refused: bool,
+    pub at_ms: u64,
 }
 
 /// What the simulator writes into a row to know it again.
@@ -63,6 +66,14 @@ struct Mark {
 }
 
 impl Truth {
+    pub fn new(start: Instant) -> Self {
+        Self {
+            start,
+            strands: Mutex::default(),
+            wrong: Mutex::default(),
+        }
+    }
+
     /// Expects so many rows of another source; its index.
     pub fn expect(&self, rows: u64, tracked: bool, is_ordered: bool) -> usize {
         let mut strands = self.strands();
@@ -90,6 +101,14 @@ impl Truth {
         let strands = self.strands();
         rows.into_iter()
             .find(|row| strands[strand].rows[usize::try_from(*row).unwrap()].is_empty())
+    }
+
+    /// When the last of the rows landed that an append brought.
+    pub fn landed_ms(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
+        let strands = self.strands();
+        let rows = rows.filter_map(|row| strands[strand].rows.get(usize::try_from(row).ok()?));
+        let landings = rows.flatten().filter(|landed| landed.attempt == attempt);
+        landings.map(|landed| landed.at_ms).max()
     }
 
     /// The rows in the error table.
@@ -134,7 +153,11 @@ impl Truth {
             ));
         }
         let attempt = mark.attempt;
-        before.push(Landed { attempt, refused });
+        before.push(Landed {
+            attempt,
+            refused,
+            at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap(),
+        });
         let last = if refused {
             &mut strand.last_bad
         } else {

@@ -8,6 +8,7 @@ use snowpipe_streaming::{Channel, Error, ErrorKind, Receipt, Untracked};
 use tokio::time::{sleep, sleep_until};
 
 use super::desk::{At, Desk, Ending};
+use super::judge;
 use super::plan::{Kind, Op};
 use super::world::House;
 
@@ -38,6 +39,9 @@ impl Program {
                 None => channel.close().await.map(|_| ()),
             };
             self.desk.tell(format!("over: {closed:?}"));
+            if let Err(error) = &closed {
+                judge::invalidation(&self.desk, &self.house, error);
+            }
             for sent in sent {
                 self.settle(&sent).await;
             }
@@ -51,10 +55,11 @@ impl Program {
     async fn open(&mut self) -> Channel<Untracked> {
         self.desk.at("open");
         loop {
+            let name = self.desk.spelled(&mut self.rng);
             let opening = {
                 let client = self.house.client.lock().unwrap();
                 let client = client.as_ref().unwrap();
-                client.open_untracked_channel(&*self.desk.name)
+                client.open_untracked_channel(name)
             };
             match opening.on_uncommitted(self.desk.policy()).await {
                 Ok(channel) => return channel,
@@ -153,7 +158,7 @@ impl Program {
             };
             match done {
                 Some(Ok(receipt)) => {
-                    desk.follow(receipt.clone(), rows.clone(), attempt);
+                    desk.follow(&self.house, receipt.clone(), rows.clone(), attempt);
                     sent.push(Sent { rows, receipt });
                 }
                 // Of many rows a prefix may be appended.

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::Value;
 use snowpipe_streaming::emulator::Reply;
 use snowpipe_streaming::{
     Recovery, Request, Response, Transport, TransportError, TransportErrorKind,
@@ -11,6 +12,8 @@ use snowpipe_streaming::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::heard::Asked;
+use super::outage::Part;
 use super::plan::{Kind, Policy};
 use super::world::{House, World};
 
@@ -32,32 +35,26 @@ impl Transport for Wire {
         if self.house.is_dead() {
             return std::future::pending().await;
         }
-        let is_open = request.method() == http::Method::PUT;
-        let channel = channel_of(&request);
+        let (world, house) = (&self.world, self.house.id);
+        let asked = Asked::of(&request);
+        world.check_throttled(&self.house, &asked);
         // On its own: what has left a client arrives, whatever becomes of the client.
         let (sender, receiver) = oneshot::channel();
-        let carried = Arc::clone(&self.world).carry(self.house.id, request);
+        let carried = Arc::clone(world).carry(house, request);
         tokio::spawn(async move {
             let _ = sender.send(carried.await);
         });
         match receiver.await {
             Ok(answer) if !self.house.is_dead() => {
-                if let (Some(channel), Ok(answer)) = (channel, &answer) {
-                    let (house, status) = (self.house.id, answer.status());
-                    self.world.note_answer(house, &channel, is_open, status);
+                if let Ok(answer) = &answer {
+                    let life = Duration::from_secs(world.plan.server.token_life_s);
+                    world.heard().note(house, &asked, answer, life);
                 }
                 answer
             }
             _ => std::future::pending().await,
         }
     }
-}
-
-/// The channel that a request opens or appends to.
-fn channel_of(request: &Request) -> Option<String> {
-    let (_, channel) = request.uri().path().split_once("/channels/")?;
-    let name = channel.strip_suffix("/rows").unwrap_or(channel);
-    Some(name.to_owned())
 }
 
 fn describe(request: &Request) -> String {
@@ -84,7 +81,7 @@ impl World {
         if request.method() != http::Method::PUT || self.plan.tampers() {
             return;
         }
-        let path = request.uri().path();
+        let path = request.uri().path().to_lowercase();
         let number = path
             .rsplit_once("/c")
             .and_then(|(_, n)| n.parse::<usize>().ok());
@@ -102,6 +99,44 @@ impl World {
         }
     }
 
+    /// A poller that is asked to wait before it asks for a status again, waits; but it asks once at the end of its
+    /// patience. A program that asks for a status by itself has a patience of its own.
+    fn check_throttled(&self, house: &House, asked: &Asked) {
+        if !house.only_polls || asked.part != Part::Statuses {
+            return;
+        }
+        let heard = self.heard();
+        let silence = heard.silence(house.id).unwrap_or(house.patience);
+        let is_early = heard.is_early(house.id);
+        drop(heard);
+        if is_early && silence < house.patience {
+            self.blame(format!(
+                "client {} asks for a status before it was asked to",
+                house.id
+            ));
+        }
+    }
+
+    /// Now and then the answer to an open lacks the channel's status.
+    fn bared(&self, is_open: bool, reply: Reply) -> Reply {
+        let Reply::Respond(mut answer) = reply else {
+            return reply;
+        };
+        if is_open && answer.status().is_success() && self.is_bare() {
+            let mut body: Value = serde_json::from_slice(answer.body()).unwrap();
+            if body
+                .as_object_mut()
+                .unwrap()
+                .remove("channel_status")
+                .is_some()
+            {
+                self.count("open without a status");
+            }
+            *answer.body_mut() = body.to_string().into();
+        }
+        Reply::Respond(answer)
+    }
+
     /// Carries a request to the server and its answer back, whoever still waits for it.
     async fn carry(
         self: Arc<Self>,
@@ -116,9 +151,19 @@ impl World {
         }
         let latency = Duration::from_millis(self.plan.server.latency_ms);
         sleep(latency + late).await;
-        let (reply, lives) = self.hand_over(request);
+        let part = Part::of(&request);
+        let is_open = part == Part::Opens;
+        let outage = self.heard().outage(part);
+        let (reply, lives) = match outage {
+            Some(outage) => {
+                self.count(outage.how.name());
+                (outage.how.reply(), self.lives())
+            }
+            None => self.hand_over(request),
+        };
         self.check();
         self.tell(format!("client {house} {what} -> {}", outcome(&reply)));
+        let reply = self.bared(is_open, reply);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),

@@ -1,15 +1,17 @@
 //! The world of a run: a server that can be down, a network, the clients that live, and what is seen of them at each step.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
 use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
-use snowpipe_streaming::emulator::{DataType, Emulator, Limits, Reply, Rule, landing::ObjectName};
+use snowpipe_streaming::emulator::{
+    DataType, Emulator, Endpoint, Fault, Limits, Reply, Rule, landing::ObjectName,
+};
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
     Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
@@ -18,7 +20,8 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::desk::Reader;
-use super::plan::Plan;
+use super::heard::Heard;
+use super::plan::{Plan, ProcessPlan};
 use super::truth::{Sabotage, Truth, Watched};
 
 /// The table behind the pipe of every run.
@@ -40,8 +43,9 @@ pub struct World {
     houses: Mutex<BTreeMap<u64, Arc<House>>>,
     eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
     never: Mutex<Vec<Never>>,
-    /// The channels, by client and name, of which the last append was refused for good.
-    refused: Mutex<BTreeSet<(u64, String)>>,
+    heard: Mutex<Heard>,
+    /// How far statuses are behind.
+    lag: Mutex<Option<Duration>>,
     ids: AtomicU64,
 }
 
@@ -73,6 +77,10 @@ struct Never {
 pub struct House {
     pub id: u64,
     pub budget: usize,
+    /// Its `retry_for`.
+    pub patience: Duration,
+    /// Nothing but the poller asks for statuses.
+    pub only_polls: bool,
     is_dead: AtomicBool,
     pub client: Mutex<Option<StreamingIngestClient>>,
 }
@@ -90,13 +98,14 @@ impl House {
 
 impl World {
     pub fn new(plan: Arc<Plan>, sabotage: Option<Sabotage>) -> Arc<Self> {
-        let truth = Arc::new(Truth::default());
+        let start = Instant::now();
+        let truth = Arc::new(Truth::new(start));
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let world = Arc::new(Self {
             landing: Watched::new(Arc::clone(&truth), sabotage),
             truth,
             clock: TokioClock::starting_at(epoch),
-            start: Instant::now(),
+            start,
             failed: Notify::new(),
             server: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
@@ -106,7 +115,8 @@ impl World {
             houses: Mutex::default(),
             eyes: Mutex::default(),
             never: Mutex::default(),
-            refused: Mutex::default(),
+            heard: Mutex::default(),
+            lag: Mutex::default(),
             ids: AtomicU64::new(0),
             plan,
         });
@@ -156,19 +166,40 @@ impl World {
             .seed(self.plan.seed.wrapping_add(server.lives))
             .build()
             .unwrap();
-        if !self.is_calm() {
-            for rate in &self.plan.rates {
-                let rule = Rule::from(rate.fault.clone());
-                let rule = rate
-                    .endpoint
-                    .map_or(rule, |endpoint| rate.fault.clone().on(endpoint));
-                let per_mille = u32::try_from(rate.per_mille).unwrap();
-                emulator
-                    .faults()
-                    .push(rule.at_rate(f64::from(per_mille) / 1000.0));
-            }
-        }
+        self.set_rules(&emulator);
         server.emulator = Some(emulator);
+    }
+
+    /// What goes wrong at random, in the place of what went wrong so far.
+    fn set_rules(&self, emulator: &Emulator) {
+        let faults = emulator.faults();
+        faults.clear();
+        if self.is_calm() {
+            return;
+        }
+        if let Some(lag) = *self.lag.lock().unwrap() {
+            faults.push(Fault::StaleStatus(lag).on(Endpoint::Status).always());
+        }
+        for rate in &self.plan.rates {
+            let rule = Rule::from(rate.fault.clone());
+            let rule = rate
+                .endpoint
+                .map_or(rule, |endpoint| rate.fault.clone().on(endpoint));
+            let per_mille = u32::try_from(rate.per_mille).unwrap();
+            faults.push(rule.at_rate(f64::from(per_mille) / 1000.0));
+        }
+    }
+
+    /// From now on statuses are so far behind.
+    pub fn set_lag(&self, lag: Option<Duration>) {
+        *self.lag.lock().unwrap() = lag;
+        if let Some(server) = self.server() {
+            self.set_rules(&server);
+        }
+    }
+
+    pub fn heard(&self) -> MutexGuard<'_, Heard> {
+        self.heard.lock().unwrap()
     }
 
     pub fn stop_server(&self) {
@@ -247,10 +278,12 @@ impl World {
             .collect()
     }
 
-    pub fn found(&self, budget: usize) -> Arc<House> {
+    pub fn found(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<House> {
         let house = Arc::new(House {
             id: self.id(),
-            budget,
+            budget: plan.budget,
+            patience: Duration::from_secs(plan.retry_s),
+            only_polls,
             is_dead: AtomicBool::new(false),
             client: Mutex::default(),
         });
@@ -274,23 +307,6 @@ impl World {
             rows,
             attempt,
         });
-    }
-
-    /// A client was given the answer to an append or an open of a channel.
-    pub fn note_answer(&self, house: u64, channel: &str, is_open: bool, status: StatusCode) {
-        let mut refused = self.refused.lock().unwrap();
-        let key = (house, channel.to_owned());
-        if is_open && status.is_success() {
-            refused.remove(&key);
-        } else if !is_open && status == StatusCode::BAD_REQUEST {
-            refused.insert(key);
-        }
-    }
-
-    /// Whether a client knows that a channel takes no more of its rows as it is.
-    pub fn is_refused(&self, house: &House, channel: &str) -> bool {
-        let key = (house.id, channel.to_owned());
-        self.refused.lock().unwrap().contains(&key)
     }
 
     /// What must hold at every step.
@@ -352,6 +368,12 @@ impl World {
         let mut rng = self.rng.lock().unwrap();
         let late = !self.is_calm() && rng.u64(..1000) < self.plan.server.late_per_mille;
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
+    }
+
+    /// Whether the answer to an open lacks the channel's status.
+    pub fn is_bare(&self) -> bool {
+        let per_mille = self.plan.server.bare_open_per_mille;
+        per_mille > 0 && !self.is_calm() && self.rng.lock().unwrap().u64(..1000) < per_mille
     }
 
     /// Has the server handle a request, if it is up. Also how often it went down before.

@@ -4,6 +4,17 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::Fault;
 
+use super::super::outage::{Outage, Part};
+
+/// What an elastic channel needs of a server.
+pub const PARTS: [Part; 5] = [
+    Part::Appends,
+    Part::Tokens,
+    Part::Account,
+    Part::Ingest,
+    Part::Everything,
+];
+
 /// How a life of the client ends before its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -23,6 +34,8 @@ pub struct Plan {
     /// When the client's lives end, in milliseconds, and the server's.
     pub ends: Vec<(u64, End)>,
     pub server_downs: Vec<(u64, u64)>,
+    /// What else fails, and from when on.
+    pub outages: Vec<(u64, Outage)>,
     /// From then on nothing goes wrong.
     pub calm_ms: u64,
     pub latency_ms: u64,
@@ -75,6 +88,7 @@ fn faults() -> Vec<Fault> {
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds: Vec<_> = faults().iter().map(Fault::name).collect();
     kinds.extend(["Crash", "Drop", "Close", "server down"]);
+    kinds.extend(PARTS.map(Part::outage));
     kinds
 }
 
@@ -99,11 +113,12 @@ impl Plan {
         server_downs.sort_unstable();
         // Long rows use up the memory.
         let noise = [rng.usize(0..200), rng.usize(500..2_000)][rng.usize(..2)];
-        Self {
+        let mut plan = Self {
             seed,
             rates,
             ends,
             server_downs,
+            outages: Vec::new(),
             calm_ms,
             latency_ms: rng.u64(0..200),
             late_per_mille: if rng.bool() { 0 } else { rng.u32(1..50) },
@@ -123,6 +138,37 @@ impl Plan {
             retry_s: rng.u64(5..200),
             close_s: rng.u64(1..60),
             append_ms: rng.bool().then(|| rng.u64(0..5_000)),
+        };
+        plan.add_outages();
+        plan
+    }
+
+    /// Drawn apart, so that what else a seed brings stays as it was.
+    fn add_outages(&mut self) {
+        let mut rng = fastrand::Rng::with_seed(self.seed ^ 0x006f_7574_6167_6573);
+        let is_alone = match rng.u8(..6) {
+            0 => true,
+            1 | 2 => false,
+            _ => return,
+        };
+        if is_alone {
+            self.rates.clear();
+            self.ends.clear();
+            self.server_downs.clear();
+            self.late_per_mille = 0;
         }
+        let at = rng.u64(..self.calm_ms);
+        let outage = Outage::draw(&mut rng, &PARTS, 300_000);
+        self.calm_ms = self.calm_ms.max(at + outage.length_ms);
+        self.outages.push((at, outage));
+    }
+
+    /// Whether nothing but outages goes wrong, so that each error can be held against them.
+    pub fn is_outage_alone(&self) -> bool {
+        !self.outages.is_empty()
+            && self.rates.is_empty()
+            && self.ends.is_empty()
+            && self.server_downs.is_empty()
+            && self.late_per_mille == 0
     }
 }

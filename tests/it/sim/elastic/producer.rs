@@ -4,8 +4,11 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use snowpipe_streaming::{Ack, ElasticAppend, ElasticChannel, ErrorKind, RowBatch};
+use snowpipe_streaming::{
+    Accepted, Ack, ElasticAppend, ElasticChannel, ErrorKind, FailedAppend, RowBatch,
+};
 use tokio::time::{sleep, timeout};
 
 use super::world::World;
@@ -120,14 +123,48 @@ impl Producer {
     }
 
     async fn await_ack(&self, ack: Ack<u64>) {
-        let outcome = ack.await;
+        self.hear(&ack.await);
+    }
+
+    fn hear(&self, outcome: &Result<Accepted<u64>, FailedAppend<u64>>) {
         let mut ledger = self.world.ledger();
-        match &outcome {
+        match outcome {
             Ok(accepted) => ledger.accepted(accepted),
             Err(failed) => ledger.failed(failed),
         }
         drop(ledger);
+        if let Err(failed) = outcome {
+            self.world.judge(failed);
+        }
         self.world.tell(format!("told {outcome:?}"));
+    }
+
+    /// Awaits what is acknowledged or not. What had failed before was part of the memory in use.
+    async fn await_acks(&mut self) {
+        let held = self.world.memory_in_use();
+        let (mut unread, mut waiting) = (0, Vec::new());
+        for (_, mut ack) in std::mem::take(&mut self.acks) {
+            let Some(outcome) = (&mut ack).now_or_never() else {
+                waiting.push(ack);
+                continue;
+            };
+            if let Err(failed) = &outcome {
+                self.world.count("unread failure");
+                unread += failed.rows().unwrap().as_bytes().len();
+            }
+            self.hear(&outcome);
+        }
+        // Long noise does not compress to less than two thirds.
+        if let Some(held) = held.filter(|held| unread / 2 > *held)
+            && self.world.plan.noise >= 500
+        {
+            self.world.blame(format!(
+                "{unread} bytes were handed back and not taken, and {held} are in use"
+            ));
+        }
+        for ack in waiting {
+            self.await_ack(ack).await;
+        }
     }
 
     async fn idle(&mut self) {
@@ -146,9 +183,7 @@ impl Producer {
                 self.deaf.extend(dropped);
             }
             4 => {
-                for (_, ack) in std::mem::take(&mut self.acks) {
-                    self.await_ack(ack).await;
-                }
+                self.await_acks().await;
             }
             5 => {
                 // A checkpoint that is given up has told nothing.
@@ -194,9 +229,7 @@ impl Producer {
 
     /// Hears what became of everything; whether the channel is closed.
     async fn settle(&mut self) -> bool {
-        for (_, ack) in std::mem::take(&mut self.acks) {
-            self.await_ack(ack).await;
-        }
+        self.await_acks().await;
         self.checkpoint().await;
         self.channel.is_closed()
     }

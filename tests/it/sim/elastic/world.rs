@@ -9,12 +9,13 @@ use std::time::{Duration, SystemTime};
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryLanding, Reply};
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
-    Request, Response, StreamingIngestClient, TimeSource as _, TokioClock, Transport,
-    TransportError, TransportErrorKind,
+    ErrorKind, FailedAppend, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
+    Transport, TransportError, TransportErrorKind,
 };
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
+use super::super::outage::{Outage, Part};
 use super::ledger::{Landed, Ledger, landed};
 use super::plan::Plan;
 
@@ -146,6 +147,12 @@ impl World {
         self.wrong.lock().unwrap().clone()
     }
 
+    /// What the client holds, while the world knows it.
+    pub fn memory_in_use(&self) -> Option<usize> {
+        let client = self.client.lock().unwrap();
+        client.as_ref().map(StreamingIngestClient::memory_in_use)
+    }
+
     fn check(&self) {
         let client = self.client.lock().unwrap();
         let Some(client) = client.as_ref() else {
@@ -169,15 +176,48 @@ impl World {
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
     }
 
+    /// The outage that a request meets.
+    fn outage(&self, request: &Request) -> Option<Outage> {
+        let (now, part) = (Instant::now(), Part::of(request));
+        let mut outages = self.plan.outages.iter();
+        let meets = |(at, outage): &&(u64, Outage)| {
+            let lasts = self.at(*at)..self.at(at + outage.length_ms);
+            lasts.contains(&now) && outage.part.covers(part)
+        };
+        outages.find(meets).map(|(_, outage)| *outage)
+    }
+
+    /// An append failed. Where nothing but an outage is in the way, that is said, and a short one is ridden out.
+    pub fn judge(&self, failed: &FailedAppend<u64>) {
+        let plan = &self.plan;
+        if !plan.is_outage_alone() {
+            return;
+        }
+        self.count("outage judged");
+        let kind = failed.error().kind();
+        if kind != ErrorKind::Unreachable {
+            self.blame(format!("an outage is said to be {kind:?}"));
+        }
+        let lengths: u64 = plan.outages.iter().map(|(_, o)| o.length_ms / 1000).sum();
+        if lengths + plan.attempt_s + 60 < plan.retry_s {
+            self.blame(format!("an outage was not ridden out: {kind:?}"));
+        }
+    }
+
     /// Carries a request to the server and its answer back, whoever still waits for it.
     async fn carry(self: Arc<Self>, request: Request) -> Result<Response, TransportError> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let what = format!("{} {query} {}", request.uri().path(), request.body().len());
         let latency = Duration::from_millis(self.plan.latency_ms);
         sleep(latency + self.lateness()).await;
-        let reply = match self.server() {
-            Some(server) => server.handle(self.clock.now(), request),
-            None => Reply::Refuse,
+        let reply = match (self.outage(&request), self.server()) {
+            (Some(outage), _) => {
+                self.count(outage.part.outage());
+                self.count(outage.how.name());
+                outage.how.reply()
+            }
+            (None, Some(server)) => server.handle(self.clock.now(), request),
+            (None, None) => Reply::Refuse,
         };
         let lives = *self.lives.lock().unwrap();
         self.check();

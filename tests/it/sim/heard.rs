@@ -1,0 +1,137 @@
+//! What each client was answered, and when the server could not answer: clients are judged by what they can know.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::{StatusCode, header};
+use snowpipe_streaming::{Request, Response};
+use tokio::time::Instant;
+
+use super::outage::{Failing, Outage, Part};
+
+/// What a request asks for, noted before it is sent.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub part: Part,
+    /// The channel that is opened or appended to, in upper case.
+    channel: Option<String>,
+}
+
+impl Asked {
+    pub fn of(request: &Request) -> Self {
+        let path = request.uri().path();
+        let channel = path.split_once("/channels/").map(|(_, channel)| {
+            let name = channel.strip_suffix("/rows").unwrap_or(channel);
+            name.to_uppercase()
+        });
+        Self {
+            part: Part::of(request),
+            channel,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+pub struct Heard {
+    /// The channels, by client and name, of which the last append was refused for good.
+    refused: BTreeSet<(u64, String)>,
+    /// By client: when it last got a status.
+    status: BTreeMap<u64, Instant>,
+    /// By client: until when it was asked not to ask for a status.
+    not_before: BTreeMap<u64, Instant>,
+    /// By client: until when its token is valid.
+    token: BTreeMap<u64, Instant>,
+    outages: Vec<Past>,
+}
+
+/// An outage that began.
+#[derive(Debug)]
+struct Past {
+    outage: Outage,
+    from: Instant,
+    until: Instant,
+    /// Until when the clients' tokens were valid that they had at its beginning.
+    token: BTreeMap<u64, Instant>,
+}
+
+impl Heard {
+    /// A client was given an answer. `token_life`: of a token that it holds.
+    pub fn note(&mut self, house: u64, asked: &Asked, answer: &Response, token_life: Duration) {
+        let (now, status) = (Instant::now(), answer.status());
+        match (asked.part, &asked.channel) {
+            (Part::Statuses, _) if status.is_success() => {
+                self.status.insert(house, now);
+            }
+            (Part::Statuses, _) if status == StatusCode::TOO_MANY_REQUESTS => {
+                let after = answer.headers().get(header::RETRY_AFTER);
+                let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
+                let until = now + Duration::from_secs(after.unwrap_or(0));
+                let not_before = self.not_before.entry(house).or_insert(until);
+                *not_before = until.max(*not_before);
+            }
+            (Part::Tokens, _) if status.is_success() => {
+                self.token.insert(house, now + token_life);
+            }
+            (Part::Opens, Some(channel)) if status.is_success() => {
+                self.refused.remove(&(house, channel.clone()));
+            }
+            (Part::Appends, Some(channel)) if status == StatusCode::BAD_REQUEST => {
+                self.refused.insert((house, channel.clone()));
+            }
+            _ => {}
+        }
+    }
+
+    pub fn begin(&mut self, outage: Outage) {
+        let from = Instant::now();
+        self.outages.push(Past {
+            outage,
+            from,
+            until: from + outage.length(),
+            token: self.token.clone(),
+        });
+    }
+
+    /// The outages of a part of the server now.
+    pub fn outage(&self, part: Part) -> Option<Outage> {
+        let now = Instant::now();
+        let mut outages = self.outages.iter();
+        outages
+            .find(|past| past.until > now && past.outage.part.covers(part))
+            .map(|past| past.outage)
+    }
+
+    /// Whether a client knows that a channel takes no more of its rows as it is.
+    pub fn is_refused(&self, house: u64, channel: &str) -> bool {
+        self.refused.contains(&(house, channel.to_uppercase()))
+    }
+
+    /// For how long a client has got no status.
+    pub fn silence(&self, house: u64) -> Option<Duration> {
+        self.status.get(&house).map(Instant::elapsed)
+    }
+
+    /// Whether the server has asked a client to wait before it asks for a status.
+    pub fn is_early(&self, house: u64) -> bool {
+        let until = self.not_before.get(&house);
+        until.is_some_and(|until| Instant::now() < *until)
+    }
+
+    /// Until when outages keep or kept a client from getting a status, if there were any. While its token is valid, one
+    /// of the account host does not. A call that has no answer goes on for as long as an `attempt`, and a throttled one is
+    /// put off.
+    pub fn kept_until(&self, house: u64, attempt: Duration) -> Option<Instant> {
+        let kept = |past: &Past| {
+            let from = match past.outage.part {
+                Part::Appends | Part::Opens => return None,
+                Part::Tokens | Part::Account => past.token.get(&house).copied(),
+                _ => None,
+            };
+            let hangs = past.outage.how == Failing::NoAnswer;
+            let until = past.until + attempt.saturating_mul(u32::from(hangs));
+            (from.unwrap_or(past.from) < past.until).then_some(until)
+        };
+        let put_off = self.not_before.get(&house).copied();
+        self.outages.iter().filter_map(kept).chain(put_off).max()
+    }
+}

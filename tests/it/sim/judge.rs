@@ -1,0 +1,149 @@
+//! Whether what clients say fits what happened: of thefts, of outages, and of errors in general.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
+use tokio::time::Instant;
+
+use super::desk::{Desk, Ending};
+use super::outage::Failing;
+use super::world::{House, World};
+
+/// A commit is known so soon after it, and after so many ways to the server, unless the server is out of reach.
+const KNOWN: (Duration, u64) = (Duration::from_secs(4), 8);
+/// The poller waits so long for a status.
+const STATUS: Duration = Duration::from_secs(15);
+/// An outage is over for a client so long after its end, besides an attempt that began before.
+const OVER: Duration = Duration::from_secs(60);
+
+/// Without anything else in the way one of two writers wins, and the other hears of it.
+pub fn thefts(world: &World, desks: &[Arc<Desk>]) {
+    let plan = &world.plan;
+    if !plan.is_theft_alone() {
+        return;
+    }
+    // A channel without rows is left out, and so is its thief.
+    let contested = desks.iter().filter(|desk| desk.plan.rows > 0);
+    let contested: Vec<_> = contested.filter(|desk| desk.contested).collect();
+    let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
+    if !contested.is_empty() {
+        world.count("theft judged");
+    }
+    // A replay opens the channel once more before it gives way, and may take it from the winner by that.
+    let replays =
+        |desk: &&Arc<Desk>| plan.processes[desk.plan.process].recovery == Recovery::Replay;
+    let settled = !contested.iter().any(replays);
+    if settled && !contested.is_empty() && !contested.iter().any(won) {
+        world.blame("of two writers none won");
+    }
+    for desk in contested {
+        let heard = match desk.ended() {
+            Some(Ending::Ceded(Some(ErrorKind::Invalidated(cause)))) => matches!(
+                cause,
+                InvalidationCause::Fenced | InvalidationCause::OffsetConflict
+            ),
+            Some(Ending::Ceded(None)) => desk.state.lock().unwrap().ran_out,
+            ended => ended == Some(Ending::Done),
+        };
+        if !heard {
+            desk.blame(format!("it lost its channel and heard {:?}", desk.ended()));
+        }
+    }
+}
+
+/// Where nothing else goes wrong, a channel is opened again only as often as the server asks for it.
+pub fn reopens(world: &World, desks: &[Arc<Desk>]) {
+    if !world.plan.is_lag_alone() {
+        return;
+    }
+    world.count("lag judged");
+    let injected = world.server().map(|server| server.faults().injected());
+    let asked = injected.and_then(|faults| faults.get("invalidate").copied());
+    let asked = asked.unwrap_or(0);
+    let reopens: u64 = desks
+        .iter()
+        .map(|desk| desk.state.lock().unwrap().reopens)
+        .sum();
+    if reopens > asked {
+        world.blame(format!(
+            "channels were invalidated {reopens} times, and the server did so {asked} times"
+        ));
+    }
+}
+
+/// Counts the scripts in which errors are held against outages.
+pub fn outages(world: &World) {
+    if world.plan.is_outage_alone() {
+        world.count("outage judged");
+    }
+}
+
+/// Why a client ended a channel.
+pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
+    let ErrorKind::Invalidated(cause) = error.kind() else {
+        return;
+    };
+    let (world, plan) = (&desk.world, &desk.world.plan);
+    let process = &plan.processes[desk.plan.process];
+    let silence = world.heard().silence(house.id);
+    let stall = Duration::from_secs(process.stall_s);
+    // Of one that replays it may be long ago.
+    let is_prompt = process.recovery == Recovery::Surface;
+    if cause == InvalidationCause::CommitStalled
+        && is_prompt
+        && silence.is_none_or(|silence| silence >= stall)
+    {
+        desk.blame(format!(
+            "commits are said to stall after {silence:?} without a status"
+        ));
+    }
+    if cause == InvalidationCause::OffsetConflict && !plan.has_conflicts() {
+        desk.blame("a conflict without another writer");
+    }
+    if cause == InvalidationCause::MustReopen {
+        desk.state.lock().unwrap().reopens += 1;
+    }
+    if !plan.is_outage_alone() {
+        return;
+    }
+    let is_refused = |failing| matches!(failing, Failing::Refused(_));
+    let is_named = match cause {
+        InvalidationCause::Unreachable => true,
+        // What turns out to be too large after it went unanswered is not cut.
+        InvalidationCause::Ambiguous => error.http_status() == Some(413),
+        InvalidationCause::Unauthorized => plan.outages().any(|outage| is_refused(outage.how)),
+        _ => false,
+    };
+    if !is_named {
+        desk.blame(format!("an outage is said to be {cause:?}"));
+    }
+    let lengths = plan.outages().map(|outage| outage.length());
+    let over = lengths.sum::<Duration>() + Duration::from_secs(process.attempt_s) + OVER;
+    if over < Duration::from_secs(process.retry_s) {
+        desk.blame(format!("an outage was not ridden out: {cause:?}"));
+    }
+}
+
+/// How long it took to know of a commit, if nothing but outages was in the way.
+pub fn commit(desk: &Desk, house: &House, rows: Range<u64>, attempt: u64) {
+    let world = &desk.world;
+    if !world.plan.is_outage_alone() || desk.shared {
+        return;
+    }
+    let Some(landed_ms) = world.truth.landed_ms(desk.strand, rows.clone(), attempt) else {
+        return;
+    };
+    let landed = world.start + Duration::from_millis(landed_ms);
+    let hangs = world.plan.processes[desk.plan.process].attempt_s;
+    let hangs = Duration::from_secs(hangs).max(STATUS);
+    let kept_until = world.heard().kept_until(house.id, hangs);
+    let since = kept_until.max(Some(landed));
+    let took = since.map_or(Duration::ZERO, |since| Instant::now() - since);
+    if took > KNOWN.0 + Duration::from_millis(KNOWN.1 * world.plan.server.latency_ms) {
+        desk.blame(format!(
+            "rows {rows:?} landed, and that became known {took:?} later"
+        ));
+    }
+}
