@@ -2,7 +2,7 @@
 //!
 //! A [`Source`] is a queue, a table, a log or a file whose rows have offsets. [`run`] streams it into a channel: it opens
 //! the channel, resumes after what is committed, reads, appends, releases what is committed, opens the channel again when it
-//! was invalidated, and drains when it is told to stop.
+//! was invalidated, and drains when it is asked to stop.
 //!
 //! ```
 //! # use std::collections::BTreeMap;
