@@ -9,18 +9,11 @@ use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, 
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
+use super::content::content;
 use super::plan::{ChannelPlan, Kind, Op, Policy};
 use super::sourced::Kept;
 use super::world::{House, World};
 use super::{digits, judge};
-
-/// Letters that hardly compress.
-static NOISE: std::sync::LazyLock<String> = std::sync::LazyLock::new(|| {
-    let mut rng = fastrand::Rng::with_seed(1);
-    std::iter::repeat_with(|| rng.alphanumeric())
-        .take(1 << 16)
-        .collect()
-});
 
 pub struct Desk {
     pub world: Arc<World>,
@@ -133,7 +126,9 @@ impl Row<'_> {
 impl Desk {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
         let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.., .. });
-        let strand = world.truth.expect(plan.rows, plan.is_tracked(), is_ordered);
+        let strand = world
+            .truth
+            .expect(plan.rows, plan.row_bytes, plan.is_tracked(), is_ordered);
         let thieves: Vec<bool> = world.plan.thieves(index).collect();
         let state = State {
             ops: plan.ops.clone(),
@@ -159,9 +154,6 @@ impl Desk {
     }
 
     pub fn row(&self, n: u64, attempt: u64) -> Row<'static> {
-        let noise: &'static str = &NOISE;
-        let bytes = self.plan.row_bytes.min(noise.len());
-        let from = usize::try_from(n).unwrap() * 7919 % (noise.len() - bytes + 1);
         Row {
             c: self.strand,
             n,
@@ -171,7 +163,7 @@ impl Desk {
             } else {
                 Good::Yes(1)
             },
-            noise: &noise[from..from + bytes],
+            noise: content(self.strand, n, attempt, self.plan.row_bytes),
         }
     }
 

@@ -10,6 +10,7 @@
 //!
 //! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong.
 
+mod content;
 mod desk;
 mod digits;
 mod draw;
@@ -182,6 +183,7 @@ fn a_server_that_betrays_is_found_out() {
         Sabotage::Double,
         Sabotage::Reverse,
         Sabotage::ForgetRejects,
+        Sabotage::Mix,
     ] {
         let caught = (0..20).filter(|seed| !run(&draw(*seed), Some(sabotage)).wrong.is_empty());
         let caught = caught.count();

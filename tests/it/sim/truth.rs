@@ -11,6 +11,8 @@ use snowpipe_streaming::emulator::landing::{
 };
 use tokio::time::Instant;
 
+use super::content::content;
+
 /// How a landing betrays its server, to see whether anybody notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
@@ -22,6 +24,8 @@ pub enum Sabotage {
     Reverse,
     /// Rejected rows are counted and kept nowhere.
     ForgetRejects,
+    /// Two rows of a commit have one another's content.
+    Mix,
 }
 
 /// What landed, by channel and row.
@@ -35,6 +39,8 @@ pub struct Truth {
 /// One source's rows as they landed.
 #[derive(Debug, Default, Clone)]
 struct Strand {
+    /// How many bytes each row holds beside the numbers it is known by.
+    row_bytes: usize,
     /// Each row may be there once, and not once by each append.
     tracked: bool,
     is_ordered: bool,
@@ -55,7 +61,7 @@ pub struct Landed {
 }
 
 /// What the simulator writes into a row to know it again.
-#[derive(Debug, Clone, Copy, Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Mark {
     #[serde(rename = "C")]
     strand: usize,
@@ -63,6 +69,8 @@ struct Mark {
     row: u64,
     #[serde(rename = "A")]
     attempt: u64,
+    #[serde(rename = "NOISE")]
+    content: String,
 }
 
 impl Truth {
@@ -75,9 +83,10 @@ impl Truth {
     }
 
     /// Expects so many rows of another source; its index.
-    pub fn expect(&self, rows: u64, tracked: bool, is_ordered: bool) -> usize {
+    pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, is_ordered: bool) -> usize {
         let mut strands = self.strands();
         strands.push(Strand {
+            row_bytes,
             tracked,
             is_ordered: tracked && is_ordered,
             rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
@@ -134,7 +143,7 @@ impl Truth {
         std::mem::take(&mut self.wrong.lock().unwrap())
     }
 
-    fn note(&self, mark: Mark, refused: bool) {
+    fn note(&self, mark: &Mark, refused: bool) {
         let mut strands = self.strands();
         let Some(strand) = strands.get_mut(mark.strand) else {
             return self.blame(format!("{mark:?} is of no source"));
@@ -142,6 +151,12 @@ impl Truth {
         let rows = strand.rows.len() as u64;
         if mark.row >= rows {
             return self.blame(format!("{mark:?} is beyond its source"));
+        }
+        if mark.content != content(mark.strand, mark.row, mark.attempt, strand.row_bytes) {
+            self.blame(format!(
+                "row {} of channel {} by append {} holds what another row should",
+                mark.row, mark.strand, mark.attempt
+            ));
         }
         let before = &mut strand.rows[usize::try_from(mark.row).unwrap()];
         let mut same = before.iter();
@@ -228,14 +243,15 @@ impl Landing for Watched {
             Some(Sabotage::Double) => rows.extend_from_slice(commit.rows),
             Some(Sabotage::Reverse) => rows.reverse(),
             Some(Sabotage::ForgetRejects) => rejected.clear(),
+            Some(Sabotage::Mix) => mix(&mut rows),
             None => {}
         }
         for row in &rows {
-            self.truth.note(mark(row), false);
+            self.truth.note(&mark(row), false);
         }
         for row in &rejected {
             self.truth
-                .note(serde_json::from_str(&row.payload).unwrap(), true);
+                .note(&serde_json::from_str(&row.payload).unwrap(), true);
         }
         self.kept.commit(&Commit {
             rows: &[],
@@ -253,14 +269,22 @@ impl Landing for Watched {
     }
 }
 
+fn mix(rows: &mut [Vec<Cell>]) {
+    if let [first, .., last] = rows {
+        std::mem::swap(first.last_mut().unwrap(), last.last_mut().unwrap());
+    }
+}
+
 fn mark(row: &[Cell]) -> Mark {
     match row {
         [
             Cell::Integer(strand),
             Cell::Integer(row),
             Cell::Integer(attempt),
-            ..,
+            _,
+            Cell::Text(content),
         ] => Mark {
+            content: content.clone(),
             strand: usize::try_from(*strand).unwrap(),
             row: u64::try_from(*row).unwrap(),
             attempt: u64::try_from(*attempt).unwrap(),

@@ -401,9 +401,9 @@ fn catalog() -> Catalog {
         precision: 18,
         scale: 0,
     };
-    let column = |name: &str| Column {
+    let column = |(name, data_type): (&str, DataType)| Column {
         name: name.to_owned(),
-        data_type: number,
+        data_type,
         nullable: false,
         default: None,
     };
@@ -414,7 +414,15 @@ fn catalog() -> Catalog {
             schema: "PUBLIC".to_owned(),
             name: TABLE.to_owned(),
         },
-        columns: ["C", "N", "A", "G"].map(column).to_vec(),
+        columns: [
+            ("C", number),
+            ("N", number),
+            ("A", number),
+            ("G", number),
+            ("NOISE", DataType::Varchar(16 << 20)),
+        ]
+        .map(column)
+        .to_vec(),
     });
     catalog
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 use snowpipe_streaming::{Accepted, FailedAppend};
 
+use super::super::content::content;
+
 /// A row in the table, as its append brought it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Landed {
@@ -197,9 +199,15 @@ impl Ledger {
     }
 }
 
-/// A row of the table, or as it was to be sent.
+/// A row of the table, or as it was to be sent, which holds what its producer wrote into it.
 pub fn landed(row: &Value) -> Landed {
     let number = |name: &str| row[name].as_u64().unwrap();
+    let (producer, noise) = (
+        usize::try_from(number("P")).unwrap(),
+        row["X"].as_str().unwrap(),
+    );
+    let written = content(producer, number("N"), number("A"), noise.len());
+    assert_eq!(noise, written, "a row holds what another one should");
     Landed {
         row: number("N"),
         attempt: number("A"),

@@ -11,6 +11,7 @@ use snowpipe_streaming::{
 };
 use tokio::time::{sleep, timeout};
 
+use super::super::content::content;
 use super::world::World;
 
 pub struct Producer {
@@ -59,10 +60,7 @@ impl Producer {
     }
 
     fn row(&self, n: u64, attempt: u64) -> Value {
-        let mut rng = fastrand::Rng::with_seed(n ^ (self.number as u64) << 32);
-        let noise: String = std::iter::repeat_with(|| rng.alphanumeric())
-            .take(self.world.plan.noise)
-            .collect();
+        let noise = content(self.number, n, attempt, self.world.plan.noise);
         json!({ "P": self.number, "N": n, "A": attempt, "X": noise })
     }
 

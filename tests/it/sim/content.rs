@@ -1,0 +1,21 @@
+//! What a row holds beside the numbers it is known by: letters that hardly compress, other ones for each row.
+
+use std::sync::LazyLock;
+
+/// From here all contents are taken.
+static LETTERS: LazyLock<String> = LazyLock::new(|| {
+    let mut rng = fastrand::Rng::with_seed(1);
+    std::iter::repeat_with(|| rng.alphanumeric())
+        .take(1 << 16)
+        .collect()
+});
+
+/// So many bytes of a source's row as one append brings it.
+pub fn content(strand: usize, row: u64, attempt: u64, bytes: usize) -> &'static str {
+    let letters: &'static str = &LETTERS;
+    let bytes = bytes.min(letters.len());
+    let place = (row * 7919 + attempt * 104_729 + strand as u64 * 1_299_709)
+        % (letters.len() - bytes + 1) as u64;
+    let from = usize::try_from(place).unwrap();
+    &letters[from..from + bytes]
+}
