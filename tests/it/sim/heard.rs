@@ -121,6 +121,7 @@ impl Heard {
     /// of the account host does not. A call that has no answer goes on for as long as an `attempt`, and a throttled one is
     /// put off.
     pub fn kept_until(&self, house: u64, attempt: Duration) -> Option<Instant> {
+        let now = Instant::now();
         let kept = |past: &Past| {
             let from = match past.outage.part {
                 Part::Appends | Part::Opens => return None,
@@ -129,7 +130,8 @@ impl Heard {
             };
             let hangs = past.outage.how == Failing::NoAnswer;
             let until = past.until + attempt.saturating_mul(u32::from(hangs));
-            (from.unwrap_or(past.from) < past.until).then_some(until)
+            let from = from.unwrap_or(past.from);
+            (from < until && from <= now).then_some(until)
         };
         let put_off = self.not_before.get(&house).copied();
         self.outages.iter().filter_map(kept).chain(put_off).max()

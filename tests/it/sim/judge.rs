@@ -109,10 +109,12 @@ pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
         return;
     }
     let is_refused = |failing| matches!(failing, Failing::Refused(_));
+    // What turns out to be too large after it went unanswered is not cut.
+    if cause == InvalidationCause::Ambiguous && error.http_status() == Some(413) {
+        return;
+    }
     let is_named = match cause {
         InvalidationCause::Unreachable => true,
-        // What turns out to be too large after it went unanswered is not cut.
-        InvalidationCause::Ambiguous => error.http_status() == Some(413),
         InvalidationCause::Unauthorized => plan.outages().any(|outage| is_refused(outage.how)),
         _ => false,
     };

@@ -149,22 +149,34 @@ impl<O> Rows<O> {
 
     /// Fails now and then, and each time during a spell.
     fn answer(&mut self, call: Call) -> Result<(), Away> {
-        let desk = Arc::clone(&self.desk);
-        let spell = desk.plan.spell;
-        let is_spell = spell.is_some_and(|spell| spell.strikes(call, desk.world.now_ms()));
-        let is_away = !desk.world.is_calm() && self.rng.u8(..50) == 0;
+        self.start(call)?;
+        self.note(call, false);
+        Ok(())
+    }
+
+    /// As [`answer`](Self::answer), of a call that succeeds later.
+    fn start(&mut self, call: Call) -> Result<(), Away> {
+        let world = &self.desk.world;
+        let spell = self.desk.plan.spell;
+        let is_spell = spell.is_some_and(|spell| spell.strikes(call, world.now_ms()));
+        let is_away = !world.is_calm() && self.rng.u8(..50) == 0;
         if is_spell {
-            desk.world.count(call.name());
+            world.count(call.name());
         } else if is_away {
-            desk.world.count("source away");
+            world.count("source away");
         }
-        let failed = is_spell || is_away;
+        if is_spell || is_away {
+            self.note(call, true);
+            return Err(Away);
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, call: Call, failed: bool) {
         let patience = self.patience();
-        let streak = &mut self.streaks[call as usize];
-        if let Err(why) = streak.note(failed, patience) {
-            desk.blame(format!("{call:?}: {why}"));
+        if let Err(why) = self.streaks[call as usize].note(failed, patience) {
+            self.desk.blame(format!("{call:?}: {why}"));
         }
-        if failed { Err(Away) } else { Ok(()) }
     }
 
     /// A run gives a source up only after it failed for as long as it may.
@@ -217,7 +229,7 @@ impl<O: Place> Source for Rows<O> {
     }
 
     async fn ready(&mut self) -> Result<(), Away> {
-        self.answer(Call::Ready)?;
+        self.start(Call::Ready)?;
         let next = self.desk.world.truth.next(self.desk.strand);
         let now = tokio::time::Instant::now();
         let there = (next + 1..).map(|rows| self.desk.available(rows));
@@ -225,6 +237,8 @@ impl<O: Place> Source for Rows<O> {
             Some(at) => sleep_until(at).await,
             None => sleep(Duration::from_millis(100)).await,
         }
+        // Until here the run may have given up waiting.
+        self.note(Call::Ready, false);
         Ok(())
     }
 

@@ -1,6 +1,5 @@
 //! A program that streams a source into a channel with offsets, and reopens the channel when it has to.
 
-use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -196,12 +195,20 @@ impl Program {
     async fn stream(&mut self, channel: &mut Channel, from: u64) -> Over {
         let desk = Arc::clone(&self.desk);
         let mut next = from;
+        // The last rows of the appends so far.
+        let mut used = Vec::new();
         // Until an append has waited, and was cancelled.
         let mut cancel = None;
         loop {
             while let Some(op) = desk.due(next) {
                 if let Op::Cancel(polls) = op {
                     cancel = Some(polls);
+                    continue;
+                }
+                if op == Op::Reuse {
+                    if let Some(over) = self.reuse(channel, &used).await {
+                        return over;
+                    }
                     continue;
                 }
                 if let Some(over) = self.operate(channel, op, from, next).await {
@@ -238,6 +245,9 @@ impl Program {
                     desk.world.count("cancelled append");
                     desk.tell(format!("append {attempt} cancelled at {reached}"));
                 }
+            }
+            if reached > next {
+                used.push(reached - 1);
             }
             next = reached;
         }
@@ -335,24 +345,21 @@ impl Program {
                 }
                 Err(error) => desk.tell(format!("no status: {error:?}")),
             },
-            Op::Reuse => return self.reuse(channel, from..next).await,
             Op::Reopen => return Some(Over::Reopen),
             Op::Close | Op::CloseFor(_) | Op::Drop => return Some(Over::Part(op, next)),
-            Op::Cancel(_) => {}
+            Op::Cancel(_) | Op::Reuse => {}
         }
         None
     }
 
     /// A token that was used before is refused, and nothing is appended.
-    async fn reuse(&mut self, channel: &mut Channel, used: Range<u64>) -> Option<Over> {
+    async fn reuse(&mut self, channel: &mut Channel, used: &[u64]) -> Option<Over> {
         let desk = Arc::clone(&self.desk);
-        let row = used.end.checked_sub(1).filter(|row| used.contains(row))?;
+        let row = *used.get(self.rng.usize(..used.len().max(1)))?;
         desk.world.count("reused token");
         let attempt = desk.world.id();
-        match channel
-            .append_row(&desk.row(row, attempt), desk.token(row))
-            .await
-        {
+        let again = channel.append_row(&desk.row(row, attempt), desk.token(row));
+        match again.await {
             Ok(_) => desk.blame(format!("the token of row {row} was taken twice")),
             Err(error) => match error.kind() {
                 ErrorKind::TokenReused | ErrorKind::Backpressure => {}
