@@ -442,6 +442,12 @@ mutant "take a used text token again" src/channel/tokens.rs <<'DIFF'
 +                        || (self.used.contains(end) && self.outstanding.contains(end))
 DIFF
 
+mutant "find a stall in a status that is not believed" src/channel/commits.rs <<'DIFF'
+-        if !self.is_waiting_since(self.commit.waiting_since, timeout + doubt) {
++        let _ = doubt;
++        if !self.is_waiting_since(self.commit.waiting_since, timeout) {
+DIFF
+
 mutant "use the code of a status with an old token" src/channel/commits.rs <<'DIFF'
 -            Reading::Outdated => return false,
 +            Reading::Outdated => {}

@@ -8,7 +8,7 @@ use tracing::{debug, warn};
 
 use super::ChannelStatus;
 use super::core::{Core, Phase};
-use super::ledger::{Observation, Reading};
+use super::ledger::{Observation, REPLICA_LAG, Reading};
 use super::receipt::RejectWindow;
 use super::verdict;
 use crate::error::{Error, ErrorKind, InvalidationCause};
@@ -190,7 +190,14 @@ impl Core {
     /// Invalidates a channel of which answers show for `commit_stall_timeout` that nothing is committed.
     fn check_stall(&mut self, now: Instant) {
         let timeout = self.limits.commit_stall_timeout;
-        if !self.is_waiting_since(self.commit.waiting_since, timeout) {
+        // What is in doubt may turn out to be another writer's token, which then is the reason.
+        let is_in_doubt = self.commit.again.is_some();
+        let doubt = if is_in_doubt {
+            REPLICA_LAG
+        } else {
+            Duration::ZERO
+        };
+        if !self.is_waiting_since(self.commit.waiting_since, timeout + doubt) {
             return;
         }
         let ranges = self.report().at_risk();

@@ -392,6 +392,20 @@ fn a_stall_counts_the_time_between_answers_alone() {
 }
 
 #[test]
+fn a_status_that_is_not_believed_shows_no_stall() {
+    let mut rig = Rig::new();
+    rig.outlast_replicas();
+    rig.accept(10, 1);
+    rig.wait(120_000);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None);
+    rig.wait(1_000);
+    rig.hear(77, 2);
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(rig.cause(), Some(conflict));
+}
+
+#[test]
 fn rows_accepted_in_an_outage_wait_for_its_end_as_long_as_others() {
     let mut rig = Rig::new();
     rig.ask_in_vain();

@@ -61,6 +61,7 @@ impl Heard {
         match (asked.part, &asked.channel) {
             (Part::Statuses, _) if status.is_success() => {
                 self.status.insert(house, now);
+                self.not_before.remove(&house);
             }
             (Part::Statuses, _) if status == StatusCode::TOO_MANY_REQUESTS => {
                 let after = answer.headers().get(header::RETRY_AFTER);
