@@ -18,6 +18,7 @@ use std::collections::BTreeMap;
 use self::ledger::Landed;
 use self::plan::{Plan, kinds};
 use self::process::run;
+use super::fingerprint;
 use super::setting;
 use super::shrink::essence;
 
@@ -52,6 +53,7 @@ fn acknowledged_rows_are_there_and_twice_only_where_that_was_said() {
     let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for seed in first..first + seeds {
         let history = run(&Plan::draw(seed));
+        fingerprint::record("elastic", seed, &history.trace);
         if surveys && !history.wrong.is_empty() {
             let kind = essence(&history.wrong);
             failed.entry(kind).or_default().push(seed);

@@ -8,7 +8,8 @@
 //! SIM_SEEDS=100000 SIM_FIRST=0 cargo test --release --test it sim -- --nocapture
 //! ```
 //!
-//! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong.
+//! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong. With `SIM_TRACES=FILE` a hash of each
+//! history is appended to the file ([`fingerprint`]).
 
 mod content;
 mod desk;
@@ -16,6 +17,7 @@ mod digits;
 mod draw;
 mod elastic;
 mod ends;
+mod fingerprint;
 mod heard;
 mod judge;
 mod outage;
@@ -61,6 +63,7 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
     let mut failed: BTreeMap<String, Vec<u64>> = BTreeMap::new();
     for seed in first..first + seeds {
         let outcome = run(&draw(seed), None);
+        fingerprint::record("named", seed, &outcome.trace);
         if !outcome.wrong.is_empty() {
             if !surveys {
                 fail(seed, &outcome.wrong);
