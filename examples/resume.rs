@@ -4,8 +4,9 @@
 //! cargo run --example resume
 //! ```
 //!
-//! Exactly once takes two things: a source that can be read again from a given place, and that place as the offset token
-//! of each row. The server keeps the last committed token with the channel. Whoever opens the channel next starts after it.
+//! Exactly once takes four things: a tracked channel, a source that can be read again from a given place, that place as the
+//! offset token of each row, and one writer at a time that starts after the committed token. The server stores that token with
+//! the channel.
 
 use std::sync::Arc;
 use std::time::Duration;

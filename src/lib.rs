@@ -43,6 +43,8 @@
 //!
 //! # Where to look
 //!
+//! The [`guide`] is the book. To find a single thing:
+//!
 //! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
 //!   rows that are bytes already. They wait for memory, and for the compression where rows come faster than it is.
 //! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
@@ -51,14 +53,15 @@
 //! - Many producers, and nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be there twice.
 //! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
 //! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
-//! - Guarantees: [`delivery`], state by state and fault by fault.
-//! - Coming from the official SDK: [`official_sdk`], name by name.
+//! - Guarantees: [`guide::delivery`], state by state and fault by fault.
+//! - Coming from the official SDK: [`guide::coming_from_the_official_sdk`], name by name.
 //! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
 //! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
 //! - Logging in otherwise than with a key pair, and changing credentials while running: [`auth`].
-//! - Tuning: [`ClientBuilder`].
-//! - Testing without an account: the feature `emulator`, and the module of that name.
-//! - Finding out why nothing streams: the feature `cli`, its command `snowpipe doctor`, and the module `doctor`.
+//! - Configuring: [`Profile`], [`ClientBuilder`] and [`guide::configuration`]. Tuning: [`guide::tuning`].
+//! - Testing without an account: the feature `emulator`, the module of that name, and [`guide::emulator`].
+//! - Finding out why nothing streams: the feature `cli`, its command `snowpipe doctor`, the module `doctor`, and
+//!   [`guide::command`].
 //! - Looking at what has landed: the feature `sql-api`, and the module `sql`.
 //!
 //! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
@@ -85,11 +88,11 @@ mod channel;
 mod client;
 mod compressors;
 mod config;
-pub mod delivery;
 #[cfg(feature = "cli")]
 pub mod doctor;
 mod elastic;
 mod error;
+pub mod guide;
 pub mod ingest;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
@@ -97,7 +100,6 @@ pub mod internals;
 mod metrics;
 #[cfg(test)]
 mod mutated;
-pub mod official_sdk;
 mod offset;
 mod options;
 mod poller;

@@ -69,7 +69,7 @@ pub enum Recovery {
     /// mend surfaces as above: a batch refused for good, another writer who has come to stay, commits that stall twice.
     ///
     /// Rows are held until they are committed, so the memory budget has to cover them: see
-    /// [`delivery`](crate::delivery#how-large-the-memory-budget).
+    /// [`tuning`](crate::guide::tuning#memory).
     Replay,
 }
 

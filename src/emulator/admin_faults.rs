@@ -173,7 +173,7 @@ impl Wanted {
             "absent" => Fault::Absent,
             _ => {
                 return Err(Refusal::malformed(format!(
-                    "There is no fault {:?}: the README lists them.",
+                    "There is no fault {:?}: the emulator's chapter of the guide lists them.",
                     self.fault
                 )));
             }

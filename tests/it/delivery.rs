@@ -1,4 +1,4 @@
-//! The table of faults in the documentation names tests that exist and run.
+//! The table of faults in the guide names tests that exist and run.
 
 use std::collections::HashSet;
 use std::process::Command;
@@ -46,14 +46,14 @@ fn complaints<'a>(
 
 #[test]
 fn every_fault_is_shown_by_tests_that_run() {
-    let documentation = include_str!("../../src/delivery.rs");
+    let documentation = include_str!("../../src/guide/delivery.md");
     let faults = documentation
-        .split("//! # ")
+        .split("\n## ")
         .find(|s| s.starts_with("Faults"));
     let rows: Vec<_> = faults
         .unwrap()
         .lines()
-        .filter_map(|line| line.strip_prefix("//! | "))
+        .filter_map(|line| line.strip_prefix("| "))
         .filter(|row| !row.starts_with("What happens"))
         .collect();
     assert!(rows.len() > 20, "{} rows", rows.len());

@@ -47,6 +47,7 @@ mod once;
 mod opening;
 mod other_writers;
 mod outages;
+mod papers;
 mod patience;
 mod protocol;
 mod proxy;

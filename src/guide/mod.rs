@@ -1,0 +1,39 @@
+//! The guide, a chapter per module: what this crate promises and how to use it.
+//!
+//! | Chapter | What it answers |
+//! |---|---|
+//! | [`delivery`] | What is guaranteed of a row? What does the client do about each fault? How do I handle errors? |
+//! | [`sources`] | How do I stream a queue, a table or a log so that each row lands once? What is a row? |
+//! | [`elastic`] | How do many producers write without offsets? |
+//! | [`configuration`] | Where do account and credentials come from? What does each option do? |
+//! | [`tuning`] | How much memory and how many channels do I need? What are the limits? |
+//! | [`emulator`] | How do I test without an account, in Rust or another language? |
+//! | [`command`] | How do I find out why streaming does not work, send files, or show channels? |
+//! | [`coming_from_the_official_sdk`] | What is the counterpart of a class, method, error or setting of the official SDK? |
+//!
+//! Each chapter is a Markdown file in `src/guide`. Its Rust examples are compiled, and run unless they need an account.
+
+#[doc = include_str!("coming_from_the_official_sdk.md")]
+pub mod coming_from_the_official_sdk {}
+
+#[doc = include_str!("command.md")]
+pub mod command {}
+
+#[doc = include_str!("configuration.md")]
+pub mod configuration {}
+
+#[doc = include_str!("delivery.md")]
+pub mod delivery {}
+
+#[doc = include_str!("elastic.md")]
+pub mod elastic {}
+
+// Its example needs the emulator, so it is tested where there is one.
+#[cfg_attr(any(not(doctest), feature = "emulator"), doc = include_str!("emulator.md"))]
+pub mod emulator {}
+
+#[doc = include_str!("sources.md")]
+pub mod sources {}
+
+#[doc = include_str!("tuning.md")]
+pub mod tuning {}
