@@ -1,4 +1,9 @@
 //! The dashboard: a page on a loopback port that shows the pipeline and the reports, and Prometheus text beside it.
+//!
+//! A view is computed once for all its readers, by a task that ends when there are none. An event stream has no queue: it sends
+//! the last state, at most twice a second, and ends with the pipeline's last state and `end`. A connection from which nothing is
+//! read for a minute is closed, which frees the place of its stream. The browser gets the files in `page/` without a build
+//! step. Each number on the page is in an element with `data-metric`, which the browser test reads.
 
 pub(crate) mod asked;
 mod connections;

@@ -1,9 +1,12 @@
 //! The reports over what has landed, in a SQLite file of their own.
 //!
-//! Each look at the landing takes in the rows after those of the last look, and nothing else is read again: what a refresh
-//! costs does not grow with the history. Where a look ended is kept in the transaction that keeps what it found, so a
-//! kill at any moment loses nothing and counts nothing twice. All of it can be made again from the landing, and is when
-//! the file is damaged, of another version, or of another landing.
+//! Each landed row is read once, so the cost of a refresh does not grow with the history. One transaction stores a chunk of
+//! rows with its watermark, a fingerprint of its last row, and the hours that the chunk made stale. A second transaction
+//! computes those hours, days and weeks again. A kill at any moment loses nothing and counts nothing twice.
+//!
+//! The reports can be made again from the landing. They are if the file is damaged or of another version, or if the watermark
+//! does not fit, which means another landing. The file is claimed before streaming begins, so that a file that is not a
+//! report is refused at once; its content is checked while rows flow.
 
 mod file;
 mod keep;

@@ -10,6 +10,11 @@
 //!
 //! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong. With `SIM_TRACES=FILE` a hash of each
 //! history is appended to the file ([`fingerprint`]).
+//!
+//! [`plan`] says what a script can hold. [`run`] carries it out in a [`world`]; [`tracked`], [`untracked`] and [`sourced`] are
+//! the programs that stream. [`desk`], [`heard`] and [`wire`] record what the programs and the server see. [`truth`] knows what
+//! landed, and [`judge`] and [`ends`] check what must hold. [`outage`] makes a part of the server fail for longer than any
+//! retry time, [`spell`] does this with one call of a source. [`elastic`] is the simulator of the elastic channel.
 
 mod content;
 mod desk;
