@@ -1,8 +1,8 @@
 //! Streams rows into Snowflake tables over the Snowpipe Streaming REST protocol.
 //!
-//! A [`StreamingIngestClient`] stands for one pipe of one account. It opens [`Channel`]s, which are ordered writers. Rows
-//! are appended to a channel, batched, compressed, sent, sent again where the network fails, and followed until they are
-//! committed:
+//! A [`StreamingIngestClient`] is connected to one pipe of one account. It opens [`Channel`]s, which are ordered writers. A
+//! channel batches, compresses and sends the rows that are appended to it, retries when the network fails, and follows the rows
+//! until they are committed:
 //!
 //! ```
 //! # use std::sync::Arc;
@@ -35,48 +35,49 @@
 //! # }
 //! ```
 //!
-//! # The words
+//! # States of a row
 //!
-//! A row is *appended* (in memory), *sealed* (compressed into a batch), *sent*, *accepted* (the server has buffered it, and
-//! may still lose it if the channel is reopened) and *committed* (in the table, or rejected and counted). Only committed is
-//! durable. A channel is *open*, then *invalidated* or *closed*.
+//! A row is *appended* (in memory), *sealed* (compressed into a batch), *sent*, *accepted* (in the server's buffer, which may
+//! lose it if the channel is reopened) and *committed* (in the table, or rejected and counted). Only committed is durable. A
+//! channel is *open*, then *invalidated* or *closed*.
 //!
 //! # Where to look
 //!
 //! The [`guide`] is the book. To find a single thing:
 //!
-//! - Appending: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for
-//!   rows that are bytes already. They wait for memory, and for the compression where rows come faster than it is.
-//! - Waiting: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
-//! - A job that ends when its rows are in: [`StreamingIngestClient::send_once`].
-//! - Rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
-//! - Many producers, and nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be there twice.
-//! - Streaming a queue, a table or a log, with resuming and recovery done for you: [`ingest`].
-//! - Resuming: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
-//! - Guarantees: [`guide::delivery`], state by state and fault by fault.
-//! - Coming from the official SDK: [`guide::coming_from_the_official_sdk`], name by name.
-//! - Watching: [`StreamingIngestClient::metrics`], and the events of `tracing`.
-//! - Failing: [`Error`], [`ErrorKind`], [`InvalidationCause`].
-//! - Logging in otherwise than with a key pair, and changing credentials while running: [`auth`].
-//! - Configuring: [`Profile`], [`ClientBuilder`] and [`guide::configuration`]. Tuning: [`guide::tuning`].
-//! - Testing without an account: the feature `emulator`, the module of that name, and [`guide::emulator`].
-//! - Finding out why nothing streams: the feature `cli`, its command `snowpipe doctor`, the module `doctor`, and
+//! - Append: [`Channel::append_row`], [`append_rows`](Channel::append_rows), [`append_batch`](Channel::append_batch) for rows
+//!   that are bytes already. They wait for memory, and for the compression if rows come faster than it is.
+//! - Wait for commits: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
+//! - Run a job that ends when its rows are in: [`StreamingIngestClient::send_once`].
+//! - Append rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
+//! - Write from many producers with nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be in
+//!   the table twice.
+//! - Stream a queue, a table or a log, with resuming and recovery included: [`ingest`].
+//! - Resume: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
+//! - Know the guarantees, state by state and fault by fault: [`guide::delivery`].
+//! - Find the counterpart of a name of the official SDK: [`guide::coming_from_the_official_sdk`].
+//! - Observe: [`StreamingIngestClient::metrics`], and the events of `tracing`.
+//! - Handle errors: [`Error`], [`ErrorKind`], [`InvalidationCause`].
+//! - Log in with something other than a key pair, and change credentials while running: [`auth`].
+//! - Configure: [`Profile`], [`ClientBuilder`] and [`guide::configuration`].
+//! - Choose limits and memory: [`guide::tuning`].
+//! - Test without an account: the feature `emulator`, the module of that name, and [`guide::emulator`].
+//! - Find out why nothing streams: the feature `cli`, its command `snowpipe doctor`, the module `doctor`, and
 //!   [`guide::command`].
-//! - Looking at what has landed: the feature `sql-api`, and the module `sql`.
+//! - Query the tables: the feature `sql-api`, and the module `sql`.
 //!
-//! The client runs on tokio. It logs with `tracing`, in these words: a debug line for each batch, an info line for each
-//! change of a channel, a warning only where data is at risk, nothing gets through for ten seconds, or this machine's clock is
-//! wrong.
+//! The client runs on tokio. It logs with `tracing`: at level debug each batch, at info each change of a channel's state, and at
+//! warn only if data is at risk, nothing gets through for ten seconds, or this machine's clock is wrong.
 //!
 //! # Features
 //!
 //! - `rustls` (default): HTTPS.
 //! - `emulator`: a local server in memory, as a [`Transport`].
-//! - `emulator-server`: the same on HTTP and HTTPS, with tables from Snowflake DDL, rows in SQLite and the
+//! - `emulator-server`: the same over HTTP and HTTPS, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
-//! - `cli`: the `snowpipe` command, and what its `doctor` does as a function.
+//! - `cli`: the `snowpipe` command, and its `doctor` as a function.
 
 // On docs.rs each item of a feature says which one it takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
