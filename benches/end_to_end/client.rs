@@ -100,7 +100,6 @@ impl Span {
             wall_s: self.started.elapsed().as_secs_f64(),
             cpu_s: usage::cpu_seconds() - self.cpu_s,
             rows,
-            rows_in_all: rows,
             rss_before: self.rss,
             rss_peak: usage::peak_rss_bytes().unwrap_or(0),
             metrics: metrics(client),

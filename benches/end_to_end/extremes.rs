@@ -55,6 +55,7 @@ pub(crate) async fn idle(
         *total -= before.get(endpoint).copied().unwrap_or(0);
     }
     outcome.metrics.requests.retain(|_, total| *total > 0);
+    outcome.channels.insert(channel.name().to_owned(), rows);
     Ok(outcome)
 }
 
@@ -87,6 +88,10 @@ pub(crate) async fn many(
     Ok(Outcome {
         open_s,
         rss_of_channels,
+        channels: channels
+            .iter()
+            .map(|channel| (channel.name().to_owned(), next))
+            .collect(),
         ..outcome
     })
 }

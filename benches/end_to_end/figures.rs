@@ -9,9 +9,15 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The middle one; of an even number of them the lower middle. Zero of none.
+/// The middle one; of an even number of them the mean of the two in the middle. Zero of none.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
-    percentile(values, 50)
+    let mut values: Vec<f64> = values.into_iter().collect();
+    values.sort_by(f64::total_cmp);
+    let middle = |at: usize| values.get(at).copied().unwrap_or(0.0);
+    f64::midpoint(
+        middle(values.len().saturating_sub(1) / 2),
+        middle(values.len() / 2),
+    )
 }
 
 /// The smallest value that `percent` in a hundred do not exceed. Zero of none.

@@ -1,7 +1,9 @@
 //! What the work itself costs without a client: the rows encoded and compressed, in one thread and with memory that is
-//! used again.
+//! used again. It is measured alone on the machine, and beside a neighbour that does the same work all the time, because a
+//! client shares the processors and their caches with the server.
 
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
@@ -15,6 +17,9 @@ use crate::usage;
 const LEVEL: i32 = 1;
 /// Bytes of rows in a body.
 const BODIES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 14 << 20];
+
+/// Rows of one pass of the neighbour: few, so that it soon says that it is busy.
+const PASS: u64 = 10_000;
 
 /// What is asked of a floor process.
 #[derive(Debug, Serialize, Deserialize)]
@@ -31,6 +36,52 @@ pub(crate) struct Floor {
     pub(crate) cpu_us_per_row: f64,
     pub(crate) json_bytes_per_row: f64,
     pub(crate) wire_bytes_per_row: f64,
+}
+
+/// The cost of the cheapest bodies.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Floors {
+    /// With the machine to itself.
+    pub(crate) alone: Floor,
+    /// Beside a busy neighbour.
+    pub(crate) beside: Floor,
+}
+
+impl Floors {
+    /// Of several measurements the one in the middle, each for itself.
+    pub(crate) fn middle(runs: &[Self]) -> Option<Self> {
+        let middle = |of: fn(&Self) -> &Floor| {
+            let mut floors: Vec<&Floor> = runs.iter().map(of).collect();
+            floors.sort_by(|a, b| a.cpu_us_per_row.total_cmp(&b.cpu_us_per_row));
+            floors
+                .get(floors.len().saturating_sub(1) / 2)
+                .map(|floor| Floor::clone(floor))
+        };
+        Some(Self {
+            alone: middle(|floors| &floors.alone)?,
+            beside: middle(|floors| &floors.beside)?,
+        })
+    }
+}
+
+/// Is busy with the same work until the standard input ends. Says `{}` after the first pass.
+pub(crate) fn be_neighbour(pool: &Path) -> Result<()> {
+    let pool = Pool::read(pool, Form::Typed)?;
+    std::thread::spawn(|| {
+        // An input that breaks is an end as well.
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(0);
+    });
+    let mut passes = 0_u64;
+    loop {
+        for size in BODIES {
+            floor(&pool, size, PASS)?;
+        }
+        passes += 1;
+        if passes == 1 {
+            println!("{{}}");
+        }
+    }
 }
 
 /// Measures bodies of all sizes, and prints the floors.

@@ -7,6 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::rows::Form;
 
+/// Of single rows one append of so many is timed, by the official SDK's script as well.
+pub(crate) const SINGLE_ROWS_A_LAP: u64 = 16;
+
 /// One run of a client.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
@@ -41,6 +44,16 @@ pub(crate) struct Config {
     pub(crate) http2: bool,
 }
 
+impl Config {
+    /// How many appends of a run are timed.
+    pub(crate) fn timed_appends(&self) -> u64 {
+        match self.batch {
+            1 => self.rows / SINGLE_ROWS_A_LAP,
+            batch => self.rows / batch as u64,
+        }
+    }
+}
+
 /// What a client process does.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -62,8 +75,8 @@ pub(crate) enum Task {
 pub(crate) struct Outcome {
     /// Rows of the measured span: from the first append until all is accepted.
     pub(crate) rows: u64,
-    /// All rows, those of the lone flushes included.
-    pub(crate) rows_in_all: u64,
+    /// All rows of each channel, those of the lone flushes included.
+    pub(crate) channels: BTreeMap<String, u64>,
     pub(crate) wall_s: f64,
     /// User and system time of the process in the span.
     pub(crate) cpu_s: f64,

@@ -80,6 +80,7 @@ pub(crate) async fn steady(
     for wait in waits {
         outcome.known.push(wait.await??);
     }
+    outcome.channels.insert(channel.name().to_owned(), next);
     Ok(outcome)
 }
 

@@ -2,15 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
+use std::ffi::OsString;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, ensure};
+use serde::Deserialize;
 use tempfile::TempDir;
 
 use crate::figures::float;
-use crate::floor::{self, Floor};
+use crate::floor::{self, Floor, Floors};
 use crate::job::{Config, Job, Outcome, Task};
-use crate::process::{self, Counts, Sink};
+use crate::process::{self, Companion, Counts, Sink};
 use crate::rows::{self, Form};
 
 /// The pool and the sinks of one orchestrator. They are gone when this is dropped.
@@ -32,7 +34,7 @@ pub(crate) struct Sample {
 }
 
 impl Lab {
-    /// Writes the pool. With `check` the sinks count the rows themselves.
+    /// Writes the pool. With `check` the sinks read the rows and compare them with the pool's.
     pub(crate) fn new(check: bool) -> Result<Self> {
         let lab = Self {
             dir: tempfile::tempdir()?,
@@ -57,14 +59,9 @@ impl Lab {
 
     /// Runs our client once.
     pub(crate) fn run(&mut self, task: Task, config: Config, flushes: u32) -> Result<Sample> {
-        let sample = self.run_with(task, config, flushes, |job| {
+        self.run_with(task, config, flushes, |job| {
             process::run_child("client", job)
-        })?;
-        // A stalled server has not counted anything yet.
-        if !matches!(task, Task::Stalled { .. }) {
-            sample.is_complete()?;
-        }
-        Ok(sample)
+        })
     }
 
     /// Runs whatever `client` runs, once, against the sink that the configuration asks for.
@@ -90,28 +87,45 @@ impl Lab {
             pool,
             name,
         };
-        Ok(Sample {
-            outcome: client(&job).with_context(|| format!("{config:?}"))?,
-            counts: sink.counts()?,
-        })
+        let outcome = client(&job);
+        let counts = sink.counts()?;
+        // What the sink has refused is why a client fails.
+        let outcome = outcome.with_context(|| format!("{config:?}; {}", counts.refused()))?;
+        let sample = Sample { outcome, counts };
+        // A stalled server has not accepted anything yet.
+        if !matches!(task, Task::Stalled { .. }) {
+            sample.is_complete(self.check)?;
+        }
+        Ok(sample)
     }
 
     fn sink(&mut self, delay_ms: u64) -> Result<&mut Sink> {
+        let pool = self.pool();
         match self.sinks.entry(delay_ms) {
             Entry::Occupied(sink) => Ok(sink.into_mut()),
             Entry::Vacant(place) => {
                 let mut args = vec![
-                    format!("--delay-ms={delay_ms}"),
-                    format!("--commit-ms={}", self.commit_ms),
+                    format!("--delay-ms={delay_ms}").into(),
+                    format!("--commit-ms={}", self.commit_ms).into(),
                 ];
-                args.extend(self.check.then(|| "--check".to_owned()));
+                if self.check {
+                    args.extend([OsString::from("--check"), pool.into()]);
+                }
                 Ok(place.insert(Sink::start(&args)?))
             }
         }
     }
 
-    /// The cost of the cheapest bodies without a client.
-    pub(crate) fn floor(&self, form: Form, rows: u64) -> Result<Floor> {
+    /// The cost of the cheapest bodies without a client, alone and beside a busy neighbour.
+    pub(crate) fn floors(&self, form: Form, rows: u64) -> Result<Floors> {
+        let alone = self.floor(form, rows)?;
+        let (neighbour, Empty {}) = Companion::start("neighbour", &[self.pool().into()])?;
+        let beside = self.floor(form, rows)?;
+        drop(neighbour);
+        Ok(Floors { alone, beside })
+    }
+
+    fn floor(&self, form: Form, rows: u64) -> Result<Floor> {
         let pool = self.pool();
         let floors: Vec<Floor> = process::run_child("floor", &floor::Job { pool, form, rows })?;
         floors
@@ -121,15 +135,21 @@ impl Lab {
     }
 }
 
+/// What a process says that has nothing to say.
+#[derive(Debug, Deserialize)]
+struct Empty {}
+
 impl Sample {
-    /// Whether the sink has every row.
-    pub(crate) fn is_complete(&self) -> Result<()> {
-        let (sent, landed) = (self.outcome.rows_in_all, self.counts.rows);
+    /// Whether the sink has every row of each channel, and each once; where it reads rows, whether it has read them all.
+    pub(crate) fn is_complete(&self, is_read: bool) -> Result<()> {
+        let (sent, landed) = (&self.outcome.channels, &self.counts.channels);
+        ensure!(self.counts.fault_count == 0, "{}", self.counts.refused());
         ensure!(
-            sent == landed && self.counts.mismatches == 0,
-            "{sent} rows were streamed and {landed} arrived; {} requests held others than they promised",
-            self.counts.mismatches
+            sent == landed,
+            "the rows of each channel that were streamed, {sent:?}, are not those that arrived, {landed:?}"
         );
+        let (rows, read) = (self.counts.rows(), self.counts.rows_read);
+        ensure!(!is_read || read == rows, "of {rows} rows {read} were read");
         Ok(())
     }
 
@@ -143,11 +163,11 @@ impl Sample {
 
     /// Bodies alone.
     pub(crate) fn wire_bytes_per_row(&self) -> f64 {
-        float(self.counts.body_bytes) / float(self.counts.rows)
+        float(self.counts.body_bytes) / float(self.counts.rows())
     }
 
     pub(crate) fn sink_cpu_us_per_row(&self) -> f64 {
-        self.counts.cpu_s * 1e6 / float(self.counts.rows)
+        self.counts.cpu_s * 1e6 / float(self.counts.rows())
     }
 
     /// Of each token that the caller followed, the milliseconds from the server's commit to the caller knowing.

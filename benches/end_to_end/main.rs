@@ -31,6 +31,8 @@ mod stream;
 mod table;
 mod usage;
 
+use std::path::PathBuf;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 
@@ -68,6 +70,9 @@ enum Part {
     /// The process of the work alone
     #[command(hide = true)]
     Floor { job: String },
+    /// The process that is busy beside such a one
+    #[command(hide = true)]
+    Neighbour { pool: PathBuf },
     /// `cargo bench NAME` is for benches of that name
     #[command(external_subcommand)]
     Other(Vec<String>),
@@ -90,6 +95,7 @@ fn main() -> Result<()> {
         Some(Part::Sink(args)) => sink::run(&args),
         Some(Part::Client { job }) => client::run(&job),
         Some(Part::Floor { job }) => floor::run(&job),
+        Some(Part::Neighbour { pool }) => floor::be_neighbour(&pool),
         Some(Part::Other(filter)) => {
             eprintln!("nothing of end_to_end is called {}", filter.join(" "));
             Ok(())

@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use crate::figures::{float, median, percentile};
-use crate::floor::Floor;
+use crate::floor::Floors;
 use crate::job::Config;
 use crate::lab::Sample;
 use crate::machine::Machine;
@@ -20,7 +20,7 @@ pub(crate) struct Report {
     pub(crate) machine: Machine,
     /// Runnable tasks in the minute before the end.
     pub(crate) load_after: Option<f64>,
-    pub(crate) floors: BTreeMap<Form, Floor>,
+    pub(crate) floors: BTreeMap<Form, Floors>,
     pub(crate) lines: Vec<Line>,
 }
 
@@ -32,7 +32,9 @@ pub(crate) struct Line {
     pub(crate) runs: usize,
     pub(crate) rows_per_s: f64,
     pub(crate) cpu_us_per_row: f64,
+    /// By the floor alone on the machine, and by that beside a busy neighbour.
     pub(crate) times_floor: f64,
+    pub(crate) times_busy_floor: f64,
     pub(crate) wire_bytes_per_row: f64,
     pub(crate) rss_peak: f64,
     pub(crate) rss_above_pool: f64,
@@ -48,7 +50,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Medians of the samples; of the longest append the longest; of commits that became known all together.
-    pub(crate) fn new(config: Config, samples: &[Sample], floor: f64) -> Self {
+    pub(crate) fn new(config: Config, samples: &[Sample], floors: &Floors) -> Self {
         let of = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
         let known = || samples.iter().flat_map(Sample::known_ms);
         let cpu_us_per_row = of(Sample::cpu_us_per_row);
@@ -57,7 +59,8 @@ impl Line {
             runs: samples.len(),
             rows_per_s: of(Sample::rows_per_s),
             cpu_us_per_row,
-            times_floor: cpu_us_per_row / floor,
+            times_floor: cpu_us_per_row / floors.alone.cpu_us_per_row,
+            times_busy_floor: cpu_us_per_row / floors.beside.cpu_us_per_row,
             wire_bytes_per_row: of(Sample::wire_bytes_per_row),
             rss_peak: of(|s| float(s.outcome.rss_peak)),
             rss_above_pool: of(|s| float(s.outcome.rss_peak.saturating_sub(s.outcome.rss_before))),
@@ -72,7 +75,7 @@ impl Line {
         }
     }
 
-    fn cells(&self) -> [String; 17] {
+    fn cells(&self) -> [String; 18] {
         let Config {
             rows,
             batch,
@@ -91,6 +94,7 @@ impl Line {
             format!("{:.0}", self.rows_per_s),
             format!("{:.3}", self.cpu_us_per_row),
             format!("{:.2}", self.times_floor),
+            format!("{:.2}", self.times_busy_floor),
             format!("{:.1}", self.wire_bytes_per_row),
             mib(self.rss_peak),
             mib(self.rss_above_pool),
@@ -104,7 +108,7 @@ impl Line {
     }
 }
 
-const HEADS: [[&str; 17]; 2] = [
+const HEADS: [[&str; 18]; 2] = [
     [
         "",
         "",
@@ -114,6 +118,7 @@ const HEADS: [[&str; 17]; 2] = [
         "",
         "CPU us",
         "x",
+        "x busy",
         "wire B",
         "peak",
         "above",
@@ -125,8 +130,8 @@ const HEADS: [[&str; 17]; 2] = [
         "sink us",
     ],
     [
-        "rows", "batch", "channels", "ms", "form", "rows/s", "a row", "floor", "a row", "MiB",
-        "pool", "p50", "p99", "max", "p50", "p95", "a row",
+        "rows", "batch", "channels", "ms", "form", "rows/s", "a row", "floor", "floor", "a row",
+        "MiB", "pool", "p50", "p99", "max", "p50", "p95", "a row",
     ],
 ];
 
@@ -137,6 +142,7 @@ turns; each has the medians of its runs, and of the longest appends the longest.
 rows/s      from the first append until all rows are accepted
 CPU us      user and system time of the client process in that span; reading the rows is not in it
 x floor     that, by the cost of encoding and compressing alone: one thread, no client
+x busy      the same floor, beside a process that does the same work all the time
 wire B      bodies of data requests
 peak MiB    the most that was resident, and how far that is above what was with all rows read and nothing appended
 append      one call, with the wait for memory; a batch of 1 is append_row
@@ -160,10 +166,18 @@ impl Report {
             println!("Built without optimization: the figures say nothing.");
         }
         println!("{POOL} different lift rides, again and again.\n{LEGEND}\n");
-        for (form, floor) in &self.floors {
+        for (
+            form,
+            Floors {
+                alone: floor,
+                beside,
+            },
+        ) in &self.floors
+        {
             println!(
-                "floor of {form:?}: {:.3} CPU us a row, {:.1} B of JSON, {:.1} B on the wire ({:.2} x), bodies of {} KiB",
+                "floor of {form:?}: {:.3} CPU us a row, {:.3} beside a busy neighbour, {:.1} B of JSON, {:.1} B on the wire ({:.2} x), bodies of {} KiB",
                 floor.cpu_us_per_row,
+                beside.cpu_us_per_row,
                 floor.json_bytes_per_row,
                 floor.wire_bytes_per_row,
                 floor.json_bytes_per_row / floor.wire_bytes_per_row,

@@ -136,7 +136,7 @@ impl Pool {
         match self {
             Self::Typed(rows) => rows.len(),
             Self::Value(rows) => rows.len(),
-            Self::Ndjson(lines) => lines.ends.len(),
+            Self::Ndjson(lines) => lines.len(),
         }
     }
 }
@@ -153,11 +153,15 @@ async fn append<R: Serialize>(
 }
 
 impl Lines {
-    fn read(path: &Path) -> Result<Self> {
+    pub(crate) fn read(path: &Path) -> Result<Self> {
         let text = Bytes::from(std::fs::read(path)?);
         let ends = text.iter().enumerate().filter(|&(_, byte)| *byte == b'\n');
         let ends = ends.map(|(at, _)| at + 1).collect();
         Ok(Self { text, ends })
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ends.len()
     }
 
     /// The bytes of one line.

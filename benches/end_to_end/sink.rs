@@ -1,9 +1,10 @@
-//! The server that a client is measured against, as a process of its own: it takes everything, keeps nothing, and counts.
+//! The server that a client is measured against, as a separate process. It discards what it receives, but checks that no row
+//! is missing or repeated.
 //!
-//! It speaks what this crate and the official SDK 1.9.1 need of the service, over TLS 1.3 on loopback. What is sent is read and
-//! thrown away; rows are counted by the integer offset tokens that a request carries, or by what it says of the files it names.
-//! With `--check` the rows of a request are decompressed and counted too. Files are never looked into: they are encrypted, and
-//! of them only the counts are compared with the tokens.
+//! It speaks what this crate and the official SDK 1.9.1 need of the service, over TLS 1.3 on loopback. The offset tokens of a row
+//! are its number in the channel, from 0. A request is refused whose rows do not continue those of the channel, or whose body is
+//! too short for them; otherwise what is sent is thrown away. With `--check FILE` every body is decompressed, the files of the
+//! official SDK are decrypted as well, and each row is compared with the one that its number stands for.
 //!
 //! On its standard output it says first where it is:
 //!
@@ -15,12 +16,15 @@
 //! `reset` with `{}`. It ends with its input.
 
 mod account;
-mod requests;
+mod files;
+pub(crate) mod judge;
+pub(crate) mod requests;
 mod socket;
-mod state;
+pub(crate) mod state;
 
 use std::io::{BufRead as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -29,6 +33,7 @@ use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::Emulator;
 
+use self::judge::Pool;
 use self::requests::Service;
 use self::socket::Tls;
 use self::state::State;
@@ -42,9 +47,9 @@ pub(crate) struct SinkArgs {
     /// How long after its acceptance a request's end token is the committed one
     #[arg(long, default_value_t = 0)]
     pub(crate) commit_ms: u64,
-    /// Count the rows themselves, and refuse a request whose tokens promise others
+    /// Read the rows, and refuse a request in which they are not those of this file
     #[arg(long)]
-    pub(crate) check: bool,
+    pub(crate) check: Option<PathBuf>,
 }
 
 /// Serves until the standard input ends.
@@ -70,7 +75,12 @@ pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
     let service = Service {
         state: state.clone(),
         delay: Duration::from_millis(args.delay_ms),
-        check: args.check,
+        pool: args
+            .check
+            .as_deref()
+            .map(Pool::read)
+            .transpose()?
+            .map(Arc::new),
     };
     listener.set_nonblocking(true)?;
     // Ends with the process, or the process with it.

@@ -8,13 +8,10 @@ use snowpipe_streaming::{Channel, StreamingIngestClient};
 use tokio::time::Instant;
 
 use crate::client::{self, Span};
-use crate::job::{Config, Job, Outcome};
+use crate::job::{Config, Job, Outcome, SINGLE_ROWS_A_LAP};
 use crate::known;
 use crate::laps::Laps;
 use crate::rows::Pool;
-
-/// Of single rows one append of so many is timed.
-const SINGLE_ROWS_A_LAP: u64 = 16;
 
 /// Streams the job's rows until all are accepted, and then flushes alone a few times.
 pub(crate) async fn stream(
@@ -51,8 +48,12 @@ pub(crate) async fn stream(
     outcome.append_max_us = laps.max_us();
     if let Some((channel, rows, _)) = written.first_mut() {
         outcome.known = known::flushes(channel, pool, *rows, job).await?;
-        outcome.rows_in_all += outcome.known.len() as u64 * job.config.batch as u64;
+        *rows += outcome.known.len() as u64 * job.config.batch as u64;
     }
+    let channels = written.iter();
+    outcome.channels = channels
+        .map(|(channel, rows, _)| (channel.name().to_owned(), *rows))
+        .collect();
     Ok(outcome)
 }
 

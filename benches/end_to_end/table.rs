@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use crate::figures::median;
-use crate::floor::Floor;
+use crate::floor::Floors;
 use crate::grid;
 use crate::job::Task;
 use crate::lab::{Lab, Sample};
@@ -26,7 +25,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let configs = grid::configs(options);
     let flushes = if options.test { 1 } else { FLUSHES };
     let floor_rows = if options.test { 2_500 } else { FLOOR_ROWS };
-    let mut floors: BTreeMap<Form, Vec<Floor>> = BTreeMap::new();
+    let mut floors: BTreeMap<Form, Vec<Floors>> = BTreeMap::new();
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); configs.len()];
     // In turn: what else the machine does meanwhile meets all of them.
     for run in 1..=options.runs() {
@@ -34,7 +33,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         for form in configs.iter().map(|config| config.form) {
             let of_form = floors.entry(form).or_default();
             if of_form.len() < run {
-                of_form.push(lab.floor(form, floor_rows)?);
+                of_form.push(lab.floors(form, floor_rows)?);
             }
         }
         for (config, samples) in configs.iter().zip(&mut samples) {
@@ -42,14 +41,14 @@ pub(crate) fn run(options: &Options) -> Result<()> {
         }
     }
 
-    let floors: BTreeMap<Form, Floor> = floors
+    let floors: BTreeMap<Form, Floors> = floors
         .into_iter()
-        .filter_map(|(form, runs)| Some((form, middle(runs)?)))
+        .filter_map(|(form, runs)| Some((form, Floors::middle(&runs)?)))
         .collect();
     let mut lines = Vec::new();
     for (config, samples) in configs.into_iter().zip(&samples) {
         let floor = floors.get(&config.form).context("each form has a floor")?;
-        lines.push(Line::new(config, samples, floor.cpu_us_per_row));
+        lines.push(Line::new(config, samples, floor));
     }
     let report = Report {
         machine,
@@ -61,13 +60,4 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     options
         .table_json()
         .map_or(Ok(()), |path| report.write(&path))
-}
-
-fn middle(floors: Vec<Floor>) -> Option<Floor> {
-    let cost = median(floors.iter().map(|floor| floor.cpu_us_per_row));
-    floors.into_iter().min_by(|a, b| {
-        (a.cpu_us_per_row - cost)
-            .abs()
-            .total_cmp(&(b.cpu_us_per_row - cost).abs())
-    })
 }

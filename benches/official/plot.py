@@ -117,7 +117,7 @@ def bars(svg, top, configurations, labels, key, write):
             text(svg, x + width / 2, foot - length - 5, write(value) if value else "?", anchor="middle")
         for below, line in enumerate(lines, 1):
             text(svg, middle, foot + LINE * below, line, color=PALE, anchor="middle")
-        ratio = configuration["ratios"][key]
+        ratio = configuration["ratios"][key]["median"]
         text(svg, middle, ratios, "?" if ratio is None else f"{ratio:.2f} ×", size=13, anchor="middle", weight="bold")
     ET.SubElement(svg, "path", d=f"M{MARGIN} {foot + 0.5}H{WIDTH - MARGIN}", stroke=PALE)
 

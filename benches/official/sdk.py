@@ -42,7 +42,8 @@ class Stream:
         self.rate = rate
         # Made here, for the span is to hold nothing but appends.
         self.pieces = [pool[at : at + batch] for at in range(0, len(pool), batch)] if batch > 1 else []
-        self.next = 1
+        # The number of the next row, which is its token: row n is line n of the pool, over and over.
+        self.next = 0
         self.latencies = array.array("Q")
         self.refused = 0
         self.failure = None
@@ -112,7 +113,10 @@ class Stream:
             self.wait_for_commit()
         for _ in range(count):
             time.sleep(PAUSE)
-            piece = self.pool[: self.batch]
+            at = self.next % len(self.pool)
+            piece = self.pool[at : at + self.batch]
+            # Batches are not longer than the pool, but one may reach over its end.
+            piece += self.pool[: self.batch - len(piece)]
             self.channel.append_rows(piece, str(self.next), str(self.next + len(piece) - 1))
             self.next += len(piece)
             self.channel.wait_for_flush(PATIENCE)
@@ -194,7 +198,7 @@ def main():
     latencies = sorted(itertools.chain.from_iterable(stream.latencies for stream in streams))
     result = {
         "rows": args.rows,
-        "rows_in_all": sum(stream.next - 1 for stream in streams),
+        "channels": {stream.name: stream.next for stream in streams},
         "wall_s": wall,
         "cpu_s": cpu,
         "rss_before": before,

@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::answer::{Answer, Refusal};
+#[cfg(feature = "bench-internals")]
+use super::aws_chunked;
 use super::body;
 use super::elastic::is_elastic;
 use super::handler::{Handler, accepted};
@@ -184,6 +186,14 @@ fn fragments(body: &[u8]) -> Result<Vec<Fragment>, Refusal> {
             "An append names from 1 to {MOST_FRAGMENTS} fragments, not {count}."
         ))),
     }
+}
+
+/// The content of an upload in pieces, decrypted.
+#[cfg(feature = "bench-internals")]
+pub(crate) fn open_upload(body: &[u8], length: usize, key: &[u8], iv: [u8; 16]) -> Option<Vec<u8>> {
+    let mut content = aws_chunked::decode(body, length, true).ok()?;
+    decrypt(key, iv, &mut content)?;
+    Some(content)
 }
 
 fn decrypt<'a>(key: &[u8], iv: [u8; 16], content: &'a mut [u8]) -> Option<&'a [u8]> {

@@ -124,6 +124,8 @@ pub use self::data_file::Ddl;
 #[cfg(feature = "emulator-server")]
 pub use self::ddl::DdlError;
 pub use self::faults::{Fault, Faults, Rule};
+#[cfg(feature = "bench-internals")]
+pub(crate) use self::files::open_upload;
 pub use self::handler::LoggedRequest;
 pub use self::limits::Limits;
 pub use self::memory::MemoryTransport;

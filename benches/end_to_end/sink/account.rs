@@ -13,6 +13,9 @@ const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 /// The first part of the path of an upload.
 pub(super) const BUCKET: &str = "sink";
 
+/// The key that files are encrypted with.
+pub(super) const PIPE_KEY: [u8; 32] = [7; 32];
+
 /// A token whose signature is none: clients do not look at it.
 pub(super) fn token() -> String {
     let claims = json!({ "exp": until().as_secs(), "jti": fastrand::u64(..) });
@@ -47,7 +50,7 @@ pub(super) fn pipe_info() -> Value {
         "rowset_stage_location": location,
         "durable_stage_location": location,
         "encryption_info": {
-            "pipe_key": STANDARD.encode([7; 32]),
+            "pipe_key": STANDARD.encode(PIPE_KEY),
             "pipe_key_id": "7",
             "diversifier": "sink",
         },

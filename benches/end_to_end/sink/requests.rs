@@ -1,4 +1,4 @@
-//! What the sink answers. Bodies with rows are thrown away as they come, unless they are to be checked.
+//! What the sink answers. Bodies with rows are thrown away as they come, unless they are to be read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -7,44 +7,34 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, ETAG};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
-use hyper::body::Incoming;
+use hyper::body::Body;
 use percent_encoding::percent_decode_str;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::account;
-use super::state::{Data, ELASTIC, State};
+use super::files::{Fragment, Upload};
+use super::judge::{Pool, Span};
+use super::state::State;
 
 type Answer = Response<Full<Bytes>>;
 
 /// Answers requests.
 #[derive(Debug, Clone)]
-pub(super) struct Service {
-    pub(super) state: Arc<State>,
+pub(crate) struct Service {
+    pub(crate) state: Arc<State>,
     /// How long an answer to data takes.
-    pub(super) delay: Duration,
-    /// Whether rows are counted besides what their tokens say.
-    pub(super) check: bool,
+    pub(crate) delay: Duration,
+    /// The rows that clients stream, where what they send is read.
+    pub(crate) pool: Option<Arc<Pool>>,
 }
 
-/// What is said of a file with rows.
-#[derive(Debug, Deserialize)]
-struct Fragment {
-    #[serde(rename = "fragment_length_uncompressed_bytes")]
-    uncompressed_bytes: u64,
-    #[serde(rename = "fragment_start_offset_token")]
-    start: Option<String>,
-    #[serde(rename = "fragment_end_offset_token")]
-    end: Option<String>,
-    #[serde(rename = "fragment_row_count")]
-    rows: u64,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Opening {
-    offset_token: Option<String>,
+/// A body with data: its length, and the bytes themselves where they are to be read.
+struct Taken {
+    length: u64,
+    bytes: Option<Bytes>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -54,7 +44,10 @@ struct Names {
 
 impl Service {
     /// The answer to any request; an error if the client broke off.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> hyper::Result<Answer> {
+    pub(crate) async fn answer<B>(&self, request: Request<B>) -> Result<Answer, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let (parts, body) = request.into_parts();
         let path = parts.uri.path().to_owned();
         let segments: Vec<&str> = path.split('/').skip(1).collect();
@@ -62,14 +55,12 @@ impl Service {
             (&Method::POST, [.., "channels", channel, "rows"]) => {
                 self.rows(&decoded(channel), &parts, body).await?
             }
-            // The elastic channel of a default pipe, addressed by its table.
-            (&Method::POST, [.., "tables", _, "rows"]) => self.rows(ELASTIC, &parts, body).await?,
             (&Method::POST, [.., "channels", channel, "filebuffer"]) => {
                 self.files(&decoded(channel), body).await?
             }
             (&Method::PUT, [account::BUCKET, ..]) => {
-                self.state.uploaded(discarded(body).await?);
-                self.pause().await;
+                self.upload(&segments.join("/"), &parts.headers, body)
+                    .await?;
                 let mut answer = Answer::default();
                 let etag = HeaderValue::from_static("\"sink\"");
                 answer.headers_mut().insert(ETAG, etag);
@@ -81,8 +72,8 @@ impl Service {
                 json_answer(&json!({ "status_code": 0, "channel_statuses": statuses }))
             }
             (&Method::PUT, [.., "channels", channel]) => {
-                let Opening { offset_token } = read(&body.collect().await?.to_bytes());
-                let status = self.state.open(&decoded(channel), offset_token);
+                discarded(body).await?;
+                let status = self.state.open(&decoded(channel));
                 json_answer(&json!({
                     "status_code": 0,
                     "next_continuation_token": "opened",
@@ -103,60 +94,112 @@ impl Service {
     }
 
     /// Rows in the body.
-    async fn rows(&self, channel: &str, parts: &Parts, body: Incoming) -> hyper::Result<Answer> {
+    async fn rows<B>(&self, channel: &str, parts: &Parts, body: B) -> Result<Answer, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let query = parts.uri.query().unwrap_or_default();
         let token = |name: &str| {
             let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-            let found = pairs.find(|(key, value)| key == name && !value.is_empty());
+            let found = pairs.find(|(key, _)| key == name);
             found.map(|(_, value)| value.into_owned())
         };
         let (start, end) = (token("startOffsetToken"), token("endOffsetToken"));
-        let promised = span(start.as_deref(), end.as_deref());
-        let (body_bytes, counted) = if self.check {
-            let body = body.collect().await?.to_bytes();
-            (body.len() as u64, rows_in(&body))
-        } else {
-            (discarded(body).await?, promised)
-        };
+        let body = self.take(body).await?;
         self.pause().await;
-        // Without tokens there is nothing to compare with.
-        if counted.is_none() && self.check || promised.is_some() && counted != promised {
-            return Ok(self.mismatched(promised, counted));
-        }
-        let declared = parts.headers.get("x-snowflake-uncompressed-content-length");
-        let declared = declared.and_then(|value| value.to_str().ok()?.parse().ok());
-        let data = Data {
-            rows: counted.unwrap_or_default(),
-            body_bytes,
-            uncompressed_bytes: declared.unwrap_or_default(),
+        let accept = || {
+            let span = Span::parse(start.as_deref(), end.as_deref())?;
+            self.judge(span, body.length, body.bytes.as_deref())?;
+            self.state.accept(channel, span)
         };
-        self.state.accepted(channel, end, data);
-        Ok(accepted())
+        self.state.data_request(body.length);
+        Ok(self.verdict(accept()))
+    }
+
+    /// A file with rows, which a later append names.
+    async fn upload<B>(&self, path: &str, headers: &HeaderMap, body: B) -> Result<(), B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let body = self.take(body).await?;
+        self.pause().await;
+        let length = headers.get("x-amz-decoded-content-length");
+        let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
+        let upload = Upload {
+            // The body has more than the file, but not less.
+            length: length.unwrap_or(0).min(body.length),
+            body: body.bytes,
+        };
+        self.state.data_request(body.length);
+        self.state.put_file(path.to_owned(), upload);
+        Ok(())
     }
 
     /// Rows in files that were uploaded before.
-    async fn files(&self, channel: &str, body: Incoming) -> hyper::Result<Answer> {
+    async fn files<B>(&self, channel: &str, body: B) -> Result<Answer, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
         let body = body.collect().await?.to_bytes();
         self.pause().await;
-        let Ok(fragments) = serde_json::from_slice::<Vec<Fragment>>(&body) else {
-            return Ok(self.mismatched(None, None));
-        };
-        let mut data = Data {
-            body_bytes: body.len() as u64,
-            ..Data::default()
-        };
-        for fragment in &fragments {
-            data.rows += fragment.rows;
-            data.uncompressed_bytes += fragment.uncompressed_bytes;
-            let promised = span(fragment.start.as_deref(), fragment.end.as_deref());
-            if self.check && promised.is_some_and(|promised| promised != fragment.rows) {
-                return Ok(self.mismatched(promised, Some(fragment.rows)));
+        let accept = || {
+            let fragments = serde_json::from_slice::<Vec<Fragment>>(&body);
+            let fragments = fragments.map_err(|why| format!("the files are unreadable: {why}"))?;
+            for fragment in &fragments {
+                let span = Span::parse(fragment.start.as_deref(), fragment.end.as_deref())?;
+                if span.rows() != fragment.rows {
+                    return Err(format!("{span} are to be {} rows", fragment.rows));
+                }
+                let file = self.state.take_file(fragment)?;
+                let frame = file.body.as_ref();
+                let frame = frame.map(|body| fragment.open(&file, body)).transpose()?;
+                self.judge(span, file.length, frame.as_deref())?;
+                self.state.accept(channel, span)?;
             }
+            Ok(())
+        };
+        self.state.data_request(body.len() as u64);
+        Ok(self.verdict(accept()))
+    }
+
+    /// Reads a body to its end, and keeps it if it is to be looked into.
+    async fn take<B>(&self, body: B) -> Result<Taken, B::Error>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if self.pool.is_none() {
+            let length = discarded(body).await?;
+            return Ok(Taken {
+                length,
+                bytes: None,
+            });
         }
-        let end = fragments.into_iter().next_back();
-        let end = end.and_then(|fragment| fragment.end);
-        self.state.accepted(channel, end, data);
-        Ok(accepted())
+        let bytes = body.collect().await?.to_bytes();
+        Ok(Taken {
+            length: bytes.len() as u64,
+            bytes: Some(bytes),
+        })
+    }
+
+    /// Whether a body holds the rows of its tokens, as far as it is looked into.
+    fn judge(&self, span: Span, length: u64, frame: Option<&[u8]>) -> Result<(), String> {
+        span.fits(length)?;
+        if let Some((pool, frame)) = self.pool.as_ref().zip(frame) {
+            let rewritten = pool.compare(span, frame)?;
+            self.state.has_read(span.rows(), rewritten);
+        }
+        Ok(())
+    }
+
+    /// The answer to rows. Neither client retries after such a refusal.
+    fn verdict(&self, accepted: Result<(), String>) -> Answer {
+        let Err(why) = accepted else {
+            return json_answer(&json!({ "status_code": 0, "next_continuation_token": "next" }));
+        };
+        self.state.fault(&why);
+        let mut answer = json_answer(&json!({ "code": "ERR_WRONG_ROWS", "message": why }));
+        *answer.status_mut() = StatusCode::BAD_REQUEST;
+        answer
     }
 
     /// A timer of no length may still take a millisecond.
@@ -164,15 +207,6 @@ impl Service {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
         }
-    }
-
-    /// A refusal that neither client tries to get around.
-    fn mismatched(&self, promised: Option<u64>, counted: Option<u64>) -> Answer {
-        self.state.mismatched();
-        let message = format!("The tokens promise {promised:?} rows, and there are {counted:?}.");
-        let mut answer = json_answer(&json!({ "code": "ERR_ROWS_MISMATCH", "message": message }));
-        *answer.status_mut() = StatusCode::BAD_REQUEST;
-        answer
     }
 }
 
@@ -193,21 +227,11 @@ fn account(method: &Method, segments: &[&str]) -> Answer {
     }
 }
 
-/// How many rows two integer tokens span.
-fn span(start: Option<&str>, end: Option<&str>) -> Option<u64> {
-    let (start, end): (u64, u64) = (start?.parse().ok()?, end?.parse().ok()?);
-    end.checked_sub(start)?.checked_add(1)
-}
-
-/// The lines of a zstd frame that are not empty. The official SDK ends each append with an empty one.
-fn rows_in(frame: &[u8]) -> Option<u64> {
-    let text = zstd::decode_all(frame).ok()?;
-    let lines = text.split(|byte| *byte == b'\n');
-    Some(lines.filter(|line| !line.is_empty()).count() as u64)
-}
-
 /// Reads a body to its end; its length.
-async fn discarded(mut body: Incoming) -> hyper::Result<u64> {
+async fn discarded<B>(mut body: B) -> Result<u64, B::Error>
+where
+    B: Body<Data = Bytes> + Unpin,
+{
     let mut bytes = 0;
     while let Some(frame) = body.frame().await {
         bytes += frame?.data_ref().map_or(0, |data| data.len() as u64);
@@ -222,10 +246,6 @@ fn read<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> T {
 
 fn decoded(segment: &str) -> Cow<'_, str> {
     percent_decode_str(segment).decode_utf8_lossy()
-}
-
-fn accepted() -> Answer {
-    json_answer(&json!({ "status_code": 0, "next_continuation_token": "next" }))
 }
 
 fn json_answer(body: &Value) -> Answer {

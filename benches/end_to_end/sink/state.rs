@@ -1,4 +1,5 @@
-//! What the sink counts, and what it knows of channels.
+//! What the sink counts, and what it knows of channels. Rows are accepted in the order of their numbers alone, without a gap and
+//! without a repetition.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,28 +8,19 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
 
+use super::files::{Files, Fragment, Upload};
+use super::judge::Span;
 use crate::usage;
-
-/// The channel of a pipe that nobody opens.
-pub(super) const ELASTIC: &str = "ELASTIC";
 
 /// How many commits are remembered.
 const MOST_COMMITS: usize = 10_000;
 
-/// A request with rows or about them, as far as it is counted.
-#[derive(Debug, Default, Clone, Copy)]
-pub(super) struct Data {
-    /// How many rows its tokens or its files promise.
-    pub(super) rows: u64,
-    /// Its body as it came.
-    pub(super) body_bytes: u64,
-    /// How long the rows are uncompressed, as the client says.
-    pub(super) uncompressed_bytes: u64,
-}
+/// How many faults are kept in words. They are counted all.
+const MOST_FAULTS: usize = 10;
 
 /// Shared by all connections.
 #[derive(Debug)]
-pub(super) struct State {
+pub(crate) struct State {
     commit_after: Duration,
     socket_bytes: Arc<AtomicU64>,
     counts: Mutex<Counts>,
@@ -36,11 +28,17 @@ pub(super) struct State {
 
 #[derive(Debug, Default)]
 struct Counts {
-    data: Data,
+    /// Bodies of data requests, as they came.
+    body_bytes: u64,
     data_requests: u64,
     status_requests: u64,
     other_requests: u64,
-    mismatches: u64,
+    /// Rows that were read and are those that they should be; how many of them are the same JSON in other bytes.
+    rows_read: u64,
+    rewritten: u64,
+    fault_count: u64,
+    faults: Vec<String>,
+    files: Files,
     /// Processor time that was used before counting began.
     cpu_before: f64,
     channels: BTreeMap<String, Channel>,
@@ -50,6 +48,8 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Channel {
     created_ms: u64,
+    /// The row that comes next, which is how many were accepted.
+    next: u64,
     committed: Option<String>,
     rows_committed: u64,
     /// Accepted end tokens with their rows and the time in microseconds from which they are committed.
@@ -57,28 +57,24 @@ struct Channel {
 }
 
 impl State {
-    pub(super) fn new(commit_after: Duration) -> Self {
+    pub(crate) fn new(commit_after: Duration) -> Self {
         Self {
             commit_after,
             socket_bytes: Arc::default(),
-            counts: Mutex::new(Counts {
-                channels: BTreeMap::from([(ELASTIC.to_owned(), Channel::default())]),
-                ..Counts::default()
-            }),
+            counts: Mutex::default(),
         }
     }
 
-    pub(super) fn socket_bytes(&self) -> Arc<AtomicU64> {
+    pub(crate) fn socket_bytes(&self) -> Arc<AtomicU64> {
         self.socket_bytes.clone()
     }
 
     /// An open makes the channel anew: every run begins with nothing committed.
-    pub(super) fn open(&self, channel: &str, token: Option<String>) -> Value {
+    pub(crate) fn open(&self, channel: &str) -> Value {
         let mut counts = self.counts();
         counts.other_requests += 1;
         let opened = Channel {
             created_ms: now_us() / 1000,
-            committed: token,
             ..Channel::default()
         };
         let status = opened.status(channel);
@@ -86,51 +82,78 @@ impl State {
         status
     }
 
-    pub(super) fn drop_channel(&self, channel: &str) {
+    pub(crate) fn drop_channel(&self, channel: &str) {
         let mut counts = self.counts();
         counts.other_requests += 1;
         counts.channels.remove(channel);
     }
 
     /// A request that is neither about rows nor about a channel.
-    pub(super) fn other(&self) {
+    pub(crate) fn other(&self) {
         self.counts().other_requests += 1;
     }
 
+    /// A request with rows, with a file, or about files.
+    pub(crate) fn data_request(&self, body_bytes: u64) {
+        let mut counts = self.counts();
+        counts.data_requests += 1;
+        counts.body_bytes += body_bytes;
+    }
+
     /// A file that was uploaded. Its rows count when they are appended.
-    pub(super) fn uploaded(&self, body_bytes: u64) {
-        let mut counts = self.counts();
-        counts.data_requests += 1;
-        counts.data.body_bytes += body_bytes;
+    pub(crate) fn put_file(&self, path: String, upload: Upload) {
+        self.counts().files.put(path, upload);
     }
 
-    /// A request whose rows are not those that it promises.
-    pub(super) fn mismatched(&self) {
-        self.counts().mismatches += 1;
+    /// The file that an append names.
+    pub(crate) fn take_file(&self, fragment: &Fragment) -> Result<Upload, String> {
+        self.counts().files.take(fragment)
     }
 
-    /// Rows that are accepted. Of an elastic channel there is no end token.
-    pub(super) fn accepted(&self, channel: &str, end: Option<String>, data: Data) {
+    /// Notes what is wrong with a request.
+    pub(crate) fn fault(&self, why: &str) {
         let mut counts = self.counts();
-        counts.data_requests += 1;
-        counts.data.rows += data.rows;
-        counts.data.body_bytes += data.body_bytes;
-        counts.data.uncompressed_bytes += data.uncompressed_bytes;
-        let Some(end) = end else { return };
+        counts.fault_count += 1;
+        if counts.faults.len() < MOST_FAULTS {
+            counts.faults.push(why.to_owned());
+        }
+    }
+
+    /// Rows that were read, and how many of them are the same JSON in other bytes.
+    pub(crate) fn has_read(&self, rows: u64, rewritten: u64) {
+        let mut counts = self.counts();
+        counts.rows_read += rows;
+        counts.rewritten += rewritten;
+    }
+
+    /// Accepts the rows of one request, if they continue those of the channel.
+    pub(crate) fn accept(&self, name: &str, span: Span) -> Result<(), String> {
+        let mut counts = self.counts();
+        let counts = &mut *counts;
+        let channel = counts.channels.get_mut(name);
+        let channel = channel.ok_or_else(|| format!("channel {name} is not open"))?;
+        if span.first != channel.next {
+            return Err(format!(
+                "{span} came where channel {name} goes on with row {}",
+                channel.next
+            ));
+        }
+        channel.next = span.last + 1;
         let commit_after = u64::try_from(self.commit_after.as_micros()).unwrap_or(u64::MAX);
         let visible_us = now_us().saturating_add(commit_after);
+        let end = span.last.to_string();
+        channel
+            .pending
+            .push_back((end.clone(), span.rows(), visible_us));
         if counts.commits.len() == MOST_COMMITS {
             counts.commits.pop_front();
         }
-        counts
-            .commits
-            .push_back((channel.to_owned(), end.clone(), visible_us));
-        let channel = counts.channels.entry(channel.to_owned()).or_default();
-        channel.pending.push_back((end, data.rows, visible_us));
+        counts.commits.push_back((name.to_owned(), end, visible_us));
+        Ok(())
     }
 
     /// The statuses of those of the channels that are open.
-    pub(super) fn statuses(&self, channels: &[String]) -> BTreeMap<String, Value> {
+    pub(crate) fn statuses(&self, channels: &[String]) -> BTreeMap<String, Value> {
         let now_us = now_us();
         let mut counts = self.counts();
         counts.status_requests += 1;
@@ -143,29 +166,32 @@ impl State {
     }
 
     /// What was counted since the last reset.
-    pub(super) fn stats(&self) -> Value {
+    pub(crate) fn stats(&self) -> Value {
         let counts = self.counts();
+        let channels = counts.channels.iter();
+        let channels: BTreeMap<_, _> = channels
+            .map(|(name, channel)| (name, channel.next))
+            .collect();
         json!({
-            "rows": counts.data.rows,
+            "channels": channels,
+            "rows_read": counts.rows_read,
+            "rewritten": counts.rewritten,
+            "fault_count": counts.fault_count,
+            "faults": counts.faults,
             "data_requests": counts.data_requests,
             "status_requests": counts.status_requests,
             "other_requests": counts.other_requests,
-            "body_bytes": counts.data.body_bytes,
+            "body_bytes": counts.body_bytes,
             "socket_bytes": self.socket_bytes.load(Ordering::Relaxed),
-            "uncompressed_bytes": counts.data.uncompressed_bytes,
-            "mismatches": counts.mismatches,
             "cpu_s": usage::cpu_seconds() - counts.cpu_before,
             "commits": counts.commits,
         })
     }
 
-    /// Counts from 0 again. Channels stay open.
-    pub(super) fn reset(&self) {
-        let mut counts = self.counts();
-        let channels = std::mem::take(&mut counts.channels);
-        *counts = Counts {
+    /// Counts from 0 again. The channels and files of the run before are gone.
+    pub(crate) fn reset(&self) {
+        *self.counts() = Counts {
             cpu_before: usage::cpu_seconds(),
-            channels,
             ..Counts::default()
         };
         self.socket_bytes.store(0, Ordering::Relaxed);

@@ -1,0 +1,24 @@
+//! The judges of the end-to-end bench can fail: the sink, which has to notice rows that are lost, repeated or changed, and the
+//! comparison, which has to notice statistics that contradict each other. The bench is a program without a test harness, so its
+//! parts are compiled here once more.
+
+#![expect(dead_code, reason = "what measures is not used here")]
+#![expect(clippy::expect_used, clippy::float_cmp, reason = "tests may panic")]
+
+#[path = "../../examples/ski_resort/dice.rs"]
+mod dice;
+mod figures;
+mod floor;
+mod job;
+mod lab;
+mod machine;
+mod official;
+mod official_tests;
+mod process;
+mod report;
+#[path = "../../examples/ski_resort/resorts.rs"]
+mod resorts;
+mod rows;
+mod sink;
+mod sink_tests;
+mod usage;
