@@ -27,6 +27,7 @@ mod elastic;
 mod emulator_admin;
 mod emulator_guard;
 mod ends;
+mod exhaustive;
 mod faults;
 mod ingest;
 mod ingest_recovery;

@@ -220,6 +220,11 @@ impl Desk {
         self.world.blame(format!("channel {}: {what}", self.strand));
     }
 
+    /// The program was given an error.
+    pub fn note(&self, error: &Error) {
+        self.world.note(self.strand, error);
+    }
+
     pub fn end(&self, ending: Ending) {
         self.tell(format!("{ending:?}"));
         self.state.lock().unwrap().ended = Some(ending);
@@ -275,6 +280,9 @@ impl Desk {
     }
 
     fn verify(&self, outcome: &Result<(), Error>, rows: Range<u64>, attempt: u64) {
+        if let Err(error) = outcome {
+            self.note(error);
+        }
         let truth = &self.world.truth;
         let said = match outcome {
             Ok(()) => "committed".to_owned(),

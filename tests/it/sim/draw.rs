@@ -124,6 +124,7 @@ pub fn draw(seed: u64) -> Plan {
         channels,
         rates: rates(rng),
         steps: Vec::new(),
+        script: None,
         calm_ms: span_ms + 10_000,
     };
     let steps = *pick(rng, &[0, 1, 1, 2, 4, 8]);
@@ -297,6 +298,7 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
         close_s: rng.u64(25..=60),
         append_ms: rng.bool().then(|| rng.u64(10..5_000)),
         isolate: rng.bool(),
+        is_thief: false,
     }
 }
 

@@ -8,10 +8,10 @@
 //! ```
 
 mod ledger;
-mod plan;
-mod process;
+pub mod plan;
+pub mod process;
 mod producer;
-mod world;
+pub mod world;
 
 use std::collections::BTreeMap;
 

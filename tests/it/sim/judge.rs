@@ -82,6 +82,7 @@ pub fn outages(world: &World) {
 
 /// Why a client ended a channel.
 pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
+    desk.note(error);
     let ErrorKind::Invalidated(cause) = error.kind() else {
         return;
     };

@@ -14,25 +14,27 @@
 //! [`plan`] says what a script can hold. [`run`] carries it out in a [`world`]; [`tracked`], [`untracked`] and [`sourced`] are
 //! the programs that stream. [`desk`], [`heard`] and [`wire`] record what the programs and the server see. [`truth`] knows what
 //! landed, and [`judge`] and [`ends`] check what must hold. [`outage`] makes a part of the server fail for longer than any
-//! retry time, [`spell`] does this with one call of a source. [`elastic`] is the simulator of the elastic channel.
+//! retry time, [`spell`] does this with one call of a source. [`script`] makes things happen at requests by their numbers.
+//! [`elastic`] is the simulator of the elastic channel.
 
-mod content;
+pub mod content;
 mod desk;
 mod digits;
 mod draw;
-mod elastic;
+pub mod elastic;
 mod ends;
 mod fingerprint;
 mod heard;
 mod judge;
-mod outage;
-mod plan;
-mod run;
-mod shrink;
+pub mod outage;
+pub mod plan;
+pub mod run;
+pub mod script;
+pub mod shrink;
 mod sourced;
 mod spell;
 mod tracked;
-mod truth;
+pub mod truth;
 mod untracked;
 mod wire;
 mod world;

@@ -6,6 +6,7 @@ use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 
 use super::outage::Outage;
+use super::script::Deed;
 use super::spell::Spell;
 
 /// A run.
@@ -19,6 +20,8 @@ pub struct Plan {
     pub rates: Vec<Rate>,
     /// What happens when, in milliseconds since the start.
     pub steps: Vec<(u64, Step)>,
+    /// What happens at which request, if requests are counted.
+    pub script: Option<Vec<(u64, Deed)>>,
     /// From here on nothing goes wrong any more.
     pub calm_ms: u64,
 }
@@ -53,6 +56,8 @@ pub struct ProcessPlan {
     pub close_s: u64,
     pub append_ms: Option<u64>,
     pub isolate: bool,
+    /// It writes to a channel of another one.
+    pub is_thief: bool,
 }
 
 /// A channel and the source behind it.
@@ -153,7 +158,7 @@ pub struct Rate {
     pub per_mille: u64,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
     /// The process is gone, and there again after so many milliseconds.
     ClientCrash { process: usize, down_ms: u64 },
@@ -196,19 +201,28 @@ impl Plan {
     }
 
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        let scripted = self.steps.iter().filter_map(|(_, step)| match step {
+        let struck = self.steps.iter().filter_map(|(_, step)| match step {
             Step::Strike { fault, .. } => Some(fault),
             _ => None,
         });
-        self.rates.iter().map(|rate| &rate.fault).chain(scripted)
+        let scripted = self.deeds().filter_map(|deed| match deed {
+            Deed::Fault(fault) => Some(fault),
+            _ => None,
+        });
+        let rates = self.rates.iter().map(|rate| &rate.fault);
+        rates.chain(struck).chain(scripted)
     }
 
     /// Whether nothing but a theft can end a hold of a channel, so that who won can be told.
     pub fn is_theft_alone(&self) -> bool {
         let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
+        let mut steps = self.all_steps();
+        let is_theft = matches!(steps.next(), Some(Step::Thief { .. }));
         self.rates.is_empty()
             && self.server.late_per_mille == 0
-            && matches!(self.steps[..], [(_, Step::Thief { .. })])
+            && is_theft
+            && steps.next().is_none()
+            && self.deeds().all(|deed| deed.step().is_some())
             && !self.channels.iter().any(leaves)
     }
 
@@ -216,8 +230,9 @@ impl Plan {
     pub fn is_outage_alone(&self) -> bool {
         self.rates.is_empty()
             && self.server.late_per_mille == 0
-            && !self.steps.is_empty()
-            && self.outages().count() == self.steps.len()
+            && self.deeds().all(|deed| deed.step().is_some())
+            && self.outages().next().is_some()
+            && self.outages().count() == self.all_steps().count()
     }
 
     /// Whether nothing but channels that are to be opened again and replicas that lag behind that goes wrong.
@@ -235,12 +250,22 @@ impl Plan {
 
     /// Whether several write to a channel, or its token is tampered with.
     pub fn has_conflicts(&self) -> bool {
-        let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
-        self.tampers() || self.steps.iter().any(is_theft)
+        let is_theft = |step: &Step| matches!(step, Step::Thief { .. });
+        self.tampers() || self.all_steps().any(is_theft)
+    }
+
+    fn deeds(&self) -> impl Iterator<Item = &Deed> {
+        self.script.iter().flatten().map(|(_, deed)| deed)
+    }
+
+    /// Those at a time and those at a request.
+    fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        let timed = self.steps.iter().map(|(_, step)| step);
+        timed.chain(self.deeds().filter_map(Deed::step))
     }
 
     pub fn outages(&self) -> impl Iterator<Item = &Outage> {
-        self.steps.iter().filter_map(|(_, step)| match step {
+        self.all_steps().filter_map(|step| match step {
             Step::Outage(outage) => Some(outage),
             _ => None,
         })
@@ -248,7 +273,7 @@ impl Plan {
 
     /// The thieves of a channel: whether each has a source of its own.
     pub fn thieves(&self, wanted: usize) -> impl Iterator<Item = bool> {
-        self.steps.iter().filter_map(move |(_, step)| match step {
+        self.all_steps().filter_map(move |step| match step {
             Step::Thief {
                 channel,
                 own_source,
@@ -279,6 +304,9 @@ impl fmt::Display for Plan {
         }
         for (at, step) in &self.steps {
             writeln!(f, "  at {at} ms: {step:?}")?;
+        }
+        for (request, deed) in self.script.iter().flatten() {
+            writeln!(f, "  at request {request}: {deed:?}")?;
         }
         Ok(())
     }

@@ -5,13 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::Rule;
-use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
 use super::desk::{Desk, Ending};
 use super::plan::{ChannelPlan, Kind, Plan, ProcessPlan, Step};
+use super::script::{Deed, Met};
 use super::truth::Sabotage;
 use super::wire::Wire;
 use super::world::{House, TABLE, World};
@@ -29,6 +30,11 @@ pub struct Outcome {
     /// How often what went wrong on purpose.
     pub counts: BTreeMap<&'static str, u64>,
     pub took: Duration,
+    /// The errors that programs were given, by the sources of their rows.
+    pub errors: Vec<(usize, ErrorKind)>,
+    /// The requests that the script counts, and what it could not do.
+    pub met: Vec<Met>,
+    pub undone: Vec<Deed>,
 }
 
 /// The process goes down for so long, or for ever.
@@ -54,6 +60,9 @@ pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Outcome {
             wrong: world.wrong(),
             trace: world.trace(),
             took: world.start.elapsed(),
+            errors: world.errors(),
+            met: world.script.met(),
+            undone: world.script.undone(),
             counts: world.counts(),
         }
     })
@@ -71,9 +80,20 @@ async fn direct(world: &Arc<World>) {
         sleep_until(world.calm_at()).await;
         world.tell("calm");
         world.calm();
-        while let Some(ended) = cast.processes.join_next().await {
-            if let Err(why) = ended {
-                world.blame(format!("a process panicked: {why}"));
+        let mut steps = world.script.steps();
+        loop {
+            tokio::select! {
+                biased;
+                Some(step) = steps.recv() => {
+                    world.tell(format!("step {step:?}"));
+                    cast.step(&step);
+                    world.check();
+                }
+                ended = cast.processes.join_next() => match ended {
+                    Some(Ok(())) => {}
+                    Some(Err(why)) => world.blame(format!("a process panicked: {why}")),
+                    None => break,
+                },
             }
         }
     };
@@ -215,7 +235,10 @@ impl Cast {
             self.world.count("thief");
             victim
         };
-        let process = self.world.plan.processes[desk.plan.process].clone();
+        let process = ProcessPlan {
+            is_thief: true,
+            ..self.world.plan.processes[desk.plan.process].clone()
+        };
         let handle = self.start(process, vec![desk]);
         if let Some(life) = life_ms.filter(|_| !own_source) {
             tokio::spawn(async move {

@@ -80,6 +80,7 @@ impl Program {
 
     async fn not_open(&mut self, error: &Error) {
         self.desk.tell(format!("not open: {error:?}"));
+        self.desk.note(error);
         if matches!(
             error.kind(),
             ErrorKind::Config | ErrorKind::ClientClosed | ErrorKind::InvalidOffset

@@ -15,6 +15,7 @@ use tokio::time::sleep;
 use super::heard::Asked;
 use super::outage::Part;
 use super::plan::{Kind, Policy};
+use super::script::Moment;
 use super::world::{House, World};
 
 /// What a client sends through.
@@ -40,7 +41,8 @@ impl Transport for Wire {
         world.check_throttled(&self.house, &asked);
         // On its own: what has left a client arrives, whatever becomes of the client.
         let (sender, receiver) = oneshot::channel();
-        let carried = Arc::clone(world).carry(house, request);
+        let number = self.number(asked.part);
+        let carried = Arc::clone(world).carry(house, number, request);
         tokio::spawn(async move {
             let _ = sender.send(carried.await);
         });
@@ -54,6 +56,14 @@ impl Transport for Wire {
             }
             _ => std::future::pending().await,
         }
+    }
+}
+
+impl Wire {
+    /// The requests of a thief are not counted.
+    fn number(&self, part: Part) -> Option<u64> {
+        let is_counted = !self.house.is_thief;
+        is_counted.then(|| self.world.script.number(part)).flatten()
     }
 }
 
@@ -118,11 +128,12 @@ impl World {
     }
 
     /// Now and then the answer to an open lacks the channel's status.
-    fn bared(&self, is_open: bool, reply: Reply) -> Reply {
+    fn bared(&self, is_open: bool, number: Option<u64>, reply: Reply) -> Reply {
         let Reply::Respond(mut answer) = reply else {
             return reply;
         };
-        if is_open && answer.status().is_success() && self.is_bare() {
+        let is_bare = || self.is_bare() || self.script.is_bare(number);
+        if is_open && answer.status().is_success() && is_bare() {
             let mut body: Value = serde_json::from_slice(answer.body()).unwrap();
             if body
                 .as_object_mut()
@@ -141,11 +152,13 @@ impl World {
     async fn carry(
         self: Arc<Self>,
         house: u64,
+        number: Option<u64>,
         request: Request,
     ) -> Result<Response, TransportError> {
         let what = describe(&request);
         self.check_open(&request);
-        let late = self.lateness();
+        self.script.cue(number, Moment::Sent);
+        let late = self.lateness() + self.script.lateness(number);
         if !late.is_zero() {
             self.count("late request");
         }
@@ -159,11 +172,14 @@ impl World {
                 self.count(outage.how.name());
                 (outage.how.reply(), self.lives())
             }
-            None => self.hand_over(request),
+            None => self.hand_over(number, request),
         };
         self.check();
-        self.tell(format!("client {house} {what} -> {}", outcome(&reply)));
-        let reply = self.bared(is_open, reply);
+        let place = number.map_or_else(String::new, |number| format!("#{number} "));
+        let met = outcome(&reply);
+        self.tell(format!("client {house} {place}{what} -> {met}"));
+        let reply = self.bared(is_open, number, reply);
+        self.script.cue(number, Moment::Handled);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),
@@ -183,9 +199,11 @@ impl World {
             Reply::Hang => std::future::pending().await,
         };
         sleep(latency).await;
-        if answer.is_ok() && self.lives() != lives {
-            return broken("the server went down");
-        }
+        let answer = match answer {
+            Ok(_) if self.lives() != lives => broken("the server went down"),
+            answer => answer,
+        };
+        self.script.arrive(number, answer.is_ok());
         answer
     }
 }

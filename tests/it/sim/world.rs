@@ -14,7 +14,8 @@ use snowpipe_streaming::emulator::{
 };
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
-    Commits, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
+    Commits, Error, ErrorKind, Request, Response, StreamingIngestClient, TimeSource as _,
+    TokioClock,
 };
 use tokio::sync::Notify;
 use tokio::time::Instant;
@@ -22,6 +23,7 @@ use tokio::time::Instant;
 use super::desk::Reader;
 use super::heard::Heard;
 use super::plan::{Plan, ProcessPlan};
+use super::script::Script;
 use super::truth::{Sabotage, Truth, Watched};
 
 /// The table behind the pipe of every run.
@@ -34,6 +36,8 @@ pub struct World {
     pub start: Instant,
     /// Somebody has found something wrong.
     pub failed: Notify,
+    pub script: Arc<Script>,
+    errors: Mutex<Vec<(usize, ErrorKind)>>,
     landing: Watched,
     server: Mutex<Server>,
     rng: Mutex<fastrand::Rng>,
@@ -81,6 +85,7 @@ pub struct House {
     pub patience: Duration,
     /// Nothing but the poller asks for statuses.
     pub only_polls: bool,
+    pub is_thief: bool,
     is_dead: AtomicBool,
     pub client: Mutex<Option<StreamingIngestClient>>,
 }
@@ -102,6 +107,8 @@ impl World {
         let truth = Arc::new(Truth::new(start));
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let world = Arc::new(Self {
+            script: Script::new(plan.script.clone()),
+            errors: Mutex::default(),
             landing: Watched::new(Arc::clone(&truth), sabotage),
             truth,
             clock: TokioClock::starting_at(epoch),
@@ -198,6 +205,16 @@ impl World {
         }
     }
 
+    /// A program was given an error.
+    pub fn note(&self, strand: usize, error: &Error) {
+        self.errors.lock().unwrap().push((strand, error.kind()));
+    }
+
+    /// The errors that programs were given, by the sources of their rows.
+    pub fn errors(&self) -> Vec<(usize, ErrorKind)> {
+        self.errors.lock().unwrap().clone()
+    }
+
     pub fn heard(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap()
     }
@@ -284,6 +301,7 @@ impl World {
             budget: plan.budget,
             patience: Duration::from_secs(plan.retry_s),
             only_polls,
+            is_thief: plan.is_thief,
             is_dead: AtomicBool::new(false),
             client: Mutex::default(),
         });
@@ -377,13 +395,20 @@ impl World {
     }
 
     /// Has the server handle a request, if it is up. Also how often it went down before.
-    pub fn hand_over(&self, request: Request) -> (Reply, u64) {
+    pub fn hand_over(&self, number: Option<u64>, request: Request) -> (Reply, u64) {
         let server = self.server.lock().unwrap();
         let is_open = request.method() == http::Method::PUT;
         let reply = match &server.emulator {
-            Some(emulator) => emulator.handle(self.clock.now(), request),
+            Some(emulator) => {
+                let now = self.clock.now();
+                self.script.handle(number, emulator, now, request)
+            }
             None => Reply::Refuse,
         };
+        let opened = |answer: &Response| answer.status().is_success();
+        if is_open && matches!(&reply, Reply::Respond(answer) if opened(answer)) {
+            self.script.begin();
+        }
         let conflict = |answer: &Response| answer.status() == StatusCode::CONFLICT;
         if is_open && matches!(&reply, Reply::Respond(answer) if conflict(answer)) {
             self.count("uncommitted at open");

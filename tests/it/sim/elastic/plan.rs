@@ -5,6 +5,7 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::Fault;
 
 use super::super::outage::{Outage, Part};
+use super::super::script::Deed;
 
 /// What an elastic channel needs of a server.
 pub const PARTS: [Part; 5] = [
@@ -36,6 +37,8 @@ pub struct Plan {
     pub server_downs: Vec<(u64, u64)>,
     /// What else fails, and from when on.
     pub outages: Vec<(u64, Outage)>,
+    /// What happens at which request, if requests are counted.
+    pub script: Option<Vec<(u64, Deed)>>,
     /// From then on nothing goes wrong.
     pub calm_ms: u64,
     pub latency_ms: u64,
@@ -119,6 +122,7 @@ impl Plan {
             ends,
             server_downs,
             outages: Vec::new(),
+            script: None,
             calm_ms,
             latency_ms: rng.u64(0..200),
             late_per_mille: if rng.bool() { 0 } else { rng.u32(1..50) },

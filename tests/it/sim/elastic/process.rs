@@ -202,7 +202,10 @@ impl Life {
     }
 }
 
-async fn connect(world: &Arc<World>, is_dead: &Arc<AtomicBool>) -> Option<StreamingIngestClient> {
+pub async fn connect(
+    world: &Arc<World>,
+    is_dead: &Arc<AtomicBool>,
+) -> Option<StreamingIngestClient> {
     let plan = &world.plan;
     let seconds = Duration::from_secs;
     // A server that is down has no profile to give.

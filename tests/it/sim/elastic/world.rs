@@ -16,6 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::super::outage::{Outage, Part};
+use super::super::script::{Moment, Script};
 use super::ledger::{Landed, Ledger, landed};
 use super::plan::Plan;
 
@@ -25,6 +26,8 @@ pub struct World {
     pub start: Instant,
     pub ledger: Mutex<Ledger>,
     pub client: Mutex<Option<StreamingIngestClient>>,
+    pub script: Arc<Script>,
+    outages: Mutex<Vec<(u64, Outage)>>,
     landing: MemoryLanding,
     server: Mutex<Option<Emulator>>,
     lives: Mutex<u64>,
@@ -47,6 +50,8 @@ impl World {
             start: Instant::now(),
             ledger: Mutex::new(ledger),
             client: Mutex::default(),
+            script: Script::new(plan.script.clone()),
+            outages: Mutex::new(plan.outages.clone()),
             landing: MemoryLanding::new(),
             server: Mutex::default(),
             lives: Mutex::default(),
@@ -176,10 +181,17 @@ impl World {
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
     }
 
+    /// An outage begins now.
+    pub fn fail(&self, outage: Outage) {
+        let now_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap();
+        self.outages.lock().unwrap().push((now_ms, outage));
+    }
+
     /// The outage that a request meets.
     fn outage(&self, request: &Request) -> Option<Outage> {
         let (now, part) = (Instant::now(), Part::of(request));
-        let mut outages = self.plan.outages.iter();
+        let outages = self.outages.lock().unwrap();
+        let mut outages = outages.iter();
         let meets = |(at, outage): &&(u64, Outage)| {
             let lasts = self.at(*at)..self.at(at + outage.length_ms);
             lasts.contains(&now) && outage.part.covers(part)
@@ -209,14 +221,19 @@ impl World {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let what = format!("{} {query} {}", request.uri().path(), request.body().len());
         let latency = Duration::from_millis(self.plan.latency_ms);
-        sleep(latency + self.lateness()).await;
+        let number = self.script.number(Part::of(&request));
+        self.script.cue(number, Moment::Sent);
+        sleep(latency + self.lateness() + self.script.lateness(number)).await;
         let reply = match (self.outage(&request), self.server()) {
             (Some(outage), _) => {
                 self.count(outage.part.outage());
                 self.count(outage.how.name());
                 outage.how.reply()
             }
-            (None, Some(server)) => server.handle(self.clock.now(), request),
+            (None, Some(server)) => {
+                let now = self.clock.now();
+                self.script.handle(number, &server, now, request)
+            }
             (None, None) => Reply::Refuse,
         };
         let lives = *self.lives.lock().unwrap();
@@ -235,6 +252,7 @@ impl World {
             Reply::Cut(answer) => format!("{what} -> half of {}", status(answer)),
             other => format!("{what} -> {other:?}"),
         });
+        self.script.cue(number, Moment::Handled);
         let failed = |kind, why| Err(TransportError::new(kind, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),
@@ -248,9 +266,13 @@ impl World {
             Reply::Hang => std::future::pending().await,
         };
         sleep(latency).await;
-        if answer.is_ok() && *self.lives.lock().unwrap() != lives {
-            return failed(TransportErrorKind::Interrupted, "the server went down");
-        }
+        let answer = match answer {
+            Ok(_) if *self.lives.lock().unwrap() != lives => {
+                failed(TransportErrorKind::Interrupted, "the server went down")
+            }
+            answer => answer,
+        };
+        self.script.arrive(number, answer.is_ok());
         answer
     }
 }

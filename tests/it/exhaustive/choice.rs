@@ -1,0 +1,225 @@
+//! What can be chosen at a request: every fault of the simulator's vocabulary, and a crash or another writer.
+
+use std::fmt;
+use std::sync::LazyLock;
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::Fault;
+
+use crate::sim::outage::{Failing, Outage, Part};
+use crate::sim::plan::Step;
+use crate::sim::script::{Deed, Met, Moment};
+
+/// A deed with the name by which a history is printed and run again.
+#[derive(Debug)]
+pub struct Entry {
+    pub name: &'static str,
+    pub deed: Deed,
+    /// One of those that stand for all faults beside another fault and a step.
+    pub is_core: bool,
+}
+
+/// A deed at a request.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    pub request: u64,
+    pub entry: &'static Entry,
+}
+
+/// All that can be chosen.
+pub static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(entries);
+
+fn entries() -> Vec<Entry> {
+    let of = |is_core| {
+        move |(name, deed)| Entry {
+            name,
+            deed,
+            is_core,
+        }
+    };
+    let core = core_faults().into_iter().map(of(true));
+    let other = other_faults().into_iter().map(of(false));
+    core.chain(other)
+        .chain(steps().into_iter().map(of(false)))
+        .collect()
+}
+
+fn invalidate(code: &str) -> Fault {
+    Fault::Invalidate(code.to_owned())
+}
+
+/// Those that stand for all.
+fn core_faults() -> Vec<(&'static str, Deed)> {
+    let refused = Fault::BadRequest("ERR_INVALID_REQUEST".to_owned());
+    let faults = [
+        ("refuse", Fault::Refuse),
+        ("lose", Fault::Lose),
+        ("apply-then-lose", Fault::ApplyThenLose),
+        ("zombie", Fault::Zombie),
+        ("throttle", Fault::Throttle(None)),
+        ("unauthorized", Fault::Unauthorized),
+        ("not-found", Fault::BareNotFound),
+        ("failed-over", Fault::FailedOver),
+        ("stale", Fault::Stale),
+        ("bad-request", refused),
+        ("second-writer", Fault::SecondWriter),
+        ("withhold", Fault::WithholdCommits(Duration::from_secs(50))),
+        ("must-reopen", invalidate("ERR_CHANNEL_MUST_BE_REOPENED")),
+        ("stale-status", Fault::StaleStatus(Duration::from_secs(3))),
+        ("absent", Fault::Absent),
+    ];
+    let faults = faults.map(|(name, fault)| (name, Deed::Fault(fault)));
+    let late = ("late", Deed::Late(Duration::from_secs(25)));
+    faults.into_iter().chain([late]).collect()
+}
+
+fn other_faults() -> Vec<(&'static str, Deed)> {
+    let seconds = Duration::from_secs;
+    let foreign = Fault::ForeignToken(Some("1000000".to_owned()));
+    let row_gap = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
+    let faults = [
+        ("hang", Fault::Hang),
+        ("apply-then-hang", Fault::ApplyThenHang),
+        ("cut", Fault::Cut),
+        ("delay", Fault::Delay(seconds(4))),
+        ("throttle-5", Fault::Throttle(Some(seconds(5)))),
+        ("error-500", Fault::ServerError(500)),
+        ("error-503", Fault::ServerError(503)),
+        ("apply-then-500", Fault::ApplyThenServerError(500)),
+        ("forbidden", Fault::Forbidden),
+        ("expire-token", Fault::ExpireToken),
+        ("withhold-5", Fault::WithholdCommits(seconds(5))),
+        ("foreign-token", foreign),
+        ("row-gap", invalidate(row_gap)),
+        ("invalid-pipe", invalidate("ERR_PIPE_IN_INVALID_STATE")),
+        (
+            "stale-code",
+            invalidate("STALE_CONTINUATION_TOKEN_SEQUENCER"),
+        ),
+        ("stale-pipe", invalidate("STALE_PIPE_CACHE")),
+        ("new-code", invalidate("ERR_SOMETHING_NEW")),
+    ];
+    let faults = faults.map(|(name, fault)| (name, Deed::Fault(fault)));
+    let answers = ["answer-302", "answer-404", "answer-409"].into_iter();
+    let answers = answers.zip(Failing::REFUSALS.map(Failing::Refused));
+    let answers = answers.map(|(name, failing)| (name, Deed::Answer(failing)));
+    let outages = [
+        ("away", Failing::NoConnection),
+        ("silent", Failing::NoAnswer),
+    ];
+    let outages = outages.map(|(name, how)| {
+        let outage = Outage {
+            part: Part::Everything,
+            how,
+            length_ms: 200_000,
+        };
+        (name, Deed::Step(Moment::Sent, Step::Outage(outage)))
+    });
+    let mut all = vec![("bare", Deed::Bare)];
+    all.extend(faults);
+    all.extend(answers);
+    all.extend(outages);
+    all
+}
+
+/// Crashes and other writers.
+fn steps() -> Vec<(&'static str, Deed)> {
+    let client = Step::ClientCrash {
+        process: 0,
+        down_ms: 3_000,
+    };
+    let server = |lose| Step::ServerCrash {
+        lose,
+        down_ms: 4_000,
+    };
+    let thief = |own_source, life_ms| Step::Thief {
+        channel: 0,
+        own_source,
+        life_ms,
+    };
+    let steps = [
+        ("crash-unanswered", Moment::Handled, client.clone()),
+        ("crash", Moment::Answered, client),
+        ("server-down", Moment::Sent, server(false)),
+        ("server-loses", Moment::Sent, server(true)),
+        ("server-down-unanswered", Moment::Handled, server(false)),
+        ("server-loses-unanswered", Moment::Handled, server(true)),
+        ("twin", Moment::Sent, thief(false, Some(2_000))),
+        ("thief", Moment::Sent, thief(true, None)),
+    ];
+    let steps = steps.map(|(name, at, step)| (name, Deed::Step(at, step)));
+    steps.to_vec()
+}
+
+impl Entry {
+    /// A crash or another writer, and no fault.
+    pub fn is_step(&self) -> bool {
+        self.deed
+            .step()
+            .is_some_and(|step| !matches!(step, Step::Outage(_)))
+    }
+
+    pub fn is_thief(&self) -> bool {
+        matches!(self.deed.step(), Some(Step::Thief { .. }))
+    }
+
+    pub fn is_foreign_token(&self) -> bool {
+        matches!(self.deed, Deed::Fault(Fault::ForeignToken(_)))
+    }
+
+    /// What comes first at a request.
+    pub fn place(&self) -> u8 {
+        match self.deed {
+            Deed::Step(Moment::Sent, Step::Outage(_)) => 1,
+            Deed::Step(Moment::Sent, _) => 0,
+            Deed::Step(Moment::Handled, _) => 2,
+            Deed::Step(Moment::Answered, _) => 3,
+            _ => 1,
+        }
+    }
+
+    /// Whether it can happen to a request as it was met, and makes a difference.
+    pub fn fits(&self, met: Met) -> bool {
+        match &self.deed {
+            Deed::Fault(fault) => met.is_handled && strikes(fault, met.part),
+            Deed::Bare => met.is_handled && met.part == Part::Opens,
+            Deed::Answer(_) => met.is_handled && Part::Account.covers(met.part),
+            Deed::Late(_) | Deed::Step(Moment::Sent, _) => true,
+            Deed::Step(Moment::Handled, _) => met.is_handled,
+            Deed::Step(Moment::Answered, _) => met.is_answered,
+        }
+    }
+}
+
+fn strikes(fault: &Fault, part: Part) -> bool {
+    let is_channel = matches!(part, Part::Appends | Part::Statuses);
+    match fault {
+        Fault::Stale | Fault::BadRequest(_) => part == Part::Appends,
+        Fault::StaleStatus(_) | Fault::Absent => part == Part::Statuses,
+        Fault::ExpireToken | Fault::FailedOver => Part::Ingest.covers(part),
+        Fault::SecondWriter
+        | Fault::WithholdCommits(_)
+        | Fault::ForeignToken(_)
+        | Fault::Invalidate(_) => is_channel,
+        Fault::Zombie => matches!(part, Part::Opens | Part::Appends),
+        _ => true,
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.request, self.entry.name)
+    }
+}
+
+/// Reads `2:lose`.
+pub fn read(text: &str) -> Choice {
+    let (request, name) = text.split_once(':').unwrap_or_else(|| panic!("{text:?}"));
+    let entry = ENTRIES.iter().find(|entry| entry.name == name);
+    Choice {
+        request: request
+            .parse()
+            .unwrap_or_else(|why| panic!("{text:?}: {why}")),
+        entry: entry.unwrap_or_else(|| panic!("there is no {name:?}")),
+    }
+}

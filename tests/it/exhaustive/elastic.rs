@@ -1,0 +1,261 @@
+//! An elastic channel and a program that appends through it until every row is acknowledged.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use serde_json::json;
+use snowpipe_streaming::emulator::Fault;
+use snowpipe_streaming::{Ack, ElasticChannel, ErrorKind, StreamingIngestClient};
+use tokio::sync::mpsc;
+use tokio::time::{sleep, timeout};
+
+use super::choice::{Choice, Entry};
+use super::explain::unexplained;
+use super::search::{History, Subject};
+use crate::sim::content::content;
+use crate::sim::elastic::plan::Plan;
+use crate::sim::elastic::process::connect;
+use crate::sim::elastic::world::World;
+use crate::sim::plan::Step;
+use crate::sim::script::Deed;
+
+/// One row goes into each append.
+const ROWS: u64 = 5;
+/// A row comes into being every so often.
+const GAP: Duration = Duration::from_millis(50);
+/// By then everything is acknowledged, or something hangs.
+const PATIENCE: Duration = Duration::from_secs(45 * 60);
+
+#[derive(Debug)]
+pub struct Elastic;
+
+impl Subject for Elastic {
+    fn name(&self) -> &'static str {
+        "elastic"
+    }
+
+    fn least(&self) -> [u64; 3] {
+        [130, 3_000, 0]
+    }
+
+    /// It has no token, nobody opens it or asks for its status, and what the server accepted survives the server.
+    fn has(&self, entry: &Entry, _: &[Choice]) -> bool {
+        let is_of_channel = matches!(
+            entry.deed,
+            Deed::Fault(
+                Fault::SecondWriter
+                    | Fault::ForeignToken(_)
+                    | Fault::Invalidate(_)
+                    | Fault::WithholdCommits(_)
+                    | Fault::Stale
+            )
+        );
+        let is_loss = matches!(
+            entry.deed.step(),
+            Some(Step::ServerCrash { lose: true, .. } | Step::Thief { .. })
+        );
+        !is_of_channel && !is_loss
+    }
+
+    fn run(&self, choices: &[Choice]) -> History {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(run(choices))
+    }
+}
+
+async fn run(choices: &[Choice]) -> History {
+    let world = World::new(&plan(choices));
+    let mut program = Program {
+        world: Arc::clone(&world),
+        errors: Vec::new(),
+    };
+    if timeout(PATIENCE, program.live()).await.is_err() {
+        world.blame("it hangs");
+    }
+    // What is late arrives.
+    sleep(Duration::from_secs(200)).await;
+    let landed = world.table();
+    for wrong in world.ledger().check(&landed) {
+        world.blame(wrong);
+    }
+    let mut wrong = world.wrong();
+    if let Some(kind) = unexplained(&program.errors, choices) {
+        wrong.push(format!("{kind:?} names no fault that was injected"));
+    }
+    History {
+        wrong,
+        met: world.script.met(),
+        undone: world.script.undone(),
+        trace: world.trace(),
+    }
+}
+
+fn plan(choices: &[Choice]) -> Plan {
+    let script = choices
+        .iter()
+        .map(|choice| (choice.request, choice.entry.deed.clone()));
+    Plan {
+        seed: 0,
+        rates: Vec::new(),
+        ends: Vec::new(),
+        server_downs: Vec::new(),
+        outages: Vec::new(),
+        script: Some(script.collect()),
+        calm_ms: 0,
+        latency_ms: 30,
+        late_per_mille: 0,
+        request_bytes: None,
+        token_life_s: 3_600,
+        commit_ms: 150,
+        producers: vec![ROWS],
+        chunk: 1,
+        awaited: 0,
+        noise: 8,
+        pause_ms: 0,
+        lag_ms: 0,
+        budget: 64 << 20,
+        requests: 2,
+        attempt_s: 10,
+        retry_s: 60,
+        close_s: 90,
+        append_ms: None,
+    }
+}
+
+struct Program {
+    world: Arc<World>,
+    errors: Vec<ErrorKind>,
+}
+
+impl Program {
+    /// One life after the other, until one has come to the end.
+    async fn live(&mut self) {
+        let world = Arc::clone(&self.world);
+        let mut steps = world.script.steps();
+        loop {
+            let is_dead = Arc::<AtomicBool>::default();
+            let client = loop {
+                match connect(&world, &is_dead).await {
+                    Some(client) => break client,
+                    None => sleep(Duration::from_secs(3)).await,
+                }
+            };
+            world.script.begin();
+            *world.client.lock().unwrap() = Some(client.clone());
+            let crash = tokio::select! {
+                biased;
+                down = crash(&world, &mut steps) => Some(down),
+                () = self.work(&client) => None,
+            };
+            world.client.lock().unwrap().take();
+            let Some(down) = crash else {
+                return self.rest(client).await;
+            };
+            is_dead.store(true, Ordering::Relaxed);
+            drop(client);
+            world.ledger().forget();
+            sleep(down).await;
+        }
+    }
+
+    async fn work(&mut self, client: &StreamingIngestClient) {
+        let channel = client.elastic_channel();
+        loop {
+            let unsent: Vec<u64> = self.world.ledger().unsent[0].iter().copied().collect();
+            if unsent.is_empty() {
+                return;
+            }
+            let (mut acks, mut failures) = (Vec::new(), 0);
+            for row in unsent {
+                acks.extend(self.append(&channel, row).await);
+                sleep(GAP).await;
+            }
+            for ack in acks {
+                failures += u64::from(!self.settle(ack).await);
+            }
+            // A checkpoint counts all failures, and has the rows of those that no acknowledgement told of.
+            let told = match channel.checkpoint().await {
+                Ok(()) => 0,
+                Err(error) if error.failed().is_empty() => error.failures(),
+                Err(error) => {
+                    self.world.blame(format!("told twice: {error:?}"));
+                    return;
+                }
+            };
+            if told != failures {
+                let what = format!("{failures} appends failed, and a checkpoint tells of {told}");
+                self.world.blame(what);
+            }
+        }
+    }
+
+    async fn append(&mut self, channel: &ElasticChannel<u64>, row: u64) -> Option<Ack<u64>> {
+        let attempt = self.world.ledger().attempt(0, vec![row]);
+        let text = content(0, row, attempt, 8);
+        let row = json!({ "P": 0, "N": row, "A": attempt, "X": text });
+        let done = channel.append_row(&row, attempt).await;
+        self.world
+            .tell(format!("append {attempt}: {}", done.is_ok()));
+        match done {
+            Ok(ack) => Some(ack),
+            Err(error) => {
+                self.errors.push(error.kind());
+                self.world.ledger().not_appended(attempt);
+                None
+            }
+        }
+    }
+
+    /// Whether the rows of an append are accepted.
+    async fn settle(&mut self, ack: Ack<u64>) -> bool {
+        let outcome = ack.await;
+        self.world.tell(format!("told {outcome:?}"));
+        let mut ledger = self.world.ledger();
+        match &outcome {
+            Ok(accepted) => ledger.accepted(accepted),
+            Err(failed) => {
+                ledger.failed(failed);
+                self.errors.push(failed.error().kind());
+            }
+        }
+        outcome.is_ok()
+    }
+
+    /// When all is acknowledged, nothing is held any more.
+    async fn rest(&self, client: StreamingIngestClient) {
+        let held = client.memory_in_use();
+        if held != 0 {
+            self.world.blame(format!("{held} bytes are held at rest"));
+        }
+        if let Err(error) = client.close().await {
+            self.world
+                .blame(format!("the client did not close: {error:?}"));
+        }
+    }
+}
+
+/// Until the client crashes, and for how long. What else happens meanwhile happens here.
+async fn crash(world: &Arc<World>, steps: &mut mpsc::UnboundedReceiver<Step>) -> Duration {
+    while let Some(step) = steps.recv().await {
+        world.tell(format!("step {step:?}"));
+        match step {
+            Step::ClientCrash { down_ms, .. } => return Duration::from_millis(down_ms),
+            Step::ServerCrash { down_ms, .. } => {
+                world.stop_server();
+                let world = Arc::clone(world);
+                tokio::spawn(async move {
+                    sleep(Duration::from_millis(down_ms)).await;
+                    world.start_server();
+                });
+            }
+            Step::Outage(outage) => world.fail(outage),
+            other => world.blame(format!("an elastic channel has no {other:?}")),
+        }
+    }
+    std::future::pending().await
+}

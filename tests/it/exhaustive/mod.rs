@@ -1,0 +1,155 @@
+//! Every history of a small scope: one channel, few rows, at most two faults and a crash or another writer.
+//!
+//! The simulator draws long histories; here short ones are enumerated. The programs, the world and what must hold at each step and
+//! at rest are the simulator's. One more thing must hold: a client ends with every row committed, and each error on the way there
+//! names a fault that was injected ([`explain`]).
+//!
+//! A history is a list of choices, each a deed ([`choice`]) at one of the first six requests after the open. The search
+//! ([`search`]) tries, for each configuration ([`scope`], [`elastic`]) and for both answers to a replayed token:
+//!
+//! - each fault at each request, and each pair of faults at each pair of requests;
+//! - each crash of the client or the server and each other writer at each request, alone and beside each fault at each request;
+//! - the same beside each pair of faults that stand for the others.
+//!
+//! What is left out, and why nothing is lost by it:
+//!
+//! - A choice at a request that never comes, a fault at a request that it cannot strike, or that a server which is down never sees:
+//!   the history would be the one without it. What the shorter history met says so, for until the new choice the longer one is
+//!   the same. A choice that did not come to pass all the same fails the test.
+//! - Two faults at one request: the first one is its fate.
+//! - A crash of the client before its request arrives: what has left it arrives all the same, so this is a crash before the answer.
+//!   A crash of the server after an answer has arrived: the next request is refused, as if the server went down when it was sent.
+//! - Beside a pair of faults and a crash, faults that clients cannot tell from another one, but for the time or the number in them.
+//! - For `ingest::run` a committed token that is not true, and another writer with another source: nobody there has a look at the
+//!   token. What the elastic simulator does not have either for an elastic channel.
+//!
+//! ```text
+//! cargo test --release --test it exhaustive -- --nocapture
+//! EXHAUSTIVE_ONE="surface-stale 2:lose 4:stale-status" cargo test --test it exhaustive -- --nocapture
+//! ```
+//!
+//! In a debug build every single choice is tried, and of the longer histories a fixed part. `EXHAUSTIVE_STRIDE=1` tries all of
+//! them, a larger number each so many-th; `EXHAUSTIVE_ONLY=surface` takes the configurations with that in their names.
+
+mod choice;
+mod elastic;
+mod explain;
+mod scope;
+mod search;
+
+use std::time::Instant;
+
+use snowpipe_streaming::{ErrorKind, InvalidationCause};
+
+use self::scope::CONFIGURATIONS;
+use self::search::{Subject, explore, text};
+use crate::sim::setting;
+use crate::sim::truth::Sabotage;
+
+/// Of the histories with several choices a debug build tries each so many-th.
+const DEBUG_STRIDE: u64 = 499;
+
+fn subjects() -> impl Iterator<Item = &'static dyn Subject> {
+    let elastic: &dyn Subject = &elastic::Elastic;
+    let named = CONFIGURATIONS.iter().map(|one| -> &dyn Subject { one });
+    named.chain([elastic])
+}
+
+#[test]
+fn every_history_ends_with_all_rows_committed_and_errors_that_name_an_injected_fault() {
+    if let Ok(one) = std::env::var("EXHAUSTIVE_ONE") {
+        return alone(&one);
+    }
+    let is_debug = cfg!(debug_assertions);
+    let stride = setting("EXHAUSTIVE_STRIDE").unwrap_or(if is_debug { DEBUG_STRIDE } else { 1 });
+    let only = std::env::var("EXHAUSTIVE_ONLY").unwrap_or_default();
+    let threads = std::thread::available_parallelism().map_or(2, usize::from);
+    let mut failed = Vec::new();
+    for subject in subjects().filter(|subject| subject.name().contains(&only)) {
+        let start = Instant::now();
+        let tally = explore(subject, stride, threads);
+        let [none, one, two, three] = tally.tried;
+        println!(
+            "exhaustive: {}: {} histories, {one} with one choice, {two} with two, {three} with three, in {:?}",
+            subject.name(),
+            none + one + two + three,
+            start.elapsed()
+        );
+        for failure in tally.failed.values() {
+            let history = text(subject.name(), &failure.history);
+            failed.push(format!(
+                "{} histories, the shortest of them {history:?}: {:?}",
+                failure.times, failure.wrong
+            ));
+        }
+        let least = subject.least();
+        let least = [1, least[0], least[1] / stride, least[2] / stride / stride];
+        let is_enough = tally
+            .tried
+            .iter()
+            .zip(least)
+            .all(|(tried, least)| *tried >= least);
+        assert!(
+            is_enough,
+            "{}: {:?} are less than {least:?}",
+            subject.name(),
+            tally.tried
+        );
+    }
+    assert!(
+        failed.is_empty(),
+        "{failed:#?}\none of them: EXHAUSTIVE_ONE=… cargo test --test it exhaustive -- --nocapture"
+    );
+}
+
+/// Runs one history as it was printed.
+fn alone(one: &str) {
+    let mut words = one.split_whitespace();
+    let name = words.next().unwrap_or_default();
+    let subject = subjects().find(|subject| subject.name() == name);
+    let subject = subject.unwrap_or_else(|| panic!("there is no configuration {name:?}"));
+    let choices: Vec<_> = words.map(choice::read).collect();
+    let history = subject.run(&choices);
+    println!("{}", history.trace.join("\n"));
+    assert_eq!(history.wrong, [""; 0]);
+    assert_eq!(history.undone, [], "did not come to pass");
+}
+
+#[test]
+fn a_server_that_betrays_is_found_out() {
+    // After it all rows go into one request.
+    let choices = [choice::read("2:second-writer")];
+    let surface = CONFIGURATIONS[0];
+    assert_eq!(surface.history(&choices, None).wrong, [""; 0]);
+    for sabotage in [
+        Sabotage::Lose,
+        Sabotage::Double,
+        Sabotage::Reverse,
+        Sabotage::Mix,
+    ] {
+        let wrong = surface.history(&choices, Some(sabotage)).wrong;
+        assert!(!wrong.is_empty(), "{sabotage:?}");
+    }
+}
+
+#[test]
+fn an_error_that_names_no_injected_fault_is_found_out() {
+    let rejected = ErrorKind::Invalidated(InvalidationCause::Rejected);
+    let refused = [choice::read("1:bad-request")];
+    let lost = [choice::read("1:lose")];
+    assert_eq!(explain::unexplained(&[rejected], &refused), None);
+    assert_eq!(explain::unexplained(&[rejected], &lost), Some(rejected));
+    assert_eq!(explain::unexplained(&[rejected], &[]), Some(rejected));
+    // No error is asked for.
+    assert_eq!(explain::unexplained(&[], &refused), None);
+}
+
+/// A choice that has no effect would make a history count as two.
+#[test]
+fn a_choice_that_does_not_come_to_pass_is_found_out() {
+    // The fifth request is one for a status.
+    for never in ["5:bad-request", "60:lose"] {
+        let history = CONFIGURATIONS[0].history(&[choice::read(never)], None);
+        assert_eq!(history.undone.len(), 1, "{never}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The enumeration: from each history to those that have one choice more, behind its last.
+//!
+//! A history is run before another choice is added to it. What it met until the place of the new choice is what the longer
+//! history will meet, so choices at requests that never come, and faults that do not fit a request, are not tried.
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use super::choice::{Choice, ENTRIES, Entry};
+use crate::sim::script::{Deed, Met};
+use crate::sim::shrink::essence;
+
+/// Choices are made at so many requests.
+const REQUESTS: u64 = 6;
+
+/// What came of a history.
+#[derive(Debug)]
+pub struct History {
+    pub wrong: Vec<String>,
+    pub met: Vec<Met>,
+    pub undone: Vec<Deed>,
+    pub trace: Vec<String>,
+}
+
+/// Who is put through all histories.
+pub trait Subject: Sync {
+    fn name(&self) -> &'static str;
+    /// How many histories there are at least with one choice, with two and with three.
+    fn least(&self) -> [u64; 3];
+    /// Whether something can be chosen beside what is chosen.
+    fn has(&self, entry: &Entry, before: &[Choice]) -> bool;
+    fn run(&self, choices: &[Choice]) -> History;
+}
+
+/// How many histories were tried, by the number of their choices, and what failed.
+#[derive(Debug, Default)]
+pub struct Tally {
+    pub tried: [u64; 4],
+    /// The shortest history of each kind of failure, and how many there are.
+    pub failed: BTreeMap<String, Failure>,
+}
+
+#[derive(Debug)]
+pub struct Failure {
+    pub times: u64,
+    pub history: Vec<Choice>,
+    pub wrong: Vec<String>,
+}
+
+/// A history as it is printed and run again.
+pub fn text(name: &str, choices: &[Choice]) -> String {
+    let choices = choices.iter().map(Choice::to_string);
+    let words: Vec<_> = std::iter::once(name.to_owned()).chain(choices).collect();
+    words.join(" ")
+}
+
+/// Tries all histories of a subject, or of those with several choices each so many-th, on so many threads.
+pub fn explore(subject: &dyn Subject, stride: u64, threads: usize) -> Tally {
+    let tally = Mutex::new(Tally::default());
+    let search = Search {
+        subject,
+        stride,
+        tally: &tally,
+    };
+    let first = search.visit(&[]);
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|threads_of| {
+        for _ in 0..threads {
+            threads_of.spawn(|| {
+                while let Some(choice) = first.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    search.descend(&mut vec![*choice]);
+                }
+            });
+        }
+    });
+    tally.into_inner().unwrap()
+}
+
+struct Search<'a> {
+    subject: &'a dyn Subject,
+    stride: u64,
+    tally: &'a Mutex<Tally>,
+}
+
+impl Search<'_> {
+    fn descend(&self, choices: &mut Vec<Choice>) {
+        for choice in self.visit(choices) {
+            choices.push(choice);
+            self.descend(choices);
+            choices.pop();
+        }
+    }
+
+    /// Runs a history; the choices that can be added to it.
+    fn visit(&self, choices: &[Choice]) -> Vec<Choice> {
+        let ran = catch_unwind(AssertUnwindSafe(|| self.subject.run(choices)));
+        let mut history = ran.unwrap_or_else(|why| {
+            let why = why.downcast_ref::<String>().map_or("", String::as_str);
+            History {
+                wrong: vec![format!("panicked: {why}")],
+                met: Vec::new(),
+                undone: Vec::new(),
+                trace: Vec::new(),
+            }
+        });
+        if let Some(deed) = history.undone.first() {
+            history
+                .wrong
+                .push(format!("it did not come to pass: {deed:?}"));
+        }
+        let mut tally = self.tally.lock().unwrap();
+        tally.tried[choices.len()] += 1;
+        if !history.wrong.is_empty() {
+            tally.fail(choices, &history.wrong);
+        }
+        drop(tally);
+        self.children(choices, &history.met)
+    }
+
+    fn children(&self, choices: &[Choice], met: &[Met]) -> Vec<Choice> {
+        let last = choices.last();
+        let from = last.map_or(1, |last| last.request);
+        let mut children = Vec::new();
+        for (request, met) in (1..=REQUESTS).zip(met).filter(|(at, _)| *at >= from) {
+            for entry in ENTRIES.iter() {
+                let is_behind = last.is_none_or(|last| {
+                    last.request < request || last.entry.place() < entry.place()
+                });
+                if !is_behind || !entry.fits(*met) || !self.subject.has(entry, choices) {
+                    continue;
+                }
+                children.push(Choice { request, entry });
+            }
+        }
+        children.retain(|child| {
+            let all: Vec<_> = choices.iter().chain([child]).collect();
+            self.is_in_scope(&all)
+        });
+        children
+    }
+
+    fn is_in_scope(&self, choices: &[&Choice]) -> bool {
+        let is_step = |choice: &&&Choice| choice.entry.is_step();
+        let steps = choices.iter().filter(is_step).count();
+        let stands_for_others = |choice: &&Choice| choice.entry.is_core || choice.entry.is_step();
+        if steps > 1
+            || choices.len() - steps > 2
+            || (choices.len() > 2 && !choices.iter().all(stands_for_others))
+        {
+            return false;
+        }
+        let place = |choice: &Choice| {
+            let mut names = ENTRIES.iter().map(|entry| entry.name);
+            let place = names.position(|name| name == choice.entry.name);
+            7 * place.unwrap() as u64 + choice.request
+        };
+        let sum: u64 = (1..)
+            .zip(choices)
+            .map(|(i, choice)| i * place(choice))
+            .sum();
+        choices.len() < 2 || sum.is_multiple_of(self.stride)
+    }
+}
+
+impl Tally {
+    fn fail(&mut self, choices: &[Choice], wrong: &[String]) {
+        let failure = self
+            .failed
+            .entry(essence(wrong))
+            .or_insert_with(|| Failure {
+                times: 0,
+                history: choices.to_vec(),
+                wrong: wrong.to_vec(),
+            });
+        failure.times += 1;
+        if choices.len() < failure.history.len() {
+            failure.history = choices.to_vec();
+            failure.wrong = wrong.to_vec();
+        }
+    }
+}

@@ -1,0 +1,233 @@
+//! What happens at which request, counted from the first open on: the choices of a history that is not drawn from a seed.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::{Duration, SystemTime};
+
+use snowpipe_streaming::Request;
+use snowpipe_streaming::emulator::{Emulator, Fault, Reply};
+use tokio::sync::mpsc;
+use tokio::time::sleep;
+
+use super::outage::{Failing, Part};
+use super::plan::Step;
+
+/// Something that happens at a request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Deed {
+    /// The server does this to it.
+    Fault(Fault),
+    /// It arrives so late.
+    Late(Duration),
+    /// The answer to an open lacks the channel's status.
+    Bare,
+    /// Something in front of the server answers.
+    Answer(Failing),
+    /// Something that is not about one request.
+    Step(Moment, Step),
+}
+
+/// When at a request a step happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Moment {
+    /// It is on its way.
+    Sent,
+    /// The server has handled it, and its answer is on its way.
+    Handled,
+    /// Its answer has arrived.
+    Answered,
+}
+
+impl Deed {
+    pub fn step(&self) -> Option<&Step> {
+        match self {
+            Self::Step(_, step) => Some(step),
+            _ => None,
+        }
+    }
+}
+
+/// A request as it was met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Met {
+    pub part: Part,
+    /// The server was there for it.
+    pub is_handled: bool,
+    /// There was an answer.
+    pub is_answered: bool,
+}
+
+/// The deeds by request, and the requests so far.
+#[derive(Debug)]
+pub struct Script {
+    counts: bool,
+    deeds: Vec<(u64, Deed)>,
+    /// Steps whose request has come.
+    cues: mpsc::UnboundedSender<Step>,
+    steps: Mutex<Option<mpsc::UnboundedReceiver<Step>>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    has_begun: bool,
+    met: Vec<Met>,
+    /// The deeds that came to pass.
+    done: BTreeSet<usize>,
+}
+
+impl Script {
+    /// Without deeds no requests are counted.
+    pub fn new(deeds: Option<Vec<(u64, Deed)>>) -> Arc<Self> {
+        let (cues, steps) = mpsc::unbounded_channel();
+        Arc::new(Self {
+            counts: deeds.is_some(),
+            deeds: deeds.unwrap_or_default(),
+            cues,
+            steps: Mutex::new(Some(steps)),
+            state: Mutex::default(),
+        })
+    }
+
+    /// The steps, each when its request has come.
+    pub fn steps(&self) -> mpsc::UnboundedReceiver<Step> {
+        self.steps.lock().unwrap().take().unwrap()
+    }
+
+    /// From now on requests are counted, if they are at all.
+    pub fn begin(&self) {
+        self.state().has_begun = self.counts;
+    }
+
+    /// A request leaves: its number, if it is counted.
+    pub fn number(&self, part: Part) -> Option<u64> {
+        let mut state = self.state();
+        if !state.has_begun {
+            return None;
+        }
+        state.met.push(Met {
+            part,
+            is_handled: false,
+            is_answered: false,
+        });
+        Some(state.met.len() as u64)
+    }
+
+    /// A request has come to a moment of its way.
+    pub fn cue(&self, number: Option<u64>, moment: Moment) {
+        let step = self.take(number, |deed| match deed {
+            Deed::Step(at, step) if *at == moment => Some(step.clone()),
+            _ => None,
+        });
+        if let Some(step) = step {
+            let _ = self.cues.send(step);
+        }
+    }
+
+    /// How late a request arrives.
+    pub fn lateness(&self, number: Option<u64>) -> Duration {
+        let late = self.take(number, |deed| match deed {
+            Deed::Late(late) => Some(*late),
+            _ => None,
+        });
+        late.unwrap_or_default()
+    }
+
+    /// Has the server handle a request, as the script wants it.
+    pub fn handle(
+        &self,
+        number: Option<u64>,
+        emulator: &Emulator,
+        now: SystemTime,
+        request: Request,
+    ) -> Reply {
+        self.note(number, |met| met.is_handled = true);
+        let answer = self.take(number, |deed| match deed {
+            Deed::Answer(failing) => Some(failing.reply()),
+            _ => None,
+        });
+        if let Some(reply) = answer {
+            return reply;
+        }
+        let fault = self.look(number, |deed| match deed {
+            Deed::Fault(fault) => Some(fault),
+            _ => None,
+        });
+        let Some((deed, fault)) = fault else {
+            return emulator.handle(now, request);
+        };
+        let faults = emulator.faults();
+        let struck = || faults.injected().values().sum::<u64>();
+        let before = struck();
+        faults.push(fault.clone());
+        let reply = emulator.handle(now, request);
+        if struck() > before {
+            self.state().done.insert(deed);
+        }
+        // One that does not fit this request strikes none. No other rules are there beside a script.
+        faults.clear();
+        reply
+    }
+
+    pub fn is_bare(&self, number: Option<u64>) -> bool {
+        let bare = self.take(number, |deed| (*deed == Deed::Bare).then_some(()));
+        bare.is_some()
+    }
+
+    /// An answer arrives, or the news that there is none.
+    pub fn arrive(self: &Arc<Self>, number: Option<u64>, is_answered: bool) {
+        self.note(number, |met| met.is_answered = is_answered);
+        if number.is_some() {
+            let script = Arc::clone(self);
+            tokio::spawn(async move {
+                // The client has made of it what it can.
+                sleep(Duration::from_millis(1)).await;
+                script.cue(number, Moment::Answered);
+            });
+        }
+    }
+
+    /// The first deed at a request of which `pick` makes something. It comes to pass.
+    fn take<T>(&self, number: Option<u64>, pick: impl Fn(&Deed) -> Option<T>) -> Option<T> {
+        let (deed, found) = self.look(number, pick)?;
+        self.state().done.insert(deed);
+        Some(found)
+    }
+
+    fn look<'a, T>(
+        &'a self,
+        number: Option<u64>,
+        pick: impl Fn(&'a Deed) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let number = number?;
+        let deeds = self.deeds.iter().enumerate();
+        let mut here = deeds.filter(|(_, (at, _))| *at == number);
+        here.find_map(|(i, (_, deed))| pick(deed).map(|found| (i, found)))
+    }
+
+    fn note(&self, number: Option<u64>, change: impl FnOnce(&mut Met)) {
+        if let Some(number) = number {
+            let place = usize::try_from(number - 1).unwrap();
+            change(&mut self.state().met[place]);
+        }
+    }
+
+    /// The requests that were counted.
+    pub fn met(&self) -> Vec<Met> {
+        self.state().met.clone()
+    }
+
+    /// The deeds that did not come to pass.
+    pub fn undone(&self) -> Vec<Deed> {
+        let done = &self.state().done;
+        let deeds = self.deeds.iter().enumerate();
+        deeds
+            .filter(|(i, _)| !done.contains(i))
+            .map(|(_, (_, deed))| deed.clone())
+            .collect()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
