@@ -10,15 +10,18 @@ use secrecy::SecretString;
 use serde::Serialize;
 use tokio::time::Instant;
 
+use crate::api::wire;
 use crate::auth::cache;
-use crate::channel::{self, ChannelStatus, Observation, Pending};
+use crate::base::json::Object;
+use crate::base::options::Nulls;
+use crate::base::time::TimeSource;
+use crate::channel::core::ledger::{self, Observation, Pending};
 use crate::client::StreamingIngestClient;
-use crate::error::{Error, Result};
-use crate::offset::OffsetToken;
-use crate::row;
-use crate::time::TimeSource;
-use crate::transport::json::Object;
-use crate::transport::wire;
+use crate::compress::compressor;
+use crate::rows;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, Result};
+use crate::types::offset::OffsetToken;
 
 /// Compares the permits of a client's byte budget with the sum of its live charges. Exact between two steps of one thread.
 ///
@@ -31,17 +34,17 @@ pub fn audit_memory(client: &StreamingIngestClient) -> std::result::Result<(), S
 
 /// Appends a row to `out` as one line of NDJSON.
 pub fn encode<R: Serialize + ?Sized>(row: &R, out: &mut Vec<u8>) -> Result<()> {
-    row::encode(row, row::Nulls::Send, out)
+    rows::encode(row, Nulls::Send, out)
 }
 
 /// Makes zstd frames.
 #[derive(Debug)]
-pub struct Compressor(channel::Compressor);
+pub struct Compressor(compressor::Compressor);
 
 impl Compressor {
     /// One with its own context.
     pub fn new(level: i32) -> Result<Self> {
-        channel::Compressor::new(level).map(Self)
+        compressor::Compressor::new(level).map(Self)
     }
 
     /// One frame.
@@ -59,12 +62,12 @@ pub fn open_upload(body: &[u8], length: usize, key: &[u8], iv: [u8; 16]) -> Opti
 
 /// The end tokens of one channel that are on their way.
 #[derive(Debug)]
-pub struct Ledger(channel::Ledger, Instant);
+pub struct Ledger(ledger::Ledger, Instant);
 
 impl Default for Ledger {
     fn default() -> Self {
         let now = Instant::now();
-        Self(channel::Ledger::new(now, None, None), now)
+        Self(ledger::Ledger::new(now, None, None), now)
     }
 }
 

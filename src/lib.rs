@@ -82,35 +82,27 @@
 // On docs.rs each item of a feature says which one it takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod api;
 pub mod auth;
-mod budget;
-mod buffers;
+mod base;
 mod channel;
 mod client;
-mod compressors;
+mod compress;
 mod config;
+mod context;
 #[cfg(feature = "cli")]
 pub mod doctor;
 mod elastic;
-mod error;
 pub mod guide;
+mod http;
 pub mod ingest;
 #[cfg(feature = "bench-internals")]
 #[doc(hidden)]
 pub mod internals;
-mod metrics;
-#[cfg(test)]
-mod mutated;
-mod offset;
-mod options;
-mod poller;
-mod retry;
-mod row;
+mod rows;
 #[cfg(feature = "sql-api")]
 pub mod sql;
-mod text;
-mod time;
-mod transport;
+mod types;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
@@ -118,30 +110,37 @@ pub mod emulator;
 /// The rows of an append that are still to be encoded: what the type of an [`Append`] names.
 pub mod append {
     pub use crate::channel::append::Append;
-    pub use crate::channel::source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
+    pub use crate::channel::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
 }
 
 #[doc(inline)]
 pub use self::append::Append;
-pub use self::channel::{
-    Channel, ChannelStatus, CloseReport, Commits, OpenChannel, Receipt, RejectWindow, RowState,
-    Tracked, UncommittedRange, Untracked,
-};
+pub use self::base::metrics::{Metrics, RequestMetrics};
+pub use self::base::options::{Nulls, OnUncommitted, Pacing, Recovery};
+pub use self::base::time::{SystemClock, TimeSource, TokioClock};
+pub use self::channel::open::OpenChannel;
+pub use self::channel::receipt::{Commits, Receipt};
+pub use self::channel::{Channel, Tracked, Untracked};
 pub use self::client::StreamingIngestClient;
-pub use self::config::{Origin, PipePath, Profile, ProfileLoader};
-pub use self::elastic::{
-    Accepted, Ack, CheckpointError, ElasticAppend, ElasticChannel, FailedAppend,
-};
-pub use self::error::{Error, ErrorKind, InvalidationCause, Result};
-pub use self::metrics::{Metrics, RequestMetrics};
-pub use self::offset::{IntoOffset, IntoOffsets, OffsetToken};
-pub use self::options::{ClientBuilder, OnUncommitted, Pacing, Recovery};
-pub use self::row::{Nulls, RowBatch};
-pub use self::time::{SystemClock, TimeSource, TokioClock};
-pub use self::transport::{
+pub use self::client::builder::ClientBuilder;
+pub use self::config::Profile;
+pub use self::config::loader::ProfileLoader;
+pub use self::config::origin::Origin;
+pub use self::elastic::ElasticChannel;
+pub use self::elastic::ack::{Accepted, Ack, CheckpointError, FailedAppend};
+pub use self::elastic::append::ElasticAppend;
+pub use self::http::{
     HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
     TransportErrorKind,
 };
+pub use self::rows::RowBatch;
+pub use self::types::channel_status::ChannelStatus;
+pub use self::types::close_report::{CloseReport, RowState, UncommittedRange};
+pub use self::types::error::{Error, ErrorKind, InvalidationCause, Result};
+pub use self::types::offset::OffsetToken;
+pub use self::types::offset::arguments::{IntoOffset, IntoOffsets};
+pub use self::types::pipe::PipePath;
+pub use self::types::reject_window::RejectWindow;
 
 /// The README's examples, compiled and run as they stand there.
 #[cfg(all(doctest, feature = "emulator"))]
@@ -152,5 +151,5 @@ struct Readme;
 #[cfg(feature = "cli")]
 #[doc(hidden)]
 pub fn __printable(text: &str, max: usize) -> String {
-    text::printable(text, max)
+    base::text::printable(text, max)
 }

@@ -70,32 +70,32 @@ PYTHON
 
 $is_check || run_tests || { tail -n 30 "$work/log" >&2; echo "error: the tests fail without any mutant" >&2; exit 1; }
 
-mutant "skip a batch" src/channel/answers.rs <<'DIFF'
+mutant "skip a batch" src/channel/core/responses.rs <<'DIFF'
 -                self.accepted = flight.batch.position;
 +                self.accepted = flight.batch.position;
 +                self.ready.pop_front();
 DIFF
 
-mutant "double-send after an ambiguous answer" src/channel/replay.rs <<'DIFF'
+mutant "double-send after an ambiguous answer" src/channel/core/replay.rs <<'DIFF'
 -        if let Some(flight) = self.flight.take()
 -            && flight.batch.position > committed
 -        {
 +        if let Some(flight) = self.flight.take() {
 DIFF
 
-mutant "hold accepted rows no longer than their accept" src/channel/answers.rs <<'DIFF'
+mutant "hold accepted rows no longer than their accept" src/channel/core/responses.rs <<'DIFF'
 -                    self.retained.push_back(flight.batch);
 +                    drop(flight.batch);
 DIFF
 
-mutant "acknowledge on accept" src/channel/core.rs <<'DIFF'
+mutant "acknowledge on accept" src/channel/core/mod.rs <<'DIFF'
 -            committed: self.ledger.committed(),
 -            committed_token: self.ledger.watermark().cloned(),
 +            committed: self.ledger.committed().max(self.accepted),
 +            committed_token: self.ledger.watermark().cloned(),
 DIFF
 
-mutant "refund twice" src/budget.rs <<'DIFF'
+mutant "refund twice" src/base/budget.rs <<'DIFF'
 -            budget.free.add_permits(surplus);
 +            budget.free.add_permits(2 * surplus);
 DIFF
@@ -106,27 +106,27 @@ mutant "forget a budget refund" src/channel/writer.rs <<'DIFF'
 +        self.overhead = 0;
 DIFF
 
-mutant "drop the last batch on close" src/channel/schedule.rs <<'DIFF'
+mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
 -            .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
 +            .is_some_and(|until| now >= until || self.ledger.committed() == self.sent)
 DIFF
 
-mutant "compare tokens as text" src/channel/tokens.rs <<'DIFF'
+mutant "compare tokens as text" src/channel/core/tokens.rs <<'DIFF'
 -            Some(last) if first <= last => Err(backward(first, last)),
 +            Some(last) if first.to_string() <= last.to_string() => Err(backward(first, last)),
 DIFF
 
-mutant "offsets made of digits are numbers" src/offset/arguments.rs <<'DIFF'
+mutant "offsets made of digits are numbers" src/types/offset/arguments.rs <<'DIFF'
 -        match canonical_integer(&text).filter(|_| self.is_number) {
 +        match canonical_integer(&text).filter(|_| self.is_number || !text.is_empty()) {
 DIFF
 
-mutant "text made of digits is compared as a number" src/offset.rs <<'DIFF'
+mutant "text made of digits is compared as a number" src/types/offset.rs <<'DIFF'
 -        self.reads_as_integer().filter(|_| self.is_integer)
 +        self.reads_as_integer()
 DIFF
 
-mutant "a text and the integer of its digits are two tokens" src/channel/tokens.rs <<'DIFF'
+mutant "a text and the integer of its digits are two tokens" src/channel/core/tokens.rs <<'DIFF'
 -            Some(number) if Some(number) <= self.appended => Err(reused(token)),
 +            Some(number) if Some(number) <= self.appended && number < 0 => Err(reused(token)),
 DIFF
@@ -136,12 +136,12 @@ mutant "discard on a first open" src/channel/open.rs <<'DIFF'
 +    let mut spare = false;
 DIFF
 
-mutant "discard when fenced" src/channel/replay.rs <<'DIFF'
+mutant "discard when fenced" src/channel/core/replay.rs <<'DIFF'
 -                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
 +                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Discard)
 DIFF
 
-mutant "a close that runs out of time in a reopen hides the cause" src/channel/ending.rs <<'DIFF'
+mutant "a close that runs out of time in a reopen hides the cause" src/channel/core/close.rs <<'DIFF'
 -        match self.reopening_for() {
 +        match self.reopening_for().filter(|_| false) {
 DIFF
@@ -153,33 +153,33 @@ mutant "a reopened channel is a success of the source" src/ingest/flow.rs <<'DIF
 +                    self.source.well(WAIT);
 DIFF
 
-mutant "count the delay of statuses from the question" src/poller/throttle.rs <<'DIFF'
+mutant "count the delay of statuses from the question" src/client/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now.min(asked) + after).min(last_try));
 DIFF
 
-mutant "replay over a conflict" src/channel/ledger.rs <<'DIFF'
+mutant "replay over a conflict" src/channel/core/ledger.rs <<'DIFF'
 -            None if self.watermark.as_ref() == token => {}
 -            None => return false,
 +            None => {}
 DIFF
 
-mutant "believe a status asked for before a reopen" src/poller.rs <<'DIFF'
+mutant "believe a status asked for before a reopen" src/client/poller.rs <<'DIFF'
 -                    let is_current = core.epoch() == epoch;
 +                    let is_current = core.epoch() >= epoch;
 DIFF
 
-mutant "take an odd status for a conflict at once" src/channel/ledger.rs <<'DIFF'
+mutant "take an odd status for a conflict at once" src/channel/core/ledger.rs <<'DIFF'
 -            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
 +            if !self.may_be_older(&seen) {
 DIFF
 
-mutant "a stale read of the token is a step backward" src/channel/ledger.rs <<'DIFF'
+mutant "a stale read of the token is a step backward" src/channel/core/ledger.rs <<'DIFF'
 -        let is_past = || self.popped.contains(&fingerprint(token));
 +        let is_past = || self.popped.is_empty() && self.popped.contains(&fingerprint(token));
 DIFF
 
-mutant "say nothing of rejected rows" src/channel/progress.rs <<'DIFF'
+mutant "say nothing of rejected rows" src/channel/core/progress.rs <<'DIFF'
 -                .find(|w| w.from < position && from < w.to);
 +                .find(|w| w.from < position && position < from);
 DIFF
@@ -189,14 +189,14 @@ mutant "a new request id for a retry" src/channel/driver.rs <<'DIFF'
 +                if order.retry_count < 100 {
 DIFF
 
-mutant "call a stale answer fenced though a try went unanswered" src/channel/verdict.rs <<'DIFF'
+mutant "call a stale answer fenced though a try went unanswered" src/channel/core/retry_decision.rs <<'DIFF'
 -    if ambiguous {
 -        InvalidationCause::Ambiguous
 +    if ambiguous && cfg!(not(unix)) {
 +        InvalidationCause::Ambiguous
 DIFF
 
-mutant "cut a batch that may be in already" src/channel/verdict.rs <<'DIFF'
+mutant "cut a batch that may be in already" src/channel/core/retry_decision.rs <<'DIFF'
 -            (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
 -            (413, _) => Verdict::Smaller,
 +            (413, _) => Verdict::Smaller,
@@ -211,7 +211,7 @@ mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
 +    }
 DIFF
 
-mutant "the lag begins with the last row" src/channel/core.rs <<'DIFF'
+mutant "the lag begins with the last row" src/channel/core/mod.rs <<'DIFF'
 -        open.position = self.appended;
 +        open.position = self.appended;
 +        open.first_append = now;
@@ -237,7 +237,7 @@ mutant "release while dead letters cannot be kept" src/ingest/flow.rs <<'DIFF'
 +        if self.rejects_due().is_some() && self.shards.is_empty() {
 DIFF
 
-mutant "one method of a source that succeeds ends the trouble of all" src/ingest/patient.rs <<'DIFF'
+mutant "one method of a source that succeeds ends the trouble of all" src/ingest/retrying.rs <<'DIFF'
 -        self.troubles.remove(what);
 +        self.troubles.retain(|_, _| what.is_empty());
 DIFF
@@ -261,8 +261,8 @@ mutant "count the rejects of a channel that was dropped" src/ingest/rejects.rs <
 DIFF
 
 mutant "a few tries for the status after an open" src/channel/mod.rs <<'DIFF'
--        client.status_after_open(self.name(), OPEN_PATIENCE).await
-+        client.status_after_open(self.name(), OPEN_PATIENCE / 60).await
+-        context.status_after_open(self.name(), OPEN_PATIENCE).await
++        context.status_after_open(self.name(), OPEN_PATIENCE / 60).await
 DIFF
 
 mutant "a few tries for the statuses before a run" src/ingest/layout.rs <<'DIFF'
@@ -271,7 +271,7 @@ mutant "a few tries for the statuses before a run" src/ingest/layout.rs <<'DIFF'
 DIFF
 
 mutant "an open answer without a status is nothing committed" src/channel/open.rs <<'DIFF'
--            client.status_after_open(name, patience).await?
+-            context.status_after_open(name, patience).await?
 +            ChannelStatus::default()
 DIFF
 
@@ -297,7 +297,7 @@ mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
 +            let is_new = shard.reached.as_ref() < Some(&offset) || !group.is_empty() || self.shards.len() > 1;
 DIFF
 
-mutant "an unanswered elastic request is not said to be perhaps there twice" src/elastic/answers.rs <<'DIFF'
+mutant "an unanswered elastic request is not said to be perhaps there twice" src/elastic/responses.rs <<'DIFF'
 -                flight.ambiguous |= again.ambiguous;
 +                flight.ambiguous |= again.ambiguous && again.refused;
 DIFF
@@ -324,12 +324,12 @@ mutant "rows handed back to the wrong append" src/elastic/batch.rs <<'DIFF'
 +            place
 DIFF
 
-mutant "an append cut in two is acknowledged by its first half" src/elastic/answers.rs <<'DIFF'
+mutant "an append cut in two is acknowledged by its first half" src/elastic/responses.rs <<'DIFF'
 -                self.part_cut(last.append);
 +                let _ = last.append;
 DIFF
 
-mutant "a 429 slows nobody down" src/elastic/answers.rs <<'DIFF'
+mutant "a 429 slows nobody down" src/elastic/responses.rs <<'DIFF'
 -            self.window = 1;
 +            self.window = self.limits.requests;
 DIFF
@@ -341,29 +341,29 @@ mutant "a checkpoint does not wait for what is on its way" src/elastic/core.rs <
 +        self.next
 DIFF
 
-mutant "drop the elastic channel" src/client/names.rs <<'DIFF'
+mutant "drop the elastic channel" src/channel/registry.rs <<'DIFF'
 -        check(name)?;
 DIFF
 
-mutant "take a refusal of the account host for one of the rows" src/transport/failure.rs <<'DIFF'
+mutant "take a refusal of the account host for one of the rows" src/api/failure.rs <<'DIFF'
 -            Self::Answered { error, .. } => Self::AccountRefused(error),
 DIFF
 
-mutant "end at once what the account host refuses" src/channel/verdict.rs <<'DIFF'
+mutant "end at once what the account host refuses" src/channel/core/retry_decision.rs <<'DIFF'
 -        Failure::AccountRefused(_) if !failure.is_about_credentials() => again(None, false, false),
 DIFF
 
-mutant "hand back at once what the account host refuses" src/elastic/answers.rs <<'DIFF'
+mutant "hand back at once what the account host refuses" src/elastic/responses.rs <<'DIFF'
 -        Failure::AccountRefused(_) if !failure.is_about_credentials() => {
 +        Failure::AccountRefused(_) if false => {
 DIFF
 
-mutant "sign a JWT for any year that a Date names" src/transport/clock.rs <<'DIFF'
+mutant "sign a JWT for any year that a Date names" src/api/clock.rs <<'DIFF'
 -        if difference.unsigned_abs() > MAX_SKEW_MS {
 +        if difference.unsigned_abs() > u64::MAX / 2 + MAX_SKEW_MS {
 DIFF
 
-mutant "send plain HTTP for this machine through a proxy" src/transport/proxies.rs <<'DIFF'
+mutant "send plain HTTP for this machine through a proxy" src/http/proxies.rs <<'DIFF'
 -        matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
 +        matches!(self, Self::Nothing) && url.scheme() == "http" && is_on_this_machine(url)
 DIFF
@@ -379,26 +379,26 @@ mutant "begin a fetch anew with each caller" src/auth/flight.rs <<'DIFF'
 +        if let Some(flight) = last.as_ref().filter(|flight| flight.is_under_way() && false) {
 DIFF
 
-mutant "read answers of any length" src/transport/mod.rs <<'DIFF'
+mutant "read answers of any length" src/http/mod.rs <<'DIFF'
 -        Ok(Ok(response)) if response.body().len() > max_answer => Err(TransportError::new(
 +        Ok(Ok(response)) if response.body().len() > usize::MAX - max_answer => Err(TransportError::new(
 DIFF
 
-mutant "take an answer in to its end however long it is" src/transport/http.rs <<'DIFF'
+mutant "take an answer in to its end however long it is" src/http/client.rs <<'DIFF'
 -        let limit = limit.map_or(MAX_RESPONSE, |limit| limit.0);
 +        let limit = limit.map_or(MAX_RESPONSE, |_| MAX_RESPONSE);
 DIFF
 
-mutant "keep any number of statuses" src/transport/json.rs <<'DIFF'
+mutant "keep any number of statuses" src/base/json.rs <<'DIFF'
 -            if named.len() > MAX {
 +            if named.len() > 100 * MAX {
 DIFF
 
-mutant "show a server's text as it is" src/text.rs <<'DIFF'
+mutant "show a server's text as it is" src/base/text.rs <<'DIFF'
 -            c if is_unsafe(c) => shown.extend(c.escape_unicode()),
 DIFF
 
-mutant "keep a server's text whole" src/text.rs <<'DIFF'
+mutant "keep a server's text whole" src/base/text.rs <<'DIFF'
 -    for c in text.trim().chars().take(max) {
 +    for c in text.trim().chars().take(max.max(1 << 30)) {
 DIFF
@@ -413,62 +413,62 @@ mutant "charge rows that the caller has taken" src/elastic/ack.rs <<'DIFF'
 +            let _ = &rows.charge;
 DIFF
 
-mutant "wait for memory that only the caller can free" src/budget.rs <<'DIFF'
+mutant "wait for memory that only the caller can free" src/base/budget.rs <<'DIFF'
 -        budget.more_handed_back.notify_waiters();
 DIFF
 
-mutant "time without statuses counts as a stall" src/channel/commits.rs <<'DIFF'
+mutant "time without statuses counts as a stall" src/channel/core/commits.rs <<'DIFF'
 -            self.waiting_since += unanswered;
 +            let _ = unanswered;
 DIFF
 
-mutant "wait for statuses without end" src/channel/commits.rs <<'DIFF'
+mutant "wait for statuses without end" src/channel/core/commits.rs <<'DIFF'
 -        let retry_for = self.limits.retry_for;
 +        let retry_for = self.limits.retry_for * 100;
 DIFF
 
-mutant "ignore the delay a server asks for on a status" src/poller/throttle.rs <<'DIFF'
+mutant "ignore the delay a server asks for on a status" src/client/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now + after).min(last_try).min(asked));
 DIFF
 
-mutant "put off statuses beyond the retry time" src/poller/throttle.rs <<'DIFF'
+mutant "put off statuses beyond the retry time" src/client/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now + after).max(last_try));
 DIFF
 
-mutant "take a used text token again" src/channel/tokens.rs <<'DIFF'
+mutant "take a used text token again" src/channel/core/tokens.rs <<'DIFF'
 -                        || self.used.contains(end)
 +                        || (self.used.contains(end) && self.outstanding.contains(end))
 DIFF
 
-mutant "find a stall in a status that is not believed" src/channel/commits.rs <<'DIFF'
+mutant "find a stall in a status that is not believed" src/channel/core/commits.rs <<'DIFF'
 -        if !self.is_waiting_since(self.commit.waiting_since, timeout + doubt) {
 +        let _ = doubt;
 +        if !self.is_waiting_since(self.commit.waiting_since, timeout) {
 DIFF
 
-mutant "use the code of a status with an old token" src/channel/commits.rs <<'DIFF'
+mutant "use the code of a status with an old token" src/channel/core/commits.rs <<'DIFF'
 -            Reading::Outdated => return false,
 +            Reading::Outdated => {}
 DIFF
 
-mutant "a status from before the open is a conflict" src/channel/ledger.rs <<'DIFF'
+mutant "a status from before the open is a conflict" src/channel/core/ledger.rs <<'DIFF'
 -        asked < self.opened + REPLICA_LAG
 +        asked < self.opened
 DIFF
 
-mutant "a status from before the first token is a conflict" src/channel/ledger.rs <<'DIFF'
+mutant "a status from before the first token is a conflict" src/channel/core/ledger.rs <<'DIFF'
 -            (None, Some(first_token)) => seen.asked < first_token + REPLICA_LAG,
 +            (None, Some(first_token)) => seen.asked < first_token,
 DIFF
 
-mutant "a status is doubted without end" src/channel/ledger.rs <<'DIFF'
+mutant "a status is doubted without end" src/channel/core/ledger.rs <<'DIFF'
 -            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
 +            if self.suspect.as_ref() == Some(&sight) && false {
 DIFF
 
-mutant "use the code of a status from before the open" src/channel/commits.rs <<'DIFF'
+mutant "use the code of a status from before the open" src/channel/core/commits.rs <<'DIFF'
 -        if self.ledger.may_predate_open(self.commit.asking) && !self.ledger.has_moved() {
 +        if self.ledger.may_predate_open(self.commit.asking) && self.ledger.has_moved() {
 DIFF

@@ -7,7 +7,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use tokio::time::Instant;
 
 use super::flight::{SingleFlight, Stopped};
-use crate::time::TimeSource;
+use crate::base::time::TimeSource;
 
 /// A token is renewed at the latest this long before it expires, or in the last tenth of its life if that is shorter.
 const MAX_MARGIN: Duration = Duration::from_secs(5 * 60);

@@ -11,7 +11,7 @@ use tokio::time::{Instant, advance, sleep, timeout};
 
 use super::{Fetched, Held, TokenCache};
 use crate::auth::flight::Stopped;
-use crate::time::{TimeSource, TokioClock};
+use crate::base::time::{TimeSource, TokioClock};
 
 const HOUR: Duration = Duration::from_secs(3600);
 

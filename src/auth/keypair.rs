@@ -17,8 +17,8 @@ use sha2::{Digest as _, Sha256};
 use tracing::debug;
 
 use super::{Bearer, Credential, CredentialContext, private_key, scope, session_role};
-use crate::error::{Error, ErrorKind, Result};
-use crate::time::epoch_millis;
+use crate::base::time::epoch_millis;
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Snowflake takes no JWT that lives for more than an hour.
 const LIFETIME_S: u64 = 59 * 60;

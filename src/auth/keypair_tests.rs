@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 
 use super::keypair::{KeyPair, account_name};
 use super::{Bearer, Credential as _, CredentialContext, private_key};
-use crate::error::{Error, ErrorKind};
-use crate::time::TimeSource;
-use crate::transport::Transport;
+use crate::base::time::TimeSource;
+use crate::http::Transport;
+use crate::types::error::{Error, ErrorKind};
 
 macro_rules! key {
     ($name:literal) => {

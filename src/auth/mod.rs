@@ -53,6 +53,7 @@ mod oauth;
 mod oauth_answer;
 mod pat;
 mod private_key;
+pub(crate) mod settings;
 mod spcs;
 
 #[cfg(test)]
@@ -71,9 +72,9 @@ pub use self::keypair::KeyPair;
 pub use self::oauth::OAuth;
 pub use self::pat::ProgrammaticAccessToken;
 pub use self::spcs::SpcsToken;
-use crate::error::Result;
-use crate::time::TimeSource;
-use crate::transport::Transport;
+use crate::base::time::TimeSource;
+use crate::http::Transport;
+use crate::types::error::Result;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 

@@ -17,11 +17,11 @@ use zeroize::Zeroizing;
 
 use super::cache::{Fetched, TokenCache};
 use super::oauth_answer::{Granted, read};
+use super::settings::OAuthSettings;
 use super::{Bearer, Credential, CredentialContext, access_token_form, session_role};
-use crate::config::authorization::OAuthSettings;
-use crate::config::is_on_this_machine;
-use crate::error::{Error, ErrorKind, Result};
-use crate::transport::{self, Request, Transport, TransportErrorKind};
+use crate::base::host::is_on_this_machine;
+use crate::http::{MAX_ANSWER, Request, Transport, TransportErrorKind, attempt};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// An OAuth client, and the access token it was given last.
 ///
@@ -197,7 +197,7 @@ impl Client {
             None => None,
         };
         let request = self.request(&url, refresh_token.as_deref())?;
-        let answer = transport::attempt(&*transport, request, limit, transport::MAX_ANSWER).await;
+        let answer = attempt(&*transport, request, limit, MAX_ANSWER).await;
         let place = url.host_str().unwrap_or_default();
         let response = answer.map_err(|why| {
             let kind = match why.kind() {

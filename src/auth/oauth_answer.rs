@@ -8,10 +8,10 @@ use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::transport::Response;
-use crate::transport::json::{Object, Scalar};
-use crate::transport::wire::quote;
+use crate::base::json::{Object, Scalar};
+use crate::base::text::quote;
+use crate::http::Response;
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// How long an access token lives if the server does not say: as long as Snowflake's usually do ("Snowflake OAuth
 /// overview").

@@ -4,7 +4,7 @@ use async_trait::async_trait;
 use secrecy::SecretString;
 
 use super::{Bearer, Credential, CredentialContext, TOKEN_EXCHANGE, scope};
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// A user's programmatic access token.
 #[derive(Debug)]

@@ -11,7 +11,7 @@ use rsa::traits::PublicKeyParts as _;
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Snowflake takes no shorter key, and aws-lc signs with none.
 const MIN_BITS: usize = 2048;

@@ -9,7 +9,7 @@ use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Bearer, Credential, CredentialContext, access_token_form};
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Longer than any token.
 const MAX_BYTES: u64 = 64 << 10;

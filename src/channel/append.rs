@@ -7,14 +7,14 @@ use std::task::{Context, Poll};
 
 use serde::Serialize;
 
-use super::batch::UnitTokens;
+use super::core::batch::UnitTokens;
 use super::receipt::Receipt;
-use super::source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
+use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
 use super::writer::{Staged, Writer};
-use crate::budget::{Charge, late};
-use crate::error::{Error, Result};
-use crate::offset::{IntoOffset, Offset, Offsets};
-use crate::row::RowBatch;
+use crate::base::budget::{Charge, late};
+use crate::rows::RowBatch;
+use crate::types::error::{Error, Result};
+use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
 type Wait = Pin<Box<dyn Future<Output = Result<Waited>> + Send>>;
 

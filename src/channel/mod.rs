@@ -1,28 +1,15 @@
 //! Channels: one ordered writer each.
 
-mod answers;
 pub(crate) mod append;
-mod appending;
-mod batch;
-mod commits;
-mod core;
-pub(crate) mod driver;
-mod ending;
-mod frame;
-mod ledger;
-mod once;
-mod open;
-mod progress;
-mod receipt;
-mod replay;
-mod report;
-mod schedule;
-mod shared;
-pub(crate) mod source;
-mod status;
-mod tokens;
-mod used_tokens;
-mod verdict;
+mod append_methods;
+pub(crate) mod core;
+mod driver;
+pub(crate) mod open;
+pub(crate) mod poll_timer;
+pub(crate) mod receipt;
+pub(crate) mod registry;
+pub(crate) mod row_source;
+pub(crate) mod shared;
 mod writer;
 
 use std::marker::PhantomData;
@@ -30,22 +17,17 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-pub(crate) use self::answers::LONG;
-pub(crate) use self::batch::Compressor;
-pub(crate) use self::core::{EAGER, Pace, Ratio};
-pub(crate) use self::frame::decompress;
-#[cfg(feature = "bench-internals")]
-pub(crate) use self::ledger::{Ledger, Observation, Pending};
-pub use self::open::OpenChannel;
-pub use self::receipt::{Commits, Receipt, RejectWindow};
-pub use self::report::{CloseReport, RowState, UncommittedRange};
-pub(crate) use self::shared::Shared;
-pub use self::status::ChannelStatus;
+use self::receipt::Commits;
+use self::registry::Registry;
+use self::shared::Shared;
 use self::writer::Writer;
-use crate::client::{ClientInner, OPEN_PATIENCE};
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::OffsetToken;
-use crate::options::OnUncommitted;
+use crate::base::options::OnUncommitted;
+use crate::context::retries::OPEN_PATIENCE;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::close_report::CloseReport;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+use crate::types::reject_window::RejectWindow;
 
 /// A channel whose rows carry offset tokens. See [`StreamingIngestClient::open_channel`](crate::StreamingIngestClient::open_channel).
 #[derive(Debug)]
@@ -128,13 +110,9 @@ impl<M> std::fmt::Debug for Channel<M> {
 }
 
 impl<M> Channel<M> {
-    pub(crate) fn new(
-        client: Arc<ClientInner>,
-        shared: Arc<Shared>,
-        policy: OnUncommitted,
-    ) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
         Self {
-            writer: Writer::new(client, shared),
+            writer: Writer::new(registry, shared),
             policy,
             mode: PhantomData,
         }
@@ -230,10 +208,10 @@ impl<M> Channel<M> {
     ///
     /// [`ErrorKind::NotFound`] if the server does not know the channel; whatever keeps it from answering.
     pub async fn status(&self) -> Result<ChannelStatus> {
-        let client = &self.writer.client;
+        let context = &self.writer.registry.context;
         let names = [self.name().to_owned()];
-        let mut statuses = client
-            .retrying(|attempt| client.api.channel_statuses(&names, attempt))
+        let mut statuses = context
+            .retrying(|attempt| context.api.channel_statuses(&names, attempt))
             .await?;
         statuses.remove(self.name()).ok_or_else(|| {
             Error::new(
@@ -245,14 +223,14 @@ impl<M> Channel<M> {
 
     /// As [`status`](Self::status), right after the channel was opened and with the patience of the open.
     pub(crate) async fn status_after_open(&self) -> Result<ChannelStatus> {
-        let client = &self.writer.client;
-        client.status_after_open(self.name(), OPEN_PATIENCE).await
+        let context = &self.writer.registry.context;
+        context.status_after_open(self.name(), OPEN_PATIENCE).await
     }
 
     /// Whether a status is of this channel, and not of one of the same name that was dropped before.
     pub(crate) fn is_shown_by(&self, status: &ChannelStatus) -> bool {
         let core = self.shared().core();
-        core.ledger.is_same_channel(status.created_on_ms())
+        core.is_same_channel(status)
     }
 
     /// Opens the channel again, after it was invalidated or to begin afresh: a new hold on the same name. What was
@@ -287,8 +265,8 @@ impl<M> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
-        let client = &self.writer.client;
-        let (shared, status) = open::open(client, &old.name, policy, None, Some(&old)).await?;
+        let registry = &self.writer.registry;
+        let (shared, status) = open::open(registry, &old.name, policy, None, Some(&old)).await?;
         let is_in_doubt = old.update_and_wake(|core, now| {
             core.on_reopened(now, gone(), &status);
             core.is_in_doubt(&status)
@@ -296,7 +274,7 @@ impl<M> Channel<M> {
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
         let timeout = self.writer.timeout;
-        self.writer = Writer::new(Arc::clone(&self.writer.client), shared);
+        self.writer = Writer::new(Arc::clone(&self.writer.registry), shared);
         self.writer.timeout = timeout;
         let report = old.core().report();
         Ok((report, is_in_doubt))
@@ -313,7 +291,7 @@ impl<M> Channel<M> {
     /// - If not everything is committed, why; [`close_report`](Error::close_report) lists what is not, by state.
     /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; all is committed.
     pub async fn close(self) -> Result<CloseReport> {
-        let until = Instant::now() + self.writer.client.options.close_timeout;
+        let until = Instant::now() + self.writer.registry.context.options.close_timeout;
         self.close_by(until).await
     }
 
@@ -323,7 +301,7 @@ impl<M> Channel<M> {
         shared.update_and_wake(|core, _| core.drain(until));
         let error = shared.wait(|p| p.final_error().map(Ok)).await?;
         // At once, not when the driver gets to it: the name can be opened again now.
-        self.writer.client.forget(&shared);
+        self.writer.registry.forget(&shared);
         let report = shared.core().report();
         let progress = shared.progress();
         if !report.uncommitted.is_empty() {

@@ -9,15 +9,23 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, info, warn};
 
+use super::core::ledger::REPLICA_LAG;
 use super::core::{Core, Limits, Opening};
-use super::ledger::REPLICA_LAG;
-use super::{Channel, ChannelStatus, Shared, driver};
-use crate::client::{ClientInner, OPEN_PATIENCE, Retries};
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::{IntoOffset, OffsetToken};
-use crate::options::OnUncommitted;
-use crate::retry::Backoff;
-use crate::transport::api::{Attempt, Failure, OpenAnswer};
+use super::registry::Registry;
+use super::shared::Shared;
+use super::{Channel, driver};
+use crate::api::OpenAnswer;
+use crate::api::call::Attempt;
+use crate::api::failure::Failure;
+use crate::base::options::OnUncommitted;
+use crate::base::retry::Backoff;
+use crate::channel::core::replay::Opened;
+use crate::context::ClientContext;
+use crate::context::retries::{OPEN_PATIENCE, Retries};
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+use crate::types::offset::arguments::IntoOffset;
 
 /// A channel about to be opened: `.await` it, or set options first.
 ///
@@ -35,7 +43,7 @@ use crate::transport::api::{Attempt, Failure, OpenAnswer};
 #[derive(Debug)]
 #[must_use = "the channel is opened only when this is awaited"]
 pub struct OpenChannel<M> {
-    client: Arc<ClientInner>,
+    registry: Arc<Registry>,
     name: String,
     policy: OnUncommitted,
     offset_token: Option<Result<OffsetToken>>,
@@ -43,10 +51,10 @@ pub struct OpenChannel<M> {
 }
 
 impl<M> OpenChannel<M> {
-    pub(crate) fn new(client: Arc<ClientInner>, name: String) -> Self {
-        let policy = client.options.on_uncommitted;
+    pub(crate) fn new(registry: Arc<Registry>, name: String) -> Self {
+        let policy = registry.context.options.on_uncommitted;
         Self {
-            client,
+            registry,
             name,
             policy,
             offset_token: None,
@@ -62,7 +70,11 @@ impl<M> OpenChannel<M> {
 
     /// Sets the channel's committed token as it is opened, whatever it was: to begin elsewhere in the source.
     pub fn offset_token(mut self, token: impl IntoOffset) -> Self {
-        self.offset_token = Some(token.into_offset().map(crate::offset::Offset::into_token));
+        self.offset_token = Some(
+            token
+                .into_offset()
+                .map(crate::types::offset::arguments::Offset::into_token),
+        );
         self
     }
 }
@@ -74,26 +86,33 @@ impl<M: 'static> IntoFuture for OpenChannel<M> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let token = self.offset_token.transpose()?;
-            let (shared, _) =
-                open(&self.client, &self.name, self.policy, token.as_ref(), None).await?;
-            Ok(Channel::new(self.client, shared, self.policy))
+            let (shared, _) = open(
+                &self.registry,
+                &self.name,
+                self.policy,
+                token.as_ref(),
+                None,
+            )
+            .await?;
+            Ok(Channel::new(self.registry, shared, self.policy))
         })
     }
 }
 
 /// Opens `name`, which is free or `old`'s, and sets its driver going. The status is that of the open response.
 pub(super) async fn open(
-    client: &Arc<ClientInner>,
+    registry: &Arc<Registry>,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
     old: Option<&Arc<Shared>>,
 ) -> Result<(Arc<Shared>, ChannelStatus)> {
-    let reservation = client.reserve(name, old)?;
+    let context = &registry.context;
+    let reservation = registry.reserve(name, old)?;
     let (answer, is_first_hand) = tokio::select! {
         biased;
-        () = client.closed() => return Err(client_closed()),
-        answer = request(client, name, policy, offset_token, OPEN_PATIENCE) => answer?,
+        () = registry.closed() => return Err(client_closed()),
+        answer = request(context, name, policy, offset_token, OPEN_PATIENCE) => answer?,
     };
     let status = &answer.status;
     if !status.is_healthy() {
@@ -102,7 +121,7 @@ pub(super) async fn open(
     let name = spelled_by_server(name, status);
     let opening = Opening {
         name: name.to_owned(),
-        pipe: client.pipe.to_string(),
+        pipe: context.pipe.to_string(),
         continuation_token: answer.next_continuation_token,
         committed_token: status.latest_committed_offset_token().cloned(),
         created_on_ms: status.created_on_ms(),
@@ -110,7 +129,7 @@ pub(super) async fn open(
         is_first_hand,
     };
     info!(channel = name, committed = ?opening.committed_token, "channel open");
-    let options = &client.options;
+    let options = &context.options;
     let limits = Limits {
         max_client_lag: options.max_client_lag,
         max_request_bytes: options.max_request_bytes,
@@ -126,24 +145,24 @@ pub(super) async fn open(
         Instant::now(),
         limits,
         opening,
-        client.request_id().simple().to_string(),
+        context.request_id().simple().to_string(),
     );
-    let share = client
+    let share = context
         .budget
         .share(options.channel_memory.unwrap_or(options.memory_budget));
     let shared = Shared::new(
         name.to_owned(),
         core,
         share,
-        Arc::clone(client.alarm()),
-        Arc::clone(client.api.counters()),
+        Arc::clone(registry.poll_timer()),
+        Arc::clone(context.api.counters()),
     );
     if !reservation.fill(&shared) {
         return Err(client_closed());
     }
-    driver::spawn(Arc::clone(client), Arc::clone(&shared));
+    driver::spawn(Arc::clone(registry), Arc::clone(&shared));
     let want = shared.core().want();
-    client.alarm().set(want);
+    registry.poll_timer().set(want);
     Ok((shared, answer.status))
 }
 
@@ -166,18 +185,10 @@ fn client_closed() -> Error {
     )
 }
 
-/// A channel as it was opened.
-#[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) next_continuation_token: String,
-    /// May be unhealthy: an invalid pipe opens all the same.
-    pub(crate) status: ChannelStatus,
-}
-
 /// Opens `name` and tells whether nothing of an earlier holder was discarded by that. `patience`: how long trouble is met
 /// with another try.
 pub(super) async fn request(
-    client: &Arc<ClientInner>,
+    context: &ClientContext,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
@@ -194,12 +205,12 @@ pub(super) async fn request(
     loop {
         // To open twice does no harm: the second open takes over from the first.
         let open = |attempt| async move {
-            let _turn = client.turn_to_open().await;
-            let api = &client.api;
+            let _turn = context.turn_to_open().await;
+            let api = &context.api;
             api.open_channel(name, offset_token, spare, attempt).await
         };
-        let failure = match client.retrying_as(retries, open).await {
-            Ok(answer) => return Ok((with_status(client, name, answer, patience).await?, spare)),
+        let failure = match context.retrying_as(retries, open).await {
+            Ok(answer) => return Ok((with_status(context, name, answer, patience).await?, spare)),
             Err(failure) => failure,
         };
         if failure.code() != Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
@@ -212,7 +223,7 @@ pub(super) async fn request(
         if left.is_zero() {
             // Not allowed to discard, or allowed and the server still will not.
             if !spare || matches!(policy, OnUncommitted::Wait(_)) {
-                return Err(uncommitted(client, name, failure).await);
+                return Err(uncommitted(context, name, failure).await);
             }
             warn!(
                 channel = name,
@@ -225,14 +236,14 @@ pub(super) async fn request(
             channel = name,
             "an earlier holder's rows are not committed yet"
         );
-        sleep(waiting.next(client.random_unit()).min(left)).await;
+        sleep(waiting.next(context.random_unit()).min(left)).await;
     }
 }
 
 /// An answer without a status does not say that nothing is committed: the status is asked for, once no replica shows a state
 /// from before the open. Rows that were committed shortly before would be sent again.
 async fn with_status(
-    client: &Arc<ClientInner>,
+    context: &ClientContext,
     name: &str,
     answer: OpenAnswer,
     patience: Duration,
@@ -245,7 +256,7 @@ async fn with_status(
             "the open was answered without a status; the status is asked for in {REPLICA_LAG:?}"
         );
         sleep(REPLICA_LAG).await;
-        client.status_after_open(name, patience).await?
+        context.status_after_open(name, patience).await?
     };
     Ok(Opened {
         next_continuation_token: answer.next_continuation_token,
@@ -253,13 +264,13 @@ async fn with_status(
     })
 }
 
-async fn uncommitted(client: &Arc<ClientInner>, name: &str, failure: Failure) -> Error {
+async fn uncommitted(context: &ClientContext, name: &str, failure: Failure) -> Error {
     let names = [name.to_owned()];
     let attempt = Attempt {
-        request_id: client.request_id(),
+        request_id: context.request_id(),
         retry_count: 0,
     };
-    let committed = client.api.channel_statuses(&names, attempt).await.ok();
+    let committed = context.api.channel_statuses(&names, attempt).await.ok();
     let committed = committed.and_then(|s| {
         s.get(name)
             .and_then(|s| s.latest_committed_offset_token().cloned())

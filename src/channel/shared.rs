@@ -8,12 +8,12 @@ use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
 
 use super::core::Core;
-use super::progress::Progress;
-use super::receipt::RejectWindow;
-use crate::budget::Share;
-use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::Counters;
-use crate::poller::Alarm;
+use super::core::progress::Progress;
+use super::poll_timer::Alarm;
+use crate::base::budget::Share;
+use crate::base::metrics::Counters;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::reject_window::RejectWindow;
 
 /// The core behind a short lock, and who is to be told of its changes.
 pub(crate) struct Shared {

@@ -6,24 +6,25 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
+use super::core::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
 use super::core::{Blank, Taken};
 use super::receipt::Receipt;
+use super::registry::Registry;
+use super::row_source::{BatchSource, Source, Staging};
 use super::shared::Shared;
-use super::source::{BatchSource, Source, Staging};
-use crate::budget::Charge;
-use crate::client::ClientInner;
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::{Offset, OffsetToken, Offsets};
-use crate::row::{self, RowBatch};
-use crate::time::epoch_millis;
+use crate::base::budget::Charge;
+use crate::base::time::epoch_millis;
+use crate::rows::{self, RowBatch};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+use crate::types::offset::arguments::{Offset, Offsets};
 
 /// Rows are encoded and charged in pieces of about this size.
 const PIECE: usize = 256 << 10;
 
 /// The writing end of a channel.
 pub(crate) struct Writer {
-    pub(crate) client: Arc<ClientInner>,
+    pub(crate) registry: Arc<Registry>,
     pub(crate) shared: Arc<Shared>,
     /// Encoded rows that are not in the open batch yet. Re-used from call to call.
     pub(super) staged: Vec<u8>,
@@ -51,11 +52,11 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(client: Arc<ClientInner>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>) -> Self {
         let credit = shared.share.nothing();
         Self {
-            timeout: client.options.append_timeout,
-            client,
+            timeout: registry.context.options.append_timeout,
+            registry,
             shared,
             staged: Vec::new(),
             ready: Bytes::new(),
@@ -71,14 +72,14 @@ impl Writer {
     pub(super) fn begin(&mut self) {
         self.discard();
         if self.staged.capacity() == 0 {
-            self.staged = self.client.buffers.piece();
+            self.staged = self.registry.context.buffers.piece();
         }
     }
 
     /// Is done with staging, whatever came of it.
     pub(super) fn end(&mut self) {
         self.discard();
-        self.client.buffers.keep_piece(&mut self.staged);
+        self.registry.context.buffers.keep_piece(&mut self.staged);
     }
 
     /// Lets go of what is staged, and of what was charged for it and not spent: runs that merge cost less than alone.
@@ -93,7 +94,7 @@ impl Writer {
 
     /// Together with the longest row this is well below what a channel may ever hold.
     pub(super) fn piece(&self) -> usize {
-        PIECE.min(self.client.options.max_unit() / 2)
+        PIECE.min(self.registry.context.options.max_unit() / 2)
     }
 
     /// Whether what is staged, tokens included, is enough for one piece.
@@ -110,7 +111,7 @@ impl Writer {
 
     /// Refuses a unit that no request or budget could ever carry.
     pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
-        let options = &self.client.options;
+        let options = &self.registry.context.options;
         if unit.len() > options.max_unit() {
             return Err(Error::new(
                 ErrorKind::TooLarge,
@@ -123,7 +124,12 @@ impl Writer {
             ));
         }
         if unit.len() > options.always_fits() {
-            let compressed = self.client.compressors.with(|c| c.compress(unit))?.len();
+            let compressed = self
+                .registry
+                .context
+                .compressors
+                .with(|c| c.compress(unit))?
+                .len();
             if compressed > options.max_request_bytes {
                 return Err(too_large(unit.len(), compressed, options.max_request_bytes));
             }
@@ -138,7 +144,7 @@ impl Writer {
         tokens: UnitTokens,
     ) -> Result<()> {
         let start = self.staged.len();
-        row::encode(row, self.client.options.nulls, &mut self.staged)?;
+        rows::encode(row, self.registry.context.options.nulls, &mut self.staged)?;
         let row = self.staged.get(start..).unwrap_or_default();
         self.check_unit(row)?;
         let len = row.len();
@@ -161,7 +167,7 @@ impl Writer {
             && let Some(row) = next()
         {
             let before = self.staged.len();
-            row::encode(&row?, self.client.options.nulls, &mut self.staged)?;
+            rows::encode(&row?, self.registry.context.options.nulls, &mut self.staged)?;
             self.check_unit(self.staged.get(before..).unwrap_or_default())?;
             rows += 1;
         }
@@ -181,10 +187,10 @@ impl Writer {
     ) -> Result<()> {
         let mut count = 0;
         for row in rows {
-            row::encode(&row, self.client.options.nulls, &mut self.staged)?;
+            rows::encode(&row, self.registry.context.options.nulls, &mut self.staged)?;
             count += 1;
             // Not only at the end: an endless iterator must not fill the memory first.
-            if self.staged.len() > self.client.options.max_unit() {
+            if self.staged.len() > self.registry.context.options.max_unit() {
                 break;
             }
         }
@@ -218,8 +224,8 @@ impl Writer {
                     drop(core);
                     blank = Some(Blank {
                         now: tokio::time::Instant::now(),
-                        epoch_ms: epoch_millis(self.client.time.now()),
-                        bytes: self.client.buffers.batch(expected),
+                        epoch_ms: epoch_millis(self.registry.context.time.now()),
+                        bytes: self.registry.context.buffers.batch(expected),
                     });
                 }
             }
@@ -227,7 +233,7 @@ impl Writer {
         self.staged.clear();
         self.ready = Bytes::new();
         self.overhead = 0;
-        self.client.api.counters().appended(rows);
+        self.registry.context.api.counters().appended(rows);
         self.appended = position;
         if last.is_some() {
             self.last = last;
@@ -306,7 +312,7 @@ impl Writer {
 /// A dropped channel drains in the background.
 impl Drop for Writer {
     fn drop(&mut self) {
-        let until = tokio::time::Instant::now() + self.client.options.close_timeout;
+        let until = tokio::time::Instant::now() + self.registry.context.options.close_timeout;
         self.shared.update_and_wake(|core, _| {
             if !core.is_ended() {
                 core.drain(until);

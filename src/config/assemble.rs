@@ -16,7 +16,7 @@ use super::settings::{
     TOKEN_FILE, URL, USER, WAREHOUSE,
 };
 use super::{KeySource, Kind, OAuthParts, Profile, config};
-use crate::error::Result;
+use crate::types::error::Result;
 
 type Origins = BTreeMap<&'static str, Origin>;
 

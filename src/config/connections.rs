@@ -10,7 +10,7 @@ use super::origin::Origin;
 use super::read::{in_file, read_text};
 use super::settings::type_name;
 use super::{Variables, config};
-use crate::error::Result;
+use crate::types::error::{Error, Result};
 
 const DEFAULT_NAME: &str = "SNOWFLAKE_DEFAULT_CONNECTION_NAME";
 
@@ -132,7 +132,7 @@ impl Connections {
         Ok(layer)
     }
 
-    fn not_a_table(&self, name: &str, found: &Value) -> crate::Error {
+    fn not_a_table(&self, name: &str, found: &Value) -> Error {
         config(format!(
             "connection {name:?} in {} must be a table, found {}",
             self.place(),
@@ -140,7 +140,7 @@ impl Connections {
         ))
     }
 
-    fn unknown(&self, name: &str) -> crate::Error {
+    fn unknown(&self, name: &str) -> Error {
         let known: Vec<_> = self.by_name.keys().map(String::as_str).collect();
         let known = if known.is_empty() {
             "there are none".to_owned()

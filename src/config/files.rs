@@ -7,7 +7,7 @@ use std::path::Path;
 use zeroize::Zeroizing;
 
 use super::config;
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// No profile and no key is nearly as large; a wrong path may be endless.
 const MAX_FILE: u64 = 1 << 20;

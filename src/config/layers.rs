@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::origin::Origin;
 use super::settings::{ALL, PATHS, SECRETS, Setting};
 use super::{Variables, config};
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// The settings of one place.
 #[derive(Default)]

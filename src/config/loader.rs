@@ -11,7 +11,7 @@ use super::origin::Origin;
 use super::read::{file_layer, has_ending, spcs_layer};
 use super::settings::{ACCOUNT, HOST, PORT, SCHEME, URL};
 use super::{Profile, Variables, config, process_variable};
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// Puts a [`Profile`] together from a file or a connection of the Snowflake CLI, and the environment.
 ///

@@ -9,9 +9,8 @@ mod files;
 #[cfg(feature = "cli")]
 mod key_form;
 mod layers;
-mod loader;
-mod origin;
-mod pipe;
+pub(crate) mod loader;
+pub(crate) mod origin;
 mod properties;
 mod read;
 mod setters;
@@ -26,16 +25,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 pub(crate) use self::authorization::Authorization;
-use self::authorization::OAuthSettings;
 use self::endpoint::parse_url;
-pub(crate) use self::endpoint::{dashed, is_on_this_machine};
 use self::files::{read_small, warn_if_shared};
-pub use self::loader::ProfileLoader;
-pub use self::origin::Origin;
-pub use self::pipe::PipePath;
+use self::origin::Origin;
 use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, USER};
+use crate::auth::settings::OAuthSettings;
 use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Account, and a way to log in: what it takes to connect.
 ///

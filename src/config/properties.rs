@@ -4,7 +4,7 @@ use std::iter::Peekable;
 use std::str::Chars;
 
 use super::config;
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// The pairs of a properties file, in order.
 pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {

@@ -9,7 +9,7 @@ use super::layers::{Layer, Layers};
 use super::origin::Origin;
 use super::settings::{SPCS_TOKEN_PATH, type_name};
 use super::{Profile, Variables, config, process_variable, properties};
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 impl Profile {
     /// Reads a `profile.json`, or with the ending `.properties` the same settings as a properties file. Relative paths in

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::config;
-use crate::error::{Error, Result};
+use crate::types::error::{Error, Result};
 
 /// One setting.
 pub(super) struct Setting {

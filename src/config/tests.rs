@@ -2,10 +2,11 @@
 
 use proptest::prelude::*;
 
-use super::{PipePath, Profile};
+use super::Profile;
 use crate::auth::Credential as _;
-use crate::error::{Error, ErrorKind, Result};
-use crate::mutated::mutated_text;
+use crate::base::mutated::mutated_text;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::pipe::PipePath;
 
 mod connections;
 mod loader;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::report::{Check, Report};
 use crate::auth::Credential;
-use crate::config::{Authorization, Profile};
-use crate::error::Result;
+use crate::config::Profile;
+use crate::config::authorization::Authorization;
+use crate::types::error::Result;
 
 /// How we log in.
 #[derive(Debug)]

@@ -12,8 +12,8 @@ use url::{Host, Url};
 
 use super::options::Options;
 use super::report::{Check, Report};
-use crate::transport::proxies::proxy_between;
-use crate::transport::{Request, Transport, TransportError, TransportErrorKind};
+use crate::http::proxies::proxy_between;
+use crate::http::{Request, Transport, TransportError, TransportErrorKind};
 
 /// A clock that is off by more than this fails: a JWT may be refused as one from the future or the past.
 const SKEW: Duration = Duration::from_secs(60);

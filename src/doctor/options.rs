@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::time::{SystemClock, TimeSource};
-use crate::transport::Transport;
+use crate::base::time::{SystemClock, TimeSource};
+use crate::http::Transport;
 
 /// How [`examine`](super::examine) goes about it. Every option has a default.
 #[derive(Debug, Clone)]

@@ -10,11 +10,14 @@ use super::identity::Identity;
 use super::network;
 use super::options::Options;
 use super::report::{Check, Report};
+use crate::api::call::Attempt;
+use crate::api::failure::Failure;
+use crate::api::{Api, ApiConfig};
 use crate::auth::Credential;
-use crate::config::{PipePath, Profile};
-use crate::error::ErrorKind;
-use crate::transport::Transport;
-use crate::transport::api::{Api, ApiConfig, Attempt, Failure};
+use crate::config::Profile;
+use crate::http::Transport;
+use crate::types::error::ErrorKind;
+use crate::types::pipe::PipePath;
 
 /// How often the probe channel is tried to be dropped, and the pause between.
 const DROPS: u32 = 3;

@@ -12,9 +12,9 @@ use uuid::Uuid;
 
 use super::batch::Returned;
 use super::shared::Shared;
-use crate::budget::HandedBack;
-use crate::error::{Error, Result};
-use crate::row::RowBatch;
+use crate::base::budget::HandedBack;
+use crate::rows::RowBatch;
+use crate::types::error::{Error, Result};
 
 /// What became of an append.
 pub(super) type Outcome<T> = std::result::Result<Accepted<T>, FailedAppend<T>>;

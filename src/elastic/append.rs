@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use super::ack::Ack;
 use super::core::{Append, append_cost};
 use super::shared::Shared;
-use crate::budget::Charge;
-use crate::client::ClientInner;
-use crate::error::{Error, ErrorKind, Result};
-use crate::row::{self, RowBatch};
-use crate::time::epoch_millis;
+use crate::base::budget::Charge;
+use crate::base::time::epoch_millis;
+use crate::context::ClientContext;
+use crate::rows::{self, RowBatch};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Encoded rows.
 #[derive(Debug, Default)]
@@ -29,17 +29,17 @@ pub(super) struct Rows {
 impl Rows {
     /// Encodes rows that are given up or accepted together.
     pub(super) fn encode<R: Serialize>(
-        client: &ClientInner,
+        context: &ClientContext,
         rows: impl Iterator<Item = R>,
     ) -> Result<Self> {
         let (mut bytes, mut count) = (Vec::new(), 0);
         for row in rows {
             let start = bytes.len();
-            row::encode(&row, client.options.nulls, &mut bytes)?;
-            check_row(client, bytes.get(start..).unwrap_or_default())?;
+            rows::encode(&row, context.options.nulls, &mut bytes)?;
+            check_row(context, bytes.get(start..).unwrap_or_default())?;
             count += 1;
             // Not only at the end: an endless iterator must not fill the memory first.
-            check_whole(client, bytes.len())?;
+            check_whole(context, bytes.len())?;
         }
         Ok(Self {
             bytes: bytes.into(),
@@ -47,11 +47,11 @@ impl Rows {
         })
     }
 
-    pub(super) fn of_batch(client: &ClientInner, batch: &RowBatch) -> Result<Self> {
+    pub(super) fn of_batch(context: &ClientContext, batch: &RowBatch) -> Result<Self> {
         let bytes = batch.to_bytes();
-        check_whole(client, bytes.len())?;
+        check_whole(context, bytes.len())?;
         for row in bytes.split_inclusive(|byte| *byte == b'\n') {
-            check_row(client, row)?;
+            check_row(context, row)?;
         }
         Ok(Self {
             bytes,
@@ -61,8 +61,8 @@ impl Rows {
 }
 
 /// Refuses rows that the memory budget could never hold beside others.
-fn check_whole(client: &ClientInner, len: usize) -> Result<()> {
-    let options = &client.options;
+fn check_whole(context: &ClientContext, len: usize) -> Result<()> {
+    let options = &context.options;
     if len <= options.max_unit() {
         return Ok(());
     }
@@ -77,12 +77,12 @@ fn check_whole(client: &ClientInner, len: usize) -> Result<()> {
 }
 
 /// Refuses a row that no request could carry.
-fn check_row(client: &ClientInner, row: &[u8]) -> Result<()> {
-    let options = &client.options;
+fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
+    let options = &context.options;
     if row.len() <= options.always_fits() {
         return Ok(());
     }
-    let compressed = client.compressors.with(|c| c.compress(row))?.len();
+    let compressed = context.compressors.with(|c| c.compress(row))?.len();
     if compressed <= options.max_request_bytes {
         return Ok(());
     }
@@ -121,7 +121,7 @@ type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
 /// Cancel safe: dropped before it resolves, nothing was appended.
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct ElasticAppend<T> {
-    client: Arc<ClientInner>,
+    context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,
     staged: Option<Result<(Rows, T)>>,
     wait: Option<Wait>,
@@ -129,13 +129,13 @@ pub struct ElasticAppend<T> {
 
 impl<T> ElasticAppend<T> {
     pub(super) fn new(
-        client: &Arc<ClientInner>,
+        context: &Arc<ClientContext>,
         shared: &Arc<Shared<T>>,
         rows: Result<Rows>,
         tag: T,
     ) -> Self {
         Self {
-            client: Arc::clone(client),
+            context: Arc::clone(context),
             shared: Arc::clone(shared),
             staged: Some(rows.and_then(|rows| {
                 check_cost::<T>(shared, rows.bytes.len())?;
@@ -153,7 +153,7 @@ impl<T> ElasticAppend<T> {
             tag,
             teller,
         };
-        let now_ms = epoch_millis(self.client.time.now());
+        let now_ms = epoch_millis(self.context.time.now());
         let count = append.count;
         let entered = self.shared.update(|core, now| match core.refusal() {
             Some(error) => Err((error, append)),
@@ -163,7 +163,7 @@ impl<T> ElasticAppend<T> {
         if entered.map_err(|(error, _)| error)? {
             self.shared.wake_driver();
         }
-        self.client.api.counters().appended(count);
+        self.context.api.counters().appended(count);
         Ok(Ack::new(receiver, Arc::clone(&self.shared)))
     }
 }
@@ -186,7 +186,7 @@ impl<T: Send + 'static> ElasticAppend<T> {
 
     fn wait_for_memory(&self, bytes: usize) -> Wait {
         let shared = Arc::clone(&self.shared);
-        let timeout = self.client.options.append_timeout;
+        let timeout = self.context.options.append_timeout;
         Box::pin(async move {
             let refused = shared.refused();
             shared.share.charge_within(bytes, timeout, refused).await

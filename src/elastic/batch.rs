@@ -5,9 +5,10 @@ use std::sync::{Arc, OnceLock};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::budget::{Charge, HandedBack};
-use crate::channel::{Compressor, decompress};
-use crate::error::{Error, ErrorKind, Result};
+use crate::base::budget::{Charge, HandedBack};
+use crate::compress::compressor::Compressor;
+use crate::compress::frame::decompress;
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// The rows of one append in one batch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -209,7 +210,7 @@ impl Returned {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::budget::Budget;
+    use crate::base::budget::Budget;
 
     fn part(append: u64, rows: u64, len: usize) -> Part {
         Part { append, rows, len }

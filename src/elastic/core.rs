@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::ack::{Accepted, FailedAppend, Outcome};
 use super::batch::{Compressing, Frame, Part, Raw, Returned, Sealed};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
-use crate::budget::Charge;
-use crate::channel::Ratio;
-use crate::error::Error;
-use crate::retry::Backoff;
+use crate::base::budget::Charge;
+use crate::base::retry::Backoff;
+use crate::compress::ratio::Ratio;
+use crate::types::error::Error;
 
 /// The numbers an elastic channel runs by.
 #[derive(Debug, Clone)]

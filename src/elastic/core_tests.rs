@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
-use super::super::batch::seal;
-use super::super::schedule::{Action, Order};
 use super::*;
-use crate::budget::{Budget, Share};
-use crate::channel::Compressor;
-use crate::error::ErrorKind;
-use crate::transport::api::Failure;
+use crate::api::failure::Failure;
+use crate::base::budget::{Budget, Share};
+use crate::compress::compressor::Compressor;
+use crate::elastic::batch::seal;
+use crate::elastic::schedule::{Action, Order};
+use crate::types::error::ErrorKind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -416,7 +416,7 @@ proptest! {
                         status => Err(refused(status)),
                     };
                     if status == 200 {
-                        let frame = crate::channel::decompress(&order.body, order.uncompressed_len);
+                        let frame = crate::compress::frame::decompress(&order.body, order.uncompressed_len);
                         accepted += frame.unwrap().split(|b| *b == b'\n').count() as u64 - 1;
                     }
                     rig.answer(now, &order, answer);

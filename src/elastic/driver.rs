@@ -9,28 +9,30 @@ use tracing::{Instrument, debug, error_span};
 use super::batch::{Frame, Piece, seal};
 use super::schedule::{Action, Order};
 use super::shared::Shared;
-use crate::channel::driver::{Task, finished, reached};
-use crate::client::ClientInner;
-use crate::error::{Error, ErrorKind, Result};
-use crate::transport::api::{Attempt, ElasticRequest, Failure};
+use crate::api::ElasticRequest;
+use crate::api::call::Attempt;
+use crate::api::failure::Failure;
+use crate::base::task::{Task, finished, reached};
+use crate::context::ClientContext;
+use crate::types::error::{Error, ErrorKind, Result};
 
 type Answer = std::result::Result<(), Failure>;
 
 /// Starts the driver. It ends by itself when the channel has ended.
-pub(super) fn spawn<T: Send + 'static>(client: &Arc<ClientInner>, shared: &Arc<Shared<T>>) {
+pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Arc<Shared<T>>) {
     let driving = Driving {
-        client: Arc::clone(client),
+        context: Arc::clone(context),
         shared: Arc::clone(shared),
     };
-    let drive = async move { drive(&driving.client, &driving.shared).await };
+    let drive = async move { drive(&driving.context, &driving.shared).await };
     let span = error_span!("channel", name = "ELASTIC");
-    client.runtime.spawn(drive.instrument(span));
+    context.runtime.spawn(drive.instrument(span));
 }
 
 /// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
 /// wait for it.
 struct Driving<T> {
-    client: Arc<ClientInner>,
+    context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,
 }
 
@@ -40,7 +42,7 @@ impl<T> Drop for Driving<T> {
             if !core.stopped {
                 core.stop(&Error::new(
                     ErrorKind::ClientClosed,
-                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new client",
+                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new context",
                 ));
             }
         });
@@ -48,17 +50,17 @@ impl<T> Drop for Driving<T> {
     }
 }
 
-async fn drive<T>(client: &Arc<ClientInner>, shared: &Arc<Shared<T>>) {
+async fn drive<T>(context: &Arc<ClientContext>, shared: &Arc<Shared<T>>) {
     let mut sending: Vec<(u64, Task<Answer>)> = Vec::new();
     let mut sealing: Option<Task<Result<Vec<Piece>>>> = None;
     loop {
-        let pressure = client.budget.pressure();
+        let pressure = context.budget.pressure();
         tokio::pin!(pressure);
         pressure.as_mut().enable();
-        let pressed = client.budget.is_pressed();
+        let pressed = context.budget.is_pressed();
         match shared.update(|core, now| core.poll(now, pressed)) {
-            Action::Seal(frame, limit) => sealing = Some(seal_batch(client, frame, limit)),
-            Action::Send(order) => sending.push((order.flight, send(Arc::clone(client), order))),
+            Action::Seal(frame, limit) => sealing = Some(seal_batch(context, frame, limit)),
+            Action::Send(order) => sending.push((order.flight, send(Arc::clone(context), order))),
             Action::Wait(until) => {
                 tokio::select! {
                     biased;
@@ -95,7 +97,7 @@ async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
     .await
 }
 
-fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
+fn send(context: Arc<ClientContext>, order: Order) -> Task<Answer> {
     Box::pin(async move {
         let attempt = Attempt {
             request_id: order.request,
@@ -113,15 +115,15 @@ fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
             uncompressed = request.uncompressed_len,
             "sent"
         );
-        let answer = client.api.append_elastic(&request, attempt).await;
+        let answer = context.api.append_elastic(&request, attempt).await;
         match &answer {
             Ok(()) => {
                 debug!(request = %attempt.request_id, "accepted");
-                client.api.counters().accepted(order.rows);
+                context.api.counters().accepted(order.rows);
             }
             Err(failure) => {
                 debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
-                client.heal_after(failure);
+                context.heal_after(failure);
             }
         }
         answer
@@ -129,11 +131,11 @@ fn send(client: Arc<ClientInner>, order: Order) -> Task<Answer> {
 }
 
 fn seal_batch(
-    client: &Arc<ClientInner>,
+    context: &Arc<ClientContext>,
     frame: Arc<Frame>,
     limit: usize,
 ) -> Task<Result<Vec<Piece>>> {
-    let compressors = Arc::clone(&client.compressors);
+    let compressors = Arc::clone(&context.compressors);
     Box::pin(compressors.run(frame.len(), move |compressor| {
         let sealed = seal(compressor, frame.rows()?, limit)?;
         for piece in &sealed {

@@ -9,8 +9,8 @@ use uuid::Uuid;
 
 use super::batch::{Compressing, Frame};
 use super::core::{Core, Flight};
-use crate::error::{Error, ErrorKind};
-use crate::retry::Backoff;
+use crate::base::retry::Backoff;
+use crate::types::error::{Error, ErrorKind};
 
 /// How long a batch waits before its second try, and before its later ones at most.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);

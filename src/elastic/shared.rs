@@ -8,8 +8,8 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use super::core::Core;
-use crate::budget::Share;
-use crate::error::{Error, Result};
+use crate::base::budget::Share;
+use crate::types::error::{Error, Result};
 
 /// The core behind a short lock, and who is to be told of its changes.
 pub(super) struct Shared<T> {

@@ -5,13 +5,12 @@ use http::header::{CONTENT_ENCODING, HeaderValue};
 use http::{HeaderMap, Request};
 use serde_json::{Map, Value, json};
 
-use super::Emulator;
 use super::admin::{PAGE_BYTES, number, parameters, unknown};
 use super::admin_faults::{endpoint, endpoint_name};
 use super::answer::Refusal;
-use super::body;
 use super::handler::LoggedRequest;
 use super::routes::Endpoint;
+use super::{Emulator, body};
 
 /// How many requests a page has, if nothing else is asked for, and at most.
 const PAGE: usize = 100;

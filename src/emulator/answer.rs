@@ -8,7 +8,7 @@ use http::{HeaderMap, Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::stage::s3_refusal;
-use crate::time::epoch_millis;
+use crate::base::time::epoch_millis;
 
 /// The end of the year 9999.
 const LAST_SECOND: u64 = 253_402_300_799;

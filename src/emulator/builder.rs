@@ -18,7 +18,7 @@ use super::stage::Stage;
 use super::state::State;
 use super::tables::Catalog;
 use super::{Emulator, Shared};
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Settings of an [`Emulator`], each with a default that works.
 #[derive(Debug)]

@@ -6,12 +6,11 @@
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
-use super::deep_stack;
 use super::landing::ObjectName;
-use super::pipe_ddl;
 use super::script::{Cursor, Statement, split};
 use super::table_ddl::{columns, name_parts, parse};
 use super::tables::{Catalog, Table, default_pipe_name, folded};
+use super::{deep_stack, pipe_ddl};
 
 /// A DDL script that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

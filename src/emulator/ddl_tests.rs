@@ -3,10 +3,10 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::base::mutated::mutated_text;
 use crate::emulator::coerce::DataType;
 use crate::emulator::landing::Cell;
 use crate::emulator::tables::{ColumnDefault, Mapping, MatchBy, Selected};
-use crate::mutated::mutated_text;
 
 const SKI_RESORT: &str = include_str!("../../tests/fixtures/ddl/ski_resort.sql");
 const SHAPES: &str = include_str!("../../tests/fixtures/ddl/shapes.sql");

@@ -10,7 +10,6 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, Prepared, Refusal, Reply, json_answer, text_answer};
-use super::body;
 use super::channel::Channel;
 use super::elastic::{is_elastic, reserved};
 use super::faults::{Fault, Faults};
@@ -20,10 +19,9 @@ use super::request_head::RequestHead;
 use super::routes::{Call, ELASTIC, Endpoint};
 use super::stage::Stage;
 use super::state::{Append, State};
-use super::strict;
 use super::tables::Pipe;
-use super::telemetry;
-use crate::time::epoch_millis;
+use super::{body, strict, telemetry};
+use crate::base::time::epoch_millis;
 
 /// How many requests the log remembers, and how much memory they may take: one request may name a million channels.
 const LOG_LENGTH: usize = 10_000;

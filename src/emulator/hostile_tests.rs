@@ -11,7 +11,7 @@ use tokio::net::TcpStream;
 
 use super::tests::{ROWS, Session};
 use super::*;
-use crate::emulator::Endpoint;
+use crate::emulator::routes::Endpoint;
 
 const SHORT: Duration = Duration::from_millis(100);
 const PACE: Duration = Duration::from_millis(5);
@@ -121,7 +121,7 @@ async fn a_connection_that_only_hangs_makes_room() {
     let session = Session::with(Emulator::builder(), limits).await;
     let token = session.open().await;
     let faults = session.server.emulator().faults();
-    faults.push(crate::emulator::Fault::Hang.on(Endpoint::Append));
+    faults.push(crate::emulator::faults::Fault::Hang.on(Endpoint::Append));
     let hanging = tokio::spawn(session.append(&token, "{}").send());
     while faults.injected().is_empty() {
         tokio::task::yield_now().await;

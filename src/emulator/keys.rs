@@ -12,7 +12,7 @@ use pkcs8::{Document, LineEnding, SecretDocument};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// A fresh 2048-bit key as unencrypted PKCS#8 PEM.
 pub(super) fn generate() -> Result<SecretString> {

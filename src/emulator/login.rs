@@ -14,7 +14,7 @@ use super::answer::{Answer, Refusal};
 use super::keys::PublicKey;
 use super::oauth::{Access, OAuth};
 use super::seal::{Seal, decoded};
-use crate::error::Result;
+use crate::types::error::Result;
 
 /// How far a client's clock may be ahead of the server's.
 const CLOCK_SKEW_MS: u64 = 60_000;

@@ -7,8 +7,8 @@ use async_trait::async_trait;
 
 use super::Emulator;
 use super::answer::Reply;
-use crate::time::TimeSource;
-use crate::transport::{Request, Response, Transport, TransportError, TransportErrorKind};
+use crate::base::time::TimeSource;
+use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
 
 /// Carries requests to an [`Emulator`] in the same process.
 ///

@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    RowSnapshot, SchemaChange, StoredChannel,
+    SchemaChange, StoredChannel,
 };
+use super::row_snapshot::RowSnapshot;
 use super::tables::folded;
 
 /// Keeps rows, channels and accepted batches in memory. Clones share them, so that an emulator built on a clone finds

@@ -90,6 +90,8 @@ mod sql_rewrite;
 mod sql_text;
 #[cfg(feature = "emulator-server")]
 mod sqlite;
+#[cfg(feature = "emulator-server")]
+mod sqlite_cells;
 mod stage;
 mod state;
 #[cfg(feature = "emulator-server")]
@@ -144,7 +146,7 @@ pub use self::tls::Tls;
 use self::handler::Handler;
 use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
 use self::tables::Table;
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// The server. A cheap handle: clones are the same server.
 ///
@@ -226,7 +228,9 @@ impl Emulator {
 
     /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.
     pub fn advance(&self, now: SystemTime) {
-        self.handler().state.advance(crate::time::epoch_millis(now));
+        self.handler()
+            .state
+            .advance(crate::base::time::epoch_millis(now));
     }
 
     /// When the next commit is due, if anything is accepted and not committed.

@@ -7,7 +7,7 @@ use super::ddl::{Change, DdlError};
 use super::landing::{LandingError, ObjectName, SchemaChange};
 use super::state::State;
 use super::tables::folded;
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Why a DDL script is not carried out on a running emulator.
 #[derive(Debug, thiserror::Error)]

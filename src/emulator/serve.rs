@@ -13,8 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
-use super::admin;
-use super::answer::Refusal;
+use super::answer::{Refusal, Reply};
 use super::answer_memory::AnswerMemory;
 use super::connection::connection;
 use super::crowd::{Crowd, Place};
@@ -23,9 +22,9 @@ use super::intake::{Intake, NotTaken, Taken};
 use super::reply_body::{Broken, ReplyBody};
 use super::server_builder::ServerBuilder;
 use super::tls::Tls;
-use super::{Emulator, Reply, routes};
-use crate::error::{Error, ErrorKind, Result};
-use crate::time::{SystemClock, TimeSource as _};
+use super::{Emulator, admin, routes};
+use crate::base::time::{SystemClock, TimeSource as _};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// What is kept of a body where the emulator has no limit of its own.
 const MOST_BODY: usize = 64 * 1024 * 1024;
@@ -38,7 +37,7 @@ const MOST_WAITING: usize = 16;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
-/// emulator's [`Limits`](super::Limits) say.
+/// emulator's [`Limits`](super::limits::Limits) say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerLimits {
     /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting

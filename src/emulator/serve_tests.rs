@@ -12,14 +12,17 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
-use super::*;
+use super::{Server, *};
+use crate::emulator::builder::EmulatorBuilder;
+use crate::emulator::data_file::Ddl;
+use crate::emulator::faults::Fault;
 use crate::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
-use crate::emulator::{
-    Ddl, EmulatorBuilder, Endpoint, Fault, MemoryLanding, Server, SqliteLanding,
-};
+use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::routes::Endpoint;
+use crate::emulator::sqlite::SqliteLanding;
 
 const CHANNEL: &str = "/v2/streaming/databases/D/schemas/S/pipes/T-STREAMING/channels/c";
 pub(super) const ROWS: &str =

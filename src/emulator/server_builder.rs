@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use secrecy::SecretString;
 
+use super::Emulator;
 use super::guard::Guard;
-use super::serve::{Server, ServerLimits};
+use super::serve::{self, Server, ServerLimits};
 use super::tls::Tls;
-use super::{Emulator, serve};
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// How an emulator is served. By default it listens on a free port of 127.0.0.1, and only for this machine.
 ///

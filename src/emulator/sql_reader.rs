@@ -12,12 +12,14 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
 use serde_json::Value;
 
 use super::coerce::DataType;
-use super::landing::{ObjectName, RowSnapshot};
+use super::landing::ObjectName;
+use super::row_snapshot::RowSnapshot;
 use super::sql_cells::{Kind, computed, declared};
 use super::sql_functions;
 use super::sql_rewrite::QUERY;
 use super::sql_text::{Selection, Translated};
-use super::sqlite::{self, read_cell};
+use super::sqlite;
+use super::sqlite_cells::read_cell;
 use super::statements::Failure;
 use super::tables::{Table, folded};
 

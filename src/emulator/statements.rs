@@ -14,13 +14,12 @@ use rusqlite::types::Value as Stored;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Emulator;
 use super::answer::{Answer, Refusal, json_answer};
-use super::deep_stack;
-use super::landing::RowSnapshot;
+use super::row_snapshot::RowSnapshot;
 use super::sql_reader::{self, MOST_TIME, Source};
 use super::sql_text::{Context, Selection};
-use crate::time::epoch_millis;
+use super::{Emulator, deep_stack};
+use crate::base::time::epoch_millis;
 
 /// How many answers are kept for a GET, and how many bytes they may have together.
 const MOST_KEPT: usize = 32;

@@ -14,8 +14,8 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::error::{Error, ErrorKind, Result};
-use crate::time::{SystemClock, TimeSource as _};
+use crate::base::time::{SystemClock, TimeSource as _};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// The names the certificate always has.
 const LOOPBACK: [&str; 3] = ["127.0.0.1", "::1", "localhost"];
@@ -26,7 +26,7 @@ const AFTER: Duration = Duration::from_secs(800 * 24 * 60 * 60);
 /// HTTP/2 over TLS, by its name in the handshake.
 pub(super) const H2: &[u8] = b"h2";
 
-/// What a [`Server`](super::Server) needs to speak HTTPS: a certificate, and the authority that clients have to trust.
+/// What a [`Server`](super::serve::Server) needs to speak HTTPS: a certificate, and the authority that clients have to trust.
 ///
 /// ```
 /// use snowpipe_streaming::emulator::Tls;

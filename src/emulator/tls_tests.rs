@@ -12,7 +12,10 @@ use tokio_rustls::rustls::pki_types::pem::PemObject as _;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use super::*;
-use crate::emulator::{Emulator, Endpoint, Fault, Server, ServerLimits};
+use crate::emulator::Emulator;
+use crate::emulator::faults::Fault;
+use crate::emulator::routes::Endpoint;
+use crate::emulator::serve::{Server, ServerLimits};
 use crate::{
     ErrorKind, HttpTransport, HttpTransportBuilder, PipePath, Profile, StreamingIngestClient,
 };

@@ -4,9 +4,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use super::*;
-use crate::emulator::MemoryLanding;
 use crate::emulator::channel::created;
 use crate::emulator::landing::{Cell, Commit, Landing as _};
+use crate::emulator::memory_landing::MemoryLanding;
 use crate::emulator::tables::Catalog;
 
 /// More than the buffers of a connection hold.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::Emulator;
-use crate::error::{Error, ErrorKind, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 
 impl Emulator {
     /// Forgets rows, channels, faults, uploaded files and requests, and commits as it did at first. Tables, pipes, keys

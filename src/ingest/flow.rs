@@ -7,20 +7,20 @@ use std::task::Poll;
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::brake::{Brake, Halt};
 use super::layout::Layout;
 use super::offsets::are_numbers;
-use super::patient::{Patient, check_text};
 use super::report::{Finish, Progress, Report};
+use super::retrying::{Patient, check_text};
 use super::run::{Observer, Options, Run};
 use super::shard::{Event, Shard};
 use super::shards::{Marks, Router};
+use super::shutdown::{Brake, Halt};
 use super::source::{Batch, Offset, Source};
-use crate::channel::UncommittedRange;
-use crate::channel::driver::reached;
+use crate::base::task::reached;
 use crate::client::StreamingIngestClient;
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::Shown;
+use crate::types::close_report::UncommittedRange;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::arguments::Shown;
 
 /// A run under way.
 pub(super) struct Flow<'a, S: Source> {

@@ -6,10 +6,11 @@ use tracing::debug;
 
 use super::recover::OURS;
 use super::source::Offset;
-use crate::channel::ChannelStatus;
-use crate::client::{OPEN_PATIENCE, Retries, StreamingIngestClient};
-use crate::error::{Error, ErrorKind, Result};
-use crate::offset::OffsetToken;
+use crate::client::StreamingIngestClient;
+use crate::context::retries::{OPEN_PATIENCE, Retries};
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
 
 /// The most channels a run may be spread over.
 pub(super) const MOST_SHARDS: usize = 64;

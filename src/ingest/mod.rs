@@ -99,18 +99,18 @@
 //! number of shards, or none, is refused until all that the old channels committed is released: run with the old number
 //! until it ends, then change it.
 
-mod brake;
 mod flow;
 mod layout;
 mod offsets;
-mod patient;
 mod recover;
 mod rejects;
 mod report;
 mod resume;
+mod retrying;
 mod run;
 mod shard;
 mod shards;
+mod shutdown;
 mod source;
 
 pub use self::offsets::{Gaps, LogPosition, Padded, Pair};

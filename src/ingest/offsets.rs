@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use super::source::Offset;
-use crate::error::{Error, ErrorKind};
+use crate::types::error::{Error, ErrorKind};
 
 /// A number whose text has twenty digits, so that tokens sort as text as they do as numbers: for queries on the table's
 /// side that compare them as text.

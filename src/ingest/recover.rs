@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::error::{Error, ErrorKind, InvalidationCause, Result};
-use crate::options::OnUncommitted;
-use crate::retry::Backoff;
+use crate::base::options::OnUncommitted;
+use crate::base::retry::Backoff;
+use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 
 /// How long rows that were sent before may take to be committed, until they are sent again: all of them can be read again.
 pub(super) const OURS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));

@@ -7,12 +7,14 @@ use std::collections::VecDeque;
 
 use tokio::time::Instant;
 
-use super::brake::Halt;
 use super::flow::Flow;
-use super::patient::Setback;
+use super::retrying::Setback;
 use super::shard::Shard;
+use super::shutdown::Halt;
 use super::source::{Offset, Rejected, Source};
-use crate::channel::{Channel, ChannelStatus};
+use crate::channel::Channel;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::offset::OffsetToken;
 
 /// The rejects of one shard's channel.
 #[derive(Debug)]
@@ -82,7 +84,7 @@ impl<O: Offset> Rejects<O> {
     /// Queues the rejects that the channel has seen since. `reached` is the last row handed to the channel.
     fn queue_windows(&mut self, channel: &Channel, reached: Option<&O>) {
         for window in channel.rejects_above(self.counted) {
-            let offset = |token: Option<&crate::OffsetToken>| token?.parse::<O>().ok();
+            let offset = |token: Option<&OffsetToken>| token?.parse::<O>().ok();
             let through = offset(window.through.as_ref()).or(reached.cloned());
             let Some(through) = through else {
                 continue;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-use crate::channel::UncommittedRange;
+use crate::types::close_report::UncommittedRange;
 
 /// Why a run ended without an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -7,17 +7,17 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tracing::{info, warn};
 
-use super::brake::Halt;
 use super::flow::Flow;
 use super::layout;
 use super::recover::{OURS, check_committed, in_doubt};
 use super::rejects::Counter;
 use super::shard::Shard;
+use super::shutdown::Halt;
 use super::source::Source;
+use crate::base::options::OnUncommitted;
 use crate::channel::Channel;
 use crate::client::StreamingIngestClient;
-use crate::error::{Error, ErrorKind, Result};
-use crate::options::OnUncommitted;
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// How often it is looked whether a name is free again.
 const DRAINING: Duration = Duration::from_millis(200);

@@ -9,9 +9,9 @@ use super::flow::Flow;
 use super::layout::MOST_SHARDS;
 use super::report::{Progress, Report};
 use super::source::Source;
+use crate::base::options::FAR;
 use crate::client::StreamingIngestClient;
-use crate::error::{Error, ErrorKind, Result};
-use crate::options::FAR;
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// Which shard a row belongs to: a hash of its key.
 pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
@@ -77,7 +77,7 @@ impl<'a, S: Source> Run<'a, S> {
     /// Spreads the rows over `count` channels, `<name>-0-of-<count>` and so on, by a hash of each row's key. Rows with
     /// the same hash stay in order. At most 64.
     ///
-    /// The hash must be the same in every run: take [`stable_hash`](super::stable_hash), and never a hasher of the
+    /// The hash must be the same in every run: take [`stable_hash`](super::shards::stable_hash), and never a hasher of the
     /// standard library. Another count is refused until what the old channels committed is released.
     pub fn shards(mut self, count: usize, hash: impl FnMut(&S::Row) -> u64 + Send + 'a) -> Self {
         self.shards = Some((count, Box::new(hash)));

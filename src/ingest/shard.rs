@@ -7,8 +7,10 @@ use tokio::time::Instant;
 use super::recover::Attempts;
 use super::rejects::Rejects;
 use super::source::Offset;
-use crate::channel::{Channel, CloseReport, Receipt};
-use crate::error::{Error, Result};
+use crate::channel::Channel;
+use crate::channel::receipt::Receipt;
+use crate::types::close_report::CloseReport;
+use crate::types::error::{Error, Result};
 
 /// One channel of a run.
 #[derive(Debug)]

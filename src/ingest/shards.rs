@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::run::Hash;
 
-/// A hash that never changes, for [`Run::shards`](super::Run::shards): FNV-1a with 64 bits over the bytes of a key.
+/// A hash that never changes, for [`Run::shards`](super::run::Run::shards): FNV-1a with 64 bits over the bytes of a key.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::stable_hash;

@@ -9,14 +9,16 @@ use tracing::debug;
 use uuid::Uuid;
 
 use super::names::{TableName, quoted};
+use crate::api::ApiConfig;
+use crate::api::call::Attempt;
+use crate::api::failure::Failure;
+use crate::api::statements::{Answer, Binding, ResultSet, Statements, Submission};
 use crate::auth::Credential;
+use crate::base::retry::Backoff;
+use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
-use crate::error::{Error, ErrorKind, Result};
-use crate::retry::Backoff;
-use crate::time::{SystemClock, TimeSource};
-use crate::transport::api::{ApiConfig, Attempt, Failure};
-use crate::transport::statements::{Answer, Binding, ResultSet, Statements, Submission};
-use crate::transport::{HttpTransport, Transport};
+use crate::http::{HttpTransport, Transport};
+use crate::types::error::{Error, ErrorKind, Result};
 
 /// The API answers after 45 seconds at the latest, with a handle if the statement still runs.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);

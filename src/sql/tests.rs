@@ -7,12 +7,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde_json::{Value, json};
 
-use super::{Counts, SqlClient, Statement, TableName};
+use super::client::{Counts, SqlClient, Statement};
+use super::names::TableName;
 use crate::auth::ProgrammaticAccessToken;
 use crate::config::Profile;
 use crate::emulator::Emulator;
-use crate::error::{Error, ErrorKind};
-use crate::transport::{Request, Response, Transport, TransportError, TransportErrorKind};
+use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
+use crate::types::error::{Error, ErrorKind};
 
 /// Gives prepared answers and keeps what it was asked. A `None` is a connection that broke.
 #[derive(Debug, Clone, Default)]

@@ -36,6 +36,7 @@ mod ingest_seeds;
 mod ingest_shards;
 mod ingest_source;
 mod lagging;
+mod layers;
 mod linger;
 mod many_channels;
 mod memory;

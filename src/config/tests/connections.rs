@@ -6,9 +6,11 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::{FINGERPRINT, KEYS, refused};
-use crate::config::{Origin, Profile, ProfileLoader};
-use crate::error::Result;
-use crate::mutated::mutated_text;
+use crate::base::mutated::mutated_text;
+use crate::config::Profile;
+use crate::config::loader::ProfileLoader;
+use crate::config::origin::Origin;
+use crate::types::error::Result;
 
 const CONFIG: &str = include_str!("../../../tests/fixtures/profiles/config.toml");
 const CONNECTIONS: &str = include_str!("../../../tests/fixtures/profiles/connections.toml");

@@ -3,8 +3,10 @@
 use std::path::Path;
 
 use super::{FINGERPRINT, KEYS, refused};
-use crate::config::{Origin, Profile, ProfileLoader};
-use crate::error::Result;
+use crate::config::Profile;
+use crate::config::loader::ProfileLoader;
+use crate::config::origin::Origin;
+use crate::types::error::Result;
 
 fn load(loader: ProfileLoader, variables: &[(&str, &str)]) -> Result<Profile> {
     loader.load_from(&|name| {

@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use secrecy::ExposeSecret as _;
 
 use super::{KEYS, PEM, env, json, refused};
+use crate::auth::settings::OAuthSettings;
 use crate::config::Profile;
-use crate::config::authorization::{Authorization, OAuthSettings};
-use crate::error::Result;
+use crate::config::authorization::Authorization;
+use crate::types::error::Result;
 
 fn authorization(profile: Result<Profile>) -> Authorization {
     profile.unwrap().authorization().unwrap()

@@ -2,7 +2,7 @@
 
 use super::stage::Info;
 use super::*;
-use crate::emulator::BinaryFormat;
+use crate::emulator::binary::BinaryFormat;
 use crate::emulator::pipe_info::hex;
 use crate::emulator::tables::Catalog;
 

@@ -1,7 +1,9 @@
 //! The elastic channel: no open, no tokens, nothing lost and nothing recognized.
 
 use super::*;
-use crate::emulator::{Endpoint, Fault, MemoryLanding};
+use crate::emulator::faults::Fault;
+use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::routes::Endpoint;
 
 const BY_PIPE: &str =
     "/v2/streaming/data/databases/DB/schemas/S/pipes/T-STREAMING/channels/ELASTIC/rows";

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 
 use super::stage::{Info, upload};
 use super::*;
-use crate::emulator::{Endpoint, Fault, ReplayedToken};
+use crate::emulator::channel::ReplayedToken;
+use crate::emulator::faults::Fault;
+use crate::emulator::routes::Endpoint;
 
 const IV: [u8; 16] = [7; 16];
 

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::mutated::mutated;
+use crate::base::mutated::mutated;
 
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -7,11 +7,11 @@ use tracing::Level;
 
 use self::trace::Trace;
 use super::*;
-use crate::emulator::MemoryLanding;
 use crate::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
+use crate::emulator::memory_landing::MemoryLanding;
 
 #[expect(unreachable_pub, reason = "it is the integration tests' as well")]
 #[path = "../../../tests/it/trace.rs"]

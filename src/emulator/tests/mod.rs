@@ -31,8 +31,11 @@ use http::{Request, Response};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
-use super::keys::PublicKey;
-use super::{Emulator, EmulatorBuilder, Limits, Reply, keys};
+use super::Emulator;
+use super::answer::Reply;
+use super::builder::EmulatorBuilder;
+use super::keys::{self, PublicKey};
+use super::limits::Limits;
 
 /// 2026-01-17T14:00:00Z, in seconds and milliseconds.
 const START: u64 = 1_768_658_400;

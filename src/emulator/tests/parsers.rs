@@ -5,12 +5,12 @@ use http::header::{AUTHORIZATION, CONTENT_ENCODING};
 use proptest::prelude::*;
 
 use super::*;
-use crate::emulator::datetime::Zone;
+use crate::base::mutated::{mutated, mutated_text};
+use crate::emulator::datetime::{self, Zone};
 use crate::emulator::landing::Cell;
 use crate::emulator::login::Login;
 use crate::emulator::oauth::OAuth;
-use crate::emulator::{body, datetime, decimal, routes};
-use crate::mutated::{mutated, mutated_text};
+use crate::emulator::{body, decimal, routes};
 
 fn zstd_of(text: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(text, 3).unwrap()

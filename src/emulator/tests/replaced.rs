@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::emulator::{Ddl, MemoryLanding, SqliteLanding};
+use crate::emulator::data_file::Ddl;
+use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::sqlite::SqliteLanding;
 
 /// A data file with a channel of `pipe` that has a committed token and an accepted batch.
 fn with_channel(path: &Path, ddl: &str, pipe: &str) -> Client {

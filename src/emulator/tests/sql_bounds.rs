@@ -6,12 +6,13 @@ use std::time::Instant;
 
 use super::statements::{clients, data, post, refused};
 use super::*;
-use crate::emulator::MemoryLanding;
 use crate::emulator::channel::created;
 use crate::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    RowSnapshot, StoredChannel,
+    StoredChannel,
 };
+use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::row_snapshot::RowSnapshot;
 use crate::emulator::sql_reader::{self, Source};
 use crate::emulator::sql_text::{Context, Selection};
 use crate::emulator::tables::{Catalog, Pipe};

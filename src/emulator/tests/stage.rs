@@ -3,8 +3,9 @@
 use http::header::ETAG;
 
 use super::*;
+use crate::emulator::faults::Fault;
+use crate::emulator::routes::Endpoint;
 use crate::emulator::tables::Catalog;
-use crate::emulator::{Endpoint, Fault};
 
 /// What a client learns of a pipe.
 pub(super) struct Info {

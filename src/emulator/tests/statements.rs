@@ -3,8 +3,9 @@
 use std::time::Instant;
 
 use super::*;
+use crate::emulator::data_file::Ddl;
+use crate::emulator::sqlite::SqliteLanding;
 use crate::emulator::tables::Catalog;
-use crate::emulator::{Ddl, SqliteLanding};
 
 const DDL: &str = "
 CREATE TABLE DB.S.T (ID NUMBER(38,0) NOT NULL, NAME VARCHAR(20), PRICE NUMBER(7,2), SEEN TIMESTAMP_NTZ(3), BODY VARIANT);

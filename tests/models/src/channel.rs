@@ -1,18 +1,11 @@
-//! The crate's channel as far as it is shared between tasks.
+//! The crate's channel as far as it is shared between tasks, the registry of names and the poll timer.
 
 pub(crate) mod core;
-#[path = "../../../src/channel/progress.rs"]
-mod progress;
+#[path = "../../../src/channel/poll_timer.rs"]
+pub(crate) mod poll_timer;
 #[path = "../../../src/channel/receipt.rs"]
-mod receipt;
-#[path = "../../../src/channel/report.rs"]
-mod report;
+pub(crate) mod receipt;
+#[path = "../../../src/channel/registry.rs"]
+pub(crate) mod registry;
 #[path = "../../../src/channel/shared.rs"]
-mod shared;
-
-pub(crate) use self::receipt::{Receipt, RejectWindow};
-pub(crate) use self::report::CloseReport;
-pub(crate) use self::shared::Shared;
-
-/// As in the crate's `core.rs`.
-pub(crate) const EAGER: usize = 2 << 20;
+pub(crate) mod shared;

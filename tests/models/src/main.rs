@@ -11,19 +11,11 @@
 extern crate scheduled_std as std;
 
 mod auth;
-#[path = "../../../src/budget.rs"]
-mod budget;
-#[path = "../../../src/buffers.rs"]
-mod buffers;
+mod base;
 mod channel;
-mod client;
-#[path = "../../../src/error.rs"]
-mod error;
 mod models;
-mod poller;
 mod stubs;
-#[path = "../../../src/time.rs"]
-mod time;
+mod types;
 
 use std::time::Instant;
 
@@ -31,7 +23,7 @@ use models::{budget as bytes, buffers as kept, channel as shared, names, tokens}
 use shuttle::future::block_on;
 use shuttle::scheduler::{PctScheduler, RandomScheduler};
 use shuttle::{Config, Runner};
-use stubs::{metrics, offset, transport};
+use stubs::{api, context};
 
 /// The same schedules in each run.
 const SEED: u64 = 1;

@@ -16,8 +16,12 @@ pub(crate) mod metrics {
     }
 }
 
-pub(crate) mod transport {
-    pub(crate) mod api {
-        pub(crate) const ELASTIC: &str = "ELASTIC";
-    }
+/// The channels' context, of which the registry uses nothing.
+pub(crate) mod context {
+    #[derive(Debug, Default)]
+    pub(crate) struct ClientContext;
+}
+
+pub(crate) mod api {
+    pub(crate) const ELASTIC: &str = "ELASTIC";
 }

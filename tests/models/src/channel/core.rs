@@ -1,12 +1,17 @@
 //! A channel's state for the models: counters in place of batches.
 
+#[path = "../../../../src/channel/core/polling.rs"]
+pub(crate) mod polling;
+#[path = "../../../../src/channel/core/progress.rs"]
+pub(crate) mod progress;
+
 use tokio::time::Instant;
 
-use super::progress::{End, Progress};
-use crate::error::Error;
-use crate::metrics::Marks;
-use crate::offset::OffsetToken;
-use crate::poller::Want;
+use self::polling::Want;
+use self::progress::{End, Progress};
+use crate::base::metrics::Marks;
+use crate::types::error::Error;
+use crate::types::offset::OffsetToken;
 
 #[derive(Debug)]
 pub(crate) struct Core {

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use tokio::sync::Notify;
 
 use super::joined;
-use crate::budget::{Budget, Share};
-use crate::error::ErrorKind;
+use crate::base::budget::{Budget, Share};
+use crate::types::error::ErrorKind;
 
 const CAPACITY: usize = 100_000;
 

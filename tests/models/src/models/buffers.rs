@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{joined, parallel};
-use crate::buffers::Buffers;
+use crate::base::buffers::Buffers;
 
 /// More than a channel keeps to itself, less than a batch.
 const PIECE: usize = 8 << 10;

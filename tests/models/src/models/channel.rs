@@ -6,12 +6,14 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::{joined, parallel};
-use crate::budget::Budget;
+use crate::base::budget::Budget;
+use crate::base::metrics::Counters;
 use crate::channel::core::Core;
-use crate::channel::{Receipt, Shared};
-use crate::error::{Error, ErrorKind};
-use crate::metrics::Counters;
-use crate::poller::{self, Alarm, Want};
+use crate::channel::core::polling::Want;
+use crate::channel::poll_timer::Alarm;
+use crate::channel::receipt::Receipt;
+use crate::channel::shared::Shared;
+use crate::types::error::{Error, ErrorKind};
 
 const ROWS: u64 = 3;
 
@@ -67,7 +69,7 @@ pub(crate) async fn no_wake_up_is_lost() {
                 core.progress.committed
             };
             while shared.update(commit) < ROWS {
-                poller::woken(&alarm).await;
+                alarm.moved().await;
             }
         }
     });

@@ -9,8 +9,8 @@ use tokio::sync::Notify;
 
 use super::{joined, parallel};
 use crate::auth::cache::{Fetched, Held, TokenCache};
-use crate::error::Result;
-use crate::time::TimeSource;
+use crate::base::time::TimeSource;
+use crate::types::error::Result;
 
 /// A clock that stands still.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ impl TimeSource for Still {
 /// A cache, and what counts the fetches.
 #[derive(Clone, Default)]
 struct Tokens {
-    cache: Arc<TokenCache<crate::error::Error>>,
+    cache: Arc<TokenCache<crate::types::error::Error>>,
     fetched: Arc<AtomicU32>,
 }
 

@@ -1,0 +1,91 @@
+//! The source is made once, whole, and alike everywhere.
+
+use rusqlite::Connection;
+use tempfile::TempDir;
+
+use super::{Copy, ROWS};
+use crate::people::{self, PEOPLE};
+
+/// What a run that was killed while it made its source has left of it, in a new directory.
+fn killed_while_people_are_made(spilled: bool) -> TempDir {
+    let (here, left) = (TempDir::new(), TempDir::new());
+    let (here, left) = (here.expect("a directory"), left.expect("a directory"));
+    let mut connection = Connection::open(here.path().join("source.db")).expect("a file");
+    if spilled {
+        // Pages that do not fit into the cache are in the file before the commit is.
+        connection
+            .execute_batch("PRAGMA cache_size = 1")
+            .expect("a setting");
+    }
+    let transaction = connection.transaction().expect("a transaction");
+    people::fill(&transaction, 2_000).expect("people");
+    for file in std::fs::read_dir(here.path()).expect("files") {
+        let file = file.expect("a file");
+        std::fs::copy(file.path(), left.path().join(file.file_name())).expect("a copy");
+    }
+    left
+}
+
+#[test]
+fn a_source_that_was_not_made_to_its_end_is_made_again() {
+    let empty = TempDir::new().expect("a directory");
+    std::fs::write(empty.path().join("source.db"), "").expect("a file");
+    for directory in [
+        empty,
+        killed_while_people_are_made(false),
+        killed_while_people_are_made(true),
+    ] {
+        let copy = Copy { directory };
+        assert_eq!(people::make(&copy.source(), None).expect("people"), PEOPLE);
+        assert_eq!(people::make(&copy.source(), None).expect("people"), 0);
+    }
+}
+
+#[tokio::test]
+async fn people_that_were_added_by_a_killed_run_are_gone() {
+    let copy = Copy::new();
+    let (source, journal) = (
+        copy.source(),
+        copy.directory.path().join("source.db-journal"),
+    );
+    let mut connection = Connection::open(&source).expect("a file");
+    connection
+        .execute_batch("PRAGMA cache_size = 1")
+        .expect("a setting");
+    let transaction = connection.transaction().expect("a transaction");
+    people::fill(&transaction, 2 * ROWS).expect("people");
+    let left = [&source, &journal].map(|file| std::fs::read(file).expect("a file"));
+    drop(transaction);
+    drop(connection);
+    for (file, bytes) in [&source, &journal].into_iter().zip(left) {
+        std::fs::write(file, bytes).expect("a file");
+    }
+    assert_eq!(people::make(&source, None).expect("people"), 0);
+    assert_eq!(copy.run().await.rows_committed, u64::from(ROWS));
+    assert_eq!(copy.people(ROWS + 1), 1);
+}
+
+#[test]
+fn a_database_without_the_table_is_left_alone() {
+    let copy = Copy {
+        directory: TempDir::new().expect("a directory"),
+    };
+    Copy::change(copy.source(), "CREATE TABLE OTHERS (A)");
+    let before = std::fs::read(copy.source()).expect("a file");
+    assert_eq!(people::make(&copy.source(), None).expect("a look"), 0);
+    assert_eq!(std::fs::read(copy.source()).expect("a file"), before);
+}
+
+#[test]
+fn people_are_the_same_wherever_they_are_made() {
+    let copies = [Copy::new(), Copy::new()];
+    copies[1].people(ROWS + 10);
+    let rows = copies.map(|copy| {
+        let people = Connection::open(copy.source()).expect("a file");
+        let sql = "SELECT group_concat(USER_ID || PHONE || DATE_OF_BIRTH) FROM PEOPLE_100K WHERE ROW_INDEX <= 6000";
+        people
+            .query_row(sql, [], |row| row.get::<_, String>(0))
+            .expect("people")
+    });
+    assert_eq!(rows[0], rows[1]);
+}

@@ -1,0 +1,245 @@
+//! The account host: calls on it with the credential, the ingest host that it names, and the tokens that it gives for it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderValue, Method, StatusCode, header};
+use secrecy::ExposeSecret;
+use tokio::time::Instant;
+use tracing::debug;
+use url::{Position, Url, form_urlencoded};
+
+use super::ApiConfig;
+use super::auth_backoff::Doubt;
+use super::call::{Attempt, Call, user_agent};
+use super::clock::HostClock;
+use super::failure::{Failure, Host, answered, unanswered};
+use super::wire::{self, IngestHost};
+use crate::auth::cache::Fetched;
+use crate::auth::{Bearer, Credential, CredentialContext};
+use crate::base::metrics::{Counters, Endpoint};
+use crate::base::time::TimeSource;
+use crate::http::client::MAX_RESPONSE;
+use crate::http::{MAX_ANSWER, Response, Transport};
+use crate::types::error::{Error, ErrorKind};
+
+/// How long a scoped token lives if it does not say.
+const TOKEN_LIFE: Duration = Duration::from_secs(55 * 60);
+
+const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
+
+/// The account host, and who we are to it.
+#[derive(Debug)]
+pub(super) struct Account {
+    url: Url,
+    base: String,
+    name: String,
+    user_agent: HeaderValue,
+    attempt_timeout: Duration,
+    credential: Mutex<Arc<dyn Credential>>,
+    transport: Arc<dyn Transport>,
+    pub(super) clock: HostClock,
+    pub(super) doubt: Doubt,
+    pub(super) counters: Arc<Counters>,
+}
+
+impl Account {
+    pub(super) fn new(
+        config: &ApiConfig,
+        credential: Arc<dyn Credential>,
+        transport: Arc<dyn Transport>,
+        time: Arc<dyn TimeSource>,
+    ) -> Self {
+        let url = &config.account_url;
+        Self {
+            base: format!(
+                "{}://{}",
+                url.scheme(),
+                &url[Position::BeforeHost..Position::AfterPort]
+            ),
+            url: url.clone(),
+            name: config.account.clone(),
+            user_agent: user_agent(config.application.as_deref()),
+            attempt_timeout: config.attempt_timeout,
+            credential: Mutex::new(credential),
+            transport,
+            clock: HostClock::new(time),
+            doubt: Doubt::default(),
+            counters: Arc::default(),
+        }
+    }
+
+    /// Proves who we are with another credential from now on.
+    pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        *self.held_credential() = credential;
+        self.doubt.settled();
+    }
+
+    /// Asks for the ingest host.
+    pub(super) async fn discover(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
+        let what = format!("discovering the ingest host of account {}", self.name);
+        let call = Call::new(
+            Endpoint::Hostname,
+            what,
+            Method::GET,
+            "/v2/streaming/hostname".to_owned(),
+        );
+        self.doubt.wait().await;
+        let response = self.call_with(&*self.credential(), &call, attempt).await?;
+        let at = wire::ingest_host(response.body(), &self.url).map_err(Failure::Ambiguous)?;
+        debug!(host = at.host, "discovered the ingest host");
+        Ok(at)
+    }
+
+    /// Exchanges the credential for a token of the ingest host.
+    pub(super) async fn exchange(
+        &self,
+        ingest_host: &str,
+        attempt: Attempt,
+    ) -> Result<Fetched, Failure> {
+        let what = format!(
+            "exchanging the credential of account {} for a token",
+            self.name
+        );
+        self.doubt.wait().await;
+        let credential = self.credential();
+        let mut call = Call::new(
+            Endpoint::Token,
+            what,
+            Method::POST,
+            "/oauth/token".to_owned(),
+        );
+        call.headers = vec![(header::CONTENT_TYPE, FORM)];
+        call.body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(credential.exchange_form(ingest_host))
+            .finish()
+            .into();
+        let response = self.call_with(&*credential, &call, attempt).await?;
+        let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
+        let now = self.clock.now();
+        // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
+        let expires_at = wire::token_expiry(token.expose_secret())
+            .filter(|end| *end > now)
+            .unwrap_or(now + TOKEN_LIFE);
+        debug!("fetched a scoped token");
+        Ok(Fetched {
+            token,
+            obtained_at: now,
+            expires_at,
+        })
+    }
+
+    /// Makes a call to the account host and returns a success.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn call(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        self.call_with(&*self.credential(), call, attempt).await
+    }
+
+    /// A call to the account host. If the bearer token is refused and the credential or the clock has another one to offer,
+    /// it goes out once more as the same attempt.
+    async fn call_with(
+        &self,
+        credential: &dyn Credential,
+        call: &Call,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
+        let bearer = self.bearer(credential).await?;
+        let mut response = self.send(call, &self.base, &bearer, attempt).await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            let has_another = credential.refused(&bearer);
+            if self.clock.learn(&response) || has_another {
+                let next = self.bearer(credential).await?;
+                if next.token.expose_secret() != bearer.token.expose_secret() {
+                    debug!(request_id = %attempt.request_id, "the credential was refused, trying its next token");
+                    response = self.send(call, &self.base, &next, attempt).await?;
+                }
+            }
+        }
+        let status = response.status();
+        if status.is_success() {
+            return Ok(response);
+        }
+        if matches!(status.as_u16(), 400 | 401 | 403) {
+            self.doubt.refused();
+        }
+        let host = match call.endpoint {
+            #[cfg(feature = "sql-api")]
+            Endpoint::Statement => Host::Statements,
+            _ => Host::Account,
+        };
+        Err(answered(host, &call.what, &response, self.clock.now()))
+    }
+
+    async fn bearer(&self, credential: &dyn Credential) -> Result<Bearer, Failure> {
+        let limit = self.attempt_timeout.saturating_mul(2);
+        let context = CredentialContext {
+            time: &self.clock,
+            account_url: &self.url,
+            transport: &self.transport,
+            attempt_timeout: self.attempt_timeout,
+        };
+        let bearer = tokio::time::timeout(limit, credential.bearer(context))
+            .await
+            .unwrap_or_else(|_| {
+                let account = &self.name;
+                let message =
+                    format!("the credential of account {account} gave no token within {limit:?}");
+                Err(Error::new(ErrorKind::Timeout, message))
+            });
+        bearer.map_err(|error| {
+            if !error.is_retryable() {
+                self.doubt.refused();
+            }
+            Failure::NotSent(error)
+        })
+    }
+
+    /// One network call within its deadline.
+    pub(super) async fn send(
+        &self,
+        call: &Call,
+        base: &str,
+        bearer: &Bearer,
+        attempt: Attempt,
+    ) -> Result<Response, Failure> {
+        let request = call
+            .request(base, bearer, attempt, &self.user_agent)
+            .map_err(|failure| failure.of(attempt.request_id))?;
+        if call.endpoint == Endpoint::Append {
+            self.counters.bytes_sent(call.body.len());
+        }
+        let limit = self.attempt_timeout;
+        let started = Instant::now();
+        let max_answer = match call.endpoint {
+            // It carries the rows of a result.
+            Endpoint::Statement => MAX_RESPONSE,
+            _ => MAX_ANSWER,
+        };
+        let outcome = crate::http::attempt(&*self.transport, request, limit, max_answer).await;
+        let status = outcome.as_ref().ok().map(Response::status);
+        let elapsed = started.elapsed();
+        self.counters
+            .called(call.endpoint, attempt.retry_count, status, elapsed);
+        debug!(
+            call = call.what,
+            request_id = %attempt.request_id,
+            retry = attempt.retry_count,
+            bytes = call.body.len(),
+            status = status.map(|status| status.as_u16()),
+            failure = outcome.as_ref().err().map(tracing::field::display),
+            ?elapsed,
+            "called",
+        );
+        outcome.map_err(|why| unanswered(&call.what, why).of(attempt.request_id))
+    }
+
+    fn credential(&self) -> Arc<dyn Credential> {
+        Arc::clone(&self.held_credential())
+    }
+
+    fn held_credential(&self) -> MutexGuard<'_, Arc<dyn Credential>> {
+        self.credential
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,83 @@
+//! The account host's clock, as far as it is known: ours, until a credential is refused by a host whose clock is another.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use http::header;
+use tracing::warn;
+
+use crate::base::time::{TimeSource, epoch_millis};
+use crate::http::Response;
+
+/// Clocks that differ by less are taken for the same: `Date` has no fractions, and an answer takes time.
+const TOLERANCE_MS: u64 = 30_000;
+
+/// Clocks that differ by more are not corrected: a server that makes up a `Date` would otherwise get a JWT signed for any year
+/// it likes. A machine with the wrong time zone, or the wrong date by a day, differs by less.
+const MAX_SKEW_MS: u64 = 36 * 60 * 60 * 1000;
+
+/// Our clock, set right by what the account host says.
+#[derive(Debug)]
+pub(super) struct HostClock {
+    ours: Arc<dyn TimeSource>,
+    /// How much the host's clock is ahead of ours, in milliseconds.
+    ahead_ms: AtomicI64,
+}
+
+impl HostClock {
+    pub(super) fn new(ours: Arc<dyn TimeSource>) -> Self {
+        Self {
+            ours,
+            ahead_ms: AtomicI64::new(0),
+        }
+    }
+
+    /// Takes over the time of an answer, if it is not the time we thought it was, and not too far from ours. Says whether.
+    pub(super) fn learn(&self, answer: &Response) -> bool {
+        let Some(theirs) = date(answer).map(epoch_millis) else {
+            return false;
+        };
+        if theirs.abs_diff(epoch_millis(self.now())) <= TOLERANCE_MS {
+            return false;
+        }
+        let ours = epoch_millis(self.ours.now());
+        let difference = i64::try_from(theirs.abs_diff(ours)).unwrap_or(i64::MAX);
+        let (ahead_ms, direction) = if theirs > ours {
+            (difference, "behind")
+        } else {
+            (-difference, "ahead of")
+        };
+        let seconds = difference / 1000;
+        if difference.unsigned_abs() > MAX_SKEW_MS {
+            warn!(
+                "this machine's clock is {seconds} s {direction} the account host's, which is too much to be corrected; set the clock right"
+            );
+            return false;
+        }
+        self.ahead_ms.store(ahead_ms, Ordering::Relaxed);
+        warn!(
+            "this machine's clock is {seconds} s {direction} the account host's; the host's time is used from now on, but set the clock right"
+        );
+        true
+    }
+}
+
+impl TimeSource for HostClock {
+    fn now(&self) -> SystemTime {
+        let ours = self.ours.now();
+        let ahead_ms = self.ahead_ms.load(Ordering::Relaxed);
+        let by = Duration::from_millis(ahead_ms.unsigned_abs());
+        let theirs = if ahead_ms < 0 {
+            ours.checked_sub(by)
+        } else {
+            ours.checked_add(by)
+        };
+        theirs.unwrap_or(ours)
+    }
+}
+
+fn date(answer: &Response) -> Option<SystemTime> {
+    let text = answer.headers().get(header::DATE)?.to_str().ok()?;
+    httpdate::parse_http_date(text).ok()
+}

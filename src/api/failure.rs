@@ -1,0 +1,266 @@
+//! What a failed attempt means: whether the server may have acted on it, and what the caller may do next.
+
+use std::time::{Duration, SystemTime};
+
+use http::{HeaderMap, StatusCode, header};
+use uuid::Uuid;
+
+use super::wire::{self, ServerError};
+use crate::auth::flight::Stopped;
+use crate::http::{Response, TransportError, TransportErrorKind};
+use crate::types::error::{Error, ErrorKind};
+
+/// The longest delay a server can ask for and get.
+const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// Why an attempt failed, by what may be done next.
+#[derive(Debug, Clone)]
+pub(crate) enum Failure {
+    /// The request did not go out: the same bytes again are safe. Whether they can help says `Error::is_retryable`.
+    NotSent(Error),
+    /// The server may have acted on the request.
+    Ambiguous(Error),
+    /// 429: not acted on; to be sent again, `after` that long if the server said so.
+    Throttled {
+        after: Option<Duration>,
+        error: Error,
+    },
+    /// The account host refused to name the ingest host or to exchange the credential: the request did not go out.
+    AccountRefused(Error),
+    /// The server decided.
+    Answered {
+        status: u16,
+        code: Option<String>,
+        error: Error,
+    },
+}
+
+impl Failure {
+    pub(crate) fn error(&self) -> &Error {
+        match self {
+            Self::NotSent(error)
+            | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
+            | Self::Throttled { error, .. }
+            | Self::Answered { error, .. } => error,
+        }
+    }
+
+    pub(crate) fn into_error(self) -> Error {
+        match self {
+            Self::NotSent(error)
+            | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
+            | Self::Throttled { error, .. }
+            | Self::Answered { error, .. } => error,
+        }
+    }
+
+    /// The server's error code.
+    pub(crate) fn code(&self) -> Option<&str> {
+        self.error().code()
+    }
+
+    /// Whether a host refused the credential, or the rights that come with it.
+    pub(crate) fn is_about_credentials(&self) -> bool {
+        matches!(
+            self.error().kind(),
+            ErrorKind::Authentication | ErrorKind::Forbidden
+        )
+    }
+
+    /// The failure of a call to the account host that comes before the request itself: whatever became of that call, the
+    /// request is not out, and what was refused is not the request.
+    pub(super) fn before_sending(self) -> Self {
+        match self {
+            Self::Ambiguous(error) => Self::NotSent(error),
+            Self::Answered { error, .. } => Self::AccountRefused(error),
+            other => other,
+        }
+    }
+
+    /// The failure of a request that carried rows.
+    pub(super) fn with_rows_at_risk(self) -> Self {
+        match self {
+            Self::Ambiguous(error) => Self::Ambiguous(error.with_ambiguous(true)),
+            other => other,
+        }
+    }
+
+    /// The failure of the request with this id.
+    pub(super) fn of(mut self, request_id: Uuid) -> Self {
+        match &mut self {
+            Self::NotSent(error)
+            | Self::Ambiguous(error)
+            | Self::AccountRefused(error)
+            | Self::Throttled { error, .. }
+            | Self::Answered { error, .. } => *error = error.clone().with_request_id(request_id),
+        }
+        self
+    }
+}
+
+impl From<Stopped> for Failure {
+    fn from(stopped: Stopped) -> Self {
+        Self::NotSent(stopped.into())
+    }
+}
+
+/// No complete answer came. `what` names the call.
+pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
+    let kind = match why.kind() {
+        TransportErrorKind::Timeout => ErrorKind::Timeout,
+        TransportErrorKind::Request | TransportErrorKind::Proxy => ErrorKind::Config,
+        TransportErrorKind::Dns
+        | TransportErrorKind::Connect
+        | TransportErrorKind::Tls
+        | TransportErrorKind::Interrupted
+        | TransportErrorKind::Body => ErrorKind::Unreachable,
+    };
+    let sent = why.may_have_been_sent();
+    let error = Error::new(kind, format!("{what} failed: {why}")).with_source(why);
+    if sent {
+        Failure::Ambiguous(error)
+    } else {
+        Failure::NotSent(error)
+    }
+}
+
+/// Which host answers: the same status has another cause and mend on each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    Account,
+    Ingest,
+    /// The account host as the SQL API, whose refusals are about statements.
+    #[cfg(feature = "sql-api")]
+    Statements,
+}
+
+/// The server answered with a status that is not a success.
+pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemTime) -> Failure {
+    let status = response.status();
+    let said = wire::server_error(response.body());
+    match status.as_u16() {
+        429 => Failure::Throttled {
+            after: retry_after(response.headers(), now),
+            error: describe(host, what, status, &said),
+        },
+        408 | 500.. => Failure::Ambiguous(describe(host, what, status, &said)),
+        _ => decided(host, what, status, said),
+    }
+}
+
+/// The server decided, with an error status or inside a 200.
+pub(super) fn decided(host: Host, what: &str, status: StatusCode, said: ServerError) -> Failure {
+    let error = describe(host, what, status, &said);
+    Failure::Answered {
+        status: status.as_u16(),
+        code: said.code,
+        error,
+    }
+}
+
+fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> Error {
+    let code = said.code.as_deref().unwrap_or_default();
+    let (kind, mend) = meaning(host, status, code);
+    let answer = match &said.message {
+        Some(message) => {
+            format!("{}: {}", status.as_u16(), message.trim_end_matches('.'))
+        }
+        None => status.as_u16().to_string(),
+    };
+    let error = Error::new(
+        kind,
+        format!("{what} failed, the server answered {answer}; {mend}"),
+    )
+    .with_status(status.as_u16())
+    .with_code(said.code.clone());
+    // Two opens of one name race; the loser may simply ask again.
+    if code == "ERR_OPEN_CHANNEL_IN_PROGRESS" {
+        error.with_retryable(true)
+    } else {
+        error
+    }
+}
+
+fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static str) {
+    const MISSING: &str =
+        "check that the database, schema, pipe and table exist and that the role can see them";
+    match (status.as_u16(), code) {
+        (400, _) if host == Host::Account => (
+            ErrorKind::Authentication,
+            "check the role, and that the user may assume it",
+        ),
+        #[cfg(feature = "sql-api")]
+        (403, _) if host == Host::Statements => (
+            ErrorKind::Forbidden,
+            "grant the role USAGE on warehouse, database and schema, and SELECT on the table",
+        ),
+        #[cfg(feature = "sql-api")]
+        (404, _) if host == Host::Statements => (
+            ErrorKind::NotFound,
+            "check the account's URL; of a statement that ran long, run it again",
+        ),
+        (404, _) if host == Host::Account => (
+            ErrorKind::NotFound,
+            "check the account's URL, and that the role may use or create pipes",
+        ),
+        (_, "ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => (
+            ErrorKind::UncommittedData,
+            "wait until the rows in flight are committed, or allow them to be discarded",
+        ),
+        (_, "ERR_PIPE_IN_INVALID_STATE") => (
+            ErrorKind::Refused,
+            "repair the pipe and its table: the target must be a table that takes rows",
+        ),
+        (_, code) if code.starts_with("STALE_") || code.contains("MUST_BE_REOPENED") => {
+            (ErrorKind::Refused, "reopen the channel")
+        }
+        (_, code) if code.contains("DOES_NOT_EXIST") => (ErrorKind::NotFound, MISSING),
+        (401, _) => (
+            ErrorKind::Authentication,
+            "check the user, the account, the public key registered for the user or that the token has not expired or been revoked, and this machine's clock",
+        ),
+        (403, _) => (
+            ErrorKind::Forbidden,
+            "grant the role USAGE on database and schema, INSERT on the table and OPERATE on the pipe",
+        ),
+        (404, _) => (ErrorKind::NotFound, MISSING),
+        (408, _) => (ErrorKind::Timeout, "try again"),
+        (410, _) if host != Host::Account => (
+            ErrorKind::NotFound,
+            "the pipe has moved to another host: connect anew and reopen the channel",
+        ),
+        (413, _) if host != Host::Account => {
+            (ErrorKind::TooLarge, "send fewer bytes in one request")
+        }
+        (429, _) => (ErrorKind::Throttled, "send less often"),
+        (300..=399, _) => (
+            ErrorKind::Refused,
+            "redirects are not followed: check the account's URL",
+        ),
+        (500.., _) => (ErrorKind::Server, "try again"),
+        (_, _) if host == Host::Account => (
+            ErrorKind::Refused,
+            "check the account's URL and any proxy between",
+        ),
+        (409, _) => (ErrorKind::Refused, "reopen the channel"),
+        _ => (
+            ErrorKind::Refused,
+            "the same request would be refused again",
+        ),
+    }
+}
+
+/// `Retry-After` in seconds or as an HTTP date, cut at an hour.
+fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
+    let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let delay = match value.parse() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => httpdate::parse_http_date(value)
+            .ok()?
+            .duration_since(now)
+            .unwrap_or_default(),
+    };
+    Some(delay.min(MAX_RETRY_AFTER))
+}

@@ -1,0 +1,239 @@
+//! The way to the servers: the ingest host is discovered, a token fetched, and one call made with it.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use http::StatusCode;
+use secrecy::ExposeSecret;
+use tracing::debug;
+
+use super::ApiConfig;
+use super::account::Account;
+use super::call::{Attempt, Call};
+use super::failure::{Failure, Host, answered};
+use super::wire::IngestHost;
+use crate::auth::cache::{Held, TokenCache};
+use crate::auth::flight::SingleFlight;
+use crate::auth::{Bearer, Credential};
+use crate::base::metrics::Counters;
+use crate::base::time::TimeSource;
+use crate::http::{Response, Transport};
+use crate::types::error::{Error, ErrorKind};
+
+/// The ingest host, and the account host through which it is found.
+#[derive(Debug)]
+pub(super) struct Link {
+    account: Arc<Account>,
+    ingest: Arc<Mutex<Option<Arc<Ingest>>>>,
+    discovery: SingleFlight<Arc<Ingest>, Failure>,
+}
+
+/// The ingest host with the token for it. They are forgotten together.
+#[derive(Debug)]
+struct Ingest {
+    at: IngestHost,
+    tokens: Arc<TokenCache<Failure>>,
+    /// The generation of a token that was fetched because of a 403, and was answered the same.
+    forbidden: AtomicU64,
+}
+
+impl Ingest {
+    fn new(at: IngestHost) -> Self {
+        Self {
+            at,
+            tokens: Arc::default(),
+            forbidden: AtomicU64::new(0),
+        }
+    }
+}
+
+impl Link {
+    pub(super) fn new(
+        config: &ApiConfig,
+        credential: Arc<dyn Credential>,
+        transport: Arc<dyn Transport>,
+        time: Arc<dyn TimeSource>,
+    ) -> Self {
+        Self {
+            account: Arc::new(Account::new(config, credential, transport, time)),
+            ingest: Arc::default(),
+            discovery: SingleFlight::default(),
+        }
+    }
+
+    /// Discovers the ingest host and fetches a token, unless both are known.
+    pub(super) async fn connect(&self, attempt: Attempt) -> Result<(), Failure> {
+        let ingest = self.ingest(attempt).await?;
+        self.token(&ingest, attempt).await?;
+        Ok(())
+    }
+
+    /// Discovers the ingest host, unless it is known.
+    #[cfg(feature = "cli")]
+    pub(super) async fn ingest_host(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
+        Ok(self.ingest(attempt).await?.at.clone())
+    }
+
+    /// Proves who we are with another credential from now on. Tokens of the old one go on being used by requests that are
+    /// under way, and by nothing else.
+    pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
+        self.account.set_credential(credential);
+        let mut ingest = self.known_ingest();
+        *ingest = ingest
+            .take()
+            .map(|ingest| Arc::new(Ingest::new(ingest.at.clone())));
+    }
+
+    /// What is counted of the calls, and of what is sent with them.
+    pub(super) fn counters(&self) -> &Arc<Counters> {
+        &self.account.counters
+    }
+
+    /// Forgets the ingest host and its token.
+    pub(super) fn forget(&self) {
+        *self.known_ingest() = None;
+    }
+
+    /// Makes a call on the ingest host, with one fresh token if the first is refused, and reads a success.
+    pub(super) async fn call<T>(
+        &self,
+        call: &Call,
+        attempt: Attempt,
+        read: impl FnOnce(&Response) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        let response = self.reach(call, attempt).await?;
+        let result = if response.status().is_success() {
+            read(&response)
+        } else {
+            Err(answered(
+                Host::Ingest,
+                &call.what,
+                &response,
+                self.account.clock.now(),
+            ))
+        };
+        result.map_err(|failure| failure.of(attempt.request_id))
+    }
+
+    /// The answer to a call. A refused request was not acted on, so it goes out again as the same attempt, with a token
+    /// that was fetched since; once, and only if no other token has just been refused.
+    async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        let ingest = self.ingest(attempt).await?;
+        let held = self.token(&ingest, attempt).await?;
+        let response = self
+            .account
+            .send(call, &ingest.at.base, &scoped(&held), attempt)
+            .await?;
+        let status = response.status();
+        if !self.is_worth_another_token(&ingest, &held, status) {
+            return Ok(response);
+        }
+        debug!(request_id = %attempt.request_id, %status, "the scoped token was refused, fetching another");
+        let next = self.token(&ingest, attempt).await?;
+        if next.token.expose_secret() == held.token.expose_secret() {
+            if status == StatusCode::UNAUTHORIZED {
+                return Err(same_again(call));
+            }
+            ingest.forbidden.store(next.generation, Ordering::Relaxed);
+            return Ok(response);
+        }
+        let response = self
+            .account
+            .send(call, &ingest.at.base, &scoped(&next), attempt)
+            .await?;
+        if response.status() == StatusCode::FORBIDDEN {
+            ingest.forbidden.store(next.generation, Ordering::Relaxed);
+        } else {
+            self.is_worth_another_token(&ingest, &next, response.status());
+        }
+        Ok(response)
+    }
+
+    /// Notes what a status says of the token, and drops a token that is refused.
+    fn is_worth_another_token(&self, ingest: &Ingest, held: &Held, status: StatusCode) -> bool {
+        match status {
+            StatusCode::UNAUTHORIZED => {
+                let was_raised = self.account.doubt.is_raised();
+                let was_current = ingest.tokens.invalidate(held.generation);
+                if was_current {
+                    self.account.doubt.refused();
+                }
+                !(was_current && was_raised)
+            }
+            // Rights are the role's. A token may be from before they were granted, but the next one is not.
+            StatusCode::FORBIDDEN => {
+                let is_first = ingest.forbidden.load(Ordering::Relaxed) != held.generation;
+                if is_first {
+                    ingest.tokens.invalidate(held.generation);
+                }
+                is_first
+            }
+            _ => {
+                self.account.doubt.settled();
+                false
+            }
+        }
+    }
+
+    async fn ingest(&self, attempt: Attempt) -> Result<Arc<Ingest>, Failure> {
+        let known = || self.known_ingest().clone();
+        if let Some(ingest) = known() {
+            return Ok(ingest);
+        }
+        let discover = || {
+            let (account, found) = (Arc::clone(&self.account), Arc::clone(&self.ingest));
+            async move {
+                let at = account.discover(attempt).await;
+                let at = at.map_err(|failure| failure.before_sending().of(attempt.request_id))?;
+                let ingest = Arc::new(Ingest::new(at));
+                *locked(&found) = Some(Arc::clone(&ingest));
+                Ok(ingest)
+            }
+        };
+        self.discovery.run(known, discover).await
+    }
+
+    async fn token(&self, ingest: &Ingest, attempt: Attempt) -> Result<Held, Failure> {
+        let exchange = || {
+            let (account, host) = (Arc::clone(&self.account), ingest.at.host.clone());
+            async move {
+                let fetched = account.exchange(&host, attempt).await;
+                fetched.map_err(|failure| failure.before_sending().of(attempt.request_id))
+            }
+        };
+        ingest.tokens.get(&self.account.clock, exchange).await
+    }
+
+    /// Makes a call to the account host and returns a success.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn account(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
+        self.account.call(call, attempt).await
+    }
+
+    fn known_ingest(&self) -> MutexGuard<'_, Option<Arc<Ingest>>> {
+        locked(&self.ingest)
+    }
+}
+
+/// A poisoned lock holds a value that is written in one step, so it is whole.
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn scoped(held: &Held) -> Bearer {
+    Bearer::new(held.token.clone(), "OAUTH")
+}
+
+/// The ingest host refused a token, and the account host has no other.
+fn same_again(call: &Call) -> Failure {
+    let status = StatusCode::UNAUTHORIZED.as_u16();
+    let message = format!(
+        "{} failed: the ingest host refused its token, and the account host gave the same token again; check that the user may log in, or use another credential",
+        call.what
+    );
+    Failure::Answered {
+        status,
+        code: None,
+        error: Error::new(ErrorKind::Authentication, message).with_status(status),
+    }
+}

@@ -1,0 +1,458 @@
+//! What a client counts: kept in atomics where it happens, read as one snapshot.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use crate::types::pipe::PipePath;
+
+/// What a client has done since it was built, and what it holds now.
+///
+/// Read it from time to time and show it where your other metrics are; [`to_prometheus`](Self::to_prometheus) writes it as
+/// Prometheus reads it. Rows and bytes are those of all channels the client has had.
+///
+/// ```
+/// # use snowpipe_streaming::StreamingIngestClient;
+/// fn page(client: &StreamingIngestClient) -> String {
+///     client.metrics().to_prometheus()
+/// }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metrics {
+    /// The client's pipe.
+    pub pipe: PipePath,
+    /// Rows appended.
+    pub rows_appended: u64,
+    /// Rows accepted by the server; one that is sent again after a reopen counts again.
+    pub rows_accepted: u64,
+    /// Rows of named channels committed, rejected ones included.
+    pub rows_committed: u64,
+    /// Rows of named channels that the server rejected.
+    pub rows_rejected: u64,
+    /// Bytes of rows accepted, as NDJSON: nearly what Snowflake charges for.
+    pub bytes_accepted: u64,
+    /// Bytes of compressed rows put on the wire, retries included.
+    pub bytes_sent: u64,
+    /// Requests by endpoint. An endpoint that was never called is missing.
+    pub requests: BTreeMap<&'static str, RequestMetrics>,
+    /// Channels that are open, elastic ones not counted.
+    pub channels: u64,
+    /// How often a channel was invalidated.
+    pub channels_invalidated: u64,
+    /// How often a channel was opened again by itself, as [`Recovery::Replay`](crate::Recovery::Replay) does.
+    pub channels_reopened: u64,
+    /// Bytes of rows held now.
+    pub memory_in_use: u64,
+    /// Bytes of rows that may be held.
+    pub memory_budget: u64,
+}
+
+/// The requests to one endpoint.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RequestMetrics {
+    /// Requests made, each try counted.
+    pub total: u64,
+    /// Those that repeated an earlier one.
+    pub retries: u64,
+    /// Those without a whole answer: no connection, a broken one, a deadline.
+    pub unanswered: u64,
+    /// Those answered 429.
+    pub throttled: u64,
+    /// Those answered with another 4xx.
+    pub refused: u64,
+    /// Those answered 5xx.
+    pub failed: u64,
+    /// How long all of them took together.
+    pub duration: Duration,
+}
+
+/// An endpoint of the service, as metrics name it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Endpoint {
+    Hostname,
+    Token,
+    Open,
+    Append,
+    Status,
+    Drop,
+    Statement,
+}
+
+impl Endpoint {
+    const ALL: [(Self, &'static str); 7] = [
+        (Self::Hostname, "hostname"),
+        (Self::Token, "token"),
+        (Self::Open, "open"),
+        (Self::Append, "append"),
+        (Self::Status, "status"),
+        (Self::Drop, "drop"),
+        (Self::Statement, "statement"),
+    ];
+}
+
+/// The counters behind [`Metrics`]. They count each for itself, so a snapshot may be off by what happens while it is taken.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    rows_appended: AtomicU64,
+    rows_accepted: AtomicU64,
+    rows_committed: AtomicU64,
+    rows_rejected: AtomicU64,
+    bytes_accepted: AtomicU64,
+    bytes_sent: AtomicU64,
+    channels_invalidated: AtomicU64,
+    channels_reopened: AtomicU64,
+    hostname: Requests,
+    token: Requests,
+    open: Requests,
+    append: Requests,
+    status: Requests,
+    drop: Requests,
+    statement: Requests,
+}
+
+#[derive(Debug, Default)]
+struct Requests {
+    total: AtomicU64,
+    retries: AtomicU64,
+    unanswered: AtomicU64,
+    throttled: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+    micros: AtomicU64,
+}
+
+/// How far a channel is: what [`Counters::moved`] counts the steps between.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Marks {
+    pub(crate) accepted: u64,
+    pub(crate) committed: u64,
+    pub(crate) rejected: u64,
+    pub(crate) epoch: u64,
+    pub(crate) is_invalidated: bool,
+}
+
+impl Counters {
+    /// A channel went from one state to another.
+    pub(crate) fn moved(&self, from: Marks, to: Marks) {
+        add(
+            &self.rows_accepted,
+            to.accepted.saturating_sub(from.accepted),
+        );
+        add(
+            &self.rows_committed,
+            to.committed.saturating_sub(from.committed),
+        );
+        add(
+            &self.rows_rejected,
+            to.rejected.saturating_sub(from.rejected),
+        );
+        add(&self.channels_reopened, to.epoch.saturating_sub(from.epoch));
+        let ended = to.is_invalidated && !from.is_invalidated;
+        add(&self.channels_invalidated, u64::from(ended));
+    }
+
+    /// Rows were appended.
+    pub(crate) fn appended(&self, rows: u64) {
+        add(&self.rows_appended, rows);
+    }
+
+    /// A request's rows were accepted by an elastic channel.
+    pub(crate) fn accepted(&self, rows: u64) {
+        add(&self.rows_accepted, rows);
+    }
+
+    /// The server took rows that are so long before they are compressed.
+    pub(crate) fn bytes_accepted(&self, bytes: u64) {
+        add(&self.bytes_accepted, bytes);
+    }
+
+    /// Compressed rows leave.
+    pub(crate) fn bytes_sent(&self, bytes: usize) {
+        add(&self.bytes_sent, bytes as u64);
+    }
+
+    /// A call came to an end, with this status or without an answer.
+    pub(crate) fn called(
+        &self,
+        endpoint: Endpoint,
+        retry_count: u32,
+        status: Option<StatusCode>,
+        elapsed: Duration,
+    ) {
+        let requests = self.requests(endpoint);
+        add(&requests.total, 1);
+        add(&requests.retries, u64::from(retry_count > 0));
+        add(
+            &requests.micros,
+            u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
+        );
+        match status {
+            None => add(&requests.unanswered, 1),
+            Some(StatusCode::TOO_MANY_REQUESTS) => add(&requests.throttled, 1),
+            Some(status) if status.is_client_error() => add(&requests.refused, 1),
+            Some(status) if status.is_server_error() => add(&requests.failed, 1),
+            Some(_) => {}
+        }
+    }
+
+    pub(crate) fn snapshot(
+        &self,
+        pipe: &PipePath,
+        channels: usize,
+        memory_in_use: usize,
+        memory_budget: usize,
+    ) -> Metrics {
+        let requests = Endpoint::ALL
+            .into_iter()
+            .map(|(endpoint, name)| (name, self.requests(endpoint).snapshot()))
+            .filter(|(_, requests)| requests.total > 0)
+            .collect();
+        Metrics {
+            pipe: pipe.clone(),
+            rows_appended: get(&self.rows_appended),
+            rows_accepted: get(&self.rows_accepted),
+            rows_committed: get(&self.rows_committed),
+            rows_rejected: get(&self.rows_rejected),
+            bytes_accepted: get(&self.bytes_accepted),
+            bytes_sent: get(&self.bytes_sent),
+            requests,
+            channels: channels as u64,
+            channels_invalidated: get(&self.channels_invalidated),
+            channels_reopened: get(&self.channels_reopened),
+            memory_in_use: memory_in_use as u64,
+            memory_budget: memory_budget as u64,
+        }
+    }
+
+    fn requests(&self, endpoint: Endpoint) -> &Requests {
+        match endpoint {
+            Endpoint::Hostname => &self.hostname,
+            Endpoint::Token => &self.token,
+            Endpoint::Open => &self.open,
+            Endpoint::Append => &self.append,
+            Endpoint::Status => &self.status,
+            Endpoint::Drop => &self.drop,
+            Endpoint::Statement => &self.statement,
+        }
+    }
+}
+
+impl Requests {
+    fn snapshot(&self) -> RequestMetrics {
+        RequestMetrics {
+            total: get(&self.total),
+            retries: get(&self.retries),
+            unanswered: get(&self.unanswered),
+            throttled: get(&self.throttled),
+            refused: get(&self.refused),
+            failed: get(&self.failed),
+            duration: Duration::from_micros(get(&self.micros)),
+        }
+    }
+}
+
+impl Metrics {
+    /// The metrics in Prometheus' text format, each with the label `pipe`.
+    pub fn to_prometheus(&self) -> String {
+        let pipe = self.pipe.to_string();
+        let mut page = Page {
+            text: String::new(),
+            pipe: pipe
+                .replace('\\', r"\\")
+                .replace('"', "\\\"")
+                .replace('\n', r"\n"),
+        };
+        let rows = [
+            ("rows_appended_total", "Rows appended.", self.rows_appended),
+            (
+                "rows_accepted_total",
+                "Rows accepted by the server.",
+                self.rows_accepted,
+            ),
+            (
+                "rows_committed_total",
+                "Rows committed, rejected ones included.",
+                self.rows_committed,
+            ),
+            (
+                "rows_rejected_total",
+                "Rows rejected by the server.",
+                self.rows_rejected,
+            ),
+            (
+                "accepted_bytes_total",
+                "Uncompressed bytes of rows accepted.",
+                self.bytes_accepted,
+            ),
+            (
+                "sent_bytes_total",
+                "Compressed bytes of rows sent, retries included.",
+                self.bytes_sent,
+            ),
+            (
+                "channels_invalidated_total",
+                "Channels that were invalidated.",
+                self.channels_invalidated,
+            ),
+            (
+                "channels_reopened_total",
+                "Channels that were opened again by themselves.",
+                self.channels_reopened,
+            ),
+        ];
+        for (name, help, value) in rows {
+            page.metric(name, "counter", help);
+            page.value(name, "", value);
+        }
+        let gauges = [
+            ("channels", "Channels that are open.", self.channels),
+            (
+                "memory_in_use_bytes",
+                "Bytes of rows held.",
+                self.memory_in_use,
+            ),
+            (
+                "memory_budget_bytes",
+                "Bytes of rows that may be held.",
+                self.memory_budget,
+            ),
+        ];
+        for (name, help, value) in gauges {
+            page.metric(name, "gauge", help);
+            page.value(name, "", value);
+        }
+        page.metric(
+            "requests_total",
+            "counter",
+            "Requests by endpoint and outcome, each try counted.",
+        );
+        for (endpoint, requests) in &self.requests {
+            for (outcome, count) in requests.outcomes() {
+                let labels = format!(",endpoint=\"{endpoint}\",outcome=\"{outcome}\"");
+                page.value("requests_total", &labels, count);
+            }
+        }
+        page.metric(
+            "request_retries_total",
+            "counter",
+            "Requests that repeated an earlier one.",
+        );
+        for (endpoint, requests) in &self.requests {
+            let labels = format!(",endpoint=\"{endpoint}\"");
+            page.value("request_retries_total", &labels, requests.retries);
+        }
+        page.metric(
+            "request_duration_seconds",
+            "summary",
+            "How long requests took.",
+        );
+        for (endpoint, requests) in &self.requests {
+            let labels = format!(",endpoint=\"{endpoint}\"");
+            let seconds = requests.duration.as_secs_f64();
+            page.value("request_duration_seconds_sum", &labels, seconds);
+            page.value("request_duration_seconds_count", &labels, requests.total);
+        }
+        page.text
+    }
+}
+
+impl RequestMetrics {
+    fn outcomes(&self) -> [(&'static str, u64); 5] {
+        let bad = self.unanswered + self.throttled + self.refused + self.failed;
+        [
+            ("ok", self.total.saturating_sub(bad)),
+            ("unanswered", self.unanswered),
+            ("throttled", self.throttled),
+            ("refused", self.refused),
+            ("failed", self.failed),
+        ]
+    }
+}
+
+struct Page {
+    text: String,
+    pipe: String,
+}
+
+impl Page {
+    fn metric(&mut self, name: &str, kind: &str, help: &str) {
+        let name = format_args!("snowpipe_streaming_{name}");
+        // Writing to a string does not fail.
+        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+    }
+
+    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
+        let pipe = &self.pipe;
+        let _ = writeln!(
+            self.text,
+            "snowpipe_streaming_{name}{{pipe=\"{pipe}\"{labels}}} {value}"
+        );
+    }
+}
+
+fn add(counter: &AtomicU64, more: u64) {
+    if more > 0 {
+        counter.fetch_add(more, Ordering::Relaxed);
+    }
+}
+
+fn get(counter: &AtomicU64) -> u64 {
+    counter.load(Ordering::Relaxed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_as_prometheus_reads_it() {
+        let counters = Counters::default();
+        counters.called(
+            Endpoint::Append,
+            0,
+            Some(StatusCode::OK),
+            Duration::from_millis(250),
+        );
+        counters.called(Endpoint::Append, 1, None, Duration::from_millis(500));
+        counters.called(
+            Endpoint::Append,
+            2,
+            Some(StatusCode::BAD_GATEWAY),
+            Duration::ZERO,
+        );
+        counters.appended(3);
+        let pipe = PipePath::new("DB", "S", "A \"pipe\"").unwrap();
+        let page = counters.snapshot(&pipe, 2, 10, 100).to_prometheus();
+        let pipe = r#"pipe="DB.S.A \"pipe\"""#;
+        for line in [
+            "# TYPE snowpipe_streaming_rows_appended_total counter".to_owned(),
+            format!("snowpipe_streaming_rows_appended_total{{{pipe}}} 3"),
+            format!("snowpipe_streaming_channels{{{pipe}}} 2"),
+            format!("snowpipe_streaming_memory_budget_bytes{{{pipe}}} 100"),
+            format!(
+                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="ok"}} 1"#
+            ),
+            format!(
+                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="unanswered"}} 1"#
+            ),
+            format!(
+                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="failed"}} 1"#
+            ),
+            format!(r#"snowpipe_streaming_request_retries_total{{{pipe},endpoint="append"}} 2"#),
+            format!(
+                r#"snowpipe_streaming_request_duration_seconds_sum{{{pipe},endpoint="append"}} 0.75"#
+            ),
+            format!(
+                r#"snowpipe_streaming_request_duration_seconds_count{{{pipe},endpoint="append"}} 3"#
+            ),
+        ] {
+            assert!(page.lines().any(|there| there == line), "{line}\n{page}");
+        }
+        assert!(!page.contains(r#"endpoint="open""#));
+    }
+}

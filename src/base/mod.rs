@@ -1,0 +1,14 @@
+//! What every layer above builds on: time, retries, the byte budget, buffers, counters, options.
+
+pub(crate) mod budget;
+pub(crate) mod buffers;
+pub(crate) mod host;
+pub(crate) mod json;
+pub(crate) mod metrics;
+#[cfg(test)]
+pub(crate) mod mutated;
+pub(crate) mod options;
+pub(crate) mod retry;
+pub(crate) mod task;
+pub(crate) mod text;
+pub(crate) mod time;

@@ -1,0 +1,192 @@
+//! What a channel takes: rows with offset tokens on a tracked one, rows without on an untracked one.
+
+use serde::Serialize;
+
+use super::append::Append;
+use super::receipt::Receipt;
+use super::row_source::{BatchSource, Each, Numbered, Plain};
+use super::{Channel, Tracked, Untracked};
+use crate::rows::RowBatch;
+#[allow(unused_imports, reason = "documentation links")]
+use crate::types::error::ErrorKind;
+use crate::types::error::Result;
+use crate::types::offset::OffsetToken;
+use crate::types::offset::arguments::{IntoOffset, IntoOffsets, Offset, Offsets};
+
+impl Channel<Tracked> {
+    /// Appends one row with its offset token. The row is encoded now; for what the future waits, see [`Append`].
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, row: &serde_json::Value) -> snowpipe_streaming::Result<()> {
+    /// channel.append_row(row, 42).await?;
+    /// channel.append_row(row, "order_17").await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Nothing was appended:
+    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
+    /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
+    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
+    ///   use the memory up, until they are taken.
+    /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
+    pub fn append_row<R: Serialize + ?Sized>(
+        &mut self,
+        row: &R,
+        offset: impl IntoOffset,
+    ) -> Append<'_> {
+        Append::row(&mut self.writer, row, offset.into_offset().map(Some))
+    }
+
+    /// Appends rows with their offsets: see [`IntoOffsets`] for what `first..`, `first..=last` and a pair mean.
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, rows: Vec<serde_json::Value>) -> snowpipe_streaming::Result<()> {
+    /// // A token for each row: 1000, 1001 and so on.
+    /// channel.append_rows(&rows, 1000..).await?;
+    /// // One pair of tokens for all: they are committed together.
+    /// channel.append_rows(&rows, ("file-7:1", "file-7:2000")).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// With `first..`, rows are encoded as memory allows, and a failure or cancellation half-way leaves a prefix appended,
+    /// which [`last_appended`](Self::last_appended) tells. Of no rows nothing is appended.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row).
+    pub fn append_rows<I>(
+        &mut self,
+        rows: I,
+        offsets: impl IntoOffsets,
+    ) -> Append<'_, Numbered<I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        Append::rows(&mut self.writer, rows.into_iter(), offsets.into_offsets())
+    }
+
+    /// As [`append_rows`](Self::append_rows), with offsets that were checked before.
+    pub(crate) fn append_with<I>(&mut self, rows: I, offsets: Offsets) -> Append<'_, Numbered<I>>
+    where
+        I: Iterator,
+        I::Item: Serialize,
+    {
+        Append::rows(&mut self.writer, rows, Ok(offsets))
+    }
+
+    /// Appends rows that come with an offset each. May be split anywhere.
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::Channel;
+    /// # async fn example(channel: &mut Channel, orders: Vec<(String, serde_json::Value)>) -> snowpipe_streaming::Result<()> {
+    /// // Gaps between the offsets are fine, and they may be text.
+    /// channel.append_each(orders.iter().map(|(id, order)| (order, id))).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row); rows before the one at fault may have been appended.
+    pub fn append_each<I, R, O>(&mut self, rows: I) -> Append<'_, Each<I::IntoIter>>
+    where
+        I: IntoIterator<Item = (R, O)>,
+        R: Serialize,
+        O: IntoOffset,
+    {
+        Append::each(&mut self.writer, rows.into_iter())
+    }
+
+    /// Appends rows that are bytes already, with offsets as in [`append_rows`](Self::append_rows).
+    ///
+    /// # Errors
+    ///
+    /// As [`append_rows`](Self::append_rows).
+    pub fn append_batch(
+        &mut self,
+        batch: RowBatch,
+        offsets: impl IntoOffsets,
+    ) -> Append<'_, BatchSource> {
+        Append::batch(&mut self.writer, batch, offsets.into_offsets().map(Some))
+    }
+
+    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_row`](Self::append_row).
+    pub fn try_append_batch(
+        &mut self,
+        batch: &RowBatch,
+        offsets: impl IntoOffsets,
+    ) -> Result<Receipt> {
+        let offsets = offsets.into_offsets()?;
+        self.writer.try_append(batch, Some(offsets))
+    }
+
+    /// The token of the last row in memory or beyond, since this channel was opened.
+    pub fn last_appended(&self) -> Option<OffsetToken> {
+        self.writer.last.clone().map(Offset::into_token)
+    }
+
+    /// Where to resume: the last committed token as what it means to the caller; `None` on a channel that never committed
+    /// one. Everything up to it is committed, nothing after it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`] if the token is not a `T`: another program wrote it.
+    pub fn resume_point<T: std::str::FromStr>(&self) -> Result<Option<T>>
+    where
+        T::Err: std::fmt::Display,
+    {
+        self.latest_committed_offset_token()
+            .map(|token| token.parse())
+            .transpose()
+    }
+}
+
+impl Channel<Untracked> {
+    /// Appends one row. The row is encoded now; for what the future waits, see [`Append`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::append_row`].
+    pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R) -> Append<'_> {
+        Append::row(&mut self.writer, row, Ok(None))
+    }
+
+    /// Appends rows. May be split anywhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::append_row`]; rows before the one at fault may have been appended.
+    pub fn append_rows<I>(&mut self, rows: I) -> Append<'_, Plain<I::IntoIter>>
+    where
+        I: IntoIterator,
+        I::Item: Serialize,
+    {
+        Append::plain(&mut self.writer, rows.into_iter())
+    }
+
+    /// Appends rows that are bytes already.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_rows`](Self::append_rows).
+    pub fn append_batch(&mut self, batch: RowBatch) -> Append<'_, BatchSource> {
+        Append::batch(&mut self.writer, batch, Ok(None))
+    }
+
+    /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Backpressure`] if there is no memory now; else as [`append_rows`](Self::append_rows).
+    pub fn try_append_batch(&mut self, batch: &RowBatch) -> Result<Receipt> {
+        self.writer.try_append(batch, None)
+    }
+}

@@ -1,0 +1,348 @@
+//! Batches: rows with their unit boundaries while open, one zstd frame each once sealed.
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::Blank;
+use crate::base::budget::Charge;
+use crate::compress::compressor::Compressor;
+use crate::compress::frame;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+
+/// What the bookkeeping of one unit is charged with, beside its rows' bytes.
+pub(crate) const UNIT_CHARGE: usize = 64;
+
+/// The tokens of a unit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum UnitTokens {
+    /// Row `i` carries the token `first + i`; may be split at any row.
+    Run { first: i128 },
+    /// All rows share these tokens; never split.
+    Whole {
+        start: OffsetToken,
+        end: OffsetToken,
+    },
+    /// No tokens: the request gets one of its own. May be split at any row.
+    Untracked,
+}
+
+/// Consecutive rows that were appended alike.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Unit {
+    pub(crate) tokens: UnitTokens,
+    pub(crate) rows: u64,
+    /// Bytes of its rows.
+    pub(crate) len: usize,
+}
+
+impl Unit {
+    fn start(&self) -> Option<OffsetToken> {
+        match &self.tokens {
+            UnitTokens::Run { first } => Some(OffsetToken::from_integer(*first)),
+            UnitTokens::Whole { start, .. } => Some(start.clone()),
+            UnitTokens::Untracked => None,
+        }
+    }
+
+    fn end(&self) -> Option<OffsetToken> {
+        match &self.tokens {
+            UnitTokens::Run { first } => {
+                Some(OffsetToken::from_integer(first + i128::from(self.rows) - 1))
+            }
+            UnitTokens::Whole { end, .. } => Some(end.clone()),
+            UnitTokens::Untracked => None,
+        }
+    }
+
+    /// What it costs beside its bytes.
+    pub(crate) fn overhead(&self) -> usize {
+        match &self.tokens {
+            UnitTokens::Whole { start, end } => {
+                UNIT_CHARGE + start.as_str().len() + end.as_str().len()
+            }
+            UnitTokens::Run { .. } | UnitTokens::Untracked => UNIT_CHARGE,
+        }
+    }
+
+    /// Whether this unit and `next` are one run.
+    fn continues_in(&self, next: &Unit) -> bool {
+        match (&self.tokens, &next.tokens) {
+            (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => {
+                first + i128::from(self.rows) == *after
+            }
+            (UnitTokens::Untracked, UnitTokens::Untracked) => true,
+            _ => false,
+        }
+    }
+
+    /// Takes `next` into this unit if together they are still one run.
+    fn merge(&mut self, next: &Unit) -> bool {
+        let alike = self.continues_in(next);
+        if alike {
+            self.rows += next.rows;
+            self.len += next.len;
+        }
+        alike
+    }
+
+    fn may_split(&self) -> bool {
+        self.rows > 1 && !matches!(self.tokens, UnitTokens::Whole { .. })
+    }
+
+    /// Parts with its rows from row `at` on, which begin at byte `byte` of it.
+    fn split_off(&mut self, at: u64, byte: usize) -> Unit {
+        let tokens = match &self.tokens {
+            UnitTokens::Run { first } => UnitTokens::Run {
+                first: first + i128::from(at),
+            },
+            other => other.clone(),
+        };
+        let tail = Unit {
+            tokens,
+            rows: self.rows - at,
+            len: self.len - byte,
+        };
+        self.rows = at;
+        self.len = byte;
+        tail
+    }
+}
+
+/// Adds `next` to `units`, as part of the last one where that is the same run.
+pub(crate) fn push_unit(units: &mut Vec<Unit>, next: Unit) {
+    if !units.last_mut().is_some_and(|last| last.merge(&next)) {
+        units.push(next);
+    }
+}
+
+/// What rows and their bookkeeping are charged with.
+pub(crate) fn cost(bytes: usize, units: &[Unit]) -> usize {
+    bytes + units.iter().map(Unit::overhead).sum::<usize>()
+}
+
+/// Rows that are not compressed yet. While it is open it grows; sealed, it waits for compression.
+#[derive(Debug)]
+pub(crate) struct RawBatch {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) charge: Charge,
+    /// The position of its last row.
+    pub(crate) position: u64,
+    pub(crate) first_append: Instant,
+    pub(crate) first_append_ms: u64,
+}
+
+impl RawBatch {
+    pub(crate) fn new(blank: Blank, charge: Charge) -> Self {
+        Self {
+            bytes: blank.bytes,
+            units: Vec::new(),
+            charge,
+            position: 0,
+            first_append: blank.now,
+            first_append_ms: blank.epoch_ms,
+        }
+    }
+
+    /// Whether `next` only makes its last unit longer.
+    pub(crate) fn continues_in(&self, next: &Unit) -> bool {
+        self.units
+            .last()
+            .is_some_and(|last| last.continues_in(next))
+    }
+
+    pub(crate) fn rows(&self) -> u64 {
+        self.units.iter().map(|u| u.rows).sum()
+    }
+
+    pub(crate) fn start(&self) -> Option<OffsetToken> {
+        self.units.first().and_then(Unit::start)
+    }
+
+    pub(crate) fn end(&self) -> Option<OffsetToken> {
+        self.units.last().and_then(Unit::end)
+    }
+
+    /// Where to cut in two nearly equal halves: the index of a unit, a row of it, and the byte, or `None` if it is one unit.
+    fn middle(&self) -> Option<(usize, u64, usize)> {
+        let half = self.bytes.len() / 2;
+        let mut start = 0;
+        for (i, unit) in self.units.iter().enumerate() {
+            let end = start + unit.len;
+            if end > half || i + 1 == self.units.len() {
+                if unit.may_split() {
+                    let bytes = self.bytes.get(start..end)?;
+                    return row_near(bytes, half.saturating_sub(start))
+                        .map(|(row, byte)| (i, row, start + byte));
+                }
+                // A whole unit straddles the middle: cut at its nearer edge that leaves both sides something.
+                let after = i + 1 < self.units.len() && (i == 0 || end - half <= half - start);
+                return match (after, i) {
+                    (true, _) => Some((i + 1, 0, end)),
+                    (false, 0) => None,
+                    (false, _) => Some((i, 0, start)),
+                };
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// Cuts it in two at a boundary, or gives it back whole if it is a single unit. The head keeps the charge.
+    fn split(mut self) -> Result<(Self, Self), Box<Self>> {
+        let Some((index, row, byte)) = self.middle() else {
+            return Err(Box::new(self));
+        };
+        let tail_bytes = self.bytes.split_off(byte);
+        let mut tail_units = self.units.split_off(index);
+        if row > 0 && !tail_units.is_empty() {
+            let mut head = tail_units.remove(0);
+            let before: usize = self.units.iter().map(|u| u.len).sum();
+            let rest = head.split_off(row, byte - before);
+            self.units.push(head);
+            tail_units.insert(0, rest);
+        }
+        let tail_rows: u64 = tail_units.iter().map(|u| u.rows).sum();
+        let tail = Self {
+            bytes: tail_bytes,
+            units: tail_units,
+            charge: self.charge.split_off(0),
+            position: self.position,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
+        };
+        self.position -= tail_rows;
+        Ok((self, tail))
+    }
+}
+
+/// The row boundary nearest to `target` that leaves rows on both sides: the rows before it and its byte.
+fn row_near(bytes: &[u8], target: usize) -> Option<(u64, usize)> {
+    let mut best: Option<(u64, usize)> = None;
+    let mut rows = 0;
+    for (i, _) in bytes.iter().enumerate().filter(|(_, b)| **b == b'\n') {
+        rows += 1;
+        let at = i + 1;
+        if at == bytes.len() {
+            break;
+        }
+        best = Some((rows, at));
+        if at >= target {
+            break;
+        }
+    }
+    best
+}
+
+/// A batch as it travels: one request.
+#[derive(Debug)]
+pub(crate) struct SealedBatch {
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: usize,
+    pub(crate) units: Vec<Unit>,
+    pub(crate) rows: u64,
+    pub(crate) charge: Charge,
+    pub(crate) position: u64,
+    pub(crate) first_append: Instant,
+    pub(crate) first_append_ms: u64,
+}
+
+impl SealedBatch {
+    /// Whether its rows can go in more than one request.
+    pub(crate) fn may_be_cut(&self) -> bool {
+        self.units.len() > 1 || self.units.first().is_some_and(Unit::may_split)
+    }
+
+    pub(crate) fn start(&self) -> Option<OffsetToken> {
+        self.units.first().and_then(Unit::start)
+    }
+
+    pub(crate) fn end(&self) -> Option<OffsetToken> {
+        self.units.last().and_then(Unit::end)
+    }
+
+    /// The rows again, to be cut smaller.
+    pub(crate) fn reopen(self) -> Result<RawBatch> {
+        let bytes = frame::decompress(&self.body, self.uncompressed_len).map_err(|error| {
+            Error::new(
+                ErrorKind::Protocol,
+                "a sealed batch could not be read back to be split",
+            )
+            .with_source(error)
+        })?;
+        Ok(RawBatch {
+            bytes,
+            units: self.units,
+            charge: self.charge,
+            position: self.position,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
+        })
+    }
+}
+
+/// Seals a batch: into one request, or into several if it does not fit into `limit` bytes. A unit that may not be cut
+/// is sealed even if it is larger: its append found it to fit into a request, and whether the server agrees is for
+/// the server to say.
+pub(crate) fn seal(
+    compressor: &mut Compressor,
+    mut batch: RawBatch,
+    limit: usize,
+) -> Result<Vec<SealedBatch>> {
+    // The parts' charges come out of the whole's: one that was sealed before has no more than its compressed length.
+    let mut remaining = batch.charge.split_off(usize::MAX);
+    let mut todo = vec![batch];
+    let mut done = Vec::with_capacity(1);
+    while let Some(batch) = todo.pop() {
+        let body = compressor.compress(&batch.bytes)?;
+        let whole = if body.len() > limit {
+            match batch.split() {
+                Ok((head, tail)) => {
+                    todo.push(tail);
+                    todo.push(head);
+                    continue;
+                }
+                Err(single) => *single,
+            }
+        } else {
+            batch
+        };
+        let RawBatch {
+            bytes,
+            units,
+            charge: _,
+            position,
+            first_append,
+            first_append_ms,
+        } = whole;
+        let uncompressed_len = bytes.len();
+        compressor.keep_spent(bytes);
+        let rows = units.iter().map(|u| u.rows).sum();
+        let charge = remaining.split_off(cost(body.len(), &units));
+        done.push(SealedBatch {
+            body,
+            uncompressed_len,
+            units,
+            rows,
+            charge,
+            position,
+            first_append,
+            first_append_ms,
+        });
+    }
+    Ok(done)
+}
+
+pub(crate) fn too_large(len: usize, compressed: usize, limit: usize) -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        format!(
+            "{len} bytes of rows that may not be split compress to {compressed} bytes, more than the {limit} bytes of one request; append fewer rows under one token, or a smaller row"
+        ),
+    )
+}
+
+#[cfg(test)]
+#[path = "batch_tests.rs"]
+mod tests;

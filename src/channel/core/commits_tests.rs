@@ -1,0 +1,495 @@
+//! When the status is asked for, and what it means.
+
+use super::*;
+use crate::api::AppendAnswer;
+use crate::api::failure::Failure;
+use crate::base::budget::{Budget, Share};
+use crate::base::options::Recovery;
+use crate::channel::core::batch::{Unit, UnitTokens, seal};
+use crate::channel::core::ledger::REPLICA_LAG;
+use crate::channel::core::replay::Opened;
+use crate::channel::core::schedule::{Action, Work};
+use crate::channel::core::{Blank, Limits, Opening};
+use crate::compress::compressor::Compressor;
+
+/// A channel that was opened at the token 9 with two rejects behind it.
+struct Rig {
+    core: Core,
+    now: Instant,
+    share: Share,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            max_client_lag: Duration::ZERO,
+            max_request_bytes: 1 << 20,
+            max_uncompressed: 1 << 20,
+            retry_for: Duration::from_secs(600),
+            settle_timeout: Duration::from_secs(30),
+            commit_stall_timeout: Duration::from_secs(120),
+            pace: None,
+            recovery: Recovery::Surface,
+            isolate_rejects: false,
+        };
+        let opening = Opening {
+            name: "c".to_owned(),
+            pipe: "DB.S.P".to_owned(),
+            continuation_token: "1".to_owned(),
+            committed_token: Some(9.into()),
+            created_on_ms: Some(1),
+            rejected: 2,
+            is_first_hand: true,
+        };
+        Self {
+            core: Core::new(now, limits, opening, "m".to_owned()),
+            now,
+            share: Budget::new(1 << 20).share(1 << 20),
+        }
+    }
+
+    fn wait(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    /// Appends rows numbered from `first` and sends them as one request.
+    fn send(&mut self, first: i64, rows: u64) {
+        let unit = Unit {
+            tokens: UnitTokens::Run {
+                first: i128::from(first),
+            },
+            rows,
+            len: 3,
+        };
+        let mut charge = self.share.try_charge(1_000).unwrap();
+        let blank = Blank {
+            now: self.now,
+            epoch_ms: 0,
+            bytes: Vec::new(),
+        };
+        self.core
+            .append(&mut Some(blank), b"{}\n", &mut vec![unit], &mut charge)
+            .unwrap();
+        let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
+            panic!("nothing to seal");
+        };
+        let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
+        self.core.on_sealed(self.now, sealed);
+        let Action::Send(_) = self.core.poll(self.now, false) else {
+            panic!("nothing to send");
+        };
+    }
+
+    fn accept(&mut self, first: i64, rows: u64) {
+        self.send(first, rows);
+        let answer = AppendAnswer {
+            next_continuation_token: "2".to_owned(),
+            session: None,
+        };
+        self.core.on_response(self.now, Ok(answer), 0.0);
+    }
+
+    /// Asks and is answered at once.
+    fn hear(&mut self, token: i64, rejected: u64) -> Option<Sighting> {
+        let status = ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            rows_error_count: rejected,
+            ..ChannelStatus::default()
+        };
+        self.core.asked(self.now);
+        self.core.on_status(self.now, Some(&status))
+    }
+
+    /// Asks and is not answered.
+    fn ask_in_vain(&mut self) {
+        self.core.asked(self.now);
+        self.miss();
+    }
+
+    fn miss(&mut self) {
+        let why = Error::new(ErrorKind::Unreachable, "no");
+        self.core.on_status_missed(self.now, &why);
+    }
+
+    fn windows(&self) -> Vec<(u64, u64, u64)> {
+        let windows = self.core.commit.rejects();
+        windows.iter().map(|w| (w.count, w.from, w.to)).collect()
+    }
+
+    fn cause(&self) -> Option<ErrorKind> {
+        self.core.refusal().map(|e| e.kind())
+    }
+
+    /// Waits until no replica can be older than the open.
+    fn outlast_replicas(&mut self) {
+        self.now += REPLICA_LAG;
+    }
+
+    fn hear_nothing(&mut self) {
+        self.core.asked(self.now);
+        self.core.on_status(self.now, None);
+    }
+
+    fn in_ms(&self, ms: u64) -> Instant {
+        self.now + Duration::from_millis(ms)
+    }
+}
+
+#[test]
+fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
+    let mut rig = Rig::new();
+    rig.accept(10, 5);
+    rig.hear(14, 2);
+    assert_eq!(
+        rig.windows(),
+        [],
+        "rejects from before the open are not ours"
+    );
+    rig.accept(15, 3);
+    rig.accept(18, 2);
+    rig.hear(17, 3);
+    assert_eq!(rig.windows(), [(1, 5, 10)]);
+    let window = rig.core.commit.rejects().first().cloned().unwrap();
+    assert_eq!(window.after, Some(14.into()));
+    assert_eq!(window.through, Some(19.into()));
+    rig.hear(19, 3);
+    rig.accept(20, 1);
+    rig.hear(20, 5);
+    assert_eq!(rig.windows(), [(1, 5, 10), (2, 10, 11)]);
+}
+
+#[test]
+fn a_stale_read_of_the_counter_is_no_second_rise() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.hear(10, 2);
+    rig.accept(11, 1);
+    rig.hear(11, 3);
+    rig.hear(10, 2);
+    rig.hear(11, 3);
+    assert_eq!(rig.windows(), [(1, 1, 2)]);
+}
+
+#[test]
+fn windows_beyond_the_most_are_told_as_one() {
+    let mut rig = Rig::new();
+    for (token, count) in (10..).zip(3..).take(MAX_WINDOWS + 3) {
+        rig.accept(token, 1);
+        rig.hear(token, count);
+    }
+    let windows = rig.windows();
+    assert_eq!(windows.len(), MAX_WINDOWS);
+    let most = MAX_WINDOWS as u64;
+    assert_eq!(windows.last(), Some(&(4, most - 1, most + 3)));
+    let told: u64 = windows.iter().map(|w| w.0).sum();
+    assert_eq!(told, most + 3);
+}
+
+#[test]
+fn absent_from_three_answers_is_gone() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    for _ in 0..5 {
+        rig.hear_nothing();
+        assert_eq!(rig.cause(), None, "a replica may not know it yet");
+    }
+    rig.outlast_replicas();
+    rig.hear(9, 2);
+    for _ in 0..2 {
+        rig.hear_nothing();
+        assert_eq!(rig.cause(), None);
+    }
+    rig.hear_nothing();
+    let gone = ErrorKind::Invalidated(InvalidationCause::Gone);
+    assert_eq!(rig.cause(), Some(gone));
+    assert!(rig.core.is_ended(), "there is nothing more to ask");
+}
+
+#[test]
+fn a_token_that_was_not_sent_is_asked_for_once_more() {
+    let mut rig = Rig::new();
+    rig.outlast_replicas();
+    rig.accept(10, 1);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
+    rig.hear(10, 2);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None, "a blip in between");
+    rig.hear(77, 9);
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(rig.cause(), Some(conflict));
+    assert_eq!(rig.windows(), [], "another's rejects are not ours");
+}
+
+#[test]
+fn a_channel_waits_for_a_commit_of_what_was_accepted_last_and_then_of_what_came_since() {
+    let mut rig = Rig::new();
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
+    rig.wait(1_000);
+    let first = Want::Commit {
+        accepted: rig.now,
+        asked: rig.in_ms(0) - Duration::from_secs(1),
+        is_lone: true,
+    };
+    rig.accept(10, 1);
+    assert_eq!(rig.core.want(), first);
+    rig.wait(400);
+    let second = rig.now;
+    rig.accept(11, 1);
+    assert_eq!(
+        rig.core.want(),
+        first,
+        "the one it waits for is still the first"
+    );
+    rig.wait(200);
+    assert_eq!(rig.hear(9, 2), None);
+    rig.wait(150);
+    let sighting = Sighting {
+        missed: Duration::from_millis(600),
+        seen: Duration::from_millis(750),
+    };
+    assert_eq!(rig.hear(10, 2), Some(sighting));
+    let want = Want::Commit {
+        accepted: second,
+        asked: rig.now,
+        is_lone: false,
+    };
+    assert_eq!(rig.core.want(), want);
+    assert_eq!(rig.hear(11, 2).map(|s| s.seen), Some(rig.now - second));
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
+    rig.wait(2_150);
+    rig.accept(12, 1);
+    let Want::Commit { is_lone, .. } = rig.core.want() else {
+        panic!("{:?}", rig.core.want());
+    };
+    assert!(is_lone, "2.5 s after the accept before it");
+}
+
+#[test]
+fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
+    let mut rig = Rig::new();
+    rig.wait(30_000);
+    rig.core.asked(rig.now);
+    rig.wait(500);
+    rig.miss();
+    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(29_500)));
+    rig.core.on_status(rig.now, None);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
+    rig.wait(1_000);
+    rig.core.asked(rig.now);
+    rig.miss();
+    assert_eq!(
+        rig.core.want(),
+        Want::News(rig.in_ms(1_000)),
+        "it still wants to know"
+    );
+}
+
+#[test]
+fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.wait(100);
+    assert_eq!(rig.hear(9, 2), None);
+    for _ in 0..600 {
+        rig.wait(1_000);
+        rig.core.asked(rig.now);
+        rig.miss();
+    }
+    rig.wait(400);
+    let sighting = Sighting {
+        missed: Duration::from_millis(100),
+        seen: Duration::from_millis(600_500),
+    };
+    assert_eq!(rig.hear(10, 2), Some(sighting));
+}
+
+#[test]
+fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    let first = rig.now;
+    rig.wait(100);
+    rig.accept(11, 1);
+    let waits_for = |rig: &Rig| match rig.core.want() {
+        Want::Commit {
+            accepted, is_lone, ..
+        } => (accepted, is_lone),
+        want => panic!("{want:?}"),
+    };
+    assert_eq!(waits_for(&rig), (first, true));
+    rig.hear(10, 2);
+    assert_eq!(waits_for(&rig), (rig.now, false));
+    rig.wait(100);
+    rig.accept(12, 1);
+    rig.core.drain(rig.in_ms(10_000));
+    assert_eq!(waits_for(&rig), (rig.now, true));
+}
+
+#[test]
+fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+    assert_eq!(rig.core.want(), Want::News(rig.in_ms(50)));
+    let invalidated = rig.now;
+    rig.wait(50);
+    assert_eq!(rig.hear(9, 2), None);
+    let want = Want::Commit {
+        accepted: invalidated,
+        asked: rig.now,
+        is_lone: true,
+    };
+    assert_eq!(rig.core.want(), want);
+    rig.wait(50);
+    assert_eq!(
+        rig.hear(13, 2),
+        None,
+        "nothing is learned of rows without an accept"
+    );
+}
+
+#[test]
+fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.wait(100_000);
+    rig.accept(11, 1);
+    rig.hear(10, 2);
+    rig.wait(119_999);
+    rig.hear(10, 2);
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    assert_eq!(rig.cause(), None, "only an answer can say so");
+    rig.hear(10, 2);
+    let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
+    assert_eq!(rig.cause(), Some(stalled));
+    // It asks on, and what comes in still counts.
+    assert!(!rig.core.is_ended());
+    rig.hear(11, 2);
+    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(rig.core.report().uncommitted.is_empty());
+}
+
+#[test]
+fn a_stall_counts_the_time_between_answers_alone() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    for _ in 0..119 {
+        rig.wait(1_000);
+        rig.ask_in_vain();
+        rig.wait(1_000);
+        rig.hear(9, 2);
+    }
+    assert_eq!(rig.cause(), None, "119 s of 238 s");
+    rig.wait(1_000);
+    rig.hear(9, 2);
+    let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
+    assert_eq!(rig.cause(), Some(stalled));
+}
+
+#[test]
+fn a_status_that_is_not_believed_shows_no_stall() {
+    let mut rig = Rig::new();
+    rig.outlast_replicas();
+    rig.accept(10, 1);
+    rig.wait(120_000);
+    rig.hear(77, 2);
+    assert_eq!(rig.cause(), None);
+    rig.wait(1_000);
+    rig.hear(77, 2);
+    let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
+    assert_eq!(rig.cause(), Some(conflict));
+}
+
+#[test]
+fn rows_accepted_in_an_outage_wait_for_its_end_as_long_as_others() {
+    let mut rig = Rig::new();
+    rig.ask_in_vain();
+    rig.wait(500_000);
+    rig.accept(10, 1);
+    rig.wait(599_999);
+    rig.ask_in_vain();
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    rig.ask_in_vain();
+    let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
+    assert_eq!(rig.cause(), Some(unreachable));
+}
+
+#[test]
+fn a_commit_may_be_seen_before_the_answer_to_its_request() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    rig.hear(13, 2);
+    assert_eq!(rig.core.progress().committed, 4);
+    let answer = AppendAnswer {
+        next_continuation_token: "2".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert!(!rig.core.awaits_commits());
+    rig.wait(10);
+    rig.accept(14, 1);
+    let sighting = Sighting {
+        missed: Duration::ZERO,
+        seen: Duration::from_millis(20),
+    };
+    rig.wait(20);
+    assert_eq!(rig.hear(14, 2), Some(sighting));
+}
+
+#[test]
+fn rows_that_another_writer_committed_are_not_listed_as_lost_when_ours_are_refused() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    // Who reads the same source has sent the same rows with the same token.
+    rig.hear(13, 2);
+    let stale = Failure::Answered {
+        status: 400,
+        code: Some("STALE_CONTINUATION_TOKEN_SEQUENCER".to_owned()),
+        error: Error::new(ErrorKind::Refused, "no"),
+    };
+    rig.core.on_response(rig.now, Err(stale), 0.0);
+    let fenced = ErrorKind::Invalidated(InvalidationCause::Fenced);
+    assert_eq!(rig.cause(), Some(fenced));
+    let report = rig.core.report();
+    assert_eq!((report.rows_appended, report.rows_committed), (4, 4));
+    assert_eq!(report.uncommitted, []);
+}
+
+#[test]
+fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
+    let mut rig = Rig::new();
+    rig.core.limits.recovery = Recovery::Replay;
+    rig.accept(10, 5);
+    rig.hear(14, 3);
+    assert_eq!(rig.windows(), [(1, 0, 5)]);
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+    let Action::Reopen(_) = rig.core.poll(rig.now, false) else {
+        panic!("nothing to reopen");
+    };
+    // Its counter comes from a replica that lags.
+    let status = ChannelStatus {
+        status_code: "SUCCESS".to_owned(),
+        latest_committed_offset_token: Some(14.into()),
+        created_on_ms: Some(1),
+        rows_error_count: 2,
+        ..ChannelStatus::default()
+    };
+    let answer = Opened {
+        next_continuation_token: "3".to_owned(),
+        status,
+    };
+    rig.core.on_recovered(rig.now, Ok(answer));
+    rig.accept(15, 5);
+    rig.hear(19, 3);
+    assert_eq!(rig.windows(), [(1, 0, 5)], "none is told twice");
+}

@@ -1,0 +1,236 @@
+//! When a channel's status is worth asking for: how long the server takes from accepting rows to committing them, learned
+//! from what the polls saw.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// Rows that are accepted so long after those before them have the whole burst to themselves.
+pub(crate) const LONE: Duration = Duration::from_millis(2_500);
+/// An idle channel is looked at this often, so that its invalidation is noticed.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+/// No poll is sooner after an accept: no server commits at once.
+const FIRST: Duration = Duration::from_millis(50);
+/// How closely a commit is looked for when it is due.
+const STEP: Duration = Duration::from_millis(80);
+/// As far as the burst reaches in such steps. Commits that spread no wider are all seen at once.
+const SPAN: Duration = Duration::from_millis(320);
+/// The longest time without a poll while a commit is pending.
+const SLOWEST: Duration = Duration::from_secs(1);
+
+/// What a channel wants to hear of the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Want {
+    /// Nothing, for now.
+    Nothing,
+    /// That it is well, at the latest then.
+    Word(Instant),
+    /// Something in particular, at a time of its own.
+    News(Instant),
+    /// That rows are committed.
+    Commit {
+        /// When they were accepted.
+        accepted: Instant,
+        /// When the status was asked for last, though not for these rows maybe.
+        asked: Instant,
+        /// Whether they came after a pause. Then somebody may wait for just these; of rows that come one after the other
+        /// some are always late.
+        is_lone: bool,
+    },
+}
+
+/// When to ask.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Due {
+    /// Then, if polls are plentiful.
+    pub(crate) spare: Instant,
+    /// Then, if there is a poll to be had at all.
+    pub(crate) must: Instant,
+}
+
+impl Due {
+    pub(crate) fn earliest(self, other: Self) -> Self {
+        Self {
+            spare: self.spare.min(other.spare),
+            must: self.must.min(other.must),
+        }
+    }
+}
+
+/// How long after their accept rows were found to be committed: by the second of two polls, and not by the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Sighting {
+    pub(crate) missed: Duration,
+    pub(crate) seen: Duration,
+}
+
+/// Asks first when rows are about to be committed, and closely from then on.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Rhythm {
+    /// From the accept to shortly before the commit.
+    expected: Duration,
+    /// What was expected before a commit that came much later, until another does as well.
+    before: Option<Duration>,
+}
+
+impl Rhythm {
+    pub(crate) fn due(self, want: Want) -> Option<Due> {
+        let (accepted, asked, is_lone) = match want {
+            Want::Nothing => return None,
+            Want::Word(at) | Want::News(at) => {
+                return Some(Due {
+                    spare: at,
+                    must: at,
+                });
+            }
+            Want::Commit {
+                accepted,
+                asked,
+                is_lone,
+            } => (accepted, asked, is_lone),
+        };
+        let expected = accepted + self.expected;
+        let spare = if asked <= accepted || asked < expected {
+            expected.max(accepted + FIRST)
+        } else {
+            let overdue = asked.saturating_duration_since(expected);
+            asked + (overdue / 4).max(STEP)
+        };
+        let slowest = asked.max(accepted) + SLOWEST;
+        let spare = spare.min(slowest);
+        Some(Due {
+            spare,
+            must: if is_lone { spare } else { slowest },
+        })
+    }
+
+    pub(crate) fn learn(&mut self, sighting: Sighting) {
+        let Sighting { missed, seen } = sighting;
+        if missed > self.expected + SPAN {
+            self.before.get_or_insert(self.expected);
+            self.expected = missed;
+        } else if missed >= self.expected {
+            self.before = None;
+            // Part of the way: commits come now sooner, now later, and the first poll is to be too early for most.
+            self.expected += missed.saturating_sub(self.expected) / 4;
+        } else if seen <= self.expected + STEP {
+            // The first poll saw it. How much too late that was is not known, but as long as only one commit was late, those
+            // before it say more.
+            let sooner = seen.saturating_sub(SPAN / 2);
+            let usual = self.before.take().unwrap_or(sooner);
+            self.expected = usual.min(sooner).max(missed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const fn ms(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    /// The times, in ms after the accept, of the polls up to the one that sees a commit `delay` ms after it.
+    fn polls(rhythm: &mut Rhythm, delay: u64) -> Vec<u128> {
+        let accepted = Instant::now();
+        let mut asked = accepted;
+        let mut polls = Vec::new();
+        loop {
+            let want = Want::Commit {
+                accepted,
+                asked,
+                is_lone: true,
+            };
+            let at = rhythm.due(want).unwrap().spare;
+            polls.push((at - accepted).as_millis());
+            if at >= accepted + ms(delay) {
+                let missed = asked - accepted;
+                let seen = at - accepted;
+                rhythm.learn(Sighting { missed, seen });
+                return polls;
+            }
+            asked = at;
+        }
+    }
+
+    #[test]
+    fn an_unknown_server_is_asked_at_growing_intervals_up_to_a_second() {
+        let mut rhythm = Rhythm::default();
+        let seen = polls(&mut rhythm, 6_000);
+        assert_eq!(
+            seen,
+            [
+                50, 130, 210, 290, 370, 462, 578, 722, 903, 1129, 1411, 1764, 2205, 2756, 3445,
+                4307, 5307, 6307
+            ]
+        );
+    }
+
+    #[test]
+    fn a_server_that_keeps_its_time_is_asked_just_before_and_just_after() {
+        for delay in [300, 1_000, 5_000, 29_990] {
+            let mut rhythm = Rhythm::default();
+            for _ in 0..10 {
+                polls(&mut rhythm, delay);
+            }
+            let seen = polls(&mut rhythm, delay);
+            let [early @ .., before, after] = &seen[..] else {
+                panic!("{seen:?}");
+            };
+            assert!(*before < delay.into() && after - before == 80, "{seen:?}");
+            assert_eq!(early.len() as u64, delay.saturating_sub(80) / 1_000);
+        }
+    }
+
+    #[test]
+    fn a_server_that_became_quicker_or_slower_is_caught_up_with() {
+        let mut rhythm = Rhythm::default();
+        for delay in [1_000, 100, 4_000, 0] {
+            for _ in 0..12 {
+                polls(&mut rhythm, delay);
+            }
+            let last = *polls(&mut rhythm, delay).last().unwrap();
+            assert!(last <= u128::from(delay) + 80, "{delay}: {last}");
+        }
+    }
+
+    #[test]
+    fn one_late_commit_is_forgotten_with_the_next() {
+        for (delay, late) in [(100, 800), (100, 2_000), (100, 600_000), (5_000, 600_000)] {
+            let mut rhythm = Rhythm::default();
+            for _ in 0..10 {
+                polls(&mut rhythm, delay);
+            }
+            polls(&mut rhythm, late);
+            let next = *polls(&mut rhythm, delay).last().unwrap();
+            assert!(next <= u128::from(delay) + 1_000, "{delay}: {next}");
+            let last = *polls(&mut rhythm, delay).last().unwrap();
+            assert!(
+                last <= u128::from(delay) + 80,
+                "{delay} after {late}: {last}"
+            );
+        }
+    }
+
+    #[test]
+    fn rows_that_follow_each_other_insist_on_one_poll_a_second_only() {
+        let rhythm = Rhythm {
+            expected: ms(300),
+            ..Rhythm::default()
+        };
+        let accepted = Instant::now();
+        let mut want = Want::Commit {
+            accepted,
+            asked: accepted,
+            is_lone: false,
+        };
+        let due = rhythm.due(want).unwrap();
+        assert_eq!(due.spare, accepted + ms(300));
+        assert_eq!(due.must, accepted + ms(1_000));
+        if let Want::Commit { is_lone, .. } = &mut want {
+            *is_lone = true;
+        }
+        assert_eq!(rhythm.due(want).unwrap().must, accepted + ms(300));
+    }
+}

@@ -1,0 +1,292 @@
+//! Recovery by replay: the channel is opened again in place, and exactly what is not committed is sent again.
+//!
+//! Rows stay in memory until they are committed, and keep their positions: receipts do not notice.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::info;
+
+use super::{Core, Phase, retry_decision};
+use crate::base::options::{OnUncommitted, Recovery};
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
+
+/// A channel as it was opened.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) next_continuation_token: String,
+    /// May be unhealthy: an invalid pipe opens all the same.
+    pub(crate) status: ChannelStatus,
+}
+
+/// How often a channel is opened again for a cause without a commit in between.
+const MOST_REOPENS: u32 = 3;
+/// How long rows in doubt may take to be committed before they are sent again.
+const OURS: Duration = Duration::from_secs(30);
+/// A channel with nothing to commit that was well for so long is well.
+const WELL: Duration = Duration::from_secs(600);
+/// How long another writer's rows may take to be committed; they are never discarded.
+const THEIRS: Duration = Duration::from_secs(120);
+
+/// How often the channel was opened again since something was committed.
+#[derive(Debug, Default)]
+pub(super) struct Reopens {
+    asked: u32,
+    stalled: bool,
+    fenced: bool,
+    /// When it was opened again last.
+    last: Option<Instant>,
+}
+
+impl Reopens {
+    /// How to open the channel again after it was invalidated, or `None` if that would not help or has not helped.
+    fn next(&mut self, cause: InvalidationCause, may_discard: bool) -> Option<OnUncommitted> {
+        let ours = if may_discard {
+            OnUncommitted::WaitThenDiscard(OURS)
+        } else {
+            OnUncommitted::Wait(THEIRS)
+        };
+        match cause {
+            InvalidationCause::MustReopen | InvalidationCause::Gone => {
+                self.asked += 1;
+                (self.asked <= MOST_REOPENS).then_some(ours)
+            }
+            // The server moved on: by our unanswered try, or because another writer has opened the channel since.
+            InvalidationCause::Ambiguous => {
+                self.asked += 1;
+                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(THEIRS))
+            }
+            InvalidationCause::CommitStalled => {
+                (!std::mem::replace(&mut self.stalled, true)).then_some(ours)
+            }
+            // What is uncommitted may be the other writer's.
+            InvalidationCause::Fenced => {
+                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
+            }
+            InvalidationCause::OffsetConflict
+            | InvalidationCause::Unreachable
+            | InvalidationCause::Rejected
+            | InvalidationCause::Unauthorized => None,
+        }
+    }
+
+    /// Something that was sent since the last open is committed.
+    pub(super) fn forget(&mut self) {
+        *self = Self::default();
+    }
+
+    /// An open showed that something sent before it is committed. Whether another writer has gone it does not show.
+    fn forgive(&mut self) {
+        (self.asked, self.stalled) = (0, false);
+    }
+
+    /// The server says that the channel is well, and there is nothing whose commit could show it.
+    pub(super) fn is_well(&mut self, now: Instant) {
+        if self.last.is_some_and(|last| now >= last + WELL) {
+            self.forgive();
+        }
+    }
+
+    fn count(&self) -> u32 {
+        self.asked + u32::from(self.stalled) + u32::from(self.fenced)
+    }
+}
+
+/// A channel on its way to be open again.
+#[derive(Debug)]
+pub(super) struct Reopening {
+    cause: InvalidationCause,
+    why: Error,
+    policy: OnUncommitted,
+    /// Whether the driver was told.
+    told: bool,
+}
+
+/// How to open the channel again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reopen {
+    pub(crate) policy: OnUncommitted,
+    /// Wait about so long first: two writers who open at the same moment take the channel from each other.
+    pub(crate) pause: Duration,
+}
+
+impl Core {
+    /// Sets out to open the channel again, if that is what it does about `cause`.
+    pub(super) fn recovers(&mut self, cause: InvalidationCause, why: &Error) -> bool {
+        if self.limits.recovery != Recovery::Replay || !matches!(self.phase, Phase::Open) {
+            return false;
+        }
+        let Some(policy) = self.reopens.next(cause, self.may_discard) else {
+            return false;
+        };
+        info!(?cause, %why, "opening the channel again");
+        self.phase = Phase::Reopening(Box::new(Reopening {
+            cause,
+            why: why.clone(),
+            policy,
+            told: false,
+        }));
+        true
+    }
+
+    /// What to tell the driver, once.
+    pub(super) fn next_reopen(&mut self) -> Option<Reopen> {
+        let Phase::Reopening(reopening) = &mut self.phase else {
+            return None;
+        };
+        if std::mem::replace(&mut reopening.told, true) {
+            return None;
+        }
+        Some(Reopen {
+            policy: reopening.policy,
+            pause: Duration::from_millis(250) * 2_u32.pow(self.reopens.count().min(5)),
+        })
+    }
+
+    pub(crate) fn is_reopening(&self) -> bool {
+        matches!(self.phase, Phase::Reopening(_))
+    }
+
+    /// Why the channel is being opened again, if it is.
+    pub(super) fn reopening_for(&self) -> Option<(InvalidationCause, &Error)> {
+        match &self.phase {
+            Phase::Reopening(reopening) => Some((reopening.cause, &reopening.why)),
+            _ => None,
+        }
+    }
+
+    /// How the open went that `next_reopen` asked for.
+    pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<Opened>) {
+        let Phase::Reopening(reopening) = std::mem::replace(&mut self.phase, Phase::Open) else {
+            return;
+        };
+        let Reopening { cause, why, .. } = *reopening;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(error) => {
+                let text = format!("{why}; it could not be opened again: {}", error.message());
+                return self.surface_after(now, cause, &text, error);
+            }
+        };
+        let status = &answer.status;
+        if !status.is_healthy() {
+            let code = status.status_code().to_owned();
+            let text = "opened again, its status is not healthy";
+            let cause = retry_decision::of_status(&code);
+            let error = Error::new(ErrorKind::Refused, text).with_code(Some(code));
+            return self.surface_after(now, cause, &format!("{why}; {text}"), error);
+        }
+        if !self.resume_from(now, status) {
+            let text = format!(
+                "it has {:?} committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
+                status.latest_committed_offset_token()
+            );
+            let longer = format!("opened again ({why}), {text}");
+            let error = Error::new(ErrorKind::InvalidOffset, text);
+            self.surface_after(now, InvalidationCause::OffsetConflict, &longer, error);
+            self.phase = Phase::Ended;
+            return;
+        }
+        self.continuation_token = answer.next_continuation_token;
+        self.session = None;
+        self.retry_at = None;
+        self.backoff.reset();
+        self.epoch += 1;
+        self.reopens.last = Some(now);
+        self.commit.restart(now);
+        info!(
+            committed = ?self.ledger.watermark(),
+            batches = self.ready.len(),
+            "channel open again"
+        );
+    }
+
+    /// Takes the open's committed token for the last word on what was sent, and lines up the rest to be sent again.
+    /// `false` if the token is not one of this channel's.
+    fn resume_from(&mut self, now: Instant, status: &ChannelStatus) -> bool {
+        let before = self.ledger.committed();
+        let tokens = &mut self.tokens;
+        let known = self.ledger.restart(
+            now,
+            status.latest_committed_offset_token(),
+            status.created_on_ms(),
+            |token| tokens.committed(token),
+        );
+        if !known {
+            return false;
+        }
+        let committed = self.ledger.committed();
+        if committed > before {
+            self.reopens.forgive();
+        }
+        // Only what is committed can have been rejected and counted for good.
+        self.sent = committed;
+        self.count_rejects(status);
+        self.accepted = committed;
+        self.let_go();
+        if let Some(flight) = self.flight.take()
+            && flight.batch.position > committed
+        {
+            self.ready.push_front(flight.batch);
+        }
+        while let Some(batch) = self.retained.pop_back() {
+            self.ready.push_front(batch);
+        }
+        true
+    }
+
+    /// Lets go of the accepted batches that are committed now.
+    pub(super) fn let_go(&mut self) {
+        let committed = self.ledger.committed();
+        while self
+            .retained
+            .front()
+            .is_some_and(|batch| batch.position <= committed)
+        {
+            self.retained.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
+        use InvalidationCause::{
+            Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected,
+            Unauthorized, Unreachable,
+        };
+        let wait = Some(OnUncommitted::Wait(THEIRS));
+        let ours = Some(OnUncommitted::WaitThenDiscard(OURS));
+        for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
+            assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
+        }
+        for (cause, times) in [(MustReopen, 3), (Gone, 3), (CommitStalled, 1)] {
+            let mut reopens = Reopens::default();
+            for _ in 0..times {
+                assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
+            }
+            assert_eq!(reopens.next(cause, true), None, "{cause:?}");
+            reopens.forgive();
+            assert_eq!(
+                reopens.next(cause, false),
+                wait,
+                "{cause:?}: never discards what it did not send"
+            );
+        }
+        let mut reopens = Reopens::default();
+        for _ in 0..3 {
+            assert_eq!(reopens.next(Ambiguous, true), wait);
+        }
+        assert_eq!(reopens.next(Ambiguous, true), None);
+        let mut reopens = Reopens::default();
+        assert_eq!(reopens.next(Fenced, true), wait);
+        reopens.forgive();
+        assert_eq!(reopens.next(Fenced, true), None);
+        reopens.forget();
+        assert_eq!(reopens.next(Fenced, true), wait);
+    }
+}

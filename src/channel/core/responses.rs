@@ -1,0 +1,177 @@
+//! What the answers to a channel's requests mean for it.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::batch::SealedBatch;
+use super::retry_decision::{self, Verdict};
+use super::{Core, Phase};
+use crate::api::AppendAnswer;
+use crate::api::failure::Failure;
+use crate::base::options::Recovery;
+use crate::base::retry::LONG;
+use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
+use crate::types::offset::OffsetToken;
+
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) batch: SealedBatch,
+    pub(super) end: OffsetToken,
+    pub(super) tries: u32,
+    pub(super) first_try: Instant,
+    /// An earlier try may have been applied.
+    pub(super) ambiguous: bool,
+    pub(super) refusals: u32,
+    /// Whether a request is under way right now.
+    pub(super) waiting: bool,
+    /// Whether somebody was told that it takes long.
+    pub(super) is_told: bool,
+}
+
+impl Flight {
+    /// Says once, when it has been tried in vain for some time, that nothing gets through and why.
+    fn warn(&mut self, now: Instant, retry_for: Duration, error: &Error) {
+        let tried_for = now.saturating_duration_since(self.first_try);
+        if tried_for >= LONG && !std::mem::replace(&mut self.is_told, true) {
+            warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
+        }
+    }
+}
+
+/// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
+pub(crate) const REFUSALS: u32 = 3;
+
+impl Core {
+    /// The driver compressed what it was given.
+    pub(crate) fn on_sealed(&mut self, now: Instant, sealed: Result<Vec<SealedBatch>>) {
+        if !matches!(self.phase, Phase::Open | Phase::Reopening(_)) {
+            return;
+        }
+        let batches = match sealed {
+            Ok(batches) => batches,
+            // The rows are listed as lost by what `compressing` still holds.
+            Err(error) => return self.surface(now, InvalidationCause::Rejected, error),
+        };
+        self.compressing = None;
+        for batch in batches {
+            self.ratio.learn(batch.body.len(), batch.uncompressed_len);
+            let at = self.ready.partition_point(|b| b.position < batch.position);
+            self.ready.insert(at, batch);
+        }
+    }
+
+    /// The answer to the request under way. `unit` is random in [0, 1), for jitter.
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        answer: Result<AppendAnswer, Failure>,
+        unit: f64,
+    ) {
+        let Some(mut flight) = self.flight.take() else {
+            return;
+        };
+        flight.waiting = false;
+        if self.is_reopening() {
+            // The open's answer will tell whether it was applied.
+            self.flight = Some(flight);
+            return;
+        }
+        match answer {
+            Ok(answer) => {
+                if !matches!(self.phase, Phase::Open) {
+                    return;
+                }
+                self.continuation_token = answer.next_continuation_token;
+                self.session = answer.session;
+                self.backoff.reset();
+                let is_first = self.accepted <= self.ledger.committed();
+                self.accepted = flight.batch.position;
+                self.commit.accepted(now, self.accepted, is_first);
+                if flight.is_told {
+                    info!(tries = flight.tries, "the batch is delivered");
+                }
+                self.tokens.accepted(&flight.batch);
+                if self.limits.recovery == Recovery::Replay {
+                    self.retained.push_back(flight.batch);
+                    self.let_go();
+                }
+            }
+            Err(failure) => self.on_failure(now, flight, failure, unit),
+        }
+    }
+
+    fn on_failure(&mut self, now: Instant, mut flight: Flight, failure: Failure, unit: f64) {
+        if !matches!(self.phase, Phase::Open) {
+            return;
+        }
+        let verdict = retry_decision::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
+        match verdict {
+            Verdict::Again {
+                after,
+                ambiguous,
+                refused,
+            } => {
+                flight.ambiguous |= ambiguous;
+                flight.refusals += u32::from(refused);
+                let error = failure.into_error();
+                let give_up = flight.first_try + self.limits.retry_for;
+                if now >= give_up {
+                    let text = format!(
+                        "a batch could not be delivered for {:?}: {}; reopen the channel and append from the committed token",
+                        self.limits.retry_for,
+                        error.message()
+                    );
+                    self.give_back(flight);
+                    let error = Error::new(ErrorKind::Unreachable, text).because_of(error);
+                    self.invalidate(now, InvalidationCause::Unreachable, error);
+                    return;
+                }
+                flight.warn(now, self.limits.retry_for, &error);
+                let delay = self.backoff.next(unit);
+                let again = now + after.map_or(delay, |a| a.max(delay));
+                // However long the server asks for, the last try is made in time to tell the caller.
+                self.retry_at = Some(again.min(give_up));
+                self.flight = Some(flight);
+            }
+            Verdict::Smaller if flight.batch.may_be_cut() => self.learn_limit(flight),
+            Verdict::Smaller => {
+                let text = format!(
+                    "the server does not take {} bytes in one request, and the rows in them may not be split; append fewer rows under one token, or a smaller row",
+                    flight.batch.body.len()
+                );
+                let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
+                self.give_back(flight);
+                self.invalidate(now, InvalidationCause::Rejected, error);
+            }
+            Verdict::Invalid(cause) => {
+                let error = failure.into_error();
+                self.give_back(flight);
+                self.invalidate(now, cause, error);
+            }
+        }
+    }
+
+    /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
+    /// never sent.
+    fn give_back(&mut self, flight: Flight) {
+        // Refused, and yet committed: another run of the same source has brought the rows in between.
+        if flight.batch.position <= self.ledger.committed() {
+            return;
+        }
+        if !flight.ambiguous {
+            self.ledger.unsend(&flight.end);
+            self.sent = flight.batch.position - flight.batch.rows;
+        }
+        self.flight = Some(flight);
+    }
+
+    /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.
+    fn learn_limit(&mut self, flight: Flight) {
+        self.ledger.unsend(&flight.end);
+        self.sent = flight.batch.position - flight.batch.rows;
+        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
+        self.ready.push_front(flight.batch);
+    }
+}

@@ -1,0 +1,108 @@
+//! A server of a few lines: it numbers requests, buffers and commits rows, and keeps every token it ever told.
+
+use std::collections::VecDeque;
+
+use crate::api::AppendAnswer;
+use crate::api::failure::Failure;
+use crate::channel::core::replay::Opened;
+use crate::channel::core::schedule::Order;
+use crate::compress::frame;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind};
+use crate::types::offset::OffsetToken;
+
+/// What the other side knows.
+#[derive(Debug)]
+pub(super) struct Server {
+    knows_replays: bool,
+    limit: usize,
+    next: u64,
+    last_end: Option<OffsetToken>,
+    buffered: VecDeque<(OffsetToken, Vec<u64>)>,
+    pub(super) landed: Vec<u64>,
+    /// The committed tokens so far, the last one now.
+    tokens: Vec<Option<OffsetToken>>,
+}
+
+impl Server {
+    pub(super) fn new(knows_replays: bool, limit: usize) -> Self {
+        Self {
+            knows_replays,
+            limit,
+            next: 1,
+            last_end: None,
+            buffered: VecDeque::new(),
+            landed: Vec::new(),
+            tokens: vec![Some(OffsetToken::from(-1))],
+        }
+    }
+
+    pub(super) fn append(&mut self, order: &Order) -> Result<AppendAnswer, Failure> {
+        if order.body.len() > self.limit {
+            return Err(refusal(413, None));
+        }
+        let sequence: u64 = order.continuation_token.parse().unwrap();
+        if sequence == self.next {
+            let bytes = frame::decompress(&order.body, order.uncompressed_len).unwrap();
+            let text = String::from_utf8(bytes).unwrap();
+            let rows: Vec<u64> = text.lines().map(|l| l[1..11].parse().unwrap()).collect();
+            let tokens = (rows.first(), rows.last());
+            let told = (order.start.as_ref(), Some(&order.end));
+            let told = (
+                told.0.map(|t| t.parse::<u64>().unwrap()),
+                told.1.map(|t| t.parse::<u64>().unwrap()),
+            );
+            assert_eq!(told, (tokens.0.copied(), tokens.1.copied()));
+            self.buffered.push_back((order.end.clone(), rows));
+            self.last_end = Some(order.end.clone());
+            self.next += 1;
+        } else if !(self.knows_replays && sequence + 1 == self.next) {
+            return Err(refusal(400, Some("STALE_CONTINUATION_TOKEN_SEQUENCER")));
+        } else {
+            assert_eq!(self.last_end.as_ref(), Some(&order.end), "the same request");
+        }
+        Ok(AppendAnswer {
+            next_continuation_token: self.next.to_string(),
+            session: None,
+        })
+    }
+
+    pub(super) fn commit(&mut self) {
+        if let Some((end, rows)) = self.buffered.pop_front() {
+            self.landed.extend(rows);
+            self.tokens.push(Some(end));
+        }
+    }
+
+    pub(super) fn reopen(&mut self, commits: u8) -> Opened {
+        (0..commits).for_each(|_| self.commit());
+        self.buffered.clear();
+        self.next += 100;
+        Opened {
+            next_continuation_token: self.next.to_string(),
+            status: self.status(0),
+        }
+    }
+
+    pub(super) fn status(&self, ago: usize) -> ChannelStatus {
+        let token = self.tokens[self.tokens.len().saturating_sub(1 + ago)].clone();
+        ChannelStatus {
+            latest_committed_offset_token: token,
+            created_on_ms: Some(1),
+            ..ChannelStatus::default()
+        }
+    }
+
+    pub(super) fn all(&self) -> Vec<u64> {
+        let buffered = self.buffered.iter().flat_map(|(_, rows)| rows);
+        self.landed.iter().chain(buffered).copied().collect()
+    }
+}
+
+pub(super) fn refusal(status: u16, code: Option<&str>) -> Failure {
+    Failure::Answered {
+        status,
+        code: code.map(str::to_owned),
+        error: Error::new(ErrorKind::Refused, "no"),
+    }
+}

@@ -1,0 +1,279 @@
+//! Which tokens an append may carry: each promises "everything up to here", so they rise, or at least never repeat.
+
+use std::collections::HashSet;
+
+use super::batch::{SealedBatch, Unit, UnitTokens};
+use super::used_tokens::UsedTokens;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+
+/// The tokens a channel has seen, as far as they matter.
+#[derive(Debug)]
+pub(super) struct Tokens {
+    open: Option<OffsetToken>,
+    highest: Highest,
+    /// Those that are not integers, and may still end a request or be committed.
+    outstanding: HashSet<OffsetToken>,
+    /// The latest of those that are not integers and no longer outstanding.
+    used: UsedTokens,
+}
+
+/// The greatest numbers among the tokens. Texts made of digits are not compared with each other, but are the same tokens as
+/// the integers of their digits.
+#[derive(Debug, Clone, Copy, Default)]
+struct Highest {
+    /// Of the integers, and of the open token if it reads as one.
+    known: Option<i128>,
+    /// Of the integers that were appended.
+    appended: Option<i128>,
+    /// Of the texts that were appended and read as integers.
+    text: Option<i128>,
+}
+
+impl Highest {
+    fn check_integer(&self, first: i128) -> Result<()> {
+        match self.known.max(self.text) {
+            Some(last) if first <= last => Err(backward(first, last)),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_text(&self, token: &OffsetToken) -> Result<()> {
+        match token.reads_as_integer() {
+            Some(number) if Some(number) <= self.appended => Err(reused(token)),
+            _ => Ok(()),
+        }
+    }
+
+    fn note_integer(&mut self, last: i128) {
+        self.known = Some(last);
+        self.appended = Some(last);
+    }
+
+    fn note_text(&mut self, token: &OffsetToken) {
+        self.text = self.text.max(token.reads_as_integer());
+    }
+}
+
+impl Tokens {
+    pub(super) fn new(open: Option<OffsetToken>) -> Self {
+        Self {
+            highest: Highest {
+                known: open.as_ref().and_then(OffsetToken::reads_as_integer),
+                ..Highest::default()
+            },
+            open,
+            outstanding: HashSet::new(),
+            used: UsedTokens::default(),
+        }
+    }
+
+    /// Refuses units whose tokens repeat or, where they are integers, do not rise. A text token repeats if it is
+    /// outstanding, the committed one, the open's, or one of the last [`UsedTokens::MOST`].
+    pub(super) fn check(&self, units: &[Unit], watermark: Option<&OffsetToken>) -> Result<()> {
+        let mut highest = self.highest;
+        for unit in units {
+            match &unit.tokens {
+                UnitTokens::Untracked => {}
+                UnitTokens::Run { first } => {
+                    highest.check_integer(*first)?;
+                    highest.note_integer(first + i128::from(unit.rows) - 1);
+                }
+                UnitTokens::Whole { end, .. } => {
+                    if let Some(end) = end.as_integer() {
+                        highest.check_integer(end)?;
+                        highest.note_integer(end);
+                        continue;
+                    }
+                    highest.check_text(end)?;
+                    highest.note_text(end);
+                    if watermark == Some(end)
+                        || self.open.as_ref() == Some(end)
+                        || self.outstanding.contains(end)
+                        || self.used.contains(end)
+                    {
+                        return Err(reused(end));
+                    }
+                }
+            }
+        }
+        // The same text twice among the new ones.
+        let mut new = HashSet::new();
+        for unit in units.get(1..).map_or(&[][..], |_| units) {
+            if let UnitTokens::Whole { end, .. } = &unit.tokens
+                && end.as_integer().is_none()
+                && !new.insert(end)
+            {
+                return Err(reused(end));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a unit that was appended.
+    pub(super) fn note(&mut self, unit: &Unit) {
+        match &unit.tokens {
+            UnitTokens::Untracked => {}
+            UnitTokens::Run { first } => {
+                self.highest.note_integer(first + i128::from(unit.rows) - 1);
+            }
+            UnitTokens::Whole { end, .. } => {
+                if let Some(end) = end.as_integer() {
+                    self.highest.note_integer(end);
+                } else {
+                    self.highest.note_text(end);
+                    self.outstanding.insert(end.clone());
+                }
+            }
+        }
+    }
+
+    /// Of an accepted batch only the last token can ever be committed. Before that it may still be cut at any unit.
+    pub(super) fn accepted(&mut self, batch: &SealedBatch) {
+        let inner = batch.units.len().saturating_sub(1);
+        for unit in batch.units.iter().take(inner) {
+            if let UnitTokens::Whole { end, .. } = &unit.tokens {
+                self.settle(end);
+            }
+        }
+    }
+
+    /// A committed token is the watermark now, or behind it.
+    pub(super) fn committed(&mut self, token: &OffsetToken) {
+        self.settle(token);
+    }
+
+    /// Gives back what a busy channel needs and one that rests does not.
+    pub(super) fn rest(&mut self) {
+        self.used.rest();
+        self.outstanding.shrink_to_fit();
+    }
+
+    fn settle(&mut self, token: &OffsetToken) {
+        if self.outstanding.remove(token) {
+            self.used.push(token);
+        }
+    }
+}
+
+fn backward(token: i128, last: i128) -> Error {
+    Error::new(
+        ErrorKind::TokenReused,
+        format!(
+            "the offset token {token} does not come after {last}; tokens of a channel must rise, or a resume would lose or repeat rows"
+        ),
+    )
+}
+
+fn reused(token: &OffsetToken) -> Error {
+    Error::new(
+        ErrorKind::TokenReused,
+        format!(
+            "the offset token {token:?} was used before; a token promises \"everything up to here\", so rows that share one go in one append_rows"
+        ),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(text: &str) -> OffsetToken {
+        OffsetToken::new(text).unwrap()
+    }
+
+    fn whole(end: &str) -> Unit {
+        Unit {
+            tokens: UnitTokens::Whole {
+                start: token("start"),
+                end: token(end),
+            },
+            rows: 2,
+            len: 10,
+        }
+    }
+
+    fn run(first: i128, rows: u64) -> Unit {
+        Unit {
+            tokens: UnitTokens::Run { first },
+            rows,
+            len: 10,
+        }
+    }
+
+    /// What becomes of units appended one after the other, each in a call of its own.
+    fn verdicts(open: Option<&str>, units: &[Unit]) -> Vec<bool> {
+        let mut tokens = Tokens::new(open.map(token));
+        let mut verdicts = Vec::new();
+        for unit in units {
+            let result = tokens.check(std::slice::from_ref(unit), None);
+            if let Err(error) = &result {
+                assert_eq!(error.kind(), ErrorKind::TokenReused);
+            } else {
+                tokens.note(unit);
+            }
+            verdicts.push(result.is_ok());
+        }
+        verdicts
+    }
+
+    #[test]
+    fn integers_rise_whatever_carries_them() {
+        let units = [
+            run(5, 3),
+            run(7, 1),
+            run(8, 1),
+            whole("9"),
+            run(9, 1),
+            whole("8"),
+            whole("20"),
+            run(21, 1),
+        ];
+        let expected = [true, false, true, true, false, false, true, true];
+        assert_eq!(verdicts(Some("4"), &units), expected);
+        assert_eq!(verdicts(Some("5"), &[run(5, 1), run(6, 1)]), [false, true]);
+        assert_eq!(verdicts(Some("007"), &[run(1, 1)]), [true], "not a number");
+        assert_eq!(verdicts(None, &[run(-3, 2), run(-1, 1)]), [true, true]);
+    }
+
+    #[test]
+    fn text_made_of_digits_is_compared_as_text() {
+        let texts = ["10", "11", "2", "1", "11"].map(whole);
+        assert_eq!(verdicts(Some("5"), &texts), [true, true, true, true, false]);
+        assert_eq!(
+            verdicts(Some("2"), &[whole("2"), whole("1")]),
+            [false, true]
+        );
+        // As a token it is the same as the integer.
+        let mixed = [
+            whole("10"),
+            run(9, 1),
+            run(10, 1),
+            run(11, 4),
+            whole("12"),
+            whole("15"),
+        ];
+        let expected = [true, false, false, true, false, true];
+        assert_eq!(verdicts(None, &mixed), expected);
+        let mut integer = whole("20");
+        integer.tokens = UnitTokens::Whole {
+            start: 1.into(),
+            end: 20.into(),
+        };
+        let units = [integer.clone(), whole("20"), whole("20"), integer];
+        assert_eq!(verdicts(None, &units[..2]), [true, false]);
+        assert_eq!(verdicts(None, &units[2..]), [true, false]);
+    }
+
+    #[test]
+    fn text_only_must_not_repeat() {
+        let units = [whole("b"), whole("a"), whole("b"), whole("open")];
+        assert_eq!(verdicts(Some("open"), &units), [true, true, false, false]);
+        let tokens = Tokens::new(None);
+        let (a, b) = (whole("a"), whole("b"));
+        tokens.check(&[a.clone(), b.clone()], None).unwrap();
+        tokens.check(&[a.clone(), b, a.clone()], None).unwrap_err();
+        tokens.check(&[a], Some(&token("a"))).unwrap_err();
+        tokens.check(&[run(1, 5), run(5, 1)], None).unwrap_err();
+    }
+}

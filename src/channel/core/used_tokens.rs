@@ -1,0 +1,70 @@
+//! The latest tokens a channel has used, as fingerprints: the tokens themselves may be long.
+
+use std::collections::{HashSet, VecDeque};
+
+use super::ledger::fingerprint;
+use crate::types::offset::OffsetToken;
+
+/// A bounded set that forgets its oldest tokens first.
+#[derive(Debug, Default)]
+pub(super) struct UsedTokens {
+    oldest_first: VecDeque<u64>,
+    known: HashSet<u64>,
+}
+
+impl UsedTokens {
+    /// How many tokens are remembered.
+    pub(super) const MOST: usize = 4096;
+    /// How many tokens are remembered of a channel at rest.
+    pub(super) const MOST_AT_REST: usize = 256;
+
+    pub(super) fn contains(&self, token: &OffsetToken) -> bool {
+        !self.known.is_empty() && self.known.contains(&fingerprint(token))
+    }
+
+    pub(super) fn push(&mut self, token: &OffsetToken) {
+        let fingerprint = fingerprint(token);
+        if self.known.insert(fingerprint) {
+            self.oldest_first.push_back(fingerprint);
+            self.keep(Self::MOST);
+        }
+    }
+
+    /// Forgets all but the latest.
+    pub(super) fn rest(&mut self) {
+        self.keep(Self::MOST_AT_REST);
+        self.oldest_first.shrink_to_fit();
+        self.known.shrink_to_fit();
+    }
+
+    fn keep(&mut self, most: usize) {
+        let too_many = self.oldest_first.len().saturating_sub(most);
+        for oldest in self.oldest_first.drain(..too_many) {
+            self.known.remove(&oldest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn token(n: usize) -> OffsetToken {
+        OffsetToken::new(format!("t{n}")).unwrap()
+    }
+
+    #[test]
+    fn the_oldest_tokens_are_forgotten_first() {
+        let mut used = UsedTokens::default();
+        for n in 0..UsedTokens::MOST + 10 {
+            used.push(&token(n));
+            used.push(&token(n));
+        }
+        assert!(!used.contains(&token(9)) && used.contains(&token(10)));
+        assert_eq!(used.known.len(), UsedTokens::MOST);
+        used.rest();
+        let first_kept = UsedTokens::MOST + 10 - UsedTokens::MOST_AT_REST;
+        assert!(!used.contains(&token(first_kept - 1)) && used.contains(&token(first_kept)));
+        assert!(used.known.capacity() < 4 * UsedTokens::MOST_AT_REST);
+    }
+}

@@ -1,0 +1,209 @@
+//! The names of a client's channels: each is held by one at a time, from the open to the end of the last drain.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Notify;
+use tracing::debug;
+
+use super::poll_timer::Alarm;
+use super::shared::Shared;
+use crate::api::ELASTIC;
+use crate::context::ClientContext;
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// The longest channel name, in bytes.
+const MAX_NAME: usize = 255;
+
+/// A channel name in use.
+#[derive(Debug)]
+enum Slot {
+    /// Being opened; if it is being reopened, over this hold, which goes on settling.
+    Opening(Option<Arc<Shared>>),
+    Live(Arc<Shared>),
+}
+
+impl Slot {
+    fn channel(&self) -> Option<&Arc<Shared>> {
+        match self {
+            Self::Opening(old) => old.as_ref(),
+            Self::Live(channel) => Some(channel),
+        }
+    }
+}
+
+/// The channels of a client by name, with what they share.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    pub(crate) context: Arc<ClientContext>,
+    channels: Mutex<BTreeMap<String, Slot>>,
+    poll_timer: Arc<Alarm>,
+    is_closed: AtomicBool,
+    closing: Notify,
+}
+
+impl Registry {
+    pub(crate) fn new(context: Arc<ClientContext>) -> Self {
+        Self {
+            context,
+            channels: Mutex::default(),
+            poll_timer: Arc::default(),
+            is_closed: AtomicBool::new(false),
+            closing: Notify::new(),
+        }
+    }
+
+    /// What wakes the status poller.
+    pub(crate) fn poll_timer(&self) -> &Arc<Alarm> {
+        &self.poll_timer
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// Ends all channels. `false` if that was done before.
+    pub(crate) fn end(&self, error: &Error) -> bool {
+        if self.is_closed.swap(true, Ordering::AcqRel) {
+            return false;
+        }
+        debug!("client closed");
+        self.closing.notify_waiters();
+        let slots =
+            std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
+        for slot in slots.into_values() {
+            if let Some(channel) = slot.channel() {
+                channel.update_and_wake(|core, now| core.end(now, error.clone(), false));
+            }
+        }
+        true
+    }
+
+    /// Resolves when the client ends.
+    pub(crate) async fn closed(&self) {
+        let closing = self.closing.notified();
+        tokio::pin!(closing);
+        // Registered before the flag is read, or the one notification could fall in between.
+        closing.as_mut().enable();
+        if !self.is_closed() {
+            closing.await;
+        }
+    }
+
+    /// The open channels, in order of name.
+    pub(crate) fn channels(&self) -> Vec<Arc<Shared>> {
+        let slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.values().filter_map(Slot::channel).cloned().collect()
+    }
+
+    /// Takes a name, so that nobody else in this client opens it; from nobody but `old`, who has it back if nothing comes
+    /// of it. Names differ by more than case: the server folds it in paths.
+    pub(crate) fn reserve(
+        self: &Arc<Self>,
+        name: &str,
+        old: Option<&Arc<Shared>>,
+    ) -> Result<Reservation> {
+        check(name)?;
+        let key = name.to_lowercase();
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        // Looked at under the lock: whoever closes the client takes the slots after it set the flag.
+        if self.is_closed() {
+            return Err(Error::new(
+                ErrorKind::ClientClosed,
+                "the client is closed; build a new one",
+            ));
+        }
+        let free = match (slots.get(&key), old) {
+            (None, _) => true,
+            (Some(Slot::Live(live)), Some(old)) => Arc::ptr_eq(live, old),
+            _ => false,
+        };
+        if !free {
+            return Err(Error::new(
+                ErrorKind::ChannelAlreadyOpen,
+                format!(
+                    "the channel {name:?} is open in this client, or still draining after its handle was dropped; close it and wait, or choose another name"
+                ),
+            ));
+        }
+        slots.insert(key.clone(), Slot::Opening(old.cloned()));
+        Ok(Reservation {
+            registry: Arc::clone(self),
+            key,
+            held: true,
+        })
+    }
+
+    /// Takes an ended channel off the list, unless its name has gone to another since.
+    pub(crate) fn forget(&self, shared: &Arc<Shared>) {
+        let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
+        let key = shared.name.to_lowercase();
+        if matches!(slots.get(&key), Some(Slot::Live(live)) if Arc::ptr_eq(live, shared)) {
+            slots.remove(&key);
+        }
+    }
+}
+
+/// Refuses a name that no channel of a client can have.
+fn check(name: &str) -> Result<()> {
+    let problem = if name.is_empty() {
+        "the channel name is empty; give it one that its next run will use again".to_owned()
+    } else if name.len() > MAX_NAME {
+        format!(
+            "the channel name is {} bytes long; use at most {MAX_NAME}",
+            name.len()
+        )
+    } else if name.eq_ignore_ascii_case(ELASTIC) {
+        format!(
+            "the channel name {name:?} is reserved for the pipe's elastic channel; choose another"
+        )
+    } else {
+        return Ok(());
+    };
+    Err(Error::new(ErrorKind::Config, problem))
+}
+
+/// A name taken; given back on drop unless a channel was put there.
+#[derive(Debug)]
+pub(crate) struct Reservation {
+    registry: Arc<Registry>,
+    key: String,
+    held: bool,
+}
+
+impl Reservation {
+    /// Puts the open channel under the name. `false` if the client ended meanwhile.
+    pub(crate) fn fill(mut self, shared: &Arc<Shared>) -> bool {
+        let mut slots = self
+            .registry
+            .channels
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let there = slots.contains_key(&self.key);
+        if there {
+            slots.insert(self.key.clone(), Slot::Live(Arc::clone(shared)));
+        }
+        self.held = false;
+        there
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        if self.held {
+            let mut slots = self
+                .registry
+                .channels
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            let Some(Slot::Opening(old)) = slots.get(&self.key) else {
+                return;
+            };
+            match old.clone().filter(|old| !old.core().is_ended()) {
+                Some(old) => slots.insert(self.key.clone(), Slot::Live(old)),
+                None => slots.remove(&self.key),
+            };
+        }
+    }
+}

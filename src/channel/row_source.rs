@@ -1,0 +1,194 @@
+//! Where the rows of an append come from: they are encoded piece by piece, as memory allows.
+
+use serde::Serialize;
+
+use super::core::batch::{Unit, UnitTokens};
+use super::writer::Writer;
+use crate::rows::RowBatch;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
+
+/// Where the rows of an append come from, piece by piece.
+pub trait Source {
+    /// Stages the next piece. Stages nothing when there is no more.
+    #[doc(hidden)]
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()>;
+}
+
+/// A writer as sources see it.
+#[derive(Debug)]
+pub struct Staging<'a>(pub(super) &'a mut Writer);
+
+/// Everything was encoded at the call.
+#[derive(Debug)]
+pub struct Encoded(pub(super) ());
+
+impl Source for Encoded {
+    fn fill(&mut self, _: &mut Staging<'_>) -> Result<()> {
+        Ok(())
+    }
+}
+
+/// Rows with consecutive numbers, still to be encoded.
+#[derive(Debug)]
+pub struct Numbered<I> {
+    pub(super) rows: Option<I>,
+    pub(super) next: i128,
+    pub(super) max: i128,
+}
+
+impl<I> Source for Numbered<I>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        let Some(rows) = &mut self.rows else {
+            return Ok(());
+        };
+        let (next, max) = (&mut self.next, self.max);
+        let tokens = UnitTokens::Run { first: *next };
+        writer.0.stage_run(tokens, || {
+            let row = rows.next()?;
+            let number = in_range(*next, max);
+            *next += 1;
+            Some(number.map(|_| row))
+        })
+    }
+}
+
+fn in_range(value: i128, max: i128) -> Result<i128> {
+    if value <= max {
+        return Ok(value);
+    }
+    Err(Error::new(
+        ErrorKind::InvalidOffset,
+        format!("the offsets run past {max}, the greatest of their type; use a wider integer"),
+    ))
+}
+
+/// Rows with an offset each, still to be encoded.
+#[derive(Debug)]
+pub struct Each<I> {
+    pub(super) rows: I,
+}
+
+impl<I, R, O> Source for Each<I>
+where
+    I: Iterator<Item = (R, O)>,
+    R: Serialize,
+    O: IntoOffset,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        while !writer.0.is_full() {
+            let Some((row, offset)) = self.rows.next() else {
+                break;
+            };
+            writer.0.stage_row(&row, one(offset.into_offset()?))?;
+        }
+        Ok(())
+    }
+}
+
+/// Rows without offsets, still to be encoded.
+#[derive(Debug)]
+pub struct Plain<I> {
+    pub(super) rows: I,
+}
+
+impl<I> Source for Plain<I>
+where
+    I: Iterator,
+    I::Item: Serialize,
+{
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        let rows = &mut self.rows;
+        writer
+            .0
+            .stage_run(UnitTokens::Untracked, || rows.next().map(Ok))
+    }
+}
+
+/// Rows that are bytes already.
+#[derive(Debug, Default)]
+pub struct BatchSource {
+    batch: RowBatch,
+    at: usize,
+    offsets: Option<Offsets>,
+}
+
+impl BatchSource {
+    pub(super) fn new(batch: RowBatch, offsets: Option<Offsets>) -> Result<Self> {
+        if let Some(Offsets::Each { first, max }) = &offsets {
+            in_range(first + i128::from(batch.len()) - 1, *max)?;
+        }
+        Ok(Self {
+            batch,
+            at: 0,
+            offsets,
+        })
+    }
+}
+
+impl Source for BatchSource {
+    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+        let writer = &mut *writer.0;
+        let rest = self.batch.as_bytes().get(self.at..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(());
+        }
+        let whole = matches!(self.offsets, Some(Offsets::Whole { .. }));
+        let wanted = if whole {
+            rest.len()
+        } else {
+            writer.piece().min(rest.len())
+        };
+        // A piece ends with the last line that fits, or with the first one if that alone is longer.
+        let cut = rest
+            .get(..wanted)
+            .and_then(|head| head.iter().rposition(|b| *b == b'\n'));
+        let cut = cut
+            .or_else(|| rest.iter().position(|b| *b == b'\n'))
+            .map_or(rest.len(), |i| i + 1);
+        let piece = rest.get(..cut).unwrap_or(rest);
+        let rows = count_rows(piece);
+        let tokens = match &mut self.offsets {
+            None => UnitTokens::Untracked,
+            Some(Offsets::Each { first, .. }) => {
+                let tokens = UnitTokens::Run { first: *first };
+                *first += i128::from(rows);
+                tokens
+            }
+            Some(Offsets::Whole { start, end }) => UnitTokens::Whole {
+                start: start.clone(),
+                end: end.clone(),
+            },
+        };
+        writer.ready = self.batch.to_bytes().slice_ref(piece);
+        if whole || rows == 1 {
+            writer.check_unit(piece)?;
+        }
+        let len = piece.len();
+        self.at += len;
+        writer.push(Unit { tokens, rows, len });
+        Ok(())
+    }
+}
+
+pub(super) fn one(offset: Offset) -> UnitTokens {
+    match offset {
+        Offset::Token(token) => match token.as_integer() {
+            Some(first) => UnitTokens::Run { first },
+            None => UnitTokens::Whole {
+                start: token.clone(),
+                end: token,
+            },
+        },
+        Offset::Integer(first) => UnitTokens::Run { first },
+    }
+}
+
+/// Each row ends in the only newline it has.
+fn count_rows(piece: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', piece).count() as u64
+}

@@ -1,0 +1,283 @@
+//! Options of a client, and the builder that takes them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::StreamingIngestClient;
+use crate::api::{Api, ApiConfig};
+use crate::auth::Credential;
+use crate::base::options::{FAR, Nulls, OnUncommitted, Options, Pacing, Recovery};
+use crate::base::time::{SystemClock, TimeSource};
+use crate::config::Profile;
+use crate::http::{HttpTransport, Transport};
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::pipe::PipePath;
+
+/// The smallest memory budget that makes sense: a few batches.
+const MIN_BUDGET: usize = 256 << 10;
+
+/// Builds a [`StreamingIngestClient`]. Every option has a default that suits a service.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+/// # async fn example() -> snowpipe_streaming::Result<()> {
+/// let client = StreamingIngestClient::builder(Profile::from_env()?, PipePath::for_table("DB", "PUBLIC", "RIDES")?)
+///     .max_client_lag(Duration::from_secs(5))
+///     .memory_budget(64 << 20)
+///     .build()
+///     .await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing happens until `build` is awaited"]
+pub struct ClientBuilder {
+    profile: Profile,
+    pipe: PipePath,
+    options: Options,
+    credential: Option<Arc<dyn Credential>>,
+    transport: Option<Arc<dyn Transport>>,
+    time: Arc<dyn TimeSource>,
+    seed: Option<u64>,
+}
+
+impl ClientBuilder {
+    pub(crate) fn new(profile: Profile, pipe: PipePath) -> Self {
+        Self {
+            profile,
+            pipe,
+            options: Options::default(),
+            credential: None,
+            transport: None,
+            time: Arc::new(SystemClock),
+            seed: None,
+        }
+    }
+
+    /// How long a row may wait in an open batch before it is sent. Default one second.
+    ///
+    /// It is the only timer of batching: armed by the first row of a batch. Longer gives fewer, larger requests.
+    pub fn max_client_lag(mut self, lag: Duration) -> Self {
+        self.options.max_client_lag = lag;
+        self
+    }
+
+    /// Bytes of rows all channels of the client may hold together, open and compressed. Default 128 MiB, at least 256 KiB.
+    /// Appends wait while it is used up.
+    pub fn memory_budget(mut self, bytes: usize) -> Self {
+        self.options.memory_budget = bytes;
+        self
+    }
+
+    /// Bytes of rows one channel may hold. Default half the budget, which is also the least.
+    pub fn channel_memory(mut self, bytes: usize) -> Self {
+        self.options.channel_memory = Some(bytes);
+        self
+    }
+
+    /// How large a compressed request may be, in bytes. Default 4,000,000, just below Snowflake's 4 MB. If the server
+    /// refuses less (413), the channel learns it.
+    pub fn max_request_bytes(mut self, bytes: usize) -> Self {
+        self.options.max_request_bytes = bytes;
+        self
+    }
+
+    /// The zstd level of requests, 1 to 9. Default 1, which costs the least. Where the network is slower than the processor,
+    /// 3 makes requests smaller, for about twice the work.
+    pub fn compression_level(mut self, level: i32) -> Self {
+        self.options.compression_level = level;
+        self
+    }
+
+    /// The deadline of a single network call. Default 60 seconds.
+    pub fn attempt_timeout(mut self, timeout: Duration) -> Self {
+        self.options.attempt_timeout = timeout;
+        self
+    }
+
+    /// How long a batch is retried, or status calls for accepted rows may fail, before the channel is invalidated as
+    /// unreachable, or on an elastic channel the rows are handed back. Default ten minutes.
+    pub fn retry_for(mut self, duration: Duration) -> Self {
+        self.options.retry_for = duration;
+        self
+    }
+
+    /// How long an append waits for memory before it fails with [`ErrorKind::Backpressure`]. Default: for ever.
+    pub fn append_timeout(mut self, timeout: Duration) -> Self {
+        self.options.append_timeout = Some(timeout);
+        self
+    }
+
+    /// How long statuses may show no commit of accepted rows before their channel is invalidated. Time in which status
+    /// calls fail does not count. Default 120 seconds.
+    pub fn commit_stall_timeout(mut self, timeout: Duration) -> Self {
+        self.options.commit_stall_timeout = timeout;
+        self
+    }
+
+    /// How long an invalidated channel goes on asking what of its sent rows was committed. Default 30 seconds.
+    pub fn settle_timeout(mut self, timeout: Duration) -> Self {
+        self.options.settle_timeout = timeout;
+        self
+    }
+
+    /// How long closing a channel, or draining a dropped one, may take. Default 60 seconds.
+    pub fn close_timeout(mut self, timeout: Duration) -> Self {
+        self.options.close_timeout = timeout;
+        self
+    }
+
+    /// How requests are spaced. Default [`Pacing::Named`].
+    pub fn pacing(mut self, pacing: Pacing) -> Self {
+        self.options.pacing = pacing;
+        self
+    }
+
+    /// What becomes of top-level nulls. Default [`Nulls::Send`].
+    pub fn nulls(mut self, nulls: Nulls) -> Self {
+        self.options.nulls = nulls;
+        self
+    }
+
+    /// What to do about uncommitted rows of an earlier holder, for channels that do not say it themselves.
+    pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
+        self.options.on_uncommitted = policy;
+        self
+    }
+
+    /// What becomes of channels that have to be opened again. Default [`Recovery::Surface`].
+    pub fn recovery(mut self, recovery: Recovery) -> Self {
+        self.options.recovery = recovery;
+        self
+    }
+
+    /// After the server rejected rows, sends smaller requests one by one for a while, so that the next
+    /// [`RejectWindow`](crate::RejectWindow) is narrower. Default off.
+    pub fn isolate_rejects(mut self, isolate: bool) -> Self {
+        self.options.isolate_rejects = isolate;
+        self
+    }
+
+    /// Batches of at least so many bytes are compressed off the async threads. Default 256 KiB; `usize::MAX` never does,
+    /// which keeps a simulation deterministic.
+    pub fn offload_threshold(mut self, bytes: usize) -> Self {
+        self.options.offload_threshold = bytes;
+        self
+    }
+
+    /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
+    pub fn credential(mut self, credential: impl Credential) -> Self {
+        self.credential = Some(Arc::new(credential));
+        self
+    }
+
+    /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
+    /// Named channels have one each.
+    pub fn elastic_requests(mut self, requests: usize) -> Self {
+        self.options.elastic_requests = requests.max(1);
+        self
+    }
+
+    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport) with its defaults.
+    pub fn transport(mut self, transport: impl Transport) -> Self {
+        self.transport = Some(Arc::new(transport));
+        self
+    }
+
+    /// Reads the wall clock here instead of the operating system's.
+    pub fn time_source(mut self, time: impl TimeSource) -> Self {
+        self.time = Arc::new(time);
+        self
+    }
+
+    /// Seeds request ids and jitter, so that a simulation repeats itself. Default: from the operating system.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Checks everything, finds the ingest host and exchanges the first token.
+    ///
+    /// Cancel safe: nothing is left behind.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Config`]: the profile or an option is missing or malformed.
+    /// - [`ErrorKind::Authentication`]: the key cannot be read, or the account refuses it.
+    /// - Whatever keeps the server from answering, after a few tries.
+    pub async fn build(self) -> Result<StreamingIngestClient> {
+        let Self {
+            profile,
+            pipe,
+            mut options,
+            credential,
+            transport,
+            time,
+            seed,
+        } = self;
+        if options.memory_budget < MIN_BUDGET {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "a memory budget of {} bytes is too small; give at least {MIN_BUDGET}",
+                    options.memory_budget
+                ),
+            ));
+        }
+        if options.max_request_bytes < 128 << 10 {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "max_request_bytes of {} is too small; give at least 131072",
+                    options.max_request_bytes
+                ),
+            ));
+        }
+        if !(1..=9).contains(&options.compression_level) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "there is no compression level {}; give one from 1 to 9",
+                    options.compression_level
+                ),
+            ));
+        }
+        for time in [
+            &mut options.max_client_lag,
+            &mut options.attempt_timeout,
+            &mut options.retry_for,
+            &mut options.commit_stall_timeout,
+            &mut options.settle_timeout,
+            &mut options.close_timeout,
+        ] {
+            *time = FAR.min(*time);
+        }
+        let half = options.memory_budget / 2;
+        options.channel_memory = Some(
+            options
+                .channel_memory
+                .unwrap_or(half)
+                .clamp(half, options.memory_budget),
+        );
+        let config = ApiConfig {
+            account_url: profile.account_url()?,
+            account: profile.account().to_owned(),
+            database: pipe.database().to_owned(),
+            schema: pipe.schema().to_owned(),
+            pipe: pipe.pipe().to_owned(),
+            application: profile.application()?.map(str::to_owned),
+            attempt_timeout: options.attempt_timeout,
+        };
+        let credential = match credential {
+            Some(credential) => credential,
+            None => profile.credential()?,
+        };
+        let transport = match transport {
+            Some(transport) => transport,
+            None => Arc::new(HttpTransport::builder().build()?),
+        };
+        let api = Api::new(config, credential, transport, Arc::clone(&time));
+        let rng = seed.map_or_else(fastrand::Rng::new, fastrand::Rng::with_seed);
+        StreamingIngestClient::connect(api, options, pipe, time, rng).await
+    }
+}

@@ -1,0 +1,142 @@
+//! What goes to all channels of a client at once: flushes, the close, the end. And its elastic channels, which nobody lists
+//! by name.
+
+use std::sync::{Arc, PoisonError, Weak};
+
+use super::{ClientInner, StreamingIngestClient};
+use crate::elastic::ElasticChannel;
+use crate::elastic::shared::Settle;
+use crate::types::error::{Error, ErrorKind, Result};
+
+impl StreamingIngestClient {
+    /// The elastic channel of the client's pipe, for rows that carry tags of type `T`: at least once, in no order, no
+    /// offsets. Nothing is asked of the server.
+    ///
+    /// What is returned has batches and requests of its own, which its clones share. It is cheap to clone and not to be
+    /// had anew for each append.
+    pub fn elastic_channel<T: Send + 'static>(&self) -> ElasticChannel<T> {
+        let inner = &self.handle.inner;
+        let (channel, settle) = ElasticChannel::start(&inner.context);
+        let mut elastic = inner.elastic.lock().unwrap_or_else(PoisonError::into_inner);
+        elastic.retain(|channel| channel.strong_count() > 0);
+        elastic.push(Arc::downgrade(&settle));
+        drop(elastic);
+        // Whoever closes the client takes the channels after it set the flag.
+        if inner.registry.is_closed() {
+            settle.end(&Error::new(
+                ErrorKind::ClientClosed,
+                "the client is closed; build a new one",
+            ));
+        }
+        channel
+    }
+
+    /// Sends what all channels hold so far without waiting for the lag.
+    pub fn initiate_flush(&self) {
+        for channel in self.handle.inner.registry.channels() {
+            channel.update_and_wake(|core, _| core.flush());
+        }
+        self.handle.inner.flush_elastic();
+    }
+
+    /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
+    /// lost if a channel is reopened: for durability wait for the commit, of each channel.
+    ///
+    /// Bounded as [`Channel::wait_for_flush`](crate::Channel::wait_for_flush). Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
+    /// failed and nobody was told.
+    pub async fn wait_for_flush(&self) -> Result<()> {
+        let inner = &self.handle.inner;
+        let named = inner.registry.channels().into_iter().map(|channel| {
+            let through = channel.update_and_wake(|core, _| {
+                core.flush();
+                core.appended()
+            });
+            (channel, through)
+        });
+        let named: Vec<_> = named.collect();
+        let elastic = inner.flush_elastic();
+        let mut result = Ok(());
+        for (channel, through) in named {
+            let accepted = channel.wait(|p| p.accepted_outcome(through, through));
+            result = result.and(accepted.await);
+        }
+        for (channel, through) in elastic {
+            result = result.and(channel.settle(through).await);
+        }
+        result
+    }
+
+    /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
+    /// passed, and ends the client. Channels that are still open take no more rows.
+    ///
+    /// Cancelled, it is as if this handle had been dropped.
+    ///
+    /// # Errors
+    ///
+    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and nobody was
+    /// told.
+    pub async fn close(self) -> Result<()> {
+        let inner = Arc::clone(&self.handle.inner);
+        let channels = inner.registry.channels();
+        for channel in &channels {
+            channel.update_and_wake(|core, _| core.flush());
+        }
+        let elastic = inner.flush_elastic();
+        let deadline = tokio::time::Instant::now() + inner.context.options.close_timeout;
+        let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
+        let mut result = Ok(());
+        for channel in channels {
+            let through = channel.core().appended();
+            let done = channel.wait(|p| p.committed_outcome(through, through));
+            let outcome = tokio::time::timeout_at(deadline, done)
+                .await
+                .unwrap_or_else(|_| {
+                    let text = format!("the channel {:?} was not committed in time", channel.name);
+                    Err(channel.update_and_wake(|core, now| {
+                        let error = core.past_deadline(&text);
+                        core.end(now, closed.clone(), false);
+                        error.with_report(core.report())
+                    }))
+                });
+            result = result.and(outcome);
+        }
+        for (channel, through) in elastic {
+            let outcome = tokio::time::timeout_at(deadline, channel.settle(through)).await;
+            let late = "the elastic channel was not acknowledged in time; what is left of it is handed back";
+            result =
+                result.and(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, late))));
+        }
+        inner.end(&closed);
+        result
+    }
+}
+
+impl ClientInner {
+    pub(super) fn end(&self, error: &Error) {
+        if self.registry.end(error) {
+            for channel in self.elastic_channels() {
+                channel.end(error);
+            }
+        }
+    }
+
+    /// The elastic channels, and how many appends of each were asked to be sent.
+    fn flush_elastic(&self) -> Vec<(Arc<dyn Settle>, u64)> {
+        let channels = self.elastic_channels().into_iter();
+        channels
+            .map(|channel| {
+                let through = channel.flush();
+                (channel, through)
+            })
+            .collect()
+    }
+
+    fn elastic_channels(&self) -> Vec<Arc<dyn Settle>> {
+        let elastic = self.elastic.lock().unwrap_or_else(PoisonError::into_inner);
+        elastic.iter().filter_map(Weak::upgrade).collect()
+    }
+}

@@ -1,0 +1,323 @@
+//! The client: one account, one pipe, shared by all its channels.
+
+pub(crate) mod builder;
+mod close;
+mod poller;
+mod send_once;
+mod throttle;
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use tracing::info;
+
+use self::builder::ClientBuilder;
+use crate::api::Api;
+use crate::api::failure::Failure;
+use crate::api::wire::MAX_CHANNELS;
+use crate::auth::Credential;
+use crate::base::metrics::Metrics;
+use crate::base::options::Options;
+use crate::base::time::TimeSource;
+use crate::channel::open::OpenChannel;
+use crate::channel::registry::Registry;
+use crate::channel::{Tracked, Untracked};
+use crate::config::Profile;
+use crate::context::ClientContext;
+use crate::context::retries::Retries;
+use crate::elastic::shared::Settle;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+use crate::types::pipe::PipePath;
+
+/// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
+///
+/// When the last clone is dropped, its channels end at once and what is not committed resolves to
+/// [`ErrorKind::ClientClosed`]: keep the client as long as its channels, or [`close`](Self::close) them first.
+///
+/// ```no_run
+/// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+/// # async fn example() -> snowpipe_streaming::Result<()> {
+/// let profile = Profile::from_file("profile.json")?;
+/// let pipe = PipePath::new("DB", "SCHEMA", "LIFT_RIDE_PIPE")?;
+/// let client = StreamingIngestClient::builder(profile, pipe).build().await?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug, Clone)]
+pub struct StreamingIngestClient {
+    handle: Arc<Handle>,
+}
+
+/// Counts the clones: the last one takes the channels with it.
+#[derive(Debug)]
+struct Handle {
+    inner: Arc<ClientInner>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.inner.end(&Error::new(
+            ErrorKind::ClientClosed,
+            "the last handle of the client was dropped",
+        ));
+    }
+}
+
+/// The channels of a client, and what ends them.
+#[derive(Debug)]
+pub(crate) struct ClientInner {
+    context: Arc<ClientContext>,
+    registry: Arc<Registry>,
+    elastic: Mutex<Vec<Weak<dyn Settle>>>,
+}
+
+impl StreamingIngestClient {
+    /// Starts to build a client for `pipe` with the credentials of `profile`.
+    pub fn builder(profile: Profile, pipe: PipePath) -> ClientBuilder {
+        ClientBuilder::new(profile, pipe)
+    }
+
+    /// Starts to build a client for a table, through its default pipe `<TABLE>-STREAMING`, with the credentials of
+    /// `profile`. Snowflake makes that pipe when it is first used.
+    ///
+    /// ```no_run
+    /// use snowpipe_streaming::{Profile, StreamingIngestClient};
+    /// # async fn example() -> snowpipe_streaming::Result<()> {
+    /// let profile = Profile::from_file("profile.json")?;
+    /// let client = StreamingIngestClient::for_table(profile, "RESORT", "PUBLIC", "LIFT_RIDE")?.build().await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] as of [`PipePath::for_table`].
+    pub fn for_table(
+        profile: Profile,
+        database: impl Into<String>,
+        schema: impl Into<String>,
+        table: impl Into<String>,
+    ) -> Result<ClientBuilder> {
+        let pipe = PipePath::for_table(database, schema, table)?;
+        Ok(ClientBuilder::new(profile, pipe))
+    }
+
+    pub(crate) async fn connect(
+        api: Api,
+        options: Options,
+        pipe: PipePath,
+        time: Arc<dyn TimeSource>,
+        rng: fastrand::Rng,
+    ) -> Result<Self> {
+        let context = Arc::new(ClientContext::new(api, options, pipe, time, rng));
+        context
+            .retrying(|attempt| context.api.connect(attempt))
+            .await?;
+        let registry = Arc::new(Registry::new(Arc::clone(&context)));
+        tokio::spawn(poller::run(Arc::clone(&registry)));
+        info!(pipe = %context.pipe, "client connected");
+        let inner = Arc::new(ClientInner {
+            context,
+            registry,
+            elastic: Mutex::default(),
+        });
+        Ok(Self {
+            handle: Arc::new(Handle { inner }),
+        })
+    }
+
+    /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
+    ///
+    /// A channel is one ordered writer. Its name lives as long as it is used, across restarts: give each instance of a
+    /// program names of its own, for opening a name takes it away from whoever held it. Names that differ only in case are
+    /// the same name ("Snowpipe Streaming REST API endpoints"); the channel is followed by the name it was created with,
+    /// which [`Channel::name`](crate::Channel::name) returns. `.await` what is returned, or set options on it first.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
+    /// - [`ErrorKind::ChannelAlreadyOpen`]: this client has it open, or it is still draining.
+    /// - [`ErrorKind::UncommittedData`]: see [`OnUncommitted`](crate::OnUncommitted).
+    /// - Whatever keeps the server from answering.
+    ///
+    /// Cancel safe: a cancelled open may have taken the name on the server, but leaves nothing behind here.
+    pub fn open_channel(&self, name: impl Into<String>) -> OpenChannel<Tracked> {
+        OpenChannel::new(Arc::clone(&self.handle.inner.registry), name.into())
+    }
+
+    /// Opens a channel whose rows carry no offsets: for sources that cannot be read again. The SDK gives each request a
+    /// token of its own, so that commits can be followed, but there is nothing to resume from.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_channel`](Self::open_channel).
+    pub fn open_untracked_channel(&self, name: impl Into<String>) -> OpenChannel<Untracked> {
+        OpenChannel::new(Arc::clone(&self.handle.inner.registry), name.into())
+    }
+
+    /// Random in [0, 1), from the client's seed.
+    pub(crate) fn random_unit(&self) -> f64 {
+        self.handle.inner.context.random_unit()
+    }
+
+    /// How long closing a channel may take.
+    pub(crate) fn close_timeout(&self) -> Duration {
+        self.handle.inner.context.options.close_timeout
+    }
+
+    /// Proves who this client is with another credential of the same account from now on. The token for the ingest host is
+    /// exchanged anew when it is needed next; requests that are under way are not disturbed, and no channel is reopened.
+    ///
+    /// ```no_run
+    /// # fn example(client: &snowpipe_streaming::StreamingIngestClient) -> snowpipe_streaming::Result<()> {
+    /// use snowpipe_streaming::Profile;
+    ///
+    /// // The key in the file was changed.
+    /// client.set_credential(Profile::from_file("profile.json")?.credential()?);
+    /// # Ok(()) }
+    /// ```
+    pub fn set_credential(&self, credential: impl Credential) {
+        self.handle
+            .inner
+            .context
+            .api
+            .set_credential(Arc::new(credential));
+    }
+
+    /// The pipe this client streams into.
+    pub fn pipe(&self) -> &PipePath {
+        &self.handle.inner.context.pipe
+    }
+
+    /// Bytes of rows held now, of all channels. Never more than the memory budget.
+    pub fn memory_in_use(&self) -> usize {
+        self.handle.inner.context.budget.in_use()
+    }
+
+    /// Whether the permits of the byte budget agree with what is charged.
+    #[cfg(feature = "bench-internals")]
+    pub(crate) fn audit_memory(&self) -> std::result::Result<(), String> {
+        self.handle.inner.context.budget.audit()
+    }
+
+    /// What this client has done so far, and what it holds now.
+    pub fn metrics(&self) -> Metrics {
+        let inner = &self.handle.inner;
+        inner.context.api.counters().snapshot(
+            &inner.context.pipe,
+            inner.registry.channels().len(),
+            inner.context.budget.in_use(),
+            inner.context.options.memory_budget,
+        )
+    }
+
+    /// Asks the server for the status of channels, whoever writes them. Names the server does not know are absent.
+    /// Names are case-sensitive here ("Snowpipe Streaming REST API endpoints").
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps the server from answering, after a few tries.
+    pub async fn channel_statuses<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<BTreeMap<String, ChannelStatus>> {
+        let names: Vec<String> = names.into_iter().map(|n| n.as_ref().to_owned()).collect();
+        self.statuses(&names, Retries::Few).await
+    }
+
+    pub(crate) async fn statuses(
+        &self,
+        names: &[String],
+        retries: Retries<'_>,
+    ) -> Result<BTreeMap<String, ChannelStatus>> {
+        let inner = &self.handle.inner;
+        let mut found = BTreeMap::new();
+        let mut chunk = names.len().clamp(1, MAX_CHANNELS);
+        let mut rest = names;
+        while !rest.is_empty() {
+            let (some, after) = rest.split_at(chunk.min(rest.len()));
+            let call = |attempt| inner.context.api.channel_statuses(some, attempt);
+            match inner.context.retrying_as(retries, call).await {
+                Ok(statuses) => {
+                    found.extend(statuses);
+                    rest = after;
+                }
+                Err(failure)
+                    if chunk > 1
+                        && failure
+                            .code()
+                            .is_some_and(|c| c.contains("TOO_MANY_CHANNELS")) =>
+                {
+                    chunk /= 2;
+                }
+                Err(failure) => return Err(failure.into_error()),
+            }
+        }
+        Ok(found)
+    }
+
+    /// The committed tokens of channels, fresh from the server; `None` for a channel without one. Names the server does
+    /// not know are absent.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`channel_statuses`](Self::channel_statuses).
+    pub async fn latest_committed_offset_tokens<N: AsRef<str>>(
+        &self,
+        names: impl IntoIterator<Item = N>,
+    ) -> Result<BTreeMap<String, Option<OffsetToken>>> {
+        let statuses = self.channel_statuses(names).await?;
+        Ok(statuses
+            .into_iter()
+            .map(|(name, s)| (name, s.latest_committed_offset_token().cloned()))
+            .collect())
+    }
+
+    /// Drops a channel on the server: its committed token is forgotten, and with it the place to resume from. Rows in the
+    /// table stay. A channel with accepted rows that are not committed is left alone.
+    ///
+    /// Cancel safe in that it may be called again: cancelled, it may or may not have been done.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
+    /// - [`ErrorKind::ChannelAlreadyOpen`]: close it first.
+    /// - [`ErrorKind::UncommittedData`]: rows of it are not committed yet; try again later.
+    /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
+    pub async fn drop_channel(&self, name: &str) -> Result<()> {
+        let inner = &self.handle.inner;
+        let _slot = inner.registry.reserve(name, None)?;
+        let unanswered = AtomicBool::new(false);
+        let drop = async |attempt| match inner.context.api.drop_channel(name, true, attempt).await {
+            Err(failure @ Failure::Ambiguous(_)) => {
+                unanswered.store(true, Ordering::Relaxed);
+                Err(failure)
+            }
+            // It was an earlier try of ours that dropped it.
+            Err(Failure::Answered {
+                code: Some(_),
+                error,
+                ..
+            }) if error.kind() == ErrorKind::NotFound && unanswered.load(Ordering::Relaxed) => {
+                Ok(())
+            }
+            result => result,
+        };
+        inner.context.retrying(drop).await.map_err(|error| {
+            match error.code() {
+                Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => Error::new(
+                    ErrorKind::UncommittedData,
+                    format!("the channel {name:?} has rows that are accepted and not committed; drop it when they are"),
+                )
+                .because_of(error),
+                _ => error,
+            }
+        })
+    }
+}

@@ -1,0 +1,189 @@
+//! The status poller: one bulk call for all channels of a client, as often as their commits need it and no oftener.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+use tracing::{Span, debug, error_span};
+
+use super::throttle::Throttle;
+use crate::api::call::Attempt;
+use crate::api::failure::Failure;
+use crate::api::wire::MAX_CHANNELS;
+use crate::base::retry::Bucket;
+use crate::base::task::reached;
+use crate::channel::core::polling::{HEARTBEAT, Rhythm, Sighting, Want};
+use crate::channel::registry::Registry;
+use crate::channel::shared::Shared;
+use crate::types::error::{Error, ErrorKind};
+
+/// Polls a second, and how many may come at once after a pause.
+const RATE: f64 = 2.0;
+const BURST: f64 = 5.0;
+/// A status that takes longer is asked for anew.
+const DEADLINE: Duration = Duration::from_secs(15);
+
+/// Runs until the client is closed.
+pub(crate) async fn run(registry: Arc<Registry>) {
+    let alarm = Arc::clone(registry.poll_timer());
+    let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
+    // Until the server asks for fewer.
+    let mut chunk = MAX_CHANNELS;
+    let mut throttle = Throttle::default();
+    loop {
+        let at = alarm.due().map(|due| {
+            let now = Instant::now();
+            let spare = bucket.ready_at(now, BURST).max(due.spare);
+            throttle.delay(spare.min(bucket.ready_at(now, 1.0).max(due.must)))
+        });
+        tokio::select! {
+            biased;
+            () = registry.closed() => return,
+            () = alarm.moved() => continue,
+            () = reached(at) => {}
+        }
+        let rhythm = alarm.take();
+        let asked = due(registry.channels(), rhythm, Instant::now());
+        for some in asked.chunks(chunk.max(1)) {
+            let asked = Instant::now();
+            bucket.take(asked, 1);
+            let poll = ask(&registry, some);
+            let outcome = tokio::select! {
+                biased;
+                () = registry.closed() => return,
+                outcome = poll => outcome,
+            };
+            match outcome {
+                Outcome::Answered => throttle.answered(),
+                Outcome::Missed => throttle.missed(asked),
+                Outcome::Throttled(after) => {
+                    throttle.throttled(
+                        asked,
+                        Instant::now(),
+                        after,
+                        registry.context.options.retry_for,
+                    );
+                    break;
+                }
+                Outcome::TooMany => {
+                    chunk = (some.len() / 2).max(1);
+                    debug!(chunk, "the server wants fewer channels in one status call");
+                    break;
+                }
+            }
+        }
+        let channels = registry.channels();
+        alarm.set_all(channels.iter().map(|channel| channel.core().want()));
+    }
+}
+
+/// Whom to ask for. If one channel is due, all that wait for a commit go with it; if an idle one is, all idle ones that
+/// will be soon: they fall into step, and one call serves them all.
+fn due(channels: Vec<Arc<Shared>>, rhythm: Rhythm, now: Instant) -> Vec<Arc<Shared>> {
+    let (mut waiting, mut idle) = (Vec::new(), Vec::new());
+    let (mut is_due, mut is_idle_due) = (false, false);
+    for channel in channels {
+        let want = channel.core().want();
+        match want {
+            Want::Nothing => {}
+            Want::Word(at) => {
+                is_idle_due |= at <= now;
+                if at <= now + HEARTBEAT / 2 {
+                    idle.push(channel);
+                }
+            }
+            Want::News(_) | Want::Commit { .. } => {
+                is_due |= rhythm.due(want).is_some_and(|due| due.spare <= now);
+                waiting.push(channel);
+            }
+        }
+    }
+    if !is_due && !is_idle_due {
+        waiting.clear();
+    }
+    if is_idle_due {
+        waiting.append(&mut idle);
+    }
+    waiting
+}
+
+/// What became of one call.
+enum Outcome {
+    Answered,
+    Missed,
+    /// 429, with the delay the server asks for.
+    Throttled(Duration),
+    /// It named more channels than the server takes in one call.
+    TooMany,
+}
+
+/// Makes one call and hands its answer to the channels.
+async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
+    let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
+    let now = Instant::now();
+    let epochs: Vec<u64> = channels.iter().map(|c| c.core().asked(now)).collect();
+    let attempt = Attempt {
+        request_id: registry.context.request_id(),
+        retry_count: 0,
+    };
+    let answer = timeout(
+        DEADLINE,
+        registry.context.api.channel_statuses(&names, attempt),
+    )
+    .await;
+    match answer {
+        Ok(Ok(statuses)) => {
+            let mut seen: Option<Sighting> = None;
+            for (channel, epoch) in channels.iter().zip(epochs) {
+                let status = statuses.get(&channel.name);
+                let _named = span(channel).entered();
+                let sighting = channel.update_and_wake(|core, now| {
+                    let is_current = core.epoch() == epoch;
+                    is_current.then(|| core.on_status(now, status)).flatten()
+                });
+                // What all channels saw in one answer is one event, and this tells most closely when it was.
+                seen = seen.into_iter().chain(sighting).max_by_key(|s| s.missed);
+            }
+            if let Some(sighting) = seen {
+                registry.poll_timer().learn(sighting);
+            }
+            Outcome::Answered
+        }
+        Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => Outcome::TooMany,
+        Ok(Err(failure)) => {
+            debug!(error = %failure.error(), "channel statuses could not be had");
+            registry.context.heal_after(&failure);
+            missed(channels, failure.error());
+            match failure {
+                Failure::Throttled {
+                    after: Some(after), ..
+                } => Outcome::Throttled(after),
+                _ => Outcome::Missed,
+            }
+        }
+        Err(_) => {
+            debug!("channel statuses took too long");
+            let text = format!("the status call had no answer within {DEADLINE:?}");
+            missed(channels, &Error::new(ErrorKind::Timeout, text));
+            Outcome::Missed
+        }
+    }
+}
+
+fn missed(channels: &[Arc<Shared>], why: &Error) {
+    for channel in channels {
+        let _named = span(channel).entered();
+        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
+    }
+}
+
+/// Whom log lines are about: here nothing else says it.
+fn span(channel: &Shared) -> Span {
+    error_span!("channel", name = %channel.name)
+}
+
+fn is_too_many(failure: &Failure) -> bool {
+    failure
+        .code()
+        .is_some_and(|code| code.contains("TOO_MANY_CHANNELS"))
+}

@@ -1,0 +1,312 @@
+//! A source that is asked again after it failed, and whose answers are checked.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tracing::warn;
+
+use super::shutdown::{Brake, Halt};
+use super::source::{Batch, Offset, Rejected, Source};
+use crate::base::retry::Backoff;
+use crate::client::StreamingIngestClient;
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// The first and the longest pause after a failure.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A source, and which of its methods fail.
+pub(super) struct Patient<'a, S> {
+    pub(super) source: &'a mut S,
+    pub(super) brake: Brake<'a>,
+    client: StreamingIngestClient,
+    patience: Duration,
+    /// The methods that failed when they were called last, by what the source could not do. That another method succeeds
+    /// does not end the trouble of one: a source that can be read and keeps no dead letters would be asked without end.
+    troubles: BTreeMap<&'static str, Trouble>,
+}
+
+/// A method of the source that keeps failing.
+#[derive(Debug)]
+struct Trouble {
+    since: Instant,
+    backoff: Backoff,
+}
+
+/// Why an attempt that does not wait failed.
+#[derive(Debug)]
+pub(super) enum Setback {
+    /// The source failed: the next attempt is due after this pause.
+    Retry(Duration),
+    /// The run cannot go on.
+    Halt(Halt),
+}
+
+impl From<Halt> for Setback {
+    fn from(halt: Halt) -> Self {
+        Self::Halt(halt)
+    }
+}
+
+impl<'a, S: Source> Patient<'a, S> {
+    pub(super) fn new(
+        source: &'a mut S,
+        brake: Brake<'a>,
+        client: StreamingIngestClient,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            source,
+            brake,
+            client,
+            patience,
+            troubles: BTreeMap::new(),
+        }
+    }
+
+    pub(super) async fn released(&mut self) -> Result<Option<S::Offset>, Halt> {
+        loop {
+            match self.source.released().await {
+                Ok(released) => {
+                    self.well("tell what is released");
+                    return Ok(released);
+                }
+                Err(error) => self.pause("tell what is released", error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn check(
+        &mut self,
+        channel: &str,
+        committed: Option<&S::Offset>,
+    ) -> Result<(), Halt> {
+        loop {
+            match self.source.check(channel, committed).await {
+                Ok(()) => {
+                    self.well("accept the channel");
+                    return Ok(());
+                }
+                Err(error) => self.pause("accept the channel", error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Halt> {
+        loop {
+            match self.source.rejects_seen(channel).await {
+                Ok(seen) => {
+                    self.well("tell which rejects it has seen");
+                    return Ok(seen);
+                }
+                Err(error) => self.pause("tell which rejects it has seen", error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn release_through(&mut self, through: &S::Offset) -> Result<(), Halt> {
+        loop {
+            match self.source.release_through(through).await {
+                Ok(()) => {
+                    self.well("release rows");
+                    return Ok(());
+                }
+                Err(error) => self.pause("release rows", error).await?,
+            }
+        }
+    }
+
+    /// Reads rows whose offsets rise. `through` is given if anything was read.
+    pub(super) async fn read_after(
+        &mut self,
+        after: Option<&S::Offset>,
+        max: usize,
+    ) -> Result<Batch<S::Offset, S::Row>, Halt> {
+        loop {
+            match self.try_read_after(after, max).await {
+                Ok(batch) => return Ok(batch),
+                Err(Setback::Retry(pause)) => self.brake.interrupting(sleep(pause)).await?,
+                Err(Setback::Halt(halt)) => return Err(halt),
+            }
+        }
+    }
+
+    /// As [`read_after`](Self::read_after), once.
+    pub(super) async fn try_read_after(
+        &mut self,
+        after: Option<&S::Offset>,
+        max: usize,
+    ) -> Result<Batch<S::Offset, S::Row>, Setback> {
+        const WHAT: &str = "be read";
+        match self.source.read_after(after, max).await {
+            Ok(batch) => {
+                self.well(WHAT);
+                Ok(checked(after, batch).map_err(Halt::from)?)
+            }
+            Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
+        }
+    }
+
+    /// Has the source keep rows, once.
+    pub(super) async fn try_dead_letter(
+        &mut self,
+        rejected: &Rejected<S::Offset>,
+        rows: Vec<(S::Offset, S::Row)>,
+    ) -> Result<(), Setback> {
+        const WHAT: &str = "keep dead letters";
+        match self.source.dead_letter(rejected, rows).await {
+            Ok(()) => {
+                self.well(WHAT);
+                Ok(())
+            }
+            Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
+        }
+    }
+
+    /// Waits before the source is asked again.
+    pub(super) async fn pause(&mut self, what: &'static str, error: S::Error) -> Result<(), Halt> {
+        let pause = self.failed(what, error)?;
+        self.brake.interrupting(sleep(pause)).await
+    }
+
+    /// It succeeded: its next failure is a first one.
+    pub(super) fn well(&mut self, what: &'static str) {
+        self.troubles.remove(what);
+    }
+
+    /// Returns how long to wait before the source is asked again, or the end of the run.
+    fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, Halt> {
+        let is_fatal = self.source.is_fatal(&error);
+        let error: Box<dyn std::error::Error + Send + Sync> = error.into();
+        let trouble = self.troubles.entry(what).or_insert_with(|| Trouble {
+            since: Instant::now(),
+            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        });
+        let failing_for = trouble.since.elapsed();
+        if is_fatal || failing_for >= self.patience {
+            let how = if is_fatal {
+                String::new()
+            } else {
+                format!(", for {failing_for:?} now")
+            };
+            let text = format!("the source could not {what}{how}: {error}");
+            return Err(Error::new(ErrorKind::Source, text)
+                .with_boxed_source(error)
+                .into());
+        }
+        warn!(%error, "the source could not {what}; it is asked again");
+        let pause = trouble.backoff.next(self.client.random_unit());
+        Ok(pause.min(self.patience.saturating_sub(failing_for)))
+    }
+}
+
+/// Refuses what would lose or repeat rows on a resume.
+fn checked<O: Offset, R>(after: Option<&O>, mut batch: Batch<O, R>) -> Result<Batch<O, R>> {
+    let mut before = after;
+    for (offset, _) in &batch.rows {
+        if let Some(before) = before.filter(|before| offset <= *before) {
+            return Err(disordered(&format!(
+                "gave the offset {offset} after {before}; offsets have to rise, and to come after the one that was asked for"
+            )));
+        }
+        before = Some(offset);
+    }
+    match (batch.through.take(), before) {
+        (None, _) => batch.through = batch.rows.last().map(|(last, _)| last.clone()),
+        (Some(through), Some(last)) if through < *last => {
+            return Err(disordered(&format!(
+                "says that it was read through {through}, but it had come to {last} already"
+            )));
+        }
+        // Nothing new, in other words.
+        (Some(through), Some(last)) if batch.rows.is_empty() && through == *last => {}
+        (through, _) => batch.through = through,
+    }
+    Ok(batch)
+}
+
+/// Refuses an offset whose text does not read back: a resume would begin elsewhere.
+pub(super) fn check_text<O: Offset>(offset: &O) -> Result<()> {
+    let text = offset.to_string();
+    let problem = match text.parse::<O>() {
+        Ok(read) if read == *offset => return Ok(()),
+        Ok(read) => format!("reads back as {read}"),
+        Err(why) => format!("does not read back: {why}"),
+    };
+    Err(disordered(&format!(
+        "has the offset {text:?}, which {problem}; Display and FromStr of its type have to agree"
+    )))
+}
+
+fn disordered(what: &str) -> Error {
+    Error::new(ErrorKind::Source, format!("the source {what}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(after: Option<i64>, rows: &[i64], through: Option<i64>) -> Result<Option<i64>> {
+        let batch = Batch {
+            rows: rows.iter().map(|n| (*n, ())).collect(),
+            through,
+            is_end: false,
+        };
+        checked(after.as_ref(), batch).map(|batch| batch.through)
+    }
+
+    #[test]
+    fn what_was_read_goes_forward() {
+        assert_eq!(check(None, &[], None).unwrap(), None);
+        assert_eq!(check(Some(3), &[4, 9], None).unwrap(), Some(9));
+        assert_eq!(check(Some(3), &[4, 9], Some(9)).unwrap(), Some(9));
+        assert_eq!(check(Some(3), &[4, 9], Some(12)).unwrap(), Some(12));
+        assert_eq!(check(Some(3), &[], Some(12)).unwrap(), Some(12));
+        assert_eq!(check(None, &[], Some(0)).unwrap(), Some(0));
+        // Read again, and still nothing there.
+        assert_eq!(check(Some(3), &[], Some(3)).unwrap(), None);
+    }
+
+    #[test]
+    fn what_goes_backward_is_refused_with_both_offsets() {
+        let refused = |after, rows: &[i64], through, named: [&str; 2]| {
+            let error = check(after, rows, through).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Source);
+            for name in named {
+                assert!(error.to_string().contains(name), "{error}");
+            }
+        };
+        refused(Some(3), &[3], None, ["offset 3", "after 3"]);
+        refused(None, &[5, 5], None, ["offset 5", "after 5"]);
+        refused(None, &[7, 6], None, ["offset 6", "after 7"]);
+        refused(None, &[7, 8], Some(7), ["through 7", "to 8"]);
+        refused(Some(9), &[], Some(8), ["through 8", "to 9"]);
+    }
+
+    #[test]
+    fn an_offset_reads_back_as_itself() {
+        check_text(&17_u64).unwrap();
+        check_text(&"order_17".to_owned()).unwrap();
+        let nan = check_text(&Rounded(17)).unwrap_err();
+        assert!(nan.to_string().contains("reads back as 10"), "{nan}");
+    }
+
+    /// Prints less than it is.
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+    struct Rounded(u32);
+
+    impl std::fmt::Display for Rounded {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            write!(f, "{}", self.0 / 10 * 10)
+        }
+    }
+
+    impl std::str::FromStr for Rounded {
+        type Err = std::num::ParseIntError;
+
+        fn from_str(text: &str) -> Result<Self, Self::Err> {
+            text.parse().map(Self)
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! Rows: anything serializable that is a JSON object, one per line, checked before anything is buffered.
+
+mod null;
+mod strict;
+
+use bytes::Bytes;
+use memchr::memchr;
+use serde::Serialize;
+
+use crate::base::options::Nulls;
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// Appends `row` to `out` as one line of NDJSON. On an error `out` is as it was.
+pub(crate) fn encode<R: Serialize + ?Sized>(
+    row: &R,
+    nulls: Nulls,
+    out: &mut Vec<u8>,
+) -> Result<()> {
+    let start = out.len();
+    let mut json = serde_json::Serializer::new(&mut *out);
+    let written = row.serialize(strict::Row::new(&mut json, nulls));
+    let problem = match written {
+        Ok(()) if out.get(start) == Some(&b'{') => {
+            // Only a `RawValue` brings line ends along, and only between the words of its JSON.
+            let line = out.get_mut(start..).unwrap_or_default();
+            if memchr(b'\n', line).is_some() {
+                line.iter_mut()
+                    .filter(|b| **b == b'\n')
+                    .for_each(|b| *b = b' ');
+            }
+            out.push(b'\n');
+            return Ok(());
+        }
+        Ok(()) => Error::new(ErrorKind::InvalidRow, strict::NOT_AN_OBJECT),
+        Err(error) => Error::new(
+            ErrorKind::InvalidRow,
+            format!("the row cannot be sent: {error}"),
+        )
+        .with_source(error),
+    };
+    out.truncate(start);
+    Err(problem)
+}
+
+/// Rows that are bytes already: NDJSON, one JSON object a line. Cheap to clone.
+///
+/// ```
+/// use snowpipe_streaming::RowBatch;
+/// let rows = RowBatch::from_ndjson("{\"A\":1}\n{\"A\":2}\n")?;
+/// assert_eq!(rows.len(), 2);
+/// assert!(RowBatch::from_ndjson("[1,2]\n").is_err());
+/// # Ok::<(), snowpipe_streaming::Error>(())
+/// ```
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct RowBatch {
+    bytes: Bytes,
+    rows: u64,
+}
+
+impl RowBatch {
+    /// Takes NDJSON as it is: it must be UTF-8, and each line must begin with `{` and end with `}`; blank lines are
+    /// dropped. What is between the braces is not looked at: a line that is not JSON is rejected by the server, counted
+    /// and reported as a [`RejectWindow`](crate::RejectWindow).
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRow`], naming the line.
+    pub fn from_ndjson(bytes: impl Into<Bytes>) -> Result<Self> {
+        Self::read(bytes.into(), |_| Ok(()))
+    }
+
+    /// As [`from_ndjson`](Self::from_ndjson), and parses each line, so that nothing but JSON objects goes out.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidRow`], naming the line.
+    pub fn from_ndjson_checked(bytes: impl Into<Bytes>) -> Result<Self> {
+        Self::read(bytes.into(), |line| {
+            serde_json::from_str::<serde::de::IgnoredAny>(line).map(|_| ())
+        })
+    }
+
+    fn read(bytes: Bytes, check: impl Fn(&str) -> serde_json::Result<()>) -> Result<Self> {
+        let text = std::str::from_utf8(&bytes).map_err(|error| {
+            let line = bytes
+                .iter()
+                .take(error.valid_up_to())
+                .filter(|b| **b == b'\n')
+                .count()
+                + 1;
+            bad_line(line, "it is not UTF-8")
+        })?;
+        let mut rows = 0;
+        let mut plain = text.is_empty() || text.ends_with('\n');
+        for (i, line) in text.split_terminator('\n').enumerate() {
+            let row = line.trim_matches([' ', '\t', '\r']);
+            if row.is_empty() {
+                plain = false;
+                continue;
+            }
+            if !(row.starts_with('{') && row.ends_with('}')) {
+                return Err(bad_line(
+                    i + 1,
+                    "it is not a JSON object; each line must be `{…}`",
+                ));
+            }
+            check(row)
+                .map_err(|error| bad_line(i + 1, "it is not valid JSON").with_source(error))?;
+            rows += 1;
+        }
+        let bytes = if plain {
+            bytes
+        } else {
+            let mut clean = String::with_capacity(text.len() + 1);
+            for line in text
+                .split_terminator('\n')
+                .filter(|l| !l.trim_matches([' ', '\t', '\r']).is_empty())
+            {
+                clean.push_str(line);
+                clean.push('\n');
+            }
+            Bytes::from(clean)
+        };
+        Ok(Self { bytes, rows })
+    }
+
+    /// How many rows.
+    pub fn len(&self) -> u64 {
+        self.rows
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// The same bytes, shared.
+    pub(crate) fn to_bytes(&self) -> Bytes {
+        self.bytes.clone()
+    }
+
+    /// The rows' bytes, each line ended by a newline.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+fn bad_line(line: usize, why: &str) -> Error {
+    Error::new(
+        ErrorKind::InvalidRow,
+        format!("line {line} of the batch cannot be sent: {why}"),
+    )
+}
+
+#[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    fn encoded<R: Serialize + ?Sized>(row: &R, nulls: Nulls) -> Result<String> {
+        let mut out = b"before\n".to_vec();
+        let result = encode(row, nulls, &mut out);
+        let text = String::from_utf8(out).unwrap();
+        let rest = text.strip_prefix("before\n").unwrap().to_owned();
+        match result {
+            Ok(()) => Ok(rest),
+            Err(error) => {
+                assert_eq!(rest, "", "a refused row leaves nothing behind");
+                Err(error)
+            }
+        }
+    }
+
+    #[derive(Serialize)]
+    struct Ride<'a> {
+        #[serde(rename = "LIFT")]
+        lift: &'a str,
+        #[serde(rename = "DAY")]
+        day: Option<u8>,
+        nested: Vec<Option<u8>>,
+    }
+
+    #[test]
+    fn a_row_is_one_line() {
+        let ride = Ride {
+            lift: "A\nB",
+            day: Some(2),
+            nested: vec![None, Some(1)],
+        };
+        assert_eq!(
+            encoded(&ride, Nulls::Send).unwrap(),
+            "{\"LIFT\":\"A\\nB\",\"DAY\":2,\"nested\":[null,1]}\n"
+        );
+    }
+
+    #[test]
+    fn nulls_are_sent_or_omitted_at_the_top_only() {
+        let ride = Ride {
+            lift: "A",
+            day: None,
+            nested: vec![None],
+        };
+        assert_eq!(
+            encoded(&ride, Nulls::Send).unwrap(),
+            "{\"LIFT\":\"A\",\"DAY\":null,\"nested\":[null]}\n"
+        );
+        assert_eq!(
+            encoded(&ride, Nulls::Omit).unwrap(),
+            "{\"LIFT\":\"A\",\"nested\":[null]}\n"
+        );
+        let value = serde_json::json!({"A": null, "B": {"C": null}});
+        assert_eq!(
+            encoded(&value, Nulls::Omit).unwrap(),
+            "{\"B\":{\"C\":null}}\n"
+        );
+        let map = BTreeMap::from([(1, None), (2, Some("x"))]);
+        assert_eq!(encoded(&map, Nulls::Omit).unwrap(), "{\"2\":\"x\"}\n");
+    }
+
+    #[test]
+    fn flattened_structs_lose_their_nulls_too() {
+        #[derive(Serialize)]
+        struct Outer {
+            id: u8,
+            #[serde(flatten)]
+            rest: BTreeMap<String, Option<u8>>,
+        }
+        let row = Outer {
+            id: 1,
+            rest: BTreeMap::from([("a".into(), None), ("b".into(), Some(2))]),
+        };
+        assert_eq!(encoded(&row, Nulls::Omit).unwrap(), "{\"id\":1,\"b\":2}\n");
+        assert_eq!(
+            encoded(&row, Nulls::Send).unwrap(),
+            "{\"id\":1,\"a\":null,\"b\":2}\n"
+        );
+    }
+
+    #[test]
+    fn only_objects_are_rows() {
+        for error in [
+            encoded(&[1, 2], Nulls::Send).unwrap_err(),
+            encoded("text", Nulls::Send).unwrap_err(),
+            encoded(&7, Nulls::Send).unwrap_err(),
+            encoded(&None::<u8>, Nulls::Omit).unwrap_err(),
+            encoded(&(), Nulls::Send).unwrap_err(),
+            encoded(
+                &serde_json::value::RawValue::from_string("[1]".into()).unwrap(),
+                Nulls::Send,
+            )
+            .unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidRow);
+            assert!(error.to_string().contains("not a JSON object"), "{error}");
+        }
+        assert_eq!(
+            encoded(&Some(BTreeMap::from([("a", 1)])), Nulls::Send).unwrap(),
+            "{\"a\":1}\n"
+        );
+        let raw = serde_json::value::RawValue::from_string("{\"a\": 1}".into()).unwrap();
+        assert_eq!(encoded(&raw, Nulls::Omit).unwrap(), "{\"a\": 1}\n");
+    }
+
+    #[test]
+    fn a_nan_is_refused_wherever_it_hides() {
+        #[derive(Serialize)]
+        struct Deep {
+            list: Vec<Option<BTreeMap<&'static str, (u8, f32)>>>,
+        }
+        let deep = Deep {
+            list: vec![None, Some(BTreeMap::from([("x", (1, f32::INFINITY))]))],
+        };
+        for error in [
+            encoded(&BTreeMap::from([("A", f64::NAN)]), Nulls::Send).unwrap_err(),
+            encoded(&BTreeMap::from([("A", f64::NAN)]), Nulls::Omit).unwrap_err(),
+            encoded(&deep, Nulls::Send).unwrap_err(),
+        ] {
+            assert_eq!(error.kind(), ErrorKind::InvalidRow);
+            assert!(error.to_string().contains("not a finite number"), "{error}");
+        }
+        assert_eq!(
+            encoded(&BTreeMap::from([("A", 0.5)]), Nulls::Send).unwrap(),
+            "{\"A\":0.5}\n"
+        );
+    }
+
+    #[test]
+    fn raw_json_over_several_lines_is_one_row() {
+        let raw = |text: &str| serde_json::value::RawValue::from_string(text.to_owned()).unwrap();
+        let whole = raw("{\n  \"a\": \"b\\n\"\r\n}");
+        assert_eq!(
+            encoded(&whole, Nulls::Send).unwrap(),
+            "{   \"a\": \"b\\n\"\r }\n"
+        );
+        let field = BTreeMap::from([("A", raw("[1,\n2]"))]);
+        assert_eq!(encoded(&field, Nulls::Omit).unwrap(), "{\"A\":[1, 2]}\n");
+    }
+
+    #[test]
+    fn raw_lines_are_kept_and_cleaned() {
+        let kept = RowBatch::from_ndjson("{\"a\":1}\n{\"a\":2}\n").unwrap();
+        assert_eq!(
+            (kept.len(), kept.as_bytes()),
+            (2, &b"{\"a\":1}\n{\"a\":2}\n"[..])
+        );
+        let cleaned = RowBatch::from_ndjson("{\"a\":1}\r\n\n  \n{\"a\":2}").unwrap();
+        assert_eq!(
+            (cleaned.len(), cleaned.as_bytes()),
+            (2, &b"{\"a\":1}\r\n{\"a\":2}\n"[..])
+        );
+        assert!(RowBatch::from_ndjson("").unwrap().is_empty());
+        let error = RowBatch::from_ndjson("{}\n\nnull\n").unwrap_err();
+        assert!(error.to_string().contains("line 3"), "{error}");
+        let error = RowBatch::from_ndjson(&b"{}\n{\"\xff\":1}\n"[..]).unwrap_err();
+        assert!(error.to_string().contains("line 2"), "{error}");
+        assert!(RowBatch::from_ndjson("{oops}\n").is_ok());
+        assert!(
+            RowBatch::from_ndjson_checked("{}\n{oops}\n")
+                .unwrap_err()
+                .to_string()
+                .contains("line 2")
+        );
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn whatever_the_bytes_a_batch_is_lines_or_an_error(bytes: Vec<u8>) {
+            if let Ok(batch) = RowBatch::from_ndjson(bytes.clone()) {
+                let lines: Vec<_> = batch.as_bytes().split_inclusive(|b| *b == b'\n').collect();
+                assert_eq!(lines.len() as u64, batch.len());
+                assert!(lines.iter().all(|l| l.ends_with(b"\n")));
+            }
+            let _ = RowBatch::from_ndjson_checked(bytes);
+        }
+
+        #[test]
+        fn a_batch_holds_the_rows_of_its_text(rows in proptest::collection::vec("[a-z]{0,5}", 0..20), blanks in "[ \\t\\r\\n]{0,3}") {
+            let lines: Vec<_> = rows.iter().map(|r| format!("{{\"k\":\"{r}\"}}\n")).collect();
+            let text = lines.join(&blanks);
+            let batch = RowBatch::from_ndjson_checked(text).unwrap();
+            let kept: String = String::from_utf8(batch.as_bytes().to_vec()).unwrap();
+            assert_eq!(kept.replace([' ', '\t', '\r'], ""), lines.concat());
+            assert_eq!(batch.len(), rows.len() as u64);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! What the server says of a channel.
+
+use std::time::Duration;
+
+use super::offset::OffsetToken;
+
+/// A channel as the server saw it when it was asked.
+///
+/// The counters are cumulative since the channel was created; they survive reopening it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct ChannelStatus {
+    pub(crate) database_name: String,
+    pub(crate) schema_name: String,
+    pub(crate) pipe_name: String,
+    pub(crate) channel_name: String,
+    pub(crate) status_code: String,
+    pub(crate) latest_committed_offset_token: Option<OffsetToken>,
+    pub(crate) created_on_ms: Option<u64>,
+    pub(crate) rows_inserted_count: u64,
+    pub(crate) rows_parsed_count: u64,
+    pub(crate) rows_error_count: u64,
+    pub(crate) last_error_offset_token_upper_bound: Option<OffsetToken>,
+    pub(crate) last_error_message: Option<String>,
+    pub(crate) last_error_timestamp_ms: Option<u64>,
+    pub(crate) server_avg_processing_latency: Option<Duration>,
+}
+
+impl ChannelStatus {
+    /// The database of the pipe; empty if the server left it out.
+    pub fn database_name(&self) -> &str {
+        &self.database_name
+    }
+
+    /// The schema of the pipe; empty if the server left it out.
+    pub fn schema_name(&self) -> &str {
+        &self.schema_name
+    }
+
+    /// The pipe the channel feeds; empty if the server left it out.
+    pub fn pipe_name(&self) -> &str {
+        &self.pipe_name
+    }
+
+    /// The channel's name.
+    pub fn channel_name(&self) -> &str {
+        &self.channel_name
+    }
+
+    /// The server's word for the state of the channel: `SUCCESS`, or the code of what is wrong.
+    pub fn status_code(&self) -> &str {
+        &self.status_code
+    }
+
+    /// The offset token up to which everything is committed; `None` if nothing with a token is.
+    pub fn latest_committed_offset_token(&self) -> Option<&OffsetToken> {
+        self.latest_committed_offset_token.as_ref()
+    }
+
+    /// When the channel was created, in milliseconds since the Unix epoch.
+    pub fn created_on_ms(&self) -> Option<u64> {
+        self.created_on_ms
+    }
+
+    /// How many rows are in the table.
+    pub fn rows_inserted_count(&self) -> u64 {
+        self.rows_inserted_count
+    }
+
+    /// How many rows the server read, whether it inserted them or not.
+    pub fn rows_parsed_count(&self) -> u64 {
+        self.rows_parsed_count
+    }
+
+    /// How many rows the server rejected.
+    pub fn rows_error_count(&self) -> u64 {
+        self.rows_error_count
+    }
+
+    /// A token at or after the row that was rejected last.
+    pub fn last_error_offset_token_upper_bound(&self) -> Option<&OffsetToken> {
+        self.last_error_offset_token_upper_bound.as_ref()
+    }
+
+    /// Why the last rejected row was rejected.
+    pub fn last_error_message(&self) -> Option<&str> {
+        self.last_error_message.as_deref()
+    }
+
+    /// When the last row was rejected, in milliseconds since the Unix epoch.
+    pub fn last_error_timestamp_ms(&self) -> Option<u64> {
+        self.last_error_timestamp_ms
+    }
+
+    /// How long the server has lately taken from receiving rows to committing them.
+    pub fn server_avg_processing_latency(&self) -> Option<Duration> {
+        self.server_avg_processing_latency
+    }
+
+    /// Whether the channel can go on: its code is `SUCCESS`, `ACTIVE` or `0`, or the server gave none.
+    pub fn is_healthy(&self) -> bool {
+        let code = self.status_code.as_str();
+        matches!(code, "" | "0")
+            || code.eq_ignore_ascii_case("SUCCESS")
+            || code.eq_ignore_ascii_case("ACTIVE")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ChannelStatus;
+
+    #[test]
+    fn only_the_known_good_codes_are_healthy() {
+        let with = |code: &str| ChannelStatus {
+            status_code: code.to_owned(),
+            ..ChannelStatus::default()
+        };
+        for good in ["SUCCESS", "success", "ACTIVE", "0", ""] {
+            assert!(with(good).is_healthy(), "{good:?}");
+        }
+        for bad in [
+            "ERR_CHANNEL_MUST_BE_REOPENED",
+            "ERR_PIPE_IN_INVALID_STATE",
+            "1",
+            "00",
+            "SUCCESSFUL",
+        ] {
+            assert!(!with(bad).is_healthy(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! What a close leaves behind: by state, with tokens.
+
+use std::fmt;
+
+use super::offset::OffsetToken;
+use super::reject_window::RejectWindow;
+
+/// How far rows came that are not committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum RowState {
+    /// Never left memory. They are not in the table.
+    Appended,
+    /// Compressed, never sent. They are not in the table.
+    Sealed,
+    /// Sent and not answered. They may be in the table.
+    Sent,
+    /// Buffered by the server. They may be in the table, now or later.
+    Accepted,
+}
+
+/// Consecutive rows in the same state.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct UncommittedRange {
+    /// How far they came.
+    pub state: RowState,
+    /// How many.
+    pub rows: u64,
+    /// The first one's token; `None` on an untracked channel.
+    pub first: Option<OffsetToken>,
+    /// The last one's token; `None` on an untracked channel.
+    pub last: Option<OffsetToken>,
+}
+
+impl UncommittedRange {
+    pub(crate) fn new(
+        state: RowState,
+        rows: u64,
+        first: Option<OffsetToken>,
+        last: Option<OffsetToken>,
+    ) -> Self {
+        Self {
+            state,
+            rows,
+            first,
+            last,
+        }
+    }
+}
+
+impl fmt::Display for UncommittedRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            RowState::Appended => "appended",
+            RowState::Sealed => "sealed",
+            RowState::Sent => "sent",
+            RowState::Accepted => "accepted",
+        };
+        write!(f, "{} {state}", self.rows)?;
+        if let (Some(first), Some(last)) = (&self.first, &self.last) {
+            write!(f, " ({first:?} through {last:?})")?;
+        }
+        Ok(())
+    }
+}
+
+/// What a channel did between its open and its close.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CloseReport {
+    /// The last committed token: resume after it.
+    pub committed_token: Option<OffsetToken>,
+    /// Rows appended since open.
+    pub rows_appended: u64,
+    /// Rows committed since open, rejected ones included.
+    pub rows_committed: u64,
+    /// What is not committed, oldest first. Empty after a close that succeeded.
+    pub uncommitted: Vec<UncommittedRange>,
+    /// Where the server rejected rows, oldest first.
+    pub rejects: Vec<RejectWindow>,
+}
+
+impl CloseReport {
+    /// Whether every row is in the table: all committed, none rejected.
+    pub fn is_clean(&self) -> bool {
+        self.uncommitted.is_empty() && self.rejects.is_empty()
+    }
+
+    /// How many rows the server rejected.
+    pub fn rows_rejected(&self) -> u64 {
+        self.rejects.iter().map(|w| w.count).sum()
+    }
+
+    /// The uncommitted rows in words.
+    pub(crate) fn at_risk(&self) -> String {
+        let parts: Vec<_> = self.uncommitted.iter().map(ToString::to_string).collect();
+        parts.join(", ")
+    }
+}

@@ -1,0 +1,394 @@
+//! The one error type of the crate: what happened, and what the caller may do about it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use super::close_report::CloseReport;
+use super::offset::OffsetToken;
+use super::reject_window::RejectWindow;
+
+/// The result of everything in this crate that can fail.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. Match on this, never on the text of an error.
+///
+/// ```
+/// use snowpipe_streaming::{Error, ErrorKind, InvalidationCause};
+///
+/// fn what_now(error: &Error) -> &'static str {
+///     match error.kind() {
+///         ErrorKind::Invalidated(InvalidationCause::Fenced) => "another instance took the channel: stop",
+///         ErrorKind::Invalidated(_) => "reopen, and append from the committed token",
+///         ErrorKind::RowsRejected => "look at the error table, and go on",
+///         _ if error.is_retryable() => "try again later",
+///         _ => "give up and tell somebody",
+///     }
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// A profile, a path, a name or an option is missing or malformed.
+    Config,
+    /// The key or token cannot be read or fetched, or the server refuses the credentials (401).
+    Authentication,
+    /// The role may not do this (403).
+    Forbidden,
+    /// The pipe, table or channel does not exist, or the role cannot see it.
+    NotFound,
+    /// A row is not a JSON object, holds a NaN, or could not be serialized.
+    InvalidRow,
+    /// A row, or a unit that may not be split, is larger than one request or the memory budget can carry.
+    TooLarge,
+    /// An offset token is too long, unusable, or not of the type asked for.
+    InvalidOffset,
+    /// An offset token does not come after those before it: an integer that is not greater, or another token that is among
+    /// the last 4,096 the channel used since it was opened (among the last 256 once all of them are committed and the
+    /// channel rests).
+    TokenReused,
+    /// Memory did not become free within `append_timeout`, or cannot before a caller takes what an elastic channel handed
+    /// back; nothing was appended.
+    Backpressure,
+    /// The channel cannot go on until it is reopened; the cause says why.
+    Invalidated(InvalidationCause),
+    /// The rows are committed, but the server rejected some of them.
+    RowsRejected,
+    /// Another writer's, or an earlier run's, rows are accepted and not yet committed.
+    UncommittedData,
+    /// A channel of this name is live or draining in this client.
+    ChannelAlreadyOpen,
+    /// The channel was closed; it takes no more rows.
+    ChannelClosed,
+    /// The client was closed or its last handle dropped.
+    ClientClosed,
+    /// A deadline passed.
+    Timeout,
+    /// The server could not be reached: name resolution, connection or TLS.
+    Unreachable,
+    /// The server asks to slow down (429).
+    Throttled,
+    /// The server failed (5xx).
+    Server,
+    /// The server's answer could not be understood.
+    Protocol,
+    /// The server refused the request, and would refuse it again (400 and its like).
+    Refused,
+    /// The source of an [`ingest`](crate::ingest) run failed; it is the error's source.
+    Source,
+}
+
+/// Why a channel was invalidated.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum InvalidationCause {
+    /// Another writer opened the same channel.
+    Fenced,
+    /// The server committed a token this channel did not send, or lost the one it had.
+    OffsetConflict,
+    /// Rows were accepted, and statuses showed for `commit_stall_timeout` that nothing was committed.
+    CommitStalled,
+    /// For `retry_for`, a batch could not be delivered or every status call for accepted rows failed.
+    Unreachable,
+    /// The server refused a batch for good. It is not skipped and not replayed.
+    Rejected,
+    /// The server asks for the channel to be reopened.
+    MustReopen,
+    /// After an unanswered request the server no longer knows our continuation: its rows may or may not be in.
+    Ambiguous,
+    /// The channel, its pipe or its table is gone.
+    Gone,
+    /// The credentials, or the role's rights, were refused again and again.
+    Unauthorized,
+}
+
+impl InvalidationCause {
+    /// A few words for a person.
+    pub(crate) fn describe(self) -> &'static str {
+        match self {
+            Self::Fenced => "another writer opened it; stop one of the two",
+            Self::OffsetConflict => "its committed token is not one it sent",
+            Self::CommitStalled => "nothing is being committed",
+            Self::Unreachable => "the server cannot be reached",
+            Self::Rejected => "the server refuses a batch for good",
+            Self::MustReopen => "the server asks for it to be reopened",
+            Self::Ambiguous => "a request went unanswered and the server moved on",
+            Self::Gone => "it no longer exists",
+            Self::Unauthorized => "the credentials are refused",
+        }
+    }
+}
+
+/// An error of this crate: one word wide and cheap to clone.
+#[derive(Clone)]
+pub struct Error(Arc<Inner>);
+
+#[derive(Debug, thiserror::Error)]
+#[error("{message}")]
+struct Inner {
+    kind: ErrorKind,
+    message: String,
+    code: Option<String>,
+    status: Option<u16>,
+    request_id: Option<String>,
+    committed_token: Option<OffsetToken>,
+    retryable: bool,
+    ambiguous: bool,
+    committed: bool,
+    rejects: Option<RejectWindow>,
+    report: Option<Arc<CloseReport>>,
+    source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+}
+
+impl Error {
+    /// What a [`Credential`](crate::auth::Credential) of one's own says if it has no token, and asking again is of no use.
+    /// Of the kind [`ErrorKind::Authentication`], with `why` as its source and in its text, which must hold no secret.
+    pub fn no_token(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        let new = |why: &str| {
+            let message = format!("the credential gave no token: {why}");
+            Self::new(ErrorKind::Authentication, message)
+        };
+        match why.into().downcast::<Self>() {
+            Ok(why) => new(why.message()).because_of(*why),
+            Err(why) => new(&why.to_string()).with_boxed_source(why),
+        }
+    }
+
+    /// As [`no_token`](Self::no_token), if there may be one later. The error [is retryable](Self::is_retryable): rows wait,
+    /// and the credential is asked again.
+    pub fn no_token_yet(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::no_token(why).with_retryable(true)
+    }
+
+    /// A fresh error. `retryable` starts from the kind.
+    pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        let retryable = matches!(
+            kind,
+            ErrorKind::Backpressure
+                | ErrorKind::UncommittedData
+                | ErrorKind::Timeout
+                | ErrorKind::Unreachable
+                | ErrorKind::Throttled
+                | ErrorKind::Server
+        );
+        Self(Arc::new(Inner {
+            kind,
+            message: message.into(),
+            code: None,
+            status: None,
+            request_id: None,
+            committed_token: None,
+            retryable,
+            ambiguous: false,
+            committed: false,
+            rejects: None,
+            report: None,
+            source: None,
+        }))
+    }
+
+    fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
+        if Arc::get_mut(&mut self.0).is_none() {
+            let old = &self.0;
+            self.0 = Arc::new(Inner {
+                kind: old.kind,
+                message: old.message.clone(),
+                code: old.code.clone(),
+                status: old.status,
+                request_id: old.request_id.clone(),
+                committed_token: old.committed_token.clone(),
+                retryable: old.retryable,
+                ambiguous: old.ambiguous,
+                committed: old.committed,
+                rejects: old.rejects.clone(),
+                report: old.report.clone(),
+                source: old.source.clone(),
+            });
+        }
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            edit(inner);
+        }
+        self
+    }
+
+    pub(crate) fn with_code(self, code: Option<String>) -> Self {
+        self.edit(|e| e.code = code)
+    }
+
+    pub(crate) fn with_status(self, status: u16) -> Self {
+        self.edit(|e| e.status = Some(status))
+    }
+
+    pub(crate) fn with_request_id(self, id: impl fmt::Display) -> Self {
+        self.edit(|e| e.request_id = Some(id.to_string()))
+    }
+
+    pub(crate) fn with_committed_token(self, token: Option<OffsetToken>) -> Self {
+        self.edit(|e| e.committed_token = token)
+    }
+
+    pub(crate) fn with_retryable(self, retryable: bool) -> Self {
+        self.edit(|e| e.retryable = retryable)
+    }
+
+    pub(crate) fn with_ambiguous(self, ambiguous: bool) -> Self {
+        self.edit(|e| e.ambiguous = ambiguous)
+    }
+
+    pub(crate) fn with_rejects(self, window: RejectWindow) -> Self {
+        self.edit(|e| {
+            e.rejects = Some(window);
+            e.committed = true;
+        })
+    }
+
+    pub(crate) fn with_report(self, report: CloseReport) -> Self {
+        self.edit(|e| e.report = Some(Arc::new(report)))
+    }
+
+    pub(crate) fn with_source(
+        self,
+        source: impl std::error::Error + Send + Sync + 'static,
+    ) -> Self {
+        self.edit(|e| e.source = Some(Arc::new(source)))
+    }
+
+    /// A source whose type only the caller knows: it can be asked for it.
+    pub(crate) fn with_boxed_source(
+        self,
+        source: Box<dyn std::error::Error + Send + Sync>,
+    ) -> Self {
+        self.edit(|e| e.source = Some(source.into()))
+    }
+
+    /// Names `why` as the source and takes over what it knows of the server's answer. Code and request id move, so that
+    /// they are said when this error is shown alone, and once where its sources are shown as well.
+    pub(crate) fn because_of(self, why: Error) -> Self {
+        self.edit(|e| {
+            e.code.clone_from(&why.0.code);
+            e.status = why.0.status;
+            e.request_id.clone_from(&why.0.request_id);
+            let why = why.edit(|why| {
+                why.code = None;
+                why.request_id = None;
+            });
+            e.source = Some(Arc::new(why));
+        })
+    }
+
+    /// What happened and what mends it, without code and request id.
+    pub(crate) fn message(&self) -> &str {
+        &self.0.message
+    }
+
+    /// What went wrong.
+    pub fn kind(&self) -> ErrorKind {
+        self.0.kind
+    }
+
+    /// Whether the same call may succeed if it is made again, with nothing changed but time.
+    pub fn is_retryable(&self) -> bool {
+        self.0.retryable
+    }
+
+    /// Whether rows of the failed call may be in the table all the same. Ask the committed token before sending them again.
+    pub fn is_ambiguous(&self) -> bool {
+        self.0.ambiguous
+    }
+
+    /// Whether the rows are committed in spite of the error: true of [`ErrorKind::RowsRejected`]. Do not send them again.
+    pub fn is_committed(&self) -> bool {
+        self.0.committed
+    }
+
+    /// The server's error code, where it gave one.
+    pub fn code(&self) -> Option<&str> {
+        self.0.code.as_deref()
+    }
+
+    /// The HTTP status of the server's answer, where there was one.
+    pub fn http_status(&self) -> Option<u16> {
+        self.0.status
+    }
+
+    /// The request id to name to Snowflake's support.
+    pub fn request_id(&self) -> Option<&str> {
+        self.0.request_id.as_deref()
+    }
+
+    /// The last committed token known when the error arose: the place to resume after.
+    pub fn committed_token(&self) -> Option<&OffsetToken> {
+        self.0.committed_token.as_ref()
+    }
+
+    /// Which rows may have been rejected, for [`ErrorKind::RowsRejected`].
+    pub fn rejects(&self) -> Option<&RejectWindow> {
+        self.0.rejects.as_ref()
+    }
+
+    /// What a failed `close` leaves behind, by state.
+    pub fn close_report(&self) -> Option<&CloseReport> {
+        self.0.report.as_deref()
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)?;
+        if let Some(code) = &self.0.code {
+            write!(f, " [{code}]")?;
+        }
+        if let Some(id) = &self.0.request_id {
+            write!(f, " (request {id})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut s = f.debug_struct("Error");
+        s.field("kind", &self.0.kind)
+            .field("message", &self.0.message);
+        if let Some(code) = &self.0.code {
+            s.field("code", code);
+        }
+        if let Some(token) = &self.0.committed_token {
+            s.field("committed_token", token);
+        }
+        if let Some(source) = &self.0.source {
+            s.field("source", source);
+        }
+        s.finish_non_exhaustive()
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0
+            .source
+            .as_ref()
+            .map(|s| &**s as &(dyn std::error::Error + 'static))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error as _;
+
+    use super::{Error, ErrorKind};
+
+    #[test]
+    fn a_credential_that_passes_on_an_error_of_ours_keeps_its_code_and_request_said_once() {
+        let why = Error::new(ErrorKind::Server, "no answer")
+            .with_code(Some("E1".to_owned()))
+            .with_request_id("r1");
+        let error = Error::no_token_yet(why);
+        assert_eq!(
+            error.to_string(),
+            "the credential gave no token: no answer [E1] (request r1)"
+        );
+        assert_eq!((error.code(), error.request_id()), (Some("E1"), Some("r1")));
+        assert_eq!(error.source().unwrap().to_string(), "no answer");
+        assert!(error.is_retryable());
+    }
+}

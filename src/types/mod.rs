@@ -1,0 +1,8 @@
+//! The public vocabulary, without behaviour: errors, offset tokens, pipe paths, statuses, reports.
+
+pub(crate) mod channel_status;
+pub(crate) mod close_report;
+pub(crate) mod error;
+pub(crate) mod offset;
+pub(crate) mod pipe;
+pub(crate) mod reject_window;

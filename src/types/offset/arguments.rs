@@ -1,0 +1,162 @@
+//! What an append takes for its offsets: a token for a row, numbers for many, or two tokens for rows that stay together.
+
+use std::fmt::Display;
+use std::ops::{RangeFrom, RangeInclusive};
+
+use super::{OffsetToken, canonical_integer};
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// One offset, not necessarily made into text yet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offset {
+    /// A number; its text is its decimal form.
+    Integer(i128),
+    /// Any token.
+    Token(OffsetToken),
+}
+
+impl Offset {
+    pub(crate) fn into_token(self) -> OffsetToken {
+        match self {
+            Self::Integer(value) => OffsetToken::from_integer(value),
+            Self::Token(token) => token,
+        }
+    }
+}
+
+/// The offsets of the rows of one call.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Offsets {
+    /// Row `i` carries `first + i`; may be split anywhere. No token is greater than `max`.
+    Each {
+        /// The first row's.
+        first: i128,
+        /// The greatest of the caller's integer type.
+        max: i128,
+    },
+    /// All rows share a start and an end; one request, never split.
+    Whole {
+        /// The first row's.
+        start: OffsetToken,
+        /// The last row's.
+        end: OffsetToken,
+    },
+}
+
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// What can be the offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64` or `u64`.
+///
+/// Integers have to rise from row to row. Text only must not repeat, whatever it is made of: `"10"` may come before `"9"`.
+pub trait IntoOffset: sealed::Sealed {
+    /// The offset.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`] if text cannot be a token.
+    #[doc(hidden)]
+    fn into_offset(self) -> Result<Offset>;
+}
+
+/// What can be the offsets of many rows.
+///
+/// - `first..` (integers): row `i` carries the token `first + i`, and the rows may be split over requests anywhere. Only
+///   right if each row has a token of its own and there are no gaps. No row is taken past the greatest of the integer's
+///   type, and a bare `0..` is of `i32`: write `0_u64..` where there may be more than two billion.
+/// - `first..=last` (integers) or `(start, end)` (any tokens): the rows go in one request, never split, and are committed
+///   together as `end`. There may be any number of rows.
+pub trait IntoOffsets: sealed::Sealed {
+    /// The offsets.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::InvalidOffset`] if text cannot be a token, or a range goes backward.
+    #[doc(hidden)]
+    fn into_offsets(self) -> Result<Offsets>;
+}
+
+macro_rules! integers {
+    ($($int:ty),*) => {$(
+        impl sealed::Sealed for $int {}
+        impl IntoOffset for $int {
+            fn into_offset(self) -> Result<Offset> {
+                Ok(Offset::Integer(i128::from(self)))
+            }
+        }
+
+        impl sealed::Sealed for RangeFrom<$int> {}
+        impl IntoOffsets for RangeFrom<$int> {
+            fn into_offsets(self) -> Result<Offsets> {
+                Ok(Offsets::Each { first: i128::from(self.start), max: i128::from(<$int>::MAX) })
+            }
+        }
+
+        impl sealed::Sealed for RangeInclusive<$int> {}
+        impl IntoOffsets for RangeInclusive<$int> {
+            fn into_offsets(self) -> Result<Offsets> {
+                let (start, end) = self.into_inner();
+                if start > end {
+                    return Err(Error::new(
+                        ErrorKind::InvalidOffset,
+                        format!("the offsets {start}..={end} go backward; give the first row's and the last row's"),
+                    ));
+                }
+                Ok(Offsets::Whole { start: start.into(), end: end.into() })
+            }
+        }
+    )*};
+}
+
+integers!(i32, u32, i64, u64);
+
+macro_rules! texts {
+    ($($text:ty => $make:expr;)*) => {$(
+        impl sealed::Sealed for $text {}
+        impl IntoOffset for $text {
+            fn into_offset(self) -> Result<Offset> {
+                let make: fn($text) -> Result<OffsetToken> = $make;
+                make(self).map(Offset::Token)
+            }
+        }
+    )*};
+}
+
+texts! {
+    OffsetToken => Ok;
+    &OffsetToken => |t| Ok(t.clone());
+    &str => |t| OffsetToken::new(t);
+    String => OffsetToken::new;
+    &String => |t| OffsetToken::new(t);
+}
+
+/// An offset of which only the text is known, and whether offsets of its type are in the order of numbers. Those stay
+/// numbers, so that their runs are kept as such.
+#[derive(Debug)]
+pub(crate) struct Shown<O> {
+    pub(crate) offset: O,
+    pub(crate) is_number: bool,
+}
+
+impl<O: Display> sealed::Sealed for Shown<O> {}
+impl<O: Display> IntoOffset for Shown<O> {
+    fn into_offset(self) -> Result<Offset> {
+        let text = self.offset.to_string();
+        match canonical_integer(&text).filter(|_| self.is_number) {
+            Some(value) => Ok(Offset::Integer(value)),
+            None => OffsetToken::new(text).map(Offset::Token),
+        }
+    }
+}
+
+impl<A: IntoOffset, B: IntoOffset> sealed::Sealed for (A, B) {}
+
+impl<A: IntoOffset, B: IntoOffset> IntoOffsets for (A, B) {
+    fn into_offsets(self) -> Result<Offsets> {
+        Ok(Offsets::Whole {
+            start: self.0.into_offset()?.into_token(),
+            end: self.1.into_offset()?.into_token(),
+        })
+    }
+}

@@ -1,0 +1,9 @@
+//! The crate's byte budget, buffers and clock.
+
+#[path = "../../../src/base/budget.rs"]
+pub(crate) mod budget;
+#[path = "../../../src/base/buffers.rs"]
+pub(crate) mod buffers;
+pub(crate) use crate::stubs::metrics;
+#[path = "../../../src/base/time.rs"]
+pub(crate) mod time;

@@ -1,0 +1,9 @@
+//! The crate's errors and reports.
+
+#[path = "../../../src/types/close_report.rs"]
+pub(crate) mod close_report;
+#[path = "../../../src/types/error.rs"]
+pub(crate) mod error;
+pub(crate) use crate::stubs::offset;
+#[path = "../../../src/types/reject_window.rs"]
+pub(crate) mod reject_window;
