@@ -3,139 +3,9 @@
 use super::*;
 use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
-use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
-use crate::channel::core::batch::{Unit, UnitTokens, seal};
-use crate::channel::core::ledger::REPLICA_LAG;
-use crate::channel::core::replay::Opened;
-use crate::channel::core::schedule::{Action, Work};
-use crate::channel::core::{Blank, Limits, Opening};
-use crate::compress::compressor::Compressor;
-
-/// A channel that was opened at the token 9 with two rejects behind it.
-struct Rig {
-    core: Core,
-    now: Instant,
-    share: Share,
-}
-
-impl Rig {
-    fn new() -> Self {
-        let now = Instant::now();
-        let limits = Limits {
-            max_client_lag: Duration::ZERO,
-            max_request_bytes: 1 << 20,
-            max_uncompressed: 1 << 20,
-            retry_for: Duration::from_secs(600),
-            settle_timeout: Duration::from_secs(30),
-            commit_stall_timeout: Duration::from_secs(120),
-            pace: None,
-            recovery: Recovery::Surface,
-            isolate_rejects: false,
-        };
-        let opening = Opening {
-            name: "c".to_owned(),
-            pipe: "DB.S.P".to_owned(),
-            continuation_token: "1".to_owned(),
-            committed_token: Some(9.into()),
-            created_on_ms: Some(1),
-            rejected: 2,
-            is_first_hand: true,
-        };
-        Self {
-            core: Core::new(now, limits, opening, "m".to_owned()),
-            now,
-            share: Budget::new(1 << 20).share(1 << 20),
-        }
-    }
-
-    fn wait(&mut self, ms: u64) {
-        self.now += Duration::from_millis(ms);
-    }
-
-    /// Appends rows numbered from `first` and sends them as one request.
-    fn send(&mut self, first: i64, rows: u64) {
-        let unit = Unit {
-            tokens: UnitTokens::Run {
-                first: i128::from(first),
-            },
-            rows,
-            len: 3,
-        };
-        let mut charge = self.share.try_charge(1_000).unwrap();
-        let blank = Blank {
-            now: self.now,
-            epoch_ms: 0,
-            bytes: Vec::new(),
-        };
-        self.core
-            .append(&mut Some(blank), b"{}\n", &mut vec![unit], &mut charge)
-            .unwrap();
-        let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
-            panic!("nothing to seal");
-        };
-        let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
-        self.core.on_sealed(self.now, sealed);
-        let Action::Send(_) = self.core.poll(self.now, false) else {
-            panic!("nothing to send");
-        };
-    }
-
-    fn accept(&mut self, first: i64, rows: u64) {
-        self.send(first, rows);
-        let answer = AppendAnswer {
-            next_continuation_token: "2".to_owned(),
-            session: None,
-        };
-        self.core.on_response(self.now, Ok(answer), 0.0);
-    }
-
-    /// Asks and is answered at once.
-    fn hear(&mut self, token: i64, rejected: u64) -> Option<Sighting> {
-        let status = ChannelStatus {
-            latest_committed_offset_token: Some(token.into()),
-            created_on_ms: Some(1),
-            rows_error_count: rejected,
-            ..ChannelStatus::default()
-        };
-        self.core.asked(self.now);
-        self.core.on_status(self.now, Some(&status))
-    }
-
-    /// Asks and is not answered.
-    fn ask_in_vain(&mut self) {
-        self.core.asked(self.now);
-        self.miss();
-    }
-
-    fn miss(&mut self) {
-        let why = Error::new(ErrorKind::Unreachable, "no");
-        self.core.on_status_missed(self.now, &why);
-    }
-
-    fn windows(&self) -> Vec<(u64, u64, u64)> {
-        let windows = self.core.commit.rejects();
-        windows.iter().map(|w| (w.count, w.from, w.to)).collect()
-    }
-
-    fn cause(&self) -> Option<ErrorKind> {
-        self.core.refusal().map(|e| e.kind())
-    }
-
-    /// Waits until no replica can be older than the open.
-    fn outlast_replicas(&mut self) {
-        self.now += REPLICA_LAG;
-    }
-
-    fn hear_nothing(&mut self) {
-        self.core.asked(self.now);
-        self.core.on_status(self.now, None);
-    }
-
-    fn in_ms(&self, ms: u64) -> Instant {
-        self.now + Duration::from_millis(ms)
-    }
-}
+use crate::channel::core::rig::Rig;
+use crate::channel::core::schedule::Action;
 
 #[test]
 fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
@@ -470,25 +340,8 @@ fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
     rig.accept(10, 5);
     rig.hear(14, 3);
     assert_eq!(rig.windows(), [(1, 0, 5)]);
-    let why = Error::new(ErrorKind::Refused, "no");
-    rig.core
-        .invalidate(rig.now, InvalidationCause::MustReopen, why);
-    let Action::Reopen(_) = rig.core.poll(rig.now, false) else {
-        panic!("nothing to reopen");
-    };
     // Its counter comes from a replica that lags.
-    let status = ChannelStatus {
-        status_code: "SUCCESS".to_owned(),
-        latest_committed_offset_token: Some(14.into()),
-        created_on_ms: Some(1),
-        rows_error_count: 2,
-        ..ChannelStatus::default()
-    };
-    let answer = Opened {
-        next_continuation_token: "3".to_owned(),
-        status,
-    };
-    rig.core.on_recovered(rig.now, Ok(answer));
+    rig.reopen(14, 2);
     rig.accept(15, 5);
     rig.hear(19, 3);
     assert_eq!(rig.windows(), [(1, 0, 5)], "none is told twice");

@@ -15,6 +15,8 @@ pub(crate) mod progress;
 pub(crate) mod replay;
 pub(crate) mod responses;
 pub(crate) mod retry_decision;
+#[cfg(test)]
+mod rig;
 pub(crate) mod schedule;
 pub(crate) mod tokens;
 mod used_tokens;

@@ -250,43 +250,5 @@ impl Core {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
-        use InvalidationCause::{
-            Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected,
-            Unauthorized, Unreachable,
-        };
-        let wait = Some(OnUncommitted::Wait(THEIRS));
-        let ours = Some(OnUncommitted::WaitThenDiscard(OURS));
-        for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
-            assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
-        }
-        for (cause, times) in [(MustReopen, 3), (Gone, 3), (CommitStalled, 1)] {
-            let mut reopens = Reopens::default();
-            for _ in 0..times {
-                assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
-            }
-            assert_eq!(reopens.next(cause, true), None, "{cause:?}");
-            reopens.forgive();
-            assert_eq!(
-                reopens.next(cause, false),
-                wait,
-                "{cause:?}: never discards what it did not send"
-            );
-        }
-        let mut reopens = Reopens::default();
-        for _ in 0..3 {
-            assert_eq!(reopens.next(Ambiguous, true), wait);
-        }
-        assert_eq!(reopens.next(Ambiguous, true), None);
-        let mut reopens = Reopens::default();
-        assert_eq!(reopens.next(Fenced, true), wait);
-        reopens.forgive();
-        assert_eq!(reopens.next(Fenced, true), None);
-        reopens.forget();
-        assert_eq!(reopens.next(Fenced, true), wait);
-    }
-}
+#[path = "replay_tests.rs"]
+mod tests;

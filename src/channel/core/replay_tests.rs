@@ -1,0 +1,259 @@
+//! How often a channel is opened again, and what a reopen leaves behind.
+
+use http::HeaderValue;
+
+use super::*;
+use crate::api::AppendAnswer;
+use crate::api::failure::Failure;
+use crate::channel::core::polling::{HEARTBEAT, Want};
+use crate::channel::core::rig::Rig;
+use crate::channel::core::schedule::{Action, Order};
+
+#[test]
+fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
+    use InvalidationCause::{
+        Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected, Unauthorized,
+        Unreachable,
+    };
+    let wait = Some(OnUncommitted::Wait(THEIRS));
+    let ours = Some(OnUncommitted::WaitThenDiscard(OURS));
+    for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
+        assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
+    }
+    for (cause, times) in [(MustReopen, 3), (Gone, 3), (CommitStalled, 1)] {
+        let mut reopens = Reopens::default();
+        for _ in 0..times {
+            assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
+        }
+        assert_eq!(reopens.next(cause, true), None, "{cause:?}");
+        reopens.forgive();
+        assert_eq!(
+            reopens.next(cause, false),
+            wait,
+            "{cause:?}: never discards what it did not send"
+        );
+    }
+    let mut reopens = Reopens::default();
+    for _ in 0..3 {
+        assert_eq!(reopens.next(Ambiguous, true), wait);
+    }
+    assert_eq!(reopens.next(Ambiguous, true), None);
+    let mut reopens = Reopens::default();
+    assert_eq!(reopens.next(Fenced, true), wait);
+    reopens.forgive();
+    assert_eq!(reopens.next(Fenced, true), None);
+    reopens.forget();
+    assert_eq!(reopens.next(Fenced, true), wait);
+}
+
+fn replaying() -> Rig {
+    let mut rig = Rig::new();
+    rig.core.limits.recovery = Recovery::Replay;
+    rig
+}
+
+fn sent(rig: &mut Rig) -> Order {
+    match rig.core.poll(rig.now, false) {
+        Action::Send(order) => order,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn refuse(rig: &mut Rig, after: Option<Duration>) {
+    let error = Error::new(ErrorKind::Throttled, "no");
+    let failure = Failure::Throttled { after, error };
+    rig.core.on_response(rig.now, Err(failure), 0.5);
+}
+
+/// How long it waits after its request has failed.
+fn pause(rig: &mut Rig) -> Duration {
+    refuse(rig, None);
+    match rig.core.poll(rig.now, false) {
+        Action::Wait(Some(until)) => until - rig.now,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_session_of_an_answer_goes_with_the_next_request_and_ends_with_a_reopen() {
+    let mut rig = replaying();
+    rig.send(10, 1);
+    let answer = AppendAnswer {
+        next_continuation_token: "2".to_owned(),
+        session: Some(HeaderValue::from_static("near")),
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert_eq!(rig.send(11, 1).session.unwrap(), "near");
+    rig.reopen(9, 2);
+    let order = sent(&mut rig);
+    assert_eq!(order.session, None);
+    assert_eq!(order.continuation_token, "3");
+    // An answer without one ends it as well.
+    let answer = AppendAnswer {
+        next_continuation_token: "4".to_owned(),
+        session: Some(HeaderValue::from_static("far")),
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert_eq!(sent(&mut rig).session.unwrap(), "far");
+    let answer = AppendAnswer {
+        next_continuation_token: "5".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    assert_eq!(rig.send(12, 1).session, None);
+}
+
+#[test]
+fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
+    let mut rig = replaying();
+    rig.send(10, 1);
+    let first = pause(&mut rig);
+    let mut last = first;
+    for _ in 0..5 {
+        rig.now += last;
+        sent(&mut rig);
+        last = pause(&mut rig);
+    }
+    assert!(last >= 8 * first, "{last:?} after {first:?}");
+    rig.now += last;
+    sent(&mut rig);
+    // The server asks for a long delay, and then for a reopen.
+    refuse(&mut rig, Some(Duration::from_secs(300)));
+    rig.reopen(9, 2);
+    assert_eq!(sent(&mut rig).retry_count, 0);
+    assert_eq!(pause(&mut rig), first);
+}
+
+#[test]
+fn an_accept_makes_pauses_short_again() {
+    let mut rig = replaying();
+    rig.send(10, 1);
+    let first = pause(&mut rig);
+    rig.now += first;
+    sent(&mut rig);
+    let second = pause(&mut rig);
+    assert!(second > first);
+    rig.now += second;
+    sent(&mut rig);
+    let answer = AppendAnswer {
+        next_continuation_token: "2".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    rig.send(11, 1);
+    assert_eq!(pause(&mut rig), first);
+}
+
+#[test]
+fn a_reopened_channel_is_absent_only_after_three_answers_of_its_own() {
+    let mut rig = replaying();
+    rig.outlast_replicas();
+    rig.hear_nothing();
+    rig.hear_nothing();
+    rig.reopen(9, 2);
+    assert_eq!(
+        rig.core.want(),
+        Want::Word(rig.now + HEARTBEAT),
+        "the doubt is over"
+    );
+    rig.outlast_replicas();
+    rig.hear_nothing();
+    rig.hear_nothing();
+    assert!(!rig.core.is_reopening());
+    rig.hear_nothing();
+    assert!(rig.core.is_reopening());
+}
+
+#[test]
+fn an_answer_that_has_the_channel_ends_its_absence() {
+    let mut rig = Rig::new();
+    rig.outlast_replicas();
+    for _ in 0..3 {
+        rig.hear_nothing();
+        rig.hear_nothing();
+        rig.hear(9, 2);
+    }
+    assert_eq!(rig.cause(), None);
+}
+
+#[test]
+fn what_an_open_shows_to_be_committed_is_not_sent_again() {
+    let mut rig = replaying();
+    rig.accept(10, 2);
+    rig.accept(12, 3);
+    rig.send(15, 4);
+    rig.reopen(11, 2);
+    assert_eq!(rig.core.progress().committed, 2);
+    assert_eq!(
+        rig.core.progress().accepted,
+        2,
+        "accepted rows that were not committed are not there"
+    );
+    let order = sent(&mut rig);
+    assert_eq!((order.start, order.end), (Some(12.into()), 14.into()));
+    let answer = AppendAnswer {
+        next_continuation_token: "4".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    let order = sent(&mut rig);
+    assert_eq!((order.start, order.end), (Some(15.into()), 18.into()));
+}
+
+#[test]
+fn rejects_that_an_open_counts_lie_in_what_it_shows_to_be_committed() {
+    let mut rig = replaying();
+    rig.accept(10, 2);
+    rig.accept(12, 3);
+    rig.reopen(11, 3);
+    assert_eq!(rig.windows(), [(1, 0, 2)]);
+}
+
+fn invalidate(rig: &mut Rig) {
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+}
+
+/// Has what is ready accepted.
+fn accept_all(rig: &mut Rig) {
+    while let Action::Send(_) = rig.core.poll(rig.now, false) {
+        let answer = AppendAnswer {
+            next_continuation_token: "4".to_owned(),
+            session: None,
+        };
+        rig.core.on_response(rig.now, Ok(answer), 0.0);
+    }
+}
+
+#[test]
+fn after_three_reopens_only_a_commit_allows_another() {
+    for seen_by in ["nothing", "an open", "a status"] {
+        let mut rig = replaying();
+        rig.accept(10, 1);
+        rig.accept(11, 1);
+        for token in [9, 9, if seen_by == "an open" { 10 } else { 9 }] {
+            rig.reopen(token, 2);
+            accept_all(&mut rig);
+        }
+        if seen_by == "a status" {
+            rig.hear(10, 2);
+        }
+        invalidate(&mut rig);
+        assert_eq!(rig.core.is_reopening(), seen_by != "nothing", "{seen_by}");
+    }
+}
+
+#[test]
+fn an_idle_channel_that_was_well_for_long_may_be_opened_again() {
+    for well_for in [WELL, WELL / 2] {
+        let mut rig = replaying();
+        for _ in 0..3 {
+            rig.reopen(9, 2);
+        }
+        rig.now += well_for;
+        rig.hear(9, 2);
+        invalidate(&mut rig);
+        assert_eq!(rig.core.is_reopening(), well_for == WELL);
+    }
+}

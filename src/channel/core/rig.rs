@@ -1,0 +1,165 @@
+//! A channel's state machine on a bench, for unit tests: driven by hand, with a server that answers as it is told.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::batch::{Unit, UnitTokens, seal};
+use super::ledger::REPLICA_LAG;
+use super::polling::Sighting;
+use super::replay::Opened;
+use super::schedule::{Action, Order, Work};
+use super::{Blank, Core, Limits, Opening};
+use crate::api::AppendAnswer;
+use crate::base::budget::{Budget, Share};
+use crate::base::options::Recovery;
+use crate::compress::compressor::Compressor;
+use crate::types::channel_status::ChannelStatus;
+use crate::types::error::{Error, ErrorKind, InvalidationCause};
+
+/// A channel that was opened at the token 9 with two rejects behind it.
+pub(super) struct Rig {
+    pub(super) core: Core,
+    pub(super) now: Instant,
+    share: Share,
+}
+
+impl Rig {
+    pub(super) fn new() -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            max_client_lag: Duration::ZERO,
+            max_request_bytes: 1 << 20,
+            max_uncompressed: 1 << 20,
+            retry_for: Duration::from_secs(600),
+            settle_timeout: Duration::from_secs(30),
+            commit_stall_timeout: Duration::from_secs(120),
+            pace: None,
+            recovery: Recovery::Surface,
+            isolate_rejects: false,
+        };
+        let opening = Opening {
+            name: "c".to_owned(),
+            pipe: "DB.S.P".to_owned(),
+            continuation_token: "1".to_owned(),
+            committed_token: Some(9.into()),
+            created_on_ms: Some(1),
+            rejected: 2,
+            is_first_hand: true,
+        };
+        Self {
+            core: Core::new(now, limits, opening, "m".to_owned()),
+            now,
+            share: Budget::new(1 << 20).share(1 << 20),
+        }
+    }
+
+    pub(super) fn wait(&mut self, ms: u64) {
+        self.now += Duration::from_millis(ms);
+    }
+
+    /// Appends rows numbered from `first` and sends them as one request.
+    pub(super) fn send(&mut self, first: i64, rows: u64) -> Order {
+        let unit = Unit {
+            tokens: UnitTokens::Run {
+                first: i128::from(first),
+            },
+            rows,
+            len: 3,
+        };
+        let mut charge = self.share.try_charge(1_000).unwrap();
+        let blank = Blank {
+            now: self.now,
+            epoch_ms: 0,
+            bytes: Vec::new(),
+        };
+        self.core
+            .append(&mut Some(blank), b"{}\n", &mut vec![unit], &mut charge)
+            .unwrap();
+        let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
+            panic!("nothing to seal");
+        };
+        let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
+        self.core.on_sealed(self.now, sealed);
+        let Action::Send(order) = self.core.poll(self.now, false) else {
+            panic!("nothing to send");
+        };
+        order
+    }
+
+    pub(super) fn accept(&mut self, first: i64, rows: u64) {
+        self.send(first, rows);
+        let answer = AppendAnswer {
+            next_continuation_token: "2".to_owned(),
+            session: None,
+        };
+        self.core.on_response(self.now, Ok(answer), 0.0);
+    }
+
+    /// Asks and is answered at once.
+    pub(super) fn hear(&mut self, token: i64, rejected: u64) -> Option<Sighting> {
+        let status = ChannelStatus {
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            rows_error_count: rejected,
+            ..ChannelStatus::default()
+        };
+        self.core.asked(self.now);
+        self.core.on_status(self.now, Some(&status))
+    }
+
+    /// Asks and is not answered.
+    pub(super) fn ask_in_vain(&mut self) {
+        self.core.asked(self.now);
+        self.miss();
+    }
+
+    pub(super) fn miss(&mut self) {
+        let why = Error::new(ErrorKind::Unreachable, "no");
+        self.core.on_status_missed(self.now, &why);
+    }
+
+    pub(super) fn windows(&self) -> Vec<(u64, u64, u64)> {
+        let windows = self.core.commit.rejects();
+        windows.iter().map(|w| (w.count, w.from, w.to)).collect()
+    }
+
+    pub(super) fn cause(&self) -> Option<ErrorKind> {
+        self.core.refusal().map(|e| e.kind())
+    }
+
+    /// Waits until no replica can be older than the open.
+    pub(super) fn outlast_replicas(&mut self) {
+        self.now += REPLICA_LAG;
+    }
+
+    pub(super) fn hear_nothing(&mut self) {
+        self.core.asked(self.now);
+        self.core.on_status(self.now, None);
+    }
+
+    pub(super) fn in_ms(&self, ms: u64) -> Instant {
+        self.now + Duration::from_millis(ms)
+    }
+    /// A server that asks for it has the channel opened again, with nothing committed beyond `token`.
+    pub(super) fn reopen(&mut self, token: i64, rejected: u64) {
+        let why = Error::new(ErrorKind::Refused, "no");
+        self.core
+            .invalidate(self.now, InvalidationCause::MustReopen, why);
+        let Action::Reopen(_) = self.core.poll(self.now, false) else {
+            panic!("nothing to reopen");
+        };
+        let status = ChannelStatus {
+            status_code: "SUCCESS".to_owned(),
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            rows_error_count: rejected,
+            ..ChannelStatus::default()
+        };
+        let answer = Opened {
+            next_continuation_token: "3".to_owned(),
+            status,
+        };
+        self.core.on_recovered(self.now, Ok(answer));
+    }
+}
