@@ -247,6 +247,37 @@ mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.
 +                Err(Setback::Retry(pause)) => self.source.brake.interrupting(tokio::time::sleep(pause)).await?,
 DIFF
 
+mutant "count one rejected row in a window of several" src/channel/core/commits.rs <<'DIFF'
+-                count: count - self.commit.rejected,
++                count: 1,
+DIFF
+
+mutant "count the rejects of a window once more in the next" src/ingest/rejects.rs <<'DIFF'
+-                    count: window.total.saturating_sub(self.counted),
++                    count: window.total,
+DIFF
+
+mutant "hand over dead letters without their rows" src/ingest/rejects.rs <<'DIFF'
+-                kept: after.clone(),
++                kept: Some(through.clone()),
+DIFF
+
+mutant "the counter of rejects moves with their first rows" src/ingest/rejects.rs <<'DIFF'
+-            if !is_last {
+-                rejected.total = rejected.total.saturating_sub(rejected.count);
+-            }
+DIFF
+
+mutant "dead letters of a shard are those of all shards" src/ingest/rejects.rs <<'DIFF'
+-        rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) == index);
++        rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) <= index);
+DIFF
+
+mutant "release the same rows again" src/ingest/flow.rs <<'DIFF'
+-        if Some(&mark) > self.released.as_ref() {
++        if Some(&mark) >= self.released.as_ref() {
+DIFF
+
 mutant "hide the rejects of a channel made anew" src/ingest/rejects.rs <<'DIFF'
 -        if counter.total < self.counted {
 -            self.counted = 0;

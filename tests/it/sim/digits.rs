@@ -22,7 +22,7 @@ pub fn row(text: &str) -> Option<u64> {
 }
 
 /// The offset of a row of a source.
-pub trait Place: Offset {
+pub trait Place: Offset + std::fmt::Debug {
     fn of(row: u64) -> Self;
     fn row(&self) -> u64;
 }

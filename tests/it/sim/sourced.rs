@@ -1,6 +1,5 @@
 //! A program that leaves everything to `ingest::run`: all it has is a source.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,22 +12,15 @@ use super::desk::{Desk, Ending, Row};
 use super::digits::Place;
 use super::judge;
 use super::plan::Kind;
+use super::rejects::{self, Kept};
 use super::spell::{Call, Streak};
+use super::truth::Sabotage;
 use super::world::House;
 
 pub struct Program {
     pub desk: Arc<Desk>,
     pub house: Arc<House>,
     pub rng: fastrand::Rng,
-}
-
-/// What the source keeps, as on a disk.
-#[derive(Debug, Default)]
-pub struct Kept {
-    /// Everything before this row is released.
-    released: u64,
-    dead: BTreeSet<u64>,
-    counters: BTreeMap<String, u64>,
 }
 
 /// The source does not answer now.
@@ -77,6 +69,7 @@ impl Program {
             desk: Arc::clone(&self.desk),
             rng: self.rng.fork(),
             streaks: Default::default(),
+            told: 0,
             offset: PhantomData,
         };
         let name = self.desk.spelled(&mut self.rng);
@@ -104,7 +97,7 @@ impl Program {
         };
         match outcome {
             Ok(report) => {
-                self.check(&report);
+                self.check(&report, source.told);
                 Ok(report.finish)
             }
             Err(error) => {
@@ -116,7 +109,7 @@ impl Program {
         }
     }
 
-    fn check<O: Place>(&self, report: &Report<O>) {
+    fn check<O: Place>(&self, report: &Report<O>, told: u64) {
         let desk = &self.desk;
         desk.tell(format!(
             "{:?}, released through {:?}",
@@ -130,6 +123,14 @@ impl Program {
         {
             desk.blame("a run that is at its end has not released everything");
         }
+        let kept = desk.state.lock().unwrap().kept.released.checked_sub(1);
+        // A run that is stopped at once has not asked what is released.
+        let is_other = released.is_some() && released != kept;
+        if !desk.shared && (report.rows_rejected != told || is_other) {
+            desk.blame(format!(
+                "of {told} rejects and a release through {kept:?} a run says {report:?}"
+            ));
+        }
     }
 }
 
@@ -139,6 +140,8 @@ struct Rows<O> {
     rng: fastrand::Rng,
     /// Of each call in [`Call::ALL`].
     streaks: [Streak; 7],
+    /// How many rejects it has heard of.
+    told: u64,
     offset: PhantomData<O>,
 }
 
@@ -245,58 +248,72 @@ impl<O: Place> Source for Rows<O> {
     async fn release_through(&mut self, through: &O) -> Result<(), Away> {
         self.answer(Call::Release)?;
         let through = through.row();
+        let desk = Arc::clone(&self.desk);
+        rejects::release(&desk, through);
         self.work().await;
-        let desk = &self.desk;
         desk.tell(format!("released through {through}"));
-        if let Some(row) = desk.world.truth.missing(desk.strand, 0..through + 1) {
-            desk.blame(format!("row {row} is released, and not committed"));
-        }
-        let refused = desk.world.truth.refused(desk.strand);
-        let dead = self.kept(|kept| {
-            kept.released = kept.released.max(through + 1);
-            kept.dead.clone()
-        });
-        let mut released = refused.iter().filter(|row| **row <= through);
-        if let Some(row) = released.find(|row| !dead.contains(row))
-            && !desk.shared
-        {
-            desk.blame(format!("row {row} is released before it is a dead letter"));
-        }
+        self.kept(|kept| kept.released = kept.released.max(through + 1));
         Ok(())
     }
 
     async fn released(&mut self) -> Result<Option<O>, Away> {
         self.answer(Call::Released)?;
-        let released = self.kept(|kept| kept.released);
+        let mut released = self.kept(|kept| kept.released);
+        if self.desk.world.sabotage == Some(Sabotage::ForgetRelease) {
+            released /= 2;
+        }
         Ok(released.checked_sub(1).map(O::of))
     }
 
     async fn dead_letter(
         &mut self,
         rejected: &Rejected<O>,
-        rows: Vec<(O, Row<'static>)>,
+        mut rows: Vec<(O, Row<'static>)>,
     ) -> Result<(), Away> {
         self.answer(Call::DeadLetter)?;
+        let desk = Arc::clone(&self.desk);
+        match (desk.world.sabotage, &mut rows[..]) {
+            (Some(Sabotage::SwapLetters), [first, .., last]) => {
+                std::mem::swap(&mut first.1, &mut last.1);
+            }
+            (Some(Sabotage::LoseLetter), [_, .., _]) => {
+                let bad = rows
+                    .iter()
+                    .position(|(offset, _)| desk.is_bad(offset.row()));
+                rows.remove(bad.unwrap_or(0));
+            }
+            _ => {}
+        }
+        rejects::letter(&desk, rejected, &rows);
+        let is_last = rejected.total > self.kept(|kept| kept.seen(&rejected.channel));
+        if is_last {
+            self.told += rejected.count;
+        }
         self.work().await;
         let (after, through) = (rejected.after.as_ref().map(O::row), rejected.through.row());
-        self.desk.tell(format!(
+        desk.tell(format!(
             "dead letters of {}: {} after {after:?} through {through}, {} in all",
             rejected.channel, rejected.count, rejected.total
         ));
-        self.kept(|kept| {
-            kept.dead
-                .extend(rows.iter().map(|(offset, _)| offset.row()));
-            kept.counters
-                .insert(rejected.channel.clone(), rejected.total);
-        });
+        let later = match desk.world.sabotage {
+            Some(Sabotage::KeepLater) if is_last => std::mem::take(&mut rows),
+            _ => Vec::new(),
+        };
+        self.kept(|kept| kept.keep(rejected, &rows));
+        if !later.is_empty() {
+            let rejected = rejected.clone();
+            tokio::spawn(async move {
+                sleep(Duration::from_millis(5)).await;
+                desk.state.lock().unwrap().kept.keep(&rejected, &later);
+            });
+        }
         Ok(())
     }
 
     async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Away> {
         self.answer(Call::RejectsSeen)?;
         // From the first run on.
-        let seen = self.kept(|kept| kept.counters.get(channel).copied());
-        Ok(Some(seen.unwrap_or(0)))
+        Ok(Some(self.kept(|kept| kept.seen(channel))))
     }
 
     async fn check(&mut self, _channel: &str, _committed: Option<&O>) -> Result<(), Away> {

@@ -1,5 +1,6 @@
 //! What really became of each row: the emulator's landing under observation. It can also be made to misbehave.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -26,6 +27,16 @@ pub enum Sabotage {
     ForgetRejects,
     /// Two rows of a commit have one another's content.
     Mix,
+    /// The server counts half of the rejected rows.
+    CountHalf,
+    /// Two dead letters have one another's offset.
+    SwapLetters,
+    /// Of several dead letters one is lost on its way to the source.
+    LoseLetter,
+    /// The source says that it keeps dead letters, and does so later.
+    KeepLater,
+    /// The source forgets what it has released.
+    ForgetRelease,
 }
 
 /// What landed, by channel and row.
@@ -45,10 +56,19 @@ struct Strand {
     tracked: bool,
     is_ordered: bool,
     rows: Vec<Vec<Landed>>,
+    /// By channel, in upper case.
+    lanes: BTreeMap<String, Lane>,
     last_good: Option<u64>,
     last_bad: Option<u64>,
     /// One more than the highest row that landed.
     next: u64,
+}
+
+/// The rows that came through a channel.
+#[derive(Debug, Default, Clone)]
+struct Lane {
+    rows: BTreeSet<u64>,
+    refused: BTreeSet<u64>,
 }
 
 /// A row in the table or, if it was refused, in the error table.
@@ -129,6 +149,20 @@ impl Truth {
             .collect()
     }
 
+    /// The rows in the error table that came through a channel.
+    pub fn refused_by(&self, strand: usize, channel: &str) -> BTreeSet<u64> {
+        let strands = self.strands();
+        let lane = strands[strand].lanes.get(&channel.to_uppercase());
+        lane.map(|lane| lane.refused.clone()).unwrap_or_default()
+    }
+
+    /// Whether a row landed through another channel than this one.
+    pub fn is_elsewhere(&self, strand: usize, channel: &str, row: u64) -> bool {
+        let strands = self.strands();
+        let mut lanes = strands[strand].lanes.iter();
+        lanes.any(|(name, lane)| *name != channel.to_uppercase() && lane.rows.contains(&row))
+    }
+
     /// Whether an append brought one of these rows.
     pub fn brought(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
         let strands = self.strands();
@@ -143,7 +177,7 @@ impl Truth {
         std::mem::take(&mut self.wrong.lock().unwrap())
     }
 
-    fn note(&self, mark: &Mark, refused: bool) {
+    fn note(&self, mark: &Mark, channel: &str, refused: bool) {
         let mut strands = self.strands();
         let Some(strand) = strands.get_mut(mark.strand) else {
             return self.blame(format!("{mark:?} is of no source"));
@@ -173,7 +207,10 @@ impl Truth {
             refused,
             at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap(),
         });
+        let lane = strand.lanes.entry(channel.to_uppercase()).or_default();
+        lane.rows.insert(mark.row);
         let last = if refused {
+            lane.refused.insert(mark.row);
             &mut strand.last_bad
         } else {
             &mut strand.last_good
@@ -244,14 +281,15 @@ impl Landing for Watched {
             Some(Sabotage::Reverse) => rows.reverse(),
             Some(Sabotage::ForgetRejects) => rejected.clear(),
             Some(Sabotage::Mix) => mix(&mut rows),
-            None => {}
+            _ => {}
         }
+        let channel = &commit.record.channel;
         for row in &rows {
-            self.truth.note(&mark(row), false);
+            self.truth.note(&mark(row), channel, false);
         }
         for row in &rejected {
-            self.truth
-                .note(&serde_json::from_str(&row.payload).unwrap(), true);
+            let mark = serde_json::from_str(&row.payload).unwrap();
+            self.truth.note(&mark, channel, true);
         }
         self.kept.commit(&Commit {
             rows: &[],

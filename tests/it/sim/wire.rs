@@ -12,10 +12,12 @@ use snowpipe_streaming::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
+use super::betray;
 use super::heard::Asked;
 use super::outage::Part;
 use super::plan::{Kind, Policy};
 use super::script::Moment;
+use super::truth::Sabotage;
 use super::world::{House, World};
 
 /// What a client sends through.
@@ -148,6 +150,19 @@ impl World {
         Reply::Respond(answer)
     }
 
+    /// What a sabotage makes of an answer on its way to the client.
+    fn betrayed(&self, part: Part, reply: Reply) -> Reply {
+        match (self.sabotage, reply) {
+            (Some(Sabotage::CountHalf), Reply::Respond(mut answer))
+                if matches!(part, Part::Opens | Part::Statuses) =>
+            {
+                *answer.body_mut() = betray::count_half(answer.body());
+                Reply::Respond(answer)
+            }
+            (_, reply) => reply,
+        }
+    }
+
     /// Carries a request to the server and its answer back, whoever still waits for it.
     async fn carry(
         self: Arc<Self>,
@@ -179,6 +194,7 @@ impl World {
         let met = outcome(&reply);
         self.tell(format!("client {house} {place}{what} -> {met}"));
         let reply = self.bared(is_open, number, reply);
+        let reply = self.betrayed(part, reply);
         self.script.cue(number, Moment::Handled);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {

@@ -32,6 +32,8 @@ pub const TABLE: &str = "RIDES";
 pub struct World {
     pub plan: Arc<Plan>,
     pub truth: Arc<Truth>,
+    /// What is betrayed, to see whether a judge notices.
+    pub sabotage: Option<Sabotage>,
     pub clock: TokioClock,
     pub start: Instant,
     /// Somebody has found something wrong.
@@ -111,6 +113,7 @@ impl World {
             errors: Mutex::default(),
             landing: Watched::new(Arc::clone(&truth), sabotage),
             truth,
+            sabotage,
             clock: TokioClock::starting_at(epoch),
             start,
             failed: Notify::new(),
