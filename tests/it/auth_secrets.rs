@@ -1,6 +1,6 @@
 //! No way to authenticate tells its secrets: not by a `Debug`, not by an error, not by a trace.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use serde_json::json;
 use snowpipe_streaming::Profile;
@@ -9,6 +9,7 @@ use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
 use tracing::Level;
 
 use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+use crate::support::{World, row};
 use crate::trace::Trace;
 
 const SECRETS: [&str; 9] = [
@@ -104,6 +105,40 @@ async fn no_credential_tells_its_secrets() {
     for secret in SECRETS {
         assert!(!trace.contains(secret), "traced: {secret}");
         assert!(!told.contains(secret), "told: {secret}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transport_that_logs_requests_logs_no_credential() {
+    let world = World::with(|e| {
+        e.oauth_client("client-id", "client-secret-71", None)
+            .refresh_token("client-id", "refresh-first-72")
+    });
+    let logged = Arc::new(Mutex::new(Vec::new()));
+    let log = Arc::clone(&logged);
+    let oauth = OAuth::refresh_token("client-id", "client-secret-71", "refresh-first-72");
+    let client = world
+        .meddled(move |request| {
+            let headers = format!("{:?}", request.headers());
+            log.lock().unwrap().push(headers);
+            None
+        })
+        .credential(oauth)
+        .build()
+        .await
+        .unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
+    let logged = logged.lock().unwrap();
+    // The OAuth server's, the hostname, the scoped token, the open, the append and a status.
+    assert!(logged.len() >= 6, "{logged:?}");
+    for headers in logged.iter() {
+        assert!(
+            headers.contains(r#""authorization": Sensitive"#),
+            "{headers}"
+        );
+        assert!(!headers.contains("Basic ") && !headers.contains("Bearer "));
     }
 }
 

@@ -130,6 +130,32 @@ async fn an_append_timeout_is_backpressure_with_nothing_appended() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_batch_under_long_tokens_is_appended_whole_or_refused() {
+    let world = World::new();
+    let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let token = |letter: &str, n: i64| format!("{}{n:04}", letter.repeat(400));
+    let refuse = Fault::Refuse.on(Endpoint::Append).always();
+    world.emulator.faults().push(refuse);
+    let mut appended = 0;
+    let refused = loop {
+        let n = appended;
+        let batch = RowBatch::from_ndjson(ndjson(&rows(10 * n..10 * n + 10))).unwrap();
+        let tokens = (token("a", n), token("b", n));
+        match channel.try_append_batch(&batch, tokens) {
+            Ok(_) => appended += 1,
+            Err(error) => break error,
+        }
+    };
+    assert_eq!(refused.kind(), ErrorKind::Backpressure);
+    assert!(appended > 100, "{appended}");
+    world.emulator.faults().clear();
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), (0..10 * appended).collect::<Vec<_>>());
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_append_that_waits_returns_at_once_when_the_channel_is_invalidated() {
     let world = World::new();
     let client = world.builder().memory_budget(BUDGET).build().await.unwrap();

@@ -238,12 +238,16 @@ async fn a_channel_that_is_being_reopened_closes_in_time_and_says_what_is_at_ris
     let error = channel.close().await.unwrap_err();
     assert_eq!(start.elapsed(), Duration::from_secs(60));
     let report = error.close_report().unwrap();
-    let states: Vec<_> = report
+    let listed: Vec<_> = report
         .uncommitted
         .iter()
-        .map(|r| (r.state, r.rows))
+        .map(|r| (r.state, r.rows, r.first.clone(), r.last.clone()))
         .collect();
-    assert_eq!(states, [(RowState::Sent, 10), (RowState::Appended, 5)]);
+    let expected = [
+        (RowState::Sent, 10, Some(0.into()), Some(9.into())),
+        (RowState::Appended, 5, Some(10.into()), Some(14.into())),
+    ];
+    assert_eq!(listed, expected);
     assert!(receipt.committed().await.unwrap_err().is_ambiguous());
     assert_eq!(client.memory_in_use(), 0);
 }

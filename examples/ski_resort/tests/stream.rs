@@ -387,6 +387,42 @@ async fn rejected_rows_become_dead_letters_and_their_neighbours_land() {
     assert_eq!(summary["balanced"], true);
 }
 
+/// Has the queue's database refuse something by itself, at the moment it happens.
+fn refuse(world: &World, trigger: &str) {
+    let queue = rusqlite::Connection::open(world.path()).unwrap();
+    let sql =
+        format!("CREATE TRIGGER REFUSED {trigger} BEGIN SELECT RAISE(ABORT, 'on purpose'); END");
+    queue.execute_batch(&sql).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rejected_row_is_a_dead_letter_before_it_is_deleted() {
+    let world = World::empty();
+    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
+    refuse(
+        &world,
+        "BEFORE DELETE ON SEASON_PASS WHEN NOT EXISTS
+         (SELECT 1 FROM DEAD_LETTER WHERE TABLE_NAME = 'SEASON_PASS' AND ROW_ID = 2)",
+    );
+    let ended = world.run().await;
+    assert!(ended.failures.is_empty(), "{ended:?}");
+    assert_eq!(world.queue().queued().unwrap(), 0);
+    assert_eq!(world.queue().rejects(Table::SeasonPass).unwrap(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_whose_dead_letters_cannot_be_kept_stay_in_the_queue() {
+    let world = World::empty();
+    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
+    refuse(&world, "BEFORE INSERT ON DEAD_LETTER");
+    let ended = world.run().await;
+    assert_eq!(ended.failures.len(), 1, "{ended:?}");
+    assert_eq!(world.queue().queued().unwrap(), 3);
+    let seen = world.queue().rejects(Table::SeasonPass).unwrap();
+    assert_eq!(seen, 0, "the count moves with the letters");
+    assert_eq!(world.dead_letters(), []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_was_committed_before_a_kill_is_released_and_not_sent_again() {
     let world = World::empty();

@@ -277,6 +277,21 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
             ErrorKind::Refused,
             "any proxy between",
         ),
+        // What these say of an append they do not say of a login.
+        (
+            vec![host(), answer(410, "")],
+            "exchanging",
+            410,
+            ErrorKind::Refused,
+            "any proxy between",
+        ),
+        (
+            vec![host(), answer(413, "")],
+            "exchanging",
+            413,
+            ErrorKind::Refused,
+            "any proxy between",
+        ),
         (
             vec![host(), answer(302, "")],
             "exchanging",
