@@ -21,16 +21,19 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
         // The first try may have been carried out, and the server knows its token no more.
         "lose"
         | "apply-then-lose"
-        | "zombie"
         | "hang"
         | "apply-then-hang"
         | "cut"
         | "error-500"
         | "error-503"
         | "apply-then-500"
-        | "late"
         | "server-down"
         | "server-down-unanswered" => &[Invalidated(Cause::Ambiguous)],
+        // So may one of an append. One of an open may be carried out after its repetition, and fence it.
+        "zombie" | "late" => &[Invalidated(Cause::Ambiguous), Invalidated(Cause::Fenced)],
+        // At the exchange of the credential.
+        "unauthorized" => &[ErrorKind::Authentication],
+        "forbidden" => &[ErrorKind::Authentication, ErrorKind::Forbidden],
         // Receipts go with their client.
         "crash" | "crash-unanswered" => &[ErrorKind::ClientClosed],
         "stale" => &[Invalidated(Cause::Fenced), Invalidated(Cause::Ambiguous)],

@@ -1,7 +1,8 @@
 //! The enumeration: from each history to those that have one choice more, behind its last.
 //!
 //! A history is run before another choice is added to it. What it met until the place of the new choice is what the longer
-//! history will meet, so choices at requests that never come, and faults that do not fit a request, are not tried.
+//! history will meet, so choices at requests that never come, and faults that do not fit a request, are not tried. Where
+//! requests are on their way at the same time, a choice at the later one may still prevent one at the earlier.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -38,6 +39,8 @@ pub trait Subject: Sync {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub tried: [u64; 4],
+    /// Those of which a choice did not come to pass: they are others, with a choice less.
+    pub void: u64,
     /// The shortest history of each kind of failure, and how many there are.
     pub failed: BTreeMap<String, Failure>,
 }
@@ -96,7 +99,7 @@ impl Search<'_> {
     /// Runs a history; the choices that can be added to it.
     fn visit(&self, choices: &[Choice]) -> Vec<Choice> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.subject.run(choices)));
-        let mut history = ran.unwrap_or_else(|why| {
+        let history = ran.unwrap_or_else(|why| {
             let why = why.downcast_ref::<String>().map_or("", String::as_str);
             History {
                 wrong: vec![format!("panicked: {why}")],
@@ -105,16 +108,15 @@ impl Search<'_> {
                 trace: Vec::new(),
             }
         });
-        if let Some(deed) = history.undone.first() {
-            history
-                .wrong
-                .push(format!("it did not come to pass: {deed:?}"));
-        }
         let mut tally = self.tally.lock().unwrap();
-        tally.tried[choices.len()] += 1;
         if !history.wrong.is_empty() {
             tally.fail(choices, &history.wrong);
         }
+        if !history.undone.is_empty() {
+            tally.void += 1;
+            return Vec::new();
+        }
+        tally.tried[choices.len()] += 1;
         drop(tally);
         self.children(choices, &history.met)
     }

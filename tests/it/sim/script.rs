@@ -115,12 +115,14 @@ impl Script {
 
     /// A request has come to a moment of its way.
     pub fn cue(&self, number: Option<u64>, moment: Moment) {
-        let step = self.take(number, |deed| match deed {
-            Deed::Step(at, step) if *at == moment => Some(step.clone()),
-            _ => None,
-        });
-        if let Some(step) = step {
-            let _ = self.cues.send(step);
+        for (i, (at, deed)) in self.deeds.iter().enumerate() {
+            if let Deed::Step(when, step) = deed
+                && Some(*at) == number
+                && *when == moment
+            {
+                self.state().done.insert(i);
+                let _ = self.cues.send(step.clone());
+            }
         }
     }
 
