@@ -56,8 +56,6 @@ fn core_faults() -> Vec<(&'static str, Deed)> {
         ("lose", Fault::Lose),
         ("apply-then-lose", Fault::ApplyThenLose),
         ("zombie", Fault::Zombie),
-        ("throttle", Fault::Throttle(None)),
-        ("unauthorized", Fault::Unauthorized),
         ("not-found", Fault::BareNotFound),
         ("failed-over", Fault::FailedOver),
         ("stale", Fault::Stale),
@@ -66,11 +64,9 @@ fn core_faults() -> Vec<(&'static str, Deed)> {
         ("withhold", Fault::WithholdCommits(Duration::from_secs(50))),
         ("must-reopen", invalidate("ERR_CHANNEL_MUST_BE_REOPENED")),
         ("stale-status", Fault::StaleStatus(Duration::from_secs(3))),
-        ("absent", Fault::Absent),
     ];
     let faults = faults.map(|(name, fault)| (name, Deed::Fault(fault)));
-    let late = ("late", Deed::Late(Duration::from_secs(25)));
-    faults.into_iter().chain([late]).collect()
+    faults.to_vec()
 }
 
 fn other_faults() -> Vec<(&'static str, Deed)> {
@@ -78,6 +74,9 @@ fn other_faults() -> Vec<(&'static str, Deed)> {
     let foreign = Fault::ForeignToken(Some("1000000".to_owned()));
     let row_gap = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
     let faults = [
+        ("throttle", Fault::Throttle(None)),
+        ("unauthorized", Fault::Unauthorized),
+        ("absent", Fault::Absent),
         ("hang", Fault::Hang),
         ("apply-then-hang", Fault::ApplyThenHang),
         ("cut", Fault::Cut),
@@ -115,7 +114,7 @@ fn other_faults() -> Vec<(&'static str, Deed)> {
         };
         (name, Deed::Step(Moment::Sent, Step::Outage(outage)))
     });
-    let mut all = vec![("bare", Deed::Bare)];
+    let mut all = vec![("bare", Deed::Bare), ("late", Deed::Late(seconds(25)))];
     all.extend(faults);
     all.extend(answers);
     all.extend(outages);

@@ -36,7 +36,7 @@ impl Subject for Elastic {
     }
 
     fn least(&self) -> [u64; 3] {
-        [130, 3_000, 0]
+        [130, 5_000, 5_000]
     }
 
     /// It has no token, nobody opens it or asks for its status, and what the server accepted survives the server.

@@ -19,7 +19,9 @@
 //! - Two faults at one request: the first one is its fate.
 //! - A crash of the client before its request arrives: what has left it arrives all the same, so this is a crash before the answer.
 //!   A crash of the server after an answer has arrived: the next request is refused, as if the server went down when it was sent.
-//! - Beside a pair of faults and a crash, faults that clients cannot tell from another one, but for the time or the number in them.
+//! - Beside a pair of faults and a crash, faults after which a client does what it does after one of the twelve that are kept: it
+//!   sends the request again (`throttle` and `refuse`, `hang` and `lose`), gets a token (`unauthorized` and `not-found`), finds the
+//!   channel ended by a code, or its status old.
 //! - For `ingest::run` a committed token that is not true, and another writer with another source: nobody there has a look at the
 //!   token. What the elastic simulator does not have either for an elastic channel.
 //!

@@ -68,7 +68,7 @@ impl Subject for Configuration {
     }
 
     fn least(&self) -> [u64; 3] {
-        [230, 9_000, 0]
+        [230, 10_000, 15_000]
     }
 
     fn has(&self, entry: &Entry, before: &[Choice]) -> bool {
