@@ -5,18 +5,18 @@ use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::channel::{ReplayedToken, Rules};
-use super::faults::Faults;
-use super::handler::Handler;
-use super::keys::{self, PublicKey};
-use super::landing::Landing;
-use super::limits::Limits;
-use super::login::{Kind, Login};
-use super::memory_landing::MemoryLanding;
-use super::oauth::OAuth;
-use super::stage::Stage;
-use super::state::State;
-use super::tables::Catalog;
+use super::auth::keys::{self, PublicKey};
+use super::auth::login::{Kind, Login};
+use super::auth::oauth::OAuth;
+use super::catalog::tables::Catalog;
+use super::channels::channel::{ReplayedToken, Rules};
+use super::channels::limits::Limits;
+use super::channels::state::State;
+use super::protocol::faults::Faults;
+use super::protocol::handler::Handler;
+use super::protocol::stage::Stage;
+use super::storage::landing::Landing;
+use super::storage::memory::MemoryLanding;
 use super::{Emulator, Shared};
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -42,7 +42,7 @@ pub struct EmulatorBuilder {
 }
 
 impl EmulatorBuilder {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             catalog: Catalog::anything(),
             landing: Box::new(MemoryLanding::new()),
@@ -253,7 +253,7 @@ impl EmulatorBuilder {
             user: self.user,
             private_key,
             #[cfg(feature = "emulator-server")]
-            statements: super::statements::Statements::default(),
+            statements: super::sql_api::statements::Statements::default(),
         })))
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Emulator;
-use super::answer::Reply;
+use super::messages::answer::Reply;
 use crate::base::time::TimeSource;
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
 

@@ -11,100 +11,41 @@
 //! The official Python SDK 1.9.1 runs on it as it is: with the feature `emulator-server` it speaks HTTPS (`Tls`), and it has
 //! the stage that the SDK uploads files to.
 
-#[cfg(feature = "emulator-server")]
 mod admin;
-#[cfg(feature = "emulator-server")]
-mod admin_faults;
-#[cfg(feature = "emulator-server")]
-mod admin_requests;
-#[cfg(feature = "emulator-server")]
-mod admin_tables;
-mod answer;
-#[cfg(feature = "emulator-server")]
-mod answer_memory;
-mod aws_chunked;
-mod binary;
-mod body;
+mod auth;
 mod builder;
-mod channel;
-mod coerce;
-#[cfg(feature = "emulator-server")]
-mod connection;
-#[cfg(feature = "emulator-server")]
-mod crowd;
-#[cfg(feature = "emulator-server")]
-mod data_file;
-#[cfg(feature = "emulator-server")]
-mod data_file_changes;
-#[cfg(feature = "emulator-server")]
-mod data_file_lock;
-#[cfg(feature = "emulator-server")]
-mod data_file_tables;
-mod datetime;
+mod catalog;
+mod channels;
 #[cfg(feature = "emulator-server")]
 mod ddl;
-mod decimal;
-#[cfg(feature = "emulator-server")]
-mod deep_stack;
-mod elastic;
-mod faults;
-mod files;
-#[cfg(feature = "emulator-server")]
-mod guard;
-mod handler;
-#[cfg(feature = "emulator-server")]
-mod intake;
-mod keys;
-pub mod landing;
-mod limits;
-mod login;
 mod memory;
-mod memory_landing;
-mod oauth;
-#[cfg(feature = "emulator-server")]
-mod pipe_ddl;
-mod pipe_info;
+mod messages;
+mod protocol;
 #[cfg(feature = "emulator-server")]
 mod redefine;
 #[cfg(feature = "emulator-server")]
-mod reply_body;
-mod request_head;
-mod routes;
-mod row_snapshot;
+mod server;
 #[cfg(feature = "emulator-server")]
-mod script;
-mod seal;
-#[cfg(feature = "emulator-server")]
-mod serve;
-#[cfg(feature = "emulator-server")]
-mod server_builder;
-#[cfg(feature = "emulator-server")]
-mod sql_cells;
-#[cfg(feature = "emulator-server")]
-mod sql_functions;
-#[cfg(feature = "emulator-server")]
-mod sql_reader;
-#[cfg(feature = "emulator-server")]
-mod sql_rewrite;
-#[cfg(feature = "emulator-server")]
-mod sql_text;
-#[cfg(feature = "emulator-server")]
-mod sqlite;
-#[cfg(feature = "emulator-server")]
-mod sqlite_cells;
-mod stage;
-mod state;
-#[cfg(feature = "emulator-server")]
-mod statements;
-mod strict;
-mod strike;
-#[cfg(feature = "emulator-server")]
-mod table_ddl;
-pub mod tables;
-mod telemetry;
-#[cfg(feature = "emulator-server")]
-mod tls;
-mod upkeep;
+mod sql_api;
+mod storage;
+
+/// Tables and pipes.
+pub mod tables {
+    pub use super::catalog::tables::{
+        Catalog, Column, ColumnDefault, Mapping, MatchBy, Pipe, Selected, Table,
+    };
+}
+
+/// Where the emulator keeps rows and channels.
+pub mod landing {
+    pub use super::catalog::cell::Cell;
+    pub use super::catalog::object_name::ObjectName;
+    pub use super::storage::landing::{
+        AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, SchemaChange,
+        StoredChannel,
+    };
+    pub use super::storage::row_snapshot::RowSnapshot;
+}
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -116,36 +57,38 @@ use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Map, Value, json};
 
-pub use self::answer::Reply;
-pub use self::binary::BinaryFormat;
 pub use self::builder::EmulatorBuilder;
-pub use self::channel::ReplayedToken;
-pub use self::coerce::DataType;
+pub use self::catalog::binary::BinaryFormat;
+pub use self::catalog::coercion::DataType;
+pub use self::channels::channel::ReplayedToken;
+pub use self::channels::limits::Limits;
 #[cfg(feature = "emulator-server")]
-pub use self::data_file::Ddl;
-#[cfg(feature = "emulator-server")]
-pub use self::ddl::DdlError;
-pub use self::faults::{Fault, Faults, Rule};
-#[cfg(feature = "bench-internals")]
-pub(crate) use self::files::open_upload;
-pub use self::handler::LoggedRequest;
-pub use self::limits::Limits;
+pub use self::ddl::statements::DdlError;
 pub use self::memory::MemoryTransport;
-pub use self::memory_landing::MemoryLanding;
-pub use self::request_head::RequestHead;
-pub use self::routes::Endpoint;
+pub use self::messages::answer::Reply;
+pub use self::protocol::faults::{Fault, Faults, Rule};
+#[cfg(feature = "bench-internals")]
+pub(crate) use self::protocol::files::open_upload;
+pub use self::protocol::handler::LoggedRequest;
+pub use self::protocol::request_head::RequestHead;
+pub use self::protocol::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
-pub use self::serve::{Server, ServerLimits};
+pub use self::server::builder::ServerBuilder;
 #[cfg(feature = "emulator-server")]
-pub use self::server_builder::ServerBuilder;
+pub use self::server::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
-pub use self::sqlite::SqliteLanding;
+pub use self::server::tls::Tls;
 #[cfg(feature = "emulator-server")]
-pub use self::tls::Tls;
+pub use self::storage::data_file::Ddl;
+pub use self::storage::memory::MemoryLanding;
+#[cfg(feature = "emulator-server")]
+pub use self::storage::sqlite::SqliteLanding;
 
-use self::handler::Handler;
-use self::landing::{Cell, ChannelRecord, LandingError, ObjectName, RejectedRow};
-use self::tables::Table;
+use self::catalog::cell::Cell;
+use self::catalog::object_name::ObjectName;
+use self::catalog::tables::kept_as;
+use self::protocol::handler::Handler;
+use self::storage::landing::{ChannelRecord, LandingError, RejectedRow};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The server. A cheap handle: clones are the same server.
@@ -178,7 +121,7 @@ struct Shared {
     user: String,
     private_key: SecretString,
     #[cfg(feature = "emulator-server")]
-    statements: statements::Statements,
+    statements: sql_api::statements::Statements,
 }
 
 impl Emulator {
@@ -193,7 +136,7 @@ impl Emulator {
     ///
     /// When the system gives no random bytes.
     pub fn generate_key() -> Result<SecretString> {
-        keys::generate()
+        auth::keys::generate()
     }
 
     /// The public half, as PEM, of a private key that is an unencrypted PKCS#8 PEM.
@@ -202,7 +145,7 @@ impl Emulator {
     ///
     /// When the key cannot be read.
     pub fn public_key_of(private_key: &SecretString) -> Result<String> {
-        keys::PublicKey::of_private_pem(private_key)?.to_pem()
+        auth::keys::PublicKey::of_private_pem(private_key)?.to_pem()
     }
 
     /// What the server does with `request` at `now`. First it commits what has become due.
@@ -219,9 +162,15 @@ impl Emulator {
         now: SystemTime,
         mut request: http::Request<Bytes>,
     ) -> http::Request<Bytes> {
-        if guard::is_sql(request.uri().path()) {
-            let answer = statements::answer(self, now, &request);
-            request.extensions_mut().insert(answer::Prepared(answer));
+        if server::guard::is_sql(request.uri().path()) {
+            let access = sql_api::statements::Access {
+                statements: &self.0.statements,
+                handler: &self.0.handler,
+            };
+            let answer = sql_api::statements::answer(&access, now, &request);
+            request
+                .extensions_mut()
+                .insert(messages::answer::Prepared(answer));
         }
         request
     }
@@ -368,15 +317,6 @@ fn parsed(name: &str) -> Result<ObjectName> {
             format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
         )),
     }
-}
-
-/// The name a table's rows are kept under: its own, unless it stands in for whatever table is asked for.
-fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
-    let same = |one: &str, other: &str| one.to_uppercase() == other;
-    let own = same(&found.name.database, &asked.database)
-        && same(&found.name.schema, &asked.schema)
-        && same(&found.name.name, &asked.name);
-    if own { &found.name } else { asked }
 }
 
 fn no_table(name: &str) -> Error {

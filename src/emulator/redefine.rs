@@ -3,15 +3,16 @@
 use std::collections::BTreeSet;
 
 use super::Emulator;
-use super::ddl::{Change, DdlError};
-use super::landing::{LandingError, ObjectName, SchemaChange};
-use super::state::State;
-use super::tables::folded;
+use super::catalog::object_name::ObjectName;
+use super::catalog::tables::folded;
+use super::channels::state::State;
+use super::ddl::statements::{Change, DdlError};
+use super::storage::landing::{LandingError, SchemaChange};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Why a DDL script is not carried out on a running emulator.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum NotCarriedOut {
+pub(crate) enum NotCarriedOut {
     #[error("the DDL script cannot be carried out: {0}")]
     Script(#[from] DdlError),
     #[error(
@@ -24,7 +25,7 @@ pub(super) enum NotCarriedOut {
 
 impl State {
     /// Carries out a DDL script; all of it or nothing.
-    pub(super) fn apply_ddl(&mut self, script: &str) -> std::result::Result<(), NotCarriedOut> {
+    pub(crate) fn apply_ddl(&mut self, script: &str) -> std::result::Result<(), NotCarriedOut> {
         if self.catalog.is_anything() && !self.channels.is_empty() {
             return Err(NotCarriedOut::TakesEverything);
         }

@@ -2,9 +2,8 @@
 
 use super::stage::Info;
 use super::*;
-use crate::emulator::binary::BinaryFormat;
-use crate::emulator::pipe_info::hex;
-use crate::emulator::tables::Catalog;
+use crate::emulator::catalog::binary::{BinaryFormat, hex};
+use crate::emulator::catalog::tables::Catalog;
 
 const DDL: &str = "
 CREATE TABLE DB.S.T (B BINARY);

@@ -101,8 +101,14 @@ fn the_older_holder_is_fenced() {
 #[test]
 fn a_replayed_token_is_known_again_or_stale() {
     for (replay, expected) in [
-        (crate::emulator::channel::ReplayedToken::Accept, 200),
-        (crate::emulator::channel::ReplayedToken::Stale, 400),
+        (
+            crate::emulator::channels::channel::ReplayedToken::Accept,
+            200,
+        ),
+        (
+            crate::emulator::channels::channel::ReplayedToken::Stale,
+            400,
+        ),
     ] {
         let mut client = Client::of(settings().replay(replay));
         client.open("c");

@@ -178,7 +178,7 @@ fn a_table_is_asked_for_by_three_names() {
 #[cfg(feature = "emulator-server")]
 #[test]
 fn rows_that_do_not_fit_their_table_are_rejected_and_only_known_pipes_exist() {
-    use crate::emulator::tables::Catalog;
+    use crate::emulator::catalog::tables::Catalog;
 
     let ddl = "USE SCHEMA DB.S; CREATE TABLE T (N INTEGER NOT NULL, NAME VARCHAR(3));";
     let mut client = Client::of(settings().catalog(Catalog::from_ddl(ddl).unwrap()));

@@ -1,9 +1,9 @@
 //! The elastic channel: no open, no tokens, nothing lost and nothing recognized.
 
 use super::*;
-use crate::emulator::faults::Fault;
-use crate::emulator::memory_landing::MemoryLanding;
-use crate::emulator::routes::Endpoint;
+use crate::emulator::protocol::faults::Fault;
+use crate::emulator::protocol::routes::Endpoint;
+use crate::emulator::storage::memory::MemoryLanding;
 
 const BY_PIPE: &str =
     "/v2/streaming/data/databases/DB/schemas/S/pipes/T-STREAMING/channels/ELASTIC/rows";

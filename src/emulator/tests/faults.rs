@@ -1,8 +1,8 @@
 //! Each fault: what the client sees, and what has become of the rows.
 
 use super::*;
-use crate::emulator::faults::Fault;
-use crate::emulator::routes::Endpoint;
+use crate::emulator::protocol::faults::Fault;
+use crate::emulator::protocol::routes::Endpoint;
 
 /// A client with an open channel `c`, one row committed in it, and the token for the next.
 fn ready() -> (Client, String) {
@@ -121,8 +121,8 @@ fn an_expired_token_stays_expired() {
 #[test]
 fn a_zombie_arrives_after_its_retry() {
     for replay in [
-        crate::emulator::channel::ReplayedToken::Accept,
-        crate::emulator::channel::ReplayedToken::Stale,
+        crate::emulator::channels::channel::ReplayedToken::Accept,
+        crate::emulator::channels::channel::ReplayedToken::Stale,
     ] {
         let client = Client::of(settings().replay(replay));
         client.open("c");
@@ -145,8 +145,8 @@ fn a_zombie_arrives_after_its_retry() {
             .map(|entry| entry.status)
             .collect();
         let answer = match replay {
-            crate::emulator::channel::ReplayedToken::Accept => 200,
-            crate::emulator::channel::ReplayedToken::Stale => 400,
+            crate::emulator::channels::channel::ReplayedToken::Accept => 200,
+            crate::emulator::channels::channel::ReplayedToken::Stale => 400,
         };
         assert_eq!(arrivals, [None, Some(answer)]);
     }
@@ -285,7 +285,7 @@ fn rules_can_be_cleared() {
     client
         .emulator
         .faults()
-        .push(crate::emulator::faults::Rule::from(Fault::Lose).always());
+        .push(crate::emulator::protocol::faults::Rule::from(Fault::Lose).always());
     assert!(matches!(
         client.send("GET", "/v2/streaming/hostname", ""),
         Reply::Reset

@@ -7,9 +7,9 @@ use proptest::prelude::*;
 
 use super::stage::{Info, upload};
 use super::*;
-use crate::emulator::channel::ReplayedToken;
-use crate::emulator::faults::Fault;
-use crate::emulator::routes::Endpoint;
+use crate::emulator::channels::channel::ReplayedToken;
+use crate::emulator::protocol::faults::Fault;
+use crate::emulator::protocol::routes::Endpoint;
 
 const IV: [u8; 16] = [7; 16];
 

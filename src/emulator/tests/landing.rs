@@ -7,11 +7,12 @@ use tracing::Level;
 
 use self::trace::Trace;
 use super::*;
-use crate::emulator::landing::{
-    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    StoredChannel,
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::storage::landing::{
+    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, StoredChannel,
 };
-use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::storage::memory::MemoryLanding;
 
 #[expect(unreachable_pub, reason = "it is the integration tests' as well")]
 #[path = "../../../tests/it/trace.rs"]
@@ -195,7 +196,8 @@ fn pages_of_rejected_rows_are_those_that_are_asked_for() {
         ] {
             let path = format!("http://127.0.0.1/_emulator/tables/DB.S.T/errors{query}");
             let request = Request::get(path).body(Bytes::new()).unwrap();
-            let answer = crate::emulator::admin::answer(&client.emulator, client.now, &request);
+            let answer =
+                crate::emulator::admin::endpoints::answer(&client.emulator, client.now, &request);
             let (status, page) = read(&answer);
             assert_eq!((status, &page["count"]), (200, &json!(120)), "{query}");
             let shown = page["rows"].as_array().unwrap().iter();

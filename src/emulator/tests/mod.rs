@@ -32,10 +32,10 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::Emulator;
-use super::answer::Reply;
+use super::auth::keys::{self, PublicKey};
 use super::builder::EmulatorBuilder;
-use super::keys::{self, PublicKey};
-use super::limits::Limits;
+use super::channels::limits::Limits;
+use super::messages::answer::Reply;
 
 /// 2026-01-17T14:00:00Z, in seconds and milliseconds.
 const START: u64 = 1_768_658_400;

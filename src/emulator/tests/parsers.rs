@@ -6,11 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::base::mutated::{mutated, mutated_text};
-use crate::emulator::datetime::{self, Zone};
-use crate::emulator::landing::Cell;
-use crate::emulator::login::Login;
-use crate::emulator::oauth::OAuth;
-use crate::emulator::{body, decimal, routes};
+use crate::emulator::auth::login::Login;
+use crate::emulator::auth::oauth::OAuth;
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::datetime::{self, Zone};
+use crate::emulator::catalog::decimal;
+use crate::emulator::messages::body;
+use crate::emulator::protocol::routes;
 
 fn zstd_of(text: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(text, 3).unwrap()

@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use super::*;
-use crate::emulator::data_file::Ddl;
-use crate::emulator::memory_landing::MemoryLanding;
-use crate::emulator::sqlite::SqliteLanding;
+use crate::emulator::storage::data_file::Ddl;
+use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::sqlite::SqliteLanding;
 
 /// A data file with a channel of `pipe` that has a committed token and an accepted batch.
 fn with_channel(path: &Path, ddl: &str, pipe: &str) -> Client {
@@ -111,7 +111,7 @@ fn a_replacement_at_the_start_holds() {
 fn a_replacement_in_memory_holds_for_the_next_emulator() {
     for (pipe, script) in REPLACED {
         let landing = MemoryLanding::new();
-        let catalog = || crate::emulator::tables::Catalog::from_ddl(LOWER).unwrap();
+        let catalog = || crate::emulator::catalog::tables::Catalog::from_ddl(LOWER).unwrap();
         let client = Client::of(settings().catalog(catalog()).landing(landing.clone()));
         fill(&client, pipe);
         client.emulator.apply_ddl(script).unwrap();

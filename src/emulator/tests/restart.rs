@@ -1,7 +1,7 @@
 //! What a landing carries over from one run of the server to the next.
 
 use super::*;
-use crate::emulator::memory_landing::MemoryLanding;
+use crate::emulator::storage::memory::MemoryLanding;
 
 #[test]
 fn a_restart_goes_on_committing_what_was_accepted() {

@@ -6,16 +6,17 @@ use std::time::Instant;
 
 use super::statements::{clients, data, post, refused};
 use super::*;
-use crate::emulator::channel::created;
-use crate::emulator::landing::{
-    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    StoredChannel,
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Catalog, Pipe};
+use crate::emulator::channels::channel::created;
+use crate::emulator::sql_api::parsing::{Context, Selection};
+use crate::emulator::sql_api::reading::{self, Source};
+use crate::emulator::storage::landing::{
+    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, StoredChannel,
 };
-use crate::emulator::memory_landing::MemoryLanding;
-use crate::emulator::row_snapshot::RowSnapshot;
-use crate::emulator::sql_reader::{self, Source};
-use crate::emulator::sql_text::{Context, Selection};
-use crate::emulator::tables::{Catalog, Pipe};
+use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::row_snapshot::RowSnapshot;
 
 /// A text of this many letters.
 fn long(letters: usize) -> String {
@@ -217,7 +218,7 @@ fn the_time_of_a_statement_has_begun_when_its_tables_are_copied() {
             rows: RowSnapshot::from(vec![vec![Cell::Text("a".to_owned())]]),
         };
         let selection = Selection::read("SELECT NAME FROM DB.S.T", context).unwrap();
-        sql_reader::run(selection, None, &[source], &[], end)
+        reading::run(selection, None, &[source], &[], end)
     };
     let now = Instant::now();
     let found = run(now + Duration::from_secs(600)).unwrap();

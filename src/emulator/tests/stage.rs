@@ -3,23 +3,23 @@
 use http::header::ETAG;
 
 use super::*;
-use crate::emulator::faults::Fault;
-use crate::emulator::routes::Endpoint;
-use crate::emulator::tables::Catalog;
+use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::protocol::faults::Fault;
+use crate::emulator::protocol::routes::Endpoint;
 
 /// What a client learns of a pipe.
-pub(super) struct Info {
+pub(crate) struct Info {
     /// `bucket/prefix/`.
-    pub(super) location: String,
-    pub(super) session_token: String,
-    pub(super) key: [u8; 32],
-    pub(super) key_id: Value,
-    pub(super) diversifier: Value,
-    pub(super) whole: Value,
+    pub(crate) location: String,
+    pub(crate) session_token: String,
+    pub(crate) key: [u8; 32],
+    pub(crate) key_id: Value,
+    pub(crate) diversifier: Value,
+    pub(crate) whole: Value,
 }
 
 impl Info {
-    pub(super) fn of(client: &Client, pipe: &str) -> Self {
+    pub(crate) fn of(client: &Client, pipe: &str) -> Self {
         let body = r#"{"generate_new_token":true,"encryption_version":"AES-CTR-128.1"}"#;
         let path = format!("{PIPES}/{pipe}:pipe-info?requestId=r&retryCount=0");
         let (status, whole) = client.call("POST", &path, body);
@@ -39,7 +39,7 @@ impl Info {
 }
 
 /// Uploads in one piece; the answer.
-pub(super) fn upload(client: &Client, path: &str, token: &str, content: &[u8]) -> Response<Bytes> {
+pub(crate) fn upload(client: &Client, path: &str, token: &str, content: &[u8]) -> Response<Bytes> {
     let upload = Request::put(format!("http://127.0.0.1/{path}?x-id=PutObject"))
         .header("x-amz-security-token", token)
         .body(Bytes::copy_from_slice(content));

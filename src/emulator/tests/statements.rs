@@ -3,9 +3,9 @@
 use std::time::Instant;
 
 use super::*;
-use crate::emulator::data_file::Ddl;
-use crate::emulator::sqlite::SqliteLanding;
-use crate::emulator::tables::Catalog;
+use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::storage::data_file::Ddl;
+use crate::emulator::storage::sqlite::SqliteLanding;
 
 const DDL: &str = "
 CREATE TABLE DB.S.T (ID NUMBER(38,0) NOT NULL, NAME VARCHAR(20), PRICE NUMBER(7,2), SEEN TIMESTAMP_NTZ(3), BODY VARIANT);
@@ -19,7 +19,7 @@ const ROWS: &str = r#"{"ID":1,"NAME":"Elkhorn","PRICE":10.5,"SEEN":"1970-01-01 0
 "#;
 
 /// A client with the rows landed, in memory and in a file.
-pub(super) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
+pub(crate) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
     let in_memory = settings().catalog(Catalog::from_ddl(DDL).unwrap());
     let dir = tempfile::TempDir::new().unwrap();
     let ddl = Ddl::Bootstrap(DDL.to_owned());
@@ -38,7 +38,7 @@ pub(super) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
         .collect()
 }
 
-pub(super) fn post(client: &Client, query: &str, body: &Value) -> (u16, Value) {
+pub(crate) fn post(client: &Client, query: &str, body: &Value) -> (u16, Value) {
     let now = client.now_ms() / 1000;
     let request = request(
         "POST",
@@ -62,20 +62,20 @@ fn get(client: &Client, handle: &str) -> (u16, Value) {
     read(&answered(client.emulator.handle(client.now, request)))
 }
 
-pub(super) fn sql(client: &Client, statement: &str) -> (u16, Value) {
+pub(crate) fn sql(client: &Client, statement: &str) -> (u16, Value) {
     let body = json!({ "statement": statement, "database": "DB", "schema": "S" });
     post(client, "", &body)
 }
 
 #[track_caller]
-pub(super) fn data(client: &Client, statement: &str) -> Value {
+pub(crate) fn data(client: &Client, statement: &str) -> Value {
     let (status, answer) = sql(client, statement);
     assert_eq!(status, 200, "{statement}: {answer}");
     answer["data"].clone()
 }
 
 #[track_caller]
-pub(super) fn refused(client: &Client, statement: &str) -> (u16, String, String) {
+pub(crate) fn refused(client: &Client, statement: &str) -> (u16, String, String) {
     let (status, answer) = sql(client, statement);
     let text = |key: &str| answer[key].as_str().unwrap_or_default().to_owned();
     assert!(!text("statementHandle").is_empty(), "{answer}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use tokio::time::{Instant, timeout};
 
 use super::*;
-use crate::emulator::faults::{Fault, Rule};
 use crate::emulator::memory::MemoryTransport;
+use crate::emulator::protocol::faults::{Fault, Rule};
 use crate::{TimeSource, TokioClock, Transport, TransportErrorKind};
 
 fn transport(emulator: &Emulator) -> (MemoryTransport, Arc<TokioClock>) {

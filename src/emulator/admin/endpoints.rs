@@ -1,0 +1,237 @@
+//! The emulator's own endpoints, `/_emulator/…`: what a test in any language asks of it and does to it.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use percent_encoding::percent_decode_str;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::tables::{self, Page};
+use super::{faults, requests};
+use crate::emulator::Emulator;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::channels::channel::Channel;
+use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
+use crate::emulator::redefine::NotCarriedOut;
+
+/// A page ends when what it lists has so many bytes.
+pub(crate) const PAGE_BYTES: usize = 8 * 1024 * 1024;
+
+const ENDPOINTS: &[&str] = &[
+    "GET /_emulator/health",
+    "GET /_emulator/tables",
+    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}?skip=0&limit=100",
+    "GET /_emulator/tables/{DATABASE.SCHEMA.TABLE}/errors?skip=0&limit=100",
+    "GET /_emulator/channels",
+    "POST /_emulator/ddl",
+    "GET, POST, DELETE /_emulator/faults",
+    "GET, POST /_emulator/commits",
+    "GET, DELETE /_emulator/requests?after=0&limit=100&endpoint=append&channel=c",
+    "POST /_emulator/reset",
+];
+
+/// What a request to one of them is answered.
+pub(crate) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Answer {
+    match carry_out(emulator, now, request) {
+        Ok(body) => json_answer(StatusCode::OK, &body),
+        Err(refusal) => refusal.into_answer(),
+    }
+}
+
+fn carry_out(
+    emulator: &Emulator,
+    now: SystemTime,
+    request: &Request<Bytes>,
+) -> Result<Value, Refusal> {
+    let path = request.uri().path();
+    let segments: Vec<String> = path
+        .split('/')
+        .skip(2)
+        .map(|segment| percent_decode_str(segment).decode_utf8_lossy().into_owned())
+        .collect();
+    let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
+    emulator.advance(now);
+    match (request.method(), segments.as_slice()) {
+        (&Method::GET, [] | [""]) => Ok(json!({ "endpoints": ENDPOINTS })),
+        (&Method::GET, ["health"]) => Ok(json!({
+            "status": "ok",
+            "version": env!("CARGO_PKG_VERSION"),
+        })),
+        (&Method::GET, ["tables"]) => tables::list(emulator),
+        (&Method::GET, ["tables", name]) => tables::rows(emulator, name, &Page::read(request)?),
+        (&Method::GET, ["tables", name, "errors"]) => {
+            tables::error_rows(emulator, name, &Page::read(request)?)
+        }
+        (&Method::GET, ["channels"]) => Ok(channels(emulator)),
+        (&Method::POST, ["ddl"]) => ddl(emulator, request.body()),
+        (&Method::GET, ["faults"]) => Ok(faults::list(emulator.faults())),
+        (&Method::POST, ["faults"]) => {
+            faults::add(emulator.faults(), request.body())?;
+            Ok(faults::list(emulator.faults()))
+        }
+        (&Method::DELETE, ["faults"]) => {
+            emulator.faults().reset();
+            Ok(faults::list(emulator.faults()))
+        }
+        (&Method::GET, ["commits"]) => Ok(commits(emulator)),
+        (&Method::POST, ["commits"]) => {
+            let wanted: Commits = read(request.body())?;
+            wanted.carry_out(emulator, now);
+            Ok(commits(emulator))
+        }
+        (&Method::GET, ["requests"]) => requests::list(emulator, request),
+        (&Method::DELETE, ["requests"]) => {
+            emulator.handler().forget_requests();
+            Ok(json!({}))
+        }
+        (&Method::POST, ["reset"]) => {
+            let reset = emulator.reset();
+            reset.map_err(|why| broken("The emulator cannot be reset", &why))?;
+            Ok(json!({}))
+        }
+        (method, _) => Err(Refusal::new(
+            StatusCode::NOT_FOUND,
+            "ERR_ENDPOINT_DOES_NOT_EXIST",
+            format!("There is no endpoint {method} {path}: GET /_emulator/ lists them."),
+        )),
+    }
+}
+
+/// A JSON body; a field that does not belong there is named.
+pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))
+}
+
+pub(crate) fn broken(what: &str, why: &dyn std::error::Error) -> Refusal {
+    tracing::error!(%why, "{what}");
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "ERR_LANDING",
+        format!("{what}: the emulator's log says why."),
+    )
+}
+
+/// The query's parameters, decoded.
+pub(crate) fn parameters(request: &Request<Bytes>) -> Vec<(String, String)> {
+    let text = request.uri().query().unwrap_or_default();
+    url::form_urlencoded::parse(text.as_bytes())
+        .into_owned()
+        .collect()
+}
+
+pub(crate) fn number(name: &str, value: &str) -> Result<usize, Refusal> {
+    value.parse().map_err(|_| {
+        Refusal::malformed(format!(
+            "The parameter {name} is {value:?}, which is no whole number."
+        ))
+    })
+}
+
+pub(crate) fn unknown(name: &str, known: &str) -> Refusal {
+    Refusal::malformed(format!(
+        "There is no parameter {name:?} here, only {known}."
+    ))
+}
+
+pub(crate) fn shown(name: &ObjectName) -> String {
+    format!("{}.{}.{}", name.database, name.schema, name.name)
+}
+
+fn channels(emulator: &Emulator) -> Value {
+    let handler = emulator.handler();
+    let listed: Vec<Value> = handler.state.channels().map(channel).collect();
+    json!({ "channels": listed })
+}
+
+fn channel(channel: &Channel) -> Value {
+    let record = &channel.record;
+    json!({
+        "pipe": shown(&record.pipe),
+        "channel": record.channel,
+        "status_code": record.status_code,
+        "offset_token": record.offset_token,
+        "client_sequencer": record.client_sequencer,
+        "row_sequencer": record.row_sequencer,
+        "continuation_token": channel.continuation_token(),
+        "rows_parsed": record.rows_parsed,
+        "rows_inserted": record.rows_inserted,
+        "rows_error_count": record.rows_error_count,
+        "last_error_message": record.last_error_message,
+        "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
+        "last_error_timestamp_ms": record.last_error_timestamp_ms,
+        "created_on_ms": record.created_on_ms,
+        "last_used_ms": record.last_used_ms,
+        "pending_batches": channel.pending.len(),
+        "pending_bytes": channel.pending_bytes(),
+        // A batch that is withheld for ever is due at no time.
+        "next_commit_ms": channel.next_due_ms().filter(|&due| due < u64::MAX),
+    })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ddl {
+    sql: String,
+}
+
+fn ddl(emulator: &Emulator, body: &[u8]) -> Result<Value, Refusal> {
+    let Ddl { sql } = read(body)?;
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    state.apply_ddl(&sql).map_err(|why| match why {
+        NotCarriedOut::Landing(why) => broken("The landing cannot follow the DDL", &why),
+        _ => Refusal::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "ERR_DDL",
+            format!("{why}."),
+        ),
+    })?;
+    let tables = state.catalog.tables().map(|table| shown(&table.name));
+    let pipes = state.catalog.pipes().map(|pipe| shown(&pipe.name));
+    Ok(json!({ "tables": tables.collect::<Vec<_>>(), "pipes": pipes.collect::<Vec<_>>() }))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Commits {
+    delay_ms: Option<u64>,
+    every_ms: Option<u64>,
+    hold: Option<bool>,
+    #[serde(default)]
+    commit_now: bool,
+}
+
+impl Commits {
+    fn carry_out(&self, emulator: &Emulator, now: SystemTime) {
+        if let Some(delay) = self.delay_ms {
+            emulator.set_commit_delay(Duration::from_millis(delay));
+        }
+        if let Some(period) = self.every_ms {
+            emulator.set_commit_every(Duration::from_millis(period));
+        }
+        if let Some(hold) = self.hold {
+            emulator.hold_commits(hold);
+        }
+        if self.commit_now {
+            emulator.commit_now();
+        }
+        emulator.advance(now);
+    }
+}
+
+fn commits(emulator: &Emulator) -> Value {
+    let handler = emulator.handler();
+    let state = &handler.state;
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let pending: usize = state.channels().map(|channel| channel.pending.len()).sum();
+    json!({
+        "delay_ms": millis(state.rules.commit_delay),
+        "every_ms": millis(state.rules.commit_every),
+        "hold": state.is_held,
+        "pending_batches": pending,
+    })
+}

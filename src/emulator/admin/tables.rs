@@ -1,0 +1,164 @@
+//! Tables as JSON: what there is, what has landed, and what was rejected.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::{Value, json};
+
+use super::endpoints::{PAGE_BYTES, broken, number, parameters, shown, unknown};
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Catalog, Table, kept_as};
+use crate::emulator::messages::answer::Refusal;
+use crate::emulator::storage::landing::LandingError;
+use crate::emulator::{Emulator, parsed, value};
+
+/// How many rows a page has, if nothing else is asked for, and at most.
+const PAGE: usize = 100;
+const MOST_PAGE: usize = 1_000;
+/// Rows are read in portions, so that a page of long ones is not in memory before it is known to be too long.
+const PORTION: usize = 50;
+
+/// Which part of a list is asked for.
+#[derive(Debug)]
+pub(crate) struct Page {
+    skip: usize,
+    limit: usize,
+}
+
+impl Page {
+    pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
+        let mut page = Self {
+            skip: 0,
+            limit: PAGE,
+        };
+        for (name, value) in parameters(request) {
+            match name.as_str() {
+                "skip" => page.skip = number(&name, &value)?,
+                "limit" => page.limit = number(&name, &value)?.min(MOST_PAGE),
+                _ => return Err(unknown(&name, "skip and limit")),
+            }
+        }
+        Ok(page)
+    }
+}
+
+fn unreadable(why: &LandingError) -> Refusal {
+    broken("The landing cannot be read", why)
+}
+
+fn columns(table: &Table) -> Value {
+    let columns = table.columns.iter().map(|column| {
+        json!({
+            "name": column.name,
+            "type": column.data_type.to_string(),
+            "nullable": column.nullable,
+        })
+    });
+    columns.collect()
+}
+
+/// All tables with their columns and how many rows they have.
+pub(crate) fn list(emulator: &Emulator) -> Result<Value, Refusal> {
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    let declared = state.catalog.tables().map(|table| table.name.clone());
+    let mut names: BTreeSet<ObjectName> = declared.collect();
+    if state.catalog.is_anything() {
+        // They are there because somebody sends rows to them.
+        let pipes = state.channels().map(|channel| &channel.record.pipe);
+        names.extend(pipes.filter_map(|pipe| Some(state.catalog.pipe(pipe)?.table)));
+    }
+    let mut listed = Vec::new();
+    for name in names {
+        let Some(table) = state.catalog.table(&name) else {
+            continue;
+        };
+        let rows = state.landing.count(&name).map_err(|why| unreadable(&why))?;
+        listed.push(json!({ "name": shown(&name), "columns": columns(table), "rows": rows }));
+    }
+    Ok(json!({ "tables": listed }))
+}
+
+/// A table by the name in an address, and the name its rows are kept under.
+fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<(&'a Table, ObjectName), Refusal> {
+    let missing = || {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "ERR_TABLE_DOES_NOT_EXIST",
+            format!(
+                "There is no table {name}: write DATABASE.SCHEMA.TABLE; GET /_emulator/tables lists them."
+            ),
+        )
+    };
+    let asked = parsed(name).map_err(|_| missing())?;
+    let found = catalog.table(&asked).ok_or_else(missing)?;
+    Ok((found, kept_as(found, &asked).clone()))
+}
+
+/// A page of the rows of a table, in the order they landed.
+pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value, Refusal> {
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    let (table, name) = find(&state.catalog, name)?;
+    let count = state.landing.count(&name).map_err(|why| unreadable(&why))?;
+    let mut listed: Vec<Value> = Vec::new();
+    let mut bytes = 0;
+    while listed.len() < page.limit && bytes < PAGE_BYTES {
+        let portion = PORTION.min(page.limit - listed.len());
+        let skip = page.skip.saturating_add(listed.len());
+        let rows = state.landing.page(&name, skip, portion);
+        let rows = rows.map_err(|why| unreadable(&why))?;
+        if rows.is_empty() {
+            break;
+        }
+        for cells in rows {
+            let columns = table.columns.iter().map(|column| column.name.clone());
+            let row: Value = columns.zip(cells.into_iter().map(value)).collect();
+            bytes += row.to_string().len();
+            listed.push(row);
+        }
+    }
+    Ok(json!({
+        "name": shown(&name),
+        "columns": columns(table),
+        "count": count,
+        "skip": page.skip,
+        "rows": listed,
+    }))
+}
+
+/// A page of the rejected rows of a table.
+pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value, Refusal> {
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    let (_, name) = find(&state.catalog, name)?;
+    let count = state.landing.error_count(&name);
+    let count = count.map_err(|why| unreadable(&why))?;
+    let mut listed: Vec<Value> = Vec::new();
+    let mut bytes = 0;
+    while listed.len() < page.limit && bytes < PAGE_BYTES {
+        let portion = PORTION.min(page.limit - listed.len());
+        let skip = page.skip.saturating_add(listed.len());
+        let rows = state.landing.error_page(&name, skip, portion);
+        let rows = rows.map_err(|why| unreadable(&why))?;
+        if rows.is_empty() {
+            break;
+        }
+        for row in rows {
+            bytes += row.payload.len() + row.message.len();
+            listed.push(json!({
+                "message": row.message,
+                "payload": row.payload,
+                "offset_token_lower_bound": row.offset_token_lower_bound,
+                "offset_token_upper_bound": row.offset_token_upper_bound,
+            }));
+        }
+    }
+    Ok(json!({
+        "name": shown(&name),
+        "count": count,
+        "skip": page.skip,
+        "rows": listed,
+    }))
+}

@@ -1,0 +1,382 @@
+//! Who may talk to the server: key-pair JWTs, access tokens and the like on the account's endpoints, scoped tokens on all
+//! others.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::keys::PublicKey;
+use super::oauth::{Access, OAuth};
+use super::token_signer::{Seal, decoded};
+use crate::emulator::messages::answer::{Answer, Refusal};
+use crate::types::error::Result;
+
+/// How far a client's clock may be ahead of the server's.
+const CLOCK_SKEW_MS: u64 = 60_000;
+
+/// The longest life a key-pair JWT may give itself.
+const JWT_LIFE_MS: u64 = 60 * 60 * 1000;
+
+/// A claim above this is in milliseconds, as the official SDK writes it; at or below it is in seconds.
+const SECONDS_END: u64 = 100_000_000_000;
+
+const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+
+/// The token type of a JWT.
+const KEYPAIR_JWT: &[u8] = b"KEYPAIR_JWT";
+
+/// What a primary credential is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    KeyPair,
+    /// Of Snowflake's OAuth server, of an external one, or of Snowpark Container Services.
+    AccessToken,
+    ProgrammaticAccessToken,
+}
+
+/// A primary credential that was checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Primary {
+    kind: Kind,
+    /// The only role it is good for.
+    role: Option<String>,
+}
+
+/// What is registered, and the scoped tokens given out.
+#[derive(Debug)]
+pub(crate) struct Login {
+    account: String,
+    users: BTreeMap<String, Vec<PublicKey>>,
+    /// Tokens that are good for ever.
+    tokens: BTreeMap<String, Primary>,
+    oauth: OAuth,
+    ingest_host: String,
+    token_life: Duration,
+    seal: Seal,
+    /// The `exp` of the youngest token: each is later than the one before, or a client that waits for a change spins.
+    last_exp: u64,
+    /// Tokens of an earlier generation are revoked.
+    generation: u64,
+}
+
+#[derive(Deserialize)]
+struct Header {
+    alg: String,
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    sub: String,
+    iat: u64,
+    exp: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Scoped {
+    scope: String,
+    iat: u64,
+    exp: u64,
+    generation: u64,
+}
+
+impl Login {
+    pub(crate) fn new(
+        account: &str,
+        ingest_host: &str,
+        token_life: Duration,
+        oauth: OAuth,
+    ) -> Result<Self> {
+        Ok(Self {
+            account: account.to_uppercase(),
+            users: BTreeMap::new(),
+            tokens: BTreeMap::new(),
+            oauth,
+            ingest_host: ingest_host.to_owned(),
+            token_life,
+            seal: Seal::new()?,
+            last_exp: 0,
+            generation: 0,
+        })
+    }
+
+    pub(crate) fn ingest_host(&self) -> &str {
+        &self.ingest_host
+    }
+
+    pub(crate) fn register(&mut self, user: &str, key: PublicKey) {
+        self.users.entry(user.to_uppercase()).or_default().push(key);
+    }
+
+    pub(crate) fn register_token(&mut self, kind: Kind, token: &str, role: Option<&str>) {
+        let role = role.map(str::to_owned);
+        self.tokens.insert(token.to_owned(), Primary { kind, role });
+    }
+
+    /// The answer to a request for an OAuth access token.
+    pub(crate) fn authorize(&mut self, headers: &HeaderMap, form: &[u8], now_ms: u64) -> Answer {
+        self.oauth.authorize(&self.seal, headers, form, now_ms)
+    }
+
+    /// Makes every scoped token given out so far useless.
+    pub(crate) fn revoke(&mut self) {
+        self.generation += 1;
+    }
+
+    /// Checks the credential of a request to the account's endpoints.
+    pub(crate) fn check_primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        self.primary(headers, now_ms).map(drop)
+    }
+
+    /// The credential of a request to the account's endpoints.
+    pub(crate) fn primary(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<Primary, Refusal> {
+        let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
+        let primary = if let Some(known) = self.tokens.get(token) {
+            known.clone()
+        } else if let Some(access) = self.seal.open::<Access>(token) {
+            if access.exp_ms <= now_ms {
+                return Err(expired(&access.client));
+            }
+            Primary {
+                kind: Kind::AccessToken,
+                role: access.role,
+            }
+        } else if told_type(headers).is_some_and(|told| told != KEYPAIR_JWT) {
+            return Err(Refusal::new(
+                StatusCode::UNAUTHORIZED,
+                "390303",
+                "Invalid access token.",
+            ));
+        } else {
+            self.check_jwt(token, now_ms)?;
+            Primary {
+                kind: Kind::KeyPair,
+                role: None,
+            }
+        };
+        check_type(headers, primary.kind)?;
+        Ok(primary)
+    }
+
+    fn check_jwt(&self, token: &str, now_ms: u64) -> std::result::Result<(), Refusal> {
+        let (message, signature) = token
+            .rsplit_once('.')
+            .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
+        let (header, claims) = message
+            .split_once('.')
+            .ok_or_else(|| invalid_jwt("it does not have three parts"))?;
+        let header: Header =
+            decoded(header).ok_or_else(|| invalid_jwt("its header is unreadable"))?;
+        if header.alg != "RS256" {
+            return Err(invalid_jwt("it is not signed with RS256"));
+        }
+        let claims: Claims = decoded(claims).ok_or_else(|| {
+            invalid_jwt("it lacks one of iss, sub, iat and exp, or is unreadable")
+        })?;
+
+        let subject = claims.sub.as_str();
+        let user = subject
+            .strip_prefix(self.account.as_str())
+            .and_then(|rest| rest.strip_prefix('.'))
+            .ok_or_else(|| invalid_jwt("its sub is not a user of this account"))?;
+        let fingerprint = claims
+            .iss
+            .strip_prefix(subject)
+            .and_then(|rest| rest.strip_prefix('.'))
+            .ok_or_else(|| invalid_jwt("its iss is not its sub and a fingerprint"))?;
+        let key = self
+            .users
+            .get(user)
+            .into_iter()
+            .flatten()
+            .find(|key| key.fingerprint() == fingerprint)
+            .ok_or_else(|| invalid_jwt("no key with its fingerprint is registered for its user"))?;
+        let signature = URL_SAFE_NO_PAD
+            .decode(signature)
+            .map_err(|_| invalid_jwt("its signature is unreadable"))?;
+        if !key.signed(message.as_bytes(), &signature) {
+            return Err(invalid_jwt("its signature does not fit the registered key"));
+        }
+
+        let (issued, expires) = (claim_ms(claims.iat), claim_ms(claims.exp));
+        if issued > now_ms.saturating_add(CLOCK_SKEW_MS) {
+            return Err(invalid_jwt("it was issued in the future"));
+        }
+        if expires <= now_ms {
+            return Err(invalid_jwt("it has expired"));
+        }
+        if expires.saturating_sub(issued) > JWT_LIFE_MS {
+            return Err(invalid_jwt("it lives for more than an hour"));
+        }
+        Ok(())
+    }
+
+    /// Exchanges a checked primary credential for a scoped token.
+    pub(crate) fn exchange(
+        &mut self,
+        primary: &Primary,
+        form: &[u8],
+        now_ms: u64,
+    ) -> std::result::Result<String, Refusal> {
+        let (mut grant_type, mut scope, mut subject_type) = (None, None, None);
+        for (name, value) in url::form_urlencoded::parse(form) {
+            match &*name {
+                "grant_type" => grant_type = Some(value.into_owned()),
+                "scope" => scope = Some(value.into_owned()),
+                "subject_token_type" => subject_type = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+        // As observed of the official SDK 1.9.1.
+        let (grant, subject) = match primary.kind {
+            Kind::KeyPair => (JWT_BEARER, None),
+            Kind::AccessToken => (
+                TOKEN_EXCHANGE,
+                Some("urn:ietf:params:oauth:token-type:access_token"),
+            ),
+            Kind::ProgrammaticAccessToken => (TOKEN_EXCHANGE, Some("programmatic_access_token")),
+        };
+        if grant_type.as_deref() != Some(grant) {
+            return Err(Refusal::malformed(format!(
+                "The grant_type is not {grant}, which goes with this kind of credential."
+            )));
+        }
+        if let Some(subject) = subject
+            && subject_type.as_deref() != Some(subject)
+        {
+            return Err(Refusal::malformed(format!(
+                "The subject_token_type is not {subject}, which goes with this kind of credential."
+            )));
+        }
+        let scope = scope.unwrap_or_default();
+        let mut parts = scope.split_whitespace();
+        if parts.next() != Some(self.ingest_host.as_str()) {
+            let host = &self.ingest_host;
+            return Err(Refusal::malformed(format!(
+                "The scope does not begin with the ingest host {host}."
+            )));
+        }
+        for part in parts {
+            let Some(role) = part.strip_prefix("session:role:") else {
+                return Err(Refusal::malformed(format!(
+                    "The scope's {part:?} is not a role."
+                )));
+            };
+            if let Some(only) = &primary.role
+                && !only.eq_ignore_ascii_case(role)
+            {
+                return Err(Refusal::bad_request(
+                    "390186",
+                    format!("The credential is for the role {only:?} and not for {role:?}."),
+                ));
+            }
+        }
+
+        let now = now_ms / 1000;
+        let exp = now.saturating_add(self.token_life.as_secs());
+        self.last_exp = exp.max(self.last_exp.saturating_add(1));
+        let claims = Scoped {
+            scope,
+            iat: now,
+            exp: self.last_exp,
+            generation: self.generation,
+        };
+        self.seal.sign(&claims)
+    }
+
+    /// Checks the scoped token of a request to the ingest host.
+    pub(crate) fn check_scoped(
+        &self,
+        headers: &HeaderMap,
+        now_ms: u64,
+    ) -> std::result::Result<(), Refusal> {
+        let token = bearer(headers).ok_or_else(|| invalid_token("there is none"))?;
+        let claims: Scoped = self
+            .seal
+            .open(token)
+            .ok_or_else(|| invalid_token("it is not one of this server"))?;
+        if claims.generation != self.generation {
+            return Err(invalid_token("it was revoked"));
+        }
+        if claims.exp.saturating_mul(1000) <= now_ms {
+            return Err(invalid_token("it has expired"));
+        }
+        Ok(())
+    }
+}
+
+/// The token's type, where it is told, must be what the token is.
+fn check_type(headers: &HeaderMap, kind: Kind) -> std::result::Result<(), Refusal> {
+    let expected = match kind {
+        Kind::KeyPair => KEYPAIR_JWT,
+        Kind::AccessToken => b"OAUTH",
+        Kind::ProgrammaticAccessToken => b"PROGRAMMATIC_ACCESS_TOKEN",
+    };
+    if told_type(headers).is_none_or(|told| told == expected) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390303",
+        "X-Snowflake-Authorization-Token-Type is not what the token is.",
+    ))
+}
+
+fn told_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let told = headers.get("x-snowflake-authorization-token-type")?;
+    Some(told.as_bytes())
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers
+        .get(AUTHORIZATION)?
+        .to_str()
+        .ok()?
+        .strip_prefix("Bearer ")
+}
+
+fn claim_ms(claim: u64) -> u64 {
+    if claim > SECONDS_END {
+        claim
+    } else {
+        claim * 1000
+    }
+}
+
+fn invalid_jwt(why: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390144",
+        format!("The JWT token is invalid: {why}."),
+    )
+}
+
+fn invalid_token(why: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390303",
+        format!("The scoped token is invalid: {why}."),
+    )
+}
+
+fn expired(client: &str) -> Refusal {
+    Refusal::new(
+        StatusCode::UNAUTHORIZED,
+        "390318",
+        format!("The OAuth access token of client {client:?} has expired."),
+    )
+}

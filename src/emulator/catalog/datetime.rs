@@ -1,0 +1,313 @@
+//! Dates, times and timestamps as Snowflake reads them, kept as text that sorts.
+//!
+//! | type | kept as |
+//! |---|---|
+//! | DATE | `2026-01-17` |
+//! | TIME | `14:00:00.000000000` |
+//! | `TIMESTAMP_NTZ` | `2026-01-17 14:00:00.000000000` |
+//! | `TIMESTAMP_LTZ` | `2026-01-17 14:00:00.000000000Z`, in UTC |
+//! | `TIMESTAMP_TZ` | `2026-01-17 14:00:00.000000000 -07:00`, the wall clock and its offset |
+//!
+//! A column has as many fraction digits as its type says. SQLite's date functions read all of these.
+
+use jiff::SignedDuration;
+use jiff::civil::{Date, DateTime, Time};
+
+/// What a timestamp column does with an offset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Zone {
+    /// Keeps the wall clock and forgets the offset.
+    Without,
+    /// Keeps the instant.
+    Local,
+    /// Keeps both.
+    With,
+}
+
+/// DATE; a timestamp loses its time.
+pub(crate) fn date(text: &str) -> Option<String> {
+    let moment = moment(text)?;
+    Some(moment.wall.date().to_string())
+}
+
+/// TIME with `digits` fraction digits.
+pub(crate) fn time(text: &str, digits: u8) -> Option<String> {
+    let text = text.trim();
+    let time = match whole_number(text) {
+        Some(number) => from_epoch(number)?.time(),
+        None => clock(text)?.0,
+    };
+    Some(show_time(time, digits))
+}
+
+/// TIMESTAMP with `digits` fraction digits.
+pub(crate) fn timestamp(text: &str, digits: u8, zone: Zone) -> Option<String> {
+    let Moment { wall, offset } = moment(text)?;
+    let seconds = offset.unwrap_or(0);
+    let at = match zone {
+        Zone::Without | Zone::With => wall,
+        Zone::Local => wall
+            .checked_sub(SignedDuration::from_secs(seconds.into()))
+            .ok()?,
+    };
+    let suffix = match zone {
+        Zone::Without => String::new(),
+        Zone::Local => "Z".to_owned(),
+        Zone::With => {
+            let sign = if seconds < 0 { '-' } else { '+' };
+            let minutes = seconds.abs() / 60;
+            format!(" {sign}{:02}:{:02}", minutes / 60, minutes % 60)
+        }
+    };
+    Some(format!(
+        "{} {}{suffix}",
+        at.date(),
+        show_time(at.time(), digits)
+    ))
+}
+
+struct Moment {
+    wall: DateTime,
+    /// Seconds east of UTC.
+    offset: Option<i32>,
+}
+
+/// `YYYY-MM-DD`, optionally with a time after `T` or a space and an offset after that; or an integer.
+fn moment(text: &str) -> Option<Moment> {
+    let text = text.trim();
+    if let Some(number) = whole_number(text) {
+        return Some(Moment {
+            wall: from_epoch(number)?,
+            offset: None,
+        });
+    }
+    let date = calendar(text.get(..10)?)?;
+    let rest = text.get(10..)?;
+    if rest.is_empty() {
+        return Some(Moment {
+            wall: date.to_datetime(Time::midnight()),
+            offset: None,
+        });
+    }
+    let (time, offset) = clock(rest.strip_prefix(['T', 't', ' '])?)?;
+    Some(Moment {
+        wall: date.to_datetime(time),
+        offset,
+    })
+}
+
+fn calendar(text: &str) -> Option<Date> {
+    let mut parts = text.split('-');
+    let year = digits(parts.next()?, 4)?;
+    let month = digits(parts.next()?, 2)?;
+    let day = digits(parts.next()?, 2)?;
+    if parts.next().is_some() {
+        return None;
+    }
+    Date::new(
+        year.try_into().ok()?,
+        month.try_into().ok()?,
+        day.try_into().ok()?,
+    )
+    .ok()
+}
+
+/// `HH:MI[:SS[.FF]]` and, after it, `Z` or an offset.
+fn clock(text: &str) -> Option<(Time, Option<i32>)> {
+    let end = text
+        .find(|c: char| !(c.is_ascii_digit() || c == ':' || c == '.'))
+        .unwrap_or(text.len());
+    let (time, zone) = text.split_at_checked(end)?;
+    let (time, fraction) = match time.split_once('.') {
+        Some((time, fraction)) => (time, Some(fraction)),
+        None => (time, None),
+    };
+    let mut parts = time.split(':');
+    let hour = digits(parts.next()?, 2)?;
+    let minute = digits(parts.next()?, 2)?;
+    let second = match parts.next() {
+        Some(second) => digits(second, 2)?,
+        None if fraction.is_some() => return None,
+        None => 0,
+    };
+    if parts.next().is_some() {
+        return None;
+    }
+    let nanos = match fraction {
+        Some(fraction) if (1..=9).contains(&fraction.len()) => {
+            let scale = 10_i32.pow(u32::try_from(9 - fraction.len()).ok()?);
+            digits(fraction, fraction.len())? * scale
+        }
+        Some(_) => return None,
+        None => 0,
+    };
+    let time = Time::new(
+        hour.try_into().ok()?,
+        minute.try_into().ok()?,
+        second.try_into().ok()?,
+        nanos,
+    )
+    .ok()?;
+    let zone = zone.trim_start();
+    let offset = if zone.is_empty() {
+        None
+    } else {
+        Some(parse_offset(zone)?)
+    };
+    Some((time, offset))
+}
+
+fn parse_offset(text: &str) -> Option<i32> {
+    if matches!(text, "Z" | "z") {
+        return Some(0);
+    }
+    let sign = match text.as_bytes().first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let rest = text.get(1..)?;
+    let (hours, minutes) = match rest.split_once(':') {
+        Some((hours, minutes)) => (digits(hours, 2)?, digits(minutes, 2)?),
+        None if rest.len() == 2 => (digits(rest, 2)?, 0),
+        None => (digits(rest.get(..2)?, 2)?, digits(rest.get(2..)?, 2)?),
+    };
+    if hours > 14 || minutes > 59 {
+        return None;
+    }
+    Some(sign * (hours * 60 + minutes) * 60)
+}
+
+fn digits(text: &str, length: usize) -> Option<i32> {
+    if text.len() == length && text.bytes().all(|b| b.is_ascii_digit()) {
+        text.parse().ok()
+    } else {
+        None
+    }
+}
+
+fn whole_number(text: &str) -> Option<i64> {
+    let unsigned = text.strip_prefix('-').unwrap_or(text);
+    if unsigned.is_empty() || !unsigned.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    text.parse().ok()
+}
+
+/// An integer counts seconds, milliseconds, microseconds or nanoseconds since 1970, whichever its size makes likely.
+fn from_epoch(number: i64) -> Option<DateTime> {
+    const YEARS_1000: u64 = 31_536_000_000;
+    let since = match number.unsigned_abs() {
+        n if n < YEARS_1000 => SignedDuration::from_secs(number),
+        n if n < YEARS_1000 * 1000 => SignedDuration::from_millis(number),
+        n if n < YEARS_1000 * 1_000_000 => SignedDuration::from_micros(number),
+        _ => SignedDuration::from_nanos(number),
+    };
+    DateTime::constant(1970, 1, 1, 0, 0, 0, 0)
+        .checked_add(since)
+        .ok()
+}
+
+fn show_time(time: Time, digits: u8) -> String {
+    let digits = usize::from(digits.min(9));
+    let (hour, minute, second) = (time.hour(), time.minute(), time.second());
+    let mut text = format!("{hour:02}:{minute:02}:{second:02}");
+    if digits > 0 {
+        let nanos = format!("{:09}", time.subsec_nanosecond());
+        text.push('.');
+        text.extend(nanos.chars().take(digits));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ntz(text: &str) -> Option<String> {
+        timestamp(text, 9, Zone::Without)
+    }
+
+    #[test]
+    fn ntz_keeps_the_wall_clock_and_drops_the_offset() {
+        for (input, want) in [
+            ("2026-01-17T14:00:00+00:00", "2026-01-17 14:00:00.000000000"),
+            (
+                "2026-01-17T15:00:19.794240+00:00",
+                "2026-01-17 15:00:19.794240000",
+            ),
+            ("2026-01-17T23:30:00-07:00", "2026-01-17 23:30:00.000000000"),
+            ("2026-01-17T14:00", "2026-01-17 14:00:00.000000000"),
+            ("2026-01-17T14:00Z", "2026-01-17 14:00:00.000000000"),
+            (
+                "2026-01-17 14:00:00.123456789 +0530",
+                "2026-01-17 14:00:00.123456789",
+            ),
+            ("2026-01-17", "2026-01-17 00:00:00.000000000"),
+            ("1768658400", "2026-01-17 14:00:00.000000000"),
+            ("1768658400123", "2026-01-17 14:00:00.123000000"),
+            ("1768658400123456", "2026-01-17 14:00:00.123456000"),
+            ("1768658400123456789", "2026-01-17 14:00:00.123456789"),
+            ("-1", "1969-12-31 23:59:59.000000000"),
+            ("0", "1970-01-01 00:00:00.000000000"),
+        ] {
+            assert_eq!(ntz(input).as_deref(), Some(want), "{input}");
+        }
+    }
+
+    #[test]
+    fn zones_and_digits() {
+        let west = "2026-01-17T23:30:00.987654321-07:00";
+        assert_eq!(
+            timestamp(west, 9, Zone::Local).as_deref(),
+            Some("2026-01-18 06:30:00.987654321Z")
+        );
+        assert_eq!(
+            timestamp(west, 3, Zone::With).as_deref(),
+            Some("2026-01-17 23:30:00.987 -07:00")
+        );
+        assert_eq!(
+            timestamp("2026-01-17", 0, Zone::With).as_deref(),
+            Some("2026-01-17 00:00:00 +00:00")
+        );
+    }
+
+    #[test]
+    fn dates_truncate_and_times_stand_alone() {
+        assert_eq!(
+            date("2026-01-19T14:00:00+00:00").as_deref(),
+            Some("2026-01-19")
+        );
+        assert_eq!(date("2026-02-28").as_deref(), Some("2026-02-28"));
+        assert_eq!(date("86400").as_deref(), Some("1970-01-02"));
+        assert_eq!(time("14:05", 9).as_deref(), Some("14:05:00.000000000"));
+        assert_eq!(time("14:05:06.7", 3).as_deref(), Some("14:05:06.700"));
+        assert_eq!(time("14:05:06+02:00", 0).as_deref(), Some("14:05:06"));
+        assert_eq!(time("3661", 0).as_deref(), Some("01:01:01"));
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for input in [
+            "",
+            "soon",
+            "2026-02-29",
+            "2026-13-01",
+            "26-01-17",
+            "2026-01-17T",
+            "2026-01-17T25:00",
+            "2026-01-17T14",
+            "2026-01-17T14:00:00.",
+            "2026-01-17T14:00:00.1234567890",
+            "2026-01-17T14:00+25:00",
+            "2026-01-17T14:00 MST",
+            "2026-01-17T14:00.5",
+            "99999999999999999999",
+            "2026-01-1é",
+            "2026-01-17T14:00+é",
+        ] {
+            assert_eq!(ntz(input), None, "{input}");
+        }
+        assert_eq!(time("2026-01-17T14:00", 9), None);
+    }
+}

@@ -1,0 +1,9 @@
+//! Tables and pipes, and how a JSON row becomes a row of a table.
+
+pub(crate) mod binary;
+pub(crate) mod cell;
+pub(crate) mod coercion;
+pub(crate) mod datetime;
+pub(crate) mod decimal;
+pub(crate) mod object_name;
+pub(crate) mod tables;

@@ -1,0 +1,403 @@
+//! Tables and pipes as the emulator knows them, and how a row becomes the cells of a table.
+
+use std::collections::BTreeMap;
+use std::time::SystemTime;
+
+use serde_json::value::RawValue;
+
+use super::binary::BinaryFormat;
+use super::cell::Cell;
+use super::coercion::{DataType, Input, Rules};
+use super::object_name::ObjectName;
+
+/// What a default pipe's name adds to its table's.
+pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
+
+/// How a pipe matches a row's keys to columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MatchBy {
+    /// Letter by letter.
+    CaseSensitive,
+    /// Whatever the case.
+    CaseInsensitive,
+}
+
+/// How a pipe makes a table's row of a JSON object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mapping {
+    /// Keys are columns.
+    ByName(MatchBy),
+    /// The whole object is the value of the table's only column.
+    WholeRow,
+    /// Columns are picked out one by one; the others get their defaults.
+    Select(Vec<Selected>),
+}
+
+/// One item of a pipe's select list: `$1:A.B::INT`, and the column it goes to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Selected {
+    /// The position of the column in its table.
+    pub column: usize,
+    /// The keys that lead to the value; none is the whole object.
+    pub path: Vec<String>,
+    /// The type the value takes on its way, if there is a cast.
+    pub cast: Option<DataType>,
+}
+
+/// A streaming pipe.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Pipe {
+    /// Its name.
+    pub name: ObjectName,
+    /// Where its rows go.
+    pub table: ObjectName,
+    /// How its rows become cells.
+    pub mapping: Mapping,
+    pub(crate) rules: Rules,
+}
+
+/// A column of a table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    /// Its name, upper-case unless it was quoted.
+    pub name: String,
+    /// Its type.
+    pub data_type: DataType,
+    /// Whether it may hold SQL NULL.
+    pub nullable: bool,
+    /// What it holds where a row has no such key; without one, SQL NULL.
+    pub default: Option<ColumnDefault>,
+}
+
+/// The default of a column.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ColumnDefault {
+    /// Always the same value.
+    Constant(Cell),
+    /// When the row is committed, cut down to what the column's type keeps of it.
+    CurrentTimestamp,
+}
+
+/// A table.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Table {
+    /// Its name.
+    pub name: ObjectName,
+    /// Its columns, in order.
+    pub columns: Vec<Column>,
+}
+
+/// A JSON object, its values unread.
+type Fields<'a> = BTreeMap<String, &'a RawValue>;
+
+impl Table {
+    /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
+    ///
+    /// Keys that no column matches are ignored. Numbers keep the digits they were written with.
+    ///
+    /// # Errors
+    ///
+    /// Why the row is rejected: it is not a JSON object, a value does not fit its column, or a NOT NULL column has none.
+    pub fn land(&self, pipe: &Pipe, row: &str, now: SystemTime) -> Result<Vec<Cell>, String> {
+        if !row.trim_start().starts_with('{') {
+            serde_json::from_str::<&RawValue>(row)
+                .map_err(|why| format!("the row is not JSON: {why}"))?;
+            return Err("the row is not a JSON object".to_owned());
+        }
+        let fields: Fields<'_> =
+            serde_json::from_str(row).map_err(|why| format!("the row is not JSON: {why}"))?;
+        match &pipe.mapping {
+            Mapping::ByName(MatchBy::CaseSensitive) => {
+                self.fill(now, |_, column| match fields.get(&column.name) {
+                    Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                    None => Ok(None),
+                })
+            }
+            Mapping::ByName(MatchBy::CaseInsensitive) => {
+                let folded: BTreeMap<String, &RawValue> = fields
+                    .iter()
+                    .map(|(key, raw)| (key.to_uppercase(), *raw))
+                    .collect();
+                self.fill(now, |_, column| {
+                    let exact = fields.get(&column.name);
+                    match exact.or_else(|| folded.get(&column.name.to_uppercase())) {
+                        Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
+                        None => Ok(None),
+                    }
+                })
+            }
+            Mapping::WholeRow => self.fill(now, |_, column| {
+                column
+                    .land(&Input::Nested(row.trim().into()), pipe.rules)
+                    .map(Some)
+            }),
+            Mapping::Select(items) => self.fill(now, |position, column| {
+                match items.iter().find(|item| item.column == position) {
+                    Some(item) => item.land(column, row, &fields, pipe.rules).map(Some),
+                    None => Ok(None),
+                }
+            }),
+        }
+    }
+
+    /// A cell for each column: what `value` finds for it, or its default.
+    fn fill(
+        &self,
+        now: SystemTime,
+        mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, String>,
+    ) -> Result<Vec<Cell>, String> {
+        let cells = self.columns.iter().enumerate().map(|(position, column)| {
+            let cell = match value(position, column) {
+                Ok(Some(cell)) => cell,
+                Ok(None) => column.default_cell(now)?,
+                Err(why) => return Err(format!("column {}: {why}", column.name)),
+            };
+            if cell == Cell::Null && !column.nullable {
+                return Err(format!(
+                    "column {} is NOT NULL and has no value",
+                    column.name
+                ));
+            }
+            Ok(cell)
+        });
+        cells.collect()
+    }
+}
+
+impl Column {
+    fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+        self.data_type.land(input, rules)
+    }
+
+    fn default_cell(&self, now: SystemTime) -> Result<Cell, String> {
+        match &self.default {
+            None => Ok(Cell::Null),
+            Some(ColumnDefault::Constant(cell)) => Ok(cell.clone()),
+            Some(ColumnDefault::CurrentTimestamp) => {
+                let instant = jiff::Timestamp::try_from(now)
+                    .map_err(|why| format!("column {}: {why}", self.name))?
+                    .to_zoned(jiff::tz::TimeZone::UTC)
+                    .datetime();
+                let text = match self.data_type {
+                    DataType::Time(_) => format!("{:.9}", instant.time()),
+                    _ => format!("{instant:.9}Z"),
+                };
+                let rules = Rules {
+                    sql_null: true,
+                    ..Rules::default()
+                };
+                self.land(&Input::Text(text.into()), rules)
+            }
+        }
+    }
+}
+
+impl Selected {
+    fn land(
+        &self,
+        column: &Column,
+        row: &str,
+        fields: &Fields<'_>,
+        rules: Rules,
+    ) -> Result<Cell, String> {
+        let Some((first, rest)) = self.path.split_first() else {
+            return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
+        };
+        let mut found = fields.get(first).copied();
+        for key in rest {
+            found = found
+                .and_then(|raw| serde_json::from_str::<Fields<'_>>(raw.get()).ok())
+                .and_then(|fields| fields.get(key).copied());
+        }
+        match found {
+            Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),
+            None => Ok(Cell::Null),
+        }
+    }
+
+    fn cast_into(&self, column: &Column, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
+        let Some(cast) = self.cast else {
+            return column.land(input, rules);
+        };
+        let cell = cast.land(input, rules)?;
+        if let (Cell::Binary(_), DataType::Binary(_)) = (&cell, column.data_type) {
+            return Ok(cell);
+        }
+        if cell == Cell::Null {
+            return Ok(cell);
+        }
+        column.land(&Input::from_cell(&cell, cast)?, rules)
+    }
+}
+
+/// Tables and pipes, found by name whatever the case.
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    pub(crate) tables: BTreeMap<ObjectName, Table>,
+    pub(crate) pipes: BTreeMap<ObjectName, Pipe>,
+    anything: Option<Table>,
+    /// What pipes settle about values: the account's format of BINARY, and what becomes of JSON nulls.
+    rules: Rules,
+}
+
+impl Catalog {
+    /// A catalog that has whatever pipe is asked for, each into its own table of one VARIANT column, `ROW`.
+    pub fn anything() -> Self {
+        let any = || "ANY".to_owned();
+        let table = Table {
+            name: ObjectName {
+                database: any(),
+                schema: any(),
+                name: any(),
+            },
+            columns: vec![Column {
+                name: "ROW".to_owned(),
+                data_type: DataType::Variant,
+                nullable: false,
+                default: None,
+            }],
+        };
+        Self {
+            anything: Some(table),
+            ..Self::default()
+        }
+    }
+
+    /// The same catalog with JSON nulls in VARIANT columns landing as SQL NULL, or, as Snowflake has it, not.
+    #[must_use]
+    pub fn with_sql_null(mut self, sql_null: bool) -> Self {
+        self.rules.sql_null = sql_null;
+        self
+    }
+
+    /// The same catalog with the account's `BINARY_INPUT_FORMAT`: the format in which the pipes that CREATE PIPE made read
+    /// BINARY. [`BinaryFormat::Hex`] by default, as in Snowflake.
+    #[must_use]
+    pub fn with_binary_input_format(mut self, format: BinaryFormat) -> Self {
+        self.rules.binary = format;
+        self
+    }
+
+    /// Adds a table, in place of one of the same name.
+    pub fn add_table(&mut self, table: Table) {
+        self.tables.insert(folded(&table.name), table);
+    }
+
+    /// The same catalog without a table for every name: a script says which there are.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn without_anything(mut self) -> Self {
+        self.anything = None;
+        self
+    }
+
+    /// A pipe by name. Each table has a default pipe, `<TABLE>-STREAMING`, which matches keys in any case.
+    pub fn pipe(&self, name: &ObjectName) -> Option<Pipe> {
+        let key = folded(name);
+        if let Some(made) = self.pipes.get(&key) {
+            let rules = self.rules;
+            return Some(Pipe {
+                rules,
+                ..made.clone()
+            });
+        }
+        self.default_pipe(&key).or_else(|| self.any_pipe(&key))
+    }
+
+    /// A table by name.
+    pub fn table(&self, name: &ObjectName) -> Option<&Table> {
+        self.tables.get(&folded(name)).or(self.anything.as_ref())
+    }
+
+    /// Whether every pipe there is taken.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn is_anything(&self) -> bool {
+        self.anything.is_some()
+    }
+
+    /// Whether a table is known by its name, and not because any is.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn is_declared(&self, name: &ObjectName) -> bool {
+        self.tables.contains_key(&folded(name))
+    }
+
+    /// All tables, in order of their names.
+    pub fn tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.values()
+    }
+
+    /// All pipes that CREATE PIPE made, in order of their names.
+    pub fn pipes(&self) -> impl Iterator<Item = &Pipe> {
+        self.pipes.values()
+    }
+
+    /// The rules of default pipes, which read BASE64 whatever the account's format is.
+    fn default_rules(&self) -> Rules {
+        Rules {
+            binary: BinaryFormat::Base64,
+            ..self.rules
+        }
+    }
+
+    fn default_pipe(&self, key: &ObjectName) -> Option<Pipe> {
+        let table = self.tables.get(&table_of_default_pipe(key)?)?;
+        Some(Pipe {
+            name: default_pipe_name(&table.name),
+            table: table.name.clone(),
+            mapping: Mapping::ByName(MatchBy::CaseInsensitive),
+            rules: self.default_rules(),
+        })
+    }
+
+    fn any_pipe(&self, key: &ObjectName) -> Option<Pipe> {
+        self.anything.as_ref()?;
+        Some(Pipe {
+            name: key.clone(),
+            table: table_of_default_pipe(key).unwrap_or_else(|| key.clone()),
+            mapping: Mapping::WholeRow,
+            rules: self.default_rules(),
+        })
+    }
+}
+
+/// The name under which an object is found: upper-case, and without the quotes that some clients put around names.
+pub(crate) fn folded(name: &ObjectName) -> ObjectName {
+    let fold = |part: &str| {
+        part.strip_prefix('"')
+            .and_then(|part| part.strip_suffix('"'))
+            .unwrap_or(part)
+            .to_uppercase()
+    };
+    ObjectName {
+        database: fold(&name.database),
+        schema: fold(&name.schema),
+        name: fold(&name.name),
+    }
+}
+
+/// The default pipe of a table.
+pub(crate) fn default_pipe_name(table: &ObjectName) -> ObjectName {
+    ObjectName {
+        name: format!("{}{DEFAULT_PIPE_SUFFIX}", table.name),
+        ..table.clone()
+    }
+}
+
+fn table_of_default_pipe(key: &ObjectName) -> Option<ObjectName> {
+    Some(ObjectName {
+        name: key.name.strip_suffix(DEFAULT_PIPE_SUFFIX)?.to_owned(),
+        ..key.clone()
+    })
+}
+
+/// The name a table's rows are kept under: its own, unless it stands in for whatever table is asked for.
+pub(crate) fn kept_as<'a>(found: &'a Table, asked: &'a ObjectName) -> &'a ObjectName {
+    let same = |one: &str, other: &str| one.to_uppercase() == other;
+    let own = same(&found.name.database, &asked.database)
+        && same(&found.name.schema, &asked.schema)
+        && same(&found.name.name, &asked.name);
+    if own { &found.name } else { asked }
+}
+
+#[cfg(test)]
+#[path = "tables_tests.rs"]
+mod tests;

@@ -1,0 +1,278 @@
+//! One channel: its record, its continuation token, and the batches that wait for their commit.
+
+use std::collections::VecDeque;
+use std::time::{Duration, UNIX_EPOCH};
+
+use super::limits::{Limits, Pace};
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::tables::{Pipe, Table};
+use crate::emulator::messages::answer::Refusal;
+use crate::emulator::messages::body;
+use crate::emulator::storage::landing::{AcceptedBatch, ChannelRecord, RejectedRow};
+
+/// The channel of a pipe that nobody opens.
+pub(crate) const ELASTIC: &str = "ELASTIC";
+
+/// Whether a name means the elastic channel.
+pub(crate) fn is_elastic(channel: &str) -> bool {
+    channel.eq_ignore_ascii_case(ELASTIC)
+}
+
+/// The status of a channel that takes rows.
+pub(crate) const SUCCESS: &str = "SUCCESS";
+
+/// What the server answers to a continuation token whose batch it has accepted already. The service's own answer is not
+/// published, so both can be played.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ReplayedToken {
+    /// 200 with the same next token; the rows are not taken again.
+    #[default]
+    Accept,
+    /// 400 `STALE_CONTINUATION_TOKEN_SEQUENCER`.
+    Stale,
+}
+
+/// How the server behaves.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Rules {
+    pub(crate) commit_delay: Duration,
+    pub(crate) commit_every: Duration,
+    pub(crate) limits: Limits,
+    pub(crate) replay: ReplayedToken,
+    /// Whether requests are taken by the letter of the documentation.
+    pub(crate) is_strict: bool,
+}
+
+impl Rules {
+    /// When a batch accepted at `accepted_ms` commits: at the first tick that finds it old enough.
+    pub(crate) fn due_ms(&self, accepted_ms: u64) -> u64 {
+        let ripe = accepted_ms.saturating_add(millis(self.commit_delay));
+        match millis(self.commit_every) {
+            0 => ripe,
+            every => ripe.div_ceil(every).saturating_mul(every),
+        }
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// How many earlier states of a channel are kept for answers that come from a replica that lags.
+const PAST: usize = 16;
+
+/// A channel as the server holds it.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    pub(crate) record: ChannelRecord,
+    pub(crate) pending: VecDeque<Pending>,
+    pub(crate) pace: Pace,
+    /// What the record was before its last changes, each with the time that ended it, oldest first.
+    past: VecDeque<(u64, ChannelRecord)>,
+    /// No batch commits before this instant.
+    held_until_ms: u64,
+    /// How long the batches of the last commit waited, on average.
+    pub(crate) latency_ms: Option<u64>,
+}
+
+/// An accepted batch and when it commits.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    due_ms: u64,
+    batch: AcceptedBatch,
+}
+
+impl Channel {
+    pub(crate) fn new(record: ChannelRecord) -> Self {
+        Self {
+            record,
+            pending: VecDeque::new(),
+            pace: Pace::default(),
+            past: VecDeque::new(),
+            held_until_ms: 0,
+            latency_ms: None,
+        }
+    }
+
+    /// Replaces the record with what a status shows from `now_ms` on.
+    pub(crate) fn change(&mut self, now_ms: u64, record: ChannelRecord) {
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        let before = std::mem::replace(&mut self.record, record);
+        self.past.push_back((now_ms, before));
+    }
+
+    /// The record as a status showed it at `at_ms`, as far back as is remembered.
+    pub(crate) fn record_at(&self, at_ms: u64) -> &ChannelRecord {
+        let mut past = self.past.iter();
+        past.find(|(until_ms, _)| *until_ms > at_ms)
+            .map_or(&self.record, |(_, record)| record)
+    }
+
+    /// Queues a batch to commit at `due_ms`, but never before the one in front of it.
+    pub(crate) fn push(&mut self, due_ms: u64, batch: AcceptedBatch) {
+        let earliest = self
+            .pending
+            .back()
+            .map_or(self.held_until_ms, |last| last.due_ms);
+        self.pending.push_back(Pending {
+            due_ms: due_ms.max(earliest),
+            batch,
+        });
+    }
+
+    /// Gives the batches that wait the times that `rules` say.
+    pub(crate) fn retime(&mut self, rules: &Rules) {
+        let mut earliest = self.held_until_ms;
+        for pending in &mut self.pending {
+            pending.due_ms = rules.due_ms(pending.batch.accepted_at_ms).max(earliest);
+            earliest = pending.due_ms;
+        }
+    }
+
+    /// How many bytes of rows wait for their commit.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn pending_bytes(&self) -> usize {
+        self.pending.iter().map(|next| next.batch.body.len()).sum()
+    }
+
+    /// Lets no batch commit before `until_ms`, neither those already accepted nor those to come.
+    pub(crate) fn hold(&mut self, until_ms: u64) {
+        self.held_until_ms = until_ms;
+        for pending in &mut self.pending {
+            pending.due_ms = pending.due_ms.max(until_ms);
+        }
+    }
+
+    /// When the first batch commits.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        Some(self.pending.front()?.due_ms)
+    }
+
+    /// The instants up to `now_ms` at which batches commit.
+    pub(crate) fn ripe_instants(&self, now_ms: u64) -> Vec<u64> {
+        let due = self.pending.iter().map(|pending| pending.due_ms);
+        let mut instants: Vec<u64> = due.take_while(|&due_ms| due_ms <= now_ms).collect();
+        instants.dedup();
+        instants
+    }
+
+    /// What the batches that are due at `due_ms` come to when they commit at `at_ms`; `None` if there are none.
+    pub(crate) fn land(
+        &self,
+        due_ms: u64,
+        table: &Table,
+        pipe: &Pipe,
+        at_ms: u64,
+    ) -> Option<Landed> {
+        let batches = self.pending.partition_point(|next| next.due_ms <= due_ms);
+        let last = self.pending.get(batches.checked_sub(1)?)?;
+        let mut landed = Landed {
+            record: self.record.clone(),
+            rows: Vec::new(),
+            rejected: Vec::new(),
+            through: last.batch.row_sequencer,
+            batches,
+            waited_ms: 0,
+        };
+        for Pending { batch, .. } in self.pending.range(..batches) {
+            landed.add(batch, table, pipe, at_ms);
+        }
+        Some(landed)
+    }
+
+    /// Takes over what a commit at `at_ms` has made durable.
+    pub(crate) fn settle(&mut self, at_ms: u64, landed: Landed) {
+        self.pending.drain(..landed.batches);
+        self.latency_ms = landed.waited_ms.checked_div(landed.batches as u64);
+        self.change(at_ms, landed.record);
+    }
+
+    /// The token that the next append must carry.
+    pub(crate) fn continuation_token(&self) -> String {
+        let record = &self.record;
+        format!("{}_{}", record.client_sequencer, record.row_sequencer)
+    }
+}
+
+/// Batches as they land.
+pub(crate) struct Landed {
+    /// The channel as it is after them.
+    pub(crate) record: ChannelRecord,
+    pub(crate) rows: Vec<Vec<Cell>>,
+    pub(crate) rejected: Vec<RejectedRow>,
+    /// The row sequencer of the last one.
+    pub(crate) through: u64,
+    batches: usize,
+    waited_ms: u64,
+}
+
+impl Landed {
+    fn add(&mut self, batch: &AcceptedBatch, table: &Table, pipe: &Pipe, at_ms: u64) {
+        let at = UNIX_EPOCH + Duration::from_millis(at_ms);
+        self.waited_ms += at_ms.saturating_sub(batch.accepted_at_ms);
+        for line in body::lines(&batch.body) {
+            let cells = match str::from_utf8(line) {
+                Ok(row) => table.land(pipe, row, at),
+                Err(why) => Err(format!("the row is not UTF-8: {why}")),
+            };
+            self.record.rows_parsed += 1;
+            match cells {
+                Ok(cells) => {
+                    self.record.rows_inserted += 1;
+                    self.rows.push(cells);
+                }
+                Err(message) => self.reject(batch, line, message, at_ms),
+            }
+        }
+        if batch.end_token.is_some() {
+            self.record.offset_token.clone_from(&batch.end_token);
+        }
+    }
+
+    fn reject(&mut self, batch: &AcceptedBatch, line: &[u8], message: String, at_ms: u64) {
+        let record = &mut self.record;
+        record.rows_error_count += 1;
+        record.last_error_message = Some(message.clone());
+        record.last_error_timestamp_ms = Some(at_ms);
+        record
+            .last_error_offset_upper_bound
+            .clone_from(&batch.end_token);
+        self.rejected.push(RejectedRow {
+            message,
+            payload: String::from_utf8_lossy(line).into_owned(),
+            offset_token_lower_bound: batch.start_token.clone(),
+            offset_token_upper_bound: batch.end_token.clone(),
+        });
+    }
+}
+
+/// A channel that did not exist before.
+pub(crate) fn created(pipe: &Pipe, channel: &str, now_ms: u64) -> ChannelRecord {
+    ChannelRecord {
+        pipe: pipe.name.clone(),
+        channel: channel.to_owned(),
+        created_on_ms: now_ms,
+        client_sequencer: 0,
+        row_sequencer: 1,
+        offset_token: None,
+        rows_parsed: 0,
+        rows_inserted: 0,
+        rows_error_count: 0,
+        last_error_offset_upper_bound: None,
+        last_error_message: None,
+        last_error_timestamp_ms: None,
+        last_used_ms: now_ms,
+        status_code: SUCCESS.to_owned(),
+    }
+}
+
+/// The two numbers of a continuation token.
+pub(crate) fn sequencers(token: Option<&str>) -> Result<(u64, u64), Refusal> {
+    let token = token.ok_or_else(|| Refusal::malformed("The continuationToken is missing."))?;
+    token
+        .split_once('_')
+        .and_then(|(client, row)| Some((client.parse().ok()?, row.parse().ok()?)))
+        .ok_or_else(|| Refusal::malformed(format!("{token:?} is not a continuation token.")))
+}

@@ -1,0 +1,5 @@
+//! Channels: sequencers, accepted batches, commits, and the limits of the service.
+
+pub(crate) mod channel;
+pub(crate) mod limits;
+pub(crate) mod state;

@@ -1,0 +1,480 @@
+//! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use http::StatusCode;
+
+use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Catalog, Pipe};
+use crate::emulator::messages::answer::Refusal;
+use crate::emulator::storage::landing::{
+    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError,
+};
+
+const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
+
+/// A channel that takes no rows for this long is forgotten with its token.
+const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
+
+/// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
+pub(crate) type Key = (ObjectName, String);
+
+/// An append, as far as the channel is concerned.
+pub(crate) struct Append<'a> {
+    pub(crate) continuation_token: Option<&'a str>,
+    pub(crate) start_token: Option<String>,
+    pub(crate) end_token: Option<String>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Where an append stands in its channel's chain.
+pub(crate) enum Standing {
+    /// It is the next one, with this sequencer.
+    Next(u64),
+    /// It was accepted before; this is the continuation token after it.
+    Known(String),
+}
+
+/// Channels, their accepted batches, and where all that is kept.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) rules: Rules,
+    pub(crate) catalog: Catalog,
+    pub(crate) landing: Box<dyn Landing>,
+    pub(crate) channels: BTreeMap<Key, Channel>,
+    pub(crate) now_ms: u64,
+    /// Since when the pipes are as they are: the first request, the last DDL or the last reset. Elastic channels that hold
+    /// nothing yet are as old.
+    pub(crate) pipes_since_ms: Option<u64>,
+    /// Whether nothing commits by itself.
+    pub(crate) is_held: bool,
+    /// The delay and the period of commits that the emulator began with.
+    first_pace: (Duration, Duration),
+    trouble: Trouble,
+}
+
+/// What keeps accepted rows from being committed, said once: each look at the server tries again, many a second.
+#[derive(Debug, Default)]
+struct Trouble {
+    channels: BTreeSet<Key>,
+    said: BTreeSet<String>,
+}
+
+impl Trouble {
+    /// Whether it was not said yet that this keeps channels from their commits.
+    fn is_news(&mut self, key: &Key, why: &str) -> bool {
+        self.channels.insert(key.clone());
+        self.said.insert(why.to_owned())
+    }
+
+    /// Forgets the channels that have nothing to commit any more: whether it was the last of them.
+    fn is_over(&mut self, has_more: impl Fn(&Key) -> bool) -> bool {
+        let was_there = !self.channels.is_empty();
+        self.channels.retain(has_more);
+        let is_gone = self.channels.is_empty();
+        if is_gone {
+            self.said.clear();
+        }
+        was_there && is_gone
+    }
+}
+
+impl State {
+    /// Takes up what the landing holds. With `lose_buffer`, what was accepted and not committed is forgotten, and its
+    /// channels must be reopened; but what an elastic channel has accepted is never lost.
+    pub(crate) fn load(
+        rules: Rules,
+        catalog: Catalog,
+        mut landing: Box<dyn Landing>,
+        lose_buffer: bool,
+    ) -> Result<Self, LandingError> {
+        let mut channels = BTreeMap::new();
+        for stored in landing.load()? {
+            let mut channel = Channel::new(stored.record);
+            let is_durable = is_elastic(&channel.record.channel);
+            if lose_buffer && !is_durable && !stored.accepted.is_empty() {
+                ROW_SEQ_GAP.clone_into(&mut channel.record.status_code);
+                landing.put_channel(&channel.record, true)?;
+            } else {
+                for batch in stored.accepted {
+                    channel.push(rules.due_ms(batch.accepted_at_ms), batch);
+                }
+            }
+            channels.insert(key(&channel.record.pipe, &channel.record.channel), channel);
+        }
+        Ok(Self {
+            first_pace: (rules.commit_delay, rules.commit_every),
+            trouble: Trouble::default(),
+            rules,
+            catalog,
+            landing,
+            channels,
+            now_ms: 0,
+            pipes_since_ms: None,
+            is_held: false,
+        })
+    }
+
+    pub(crate) fn pipe(&self, name: &ObjectName) -> Result<Pipe, Refusal> {
+        self.catalog.pipe(name).ok_or_else(Refusal::no_pipe)
+    }
+
+    /// A channel by the name in an address, in any case.
+    pub(crate) fn channel(&self, pipe: &Pipe, name: &str) -> Option<&Channel> {
+        self.channels.get(&key(&pipe.name, name))
+    }
+
+    pub(crate) fn channels(&self) -> impl Iterator<Item = &Channel> {
+        self.channels.values()
+    }
+
+    /// Opens or reopens a channel; the earlier holder is stale from here on.
+    pub(crate) fn open(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        offset_token: Option<String>,
+        fail_on_uncommitted: bool,
+    ) -> Result<&Channel, Refusal> {
+        let key = key(&pipe.name, name);
+        let mut record = match self.channels.get(&key) {
+            Some(channel) if fail_on_uncommitted && !channel.pending.is_empty() => {
+                return Err(uncommitted(channel));
+            }
+            Some(channel) => ChannelRecord {
+                client_sequencer: channel.record.client_sequencer + 1,
+                row_sequencer: 1,
+                status_code: SUCCESS.to_owned(),
+                ..channel.record.clone()
+            },
+            None => {
+                self.has_room(pipe)?;
+                created(pipe, name, self.now_ms)
+            }
+        };
+        if offset_token.is_some() {
+            record.offset_token = offset_token;
+        }
+        self.landing.put_channel(&record, true).map_err(failed)?;
+        let channel = self
+            .channels
+            .entry(key)
+            .or_insert_with(|| Channel::new(record.clone()));
+        channel.change(self.now_ms, record);
+        channel.pending.clear();
+        tracing::info!(
+            channel = name,
+            sequencer = channel.record.client_sequencer,
+            "open"
+        );
+        Ok(channel)
+    }
+
+    fn has_room(&self, pipe: &Pipe) -> Result<(), Refusal> {
+        let open = self
+            .channels
+            .keys()
+            .filter(|(of, name)| *of == pipe.name && !is_elastic(name))
+            .count();
+        match self.rules.limits.channels_per_pipe {
+            Some(most) if open >= most => Err(Refusal::bad_request(
+                "ERR_CHANNEL_LIMIT_EXCEEDED_FOR_PIPE",
+                format!("The pipe has {open} channels, which is the most it may have."),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Where an append with this continuation token stands, if the channel takes it.
+    pub(crate) fn stand(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        continuation_token: Option<&str>,
+    ) -> Result<Standing, Refusal> {
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
+        let limits = &self.rules.limits;
+        if !channel.pace.admits(limits, self.now_ms) {
+            return Err(Refusal::throttled(limits.retry_after));
+        }
+        let (client, row) = sequencers(continuation_token)?;
+        let record = &channel.record;
+        if client < record.client_sequencer {
+            return Err(Refusal::stale());
+        }
+        if client > record.client_sequencer {
+            return Err(Refusal::bad_request(
+                "ERR_CHANNEL_HAS_INVALID_CLIENT_SEQUENCER",
+                "The continuation token is ahead of the channel: reopen the channel.",
+            ));
+        }
+        if record.status_code != SUCCESS {
+            return Err(must_reopen(&record.status_code));
+        }
+        if row < record.row_sequencer {
+            return match self.rules.replay {
+                ReplayedToken::Accept => {
+                    let next = format!("{client}_{}", row.saturating_add(1));
+                    Ok(Standing::Known(next))
+                }
+                ReplayedToken::Stale => Err(Refusal::stale()),
+            };
+        }
+        if row > record.row_sequencer {
+            let mut record = record.clone();
+            ROW_SEQ_GAP.clone_into(&mut record.status_code);
+            self.landing.put_channel(&record, false).map_err(failed)?;
+            channel.record = record;
+            return Err(must_reopen(ROW_SEQ_GAP));
+        }
+        Ok(Standing::Next(row))
+    }
+
+    /// Accepts a batch, or knows it again; the answer is the next continuation token.
+    pub(crate) fn append(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        append: Append<'_>,
+    ) -> Result<String, Refusal> {
+        let row = match self.stand(pipe, name, append.continuation_token)? {
+            Standing::Next(row) => row,
+            Standing::Known(next) => return Ok(next),
+        };
+        let channel = self
+            .channels
+            .get_mut(&key(&pipe.name, name))
+            .ok_or_else(Refusal::no_channel)?;
+        let record = ChannelRecord {
+            row_sequencer: row + 1,
+            last_used_ms: self.now_ms,
+            ..channel.record.clone()
+        };
+        let batch = AcceptedBatch {
+            row_sequencer: row,
+            start_token: append.start_token,
+            end_token: append.end_token,
+            accepted_at_ms: self.now_ms,
+            body: append.body,
+        };
+        self.landing.accept(&record, &batch).map_err(failed)?;
+        channel.record = record;
+        channel.pace.charge(batch.body.len());
+        channel.push(self.rules.due_ms(self.now_ms), batch);
+        tracing::debug!(channel = name, row_sequencer = row, "accepted");
+        Ok(channel.continuation_token())
+    }
+
+    /// Forgets a channel, its token and what it had accepted.
+    pub(crate) fn drop_channel(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        fail_on_uncommitted: bool,
+    ) -> Result<(), Refusal> {
+        let key = key(&pipe.name, name);
+        let channel = self.channels.get(&key).ok_or_else(Refusal::no_channel)?;
+        if fail_on_uncommitted && !channel.pending.is_empty() {
+            return Err(uncommitted(channel));
+        }
+        self.landing
+            .drop_channel(&pipe.name, &channel.record.channel)
+            .map_err(failed)?;
+        self.channels.remove(&key);
+        Ok(())
+    }
+
+    /// Commits what is due at `now_ms` and forgets channels that were idle for too long.
+    pub(crate) fn advance(&mut self, now_ms: u64) {
+        self.now_ms = now_ms;
+        self.pipes_since_ms.get_or_insert(now_ms);
+        let mut due = Vec::new();
+        let mut expired = Vec::new();
+        for (key, channel) in &self.channels {
+            let ripe = if self.is_held {
+                Vec::new()
+            } else {
+                channel.ripe_instants(now_ms)
+            };
+            due.extend(ripe.into_iter().map(|at| (at, key.clone())));
+            let idle_ms = now_ms.saturating_sub(channel.record.last_used_ms);
+            let may_expire = channel.pending.is_empty() && !is_elastic(&key.1);
+            if may_expire && idle_ms > IDLE_EXPIRY_MS {
+                expired.push(key.clone());
+            }
+        }
+        // In order of time and not of channel, so that rows land in one order however rarely the server is looked at.
+        due.sort();
+        for (at, key) in due {
+            self.commit_or_log(&key, at, at);
+        }
+        for key in expired {
+            self.expire(&key);
+        }
+    }
+
+    /// Commits everything that is accepted, due or not.
+    pub(crate) fn commit_all(&mut self) {
+        let keys: Vec<Key> = self.channels.keys().cloned().collect();
+        for key in keys {
+            self.commit_or_log(&key, u64::MAX, self.now_ms);
+        }
+    }
+
+    /// When the next batch is due; a batch that is held for ever is not.
+    pub(crate) fn next_due_ms(&self) -> Option<u64> {
+        if self.is_held {
+            return None;
+        }
+        self.channels
+            .values()
+            .filter_map(Channel::next_due_ms)
+            .filter(|&due| due < u64::MAX)
+            .min()
+    }
+
+    /// Holds a channel's commits back, those already accepted and those to come, until `until_ms`.
+    pub(crate) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
+        if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
+            channel.hold(until_ms);
+        }
+    }
+
+    /// Changes a channel's record from outside the protocol, as a fault does.
+    pub(crate) fn tamper(
+        &mut self,
+        pipe: &Pipe,
+        name: &str,
+        change: impl FnOnce(&mut ChannelRecord),
+    ) {
+        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
+            return;
+        };
+        let mut record = channel.record.clone();
+        change(&mut record);
+        match self.landing.put_channel(&record, false) {
+            Ok(()) => channel.change(self.now_ms, record),
+            Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
+        }
+    }
+
+    /// Changes when batches commit, those that wait already included.
+    pub(crate) fn pace(&mut self, delay: Duration, every: Duration) {
+        self.rules.commit_delay = delay;
+        self.rules.commit_every = every;
+        for channel in self.channels.values_mut() {
+            channel.retime(&self.rules);
+        }
+    }
+
+    /// Forgets rows and channels, and commits as it did at first; tables and pipes stay.
+    pub(crate) fn reset(&mut self) -> Result<(), LandingError> {
+        self.landing.clear()?;
+        self.channels.clear();
+        self.pipes_since_ms = Some(self.now_ms);
+        (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
+        self.is_held = false;
+        Ok(())
+    }
+
+    fn commit_or_log(&mut self, key: &Key, due_ms: u64, at_ms: u64) {
+        let result = self.commit(key, due_ms, at_ms);
+        // A channel may have been dropped meanwhile, or its rows discarded.
+        let waits = |key: &Key| {
+            let channel = self.channels.get(key);
+            channel.is_some_and(|c| !c.pending.is_empty())
+        };
+        match result {
+            Ok(()) => {
+                if self.trouble.is_over(|other| other != key && waits(other)) {
+                    tracing::info!("accepted rows can be committed again");
+                }
+            }
+            // The batches stay accepted: the next look at the server tries again.
+            Err(why) => {
+                self.trouble.is_over(waits);
+                if self.trouble.is_news(key, &why.message) {
+                    let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
+                    tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
+                }
+            }
+        }
+    }
+
+    /// Commits a channel's batches that are due at `due_ms`, as of `at_ms`.
+    fn commit(&mut self, key: &Key, due_ms: u64, at_ms: u64) -> Result<(), LandingError> {
+        let Some(channel) = self.channels.get_mut(key) else {
+            return Ok(());
+        };
+        let Some(pipe) = self.catalog.pipe(&key.0) else {
+            return Ok(());
+        };
+        let Some(table) = self.catalog.table(&pipe.table) else {
+            return Ok(());
+        };
+        let Some(landed) = channel.land(due_ms, table, &pipe, at_ms) else {
+            return Ok(());
+        };
+        self.landing.commit(&Commit {
+            record: &landed.record,
+            table: &pipe.table,
+            rows: &landed.rows,
+            rejected: &landed.rejected,
+            through: landed.through,
+        })?;
+        tracing::debug!(
+            channel = landed.record.channel,
+            through = landed.through,
+            rows = landed.rows.len(),
+            rejected = landed.rejected.len(),
+            "committed"
+        );
+        channel.settle(at_ms, landed);
+        Ok(())
+    }
+
+    fn expire(&mut self, key: &Key) {
+        let Some(channel) = self.channels.get(key) else {
+            return;
+        };
+        match self.landing.drop_channel(&key.0, &channel.record.channel) {
+            Ok(()) => {
+                self.channels.remove(key);
+            }
+            Err(why) => {
+                tracing::error!(%why, channel = key.1, "an idle channel could not be forgotten");
+            }
+        }
+    }
+}
+
+pub(crate) fn key(pipe: &ObjectName, channel: &str) -> Key {
+    (pipe.clone(), channel.to_uppercase())
+}
+
+fn must_reopen(code: &str) -> Refusal {
+    Refusal::bad_request(code, "The channel must be reopened.")
+}
+
+fn uncommitted(channel: &Channel) -> Refusal {
+    let batches = channel.pending.len();
+    Refusal::new(
+        StatusCode::CONFLICT,
+        "ERR_CHANNEL_HAS_UNCOMMITTED_DATA",
+        format!("The channel has {batches} accepted batches that are not committed yet."),
+    )
+}
+
+pub(crate) fn failed(why: LandingError) -> Refusal {
+    tracing::error!(%why, "the landing failed");
+    Refusal::new(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",
+        why.message,
+    )
+}

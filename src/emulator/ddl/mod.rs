@@ -1,0 +1,7 @@
+//! Snowflake's DDL: parsing it, and changing the catalog by it.
+
+pub(crate) mod deep_stack;
+pub(crate) mod pipe;
+pub(crate) mod script;
+pub(crate) mod statements;
+pub(crate) mod table;

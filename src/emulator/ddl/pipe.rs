@@ -1,0 +1,321 @@
+//! CREATE PIPE, which sqlparser does not know, read token by token.
+
+use sqlparser::tokenizer::Token;
+
+use super::script::Cursor;
+use super::statements::{DdlError, Session};
+use crate::emulator::catalog::coercion::{DataType, Rules};
+use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
+
+/// Where a pipe takes its rows from.
+enum Source {
+    Streaming,
+    Select(Vec<Item>),
+    /// Files: nothing that the emulator has.
+    Stage,
+}
+
+/// An item of a select list, before it has a column.
+struct Item {
+    path: Vec<String>,
+    cast: Option<DataType>,
+}
+
+/// Reads what follows `CREATE PIPE [IF NOT EXISTS]`. `None` is a pipe that loads files.
+pub(crate) fn read(
+    mut cursor: Cursor<'_>,
+    session: &Session,
+    catalog: &Catalog,
+) -> Result<Option<Pipe>, DdlError> {
+    let (parts, at) = cursor.name()?;
+    let name = session.object(parts, at)?;
+    // AUTO_INGEST, COMMENT and the like stand before AS; none of them says where rows go.
+    while !cursor.keyword("AS") {
+        if cursor.next().is_none() {
+            return Err(cursor.expected("AS COPY INTO"));
+        }
+    }
+    cursor.expect_keyword("COPY")?;
+    cursor.expect_keyword("INTO")?;
+    let (parts, table_at) = cursor.name()?;
+    let table_name = session.object(parts, table_at)?;
+    let listed = column_list(&mut cursor)?;
+    let source = if cursor.keyword("FROM") {
+        Some(source(&mut cursor)?)
+    } else {
+        None
+    };
+    if matches!(source, Some(Source::Stage)) {
+        return Ok(None);
+    }
+    let options_at = cursor.at();
+    let match_by = options(&mut cursor)?;
+    let Some(table) = catalog.table(&table_name) else {
+        return Err(DdlError::at(
+            table_at,
+            format!(
+                "there is no table {}.{}.{}: create it before the pipe",
+                table_name.database, table_name.schema, table_name.name
+            ),
+        ));
+    };
+    let mapping = match (source, match_by) {
+        (Some(Source::Select(items)), None) => {
+            let selected = assign(items, listed, table).map_err(|why| DdlError::at(at, why))?;
+            Mapping::Select(selected)
+        }
+        (Some(Source::Select(_)), Some(_)) => {
+            return Err(DdlError::at(
+                options_at,
+                "a pipe has either a select list or MATCH_BY_COLUMN_NAME, not both",
+            ));
+        }
+        (_, Some(match_by)) => Mapping::ByName(match_by),
+        (None, None) => Mapping::ByName(MatchBy::CaseInsensitive),
+        (_, None) if is_one_variant(table) => Mapping::WholeRow,
+        (_, None) => {
+            return Err(DdlError::at(
+                options_at,
+                format!(
+                    "the pipe does not say how keys become columns of {}: add MATCH_BY_COLUMN_NAME=CASE_SENSITIVE or CASE_INSENSITIVE",
+                    table.name.name
+                ),
+            ));
+        }
+    };
+    Ok(Some(Pipe {
+        name,
+        table: table.name.clone(),
+        mapping,
+        rules: Rules::default(),
+    }))
+}
+
+fn is_one_variant(table: &Table) -> bool {
+    matches!(table.columns.as_slice(), [only] if only.data_type == DataType::Variant)
+}
+
+fn column_list(cursor: &mut Cursor<'_>) -> Result<Option<Vec<String>>, DdlError> {
+    if !cursor.token(&Token::LParen) {
+        return Ok(None);
+    }
+    let mut names = vec![cursor.identifier()?];
+    while cursor.token(&Token::Comma) {
+        names.push(cursor.identifier()?);
+    }
+    cursor.expect(&Token::RParen)?;
+    Ok(Some(names))
+}
+
+fn source(cursor: &mut Cursor<'_>) -> Result<Source, DdlError> {
+    if is_stage(cursor) {
+        return Ok(Source::Stage);
+    }
+    if !cursor.token(&Token::LParen) {
+        streaming(cursor)?;
+        return Ok(Source::Streaming);
+    }
+    cursor.expect_keyword("SELECT")?;
+    let items_at = cursor.clone();
+    let items = match select_list(cursor) {
+        Ok(items) => items,
+        // A select from files may hold anything: it is not ours to refuse.
+        Err(_) if reads_files(items_at) => return Ok(Source::Stage),
+        Err(why) => return Err(why),
+    };
+    cursor.expect_keyword("FROM")?;
+    if is_stage(cursor) {
+        return Ok(Source::Stage);
+    }
+    streaming(cursor)?;
+    if !cursor.token(&Token::RParen) {
+        cursor.keyword("AS");
+        if cursor.identifier().is_err() || !cursor.token(&Token::RParen) {
+            return Err(DdlError::at(
+                cursor.at(),
+                "the emulator's pipes have a select list and nothing after it: no WHERE, no JOIN",
+            ));
+        }
+    }
+    Ok(Source::Select(items))
+}
+
+fn is_stage(cursor: &Cursor<'_>) -> bool {
+    matches!(
+        cursor.peek(),
+        Some(Token::AtSign | Token::SingleQuotedString(_))
+    )
+}
+
+fn reads_files(mut cursor: Cursor<'_>) -> bool {
+    loop {
+        if cursor.keyword("FROM") {
+            return is_stage(&cursor);
+        }
+        if cursor.next().is_none() {
+            return false;
+        }
+    }
+}
+
+/// `TABLE(DATA_SOURCE(TYPE => 'STREAMING'))`.
+fn streaming(cursor: &mut Cursor<'_>) -> Result<(), DdlError> {
+    cursor.expect_keyword("TABLE")?;
+    cursor.expect(&Token::LParen)?;
+    cursor.expect_keyword("DATA_SOURCE")?;
+    cursor.expect(&Token::LParen)?;
+    cursor.expect_keyword("TYPE")?;
+    cursor.expect(&Token::RArrow)?;
+    match cursor.peek() {
+        Some(Token::SingleQuotedString(kind)) if kind.eq_ignore_ascii_case("STREAMING") => {
+            cursor.next();
+        }
+        _ => return Err(cursor.expected("'STREAMING'")),
+    }
+    cursor.expect(&Token::RParen)?;
+    cursor.expect(&Token::RParen)
+}
+
+fn select_list(cursor: &mut Cursor<'_>) -> Result<Vec<Item>, DdlError> {
+    let mut items = vec![item(cursor)?];
+    while cursor.token(&Token::Comma) {
+        items.push(item(cursor)?);
+    }
+    Ok(items)
+}
+
+/// `$1`, `$1:A`, `$1:A.B::NUMBER(7,2) AS C`.
+fn item(cursor: &mut Cursor<'_>) -> Result<Item, DdlError> {
+    let unsupported = "$1:KEY, $1:KEY.KEY or $1:KEY::TYPE; the emulator's pipes compute nothing";
+    if !cursor.token(&Token::Placeholder("$1".to_owned())) {
+        return Err(cursor.expected(unsupported));
+    }
+    let mut path = Vec::new();
+    let mut more = cursor.token(&Token::Colon);
+    while more {
+        match cursor.peek() {
+            // Keys of JSON keep their case, quoted or not.
+            Some(Token::Word(word)) => path.push(word.value.clone()),
+            _ => return Err(cursor.expected("a key")),
+        }
+        cursor.next();
+        more = cursor.token(&Token::Period);
+    }
+    let cast = if cursor.token(&Token::DoubleColon) {
+        Some(data_type(cursor)?)
+    } else {
+        None
+    };
+    if cursor.keyword("AS") {
+        cursor.identifier()?;
+    }
+    match cursor.peek() {
+        Some(Token::Comma) => Ok(Item { path, cast }),
+        Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("FROM") => {
+            Ok(Item { path, cast })
+        }
+        _ => Err(cursor.expected(&format!("a comma or FROM after {unsupported}"))),
+    }
+}
+
+fn data_type(cursor: &mut Cursor<'_>) -> Result<DataType, DdlError> {
+    let at = cursor.at();
+    let mut text = cursor.identifier()?;
+    if text == "DOUBLE" && cursor.keyword("PRECISION") {
+        text.push_str(" PRECISION");
+    }
+    if cursor.token(&Token::LParen) {
+        text.push('(');
+        while let Some(token) = cursor.next() {
+            if *token == Token::RParen {
+                break;
+            }
+            text.push_str(&token.to_string());
+        }
+        text.push(')');
+    }
+    text.parse().map_err(|why: String| DdlError::at(at, why))
+}
+
+/// What follows the source. Only one option changes how rows land.
+fn options(cursor: &mut Cursor<'_>) -> Result<Option<MatchBy>, DdlError> {
+    let mut match_by = None;
+    while cursor.peek().is_some() {
+        let at = cursor.at();
+        let option = cursor.identifier()?;
+        cursor.expect(&Token::Eq)?;
+        let value_at = cursor.clone();
+        let value = option_value(cursor)?;
+        match (option.as_str(), value.as_str()) {
+            ("MATCH_BY_COLUMN_NAME", "CASE_SENSITIVE") => {
+                match_by = Some(MatchBy::CaseSensitive);
+            }
+            ("MATCH_BY_COLUMN_NAME", "CASE_INSENSITIVE") => {
+                match_by = Some(MatchBy::CaseInsensitive);
+            }
+            ("MATCH_BY_COLUMN_NAME", "NONE")
+            | ("ON_ERROR", "CONTINUE")
+            | ("CLUSTER_AT_INGEST_TIME" | "FILE_FORMAT", _) => {}
+            ("MATCH_BY_COLUMN_NAME", _) => {
+                return Err(value_at.expected("CASE_SENSITIVE, CASE_INSENSITIVE or NONE"));
+            }
+            ("ON_ERROR", _) => {
+                return Err(value_at.expected("CONTINUE: streaming pipes know nothing else"));
+            }
+            _ => {
+                return Err(DdlError::at(
+                    at,
+                    format!("the emulator's pipes have no option {option}: leave it out"),
+                ));
+            }
+        }
+    }
+    Ok(match_by)
+}
+
+/// A word, or something in parentheses, upper-case.
+fn option_value(cursor: &mut Cursor<'_>) -> Result<String, DdlError> {
+    let Some(first) = cursor.next() else {
+        return Err(cursor.expected("a value"));
+    };
+    let mut depth = usize::from(*first == Token::LParen);
+    while depth > 0 {
+        match cursor.next() {
+            Some(Token::LParen) => depth += 1,
+            Some(Token::RParen) => depth -= 1,
+            Some(_) => {}
+            None => return Err(cursor.expected(")")),
+        }
+    }
+    Ok(first.to_string().to_uppercase())
+}
+
+/// Gives each item its column: the listed ones, or all of them in order.
+fn assign(
+    items: Vec<Item>,
+    listed: Option<Vec<String>>,
+    table: &Table,
+) -> Result<Vec<Selected>, String> {
+    let all = || table.columns.iter().map(|c| c.name.clone()).collect();
+    let columns: Vec<String> = listed.unwrap_or_else(all);
+    if columns.len() != items.len() {
+        return Err(format!(
+            "the pipe selects {} values for {} columns of {}: name the columns after COPY INTO {}, in the order of the select list",
+            items.len(),
+            columns.len(),
+            table.name.name,
+            table.name.name
+        ));
+    }
+    let assigned = columns.into_iter().zip(items).map(|(name, item)| {
+        let found = table.columns.iter().position(|column| column.name == name);
+        let column =
+            found.ok_or_else(|| format!("table {} has no column {name}", table.name.name))?;
+        Ok(Selected {
+            column,
+            path: item.path,
+            cast: item.cast,
+        })
+    });
+    assigned.collect()
+}

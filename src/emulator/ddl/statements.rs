@@ -1,0 +1,414 @@
+//! Tables and pipes from Snowflake DDL: splits a script into statements and carries out those that matter here.
+//!
+//! `table_ddl` reads CREATE TABLE with sqlparser, `pipe_ddl` reads CREATE PIPE, which sqlparser does not know. What
+//! concerns roles, warehouses, grants and queries is accepted and left alone.
+
+use sqlparser::ast;
+use sqlparser::tokenizer::Location;
+
+use super::script::{Cursor, Statement, split};
+use super::table::{columns, name_parts, parse};
+use super::{deep_stack, pipe};
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Catalog, Table, default_pipe_name, folded};
+
+/// A DDL script that cannot be carried out.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}, column {column}: {message}")]
+pub struct DdlError {
+    /// What is wrong and what to do about it.
+    pub message: String,
+    /// Where, counted from 1.
+    pub line: u64,
+    /// Where on the line, counted in characters from 1.
+    pub column: u64,
+}
+
+impl DdlError {
+    pub(crate) fn at(location: Location, message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            line: location.line.max(1),
+            column: location.column.max(1),
+        }
+    }
+}
+
+/// What a script did, for a landing to do as well.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// A table is new and empty.
+    CreateTable(ObjectName),
+    /// A table is gone with its rows.
+    DropTable(ObjectName),
+    /// A pipe has forgotten its channels: it is gone, new, or leads to a new table.
+    ForgetChannels(ObjectName),
+}
+
+/// Statements that say nothing about tables and pipes, by their first word.
+const OF_NO_USE: &[&str] = &[
+    "ALTER", "BEGIN", "CALL", "COMMENT", "COMMIT", "COPY", "DECLARE", "DELETE", "DESC", "DESCRIBE",
+    "END", "EXECUTE", "EXPLAIN", "GET", "GRANT", "INSERT", "LIST", "LS", "MERGE", "PUT", "REMOVE",
+    "REVOKE", "RM", "ROLLBACK", "SELECT", "SET", "SHOW", "TRUNCATE", "UNDROP", "UNSET", "UPDATE",
+    "WITH",
+];
+
+/// Words between CREATE and the kind of object that change nothing here.
+const MODIFIERS: &[&str] = &[
+    "TEMPORARY",
+    "TEMP",
+    "VOLATILE",
+    "LOCAL",
+    "GLOBAL",
+    "TRANSIENT",
+    "ICEBERG",
+];
+
+impl Catalog {
+    /// The tables and pipes that a DDL script makes.
+    ///
+    /// # Errors
+    ///
+    /// When a statement cannot be read or carried out, with its line and column.
+    pub fn from_ddl(text: &str) -> Result<Self, DdlError> {
+        let mut catalog = Self::default();
+        catalog.apply_ddl(text)?;
+        Ok(catalog)
+    }
+
+    /// Carries out a DDL script on top of what is here. After an error the catalog is as it was.
+    ///
+    /// # Errors
+    ///
+    /// When a statement cannot be read or carried out, with its line and column.
+    pub fn apply_ddl(&mut self, text: &str) -> Result<(), DdlError> {
+        *self = self.after_ddl(text)?.0;
+        Ok(())
+    }
+
+    /// The catalog as the script leaves it, and what a landing has to do to follow.
+    pub(crate) fn after_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
+        deep_stack::run("snowpipe-emulator-ddl", || self.run_ddl(text)).unwrap_or_else(|| {
+            let start = Location::new(1, 1);
+            Err(DdlError::at(
+                start,
+                "the system has no thread to read the script on",
+            ))
+        })
+    }
+
+    fn run_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
+        let mut run = Run {
+            catalog: self.clone().without_anything(),
+            session: Session::default(),
+            changes: Vec::new(),
+        };
+        for statement in split(text)? {
+            run.statement(&statement)?;
+        }
+        Ok((run.catalog, run.changes))
+    }
+}
+
+/// The database and schema that unqualified names belong to.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    database: Option<String>,
+    schema: Option<String>,
+}
+
+impl Session {
+    /// Completes a name of one, two or three parts.
+    pub(crate) fn object(
+        &self,
+        mut parts: Vec<String>,
+        at: Location,
+    ) -> Result<ObjectName, DdlError> {
+        let shown = parts.join(".");
+        let name = parts.pop();
+        let schema = parts.pop().or_else(|| self.schema.clone());
+        let database = parts.pop().or_else(|| self.database.clone());
+        match (database, schema, name) {
+            (Some(database), Some(schema), Some(name)) if parts.is_empty() => Ok(ObjectName {
+                database,
+                schema,
+                name,
+            }),
+            (None, _, _) | (_, None, _) if parts.is_empty() => Err(DdlError::at(
+                at,
+                format!(
+                    "{shown} is in no database and schema: put USE DATABASE and USE SCHEMA before it, or write DATABASE.SCHEMA.{shown}"
+                ),
+            )),
+            _ => Err(DdlError::at(
+                at,
+                format!("{shown} has too many parts: write DATABASE.SCHEMA.NAME"),
+            )),
+        }
+    }
+
+    fn use_database(&mut self, database: String) {
+        self.database = Some(database);
+        self.schema = Some("PUBLIC".to_owned());
+    }
+
+    fn use_schema(&mut self, mut parts: Vec<String>) {
+        self.schema = parts.pop();
+        if let Some(database) = parts.pop() {
+            self.database = Some(database);
+        }
+    }
+}
+
+/// `OR REPLACE`, `IF NOT EXISTS`, or neither.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Existing {
+    pub(crate) replace: bool,
+    pub(crate) keep: bool,
+}
+
+/// A script on its way.
+struct Run {
+    catalog: Catalog,
+    session: Session,
+    changes: Vec<Change>,
+}
+
+impl Run {
+    fn statement(&mut self, statement: &Statement) -> Result<(), DdlError> {
+        let mut cursor = statement.cursor();
+        if cursor.keyword("CREATE") {
+            return self.create(statement, cursor);
+        }
+        if cursor.keyword("USE") {
+            return self.use_context(cursor);
+        }
+        if cursor.keyword("DROP") {
+            return self.drop(statement, cursor);
+        }
+        if cursor.keyword("ALTER") && cursor.keyword("TABLE") {
+            const OF_COLUMNS: &[&str] = &["ADD", "DROP", "RENAME", "ALTER", "MODIFY", "SWAP"];
+            if statement
+                .words()
+                .skip(2)
+                .any(|w| OF_COLUMNS.contains(&w.as_str()))
+            {
+                return Err(DdlError::at(
+                    statement.at,
+                    "the emulator cannot alter a table's columns: write them into its CREATE TABLE",
+                ));
+            }
+        }
+        match statement.words().next() {
+            Some(word) if OF_NO_USE.contains(&word.as_str()) => {
+                ignored(statement);
+                Ok(())
+            }
+            _ => Err(DdlError::at(
+                statement.at,
+                format!(
+                    "{} is not a statement that the emulator knows",
+                    statement.head()
+                ),
+            )),
+        }
+    }
+
+    fn create(&mut self, statement: &Statement, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
+        let mut replace = false;
+        if cursor.keyword("OR") {
+            replace = cursor.keyword("REPLACE");
+            if !replace && cursor.keyword("ALTER") && cursor.keyword("TABLE") {
+                return Err(DdlError::at(
+                    statement.at,
+                    "the emulator has no CREATE OR ALTER TABLE: write CREATE OR REPLACE, which empties the table, or CREATE TABLE IF NOT EXISTS",
+                ));
+            }
+        }
+        while MODIFIERS.iter().any(|word| cursor.keyword(word)) {}
+        if cursor.keyword("TABLE") {
+            return self.create_table(statement);
+        }
+        if cursor.keyword("PIPE") {
+            let keep = cursor.if_not_exists();
+            let existing = Existing { replace, keep };
+            return self.create_pipe(statement, cursor, existing);
+        }
+        if cursor.keyword("DATABASE") {
+            cursor.if_not_exists();
+            let (mut parts, _) = cursor.name()?;
+            if let Some(database) = parts.pop() {
+                self.session.use_database(database);
+            }
+        } else if cursor.keyword("SCHEMA") {
+            cursor.if_not_exists();
+            let (parts, _) = cursor.name()?;
+            self.session.use_schema(parts);
+        } else {
+            ignored(statement);
+        }
+        Ok(())
+    }
+
+    fn use_context(&mut self, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
+        if cursor.keyword("ROLE") || cursor.keyword("WAREHOUSE") || cursor.keyword("SECONDARY") {
+            return Ok(());
+        }
+        if cursor.keyword("SCHEMA") {
+            let (parts, _) = cursor.name()?;
+            self.session.use_schema(parts);
+            return Ok(());
+        }
+        cursor.keyword("DATABASE");
+        let (parts, _) = cursor.name()?;
+        if let [database] = parts.as_slice() {
+            self.session.use_database(database.clone());
+        } else {
+            self.session.use_schema(parts);
+        }
+        Ok(())
+    }
+
+    fn create_table(&mut self, statement: &Statement) -> Result<(), DdlError> {
+        let ast::Statement::CreateTable(table) = parse(statement)? else {
+            return Err(DdlError::at(statement.at, "this is not a CREATE TABLE"));
+        };
+        let name = self
+            .session
+            .object(name_parts(&table.name, statement.at)?, statement.at)?;
+        let existing = Existing {
+            replace: table.or_replace,
+            keep: table.if_not_exists,
+        };
+        if self.catalog.tables.contains_key(&folded(&name)) {
+            if existing.keep {
+                return Ok(());
+            }
+            if !existing.replace {
+                return Err(already_exists(statement.at, "table", &name));
+            }
+            self.drop_table(&name);
+        }
+        if table.query.is_some() || table.like.is_some() || table.clone.is_some() {
+            return Err(DdlError::at(
+                statement.at,
+                format!(
+                    "the emulator needs the columns of table {} spelled out: it has no AS SELECT, LIKE or CLONE",
+                    name.name
+                ),
+            ));
+        }
+        let columns = columns(&table, statement.at)?;
+        self.changes.push(Change::CreateTable(name.clone()));
+        self.catalog.add_table(Table { name, columns });
+        Ok(())
+    }
+
+    fn create_pipe(
+        &mut self,
+        statement: &Statement,
+        cursor: Cursor<'_>,
+        existing: Existing,
+    ) -> Result<(), DdlError> {
+        let Some(pipe) = pipe::read(cursor, &self.session, &self.catalog)? else {
+            ignored(statement);
+            return Ok(());
+        };
+        let key = folded(&pipe.name);
+        if self.catalog.pipes.contains_key(&key) {
+            if existing.keep {
+                return Ok(());
+            }
+            if !existing.replace {
+                return Err(already_exists(statement.at, "pipe", &pipe.name));
+            }
+            self.changes.push(Change::ForgetChannels(pipe.name.clone()));
+        }
+        self.catalog.pipes.insert(key, pipe);
+        Ok(())
+    }
+
+    fn drop(&mut self, statement: &Statement, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
+        let table = cursor.keyword("TABLE");
+        if !table && !cursor.keyword("PIPE") {
+            if cursor.keyword("DATABASE") || cursor.keyword("SCHEMA") {
+                return Err(DdlError::at(
+                    statement.at,
+                    "the emulator drops only tables and pipes: name them one by one, or start with a new data file",
+                ));
+            }
+            ignored(statement);
+            return Ok(());
+        }
+        let keep = cursor.if_exists();
+        let (parts, at) = cursor.name()?;
+        let name = self.session.object(parts, at)?;
+        let key = folded(&name);
+        let known = if table {
+            self.catalog.tables.contains_key(&key)
+        } else {
+            self.catalog.pipes.contains_key(&key)
+        };
+        if !known {
+            if keep {
+                return Ok(());
+            }
+            return Err(DdlError::at(
+                at,
+                format!(
+                    "there is no {} to drop; write IF EXISTS if that is fine",
+                    name.name
+                ),
+            ));
+        }
+        if table {
+            self.drop_table(&name);
+            self.catalog.tables.remove(&key);
+            self.catalog
+                .pipes
+                .retain(|_, pipe| folded(&pipe.table) != key);
+        } else {
+            self.catalog.pipes.remove(&key);
+            self.changes.push(Change::ForgetChannels(name));
+        }
+        Ok(())
+    }
+
+    /// A table's rows go, and with them the tokens that promised them.
+    fn drop_table(&mut self, name: &ObjectName) {
+        let key = folded(name);
+        let into_it = self
+            .catalog
+            .pipes()
+            .filter(|pipe| folded(&pipe.table) == key);
+        let mut forgotten: Vec<ObjectName> = into_it.map(|pipe| pipe.name.clone()).collect();
+        if let Some(table) = self.catalog.tables.get(&key) {
+            forgotten.push(default_pipe_name(&table.name));
+            self.changes.push(Change::DropTable(table.name.clone()));
+        }
+        self.changes
+            .extend(forgotten.into_iter().map(Change::ForgetChannels));
+    }
+}
+
+fn ignored(statement: &Statement) {
+    tracing::debug!(
+        statement = statement.head(),
+        line = statement.at.line,
+        "the emulator has no use for this statement"
+    );
+}
+
+fn already_exists(at: Location, kind: &str, name: &ObjectName) -> DdlError {
+    DdlError::at(
+        at,
+        format!(
+            "{kind} {}.{}.{} already exists: write OR REPLACE to start it anew, or IF NOT EXISTS to keep it",
+            name.database, name.schema, name.name
+        ),
+    )
+}
+
+#[cfg(test)]
+#[path = "statements_tests.rs"]
+mod tests;

@@ -1,0 +1,229 @@
+//! CREATE TABLE, read by sqlparser and cut down to what a landing needs: columns, types, NOT NULL and defaults.
+
+use std::collections::BTreeSet;
+
+use sqlparser::ast::{
+    self, ColumnOption, Expr, FunctionArguments, TableConstraint, UnaryOperator, Value,
+};
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
+
+use super::script::{Statement, identifier, parser_error};
+use super::statements::DdlError;
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::coercion::{DataType, Input, Rules};
+use crate::emulator::catalog::tables::{Column, ColumnDefault};
+
+/// No column's definition has more tokens. sqlparser bounds how deep parentheses nest but not how long a chain of operators
+/// or casts is, and the tree of such a chain is as deep as the chain is long: dropping it overflows the stack.
+const MOST_TOKENS: usize = 500;
+
+/// Reads a statement to its end.
+pub(crate) fn parse(statement: &Statement) -> Result<ast::Statement, DdlError> {
+    check_length(statement)?;
+    let tokens = without_error_logging(&statement.tokens);
+    let mut parser = Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(tokens);
+    let parsed = parser
+        .parse_statement()
+        .map_err(|why| parser_error(&why, statement))?;
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        return Err(DdlError::at(
+            next.span.start,
+            format!("{} is not expected here", next.token),
+        ));
+    }
+    Ok(parsed)
+}
+
+fn check_length(statement: &Statement) -> Result<(), DdlError> {
+    // A comma ends a column, and with it every chain but one of queries.
+    let of_queries = |word: String| {
+        matches!(
+            word.as_str(),
+            "UNION" | "EXCEPT" | "INTERSECT" | "MINUS" | "SELECT"
+        )
+    };
+    let columns = !statement.words().any(of_queries);
+    let (mut depth, mut length) = (0_usize, 0_usize);
+    for token in &statement.tokens {
+        length += 1;
+        match &token.token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            Token::Comma if depth == 1 && columns => length = 0,
+            _ => {}
+        }
+        if length > MOST_TOKENS {
+            return Err(DdlError::at(
+                token.span.start,
+                format!(
+                    "this is more than {MOST_TOKENS} words for one column: spell the columns out, with constants as defaults"
+                ),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The tokens without `ERROR_LOGGING = …`, an option of tables that sqlparser does not know. The emulator keeps rejected
+/// rows of every table.
+fn without_error_logging(tokens: &[TokenWithSpan]) -> Vec<TokenWithSpan> {
+    let is_option = |token: &TokenWithSpan| matches!(&token.token, Token::Word(word) if word.value.eq_ignore_ascii_case("ERROR_LOGGING"));
+    let mut kept: Vec<TokenWithSpan> = Vec::with_capacity(tokens.len());
+    let mut rest = tokens.iter().peekable();
+    while let Some(token) = rest.next() {
+        if is_option(token) && rest.next_if(|next| next.token == Token::Eq).is_some() {
+            rest.next();
+        } else {
+            kept.push(token.clone());
+        }
+    }
+    kept
+}
+
+/// The parts of a name, as Snowflake stores them.
+pub(crate) fn name_parts(name: &ast::ObjectName, at: Location) -> Result<Vec<String>, DdlError> {
+    let parts = name.0.iter().map(|part| {
+        part.as_ident()
+            .map(|ident| identifier(&ident.value, ident.quote_style))
+            .ok_or_else(|| DdlError::at(at, format!("write the name {part} out")))
+    });
+    parts.collect()
+}
+
+/// The columns of a table.
+pub(crate) fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Column>, DdlError> {
+    let mut columns = table
+        .columns
+        .iter()
+        .map(column)
+        .collect::<Result<Vec<_>, _>>()?;
+    if columns.is_empty() {
+        return Err(DdlError::at(at, "the table has no columns"));
+    }
+    for constraint in &table.constraints {
+        let TableConstraint::PrimaryKey(key) = constraint else {
+            continue;
+        };
+        for part in &key.columns {
+            if let Expr::Identifier(ident) = &part.column.expr {
+                let name = identifier(&ident.value, ident.quote_style);
+                for column in columns.iter_mut().filter(|column| column.name == name) {
+                    column.nullable = false;
+                }
+            }
+        }
+    }
+    let mut seen = BTreeSet::new();
+    match columns.iter().find(|column| !seen.insert(&column.name)) {
+        Some(twice) => Err(DdlError::at(
+            at,
+            format!("the table has two columns named {}", twice.name),
+        )),
+        None => Ok(columns),
+    }
+}
+
+fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
+    let at = definition.name.span.start;
+    let name = identifier(&definition.name.value, definition.name.quote_style);
+    let data_type: DataType = definition
+        .data_type
+        .to_string()
+        .parse()
+        .map_err(|why: String| DdlError::at(at, format!("column {name}: {why}")))?;
+    let mut column = Column {
+        name,
+        data_type,
+        nullable: true,
+        default: None,
+    };
+    for option in &definition.options {
+        match &option.option {
+            ColumnOption::NotNull | ColumnOption::PrimaryKey(_) => column.nullable = false,
+            ColumnOption::Default(value) => column.default = Some(default(value, &column, at)?),
+            ColumnOption::Identity(_)
+            | ColumnOption::Generated { .. }
+            | ColumnOption::Materialized(_)
+            | ColumnOption::Alias(_)
+            | ColumnOption::DialectSpecific(_) => {
+                return Err(DdlError::at(
+                    at,
+                    format!(
+                        "column {}: the emulator has no {}: send the value, or give it a constant DEFAULT",
+                        column.name, option.option
+                    ),
+                ));
+            }
+            _ => {}
+        }
+    }
+    Ok(column)
+}
+
+fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault, DdlError> {
+    let not_constant = || {
+        DdlError::at(
+            at,
+            format!(
+                "column {}: the emulator has no DEFAULT {value}: it has constants, CURRENT_TIMESTAMP, CURRENT_DATE and CURRENT_TIME",
+                column.name
+            ),
+        )
+    };
+    let input = match value {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) => return default(expr, column, at),
+        Expr::Function(function) if is_now(function) => return Ok(ColumnDefault::CurrentTimestamp),
+        Expr::Identifier(ident) if NOW.contains(&ident.value.to_uppercase().as_str()) => {
+            return Ok(ColumnDefault::CurrentTimestamp);
+        }
+        Expr::UnaryOp {
+            op: UnaryOperator::Minus,
+            expr,
+        } => match expr.as_ref() {
+            Expr::Value(value) => match &value.value {
+                Value::Number(text, _) => Input::Number(format!("-{text}").into()),
+                _ => return Err(not_constant()),
+            },
+            _ => return Err(not_constant()),
+        },
+        Expr::Value(value) => match &value.value {
+            Value::Null => return Ok(ColumnDefault::Constant(Cell::Null)),
+            Value::Boolean(value) => Input::Boolean(*value),
+            Value::Number(text, _) => Input::Number(text.into()),
+            Value::SingleQuotedString(text) => Input::Text(text.into()),
+            _ => return Err(not_constant()),
+        },
+        _ => return Err(not_constant()),
+    };
+    let rules = Rules {
+        sql_null: true,
+        ..Rules::default()
+    };
+    let cell = column.data_type.land(&input, rules);
+    cell.map(ColumnDefault::Constant)
+        .map_err(|why| DdlError::at(at, format!("column {}: DEFAULT {why}", column.name)))
+}
+
+/// Functions and words that stand for the time at which a row is committed.
+const NOW: &[&str] = &[
+    "CURRENT_TIMESTAMP",
+    "LOCALTIMESTAMP",
+    "SYSTIMESTAMP",
+    "GETDATE",
+    "SYSDATE",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "LOCALTIME",
+];
+
+fn is_now(function: &ast::Function) -> bool {
+    // The argument of CURRENT_TIMESTAMP(3) only cuts digits, which the column's type does as well.
+    let plain = matches!(
+        function.args,
+        FunctionArguments::None | FunctionArguments::List(_)
+    );
+    plain && NOW.contains(&function.name.to_string().to_uppercase().as_str())
+}

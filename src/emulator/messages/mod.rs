@@ -1,0 +1,4 @@
+//! HTTP messages: bodies in, answers out.
+
+pub(crate) mod answer;
+pub(crate) mod body;

@@ -1,0 +1,89 @@
+//! Requests taken by the letter of "Snowpipe Streaming REST API endpoints": for whoever wants to know that a client
+//! leans on nothing that is merely put up with.
+
+use bytes::Bytes;
+use http::header::{CONTENT_TYPE, USER_AGENT};
+use http::{Request, StatusCode};
+use url::form_urlencoded;
+
+use super::routes::{Call, Endpoint};
+use crate::emulator::channels::channel::is_elastic;
+use crate::emulator::messages::answer::Refusal;
+
+/// What a documented endpoint takes.
+struct Documented {
+    parameters: &'static [&'static str],
+    content_type: &'static str,
+}
+
+/// None for endpoints that no page describes: there is nothing to hold a client to.
+fn documented(call: &Call) -> Option<Documented> {
+    const TRACING: &[&str] = &["requestId", "retryCount"];
+    const APPEND: &[&str] = &[
+        "continuationToken",
+        "startOffsetToken",
+        "endOffsetToken",
+        "requestId",
+        "retryCount",
+    ];
+    const SQL: &[&str] = &["requestId", "retry", "async", "nullable", "partition"];
+    let (parameters, content_type) = match call.endpoint {
+        Endpoint::Hostname | Endpoint::Open | Endpoint::Status | Endpoint::Drop => {
+            (TRACING, "application/json")
+        }
+        Endpoint::Token | Endpoint::Authorize => (TRACING, "application/x-www-form-urlencoded"),
+        Endpoint::Append if call.channels.iter().any(|name| is_elastic(name)) => {
+            (TRACING, "application/x-ndjson")
+        }
+        Endpoint::Append => (APPEND, "application/x-ndjson"),
+        Endpoint::Statement => (SQL, "application/json"),
+        Endpoint::PipeInfo | Endpoint::AppendFiles | Endpoint::Upload | Endpoint::Telemetry => {
+            return None;
+        }
+    };
+    Some(Documented {
+        parameters,
+        content_type,
+    })
+}
+
+/// Refuses what the documentation does not have.
+pub(crate) fn check(call: &Call, request: &Request<Bytes>) -> Result<(), Refusal> {
+    let Some(documented) = documented(call) else {
+        return Ok(());
+    };
+    let query = request.uri().query().unwrap_or_default();
+    for (name, _) in form_urlencoded::parse(query.as_bytes()) {
+        if !documented.parameters.contains(&&*name) {
+            return Err(Refusal::malformed(format!(
+                "The {} endpoint has no query parameter {name:?}, only {}.",
+                call.endpoint,
+                documented.parameters.join(", ")
+            )));
+        }
+    }
+    let headers = request.headers();
+    // OAuth does not ask for one, and there the official SDK has none.
+    if call.endpoint != Endpoint::Authorize && !headers.contains_key(USER_AGENT) {
+        return Err(Refusal::malformed("The header User-Agent is missing."));
+    }
+    if request.body().is_empty() {
+        return Ok(());
+    }
+    let wanted = documented.content_type;
+    let given = headers
+        .get(CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
+    let essence = given.map(|kind| kind.split(';').next().unwrap_or(kind).trim());
+    if essence.is_some_and(|kind| kind.eq_ignore_ascii_case(wanted)) {
+        return Ok(());
+    }
+    Err(Refusal::new(
+        StatusCode::UNSUPPORTED_MEDIA_TYPE,
+        "ERR_UNSUPPORTED_CONTENT_TYPE",
+        format!(
+            "The Content-Type is {} where {wanted} belongs.",
+            given.unwrap_or("missing")
+        ),
+    ))
+}

@@ -1,0 +1,164 @@
+//! Who may use what has no Snowflake credential: not a web page, not another machine, not whoever lacks the token.
+
+use std::net::IpAddr;
+
+use aws_lc_rs::constant_time::verify_slices_are_equal;
+use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderName, Method, StatusCode};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::emulator::messages::answer::Refusal;
+
+/// Where the emulator's own endpoints are.
+const ADMIN: &str = "/_emulator";
+/// Where the SQL API is.
+const SQL: &str = "/api/v2/statements";
+
+/// Whether a path belongs to the emulator itself. Only these letters do: whatever decodes to them is another path.
+pub(crate) fn is_admin(path: &str) -> bool {
+    is_under(path, ADMIN)
+}
+
+/// Whether a path belongs to the SQL API.
+pub(crate) fn is_sql(path: &str) -> bool {
+    is_under(path, SQL)
+}
+
+fn is_under(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The rules for requests, before anything of them is read but the head.
+#[derive(Debug)]
+pub(crate) struct Guard {
+    hosts: Vec<String>,
+    any_address: bool,
+    admin_token: Option<SecretString>,
+}
+
+impl Guard {
+    /// `hosts` are names besides those of loopback; with `any_address` every IP address is one as well.
+    pub(crate) fn new(
+        hosts: Vec<String>,
+        any_address: bool,
+        admin_token: Option<SecretString>,
+    ) -> Self {
+        Self {
+            hosts,
+            any_address,
+            admin_token: admin_token.filter(|token| !token.expose_secret().is_empty()),
+        }
+    }
+
+    pub(crate) fn has_token(&self) -> bool {
+        self.admin_token.is_some()
+    }
+
+    /// Refuses what a web page or a stranger could have sent.
+    pub(crate) fn check(&self, head: &Parts) -> Result<(), Refusal> {
+        let path = head.uri.path();
+        check_origin(head)?;
+        if !is_admin(path) && !is_sql(path) {
+            return Ok(());
+        }
+        self.check_host(head)?;
+        if head.method == Method::POST && !is_json(head) {
+            return Err(refusal(
+                StatusCode::UNSUPPORTED_MEDIA_TYPE,
+                "A POST here needs the header Content-Type: application/json.",
+            ));
+        }
+        match &self.admin_token {
+            Some(token) if is_admin(path) => check_token(head, token),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_host(&self, head: &Parts) -> Result<(), Refusal> {
+        if host(head).is_some_and(|host| self.is_ours(host)) {
+            return Ok(());
+        }
+        Err(refusal(
+            StatusCode::FORBIDDEN,
+            "The Host is neither an address or name of loopback nor one that the emulator was given: start it with --host.",
+        ))
+    }
+
+    fn is_ours(&self, host: &str) -> bool {
+        let Ok(authority) = host.parse::<Authority>() else {
+            return false;
+        };
+        if host.contains('@') {
+            return false;
+        }
+        let name = authority.host().trim_end_matches('.');
+        let bare = name
+            .strip_prefix('[')
+            .and_then(|name| name.strip_suffix(']'))
+            .unwrap_or(name);
+        if let Ok(address) = bare.parse::<IpAddr>() {
+            return self.any_address || address.is_loopback();
+        }
+        let lower = name.to_ascii_lowercase();
+        lower == "localhost"
+            || lower.ends_with(".localhost")
+            || self.hosts.iter().any(|own| own.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Programs send no Origin; pages do, and only one that came from this very server may.
+fn check_origin(head: &Parts) -> Result<(), Refusal> {
+    for origin in head.headers.get_all(ORIGIN) {
+        let own = origin.to_str().ok().and_then(|origin| {
+            let authority = origin.split_once("://")?.1;
+            Some(host(head)? == authority)
+        });
+        if own != Some(true) {
+            return Err(refusal(
+                StatusCode::FORBIDDEN,
+                "The request comes from a web page of another origin.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The host a request is for: of its address in HTTP/2, of its only `Host` otherwise.
+fn host(head: &Parts) -> Option<&str> {
+    if let Some(authority) = head.uri.authority() {
+        return Some(authority.as_str());
+    }
+    only(head, HOST)
+}
+
+fn only(head: &Parts, name: HeaderName) -> Option<&str> {
+    let mut values = head.headers.get_all(name).iter();
+    let first = values.next()?;
+    match values.next() {
+        None => first.to_str().ok(),
+        Some(_) => None,
+    }
+}
+
+fn is_json(head: &Parts) -> bool {
+    let essence = only(head, CONTENT_TYPE).map(|kind| kind.split(';').next().unwrap_or(kind));
+    essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
+}
+
+fn check_token(head: &Parts, token: &SecretString) -> Result<(), Refusal> {
+    let given = only(head, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+    let given = given.unwrap_or_default().as_bytes();
+    verify_slices_are_equal(given, token.expose_secret().as_bytes()).map_err(|_| {
+        refusal(
+            StatusCode::UNAUTHORIZED,
+            "The header Authorization: Bearer … does not carry the admin token.",
+        )
+    })
+}
+
+fn refusal(status: StatusCode, message: &str) -> Refusal {
+    Refusal::new(status, "ERR_REQUEST_NOT_ALLOWED", message)
+}

@@ -1,0 +1,482 @@
+//! The emulator over HTTP/1.1, or over TLS and HTTP/1.1 or HTTP/2: connections, limits and deadlines, a ticker for
+//! commits, and a drained end.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderValue, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::net::TcpListener;
+use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
+
+use super::answer_memory::AnswerMemory;
+use super::body_reader::{Intake, NotTaken, Taken};
+use super::builder::ServerBuilder;
+use super::connection::connection;
+use super::eviction::{Crowd, Place};
+use super::guard::{self, Guard};
+use super::reply_body::{Broken, ReplyBody};
+use super::tls::Tls;
+use crate::base::time::{SystemClock, TimeSource as _};
+use crate::emulator::Emulator;
+use crate::emulator::admin::endpoints;
+use crate::emulator::messages::answer::{Refusal, Reply};
+use crate::emulator::protocol::routes;
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// What is kept of a body where the emulator has no limit of its own.
+const MOST_BODY: usize = 64 * 1024 * 1024;
+/// How long requests in flight may take to end when the server stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
+/// Statements that run at the same time, and those that may wait for it besides.
+const MOST_STATEMENTS: usize = 2;
+const MOST_WAITING: usize = 16;
+/// The pause after a failed accept or commit: neither is mended by trying at once.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
+/// emulator's [`Limits`](crate::emulator::channels::limits::Limits) say.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ServerLimits {
+    /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting
+    /// longest, idle or with an unfinished request, is closed.
+    pub connections: usize,
+    /// How long a TLS handshake may take; 10 seconds by default.
+    pub handshake_timeout: Duration,
+    /// How long a connection may be idle, and a request's head may take; 120 seconds by default. Over HTTP/2 it may be twice
+    /// as long.
+    pub head_timeout: Duration,
+    /// How long a request's body may take; 60 seconds by default. A later one is answered 408.
+    pub body_timeout: Duration,
+    /// Bytes of bodies in all requests together, not counting the first 64 KiB of each, as long as there are no more than
+    /// four for every connection there may be; 256 MiB by default. A body for which nothing is left is answered 503.
+    pub body_bytes: usize,
+    /// How long the peer may take to read an answer of more than 64 KiB; 60 seconds by default. After that the connection is
+    /// closed.
+    pub answer_timeout: Duration,
+    /// Bytes of answers of more than 64 KiB each that are not read yet, in all connections together; 128 MiB by default. An
+    /// answer for which nothing is left is replaced by 503: only reads have so long answers.
+    pub answer_bytes: usize,
+}
+
+impl Default for ServerLimits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            handshake_timeout: Duration::from_secs(10),
+            head_timeout: Duration::from_secs(120),
+            body_timeout: Duration::from_secs(60),
+            body_bytes: 256 * 1024 * 1024,
+            answer_timeout: Duration::from_secs(60),
+            answer_bytes: 128 * 1024 * 1024,
+        }
+    }
+}
+
+/// An emulator that listens on a loopback address. Dropping it stops it without draining.
+///
+/// ```
+/// use snowpipe_streaming::emulator::{Emulator, Server};
+/// # #[tokio::main]
+/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// let server = Server::bind(Emulator::builder().build()?, ([127, 0, 0, 1], 0).into()).await?;
+/// let profile_json = server.emulator().profile_json(&server.url());
+/// // … give the profile to a client, in this process or another …
+/// server.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: watch::Sender<bool>,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Serves `emulator` on `address`; port 0 picks a free one. Call it inside a runtime whose clock is not paused.
+    ///
+    /// Cancel safe: nothing is left behind.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
+    pub async fn bind(emulator: Emulator, address: SocketAddr) -> Result<Self> {
+        Self::bind_with(emulator, address, ServerLimits::default()).await
+    }
+
+    /// Serves `emulator` otherwise than by default.
+    pub fn builder(emulator: Emulator) -> ServerBuilder {
+        ServerBuilder::new(emulator)
+    }
+
+    /// The same as [`bind`](Self::bind), with other limits.
+    ///
+    /// Cancel safe: nothing is left behind.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the address is not loopback or cannot be listened on.
+    pub async fn bind_with(
+        emulator: Emulator,
+        address: SocketAddr,
+        limits: ServerLimits,
+    ) -> Result<Self> {
+        let settings = Self::builder(emulator).listen(address);
+        settings.limits(limits).bind().await
+    }
+
+    /// The address it listens on.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// The URL for a profile: `http://127.0.0.1:PORT`, or `https://` with [`tls`](ServerBuilder::tls).
+    pub fn url(&self) -> String {
+        let scheme = if self.shared.tls.is_some() {
+            "https"
+        } else {
+            "http"
+        };
+        format!("{scheme}://{}", self.address)
+    }
+
+    /// The emulator behind it.
+    pub fn emulator(&self) -> &Emulator {
+        &self.shared.emulator
+    }
+
+    /// Stops accepting, ends the requests in flight within five seconds, and commits everything accepted. If this future
+    /// is dropped, the server ends in the background.
+    pub async fn shutdown(self) {
+        self.stop.send_replace(true);
+        if let Err(why) = self.task.await {
+            tracing::error!(%why, "the emulator's server ended badly");
+        }
+    }
+}
+
+/// Serves `emulator` on `address`, whatever that is.
+pub(crate) async fn start(
+    emulator: Emulator,
+    address: SocketAddr,
+    limits: ServerLimits,
+    guard: Guard,
+    tls: Option<Tls>,
+) -> Result<Server> {
+    let unusable = |why: std::io::Error| {
+        Error::new(
+            ErrorKind::Config,
+            format!(
+                "the emulator cannot listen on {address}: {why}; choose another port, or 0 for any"
+            ),
+        )
+        .with_source(why)
+    };
+    let listener = TcpListener::bind(address).await.map_err(unusable)?;
+    let address = listener.local_addr().map_err(unusable)?;
+    let (stop, stopped) = watch::channel(false);
+    emulator.keep_rows();
+    let shared = Arc::new(Shared {
+        intake: Intake::new(limits.body_bytes, limits.connections),
+        answers: AnswerMemory::new(limits.answer_bytes),
+        most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
+        most_file: emulator.most_file_bytes(),
+        emulator,
+        limits,
+        guard,
+        tls,
+        turn: Mutex::new(()),
+        statements: Arc::new(Semaphore::new(MOST_STATEMENTS)),
+        statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
+        accepted: Notify::new(),
+        retimed: Notify::new(),
+    });
+    let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
+    Ok(Server {
+        shared,
+        address,
+        stop,
+        task,
+    })
+}
+
+#[derive(Debug)]
+pub(crate) struct Shared {
+    emulator: Emulator,
+    guard: Guard,
+    pub(crate) limits: ServerLimits,
+    intake: Intake,
+    answers: AnswerMemory,
+    pub(crate) tls: Option<Tls>,
+    most_body: usize,
+    most_file: usize,
+    /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
+    turn: Mutex<()>,
+    /// Statements do not take turns with the others: they only read, and may take long.
+    statements: Arc<Semaphore>,
+    statement_queue: Semaphore,
+    /// Told after each request: there may be something to commit.
+    accepted: Notify,
+    /// Told when commits may have become due at other times.
+    retimed: Notify,
+}
+
+/// Tells when the server stops: on request, or because it was dropped.
+#[derive(Clone)]
+pub(crate) struct Stop(watch::Receiver<bool>);
+
+impl Stop {
+    pub(crate) async fn stopped(&mut self) {
+        // An error means that the server was dropped.
+        let _ = self.0.wait_for(|stop| *stop).await;
+    }
+}
+
+impl Shared {
+    /// Has the emulator do something. The landing writes to a disk, so it is done on a thread that may wait.
+    async fn ask<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Emulator) -> T + Send + 'static,
+    ) -> std::result::Result<T, JoinError> {
+        let emulator = self.emulator.clone();
+        let _turn = self.turn.lock().await;
+        spawn_blocking(move || work(&emulator)).await
+    }
+
+    /// An answer on its way over a connection, or 503 if too much is on its way already.
+    fn given(
+        &self,
+        response: Response<Bytes>,
+        place: &Arc<Place>,
+        body: impl FnOnce(Bytes) -> ReplyBody,
+    ) -> Response<ReplyBody> {
+        let (parts, bytes) = response.into_parts();
+        let timeout = self.limits.answer_timeout;
+        match self.answers.admit(bytes, place, timeout) {
+            Some(bytes) => Response::from_parts(parts, body(bytes)),
+            None => bare(StatusCode::SERVICE_UNAVAILABLE),
+        }
+    }
+
+    /// Has the emulator answer a statement.
+    async fn query(
+        &self,
+        request: Request<Bytes>,
+        taken: Taken,
+    ) -> std::result::Result<Reply, Broken> {
+        let Ok(_place) = self.statement_queue.try_acquire() else {
+            let refusal = Refusal::throttled(None).into_answer();
+            return Ok(Reply::Respond(refusal));
+        };
+        let slot = self.statements.clone().acquire_owned().await;
+        let slot = slot.map_err(|_| Broken)?;
+        let emulator = self.emulator.clone();
+        let work = move || {
+            // Held until it has run, even if nobody waits any more.
+            let _held = (slot, taken);
+            emulator.handle(SystemClock.now(), request)
+        };
+        spawn_blocking(work).await.map_err(|_| Broken)
+    }
+}
+
+async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
+    let ticker = tokio::spawn(tick(shared.clone(), stop.clone()));
+    let slots = Arc::new(Semaphore::new(shared.limits.connections.max(1)));
+    let crowd = Arc::new(Crowd::default());
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(why) => {
+                tracing::warn!(%why, "the emulator cannot accept a connection");
+                tokio::time::sleep(PAUSE).await;
+                continue;
+            }
+        };
+        let slot = tokio::select! {
+            biased;
+            () = stop.stopped() => break,
+            slot = slot(&slots, &crowd) => slot,
+        };
+        let Ok(slot) = slot else { break };
+        let place = crowd.enter();
+        connections.spawn(connection(
+            stream,
+            shared.clone(),
+            stop.clone(),
+            place,
+            slot,
+        ));
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN_TIMEOUT, drained).await.is_err() {
+        tracing::warn!("requests to the emulator were cut off at its end");
+        connections.shutdown().await;
+    }
+    // Both have nothing to hand back, and a panic in them was reported by its thread.
+    let _ = ticker.await;
+    let _ = shared.ask(Emulator::commit_now).await;
+}
+
+/// A slot for one more connection, for which another may have to go.
+async fn slot(
+    slots: &Arc<Semaphore>,
+    crowd: &Crowd,
+) -> std::result::Result<OwnedSemaphorePermit, AcquireError> {
+    tokio::select! {
+        biased;
+        slot = slots.clone().acquire_owned() => slot,
+        () = crowd.send_one_away() => slots.clone().acquire_owned().await,
+    }
+}
+
+/// Commits what becomes due, so that it lands although nobody asks.
+async fn tick(shared: Arc<Shared>, mut stop: Stop) {
+    loop {
+        let due = shared.ask(|emulator| {
+            emulator.advance(SystemClock.now());
+            emulator.next_due()
+        });
+        let Ok(due) = due.await else { return };
+        let wait = async {
+            match due {
+                Some(due) => {
+                    let wait = due.duration_since(SystemClock.now()).unwrap_or_default();
+                    // What is due and still here could not be committed.
+                    tokio::time::sleep(if wait.is_zero() { PAUSE } else { wait }).await;
+                }
+                None => shared.accepted.notified().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            () = stop.stopped() => return,
+            () = shared.retimed.notified() => {}
+            () = wait => {}
+        }
+    }
+}
+
+/// What is answered to a request.
+pub(crate) async fn answer(
+    shared: Arc<Shared>,
+    mut stop: Stop,
+    place: Arc<Place>,
+    request: Request<Incoming>,
+) -> std::result::Result<Response<ReplyBody>, Broken> {
+    let (parts, body) = request.into_parts();
+    let refusal = shared.guard.check(&parts).err();
+    // One byte more than is allowed, for the emulator to see that it is too much.
+    let most = if refusal.is_some() {
+        0
+    } else if routes::is_upload(&parts.method, parts.uri.path()) {
+        shared.most_file.saturating_add(1)
+    } else {
+        shared.most_body.saturating_add(1)
+    };
+    let taken = shared.intake.take(body, most);
+    let taken = match tokio::time::timeout(shared.limits.body_timeout, taken).await {
+        Ok(Ok(taken)) => taken,
+        Ok(Err(NotTaken::Broken)) => return Err(Broken),
+        Ok(Err(NotTaken::Endless)) => return Ok(bare(StatusCode::PAYLOAD_TOO_LARGE)),
+        Ok(Err(NotTaken::NoMemory)) => return Ok(bare(StatusCode::SERVICE_UNAVAILABLE)),
+        Err(_) => return Ok(bare(StatusCode::REQUEST_TIMEOUT)),
+    };
+    // Not before its last byte was read: over HTTP/2 an earlier answer ends a client's sending, and some take that for an error.
+    if let Some(refusal) = refusal {
+        return Ok(refusal.into_answer().map(ReplyBody::whole));
+    }
+    // Without it the connection is about to be closed, and nobody would hear the answer.
+    let Some(work) = place.work() else {
+        return Err(Broken);
+    };
+    let request = Request::from_parts(parts, taken.bytes.clone());
+    let reply = if guard::is_admin(request.uri().path()) {
+        let handled = shared.ask(move |emulator| {
+            let answer = endpoints::answer(emulator, SystemClock.now(), &request);
+            drop(taken);
+            answer
+        });
+        let answer = handled.await.map_err(|_| Broken)?;
+        shared.retimed.notify_one();
+        Reply::Respond(answer)
+    } else if guard::is_sql(request.uri().path()) {
+        shared.query(request, taken).await?
+    } else {
+        let handled = shared.ask(move |emulator| {
+            let reply = emulator.handle(SystemClock.now(), request);
+            drop(taken);
+            reply
+        });
+        handled.await.map_err(|_| Broken)?
+    };
+    shared.accepted.notify_one();
+    match reply {
+        Reply::Respond(response) => Ok(shared.given(response, &place, ReplyBody::whole)),
+        Reply::RespondAfter(wait, response) => {
+            let _held = Held::new();
+            tokio::time::sleep(wait).await;
+            Ok(shared.given(response, &place, ReplyBody::whole))
+        }
+        // The request has been read by now: a broken connection is as near to a refused one as it gets.
+        Reply::Reset | Reply::Refuse => Err(Broken),
+        Reply::Hang => {
+            drop(work);
+            stop.stopped().await;
+            Err(Broken)
+        }
+        Reply::Cut(mut response) => {
+            let length = HeaderValue::from(response.body().len());
+            response.headers_mut().insert(CONTENT_LENGTH, length);
+            Ok(shared.given(response, &place, ReplyBody::cut))
+        }
+    }
+}
+
+/// Says in the log from when until when a request that was carried out has no answer. Whoever kills processes counts on it:
+/// where the first line is and the second is not, nothing has gone back.
+struct Held;
+
+impl Held {
+    fn new() -> Self {
+        tracing::debug!("an answer is held back");
+        Self
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        tracing::debug!("the answer is no longer held back");
+    }
+}
+
+fn bare(status: StatusCode) -> Response<ReplyBody> {
+    let mut response = Response::new(ReplyBody::whole(Bytes::new()));
+    *response.status_mut() = status;
+    response
+}
+
+#[cfg(test)]
+#[path = "serve_tests.rs"]
+mod tests;
+
+#[cfg(test)]
+#[path = "hostile_tests.rs"]
+mod hostile_tests;
+
+#[cfg(test)]
+#[path = "unread_tests.rs"]
+mod unread_tests;

@@ -1,0 +1,439 @@
+//! The SQL API: a SELECT over what has landed, in the shapes of Snowflake's `/api/v2/statements`.
+//!
+//! A statement is read and run on a thread of its own and without the emulator's lock; only what it reads of is looked up
+//! under it. SQLite answers, so a statement means what it means there: whole numbers divide to whole numbers, and numbers
+//! wider than 15 digits that are computed with lose digits.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use rusqlite::types::Value as Stored;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::parsing::{Context, Selection};
+use super::reading::{self, MOST_TIME, Source};
+use crate::base::time::epoch_millis;
+use crate::emulator::catalog::tables::kept_as;
+use crate::emulator::ddl::deep_stack;
+use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
+use crate::emulator::protocol::handler::Handler;
+use crate::emulator::storage::row_snapshot::RowSnapshot;
+
+/// How many answers are kept for a GET, and how many bytes they may have together.
+const MOST_KEPT: usize = 32;
+const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
+/// How many cells of tables in memory a statement may read, and how many bytes of values: they are copied for it.
+const MOST_CELLS: usize = 2_000_000;
+const MOST_CELL_BYTES: usize = 64 * 1024 * 1024;
+
+/// A statement that is not carried out, in Snowflake's codes.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    status: StatusCode,
+    code: &'static str,
+    sql_state: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn compilation(code: &'static str, sql_state: &'static str, message: &str) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code,
+            sql_state,
+            message: format!("SQL compilation error:\n{message}"),
+        }
+    }
+
+    pub(crate) fn syntax(message: impl AsRef<str>) -> Self {
+        Self::compilation("001003", "42000", message.as_ref())
+    }
+
+    pub(crate) fn unsupported(what: impl AsRef<str>) -> Self {
+        let message = format!("Unsupported feature: {}.", what.as_ref());
+        Self::compilation("000002", "0A000", &message)
+    }
+
+    pub(crate) fn several(count: usize) -> Self {
+        let message =
+            format!("Actual statement count {count} did not match the desired statement count 1.");
+        Self::compilation("000008", "0A000", &message)
+    }
+
+    pub(crate) fn no_object(name: &str) -> Self {
+        let message = format!("Object '{name}' does not exist or not authorized.");
+        Self::compilation("002003", "42S02", &message)
+    }
+
+    pub(crate) fn no_column(name: &str) -> Self {
+        let message = format!("invalid identifier '{name}'");
+        Self::compilation("000904", "42000", &message)
+    }
+
+    pub(crate) fn no_function(name: &str) -> Self {
+        let message = format!(
+            "Unknown function {}: the emulator has SQLite's functions.",
+            name.to_uppercase()
+        );
+        Self::compilation("002140", "42601", &message)
+    }
+
+    pub(crate) fn no_database() -> Self {
+        Self::compilation(
+            "090105",
+            "22000",
+            "Cannot perform SELECT. This session does not have a current database: name it in the request, or use a qualified name.",
+        )
+    }
+
+    pub(crate) fn bindings(wanted: usize, given: usize) -> Self {
+        let message = format!("The statement has {wanted} bind variables, and {given} are given.");
+        Self::compilation("002049", "42601", &message)
+    }
+
+    pub(crate) fn too_large(than: impl AsRef<str>) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: "391908",
+            sql_state: "54000",
+            message: format!(
+                "The statement reads or answers more than {}, which is the emulator's most: narrow it down.",
+                than.as_ref()
+            ),
+        }
+    }
+
+    pub(crate) fn timeout() -> Self {
+        Self {
+            status: StatusCode::REQUEST_TIMEOUT,
+            code: "000630",
+            sql_state: "57014",
+            message: "Statement reached its statement or warehouse timeout and was canceled."
+                .to_owned(),
+        }
+    }
+
+    pub(crate) fn broken(why: &rusqlite::Error) -> Self {
+        tracing::error!(%why, "the landing cannot be queried");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "000603",
+            sql_state: "XX000",
+            message: "The emulator's landing cannot be queried: its log says why.".to_owned(),
+        }
+    }
+
+    fn landing(why: &crate::emulator::storage::landing::LandingError) -> Self {
+        tracing::error!(%why, "the landing cannot be read");
+        Self {
+            status: StatusCode::INTERNAL_SERVER_ERROR,
+            code: "000603",
+            sql_state: "XX000",
+            message: "The emulator's landing cannot be read: its log says why.".to_owned(),
+        }
+    }
+
+    fn into_answer(self, handle: &str) -> Answer {
+        json_answer(
+            self.status,
+            &json!({
+                "code": self.code,
+                "sqlState": self.sql_state,
+                "message": self.message,
+                "statementHandle": handle,
+                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+            }),
+        )
+    }
+}
+
+/// The body of a POST.
+#[derive(Deserialize)]
+struct Posted {
+    statement: String,
+    #[serde(default)]
+    timeout: u64,
+    database: Option<String>,
+    schema: Option<String>,
+    #[serde(default)]
+    bindings: BTreeMap<String, Binding>,
+}
+
+#[derive(Deserialize)]
+struct Binding {
+    #[serde(rename = "type")]
+    kind: String,
+    value: Option<String>,
+}
+
+impl Posted {
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        serde_json::from_slice(body)
+            .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))
+    }
+
+    /// The values to bind, in the order of their numbers.
+    fn bindings(&self) -> Result<Vec<Stored>, Refusal> {
+        let mut numbered = BTreeMap::new();
+        for (key, binding) in &self.bindings {
+            let number: usize = key.parse().map_err(|_| {
+                Refusal::malformed(format!("The binding {key:?} is not numbered from 1."))
+            })?;
+            numbered.insert(number, binding.stored());
+        }
+        if numbered.keys().copied().ne(1..=numbered.len()) {
+            return Err(Refusal::malformed("The bindings are not numbered from 1."));
+        }
+        Ok(numbered.into_values().collect())
+    }
+}
+
+impl Binding {
+    fn stored(&self) -> Stored {
+        let Some(text) = &self.value else {
+            return Stored::Null;
+        };
+        let typed = match self.kind.to_ascii_uppercase().as_str() {
+            "FIXED" => text.parse().ok().map(Stored::Integer),
+            "REAL" => text.parse().ok().map(Stored::Real),
+            "BOOLEAN" => text.parse().ok().map(|is: bool| Stored::Integer(is.into())),
+            _ => None,
+        };
+        typed.unwrap_or_else(|| Stored::Text(text.clone()))
+    }
+}
+
+/// The last answers, for whoever asks by handle.
+#[derive(Debug, Default)]
+pub(crate) struct Statements(Mutex<VecDeque<(String, Answer)>>);
+
+impl Statements {
+    fn keep(&self, handle: &str, answer: &Answer) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.push_back((handle.to_owned(), answer.clone()));
+        let mut bytes: usize = kept.iter().map(|(_, answer)| answer.body().len()).sum();
+        while (kept.len() > MOST_KEPT || bytes > MOST_KEPT_BYTES)
+            && let Some((_, oldest)) = kept.pop_front()
+        {
+            bytes -= oldest.body().len();
+        }
+    }
+
+    fn kept(&self, handle: &str) -> Option<Answer> {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut found = kept.iter().filter(|(known, _)| known == handle);
+        found.next().map(|(_, answer)| answer.clone())
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+}
+
+/// What a statement needs of the emulator.
+pub(crate) struct Access<'a> {
+    pub(crate) statements: &'a Statements,
+    pub(crate) handler: &'a Mutex<Handler>,
+}
+
+impl Access<'_> {
+    fn handler(&self) -> MutexGuard<'_, Handler> {
+        self.handler.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What a request to the SQL API is answered.
+pub(crate) fn answer(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Answer {
+    // The lock is given back before the statement runs.
+    let admitted = access
+        .handler()
+        .login
+        .check_primary(request.headers(), epoch_millis(now));
+    let answered = match admitted {
+        Ok(()) if request.method() == Method::POST => post(access, now, request),
+        Ok(()) => get(access, request),
+        Err(refusal) => Err(refusal),
+    };
+    answered.unwrap_or_else(Refusal::into_answer)
+}
+
+fn get(access: &Access<'_>, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+    let handle = request.uri().path().rsplit('/').next().unwrap_or_default();
+    let is_first = query(request, "partition").is_none_or(|number| number == "0");
+    let kept = access.statements.kept(handle);
+    kept.filter(|_| is_first).ok_or_else(|| {
+        Refusal::new(
+            StatusCode::NOT_FOUND,
+            "000709",
+            format!("Statement {handle} not found: the emulator keeps the last {MOST_KEPT} answers, each in one partition."),
+        )
+    })
+}
+
+fn post(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Result<Answer, Refusal> {
+    let posted = Posted::read(request.body())?;
+    let bindings = posted.bindings()?;
+    let handle = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
+        .into_uuid()
+        .to_string();
+    let (status, message, body) = match run(access, posted, &bindings) {
+        Ok(found) => {
+            let nulls = query(request, "nullable").is_some_and(|value| value == "false");
+            (
+                StatusCode::OK,
+                "Statement executed successfully.",
+                result(found, nulls),
+            )
+        }
+        Err(why) => {
+            let answer = why.into_answer(&handle);
+            access.statements.keep(&handle, &answer);
+            return Ok(answer);
+        }
+    };
+    let mut body = body;
+    let common = json!({
+        "code": "090001",
+        "sqlState": "00000",
+        "message": message,
+        "statementHandle": handle,
+        "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+        "requestId": query(request, "requestId"),
+        "createdOn": epoch_millis(now),
+    });
+    if let (Value::Object(body), Value::Object(common)) = (&mut body, common) {
+        body.extend(common);
+    }
+    let answer = json_answer(status, &body);
+    access.statements.keep(&handle, &answer);
+    if query(request, "async").is_some_and(|value| value == "true") {
+        return Ok(json_answer(
+            StatusCode::ACCEPTED,
+            &json!({
+                "code": "333334",
+                "message": "Asynchronous execution in progress. Use provided query id to perform query monitoring and management.",
+                "statementHandle": handle,
+                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+            }),
+        ));
+    }
+    Ok(answer)
+}
+
+fn result(found: reading::Answer, nulls_as_text: bool) -> Value {
+    let rows = found.rows.len();
+    let data: Vec<Vec<Option<String>>> = if nulls_as_text {
+        let filled = |cell: Option<String>| Some(cell.unwrap_or_else(|| "null".to_owned()));
+        let rows = found.rows.into_iter();
+        rows.map(|row| row.into_iter().map(filled).collect())
+            .collect()
+    } else {
+        found.rows
+    };
+    json!({
+        "resultSetMetaData": {
+            "numRows": rows,
+            "format": "jsonv2",
+            "partitionInfo": [{ "rowCount": rows, "uncompressedSize": found.bytes }],
+            "rowType": found.columns,
+        },
+        "data": data,
+    })
+}
+
+fn query(request: &Request<Bytes>, name: &str) -> Option<String> {
+    let text = request.uri().query().unwrap_or_default();
+    let mut pairs = url::form_urlencoded::parse(text.as_bytes());
+    pairs
+        .find(|(key, _)| key == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Runs a statement on a thread whose stack is large enough for it.
+fn run(
+    access: &Access<'_>,
+    posted: Posted,
+    bindings: &[Stored],
+) -> Result<reading::Answer, Failure> {
+    let unavailable = || Failure {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: "000629",
+        sql_state: "53000",
+        message: "The system has no thread for the statement: try again.".to_owned(),
+    };
+    let work = || select(access, posted, bindings);
+    deep_stack::run("snowpipe-emulator-sql", work).unwrap_or_else(|| Err(unavailable()))
+}
+
+fn select(
+    access: &Access<'_>,
+    posted: Posted,
+    bindings: &[Stored],
+) -> Result<reading::Answer, Failure> {
+    let most_time = match posted.timeout {
+        0 => MOST_TIME,
+        seconds => MOST_TIME.min(Duration::from_secs(seconds)),
+    };
+    // Whatever it takes from here on is time of the statement: to read it, and to copy what it reads.
+    let end = Instant::now() + most_time;
+    let context = Context {
+        database: posted.database,
+        schema: posted.schema,
+    };
+    let selection = Selection::read(&posted.statement, context)?;
+    let (file, sources) = sources(access, &selection)?;
+    reading::run(selection, file.as_deref(), &sources, bindings, end)
+}
+
+/// What a statement reads: the data file, or snapshots of its tables. Rows are not copied here, for the others wait meanwhile.
+fn sources(
+    access: &Access<'_>,
+    selection: &Selection,
+) -> Result<(Option<std::path::PathBuf>, Vec<Source>), Failure> {
+    let mut handler = access.handler();
+    let state = &mut handler.state;
+    let file = state.landing.data_file().map(std::path::Path::to_owned);
+    let mut sources = Vec::new();
+    let (mut cells, mut bytes) = (0, 0);
+    for name in &selection.tables {
+        let missing =
+            || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
+        let table = state.catalog.table(name).cloned().ok_or_else(missing)?;
+        let kept = kept_as(&table, name);
+        let mut rows = RowSnapshot::default();
+        if file.is_none() {
+            rows = state
+                .landing
+                .snapshot(kept)
+                .map_err(|why| Failure::landing(&why))?;
+            cells += rows.count().saturating_mul(table.columns.len());
+            bytes += rows.bytes();
+            let than =
+                |most: String| Err(Failure::too_large(format!("{most} of tables in memory")));
+            if cells > MOST_CELLS {
+                return than(format!("{MOST_CELLS} values"));
+            }
+            if bytes > MOST_CELL_BYTES {
+                return than(format!("{MOST_CELL_BYTES} bytes"));
+            }
+            // A table that stands in for any other is there once it holds something.
+            if rows.count() == 0 && !state.catalog.is_declared(name) {
+                return Err(missing());
+            }
+        }
+        sources.push(Source {
+            asked: name.clone(),
+            name: kept.clone(),
+            table,
+            rows,
+        });
+    }
+    Ok((file, sources))
+}

@@ -1,0 +1,69 @@
+//! What becomes of a data file while the emulator runs: other tables, and none of the rows.
+
+use rusqlite::TransactionBehavior;
+
+use super::data_file::{DataFile, failure, store};
+use super::data_file_tables::{carry_out, quoted};
+use super::landing::{LandingError, SchemaChange};
+use crate::emulator::ddl::statements::Change;
+
+impl DataFile {
+    /// Carries out a script that came while the emulator runs.
+    pub(crate) fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+        let mut kept = self.kept.clone();
+        let failed = |why| failure(&self.path, "cannot be changed", why);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        let gone = change.dropped.iter().cloned().map(Change::DropTable);
+        let forgotten = change.forgotten.iter().cloned();
+        let changes = gone.chain(forgotten.map(Change::ForgetChannels));
+        let made = change.catalog.tables();
+        let made = made.map(|table| Change::CreateTable(table.name.clone()));
+        for step in changes.chain(made) {
+            carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
+        }
+        store(&transaction, change.script).map_err(failed)?;
+        transaction
+            .execute(
+                "INSERT INTO _snowpipe_posted VALUES (last_insert_rowid())",
+                [],
+            )
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.kept = kept;
+        self.catalog = change.catalog.clone();
+        Ok(())
+    }
+
+    /// Forgets rows and channels. A table that stood in for any other is gone with its rows.
+    pub(crate) fn clear(&mut self) -> Result<(), LandingError> {
+        let mut kept = self.kept.clone();
+        let failed = |why| failure(&self.path, "cannot be emptied", why);
+        let transaction = self
+            .connection
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        for (name, place) in &self.kept {
+            if self.catalog.is_declared(name) {
+                transaction
+                    .execute_batch(&format!(
+                        "DELETE FROM {}; DELETE FROM {};",
+                        quoted(&place.table),
+                        quoted(&place.errors())
+                    ))
+                    .map_err(failed)?;
+            } else {
+                let gone = Change::DropTable(name.clone());
+                carry_out(&transaction, &self.catalog, &mut kept, gone).map_err(failed)?;
+            }
+        }
+        transaction
+            .execute_batch("DELETE FROM _snowpipe_accepted; DELETE FROM _snowpipe_channels;")
+            .map_err(failed)?;
+        transaction.commit().map_err(failed)?;
+        self.kept = kept;
+        Ok(())
+    }
+}

@@ -1,0 +1,113 @@
+//! The lock of a data file: one process at a time opens or deletes it, under whatever name it knows the file.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::data_file::refusal;
+use super::landing::LandingError;
+
+/// The data file of a path: where symbolic links lead, as SQLite follows them too. The file need not exist yet.
+///
+/// # Errors
+/// When the path cannot name a data file, in words that SQLite would not use.
+pub(crate) fn locate(path: &Path) -> Result<PathBuf, LandingError> {
+    if path == Path::new(":memory:") {
+        return Err(refusal(
+            path,
+            "is not a file: name one, or none to keep the tables in memory",
+        ));
+    }
+    let file = real_path(path).map_err(|why| unusable(path, why))?;
+    match fs::metadata(&file) {
+        Ok(found) if found.is_dir() => Err(refusal(path, "is a directory: name a file")),
+        // SQLite takes a file of one byte for an empty one, whatever is in it.
+        Ok(found) if found.len() == 1 => Err(refusal(
+            path,
+            "is not a data file of the emulator: choose another name",
+        )),
+        _ => Ok(file),
+    }
+}
+
+/// Locks the data file at this real path until the result is dropped. The lock is a file of its own, so that the data file
+/// itself stays open to readers.
+pub(crate) fn lock(path: &Path) -> Result<File, LandingError> {
+    let unusable = |why| unusable(path, why);
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(beside(path, ".lock"))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            // Where locks are mandatory the holder's pid cannot be read: then it is not named.
+            let _ = file.read_to_string(&mut holder);
+            let holder = match holder.trim() {
+                "" => "another process".to_owned(),
+                pid => format!("process {pid}"),
+            };
+            let why = format!("is in use by {holder}: stop it, or choose another file");
+            return Err(refusal(path, &why));
+        }
+        Err(TryLockError::Error(why)) => return Err(unusable(why)),
+    }
+    file.set_len(0).map_err(unusable)?;
+    file.rewind().map_err(unusable)?;
+    writeln!(file, "{}", std::process::id()).map_err(unusable)?;
+    Ok(file)
+}
+
+/// Deletes the data file and what SQLite keeps beside it, while no process has it open.
+pub(crate) fn delete(path: &Path) -> Result<(), LandingError> {
+    let file = locate(path)?;
+    let _lock = lock(&file)?;
+    for suffix in ["", "-wal", "-shm"] {
+        match fs::remove_file(beside(&file, suffix)) {
+            Err(why) if why.kind() != ErrorKind::NotFound => {
+                return Err(LandingError {
+                    message: format!("the data file {} cannot be deleted", path.display()),
+                    source: Some(Box::new(why)),
+                });
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+/// The path without symbolic links. A link may lead to a file that is yet to be made.
+fn real_path(path: &Path) -> io::Result<PathBuf> {
+    match fs::canonicalize(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let parent = path.parent().filter(|parent| *parent != Path::new(""));
+    let directory = parent.unwrap_or(Path::new("."));
+    if let Ok(target) = fs::read_link(path) {
+        // Links in a circle are another error than one that leads nowhere.
+        return real_path(&directory.join(target));
+    }
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    Ok(fs::canonicalize(directory)?.join(name))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn unusable(path: &Path, why: io::Error) -> LandingError {
+    LandingError {
+        message: format!(
+            "the lock of the data file {} cannot be used",
+            path.display()
+        ),
+        source: Some(Box::new(why)),
+    }
+}

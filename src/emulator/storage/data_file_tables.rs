@@ -1,0 +1,211 @@
+//! The tables of a data file: where each landed table is kept, and how it is made and dropped.
+
+use std::collections::BTreeMap;
+
+use rusqlite::{OptionalExtension as _, Transaction, params};
+
+use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::{Catalog, Column, Table, folded};
+use crate::emulator::ddl::statements::Change;
+
+/// A landed table and its place in the file.
+#[derive(Debug, Clone)]
+pub(crate) struct Kept {
+    /// The SQLite table.
+    pub(crate) table: String,
+    /// The columns, in order.
+    pub(crate) columns: Vec<Column>,
+    /// The statement that inserts one row.
+    pub(crate) insert: String,
+}
+
+impl Kept {
+    fn new(table: String, columns: Vec<Column>) -> Self {
+        let places = vec!["?"; columns.len()].join(", ");
+        let insert = format!("INSERT INTO {} VALUES ({places})", quoted(&table));
+        Self {
+            table,
+            columns,
+            insert,
+        }
+    }
+
+    /// The SQLite table of its rejected rows.
+    pub(crate) fn errors(&self) -> String {
+        errors_of(&self.table)
+    }
+}
+
+/// The tables of the catalog that the file has.
+pub(crate) fn kept_tables(
+    transaction: &Transaction<'_>,
+    catalog: &Catalog,
+) -> rusqlite::Result<BTreeMap<ObjectName, Kept>> {
+    let mut statement = transaction
+        .prepare("SELECT database_name, schema_name, table_name, kept_as FROM _snowpipe_tables")?;
+    let rows = statement.query_map([], |row| {
+        let name = ObjectName {
+            database: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+        };
+        Ok((name, row.get::<_, String>(3)?))
+    })?;
+    let mut kept = BTreeMap::new();
+    for row in rows {
+        let (name, table) = row?;
+        if let Some(known) = catalog.table(&name) {
+            kept.insert(folded(&name), Kept::new(table, known.columns.clone()));
+        }
+    }
+    Ok(kept)
+}
+
+/// Brings the file in line with one change of the catalog.
+pub(crate) fn carry_out(
+    transaction: &Transaction<'_>,
+    catalog: &Catalog,
+    kept: &mut BTreeMap<ObjectName, Kept>,
+    change: Change,
+) -> rusqlite::Result<()> {
+    match change {
+        Change::CreateTable(name) => {
+            // A table that a later statement of the same script drops has no definition any more.
+            if let Some(table) = catalog.table(&name) {
+                create_table(transaction, kept, &name, table)?;
+            }
+        }
+        Change::DropTable(name) => {
+            let Some(gone) = kept.remove(&folded(&name)) else {
+                return Ok(());
+            };
+            transaction.execute_batch(&format!(
+                "DROP TABLE {}; DROP TABLE {};",
+                quoted(&gone.table),
+                quoted(&gone.errors())
+            ))?;
+            transaction.execute(
+                "DELETE FROM _snowpipe_tables WHERE kept_as = ?",
+                [gone.table],
+            )?;
+        }
+        Change::ForgetChannels(pipe) => {
+            for table in ["_snowpipe_accepted", "_snowpipe_channels"] {
+                forget_pipe(transaction, table, &pipe)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Deletes from `table` what is about a pipe. The case of names does not matter, as everywhere else: a channel's record keeps
+/// the spelling that its pipe was created with, and a later statement may spell the name differently.
+fn forget_pipe(
+    transaction: &Transaction<'_>,
+    table: &str,
+    pipe: &ObjectName,
+) -> rusqlite::Result<()> {
+    let mut spellings = transaction.prepare(&format!(
+        "SELECT DISTINCT database_name, schema_name, pipe_name FROM {table}"
+    ))?;
+    let spellings = spellings.query_map([], |row| {
+        Ok(ObjectName {
+            database: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+        })
+    })?;
+    let spellings = spellings.collect::<rusqlite::Result<Vec<_>>>()?;
+    for known in spellings
+        .iter()
+        .filter(|known| folded(known) == folded(pipe))
+    {
+        transaction.execute(
+            &format!(
+                "DELETE FROM {table} WHERE database_name = ? AND schema_name = ? AND pipe_name = ?"
+            ),
+            params![known.database, known.schema, known.name],
+        )?;
+    }
+    Ok(())
+}
+
+/// Makes the SQLite tables of a landed table: its own, and the one of its rejected rows.
+pub(crate) fn create_table(
+    transaction: &Transaction<'_>,
+    kept: &mut BTreeMap<ObjectName, Kept>,
+    name: &ObjectName,
+    table: &Table,
+) -> rusqlite::Result<()> {
+    if kept.contains_key(&folded(name)) {
+        return Ok(());
+    }
+    let kept_as = free_name(transaction, name)?;
+    let columns: Vec<String> = table.columns.iter().map(column_definition).collect();
+    let place = Kept::new(kept_as, table.columns.clone());
+    transaction.execute_batch(&format!(
+        "CREATE TABLE {} ({});
+         CREATE TABLE {} (PIPE_NAME TEXT NOT NULL, CHANNEL_NAME TEXT NOT NULL, MESSAGE TEXT NOT NULL,
+           PAYLOAD TEXT NOT NULL, OFFSET_TOKEN_LOWER_BOUND TEXT, OFFSET_TOKEN_UPPER_BOUND TEXT);",
+        quoted(&place.table),
+        columns.join(", "),
+        quoted(&place.errors()),
+    ))?;
+    transaction.execute(
+        "INSERT INTO _snowpipe_tables VALUES (?, ?, ?, ?)",
+        params![name.database, name.schema, name.name, place.table],
+    )?;
+    kept.insert(folded(name), place);
+    Ok(())
+}
+
+/// The table's own name; where another schema's table has it, the full name.
+fn free_name(transaction: &Transaction<'_>, name: &ObjectName) -> rusqlite::Result<String> {
+    let full = format!("{}.{}.{}", name.database, name.schema, name.name);
+    let numbered = (2..).map(|number| format!("{full} ({number})"));
+    let candidates = [name.name.clone(), full.clone()]
+        .into_iter()
+        .chain(numbered);
+    for candidate in candidates {
+        let lower = candidate.to_lowercase();
+        if lower.starts_with("_snowpipe_") || lower.starts_with("sqlite_") {
+            continue;
+        }
+        let taken = transaction
+            .query_row(
+                "SELECT 1 FROM sqlite_master WHERE name COLLATE NOCASE IN (?, ?)",
+                [&candidate, &errors_of(&candidate)],
+                |_| Ok(()),
+            )
+            .optional()?;
+        if taken.is_none() {
+            return Ok(candidate);
+        }
+    }
+    Ok(full)
+}
+
+/// A column in SQLite. Its affinity lets SQL compare and add numbers wherever that loses no digit: SQLite's numbers are
+/// exact to 15 digits, so wider columns keep integers as integers and anything else as text.
+fn column_definition(column: &Column) -> String {
+    let affinity = match column.data_type {
+        DataType::Number { precision, scale } if precision <= 15 && scale > 0 => "NUMERIC",
+        DataType::Number { .. } => "",
+        DataType::Float => "REAL",
+        DataType::Boolean => "BOOLEAN",
+        DataType::Binary(_) => "BLOB",
+        _ => "TEXT",
+    };
+    let not_null = if column.nullable { "" } else { " NOT NULL" };
+    format!("{} {affinity}{not_null}", quoted(&column.name))
+}
+
+fn errors_of(table: &str) -> String {
+    format!("{table}__ERRORS")
+}
+
+/// A name as SQLite reads it letter by letter.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
