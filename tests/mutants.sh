@@ -132,13 +132,13 @@ mutant "a text and the integer of its digits are two tokens" src/channel/core/to
 DIFF
 
 mutant "discard on a first open" src/channel/open.rs <<'DIFF'
--    let mut spare = policy != OnUncommitted::Discard;
-+    let mut spare = false;
+-    let mut fail_on_uncommitted = policy != OnUncommitted::Discard;
++    let mut fail_on_uncommitted = false;
 DIFF
 
 mutant "discard when fenced" src/channel/core/replay.rs <<'DIFF'
--                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
-+                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Discard)
+-                .then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT)),
++                .then_some(OnUncommitted::Discard),
 DIFF
 
 mutant "a close that runs out of time in a reopen hides the cause" src/channel/core/close.rs <<'DIFF'
@@ -197,9 +197,9 @@ mutant "call a stale answer fenced though a try went unanswered" src/channel/cor
 DIFF
 
 mutant "cut a batch that may be in already" src/channel/core/retry_decision.rs <<'DIFF'
--            (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
--            (413, _) => Verdict::Smaller,
-+            (413, _) => Verdict::Smaller,
+-            (413, _) if ambiguous => RetryDecision::Invalid(InvalidationCause::Ambiguous),
+-            (413, _) => RetryDecision::Split,
++            (413, _) => RetryDecision::Split,
 DIFF
 
 mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
@@ -340,7 +340,7 @@ mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'
 DIFF
 
 mutant "a failure nobody waits for is forgotten" src/elastic/core.rs <<'DIFF'
--            Err(Err(failed)) => self.unheard.push(failed),
+-            Err(Err(failed)) => self.unreported.push(failed),
 +            Err(Err(failed)) => drop(failed),
 DIFF
 

@@ -10,7 +10,7 @@ use tracing::debug;
 use url::{Position, Url, form_urlencoded};
 
 use super::ApiConfig;
-use super::auth_backoff::Doubt;
+use super::auth_backoff::AuthBackoff;
 use super::call::{Attempt, Call, user_agent};
 use super::clock::HostClock;
 use super::failure::{Failure, Host, answered, unanswered};
@@ -39,7 +39,7 @@ pub(super) struct Account {
     credential: Mutex<Arc<dyn Credential>>,
     transport: Arc<dyn Transport>,
     pub(super) clock: HostClock,
-    pub(super) doubt: Doubt,
+    pub(super) doubt: AuthBackoff,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -64,7 +64,7 @@ impl Account {
             credential: Mutex::new(credential),
             transport,
             clock: HostClock::new(time),
-            doubt: Doubt::default(),
+            doubt: AuthBackoff::default(),
             counters: Arc::default(),
         }
     }

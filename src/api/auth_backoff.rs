@@ -12,7 +12,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Counts refusals without an acceptance between them, and spaces what is asked because of them.
 #[derive(Debug, Default)]
-pub(super) struct Doubt {
+pub(super) struct AuthBackoff {
     state: Mutex<State>,
 }
 
@@ -22,7 +22,7 @@ struct State {
     not_before: Option<Instant>,
 }
 
-impl Doubt {
+impl AuthBackoff {
     /// A credential, or a token made of it, was refused.
     pub(super) fn refused(&self) {
         let mut state = self.state();
@@ -60,7 +60,7 @@ impl Doubt {
 mod tests {
     use super::*;
 
-    async fn waited(doubt: &Doubt) -> Duration {
+    async fn waited(doubt: &AuthBackoff) -> Duration {
         let start = Instant::now();
         doubt.wait().await;
         start.elapsed()
@@ -68,7 +68,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_to_ten_seconds_and_end_with_an_acceptance() {
-        let doubt = Doubt::default();
+        let doubt = AuthBackoff::default();
         assert_eq!(waited(&doubt).await, Duration::ZERO);
         for millis in [0, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
             doubt.refused();

@@ -23,7 +23,7 @@ use url::Url;
 
 use self::call::{Attempt, Call};
 use self::failure::{Failure, Host, decided};
-use self::session::Link;
+use self::session::Session;
 use self::wire::ServerError;
 use crate::auth::Credential;
 use crate::base::json::Object;
@@ -109,7 +109,7 @@ pub(crate) struct OpenAnswer {
 /// The streaming endpoints of one pipe. Every method is one attempt.
 #[derive(Debug)]
 pub(crate) struct Api {
-    link: Link,
+    link: Session,
     database: String,
     schema: String,
     pipe: String,
@@ -139,7 +139,7 @@ impl Api {
         transport: Arc<dyn Transport>,
         time: Arc<dyn TimeSource>,
     ) -> Self {
-        let link = Link::new(&config, credential, transport, time);
+        let link = Session::new(&config, credential, transport, time);
         Self {
             link,
             database: config.database,

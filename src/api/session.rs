@@ -22,7 +22,7 @@ use crate::types::error::{Error, ErrorKind};
 
 /// The ingest host, and the account host through which it is found.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(super) struct Session {
     account: Arc<Account>,
     ingest: Arc<Mutex<Option<Arc<Ingest>>>>,
     discovery: SingleFlight<Arc<Ingest>, Failure>,
@@ -47,7 +47,7 @@ impl Ingest {
     }
 }
 
-impl Link {
+impl Session {
     pub(super) fn new(
         config: &ApiConfig,
         credential: Arc<dyn Credential>,

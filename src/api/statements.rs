@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::call::{Attempt, Call};
 use super::failure::Failure;
-use super::session::Link;
+use super::session::Session;
 use super::{ApiConfig, wire};
 use crate::auth::Credential;
 use crate::base::json::{Object, Scalar};
@@ -94,7 +94,7 @@ pub(crate) struct Column {
 /// The SQL API of one account. Every method is one attempt.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    link: Link,
+    link: Session,
 }
 
 impl Statements {
@@ -105,7 +105,7 @@ impl Statements {
         time: Arc<dyn TimeSource>,
     ) -> Self {
         Self {
-            link: Link::new(config, credential, transport, time),
+            link: Session::new(config, credential, transport, time),
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// A batch of this uncompressed size is sealed if all before it are on their way: large enough that its request costs next
 /// to nothing a row.
-pub(crate) const EAGER: usize = 2 << 20;
+pub(crate) const EAGER_BATCH_BYTES: usize = 2 << 20;
 /// Smaller batches get memory of their own: their channels may be many, and a used buffer would be held for little.
 const LARGE: usize = 1 << 20;
 /// What a buffer of a batch is made for, used or not. glibc maps blocks from 32 MiB on by themselves, so that they go back to
@@ -45,7 +45,7 @@ impl Buffers {
 
     /// Takes the buffer of a batch back.
     pub(crate) fn keep_batch(&self, mut buffer: Vec<u8>) {
-        if (LARGE..2 * EAGER).contains(&buffer.len()) {
+        if (LARGE..2 * EAGER_BATCH_BYTES).contains(&buffer.len()) {
             buffer.clear();
             *locked(&self.batch) = buffer;
         }

@@ -128,7 +128,7 @@ struct Requests {
 
 /// How far a channel is: what [`Counters::moved`] counts the steps between.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Marks {
+pub(crate) struct CounterSnapshot {
     pub(crate) accepted: u64,
     pub(crate) committed: u64,
     pub(crate) rejected: u64,
@@ -138,7 +138,7 @@ pub(crate) struct Marks {
 
 impl Counters {
     /// A channel went from one state to another.
-    pub(crate) fn moved(&self, from: Marks, to: Marks) {
+    pub(crate) fn moved(&self, from: CounterSnapshot, to: CounterSnapshot) {
         add(
             &self.rows_accepted,
             to.accepted.saturating_sub(from.accepted),

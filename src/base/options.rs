@@ -33,7 +33,7 @@ impl OnUncommitted {
     /// How long to wait before the policy decides.
     pub(crate) fn patience(self) -> Duration {
         match self {
-            Self::Wait(patience) | Self::WaitThenDiscard(patience) => FAR.min(patience),
+            Self::Wait(patience) | Self::WaitThenDiscard(patience) => FAR_FUTURE.min(patience),
             Self::Discard => Duration::ZERO,
         }
     }
@@ -163,4 +163,4 @@ impl Options {
 }
 
 /// "For ever", short enough to be added to any instant.
-pub(crate) const FAR: Duration = Duration::from_secs(100 * 365 * 86_400);
+pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(100 * 365 * 86_400);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 /// A failure that lasts this long is worth a warning.
-pub(crate) const LONG: Duration = Duration::from_secs(10);
+pub(crate) const WARN_AFTER: Duration = Duration::from_secs(10);
 
 /// Doubling delays with jitter. The caller hands in the randomness, so that a seed decides it.
 #[derive(Debug, Clone)]

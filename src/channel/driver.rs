@@ -8,7 +8,7 @@ use tracing::{Instrument, debug, error_span};
 use super::core::batch::SealedBatch;
 use super::core::replay::{Opened, Reopen};
 use super::core::responses::REFUSALS;
-use super::core::schedule::{Action, Order, Work};
+use super::core::schedule::{Action, SendRequest, Work};
 use super::open;
 use super::registry::Registry;
 use super::shared::Shared;
@@ -116,7 +116,7 @@ async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
 fn send(
     context: Arc<ClientContext>,
     shared: Arc<Shared>,
-    order: Order,
+    order: SendRequest,
     attempt: Attempt,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {

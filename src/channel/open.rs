@@ -161,8 +161,8 @@ pub(super) async fn open(
         return Err(client_closed());
     }
     driver::spawn(Arc::clone(registry), Arc::clone(&shared));
-    let want = shared.core().want();
-    registry.poll_timer().set(want);
+    let interest = shared.core().poll_interest();
+    registry.poll_timer().set(interest);
     Ok((shared, answer.status))
 }
 
@@ -195,7 +195,7 @@ pub(super) async fn request(
     patience: Duration,
 ) -> Result<(Opened, bool)> {
     let mut wait_until: Option<Instant> = None;
-    let mut spare = policy != OnUncommitted::Discard;
+    let mut fail_on_uncommitted = policy != OnUncommitted::Discard;
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     let retries = Retries::For {
         patience,
@@ -207,10 +207,16 @@ pub(super) async fn request(
         let open = |attempt| async move {
             let _turn = context.turn_to_open().await;
             let api = &context.api;
-            api.open_channel(name, offset_token, spare, attempt).await
+            api.open_channel(name, offset_token, fail_on_uncommitted, attempt)
+                .await
         };
         let failure = match context.retrying_as(retries, open).await {
-            Ok(answer) => return Ok((with_status(context, name, answer, patience).await?, spare)),
+            Ok(answer) => {
+                return Ok((
+                    with_status(context, name, answer, patience).await?,
+                    fail_on_uncommitted,
+                ));
+            }
             Err(failure) => failure,
         };
         if failure.code() != Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") {
@@ -222,14 +228,14 @@ pub(super) async fn request(
         let left = until.saturating_duration_since(now);
         if left.is_zero() {
             // Not allowed to discard, or allowed and the server still will not.
-            if !spare || matches!(policy, OnUncommitted::Wait(_)) {
+            if !fail_on_uncommitted || matches!(policy, OnUncommitted::Wait(_)) {
                 return Err(uncommitted(context, name, failure).await);
             }
             warn!(
                 channel = name,
                 "discarding the uncommitted rows of an earlier holder"
             );
-            spare = false;
+            fail_on_uncommitted = false;
             continue;
         }
         debug!(

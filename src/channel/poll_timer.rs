@@ -4,46 +4,46 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::core::polling::{Due, Rhythm, Sighting, Want};
+use super::core::polling::{CommitSample, Due, LatencyEstimator, PollInterest};
 
 /// What the channels of a client and its poller share. To set it costs the same however many channels there are.
 #[derive(Debug, Default)]
-pub(crate) struct Alarm {
+pub(crate) struct PollTimer {
     state: Mutex<State>,
     moved: Notify,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    rhythm: Rhythm,
+    estimator: LatencyEstimator,
     /// Earlier than any channel's, if some want less by now: then it is looked for in vain once.
     due: Option<Due>,
 }
 
-impl Alarm {
+impl PollTimer {
     /// A channel wants this from now on. That it wants less than before needs no telling.
-    pub(crate) fn set(&self, want: Want) {
-        if self.lock().include(want) {
+    pub(crate) fn set(&self, interest: PollInterest) {
+        if self.lock().include(interest) {
             self.moved.notify_one();
         }
     }
 
     /// Takes all that was set. What is set from here on counts again.
-    pub(crate) fn take(&self) -> Rhythm {
+    pub(crate) fn take(&self) -> LatencyEstimator {
         let mut state = self.lock();
         state.due = None;
-        state.rhythm
+        state.estimator
     }
 
     /// As [`set`](Self::set) for all channels, by the poller itself.
-    pub(crate) fn set_all(&self, wants: impl IntoIterator<Item = Want>) {
-        for want in wants {
-            self.lock().include(want);
+    pub(crate) fn set_all(&self, interests: impl IntoIterator<Item = PollInterest>) {
+        for interest in interests {
+            self.lock().include(interest);
         }
     }
 
-    pub(crate) fn learn(&self, sighting: Sighting) {
-        self.lock().rhythm.learn(sighting);
+    pub(crate) fn learn(&self, sample: CommitSample) {
+        self.lock().estimator.learn(sample);
     }
 
     pub(crate) fn due(&self) -> Option<Due> {
@@ -63,8 +63,8 @@ impl Alarm {
 
 impl State {
     /// Whether something is due earlier now.
-    fn include(&mut self, want: Want) -> bool {
-        let Some(due) = self.rhythm.due(want) else {
+    fn include(&mut self, interest: PollInterest) -> bool {
+        let Some(due) = self.estimator.due(interest) else {
             return false;
         };
         let earlier = self.due.map_or(due, |before| before.earliest(due));

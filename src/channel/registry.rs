@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::poll_timer::Alarm;
+use super::poll_timer::PollTimer;
 use super::shared::Shared;
 use crate::api::ELASTIC;
 use crate::context::ClientContext;
@@ -38,7 +38,7 @@ impl Slot {
 pub(crate) struct Registry {
     pub(crate) context: Arc<ClientContext>,
     channels: Mutex<BTreeMap<String, Slot>>,
-    poll_timer: Arc<Alarm>,
+    poll_timer: Arc<PollTimer>,
     is_closed: AtomicBool,
     closing: Notify,
 }
@@ -55,7 +55,7 @@ impl Registry {
     }
 
     /// What wakes the status poller.
-    pub(crate) fn poll_timer(&self) -> &Arc<Alarm> {
+    pub(crate) fn poll_timer(&self) -> &Arc<PollTimer> {
         &self.poll_timer
     }
 

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::core::progress::Progress;
-use super::poll_timer::Alarm;
+use super::poll_timer::PollTimer;
 use crate::base::budget::Share;
 use crate::base::metrics::Counters;
 use crate::types::error::{Error, ErrorKind, Result};
@@ -24,7 +24,7 @@ pub(crate) struct Shared {
     driver: Notify,
     /// Told when the driver has taken a batch to compress, or cannot for now.
     caught_up: Notify,
-    alarm: Arc<Alarm>,
+    alarm: Arc<PollTimer>,
     counters: Arc<Counters>,
     /// The windows that some call has returned as an error, by their totals.
     reported: Mutex<BTreeSet<u64>>,
@@ -48,7 +48,7 @@ impl Shared {
         name: String,
         core: Core,
         share: Share,
-        alarm: Arc<Alarm>,
+        alarm: Arc<PollTimer>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         let (progress, _) = watch::channel(core.progress());
@@ -75,7 +75,7 @@ impl Shared {
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Core, Instant) -> R) -> R {
         let now = Instant::now();
         let mut core = self.core();
-        let wanted = core.want();
+        let wanted = core.poll_interest();
         let before = core.marks();
         let result = change(&mut core, now);
         self.counters.moved(before, core.marks());
@@ -87,10 +87,10 @@ impl Shared {
             }
             changed
         });
-        let want = core.want();
+        let interest = core.poll_interest();
         drop(core);
-        if want != wanted {
-            self.alarm.set(want);
+        if interest != wanted {
+            self.alarm.set(interest);
         }
         result
     }

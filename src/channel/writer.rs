@@ -7,7 +7,7 @@ use bytes::Bytes;
 use serde::Serialize;
 
 use super::core::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
-use super::core::{Blank, Taken};
+use super::core::{AppendOutcome, NewBatch};
 use super::receipt::Receipt;
 use super::registry::Registry;
 use super::row_source::{BatchSource, Source, Staging};
@@ -207,7 +207,7 @@ impl Writer {
 
     /// Moves what is staged into the open batch, unless it has to wait.
     pub(super) fn commit_staged(&mut self, waits: bool) -> Result<Staged> {
-        let mut blank = None;
+        let mut new_batch = None;
         let rows = self.units.iter().map(|unit| unit.rows).sum();
         let last = self.units.last().and_then(last_offset);
         let (position, wake) = loop {
@@ -216,13 +216,13 @@ impl Writer {
             if waits && core.is_behind(staged.len()) {
                 return Ok(Staged::Behind);
             }
-            match core.append(&mut blank, staged, &mut self.units, &mut self.credit)? {
-                Taken::Appended { position, wake } => break (position, wake),
-                Taken::NoMemory => return Ok(Staged::NoMemory),
-                Taken::NoBlank { expected } => {
+            match core.append(&mut new_batch, staged, &mut self.units, &mut self.credit)? {
+                AppendOutcome::Appended { position, wake } => break (position, wake),
+                AppendOutcome::NoMemory => return Ok(Staged::NoMemory),
+                AppendOutcome::NoBatch { expected } => {
                     // Neither a clock nor another lock under this one.
                     drop(core);
-                    blank = Some(Blank {
+                    new_batch = Some(NewBatch {
                         now: tokio::time::Instant::now(),
                         epoch_ms: epoch_millis(self.registry.context.time.now()),
                         bytes: self.registry.context.buffers.batch(expected),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::StreamingIngestClient;
 use crate::api::{Api, ApiConfig};
 use crate::auth::Credential;
-use crate::base::options::{FAR, Nulls, OnUncommitted, Options, Pacing, Recovery};
+use crate::base::options::{FAR_FUTURE, Nulls, OnUncommitted, Options, Pacing, Recovery};
 use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
 use crate::http::{HttpTransport, Transport};
@@ -250,7 +250,7 @@ impl ClientBuilder {
             &mut options.settle_timeout,
             &mut options.close_timeout,
         ] {
-            *time = FAR.min(*time);
+            *time = FAR_FUTURE.min(*time);
         }
         let half = options.memory_budget / 2;
         options.channel_memory = Some(

@@ -12,7 +12,7 @@ use crate::api::failure::Failure;
 use crate::api::wire::MAX_CHANNELS;
 use crate::base::retry::Bucket;
 use crate::base::task::reached;
-use crate::channel::core::polling::{HEARTBEAT, Rhythm, Sighting, Want};
+use crate::channel::core::polling::{CommitSample, HEARTBEAT, LatencyEstimator, PollInterest};
 use crate::channel::registry::Registry;
 use crate::channel::shared::Shared;
 use crate::types::error::{Error, ErrorKind};
@@ -25,25 +25,25 @@ const DEADLINE: Duration = Duration::from_secs(15);
 
 /// Runs until the client is closed.
 pub(crate) async fn run(registry: Arc<Registry>) {
-    let alarm = Arc::clone(registry.poll_timer());
+    let timer = Arc::clone(registry.poll_timer());
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     // Until the server asks for fewer.
     let mut chunk = MAX_CHANNELS;
     let mut throttle = Throttle::default();
     loop {
-        let at = alarm.due().map(|due| {
+        let at = timer.due().map(|due| {
             let now = Instant::now();
-            let spare = bucket.ready_at(now, BURST).max(due.spare);
-            throttle.delay(spare.min(bucket.ready_at(now, 1.0).max(due.must)))
+            let earliest = bucket.ready_at(now, BURST).max(due.earliest);
+            throttle.delay(earliest.min(bucket.ready_at(now, 1.0).max(due.latest)))
         });
         tokio::select! {
             biased;
             () = registry.closed() => return,
-            () = alarm.moved() => continue,
+            () = timer.moved() => continue,
             () = reached(at) => {}
         }
-        let rhythm = alarm.take();
-        let asked = due(registry.channels(), rhythm, Instant::now());
+        let estimator = timer.take();
+        let asked = due(registry.channels(), estimator, Instant::now());
         for some in asked.chunks(chunk.max(1)) {
             let asked = Instant::now();
             bucket.take(asked, 1);
@@ -73,27 +73,33 @@ pub(crate) async fn run(registry: Arc<Registry>) {
             }
         }
         let channels = registry.channels();
-        alarm.set_all(channels.iter().map(|channel| channel.core().want()));
+        timer.set_all(
+            channels
+                .iter()
+                .map(|channel| channel.core().poll_interest()),
+        );
     }
 }
 
 /// Whom to ask for. If one channel is due, all that wait for a commit go with it; if an idle one is, all idle ones that
 /// will be soon: they fall into step, and one call serves them all.
-fn due(channels: Vec<Arc<Shared>>, rhythm: Rhythm, now: Instant) -> Vec<Arc<Shared>> {
+fn due(channels: Vec<Arc<Shared>>, estimator: LatencyEstimator, now: Instant) -> Vec<Arc<Shared>> {
     let (mut waiting, mut idle) = (Vec::new(), Vec::new());
     let (mut is_due, mut is_idle_due) = (false, false);
     for channel in channels {
-        let want = channel.core().want();
-        match want {
-            Want::Nothing => {}
-            Want::Word(at) => {
+        let interest = channel.core().poll_interest();
+        match interest {
+            PollInterest::Nothing => {}
+            PollInterest::Heartbeat(at) => {
                 is_idle_due |= at <= now;
                 if at <= now + HEARTBEAT / 2 {
                     idle.push(channel);
                 }
             }
-            Want::News(_) | Want::Commit { .. } => {
-                is_due |= rhythm.due(want).is_some_and(|due| due.spare <= now);
+            PollInterest::At(_) | PollInterest::Commit { .. } => {
+                is_due |= estimator
+                    .due(interest)
+                    .is_some_and(|due| due.earliest <= now);
                 waiting.push(channel);
             }
         }
@@ -133,19 +139,19 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
     .await;
     match answer {
         Ok(Ok(statuses)) => {
-            let mut seen: Option<Sighting> = None;
+            let mut seen: Option<CommitSample> = None;
             for (channel, epoch) in channels.iter().zip(epochs) {
                 let status = statuses.get(&channel.name);
                 let _named = span(channel).entered();
-                let sighting = channel.update_and_wake(|core, now| {
+                let sample = channel.update_and_wake(|core, now| {
                     let is_current = core.epoch() == epoch;
                     is_current.then(|| core.on_status(now, status)).flatten()
                 });
                 // What all channels saw in one answer is one event, and this tells most closely when it was.
-                seen = seen.into_iter().chain(sighting).max_by_key(|s| s.missed);
+                seen = seen.into_iter().chain(sample).max_by_key(|s| s.missed);
             }
-            if let Some(sighting) = seen {
-                registry.poll_timer().learn(sighting);
+            if let Some(sample) = seen {
+                registry.poll_timer().learn(sample);
             }
             Outcome::Answered
         }

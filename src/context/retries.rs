@@ -8,7 +8,7 @@ use tracing::{debug, info, warn};
 use super::ClientContext;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
-use crate::base::retry::{Backoff, LONG};
+use crate::base::retry::{Backoff, WARN_AFTER};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -147,7 +147,7 @@ impl ClientContext {
                         return Err(failure);
                     }
                     debug!(channel, %error, "{problem}");
-                    if failing_for >= LONG && !std::mem::replace(&mut is_logged, true) {
+                    if failing_for >= WARN_AFTER && !std::mem::replace(&mut is_logged, true) {
                         warn!(channel, %error, "{problem} for {failing_for:.0?}; it is tried for {patience:?}");
                     }
                     // However long the server asks to wait, the last try is made in time to report it.

@@ -146,12 +146,12 @@ impl<T> ElasticAppend<T> {
     }
 
     fn enter(&self, rows: Rows, tag: T, charge: Charge) -> Result<Ack<T>> {
-        let (teller, receiver) = oneshot::channel();
+        let (ack_sender, receiver) = oneshot::channel();
         let append = Append {
             rows: rows.bytes,
             count: rows.count,
             tag,
-            teller,
+            ack_sender,
         };
         let now_ms = epoch_millis(self.context.time.now());
         let count = append.count;

@@ -112,15 +112,15 @@ fn middle(rows: &[u8]) -> Option<usize> {
 }
 
 /// The parts of `rows` that lie in its first `len` bytes; the last of them is cut where these end.
-pub(super) fn deal(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part> {
+pub(super) fn assign(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part> {
     let mut at = 0;
     let whole = parts.iter().take_while(|part| {
         let fits = at + part.len <= len;
         at += if fits { part.len } else { 0 };
         fits
     });
-    let mut dealt: Vec<Part> = whole.copied().collect();
-    let mut rest = parts.split_off(dealt.len());
+    let mut assigned: Vec<Part> = whole.copied().collect();
+    let mut rest = parts.split_off(assigned.len());
     if let Some(cut) = rest.first_mut().filter(|_| at < len) {
         let head = rows.get(at..len).unwrap_or_default();
         let head = Part {
@@ -130,10 +130,10 @@ pub(super) fn deal(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part> 
         };
         cut.rows = cut.rows.saturating_sub(head.rows);
         cut.len = cut.len.saturating_sub(head.len);
-        dealt.push(head);
+        assigned.push(head);
     }
     *parts = rest;
-    dealt
+    assigned
 }
 
 /// The rows of a batch, packed or not: unpacked when somebody wants them.
@@ -233,9 +233,9 @@ mod tests {
         // Two rows of append 1, three of append 2.
         let rows = b"{}\n{}\n{}\n{}\n{}\n";
         let mut parts = vec![part(1, 2, 6), part(2, 3, 9)];
-        assert_eq!(deal(&mut parts, rows, 9), [part(1, 2, 6), part(2, 1, 3)]);
+        assert_eq!(assign(&mut parts, rows, 9), [part(1, 2, 6), part(2, 1, 3)]);
         assert_eq!(parts, [part(2, 2, 6)]);
-        assert_eq!(deal(&mut parts, &rows[9..], 6), [part(2, 2, 6)]);
+        assert_eq!(assign(&mut parts, &rows[9..], 6), [part(2, 2, 6)]);
         assert_eq!(parts, []);
     }
 

@@ -43,13 +43,13 @@ pub(super) struct Append<T> {
     pub(super) rows: Bytes,
     pub(super) count: u64,
     pub(super) tag: T,
-    pub(super) teller: oneshot::Sender<Outcome<T>>,
+    pub(super) ack_sender: oneshot::Sender<Outcome<T>>,
 }
 
 /// An append without an outcome yet.
 struct Pending<T> {
     tag: T,
-    teller: oneshot::Sender<Outcome<T>>,
+    ack_sender: oneshot::Sender<Outcome<T>>,
     /// In how many batches there are rows of it.
     parts: usize,
     requests: Vec<Uuid>,
@@ -63,7 +63,7 @@ struct Pending<T> {
 
 /// A batch that was sent, and is neither accepted nor given up.
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) batch: Sealed,
     pub(super) request: Uuid,
     pub(super) tries: u32,
@@ -76,7 +76,7 @@ pub(super) struct Flight {
     pub(super) retry_at: Option<Instant>,
 }
 
-impl Flight {
+impl InFlight {
     pub(super) fn retry_count(&self) -> u32 {
         self.tries.saturating_sub(1)
     }
@@ -97,7 +97,7 @@ pub(super) struct Core<T> {
     pub(super) raw: VecDeque<Raw>,
     pub(super) compressing: Option<Compressing>,
     pub(super) ready: VecDeque<Sealed>,
-    pub(super) flights: BTreeMap<u64, Flight>,
+    pub(super) flights: BTreeMap<u64, InFlight>,
     pub(super) launched: u64,
     /// Appends before this one are sealed without waiting for the lag.
     pub(super) flush_through: u64,
@@ -115,13 +115,13 @@ pub(super) struct Core<T> {
     /// When a batch was accepted last.
     pub(super) last_accept: Option<Instant>,
     /// Whether somebody was told that no batch gets through.
-    pub(super) is_told: bool,
+    pub(super) is_warned: bool,
 
     /// Failed appends since the beginning, and why the last one failed.
     failures: u64,
     last_failure: Option<Error>,
     /// Failed appends nobody has been told of.
-    unheard: Vec<FailedAppend<T>>,
+    unreported: Vec<FailedAppend<T>>,
     /// Outcomes nobody waits for. They are dropped outside the lock: the tags in them are the caller's.
     spent: Vec<Accepted<T>>,
 }
@@ -150,10 +150,10 @@ impl<T> Core<T> {
             throttle: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
             throttled_until: None,
             last_accept: None,
-            is_told: false,
+            is_warned: false,
             failures: 0,
             last_failure: None,
-            unheard: Vec::new(),
+            unreported: Vec::new(),
             spent: Vec::new(),
         }
     }
@@ -182,10 +182,10 @@ impl<T> Core<T> {
 
     /// That appends failed and nobody was told.
     pub(super) fn unheard_error(&self) -> Option<Error> {
-        let failed = self.unheard.first()?;
+        let failed = self.unreported.first()?;
         let text = format!(
             "{} appends failed and nobody was told; ask with `checkpoint` what became of them, then go on: {}",
-            self.unheard.len(),
+            self.unreported.len(),
             failed.error.message()
         );
         let error = Error::new(failed.error.kind(), text).with_retryable(false);
@@ -194,7 +194,7 @@ impl<T> Core<T> {
 
     /// What anybody waits for: how many appends have an outcome, whether rows are taken, whether all is over.
     pub(super) fn marks(&self) -> (u64, bool, bool) {
-        let takes_rows = self.end.is_none() && self.unheard.is_empty();
+        let takes_rows = self.end.is_none() && self.unreported.is_empty();
         (self.settled(), takes_rows, self.stopped)
     }
 
@@ -214,7 +214,7 @@ impl<T> Core<T> {
             number,
             Pending {
                 tag: append.tag,
-                teller: append.teller,
+                ack_sender: append.ack_sender,
                 parts: usize::from(append.count > 0),
                 requests: Vec::new(),
                 retry_count: 0,
@@ -275,7 +275,7 @@ impl<T> Core<T> {
     /// Failed appends that nobody will ever be told of.
     pub(super) fn lost(&self) -> usize {
         if self.abandoned && self.stopped {
-            self.unheard.len()
+            self.unreported.len()
         } else {
             0
         }
@@ -311,7 +311,7 @@ impl<T> Core<T> {
     }
 
     /// A batch is given up after it was sent.
-    pub(super) fn fail(&mut self, flight: Flight, why: &Error) {
+    pub(super) fn fail(&mut self, flight: InFlight, why: &Error) {
         self.note_request(&flight);
         let why = match why.request_id() {
             Some(_) => why.clone(),
@@ -322,7 +322,7 @@ impl<T> Core<T> {
     }
 
     /// The appends of a batch learn of the request it was in.
-    pub(super) fn note_request(&mut self, flight: &Flight) {
+    pub(super) fn note_request(&mut self, flight: &InFlight) {
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
                 append.ambiguous |= flight.ambiguous;
@@ -350,7 +350,7 @@ impl<T> Core<T> {
     }
 
     /// The server has the rows of a batch.
-    pub(super) fn accept(&mut self, flight: &Flight) {
+    pub(super) fn accept(&mut self, flight: &InFlight) {
         self.note_request(flight);
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
@@ -402,23 +402,23 @@ impl<T> Core<T> {
                 })
             }
         };
-        match append.teller.send(outcome) {
+        match append.ack_sender.send(outcome) {
             Ok(()) => {}
             Err(Ok(accepted)) => self.spent.push(accepted),
-            Err(Err(failed)) => self.unheard.push(failed),
+            Err(Err(failed)) => self.unreported.push(failed),
         }
     }
 
     /// Keeps a failure that nobody has looked at.
     pub(super) fn keep(&mut self, failed: FailedAppend<T>) {
-        self.unheard.push(failed);
+        self.unreported.push(failed);
     }
 
     /// How many appends have failed since the beginning, why the last one did, and the failures nobody was told of.
     pub(super) fn failures(&mut self) -> (u64, Option<Error>, Vec<FailedAppend<T>>) {
-        let mut unheard = std::mem::take(&mut self.unheard);
-        unheard.iter_mut().for_each(FailedAppend::taken);
-        (self.failures, self.last_failure.clone(), unheard)
+        let mut unreported = std::mem::take(&mut self.unreported);
+        unreported.iter_mut().for_each(FailedAppend::taken);
+        (self.failures, self.last_failure.clone(), unreported)
     }
 
     /// Outcomes nobody waits for, to be dropped outside the lock.

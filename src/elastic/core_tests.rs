@@ -9,7 +9,7 @@ use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
 use crate::compress::compressor::Compressor;
 use crate::elastic::batch::seal;
-use crate::elastic::schedule::{Action, Order};
+use crate::elastic::schedule::{Action, SendRequest};
 use crate::types::error::ErrorKind;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -51,13 +51,13 @@ impl Rig {
         let rows: String = (0..count)
             .flat_map(|n| ["{\"N\":".to_owned(), n.to_string(), "}\n".to_owned()])
             .collect();
-        let (teller, ack) = oneshot::channel();
+        let (ack_sender, ack) = oneshot::channel();
         let cost = rows.len() + append_cost::<u64>();
         let append = Append {
             rows: rows.into(),
             count,
             tag,
-            teller,
+            ack_sender,
         };
         let charge = self.share.try_charge(cost).unwrap();
         self.core.append(now, 0, append, charge);
@@ -80,7 +80,7 @@ impl Rig {
         }
     }
 
-    fn order(&mut self, now: Instant) -> Order {
+    fn order(&mut self, now: Instant) -> SendRequest {
         match self.poll(now) {
             Action::Send(order) => order,
             other => panic!("{other:?}"),
@@ -95,7 +95,12 @@ impl Rig {
         }
     }
 
-    fn answer(&mut self, now: Instant, order: &Order, answer: std::result::Result<(), Failure>) {
+    fn answer(
+        &mut self,
+        now: Instant,
+        order: &SendRequest,
+        answer: std::result::Result<(), Failure>,
+    ) {
         self.core.on_answer(now, order.flight, answer);
         self.sums_up();
     }
@@ -353,9 +358,9 @@ fn outcomes_nobody_waits_for_are_kept_if_they_are_failures() {
     }
     assert_eq!(rig.core.take_spent().len(), 1);
     assert_eq!(rig.core.refusal().unwrap().kind(), ErrorKind::Refused);
-    let (total, last, unheard) = rig.core.failures();
+    let (total, last, unreported) = rig.core.failures();
     assert_eq!(
-        (total, last.unwrap().kind(), unheard.len()),
+        (total, last.unwrap().kind(), unreported.len()),
         (1, ErrorKind::Refused, 1)
     );
     assert!(rig.core.refusal().is_none());
@@ -408,7 +413,7 @@ proptest! {
                 Event::Flush => rig.core.flush(),
                 Event::Pass(seconds) => now += seconds * SECOND,
                 Event::Answer(n, status) if n < sent.len() => {
-                    let order: Order = sent.remove(n);
+                    let order: SendRequest = sent.remove(n);
                     let answer = match status {
                         200 => Ok(()),
                         0 => Err(unanswered()),

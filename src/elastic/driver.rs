@@ -7,7 +7,7 @@ use std::task::Poll;
 use tracing::{Instrument, debug, error_span};
 
 use super::batch::{Frame, Piece, seal};
-use super::schedule::{Action, Order};
+use super::schedule::{Action, SendRequest};
 use super::shared::Shared;
 use crate::api::ElasticRequest;
 use crate::api::call::Attempt;
@@ -97,7 +97,7 @@ async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
     .await
 }
 
-fn send(context: Arc<ClientContext>, order: Order) -> Task<Answer> {
+fn send(context: Arc<ClientContext>, order: SendRequest) -> Task<Answer> {
     Box::pin(async move {
         let attempt = Attempt {
             request_id: order.request,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::batch::{Piece, Sealed, deal};
-use super::core::{Core, Flight};
+use super::batch::{Piece, Sealed, assign};
+use super::core::{Core, InFlight};
 use crate::api::failure::Failure;
-use crate::base::retry::LONG;
+use crate::base::retry::WARN_AFTER;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// How often a refusal that may pass (401, 403, 404 without a code, 410) is met with another try.
@@ -91,8 +91,11 @@ impl<T> Core<T> {
         for Piece { body, len } in pieces {
             let whole = parts.len();
             let rest = rows.get(at..).unwrap_or_default();
-            let dealt = deal(&mut parts, rest, len);
-            if let Some(last) = dealt.last().filter(|_| dealt.len() + parts.len() > whole) {
+            let assigned = assign(&mut parts, rest, len);
+            if let Some(last) = assigned
+                .last()
+                .filter(|_| assigned.len() + parts.len() > whole)
+            {
                 self.part_cut(last.append);
             }
             at += len;
@@ -101,7 +104,7 @@ impl<T> Core<T> {
                 charge: purse.split_off(body.len()),
                 body,
                 len,
-                parts: dealt,
+                parts: assigned,
                 first_append_ms: batch.first_append_ms,
             });
         }
@@ -129,7 +132,7 @@ impl<T> Core<T> {
                 self.throttle.reset();
                 self.window = (self.window + 1).min(self.limits.requests);
                 self.last_accept = Some(now);
-                if std::mem::take(&mut self.is_told) {
+                if std::mem::take(&mut self.is_warned) {
                     info!("batches get through again");
                 }
                 return self.accept(&flight);
@@ -179,14 +182,14 @@ impl<T> Core<T> {
             .last_accept
             .map_or(first_try, |last| last.max(first_try));
         let tried_for = now.saturating_duration_since(since);
-        if tried_for >= LONG && !std::mem::replace(&mut self.is_told, true) {
+        if tried_for >= WARN_AFTER && !std::mem::replace(&mut self.is_warned, true) {
             let retry_for = self.limits.retry_for;
             warn!(%error, "no batch gets through for {tried_for:.0?}; each is tried for {retry_for:?}");
         }
     }
 
     /// A batch waits for its next try; after a 429 all of them do, and then go one by one.
-    fn wait(&mut self, now: Instant, flight: &mut Flight, again: Again) {
+    fn wait(&mut self, now: Instant, flight: &mut InFlight, again: Again) {
         let unit = self.rng.f64();
         let delay = if again.throttled {
             self.throttle.next(unit)

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::batch::{Compressing, Frame};
-use super::core::{Core, Flight};
+use super::core::{Core, InFlight};
 use crate::base::retry::Backoff;
 use crate::types::error::{Error, ErrorKind};
 
@@ -22,7 +22,7 @@ pub(super) enum Action {
     /// Compress these rows into requests of at most so many bytes and call `on_sealed`.
     Seal(Arc<Frame>, usize),
     /// Send this and call `on_answer`.
-    Send(Order),
+    Send(SendRequest),
     /// Nothing until something happens, or until then.
     Wait(Option<Instant>),
     /// Nothing ever again.
@@ -31,7 +31,7 @@ pub(super) enum Action {
 
 /// A request to send.
 #[derive(Debug)]
-pub(super) struct Order {
+pub(super) struct SendRequest {
     pub(super) flight: u64,
     pub(super) request: Uuid,
     pub(super) retry_count: u32,
@@ -115,7 +115,7 @@ impl<T> Core<T> {
     }
 
     /// The next request, or when to ask again.
-    fn next_order(&mut self, now: Instant) -> Result<Order, Option<Instant>> {
+    fn next_order(&mut self, now: Instant) -> Result<SendRequest, Option<Instant>> {
         let waiting = self.flights.values().filter(|f| f.retry_at.is_none());
         if waiting.count() >= self.window {
             return Err(None);
@@ -143,7 +143,7 @@ impl<T> Core<T> {
         let id = self.rng.u128(..).to_le_bytes();
         self.flights.insert(
             number,
-            Flight {
+            InFlight {
                 batch,
                 request: uuid::Builder::from_random_bytes(id).into_uuid(),
                 tries: 0,
@@ -159,16 +159,16 @@ impl<T> Core<T> {
 
     /// When a batch is to be tried again: however long the server asks to wait, the last try is made in time to tell the
     /// caller.
-    fn due(&self, flight: &Flight) -> Option<Instant> {
+    fn due(&self, flight: &InFlight) -> Option<Instant> {
         let due = self.throttled_until.max(Some(flight.retry_at?))?;
         Some(due.min(flight.first_try + self.limits.retry_for))
     }
 
-    fn order(&mut self, number: u64) -> Option<Order> {
+    fn order(&mut self, number: u64) -> Option<SendRequest> {
         let flight = self.flights.get_mut(&number)?;
         flight.tries = flight.tries.saturating_add(1);
         flight.retry_at = None;
-        Some(Order {
+        Some(SendRequest {
             flight: number,
             request: flight.request,
             retry_count: flight.retry_count(),

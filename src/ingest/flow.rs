@@ -10,11 +10,11 @@ use tracing::debug;
 use super::layout::Layout;
 use super::offsets::are_numbers;
 use super::report::{Finish, Progress, Report};
-use super::retrying::{Patient, check_text};
+use super::retrying::{RetryingSource, check_text};
 use super::run::{Observer, Options, Run};
 use super::shard::{Event, Shard};
-use super::shards::{Marks, Router};
-use super::shutdown::{Brake, Halt};
+use super::shards::{ReleasePoints, Router};
+use super::shutdown::{Shutdown, StopReason};
 use super::source::{Batch, Offset, Source};
 use crate::base::task::reached;
 use crate::client::StreamingIngestClient;
@@ -27,10 +27,10 @@ pub(super) struct Flow<'a, S: Source> {
     pub(super) client: StreamingIngestClient,
     pub(super) name: String,
     pub(super) layout: Layout,
-    pub(super) source: Patient<'a, S>,
+    pub(super) source: RetryingSource<'a, S>,
     pub(super) router: Router<'a, S::Row>,
     pub(super) shards: Vec<Shard<S::Offset>>,
-    pub(super) marks: Marks<S::Offset>,
+    pub(super) marks: ReleasePoints<S::Offset>,
     pub(super) released: Option<S::Offset>,
     pub(super) tally: Tally,
     pub(super) options: Options,
@@ -77,20 +77,20 @@ struct Division<O, R> {
 
 impl<'a, S: Source> Flow<'a, S> {
     pub(super) fn new(run: Run<'a, S>) -> Self {
-        let brake = Brake::new(run.stop, run.options.drain_timeout);
+        let brake = Shutdown::new(run.stop, run.options.drain_timeout);
         let patience = run.options.source_patience;
         let layout = match &run.shards {
             Some((count, _)) => Layout::Sharded(*count),
             None => Layout::Plain,
         };
         Self {
-            source: Patient::new(run.source, brake, run.client.clone(), patience),
+            source: RetryingSource::new(run.source, brake, run.client.clone(), patience),
             client: run.client,
             name: run.name,
             layout,
             router: Router::new(run.shards),
             shards: Vec::new(),
-            marks: Marks::new(),
+            marks: ReleasePoints::new(),
             released: None,
             tally: Tally::default(),
             options: run.options,
@@ -106,12 +106,12 @@ impl<'a, S: Source> Flow<'a, S> {
     pub(super) async fn run(mut self) -> Result<Report<S::Offset>> {
         let finish = match self.stream().await {
             Ok(()) => Ok(Finish::Exhausted),
-            Err(Halt::Failed(error)) => Err(error),
-            Err(Halt::Interrupted) => {
+            Err(StopReason::Failed(error)) => Err(error),
+            Err(StopReason::Interrupted) => {
                 self.source.brake.begin_draining();
                 match self.drain().await {
-                    Err(Halt::Failed(error)) => Err(error),
-                    Ok(()) | Err(Halt::Interrupted) => Ok(Finish::Stopped),
+                    Err(StopReason::Failed(error)) => Err(error),
+                    Ok(()) | Err(StopReason::Interrupted) => Ok(Finish::Stopped),
                 }
             }
         };
@@ -133,13 +133,13 @@ impl<'a, S: Source> Flow<'a, S> {
     }
 
     /// Streams until the source is at its end and everything is released.
-    async fn stream(&mut self) -> Result<(), Halt> {
+    async fn stream(&mut self) -> Result<(), StopReason> {
         self.resume().await?;
         while !(self.is_end && self.is_done()) {
             let rejects_due = self.rejects_due();
             let has_room = self.rows_in_flight() < self.options.max_in_flight;
             let may_read = has_room && !self.is_end;
-            let Patient { source, brake, .. } = &mut self.source;
+            let RetryingSource { source, brake, .. } = &mut self.source;
             let ready = async {
                 if self.is_idle {
                     source.ready().await
@@ -149,7 +149,7 @@ impl<'a, S: Source> Flow<'a, S> {
             };
             let happened = tokio::select! {
                 biased;
-                () = brake.pulled() => return Err(Halt::Interrupted),
+                () = brake.pulled() => return Err(StopReason::Interrupted),
                 event = any(self.shards.iter().enumerate()) => Happened::Event(event),
                 () = reached(rejects_due) => Happened::RejectsDue,
                 ready = ready, if may_read => Happened::Ready(ready),
@@ -179,7 +179,7 @@ impl<'a, S: Source> Flow<'a, S> {
     }
 
     /// Waits for what is in flight until the time is up.
-    async fn drain(&mut self) -> Result<(), Halt> {
+    async fn drain(&mut self) -> Result<(), StopReason> {
         self.flush();
         while !self.is_done() {
             let rejects_due = self.rejects_due();
@@ -230,7 +230,7 @@ impl<'a, S: Source> Flow<'a, S> {
     }
 
     /// Reads rows and hands them to their channels.
-    async fn read(&mut self) -> Result<(), Halt> {
+    async fn read(&mut self) -> Result<(), StopReason> {
         let room = self.options.max_in_flight - self.rows_in_flight();
         let max = usize::try_from(room).unwrap_or(usize::MAX);
         let after = self.position();
@@ -252,7 +252,7 @@ impl<'a, S: Source> Flow<'a, S> {
         &mut self,
         after: Option<S::Offset>,
         batch: Batch<S::Offset, S::Row>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let Some(through) = batch.through else {
             return Ok(());
         };
@@ -315,7 +315,7 @@ impl<'a, S: Source> Flow<'a, S> {
         &mut self,
         index: usize,
         group: Group<S::Offset, S::Row>,
-    ) -> Result<Result<(), Error>, Halt> {
+    ) -> Result<Result<(), Error>, StopReason> {
         let (Some(shard), Some((first, _)), Some((last, _))) =
             (self.shards.get_mut(index), group.first(), group.last())
         else {
@@ -329,7 +329,7 @@ impl<'a, S: Source> Flow<'a, S> {
         let appended = tokio::select! {
             biased;
             // Told to stop, the run still hands over what it has read, as long as it may.
-            () = self.source.brake.spent() => return Err(Halt::Interrupted),
+            () = self.source.brake.spent() => return Err(StopReason::Interrupted),
             appended = shard.channel.append_each(rows_with_offsets) => appended,
         };
         match appended {
@@ -343,7 +343,7 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    async fn note(&mut self, index: usize, event: &Event) -> Result<(), Halt> {
+    async fn note(&mut self, index: usize, event: &Event) -> Result<(), StopReason> {
         match event {
             Event::Committed => {
                 self.keep_new_rejects(index).await?;
@@ -364,13 +364,13 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    async fn keep_due_rejects(&mut self) -> Result<(), Halt> {
+    async fn keep_due_rejects(&mut self) -> Result<(), StopReason> {
         self.keep_rejects().await?;
         self.release().await
     }
 
     /// Releases what lies below everything in flight, unless rejects are not kept yet: they may be among it.
-    pub(super) async fn release(&mut self) -> Result<(), Halt> {
+    pub(super) async fn release(&mut self) -> Result<(), StopReason> {
         if self.rejects_due().is_some() {
             return Ok(());
         }

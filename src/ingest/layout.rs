@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use tracing::debug;
 
-use super::recover::OURS;
+use super::recover::OWN_ROWS;
 use super::source::Offset;
 use crate::client::StreamingIngestClient;
 use crate::context::retries::{OPEN_PATIENCE, Retries};
@@ -90,7 +90,10 @@ pub(super) async fn check_others<O: Offset>(
         }
         for channel in statuses.into_keys() {
             debug!(channel, "settling a channel of another layout");
-            let channel = client.open_channel(channel).on_uncommitted(OURS).await?;
+            let channel = client
+                .open_channel(channel)
+                .on_uncommitted(OWN_ROWS)
+                .await?;
             let token = channel.latest_committed_offset_token();
             check_released(channel.name(), token.as_ref(), layout, released)?;
             channel.close().await?;

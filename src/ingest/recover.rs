@@ -9,13 +9,13 @@ use crate::base::retry::Backoff;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 
 /// How long rows that were sent before may take to be committed, until they are sent again: all of them can be read again.
-pub(super) const OURS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
+pub(super) const OWN_ROWS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
 /// The same of rows that may be another writer's: they are never discarded.
-const THEIRS: OnUncommitted = OnUncommitted::Wait(Duration::from_secs(120));
+const OTHERS_ROWS: OnUncommitted = OnUncommitted::Wait(Duration::from_secs(120));
 /// How often a channel is opened again without a commit in between.
 const MOST_REOPENS: u32 = 3;
 /// A channel with nothing to commit that was well for so long is well.
-const WELL: Duration = Duration::from_secs(600);
+const RECOVERED_AFTER: Duration = Duration::from_secs(600);
 /// The first and the longest pause before.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -55,7 +55,10 @@ impl Attempts {
 
     /// It had nothing to commit: if it was well for long, the last reopen has helped.
     pub(super) fn had_rest(&mut self) {
-        if self.last.is_some_and(|last| last.elapsed() >= WELL) {
+        if self
+            .last
+            .is_some_and(|last| last.elapsed() >= RECOVERED_AFTER)
+        {
             self.reopens = 0;
         }
     }
@@ -69,10 +72,10 @@ impl Attempts {
         };
         let policy = match trouble.kind() {
             ErrorKind::Invalidated(cause) => match cause {
-                MustReopen | Gone | Ambiguous | Unreachable => OURS,
-                CommitStalled if self.is_first(cause) => OURS,
+                MustReopen | Gone | Ambiguous | Unreachable => OWN_ROWS,
+                CommitStalled if self.is_first(cause) => OWN_ROWS,
                 // Two runs that take a channel from each other go on for as long as each commits something.
-                Fenced | OffsetConflict if self.is_first(cause) => THEIRS,
+                Fenced | OffsetConflict if self.is_first(cause) => OTHERS_ROWS,
                 CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
             },
             // It was the reopen that failed.
@@ -100,9 +103,9 @@ impl Attempts {
             )
         };
         if self.tried.iter().any(is_theirs) {
-            THEIRS
+            OTHERS_ROWS
         } else {
-            OURS
+            OWN_ROWS
         }
     }
 }
@@ -171,25 +174,25 @@ mod tests {
         for cause in [MustReopen, Gone, Ambiguous, Unreachable] {
             assert_eq!(
                 policies(&[cause; 4]),
-                [Some(OURS), Some(OURS), Some(OURS), None],
+                [Some(OWN_ROWS), Some(OWN_ROWS), Some(OWN_ROWS), None],
                 "{cause:?}"
             );
         }
         assert_eq!(
             policies(&[MustReopen, Gone, CommitStalled, Fenced]),
-            [Some(OURS), Some(OURS), Some(OURS), None],
+            [Some(OWN_ROWS), Some(OWN_ROWS), Some(OWN_ROWS), None],
             "all count together"
         );
     }
 
     #[test]
     fn some_causes_are_worth_one_reopen() {
-        assert_eq!(policies(&[CommitStalled; 2]), [Some(OURS), None]);
-        assert_eq!(policies(&[Fenced; 2]), [Some(THEIRS), None]);
-        assert_eq!(policies(&[OffsetConflict; 2]), [Some(THEIRS), None]);
+        assert_eq!(policies(&[CommitStalled; 2]), [Some(OWN_ROWS), None]);
+        assert_eq!(policies(&[Fenced; 2]), [Some(OTHERS_ROWS), None]);
+        assert_eq!(policies(&[OffsetConflict; 2]), [Some(OTHERS_ROWS), None]);
         assert_eq!(
             policies(&[Fenced, OffsetConflict, Fenced]),
-            [Some(THEIRS), Some(THEIRS), None]
+            [Some(OTHERS_ROWS), Some(OTHERS_ROWS), None]
         );
     }
 
@@ -206,12 +209,15 @@ mod tests {
         let policy = |next: Option<(OnUncommitted, Duration)>| next.map(|(policy, _)| policy);
         assert_eq!(
             policy(attempts.next(&invalidated(Fenced), 0.0)),
-            Some(THEIRS)
+            Some(OTHERS_ROWS)
         );
-        assert_eq!(policy(attempts.next(&server, 0.0)), Some(THEIRS));
+        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OTHERS_ROWS));
         attempts.succeeded();
-        assert_eq!(policy(attempts.next(&invalidated(Gone), 0.0)), Some(OURS));
-        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OURS));
+        assert_eq!(
+            policy(attempts.next(&invalidated(Gone), 0.0)),
+            Some(OWN_ROWS)
+        );
+        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OWN_ROWS));
         let theirs = Error::new(ErrorKind::UncommittedData, "no");
         assert_eq!(attempts.next(&theirs, 0.0), None);
         let forbidden = Error::new(ErrorKind::Forbidden, "no");

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use super::flow::Flow;
 use super::retrying::Setback;
 use super::shard::Shard;
-use super::shutdown::Halt;
+use super::shutdown::StopReason;
 use super::source::{Offset, Rejected, Source};
 use crate::channel::Channel;
 use crate::types::channel_status::ChannelStatus;
@@ -140,7 +140,7 @@ impl<S: Source> Flow<'_, S> {
         index: usize,
         counter: &Counter,
         committed: Option<&S::Offset>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         if let Some(shard) = self.shards.get_mut(index) {
             let settled = shard.settled.clone().max(self.released.clone());
             let name = shard.channel.name();
@@ -152,7 +152,7 @@ impl<S: Source> Flow<'_, S> {
     }
 
     /// Has the source keep what the server says it rejected since.
-    pub(super) async fn keep_new_rejects(&mut self, index: usize) -> Result<(), Halt> {
+    pub(super) async fn keep_new_rejects(&mut self, index: usize) -> Result<(), StopReason> {
         if let Some(shard) = self.shards.get_mut(index) {
             let reached = shard.reached.as_ref();
             shard.rejects.queue_windows(&shard.channel, reached);
@@ -167,12 +167,12 @@ impl<S: Source> Flow<'_, S> {
     }
 
     /// Has the source keep all queued rejects, unless it failed to a short while ago.
-    pub(super) async fn keep_rejects(&mut self) -> Result<(), Halt> {
+    pub(super) async fn keep_rejects(&mut self) -> Result<(), StopReason> {
         while self.rejects_due().is_some_and(|at| at <= Instant::now()) {
             match self.keep_next_rejects().await {
                 Ok(()) => self.keep_rejects_at = None,
                 Err(Setback::Retry(pause)) => self.keep_rejects_at = Some(Instant::now() + pause),
-                Err(Setback::Halt(halt)) => return Err(halt),
+                Err(Setback::StopReason(halt)) => return Err(halt),
             }
         }
         Ok(())

@@ -9,10 +9,10 @@ use tracing::{info, warn};
 
 use super::flow::Flow;
 use super::layout;
-use super::recover::{OURS, check_committed, in_doubt};
+use super::recover::{OWN_ROWS, check_committed, in_doubt};
 use super::rejects::Counter;
 use super::shard::Shard;
-use super::shutdown::Halt;
+use super::shutdown::StopReason;
 use super::source::Source;
 use crate::base::options::OnUncommitted;
 use crate::channel::Channel;
@@ -24,7 +24,7 @@ const DRAINING: Duration = Duration::from_millis(200);
 
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the place to go on from.
-    pub(super) async fn resume(&mut self) -> Result<(), Halt> {
+    pub(super) async fn resume(&mut self) -> Result<(), StopReason> {
         self.released = self.source.released().await?;
         let names = self.layout.names(&self.name);
         let begin = async {
@@ -53,7 +53,11 @@ impl<S: Source> Flow<'_, S> {
     }
 
     /// Opens a channel again that was invalidated, and goes on after what it has committed.
-    pub(super) async fn recover(&mut self, index: usize, invalidated: Error) -> Result<(), Halt> {
+    pub(super) async fn recover(
+        &mut self,
+        index: usize,
+        invalidated: Error,
+    ) -> Result<(), StopReason> {
         self.give_up(index);
         let mut trouble = invalidated.clone();
         loop {
@@ -73,7 +77,7 @@ impl<S: Source> Flow<'_, S> {
             warn!(channel = shard.channel.name(), error = %trouble, "the channel is opened again");
             self.source.brake.interrupting(sleep(pause)).await?;
             match self.reopen(index, &invalidated, policy).await {
-                Err(Halt::Failed(error)) => trouble = error,
+                Err(StopReason::Failed(error)) => trouble = error,
                 done => return done,
             }
         }
@@ -84,7 +88,7 @@ impl<S: Source> Flow<'_, S> {
         index: usize,
         invalidated: &Error,
         policy: OnUncommitted,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let Some(shard) = self.shards.get_mut(index) else {
             return Ok(());
         };
@@ -121,7 +125,7 @@ impl<S: Source> Flow<'_, S> {
         index: usize,
         committed: Option<S::Offset>,
         is_first: bool,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         let Some(shard) = self.shards.get_mut(index) else {
             return Ok(());
         };
@@ -141,7 +145,7 @@ impl<S: Source> Flow<'_, S> {
     }
 
     /// Reads on where the slowest shard needs it.
-    async fn go_on(&mut self) -> Result<(), Halt> {
+    async fn go_on(&mut self) -> Result<(), StopReason> {
         let position = self.position();
         self.marks.rewind(position.as_ref());
         if let Some(position) = position {
@@ -162,7 +166,7 @@ async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<
         let client = client.clone();
         opening.spawn(async move {
             loop {
-                let channel = client.open_channel(&name).on_uncommitted(OURS).await;
+                let channel = client.open_channel(&name).on_uncommitted(OWN_ROWS).await;
                 let is_taken =
                     matches!(&channel, Err(error) if error.kind() == ErrorKind::ChannelAlreadyOpen);
                 if !is_taken || Instant::now() >= drained {

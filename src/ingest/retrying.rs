@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::shutdown::{Brake, Halt};
+use super::shutdown::{Shutdown, StopReason};
 use super::source::{Batch, Offset, Rejected, Source};
 use crate::base::retry::Backoff;
 use crate::client::StreamingIngestClient;
@@ -17,9 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
 /// A source, and which of its methods fail.
-pub(super) struct Patient<'a, S> {
+pub(super) struct RetryingSource<'a, S> {
     pub(super) source: &'a mut S,
-    pub(super) brake: Brake<'a>,
+    pub(super) brake: Shutdown<'a>,
     client: StreamingIngestClient,
     patience: Duration,
     /// The methods that failed when they were called last, by what the source could not do. That another method succeeds
@@ -40,19 +40,19 @@ pub(super) enum Setback {
     /// The source failed: the next attempt is due after this pause.
     Retry(Duration),
     /// The run cannot go on.
-    Halt(Halt),
+    StopReason(StopReason),
 }
 
-impl From<Halt> for Setback {
-    fn from(halt: Halt) -> Self {
-        Self::Halt(halt)
+impl From<StopReason> for Setback {
+    fn from(halt: StopReason) -> Self {
+        Self::StopReason(halt)
     }
 }
 
-impl<'a, S: Source> Patient<'a, S> {
+impl<'a, S: Source> RetryingSource<'a, S> {
     pub(super) fn new(
         source: &'a mut S,
-        brake: Brake<'a>,
+        brake: Shutdown<'a>,
         client: StreamingIngestClient,
         patience: Duration,
     ) -> Self {
@@ -65,7 +65,7 @@ impl<'a, S: Source> Patient<'a, S> {
         }
     }
 
-    pub(super) async fn released(&mut self) -> Result<Option<S::Offset>, Halt> {
+    pub(super) async fn released(&mut self) -> Result<Option<S::Offset>, StopReason> {
         loop {
             match self.source.released().await {
                 Ok(released) => {
@@ -81,7 +81,7 @@ impl<'a, S: Source> Patient<'a, S> {
         &mut self,
         channel: &str,
         committed: Option<&S::Offset>,
-    ) -> Result<(), Halt> {
+    ) -> Result<(), StopReason> {
         loop {
             match self.source.check(channel, committed).await {
                 Ok(()) => {
@@ -93,7 +93,7 @@ impl<'a, S: Source> Patient<'a, S> {
         }
     }
 
-    pub(super) async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Halt> {
+    pub(super) async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, StopReason> {
         loop {
             match self.source.rejects_seen(channel).await {
                 Ok(seen) => {
@@ -105,7 +105,7 @@ impl<'a, S: Source> Patient<'a, S> {
         }
     }
 
-    pub(super) async fn release_through(&mut self, through: &S::Offset) -> Result<(), Halt> {
+    pub(super) async fn release_through(&mut self, through: &S::Offset) -> Result<(), StopReason> {
         loop {
             match self.source.release_through(through).await {
                 Ok(()) => {
@@ -122,12 +122,12 @@ impl<'a, S: Source> Patient<'a, S> {
         &mut self,
         after: Option<&S::Offset>,
         max: usize,
-    ) -> Result<Batch<S::Offset, S::Row>, Halt> {
+    ) -> Result<Batch<S::Offset, S::Row>, StopReason> {
         loop {
             match self.try_read_after(after, max).await {
                 Ok(batch) => return Ok(batch),
                 Err(Setback::Retry(pause)) => self.brake.interrupting(sleep(pause)).await?,
-                Err(Setback::Halt(halt)) => return Err(halt),
+                Err(Setback::StopReason(halt)) => return Err(halt),
             }
         }
     }
@@ -142,7 +142,7 @@ impl<'a, S: Source> Patient<'a, S> {
         match self.source.read_after(after, max).await {
             Ok(batch) => {
                 self.well(WHAT);
-                Ok(checked(after, batch).map_err(Halt::from)?)
+                Ok(checked(after, batch).map_err(StopReason::from)?)
             }
             Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
         }
@@ -165,7 +165,11 @@ impl<'a, S: Source> Patient<'a, S> {
     }
 
     /// Waits before the source is asked again.
-    pub(super) async fn pause(&mut self, what: &'static str, error: S::Error) -> Result<(), Halt> {
+    pub(super) async fn pause(
+        &mut self,
+        what: &'static str,
+        error: S::Error,
+    ) -> Result<(), StopReason> {
         let pause = self.failed(what, error)?;
         self.brake.interrupting(sleep(pause)).await
     }
@@ -176,7 +180,7 @@ impl<'a, S: Source> Patient<'a, S> {
     }
 
     /// Returns how long to wait before the source is asked again, or the end of the run.
-    fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, Halt> {
+    fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, StopReason> {
         let is_fatal = self.source.is_fatal(&error);
         let error: Box<dyn std::error::Error + Send + Sync> = error.into();
         let trouble = self.troubles.entry(what).or_insert_with(|| Trouble {

@@ -9,7 +9,7 @@ use super::flow::Flow;
 use super::layout::MOST_SHARDS;
 use super::report::{Progress, Report};
 use super::source::Source;
-use crate::base::options::FAR;
+use crate::base::options::FAR_FUTURE;
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -98,7 +98,7 @@ impl<'a, S: Source> Run<'a, S> {
 
     /// How long a run that was told to stop waits for the commit of what it has appended. Default 60 seconds.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
-        self.options.drain_timeout = FAR.min(timeout);
+        self.options.drain_timeout = FAR_FUTURE.min(timeout);
         self
     }
 

@@ -41,11 +41,11 @@ impl<'a, R> Router<'a, R> {
 
 /// Places in the source up to which it was read, in order: those that may be released once nothing before is in flight.
 #[derive(Debug)]
-pub(super) struct Marks<O> {
+pub(super) struct ReleasePoints<O> {
     marks: VecDeque<O>,
 }
 
-impl<O: Ord + Clone> Marks<O> {
+impl<O: Ord + Clone> ReleasePoints<O> {
     pub(super) fn new() -> Self {
         Self {
             marks: VecDeque::new(),
@@ -108,7 +108,7 @@ mod tests {
 
     #[test]
     fn what_lies_below_everything_in_flight_may_be_released() {
-        let mut marks = Marks::new();
+        let mut marks = ReleasePoints::new();
         assert_eq!(marks.below(None), None);
         for mark in [10, 20, 30] {
             marks.push(mark, false);
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn without_rows_in_between_a_mark_moves() {
-        let mut marks = Marks::new();
+        let mut marks = ReleasePoints::new();
         marks.push(10, false);
         marks.push(10, false);
         for mark in 11..1_000 {
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_is_read_again_is_no_longer_marked() {
-        let mut marks = Marks::new();
+        let mut marks = ReleasePoints::new();
         for mark in [10, 20, 30] {
             marks.push(mark, false);
         }

@@ -9,28 +9,28 @@ use crate::types::error::Error;
 
 /// Why a step of a run was not finished.
 #[derive(Debug)]
-pub(super) enum Halt {
+pub(super) enum StopReason {
     /// The run was told to stop; or, if it was draining, its time is up.
     Interrupted,
     /// It cannot go on.
     Failed(Error),
 }
 
-impl From<Error> for Halt {
+impl From<Error> for StopReason {
     fn from(error: Error) -> Self {
         Self::Failed(error)
     }
 }
 
 /// Told to stop, or not yet. Its futures are cancel safe.
-pub(super) struct Brake<'a> {
+pub(super) struct Shutdown<'a> {
     told: Stop<'a>,
     drain_timeout: Duration,
     deadline: Option<Instant>,
     is_draining: bool,
 }
 
-impl<'a> Brake<'a> {
+impl<'a> Shutdown<'a> {
     pub(super) fn new(told: Stop<'a>, drain_timeout: Duration) -> Self {
         Self {
             told,
@@ -72,10 +72,10 @@ impl<'a> Brake<'a> {
     pub(super) async fn interrupting<T>(
         &mut self,
         work: impl Future<Output = T>,
-    ) -> Result<T, Halt> {
+    ) -> Result<T, StopReason> {
         tokio::select! {
             biased;
-            () = self.halted() => Err(Halt::Interrupted),
+            () = self.halted() => Err(StopReason::Interrupted),
             result = work => Ok(result),
         }
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::Blank;
+use super::NewBatch;
 use crate::base::budget::Charge;
 use crate::compress::compressor::Compressor;
 use crate::compress::frame;
@@ -134,14 +134,14 @@ pub(crate) struct RawBatch {
 }
 
 impl RawBatch {
-    pub(crate) fn new(blank: Blank, charge: Charge) -> Self {
+    pub(crate) fn new(new_batch: NewBatch, charge: Charge) -> Self {
         Self {
-            bytes: blank.bytes,
+            bytes: new_batch.bytes,
             units: Vec::new(),
             charge,
             position: 0,
-            first_append: blank.now,
-            first_append_ms: blank.epoch_ms,
+            first_append: new_batch.now,
+            first_append_ms: new_batch.epoch_ms,
         }
     }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
-use super::polling::{HEARTBEAT, LONE, Sighting, Want};
+use super::polling::{CommitSample, HEARTBEAT, LONE, PollInterest};
 use super::{Core, Phase, retry_decision};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
@@ -15,11 +15,11 @@ use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
 /// So soon something in particular is asked for.
-const SOON: Duration = Duration::from_millis(50);
+const RECHECK_SOON: Duration = Duration::from_millis(50);
 /// So much later an answer that is hard to believe is asked for again: a replica of the server may lag.
-const LATER: Duration = Duration::from_secs(1);
+const RECHECK_DOUBTFUL: Duration = Duration::from_secs(1);
 /// A channel that is missing from so many answers in a row is gone.
-const ABSENT: u32 = 3;
+const ABSENT_LIMIT: u32 = 3;
 /// More windows than this are told as one.
 const MAX_WINDOWS: usize = 1024;
 
@@ -97,7 +97,7 @@ impl Commit {
 
     /// Polls soon, and on as after an accept: something was sent, and nothing more will be heard of it but this.
     pub(super) fn hurry(&mut self, now: Instant) {
-        self.again = Some(now + SOON);
+        self.again = Some(now + RECHECK_SOON);
         self.watched.get_or_insert(Accept {
             at: now,
             position: u64::MAX,
@@ -107,7 +107,7 @@ impl Commit {
 
     /// Asks again about an answer that is hard to believe, but not at once.
     fn doubt(&mut self, now: Instant) {
-        self.again = Some(now + LATER);
+        self.again = Some(now + RECHECK_DOUBTFUL);
     }
 
     /// The channel was opened again.
@@ -131,10 +131,10 @@ impl Commit {
     }
 
     /// Everything through this position is committed, and was not at the last answer before.
-    fn committed(&mut self, position: u64) -> Option<Sighting> {
+    fn committed(&mut self, position: u64) -> Option<CommitSample> {
         let found = self.watched.take_if(|w| w.position <= position)?;
         self.watched = self.latest.filter(|latest| latest.position > position);
-        Some(Sighting {
+        Some(CommitSample {
             missed: self.heard.saturating_duration_since(found.at),
             seen: self.asking.checked_duration_since(found.at)?,
         })
@@ -157,26 +157,26 @@ impl Core {
     }
 
     /// What there is to hear of the server, and since when.
-    pub(crate) fn want(&self) -> Want {
+    pub(crate) fn poll_interest(&self) -> PollInterest {
         let commit = &self.commit;
         if matches!(self.phase, Phase::Reopening(_) | Phase::Ended) {
-            return Want::Nothing;
+            return PollInterest::Nothing;
         }
         if let Some(again) = commit.again {
-            return Want::News(again);
+            return PollInterest::At(again);
         }
         // Who closes the channel waits for its last rows, and is told of those before them by the way.
         let last = commit
             .latest
             .filter(|latest| self.drain_until.is_some() && latest.position == self.appended);
         match last.or(commit.watched) {
-            Some(watched) if self.awaits_commits() => Want::Commit {
+            Some(watched) if self.awaits_commits() => PollInterest::Commit {
                 accepted: watched.at,
                 asked: commit.asked,
                 is_lone: watched.is_lone || last.is_some(),
             },
-            _ if self.awaits_commits() => Want::News(commit.asked + LATER),
-            _ => Want::Word(commit.asked + HEARTBEAT),
+            _ if self.awaits_commits() => PollInterest::At(commit.asked + RECHECK_DOUBTFUL),
+            _ => PollInterest::Heartbeat(commit.asked + HEARTBEAT),
         }
     }
 
@@ -248,7 +248,7 @@ impl Core {
         &mut self,
         now: Instant,
         status: Option<&ChannelStatus>,
-    ) -> Option<Sighting> {
+    ) -> Option<CommitSample> {
         // Being opened again, it hears more from that.
         if self.is_ended() || self.is_reopening() {
             return None;
@@ -257,12 +257,12 @@ impl Core {
         self.commit.answered();
         let is_current = self.read_status(now, status);
         self.check_stall(now);
-        let sighting = self.commit.committed(self.ledger.committed());
+        let sample = self.commit.committed(self.ledger.committed());
         self.commit.asked = self.commit.asking;
         if is_current {
             self.commit.heard = self.commit.asking;
         }
-        sighting
+        sample
     }
 
     /// Takes over what a status says, and returns whether it shows the channel as it is, as far as anybody can tell.
@@ -272,7 +272,7 @@ impl Core {
             self.commit.absent += 1;
             self.commit.doubt(now);
             // A replica that lags may not know yet of a channel that is new.
-            if self.commit.absent >= ABSENT && !self.ledger.may_predate_open(asked) {
+            if self.commit.absent >= ABSENT_LIMIT && !self.ledger.may_predate_open(asked) {
                 let text = "the server no longer knows the channel; it may have been dropped";
                 self.give_up(
                     now,

@@ -84,7 +84,7 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
     rig.accept(10, 1);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None);
-    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
+    assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(1_000)));
     rig.hear(10, 2);
     rig.hear(77, 2);
     assert_eq!(rig.cause(), None, "a blip in between");
@@ -97,43 +97,49 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
 #[test]
 fn a_channel_waits_for_a_commit_of_what_was_accepted_last_and_then_of_what_came_since() {
     let mut rig = Rig::new();
-    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
+    assert_eq!(
+        rig.core.poll_interest(),
+        PollInterest::Heartbeat(rig.in_ms(30_000))
+    );
     rig.wait(1_000);
-    let first = Want::Commit {
+    let first = PollInterest::Commit {
         accepted: rig.now,
         asked: rig.in_ms(0) - Duration::from_secs(1),
         is_lone: true,
     };
     rig.accept(10, 1);
-    assert_eq!(rig.core.want(), first);
+    assert_eq!(rig.core.poll_interest(), first);
     rig.wait(400);
     let second = rig.now;
     rig.accept(11, 1);
     assert_eq!(
-        rig.core.want(),
+        rig.core.poll_interest(),
         first,
         "the one it waits for is still the first"
     );
     rig.wait(200);
     assert_eq!(rig.hear(9, 2), None);
     rig.wait(150);
-    let sighting = Sighting {
+    let sample = CommitSample {
         missed: Duration::from_millis(600),
         seen: Duration::from_millis(750),
     };
-    assert_eq!(rig.hear(10, 2), Some(sighting));
-    let want = Want::Commit {
+    assert_eq!(rig.hear(10, 2), Some(sample));
+    let interest = PollInterest::Commit {
         accepted: second,
         asked: rig.now,
         is_lone: false,
     };
-    assert_eq!(rig.core.want(), want);
+    assert_eq!(rig.core.poll_interest(), interest);
     assert_eq!(rig.hear(11, 2).map(|s| s.seen), Some(rig.now - second));
-    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(30_000)));
+    assert_eq!(
+        rig.core.poll_interest(),
+        PollInterest::Heartbeat(rig.in_ms(30_000))
+    );
     rig.wait(2_150);
     rig.accept(12, 1);
-    let Want::Commit { is_lone, .. } = rig.core.want() else {
-        panic!("{:?}", rig.core.want());
+    let PollInterest::Commit { is_lone, .. } = rig.core.poll_interest() else {
+        panic!("{:?}", rig.core.poll_interest());
     };
     assert!(is_lone, "2.5 s after the accept before it");
 }
@@ -145,15 +151,18 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
     rig.core.asked(rig.now);
     rig.wait(500);
     rig.miss();
-    assert_eq!(rig.core.want(), Want::Word(rig.in_ms(29_500)));
+    assert_eq!(
+        rig.core.poll_interest(),
+        PollInterest::Heartbeat(rig.in_ms(29_500))
+    );
     rig.core.on_status(rig.now, None);
-    assert_eq!(rig.core.want(), Want::News(rig.in_ms(1_000)));
+    assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(1_000)));
     rig.wait(1_000);
     rig.core.asked(rig.now);
     rig.miss();
     assert_eq!(
-        rig.core.want(),
-        Want::News(rig.in_ms(1_000)),
+        rig.core.poll_interest(),
+        PollInterest::At(rig.in_ms(1_000)),
         "it still wants to know"
     );
 }
@@ -170,11 +179,11 @@ fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
         rig.miss();
     }
     rig.wait(400);
-    let sighting = Sighting {
+    let sample = CommitSample {
         missed: Duration::from_millis(100),
         seen: Duration::from_millis(600_500),
     };
-    assert_eq!(rig.hear(10, 2), Some(sighting));
+    assert_eq!(rig.hear(10, 2), Some(sample));
 }
 
 #[test]
@@ -184,11 +193,11 @@ fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
     let first = rig.now;
     rig.wait(100);
     rig.accept(11, 1);
-    let waits_for = |rig: &Rig| match rig.core.want() {
-        Want::Commit {
+    let waits_for = |rig: &Rig| match rig.core.poll_interest() {
+        PollInterest::Commit {
             accepted, is_lone, ..
         } => (accepted, is_lone),
-        want => panic!("{want:?}"),
+        interest => panic!("{interest:?}"),
     };
     assert_eq!(waits_for(&rig), (first, true));
     rig.hear(10, 2);
@@ -206,16 +215,16 @@ fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
     let why = Error::new(ErrorKind::Refused, "no");
     rig.core
         .invalidate(rig.now, InvalidationCause::MustReopen, why);
-    assert_eq!(rig.core.want(), Want::News(rig.in_ms(50)));
+    assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(50)));
     let invalidated = rig.now;
     rig.wait(50);
     assert_eq!(rig.hear(9, 2), None);
-    let want = Want::Commit {
+    let interest = PollInterest::Commit {
         accepted: invalidated,
         asked: rig.now,
         is_lone: true,
     };
-    assert_eq!(rig.core.want(), want);
+    assert_eq!(rig.core.poll_interest(), interest);
     rig.wait(50);
     assert_eq!(
         rig.hear(13, 2),
@@ -306,12 +315,12 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
     assert!(!rig.core.awaits_commits());
     rig.wait(10);
     rig.accept(14, 1);
-    let sighting = Sighting {
+    let sample = CommitSample {
         missed: Duration::ZERO,
         seen: Duration::from_millis(20),
     };
     rig.wait(20);
-    assert_eq!(rig.hear(14, 2), Some(sighting));
+    assert_eq!(rig.hear(14, 2), Some(sample));
 }
 
 #[test]

@@ -32,11 +32,11 @@ use self::commits::Commit;
 use self::ledger::Ledger;
 use self::progress::{End, Progress};
 use self::replay::{Reopening, Reopens};
-use self::responses::Flight;
+use self::responses::InFlight;
 use self::tokens::Tokens;
 use crate::base::budget::Charge;
-use crate::base::buffers::EAGER;
-use crate::base::metrics::Marks;
+use crate::base::buffers::EAGER_BATCH_BYTES;
+use crate::base::metrics::CounterSnapshot;
 use crate::base::options::{Pace, Recovery};
 use crate::base::retry::{Backoff, Bucket};
 use crate::compress::ratio::Ratio;
@@ -60,11 +60,11 @@ pub(crate) struct Limits {
 }
 
 /// Batches are sealed no smaller than this to isolate rejected rows.
-const FINEST: usize = 16 << 10;
+const MIN_ISOLATED_BATCH: usize = 16 << 10;
 
 /// What a batch begins with.
 #[derive(Debug)]
-pub(crate) struct Blank {
+pub(crate) struct NewBatch {
     /// When its first row was appended.
     pub(crate) now: Instant,
     pub(crate) epoch_ms: u64,
@@ -74,11 +74,11 @@ pub(crate) struct Blank {
 
 /// What became of rows that are not refused.
 #[derive(Debug)]
-pub(crate) enum Taken {
+pub(crate) enum AppendOutcome {
     /// They are in the open batch: the position of the last one, and whether the driver has to look.
     Appended { position: u64, wake: bool },
     /// They are the first of a batch, which is expected to become so long.
-    NoBlank { expected: usize },
+    NoBatch { expected: usize },
     /// What they cost is not free now.
     NoMemory,
 }
@@ -131,7 +131,7 @@ pub(crate) struct Core {
     /// What the driver is compressing: its rows, and whether they go before all that is ready.
     compressing: Option<(UncommittedRange, bool)>,
     ready: VecDeque<SealedBatch>,
-    flight: Option<Flight>,
+    flight: Option<InFlight>,
     /// Accepted and not committed, held to be sent again if need be; empty unless the channel replays.
     retained: VecDeque<SealedBatch>,
     /// Rows up to here are sealed without waiting for the lag.
@@ -224,9 +224,9 @@ impl Core {
     }
 
     /// How far it is, for those who count.
-    pub(crate) fn marks(&self) -> Marks {
+    pub(crate) fn marks(&self) -> CounterSnapshot {
         let end = self.end.as_ref().map(Error::kind);
-        Marks {
+        CounterSnapshot {
             accepted: self.accepted,
             committed: self.ledger.committed(),
             rejected: self.rows_rejected(),
@@ -281,11 +281,11 @@ impl Core {
     /// `units` is drained; if the rows are not appended, nothing was taken.
     pub(crate) fn append(
         &mut self,
-        blank: &mut Option<Blank>,
+        new_batch: &mut Option<NewBatch>,
         bytes: &[u8],
         units: &mut Vec<Unit>,
         credit: &mut Charge,
-    ) -> Result<Taken> {
+    ) -> Result<AppendOutcome> {
         if let Some(error) = self.refusal() {
             return Err(error);
         }
@@ -299,11 +299,11 @@ impl Core {
             .map_or(0, |(_, next)| next.overhead());
         let cost = cost(bytes.len(), units) - merged;
         if !credit.try_cover(cost) {
-            return Ok(Taken::NoMemory);
+            return Ok(AppendOutcome::NoMemory);
         }
         // Only now: a buffer that is not used is lost.
-        if open.is_none() && blank.is_none() {
-            return Ok(Taken::NoBlank {
+        if open.is_none() && new_batch.is_none() {
+            return Ok(AppendOutcome::NoBatch {
                 expected: self.last_raw_len,
             });
         }
@@ -312,13 +312,13 @@ impl Core {
         }
         let mut wake = false;
         let full = self.full_at();
-        let open = match (&mut self.open, blank.take()) {
+        let open = match (&mut self.open, new_batch.take()) {
             (Some(open), _) => open,
-            (none, Some(blank)) => {
+            (none, Some(new_batch)) => {
                 wake = true;
-                none.insert(RawBatch::new(blank, credit.split_off(0)))
+                none.insert(RawBatch::new(new_batch, credit.split_off(0)))
             }
-            (None, None) => return Ok(Taken::NoBlank { expected: 0 }),
+            (None, None) => return Ok(AppendOutcome::NoBatch { expected: 0 }),
         };
         open.bytes.extend_from_slice(bytes);
         for unit in units.drain(..) {
@@ -329,7 +329,7 @@ impl Core {
         open.position = self.appended;
         credit.hand_to(&mut open.charge, cost);
         wake |= open.bytes.len() >= full;
-        Ok(Taken::Appended {
+        Ok(AppendOutcome::Appended {
             position: self.appended,
             wake,
         })
@@ -339,7 +339,7 @@ impl Core {
     fn full_at(&self) -> usize {
         // While nothing waits for the server, smaller batches cost less memory and arrive sooner.
         let eager = if self.ready.is_empty() {
-            EAGER
+            EAGER_BATCH_BYTES
         } else {
             usize::MAX
         };
@@ -360,7 +360,7 @@ impl Core {
             return;
         }
         self.isolating = if were_rejected {
-            Some((self.last_len / 4).max(FINEST))
+            Some((self.last_len / 4).max(MIN_ISOLATED_BATCH))
         } else {
             // Slowly: rejected rows come in company.
             let relaxed = self.isolating.map(|size| size.saturating_add(size / 4));

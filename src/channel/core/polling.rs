@@ -18,16 +18,16 @@ const SPAN: Duration = Duration::from_millis(320);
 /// The longest time without a poll while a commit is pending.
 const SLOWEST: Duration = Duration::from_secs(1);
 
-/// What a channel wants to hear of the server.
+/// Why, and until when, a channel is to be included in a status call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Want {
-    /// Nothing, for now.
+pub(crate) enum PollInterest {
+    /// No call is needed.
     Nothing,
-    /// That it is well, at the latest then.
-    Word(Instant),
-    /// Something in particular, at a time of its own.
-    News(Instant),
-    /// That rows are committed.
+    /// To notice an invalidation, at the latest then.
+    Heartbeat(Instant),
+    /// At this time, whatever the other channels need.
+    At(Instant),
+    /// To learn of the commit of rows.
     Commit {
         /// When they were accepted.
         accepted: Instant,
@@ -43,69 +43,69 @@ pub(crate) enum Want {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
     /// Then, if polls are plentiful.
-    pub(crate) spare: Instant,
+    pub(crate) earliest: Instant,
     /// Then, if there is a poll to be had at all.
-    pub(crate) must: Instant,
+    pub(crate) latest: Instant,
 }
 
 impl Due {
     pub(crate) fn earliest(self, other: Self) -> Self {
         Self {
-            spare: self.spare.min(other.spare),
-            must: self.must.min(other.must),
+            earliest: self.earliest.min(other.earliest),
+            latest: self.latest.min(other.latest),
         }
     }
 }
 
 /// How long after their accept rows were found to be committed: by the second of two polls, and not by the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Sighting {
+pub(crate) struct CommitSample {
     pub(crate) missed: Duration,
     pub(crate) seen: Duration,
 }
 
 /// Asks first when rows are about to be committed, and closely from then on.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Rhythm {
+pub(crate) struct LatencyEstimator {
     /// From the accept to shortly before the commit.
     expected: Duration,
     /// What was expected before a commit that came much later, until another does as well.
     before: Option<Duration>,
 }
 
-impl Rhythm {
-    pub(crate) fn due(self, want: Want) -> Option<Due> {
-        let (accepted, asked, is_lone) = match want {
-            Want::Nothing => return None,
-            Want::Word(at) | Want::News(at) => {
+impl LatencyEstimator {
+    pub(crate) fn due(self, interest: PollInterest) -> Option<Due> {
+        let (accepted, asked, is_lone) = match interest {
+            PollInterest::Nothing => return None,
+            PollInterest::Heartbeat(at) | PollInterest::At(at) => {
                 return Some(Due {
-                    spare: at,
-                    must: at,
+                    earliest: at,
+                    latest: at,
                 });
             }
-            Want::Commit {
+            PollInterest::Commit {
                 accepted,
                 asked,
                 is_lone,
             } => (accepted, asked, is_lone),
         };
         let expected = accepted + self.expected;
-        let spare = if asked <= accepted || asked < expected {
+        let earliest = if asked <= accepted || asked < expected {
             expected.max(accepted + FIRST)
         } else {
             let overdue = asked.saturating_duration_since(expected);
             asked + (overdue / 4).max(STEP)
         };
         let slowest = asked.max(accepted) + SLOWEST;
-        let spare = spare.min(slowest);
+        let earliest = earliest.min(slowest);
         Some(Due {
-            spare,
-            must: if is_lone { spare } else { slowest },
+            earliest,
+            latest: if is_lone { earliest } else { slowest },
         })
     }
 
-    pub(crate) fn learn(&mut self, sighting: Sighting) {
-        let Sighting { missed, seen } = sighting;
+    pub(crate) fn learn(&mut self, sample: CommitSample) {
+        let CommitSample { missed, seen } = sample;
         if missed > self.expected + SPAN {
             self.before.get_or_insert(self.expected);
             self.expected = missed;
@@ -132,22 +132,22 @@ mod tests {
     }
 
     /// The times, in ms after the accept, of the polls up to the one that sees a commit `delay` ms after it.
-    fn polls(rhythm: &mut Rhythm, delay: u64) -> Vec<u128> {
+    fn polls(estimator: &mut LatencyEstimator, delay: u64) -> Vec<u128> {
         let accepted = Instant::now();
         let mut asked = accepted;
         let mut polls = Vec::new();
         loop {
-            let want = Want::Commit {
+            let interest = PollInterest::Commit {
                 accepted,
                 asked,
                 is_lone: true,
             };
-            let at = rhythm.due(want).unwrap().spare;
+            let at = estimator.due(interest).unwrap().earliest;
             polls.push((at - accepted).as_millis());
             if at >= accepted + ms(delay) {
                 let missed = asked - accepted;
                 let seen = at - accepted;
-                rhythm.learn(Sighting { missed, seen });
+                estimator.learn(CommitSample { missed, seen });
                 return polls;
             }
             asked = at;
@@ -156,8 +156,8 @@ mod tests {
 
     #[test]
     fn an_unknown_server_is_asked_at_growing_intervals_up_to_a_second() {
-        let mut rhythm = Rhythm::default();
-        let seen = polls(&mut rhythm, 6_000);
+        let mut estimator = LatencyEstimator::default();
+        let seen = polls(&mut estimator, 6_000);
         assert_eq!(
             seen,
             [
@@ -170,11 +170,11 @@ mod tests {
     #[test]
     fn a_server_that_keeps_its_time_is_asked_just_before_and_just_after() {
         for delay in [300, 1_000, 5_000, 29_990] {
-            let mut rhythm = Rhythm::default();
+            let mut estimator = LatencyEstimator::default();
             for _ in 0..10 {
-                polls(&mut rhythm, delay);
+                polls(&mut estimator, delay);
             }
-            let seen = polls(&mut rhythm, delay);
+            let seen = polls(&mut estimator, delay);
             let [early @ .., before, after] = &seen[..] else {
                 panic!("{seen:?}");
             };
@@ -185,12 +185,12 @@ mod tests {
 
     #[test]
     fn a_server_that_became_quicker_or_slower_is_caught_up_with() {
-        let mut rhythm = Rhythm::default();
+        let mut estimator = LatencyEstimator::default();
         for delay in [1_000, 100, 4_000, 0] {
             for _ in 0..12 {
-                polls(&mut rhythm, delay);
+                polls(&mut estimator, delay);
             }
-            let last = *polls(&mut rhythm, delay).last().unwrap();
+            let last = *polls(&mut estimator, delay).last().unwrap();
             assert!(last <= u128::from(delay) + 80, "{delay}: {last}");
         }
     }
@@ -198,14 +198,14 @@ mod tests {
     #[test]
     fn one_late_commit_is_forgotten_with_the_next() {
         for (delay, late) in [(100, 800), (100, 2_000), (100, 600_000), (5_000, 600_000)] {
-            let mut rhythm = Rhythm::default();
+            let mut estimator = LatencyEstimator::default();
             for _ in 0..10 {
-                polls(&mut rhythm, delay);
+                polls(&mut estimator, delay);
             }
-            polls(&mut rhythm, late);
-            let next = *polls(&mut rhythm, delay).last().unwrap();
+            polls(&mut estimator, late);
+            let next = *polls(&mut estimator, delay).last().unwrap();
             assert!(next <= u128::from(delay) + 1_000, "{delay}: {next}");
-            let last = *polls(&mut rhythm, delay).last().unwrap();
+            let last = *polls(&mut estimator, delay).last().unwrap();
             assert!(
                 last <= u128::from(delay) + 80,
                 "{delay} after {late}: {last}"
@@ -215,22 +215,22 @@ mod tests {
 
     #[test]
     fn rows_that_follow_each_other_insist_on_one_poll_a_second_only() {
-        let rhythm = Rhythm {
+        let estimator = LatencyEstimator {
             expected: ms(300),
-            ..Rhythm::default()
+            ..LatencyEstimator::default()
         };
         let accepted = Instant::now();
-        let mut want = Want::Commit {
+        let mut interest = PollInterest::Commit {
             accepted,
             asked: accepted,
             is_lone: false,
         };
-        let due = rhythm.due(want).unwrap();
-        assert_eq!(due.spare, accepted + ms(300));
-        assert_eq!(due.must, accepted + ms(1_000));
-        if let Want::Commit { is_lone, .. } = &mut want {
+        let due = estimator.due(interest).unwrap();
+        assert_eq!(due.earliest, accepted + ms(300));
+        assert_eq!(due.latest, accepted + ms(1_000));
+        if let PollInterest::Commit { is_lone, .. } = &mut interest {
             *is_lone = true;
         }
-        assert_eq!(rhythm.due(want).unwrap().must, accepted + ms(300));
+        assert_eq!(estimator.due(interest).unwrap().latest, accepted + ms(300));
     }
 }

@@ -23,11 +23,11 @@ pub(crate) struct Opened {
 /// How often a channel is opened again for a cause without a commit in between.
 const MOST_REOPENS: u32 = 3;
 /// How long rows in doubt may take to be committed before they are sent again.
-const OURS: Duration = Duration::from_secs(30);
+const OWN_ROWS_WAIT: Duration = Duration::from_secs(30);
 /// A channel with nothing to commit that was well for so long is well.
-const WELL: Duration = Duration::from_secs(600);
+const RECOVERED_AFTER: Duration = Duration::from_secs(600);
 /// How long another writer's rows may take to be committed; they are never discarded.
-const THEIRS: Duration = Duration::from_secs(120);
+const OTHERS_ROWS_WAIT: Duration = Duration::from_secs(120);
 
 /// How often the channel was opened again since something was committed.
 #[derive(Debug, Default)]
@@ -43,9 +43,9 @@ impl Reopens {
     /// How to open the channel again after it was invalidated, or `None` if that would not help or has not helped.
     fn next(&mut self, cause: InvalidationCause, may_discard: bool) -> Option<OnUncommitted> {
         let ours = if may_discard {
-            OnUncommitted::WaitThenDiscard(OURS)
+            OnUncommitted::WaitThenDiscard(OWN_ROWS_WAIT)
         } else {
-            OnUncommitted::Wait(THEIRS)
+            OnUncommitted::Wait(OTHERS_ROWS_WAIT)
         };
         match cause {
             InvalidationCause::MustReopen | InvalidationCause::Gone => {
@@ -55,15 +55,14 @@ impl Reopens {
             // The server moved on: by our unanswered try, or because another writer has opened the channel since.
             InvalidationCause::Ambiguous => {
                 self.asked += 1;
-                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(THEIRS))
+                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT))
             }
             InvalidationCause::CommitStalled => {
                 (!std::mem::replace(&mut self.stalled, true)).then_some(ours)
             }
             // What is uncommitted may be the other writer's.
-            InvalidationCause::Fenced => {
-                (!std::mem::replace(&mut self.fenced, true)).then_some(OnUncommitted::Wait(THEIRS))
-            }
+            InvalidationCause::Fenced => (!std::mem::replace(&mut self.fenced, true))
+                .then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT)),
             InvalidationCause::OffsetConflict
             | InvalidationCause::Unreachable
             | InvalidationCause::Rejected
@@ -83,7 +82,7 @@ impl Reopens {
 
     /// The server says that the channel is well, and there is nothing whose commit could show it.
     pub(super) fn is_well(&mut self, now: Instant) {
-        if self.last.is_some_and(|last| now >= last + WELL) {
+        if self.last.is_some_and(|last| now >= last + RECOVERED_AFTER) {
             self.forgive();
         }
     }

@@ -5,9 +5,9 @@ use http::HeaderValue;
 use super::*;
 use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
-use crate::channel::core::polling::{HEARTBEAT, Want};
+use crate::channel::core::polling::{HEARTBEAT, PollInterest};
 use crate::channel::core::rig::Rig;
-use crate::channel::core::schedule::{Action, Order};
+use crate::channel::core::schedule::{Action, SendRequest};
 
 #[test]
 fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
@@ -15,8 +15,8 @@ fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
         Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected, Unauthorized,
         Unreachable,
     };
-    let wait = Some(OnUncommitted::Wait(THEIRS));
-    let ours = Some(OnUncommitted::WaitThenDiscard(OURS));
+    let wait = Some(OnUncommitted::Wait(OTHERS_ROWS_WAIT));
+    let ours = Some(OnUncommitted::WaitThenDiscard(OWN_ROWS_WAIT));
     for never in [OffsetConflict, Unreachable, Rejected, Unauthorized] {
         assert_eq!(Reopens::default().next(never, true), None, "{never:?}");
     }
@@ -52,7 +52,7 @@ fn replaying() -> Rig {
     rig
 }
 
-fn sent(rig: &mut Rig) -> Order {
+fn sent(rig: &mut Rig) -> SendRequest {
     match rig.core.poll(rig.now, false) {
         Action::Send(order) => order,
         other => panic!("{other:?}"),
@@ -152,8 +152,8 @@ fn a_reopened_channel_is_absent_only_after_three_answers_of_its_own() {
     rig.hear_nothing();
     rig.reopen(9, 2);
     assert_eq!(
-        rig.core.want(),
-        Want::Word(rig.now + HEARTBEAT),
+        rig.core.poll_interest(),
+        PollInterest::Heartbeat(rig.now + HEARTBEAT),
         "the doubt is over"
     );
     rig.outlast_replicas();
@@ -246,7 +246,7 @@ fn after_three_reopens_only_a_commit_allows_another() {
 
 #[test]
 fn an_idle_channel_that_was_well_for_long_may_be_opened_again() {
-    for well_for in [WELL, WELL / 2] {
+    for well_for in [RECOVERED_AFTER, RECOVERED_AFTER / 2] {
         let mut rig = replaying();
         for _ in 0..3 {
             rig.reopen(9, 2);
@@ -254,6 +254,6 @@ fn an_idle_channel_that_was_well_for_long_may_be_opened_again() {
         rig.now += well_for;
         rig.hear(9, 2);
         invalidate(&mut rig);
-        assert_eq!(rig.core.is_reopening(), well_for == WELL);
+        assert_eq!(rig.core.is_reopening(), well_for == RECOVERED_AFTER);
     }
 }

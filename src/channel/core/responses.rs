@@ -6,17 +6,17 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::batch::SealedBatch;
-use super::retry_decision::{self, Verdict};
+use super::retry_decision::{self, RetryDecision};
 use super::{Core, Phase};
 use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::base::options::Recovery;
-use crate::base::retry::LONG;
+use crate::base::retry::WARN_AFTER;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::offset::OffsetToken;
 
 #[derive(Debug)]
-pub(super) struct Flight {
+pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
     pub(super) end: OffsetToken,
     pub(super) tries: u32,
@@ -27,14 +27,14 @@ pub(super) struct Flight {
     /// Whether a request is under way right now.
     pub(super) waiting: bool,
     /// Whether somebody was told that it takes long.
-    pub(super) is_told: bool,
+    pub(super) is_warned: bool,
 }
 
-impl Flight {
+impl InFlight {
     /// Says once, when it has been tried in vain for some time, that nothing gets through and why.
     fn warn(&mut self, now: Instant, retry_for: Duration, error: &Error) {
         let tried_for = now.saturating_duration_since(self.first_try);
-        if tried_for >= LONG && !std::mem::replace(&mut self.is_told, true) {
+        if tried_for >= WARN_AFTER && !std::mem::replace(&mut self.is_warned, true) {
             warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
         }
     }
@@ -89,7 +89,7 @@ impl Core {
                 let is_first = self.accepted <= self.ledger.committed();
                 self.accepted = flight.batch.position;
                 self.commit.accepted(now, self.accepted, is_first);
-                if flight.is_told {
+                if flight.is_warned {
                     info!(tries = flight.tries, "the batch is delivered");
                 }
                 self.tokens.accepted(&flight.batch);
@@ -102,13 +102,13 @@ impl Core {
         }
     }
 
-    fn on_failure(&mut self, now: Instant, mut flight: Flight, failure: Failure, unit: f64) {
+    fn on_failure(&mut self, now: Instant, mut flight: InFlight, failure: Failure, unit: f64) {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
         let verdict = retry_decision::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
         match verdict {
-            Verdict::Again {
+            RetryDecision::Retry {
                 after,
                 ambiguous,
                 refused,
@@ -135,8 +135,8 @@ impl Core {
                 self.retry_at = Some(again.min(give_up));
                 self.flight = Some(flight);
             }
-            Verdict::Smaller if flight.batch.may_be_cut() => self.learn_limit(flight),
-            Verdict::Smaller => {
+            RetryDecision::Split if flight.batch.may_be_cut() => self.learn_limit(flight),
+            RetryDecision::Split => {
                 let text = format!(
                     "the server does not take {} bytes in one request, and the rows in them may not be split; append fewer rows under one token, or a smaller row",
                     flight.batch.body.len()
@@ -145,7 +145,7 @@ impl Core {
                 self.give_back(flight);
                 self.invalidate(now, InvalidationCause::Rejected, error);
             }
-            Verdict::Invalid(cause) => {
+            RetryDecision::Invalid(cause) => {
                 let error = failure.into_error();
                 self.give_back(flight);
                 self.invalidate(now, cause, error);
@@ -155,7 +155,7 @@ impl Core {
 
     /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
     /// never sent.
-    fn give_back(&mut self, flight: Flight) {
+    fn give_back(&mut self, flight: InFlight) {
         // Refused, and yet committed: another run of the same source has brought the rows in between.
         if flight.batch.position <= self.ledger.committed() {
             return;
@@ -168,7 +168,7 @@ impl Core {
     }
 
     /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.
-    fn learn_limit(&mut self, flight: Flight) {
+    fn learn_limit(&mut self, flight: InFlight) {
         self.ledger.unsend(&flight.end);
         self.sent = flight.batch.position - flight.batch.rows;
         self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);

@@ -7,9 +7,9 @@ use crate::types::error::{ErrorKind, InvalidationCause};
 
 /// What to do about a failed append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum RetryDecision {
     /// The identical request again.
-    Again {
+    Retry {
         /// Not before this delay, if the server named one.
         after: Option<Duration>,
         /// This try may have been applied.
@@ -18,15 +18,15 @@ pub(super) enum Verdict {
         refused: bool,
     },
     /// The same bytes will never pass: cut them.
-    Smaller,
+    Split,
     /// The channel cannot go on.
     Invalid(InvalidationCause),
 }
 
 /// `ambiguous`: an earlier try of the same request may have been applied. `patient`: refusals that may pass have not
 /// used up their tries.
-pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
-    let again = |after, ambiguous, refused| Verdict::Again {
+pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> RetryDecision {
+    let again = |after, ambiguous, refused| RetryDecision::Retry {
         after,
         ambiguous,
         refused,
@@ -41,21 +41,21 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> Verdict {
         Failure::AccountRefused(_) if patient => again(None, false, true),
         // A credential or a name that cannot be used will not become usable.
         Failure::NotSent(_) | Failure::AccountRefused(_) => {
-            Verdict::Invalid(InvalidationCause::Unauthorized)
+            RetryDecision::Invalid(InvalidationCause::Unauthorized)
         }
         Failure::Ambiguous(_) => again(None, true, false),
         Failure::Throttled { after, .. } => again(*after, false, false),
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
             // Cut in two, rows of which all may be in already could go in twice.
-            (413, _) if ambiguous => Verdict::Invalid(InvalidationCause::Ambiguous),
-            (413, _) => Verdict::Smaller,
+            (413, _) if ambiguous => RetryDecision::Invalid(InvalidationCause::Ambiguous),
+            (413, _) => RetryDecision::Split,
             // A misrouted request or a credential that is being renewed: the channel may well be in order.
             (404, None) | (401 | 403, _) if patient => again(None, false, true),
-            (401 | 403, _) => Verdict::Invalid(InvalidationCause::Unauthorized),
-            (_, Some(code)) => Verdict::Invalid(cause_of_code(code, *status, ambiguous)),
-            (409, None) => Verdict::Invalid(superseded(ambiguous)),
-            (404 | 410, None) => Verdict::Invalid(InvalidationCause::Gone),
-            (_, None) => Verdict::Invalid(InvalidationCause::Rejected),
+            (401 | 403, _) => RetryDecision::Invalid(InvalidationCause::Unauthorized),
+            (_, Some(code)) => RetryDecision::Invalid(cause_of_code(code, *status, ambiguous)),
+            (409, None) => RetryDecision::Invalid(superseded(ambiguous)),
+            (404 | 410, None) => RetryDecision::Invalid(InvalidationCause::Gone),
+            (_, None) => RetryDecision::Invalid(InvalidationCause::Rejected),
         },
     }
 }
@@ -113,7 +113,7 @@ mod tests {
         answered(status, code, ErrorKind::Refused)
     }
 
-    const AGAIN: Verdict = Verdict::Again {
+    const AGAIN: RetryDecision = RetryDecision::Retry {
         after: None,
         ambiguous: false,
         refused: false,
@@ -129,11 +129,11 @@ mod tests {
             (Failure::AccountRefused(error(ErrorKind::Refused)), AGAIN),
             (
                 Failure::NotSent(error(ErrorKind::Authentication)),
-                Verdict::Invalid(InvalidationCause::Unauthorized),
+                RetryDecision::Invalid(InvalidationCause::Unauthorized),
             ),
             (
                 Failure::Ambiguous(error(ErrorKind::Server)),
-                Verdict::Again {
+                RetryDecision::Retry {
                     after: None,
                     ambiguous: true,
                     refused: false,
@@ -144,7 +144,7 @@ mod tests {
                     after: second,
                     error: error(ErrorKind::Throttled),
                 },
-                Verdict::Again {
+                RetryDecision::Retry {
                     after: second,
                     ambiguous: false,
                     refused: false,
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn refusals_that_may_pass_are_tried_only_so_often() {
-        let once_more = Verdict::Again {
+        let once_more = RetryDecision::Retry {
             after: None,
             ambiguous: false,
             refused: true,
@@ -188,7 +188,7 @@ mod tests {
         ];
         for (failure, in_the_end) in table {
             assert_eq!(of(&failure, false, true), once_more, "{failure:?}");
-            let end = Verdict::Invalid(in_the_end);
+            let end = RetryDecision::Invalid(in_the_end);
             assert_eq!(of(&failure, false, false), end, "{failure:?}");
         }
     }
@@ -255,13 +255,17 @@ mod tests {
         for (status, code, first, after_unanswered) in table {
             let failure = refused(status, code);
             let of = |ambiguous| of(&failure, ambiguous, false);
-            assert_eq!(of(false), Verdict::Invalid(first), "{failure:?}");
-            assert_eq!(of(true), Verdict::Invalid(after_unanswered), "{failure:?}");
+            assert_eq!(of(false), RetryDecision::Invalid(first), "{failure:?}");
+            assert_eq!(
+                of(true),
+                RetryDecision::Invalid(after_unanswered),
+                "{failure:?}"
+            );
         }
-        assert_eq!(of(&refused(413, None), false, false), Verdict::Smaller);
+        assert_eq!(of(&refused(413, None), false, false), RetryDecision::Split);
         assert_eq!(
             of(&refused(413, Some("X")), true, true),
-            Verdict::Invalid(Ambiguous)
+            RetryDecision::Invalid(Ambiguous)
         );
     }
 

@@ -6,10 +6,10 @@ use tokio::time::Instant;
 
 use super::batch::{Unit, UnitTokens, seal};
 use super::ledger::REPLICA_LAG;
-use super::polling::Sighting;
+use super::polling::CommitSample;
 use super::replay::Opened;
-use super::schedule::{Action, Order, Work};
-use super::{Blank, Core, Limits, Opening};
+use super::schedule::{Action, SendRequest, Work};
+use super::{Core, Limits, NewBatch, Opening};
 use crate::api::AppendAnswer;
 use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
@@ -59,7 +59,7 @@ impl Rig {
     }
 
     /// Appends rows numbered from `first` and sends them as one request.
-    pub(super) fn send(&mut self, first: i64, rows: u64) -> Order {
+    pub(super) fn send(&mut self, first: i64, rows: u64) -> SendRequest {
         let unit = Unit {
             tokens: UnitTokens::Run {
                 first: i128::from(first),
@@ -68,13 +68,13 @@ impl Rig {
             len: 3,
         };
         let mut charge = self.share.try_charge(1_000).unwrap();
-        let blank = Blank {
+        let new_batch = NewBatch {
             now: self.now,
             epoch_ms: 0,
             bytes: Vec::new(),
         };
         self.core
-            .append(&mut Some(blank), b"{}\n", &mut vec![unit], &mut charge)
+            .append(&mut Some(new_batch), b"{}\n", &mut vec![unit], &mut charge)
             .unwrap();
         let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
             panic!("nothing to seal");
@@ -97,7 +97,7 @@ impl Rig {
     }
 
     /// Asks and is answered at once.
-    pub(super) fn hear(&mut self, token: i64, rejected: u64) -> Option<Sighting> {
+    pub(super) fn hear(&mut self, token: i64, rejected: u64) -> Option<CommitSample> {
         let status = ChannelStatus {
             latest_committed_offset_token: Some(token.into()),
             created_on_ms: Some(1),

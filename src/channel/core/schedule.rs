@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use super::batch::{RawBatch, SealedBatch};
 use super::ledger::Pending;
 use super::replay::Reopen;
-use super::responses::Flight;
+use super::responses::InFlight;
 use super::{Core, Phase};
 use crate::types::close_report::{RowState, UncommittedRange};
 use crate::types::offset::OffsetToken;
@@ -17,7 +17,7 @@ pub(crate) enum Action {
     /// Compress this into requests of at most so many bytes and call `on_sealed`.
     Seal(Work, usize),
     /// Send this and call `on_response`.
-    Send(Order),
+    Send(SendRequest),
     /// Give up what is being sent, open the channel again and call `on_recovered`.
     Reopen(Reopen),
     /// Nothing until something happens, or until then.
@@ -37,7 +37,7 @@ pub(crate) enum Work {
 
 /// A request to send.
 #[derive(Debug)]
-pub(crate) struct Order {
+pub(crate) struct SendRequest {
     pub(crate) continuation_token: String,
     pub(crate) session: Option<HeaderValue>,
     pub(crate) body: bytes::Bytes,
@@ -133,7 +133,7 @@ impl Core {
     }
 
     /// The next request, or when to ask again.
-    fn next_order(&mut self, now: Instant) -> Result<Order, Option<Instant>> {
+    fn next_order(&mut self, now: Instant) -> Result<SendRequest, Option<Instant>> {
         let nothing_fits = self.ready.front().is_none_or(|b| self.is_to_be_cut(b));
         let cutting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
         if self
@@ -167,7 +167,7 @@ impl Core {
             });
             self.sent = batch.position;
             self.last_len = batch.uncompressed_len;
-            self.flight = Some(Flight {
+            self.flight = Some(InFlight {
                 batch,
                 end,
                 tries: 0,
@@ -175,7 +175,7 @@ impl Core {
                 ambiguous: false,
                 refusals: 0,
                 waiting: false,
-                is_told: false,
+                is_warned: false,
             });
         }
         let Some(flight) = self.flight.as_mut() else {
@@ -192,7 +192,7 @@ impl Core {
         if let Some(bucket) = &mut self.requests_pace {
             bucket.take(now, 1);
         }
-        Ok(Order {
+        Ok(SendRequest {
             continuation_token: self.continuation_token.clone(),
             session: self.session.clone(),
             body: flight.batch.body.clone(),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use self::server::{Server, refusal};
 use super::batch::{UnitTokens, seal};
 use super::responses::REFUSALS;
-use super::schedule::{Action, Order, Work};
+use super::schedule::{Action, SendRequest, Work};
 use super::*;
 use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
@@ -86,7 +86,7 @@ struct Model {
     share: Share,
     compressor: Compressor,
     sealing: Option<(Work, usize)>,
-    order: Option<Order>,
+    order: Option<SendRequest>,
     is_asked_to_reopen: bool,
     reopens: u32,
     server: Server,
@@ -159,16 +159,16 @@ impl Model {
         };
         let mut units = vec![unit];
         let bytes = bytes.as_bytes();
-        let blank = Blank {
+        let new_batch = NewBatch {
             now: self.now,
             epoch_ms: 0,
             bytes: Vec::new(),
         };
         let result = self
             .core
-            .append(&mut Some(blank), bytes, &mut units, &mut credit);
+            .append(&mut Some(new_batch), bytes, &mut units, &mut credit);
         match result {
-            Ok(Taken::Appended { position, .. }) => {
+            Ok(AppendOutcome::Appended { position, .. }) => {
                 self.rows += u64::from(count);
                 assert_eq!(position, self.rows);
             }
@@ -430,6 +430,6 @@ fn no_buffer_is_asked_for_before_there_is_memory() {
             .core
             .append(&mut None, b"{\"N\":1}\n", &mut units, &mut credit)
     };
-    assert!(matches!(append(71), Ok(Taken::NoMemory)));
-    assert!(matches!(append(72), Ok(Taken::NoBlank { .. })));
+    assert!(matches!(append(71), Ok(AppendOutcome::NoMemory)));
+    assert!(matches!(append(72), Ok(AppendOutcome::NoBatch { .. })));
 }

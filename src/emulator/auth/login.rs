@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys::PublicKey;
 use super::oauth::{Access, OAuth};
-use super::token_signer::{Seal, decoded};
+use super::token_signer::{TokenSigner, decoded};
 use crate::emulator::messages::answer::{Answer, Refusal};
 use crate::types::error::Result;
 
@@ -58,7 +58,7 @@ pub(crate) struct Login {
     oauth: OAuth,
     ingest_host: String,
     token_life: Duration,
-    seal: Seal,
+    seal: TokenSigner,
     /// The `exp` of the youngest token: each is later than the one before, or a client that waits for a change spins.
     last_exp: u64,
     /// Tokens of an earlier generation are revoked.
@@ -100,7 +100,7 @@ impl Login {
             oauth,
             ingest_host: ingest_host.to_owned(),
             token_life,
-            seal: Seal::new()?,
+            seal: TokenSigner::new()?,
             last_exp: 0,
             generation: 0,
         })

@@ -10,7 +10,7 @@ use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::token_signer::Seal;
+use super::token_signer::TokenSigner;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 
 /// Clients, and the refresh tokens they hold now.
@@ -90,7 +90,7 @@ impl OAuth {
     /// The answer to a request for an access token.
     pub(crate) fn authorize(
         &mut self,
-        seal: &Seal,
+        seal: &TokenSigner,
         headers: &HeaderMap,
         form: &[u8],
         now_ms: u64,
@@ -107,7 +107,7 @@ impl OAuth {
 
     fn grant(
         &mut self,
-        seal: &Seal,
+        seal: &TokenSigner,
         headers: &HeaderMap,
         form: &Form,
         now_ms: u64,
@@ -180,7 +180,7 @@ impl OAuth {
     }
 
     /// The refresh token that takes the place of the one that was sent.
-    fn rotate(&mut self, seal: &Seal, client: &str, sent: &str) -> Result<String, Denial> {
+    fn rotate(&mut self, seal: &TokenSigner, client: &str, sent: &str) -> Result<String, Denial> {
         if self.refresh_tokens.get(sent).is_none_or(|of| of != client) {
             return Err(Denial::new(
                 "invalid_grant",

@@ -10,9 +10,9 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 /// The key that signs them.
 #[derive(Debug)]
-pub(crate) struct Seal(hmac::Key);
+pub(crate) struct TokenSigner(hmac::Key);
 
-impl Seal {
+impl TokenSigner {
     pub(crate) fn new() -> Result<Self> {
         hmac::Key::generate(hmac::HMAC_SHA256, &aws_lc_rs::rand::SystemRandom::new())
             .map(Self)

@@ -222,7 +222,7 @@ impl Rule {
 
 /// A fault that strikes a request, and the channel it is about.
 #[derive(Debug)]
-pub(crate) struct Strike {
+pub(crate) struct InjectedFault {
     pub(crate) fault: Fault,
     pub(crate) channel: Option<String>,
 }
@@ -276,7 +276,7 @@ impl Faults {
     }
 
     /// What strikes a request, if anything does.
-    pub(crate) fn strike(&self, endpoint: Endpoint, channels: &[String]) -> Option<Strike> {
+    pub(crate) fn strike(&self, endpoint: Endpoint, channels: &[String]) -> Option<InjectedFault> {
         let mut script = self.script();
         let Script {
             rules,
@@ -296,7 +296,7 @@ impl Faults {
             }
             rule.left = rule.left.map(|left| left - 1);
             *injected.entry(rule.fault.name()).or_default() += 1;
-            let strike = Strike {
+            let strike = InjectedFault {
                 fault: rule.fault.clone(),
                 channel: rule.target(channels),
             };

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::json;
 
-use super::faults::{Fault, Strike};
+use super::faults::{Fault, InjectedFault};
 use super::handler::{Handler, LoggedRequest, refused};
 use super::routes::{Call, Endpoint};
 use crate::emulator::catalog::object_name::ObjectName;
@@ -25,7 +25,7 @@ impl Handler {
     pub(crate) fn struck(
         &mut self,
         now_ms: u64,
-        strike: &Strike,
+        strike: &InjectedFault,
         mut call: Call,
         request: Request<Bytes>,
         entry: &mut LoggedRequest,
@@ -110,7 +110,7 @@ impl Handler {
     }
 
     /// Changes the channel a fault is about, before the request.
-    fn tamper(&mut self, now_ms: u64, strike: &Strike, pipe: Option<&ObjectName>) {
+    fn tamper(&mut self, now_ms: u64, strike: &InjectedFault, pipe: Option<&ObjectName>) {
         let Some(pipe) = pipe.and_then(|name| self.state.pipe(name).ok()) else {
             return;
         };

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 
-use super::eviction::Place;
+use super::eviction::ConnectionSlot;
 
 /// Answers up to this size do not count: each connection has only a few of them.
 const FREE: usize = 64 * 1024;
@@ -26,7 +26,7 @@ impl AnswerMemory {
     pub(crate) fn admit(
         &self,
         bytes: Bytes,
-        place: &Arc<Place>,
+        place: &Arc<ConnectionSlot>,
         timeout: Duration,
     ) -> Option<Bytes> {
         if bytes.len() <= FREE {

@@ -17,7 +17,7 @@ const MOST_READ: usize = 64 * 1024 * 1024;
 
 /// The memory that bodies share.
 #[derive(Debug)]
-pub(crate) struct Intake {
+pub(crate) struct BodyReader {
     memory: Arc<Semaphore>,
     free: Arc<Semaphore>,
 }
@@ -47,7 +47,7 @@ pub(crate) enum NotTaken {
     NoMemory,
 }
 
-impl Intake {
+impl BodyReader {
     /// Memory for the bodies that come over so many connections.
     pub(crate) fn new(bytes: usize, connections: usize) -> Self {
         let semaphore = |bytes: usize| Arc::new(Semaphore::new(bytes.min(Semaphore::MAX_PERMITS)));
@@ -153,7 +153,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_kept_is_charged_until_it_is_dropped() {
-        let intake = Intake::new(1 << 20, 1);
+        let intake = BodyReader::new(1 << 20, 1);
         let body = Full::new(Bytes::from(vec![7; 100_000]));
         let taken = intake.take(body, 200_000).await.expect("a body");
         assert_eq!(taken.bytes, vec![7; 100_000]);
@@ -165,21 +165,21 @@ mod tests {
 
     #[tokio::test]
     async fn a_body_beyond_the_most_is_read_and_not_kept() {
-        let intake = Intake::new(1 << 20, 1);
+        let intake = BodyReader::new(1 << 20, 1);
         let taken = intake.take(chunks(64, 1 << 16), 1_000).await;
         assert_eq!(taken.expect("a body").bytes.len(), 1_000);
     }
 
     #[tokio::test]
     async fn a_body_of_single_bytes_costs_no_more_than_another() {
-        let intake = Intake::new(1 << 20, 1);
+        let intake = BodyReader::new(1 << 20, 1);
         let taken = intake.take(chunks(200_000, 1), 1 << 20).await;
         assert_eq!(taken.expect("a body").bytes.len(), 200_000);
     }
 
     #[tokio::test]
     async fn an_endless_body_is_given_up() {
-        let intake = Intake::new(1 << 20, 1);
+        let intake = BodyReader::new(1 << 20, 1);
         // One chunk more than 64 MiB, and it would go on.
         let taken = intake.take(chunks(usize::MAX, 1 << 20), 1_000).await;
         assert_eq!(taken.err(), Some(NotTaken::Endless));
@@ -187,7 +187,7 @@ mod tests {
 
     #[tokio::test]
     async fn without_memory_small_bodies_are_still_taken() {
-        let intake = Intake::new(64 << 10, 1);
+        let intake = BodyReader::new(64 << 10, 1);
         let large = intake.take(chunks(1, 128 << 10), 1 << 20).await;
         assert!(large.is_ok());
         assert_eq!(intake.left(), 0);
@@ -201,7 +201,7 @@ mod tests {
 
     #[tokio::test]
     async fn many_small_bodies_at_once_have_a_bound_too() {
-        let intake = Intake::new(1 << 20, 2);
+        let intake = BodyReader::new(1 << 20, 2);
         let mut taken = Vec::new();
         for _ in 0..8 {
             let small = intake.take(chunks(1, 64 << 10), 1 << 20).await;

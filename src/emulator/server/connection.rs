@@ -10,7 +10,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::eviction::Place;
+use super::eviction::ConnectionSlot;
 use super::serve::{Shared, Stop, answer};
 use super::tls::H2;
 
@@ -33,7 +33,7 @@ pub(crate) async fn connection(
     stream: TcpStream,
     shared: Arc<Shared>,
     mut stop: Stop,
-    place: Place,
+    place: ConnectionSlot,
     _slot: OwnedSemaphorePermit,
 ) {
     // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
@@ -71,7 +71,7 @@ async fn talk(
     protocol: Protocol,
     shared: Arc<Shared>,
     mut stop: Stop,
-    place: Place,
+    place: ConnectionSlot,
 ) {
     let place = Arc::new(place);
     let head_timeout = shared.limits.head_timeout;

@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 /// The connections there are, as far as they keep the server waiting for a request.
 #[derive(Debug, Default)]
-pub(crate) struct Crowd {
+pub(crate) struct ConnectionEvictor {
     waiting: Mutex<Waiting>,
     grown: Notify,
 }
@@ -30,13 +30,13 @@ enum Doing {
     Working(usize),
 }
 
-impl Crowd {
+impl ConnectionEvictor {
     /// A place for a new connection, which is waited for from here on.
-    pub(crate) fn enter(self: &Arc<Self>) -> Place {
+    pub(crate) fn enter(self: &Arc<Self>) -> ConnectionSlot {
         let leave = Arc::default();
         let wait = self.waiting().begin(&leave);
         self.grown.notify_one();
-        Place {
+        ConnectionSlot {
             crowd: self.clone(),
             doing: Mutex::new(Doing::Waiting(wait)),
             leave,
@@ -70,13 +70,13 @@ impl Waiting {
 
 /// A connection's place.
 #[derive(Debug)]
-pub(crate) struct Place {
-    crowd: Arc<Crowd>,
+pub(crate) struct ConnectionSlot {
+    crowd: Arc<ConnectionEvictor>,
     doing: Mutex<Doing>,
     leave: Arc<Notify>,
 }
 
-impl Place {
+impl ConnectionSlot {
     /// Makes the connection go, whatever it does.
     pub(crate) fn close(&self) {
         self.leave.notify_one();
@@ -116,7 +116,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for ConnectionSlot {
     fn drop(&mut self) {
         if let Doing::Waiting(wait) = *self.doing() {
             self.crowd.waiting().oldest_first.remove(&wait);
@@ -126,11 +126,11 @@ impl Drop for Place {
 
 /// A request is being worked on; after the last one its connection keeps the server waiting again.
 #[derive(Debug)]
-pub(crate) struct Work<'a>(&'a Place);
+pub(crate) struct Work<'a>(&'a ConnectionSlot);
 
 impl Drop for Work<'_> {
     fn drop(&mut self) {
-        let Place { crowd, leave, .. } = self.0;
+        let ConnectionSlot { crowd, leave, .. } = self.0;
         let mut doing = self.0.doing();
         *doing = match *doing {
             Doing::Working(requests) if requests > 1 => Doing::Working(requests - 1),
@@ -145,17 +145,17 @@ impl Drop for Work<'_> {
 mod tests {
     use super::*;
 
-    fn is_lost(place: &Place) -> bool {
+    fn is_lost(place: &ConnectionSlot) -> bool {
         futures_util::FutureExt::now_or_never(place.lost()).is_some()
     }
 
-    fn send_one_away(crowd: &Crowd) -> bool {
+    fn send_one_away(crowd: &ConnectionEvictor) -> bool {
         futures_util::FutureExt::now_or_never(crowd.send_one_away()).is_some()
     }
 
     #[test]
     fn the_longest_wait_ends_first_and_an_answer_begins_a_new_one() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionEvictor::default());
         let [first, second, third] = [crowd.enter(), crowd.enter(), crowd.enter()];
         drop(first.work().expect("it stays"));
         assert!(send_one_away(&crowd));
@@ -167,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_connection_at_work_stays() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionEvictor::default());
         let place = crowd.enter();
         let work = place.work().expect("it stays");
         assert!(!send_one_away(&crowd));
@@ -177,7 +177,7 @@ mod tests {
 
     #[test]
     fn a_connection_at_work_on_two_requests_stays_until_both_are_answered() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionEvictor::default());
         let place = crowd.enter();
         let first = place.work().expect("it stays");
         let second = place.work().expect("it stays");
@@ -191,7 +191,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn idle_is_who_sends_nothing_for_the_whole_time() {
         let length = Duration::from_secs(10);
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionEvictor::default());
         let place = crowd.enter();
         let begun = tokio::time::Instant::now();
         let busy = async {
@@ -207,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_connection_that_ended_is_not_in_the_way() {
-        let crowd = Arc::new(Crowd::default());
+        let crowd = Arc::new(ConnectionEvictor::default());
         drop(crowd.enter());
         let place = crowd.enter();
         assert!(send_one_away(&crowd) && is_lost(&place));

@@ -14,10 +14,10 @@ use tokio::sync::{AcquireError, Mutex, Notify, OwnedSemaphorePermit, Semaphore, 
 use tokio::task::{JoinError, JoinHandle, JoinSet, spawn_blocking};
 
 use super::answer_memory::AnswerMemory;
-use super::body_reader::{Intake, NotTaken, Taken};
+use super::body_reader::{BodyReader, NotTaken, Taken};
 use super::builder::ServerBuilder;
 use super::connection::connection;
-use super::eviction::{Crowd, Place};
+use super::eviction::{ConnectionEvictor, ConnectionSlot};
 use super::guard::{self, Guard};
 use super::reply_body::{Broken, ReplyBody};
 use super::tls::Tls;
@@ -182,7 +182,7 @@ pub(crate) async fn start(
     let (stop, stopped) = watch::channel(false);
     emulator.keep_rows();
     let shared = Arc::new(Shared {
-        intake: Intake::new(limits.body_bytes, limits.connections),
+        intake: BodyReader::new(limits.body_bytes, limits.connections),
         answers: AnswerMemory::new(limits.answer_bytes),
         most_body: emulator.most_request_bytes().unwrap_or(MOST_BODY),
         most_file: emulator.most_file_bytes(),
@@ -210,7 +210,7 @@ pub(crate) struct Shared {
     emulator: Emulator,
     guard: Guard,
     pub(crate) limits: ServerLimits,
-    intake: Intake,
+    intake: BodyReader,
     answers: AnswerMemory,
     pub(crate) tls: Option<Tls>,
     most_body: usize,
@@ -252,7 +252,7 @@ impl Shared {
     fn given(
         &self,
         response: Response<Bytes>,
-        place: &Arc<Place>,
+        place: &Arc<ConnectionSlot>,
         body: impl FnOnce(Bytes) -> ReplyBody,
     ) -> Response<ReplyBody> {
         let (parts, bytes) = response.into_parts();
@@ -288,7 +288,7 @@ impl Shared {
 async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
     let ticker = tokio::spawn(tick(shared.clone(), stop.clone()));
     let slots = Arc::new(Semaphore::new(shared.limits.connections.max(1)));
-    let crowd = Arc::new(Crowd::default());
+    let crowd = Arc::new(ConnectionEvictor::default());
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -334,7 +334,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, mut stop: Stop) {
 /// A slot for one more connection, for which another may have to go.
 async fn slot(
     slots: &Arc<Semaphore>,
-    crowd: &Crowd,
+    crowd: &ConnectionEvictor,
 ) -> std::result::Result<OwnedSemaphorePermit, AcquireError> {
     tokio::select! {
         biased;
@@ -374,7 +374,7 @@ async fn tick(shared: Arc<Shared>, mut stop: Stop) {
 pub(crate) async fn answer(
     shared: Arc<Shared>,
     mut stop: Stop,
-    place: Arc<Place>,
+    place: Arc<ConnectionSlot>,
     request: Request<Incoming>,
 ) -> std::result::Result<Response<ReplyBody>, Broken> {
     let (parts, body) = request.into_parts();

@@ -9,10 +9,10 @@ pub(crate) mod metrics {
     #[derive(Debug, Default)]
     pub(crate) struct Counters;
 
-    pub(crate) struct Marks;
+    pub(crate) struct CounterSnapshot;
 
     impl Counters {
-        pub(crate) fn moved(&self, _from: Marks, _to: Marks) {}
+        pub(crate) fn moved(&self, _from: CounterSnapshot, _to: CounterSnapshot) {}
     }
 }
 

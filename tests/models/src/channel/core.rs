@@ -7,9 +7,9 @@ pub(crate) mod progress;
 
 use tokio::time::Instant;
 
-use self::polling::Want;
+use self::polling::PollInterest;
 use self::progress::{End, Progress};
-use crate::base::metrics::Marks;
+use crate::base::metrics::CounterSnapshot;
 use crate::types::error::Error;
 use crate::types::offset::OffsetToken;
 
@@ -17,7 +17,7 @@ use crate::types::offset::OffsetToken;
 pub(crate) struct Core {
     pub(crate) appended: u64,
     pub(crate) progress: Progress,
-    pub(crate) want: Want,
+    pub(crate) interest: PollInterest,
 }
 
 impl Core {
@@ -25,7 +25,7 @@ impl Core {
         Self {
             appended: 0,
             progress: Progress::default(),
-            want: Want::Nothing,
+            interest: PollInterest::Nothing,
         }
     }
 
@@ -42,12 +42,12 @@ impl Core {
         self.progress.clone()
     }
 
-    pub(super) fn want(&self) -> Want {
-        self.want
+    pub(super) fn poll_interest(&self) -> PollInterest {
+        self.interest
     }
 
-    pub(super) fn marks(&self) -> Marks {
-        Marks
+    pub(super) fn marks(&self) -> CounterSnapshot {
+        CounterSnapshot
     }
 
     pub(crate) fn is_ended(&self) -> bool {

@@ -9,30 +9,30 @@ use super::{joined, parallel};
 use crate::base::budget::Budget;
 use crate::base::metrics::Counters;
 use crate::channel::core::Core;
-use crate::channel::core::polling::Want;
-use crate::channel::poll_timer::Alarm;
+use crate::channel::core::polling::PollInterest;
+use crate::channel::poll_timer::PollTimer;
 use crate::channel::receipt::Receipt;
 use crate::channel::shared::Shared;
 use crate::types::error::{Error, ErrorKind};
 
 const ROWS: u64 = 3;
 
-pub(super) fn channel(name: &str, alarm: &Arc<Alarm>) -> Arc<Shared> {
+pub(super) fn channel(name: &str, timer: &Arc<PollTimer>) -> Arc<Shared> {
     let share = Budget::new(1).share(1);
     let counters = Arc::new(Counters);
     Shared::new(
         name.to_owned(),
         Core::new(),
         share,
-        Arc::clone(alarm),
+        Arc::clone(timer),
         counters,
     )
 }
 
 /// Callers, driver and poller pass rows on by wake-ups alone; every receipt resolves, and the last state is what is seen.
 pub(crate) async fn no_wake_up_is_lost() {
-    let alarm = Arc::new(Alarm::default());
-    let shared = channel("A", &alarm);
+    let timer = Arc::new(PollTimer::default());
+    let shared = channel("A", &timer);
     let callers = (0..ROWS).map(|_| {
         let shared = Arc::clone(&shared);
         async move {
@@ -53,7 +53,7 @@ pub(crate) async fn no_wake_up_is_lost() {
             let accept = |core: &mut Core, _| {
                 core.progress.accepted = core.appended;
                 // Each time earlier, so that the poller has to be notified.
-                core.want = Want::News(last - Duration::from_secs(core.appended));
+                core.interest = PollInterest::At(last - Duration::from_secs(core.appended));
                 core.appended
             };
             while shared.update(accept) < ROWS {
@@ -69,7 +69,7 @@ pub(crate) async fn no_wake_up_is_lost() {
                 core.progress.committed
             };
             while shared.update(commit) < ROWS {
-                alarm.moved().await;
+                timer.moved().await;
             }
         }
     });
