@@ -247,6 +247,13 @@ mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.
 +                Err(Setback::Retry(pause)) => self.source.brake.interrupting(tokio::time::sleep(pause)).await?,
 DIFF
 
+mutant "a batch that is too large goes behind those after it" src/channel/core/responses.rs <<'DIFF'
+-        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
+-        self.ready.push_front(flight.batch);
++        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
++        self.ready.push_back(flight.batch);
+DIFF
+
 mutant "count one rejected row in a window of several" src/channel/core/commits.rs <<'DIFF'
 -                count: count - self.commit.rejected,
 +                count: 1,
@@ -276,6 +283,16 @@ DIFF
 mutant "release the same rows again" src/ingest/flow.rs <<'DIFF'
 -        if Some(&mark) > self.released.as_ref() {
 +        if Some(&mark) >= self.released.as_ref() {
+DIFF
+
+mutant "a receipt resolves with its first row" src/channel/core/progress.rs <<'DIFF'
+-        if self.committed >= position {
++        if self.committed > from {
+DIFF
+
+mutant "ask for commits as rarely as for an idle channel" src/channel/core/commits.rs <<'DIFF'
+-const LATER: Duration = Duration::from_secs(1);
++const LATER: Duration = Duration::from_secs(30);
 DIFF
 
 mutant "hide the rejects of a channel made anew" src/ingest/rejects.rs <<'DIFF'

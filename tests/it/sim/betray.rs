@@ -1,7 +1,9 @@
 //! The judges can fail: each betrayal of a server, or of what stands between it and a program, is found out by its judge.
 
 use bytes::Bytes;
-use serde_json::Value;
+use http::StatusCode;
+use serde_json::{Value, json};
+use snowpipe_streaming::Response;
 
 use super::draw::draw;
 use super::plan::{ChannelPlan, Kind, Plan};
@@ -70,6 +72,90 @@ fn what_is_wrong_with_rejects_and_releases_is_found_out() {
         let found = found(sabotage, words, is_fit);
         assert!(found >= 3, "{sabotage:?}: {words:?} in {found} of 20 runs");
     }
+}
+
+#[test]
+fn what_is_said_too_early_or_too_late_is_found_out() {
+    let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
+    for (sabotage, words, is_fit) in [
+        (
+            Sabotage::LandLater,
+            "was called committed and is not",
+            &is_untracked as &dyn Fn(&Plan) -> bool,
+        ),
+        (Sabotage::TellLater, "that became known", &Plan::is_quiet),
+        (Sabotage::Dally, "hangs at nothing", &|_| true),
+    ] {
+        let found = found(sabotage, words, is_fit);
+        assert!(found >= 5, "{sabotage:?}: {words:?} in {found} of 20 runs");
+    }
+}
+
+#[test]
+fn rows_and_appends_out_of_order_are_found_out() {
+    let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
+    let is_sharded = |plan: &Plan| {
+        let sharded = |c: &ChannelPlan| matches!(c.kind, Kind::Source { shards: 2.., .. });
+        plan.channels.iter().all(sharded)
+    };
+    for (sabotage, is_fit) in [
+        (Sabotage::Reverse, &is_untracked as &dyn Fn(&Plan) -> bool),
+        (Sabotage::Overtake, &is_untracked),
+        (Sabotage::Reverse, &is_sharded),
+        (Sabotage::Overtake, &is_sharded),
+    ] {
+        let found = found(sabotage, "out of order", is_fit);
+        assert!(found >= 5, "{sabotage:?}: found in {found} of 20 runs");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_contested_channels_is_found_out() {
+    let is_contested = |plan: &Plan| {
+        let mut channels = 0..plan.channels.len();
+        channels.any(|channel| plan.thieves(channel).any(|own| own))
+    };
+    // What the judge has to see through is not injected besides.
+    let is_plain = |plan: &Plan| is_contested(plan) && plan.rates.is_empty();
+    for (sabotage, words, is_fit) in [
+        (
+            Sabotage::Ahead,
+            "it resumes after",
+            &is_contested as &dyn Fn(&Plan) -> bool,
+        ),
+        (
+            Sabotage::Fence,
+            "it was the last to open its channel",
+            &is_plain,
+        ),
+    ] {
+        let found = found(sabotage, words, is_fit);
+        assert!(found >= 5, "{sabotage:?}: {words:?} in {found} of 20 runs");
+    }
+}
+
+/// The refusal of an append by a client that another one has taken the channel from.
+pub fn stale() -> Response {
+    let refusal = json!({ "code": "STALE_CONTINUATION_TOKEN_SEQUENCER", "message": "stale" });
+    let mut answer = Response::new(refusal.to_string().into());
+    *answer.status_mut() = StatusCode::BAD_REQUEST;
+    answer
+}
+
+/// Every committed token is that of the row after it.
+pub fn ahead(body: &Bytes) -> Bytes {
+    changed(body, &|name, value| {
+        if name == "last_committed_offset_token"
+            && let Some(token) = value.as_str()
+        {
+            let number = token.rsplit('-').next().unwrap_or(token);
+            let width = number.len();
+            if let Ok(row) = number.parse::<u64>() {
+                let start = &token[..token.len() - width];
+                *value = format!("{start}{:0width$}", row + 1).into();
+            }
+        }
+    })
 }
 
 /// Every count of rejected rows is half of what it was.

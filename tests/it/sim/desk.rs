@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use serde::Serialize;
 use snowpipe_streaming::{Error, ErrorKind, OffsetToken, OnUncommitted, Receipt, RejectWindow};
-use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::content::content;
@@ -28,9 +27,6 @@ pub struct Desk {
     pub state: Mutex<State>,
 }
 
-/// A receipt of a client, its rows, and the append that brought them.
-type Followed = (Arc<House>, Receipt, Range<u64>, u64);
-
 #[derive(Default)]
 pub struct State {
     ops: Vec<(u64, Op)>,
@@ -48,7 +44,6 @@ pub struct State {
     pub reopens: u64,
     /// Receipts that are not resolved.
     waiting: u64,
-    follower: Option<mpsc::UnboundedSender<Followed>>,
     pub fates: Vec<Fate>,
     pub kept: Kept,
 }
@@ -98,7 +93,7 @@ enum Good {
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     kind: Kind,
-    strand: usize,
+    pub strand: usize,
 }
 
 impl Reader {
@@ -125,23 +120,27 @@ impl Row<'_> {
 
 impl Desk {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
-        let is_ordered = !matches!(plan.kind, Kind::Source { shards: 1.., .. });
+        let thieves: Vec<bool> = world.plan.thieves(index).collect();
+        let shared = thieves.contains(&false);
         let strand = world
             .truth
-            .expect(plan.rows, plan.row_bytes, plan.is_tracked(), is_ordered);
-        let thieves: Vec<bool> = world.plan.thieves(index).collect();
+            .expect(plan.rows, plan.row_bytes, plan.is_tracked(), shared);
         let state = State {
             ops: plan.ops.clone(),
             doing: "nothing",
             fates: vec![Fate::default(); usize::try_from(plan.rows).unwrap()],
             ..State::default()
         };
+        let kind = plan.kind;
+        let mut contests = world.contests.lock().unwrap();
+        contests.enter(&name, Reader { kind, strand });
+        drop(contests);
         Self {
             world: Arc::clone(world),
             name,
             strand,
             contested: thieves.contains(&true),
-            shared: thieves.contains(&false),
+            shared,
             state: Mutex::new(state),
             plan,
         }
@@ -232,6 +231,13 @@ impl Desk {
 
     pub fn end(&self, ending: Ending) {
         self.tell(format!("{ending:?}"));
+        let late = Instant::now().saturating_duration_since(self.world.calm_at());
+        let patience = self.world.plan.patience(&self.plan);
+        if late > patience {
+            self.blame(format!(
+                "it is through {late:?} after the calm, and may take {patience:?}"
+            ));
+        }
         self.state.lock().unwrap().ended = Some(ending);
     }
 
@@ -268,7 +274,7 @@ impl Desk {
         }
     }
 
-    /// Follows a receipt to its end, and checks what it says against the table.
+    /// Follows a receipt to its end, and checks what it says against the table as it is at that moment.
     pub fn follow(
         self: &Arc<Self>,
         house: &Arc<House>,
@@ -276,24 +282,16 @@ impl Desk {
         rows: Range<u64>,
         attempt: u64,
     ) {
-        let mut state = self.state.lock().unwrap();
-        state.waiting += 1;
-        let follower = state.follower.get_or_insert_with(|| {
-            let (sender, mut receipts) = mpsc::unbounded_channel::<Followed>();
-            let desk = Arc::clone(self);
-            tokio::spawn(async move {
-                while let Some((house, receipt, rows, attempt)) = receipts.recv().await {
-                    let outcome = receipt.committed().await;
-                    if outcome.is_ok() {
-                        judge::commit(&desk, &house, rows.clone(), attempt);
-                    }
-                    desk.verify(&outcome, rows, attempt);
-                    desk.state.lock().unwrap().waiting -= 1;
-                }
-            });
-            sender
+        self.state.lock().unwrap().waiting += 1;
+        let (desk, house) = (Arc::clone(self), Arc::clone(house));
+        tokio::spawn(async move {
+            let outcome = receipt.committed().await;
+            if outcome.is_ok() {
+                judge::commit(&desk, &house, rows.clone(), attempt);
+            }
+            desk.verify(&outcome, rows, attempt);
+            desk.state.lock().unwrap().waiting -= 1;
         });
-        let _ = follower.send((Arc::clone(house), receipt, rows, attempt));
     }
 
     fn verify(&self, outcome: &Result<(), Error>, rows: Range<u64>, attempt: u64) {
@@ -309,7 +307,8 @@ impl Desk {
             "channel {}: rows {rows:?} by append {attempt}: {said}",
             self.strand
         );
-        self.world.tell_behind(1 + self.strand, what);
+        let place = 1 + usize::try_from(attempt).unwrap();
+        self.world.tell_behind(place, what);
         match outcome {
             Ok(()) => {
                 if let Some(row) = truth.missing(self.strand, rows.clone()) {

@@ -13,8 +13,10 @@ use super::outage::{Failing, Outage, Part};
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub part: Part,
+    /// Its number in a script that counts requests.
+    pub number: Option<u64>,
     /// The channel that is opened or appended to, in upper case.
-    channel: Option<String>,
+    pub channel: Option<String>,
 }
 
 impl Asked {
@@ -26,6 +28,7 @@ impl Asked {
         });
         Self {
             part: Part::of(request),
+            number: None,
             channel,
         }
     }
@@ -39,6 +42,8 @@ pub struct Heard {
     status: BTreeMap<u64, Instant>,
     /// By client: until when it was asked not to ask for a status.
     not_before: BTreeMap<u64, Instant>,
+    /// By client: until when it was asked not to ask for a status or a token, whether it has got a status since or not.
+    put_off: BTreeMap<u64, Instant>,
     /// By client: until when its token is valid.
     token: BTreeMap<u64, Instant>,
     outages: Vec<Past>,
@@ -63,12 +68,19 @@ impl Heard {
                 self.status.insert(house, now);
                 self.not_before.remove(&house);
             }
-            (Part::Statuses, _) if status == StatusCode::TOO_MANY_REQUESTS => {
+            // Without a token there is no status either.
+            (Part::Statuses | Part::Tokens | Part::Account, _)
+                if status == StatusCode::TOO_MANY_REQUESTS =>
+            {
                 let after = answer.headers().get(header::RETRY_AFTER);
                 let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
                 let until = now + Duration::from_secs(after.unwrap_or(0));
-                let not_before = self.not_before.entry(house).or_insert(until);
-                *not_before = until.max(*not_before);
+                let put_off = self.put_off.entry(house).or_insert(until);
+                *put_off = until.max(*put_off);
+                if asked.part == Part::Statuses {
+                    let not_before = self.not_before.entry(house).or_insert(until);
+                    *not_before = until.max(*not_before);
+                }
             }
             (Part::Tokens, _) if status.is_success() => {
                 self.token.insert(house, now + token_life);
@@ -134,7 +146,7 @@ impl Heard {
             let from = from.unwrap_or(past.from);
             (from < until && from <= now).then_some(until)
         };
-        let put_off = self.not_before.get(&house).copied();
+        let put_off = self.put_off.get(&house).copied();
         self.outages.iter().filter_map(kept).chain(put_off).max()
     }
 }

@@ -129,21 +129,31 @@ pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
     }
 }
 
-/// How long it took to know of a commit, if nothing but outages was in the way.
+/// How long it took to know of a commit. Outages that are all that goes wrong are known to be in the way; of everything else
+/// it is known when it is over.
 pub fn commit(desk: &Desk, house: &House, rows: Range<u64>, attempt: u64) {
     let world = &desk.world;
-    if !world.plan.is_outage_alone() || desk.shared {
+    let is_known = world.plan.script.is_none() || world.plan.is_outage_alone();
+    if desk.shared || !is_known {
         return;
     }
     let Some(landed_ms) = world.truth.landed_ms(desk.strand, rows.clone(), attempt) else {
         return;
     };
     let landed = world.start + Duration::from_millis(landed_ms);
-    let hangs = world.plan.processes[desk.plan.process].attempt_s;
-    let hangs = Duration::from_secs(hangs).max(STATUS);
-    let kept_until = world.heard().kept_until(house.id, hangs);
-    let since = kept_until.max(Some(landed));
-    let took = since.map_or(Duration::ZERO, |since| Instant::now() - since);
+    let free = if world.plan.is_quiet() {
+        None
+    } else if world.plan.is_outage_alone() {
+        let hangs = world.plan.processes[desk.plan.process].attempt_s;
+        let hangs = Duration::from_secs(hangs).max(STATUS);
+        world.heard().kept_until(house.id, hangs)
+    } else {
+        Some(world.calm_at() + world.plan.echo())
+    };
+    let since = free.max(Some(landed));
+    let took = since.map_or(Duration::ZERO, |since| {
+        Instant::now().saturating_duration_since(since)
+    });
     if took > KNOWN.0 + Duration::from_millis(KNOWN.1 * world.plan.server.latency_ms) {
         desk.blame(format!(
             "rows {rows:?} landed, and that became known {took:?} later"

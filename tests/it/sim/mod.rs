@@ -13,12 +13,14 @@
 //!
 //! [`plan`] says what a script can hold. [`run`] carries it out in a [`world`]; [`tracked`], [`untracked`] and [`sourced`] are
 //! the programs that stream. [`desk`], [`heard`] and [`wire`] record what the programs and the server see. [`truth`] knows what
-//! landed; [`judge`], [`ends`] and [`rejects`] check what must hold, and [`betray`] that each of them can fail. [`outage`] makes
-//! a part of the server fail for longer than any retry time, [`spell`] does this with one call of a source. [`script`] makes things happen at requests by their numbers.
-//! [`elastic`] is the simulator of the elastic channel.
+//! landed; [`judge`], [`ends`], [`rejects`] and [`contest`] check what must hold, [`patience`] says by when, and [`betray`] shows
+//! that each judge can fail. [`outage`] makes a part of the server fail for longer than any retry time, [`spell`] does this with
+//! one call of a source. [`script`] makes things happen at requests by their numbers. [`elastic`] is the simulator of the elastic
+//! channel.
 
 mod betray;
 pub mod content;
+mod contest;
 mod desk;
 mod digits;
 mod draw;
@@ -28,6 +30,7 @@ mod fingerprint;
 mod heard;
 mod judge;
 pub mod outage;
+mod patience;
 pub mod plan;
 mod rejects;
 pub mod run;

@@ -226,6 +226,15 @@ impl Plan {
             && !self.channels.iter().any(leaves)
     }
 
+    /// Whether nothing goes wrong.
+    pub fn is_quiet(&self) -> bool {
+        self.rates.is_empty()
+            && self.steps.is_empty()
+            && self.script.is_none()
+            && self.server.late_per_mille == 0
+            && self.server.bare_open_per_mille == 0
+    }
+
     /// Whether nothing but outages goes wrong, so that each error can be held against them.
     pub fn is_outage_alone(&self) -> bool {
         self.rates.is_empty()
@@ -254,7 +263,7 @@ impl Plan {
         self.tampers() || self.all_steps().any(is_theft)
     }
 
-    fn deeds(&self) -> impl Iterator<Item = &Deed> {
+    pub fn deeds(&self) -> impl Iterator<Item = &Deed> {
         self.script.iter().flatten().map(|(_, deed)| deed)
     }
 

@@ -18,8 +18,8 @@ use super::wire::Wire;
 use super::world::{House, TABLE, World};
 use super::{judge, sourced, tracked, untracked};
 
-/// By so long after the calm everything is committed, or something hangs.
-const PATIENCE: Duration = Duration::from_secs(45 * 60);
+/// A sabotage has programs begin so long after the calm.
+const DALLIED: Duration = Duration::from_secs(40 * 60);
 
 /// What came of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -100,7 +100,7 @@ async fn direct(world: &Arc<World>) {
     let in_time = tokio::select! {
         biased;
         () = world.failed.notified() => return,
-        done = timeout_at(world.calm_at() + PATIENCE, play) => done.is_ok(),
+        done = timeout_at(world.calm_at() + world.plan.whole_patience(), play) => done.is_ok(),
     };
     if !in_time {
         for desk in &cast.desks {
@@ -336,17 +336,16 @@ async fn work(
         let seed = world.plan.seed ^ (desk.strand as u64) << 40 ^ house.id << 20;
         let (desk, house) = (Arc::clone(desk), Arc::clone(house));
         let rng = fastrand::Rng::with_seed(seed);
-        match desk.plan.kind {
-            Kind::Untracked { .. } => {
-                programs.spawn(untracked::Program { desk, house, rng }.run());
+        programs.spawn(async move {
+            if desk.world.sabotage == Some(Sabotage::Dally) {
+                sleep_until(desk.world.calm_at() + DALLIED).await;
             }
-            Kind::Source { .. } => {
-                programs.spawn(sourced::Program { desk, house, rng }.run());
+            match desk.plan.kind {
+                Kind::Untracked { .. } => untracked::Program { desk, house, rng }.run().await,
+                Kind::Source { .. } => sourced::Program { desk, house, rng }.run().await,
+                _ => tracked::Program { desk, house, rng }.run().await,
             }
-            _ => {
-                programs.spawn(tracked::Program { desk, house, rng }.run());
-            }
-        }
+        });
     }
     while let Some(ended) = programs.join_next().await {
         if let Err(why) = ended {

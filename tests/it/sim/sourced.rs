@@ -316,7 +316,15 @@ impl<O: Place> Source for Rows<O> {
         Ok(Some(self.kept(|kept| kept.seen(channel))))
     }
 
-    async fn check(&mut self, _channel: &str, _committed: Option<&O>) -> Result<(), Away> {
+    async fn check(&mut self, channel: &str, committed: Option<&O>) -> Result<(), Away> {
+        let desk = &self.desk;
+        let committed = committed.map(O::row);
+        let landed = desk.world.truth.last(desk.strand, channel);
+        if committed > landed || (committed < landed && !desk.shared) {
+            desk.blame(format!(
+                "{channel} resumes after {committed:?}, and {landed:?} landed last"
+            ));
+        }
         self.answer(Call::Check)
     }
 }

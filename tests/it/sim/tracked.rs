@@ -10,6 +10,7 @@ use snowpipe_streaming::{
 };
 use tokio::time::{sleep, sleep_until, timeout};
 
+use super::contest;
 use super::desk::{Desk, Ending};
 use super::judge;
 use super::plan::{Kind, Op};
@@ -152,7 +153,11 @@ impl Program {
             error.kind(),
             ErrorKind::Invalidated(InvalidationCause::Fenced | InvalidationCause::OffsetConflict)
         );
-        (lost && self.desk.contested).then(|| Ending::Ceded(Some(error.kind())))
+        if !lost || !self.desk.contested {
+            return None;
+        }
+        contest::ceded(&self.desk, &self.house, error);
+        Some(Ending::Ceded(Some(error.kind())))
     }
 
     /// The row to go on with. An error: it is another's channel now, or the token must be set right.
@@ -168,8 +173,13 @@ impl Program {
         match next {
             Some(next) if next == landed || (next < landed && desk.shared) => Ok(next),
             _ if desk.world.plan.tampers() => Err(None),
-            None if desk.contested && landed == 0 => Ok(0),
-            _ if desk.contested => Err(Some(Ending::Ceded(None))),
+            None if token
+                .as_ref()
+                .is_some_and(|token| contest::is_rival(desk, token)) =>
+            {
+                // One that has brought nothing yet takes the channel over.
+                (landed == 0).then_some(0).ok_or(Some(Ending::Ceded(None)))
+            }
             _ => {
                 desk.blame(format!(
                     "it resumes after {token:?}, and {landed} rows landed"

@@ -1,8 +1,10 @@
 //! What really became of each row: the emulator's landing under observation. It can also be made to misbehave.
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use serde::Deserialize;
 use snowpipe_streaming::emulator::MemoryLanding;
@@ -10,7 +12,7 @@ use snowpipe_streaming::emulator::landing::{
     AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
     StoredChannel,
 };
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::content::content;
 
@@ -23,6 +25,8 @@ pub enum Sabotage {
     Double,
     /// A commit's rows land in reverse order.
     Reverse,
+    /// The appends of a commit land in reverse order.
+    Overtake,
     /// Rejected rows are counted and kept nowhere.
     ForgetRejects,
     /// Two rows of a commit have one another's content.
@@ -37,6 +41,16 @@ pub enum Sabotage {
     KeepLater,
     /// The source forgets what it has released.
     ForgetRelease,
+    /// Rows land a while after they are said to be committed.
+    LandLater,
+    /// Answers to questions for statuses take long.
+    TellLater,
+    /// Programs begin long after the calm.
+    Dally,
+    /// An open tells of the row after the last one that is committed.
+    Ahead,
+    /// Every append is refused as if another writer had the channel.
+    Fence,
 }
 
 /// What landed, by channel and row.
@@ -54,12 +68,11 @@ struct Strand {
     row_bytes: usize,
     /// Each row may be there once, and not once by each append.
     tracked: bool,
-    is_ordered: bool,
+    /// Others write the same rows to the same channel.
+    shared: bool,
     rows: Vec<Vec<Landed>>,
     /// By channel, in upper case.
     lanes: BTreeMap<String, Lane>,
-    last_good: Option<u64>,
-    last_bad: Option<u64>,
     /// One more than the highest row that landed.
     next: u64,
 }
@@ -69,6 +82,8 @@ struct Strand {
 struct Lane {
     rows: BTreeSet<u64>,
     refused: BTreeSet<u64>,
+    /// What landed last in the table, and in the error table: the append and the row.
+    last: [Option<(u64, u64)>; 2],
 }
 
 /// A row in the table or, if it was refused, in the error table.
@@ -103,12 +118,12 @@ impl Truth {
     }
 
     /// Expects so many rows of another source; its index.
-    pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, is_ordered: bool) -> usize {
+    pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, shared: bool) -> usize {
         let mut strands = self.strands();
         strands.push(Strand {
             row_bytes,
             tracked,
-            is_ordered: tracked && is_ordered,
+            shared,
             rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
             ..Strand::default()
         });
@@ -163,6 +178,13 @@ impl Truth {
         lanes.any(|(name, lane)| *name != channel.to_uppercase() && lane.rows.contains(&row))
     }
 
+    /// The last row that came through a channel.
+    pub fn last(&self, strand: usize, channel: &str) -> Option<u64> {
+        let strands = self.strands();
+        let lane = strands[strand].lanes.get(&channel.to_uppercase())?;
+        lane.rows.last().copied()
+    }
+
     /// Whether an append brought one of these rows.
     pub fn brought(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
         let strands = self.strands();
@@ -209,19 +231,21 @@ impl Truth {
         });
         let lane = strand.lanes.entry(channel.to_uppercase()).or_default();
         lane.rows.insert(mark.row);
-        let last = if refused {
+        if refused {
             lane.refused.insert(mark.row);
-            &mut strand.last_bad
-        } else {
-            &mut strand.last_good
+        }
+        let last = lane.last[usize::from(refused)].replace((attempt, mark.row));
+        // Rows without offsets may be sent again, but in a later append; and only of one writer the appends are in order.
+        let is_behind = |(append, row)| {
+            let is_comparable = strand.tracked || append == attempt;
+            (is_comparable && row > mark.row) || (!strand.shared && append > attempt)
         };
-        if strand.is_ordered && last.is_some_and(|last| last > mark.row) {
+        if last.is_some_and(is_behind) {
             self.blame(format!(
-                "out of order: row {} of channel {} after row {last:?}",
+                "out of order: row {} of channel {} by append {attempt} after {last:?} in {channel}",
                 mark.row, mark.strand
             ));
         }
-        *last = Some(mark.row);
         strand.next = strand.next.max(mark.row + 1);
     }
 
@@ -279,17 +303,29 @@ impl Landing for Watched {
             Some(Sabotage::Lose) => rows.clear(),
             Some(Sabotage::Double) => rows.extend_from_slice(commit.rows),
             Some(Sabotage::Reverse) => rows.reverse(),
+            Some(Sabotage::Overtake) => rows.sort_by_key(|row| Reverse(mark(row).attempt)),
             Some(Sabotage::ForgetRejects) => rejected.clear(),
             Some(Sabotage::Mix) => mix(&mut rows),
             _ => {}
         }
-        let channel = &commit.record.channel;
-        for row in &rows {
-            self.truth.note(&mark(row), channel, false);
-        }
-        for row in &rejected {
-            let mark = serde_json::from_str(&row.payload).unwrap();
-            self.truth.note(&mark, channel, true);
+        let channel = commit.record.channel.clone();
+        let truth = Arc::clone(&self.truth);
+        let land = move || {
+            for row in &rows {
+                truth.note(&mark(row), &channel, false);
+            }
+            for row in &rejected {
+                let mark = serde_json::from_str(&row.payload).unwrap();
+                truth.note(&mark, &channel, true);
+            }
+        };
+        if self.sabotage == Some(Sabotage::LandLater) {
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(5)).await;
+                land();
+            });
+        } else {
+            land();
         }
         self.kept.commit(&Commit {
             rows: &[],

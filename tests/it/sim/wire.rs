@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::sleep;
 
 use super::betray;
+use super::contest::Opened;
 use super::heard::Asked;
 use super::outage::Part;
 use super::plan::{Kind, Policy};
@@ -43,8 +44,11 @@ impl Transport for Wire {
         world.check_throttled(&self.house, &asked);
         // On its own: what has left a client arrives, whatever becomes of the client.
         let (sender, receiver) = oneshot::channel();
-        let number = self.number(asked.part);
-        let carried = Arc::clone(world).carry(house, number, request);
+        let asked = Asked {
+            number: self.number(asked.part),
+            ..asked
+        };
+        let carried = Arc::clone(world).carry(house, asked.clone(), request);
         tokio::spawn(async move {
             let _ = sender.send(carried.await);
         });
@@ -53,6 +57,11 @@ impl Transport for Wire {
                 if let Ok(answer) = &answer {
                     let life = Duration::from_secs(world.plan.server.token_life_s);
                     world.heard().note(house, &asked, answer, life);
+                    let opened = answer.extensions().get::<Opened>();
+                    if let (Some(channel), Some(opened)) = (&asked.channel, opened) {
+                        let mut contests = world.contests.lock().unwrap();
+                        contests.knows(house, channel, *opened);
+                    }
                 }
                 answer
             }
@@ -159,6 +168,13 @@ impl World {
                 *answer.body_mut() = betray::count_half(answer.body());
                 Reply::Respond(answer)
             }
+            (Some(Sabotage::Ahead), Reply::Respond(mut answer)) if part == Part::Opens => {
+                *answer.body_mut() = betray::ahead(answer.body());
+                Reply::Respond(answer)
+            }
+            (Some(Sabotage::Fence), Reply::Respond(_)) if part == Part::Appends => {
+                Reply::Respond(betray::stale())
+            }
             (_, reply) => reply,
         }
     }
@@ -167,19 +183,19 @@ impl World {
     async fn carry(
         self: Arc<Self>,
         house: u64,
-        number: Option<u64>,
+        asked: Asked,
         request: Request,
     ) -> Result<Response, TransportError> {
         let what = describe(&request);
         self.check_open(&request);
-        self.script.cue(number, Moment::Sent);
-        let late = self.lateness() + self.script.lateness(number);
+        self.script.cue(asked.number, Moment::Sent);
+        let late = self.lateness() + self.script.lateness(asked.number);
         if !late.is_zero() {
             self.count("late request");
         }
         let latency = Duration::from_millis(self.plan.server.latency_ms);
         sleep(latency + late).await;
-        let part = Part::of(&request);
+        let part = asked.part;
         let is_open = part == Part::Opens;
         let outage = self.heard().outage(part);
         let (reply, lives) = match outage {
@@ -187,15 +203,20 @@ impl World {
                 self.count(outage.how.name());
                 (outage.how.reply(), self.lives())
             }
-            None => self.hand_over(number, request),
+            None => self.hand_over(house, &asked, request),
         };
         self.check();
-        let place = number.map_or_else(String::new, |number| format!("#{number} "));
+        let place = asked
+            .number
+            .map_or_else(String::new, |number| format!("#{number} "));
         let met = outcome(&reply);
         self.tell(format!("client {house} {place}{what} -> {met}"));
-        let reply = self.bared(is_open, number, reply);
+        let reply = self.bared(is_open, asked.number, reply);
         let reply = self.betrayed(part, reply);
-        self.script.cue(number, Moment::Handled);
+        if self.sabotage == Some(Sabotage::TellLater) && part == Part::Statuses {
+            sleep(Duration::from_secs(10)).await;
+        }
+        self.script.cue(asked.number, Moment::Handled);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),
@@ -219,7 +240,7 @@ impl World {
             Ok(_) if self.lives() != lives => broken("the server went down"),
             answer => answer,
         };
-        self.script.arrive(number, answer.is_ok());
+        self.script.arrive(asked.number, answer.is_ok());
         answer
     }
 }

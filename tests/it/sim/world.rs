@@ -20,8 +20,9 @@ use snowpipe_streaming::{
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::contest::Contests;
 use super::desk::Reader;
-use super::heard::Heard;
+use super::heard::{Asked, Heard};
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::truth::{Sabotage, Truth, Watched};
@@ -50,6 +51,7 @@ pub struct World {
     eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
     never: Mutex<Vec<Never>>,
     heard: Mutex<Heard>,
+    pub contests: Mutex<Contests>,
     /// How far statuses are behind.
     lag: Mutex<Option<Duration>>,
     ids: AtomicU64,
@@ -126,6 +128,7 @@ impl World {
             eyes: Mutex::default(),
             never: Mutex::default(),
             heard: Mutex::default(),
+            contests: Mutex::default(),
             lag: Mutex::default(),
             ids: AtomicU64::new(0),
             plan,
@@ -398,16 +401,22 @@ impl World {
     }
 
     /// Has the server handle a request, if it is up. Also how often it went down before.
-    pub fn hand_over(&self, number: Option<u64>, request: Request) -> (Reply, u64) {
+    pub fn hand_over(&self, house: u64, asked: &Asked, request: Request) -> (Reply, u64) {
         let server = self.server.lock().unwrap();
         let is_open = request.method() == http::Method::PUT;
-        let reply = match &server.emulator {
-            Some(emulator) => {
-                let now = self.clock.now();
-                self.script.handle(number, emulator, now, request)
+        let mut reply = Reply::Refuse;
+        if let Some(emulator) = &server.emulator {
+            let mut contests = self.contests.lock().unwrap();
+            let now = self.clock.now();
+            contests.look(emulator, None);
+            reply = self.script.handle(asked.number, emulator, now, request);
+            let opened = contests.look(emulator, is_open.then_some(house));
+            if let (Some(opened), Reply::Respond(answer) | Reply::RespondAfter(_, answer)) =
+                (opened, &mut reply)
+            {
+                answer.extensions_mut().insert(opened);
             }
-            None => Reply::Refuse,
-        };
+        }
         let opened = |answer: &Response| answer.status().is_success();
         if is_open && matches!(&reply, Reply::Respond(answer) if opened(answer)) {
             self.script.begin();
