@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, RowState};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, RowState};
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};
@@ -75,6 +75,26 @@ async fn all_channels_share_one_deadline_and_the_first_failure_is_told() {
             assert!(error.is_ambiguous(), "accepted rows may still land");
         }
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_that_is_refused_does_not_cut_the_others_short() {
+    let world = World::new();
+    let client = world.builder().max_client_lag(HOUR).build().await.unwrap();
+    let faults = world.emulator.faults();
+    let bad = Fault::BadRequest("ERR_BAD".to_owned()).on(Endpoint::Append);
+    faults.push(bad.channel("a"));
+    let slow = Fault::WithholdCommits(Duration::from_secs(20)).on(Endpoint::Append);
+    faults.push(slow.channel("b"));
+    let mut a = client.open_channel("a").await.unwrap();
+    let mut b = client.open_channel("b").await.unwrap();
+    let _ = a.append_row(&row(0), 0).await.unwrap();
+    let late = b.append_row(&row(1), 0).await.unwrap();
+    let error = client.close().await.unwrap_err();
+    let cause = InvalidationCause::Rejected;
+    assert_eq!(error.kind(), ErrorKind::Invalidated(cause), "{error}");
+    late.committed().await.unwrap();
+    assert_eq!(world.landed(), [1]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::emulator::Endpoint;
 use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, OffsetToken, PipePath, StreamingIngestClient};
 
 use crate::support::{World, row};
@@ -37,6 +37,53 @@ async fn a_commit_between_two_looks_is_seen_by_the_second() {
     channel.close().await.unwrap();
     let error = commits.changed().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_is_seen_once_and_the_last_one_before_the_end() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    channel.append_row(&row(0), 0).await.unwrap();
+    channel.wait_for_commit().await.unwrap();
+    // What was committed before it began is no news to it.
+    let mut commits = channel.commits();
+    assert_eq!(commits.latest(), Some(0.into()));
+    let next = tokio::time::timeout(Duration::from_secs(60), commits.changed());
+    assert!(next.await.is_err());
+    channel.append_row(&row(1), 1).await.unwrap();
+    channel.wait_for_commit().await.unwrap();
+    assert_eq!(commits.changed().await.unwrap(), Some(1.into()));
+    let next = tokio::time::timeout(Duration::from_secs(60), commits.changed());
+    assert!(next.await.is_err(), "it was seen already");
+    channel.append_row(&row(2), 2).await.unwrap();
+    channel.close().await.unwrap();
+    assert_eq!(commits.changed().await.unwrap(), Some(2.into()));
+    let error = commits.changed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+    assert_eq!(error.committed_token(), Some(&2.into()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_after_the_invalidation_is_seen_before_the_end() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let faults = world.emulator.faults();
+    let late = Fault::WithholdCommits(Duration::from_secs(5));
+    faults.push(late.on(Endpoint::Append));
+    let mut commits = channel.commits();
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.accepted().await.unwrap();
+    faults.push(Fault::BadRequest("ERR_BAD".to_owned()).on(Endpoint::Append));
+    let second = channel.append_row(&row(1), 1).await.unwrap();
+    let cause = channel.invalidated().await;
+    assert_eq!(commits.latest(), None, "it is not committed by then");
+    assert_eq!(commits.changed().await.unwrap(), Some(0.into()));
+    first.committed().await.unwrap();
+    assert_eq!(commits.changed().await.unwrap_err().kind(), cause.kind());
+    assert_eq!(second.committed().await.unwrap_err().kind(), cause.kind());
+    assert_eq!(world.landed(), [0]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,3 +74,68 @@ impl Progress {
         )
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::error::ErrorKind;
+
+    /// What receipts see of a channel that was invalidated.
+    fn ended(accepted: u64, committed: u64, sent: u64, settled: bool) -> Progress {
+        let error = Error::new(ErrorKind::Unreachable, "no");
+        Progress {
+            accepted,
+            committed,
+            committed_token: Some(7.into()),
+            end: Some(End {
+                error,
+                sent,
+                settled,
+            }),
+            ..Progress::default()
+        }
+    }
+
+    #[test]
+    fn a_call_is_in_doubt_if_its_first_row_was_sent() {
+        let progress = ended(0, 0, 5, true);
+        for (from, position, in_doubt) in [(0, 5, true), (4, 9, true), (5, 9, false), (6, 9, false)]
+        {
+            let outcomes = [
+                progress.accepted_outcome(from, position),
+                progress.committed_outcome(from, position),
+            ];
+            for outcome in outcomes {
+                let error = outcome.unwrap().unwrap_err();
+                assert_eq!(error.is_ambiguous(), in_doubt, "{from} to {position}");
+                assert_eq!(error.committed_token(), Some(&7.into()));
+            }
+        }
+        // Everything up to here, of which the last row counts.
+        let error = progress.committed_outcome(5, 5).unwrap().unwrap_err();
+        assert!(error.is_ambiguous());
+        let error = progress.committed_outcome(6, 6).unwrap().unwrap_err();
+        assert!(!error.is_ambiguous());
+    }
+
+    #[test]
+    fn what_is_committed_is_accepted_even_if_no_answer_said_so() {
+        for settled in [false, true] {
+            let progress = ended(0, 3, 5, settled);
+            progress.accepted_outcome(0, 3).unwrap().unwrap();
+            progress.committed_outcome(0, 3).unwrap().unwrap();
+        }
+    }
+
+    #[test]
+    fn an_end_decides_nothing_before_the_last_word_is_in() {
+        let progress = ended(2, 0, 5, false);
+        assert!(progress.committed_outcome(0, 2).is_none());
+        assert!(progress.accepted_outcome(2, 4).is_none());
+        assert!(progress.final_error().is_none());
+        let settled = ended(2, 0, 5, true);
+        assert_ne!(progress, settled, "those who wait hear of it");
+        let error = settled.final_error().unwrap();
+        assert_eq!(error.committed_token(), Some(&7.into()));
+    }
+}

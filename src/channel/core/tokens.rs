@@ -130,8 +130,12 @@ impl Tokens {
 
     /// Of an accepted batch only the last token can ever be committed. Before that it may still be cut at any unit.
     pub(super) fn accepted(&mut self, batch: &SealedBatch) {
-        let inner = batch.units.len().saturating_sub(1);
-        for unit in batch.units.iter().take(inner) {
+        self.accepted_units(&batch.units);
+    }
+
+    fn accepted_units(&mut self, units: &[Unit]) {
+        let inner = units.len().saturating_sub(1);
+        for unit in units.iter().take(inner) {
             if let UnitTokens::Whole { end, .. } = &unit.tokens {
                 self.settle(end);
             }
@@ -275,5 +279,22 @@ mod tests {
         tokens.check(&[a.clone(), b, a.clone()], None).unwrap_err();
         tokens.check(&[a], Some(&token("a"))).unwrap_err();
         tokens.check(&[run(1, 5), run(5, 1)], None).unwrap_err();
+    }
+
+    #[test]
+    fn of_an_accepted_batch_only_the_last_token_is_awaited_and_none_may_be_used_again() {
+        let units = ["a", "b", "c"].map(whole);
+        let mut tokens = Tokens::new(None);
+        for unit in &units {
+            tokens.note(unit);
+        }
+        assert_eq!(tokens.outstanding.len(), 3);
+        tokens.accepted_units(&units);
+        assert_eq!(tokens.outstanding, HashSet::from([token("c")]));
+        tokens.committed(&token("c"));
+        assert!(tokens.outstanding.is_empty());
+        for unit in units {
+            tokens.check(&[unit], None).unwrap_err();
+        }
     }
 }
