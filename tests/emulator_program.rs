@@ -178,8 +178,8 @@ async fn over_tls_the_line_says_what_clients_need() {
         "{why}"
     );
     let why = refused(here, &["--write-profile", "profile.json"]);
-    let mend = format!("start it with --tls --listen {address}");
-    assert!(why.contains(&mend), "{why}");
+    let remedy = format!("start it with --tls --listen {address}");
+    assert!(why.contains(&remedy), "{why}");
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_given_key_is_named_in_the_profile_and_not_copied() {
 }
 
 #[test]
-fn what_cannot_be_done_is_said_with_its_mend() {
+fn what_cannot_be_done_is_said_with_its_remedy() {
     let dir = directory();
     let here = dir.path();
     fs::write(here.join("mine.json"), "{}").expect("a file");

@@ -1,8 +1,8 @@
-//! The errors that the person who typed the command has to mend: they end the program with exit code 2.
+//! The errors that the person who typed the command has to fix: they end the program with exit code 2.
 
 use snowpipe_streaming::ErrorKind;
 
-/// What is wrong with the command line, the files or the account it names, and how to mend it.
+/// What is wrong with the command line, the files or the account it names, and how to fix it.
 #[derive(Debug, Clone, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Misconfigured(String);

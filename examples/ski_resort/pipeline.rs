@@ -249,7 +249,7 @@ async fn stream(
     Ok(report.finish)
 }
 
-/// An error as the person who typed the command can mend it, if so.
+/// An error as the person who typed the command can fix it, if so.
 fn in_our_words(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Error {
     let source = error.source().and_then(|source| source.downcast_ref());
     if let Some(misconfigured) = source.and_then(QueueError::misconfigured) {

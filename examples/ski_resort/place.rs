@@ -44,7 +44,7 @@ pub(crate) fn something_else(path: &Path, flag: &str) -> anyhow::Error {
     ))
 }
 
-/// Whether it takes another file to mend this.
+/// Whether it takes another file to fix this.
 pub(crate) fn is_wrong_file(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),

@@ -221,7 +221,7 @@ impl Summary {
             }
             (false, ..) if self.tables.values().all(|line| line.is_balanced(true)) => {
                 "Not finished: none lost, none twice so far, and what is not committed is still in the queue; once what \
-                 failed is mended, the same command goes on with it."
+                 failed is fixed, the same command goes on with it."
             }
             (false, ..) => "Not balanced: the numbers of a table do not add up.",
             (true, true, _) => "Balanced, but rows were rejected: see DEAD_LETTER in the queue.",

@@ -153,7 +153,7 @@ impl Source for People {
         }))
     }
 
-    /// A database that is busy is asked again. Nothing else mends itself.
+    /// A database that is busy is asked again. Nothing else passes without help.
     fn is_fatal(&self, error: &anyhow::Error) -> bool {
         let code = error
             .downcast_ref::<rusqlite::Error>()

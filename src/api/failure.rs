@@ -126,7 +126,7 @@ pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     }
 }
 
-/// Which host answers: the same status has another cause and mend on each.
+/// Which host answers: the same status has another cause and remedy on each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Host {
     Account,
@@ -162,7 +162,7 @@ pub(super) fn decided(host: Host, what: &str, status: StatusCode, said: ServerEr
 
 fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> Error {
     let code = said.code.as_deref().unwrap_or_default();
-    let (kind, mend) = meaning(host, status, code);
+    let (kind, remedy) = meaning(host, status, code);
     let answer = match &said.message {
         Some(message) => {
             format!("{}: {}", status.as_u16(), message.trim_end_matches('.'))
@@ -171,7 +171,7 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
     };
     let error = Error::new(
         kind,
-        format!("{what} failed, the server answered {answer}; {mend}"),
+        format!("{what} failed, the server answered {answer}; {remedy}"),
     )
     .with_status(status.as_u16())
     .with_code(said.code.clone());

@@ -174,7 +174,7 @@ impl Api {
         self.link.forget();
     }
 
-    /// Opens a channel, which takes it from whoever held it.
+    /// Opens a channel, which takes it from its last holder.
     pub(crate) async fn open_channel(
         &self,
         channel: &str,

@@ -103,12 +103,12 @@ fn same_key(text: impl AsRef<[u8]>, passphrase: Option<&str>) {
 
 /// The key is refused, for this reason, without a word of the key or the passphrase.
 #[track_caller]
-fn refused(text: impl AsRef<[u8]>, passphrase: Option<&str>, reason: &str, mend: &str) {
+fn refused(text: impl AsRef<[u8]>, passphrase: Option<&str>, reason: &str, remedy: &str) {
     let error = pair(text.as_ref(), passphrase).unwrap_err();
     let message = format!("{error} {error:?}");
     assert_eq!(error.kind(), ErrorKind::Authentication);
     assert!(
-        message.contains(reason) && message.contains(mend),
+        message.contains(reason) && message.contains(remedy),
         "{message}"
     );
     let secret = passphrase.filter(|p| !p.is_empty()).unwrap_or("MII");
@@ -163,7 +163,7 @@ fn base64_and_der_need_no_header() {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_refused_with_the_mend() {
+fn a_key_that_cannot_be_used_is_refused_with_the_remedy() {
     let wrong = "passphrase is wrong";
     refused(AES256, Some("not-it"), wrong, CONVERT);
     refused(SCRYPT, Some("not-it"), wrong, CONVERT);

@@ -72,7 +72,7 @@ pub(super) fn read(
 }
 
 fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> Error {
-    let (kind, mend) = match status.as_u16() {
+    let (kind, remedy) = match status.as_u16() {
         429 => (ErrorKind::Throttled, "ask less often"),
         408 | 500.. => (ErrorKind::Server, "try again"),
         300..=399 => (
@@ -103,7 +103,7 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
     let told = told.trim_end_matches('.');
     let colon = if told.is_empty() { "" } else { ": " };
     let message = format!(
-        "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {mend}",
+        "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {remedy}",
         status.as_u16()
     );
     Error::new(kind, message).with_status(status.as_u16())

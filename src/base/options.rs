@@ -55,7 +55,7 @@ pub enum Recovery {
     #[default]
     Surface,
     /// The client opens it again and sends exactly what is not committed; receipts stay valid throughout. What that cannot
-    /// mend surfaces as above: a batch refused for good, another writer who has come to stay, commits that stall twice.
+    /// fix surfaces as above: a batch refused for good, another writer who has come to stay, commits that stall twice.
     ///
     /// Rows are held until they are committed, so the memory budget has to cover them: see
     /// [`delivery`](crate::guide::delivery#how-large-the-memory-budget).
@@ -162,5 +162,5 @@ impl Options {
     }
 }
 
-/// "For ever", short enough to be added to any instant.
+/// No limit, short enough to be added to any instant.
 pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(100 * 365 * 86_400);

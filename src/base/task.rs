@@ -19,7 +19,7 @@ pub(crate) async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
     }
 }
 
-/// Waits until then; for ever, if there is no such instant.
+/// Waits until `until`; without one it never returns.
 pub(crate) async fn reached(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,

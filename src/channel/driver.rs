@@ -29,8 +29,8 @@ pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
     );
 }
 
-/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
-/// wait for it.
+/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nothing waits for it
+/// any longer.
 struct Driving {
     registry: Arc<Registry>,
     shared: Arc<Shared>,

@@ -247,8 +247,8 @@ impl<M> Channel<M> {
         self.reopen_with(self.policy).await.map(drop)
     }
 
-    /// As [`reopen`](Self::reopen), with another policy this once. Returns what became of the hold that ended, and
-    /// whether nobody can tell of some of its rows: they were sent, and the channel has been dropped and made anew.
+    /// As [`reopen`](Self::reopen), with another policy this once. Returns the close report of the hold that ended, and
+    /// whether the outcome of some of its rows cannot be known: they were sent, and the channel has been dropped and made anew.
     pub(crate) async fn reopen_with(
         &mut self,
         policy: OnUncommitted,

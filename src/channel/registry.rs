@@ -97,8 +97,8 @@ impl Registry {
         slots.values().filter_map(Slot::channel).cloned().collect()
     }
 
-    /// Takes a name, so that nobody else in this client opens it; from nobody but `old`, who has it back if nothing comes
-    /// of it. Names differ by more than case: the server folds it in paths.
+    /// Reserves a name, so that nothing else in this client opens it. It may be taken only from `old`, which gets it back if
+    /// the open fails. Names that differ only in case are the same name: the server ignores the case in paths.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         name: &str,
@@ -107,7 +107,7 @@ impl Registry {
         check(name)?;
         let key = name.to_lowercase();
         let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
-        // Looked at under the lock: whoever closes the client takes the slots after it set the flag.
+        // Read under the lock: closing the client sets the flag before it takes the slots.
         if self.is_closed() {
             return Err(Error::new(
                 ErrorKind::ClientClosed,

@@ -30,7 +30,7 @@ pub(crate) struct Shared {
     reported: Mutex<BTreeSet<u64>>,
 }
 
-/// Rows and continuation tokens are nobody's business.
+/// Omits rows and continuation tokens.
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let progress = self.progress.borrow();

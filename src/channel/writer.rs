@@ -37,7 +37,7 @@ pub(crate) struct Writer {
     pub(super) credit: Charge,
     /// How long an append waits for memory.
     pub(super) timeout: Option<Duration>,
-    /// Rows appended since open. Nobody else appends, so it need not be asked for.
+    /// Rows appended since open. Only this handle appends, so the core need not be asked.
     pub(super) appended: u64,
     pub(crate) last: Option<Offset>,
 }

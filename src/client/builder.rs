@@ -102,7 +102,7 @@ impl ClientBuilder {
         self
     }
 
-    /// How long an append waits for memory before it fails with [`ErrorKind::Backpressure`]. Default: for ever.
+    /// How long an append waits for memory before it fails with [`ErrorKind::Backpressure`]. Default: no limit.
     pub fn append_timeout(mut self, timeout: Duration) -> Self {
         self.options.append_timeout = Some(timeout);
         self

@@ -1,5 +1,5 @@
-//! What goes to all channels of a client at once: flushes, the close, the end. And its elastic channels, which nobody lists
-//! by name.
+//! What concerns all channels of a client at once: flushes, the close, the end. Also its elastic channels, which have no
+//! names.
 
 use std::sync::{Arc, PoisonError, Weak};
 
@@ -21,7 +21,7 @@ impl StreamingIngestClient {
         elastic.retain(|channel| channel.strong_count() > 0);
         elastic.push(Arc::downgrade(&settle));
         drop(elastic);
-        // Whoever closes the client takes the channels after it set the flag.
+        // Closing the client sets the flag before it takes the channels.
         if inner.registry.is_closed() {
             settle.end(&Error::new(
                 ErrorKind::ClientClosed,
@@ -47,7 +47,7 @@ impl StreamingIngestClient {
     /// # Errors
     ///
     /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
-    /// failed and nobody was told.
+    /// failed and that was not yet reported.
     pub async fn wait_for_flush(&self) -> Result<()> {
         let inner = &self.handle.inner;
         let named = inner.registry.channels().into_iter().map(|channel| {
@@ -77,8 +77,8 @@ impl StreamingIngestClient {
     ///
     /// # Errors
     ///
-    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and nobody was
-    /// told.
+    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and that
+    /// was not yet reported.
     pub async fn close(self) -> Result<()> {
         let inner = Arc::clone(&self.handle.inner);
         let channels = inner.registry.channels();

@@ -131,7 +131,7 @@ impl StreamingIngestClient {
     /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
     ///
     /// A channel is one ordered writer. Its name lives as long as it is used, across restarts: give each instance of a
-    /// program names of its own, for opening a name takes it away from whoever held it. Names that differ only in case are
+    /// program names of its own, for opening a name takes it away from its last holder. Names that differ only in case are
     /// the same name ("Snowpipe Streaming REST API endpoints"); the channel is followed by the name it was created with,
     /// which [`Channel::name`](crate::Channel::name) returns. `.await` what is returned, or set options on it first.
     ///
@@ -213,7 +213,7 @@ impl StreamingIngestClient {
         )
     }
 
-    /// Asks the server for the status of channels, whoever writes them. Names the server does not know are absent.
+    /// Asks the server for the status of channels, also of those that other programs write. Names the server does not know are absent.
     /// Names are case-sensitive here ("Snowpipe Streaming REST API endpoints").
     ///
     /// Cancel safe.

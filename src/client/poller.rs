@@ -1,4 +1,4 @@
-//! The status poller: one bulk call for all channels of a client, as often as their commits need it and no oftener.
+//! The status poller: one bulk call for all channels of a client, only as often as pending commits require.
 
 use std::sync::Arc;
 use std::time::Duration;

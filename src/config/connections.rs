@@ -88,7 +88,7 @@ impl Connections {
         }
     }
 
-    /// The connection of this name. Without a name it is the default one, and none if nobody named a default and there
+    /// The connection of this name. Without a name it is the default one, and none if no default is named and there
     /// is no connection called `default`.
     pub(super) fn pick(
         mut self,

@@ -13,7 +13,7 @@ use crate::types::error::Result;
 pub(super) struct Identity {
     pub(super) credential: Arc<dyn Credential>,
     /// What to do if the account refuses it.
-    pub(super) mend: String,
+    pub(super) remedy: String,
 }
 
 /// The profile, if it was readable.
@@ -88,20 +88,20 @@ impl Identity {
             Check::Identity,
             format!("JWT subject {}, issuer {}", pair.subject(), pair.issuer()),
         );
-        let mend = format!(
+        let remedy = format!(
             "in Snowflake, DESC USER {user} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if it does not, {register}; if it does, check account and user in the profile: they make the subject {}",
             pair.fingerprint(),
             pair.subject()
         );
         Ok(Self {
             credential: Arc::new(pair),
-            mend,
+            remedy,
         })
     }
 
     fn of_token(report: &mut Report, profile: &Profile, kind: &Authorization) -> Result<Self> {
         let credential = profile.credential()?;
-        let (what, mend) = match kind {
+        let (what, remedy) = match kind {
             Authorization::KeyPair | Authorization::OAuth(_) => (
                 "an access token of an OAuth server",
                 "check client id and secret, the scope, and that an OAuth security integration of the account trusts the server: DESC SECURITY INTEGRATION",
@@ -125,7 +125,7 @@ impl Identity {
         );
         Ok(Self {
             credential,
-            mend: mend.to_owned(),
+            remedy: remedy.to_owned(),
         })
     }
 }

@@ -1,6 +1,6 @@
 //! Finds out why streaming does not work: one check after another, from the profile to a channel that is opened and dropped.
 //!
-//! Each check ends as *ok*, *warn*, *FAIL* or *skipped*, with a sentence and, where something is wrong, what mends it. A check
+//! Each check ends as *ok*, *warn*, *FAIL* or *skipped*, with a sentence and, where something is wrong, the remedy. A check
 //! that needs an earlier one which failed is skipped. No secret is in a report. The command `snowpipe doctor` prints one.
 //!
 //! ```no_run

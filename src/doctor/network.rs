@@ -26,21 +26,21 @@ struct Checks {
     tcp: Check,
     tls: Check,
     /// What may be wrong if the host cannot be found.
-    name_mend: &'static str,
+    name_remedy: &'static str,
 }
 
 const ACCOUNT: Checks = Checks {
     dns: Check::Dns,
     tcp: Check::Tcp,
     tls: Check::Tls,
-    name_mend: "check account and url in the profile, and this machine's DNS; with private link, the host must be in your own DNS",
+    name_remedy: "check account and url in the profile, and this machine's DNS; with private link, the host must be in your own DNS",
 };
 
 const INGEST: Checks = Checks {
     dns: Check::IngestDns,
     tcp: Check::IngestTcp,
     tls: Check::IngestTls,
-    name_mend: "the account named this host for streaming: allow it in this machine's DNS; with private link, add it to your own DNS",
+    name_remedy: "the account named this host for streaming: allow it in this machine's DNS; with private link, add it to your own DNS",
 };
 
 /// Whether requests to the account host are answered.
@@ -114,7 +114,7 @@ async fn resolved(
         Ok(addresses) => addresses.collect(),
         Err(why) => {
             let text = format!("the name {name:?} does not resolve: {why}");
-            report.fail_as(checks.dns, text, checks.name_mend);
+            report.fail_as(checks.dns, text, checks.name_remedy);
             return Vec::new();
         }
     };
@@ -122,7 +122,7 @@ async fn resolved(
         report.ok(checks.dns, format!("{name:?} resolves to {}", first.ip()));
     } else {
         let text = format!("the name {name:?} resolves to no address");
-        report.fail_as(checks.dns, text, checks.name_mend);
+        report.fail_as(checks.dns, text, checks.name_remedy);
     }
     addresses
 }
@@ -146,8 +146,8 @@ async fn connect(
         }
     }
     let text = format!("no connection to {}", failed.join(", "));
-    let mend = "check the port in the profile's url, and whether a firewall lets this machine out; if only a proxy leads out, name it in HTTPS_PROXY";
-    report.fail_as(checks.tcp, text, mend);
+    let remedy = "check the port in the profile's url, and whether a firewall lets this machine out; if only a proxy leads out, name it in HTTPS_PROXY";
+    report.fail_as(checks.tcp, text, remedy);
     false
 }
 
@@ -176,7 +176,7 @@ async fn greet(
     let answer = match timeout(options.timeout, transport.call(request)).await {
         Ok(Ok(answer)) => answer,
         Ok(Err(why)) => {
-            report.fail_as(checks.tls, why.to_string(), tls_mend(&why));
+            report.fail_as(checks.tls, why.to_string(), tls_remedy(&why));
             return false;
         }
         Err(_) => {
@@ -202,7 +202,7 @@ async fn greet(
     true
 }
 
-fn tls_mend(why: &TransportError) -> &'static str {
+fn tls_remedy(why: &TransportError) -> &'static str {
     match why.kind() {
         TransportErrorKind::Tls if why.to_string().contains("not valid for name") => {
             "the certificate is another host's: check account and url in the profile; in host names Snowflake writes dashes for underscores"
@@ -231,11 +231,11 @@ fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
     };
     let seconds = skew.as_secs();
     let text = format!("this machine's clock is {seconds} s {direction} the server's");
-    let mend = "set the clock, and keep it with NTP: a login is refused if it seems to be from the future or the past";
+    let remedy = "set the clock, and keep it with NTP: a login is refused if it seems to be from the future or the past";
     if skew > SKEW {
-        report.fail_as(Check::Clock, text, mend);
+        report.fail_as(Check::Clock, text, remedy);
     } else if skew > NOTICEABLE {
-        report.warn(Check::Clock, text, mend);
+        report.warn(Check::Clock, text, remedy);
     } else {
         report.ok(
             Check::Clock,

@@ -87,7 +87,7 @@ impl Check {
     }
 
     /// What to do where the error itself does not say.
-    fn usual_mend(self) -> &'static str {
+    fn usual_remedy(self) -> &'static str {
         match self {
             Self::Profile | Self::PrivateKey | Self::Identity => {
                 "correct it in the profile; a file that is named there has to exist, and this user has to be allowed to read it"
@@ -143,15 +143,15 @@ pub struct Finding {
     pub text: String,
     /// What to do about it, or may have to be done.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub mend: Option<String>,
+    pub remedy: Option<String>,
 }
 
 impl fmt::Display for Finding {
-    /// One line; the mend, if there is one, on a second.
+    /// One line; the remedy, if there is one, on a second.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<7} {:<21} {}", self.outcome, self.check, self.text)?;
-        match &self.mend {
-            Some(mend) => write!(f, "\n{:>29} {mend}", "->"),
+        match &self.remedy {
+            Some(remedy) => write!(f, "\n{:>29} {remedy}", "->"),
             None => Ok(()),
         }
     }
@@ -222,51 +222,56 @@ impl Report {
         self.findings.sort_by_key(|finding| finding.check);
     }
 
-    pub(super) fn warn(&mut self, check: Check, text: impl Into<String>, mend: impl Into<String>) {
-        self.push(check, Outcome::Warn, text.into(), Some(mend.into()));
+    pub(super) fn warn(
+        &mut self,
+        check: Check,
+        text: impl Into<String>,
+        remedy: impl Into<String>,
+    ) {
+        self.push(check, Outcome::Warn, text.into(), Some(remedy.into()));
     }
 
-    /// A failure in the words of an error, whose sentence ends with the mend.
+    /// A failure in the words of an error, whose sentence ends with the remedy.
     pub(super) fn fail(&mut self, check: Check, error: &Error) {
-        let (text, mend) = split(error);
-        let mend = mend.unwrap_or_else(|| check.usual_mend().to_owned());
-        self.push(check, Outcome::Fail, text, Some(mend));
+        let (text, remedy) = split(error);
+        let remedy = remedy.unwrap_or_else(|| check.usual_remedy().to_owned());
+        self.push(check, Outcome::Fail, text, Some(remedy));
     }
 
-    /// A failure whose mend is known better than the error knows it.
-    pub(super) fn fail_with(&mut self, check: Check, error: &Error, mend: impl Into<String>) {
+    /// A failure whose remedy is known better than the error knows it.
+    pub(super) fn fail_with(&mut self, check: Check, error: &Error, remedy: impl Into<String>) {
         let (text, _) = split(error);
-        self.push(check, Outcome::Fail, text, Some(mend.into()));
+        self.push(check, Outcome::Fail, text, Some(remedy.into()));
     }
 
     pub(super) fn fail_as(
         &mut self,
         check: Check,
         text: impl Into<String>,
-        mend: impl Into<String>,
+        remedy: impl Into<String>,
     ) {
-        self.push(check, Outcome::Fail, text.into(), Some(mend.into()));
+        self.push(check, Outcome::Fail, text.into(), Some(remedy.into()));
     }
 
-    fn push(&mut self, check: Check, outcome: Outcome, text: String, mend: Option<String>) {
+    fn push(&mut self, check: Check, outcome: Outcome, text: String, remedy: Option<String>) {
         self.findings.push(Finding {
             check,
             outcome,
             text,
-            mend,
+            remedy,
         });
     }
 }
 
-/// What an error says happened, and what it says mends it.
+/// What an error says happened, and what it says is the remedy.
 fn split(error: &Error) -> (String, Option<String>) {
     let message = error.message();
-    let (what, mend) = match message.rsplit_once("; ") {
-        Some((what, mend)) => (what, Some(mend.to_owned())),
+    let (what, remedy) = match message.rsplit_once("; ") {
+        Some((what, remedy)) => (what, Some(remedy.to_owned())),
         None => (message, None),
     };
     let code = error.code().map(|code| format!(" [{code}]"));
     let request = error.request_id().map(|id| format!(" (request {id})"));
     let text = [what, code.as_deref().unwrap_or_default()].concat();
-    (text + request.as_deref().unwrap_or_default(), mend)
+    (text + request.as_deref().unwrap_or_default(), remedy)
 }

@@ -63,8 +63,8 @@ impl<'a> Server<'a> {
         let ingest = match api.ingest_host(attempt()).await {
             Ok(ingest) => ingest,
             Err(failure) => {
-                let mend = self.login_mend(&failure);
-                return refused(report, Check::IngestHost, &failure, mend);
+                let remedy = self.login_remedy(&failure);
+                return refused(report, Check::IngestHost, &failure, remedy);
             }
         };
         let text = format!("logged in; the ingest host is {}", ingest.host);
@@ -111,10 +111,10 @@ impl<'a> Server<'a> {
         Some(Api::new(config, credential, transport, time))
     }
 
-    /// What mends a login that was refused.
-    fn login_mend(&self, failure: &Failure) -> Option<String> {
+    /// The remedy for a login that was refused.
+    fn login_remedy(&self, failure: &Failure) -> Option<String> {
         match failure.error().http_status()? {
-            401 => Some(self.identity.mend.clone()),
+            401 => Some(self.identity.remedy.clone()),
             403 => Some("check that account and url in the profile are right, that the user is not disabled, and that a network policy lets this machine's address in".to_owned()),
             404 => Some("check account and url in the profile, and that the role has CREATE PIPE on the schema or OPERATE on a pipe".to_owned()),
             _ => None,
@@ -141,8 +141,8 @@ impl<'a> Server<'a> {
                 false
             }
             (Err(failure), _) => {
-                let mend = self.login_mend(&failure);
-                refused(report, Check::Token, &failure, mend);
+                let remedy = self.login_remedy(&failure);
+                refused(report, Check::Token, &failure, remedy);
                 false
             }
         }
@@ -158,14 +158,14 @@ impl<'a> Server<'a> {
             None => false,
         };
         if !is_the_role {
-            return refused(report, Check::Token, failure, self.login_mend(failure));
+            return refused(report, Check::Token, failure, self.login_remedy(failure));
         }
         report.ok(Check::Token, "there is a token for the user's default role");
         let user = self.profile.user().unwrap_or("<user>");
-        let mend = format!(
+        let remedy = format!(
             "check how the role is spelled, in the case Snowflake shows it in; then GRANT ROLE {role} TO USER {user}"
         );
-        report.fail_with(Check::Role, failure.error(), mend);
+        report.fail_with(Check::Role, failure.error(), remedy);
     }
 
     /// Whether the pipe may be there.
@@ -194,12 +194,12 @@ impl<'a> Server<'a> {
             report,
             Check::Pipe,
             &failure,
-            self.pipe_mend(&failure, pipe),
+            self.pipe_remedy(&failure, pipe),
         );
         false
     }
 
-    fn pipe_mend(&self, failure: &Failure, pipe: &PipePath) -> Option<String> {
+    fn pipe_remedy(&self, failure: &Failure, pipe: &PipePath) -> Option<String> {
         let role = self.profile.role().unwrap_or("<role>");
         let (database, schema) = (pipe.database(), pipe.schema());
         if failure
@@ -236,10 +236,10 @@ impl<'a> Server<'a> {
                 Some(status) => {
                     let code = status.status_code();
                     let text = format!("{name} was opened, and its status is {code}");
-                    let mend = format!(
+                    let remedy = format!(
                         "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that takes rows, and the role needs INSERT on it"
                     );
-                    report.fail_as(Check::Channel, text, mend);
+                    report.fail_as(Check::Channel, text, remedy);
                 }
             },
             Err(failure) => {
@@ -248,7 +248,7 @@ impl<'a> Server<'a> {
                     report,
                     Check::Channel,
                     &failure,
-                    self.pipe_mend(&failure, pipe),
+                    self.pipe_remedy(&failure, pipe),
                 );
                 if !may_be_open {
                     report.skip(Check::Drop, "no channel was opened");
@@ -272,22 +272,22 @@ async fn drop_probe(report: &mut Report, api: &Api, name: &str) {
         };
         attempt.retry_count += 1;
         if attempt.retry_count >= DROPS || !failure.error().is_retryable() {
-            let mend = format!(
+            let remedy = format!(
                 "{name} stays until it was idle for thirty days; it holds no rows and does no harm"
             );
-            return report.fail_with(Check::Drop, failure.error(), mend);
+            return report.fail_with(Check::Drop, failure.error(), remedy);
         }
         tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn refused(report: &mut Report, check: Check, failure: &Failure, mend: Option<String>) {
-    match (failure, mend) {
+fn refused(report: &mut Report, check: Check, failure: &Failure, remedy: Option<String>) {
+    match (failure, remedy) {
         (Failure::Throttled { .. }, _) => {
-            let mend = "wait a minute and run this again; if it stays, ask who else uses this account so much";
-            report.fail_with(check, failure.error(), mend);
+            let remedy = "wait a minute and run this again; if it stays, ask who else uses this account so much";
+            report.fail_with(check, failure.error(), remedy);
         }
-        (_, Some(mend)) => report.fail_with(check, failure.error(), mend),
+        (_, Some(remedy)) => report.fail_with(check, failure.error(), remedy),
         (_, None) => report.fail(check, failure.error()),
     }
 }

@@ -195,7 +195,7 @@ impl<T> FailedAppend<T> {
     }
 }
 
-/// Rows and tags are nobody's business.
+/// Omits rows and tags.
 impl<T> fmt::Debug for FailedAppend<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FailedAppend")
@@ -244,13 +244,13 @@ impl<T> CheckpointError<T> {
         self.failures
     }
 
-    /// Those of which nobody has been told yet. The others were handed to their [`Ack`], or to a checkpoint of another
+    /// Those that are not yet reported. The others were handed to their [`Ack`], or to a checkpoint of another
     /// handle.
     pub fn failed(&self) -> &[FailedAppend<T>] {
         &self.failed
     }
 
-    /// Those of which nobody has been told yet, to append their rows again.
+    /// Those that are not yet reported, to append their rows again.
     pub fn into_failed(self) -> Vec<FailedAppend<T>> {
         self.failed
     }

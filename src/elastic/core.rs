@@ -120,9 +120,9 @@ pub(super) struct Core<T> {
     /// Failed appends since the beginning, and why the last one failed.
     failures: u64,
     last_failure: Option<Error>,
-    /// Failed appends nobody has been told of.
+    /// Failed appends that are not yet reported.
     unreported: Vec<FailedAppend<T>>,
-    /// Outcomes nobody waits for. They are dropped outside the lock: the tags in them are the caller's.
+    /// Outcomes that are not awaited. They are dropped outside the lock: the tags in them are the caller's.
     spent: Vec<Accepted<T>>,
 }
 
@@ -180,11 +180,11 @@ impl<T> Core<T> {
         self.end.is_some()
     }
 
-    /// That appends failed and nobody was told.
+    /// That appends failed and their failures are not yet reported.
     pub(super) fn unheard_error(&self) -> Option<Error> {
         let failed = self.unreported.first()?;
         let text = format!(
-            "{} appends failed and nobody was told; ask with `checkpoint` what became of them, then go on: {}",
+            "{} appends failed and their failures are not yet reported; call `checkpoint` for their rows, then go on: {}",
             self.unreported.len(),
             failed.error.message()
         );
@@ -272,7 +272,7 @@ impl<T> Core<T> {
         self.drain(until, why);
     }
 
-    /// Failed appends that nobody will ever be told of.
+    /// Failed appends that will never be reported.
     pub(super) fn lost(&self) -> usize {
         if self.abandoned && self.stopped {
             self.unreported.len()
@@ -409,19 +409,19 @@ impl<T> Core<T> {
         }
     }
 
-    /// Keeps a failure that nobody has looked at.
+    /// Keeps a failure that is not yet reported.
     pub(super) fn keep(&mut self, failed: FailedAppend<T>) {
         self.unreported.push(failed);
     }
 
-    /// How many appends have failed since the beginning, why the last one did, and the failures nobody was told of.
+    /// How many appends have failed since the beginning, why the last one did, and the failures that are not yet reported.
     pub(super) fn failures(&mut self) -> (u64, Option<Error>, Vec<FailedAppend<T>>) {
         let mut unreported = std::mem::take(&mut self.unreported);
         unreported.iter_mut().for_each(FailedAppend::taken);
         (self.failures, self.last_failure.clone(), unreported)
     }
 
-    /// Outcomes nobody waits for, to be dropped outside the lock.
+    /// Outcomes that are not awaited, to be dropped outside the lock.
     pub(super) fn take_spent(&mut self) -> Vec<Accepted<T>> {
         std::mem::take(&mut self.spent)
     }

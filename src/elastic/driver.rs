@@ -29,8 +29,8 @@ pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Ar
     context.runtime.spawn(drive.instrument(span));
 }
 
-/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nobody is left to
-/// wait for it.
+/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nothing waits for it
+/// any longer.
 struct Driving<T> {
     context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,

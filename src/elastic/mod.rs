@@ -56,7 +56,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// # async fn example(client: StreamingIngestClient, rides: Vec<Ride>) -> snowpipe_streaming::Result<()> {
 /// let channel: ElasticChannel<usize> = client.elastic_channel();
 /// for (n, ride) in rides.iter().enumerate() {
-///     // Waits for memory; whoever wants to know about this one row awaits what it returns.
+///     // Waits for memory; await what it returns to learn of this one row.
 ///     channel.append_row(ride, n).await?;
 /// }
 /// match channel.checkpoint().await {
@@ -157,7 +157,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
     /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
     ///   use the memory up, until they are taken.
     /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no more rows are taken.
-    /// - The kind of an earlier append's failure that nobody was told of: call [`checkpoint`](Self::checkpoint).
+    /// - The kind of an earlier append's failure that is not yet reported: call [`checkpoint`](Self::checkpoint).
     pub fn append_row<R: Serialize + ?Sized>(&self, row: &R, tag: T) -> ElasticAppend<T> {
         self.append_rows([row], tag)
     }
@@ -215,11 +215,11 @@ impl<T: Send + 'static> ElasticChannel<T> {
     /// Flushes, and waits until everything that was appended before, through any clone, has an outcome: `Ok` says that all
     /// of it is accepted, and so was everything since the last checkpoint of this clone.
     ///
-    /// Each clone is told of every failure once, and the rows of those failures that no [`Ack`](crate::Ack) was told of go to whoever
-    /// asks first. Tasks that each rely on checkpoints therefore take a clone each.
+    /// Each clone reports every failure once. The rows of failures that no [`Ack`](crate::Ack) reported go to the first
+    /// checkpoint that asks. Tasks that each rely on checkpoints therefore take a clone each.
     ///
-    /// Bounded by the client's `retry_for` and what is ahead in the queue. Cancel safe: cancelled, nobody was told
-    /// anything.
+    /// Bounded by the client's `retry_for` and what is ahead in the queue. Cancel safe: cancelled, it has reported
+    /// nothing.
     ///
     /// # Errors
     ///

@@ -71,13 +71,13 @@ impl<T> Shared<T> {
         result
     }
 
-    /// Says it where a failure is lost for ever.
+    /// Logs a failure that is lost.
     pub(super) fn warn_of_lost(&self) {
         let appends = self.core().lost();
         if appends > 0 {
             warn!(
                 appends,
-                "an elastic channel has ended with failed appends that nobody was told of"
+                "an elastic channel ended with failed appends that were not reported"
             );
         }
     }
@@ -135,7 +135,7 @@ pub(crate) trait Settle: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If there are failures nobody was told of.
+    /// If there are failures that are not yet reported.
     async fn settle(&self, through: u64) -> Result<()>;
 }
 

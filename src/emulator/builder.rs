@@ -192,12 +192,12 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Lets whoever has this programmatic access token log in; with a role, under that one only.
+    /// Accepts this programmatic access token as a login; with a role, for that role only.
     pub fn access_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
         self.token(Kind::ProgrammaticAccessToken, token.into(), role)
     }
 
-    /// Lets whoever has this access token of an external OAuth server log in; with a role, under that one only.
+    /// Accepts this access token of an external OAuth server as a login; with a role, for that role only.
     pub fn external_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
         self.token(Kind::AccessToken, token.into(), role)
     }

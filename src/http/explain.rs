@@ -1,4 +1,4 @@
-//! What became of a call that reqwest could not complete, in a sentence with the mend.
+//! What became of a call that reqwest could not complete, in a sentence with the remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -116,10 +116,10 @@ impl Target {
                 format!("could not resolve the host {host:?}: check the account's URL and DNS"),
             );
         }
-        if let Some(mend) = tls_mend(why) {
+        if let Some(remedy) = tls_remedy(why) {
             return TransportError::new(
                 TransportErrorKind::Tls,
-                format!("no TLS session with {host:?} ({cause}): {mend}"),
+                format!("no TLS session with {host:?} ({cause}): {remedy}"),
             );
         }
         let message = if chain(why).any(is_refusal) {
@@ -158,7 +158,7 @@ impl Target {
                     "the proxy {proxy} refused the connection, nothing listens there: check the proxy's URL and port"
                 ),
             )
-        } else if tls_mend(why).is_some() {
+        } else if tls_remedy(why).is_some() {
             return None;
         } else {
             let cause = innermost(why);
@@ -182,11 +182,11 @@ fn is_refusal(link: &(dyn StdError + 'static)) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// How to mend a failed TLS handshake, if it is one.
-fn tls_mend(why: &reqwest::Error) -> Option<&'static str> {
+/// How to fix a failed TLS handshake, if it is one.
+fn tls_remedy(why: &reqwest::Error) -> Option<&'static str> {
     #[cfg(feature = "rustls")]
     if let Some(error) = chain(why).find_map(|link| link.downcast_ref::<rustls::Error>()) {
-        return Some(certificate_mend(error));
+        return Some(certificate_remedy(error));
     }
     // While connecting, a TLS session reports what it cannot accept as invalid data, and a peer that leaves as its end.
     let of_tls = |link: &(dyn StdError + 'static)| {
@@ -203,14 +203,14 @@ fn tls_mend(why: &reqwest::Error) -> Option<&'static str> {
 }
 
 #[cfg(feature = "rustls")]
-fn certificate_mend(error: &rustls::Error) -> &'static str {
+fn certificate_remedy(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError as Of;
     use rustls::Error::{InvalidCertificate, InvalidMessage};
     match error {
         InvalidMessage(_) => "what answers there speaks no TLS: check the scheme and port",
         // A bad signature is that of an authority that was made anew under its old name.
         InvalidCertificate(Of::UnknownIssuer | Of::BadSignature) => {
-            "nobody this machine trusts vouches for its certificate: if that is right, as with a private authority or a proxy that looks into TLS, name the authority's certificate with HttpTransportBuilder::add_root_certificate_file or SSL_CERT_FILE"
+            "no authority that this machine trusts vouches for its certificate: if that is right, as with a private authority or a proxy that looks into TLS, name the authority's certificate with HttpTransportBuilder::add_root_certificate_file or SSL_CERT_FILE"
         }
         InvalidCertificate(Of::NotValidForName | Of::NotValidForNameContext { .. }) => {
             "its certificate is for another name: check the account's URL"

@@ -183,7 +183,7 @@ impl<'a, S: Source> Flow<'a, S> {
         self.flush();
         while !self.is_done() {
             let rejects_due = self.rejects_due();
-            // One that ended has nothing in flight, and says so for ever.
+            // One that ended has nothing in flight, and will not have.
             let busy = self.shards.iter().enumerate();
             let busy = busy.filter(|(_, shard)| shard.rows_in_flight() > 0);
             let happened = async {

@@ -138,7 +138,7 @@ use crate::client::StreamingIngestClient;
 ///   source.
 /// - [`ErrorKind::InvalidRow`](crate::ErrorKind::InvalidRow), [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge): a row
 ///   that no channel takes.
-/// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): a channel that opening it again does not mend.
+/// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): a channel that opening it again does not fix.
 /// - Whatever keeps a channel from being opened.
 pub fn run<'a, S: Source>(
     client: &StreamingIngestClient,

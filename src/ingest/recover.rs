@@ -41,7 +41,7 @@ impl Attempts {
         }
     }
 
-    /// Rows of our own were committed: whatever went wrong before is mended.
+    /// Rows of our own were committed: whatever went wrong before is fixed.
     pub(super) fn succeeded(&mut self) {
         *self = Self::new();
     }

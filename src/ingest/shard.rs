@@ -26,7 +26,7 @@ pub(super) struct Shard<O> {
     rows_in_flight: u64,
     pub(super) rejects: Rejects<O>,
     pub(super) attempts: Attempts,
-    /// Rows were sent, and the channel was dropped and made anew: whether they are committed nobody knows any more.
+    /// Rows were sent, and the channel was dropped and made anew: whether they are committed can no longer be known.
     pub(super) is_in_doubt: bool,
     pub(super) counts: Counts,
 }

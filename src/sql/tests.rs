@@ -263,13 +263,13 @@ async fn another_credential_is_shown_and_needs_no_key() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_about_statements_and_not_about_a_login() {
-    for (status, kind, mend) in [
+    for (status, kind, remedy) in [
         (400, ErrorKind::Refused, "would be refused again"),
         (403, ErrorKind::Forbidden, "SELECT on the table"),
         (404, ErrorKind::NotFound, "run it again"),
     ] {
         let (error, _) = failure(vec![answer(status, &json!({"code": "390000"}))]).await;
         assert_eq!(error.kind(), kind, "{status}");
-        assert!(error.to_string().contains(mend), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
     }
 }

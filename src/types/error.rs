@@ -275,7 +275,7 @@ impl Error {
         })
     }
 
-    /// What happened and what mends it, without code and request id.
+    /// What happened and the remedy, without code and request id.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }

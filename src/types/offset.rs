@@ -158,7 +158,7 @@ pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
         [first, rest @ ..] => matches!(first, b'1'..=b'9') && rest.iter().all(u8::is_ascii_digit),
         [] => false,
     };
-    // Beyond what any counter reaches it is text, so that whoever counts on from it need not fear an overflow.
+    // Beyond what any counter reaches it is text, so that counting on from it cannot overflow.
     let in_range = |value: &i128| value.unsigned_abs() < 1 << 120;
     if canonical {
         text.parse().ok().filter(in_range)

@@ -95,8 +95,8 @@ async fn a_pipe_that_the_role_may_not_use() {
         .faults()
         .push(Fault::Forbidden.on(Endpoint::Status).always());
     let report = examine(world.profile().with_role("LOADER")).await;
-    let mend = "GRANT OPERATE ON PIPE RESORT.PUBLIC.RIDE_PIPE TO ROLE LOADER";
-    assert_found(&report, Check::Pipe, "403", mend);
+    let remedy = "GRANT OPERATE ON PIPE RESORT.PUBLIC.RIDE_PIPE TO ROLE LOADER";
+    assert_found(&report, Check::Pipe, "403", remedy);
 }
 
 #[tokio::test]
@@ -164,12 +164,12 @@ async fn a_pipe_that_has_all_the_channels_it_may_have() {
     };
     let world = World::of(|builder| builder.limits(limits)).await;
     let report = world.examine().await;
-    let mend = "SHOW CHANNELS IN PIPE RESORT.PUBLIC.RIDE_PIPE";
+    let remedy = "SHOW CHANNELS IN PIPE RESORT.PUBLIC.RIDE_PIPE";
     assert_found(
         &report,
         Check::Channel,
         "ERR_CHANNEL_LIMIT_EXCEEDED_FOR_PIPE",
-        mend,
+        remedy,
     );
     assert_eq!(outcome(&report, Check::Drop), Outcome::Skipped);
 }

@@ -32,7 +32,11 @@ async fn all_is_well() {
         "ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='{}'",
         world.profile().rsa_public_key().expect("a key")
     );
-    assert!(key.mend.as_deref().is_some_and(|mend| mend.contains(&line)));
+    assert!(
+        key.remedy
+            .as_deref()
+            .is_some_and(|remedy| remedy.contains(&line))
+    );
     assert!(key.text.contains("fingerprint SHA256:"), "{}", key.text);
     let identity = &report.finding(Check::Identity).expect("a finding").text;
     assert!(
@@ -57,7 +61,7 @@ async fn without_a_pipe_it_goes_as_far_as_the_role() {
 
 #[tokio::test]
 async fn a_profile_that_cannot_be_read() {
-    for (profile, text, mend) in [
+    for (profile, text, remedy) in [
         (
             Profile::from_file("/nonexistent/profile.json"),
             "/nonexistent/profile.json",
@@ -71,7 +75,7 @@ async fn a_profile_that_cannot_be_read() {
         ),
     ] {
         let report = doctor::examine(profile, Some(&pipe()), &Options::new()).await;
-        assert_found(&report, Check::Profile, text, mend);
+        assert_found(&report, Check::Profile, text, remedy);
         assert_eq!(outcome(&report, Check::PrivateKey), Outcome::Skipped);
     }
 }
@@ -84,7 +88,7 @@ async fn a_key_that_cannot_be_used() {
             .profile()
             .with_private_key_file(format!("{KEYS}/{name}"))
     };
-    for (profile, text, mend) in [
+    for (profile, text, remedy) in [
         (file("absent.p8"), "absent.p8", "has to exist"),
         (
             file("README.md"),
@@ -111,7 +115,7 @@ async fn a_key_that_cannot_be_used() {
         ),
     ] {
         let report = examine(profile).await;
-        assert_found(&report, Check::PrivateKey, text, mend);
+        assert_found(&report, Check::PrivateKey, text, remedy);
         // The network is looked at all the same.
         assert_eq!(outcome(&report, Check::Tcp), Outcome::Ok);
         assert_eq!(outcome(&report, Check::IngestHost), Outcome::Skipped);
@@ -123,12 +127,12 @@ async fn a_key_user_or_account_that_the_server_does_not_know() {
     let world = World::new().await;
     let other = Emulator::generate_key().expect("a key");
     let unregistered = world.profile().with_private_key(other);
-    let mend = format!(
+    let remedy = format!(
         "ALTER USER STREAMING_INGEST SET RSA_PUBLIC_KEY='{}'",
         unregistered.rsa_public_key().expect("a key")
     );
     let report = examine(unregistered).await;
-    assert_found(&report, Check::IngestHost, "401", &mend);
+    assert_found(&report, Check::IngestHost, "401", &remedy);
     assert!(report.summary().contains("login"), "{}", report.summary());
 
     let report = examine(world.profile().with_user("nobody")).await;
@@ -142,8 +146,8 @@ async fn a_key_user_or_account_that_the_server_does_not_know() {
     let json = world.emulator().profile_json(&world.server.url());
     let elsewhere = json.replace("EMULATOR", "ORG-ELSEWHERE");
     let report = examine(Profile::from_json(&elsewhere).expect("a profile")).await;
-    let mend = "check account and user in the profile: they make the subject ORG-ELSEWHERE.STREAMING_INGEST";
-    assert_found(&report, Check::IngestHost, "401", mend);
+    let remedy = "check account and user in the profile: they make the subject ORG-ELSEWHERE.STREAMING_INGEST";
+    assert_found(&report, Check::IngestHost, "401", remedy);
 }
 
 #[tokio::test]

@@ -86,9 +86,9 @@ pub(crate) async fn examine_with(profile: Profile, pipe: &PipePath, options: Opt
     doctor::examine(Ok(profile), Some(pipe), &options).await
 }
 
-/// Checks that the first failure is at `check`, and that text and mend say these things.
+/// Checks that the first failure is at `check`, and that text and remedy say these things.
 #[track_caller]
-pub(crate) fn assert_found(report: &Report, check: Check, text: &str, mend: &str) {
+pub(crate) fn assert_found(report: &Report, check: Check, text: &str, remedy: &str) {
     let first = report
         .findings()
         .iter()
@@ -97,8 +97,8 @@ pub(crate) fn assert_found(report: &Report, check: Check, text: &str, mend: &str
     let first = first.expect("a failure");
     assert_eq!(first.check, check, "{report:#?}");
     assert!(first.text.contains(text), "{:?}", first.text);
-    let told = first.mend.as_deref().unwrap_or_default();
-    assert!(told.contains(mend), "{told:?}");
+    let told = first.remedy.as_deref().unwrap_or_default();
+    assert!(told.contains(remedy), "{told:?}");
     assert!(!report.is_fine());
     assert!(
         report.summary().contains(&check.to_string()),
@@ -108,12 +108,12 @@ pub(crate) fn assert_found(report: &Report, check: Check, text: &str, mend: &str
     assert_complete(report);
 }
 
-/// Checks that there is one finding for each check, a mend for each failure, and no secret in any.
+/// Checks that there is one finding for each check, a remedy for each failure, and no secret in any.
 #[track_caller]
 pub(crate) fn assert_complete(report: &Report) {
     for finding in report.findings() {
         let is_failed = finding.outcome == Outcome::Fail;
-        assert!(!is_failed || finding.mend.is_some(), "{finding:?}");
+        assert!(!is_failed || finding.remedy.is_some(), "{finding:?}");
     }
     let checks: Vec<_> = report.findings().iter().map(|f| f.check).collect();
     assert_eq!(checks.len(), 16, "{checks:?}");

@@ -225,12 +225,12 @@ async fn what_the_account_does_not_know_is_refused_in_words() {
             "the refresh token has expired, was used before",
         ),
     ];
-    for (credential, mend) in cases {
+    for (credential, remedy) in cases {
         let world = World::with(account);
         let building = world.builder().credential(credential).build();
         let error = building.await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
-        assert!(error.to_string().contains(mend), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
         assert!(!error.is_retryable(), "{error}");
     }
 }
@@ -407,7 +407,7 @@ async fn a_credential_is_swapped_while_rows_are_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_swapped_credential_mends_a_client_whose_own_was_revoked() {
+async fn a_swapped_credential_fixes_a_client_whose_own_was_revoked() {
     let world = World::with(account);
     let refuse = |request: &Request| -> Option<Response> {
         (request.headers()["authorization"] == format!("Bearer {PAT}").as_str()

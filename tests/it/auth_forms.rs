@@ -151,7 +151,7 @@ async fn an_external_server_sees_the_client_and_snowflake_sees_the_token() {
 
 #[tokio::test]
 async fn secrets_are_sent_to_no_unprotected_endpoint() {
-    for (url, mend) in [
+    for (url, remedy) in [
         ("http://login.example.com/token", "must begin with https://"),
         ("ftp://127.0.0.1/token", "must begin with https://"),
         ("https://id:hidden@127.0.0.1/token", "leave them out"),
@@ -161,7 +161,7 @@ async fn secrets_are_sent_to_no_unprotected_endpoint() {
         let oauth = OAuth::client_credentials("id1", "hidden");
         let error = oauth.with_token_endpoint(url).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config, "{url}");
-        assert!(error.to_string().contains(mend), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
         assert!(!everything(&error).contains("hidden"), "{error}");
     }
     for url in [
@@ -175,7 +175,7 @@ async fn secrets_are_sent_to_no_unprotected_endpoint() {
 }
 
 #[tokio::test]
-async fn what_the_oauth_server_refuses_is_told_with_its_mend_and_without_secrets() {
+async fn what_the_oauth_server_refuses_is_told_with_its_remedy_and_without_secrets() {
     let cases = [
         (
             json(
@@ -219,14 +219,14 @@ async fn what_the_oauth_server_refuses_is_told_with_its_mend_and_without_secrets
         (html(503), ErrorKind::Server, "try again", 4),
         (text(429, "slow"), ErrorKind::Throttled, "less often", 4),
     ];
-    for (answer, kind, mend, times) in cases {
+    for (answer, kind, remedy, times) in cases {
         let stage = Stage::new().await;
         stage.always(Call::Authorize, answer);
         let oauth = OAuth::refresh_token("id1", "secret-1", "refresh-1");
         let error = connect(&stage, oauth).await.unwrap_err();
         let told = everything(&error);
         assert_eq!(error.kind(), kind, "{told}");
-        assert!(told.contains(mend), "{told}");
+        assert!(told.contains(remedy), "{told}");
         assert!(told.contains("127.0.0.1"), "the server is named: {told}");
         assert!(
             !told.contains("secret-1") && !told.contains("refresh-1"),

@@ -1,4 +1,4 @@
-//! Bad input of every kind: it is refused before it can do harm, by a message that names the thing and the mend.
+//! Bad input of every kind: it is refused before it can do harm, by a message that names the thing and the remedy.
 
 mod appends;
 mod profiles;
@@ -6,7 +6,7 @@ mod servers;
 
 use snowpipe_streaming::{Error, ErrorKind};
 
-/// Checks kind and words; of the mend as well.
+/// Checks kind and words; of the remedy as well.
 #[track_caller]
 fn says(error: &Error, kind: ErrorKind, words: &[&str]) {
     let text = error.to_string();

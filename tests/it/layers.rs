@@ -217,3 +217,48 @@ fn no_source_file_is_too_long() {
         .collect();
     assert!(long.is_empty(), "{long:?}");
 }
+
+/// The modules that a text asks `tracing` to log, as in `snowpipe_streaming::ingest=warn`.
+fn logged(text: &str) -> Vec<String> {
+    let parts = text.split("snowpipe_streaming::").skip(1);
+    let ends = |c: char| !(c.is_alphanumeric() || c == '_' || c == ':');
+    parts
+        .filter_map(|part| {
+            let (path, rest) = part.split_at(part.find(ends).unwrap_or(part.len()));
+            let level = rest.strip_prefix('=')?;
+            let is_level = ["error", "warn", "info", "debug", "trace"]
+                .iter()
+                .any(|name| level.starts_with(name));
+            is_level.then(|| path.to_owned())
+        })
+        .collect()
+}
+
+#[test]
+fn a_log_filter_names_modules_that_exist() {
+    let modules: Vec<_> = sources("src")
+        .iter()
+        .map(|(file, _)| module(file))
+        .collect();
+    let mut texts = sources("src/bin");
+    for file in [
+        "tests/kills/common.sh",
+        "tests/kill_resume.sh",
+        "tests/kill_orders.sh",
+    ] {
+        texts.push((
+            file.to_owned(),
+            fs::read_to_string(root().join(file)).unwrap(),
+        ));
+    }
+    let named: Vec<_> = texts
+        .iter()
+        .flat_map(|(file, text)| logged(text).into_iter().map(move |path| (file, path)))
+        .collect();
+    assert!(named.len() > 4, "{named:?}");
+    let lost: Vec<_> = named
+        .iter()
+        .filter(|(_, path)| !modules.contains(path))
+        .collect();
+    assert!(lost.is_empty(), "{lost:?}");
+}

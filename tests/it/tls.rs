@@ -120,7 +120,7 @@ async fn an_unknown_authority_is_not_trusted() {
     assert_tls_error(
         &error,
         &stage,
-        "nobody this machine trusts vouches for its certificate",
+        "no authority that this machine trusts vouches for its certificate",
     );
 }
 
@@ -133,7 +133,7 @@ async fn another_authority_does_not_vouch_for_the_server() {
     assert_tls_error(
         &error,
         &stage,
-        "nobody this machine trusts vouches for its certificate",
+        "no authority that this machine trusts vouches for its certificate",
     );
 }
 

@@ -284,7 +284,7 @@ fn a_batch_that_is_refused_says_where_it_was_and_how_far_it_came() {
     for part in [
         "error: the channel \"c\" was invalidated (Rejected: ",
         "[ERR_ODD]",
-        "\ncommitted through 10: once that is mended, the same command goes on after what is committed\n",
+        "\ncommitted through 10: once that is fixed, the same command goes on after what is committed\n",
     ] {
         assert!(refused.err.contains(part), "{}", refused.err);
     }

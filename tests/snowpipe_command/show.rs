@@ -116,9 +116,9 @@ fn the_doctor_prints_lines_or_json_and_leaves_nothing_behind() {
     assert_eq!(of("token")["outcome"], "ok");
     assert_eq!(of("pipe")["outcome"], "fail");
     assert!(
-        of("pipe")["mend"]
+        of("pipe")["remedy"]
             .as_str()
-            .expect("a mend")
+            .expect("a remedy")
             .contains("SHOW PIPES IN SCHEMA RESORT.PUBLIC")
     );
     assert_eq!(of("channel")["outcome"], "skipped");
@@ -242,8 +242,8 @@ fn behind_a_proxy_the_doctor_leaves_names_and_ports_to_it() {
         assert!(!text.contains("hush"), "{text}");
     }
     assert_eq!(of("tls")["outcome"], "fail");
-    let mend = of("tls")["mend"].as_str().expect("a mend");
-    assert!(mend.contains("the proxy in HTTPS_PROXY"), "{mend}");
+    let remedy = of("tls")["remedy"].as_str().expect("a remedy");
+    assert!(remedy.contains("the proxy in HTTPS_PROXY"), "{remedy}");
 
     let output = world
         .command("doctor --json")

@@ -188,7 +188,7 @@ compare_ski_resort "$work/undisturbed/landing.db" "$run/landing.db"
 judge_strikes
 echo "every row landed exactly once, as without the $kills kills and three more"
 
-# The queue is that of another seed, which no start again mends.
+# The queue is that of another seed, which no start again fixes.
 start --seed 7
 expect_code 2
 grep -q 'the generator cannot work like this' "$work/script.log" || fail "why it ended is not said"

@@ -307,10 +307,10 @@ fn a_flag_that_changes_nothing_is_refused() {
         let args = Args::read(std::iter::once("ski_resort").chain(line.split_whitespace()));
         args.map_err(|error| (error.exit_code(), error.to_string()))
     };
-    for (line, flag, mend) in IDLE_FLAGS {
+    for (line, flag, remedy) in IDLE_FLAGS {
         let (code, words) = read(line).unwrap_err();
         assert_eq!(code, 2, "{line}");
-        assert!(words.contains(flag) && words.contains(mend), "{words}");
+        assert!(words.contains(flag) && words.contains(remedy), "{words}");
     }
     // Each of them is told.
     let (_, words) = read("--only generator --port 0 --open --channel c").unwrap_err();

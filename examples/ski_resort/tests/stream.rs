@@ -1,6 +1,8 @@
 //! The streams against an emulator in memory, under a paused clock: what they release, what they survive, what they
 //! refuse.
 
+mod rejects;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
@@ -363,64 +365,6 @@ async fn a_run_ends_if_every_stream_fails_before_rows_are_generated() {
         assert_eq!(ended.unwrap().failures.len(), 3, "{line:?}");
         assert_eq!(world.queue().queued().unwrap(), 0, "{line:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejected_rows_become_dead_letters_and_their_neighbours_land() {
-    let world = World::empty();
-    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
-    let ended = world.run().await;
-    assert!(ended.failures.is_empty(), "{ended:?}");
-    assert_eq!(world.landed(Table::SeasonPass), ["pass 1", "pass 3"]);
-    let letters = world.dead_letters();
-    // All rows of the window: the server does not say which of them it was.
-    let ids: Vec<_> = letters.iter().map(|(_, id, _)| *id).collect();
-    assert_eq!(ids, [1, 2, 3]);
-    assert!(letters[0].2.contains("PRICE_USD"), "{letters:?}");
-    assert_eq!(world.queue().queued().unwrap(), 0);
-    let summary = world.summary(false).await;
-    let passes = &summary["tables"]["SEASON_PASS"];
-    assert_eq!(
-        (&passes["rows_inserted"], &passes["rejected"]),
-        (&2.into(), &1.into())
-    );
-    assert_eq!(summary["balanced"], true);
-}
-
-/// Has the queue's database refuse something by itself, at the moment it happens.
-fn refuse(world: &World, trigger: &str) {
-    let queue = rusqlite::Connection::open(world.path()).unwrap();
-    let sql =
-        format!("CREATE TRIGGER REFUSED {trigger} BEGIN SELECT RAISE(ABORT, 'on purpose'); END");
-    queue.execute_batch(&sql).unwrap();
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_rejected_row_is_a_dead_letter_before_it_is_deleted() {
-    let world = World::empty();
-    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
-    refuse(
-        &world,
-        "BEFORE DELETE ON SEASON_PASS WHEN NOT EXISTS
-         (SELECT 1 FROM DEAD_LETTER WHERE TABLE_NAME = 'SEASON_PASS' AND ROW_ID = 2)",
-    );
-    let ended = world.run().await;
-    assert!(ended.failures.is_empty(), "{ended:?}");
-    assert_eq!(world.queue().queued().unwrap(), 0);
-    assert_eq!(world.queue().rejects(Table::SeasonPass).unwrap(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn rows_whose_dead_letters_cannot_be_kept_stay_in_the_queue() {
-    let world = World::empty();
-    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
-    refuse(&world, "BEFORE INSERT ON DEAD_LETTER");
-    let ended = world.run().await;
-    assert_eq!(ended.failures.len(), 1, "{ended:?}");
-    assert_eq!(world.queue().queued().unwrap(), 3);
-    let seen = world.queue().rejects(Table::SeasonPass).unwrap();
-    assert_eq!(seen, 0, "the count moves with the letters");
-    assert_eq!(world.dead_letters(), []);
 }
 
 #[tokio::test(start_paused = true)]

@@ -169,7 +169,7 @@ async fn the_server_decides_with_status_and_code() {
             "refused again",
         ),
     ];
-    for (status, body, code, kind, mend) in cases {
+    for (status, body, code, kind, remedy) in cases {
         let failure = append_failure(answer(status, body)).await;
         assert_eq!(failure.code(), code, "{body}");
         let Failure::Answered {
@@ -183,7 +183,7 @@ async fn the_server_decides_with_status_and_code() {
         assert_eq!((seen, seen_code.as_deref()), (status, code));
         assert_eq!(error.kind(), kind, "{status} {body}");
         assert_eq!(error.http_status(), Some(status));
-        assert!(error.to_string().contains(mend), "{error}");
+        assert!(error.to_string().contains(remedy), "{error}");
         assert!(
             error
                 .to_string()
@@ -240,8 +240,8 @@ async fn a_step_before_the_request_leaves_it_unsent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
-    for (replies, step, status, kind, mend) in [
+async fn a_refused_step_before_the_request_names_the_step_and_the_remedy() {
+    for (replies, step, status, kind, remedy) in [
         (
             vec![answer(401, r#"{"code":"390144"}"#)],
             "discovering",
@@ -321,7 +321,7 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_mend() {
         assert_eq!(error.http_status(), Some(status), "{error}");
         assert_eq!(error.kind(), kind, "{error}");
         assert!(
-            error.to_string().starts_with(step) && error.to_string().contains(mend),
+            error.to_string().starts_with(step) && error.to_string().contains(remedy),
             "{error}"
         );
         rig.seen();

@@ -10,7 +10,7 @@ use crate::{Stop, code, names};
 /// Find out why streaming does not work
 ///
 /// Checks the profile, its key, the clock, the way to both hosts, the login, the role and, if a pipe or table is named, that a
-/// channel can be opened on it: a probe channel is opened and dropped. Prints one line for each check, with what mends it.
+/// channel can be opened on it: a probe channel is opened and dropped. Prints one line for each check, with the remedy.
 ///
 /// Exit status: 0 if no check failed, 1 if one did, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         let lines: Vec<_> = findings.chain([report.summary()]).collect();
         lines.join("\n") + "\n"
     };
-    // Nobody reads on: no reason to fail.
+    // A closed output is no reason to fail.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(if report.is_fine() {
         code::FINE

@@ -131,7 +131,7 @@ impl Input {
         Ok(receiver)
     }
 
-    /// Reads to the end, or until nobody takes what was read.
+    /// Reads to the end, or until the receiver is gone.
     fn hand_over(mut self, field: Option<&str>, sender: &mpsc::Sender<Vec<Item>>) {
         let mut piece = Vec::new();
         let mut bytes = 0;

@@ -80,13 +80,13 @@ enum Command {
     Status(status::Args),
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and is not told by the commands.
-const TOLD: &str = "error,snowpipe_streaming::channel::answers=warn,snowpipe_streaming::channel::open=warn,\
-                    snowpipe_streaming::ingest=warn,snowpipe_streaming::transport::clock=warn";
+/// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and the commands do not report.
+const LOGGED: &str = "error,snowpipe_streaming::channel::core::responses=warn,snowpipe_streaming::channel::open=warn,\
+                    snowpipe_streaming::ingest=warn,snowpipe_streaming::api::clock=warn";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(TOLD));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(|| say::Log)

@@ -69,7 +69,7 @@ fn clear() -> &'static str {
 }
 
 fn write(text: &str) {
-    // Nobody listens: no reason to fail.
+    // A closed output is no reason to fail.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 

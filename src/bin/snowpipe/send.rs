@@ -300,7 +300,7 @@ impl Sender<'_> {
         let through = through.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         if let Some(why) = lines.stopped_at() {
             say::error(&format!(
-                "{why}; what comes before it is committed, through {through}: mend the line and give the same command again, or add --on-bad-line skip"
+                "{why}; what comes before it is committed, through {through}: fix the line and give the same command again, or add --on-bad-line skip"
             ));
             code::NOT_COMMITTED
         } else if report.finish != Finish::Exhausted || !report.uncommitted.is_empty() {
@@ -339,7 +339,7 @@ impl Sender<'_> {
                     |token| format!("committed through {token}"),
                 );
                 say::note(&format!(
-                    "{through}: once that is mended, the same command goes on after what is committed"
+                    "{through}: once that is fixed, the same command goes on after what is committed"
                 ));
                 code::NOT_COMMITTED
             }

@@ -14,7 +14,7 @@ use crate::{Stop, code, say, signals};
 
 /// Show channels as the server sees them
 ///
-/// Counters are of the channel's whole life. ELASTIC is the channel of a pipe that nobody opens.
+/// Counters are of the channel's whole life. ELASTIC is the channel of a pipe that is never opened.
 ///
 /// Exit status: 0 if every channel is well, 1 if one is missing or has to be reopened, 2 if the command line or the profile
 /// is wrong, 3 if the server could not be asked (with --watch, the last time).
@@ -94,7 +94,7 @@ impl Args {
         } else {
             as_table(&self.channels, found)
         };
-        // Nobody reads on: no reason to fail.
+        // A closed output is no reason to fail.
         let is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
         let is_well = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
         let is_fine = self.channels.iter().all(is_well);

@@ -56,14 +56,14 @@ pub(crate) fn check(path: &Path, profile: &Value, url: &str) -> Result<(), Box<d
             url.split_once("://")
                 .map(|(scheme, at)| (scheme.to_owned(), at.to_owned()))
         };
-        let mend = match (split(written), split(url)) {
+        let remedy = match (split(written), split(url)) {
             (Some((before, at)), Some((now, _))) if before == now => format!("with --listen {at}"),
             (Some((before, at)), _) if before == "https" => format!("with --tls --listen {at}"),
             (Some((_, at)), _) => format!("without --tls and with --listen {at}"),
             (None, _) => "anew".to_owned(),
         };
         return Err(format!(
-            "the profile {} is for {written}, but the emulator listens on {url}: start it {mend}, or name another file",
+            "the profile {} is for {written}, but the emulator listens on {url}: start it {remedy}, or name another file",
             path.display(),
         )
         .into());

@@ -10,7 +10,7 @@ use crate::channel::core::rig::Rig;
 use crate::channel::core::schedule::{Action, SendRequest};
 
 #[test]
-fn what_a_reopen_cannot_mend_or_has_not_mended_surfaces() {
+fn what_a_reopen_cannot_remedy_or_has_not_mended_surfaces() {
     use InvalidationCause::{
         Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected, Unauthorized,
         Unreachable,

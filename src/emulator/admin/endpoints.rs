@@ -167,7 +167,7 @@ fn channel(channel: &Channel) -> Value {
         "last_used_ms": record.last_used_ms,
         "pending_batches": channel.pending.len(),
         "pending_bytes": channel.pending_bytes(),
-        // A batch that is withheld for ever is due at no time.
+        // A batch that is withheld without limit is never due.
         "next_commit_ms": channel.next_due_ms().filter(|&due| due < u64::MAX),
     })
 }

@@ -41,7 +41,7 @@ impl Emulator {
         self.handler().state.is_held = hold;
     }
 
-    /// Keeps the beginning of the rows of each append with its request, for whoever wants to see them.
+    /// Keeps the beginning of the rows of each append with its request, for tests that look at them.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn keep_rows(&self) {
         self.handler().keeps_rows = true;

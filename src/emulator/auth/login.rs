@@ -53,7 +53,7 @@ pub(crate) struct Primary {
 pub(crate) struct Login {
     account: String,
     users: BTreeMap<String, Vec<PublicKey>>,
-    /// Tokens that are good for ever.
+    /// Tokens that do not expire.
     tokens: BTreeMap<String, Primary>,
     oauth: OAuth,
     ingest_host: String,

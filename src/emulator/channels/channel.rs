@@ -10,7 +10,7 @@ use crate::emulator::messages::answer::Refusal;
 use crate::emulator::messages::body;
 use crate::emulator::storage::landing::{AcceptedBatch, ChannelRecord, RejectedRow};
 
-/// The channel of a pipe that nobody opens.
+/// The channel of a pipe that is never opened.
 pub(crate) const ELASTIC: &str = "ELASTIC";
 
 /// Whether a name means the elastic channel.

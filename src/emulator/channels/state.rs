@@ -326,7 +326,7 @@ impl State {
         }
     }
 
-    /// When the next batch is due; a batch that is held for ever is not.
+    /// When the next batch is due; a batch that is held without limit is not.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         if self.is_held {
             return None;

@@ -30,7 +30,7 @@ pub enum Reply {
     Refuse,
     /// The connection breaks without an answer.
     Reset,
-    /// Nothing, for ever.
+    /// No answer, ever.
     Hang,
     /// The answer, broken off in the middle of its body.
     Cut(Response<Bytes>),

@@ -22,8 +22,8 @@ const NOT_ELASTIC: [&str; 4] = [
 ];
 
 /// The refusal of what can only be done to a named channel.
-pub(crate) fn reserved(mend: &str) -> Refusal {
-    Refusal::malformed(format!("The channel name ELASTIC is reserved: {mend}."))
+pub(crate) fn reserved(remedy: &str) -> Refusal {
+    Refusal::malformed(format!("The channel name ELASTIC is reserved: {remedy}."))
 }
 
 impl Handler {

@@ -60,9 +60,9 @@ pub enum Fault {
     BadRequest(String),
     /// Another writer opens the channel just before the request.
     SecondWriter,
-    /// The channel commits nothing for this long from now on; [`Duration::MAX`] is for ever.
+    /// The channel commits nothing for this long from now on; [`Duration::MAX`] has no end.
     WithholdCommits(Duration),
-    /// The channel's committed token becomes this one just before the request, though nobody sent it.
+    /// The channel's committed token becomes this one just before the request, although no client sent it.
     ForeignToken(Option<String>),
     /// The channel's status becomes this code just before the request.
     Invalidate(String),

@@ -197,7 +197,7 @@ impl Handler {
         for (call, request) in overtaken {
             let fault = Some(Fault::Zombie.name());
             let mut entry = LoggedRequest::of(&call, &request, fault, self.keeps_rows);
-            // Nobody waits for the answer.
+            // The answer is not awaited.
             self.answer(now_ms, &call, &request, &mut entry);
             self.record(entry);
         }

@@ -123,7 +123,7 @@ impl Handler {
             return;
         }
         match &strike.fault {
-            // Nobody opens an elastic channel, and it has no token.
+            // An elastic channel is not opened, and has no token.
             Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
             Fault::SecondWriter => {
                 // A refusal would mean that the landing failed, which is logged where it happens.

@@ -1,6 +1,6 @@
 //! The stage that files are uploaded to: as much of S3 as an upload needs, in memory and within bounds.
 //!
-//! Whoever has the session token of a pipe's stage may write below its prefix. The signature is not verified, for it
+//! A client with the session token of a pipe's stage may write below its prefix. The signature is not verified, for it
 //! proves nothing more.
 
 use std::collections::BTreeMap;

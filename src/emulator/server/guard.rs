@@ -1,4 +1,4 @@
-//! Who may use what has no Snowflake credential: not a web page, not another machine, not whoever lacks the token.
+//! Who may use what has no Snowflake credential: not a web page, not another machine, not a caller without the token.
 
 use std::net::IpAddr;
 

@@ -35,7 +35,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
 /// Statements that run at the same time, and those that may wait for it besides.
 const MOST_STATEMENTS: usize = 2;
 const MOST_WAITING: usize = 16;
-/// The pause after a failed accept or commit: neither is mended by trying at once.
+/// The pause after a failed accept or commit: neither is fixed by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
@@ -215,7 +215,7 @@ pub(crate) struct Shared {
     pub(crate) tls: Option<Tls>,
     most_body: usize,
     most_file: usize,
-    /// The emulator does one thing at a time: whoever waits for it waits here, and not on a thread.
+    /// The emulator handles one request at a time: the others wait here, and not on a thread.
     turn: Mutex<()>,
     /// Statements do not take turns with the others: they only read, and may take long.
     statements: Arc<Semaphore>,
@@ -277,7 +277,7 @@ impl Shared {
         let slot = slot.map_err(|_| Broken)?;
         let emulator = self.emulator.clone();
         let work = move || {
-            // Held until it has run, even if nobody waits any more.
+            // Held until it has run, even if the client is gone.
             let _held = (slot, taken);
             emulator.handle(SystemClock.now(), request)
         };
@@ -343,7 +343,7 @@ async fn slot(
     }
 }
 
-/// Commits what becomes due, so that it lands although nobody asks.
+/// Commits what becomes due, so that it lands without a request.
 async fn tick(shared: Arc<Shared>, mut stop: Stop) {
     loop {
         let due = shared.ask(|emulator| {
@@ -399,7 +399,7 @@ pub(crate) async fn answer(
     if let Some(refusal) = refusal {
         return Ok(refusal.into_answer().map(ReplyBody::whole));
     }
-    // Without it the connection is about to be closed, and nobody would hear the answer.
+    // Without it the connection is about to be closed, and the answer would not arrive.
     let Some(work) = place.work() else {
         return Err(Broken);
     };
@@ -446,7 +446,7 @@ pub(crate) async fn answer(
     }
 }
 
-/// Says in the log from when until when a request that was carried out has no answer. Whoever kills processes counts on it:
+/// Says in the log from when until when a request that was carried out has no answer. Scripts that kill processes rely on it:
 /// where the first line is and the second is not, nothing has gone back.
 struct Held;
 

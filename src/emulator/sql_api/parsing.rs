@@ -264,7 +264,7 @@ pub(crate) fn read_name(
     let Some(database) = database else {
         return Err(Failure::no_database());
     };
-    // A schema of Snowflake's own; the others are named by whoever is not content with it.
+    // A schema of Snowflake's own; another one has to be named.
     let schema = schema.unwrap_or_else(|| "PUBLIC".to_owned());
     Ok(Named::Table(ObjectName {
         database,

@@ -207,7 +207,7 @@ impl Binding {
     }
 }
 
-/// The last answers, for whoever asks by handle.
+/// The last answers by handle.
 #[derive(Debug, Default)]
 pub(crate) struct Statements(Mutex<VecDeque<(String, Answer)>>);
 

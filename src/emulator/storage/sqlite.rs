@@ -74,7 +74,7 @@ impl SqliteLanding {
         self.file.keys()
     }
 
-    /// Keeps a user's public key, so that whoever holds its private half is let in after a restart as well.
+    /// Keeps a user's public key, so that the owner of its private half can log in after a restart as well.
     ///
     /// # Errors
     ///

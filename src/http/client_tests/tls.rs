@@ -131,12 +131,12 @@ async fn each_fault_of_a_certificate_has_a_sentence_of_its_own() {
         (
             &renewed,
             &certificate("127.0.0.1"),
-            "nobody this machine trusts vouches for its certificate",
+            "no authority that this machine trusts vouches for its certificate",
         ),
         (
             &foreign,
             &certificate("127.0.0.1"),
-            "nobody this machine trusts vouches for its certificate",
+            "no authority that this machine trusts vouches for its certificate",
         ),
     ];
     for (issuer, certificate, sentence) in cases {

@@ -75,7 +75,7 @@ async fn a_pipe_that_is_not_there_or_not_ours_is_named() {
             "grant the role USAGE",
         ),
     ];
-    for (answer, kind, mend) in cases {
+    for (answer, kind, remedy) in cases {
         let stage = Stage::new().await;
         for call in [Call::Open, Call::Status, Call::Drop] {
             stage.always(call, answer.clone());
@@ -85,17 +85,17 @@ async fn a_pipe_that_is_not_there_or_not_ours_is_named() {
         says(
             &client.open_channel("c").await.unwrap_err(),
             kind,
-            &[mend, pipe],
+            &[remedy, pipe],
         );
         says(
             &client.channel_statuses(["c"]).await.unwrap_err(),
             kind,
-            &[mend, pipe],
+            &[remedy, pipe],
         );
         says(
             &client.drop_channel("c").await.unwrap_err(),
             kind,
-            &[mend, pipe],
+            &[remedy, pipe],
         );
     }
 }

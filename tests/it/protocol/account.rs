@@ -160,11 +160,11 @@ async fn refusals_say_what_to_do_and_are_not_repeated() {
             "redirects are not followed",
         ),
     ];
-    for (call, answer, kind, mend) in cases {
+    for (call, answer, kind, remedy) in cases {
         let (stage, error) = refused(call, answer).await;
         let text = error.to_string();
         assert_eq!(error.kind(), kind, "{text}");
-        assert!(text.contains(mend), "{text}");
+        assert!(text.contains(remedy), "{text}");
         assert!(
             text.contains("MYORG-MYACCT"),
             "the account is named: {text}"

@@ -20,7 +20,7 @@ async fn make(client: &StreamingIngestClient, call: Call) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code_and_a_mend() {
+async fn a_refusal_is_told_with_its_code_and_a_remedy() {
     let missing = "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
     let cases = [
         (
@@ -49,7 +49,7 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
             Some("ERR_PIPE_IN_INVALID_STATE"),
         ),
     ];
-    for (answer, kind, mend, code) in cases {
+    for (answer, kind, remedy, code) in cases {
         for call in CALLS {
             let stage = Stage::new().await;
             stage.always(call, answer.clone());
@@ -57,7 +57,7 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
             let error = make(&client, call).await.unwrap_err();
             let text = error.to_string();
             assert_eq!((error.kind(), error.code()), (kind, code), "{text}");
-            assert!(text.contains(mend) && text.contains("\"c\""), "{text}");
+            assert!(text.contains(remedy) && text.contains("\"c\""), "{text}");
             assert!(!error.is_retryable(), "{text}");
             // Rights may have been granted since the token was made.
             let tries = if kind == ErrorKind::Forbidden { 2 } else { 1 };

@@ -19,7 +19,7 @@ async fn open_error(stage: &Stage) -> Error {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code_and_a_mend() {
+async fn a_refusal_is_told_with_its_code_and_a_remedy() {
     let status_code = r#"{"status_code":17,"message":"no"}"#;
     let error_code = r#"{"error_code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"no"}"#;
     let cases = [
@@ -69,14 +69,14 @@ async fn a_refusal_is_told_with_its_code_and_a_mend() {
             Some("17"),
         ),
     ];
-    for (answer, kind, mend, code) in cases {
+    for (answer, kind, remedy, code) in cases {
         let stage = Stage::new().await;
         stage.always(Call::Open, answer);
         let error = open_error(&stage).await;
         let text = error.to_string();
         assert_eq!(error.kind(), kind, "{text}");
         assert!(text.contains("\"c\""), "the channel is named: {text}");
-        assert!(text.contains(mend), "{text}");
+        assert!(text.contains(remedy), "{text}");
         assert_eq!(error.code(), code, "{text}");
         assert!(!error.is_retryable() && !error.is_ambiguous(), "{text}");
         let id = stage.seen(Call::Open)[0].attempt().0.to_owned();
