@@ -31,9 +31,15 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
         | "server-down-unanswered" => &[Invalidated(Cause::Ambiguous)],
         // So may one of an append. One of an open may be carried out after its repetition, and fence it.
         "zombie" | "late" => &[Invalidated(Cause::Ambiguous), Invalidated(Cause::Fenced)],
-        // At the exchange of the credential.
-        "unauthorized" => &[ErrorKind::Authentication],
-        "forbidden" => &[ErrorKind::Authentication, ErrorKind::Forbidden],
+        // At the exchange of the credential, or twice in a row.
+        "unauthorized" | "expire-token" => {
+            &[ErrorKind::Authentication, Invalidated(Cause::Unauthorized)]
+        }
+        "forbidden" => &[
+            ErrorKind::Authentication,
+            ErrorKind::Forbidden,
+            Invalidated(Cause::Unauthorized),
+        ],
         // Receipts go with their client.
         "crash" | "crash-unanswered" => &[ErrorKind::ClientClosed],
         "stale" => &[Invalidated(Cause::Fenced), Invalidated(Cause::Ambiguous)],
@@ -51,6 +57,8 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             Invalidated(Cause::MustReopen),
             Invalidated(Cause::OffsetConflict),
             Invalidated(Cause::CommitStalled),
+            // The twin is gone after a while.
+            ErrorKind::ClientClosed,
         ],
         "withhold" => &[
             Invalidated(Cause::CommitStalled),
