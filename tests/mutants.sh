@@ -291,8 +291,8 @@ mutant "a receipt resolves with its first row" src/channel/core/progress.rs <<'D
 DIFF
 
 mutant "ask for commits as rarely as for an idle channel" src/channel/core/commits.rs <<'DIFF'
--const LATER: Duration = Duration::from_secs(1);
-+const LATER: Duration = Duration::from_secs(30);
+-const RECHECK_DOUBTFUL: Duration = Duration::from_secs(1);
++const RECHECK_DOUBTFUL: Duration = Duration::from_secs(30);
 DIFF
 
 mutant "hide the rejects of a channel made anew" src/ingest/rejects.rs <<'DIFF'
