@@ -290,9 +290,9 @@ mutant "a receipt resolves with its first row" src/channel/core/progress.rs <<'D
 +        if self.committed > from {
 DIFF
 
-mutant "ask for commits as rarely as for an idle channel" src/channel/core/commits.rs <<'DIFF'
--const RECHECK_DOUBTFUL: Duration = Duration::from_secs(1);
-+const RECHECK_DOUBTFUL: Duration = Duration::from_secs(30);
+mutant "ask for commits as rarely as for an idle channel" src/channel/core/polling.rs <<'DIFF'
+-const SLOWEST: Duration = Duration::from_secs(1);
++const SLOWEST: Duration = Duration::from_secs(30);
 DIFF
 
 mutant "hide the rejects of a channel made anew" src/ingest/rejects.rs <<'DIFF'
