@@ -5,7 +5,11 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::Fault;
 
 use super::super::outage::{Outage, Part};
+use super::super::patience::LATE;
 use super::super::script::Deed;
+
+/// A client tries again after so long at most, whatever a server of a script asks for.
+const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// What an elastic channel needs of a server.
 pub const PARTS: [Part; 5] = [
@@ -165,6 +169,20 @@ impl Plan {
         let outage = Outage::draw(&mut rng, &PARTS, 300_000);
         self.calm_ms = self.calm_ms.max(at + outage.length_ms);
         self.outages.push((at, outage));
+    }
+
+    /// By so long after the calm everything is acknowledged, or something hangs: attempts that were begun before and what
+    /// they were asked to wait, requests that are late, and what is left to append.
+    pub fn patience(&self) -> Duration {
+        let is_late = self.late_per_mille > 0;
+        let late = if is_late { LATE } else { Duration::ZERO };
+        let echo = late + Duration::from_secs(self.attempt_s + self.close_s) + LONGEST_DELAY;
+        // At worst each row is a request of its own, and its producer waits for it before the next one.
+        let all: u64 = self.producers.iter().sum();
+        let most = self.producers.iter().max();
+        let calls = Duration::from_millis(2 * self.latency_ms * all);
+        let pause = self.pause_ms + self.lag_ms;
+        echo + calls + Duration::from_millis(pause * most.copied().unwrap_or(0))
     }
 
     /// Whether nothing but outages goes wrong, so that each error can be held against them.

@@ -14,9 +14,6 @@ use super::plan::{End, Plan};
 use super::producer::Producer;
 use super::world::{Wire, World};
 
-/// By so long after the calm everything is acknowledged, or something hangs.
-const PATIENCE_MS: u64 = 45 * 60 * 1000;
-
 /// What came of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct History {
@@ -37,7 +34,7 @@ pub fn run(plan: &Plan) -> History {
     runtime.block_on(async {
         let world = World::new(plan);
         tokio::spawn(Arc::clone(&world).trouble());
-        let until = world.at(plan.calm_ms + PATIENCE_MS);
+        let until = world.at(plan.calm_ms) + plan.patience();
         if timeout_at(until, world.live()).await.is_err() {
             world.blame("it hangs");
         }
