@@ -81,3 +81,35 @@ fn date(answer: &Response) -> Option<SystemTime> {
     let text = answer.headers().get(header::DATE)?.to_str().ok()?;
     httpdate::parse_http_date(text).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::base::time::TokioClock;
+
+    /// What the clock learns of a host that is so many seconds ahead, or behind.
+    fn learned(ahead: i64) -> (bool, i64) {
+        let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
+        let theirs = SystemTime::UNIX_EPOCH
+            + Duration::from_secs(1_768_658_400_u64.checked_add_signed(ahead).unwrap());
+        let answer = http::Response::builder()
+            .header(header::DATE, httpdate::fmt_http_date(theirs))
+            .body(bytes::Bytes::new())
+            .unwrap();
+        let clock = HostClock::new(Arc::new(TokioClock::starting_at(epoch)));
+        let has_learned = clock.learn(&answer);
+        let told = i64::try_from(epoch_millis(clock.now())).unwrap();
+        (has_learned, (told - 1_768_658_400_000) / 1_000)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_clock_is_corrected_by_more_than_half_a_minute_and_at_most_36_hours() {
+        const MOST: i64 = 36 * 60 * 60;
+        for ahead in [31, -31, MOST, -MOST] {
+            assert_eq!(learned(ahead), (true, ahead));
+        }
+        for ahead in [0, 30, -30, MOST + 1, -MOST - 1] {
+            assert_eq!(learned(ahead), (false, 0), "{ahead}");
+        }
+    }
+}

@@ -185,6 +185,24 @@ async fn a_valid_token_serves_through_a_failed_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_failed_renewal_puts_off_none_of_the_next_token() {
+    let rig = Rig::new();
+    rig.get_living(Duration::from_secs(100)).await;
+    advance(Duration::from_secs(90)).await;
+    assert_eq!(rig.get_failing().await.unwrap(), "token-1");
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(rig.fetches(), 2);
+    // The token ends before the renewal is tried again.
+    advance(Duration::from_secs(8)).await;
+    let next = rig.get_living(Duration::from_secs(10)).await;
+    assert_eq!(text(&next), "token-3");
+    advance(Duration::from_secs(9)).await;
+    assert_eq!(rig.get().await, "token-3");
+    yield_now().await;
+    assert_eq!(rig.get().await, "token-4");
+}
+
+#[tokio::test(start_paused = true)]
 async fn nobody_waits_for_a_renewal_while_the_token_is_valid() {
     let rig = Rig::new();
     assert_eq!(rig.get().await, "token-1");

@@ -188,6 +188,13 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn debug_output_holds_no_result() {
+        let flight = Numbers::default();
+        flight.run(|| None, || async { Ok(71) }).await.unwrap();
+        assert_eq!(format!("{flight:?}"), "SingleFlight { .. }");
+    }
+
+    #[tokio::test]
     async fn what_is_ready_is_taken() {
         let flight = Numbers::default();
         let never = || async { panic!("there was no need") };

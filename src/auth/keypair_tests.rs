@@ -237,6 +237,7 @@ fn key_derivations_without_bounds_are_refused() {
     let sane = [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1];
     for hostile in [
         [2, 1, 0, 2, 2, 0, 0x80, 2, 1, 1],
+        [2, 1, 1, 2, 2, 0, 0x80, 2, 1, 1],
         [2, 2, 0x40, 0, 2, 1, 127, 2, 1, 127],
     ] {
         let mut der = STANDARD.decode(body(SCRYPT)).unwrap();

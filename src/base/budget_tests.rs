@@ -30,7 +30,15 @@ async fn no_append_waits_for_what_only_a_caller_can_free() {
     drop(second);
     assert_eq!(waiting.await.unwrap().bytes(), 40_000);
     drop(first);
+    assert_eq!(budget.handed_back(), 0);
     assert_eq!(wait(&elastic, 100_000).await.unwrap().bytes(), 100_000);
+    // Nor is it waited in vain for what a caller has taken since.
+    let held = named.try_charge(50_000).unwrap();
+    let waiting = wait(&elastic, 90_000);
+    tokio::pin!(waiting);
+    assert!(futures_util::poll!(&mut waiting).is_pending());
+    drop(held);
+    assert_eq!(waiting.await.unwrap().bytes(), 90_000);
     assert_eq!(budget.in_use(), 0);
 }
 

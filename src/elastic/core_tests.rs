@@ -45,8 +45,8 @@ impl Rig {
         self.start + seconds * SECOND
     }
 
-    /// Appends so many rows, tagged with the number of the append.
-    fn append(&mut self, now: Instant, count: u64) {
+    /// Appends so many rows, tagged with the number of the append. Returns whether the driver has to look.
+    fn append(&mut self, now: Instant, count: u64) -> bool {
         let tag = self.acks.len() as u64;
         let rows: String = (0..count)
             .flat_map(|n| ["{\"N\":".to_owned(), n.to_string(), "}\n".to_owned()])
@@ -60,9 +60,10 @@ impl Rig {
             ack_sender,
         };
         let charge = self.share.try_charge(cost).unwrap();
-        self.core.append(now, 0, append, charge);
+        let wake = self.core.append(now, 0, append, charge);
         self.acks.push(ack);
         self.sums_up();
+        wake
     }
 
     /// Compresses whatever there is to, and returns what comes after.
@@ -162,6 +163,28 @@ fn the_lag_is_counted_from_the_first_row() {
         assert_eq!((accepted.tag, accepted.ambiguous), (n, false));
     }
     assert_eq!(rig.budget.in_use(), 0);
+}
+
+#[test]
+fn the_driver_is_woken_for_the_first_row_of_a_batch_and_for_one_that_is_full() {
+    let mut rig = Rig::new(2);
+    let now = rig.at(0);
+    // A row has eight bytes.
+    rig.core.limits.max_uncompressed = 24;
+    let woken: Vec<_> = (0..5).map(|_| rig.append(now, 1)).collect();
+    assert_eq!(woken, [true, false, true, true, false]);
+    assert_eq!(rig.core.raw.len(), 1);
+    assert!(!rig.append(now, 0), "no rows");
+}
+
+#[test]
+fn debug_output_tells_how_far_it_is_and_holds_no_row() {
+    let mut rig = Rig::new(1);
+    rig.append(rig.start, 0);
+    rig.append(rig.start, 1);
+    let shared = crate::elastic::shared::Shared::new(rig.core, rig.share);
+    let expected = "ElasticChannel { appended: 2, settled: 1, refusal: None, .. }";
+    assert_eq!(format!("{shared:?}"), expected);
 }
 
 #[test]

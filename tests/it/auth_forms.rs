@@ -1,7 +1,9 @@
 //! The forms and headers of each way to authenticate, as observed of the official SDK 1.9.1 and written down by hand.
 
 use snowpipe_streaming::auth::{Credential, OAuth, ProgrammaticAccessToken, SpcsToken};
-use snowpipe_streaming::{Error, ErrorKind, Profile};
+use snowpipe_streaming::{
+    Error, ErrorKind, Profile, Request, Response, Transport, TransportError, TransportErrorKind,
+};
 
 use crate::stage::{Call, Seen, Stage, builder, everything, html, json, text};
 
@@ -171,6 +173,44 @@ async fn secrets_are_sent_to_no_unprotected_endpoint() {
     ] {
         let oauth = OAuth::client_credentials("id1", "hidden");
         assert!(oauth.with_token_endpoint(url).is_ok(), "{url}");
+    }
+}
+
+/// A network that fails in one way.
+#[derive(Debug)]
+struct Failing(TransportErrorKind);
+
+#[async_trait::async_trait]
+impl Transport for Failing {
+    async fn call(&self, _: Request) -> Result<Response, TransportError> {
+        Err(TransportError::new(self.0, "as the test says"))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_network_that_cannot_reach_the_oauth_server_is_told_from_settings_that_are_wrong() {
+    for (failure, kind) in [
+        (TransportErrorKind::Timeout, ErrorKind::Timeout),
+        (TransportErrorKind::Request, ErrorKind::Config),
+        (TransportErrorKind::Proxy, ErrorKind::Config),
+        (TransportErrorKind::Dns, ErrorKind::Unreachable),
+        (TransportErrorKind::Interrupted, ErrorKind::Unreachable),
+    ] {
+        let profile = Profile::new("MYORG-MYACCT").with_url("http://127.0.0.1:1");
+        let client = builder(profile)
+            .credential(OAuth::client_credentials("id1", "secret-1"))
+            .transport(Failing(failure));
+        let error = match client.build().await {
+            Ok(client) => client.channel_statuses(["c"]).await.unwrap_err(),
+            Err(error) => error,
+        };
+        let told = everything(&error);
+        assert_eq!(error.kind(), kind, "{failure:?}: {told}");
+        assert!(
+            told.contains("an OAuth access token from 127.0.0.1"),
+            "{told}"
+        );
+        assert!(!told.contains("secret-1"), "{told}");
     }
 }
 

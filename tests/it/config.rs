@@ -103,3 +103,28 @@ fn a_key_that_others_can_read_is_warned_of() {
         assert_eq!(text.contains(&key.display().to_string()), warned);
     }
 }
+
+#[cfg(unix)]
+#[test]
+fn a_profile_that_others_can_read_is_warned_of_if_it_has_a_secret() {
+    use std::fs::{Permissions, set_permissions};
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("profile.json");
+    let public = r#"{"account": "a", "user": "u", "private_key_file": "key.p8"}"#;
+    let secret = r#"{"account": "a", "user": "u", "private_key": "text"}"#;
+    for (text, mode, warned) in [
+        (public, 0o644, false),
+        (secret, 0o644, true),
+        (secret, 0o600, false),
+    ] {
+        std::fs::write(&path, text).unwrap();
+        set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        let trace = crate::trace::Trace::of(tracing::Level::WARN);
+        Profile::from_file(&path).unwrap();
+        let warnings = trace.text();
+        let has_warned = warnings.contains("other users can read the profile");
+        assert_eq!(has_warned, warned, "{mode:o}: {warnings}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, OnUncommitted, RowState};
+use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery, RowState};
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};
@@ -138,4 +138,41 @@ async fn close_keeps_its_deadline_and_lists_what_is_not_committed() {
     assert_eq!(states, expected);
     assert_eq!(world.landed(), Vec::<i64>::new());
     assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_channel_that_cannot_be_opened_again_is_given_up_in_time() {
+    let world = World::new();
+    let builder = world.builder().recovery(Recovery::Replay);
+    let client = builder.build().await.unwrap();
+    let mut channel = client.open_channel("c").await.unwrap();
+    let faults = world.emulator.faults();
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    faults.push(must.on(Endpoint::Append));
+    faults.push(Fault::Refuse.on(Endpoint::Open).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    drop(channel);
+    let begun = Instant::now();
+    let error = receipt.committed().await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(60), "{error}");
+    faults.clear();
+    tokio::task::yield_now().await;
+    let channel = client.open_channel("c").await.unwrap();
+    assert_eq!(channel.resume_point::<i64>().unwrap(), None);
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_close_that_is_given_up_does_not_begin_its_time_anew() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let never = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
+    world.emulator.faults().push(never);
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let begun = Instant::now();
+    let half = tokio::time::timeout(Duration::from_secs(30), channel.close());
+    assert!(half.await.is_err());
+    receipt.committed().await.unwrap_err();
+    assert_eq!(begun.elapsed(), Duration::from_secs(60));
 }

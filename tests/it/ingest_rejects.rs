@@ -116,6 +116,68 @@ async fn many_rows_are_kept_in_pieces_and_no_row_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn dead_letters_are_the_rows_of_the_window_and_no_others() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..40, &[22]);
+    // As many as ten rows are read at once, and a request has fifteen.
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(10)
+        .max_in_flight(15)
+        .await
+        .unwrap();
+    assert_eq!((report.rows_committed, report.rows_rejected), (40, 1));
+    let log = world.emulator.log();
+    let ends: Vec<i64> = log
+        .iter()
+        .filter_map(|r| r.end_offset_token.as_ref()?.parse().ok())
+        .collect();
+    assert_eq!(ends, [14, 29, 39]);
+    let letters: Vec<_> = shelf.stock().letters.keys().copied().collect();
+    assert_eq!(letters, (15..=29).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn dead_letters_begin_behind_what_only_waits_for_another_shard() {
+    let world = world();
+    let client = client(&world).await;
+    let mut shelf = shelf(0..40, &[31]);
+    let slow = Fault::WithholdCommits(Duration::from_secs(60)).on(Endpoint::Append);
+    world.emulator.faults().push(slow.channel("c-0-of-2"));
+    let report = ingest::run(&client, "c", &mut shelf)
+        .shards(2, |row| row["N"].as_u64().unwrap_or(1))
+        .batch_rows(10)
+        .await
+        .unwrap();
+    assert_eq!((report.rows_committed, report.rows_rejected), (40, 1));
+    let stock = shelf.stock();
+    assert!(stock.letters.contains_key(&31), "{:?}", stock.letters);
+    assert!(stock.letters.keys().all(|n| *n % 2 == 1));
+    let first = *stock.letters.keys().next().unwrap();
+    let ends = world.emulator.log().into_iter();
+    let ends = ends.filter(|r| r.endpoint == Endpoint::Append);
+    let ends: Vec<_> = ends.filter_map(|r| r.end_offset_token).collect();
+    let before = (first - 2).to_string();
+    assert!(first == 1 || ends.contains(&before), "{first} of {ends:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_keeps_no_count_is_told_of_no_rejects_from_before_the_run() {
+    let world = world();
+    let (first, client) = (client(&world).await, client(&world).await);
+    let mut channel = first.open_channel("c").await.unwrap();
+    channel.append_row(&json!({ "LIFT": "" }), 0).await.unwrap();
+    let told = channel.wait_for_commit().await.unwrap_err();
+    assert_eq!(told.kind(), ErrorKind::RowsRejected);
+    channel.close().await.unwrap();
+    let mut shelf = shelf(0..10, &[]);
+    shelf.stock().keeps_no_count = true;
+    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert_eq!((report.rows_rejected, report.released), (0, Some(9)));
+    assert!(shelf.stock().letters.is_empty());
+}
+
+#[tokio::test(start_paused = true)]
 async fn two_windows_in_one_append_are_both_kept() {
     let world = world();
     let client = client(&world).await;
@@ -223,6 +285,7 @@ async fn rejects_are_kept_though_the_channel_was_taken_away_before_they_were_hea
     let stock = shelf.stock();
     assert!(stock.letters.contains_key(&5) && stock.letters.contains_key(&35));
     assert_eq!(stock.rejects_seen["c"], 2);
+    assert!(stock.messages.iter().all(|text| text.contains("NULL")));
     assert_eq!(landed(&world), good(0..40, &[5, 35]));
 }
 

@@ -26,7 +26,11 @@ pub struct Stock {
     pub is_forgetful: bool,
     /// Dead letters with their channels.
     pub letters: BTreeMap<i64, String>,
+    /// What the server said of the rejects, once for each call.
+    pub messages: Vec<String>,
     pub rejects_seen: BTreeMap<String, u64>,
+    /// It does not say which rejects it has seen.
+    pub keeps_no_count: bool,
     /// The next calls of a method fail so.
     pub failures: VecDeque<(&'static str, Failure)>,
     pub reads: usize,
@@ -133,6 +137,8 @@ impl Source for Shelf {
         let numbers: Vec<_> = rows.iter().map(|(n, _)| *n).collect();
         let call = format!("{} of {numbers:?} to {}", rejected.count, rejected.total);
         stock.calls.push(call);
+        let message = rejected.message.clone().unwrap_or_default();
+        stock.messages.push(message);
         let channel = &rejected.channel;
         stock
             .letters
@@ -143,7 +149,8 @@ impl Source for Shelf {
 
     async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Failure> {
         let stock = self.stock();
-        Ok(Some(stock.rejects_seen.get(channel).copied().unwrap_or(0)))
+        let seen = stock.rejects_seen.get(channel).copied().unwrap_or(0);
+        Ok((!stock.keeps_no_count).then_some(seen))
     }
 
     async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<(), Failure> {

@@ -1,6 +1,7 @@
 //! What a refused token costs: exchanges, pauses, and requests sent again.
 
 use super::*;
+use tokio::time::Instant;
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
@@ -20,6 +21,36 @@ async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
             "POST ingest.example rows Bearer scoped-2",
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_token_that_is_refused_after_others_were_taken_is_renewed() {
+    let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
+    let rig = Rig::introduced([
+        answer(401, ""),
+        token("scoped-2"),
+        accepted(),
+        answer(401, ""),
+        token("scoped-3"),
+        accepted(),
+    ]);
+    let begun = Instant::now();
+    for _ in 0..2 {
+        rig.append().await.unwrap();
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO, "no refusal is a first one");
+    assert_eq!(rig.seen().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_over_on_arrival_is_used_all_the_same() {
+    let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
+    // {"exp":1}: a clock is off, this machine's or the server's.
+    let rig = Rig::new([host(), token("x.eyJleHAiOjF9.y"), accepted(), accepted()]);
+    for _ in 0..2 {
+        rig.append().await.unwrap();
+    }
+    assert_eq!(rig.seen().len(), 4, "one exchange");
 }
 
 #[tokio::test(start_paused = true)]

@@ -177,11 +177,12 @@ impl RawBatch {
                         .map(|(row, byte)| (i, row, start + byte));
                 }
                 // A whole unit straddles the middle: cut at its nearer edge that leaves both sides something.
-                let after = i + 1 < self.units.len() && (i == 0 || end - half <= half - start);
-                return match (after, i) {
-                    (true, _) => Some((i + 1, 0, end)),
-                    (false, 0) => None,
-                    (false, _) => Some((i, 0, start)),
+                return if i + 1 < self.units.len() && end - half <= half - start {
+                    Some((i + 1, 0, end))
+                } else if i > 0 {
+                    Some((i, 0, start))
+                } else {
+                    None
                 };
             }
             start = end;

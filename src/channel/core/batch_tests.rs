@@ -239,3 +239,25 @@ fn only_what_continues_a_run_joins_it() {
         ]
     );
 }
+
+#[test]
+fn rows_that_stay_together_are_parted_at_the_edge_nearer_to_the_middle() {
+    let budget = Budget::new(BUDGET);
+    let head = |lens: [usize; 3]| {
+        let whole = |(name, len): (u16, usize)| Plan::Whole {
+            name,
+            rows: vec!["x".repeat(len)],
+        };
+        let plans: Vec<_> = (0..).zip(lens).map(whole).collect();
+        let (head, tail) = batch(&budget, &plans, 0).split().unwrap();
+        assert_eq!(head.units.len() + tail.units.len(), 3);
+        assert_eq!((head.position, tail.position), (head.rows(), 3));
+        head.bytes.len()
+    };
+    assert_eq!(head([10, 40, 6]), 10);
+    assert_eq!(head([20, 12, 20]), 32, "as near: behind it");
+    assert_eq!(head([6, 40, 10]), 46);
+    assert_eq!(head([40, 6, 6]), 40, "neither side is empty");
+    assert_eq!(head([6, 6, 40]), 12);
+    assert_eq!(head([6, 6, 13]), 12);
+}

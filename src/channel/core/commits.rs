@@ -354,11 +354,9 @@ impl Core {
 
     /// Takes over windows of an earlier hold that no call has returned. They lie before all rows of this one.
     pub(crate) fn inherit_rejects(&mut self, untold: Vec<RejectWindow>) {
-        let untold = untold.into_iter().map(|window| RejectWindow {
-            from: 0,
-            to: 0,
-            ..window
-        });
+        let untold = untold
+            .into_iter()
+            .map(|window| RejectWindow { to: 0, ..window });
         let since = self.commit.windows.iter().cloned();
         self.commit.windows = Arc::new(untold.chain(since).collect());
     }

@@ -31,6 +31,26 @@ fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
 }
 
 #[test]
+fn rows_that_were_sent_when_rejects_were_counted_may_be_rejected_later() {
+    let mut rig = Rig::new();
+    rig.accept(10, 5);
+    rig.send(15, 5);
+    // It knows nothing yet of the request that is under way.
+    rig.hear(14, 2);
+    rig.accepted();
+    rig.send(20, 5);
+    // And so it is with a rise.
+    rig.hear(19, 3);
+    rig.hear(24, 4);
+    assert_eq!(rig.windows(), [(1, 5, 15), (1, 10, 15)]);
+    let windows = rig.core.commit.rejects();
+    let tokens: Vec<_> = windows.iter().map(|w| (&w.after, &w.through)).collect();
+    let token = |n: i64| Some(OffsetToken::from(n));
+    let expected = [(&token(14), &token(24)), (&token(19), &token(24))];
+    assert_eq!(tokens, expected);
+}
+
+#[test]
 fn a_stale_read_of_the_counter_is_no_second_rise() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
@@ -55,6 +75,57 @@ fn windows_beyond_the_most_are_told_as_one() {
     assert_eq!(windows.last(), Some(&(4, most - 1, most + 3)));
     let told: u64 = windows.iter().map(|w| w.0).sum();
     assert_eq!(told, most + 3);
+    let last = rig.core.commit.rejects().last().cloned().unwrap();
+    let first = i64::try_from(most - 1).unwrap() + 9;
+    assert_eq!(last.after, Some(first.into()));
+    assert_eq!(last.through, Some((first + 4).into()));
+    assert_eq!(last.total, most + 5);
+}
+
+#[test]
+fn windows_of_an_earlier_hold_lie_before_all_rows_of_this_one() {
+    let mut rig = Rig::new();
+    rig.accept(10, 5);
+    rig.hear(14, 3);
+    let untold = rig.core.commit.rejects().to_vec();
+    let mut rig = Rig::new();
+    rig.core.inherit_rejects(untold);
+    rig.accept(15, 5);
+    rig.hear(19, 3);
+    assert_eq!(rig.windows(), [(1, 0, 0), (1, 0, 5)]);
+    let progress = rig.core.progress();
+    let first = progress.rejects.first().unwrap();
+    assert_eq!(
+        (&first.after, &first.through),
+        (&Some(9.into()), &Some(14.into()))
+    );
+    progress.committed_outcome(0, 5).unwrap().unwrap_err();
+    rig.accept(20, 1);
+    rig.hear(20, 3);
+    let outcome = rig.core.progress().committed_outcome(5, 6);
+    outcome.unwrap().unwrap();
+}
+
+#[test]
+fn a_status_changes_nothing_once_the_channel_has_ended_or_while_it_is_opened_again() {
+    for recovery in [Recovery::Surface, Recovery::Replay] {
+        let mut rig = Rig::new();
+        rig.core.limits.recovery = recovery;
+        rig.accept(10, 2);
+        if recovery == Recovery::Replay {
+            let why = Error::new(ErrorKind::Refused, "no");
+            rig.core
+                .invalidate(rig.now, InvalidationCause::MustReopen, why);
+            assert!(rig.core.is_reopening());
+        } else {
+            let closed = Error::new(ErrorKind::ClientClosed, "no");
+            rig.core.end(rig.now, closed, false);
+        }
+        let before = rig.core.progress();
+        assert_eq!(rig.hear(11, 5), None);
+        assert_eq!(rig.core.progress(), before, "{recovery:?}");
+        assert_eq!(rig.core.rows_rejected(), 2);
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::channel::core::polling::{HEARTBEAT, PollInterest};
 use crate::channel::core::rig::Rig;
-use crate::channel::core::schedule::{Action, SendRequest};
+use crate::channel::core::schedule::Action;
 
 #[test]
 fn what_a_reopen_cannot_remedy_or_has_not_mended_surfaces() {
@@ -52,13 +52,6 @@ fn replaying() -> Rig {
     rig
 }
 
-fn sent(rig: &mut Rig) -> SendRequest {
-    match rig.core.poll(rig.now, false) {
-        Action::Send(order) => order,
-        other => panic!("{other:?}"),
-    }
-}
-
 fn refuse(rig: &mut Rig, after: Option<Duration>) {
     let error = Error::new(ErrorKind::Throttled, "no");
     let failure = Failure::Throttled { after, error };
@@ -85,7 +78,7 @@ fn the_session_of_an_answer_goes_with_the_next_request_and_ends_with_a_reopen() 
     rig.core.on_response(rig.now, Ok(answer), 0.0);
     assert_eq!(rig.send(11, 1).session.unwrap(), "near");
     rig.reopen(9, 2);
-    let order = sent(&mut rig);
+    let order = rig.sent();
     assert_eq!(order.session, None);
     assert_eq!(order.continuation_token, "3");
     // An answer without one ends it as well.
@@ -94,7 +87,7 @@ fn the_session_of_an_answer_goes_with_the_next_request_and_ends_with_a_reopen() 
         session: Some(HeaderValue::from_static("far")),
     };
     rig.core.on_response(rig.now, Ok(answer), 0.0);
-    assert_eq!(sent(&mut rig).session.unwrap(), "far");
+    assert_eq!(rig.sent().session.unwrap(), "far");
     let answer = AppendAnswer {
         next_continuation_token: "5".to_owned(),
         session: None,
@@ -111,16 +104,16 @@ fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
     let mut last = first;
     for _ in 0..5 {
         rig.now += last;
-        sent(&mut rig);
+        rig.sent();
         last = pause(&mut rig);
     }
     assert!(last >= 8 * first, "{last:?} after {first:?}");
     rig.now += last;
-    sent(&mut rig);
+    rig.sent();
     // The server asks for a long delay, and then for a reopen.
     refuse(&mut rig, Some(Duration::from_secs(300)));
     rig.reopen(9, 2);
-    assert_eq!(sent(&mut rig).retry_count, 0);
+    assert_eq!(rig.sent().retry_count, 0);
     assert_eq!(pause(&mut rig), first);
 }
 
@@ -130,11 +123,11 @@ fn an_accept_makes_pauses_short_again() {
     rig.send(10, 1);
     let first = pause(&mut rig);
     rig.now += first;
-    sent(&mut rig);
+    rig.sent();
     let second = pause(&mut rig);
     assert!(second > first);
     rig.now += second;
-    sent(&mut rig);
+    rig.sent();
     let answer = AppendAnswer {
         next_continuation_token: "2".to_owned(),
         session: None,
@@ -189,14 +182,14 @@ fn what_an_open_shows_to_be_committed_is_not_sent_again() {
         2,
         "accepted rows that were not committed are not there"
     );
-    let order = sent(&mut rig);
+    let order = rig.sent();
     assert_eq!((order.start, order.end), (Some(12.into()), 14.into()));
     let answer = AppendAnswer {
         next_continuation_token: "4".to_owned(),
         session: None,
     };
     rig.core.on_response(rig.now, Ok(answer), 0.0);
-    let order = sent(&mut rig);
+    let order = rig.sent();
     assert_eq!((order.start, order.end), (Some(15.into()), 18.into()));
 }
 
@@ -207,6 +200,25 @@ fn rejects_that_an_open_counts_lie_in_what_it_shows_to_be_committed() {
     rig.accept(12, 3);
     rig.reopen(11, 3);
     assert_eq!(rig.windows(), [(1, 0, 2)]);
+}
+
+#[test]
+fn the_pause_before_a_reopen_doubles_until_something_is_committed() {
+    let mut rig = replaying();
+    rig.accept(10, 1);
+    for ms in [500, 1_000, 2_000] {
+        assert_eq!(rig.reopen(9, 2).pause, Duration::from_millis(ms));
+        accept_all(&mut rig);
+    }
+    rig.hear(10, 2);
+    assert_eq!(rig.reopen(10, 2).pause, Duration::from_millis(500));
+    // Each kind of trouble counts.
+    let mut reopens = Reopens::default();
+    assert_eq!(reopens.count(), 0);
+    reopens.next(InvalidationCause::Fenced, true);
+    reopens.next(InvalidationCause::CommitStalled, true);
+    reopens.next(InvalidationCause::Gone, true);
+    assert_eq!(reopens.count(), 3);
 }
 
 fn invalidate(rig: &mut Rig) {

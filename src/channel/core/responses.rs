@@ -175,3 +175,7 @@ impl Core {
         self.ready.push_front(flight.batch);
     }
 }
+
+#[cfg(test)]
+#[path = "responses_tests.rs"]
+mod tests;

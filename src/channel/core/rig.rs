@@ -7,10 +7,11 @@ use tokio::time::Instant;
 use super::batch::{Unit, UnitTokens, seal};
 use super::ledger::REPLICA_LAG;
 use super::polling::CommitSample;
-use super::replay::Opened;
+use super::replay::{Opened, Reopen};
 use super::schedule::{Action, SendRequest, Work};
 use super::{Core, Limits, NewBatch, Opening};
 use crate::api::AppendAnswer;
+use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
 use crate::compress::compressor::Compressor;
@@ -58,42 +59,99 @@ impl Rig {
         self.now += Duration::from_millis(ms);
     }
 
-    /// Appends rows numbered from `first` and sends them as one request.
-    pub(super) fn send(&mut self, first: i64, rows: u64) -> SendRequest {
+    /// Appends rows numbered from `first`.
+    pub(super) fn append(&mut self, first: i64, rows: u64) {
+        let bytes: String = (0..rows).map(|_| "{}\n").collect();
         let unit = Unit {
             tokens: UnitTokens::Run {
                 first: i128::from(first),
             },
             rows,
-            len: 3,
+            len: bytes.len(),
         };
         let mut charge = self.share.try_charge(1_000).unwrap();
-        let new_batch = NewBatch {
+        let blank = NewBatch {
             now: self.now,
             epoch_ms: 0,
             bytes: Vec::new(),
         };
         self.core
-            .append(&mut Some(new_batch), b"{}\n", &mut vec![unit], &mut charge)
+            .append(
+                &mut Some(blank),
+                bytes.as_bytes(),
+                &mut vec![unit],
+                &mut charge,
+            )
             .unwrap();
-        let Action::Seal(Work::Fresh(raw), limit) = self.core.poll(self.now, false) else {
-            panic!("nothing to seal");
-        };
-        let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
-        self.core.on_sealed(self.now, sealed);
-        let Action::Send(order) = self.core.poll(self.now, false) else {
-            panic!("nothing to send");
-        };
-        order
     }
 
+    /// Appends rows numbered from `first` and seals them.
+    pub(super) fn seal(&mut self, first: i64, rows: u64) {
+        self.append(first, rows);
+        let work = self.work();
+        self.sealed(work);
+    }
+
+    /// Appends rows numbered from `first` and sends them as one request.
+    pub(super) fn send(&mut self, first: i64, rows: u64) -> SendRequest {
+        self.seal(first, rows);
+        self.sent()
+    }
+
+    /// Appends rows numbered from `first`, which are sent and accepted.
     pub(super) fn accept(&mut self, first: i64, rows: u64) {
         self.send(first, rows);
+        self.accepted();
+    }
+
+    /// The request under way is accepted.
+    pub(super) fn accepted(&mut self) {
         let answer = AppendAnswer {
             next_continuation_token: "2".to_owned(),
             session: None,
         };
         self.core.on_response(self.now, Ok(answer), 0.0);
+    }
+
+    /// The request under way is answered with this status and no code.
+    pub(super) fn refuse(&mut self, status: u16) {
+        let failure = Failure::Answered {
+            status,
+            code: None,
+            error: Error::new(ErrorKind::Refused, "no"),
+        };
+        self.core.on_response(self.now, Err(failure), 0.0);
+    }
+
+    /// The rows that are handed out to be compressed.
+    pub(super) fn work(&mut self) -> Work {
+        match self.core.poll(self.now, false) {
+            Action::Seal(work, _) => work,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Compresses what was handed out.
+    pub(super) fn sealed(&mut self, work: Work) {
+        let raw = match work {
+            Work::Fresh(raw) => raw,
+            Work::TooLarge(batch) => batch.reopen().unwrap(),
+        };
+        let limit = self.core.request_limit;
+        let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
+        self.core.on_sealed(self.now, sealed);
+    }
+
+    /// The request that leaves now.
+    pub(super) fn sent(&mut self) -> SendRequest {
+        match self.core.poll(self.now, false) {
+            Action::Send(request) => request,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub(super) fn waits(&mut self) -> bool {
+        matches!(self.core.poll(self.now, false), Action::Wait(_))
     }
 
     /// Asks and is answered at once.
@@ -141,12 +199,14 @@ impl Rig {
     pub(super) fn in_ms(&self, ms: u64) -> Instant {
         self.now + Duration::from_millis(ms)
     }
-    /// A server that asks for it has the channel opened again, with nothing committed beyond `token`.
-    pub(super) fn reopen(&mut self, token: i64, rejected: u64) {
+
+    /// A server that asks for it has the channel opened again, with nothing committed beyond `token`. Returns how it was
+    /// opened.
+    pub(super) fn reopen(&mut self, token: i64, rejected: u64) -> Reopen {
         let why = Error::new(ErrorKind::Refused, "no");
         self.core
             .invalidate(self.now, InvalidationCause::MustReopen, why);
-        let Action::Reopen(_) = self.core.poll(self.now, false) else {
+        let Action::Reopen(how) = self.core.poll(self.now, false) else {
             panic!("nothing to reopen");
         };
         let status = ChannelStatus {
@@ -161,5 +221,6 @@ impl Rig {
             status,
         };
         self.core.on_recovered(self.now, Ok(answer));
+        how
     }
 }

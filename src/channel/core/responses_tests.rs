@@ -1,0 +1,107 @@
+//! What a refused request leaves behind when the channel closes, and what rows cost until then.
+
+use super::*;
+use crate::api::failure::Failure;
+use crate::channel::core::rig::Rig;
+use crate::channel::core::schedule::{Action, Work};
+use crate::types::close_report::{RowState, UncommittedRange};
+
+type Range = (RowState, u64, Option<OffsetToken>, Option<OffsetToken>);
+
+/// Runs out of time. What is listed as uncommitted, and how many rows may have reached the server.
+fn closed(rig: &mut Rig) -> (Vec<Range>, u64) {
+    rig.core.drain(rig.now);
+    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    let listed = |r: UncommittedRange| (r.state, r.rows, r.first, r.last);
+    let uncommitted = rig.core.report().uncommitted;
+    let sent = rig.core.progress().end.unwrap().sent;
+    (uncommitted.into_iter().map(listed).collect(), sent)
+}
+
+#[test]
+fn rows_that_are_being_cut_at_the_end_were_not_sent() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    rig.seal(14, 2);
+    rig.refuse(413);
+    assert!(matches!(rig.work(), Work::TooLarge(_)));
+    rig.append(16, 1);
+    let expected = [
+        (RowState::Sealed, 6, Some(10.into()), Some(15.into())),
+        (RowState::Appended, 1, Some(16.into()), Some(16.into())),
+    ];
+    assert_eq!(closed(&mut rig), (expected.to_vec(), 0));
+}
+
+#[test]
+fn rows_that_wait_to_be_cut_at_the_end_were_not_sent() {
+    let mut rig = Rig::new();
+    rig.accept(10, 2);
+    rig.send(12, 4);
+    rig.refuse(413);
+    let expected = [
+        (RowState::Accepted, 2, Some(10.into()), Some(11.into())),
+        (RowState::Sealed, 4, Some(12.into()), Some(15.into())),
+    ];
+    assert_eq!(closed(&mut rig), (expected.to_vec(), 2));
+}
+
+#[test]
+fn rows_that_are_being_compressed_at_the_end_come_after_those_that_were() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    rig.seal(14, 2);
+    // A full batch is compressed although another is ready.
+    rig.core.limits.max_uncompressed = 3;
+    rig.append(16, 1);
+    assert!(matches!(rig.work(), Work::Fresh(_)));
+    rig.append(17, 1);
+    let expected = [
+        (RowState::Sent, 4, Some(10.into()), Some(13.into())),
+        (RowState::Sealed, 3, Some(14.into()), Some(16.into())),
+        (RowState::Appended, 1, Some(17.into()), Some(17.into())),
+    ];
+    assert_eq!(closed(&mut rig), (expected.to_vec(), 4));
+}
+
+#[test]
+fn a_refused_batch_was_not_sent_unless_a_try_of_it_had_no_answer() {
+    for in_doubt in [false, true] {
+        let mut rig = Rig::new();
+        rig.send(10, 4);
+        if in_doubt {
+            let error = Error::new(ErrorKind::Timeout, "no");
+            let failure = Failure::Ambiguous(error);
+            rig.core.on_response(rig.now, Err(failure), 0.0);
+            rig.wait(1_000);
+            rig.sent();
+        }
+        rig.refuse(400);
+        let progress = rig.core.progress();
+        let (sent, state) = if in_doubt {
+            (4, RowState::Sent)
+        } else {
+            (0, RowState::Sealed)
+        };
+        assert_eq!(progress.end.unwrap().sent, sent);
+        let uncommitted = rig.core.report().uncommitted;
+        let states: Vec<_> = uncommitted.iter().map(|r| (r.state, r.rows)).collect();
+        assert_eq!(states, [(state, 4)]);
+    }
+}
+
+#[test]
+fn rows_that_go_on_a_run_cost_their_bytes_alone_and_a_new_batch_its_unit() {
+    let mut rig = Rig::new();
+    let open = |rig: &Rig| rig.core.open.as_ref().unwrap().charge.bytes();
+    rig.append(10, 1);
+    let first = open(&rig);
+    rig.append(11, 1);
+    assert_eq!(open(&rig), first + 3);
+    rig.append(20, 1);
+    assert_eq!(open(&rig), 2 * first + 3, "a gap begins another unit");
+    // The next row is one too many for the batch.
+    rig.core.limits.max_uncompressed = 10;
+    rig.append(21, 1);
+    assert_eq!(open(&rig), first);
+}

@@ -1,0 +1,121 @@
+//! What the status call is asked for: by the client for its channels, and by its caller. Paused clock throughout.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
+use snowpipe_streaming::{InvalidationCause, Request, Response, StreamingIngestClient};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{World, answer, cause, row};
+
+const TOO_MANY: &str = "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS";
+
+fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// The channels that a status call names.
+fn named(request: &Request) -> Option<usize> {
+    let is_status = request.uri().path().ends_with(":bulk-channel-status");
+    let body: Value = serde_json::from_slice(request.body()).ok()?;
+    is_status.then(|| body["channel_names"].as_array().unwrap().len())
+}
+
+/// A server that takes so many channels in one status call.
+async fn limited(world: &World, most: usize) -> StreamingIngestClient {
+    let refuse = move |request: &Request| -> Option<Response> {
+        let refusal = json!({ "code": TOO_MANY, "message": "too many channels" });
+        (named(request)? > most).then(|| answer(400, &refusal))
+    };
+    world.meddled(refuse).build().await.unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_one_channel_in_a_call_is_asked_for_one_at_a_time() {
+    let world = World::new();
+    let client = limited(&world, 1).await;
+    let mut channels = Vec::new();
+    for n in 0..5 {
+        let mut channel = client.open_channel(format!("c{n}")).await.unwrap();
+        drop(channel.append_row(&row(n), n).await.unwrap());
+        channels.push(channel);
+    }
+    for channel in &channels {
+        let committed = timeout(seconds(30), channel.wait_for_commit()).await;
+        committed.expect("it is asked for").unwrap();
+    }
+    let names: Vec<_> = (0..5).map(|n| format!("c{n}")).collect();
+    let statuses = client.channel_statuses(&names).await.unwrap();
+    assert_eq!(statuses.len(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_finds_one_channel_too_many_has_not_answered() {
+    let world = World::new();
+    let client = limited(&world, 0).await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    drop(channel.append_row(&row(0), 0).await.unwrap());
+    let begun = Instant::now();
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::Unreachable);
+    assert!((600..632).contains(&begun.elapsed().as_secs()));
+    let error = client.channel_statuses(["c", "d"]).await.unwrap_err();
+    assert_eq!(error.code(), Some(TOO_MANY));
+}
+
+#[tokio::test(start_paused = true)]
+async fn statuses_that_fail_count_from_the_first_before_the_server_asks_for_a_delay() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::ServerError(503).on(Endpoint::Status).always());
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let begun = Instant::now();
+    sleep(seconds(400)).await;
+    faults.clear();
+    let hour = Fault::Throttle(Some(seconds(3_600)));
+    faults.push(hour.on(Endpoint::Status).always());
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::Unreachable);
+    let lasted = begun.elapsed().as_secs();
+    assert!((600..602).contains(&lasted), "{lasted} s");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_the_server_asks_for_ends_with_an_answer() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::Throttle(Some(seconds(1))).on(Endpoint::Status));
+    let first = channel.append_row(&row(0), 0).await.unwrap();
+    first.committed().await.unwrap();
+    sleep(seconds(500)).await;
+    faults.push(Fault::Throttle(Some(seconds(3_600))).on(Endpoint::Status));
+    let second = channel.append_row(&row(1), 1).await.unwrap();
+    let begun = Instant::now();
+    let before = world.requests(Endpoint::Status);
+    second.committed().await.unwrap();
+    let waited = begun.elapsed().as_secs();
+    assert!((600..603).contains(&waited), "{waited} s");
+    assert_eq!(world.requests(Endpoint::Status) - before, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn channels_that_wait_at_different_times_share_two_calls_a_second() {
+    let world = World::with(|e| e.commit_delay(seconds(60)).limits(Limits::off()));
+    let client = world.client().await;
+    let mut channels = Vec::new();
+    for n in 0..40 {
+        channels.push(client.open_channel(format!("c{n}")).await.unwrap());
+    }
+    for channel in &mut channels {
+        drop(channel.append_row(&row(0), 0).await.unwrap());
+        channel.initiate_flush();
+        sleep(Duration::from_millis(250)).await;
+    }
+    let polls = world.requests(Endpoint::Status);
+    // Ten seconds, and five that a pause has saved up.
+    assert!((10..=25).contains(&polls), "{polls}");
+}
