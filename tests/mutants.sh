@@ -356,7 +356,7 @@ mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'
 +        flight.request = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
 DIFF
 
-mutant "a failure nobody waits for is forgotten" src/elastic/core.rs <<'DIFF'
+mutant "an unawaited failure is forgotten" src/elastic/core.rs <<'DIFF'
 -            Err(Err(failed)) => self.unreported.push(failed),
 +            Err(Err(failed)) => drop(failed),
 DIFF
@@ -377,7 +377,7 @@ mutant "an append cut in two is acknowledged by its first half" src/elastic/resp
 +                let _ = last.append;
 DIFF
 
-mutant "a 429 slows nobody down" src/elastic/responses.rs <<'DIFF'
+mutant "a 429 slows no channel down" src/elastic/responses.rs <<'DIFF'
 -            self.window = 1;
 +            self.window = self.limits.requests;
 DIFF

@@ -16,7 +16,7 @@ from script import Script, Unfit, split
 
 EXAMPLE = Path("examples/ski_resort")
 PLACES = Decimal("0.00000001")
-# What tells an object's rows apart; the clock has a single one.
+# What distinguishes an object's rows; the clock has a single one.
 KEYS = {
     "RESORT_CAPACITY": ["RESORT"],
     "DAILY_VISITS": ["VISIT_DATE", "RESORT", "RFID"],
@@ -51,7 +51,7 @@ def plain(cell, column):
 
 
 class Comparison:
-    """Counts cells, and tells each that differs."""
+    """Counts cells, and prints each that differs."""
 
     def __init__(self):
         self.cells = 0

@@ -8,7 +8,7 @@ import sqlglot
 from sqlglot import exp
 from sqlglot.tokens import TokenType
 
-# What the parser takes as mere text is told by these forms, and nothing else may be.
+# What the parser takes as mere text is recognized by these forms, and nothing else may be.
 AS_TEXT = {
     "stream": re.compile(r"CREATE STREAM IF NOT EXISTS (\w+) ON TABLE (\w+) APPEND_ONLY = TRUE"),
     "task": re.compile(

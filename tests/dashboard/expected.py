@@ -9,7 +9,7 @@ import written
 
 PERIODS = ["today", "week", "month"]
 TABLES = ["RESORT_TICKET", "SEASON_PASS", "LIFT_RIDE"]
-# What a client may hold unless it is told otherwise.
+# What a client may hold unless it is configured otherwise.
 CLIENT_MEMORY = 128 * 2**20
 LEVELS = {"normal": "Normal", "busy": "Busy", "full": "At Capacity"}
 DAILY = {"ABOVE_TARGET": "Above target", "NEAR_TARGET": "Near target", "BELOW_TARGET": "Below target"}

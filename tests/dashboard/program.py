@@ -60,21 +60,21 @@ class Program:
             stderr=subprocess.STDOUT,
             text=True,
         )
-        told = Queue()
-        threading.Thread(target=self.listen, args=(self.process, told), daemon=True).start()
+        urls = Queue()
+        threading.Thread(target=self.listen, args=(self.process, urls), daemon=True).start()
         try:
-            self.url = told.get(timeout=START_SECONDS)
+            self.url = urls.get(timeout=START_SECONDS)
         except Empty:
             self.url = None
         assert self.url, "the program named no page: " + "\n".join(self.lines)
         self.port = int(re.search(r":(\d+)/", self.url)[1])
 
-    def listen(self, process, told):
+    def listen(self, process, urls):
         for line in process.stdout:
             self.lines.append(line.rstrip())
             if found := re.search(r"dashboard: (http://127\.0\.0\.1:\d+/)", line):
-                told.put(found[1])
-        told.put(None)
+                urls.put(found[1])
+        urls.put(None)
 
     def kill(self):
         self.process.send_signal(signal.SIGKILL)

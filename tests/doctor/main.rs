@@ -1,4 +1,4 @@
-//! Faults that are planted one by one: the doctor finds each at the right check, names its remedy, and tells no secret.
+//! Faults that are planted one by one: the doctor finds each at the right check, names its remedy, and reveals no secret.
 #![expect(
     clippy::expect_used,
     reason = "a test that cannot go on says what it lacks"

@@ -200,7 +200,7 @@ async fn a_clock_that_is_off() {
     assert_eq!(report.summary(), "No check failed, 1 warned.");
 }
 
-/// A port that nobody listens on, and nobody else can for as long as the socket is there.
+/// A port without a listener, reserved for as long as the socket exists.
 fn closed() -> (TcpSocket, u16) {
     let held = TcpSocket::new_v4().expect("a socket");
     held.bind(([127, 0, 0, 1], 0).into()).expect("a port");
@@ -332,7 +332,7 @@ async fn an_ingest_host_that_cannot_be_reached() {
 }
 
 #[tokio::test]
-async fn the_form_of_a_key_is_told() {
+async fn the_form_of_a_key_is_reported() {
     let public = std::fs::read_to_string(format!("{KEYS}/rsa_public.pem")).expect("a key");
     let world = World::of(|builder| builder.public_key("STREAMING_INGEST", public)).await;
     for (file, form) in [

@@ -97,8 +97,8 @@ pub(crate) fn assert_found(report: &Report, check: Check, text: &str, remedy: &s
     let first = first.expect("a failure");
     assert_eq!(first.check, check, "{report:#?}");
     assert!(first.text.contains(text), "{:?}", first.text);
-    let told = first.remedy.as_deref().unwrap_or_default();
-    assert!(told.contains(remedy), "{told:?}");
+    let found = first.remedy.as_deref().unwrap_or_default();
+    assert!(found.contains(remedy), "{found:?}");
     assert!(!report.is_fine());
     assert!(
         report.summary().contains(&check.to_string()),
@@ -127,7 +127,7 @@ pub(crate) fn assert_complete(report: &Report) {
         "open sesame",
         "secret-token",
     ] {
-        assert!(!whole.contains(secret), "{secret} is told: {whole}");
+        assert!(!whole.contains(secret), "{secret} is revealed: {whole}");
     }
 }
 
@@ -183,7 +183,7 @@ impl TimeSource for Off {
     }
 }
 
-/// Takes TLS connections under no name but `name`, vouched for by an authority that nobody knows. Returns the URL and the authority.
+/// Takes TLS connections under no name but `name`, vouched for by an unknown authority. Returns the URL and the authority.
 pub(crate) async fn tls(name: &str) -> (String, String) {
     let mut params = CertificateParams::new(vec![]).expect("parameters");
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

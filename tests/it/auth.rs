@@ -123,7 +123,7 @@ async fn rows_land_with_the_credential_a_profile_describes() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_land_with_a_credential_of_ones_own() {
-    /// A vault that gives out tokens by number, and hears which are refused.
+    /// A vault that gives out tokens by number, and learns which are refused.
     #[derive(Debug, Default)]
     struct Vault(Mutex<usize>);
 
@@ -339,7 +339,7 @@ async fn rows_wait_while_a_container_has_no_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_container_without_a_token_file_is_told_which() {
+async fn a_container_without_a_token_file_gets_an_error_that_names_it() {
     let empty = token_file(" \n");
     let gone = empty.path().with_file_name("no such file");
     for (path, what) in [(empty.path(), "is empty"), (gone.as_path(), "is missing")] {

@@ -5,7 +5,7 @@ use snowpipe_streaming::{
     Error, ErrorKind, Profile, Request, Response, Transport, TransportError, TransportErrorKind,
 };
 
-use crate::stage::{Call, Seen, Stage, builder, everything, html, json, text};
+use crate::scripted_server::{Call, Seen, Stage, builder, everything, html, json, text};
 
 const TOKEN_TYPE: &str = "x-snowflake-authorization-token-type";
 const FORM: Option<&str> = Some("application/x-www-form-urlencoded");
@@ -215,7 +215,7 @@ async fn a_network_that_cannot_reach_the_oauth_server_is_told_from_settings_that
 }
 
 #[tokio::test]
-async fn what_the_oauth_server_refuses_is_told_with_its_remedy_and_without_secrets() {
+async fn a_refusal_of_the_oauth_server_is_reported_with_its_remedy_and_without_secrets() {
     let cases = [
         (
             json(
@@ -264,15 +264,15 @@ async fn what_the_oauth_server_refuses_is_told_with_its_remedy_and_without_secre
         stage.always(Call::Authorize, answer);
         let oauth = OAuth::refresh_token("id1", "secret-1", "refresh-1");
         let error = connect(&stage, oauth).await.unwrap_err();
-        let told = everything(&error);
-        assert_eq!(error.kind(), kind, "{told}");
-        assert!(told.contains(remedy), "{told}");
-        assert!(told.contains("127.0.0.1"), "the server is named: {told}");
+        let text = everything(&error);
+        assert_eq!(error.kind(), kind, "{text}");
+        assert!(text.contains(remedy), "{text}");
+        assert!(text.contains("127.0.0.1"), "the server is named: {text}");
         assert!(
-            !told.contains("secret-1") && !told.contains("refresh-1"),
-            "{told}"
+            !text.contains("secret-1") && !text.contains("refresh-1"),
+            "{text}"
         );
-        assert_eq!(stage.count(Call::Authorize), times, "{told}");
+        assert_eq!(stage.count(Call::Authorize), times, "{text}");
         assert_eq!(stage.count(Call::Hostname), 0);
     }
 }

@@ -1,4 +1,4 @@
-//! No way to authenticate tells its secrets: not by a `Debug`, not by an error, not by a trace.
+//! No way to authenticate reveals its secrets: not by a `Debug`, not by an error, not by a trace.
 
 use std::sync::{Arc, Mutex};
 
@@ -8,7 +8,7 @@ use snowpipe_streaming::auth::{Bearer, Credential, OAuth, ProgrammaticAccessToke
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
 use tracing::Level;
 
-use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, text, within};
 use crate::support::{World, row};
 use crate::trace::Trace;
 
@@ -47,27 +47,27 @@ async fn run(credential: Arc<dyn Credential>, sent: &str) -> String {
     stage.answer(Call::Hostname, refusal(401, "390318"));
     stage.answer(Call::Token, text(200, "scoped-first-78"));
 
-    let mut told = vec![format!("{credential:?} {credential:#?}")];
+    let mut output = vec![format!("{credential:?} {credential:#?}")];
     let profile = Profile::new("MYORG-MYACCT").with_url(stage.url());
     let build = || builder(profile.clone()).credential(Arc::clone(&credential));
-    told.push(format!("{:?}", build()));
+    output.push(format!("{:?}", build()));
     // Only OAuth has another token to show.
     if let Err(error) = build().build().await {
-        told.push(everything(&error));
+        output.push(everything(&error));
     }
     let client = build().build().await.unwrap();
-    told.push(format!("{client:?} {client:#?}"));
+    output.push(format!("{client:?} {client:#?}"));
     let mut channel = client.open_channel("c").await.unwrap();
     stage.always(Call::Append, refusal(401, "390303"));
     stage.always(Call::Status, refusal(401, "390303"));
     stage.always(Call::Token, refusal(401, "390303"));
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
-    told.push(everything(&within(receipt.committed()).await.unwrap_err()));
-    told.concat()
+    output.push(everything(&within(receipt.committed()).await.unwrap_err()));
+    output.concat()
 }
 
 #[tokio::test]
-async fn no_credential_tells_its_secrets() {
+async fn no_credential_reveals_its_secrets() {
     let trace = Trace::of(Level::TRACE);
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(&file, "spcs-token-77").unwrap();
@@ -91,20 +91,20 @@ async fn no_credential_tells_its_secrets() {
         (Arc::new(SpcsToken::new(file.path())), ""),
     ];
     let bearer = Bearer::new("pat-token-76", "OAUTH");
-    let mut told = format!("{bearer:?} {:?}", emulator());
+    let mut output = format!("{bearer:?} {:?}", emulator());
     for (credential, sent) in credentials {
-        told += &run(credential, sent).await;
+        output += &run(credential, sent).await;
     }
 
     let trace = trace.text();
     assert!(trace.contains("fetched an OAuth access token"), "{trace}");
     assert!(
-        told.contains("[redacted] of [redacted] is not good"),
-        "{told}"
+        output.contains("[redacted] of [redacted] is not good"),
+        "{output}"
     );
     for secret in SECRETS {
         assert!(!trace.contains(secret), "traced: {secret}");
-        assert!(!told.contains(secret), "told: {secret}");
+        assert!(!output.contains(secret), "revealed: {secret}");
     }
 }
 

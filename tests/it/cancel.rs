@@ -199,8 +199,8 @@ async fn give_up(
             polls(left, commits.changed()).await.map(drop)
         }
         Op::Invalidated => {
-            let told = tokio::time::timeout(Duration::from_secs(5), channel.invalidated());
-            polls(left, told).await.map(drop)
+            let end = tokio::time::timeout(Duration::from_secs(5), channel.invalidated());
+            polls(left, end).await.map(drop)
         }
         Op::Status => polls(left, channel.status()).await.map(drop),
         Op::Statuses => {
@@ -402,8 +402,9 @@ async fn a_client_whose_close_is_given_up_goes_on() {
                 let error = channel.append_row(&row(0), 500).await.unwrap_err();
                 // A channel that was invalidated before says so still.
                 let kind = error.kind();
-                let told = matches!(kind, ErrorKind::ClientClosed | ErrorKind::Invalidated(_));
-                assert!(told, "{text}: {error}");
+                let is_expected =
+                    matches!(kind, ErrorKind::ClientClosed | ErrorKind::Invalidated(_));
+                assert!(is_expected, "{text}: {error}");
                 assert_eq!(client.memory_in_use(), 0, "{text}");
                 let next = builder(&world, recovery).build().await.unwrap();
                 make_up(&mut open(&next).await, END).await;

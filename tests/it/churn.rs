@@ -17,7 +17,7 @@ use snowpipe_streaming::{
 };
 use tokio::task::JoinSet;
 
-use crate::stage;
+use crate::scripted_server;
 use crate::support::TABLE;
 
 const WRITERS: u64 = 6;
@@ -260,7 +260,7 @@ async fn churn(replay: ReplayedToken, recovery: Recovery, seed: u64) {
     let profile = Profile::from_json(&emulator.profile_json(&server.url())).unwrap();
     let mut clients = Vec::new();
     for _ in 0..2 {
-        let client = stage::builder(profile.clone())
+        let client = scripted_server::builder(profile.clone())
             .recovery(recovery)
             .offload_threshold(0);
         clients.push(client.build().await.unwrap());

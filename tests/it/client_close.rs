@@ -1,4 +1,4 @@
-//! The end of a client with several channels: each is flushed, all share one deadline, and the first failure is told.
+//! The end of a client with several channels: each is flushed, all share one deadline, and the first failure is returned.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn every_channel_is_flushed_and_committed_before_the_client_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn all_channels_share_one_deadline_and_the_first_failure_is_told() {
+async fn all_channels_share_one_deadline_and_the_first_failure_is_returned() {
     let limit = Duration::from_secs(5);
     let world = World::new();
     let builder = world.builder().close_timeout(limit);

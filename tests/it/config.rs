@@ -6,13 +6,13 @@ use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{PipePath, Profile, Result, StreamingIngestClient};
 
 use crate::network::{URL, run};
-use crate::stage::within;
+use crate::scripted_server::within;
 use crate::support::row;
 
 /// Streams with what is configured, and says what that is.
 async fn stream() -> Result<String> {
     let profile = Profile::discover()?;
-    let told = ["account", "role", "database"].map(|key| {
+    let settings = ["account", "role", "database"].map(|key| {
         let origin = profile.origin(key).map(ToString::to_string);
         format!("{key}: {}", origin.unwrap_or_default())
     });
@@ -26,7 +26,7 @@ async fn stream() -> Result<String> {
     let receipt = channel.append_row(&row(1), 1).await?;
     within(receipt.committed()).await?;
     channel.close().await?;
-    Ok(told.join("\n"))
+    Ok(settings.join("\n"))
 }
 
 #[tokio::test]
@@ -55,7 +55,7 @@ async fn a_connection_of_the_cli_is_discovered_and_streams() {
         server.local_addr().port()
     );
     std::fs::write(&connections, text).unwrap();
-    let told = run(
+    let settings = run(
         THIS,
         server.url(),
         &[
@@ -74,7 +74,7 @@ async fn a_connection_of_the_cli_is_discovered_and_streams() {
         "role: SNOWFLAKE_CONNECTIONS_RIDES_ROLE in the environment".to_owned(),
         "database: SNOWFLAKE_DATABASE in the environment".to_owned(),
     ] {
-        assert!(told.contains(&line), "{line:?} is not in:\n{told}");
+        assert!(settings.contains(&line), "{line:?} is not in:\n{settings}");
     }
     assert_eq!(server.emulator().rows("DB.PUBLIC.P").unwrap().len(), 1);
     server.shutdown().await;

@@ -13,7 +13,7 @@ use snowpipe_streaming::{
     StreamingIngestClient,
 };
 
-use crate::stage::{self, noise, within};
+use crate::scripted_server::{self, noise, within};
 use crate::support::{TABLE, World, row, rows};
 
 /// Longer than any test.
@@ -81,7 +81,7 @@ impl Ground for Loopback {
 
     fn builder(&self) -> ClientBuilder {
         let profile = self.0.emulator().profile_json(&self.0.url());
-        stage::builder(Profile::from_json(&profile).unwrap())
+        scripted_server::builder(Profile::from_json(&profile).unwrap())
             .settle_timeout(Duration::from_secs(30))
     }
 }
@@ -117,10 +117,10 @@ on_both_grounds![
     a_reopen_that_discards_loses_what_is_not_committed,
     uncommitted_rows_are_spared_until_the_deadline,
     uncommitted_rows_are_waited_for,
-    rejected_rows_are_told_once_and_the_channel_goes_on,
+    rejected_rows_are_reported_once_and_the_channel_goes_on,
     a_dropped_channel_begins_anew,
-    statuses_tell_of_every_known_channel,
-    an_untracked_channel_commits_and_tells_no_tokens_to_resume_from,
+    statuses_list_every_known_channel,
+    an_untracked_channel_commits_and_has_no_tokens_to_resume_from,
     a_batch_over_the_servers_limit_is_split_in_order,
     a_lost_answer_lands_rows_once,
     a_lost_answer_to_a_stale_replay_is_settled_by_the_token,
@@ -257,7 +257,7 @@ async fn uncommitted_rows_are_waited_for<G: Ground>() {
     assert_eq!(ground.landed(), [1, 2, 3]);
 }
 
-async fn rejected_rows_are_told_once_and_the_channel_goes_on<G: Ground>() {
+async fn rejected_rows_are_reported_once_and_the_channel_goes_on<G: Ground>() {
     let ddl = "CREATE TABLE DB.PUBLIC.RIDES_PIPE (N INTEGER NOT NULL, LIFT VARCHAR(20));
         CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
         FROM TABLE (DATA_SOURCE (TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
@@ -314,7 +314,7 @@ async fn a_dropped_channel_begins_anew<G: Ground>() {
     assert_eq!(error.kind(), ErrorKind::NotFound);
 }
 
-async fn statuses_tell_of_every_known_channel<G: Ground>() {
+async fn statuses_list_every_known_channel<G: Ground>() {
     let ground = G::new().await;
     let client = ground.client().await;
     let mut fed = client.open_channel("fed").await.unwrap();
@@ -336,7 +336,7 @@ async fn statuses_tell_of_every_known_channel<G: Ground>() {
     assert_eq!(tokens["idle"], None);
 }
 
-async fn an_untracked_channel_commits_and_tells_no_tokens_to_resume_from<G: Ground>() {
+async fn an_untracked_channel_commits_and_has_no_tokens_to_resume_from<G: Ground>() {
     let ground = G::new().await;
     let client = ground.client().await;
     let mut channel = client.open_untracked_channel("c").await.unwrap();

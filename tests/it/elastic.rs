@@ -1,6 +1,6 @@
 //! The elastic channel against the emulator. Paused clock throughout.
 
-mod ends;
+mod close;
 mod failures;
 mod flow;
 mod wire;

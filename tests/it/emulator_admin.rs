@@ -7,7 +7,7 @@ use snowpipe_streaming::emulator::{Ddl, Emulator, EmulatorBuilder, Limits, Serve
 use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{Profile, StreamingIngestClient};
 
-use crate::stage::{self, within};
+use crate::scripted_server::{self, within};
 use crate::support::{TABLE, rows};
 
 pub const DDL: &str = "
@@ -77,7 +77,7 @@ impl Rig {
     pub async fn client(&self) -> StreamingIngestClient {
         let profile = self.server.emulator().profile_json(&self.server.url());
         let profile = Profile::from_json(&profile).unwrap();
-        stage::builder(profile).build().await.unwrap()
+        scripted_server::builder(profile).build().await.unwrap()
     }
 }
 
@@ -173,11 +173,11 @@ async fn tables_can_be_made_and_dropped_while_it_runs() {
     // A script that is wrong changes nothing, whatever was right in it.
     let wrong =
         json!({ "sql": format!("DROP TABLE {TABLE}; CREATE TABLE DB.PUBLIC.T (A NOTHING);") });
-    let (status, told) = rig.admin(Method::POST, "ddl", Some(wrong)).await;
+    let (status, body) = rig.admin(Method::POST, "ddl", Some(wrong)).await;
     assert_eq!(status, 422);
     assert!(
-        told["message"].as_str().unwrap().contains("line 1"),
-        "{told}"
+        body["message"].as_str().unwrap().contains("line 1"),
+        "{body}"
     );
     assert_eq!(rig.get("tables").await["tables"][0]["rows"], 2);
 
@@ -200,13 +200,13 @@ async fn an_emulator_that_takes_every_pipe_has_to_be_empty_for_ddl() {
     let rig = Rig::start(Emulator::builder()).await;
     let client = rig.client().await;
     let _channel = client.open_channel("c").await.unwrap();
-    let (status, told) = rig
+    let (status, body) = rig
         .admin(Method::POST, "ddl", Some(json!({ "sql": DDL })))
         .await;
     assert_eq!(status, 422);
     assert!(
-        told["message"].as_str().unwrap().contains("reset it first"),
-        "{told}"
+        body["message"].as_str().unwrap().contains("reset it first"),
+        "{body}"
     );
     rig.post("reset", json!({})).await;
     rig.post("ddl", json!({ "sql": DDL })).await;
@@ -227,10 +227,10 @@ async fn faults_strike_as_they_are_scripted() {
     .await;
     let receipt = channel.append_rows(rows(0..5), 0..).await.unwrap();
     within(receipt.committed()).await.unwrap();
-    let told = rig.get("faults").await;
-    assert_eq!(told["faults"], json!([]));
+    let body = rig.get("faults").await;
+    assert_eq!(body["faults"], json!([]));
     assert_eq!(
-        told["injected"],
+        body["injected"],
         json!({ "apply_then_lose": 1, "server_error": 1 })
     );
     assert_eq!(rig.server.emulator().rows(TABLE).unwrap(), rows(0..5));
@@ -240,22 +240,22 @@ async fn faults_strike_as_they_are_scripted() {
         rig.post("faults", always.clone()).await["faults"],
         json!([always])
     );
-    let (status, told) = rig.admin(Method::DELETE, "faults", None).await;
+    let (status, body) = rig.admin(Method::DELETE, "faults", None).await;
     assert_eq!(
-        (status, told),
+        (status, body),
         (200, json!({ "faults": [], "injected": {} }))
     );
     let wrong = json!({ "fault": "lose", "chanel": "c" });
-    let (status, told) = rig.admin(Method::POST, "faults", Some(wrong)).await;
+    let (status, body) = rig.admin(Method::POST, "faults", Some(wrong)).await;
     assert_eq!(status, 400);
     assert!(
-        told["message"].as_str().unwrap().contains("`chanel`"),
-        "{told}"
+        body["message"].as_str().unwrap().contains("`chanel`"),
+        "{body}"
     );
 }
 
 #[tokio::test]
-async fn commits_wait_for_whoever_paces_them() {
+async fn commits_wait_for_a_manual_step() {
     let rig = Rig::start(settings()).await;
     let client = rig.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
@@ -274,7 +274,7 @@ async fn commits_wait_for_whoever_paces_them() {
     rig.post("commits", json!({ "commit_now": true })).await;
     within(receipt.committed()).await.unwrap();
 
-    // Those that wait already go at the new pace, although nobody asks for anything.
+    // Those that wait already go at the new pace, although no request comes.
     rig.post("commits", json!({ "hold": false, "delay_ms": 3_600_000 }))
         .await;
     let receipt = channel.append_rows(rows(2..4), 2..).await.unwrap();
@@ -282,13 +282,13 @@ async fn commits_wait_for_whoever_paces_them() {
     assert_eq!(rig.server.emulator().rows(TABLE).unwrap().len(), 2);
     rig.post("commits", json!({ "delay_ms": 20 })).await;
     within(receipt.committed()).await.unwrap();
-    let (status, told) = rig
+    let (status, body) = rig
         .admin(Method::POST, "commits", Some(json!({ "holds": true })))
         .await;
     assert_eq!(status, 400);
     assert!(
-        told["message"].as_str().unwrap().contains("`holds`"),
-        "{told}"
+        body["message"].as_str().unwrap().contains("`holds`"),
+        "{body}"
     );
 }
 
@@ -374,7 +374,7 @@ async fn a_data_file_remembers_what_was_made_while_it_ran() {
 }
 
 #[tokio::test]
-async fn a_client_by_the_letter_is_served_and_others_are_told() {
+async fn a_correct_request_is_served_and_others_are_refused_with_the_reason() {
     let settings = settings().oauth_client("id", "secret", None);
     let rig = Rig::start(settings.strict(true).limits(Limits::strict())).await;
     let client = rig.client().await;
@@ -394,26 +394,26 @@ async fn a_client_by_the_letter_is_served_and_others_are_told() {
             .header("accept", "application/json")
             .header("user-agent", "test")
     };
-    let (status, told) = answer(plain("/oauth/token?requestID=1").body("grant_type=x")).await;
+    let (status, body) = answer(plain("/oauth/token?requestID=1").body("grant_type=x")).await;
     assert_eq!(status, 400);
     assert!(
-        told["message"].as_str().unwrap().contains("\"requestID\""),
-        "{told}"
+        body["message"].as_str().unwrap().contains("\"requestID\""),
+        "{body}"
     );
-    let (status, told) = answer(plain("/oauth/token").body("grant_type=x")).await;
+    let (status, body) = answer(plain("/oauth/token").body("grant_type=x")).await;
     assert_eq!(status, 415);
     assert!(
-        told["message"]
+        body["message"]
             .as_str()
             .unwrap()
             .contains("x-www-form-urlencoded"),
-        "{told}"
+        "{body}"
     );
     let nameless = rig.request(Method::GET, "/v2/streaming/hostname");
-    let (status, told) = answer(nameless.header("accept", "*/*")).await;
+    let (status, body) = answer(nameless.header("accept", "*/*")).await;
     assert_eq!(status, 400);
     assert!(
-        told["message"].as_str().unwrap().contains("User-Agent"),
-        "{told}"
+        body["message"].as_str().unwrap().contains("User-Agent"),
+        "{body}"
     );
 }

@@ -1,5 +1,5 @@
-//! Who the emulator's own endpoints and the SQL API are for: programs of this machine, and not web pages, other machines,
-//! or whoever wants all of its time.
+//! Which clients may use the emulator's own endpoints and the SQL API: programs of this machine, not web pages, other machines,
+//! or a client that would take all of the server's time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,7 +12,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
 use crate::emulator_admin::{Rig, answer};
-use crate::stage::within;
+use crate::scripted_server::within;
 use crate::support::rows;
 
 #[tokio::test]
@@ -201,9 +201,9 @@ async fn other_machines_are_let_in_only_with_a_token() {
     assert_eq!(answer(by_name).await.0, 403);
 }
 
-/// Statements that take all the time they may get keep nobody else waiting, and are not taken without bound.
+/// Statements that take all the time they may get do not delay other clients, and their number is bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_without_end_stop_nobody_else() {
+async fn statements_without_end_do_not_block_other_clients() {
     let rig = Rig::start(Emulator::builder()).await;
     let client = rig.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
@@ -216,7 +216,7 @@ async fn statements_without_end_stop_nobody_else() {
     for _ in 0..30 {
         running.spawn(answer(rig.sql("").body(endless.clone())));
     }
-    // Two run, sixteen wait, and the others are told to come again: those are answered at once. A machine that is slow to
+    // Two run, sixteen wait, and the others are refused for now: those are answered at once. A machine that is slow to
     // ask has seen some run out of their time before.
     let mut refused = 0;
     for _ in 0..12 {

@@ -197,7 +197,7 @@ async fn commits_that_stall_end_in_an_error_that_names_the_rows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidation_is_told_before_it_is_settled_what_was_committed() {
+async fn an_invalidation_is_reported_before_the_committed_token_is_final() {
     let world = World::new();
     let (client, mut channel) = world.channel().await;
     world
@@ -207,19 +207,19 @@ async fn an_invalidation_is_told_before_it_is_settled_what_was_committed() {
     let receipt = channel.append_rows(rows(5..8), 5..).await.unwrap();
     receipt.accepted().await.unwrap();
     let accepted = Instant::now();
-    let told = channel.invalidated().await;
-    assert_eq!(cause(&told), InvalidationCause::CommitStalled);
+    let error = channel.invalidated().await;
+    assert_eq!(cause(&error), InvalidationCause::CommitStalled);
     let waited = accepted.elapsed();
     let expected = Duration::from_secs(120)..Duration::from_secs(122);
     assert!(expected.contains(&waited), "{waited:?}");
     drop(client);
     // The first reason stays.
-    assert_eq!(channel.invalidated().await.kind(), told.kind());
+    assert_eq!(channel.invalidated().await.kind(), error.kind());
 
     let (client, channel) = World::new().channel().await;
     drop(client);
-    let told = channel.invalidated().await;
-    assert_eq!(told.kind(), ErrorKind::ClientClosed);
+    let error = channel.invalidated().await;
+    assert_eq!(error.kind(), ErrorKind::ClientClosed);
 }
 
 #[tokio::test(start_paused = true)]

@@ -41,7 +41,7 @@ async fn everything_lands_once_and_is_released() {
     let accepted = seen.iter().find(|p| p.accepted == Some(999)).unwrap();
     assert_eq!(
         accepted.committed, None,
-        "accepted is told before committed"
+        "accepted is reported before committed"
     );
     assert_eq!(accepted.rows_in_flight, 1_000);
     let last = seen.last().unwrap();
@@ -188,7 +188,7 @@ async fn a_fatal_error_of_the_source_ends_the_run_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_told_to_stop_waits_for_commits_as_long_as_it_may() {
+async fn a_run_that_is_asked_to_stop_waits_for_commits_as_long_as_it_may() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
@@ -300,7 +300,7 @@ async fn a_server_that_stalls_is_not_read_ahead_of() {
     assert_eq!(client.memory_in_use(), 0);
 }
 
-/// A source that gives what it is told to.
+/// A source with given contents.
 struct Scripted(Vec<Batch<i64, serde_json::Value>>);
 
 impl Source for Scripted {

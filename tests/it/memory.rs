@@ -281,7 +281,7 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_that_waits_for_the_driver_hears_of_the_end() {
+async fn an_append_that_waits_for_the_driver_learns_of_the_end() {
     let world = World::new();
     let client = world.builder().build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();

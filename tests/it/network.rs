@@ -10,7 +10,7 @@ use snowpipe_streaming::{
 };
 
 use crate::proxy::{Proxy, USER};
-use crate::stage::{Stage, within};
+use crate::scripted_server::{Stage, within};
 use crate::support::row;
 use crate::tls::{Authority, before};
 

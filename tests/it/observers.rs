@@ -87,7 +87,7 @@ async fn a_commit_after_the_invalidation_is_seen_before_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_between_the_last_poll_and_a_reopen_are_told() {
+async fn rejects_between_the_last_poll_and_a_reopen_are_reported() {
     let (world, client) = strict(Duration::from_secs(1)).await;
     let mut channel = client.open_channel("c").await.unwrap();
     let bad = channel.append_row(&json!({"X": 1}), 0).await.unwrap();
@@ -101,7 +101,7 @@ async fn rejects_between_the_last_poll_and_a_reopen_are_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_window_of_rejects_is_told_though_they_end_at_the_same_row() {
+async fn each_window_of_rejects_is_reported_even_if_several_end_at_the_same_row() {
     let (world, client) = strict(Duration::from_secs(60)).await;
     let mut channel = client.open_channel("c").await.unwrap();
     let mut receipts = Vec::new();
@@ -184,7 +184,7 @@ async fn receipts_resolve_though_the_transport_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_that_nobody_was_told_before_a_reopen_are_told_after_it() {
+async fn rejects_that_were_not_reported_before_a_reopen_are_reported_after_it() {
     let (_world, client) = strict(Duration::from_secs(1)).await;
     let mut channel = client.open_channel("c").await.unwrap();
     let bad = channel.append_row(&json!({"X": 1}), 0).await.unwrap();

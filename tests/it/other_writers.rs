@@ -79,7 +79,7 @@ async fn a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_nobody_here_sent_is_a_conflict() {
+async fn a_token_that_this_client_never_sent_is_a_conflict() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     channel
@@ -122,8 +122,8 @@ async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
         second.accepted().await.unwrap();
         let faults = world.emulator.faults();
         faults.push(Fault::ForeignToken(None).on(Endpoint::Status));
-        let told = channel.invalidated().await;
-        assert_eq!(cause(&told), InvalidationCause::OffsetConflict);
+        let error = channel.invalidated().await;
+        assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
         let error = second.committed().await.unwrap_err();
         assert_eq!(cause(&error), InvalidationCause::OffsetConflict);
         assert_eq!(error.committed_token(), Some(&0.into()));
@@ -154,13 +154,13 @@ async fn over_a_channel_made_anew_nothing_is_sent_again() {
                 _ => InvalidationCause::OffsetConflict,
             };
             let text = format!("{recovery:?}, opened by another: {is_opened_by_another}");
-            let told = if is_opened_by_another {
+            let error = if is_opened_by_another {
                 channel.invalidated().await
             } else {
                 let second = channel.append_row(&row(10), 10).await.unwrap();
                 second.committed().await.unwrap_err()
             };
-            assert_eq!(cause(&told), expected, "{text}: {told}");
+            assert_eq!(cause(&error), expected, "{text}: {error}");
             tokio::time::sleep(Duration::from_secs(600)).await;
             assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
             // Without the other's open it is the second append that finds out.

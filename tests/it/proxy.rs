@@ -10,7 +10,7 @@ use snowpipe_streaming::{
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-use crate::stage::{Call, Stage, builder, everything, within};
+use crate::scripted_server::{Call, Stage, builder, everything, within};
 use crate::tls::{Authority, before};
 
 /// `user:p@ss/word` in Basic authentication.
@@ -25,7 +25,7 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Connects whoever knows user and password.
+    /// Connects clients that know user and password.
     pub async fn new() -> Self {
         Self::answering(None).await
     }
@@ -161,7 +161,7 @@ async fn a_proxy_that_wants_a_password_is_named_without_the_one_it_got() {
 }
 
 #[tokio::test]
-async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
+async fn a_proxy_that_refuses_is_distinguished_from_one_that_is_absent() {
     for status in ["403 Forbidden", "502 Bad Gateway"] {
         let proxy = Proxy::refusing(status).await;
         let error = unsent(&proxy.url("user:hush"), TransportErrorKind::Connect).await;
@@ -171,7 +171,7 @@ async fn a_proxy_that_lets_nobody_through_is_told_from_one_that_is_not_there() {
         );
         assert!(error.contains("have it allow both hosts"), "{error}");
     }
-    // Nobody listens there, and nobody else can.
+    // There is no listener, and the port stays reserved.
     let held = TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let port = held.local_addr().unwrap().port();

@@ -1,4 +1,4 @@
-//! Rows that the server rejects: whom it concerns, and that it is told.
+//! Rows that the server rejects: which calls report them.
 
 use snowpipe_streaming::{ErrorKind, OffsetToken};
 
@@ -50,7 +50,7 @@ async fn rejected_rows_fail_their_own_receipts_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_that_no_receipt_told_are_told_by_the_next_wait_and_by_close() {
+async fn rejects_that_no_receipt_reported_are_reported_by_the_next_wait_and_by_close() {
     let ddl = "CREATE TABLE DB.PUBLIC.T (N NUMBER NOT NULL);";
     let catalog = snowpipe_streaming::emulator::tables::Catalog::from_ddl(ddl).unwrap();
     let world = World::with(|e| e.catalog(catalog));

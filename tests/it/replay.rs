@@ -407,7 +407,7 @@ async fn rows_committed_with_rejects_are_never_sent_again() {
     assert_eq!(world.emulator.error_rows("DB.PUBLIC.T").unwrap().len(), 1);
 }
 
-/// The widths of the windows told, with three bad rows some way apart in a fast stream.
+/// The widths of the reported windows, with three bad rows some way apart in a fast stream.
 async fn window_widths(isolate: bool) -> Vec<i64> {
     let ddl = "CREATE TABLE DB.PUBLIC.T (N NUMBER NOT NULL, NOISE VARCHAR);";
     let world = World::with(|e| e.catalog(Catalog::from_ddl(ddl).unwrap()));

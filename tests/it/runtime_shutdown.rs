@@ -9,7 +9,7 @@ use snowpipe_streaming::{
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::{spawn_blocking, yield_now};
 
-use crate::stage::within;
+use crate::scripted_server::within;
 
 /// A runtime on this thread whose only thread for blocking work is occupied until the sender is dropped.
 fn occupied() -> (Runtime, mpsc::Sender<()>) {

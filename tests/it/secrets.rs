@@ -1,16 +1,16 @@
-//! No secret is ever told: not by a `Debug`, not by an error, not by a trace of a whole run.
+//! No secret is ever revealed: not by a `Debug`, not by an error, not by a trace of a whole run.
 
 use serde_json::json;
 use snowpipe_streaming::OnUncommitted;
 use tracing::Level;
 
-use crate::stage::{Call, Stage, builder, everything, json, refusal, text, within};
+use crate::scripted_server::{Call, Stage, builder, everything, json, refusal, text, within};
 use crate::trace::Trace;
 
 const PASSPHRASE: &str = "open-sesame-91";
 const SCOPED: [&str; 2] = ["ver.first-scoped.y", "ver.second-scoped.y"];
 
-/// What must not be told after a run against `stage`.
+/// What must not appear after a run against `stage`.
 fn secrets(stage: &Stage) -> Vec<String> {
     let pem = std::fs::read_to_string("tests/fixtures/keys/rsa_p8.pem").unwrap();
     let key = pem.lines().filter(|line| !line.starts_with("-----"));
@@ -27,9 +27,9 @@ fn secrets(stage: &Stage) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_whole_run_tells_no_secret() {
+async fn a_whole_run_reveals_no_secret() {
     let trace = Trace::of(Level::TRACE);
-    let mut told = Vec::new();
+    let mut output = Vec::new();
 
     let stage = Stage::new().await;
     stage.answer(
@@ -47,11 +47,11 @@ async fn a_whole_run_tells_no_secret() {
         .with_private_key(pem)
         .with_private_key_passphrase(PASSPHRASE.to_owned())
         .with_role("LOADER");
-    told.push(format!("{profile:?} {profile:#?}"));
+    output.push(format!("{profile:?} {profile:#?}"));
     let build = builder(profile);
-    told.push(format!("{build:?}"));
+    output.push(format!("{build:?}"));
     let client = build.build().await.unwrap();
-    told.push(format!("{client:?}"));
+    output.push(format!("{client:?}"));
 
     let mut channel = client.open_channel("c").await.unwrap();
     stage.answer(Call::Append, refusal(401, "390303"));
@@ -61,15 +61,15 @@ async fn a_whole_run_tells_no_secret() {
     );
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
     within(receipt.committed()).await.unwrap();
-    told.push(format!("{channel:?} {receipt:?} {client:#?}"));
+    output.push(format!("{channel:?} {receipt:?} {client:#?}"));
 
     stage.answer(Call::Append, refusal(403, "390189"));
     stage.answer(Call::Append, refusal(400, "ERR_BAD"));
     let receipt = channel.append_row(&json!({"A": 2}), 2).await.unwrap();
-    told.push(everything(&within(receipt.committed()).await.unwrap_err()));
+    output.push(everything(&within(receipt.committed()).await.unwrap_err()));
     let append = channel.append_row(&json!({"A": 2}), 2);
-    told.push(format!("{append:?}"));
-    told.push(everything(&append.await.unwrap_err()));
+    output.push(format!("{append:?}"));
+    output.push(everything(&append.await.unwrap_err()));
 
     stage.answer(Call::Status, refusal(401, "390303"));
     stage.answer(Call::Status, refusal(401, "390303"));
@@ -77,18 +77,18 @@ async fn a_whole_run_tells_no_secret() {
         Call::Token,
         json(401, r#"{"code":"390144","message":"no"}"#),
     );
-    told.push(everything(
+    output.push(everything(
         &client.channel_statuses(["c"]).await.unwrap_err(),
     ));
     let open = client
         .open_channel("d")
         .on_uncommitted(OnUncommitted::Discard);
-    told.push(format!("{open:?}"));
-    told.push(everything(&within(open.into_future()).await.unwrap_err()));
-    told.push(everything(&within(channel.close()).await.unwrap_err()));
+    output.push(format!("{open:?}"));
+    output.push(everything(&within(open.into_future()).await.unwrap_err()));
+    output.push(everything(&within(channel.close()).await.unwrap_err()));
     drop(client);
 
-    let (trace, told) = (trace.text(), told.concat());
+    let (trace, output) = (trace.text(), output.concat());
     for word in [
         "client connected",
         "channel open",
@@ -101,6 +101,6 @@ async fn a_whole_run_tells_no_secret() {
     }
     for secret in secrets(&stage) {
         assert!(!trace.contains(&secret), "traced: {secret}");
-        assert!(!told.contains(&secret), "told: {secret}");
+        assert!(!output.contains(&secret), "revealed: {secret}");
     }
 }

@@ -12,9 +12,9 @@ use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::stage::{Call, Stage, builder, everything, within};
+use crate::scripted_server::{Call, Stage, builder, everything, within};
 
-/// A certificate authority that nobody knows.
+/// An unknown certificate authority.
 pub struct Authority(CertifiedIssuer<'static, KeyPair>);
 
 impl Authority {
@@ -86,7 +86,10 @@ fn assert_tls_error(error: &Error, stage: &Stage, sentence: &str) {
     let text = error.to_string();
     assert!(text.contains("no TLS session with \"127.0.0.1:"), "{text}");
     assert!(text.contains(sentence), "{text}");
-    assert!(!everything(error).contains("eyJ"), "no credential is told");
+    assert!(
+        !everything(error).contains("eyJ"),
+        "no credential is revealed"
+    );
     assert_eq!(stage.all().len(), 0, "and none is sent");
 }
 

@@ -1,5 +1,5 @@
 //! The official Python SDK and this crate carry out the same scenarios, each against an emulator of its own over TLS; then
-//! what they were told, the tables, the channels and the requests are compared. `run.sh` sets it up.
+//! the answers they got, the tables, the channels and the requests are compared. `run.sh` sets it up.
 //!
 //! ```sh
 //! bash tests/official_sdk/run.sh            # all scenarios

@@ -233,7 +233,7 @@ fn features_of(head: &RequestHead) -> Features {
     features
 }
 
-/// The path with what both clients are told taken out. A name with anything but ASCII letters in it stays, for the way it
+/// The path without what the server chose for each client. A name with anything but ASCII letters in it stays, for the way it
 /// is encoded is part of the protocol.
 fn path(path: &str) -> String {
     let mut segments: Vec<String> = path.split('/').map(str::to_owned).collect();

@@ -128,18 +128,18 @@ fn rejected_rows_are_kept_and_the_others_land() {
     assert_eq!(again.code, 1, "the input still has them: {again:?}");
     assert_eq!(world.letters("dead").len(), letters.len());
 
-    // Without a file they are told all the same.
+    // Without a file they are reported all the same.
     let bad = json!({"TXID": "t", "METERS": "near"});
-    let told = world.run_with(
+    let run = world.run_with(
         "send --table resort.public.ride --channel d --quiet",
         format!("{bad}\n").as_bytes(),
     );
-    assert_eq!(told.code, 1, "{told:?}");
+    assert_eq!(run.code, 1, "{run:?}");
     assert!(
-        told.err
+        run.err
             .contains("the server rejected 1 of the rows after the beginning through 1"),
         "{}",
-        told.err
+        run.err
     );
 }
 

@@ -162,7 +162,7 @@ fn channels_are_watched_until_somebody_has_seen_enough() {
 
 #[cfg(unix)]
 #[test]
-fn nobody_waits_for_a_status_that_does_not_come_to_be_let_go() {
+fn the_program_stops_at_once_while_a_status_call_hangs() {
     let world = World::new();
     let hanging = Fault::Hang.on(Endpoint::Status).always();
     world.emulator().faults().push(hanging);
@@ -188,7 +188,7 @@ fn nobody_waits_for_a_status_that_does_not_come_to_be_let_go() {
 }
 
 #[test]
-fn who_watches_is_told_of_an_outage_and_sees_its_end() {
+fn watching_reports_an_outage_and_its_end() {
     let world = World::new();
     // More than one call's own tries: away when the watch begins, and once more.
     for endpoint in [Endpoint::Hostname, Endpoint::Status] {
@@ -207,9 +207,9 @@ fn who_watches_is_told_of_an_outage_and_sees_its_end() {
     drop(lines);
     let stopped = ended(child.wait_with_output().expect("it ends"));
     assert_eq!(stopped.code, 1, "the channel was not found: {stopped:?}");
-    let told: Vec<_> = stopped.err.lines().collect();
-    assert!(told.len() >= 2, "{told:?}");
-    for line in told {
+    let lines: Vec<_> = stopped.err.lines().collect();
+    assert!(lines.len() >= 2, "{lines:?}");
+    for line in lines {
         assert!(line.starts_with("error: "), "{line}");
         assert!(line.contains("503"), "{line}");
     }

@@ -78,7 +78,7 @@ running() {
 }
 
 # Each of the three has written its process id into the file it locks.
-nobody_left() {
+no_process_left() {
   local file
   for file in landing.db.lock queue.db.generator.lock queue.db.streamer.lock; do
     ! kill -0 "$(cat "$run/$file")" 2>/dev/null || fail "the holder of $file is left behind"
@@ -147,7 +147,7 @@ for ((i = 1; i <= kills; i++)); do
     pause
     kill -TERM "$script"
     expect_code 130
-    nobody_left
+    no_process_left
     echo "the script was ended, after $delay ms, and is started again"
     start
     all_running
@@ -192,4 +192,4 @@ echo "every row landed exactly once, as without the $kills kills and three more"
 start --seed 7
 expect_code 2
 grep -q 'the generator cannot work like this' "$work/script.log" || fail "why it ended is not said"
-nobody_left
+no_process_left

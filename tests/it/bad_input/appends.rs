@@ -9,7 +9,7 @@ use snowpipe_streaming::{
 };
 
 use super::says;
-use crate::stage::{Call, Stage, noise, opened, refusal, within};
+use crate::scripted_server::{Call, Stage, noise, opened, refusal, within};
 
 /// Small enough for rows to be too large for it.
 const BUDGET: usize = 1 << 20;

@@ -3,7 +3,7 @@
 use snowpipe_streaming::{Error, ErrorKind, PipePath, Profile};
 
 use super::says;
-use crate::stage::{Stage, builder, everything};
+use crate::scripted_server::{Stage, builder, everything};
 
 const CONFIG: ErrorKind = ErrorKind::Config;
 const AUTHENTICATION: ErrorKind = ErrorKind::Authentication;
@@ -19,7 +19,7 @@ fn key_file(name: &str) -> Profile {
     profile().with_private_key_file(format!("tests/fixtures/keys/{name}"))
 }
 
-/// A client is refused before anything is sent: there is nobody at the address.
+/// A client is refused before anything is sent: there is no server at the address.
 async fn refused(profile: Profile) -> Error {
     let profile = profile.with_url("http://127.0.0.1:1");
     builder(profile).build().await.unwrap_err()
@@ -70,7 +70,7 @@ async fn keys_that_cannot_be_used_name_the_openssl_command() {
 }
 
 #[tokio::test]
-async fn a_wrong_passphrase_is_told_and_not_repeated() {
+async fn a_wrong_passphrase_is_reported_and_not_repeated() {
     for name in [
         "rsa_p8_aes128.pem",
         "rsa_p8_aes256.pem",

@@ -4,7 +4,7 @@ use snowpipe_streaming::{Error, ErrorKind, HttpTransport};
 use tokio::net::TcpSocket;
 
 use super::says;
-use crate::stage::{Call, Stage, builder, refusal, within};
+use crate::scripted_server::{Call, Stage, builder, refusal, within};
 
 async fn unreachable(url: &str) -> Error {
     let stage = Stage::new().await;
@@ -28,7 +28,7 @@ async fn a_host_without_an_address_is_named() {
 
 #[tokio::test]
 async fn a_closed_port_is_named() {
-    // Nobody listens there, and nobody else can.
+    // There is no listener, and the port stays reserved.
     let held = TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = held.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! What fails is handed back, and nobody is left in the dark.
+//! Failed rows are handed back, and every failure is reported.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ async fn of_an_append_in_pieces_only_what_failed_comes_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_nobody_waits_for_goes_to_the_next_checkpoint_and_stops_appends_until_then() {
+async fn an_unawaited_failure_goes_to_the_next_checkpoint_and_stops_appends_until_then() {
     let world = World::new();
     let (_client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));
@@ -196,18 +196,18 @@ async fn an_acknowledgement_dropped_unread_gives_its_failure_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_clone_is_told_of_every_failure_once() {
+async fn every_clone_gets_every_failure_once() {
     let world = World::new();
     let (_client, mine) = channel(&world).await;
     let theirs = mine.clone();
     world.emulator.faults().push(refused().on(Endpoint::Append));
     drop(theirs.append_row(&row(1), 10).await.unwrap());
-    let told = mine.checkpoint().await.unwrap_err();
-    assert_eq!((told.failures(), told.failed().len()), (1, 1));
+    let error = mine.checkpoint().await.unwrap_err();
+    assert_eq!((error.failures(), error.failed().len()), (1, 1));
     let late = mine.clone();
-    let told = theirs.checkpoint().await.unwrap_err();
+    let error = theirs.checkpoint().await.unwrap_err();
     assert_eq!(
-        (told.failures(), told.failed().len()),
+        (error.failures(), error.failed().len()),
         (1, 0),
         "the rows went to the first"
     );
@@ -217,18 +217,18 @@ async fn every_clone_is_told_of_every_failure_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_covers_what_its_acknowledgements_told_too() {
+async fn a_checkpoint_covers_what_its_acknowledgements_reported_too() {
     let world = World::new();
     let (_client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));
     let ack = channel.append_row(&row(1), 10).await.unwrap();
     assert!(ack.await.is_err());
-    let told = channel.checkpoint().await.unwrap_err();
-    assert_eq!((told.failures(), told.failed().len()), (1, 0));
+    let error = channel.checkpoint().await.unwrap_err();
+    assert_eq!((error.failures(), error.failed().len()), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_checkpoint_that_is_given_up_has_told_nothing() {
+async fn a_cancelled_checkpoint_has_reported_nothing() {
     let world = World::new();
     let (_client, channel) = channel(&world).await;
     let slow = Fault::Delay(Duration::from_secs(10));
@@ -240,8 +240,8 @@ async fn a_checkpoint_that_is_given_up_has_told_nothing() {
     drop(channel.append_row(&row(2), 20).await.unwrap());
     let early = tokio::time::timeout(Duration::from_secs(1), channel.checkpoint()).await;
     assert!(early.is_err(), "the first row has no outcome yet");
-    let told = channel.checkpoint().await.unwrap_err();
-    assert_eq!(told.into_failed()[0].tag(), &20);
+    let error = channel.checkpoint().await.unwrap_err();
+    assert_eq!(error.into_failed()[0].tag(), &20);
     assert_eq!(slow.await.unwrap().into_tag(), 10);
 }
 
@@ -263,8 +263,8 @@ async fn neither_rows_nor_tags_show() {
     let after = format!("{failed:?} {failed}");
     let deaf = channel.append_row(&secret, "Zither".to_owned()).await;
     drop(deaf.unwrap());
-    let told = channel.checkpoint().await.unwrap_err();
-    let text = format!("{before} {meanwhile} {after} {told:?} {told}");
+    let error = channel.checkpoint().await.unwrap_err();
+    let text = format!("{before} {meanwhile} {after} {error:?} {error}");
     assert!(text.contains("ERR_BAD_ROWS"), "{text}");
     assert!(
         !text.contains("Xylophone") && !text.contains("Zither"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use snowpipe_streaming::{ElasticChannel, ErrorKind, HttpTransport, Pacing, StreamingIngestClient};
 
-use crate::stage::{Call, Seen, Stage, empty, html, json, refusal, within};
+use crate::scripted_server::{Call, Seen, Stage, empty, html, json, refusal, within};
 
 /// The answer as it is documented.
 const OK: &str = r#"{"message":"OK"}"#;

@@ -8,18 +8,18 @@ use snowpipe_streaming::emulator::Fault;
 
 use crate::sim::outage::{Failing, Outage, Part};
 use crate::sim::plan::Step;
-use crate::sim::script::{Deed, Met, Moment};
+use crate::sim::script::{Event, RequestPhase, RequestSeen};
 
-/// A deed with the name by which a history is printed and run again.
+/// A event with the name by which a history is printed and run again.
 #[derive(Debug)]
 pub struct Entry {
     pub name: &'static str,
-    pub deed: Deed,
+    pub event: Event,
     /// One of those that stand for all faults beside another fault and a step.
     pub is_core: bool,
 }
 
-/// A deed at a request.
+/// A event at a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     pub request: u64,
@@ -31,9 +31,9 @@ pub static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(entries);
 
 fn entries() -> Vec<Entry> {
     let of = |is_core| {
-        move |(name, deed)| Entry {
+        move |(name, event)| Entry {
             name,
-            deed,
+            event,
             is_core,
         }
     };
@@ -49,7 +49,7 @@ fn invalidate(code: &str) -> Fault {
 }
 
 /// Those that stand for all.
-fn core_faults() -> Vec<(&'static str, Deed)> {
+fn core_faults() -> Vec<(&'static str, Event)> {
     let refused = Fault::BadRequest("ERR_INVALID_REQUEST".to_owned());
     let faults = [
         ("refuse", Fault::Refuse),
@@ -65,11 +65,11 @@ fn core_faults() -> Vec<(&'static str, Deed)> {
         ("must-reopen", invalidate("ERR_CHANNEL_MUST_BE_REOPENED")),
         ("stale-status", Fault::StaleStatus(Duration::from_secs(3))),
     ];
-    let faults = faults.map(|(name, fault)| (name, Deed::Fault(fault)));
+    let faults = faults.map(|(name, fault)| (name, Event::Fault(fault)));
     faults.to_vec()
 }
 
-fn other_faults() -> Vec<(&'static str, Deed)> {
+fn other_faults() -> Vec<(&'static str, Event)> {
     let seconds = Duration::from_secs;
     let foreign = Fault::ForeignToken(Some("1000000".to_owned()));
     let row_gap = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
@@ -98,10 +98,10 @@ fn other_faults() -> Vec<(&'static str, Deed)> {
         ("stale-pipe", invalidate("STALE_PIPE_CACHE")),
         ("new-code", invalidate("ERR_SOMETHING_NEW")),
     ];
-    let faults = faults.map(|(name, fault)| (name, Deed::Fault(fault)));
+    let faults = faults.map(|(name, fault)| (name, Event::Fault(fault)));
     let answers = ["answer-302", "answer-404", "answer-409"].into_iter();
     let answers = answers.zip(Failing::REFUSALS.map(Failing::Refused));
-    let answers = answers.map(|(name, failing)| (name, Deed::Answer(failing)));
+    let answers = answers.map(|(name, failing)| (name, Event::Answer(failing)));
     let outages = [
         ("away", Failing::NoConnection),
         ("silent", Failing::NoAnswer),
@@ -112,9 +112,9 @@ fn other_faults() -> Vec<(&'static str, Deed)> {
             how,
             length_ms: 200_000,
         };
-        (name, Deed::Step(Moment::Sent, Step::Outage(outage)))
+        (name, Event::Step(RequestPhase::Sent, Step::Outage(outage)))
     });
-    let mut all = vec![("bare", Deed::Bare), ("late", Deed::Late(seconds(25)))];
+    let mut all = vec![("bare", Event::Bare), ("late", Event::Late(seconds(25)))];
     all.extend(faults);
     all.extend(answers);
     all.extend(outages);
@@ -122,7 +122,7 @@ fn other_faults() -> Vec<(&'static str, Deed)> {
 }
 
 /// Crashes and other writers.
-fn steps() -> Vec<(&'static str, Deed)> {
+fn steps() -> Vec<(&'static str, Event)> {
     let client = Step::ClientCrash {
         process: 0,
         down_ms: 3_000,
@@ -131,61 +131,69 @@ fn steps() -> Vec<(&'static str, Deed)> {
         lose,
         down_ms: 4_000,
     };
-    let thief = |own_source, life_ms| Step::Thief {
+    let rival = |own_source, life_ms| Step::Thief {
         channel: 0,
         own_source,
         life_ms,
     };
     let steps = [
-        ("crash-unanswered", Moment::Handled, client.clone()),
-        ("crash", Moment::Answered, client),
-        ("server-down", Moment::Sent, server(false)),
-        ("server-loses", Moment::Sent, server(true)),
-        ("server-down-unanswered", Moment::Handled, server(false)),
-        ("server-loses-unanswered", Moment::Handled, server(true)),
-        ("twin", Moment::Sent, thief(false, Some(2_000))),
-        ("thief", Moment::Sent, thief(true, None)),
+        ("crash-unanswered", RequestPhase::Handled, client.clone()),
+        ("crash", RequestPhase::Answered, client),
+        ("server-down", RequestPhase::Sent, server(false)),
+        ("server-loses", RequestPhase::Sent, server(true)),
+        (
+            "server-down-unanswered",
+            RequestPhase::Handled,
+            server(false),
+        ),
+        (
+            "server-loses-unanswered",
+            RequestPhase::Handled,
+            server(true),
+        ),
+        ("twin", RequestPhase::Sent, rival(false, Some(2_000))),
+        ("rival", RequestPhase::Sent, rival(true, None)),
     ];
-    let steps = steps.map(|(name, at, step)| (name, Deed::Step(at, step)));
+    let steps = steps.map(|(name, at, step)| (name, Event::Step(at, step)));
     steps.to_vec()
 }
 
 impl Entry {
     /// A crash or another writer, and no fault.
     pub fn is_step(&self) -> bool {
-        self.deed
+        self.event
             .step()
             .is_some_and(|step| !matches!(step, Step::Outage(_)))
     }
 
-    pub fn is_thief(&self) -> bool {
-        matches!(self.deed.step(), Some(Step::Thief { .. }))
+    pub fn is_rival_writer(&self) -> bool {
+        matches!(self.event.step(), Some(Step::Thief { .. }))
     }
 
     pub fn is_foreign_token(&self) -> bool {
-        matches!(self.deed, Deed::Fault(Fault::ForeignToken(_)))
+        matches!(self.event, Event::Fault(Fault::ForeignToken(_)))
     }
 
     /// What comes first at a request.
     pub fn place(&self) -> u8 {
-        match self.deed {
-            Deed::Step(Moment::Sent, Step::Outage(_)) => 1,
-            Deed::Step(Moment::Sent, _) => 0,
-            Deed::Step(Moment::Handled, _) => 2,
-            Deed::Step(Moment::Answered, _) => 3,
+        match self.event {
+            Event::Step(RequestPhase::Sent, Step::Outage(_)) => 1,
+            Event::Step(RequestPhase::Sent, _) => 0,
+            Event::Step(RequestPhase::Handled, _) => 2,
+            Event::Step(RequestPhase::Answered, _) => 3,
             _ => 1,
         }
     }
 
     /// Whether it can happen to a request as it was met, and makes a difference.
-    pub fn fits(&self, met: Met) -> bool {
-        match &self.deed {
-            Deed::Fault(fault) => met.is_handled && strikes(fault, met.part),
-            Deed::Bare => met.is_handled && met.part == Part::Opens,
-            Deed::Answer(_) => met.is_handled && Part::Account.covers(met.part),
-            Deed::Late(_) | Deed::Step(Moment::Sent, _) => true,
-            Deed::Step(Moment::Handled, _) => met.is_handled,
-            Deed::Step(Moment::Answered, _) => met.is_answered,
+    pub fn fits(&self, met: RequestSeen) -> bool {
+        match &self.event {
+            Event::Fault(fault) => met.is_handled && strikes(fault, met.part),
+            Event::Bare => met.is_handled && met.part == Part::Opens,
+            Event::Answer(_) => met.is_handled && Part::Account.covers(met.part),
+            Event::Late(_) | Event::Step(RequestPhase::Sent, _) => true,
+            Event::Step(RequestPhase::Handled, _) => met.is_handled,
+            Event::Step(RequestPhase::Answered, _) => met.is_answered,
         }
     }
 }

@@ -18,7 +18,7 @@ use crate::sim::elastic::plan::Plan;
 use crate::sim::elastic::process::connect;
 use crate::sim::elastic::world::World;
 use crate::sim::plan::Step;
-use crate::sim::script::Deed;
+use crate::sim::script::Event;
 
 /// One row goes into each append.
 const ROWS: u64 = 5;
@@ -39,11 +39,11 @@ impl Subject for Elastic {
         [130, 5_000, 5_000]
     }
 
-    /// It has no token, nobody opens it or asks for its status, and what the server accepted survives the server.
+    /// It has no token, it is not opened, its status is not polled, and what the server accepted survives the server.
     fn has(&self, entry: &Entry, _: &[Choice]) -> bool {
         let is_of_channel = matches!(
-            entry.deed,
-            Deed::Fault(
+            entry.event,
+            Event::Fault(
                 Fault::SecondWriter
                     | Fault::ForeignToken(_)
                     | Fault::Invalidate(_)
@@ -52,7 +52,7 @@ impl Subject for Elastic {
             )
         );
         let is_loss = matches!(
-            entry.deed.step(),
+            entry.event.step(),
             Some(Step::ServerCrash { lose: true, .. } | Step::Thief { .. })
         );
         !is_of_channel && !is_loss
@@ -98,7 +98,7 @@ async fn run(choices: &[Choice]) -> History {
 fn plan(choices: &[Choice]) -> Plan {
     let script = choices
         .iter()
-        .map(|choice| (choice.request, choice.entry.deed.clone()));
+        .map(|choice| (choice.request, choice.entry.event.clone()));
     Plan {
         seed: 0,
         rates: Vec::new(),
@@ -178,17 +178,18 @@ impl Program {
             for ack in acks {
                 failures += u64::from(!self.settle(ack).await);
             }
-            // A checkpoint counts all failures, and has the rows of those that no acknowledgement told of.
-            let told = match channel.checkpoint().await {
+            // A checkpoint counts all failures, and has the rows of those that no acknowledgement reported.
+            let reported = match channel.checkpoint().await {
                 Ok(()) => 0,
                 Err(error) if error.failed().is_empty() => error.failures(),
                 Err(error) => {
-                    self.world.blame(format!("told twice: {error:?}"));
+                    self.world.blame(format!("reported twice: {error:?}"));
                     return;
                 }
             };
-            if told != failures {
-                let what = format!("{failures} appends failed, and a checkpoint tells of {told}");
+            if reported != failures {
+                let what =
+                    format!("{failures} appends failed, and a checkpoint reports {reported}");
                 self.world.blame(what);
             }
         }
@@ -200,7 +201,7 @@ impl Program {
         let row = json!({ "P": 0, "N": row, "A": attempt, "X": text });
         let done = channel.append_row(&row, attempt).await;
         self.world
-            .tell(format!("append {attempt}: {}", done.is_ok()));
+            .log(format!("append {attempt}: {}", done.is_ok()));
         match done {
             Ok(ack) => Some(ack),
             Err(error) => {
@@ -214,7 +215,7 @@ impl Program {
     /// Whether the rows of an append are accepted.
     async fn settle(&mut self, ack: Ack<u64>) -> bool {
         let outcome = ack.await;
-        self.world.tell(format!("told {outcome:?}"));
+        self.world.log(format!("reported {outcome:?}"));
         let mut ledger = self.world.ledger();
         match &outcome {
             Ok(accepted) => ledger.accepted(accepted),
@@ -242,7 +243,7 @@ impl Program {
 /// Until the client crashes, and for how long. What else happens meanwhile happens here.
 async fn crash(world: &Arc<World>, steps: &mut mpsc::UnboundedReceiver<Step>) -> Duration {
     while let Some(step) = steps.recv().await {
-        world.tell(format!("step {step:?}"));
+        world.log(format!("step {step:?}"));
         match step {
             Step::ClientCrash { down_ms, .. } => return Duration::from_millis(down_ms),
             Step::ServerCrash { down_ms, .. } => {

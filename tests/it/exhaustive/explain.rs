@@ -6,7 +6,7 @@ use super::choice::{Choice, Entry};
 
 /// The first of the errors that names no fault that was injected.
 pub fn unexplained(errors: &[ErrorKind], choices: &[Choice]) -> Option<ErrorKind> {
-    // A program that drops a channel and opens it again at once is told that it still drains.
+    // A program that drops a channel and opens it again at once gets an error: the channel still drains.
     let explains = |kind: ErrorKind| {
         kind == ErrorKind::ChannelAlreadyOpen
             || choices.iter().any(|choice| names(choice.entry, kind))
@@ -51,7 +51,7 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             // What it discards when all is sent shows in nothing else.
             Invalidated(Cause::CommitStalled),
         ],
-        "twin" | "thief" => &[
+        "twin" | "rival" => &[
             Invalidated(Cause::Fenced),
             Invalidated(Cause::Ambiguous),
             Invalidated(Cause::MustReopen),

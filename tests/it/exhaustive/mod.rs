@@ -4,7 +4,7 @@
 //! at rest are the simulator's. One more thing must hold: a client ends with every row committed, and each error on the way there
 //! names a fault that was injected ([`explain`]).
 //!
-//! A history is a list of choices, each a deed ([`choice`]) at one of the first six requests after the open. The search
+//! A history is a list of choices, each a event ([`choice`]) at one of the first six requests after the open. The search
 //! ([`search`]) tries, for each configuration ([`scope`], [`elastic`]) and for both answers to a replayed token:
 //!
 //! - each fault at each request, and each pair of faults at each pair of requests;
@@ -22,7 +22,7 @@
 //! - Beside a pair of faults and a crash, faults after which a client does what it does after one of the twelve that are kept: it
 //!   sends the request again (`throttle` and `refuse`, `hang` and `lose`), gets a token (`unauthorized` and `not-found`), finds the
 //!   channel ended by a code, or its status old.
-//! - For `ingest::run` a committed token that is not true, and another writer with another source: nobody there has a look at the
+//! - For `ingest::run` a committed token that is not true, and another writer with another source: nothing there compares with the
 //!   token. What the elastic simulator does not have either for an elastic channel.
 //!
 //! ```text

@@ -74,12 +74,12 @@ impl Subject for Configuration {
     fn has(&self, entry: &Entry, before: &[Choice]) -> bool {
         let beside = |is: fn(&Entry) -> bool| before.iter().any(|choice| is(choice.entry));
         let is_ingest = matches!(self.client, Client::Ingest(_));
-        let is_own_thief = entry.name == "thief";
+        let is_own_thief = entry.name == "rival";
         // A token that is not true is set right by a program that sees it, and not while others write.
-        if entry.is_foreign_token() && (is_ingest || beside(Entry::is_thief)) {
+        if entry.is_foreign_token() && (is_ingest || beside(Entry::is_rival_writer)) {
             return false;
         }
-        if entry.is_thief() && beside(Entry::is_foreign_token) {
+        if entry.is_rival_writer() && beside(Entry::is_foreign_token) {
             return false;
         }
         !(is_ingest && is_own_thief)
@@ -94,7 +94,7 @@ impl Configuration {
     /// Runs a history, on a server that may betray.
     pub fn history(self, choices: &[Choice], sabotage: Option<Sabotage>) -> History {
         let mut outcome = run(&self.plan(choices), sabotage);
-        // A thief's own source is another one.
+        // A rival's own source is another one.
         let own = outcome.errors.iter().filter(|(source, _)| *source == 0);
         let own: Vec<_> = own.map(|(_, kind)| *kind).collect();
         if let Some(kind) = explain::unexplained(&own, choices) {
@@ -119,7 +119,7 @@ impl Configuration {
         };
         let script = choices
             .iter()
-            .map(|choice| (choice.request, choice.entry.deed.clone()));
+            .map(|choice| (choice.request, choice.entry.event.clone()));
         Plan {
             seed: 0,
             server: server(self.replay),
@@ -160,7 +160,7 @@ fn process(recovery: Recovery) -> ProcessPlan {
         close_s: 90,
         append_ms: None,
         isolate: false,
-        is_thief: false,
+        is_rival_writer: false,
     }
 }
 
@@ -182,7 +182,7 @@ fn channel(kind: Kind) -> ChannelPlan {
         policy: Policy::Wait(60_000),
         ops: Vec::new(),
         patience_ms: 600_000,
-        spell: None,
+        source_outage: None,
         respelled: false,
     }
 }

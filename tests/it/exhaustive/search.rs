@@ -10,7 +10,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::choice::{Choice, ENTRIES, Entry};
-use crate::sim::script::{Deed, Met};
+use crate::sim::script::{Event, RequestSeen};
 use crate::sim::shrink::essence;
 
 /// Choices are made at so many requests.
@@ -20,8 +20,8 @@ const REQUESTS: u64 = 6;
 #[derive(Debug)]
 pub struct History {
     pub wrong: Vec<String>,
-    pub met: Vec<Met>,
-    pub undone: Vec<Deed>,
+    pub met: Vec<RequestSeen>,
+    pub undone: Vec<Event>,
     pub trace: Vec<String>,
 }
 
@@ -121,7 +121,7 @@ impl Search<'_> {
         self.children(choices, &history.met)
     }
 
-    fn children(&self, choices: &[Choice], met: &[Met]) -> Vec<Choice> {
+    fn children(&self, choices: &[Choice], met: &[RequestSeen]) -> Vec<Choice> {
         let last = choices.last();
         let from = last.map_or(1, |last| last.request);
         let mut children = Vec::new();

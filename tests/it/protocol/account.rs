@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use snowpipe_streaming::ErrorKind;
 use wiremock::ResponseTemplate;
 
-use crate::stage::{Call, Seen, Stage, builder, empty, html, json, refusal, text, within};
+use crate::scripted_server::{
+    Call, Seen, Stage, builder, empty, html, json, refusal, text, within,
+};
 
 /// What `openssl pkey -pubout -outform DER | openssl dgst -sha256 -binary | base64` says of the key.
 const FINGERPRINT: &str = "SHA256:9703Br/cSxH7v8SqgG9yG3woKYIaqQrd6UoVEWG+ajE=";

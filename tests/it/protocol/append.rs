@@ -9,11 +9,13 @@ use snowpipe_streaming::{
 };
 use wiremock::ResponseTemplate;
 
-use crate::stage::{Call, Seen, Stage, empty, html, json, noise, opened, refusal, within};
+use crate::scripted_server::{
+    Call, Seen, Stage, empty, html, json, noise, opened, refusal, within,
+};
 
 const GOOD: &str = r#"{"next_continuation_token":"0_9"}"#;
 
-/// Appends one row with token 1 and tells what became of it.
+/// Appends one row with token 1 and returns the outcome.
 async fn one_row(client: &StreamingIngestClient) -> (Channel, Result<(), Error>) {
     let mut channel = client.open_channel("c").await.unwrap();
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();

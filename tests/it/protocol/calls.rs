@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use snowpipe_streaming::{Error, ErrorKind, OffsetToken, StreamingIngestClient};
 use wiremock::ResponseTemplate;
 
-use crate::stage::{Call, Seen, Stage, empty, html, json, refusal, status_of, statuses, within};
+use crate::scripted_server::{
+    Call, Seen, Stage, empty, html, json, refusal, status_of, statuses, within,
+};
 
 /// The calls that are not part of a channel's life.
 const CALLS: [Call; 2] = [Call::Status, Call::Drop];
@@ -20,7 +22,7 @@ async fn make(client: &StreamingIngestClient, call: Call) -> Result<(), Error> {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code_and_a_remedy() {
+async fn a_refusal_is_reported_with_its_code_and_a_remedy() {
     let missing = "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
     let cases = [
         (

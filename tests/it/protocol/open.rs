@@ -7,7 +7,7 @@ use serde_json::json;
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, OffsetToken, OnUncommitted};
 use wiremock::ResponseTemplate;
 
-use crate::stage::{
+use crate::scripted_server::{
     Call, Seen, Stage, empty, html, json, opened, refusal, status_of, statuses, within,
 };
 
@@ -19,7 +19,7 @@ async fn open_error(stage: &Stage) -> Error {
 }
 
 #[tokio::test]
-async fn a_refusal_is_told_with_its_code_and_a_remedy() {
+async fn a_refusal_is_reported_with_its_code_and_a_remedy() {
     let status_code = r#"{"status_code":17,"message":"no"}"#;
     let error_code = r#"{"error_code":"ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED","message":"no"}"#;
     let cases = [
@@ -224,7 +224,7 @@ async fn an_earlier_holders_rows_are_waited_for() {
 }
 
 #[tokio::test]
-async fn waiting_in_vain_tells_the_committed_token() {
+async fn waiting_in_vain_reports_the_committed_token() {
     let stage = Stage::new().await;
     stage.always(Call::Open, uncommitted());
     let entry = status_of(Some("batch-6"), "SUCCESS", 0);

@@ -9,9 +9,11 @@ use snowpipe_streaming::{
 };
 use wiremock::ResponseTemplate;
 
-use crate::stage::{Call, Stage, empty, html, json, opened, refusal, status_of, statuses, within};
+use crate::scripted_server::{
+    Call, Stage, empty, html, json, opened, refusal, status_of, statuses, within,
+};
 
-/// A channel with one accepted row, whose token is 1, after an open that told of token 0.
+/// A channel with one accepted row, whose token is 1, after an open that returned token 0.
 async fn accepted(client: &StreamingIngestClient, stage: &Stage) -> (Channel, Receipt) {
     stage.answer(Call::Open, opened(Some("0"), "SUCCESS"));
     let mut channel = client.open_channel("c").await.unwrap();
@@ -164,7 +166,7 @@ async fn rows_that_are_never_committed_stall_the_channel() {
 }
 
 #[tokio::test]
-async fn rejected_rows_are_told_under_either_name_of_the_counter() {
+async fn rejected_rows_are_reported_under_either_name_of_the_counter() {
     for name in ["rows_error_count", "rows_errors"] {
         let stage = Stage::new().await;
         let client = stage.client().await;

@@ -6,7 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde_json::json;
 use snowpipe_streaming::{OnUncommitted, PipePath, StreamingIngestClient};
 
-use crate::stage::{Call, Seen, Stage, json, within};
+use crate::scripted_server::{Call, Seen, Stage, json, within};
 
 /// Everything but what differs from run to run: host, port, the program's version, ids, times and signatures.
 fn on_the_wire(seen: &Seen) -> String {
@@ -220,9 +220,15 @@ async fn the_session_of_an_append_answer_is_echoed_once() {
     let stray = |answer: wiremock::ResponseTemplate| {
         answer.insert_header("x-snowflake-session", "not-an-append")
     };
-    stage.answer(Call::Open, stray(crate::stage::opened(None, "SUCCESS")));
-    let entry = crate::stage::status_of(None, "SUCCESS", 0);
-    stage.always(Call::Status, stray(crate::stage::statuses(&[("c", entry)])));
+    stage.answer(
+        Call::Open,
+        stray(crate::scripted_server::opened(None, "SUCCESS")),
+    );
+    let entry = crate::scripted_server::status_of(None, "SUCCESS", 0);
+    stage.always(
+        Call::Status,
+        stray(crate::scripted_server::statuses(&[("c", entry)])),
+    );
     for session in [Some("s1"), Some("s2"), None, None] {
         stage.answer(Call::Append, answer(session));
     }
@@ -273,7 +279,10 @@ async fn an_untracked_channel_sends_an_end_token_and_no_start() {
 async fn the_calling_program_is_named() {
     let stage = Stage::new().await;
     let profile = stage.profile().with_application("ski_resort");
-    crate::stage::builder(profile).build().await.unwrap();
+    crate::scripted_server::builder(profile)
+        .build()
+        .await
+        .unwrap();
     for seen in stage.all() {
         let agent = seen.header("user-agent").unwrap();
         assert!(agent.ends_with(" (app=ski_resort)"), "{agent}");

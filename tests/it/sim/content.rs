@@ -11,10 +11,10 @@ static LETTERS: LazyLock<String> = LazyLock::new(|| {
 });
 
 /// So many bytes of a source's row as one append brings it.
-pub fn content(strand: usize, row: u64, attempt: u64, bytes: usize) -> &'static str {
+pub fn content(source: usize, row: u64, attempt: u64, bytes: usize) -> &'static str {
     let letters: &'static str = &LETTERS;
     let bytes = bytes.min(letters.len());
-    let place = (row * 7919 + attempt * 104_729 + strand as u64 * 1_299_709)
+    let place = (row * 7919 + attempt * 104_729 + source as u64 * 1_299_709)
         % (letters.len() - bytes + 1) as u64;
     let from = usize::try_from(place).unwrap();
     &letters[from..from + bytes]

@@ -8,16 +8,16 @@ use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 
 use super::outage::{Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
-use super::spell::{Call, Spell};
+use super::source_outage::{Call, SourceOutage};
 
 /// What goes wrong beside the emulator's faults, by the names it is counted under.
 pub const OWN_FAULTS: [&str; 40] = [
     "client crash",
     "server crash",
     "lost buffer",
-    "thief",
-    "thief with a source of its own",
-    "theft judged",
+    "rival",
+    "rival with a source of its own",
+    "takeover judged",
     "late request",
     "uncommitted at open",
     "request too large",
@@ -43,9 +43,9 @@ pub const OWN_FAULTS: [&str; 40] = [
     "source cannot be read",
     "source cannot wait",
     "source cannot release",
-    "source cannot tell what is released",
+    "source cannot log what is released",
     "source cannot keep dead letters",
-    "source cannot tell which rejects it saw",
+    "source cannot log which rejects it saw",
     "source cannot check",
     "source given up",
     "offsets of digits",
@@ -145,7 +145,7 @@ pub fn draw(seed: u64) -> Plan {
         plan.steps
             .retain(|(_, step)| !matches!(step, Step::Strike { fault, .. } if foreign(fault)));
     }
-    // Some are left to nothing but a theft, so that who won can be told.
+    // Some are left to nothing but a takeover, so that the winner is known.
     let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0074_6865_6674);
     let target = plan.channels.iter().position(ChannelPlan::sees_token);
     if let Some(channel) = target.filter(|_| rng.u8(..20) == 0) {
@@ -159,7 +159,7 @@ pub fn draw(seed: u64) -> Plan {
     }
     plan.server.bare_open_per_mille = *pick(rng, &[0, 0, 0, 0, 0, 0, 100, 1_000]);
     match rng.u8(..40) {
-        // Some are left to nothing but outages, so that it can be told what clients make of them.
+        // Some are left to nothing but outages, so that the outcome follows from the outage.
         0..5 => fail_only(rng, &mut plan, span_ms),
         5..14 => {
             let outage = Outage::draw(rng, &Part::ALL, 400_000);
@@ -171,8 +171,11 @@ pub fn draw(seed: u64) -> Plan {
     }
     plan.steps.sort_by_key(|(at, _)| *at);
     let ends = plan.steps.iter().map(|(at, step)| at + step.length_ms());
-    let spells = plan.channels.iter().filter_map(|channel| channel.spell);
-    let ends = ends.chain(spells.map(Spell::until_ms));
+    let source_outages = plan
+        .channels
+        .iter()
+        .filter_map(|channel| channel.source_outage);
+    let ends = ends.chain(source_outages.map(SourceOutage::until_ms));
     plan.calm_ms = plan.calm_ms.max(ends.max().unwrap_or(0));
     plan
 }
@@ -197,7 +200,7 @@ fn vary(rng: &mut fastrand::Rng, channel: &mut ChannelPlan, span_ms: u64) {
                     channel.bad_percent = channel.bad_percent.max(3);
                 }
                 channel.patience_ms = rng.u64(3_000..120_000);
-                channel.spell = Some(Spell {
+                channel.source_outage = Some(SourceOutage {
                     call,
                     from_ms: rng.u64(..span_ms),
                     length_ms: rng.u64(1_000..200_000),
@@ -255,12 +258,12 @@ fn steal_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_ms:
     for channel in &mut plan.channels {
         channel.ops.retain(|(_, op)| !op.leaves());
     }
-    let thief = Step::Thief {
+    let rival = Step::Thief {
         channel,
         own_source: true,
         life_ms: None,
     };
-    plan.steps = vec![(rng.u64(..span_ms), thief)];
+    plan.steps = vec![(rng.u64(..span_ms), rival)];
 }
 
 fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
@@ -298,7 +301,7 @@ fn process(rng: &mut fastrand::Rng) -> ProcessPlan {
         close_s: rng.u64(25..=60),
         append_ms: rng.bool().then(|| rng.u64(10..5_000)),
         isolate: rng.bool(),
-        is_thief: false,
+        is_rival_writer: false,
     }
 }
 
@@ -338,7 +341,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
             .map(|_| (rng.u64(..=rows), op(rng)))
             .collect(),
         patience_ms: 600_000,
-        spell: None,
+        source_outage: None,
         respelled: false,
     }
 }

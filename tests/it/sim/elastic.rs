@@ -22,7 +22,7 @@ use super::fingerprint;
 use super::setting;
 use super::shrink::essence;
 
-/// How many seeds run if nobody says how many.
+/// How many seeds run if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 200;
 
 /// What comes to pass besides faults and ends of clients, by the names it is counted under.
@@ -32,10 +32,10 @@ const OWN: [&str; 14] = [
     "handed back",
     "handed back, perhaps there",
     "acknowledged by a checkpoint",
-    "nobody knows",
+    "unknown",
     "not appended",
     "append given up",
-    "failure told by a checkpoint",
+    "failure reported by a checkpoint",
     "rows there twice",
     "request too large",
     "late request",

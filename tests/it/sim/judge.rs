@@ -1,4 +1,4 @@
-//! Whether what clients say fits what happened: of thefts, of outages, and of errors in general.
+//! Whether what clients say fits what happened: of takeovers, of outages, and of errors in general.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::time::Duration;
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
 use tokio::time::Instant;
 
-use super::desk::{Desk, Ending};
 use super::outage::Failing;
-use super::world::{House, World};
+use super::source_record::{Ending, SourceRecord};
+use super::world::{ClientProcess, World};
 
 /// A commit is known so soon after it, and after so many ways to the server, unless the server is out of reach.
 const KNOWN: (Duration, u64) = (Duration::from_secs(4), 8);
@@ -18,43 +18,44 @@ const STATUS: Duration = Duration::from_secs(15);
 /// An outage is over for a client so long after its end, besides an attempt that began before.
 const OVER: Duration = Duration::from_secs(60);
 
-/// Without anything else in the way one of two writers wins, and the other hears of it.
-pub fn thefts(world: &World, desks: &[Arc<Desk>]) {
+/// Without anything else in the way one of two writers wins, and the other gets an error.
+pub fn takeovers(world: &World, records: &[Arc<SourceRecord>]) {
     let plan = &world.plan;
-    if !plan.is_theft_alone() {
+    if !plan.is_takeover_alone() {
         return;
     }
-    // A channel without rows is left out, and so is its thief.
-    let contested = desks.iter().filter(|desk| desk.plan.rows > 0);
-    let contested: Vec<_> = contested.filter(|desk| desk.contested).collect();
-    let won = |desk: &&Arc<Desk>| desk.ended() == Some(Ending::Done);
+    // A channel without rows is left out, and so is its rival.
+    let contested = records.iter().filter(|record| record.plan.rows > 0);
+    let contested: Vec<_> = contested.filter(|record| record.contested).collect();
+    let won = |record: &&Arc<SourceRecord>| record.ended() == Some(Ending::Done);
     if !contested.is_empty() {
-        world.count("theft judged");
+        world.count("takeover judged");
     }
     // A replay opens the channel once more before it gives way, and may take it from the winner by that.
-    let replays =
-        |desk: &&Arc<Desk>| plan.processes[desk.plan.process].recovery == Recovery::Replay;
+    let replays = |record: &&Arc<SourceRecord>| {
+        plan.processes[record.plan.process].recovery == Recovery::Replay
+    };
     let settled = !contested.iter().any(replays);
     if settled && !contested.is_empty() && !contested.iter().any(won) {
         world.blame("of two writers none won");
     }
-    for desk in contested {
-        let heard = match desk.ended() {
+    for record in contested {
+        let view = match record.ended() {
             Some(Ending::Ceded(Some(ErrorKind::Invalidated(cause)))) => matches!(
                 cause,
                 InvalidationCause::Fenced | InvalidationCause::OffsetConflict
             ),
-            Some(Ending::Ceded(None)) => desk.state.lock().unwrap().ran_out,
+            Some(Ending::Ceded(None)) => record.state.lock().unwrap().ran_out,
             ended => ended == Some(Ending::Done),
         };
-        if !heard {
-            desk.blame(format!("it lost its channel and heard {:?}", desk.ended()));
+        if !view {
+            record.blame(format!("it lost its channel and view {:?}", record.ended()));
         }
     }
 }
 
 /// Where nothing else goes wrong, a channel is opened again only as often as the server asks for it.
-pub fn reopens(world: &World, desks: &[Arc<Desk>]) {
+pub fn reopens(world: &World, records: &[Arc<SourceRecord>]) {
     if !world.plan.is_lag_alone() {
         return;
     }
@@ -62,9 +63,9 @@ pub fn reopens(world: &World, desks: &[Arc<Desk>]) {
     let injected = world.server().map(|server| server.faults().injected());
     let asked = injected.and_then(|faults| faults.get("invalidate").copied());
     let asked = asked.unwrap_or(0);
-    let reopens: u64 = desks
+    let reopens: u64 = records
         .iter()
-        .map(|desk| desk.state.lock().unwrap().reopens)
+        .map(|record| record.state.lock().unwrap().reopens)
         .sum();
     if reopens > asked {
         world.blame(format!(
@@ -81,14 +82,14 @@ pub fn outages(world: &World) {
 }
 
 /// Why a client ended a channel.
-pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
-    desk.note(error);
+pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Error) {
+    record.note(error);
     let ErrorKind::Invalidated(cause) = error.kind() else {
         return;
     };
-    let (world, plan) = (&desk.world, &desk.world.plan);
-    let process = &plan.processes[desk.plan.process];
-    let silence = world.heard().silence(house.id);
+    let (world, plan) = (&record.world, &record.world.plan);
+    let silence = world.view().silence(process.id);
+    let process = &plan.processes[record.plan.process];
     let stall = Duration::from_secs(process.stall_s);
     // Of one that replays it may be long ago.
     let is_prompt = process.recovery == Recovery::Surface;
@@ -96,15 +97,15 @@ pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
         && is_prompt
         && silence.is_none_or(|silence| silence >= stall)
     {
-        desk.blame(format!(
+        record.blame(format!(
             "commits are said to stall after {silence:?} without a status"
         ));
     }
     if cause == InvalidationCause::OffsetConflict && !plan.has_conflicts() {
-        desk.blame("a conflict without another writer");
+        record.blame("a conflict without another writer");
     }
     if cause == InvalidationCause::MustReopen {
-        desk.state.lock().unwrap().reopens += 1;
+        record.state.lock().unwrap().reopens += 1;
     }
     if !plan.is_outage_alone() {
         return;
@@ -120,33 +121,33 @@ pub fn invalidation(desk: &Desk, house: &House, error: &Error) {
         _ => false,
     };
     if !is_named {
-        desk.blame(format!("an outage is said to be {cause:?}"));
+        record.blame(format!("an outage is said to be {cause:?}"));
     }
     let lengths = plan.outages().map(|outage| outage.length());
     let over = lengths.sum::<Duration>() + Duration::from_secs(process.attempt_s) + OVER;
     if over < Duration::from_secs(process.retry_s) {
-        desk.blame(format!("an outage was not ridden out: {cause:?}"));
+        record.blame(format!("an outage was not ridden out: {cause:?}"));
     }
 }
 
 /// How long it took to know of a commit. Outages that are all that goes wrong are known to be in the way; of everything else
 /// it is known when it is over.
-pub fn commit(desk: &Desk, house: &House, rows: Range<u64>, attempt: u64) {
-    let world = &desk.world;
+pub fn commit(record: &SourceRecord, process: &ClientProcess, rows: Range<u64>, attempt: u64) {
+    let world = &record.world;
     let is_known = world.plan.script.is_none() || world.plan.is_outage_alone();
-    if desk.shared || !is_known {
+    if record.shared || !is_known {
         return;
     }
-    let Some(landed_ms) = world.truth.landed_ms(desk.strand, rows.clone(), attempt) else {
+    let Some(landed_ms) = world.truth.landed_ms(record.source, rows.clone(), attempt) else {
         return;
     };
     let landed = world.start + Duration::from_millis(landed_ms);
     let free = if world.plan.is_quiet() {
         None
     } else if world.plan.is_outage_alone() {
-        let hangs = world.plan.processes[desk.plan.process].attempt_s;
+        let hangs = world.plan.processes[record.plan.process].attempt_s;
         let hangs = Duration::from_secs(hangs).max(STATUS);
-        world.heard().kept_until(house.id, hangs)
+        world.view().kept_until(process.id, hangs)
     } else {
         Some(world.calm_at() + world.plan.echo())
     };
@@ -155,7 +156,7 @@ pub fn commit(desk: &Desk, house: &House, rows: Range<u64>, attempt: u64) {
         Instant::now().saturating_duration_since(since)
     });
     if took > KNOWN.0 + Duration::from_millis(KNOWN.1 * world.plan.server.latency_ms) {
-        desk.blame(format!(
+        record.blame(format!(
             "rows {rows:?} landed, and that became known {took:?} later"
         ));
     }

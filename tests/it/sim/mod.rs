@@ -12,35 +12,35 @@
 //! history is appended to the file ([`fingerprint`]).
 //!
 //! [`plan`] says what a script can hold. [`run`] carries it out in a [`world`]; [`tracked`], [`untracked`] and [`sourced`] are
-//! the programs that stream. [`desk`], [`heard`] and [`wire`] record what the programs and the server see. [`truth`] knows what
-//! landed; [`judge`], [`ends`], [`rejects`] and [`contest`] check what must hold, [`patience`] says by when, and [`betray`] shows
-//! that each judge can fail. [`outage`] makes a part of the server fail for longer than any retry time, [`spell`] does this with
+//! the programs that stream. [`record`], [`view`] and [`wire`] record what the programs and the server see. [`truth`] knows what
+//! landed; [`judge`], [`ends`], [`rejects`] and [`contest`] check what must hold, [`time_limit`] says by when, and [`betray`] shows
+//! that each judge can fail. [`outage`] makes a part of the server fail for longer than any retry time, [`source_outage`] does this with
 //! one call of a source. [`script`] makes things happen at requests by their numbers. [`elastic`] is the simulator of the elastic
 //! channel.
 
-mod betray;
+mod client_view;
+mod close;
 pub mod content;
-mod contest;
-mod desk;
-mod digits;
+mod contention;
+mod digit_tokens;
 mod draw;
 pub mod elastic;
-mod ends;
 mod fingerprint;
-mod heard;
+mod ingest_program;
 mod judge;
 pub mod outage;
-mod patience;
 pub mod plan;
 mod rejects;
 pub mod run;
+mod sabotage;
 pub mod script;
 pub mod shrink;
-mod sourced;
-mod spell;
-mod tracked;
+mod source_outage;
+mod source_record;
+mod time_limits;
+mod tracked_program;
 pub mod truth;
-mod untracked;
+mod untracked_program;
 mod wire;
 mod world;
 
@@ -54,7 +54,7 @@ use self::run::run;
 use self::shrink::{essence, shrink, shrink_by};
 use self::truth::Sabotage;
 
-/// How many seeds run if nobody says how many.
+/// How many seeds run if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 500;
 
 pub fn setting(name: &str) -> Option<u64> {
@@ -161,22 +161,23 @@ fn a_script_that_fails_is_made_small_and_still_fails() {
     );
 }
 
-/// A judge that finds two failures of a theft, one of them in scripts whose channel is left out.
+/// A judge that finds two failures of a takeover, one of them in scripts whose channel is left out.
 #[test]
 fn a_script_is_made_small_only_as_far_as_it_fails_in_the_same_way() {
     let judge = |plan: &plan::Plan| {
-        let stolen = plan.thieves(0).next().is_some();
-        let heard = match (stolen, plan.channels[0].rows) {
+        let stolen = plan.rivals(0).next().is_some();
+        let view = match (stolen, plan.channels[0].rows) {
             (false, _) => return Vec::new(),
             (true, 0) => "None",
             (true, _) => "Some(Ceded(None))",
         };
         vec![format!(
-            "at 7 ms: channel 0: it lost its channel and heard {heard}"
+            "at 7 ms: channel 0: it lost its channel and view {view}"
         )]
     };
-    let has_theft = |plan: &plan::Plan| plan.channels.len() > 1 && plan.thieves(0).next().is_some();
-    let whole = (0..1_000).map(draw).find(has_theft).unwrap();
+    let has_takeover =
+        |plan: &plan::Plan| plan.channels.len() > 1 && plan.rivals(0).next().is_some();
+    let whole = (0..1_000).map(draw).find(has_takeover).unwrap();
     let (small, why) = shrink_by(&whole, judge);
     assert_eq!(why, judge(&whole));
     assert_eq!(small.channels[0].rows, 1);
@@ -185,7 +186,7 @@ fn a_script_is_made_small_only_as_far_as_it_fails_in_the_same_way() {
 
 #[test]
 fn a_channel_that_is_left_out_is_not_judged() {
-    let is_judged = |plan: &plan::Plan| plan.is_theft_alone() && plan.thieves(0).any(|own| own);
+    let is_judged = |plan: &plan::Plan| plan.is_takeover_alone() && plan.rivals(0).any(|own| own);
     let mut plan = (0..1_000).map(draw).find(is_judged).unwrap();
     plan.channels[0].rows = 0;
     assert_eq!(run(&plan, None).wrong, [""; 0]);

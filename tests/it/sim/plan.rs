@@ -6,8 +6,8 @@ use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 
 use super::outage::Outage;
-use super::script::Deed;
-use super::spell::Spell;
+use super::script::Event;
+use super::source_outage::SourceOutage;
 
 /// A run.
 #[derive(Debug, Clone)]
@@ -21,7 +21,7 @@ pub struct Plan {
     /// What happens when, in milliseconds since the start.
     pub steps: Vec<(u64, Step)>,
     /// What happens at which request, if requests are counted.
-    pub script: Option<Vec<(u64, Deed)>>,
+    pub script: Option<Vec<(u64, Event)>>,
     /// From here on nothing goes wrong any more.
     pub calm_ms: u64,
 }
@@ -57,7 +57,7 @@ pub struct ProcessPlan {
     pub append_ms: Option<u64>,
     pub isolate: bool,
     /// It writes to a channel of another one.
-    pub is_thief: bool,
+    pub is_rival_writer: bool,
 }
 
 /// A channel and the source behind it.
@@ -79,7 +79,7 @@ pub struct ChannelPlan {
     pub ops: Vec<(u64, Op)>,
     /// Of a source: how long it may fail, and when it does.
     pub patience_ms: u64,
-    pub spell: Option<Spell>,
+    pub source_outage: Option<SourceOutage>,
     /// Names are written in another case with each open.
     pub respelled: bool,
 }
@@ -205,16 +205,16 @@ impl Plan {
             Step::Strike { fault, .. } => Some(fault),
             _ => None,
         });
-        let scripted = self.deeds().filter_map(|deed| match deed {
-            Deed::Fault(fault) => Some(fault),
+        let scripted = self.events().filter_map(|event| match event {
+            Event::Fault(fault) => Some(fault),
             _ => None,
         });
         let rates = self.rates.iter().map(|rate| &rate.fault);
         rates.chain(struck).chain(scripted)
     }
 
-    /// Whether nothing but a theft can end a hold of a channel, so that who won can be told.
-    pub fn is_theft_alone(&self) -> bool {
+    /// Whether nothing but a takeover can end a hold of a channel, so that the winner is known.
+    pub fn is_takeover_alone(&self) -> bool {
         let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
         let mut steps = self.all_steps();
         let is_theft = matches!(steps.next(), Some(Step::Thief { .. }));
@@ -222,7 +222,7 @@ impl Plan {
             && self.server.late_per_mille == 0
             && is_theft
             && steps.next().is_none()
-            && self.deeds().all(|deed| deed.step().is_some())
+            && self.events().all(|event| event.step().is_some())
             && !self.channels.iter().any(leaves)
     }
 
@@ -239,7 +239,7 @@ impl Plan {
     pub fn is_outage_alone(&self) -> bool {
         self.rates.is_empty()
             && self.server.late_per_mille == 0
-            && self.deeds().all(|deed| deed.step().is_some())
+            && self.events().all(|event| event.step().is_some())
             && self.outages().next().is_some()
             && self.outages().count() == self.all_steps().count()
     }
@@ -263,14 +263,14 @@ impl Plan {
         self.tampers() || self.all_steps().any(is_theft)
     }
 
-    pub fn deeds(&self) -> impl Iterator<Item = &Deed> {
-        self.script.iter().flatten().map(|(_, deed)| deed)
+    pub fn events(&self) -> impl Iterator<Item = &Event> {
+        self.script.iter().flatten().map(|(_, event)| event)
     }
 
     /// Those at a time and those at a request.
     fn all_steps(&self) -> impl Iterator<Item = &Step> {
         let timed = self.steps.iter().map(|(_, step)| step);
-        timed.chain(self.deeds().filter_map(Deed::step))
+        timed.chain(self.events().filter_map(Event::step))
     }
 
     pub fn outages(&self) -> impl Iterator<Item = &Outage> {
@@ -280,8 +280,8 @@ impl Plan {
         })
     }
 
-    /// The thieves of a channel: whether each has a source of its own.
-    pub fn thieves(&self, wanted: usize) -> impl Iterator<Item = bool> {
+    /// The rivals of a channel: whether each has a source of its own.
+    pub fn rivals(&self, wanted: usize) -> impl Iterator<Item = bool> {
         self.all_steps().filter_map(move |step| match step {
             Step::Thief {
                 channel,
@@ -314,8 +314,8 @@ impl fmt::Display for Plan {
         for (at, step) in &self.steps {
             writeln!(f, "  at {at} ms: {step:?}")?;
         }
-        for (request, deed) in self.script.iter().flatten() {
-            writeln!(f, "  at request {request}: {deed:?}")?;
+        for (request, event) in self.script.iter().flatten() {
+            writeln!(f, "  at request {request}: {event:?}")?;
         }
         Ok(())
     }

@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use snowpipe_streaming::ingest::Rejected;
 use snowpipe_streaming::{OffsetToken, RejectWindow};
 
-use super::desk::{Desk, Row};
-use super::digits::Place;
+use super::digit_tokens::SourceOffset;
+use super::source_record::{Row, SourceRecord};
 
 /// What a source keeps of rejects and releases, as on a disk.
 #[derive(Debug, Default)]
-pub struct Kept {
+pub struct DurableState {
     /// Everything before this row is released.
     pub released: u64,
     dead: BTreeSet<u64>,
@@ -19,53 +19,55 @@ pub struct Kept {
     totals: BTreeMap<String, u64>,
 }
 
-impl Kept {
+impl DurableState {
     /// How many rejects of a channel the source has heard of.
     pub fn seen(&self, channel: &str) -> u64 {
         self.totals.get(channel).copied().unwrap_or(0)
     }
 
-    pub fn keep<O: Place>(&mut self, rejected: &Rejected<O>, rows: &[(O, Row<'static>)]) {
+    pub fn keep<O: SourceOffset>(&mut self, rejected: &Rejected<O>, rows: &[(O, Row<'static>)]) {
         self.dead
             .extend(rows.iter().map(|(offset, _)| offset.row()));
         self.totals.insert(rejected.channel.clone(), rejected.total);
     }
 }
 
-/// Every rejected row is in a window that was told, and every window holds as many as it says. `deaf`: some windows may
-/// have been told to no one.
-pub fn windows(desk: &Desk, told: &[RejectWindow], deaf: bool) {
-    let read = desk.reader();
-    let refused = desk.world.truth.refused(desk.strand);
+/// Every rejected row is in a reported window, and every window holds as many as it says. `unobserved`: some windows may
+/// have been reported to no one.
+pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: bool) {
+    let read = record.reader();
+    let refused = record.world.truth.refused(record.source);
     let number = |token: &Option<OffsetToken>| token.as_ref().and_then(|t| read.row(t.as_str()));
     let inside = |window: &RejectWindow, row: u64| {
         number(&window.after).is_none_or(|after| after < row)
             && number(&window.through).is_some_and(|through| row <= through)
     };
-    if desk.shared {
+    if record.shared {
         return;
     }
-    for window in told {
+    for window in reported {
         let held = refused.iter().filter(|row| inside(window, **row)).count();
         if (held as u64) < window.count {
-            desk.blame(format!(
+            record.blame(format!(
                 "{window:?} holds {held} rejected rows: {refused:?}"
             ));
         }
     }
-    if deaf || desk.world.plan.tampers() {
+    if unobserved || record.world.plan.tampers() {
         return;
     }
     let missed = refused
         .iter()
-        .find(|row| !told.iter().any(|window| inside(window, **row)));
+        .find(|row| !reported.iter().any(|window| inside(window, **row)));
     if let Some(row) = missed {
-        desk.blame(format!("nobody told that row {row} was rejected: {told:?}"));
+        record.blame(format!(
+            "no window says that row {row} was rejected: {reported:?}"
+        ));
     }
     // A window may reach into the next one, for its rows are those that were sent by then. The tokens before which windows
     // begin are exact: what is committed up to one of them was counted in the windows before it.
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
-    for window in told {
+    for window in reported {
         let first = number(&window.after).map_or(0, |after| after + 1);
         *counts.entry(first).or_default() += window.count;
     }
@@ -74,8 +76,8 @@ pub fn windows(desk: &Desk, told: &[RejectWindow], deaf: bool) {
         let held = refused.iter().filter(|row| (*first..end).contains(row));
         let held = held.count() as u64;
         if held != *count {
-            desk.blame(format!(
-                "{count} rejected rows were counted from row {first} to {end}, and {held} were rejected: {told:?}"
+            record.blame(format!(
+                "{count} rejected rows were counted from row {first} to {end}, and {held} were rejected: {reported:?}"
             ));
         }
     }
@@ -83,35 +85,39 @@ pub fn windows(desk: &Desk, told: &[RejectWindow], deaf: bool) {
 
 /// A piece of dead letters: its rows are those of its offsets, and with the last piece of a window all that the channel
 /// rejected in it are kept, no more and no fewer than are counted.
-pub fn letter<O: Place>(desk: &Desk, rejected: &Rejected<O>, rows: &[(O, Row<'static>)]) {
+pub fn letter<O: SourceOffset>(
+    record: &SourceRecord,
+    rejected: &Rejected<O>,
+    rows: &[(O, Row<'static>)],
+) {
     let (after, through) = (rejected.after.as_ref().map(O::row), rejected.through.row());
     let window = after.map_or(0, |after| after + 1)..through + 1;
-    let truth = &desk.world.truth;
+    let truth = &record.world.truth;
     let mut last = None;
     for (offset, row) in rows {
         let n = offset.row();
-        if !desk.is_row(n, row) {
-            desk.blame(format!("the dead letter of row {n} is {row:?}"));
+        if !record.is_row(n, row) {
+            record.blame(format!("the dead letter of row {n} is {row:?}"));
         }
         if !window.contains(&n) || last.is_some_and(|last| last >= n) {
-            desk.blame(format!(
+            record.blame(format!(
                 "the dead letter of row {n} comes after {last:?} in {window:?}"
             ));
         }
-        if truth.is_elsewhere(desk.strand, &rejected.channel, n) {
-            desk.blame(format!(
+        if truth.is_elsewhere(record.source, &rejected.channel, n) {
+            record.blame(format!(
                 "the dead letter of row {n} is not of {}",
                 rejected.channel
             ));
         }
         last = Some(n);
     }
-    if desk.shared {
+    if record.shared {
         return;
     }
-    let refused = truth.refused_by(desk.strand, &rejected.channel);
+    let refused = truth.refused_by(record.source, &rejected.channel);
     let (seen, unkept) = {
-        let kept = &desk.state.lock().unwrap().kept;
+        let kept = &record.state.lock().unwrap().kept;
         let is_kept = |row: &u64| {
             kept.dead.contains(row) || rows.iter().any(|(offset, _)| offset.row() == *row)
         };
@@ -126,27 +132,27 @@ pub fn letter<O: Place>(desk: &Desk, rejected: &Rejected<O>, rows: &[(O, Row<'st
     );
     let is_last = rejected.total > seen;
     if is_last && rejected.total != seen + rejected.count {
-        desk.blame(format!("{what}, {} are said to be new", rejected.count));
+        record.blame(format!("{what}, {} are said to be new", rejected.count));
     }
     if rejected.total < seen || before > seen || rejected.total > upto {
-        desk.blame(format!("miscounted {what}"));
+        record.blame(format!("miscounted {what}"));
     }
     if let Some(row) = unkept.filter(|_| is_last) {
-        desk.blame(format!("row {row} is not among the {what}"));
+        record.blame(format!("row {row} is not among the {what}"));
     }
 }
 
 /// Rows are about to be released: not before they are in the table or dead letters, and each of them once.
-pub fn release(desk: &Desk, through: u64) {
-    let truth = &desk.world.truth;
-    if let Some(row) = truth.missing(desk.strand, 0..through + 1) {
-        desk.blame(format!("row {row} is released, and not committed"));
+pub fn release(record: &SourceRecord, through: u64) {
+    let truth = &record.world.truth;
+    if let Some(row) = truth.missing(record.source, 0..through + 1) {
+        record.blame(format!("row {row} is released, and not committed"));
     }
-    if desk.shared {
+    if record.shared {
         return;
     }
-    let refused = truth.refused(desk.strand);
-    let state = desk.state.lock().unwrap();
+    let refused = truth.refused(record.source);
+    let state = record.state.lock().unwrap();
     let unkept = refused
         .iter()
         .filter(|row| **row <= through)
@@ -154,25 +160,25 @@ pub fn release(desk: &Desk, through: u64) {
     let (unkept, released) = (unkept.copied(), state.kept.released);
     drop(state);
     if let Some(row) = unkept {
-        desk.blame(format!("row {row} is released before it is a dead letter"));
+        record.blame(format!("row {row} is released before it is a dead letter"));
     }
     if through < released {
-        desk.blame(format!(
+        record.blame(format!(
             "rows are released through {through}, and those before {released} were before"
         ));
     }
 }
 
 /// When a source is at its end, it has heard of each rejected row once.
-pub fn totals(desk: &Desk) {
-    if desk.shared {
+pub fn totals(record: &SourceRecord) {
+    if record.shared {
         return;
     }
-    let refused = desk.world.truth.refused(desk.strand).len() as u64;
-    let told: u64 = desk.state.lock().unwrap().kept.totals.values().sum();
-    if told != refused {
-        desk.blame(format!(
-            "{refused} rows were rejected, and the source heard of {told}"
+    let refused = record.world.truth.refused(record.source).len() as u64;
+    let reported: u64 = record.state.lock().unwrap().kept.totals.values().sum();
+    if reported != refused {
+        record.blame(format!(
+            "{refused} rows were rejected, and the source view of {reported}"
         ));
     }
 }

@@ -10,13 +10,13 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, sleep_until, timeout_at};
 
-use super::desk::{Desk, Ending};
 use super::plan::{ChannelPlan, Kind, Plan, ProcessPlan, Step};
-use super::script::{Deed, Met};
+use super::script::{Event, RequestSeen};
+use super::source_record::{Ending, SourceRecord};
 use super::truth::Sabotage;
 use super::wire::Wire;
-use super::world::{House, TABLE, World};
-use super::{judge, sourced, tracked, untracked};
+use super::world::{ClientProcess, TABLE, World};
+use super::{ingest_program, judge, tracked_program, untracked_program};
 
 /// A sabotage has programs begin so long after the calm.
 const DALLIED: Duration = Duration::from_secs(40 * 60);
@@ -33,8 +33,8 @@ pub struct Outcome {
     /// The errors that programs were given, by the sources of their rows.
     pub errors: Vec<(usize, ErrorKind)>,
     /// The requests that the script counts, and what it could not do.
-    pub met: Vec<Met>,
-    pub undone: Vec<Deed>,
+    pub met: Vec<RequestSeen>,
+    pub undone: Vec<Event>,
 }
 
 /// The process goes down for so long, or for ever.
@@ -73,19 +73,19 @@ async fn direct(world: &Arc<World>) {
     let play = async {
         for (at, step) in &world.plan.steps {
             sleep_until(world.start + Duration::from_millis(*at)).await;
-            world.tell(format!("step {step:?}"));
+            world.log(format!("step {step:?}"));
             cast.step(step);
             world.check();
         }
         sleep_until(world.calm_at()).await;
-        world.tell("calm");
+        world.log("calm");
         world.calm();
         let mut steps = world.script.steps();
         loop {
             tokio::select! {
                 biased;
                 Some(step) = steps.recv() => {
-                    world.tell(format!("step {step:?}"));
+                    world.log(format!("step {step:?}"));
                     cast.step(&step);
                     world.check();
                 }
@@ -100,13 +100,13 @@ async fn direct(world: &Arc<World>) {
     let in_time = tokio::select! {
         biased;
         () = world.failed.notified() => return,
-        done = timeout_at(world.calm_at() + world.plan.whole_patience(), play) => done.is_ok(),
+        done = timeout_at(world.calm_at() + world.plan.whole_time_limit(), play) => done.is_ok(),
     };
     if !in_time {
-        for desk in &cast.desks {
-            if desk.ended().is_none() && desk.plan.rows > 0 {
-                let doing = desk.state.lock().unwrap().doing;
-                desk.blame(format!("hangs at {doing}"));
+        for record in &cast.records {
+            if record.ended().is_none() && record.plan.rows > 0 {
+                let doing = record.state.lock().unwrap().doing;
+                record.blame(format!("hangs at {doing}"));
             }
         }
     }
@@ -116,7 +116,7 @@ async fn direct(world: &Arc<World>) {
 /// Who takes part.
 struct Cast {
     world: Arc<World>,
-    desks: Vec<Arc<Desk>>,
+    records: Vec<Arc<SourceRecord>>,
     handles: Vec<Handle>,
     processes: JoinSet<()>,
 }
@@ -125,32 +125,39 @@ impl Cast {
     fn new(world: &Arc<World>) -> Self {
         let plan = &world.plan;
         let channels = plan.channels.iter().enumerate();
-        let desks: Vec<_> = channels
-            .map(|(i, channel)| Arc::new(Desk::new(world, i, channel.clone(), format!("c{i}"))))
+        let records: Vec<_> = channels
+            .map(|(i, channel)| {
+                Arc::new(SourceRecord::new(
+                    world,
+                    i,
+                    channel.clone(),
+                    format!("c{i}"),
+                ))
+            })
             .collect();
         let mut cast = Self {
             world: Arc::clone(world),
-            desks,
+            records,
             handles: Vec::new(),
             processes: JoinSet::new(),
         };
         for (i, process) in plan.processes.iter().enumerate() {
-            let own = cast.desks.iter();
-            let own = own.filter(|desk| desk.plan.process == i && desk.plan.rows > 0);
-            let desks = own.cloned().collect();
-            let handle = cast.start(process.clone(), desks);
+            let own = cast.records.iter();
+            let own = own.filter(|record| record.plan.process == i && record.plan.rows > 0);
+            let records = own.cloned().collect();
+            let handle = cast.start(process.clone(), records);
             cast.handles.push(handle);
         }
         cast
     }
 
-    fn start(&mut self, plan: ProcessPlan, desks: Vec<Arc<Desk>>) -> Handle {
+    fn start(&mut self, plan: ProcessPlan, records: Vec<Arc<SourceRecord>>) -> Handle {
         let (crash, crashes) = mpsc::unbounded_channel();
-        if !desks.is_empty() {
+        if !records.is_empty() {
             let process = Process {
                 world: Arc::clone(&self.world),
                 plan,
-                desks,
+                records,
                 crashes,
             };
             self.processes.spawn(process.live());
@@ -185,7 +192,7 @@ impl Cast {
             } => self.steal(*channel, *own_source, *life_ms),
             Step::Outage(outage) => {
                 self.world.count(outage.part.outage());
-                self.world.heard().begin(*outage);
+                self.world.view().begin(*outage);
             }
             Step::Lag { lag_ms, length_ms } => {
                 self.world.count("lagging replica");
@@ -215,31 +222,31 @@ impl Cast {
     }
 
     fn steal(&mut self, channel: usize, own_source: bool, life_ms: Option<u64>) {
-        let victim = Arc::clone(&self.desks[channel]);
+        let victim = Arc::clone(&self.records[channel]);
         if victim.plan.rows == 0 {
             return;
         }
-        let desk = if own_source {
-            self.world.count("thief with a source of its own");
-            // No two sources have a token in common, or no client could tell them apart.
+        let record = if own_source {
+            self.world.count("rival with a source of its own");
+            // No two sources have a token in common, or clients could not distinguish them.
             let plan = ChannelPlan {
                 kind: Kind::Texts,
                 ops: Vec::new(),
                 ..victim.plan.clone()
             };
             let name = victim.name.clone();
-            let desk = Arc::new(Desk::new(&self.world, channel, plan, name));
-            self.desks.push(Arc::clone(&desk));
-            desk
+            let record = Arc::new(SourceRecord::new(&self.world, channel, plan, name));
+            self.records.push(Arc::clone(&record));
+            record
         } else {
-            self.world.count("thief");
+            self.world.count("rival");
             victim
         };
         let process = ProcessPlan {
-            is_thief: true,
-            ..self.world.plan.processes[desk.plan.process].clone()
+            is_rival_writer: true,
+            ..self.world.plan.processes[record.plan.process].clone()
         };
-        let handle = self.start(process, vec![desk]);
+        let handle = self.start(process, vec![record]);
         if let Some(life) = life_ms.filter(|_| !own_source) {
             tokio::spawn(async move {
                 sleep(Duration::from_millis(life)).await;
@@ -251,16 +258,16 @@ impl Cast {
     fn check(&self) {
         self.world.check();
         self.world.check_never();
-        for desk in &self.desks {
-            desk.check();
-            for row in 0..desk.plan.rows {
-                if desk.is_bad(row) && desk.ended() == Some(Ending::Done) {
+        for record in &self.records {
+            record.check();
+            for row in 0..record.plan.rows {
+                if record.is_bad(row) && record.ended() == Some(Ending::Done) {
                     self.world.count("rejected row");
                 }
             }
         }
-        judge::thefts(&self.world, &self.desks);
-        judge::reopens(&self.world, &self.desks);
+        judge::takeovers(&self.world, &self.records);
+        judge::reopens(&self.world, &self.records);
         judge::outages(&self.world);
     }
 }
@@ -269,31 +276,34 @@ impl Cast {
 struct Process {
     world: Arc<World>,
     plan: ProcessPlan,
-    desks: Vec<Arc<Desk>>,
+    records: Vec<Arc<SourceRecord>>,
     crashes: mpsc::UnboundedReceiver<Crash>,
 }
 
 impl Process {
     async fn live(mut self) {
         loop {
-            let asks = self.desks.iter().any(|desk| desk.plan.asks_for_status());
+            let asks = self
+                .records
+                .iter()
+                .any(|record| record.plan.asks_for_status());
             let only_polls = !asks && self.world.plan.server.bare_open_per_mille == 0;
-            let house = self.world.found(&self.plan, only_polls);
+            let process = self.world.found(&self.plan, only_polls);
             let mut programs = JoinSet::new();
             let crash = tokio::select! {
                 biased;
                 Some(crash) = self.crashes.recv() => Some(crash),
-                () = work(&self.world, &self.plan, &self.desks, &house, &mut programs) => None,
+                () = work(&self.world, &self.plan, &self.records, &process, &mut programs) => None,
             };
             let Some(crash) = crash else {
-                return self.rest(&house).await;
+                return self.rest(&process).await;
             };
             self.world.count("client crash");
-            house.die();
+            process.die();
             programs.shutdown().await;
-            house.client.lock().unwrap().take();
-            for desk in &self.desks {
-                desk.state.lock().unwrap().deaf = true;
+            process.client.lock().unwrap().take();
+            for record in &self.records {
+                record.state.lock().unwrap().unobserved = true;
             }
             let Some(down) = crash else {
                 return;
@@ -303,13 +313,13 @@ impl Process {
     }
 
     /// When all channels are closed, nothing is held any more.
-    async fn rest(&self, house: &House) {
+    async fn rest(&self, process: &ClientProcess) {
         sleep_until(self.world.calm_at()).await;
         sleep(Duration::from_secs(
             self.plan.close_s + self.plan.settle_s + 5,
         ))
         .await;
-        let client = house.client.lock().unwrap().take().unwrap();
+        let client = process.client.lock().unwrap().take().unwrap();
         if client.memory_in_use() != 0 {
             let held = client.memory_in_use();
             self.world.blame(format!("{held} bytes are held at rest"));
@@ -326,24 +336,48 @@ impl Process {
 async fn work(
     world: &Arc<World>,
     plan: &ProcessPlan,
-    desks: &[Arc<Desk>],
-    house: &Arc<House>,
+    records: &[Arc<SourceRecord>],
+    process: &Arc<ClientProcess>,
     programs: &mut JoinSet<()>,
 ) {
-    let client = connect(world, plan, house).await;
-    *house.client.lock().unwrap() = Some(client);
-    for desk in desks.iter().filter(|desk| desk.ended().is_none()) {
-        let seed = world.plan.seed ^ (desk.strand as u64) << 40 ^ house.id << 20;
-        let (desk, house) = (Arc::clone(desk), Arc::clone(house));
+    let client = connect(world, plan, process).await;
+    *process.client.lock().unwrap() = Some(client);
+    for record in records.iter().filter(|record| record.ended().is_none()) {
+        let seed = world.plan.seed ^ (record.source as u64) << 40 ^ process.id << 20;
+        let (record, process) = (Arc::clone(record), Arc::clone(process));
         let rng = fastrand::Rng::with_seed(seed);
         programs.spawn(async move {
-            if desk.world.sabotage == Some(Sabotage::Dally) {
-                sleep_until(desk.world.calm_at() + DALLIED).await;
+            if record.world.sabotage == Some(Sabotage::Dally) {
+                sleep_until(record.world.calm_at() + DALLIED).await;
             }
-            match desk.plan.kind {
-                Kind::Untracked { .. } => untracked::Program { desk, house, rng }.run().await,
-                Kind::Source { .. } => sourced::Program { desk, house, rng }.run().await,
-                _ => tracked::Program { desk, house, rng }.run().await,
+            match record.plan.kind {
+                Kind::Untracked { .. } => {
+                    untracked_program::Program {
+                        record,
+                        process,
+                        rng,
+                    }
+                    .run()
+                    .await;
+                }
+                Kind::Source { .. } => {
+                    ingest_program::Program {
+                        record,
+                        process,
+                        rng,
+                    }
+                    .run()
+                    .await;
+                }
+                _ => {
+                    tracked_program::Program {
+                        record,
+                        process,
+                        rng,
+                    }
+                    .run()
+                    .await;
+                }
             }
         });
     }
@@ -357,7 +391,7 @@ async fn work(
 async fn connect(
     world: &Arc<World>,
     plan: &ProcessPlan,
-    house: &Arc<House>,
+    process: &Arc<ClientProcess>,
 ) -> StreamingIngestClient {
     let seconds = Duration::from_secs;
     loop {
@@ -367,12 +401,12 @@ async fn connect(
             let pipe = PipePath::for_table("DB", "PUBLIC", TABLE).unwrap();
             let wire = Wire {
                 world: Arc::clone(world),
-                house: Arc::clone(house),
+                process: Arc::clone(process),
             };
             let mut builder = StreamingIngestClient::builder(profile, pipe)
                 .transport(wire)
                 .time_source(world.clock)
-                .seed(world.plan.seed ^ house.id)
+                .seed(world.plan.seed ^ process.id)
                 .offload_threshold(usize::MAX)
                 .recovery(plan.recovery)
                 .memory_budget(plan.budget)
@@ -388,7 +422,7 @@ async fn connect(
             }
             match builder.build().await {
                 Ok(client) => return client,
-                Err(error) => world.tell(format!("client {} not built: {error:?}", house.id)),
+                Err(error) => world.log(format!("client {} not built: {error:?}", process.id)),
             }
         }
         sleep(seconds(3)).await;

@@ -14,7 +14,7 @@ use super::plan::Step;
 
 /// Something that happens at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Deed {
+pub enum Event {
     /// The server does this to it.
     Fault(Fault),
     /// It arrives so late.
@@ -24,12 +24,12 @@ pub enum Deed {
     /// Something in front of the server answers.
     Answer(Failing),
     /// Something that is not about one request.
-    Step(Moment, Step),
+    Step(RequestPhase, Step),
 }
 
 /// When at a request a step happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Moment {
+pub enum RequestPhase {
     /// It is on its way.
     Sent,
     /// The server has handled it, and its answer is on its way.
@@ -38,7 +38,7 @@ pub enum Moment {
     Answered,
 }
 
-impl Deed {
+impl Event {
     pub fn step(&self) -> Option<&Step> {
         match self {
             Self::Step(_, step) => Some(step),
@@ -49,7 +49,7 @@ impl Deed {
 
 /// A request as it was met.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Met {
+pub struct RequestSeen {
     pub part: Part,
     /// The server was there for it.
     pub is_handled: bool,
@@ -57,11 +57,11 @@ pub struct Met {
     pub is_answered: bool,
 }
 
-/// The deeds by request, and the requests so far.
+/// The events by request, and the requests so far.
 #[derive(Debug)]
 pub struct Script {
     counts: bool,
-    deeds: Vec<(u64, Deed)>,
+    events: Vec<(u64, Event)>,
     /// Steps whose request has come.
     cues: mpsc::UnboundedSender<Step>,
     steps: Mutex<Option<mpsc::UnboundedReceiver<Step>>>,
@@ -71,18 +71,18 @@ pub struct Script {
 #[derive(Debug, Default)]
 struct State {
     has_begun: bool,
-    met: Vec<Met>,
-    /// The deeds that came to pass.
+    met: Vec<RequestSeen>,
+    /// The events that came to pass.
     done: BTreeSet<usize>,
 }
 
 impl Script {
-    /// Without deeds no requests are counted.
-    pub fn new(deeds: Option<Vec<(u64, Deed)>>) -> Arc<Self> {
+    /// Without events no requests are counted.
+    pub fn new(events: Option<Vec<(u64, Event)>>) -> Arc<Self> {
         let (cues, steps) = mpsc::unbounded_channel();
         Arc::new(Self {
-            counts: deeds.is_some(),
-            deeds: deeds.unwrap_or_default(),
+            counts: events.is_some(),
+            events: events.unwrap_or_default(),
             cues,
             steps: Mutex::new(Some(steps)),
             state: Mutex::default(),
@@ -105,7 +105,7 @@ impl Script {
         if !state.has_begun {
             return None;
         }
-        state.met.push(Met {
+        state.met.push(RequestSeen {
             part,
             is_handled: false,
             is_answered: false,
@@ -114,9 +114,9 @@ impl Script {
     }
 
     /// A request has come to a moment of its way.
-    pub fn cue(&self, number: Option<u64>, moment: Moment) {
-        for (i, (at, deed)) in self.deeds.iter().enumerate() {
-            if let Deed::Step(when, step) = deed
+    pub fn cue(&self, number: Option<u64>, moment: RequestPhase) {
+        for (i, (at, event)) in self.events.iter().enumerate() {
+            if let Event::Step(when, step) = event
                 && Some(*at) == number
                 && *when == moment
             {
@@ -128,8 +128,8 @@ impl Script {
 
     /// How late a request arrives.
     pub fn lateness(&self, number: Option<u64>) -> Duration {
-        let late = self.take(number, |deed| match deed {
-            Deed::Late(late) => Some(*late),
+        let late = self.take(number, |event| match event {
+            Event::Late(late) => Some(*late),
             _ => None,
         });
         late.unwrap_or_default()
@@ -144,18 +144,18 @@ impl Script {
         request: Request,
     ) -> Reply {
         self.note(number, |met| met.is_handled = true);
-        let answer = self.take(number, |deed| match deed {
-            Deed::Answer(failing) => Some(failing.reply()),
+        let answer = self.take(number, |event| match event {
+            Event::Answer(failing) => Some(failing.reply()),
             _ => None,
         });
         if let Some(reply) = answer {
             return reply;
         }
-        let fault = self.look(number, |deed| match deed {
-            Deed::Fault(fault) => Some(fault),
+        let fault = self.look(number, |event| match event {
+            Event::Fault(fault) => Some(fault),
             _ => None,
         });
-        let Some((deed, fault)) = fault else {
+        let Some((event, fault)) = fault else {
             return emulator.handle(now, request);
         };
         let faults = emulator.faults();
@@ -164,7 +164,7 @@ impl Script {
         faults.push(fault.clone());
         let reply = emulator.handle(now, request);
         if struck() > before {
-            self.state().done.insert(deed);
+            self.state().done.insert(event);
         }
         // One that does not fit this request strikes none. No other rules are there beside a script.
         faults.clear();
@@ -172,7 +172,7 @@ impl Script {
     }
 
     pub fn is_bare(&self, number: Option<u64>) -> bool {
-        let bare = self.take(number, |deed| (*deed == Deed::Bare).then_some(()));
+        let bare = self.take(number, |event| (*event == Event::Bare).then_some(()));
         bare.is_some()
     }
 
@@ -184,30 +184,30 @@ impl Script {
             tokio::spawn(async move {
                 // The client has made of it what it can.
                 sleep(Duration::from_millis(1)).await;
-                script.cue(number, Moment::Answered);
+                script.cue(number, RequestPhase::Answered);
             });
         }
     }
 
-    /// The first deed at a request of which `pick` makes something. It comes to pass.
-    fn take<T>(&self, number: Option<u64>, pick: impl Fn(&Deed) -> Option<T>) -> Option<T> {
-        let (deed, found) = self.look(number, pick)?;
-        self.state().done.insert(deed);
+    /// The first event at a request of which `pick` makes something. It comes to pass.
+    fn take<T>(&self, number: Option<u64>, pick: impl Fn(&Event) -> Option<T>) -> Option<T> {
+        let (event, found) = self.look(number, pick)?;
+        self.state().done.insert(event);
         Some(found)
     }
 
     fn look<'a, T>(
         &'a self,
         number: Option<u64>,
-        pick: impl Fn(&'a Deed) -> Option<T>,
+        pick: impl Fn(&'a Event) -> Option<T>,
     ) -> Option<(usize, T)> {
         let number = number?;
-        let deeds = self.deeds.iter().enumerate();
-        let mut here = deeds.filter(|(_, (at, _))| *at == number);
-        here.find_map(|(i, (_, deed))| pick(deed).map(|found| (i, found)))
+        let events = self.events.iter().enumerate();
+        let mut here = events.filter(|(_, (at, _))| *at == number);
+        here.find_map(|(i, (_, event))| pick(event).map(|found| (i, found)))
     }
 
-    fn note(&self, number: Option<u64>, change: impl FnOnce(&mut Met)) {
+    fn note(&self, number: Option<u64>, change: impl FnOnce(&mut RequestSeen)) {
         if let Some(number) = number {
             let place = usize::try_from(number - 1).unwrap();
             change(&mut self.state().met[place]);
@@ -215,17 +215,17 @@ impl Script {
     }
 
     /// The requests that were counted.
-    pub fn met(&self) -> Vec<Met> {
+    pub fn met(&self) -> Vec<RequestSeen> {
         self.state().met.clone()
     }
 
-    /// The deeds that did not come to pass.
-    pub fn undone(&self) -> Vec<Deed> {
+    /// The events that did not come to pass.
+    pub fn undone(&self) -> Vec<Event> {
         let done = &self.state().done;
-        let deeds = self.deeds.iter().enumerate();
-        deeds
+        let events = self.events.iter().enumerate();
+        events
             .filter(|(i, _)| !done.contains(i))
-            .map(|(_, (_, deed))| deed.clone())
+            .map(|(_, (_, event))| event.clone())
             .collect()
     }
 

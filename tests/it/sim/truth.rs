@@ -55,15 +55,15 @@ pub enum Sabotage {
 
 /// What landed, by channel and row.
 #[derive(Debug)]
-pub struct Truth {
+pub struct GroundTruth {
     start: Instant,
-    strands: Mutex<Vec<Strand>>,
+    sources: Mutex<Vec<SourceRows>>,
     wrong: Mutex<Vec<String>>,
 }
 
 /// One source's rows as they landed.
 #[derive(Debug, Default, Clone)]
-struct Strand {
+struct SourceRows {
     /// How many bytes each row holds beside the numbers it is known by.
     row_bytes: usize,
     /// Each row may be there once, and not once by each append.
@@ -99,7 +99,7 @@ pub struct Landed {
 #[derive(Debug, Deserialize)]
 struct Mark {
     #[serde(rename = "C")]
-    strand: usize,
+    source: usize,
     #[serde(rename = "N")]
     row: u64,
     #[serde(rename = "A")]
@@ -108,88 +108,88 @@ struct Mark {
     content: String,
 }
 
-impl Truth {
+impl GroundTruth {
     pub fn new(start: Instant) -> Self {
         Self {
             start,
-            strands: Mutex::default(),
+            sources: Mutex::default(),
             wrong: Mutex::default(),
         }
     }
 
     /// Expects so many rows of another source; its index.
     pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, shared: bool) -> usize {
-        let mut strands = self.strands();
-        strands.push(Strand {
+        let mut sources = self.sources();
+        sources.push(SourceRows {
             row_bytes,
             tracked,
             shared,
             rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
-            ..Strand::default()
+            ..SourceRows::default()
         });
-        strands.len() - 1
+        sources.len() - 1
     }
 
     /// One more than the highest row that landed: where its source goes on.
-    pub fn next(&self, strand: usize) -> u64 {
-        self.strands()[strand].next
+    pub fn next(&self, source: usize) -> u64 {
+        self.sources()[source].next
     }
 
     /// Where a row landed, each time it did.
-    pub fn landings(&self, strand: usize, row: u64) -> Vec<Landed> {
-        self.strands()[strand].rows[usize::try_from(row).unwrap()].clone()
+    pub fn landings(&self, source: usize, row: u64) -> Vec<Landed> {
+        self.sources()[source].rows[usize::try_from(row).unwrap()].clone()
     }
 
     /// The first of the rows that landed nowhere.
-    pub fn missing(&self, strand: usize, rows: Range<u64>) -> Option<u64> {
-        let strands = self.strands();
+    pub fn missing(&self, source: usize, rows: Range<u64>) -> Option<u64> {
+        let sources = self.sources();
         rows.into_iter()
-            .find(|row| strands[strand].rows[usize::try_from(*row).unwrap()].is_empty())
+            .find(|row| sources[source].rows[usize::try_from(*row).unwrap()].is_empty())
     }
 
     /// When the last of the rows landed that an append brought.
-    pub fn landed_ms(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
-        let strands = self.strands();
-        let rows = rows.filter_map(|row| strands[strand].rows.get(usize::try_from(row).ok()?));
+    pub fn landed_ms(&self, source: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
+        let sources = self.sources();
+        let rows = rows.filter_map(|row| sources[source].rows.get(usize::try_from(row).ok()?));
         let landings = rows.flatten().filter(|landed| landed.attempt == attempt);
         landings.map(|landed| landed.at_ms).max()
     }
 
     /// The rows in the error table.
-    pub fn refused(&self, strand: usize) -> Vec<u64> {
-        let strands = self.strands();
-        let rows = strands[strand].rows.iter().zip(0..);
+    pub fn refused(&self, source: usize) -> Vec<u64> {
+        let sources = self.sources();
+        let rows = sources[source].rows.iter().zip(0..);
         rows.filter(|(landed, _)| landed.iter().any(|landed| landed.refused))
             .map(|(_, row)| row)
             .collect()
     }
 
     /// The rows in the error table that came through a channel.
-    pub fn refused_by(&self, strand: usize, channel: &str) -> BTreeSet<u64> {
-        let strands = self.strands();
-        let lane = strands[strand].lanes.get(&channel.to_uppercase());
+    pub fn refused_by(&self, source: usize, channel: &str) -> BTreeSet<u64> {
+        let sources = self.sources();
+        let lane = sources[source].lanes.get(&channel.to_uppercase());
         lane.map(|lane| lane.refused.clone()).unwrap_or_default()
     }
 
     /// Whether a row landed through another channel than this one.
-    pub fn is_elsewhere(&self, strand: usize, channel: &str, row: u64) -> bool {
-        let strands = self.strands();
-        let mut lanes = strands[strand].lanes.iter();
+    pub fn is_elsewhere(&self, source: usize, channel: &str, row: u64) -> bool {
+        let sources = self.sources();
+        let mut lanes = sources[source].lanes.iter();
         lanes.any(|(name, lane)| *name != channel.to_uppercase() && lane.rows.contains(&row))
     }
 
     /// The last row that came through a channel.
-    pub fn last(&self, strand: usize, channel: &str) -> Option<u64> {
-        let strands = self.strands();
-        let lane = strands[strand].lanes.get(&channel.to_uppercase())?;
+    pub fn last(&self, source: usize, channel: &str) -> Option<u64> {
+        let sources = self.sources();
+        let lane = sources[source].lanes.get(&channel.to_uppercase())?;
         lane.rows.last().copied()
     }
 
     /// Whether an append brought one of these rows.
-    pub fn brought(&self, strand: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
-        let strands = self.strands();
+    pub fn brought(&self, source: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
+        let sources = self.sources();
         rows.into_iter().find(|row| {
-            let landed = &strands[strand].rows[usize::try_from(*row).unwrap()];
+            let landed = &sources[source].rows[usize::try_from(*row).unwrap()];
             landed.iter().any(|landed| landed.attempt == attempt)
         })
     }
@@ -200,27 +200,27 @@ impl Truth {
     }
 
     fn note(&self, mark: &Mark, channel: &str, refused: bool) {
-        let mut strands = self.strands();
-        let Some(strand) = strands.get_mut(mark.strand) else {
+        let mut sources = self.sources();
+        let Some(source) = sources.get_mut(mark.source) else {
             return self.blame(format!("{mark:?} is of no source"));
         };
-        let rows = strand.rows.len() as u64;
+        let rows = source.rows.len() as u64;
         if mark.row >= rows {
             return self.blame(format!("{mark:?} is beyond its source"));
         }
-        if mark.content != content(mark.strand, mark.row, mark.attempt, strand.row_bytes) {
+        if mark.content != content(mark.source, mark.row, mark.attempt, source.row_bytes) {
             self.blame(format!(
                 "row {} of channel {} by append {} holds what another row should",
-                mark.row, mark.strand, mark.attempt
+                mark.row, mark.source, mark.attempt
             ));
         }
-        let before = &mut strand.rows[usize::try_from(mark.row).unwrap()];
+        let before = &mut source.rows[usize::try_from(mark.row).unwrap()];
         let mut same = before.iter();
-        let twice = same.find(|landed| strand.tracked || landed.attempt == mark.attempt);
+        let twice = same.find(|landed| source.tracked || landed.attempt == mark.attempt);
         if let Some(first) = twice {
             self.blame(format!(
                 "twice: row {} of channel {} by append {} after append {}",
-                mark.row, mark.strand, mark.attempt, first.attempt
+                mark.row, mark.source, mark.attempt, first.attempt
             ));
         }
         let attempt = mark.attempt;
@@ -229,7 +229,7 @@ impl Truth {
             refused,
             at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap(),
         });
-        let lane = strand.lanes.entry(channel.to_uppercase()).or_default();
+        let lane = source.lanes.entry(channel.to_uppercase()).or_default();
         lane.rows.insert(mark.row);
         if refused {
             lane.refused.insert(mark.row);
@@ -237,24 +237,24 @@ impl Truth {
         let last = lane.last[usize::from(refused)].replace((attempt, mark.row));
         // Rows without offsets may be sent again, but in a later append; and only of one writer the appends are in order.
         let is_behind = |(append, row)| {
-            let is_comparable = strand.tracked || append == attempt;
-            (is_comparable && row > mark.row) || (!strand.shared && append > attempt)
+            let is_comparable = source.tracked || append == attempt;
+            (is_comparable && row > mark.row) || (!source.shared && append > attempt)
         };
         if last.is_some_and(is_behind) {
             self.blame(format!(
                 "out of order: row {} of channel {} by append {attempt} after {last:?} in {channel}",
-                mark.row, mark.strand
+                mark.row, mark.source
             ));
         }
-        strand.next = strand.next.max(mark.row + 1);
+        source.next = source.next.max(mark.row + 1);
     }
 
     fn blame(&self, what: String) {
         self.wrong.lock().unwrap().push(what);
     }
 
-    fn strands(&self) -> MutexGuard<'_, Vec<Strand>> {
-        self.strands.lock().unwrap()
+    fn sources(&self) -> MutexGuard<'_, Vec<SourceRows>> {
+        self.sources.lock().unwrap()
     }
 }
 
@@ -262,12 +262,12 @@ impl Truth {
 #[derive(Debug, Clone)]
 pub struct Watched {
     kept: MemoryLanding,
-    truth: Arc<Truth>,
+    truth: Arc<GroundTruth>,
     sabotage: Option<Sabotage>,
 }
 
 impl Watched {
-    pub fn new(truth: Arc<Truth>, sabotage: Option<Sabotage>) -> Self {
+    pub fn new(truth: Arc<GroundTruth>, sabotage: Option<Sabotage>) -> Self {
         Self {
             kept: MemoryLanding::new(),
             truth,
@@ -352,14 +352,14 @@ fn mix(rows: &mut [Vec<Cell>]) {
 fn mark(row: &[Cell]) -> Mark {
     match row {
         [
-            Cell::Integer(strand),
+            Cell::Integer(source),
             Cell::Integer(row),
             Cell::Integer(attempt),
             _,
             Cell::Text(content),
         ] => Mark {
             content: content.clone(),
-            strand: usize::try_from(*strand).unwrap(),
+            source: usize::try_from(*source).unwrap(),
             row: u64::try_from(*row).unwrap(),
             attempt: u64::try_from(*attempt).unwrap(),
         },

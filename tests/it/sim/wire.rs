@@ -12,19 +12,19 @@ use snowpipe_streaming::{
 use tokio::sync::oneshot;
 use tokio::time::sleep;
 
-use super::betray;
-use super::contest::Opened;
-use super::heard::Asked;
+use super::client_view::RequestInfo;
+use super::contention::Opened;
 use super::outage::Part;
 use super::plan::{Kind, Policy};
-use super::script::Moment;
+use super::sabotage;
+use super::script::RequestPhase;
 use super::truth::Sabotage;
-use super::world::{House, World};
+use super::world::{ClientProcess, World};
 
 /// What a client sends through.
 pub struct Wire {
     pub world: Arc<World>,
-    pub house: Arc<House>,
+    pub process: Arc<ClientProcess>,
 }
 
 impl fmt::Debug for Wire {
@@ -36,31 +36,31 @@ impl fmt::Debug for Wire {
 #[async_trait::async_trait]
 impl Transport for Wire {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
-        if self.house.is_dead() {
+        if self.process.is_dead() {
             return std::future::pending().await;
         }
-        let (world, house) = (&self.world, self.house.id);
-        let asked = Asked::of(&request);
-        world.check_throttled(&self.house, &asked);
+        let (world, process) = (&self.world, self.process.id);
+        let asked = RequestInfo::of(&request);
+        world.check_throttled(&self.process, &asked);
         // On its own: what has left a client arrives, whatever becomes of the client.
         let (sender, receiver) = oneshot::channel();
-        let asked = Asked {
+        let asked = RequestInfo {
             number: self.number(asked.part),
             ..asked
         };
-        let carried = Arc::clone(world).carry(house, asked.clone(), request);
+        let carried = Arc::clone(world).carry(process, asked.clone(), request);
         tokio::spawn(async move {
             let _ = sender.send(carried.await);
         });
         match receiver.await {
-            Ok(answer) if !self.house.is_dead() => {
+            Ok(answer) if !self.process.is_dead() => {
                 if let Ok(answer) = &answer {
                     let life = Duration::from_secs(world.plan.server.token_life_s);
-                    world.heard().note(house, &asked, answer, life);
+                    world.view().note(process, &asked, answer, life);
                     let opened = answer.extensions().get::<Opened>();
                     if let (Some(channel), Some(opened)) = (&asked.channel, opened) {
                         let mut contests = world.contests.lock().unwrap();
-                        contests.knows(house, channel, *opened);
+                        contests.knows(process, channel, *opened);
                     }
                 }
                 answer
@@ -71,9 +71,9 @@ impl Transport for Wire {
 }
 
 impl Wire {
-    /// The requests of a thief are not counted.
+    /// The requests of a rival are not counted.
     fn number(&self, part: Part) -> Option<u64> {
-        let is_counted = !self.house.is_thief;
+        let is_counted = !self.process.is_rival_writer;
         is_counted.then(|| self.world.script.number(part)).flatten()
     }
 }
@@ -115,25 +115,25 @@ impl World {
         let body = String::from_utf8_lossy(request.body());
         if waits && !body.contains("\"fail_on_uncommitted_rows\":true") {
             self.blame(format!(
-                "it discards what it was told to wait for: {path} {body}"
+                "it discards what it was reported to wait for: {path} {body}"
             ));
         }
     }
 
     /// A poller that is asked to wait before it asks for a status again, waits; but it asks once at the end of its
     /// patience. A program that asks for a status by itself has a patience of its own.
-    fn check_throttled(&self, house: &House, asked: &Asked) {
-        if !house.only_polls || asked.part != Part::Statuses {
+    fn check_throttled(&self, process: &ClientProcess, asked: &RequestInfo) {
+        if !process.only_polls || asked.part != Part::Statuses {
             return;
         }
-        let heard = self.heard();
-        let silence = heard.silence(house.id).unwrap_or(house.patience);
-        let is_early = heard.is_early(house.id);
-        drop(heard);
-        if is_early && silence < house.patience {
+        let view = self.view();
+        let silence = view.silence(process.id).unwrap_or(process.time_limit);
+        let is_early = view.is_early(process.id);
+        drop(view);
+        if is_early && silence < process.time_limit {
             self.blame(format!(
                 "client {} asks for a status before it was asked to",
-                house.id
+                process.id
             ));
         }
     }
@@ -165,30 +165,30 @@ impl World {
             (Some(Sabotage::CountHalf), Reply::Respond(mut answer))
                 if matches!(part, Part::Opens | Part::Statuses) =>
             {
-                *answer.body_mut() = betray::count_half(answer.body());
+                *answer.body_mut() = sabotage::count_half(answer.body());
                 Reply::Respond(answer)
             }
             (Some(Sabotage::Ahead), Reply::Respond(mut answer)) if part == Part::Opens => {
-                *answer.body_mut() = betray::ahead(answer.body());
+                *answer.body_mut() = sabotage::ahead(answer.body());
                 Reply::Respond(answer)
             }
             (Some(Sabotage::Fence), Reply::Respond(_)) if part == Part::Appends => {
-                Reply::Respond(betray::stale())
+                Reply::Respond(sabotage::stale())
             }
             (_, reply) => reply,
         }
     }
 
-    /// Carries a request to the server and its answer back, whoever still waits for it.
+    /// Carries a request to the server and its answer back, even if the caller no longer waits.
     async fn carry(
         self: Arc<Self>,
-        house: u64,
-        asked: Asked,
+        process: u64,
+        asked: RequestInfo,
         request: Request,
     ) -> Result<Response, TransportError> {
         let what = describe(&request);
         self.check_open(&request);
-        self.script.cue(asked.number, Moment::Sent);
+        self.script.cue(asked.number, RequestPhase::Sent);
         let late = self.lateness() + self.script.lateness(asked.number);
         if !late.is_zero() {
             self.count("late request");
@@ -197,26 +197,26 @@ impl World {
         sleep(latency + late).await;
         let part = asked.part;
         let is_open = part == Part::Opens;
-        let outage = self.heard().outage(part);
+        let outage = self.view().outage(part);
         let (reply, lives) = match outage {
             Some(outage) => {
                 self.count(outage.how.name());
                 (outage.how.reply(), self.lives())
             }
-            None => self.hand_over(house, &asked, request),
+            None => self.hand_over(process, &asked, request),
         };
         self.check();
         let place = asked
             .number
             .map_or_else(String::new, |number| format!("#{number} "));
         let met = outcome(&reply);
-        self.tell(format!("client {house} {place}{what} -> {met}"));
+        self.log(format!("client {process} {place}{what} -> {met}"));
         let reply = self.bared(is_open, asked.number, reply);
         let reply = self.betrayed(part, reply);
         if self.sabotage == Some(Sabotage::TellLater) && part == Part::Statuses {
             sleep(Duration::from_secs(10)).await;
         }
-        self.script.cue(asked.number, Moment::Handled);
+        self.script.cue(asked.number, RequestPhase::Handled);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),

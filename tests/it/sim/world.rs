@@ -20,19 +20,19 @@ use snowpipe_streaming::{
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-use super::contest::Contests;
-use super::desk::Reader;
-use super::heard::{Asked, Heard};
+use super::client_view::{ClientView, RequestInfo};
+use super::contention::Contests;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
-use super::truth::{Sabotage, Truth, Watched};
+use super::source_record::Reader;
+use super::truth::{GroundTruth, Sabotage, Watched};
 
 /// The table behind the pipe of every run.
 pub const TABLE: &str = "RIDES";
 
 pub struct World {
     pub plan: Arc<Plan>,
-    pub truth: Arc<Truth>,
+    pub truth: Arc<GroundTruth>,
     /// What is betrayed, to see whether a judge notices.
     pub sabotage: Option<Sabotage>,
     pub clock: TokioClock,
@@ -47,10 +47,10 @@ pub struct World {
     trace: Mutex<Vec<Line>>,
     wrong: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
-    houses: Mutex<BTreeMap<u64, Arc<House>>>,
+    running: Mutex<BTreeMap<u64, Arc<ClientProcess>>>,
     eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
     never: Mutex<Vec<Never>>,
-    heard: Mutex<Heard>,
+    view: Mutex<ClientView>,
     pub contests: Mutex<Contests>,
     /// How far statuses are behind.
     lag: Mutex<Option<Duration>>,
@@ -75,26 +75,26 @@ struct Eye {
 
 /// Rows of which a client said that they are not in the table.
 struct Never {
-    strand: usize,
+    source: usize,
     rows: Range<u64>,
     attempt: u64,
 }
 
 /// One life of a process.
 #[derive(Debug)]
-pub struct House {
+pub struct ClientProcess {
     pub id: u64,
     pub budget: usize,
     /// Its `retry_for`.
-    pub patience: Duration,
+    pub time_limit: Duration,
     /// Nothing but the poller asks for statuses.
     pub only_polls: bool,
-    pub is_thief: bool,
+    pub is_rival_writer: bool,
     is_dead: AtomicBool,
     pub client: Mutex<Option<StreamingIngestClient>>,
 }
 
-impl House {
+impl ClientProcess {
     /// The process is gone: it sends nothing any more.
     pub fn die(&self) {
         self.is_dead.store(true, Ordering::Relaxed);
@@ -108,7 +108,7 @@ impl House {
 impl World {
     pub fn new(plan: Arc<Plan>, sabotage: Option<Sabotage>) -> Arc<Self> {
         let start = Instant::now();
-        let truth = Arc::new(Truth::new(start));
+        let truth = Arc::new(GroundTruth::new(start));
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let world = Arc::new(Self {
             script: Script::new(plan.script.clone()),
@@ -124,10 +124,10 @@ impl World {
             trace: Mutex::default(),
             wrong: Mutex::default(),
             counts: Mutex::default(),
-            houses: Mutex::default(),
+            running: Mutex::default(),
             eyes: Mutex::default(),
             never: Mutex::default(),
-            heard: Mutex::default(),
+            view: Mutex::default(),
             contests: Mutex::default(),
             lag: Mutex::default(),
             ids: AtomicU64::new(0),
@@ -137,7 +137,7 @@ impl World {
         world
     }
 
-    /// A number nobody had before.
+    /// A number that was not used before.
     pub fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -212,8 +212,8 @@ impl World {
     }
 
     /// A program was given an error.
-    pub fn note(&self, strand: usize, error: &Error) {
-        self.errors.lock().unwrap().push((strand, error.kind()));
+    pub fn note(&self, source: usize, error: &Error) {
+        self.errors.lock().unwrap().push((source, error.kind()));
     }
 
     /// The errors that programs were given, by the sources of their rows.
@@ -221,8 +221,8 @@ impl World {
         self.errors.lock().unwrap().clone()
     }
 
-    pub fn heard(&self) -> MutexGuard<'_, Heard> {
-        self.heard.lock().unwrap()
+    pub fn view(&self) -> MutexGuard<'_, ClientView> {
+        self.view.lock().unwrap()
     }
 
     pub fn stop_server(&self) {
@@ -268,7 +268,7 @@ impl World {
 
     pub fn blame(&self, what: impl fmt::Display) {
         let now = self.now_ms();
-        self.tell(format!("WRONG {what}"));
+        self.log(format!("WRONG {what}"));
         self.wrong
             .lock()
             .unwrap()
@@ -281,13 +281,13 @@ impl World {
     }
 
     /// A line of the trace.
-    pub fn tell(&self, what: impl fmt::Display) {
-        self.tell_behind(0, what);
+    pub fn log(&self, what: impl fmt::Display) {
+        self.log_at(0, what);
     }
 
     /// A line of the trace from a task that may run before or after others of the same instant: which of those that wait
     /// for the same value are woken first is left to chance.
-    pub fn tell_behind(&self, place: usize, what: impl fmt::Display) {
+    pub fn log_at(&self, place: usize, what: impl fmt::Display) {
         let line = (self.now_ms(), place, what.to_string());
         self.trace.lock().unwrap().push(line);
     }
@@ -301,33 +301,33 @@ impl World {
             .collect()
     }
 
-    pub fn found(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<House> {
-        let house = Arc::new(House {
+    pub fn found(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<ClientProcess> {
+        let process = Arc::new(ClientProcess {
             id: self.id(),
             budget: plan.budget,
-            patience: Duration::from_secs(plan.retry_s),
+            time_limit: Duration::from_secs(plan.retry_s),
             only_polls,
-            is_thief: plan.is_thief,
+            is_rival_writer: plan.is_rival_writer,
             is_dead: AtomicBool::new(false),
             client: Mutex::default(),
         });
-        self.houses
+        self.running
             .lock()
             .unwrap()
-            .insert(house.id, Arc::clone(&house));
-        house
+            .insert(process.id, Arc::clone(&process));
+        process
     }
 
     /// Watches a channel's committed token against what landed of its source.
-    pub fn watch(&self, house: &House, strand: usize, commits: Commits, read: Reader) {
+    pub fn watch(&self, process: &ClientProcess, source: usize, commits: Commits, read: Reader) {
         let eye = Eye { commits, read };
-        self.eyes.lock().unwrap().insert((house.id, strand), eye);
+        self.eyes.lock().unwrap().insert((process.id, source), eye);
     }
 
     /// A client said that these rows, as this append brought them, are not in the table.
-    pub fn never(&self, strand: usize, rows: Range<u64>, attempt: u64) {
+    pub fn never(&self, source: usize, rows: Range<u64>, attempt: u64) {
         self.never.lock().unwrap().push(Never {
-            strand,
+            source,
             rows,
             attempt,
         });
@@ -338,22 +338,22 @@ impl World {
         for what in self.truth.take_wrong() {
             self.blame(what);
         }
-        for house in self.houses.lock().unwrap().values() {
-            let client = house.client.lock().unwrap();
+        for process in self.running.lock().unwrap().values() {
+            let client = process.client.lock().unwrap();
             let Some(client) = client.as_ref() else {
                 continue;
             };
-            self.check_memory(client, house.budget);
+            self.check_memory(client, process.budget);
         }
-        for ((_, strand), eye) in self.eyes.lock().unwrap().iter() {
+        for ((_, source), eye) in self.eyes.lock().unwrap().iter() {
             let token = eye.commits.latest();
             let known = token
                 .as_ref()
                 .and_then(|token| eye.read.row(token.as_str()));
-            let landed = self.truth.next(*strand);
+            let landed = self.truth.next(*source);
             if known.is_some_and(|known| known >= landed) {
                 self.blame(format!(
-                    "channel {strand} believes {token:?} is committed, and {landed} rows landed"
+                    "channel {source} believes {token:?} is committed, and {landed} rows landed"
                 ));
             }
         }
@@ -373,10 +373,10 @@ impl World {
     pub fn check_never(&self) {
         for never in self.never.lock().unwrap().iter() {
             let rows = never.rows.clone();
-            if let Some(row) = self.truth.brought(never.strand, rows, never.attempt) {
+            if let Some(row) = self.truth.brought(never.source, rows, never.attempt) {
                 self.blame(format!(
                     "row {row} of channel {} is in the table by append {}, whose receipt said that it cannot be",
-                    never.strand, never.attempt
+                    never.source, never.attempt
                 ));
             }
         }
@@ -401,7 +401,7 @@ impl World {
     }
 
     /// Has the server handle a request, if it is up. Also how often it went down before.
-    pub fn hand_over(&self, house: u64, asked: &Asked, request: Request) -> (Reply, u64) {
+    pub fn hand_over(&self, process: u64, asked: &RequestInfo, request: Request) -> (Reply, u64) {
         let server = self.server.lock().unwrap();
         let is_open = request.method() == http::Method::PUT;
         let mut reply = Reply::Refuse;
@@ -410,7 +410,7 @@ impl World {
             let now = self.clock.now();
             contests.look(emulator, None);
             reply = self.script.handle(asked.number, emulator, now, request);
-            let opened = contests.look(emulator, is_open.then_some(house));
+            let opened = contests.look(emulator, is_open.then_some(process));
             if let (Some(opened), Reply::Respond(answer) | Reply::RespondAfter(_, answer)) =
                 (opened, &mut reply)
             {

@@ -1,4 +1,4 @@
-//! What the programs were told of each append, and whether the table agrees.
+//! What each program learned of each append, and whether the table agrees.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -17,14 +17,14 @@ pub struct Landed {
 /// What is known of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fate {
-    /// Nothing: its program died, or has not been told yet.
+    /// Nothing: its program died, or has no answer yet.
     Unknown,
     /// The append itself failed or was given up.
     NotAppended,
     Accepted {
         twice: bool,
     },
-    /// A checkpoint says so, which does not tell whether rows are there twice.
+    /// A checkpoint says so, which does not say whether rows are there twice.
     Checkpointed,
     Failed {
         ambiguous: bool,
@@ -83,7 +83,7 @@ impl Ledger {
 
     pub fn accepted(&mut self, accepted: &Accepted<u64>) {
         let attempt = self.of(*accepted.tag());
-        assert_eq!(attempt.fate, Fate::Unknown, "told twice");
+        assert_eq!(attempt.fate, Fate::Unknown, "reported twice");
         let twice = accepted.may_be_duplicated();
         attempt.fate = Fate::Accepted { twice };
     }
@@ -111,7 +111,7 @@ impl Ledger {
             "handed back twice, or nothing"
         );
         let attempt = self.of(*failed.tag());
-        assert_eq!(attempt.fate, Fate::Unknown, "told twice");
+        assert_eq!(attempt.fate, Fate::Unknown, "reported twice");
         let ambiguous = failed.is_ambiguous();
         attempt.fate = Fate::Failed {
             ambiguous,
@@ -177,7 +177,7 @@ impl Ledger {
         let mut counts = BTreeMap::new();
         for attempt in &self.attempts {
             let what = match attempt.fate {
-                Fate::Unknown => "nobody knows",
+                Fate::Unknown => "unknown",
                 Fate::NotAppended => "not appended",
                 Fate::Accepted { twice: false } => "accepted",
                 Fate::Accepted { twice: true } => "accepted, perhaps twice",

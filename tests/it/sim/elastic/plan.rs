@@ -5,8 +5,8 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::Fault;
 
 use super::super::outage::{Outage, Part};
-use super::super::patience::LATE;
-use super::super::script::Deed;
+use super::super::script::Event;
+use super::super::time_limits::LATE;
 
 /// A client tries again after so long at most, whatever a server of a script asks for.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
@@ -25,7 +25,7 @@ pub const PARTS: [Part; 5] = [
 pub enum End {
     /// The process is gone, and with it what it knew.
     Crash,
-    /// The last handle is dropped; the programs hear of it.
+    /// The last handle is dropped; the programs get an error.
     Drop,
     /// The client is closed.
     Close,
@@ -42,7 +42,7 @@ pub struct Plan {
     /// What else fails, and from when on.
     pub outages: Vec<(u64, Outage)>,
     /// What happens at which request, if requests are counted.
-    pub script: Option<Vec<(u64, Deed)>>,
+    pub script: Option<Vec<(u64, Event)>>,
     /// From then on nothing goes wrong.
     pub calm_ms: u64,
     pub latency_ms: u64,
@@ -173,7 +173,7 @@ impl Plan {
 
     /// By so long after the calm everything is acknowledged, or something hangs: attempts that were begun before and what
     /// they were asked to wait, requests that are late, and what is left to append.
-    pub fn patience(&self) -> Duration {
+    pub fn time_limit(&self) -> Duration {
         let is_late = self.late_per_mille > 0;
         let late = if is_late { LATE } else { Duration::ZERO };
         let echo = late + Duration::from_secs(self.attempt_s + self.close_s) + LONGEST_DELAY;

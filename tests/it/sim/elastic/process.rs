@@ -34,7 +34,7 @@ pub fn run(plan: &Plan) -> History {
     runtime.block_on(async {
         let world = World::new(plan);
         tokio::spawn(Arc::clone(&world).trouble());
-        let until = world.at(plan.calm_ms) + plan.patience();
+        let until = world.at(plan.calm_ms) + plan.time_limit();
         if timeout_at(until, world.live()).await.is_err() {
             world.blame("it hangs");
         }
@@ -89,7 +89,7 @@ impl World {
                 End::Drop => "Drop",
                 End::Close => "Close",
             });
-            self.tell(format!("{end:?}"));
+            self.log(format!("{end:?}"));
             life.end(*end).await;
             sleep(Duration::from_millis(500)).await;
         }
@@ -153,7 +153,7 @@ impl Life {
                     self.world.plan.seed ^ (number as u64) << 40 ^ lives << 50,
                 ),
                 acks: Vec::new(),
-                deaf: BTreeSet::new(),
+                unobserved: BTreeSet::new(),
                 checked: 0,
             })
             .collect()
@@ -173,7 +173,7 @@ impl Life {
             }
             End::Close => {
                 let closed = self.client.close().await;
-                self.world.tell(format!("closed: {}", closed.is_ok()));
+                self.world.log(format!("closed: {}", closed.is_ok()));
                 join(&self.world, &mut self.tasks).await;
             }
         }
@@ -229,6 +229,6 @@ pub async fn connect(
     }
     let built = builder.build().await;
     built
-        .inspect_err(|why| world.tell(format!("no client: {why:?}")))
+        .inspect_err(|why| world.log(format!("no client: {why:?}")))
         .ok()
 }

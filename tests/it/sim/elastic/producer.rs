@@ -21,9 +21,9 @@ pub struct Producer {
     pub rng: fastrand::Rng,
     /// Appends whose acknowledgement is awaited later, or dropped.
     pub acks: Vec<(u64, Ack<u64>)>,
-    /// Appends whose acknowledgement was dropped: a checkpoint has to tell.
-    pub deaf: BTreeSet<u64>,
-    /// Appends before this one are older than the last checkpoint, which told of their failures.
+    /// Appends whose acknowledgement was dropped: a checkpoint has to report it.
+    pub unobserved: BTreeSet<u64>,
+    /// Appends before this one are older than the last checkpoint, which reported their failures.
     pub checked: u64,
 }
 
@@ -84,20 +84,20 @@ impl Producer {
     async fn append(&mut self, rows: Vec<u64>) -> bool {
         let attempt = self.world.ledger().attempt(self.number, rows.clone());
         let append = self.start(&rows, attempt);
-        let patience = match self.rng.u32(..10) {
+        let time_limit = match self.rng.u32(..10) {
             0 => Duration::from_millis(self.rng.u64(..500)),
             _ => Duration::MAX,
         };
-        match timeout(patience, append).await {
+        match timeout(time_limit, append).await {
             Ok(Ok(ack)) => self.follow(attempt, ack).await,
             Ok(Err(error)) => {
                 self.world.ledger().not_appended(attempt);
                 self.world
-                    .tell(format!("append {attempt}: {:?}", error.kind()));
+                    .log(format!("append {attempt}: {:?}", error.kind()));
                 match error.kind() {
                     ErrorKind::Backpressure => {}
                     ErrorKind::ClientClosed => return false,
-                    // Failures of which nobody was told stop everybody.
+                    // Unreported failures stop all appends.
                     _ => self.checkpoint().await,
                 }
             }
@@ -113,7 +113,7 @@ impl Producer {
         match self.rng.u32(..11) {
             10 => {
                 drop(ack);
-                self.deaf.insert(attempt);
+                self.unobserved.insert(attempt);
             }
             n if n < self.world.plan.awaited => self.await_ack(ack).await,
             _ => self.acks.push((attempt, ack)),
@@ -121,10 +121,10 @@ impl Producer {
     }
 
     async fn await_ack(&self, ack: Ack<u64>) {
-        self.hear(&ack.await);
+        self.observe(&ack.await);
     }
 
-    fn hear(&self, outcome: &Result<Accepted<u64>, FailedAppend<u64>>) {
+    fn observe(&self, outcome: &Result<Accepted<u64>, FailedAppend<u64>>) {
         let mut ledger = self.world.ledger();
         match outcome {
             Ok(accepted) => ledger.accepted(accepted),
@@ -134,7 +134,7 @@ impl Producer {
         if let Err(failed) = outcome {
             self.world.judge(failed);
         }
-        self.world.tell(format!("told {outcome:?}"));
+        self.world.log(format!("reported {outcome:?}"));
     }
 
     /// Awaits what is acknowledged or not. What had failed before was part of the memory in use.
@@ -150,7 +150,7 @@ impl Producer {
                 self.world.count("unread failure");
                 unread += failed.rows().unwrap().as_bytes().len();
             }
-            self.hear(&outcome);
+            self.observe(&outcome);
         }
         // All contents are cut from 64 KiB of letters that hardly compress, so no request shrinks further than that.
         if let Some(held) = held.filter(|held| unread / 40 > *held)
@@ -170,23 +170,23 @@ impl Producer {
             0 => self.channel.initiate_flush(),
             1 => self.checkpoint().await,
             2 => {
-                let patience = Duration::from_millis(self.rng.u64(..5_000));
-                let flushed = self.channel.wait_for_flush(patience).await;
+                let time_limit = Duration::from_millis(self.rng.u64(..5_000));
+                let flushed = self.channel.wait_for_flush(time_limit).await;
                 self.world
-                    .tell(format!("flushed {}: {}", self.number, flushed.is_ok()));
+                    .log(format!("flushed {}: {}", self.number, flushed.is_ok()));
             }
             3 => {
                 let some = self.acks.len() / 2;
                 let dropped = self.acks.drain(..some).map(|(attempt, _)| attempt);
-                self.deaf.extend(dropped);
+                self.unobserved.extend(dropped);
             }
             4 => {
                 self.await_acks().await;
             }
             5 => {
-                // A checkpoint that is given up has told nothing.
-                let patience = Duration::from_millis(self.rng.u64(..2_000));
-                let _ = timeout(patience, self.checkpoint()).await;
+                // A checkpoint that is cancelled has reported nothing.
+                let time_limit = Duration::from_millis(self.rng.u64(..2_000));
+                let _ = timeout(time_limit, self.checkpoint()).await;
             }
             _ => {
                 sleep(Duration::from_millis(
@@ -206,11 +206,11 @@ impl Producer {
             .err()
             .map(snowpipe_streaming::CheckpointError::into_failed);
         for failed in failures.iter().flatten() {
-            self.world.count("failure told by a checkpoint");
+            self.world.count("failure reported by a checkpoint");
             ledger.failed(failed);
         }
         // Appends of this task are all older than the checkpoint.
-        for attempt in std::mem::take(&mut self.deaf) {
+        for attempt in std::mem::take(&mut self.unobserved) {
             if ledger.is_unknown(attempt) {
                 ledger.checkpointed(attempt);
             } else if is_clean && attempt >= self.checked {
@@ -222,7 +222,7 @@ impl Producer {
         drop(ledger);
         self.checked = through;
         self.world
-            .tell(format!("checkpoint {}: {is_clean}", self.number));
+            .log(format!("checkpoint {}: {is_clean}", self.number));
     }
 
     /// Hears what became of everything; whether the channel is closed.

@@ -16,7 +16,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
 use super::super::outage::{Outage, Part};
-use super::super::script::{Moment, Script};
+use super::super::script::{RequestPhase, Script};
 use super::ledger::{Landed, Ledger, landed};
 use super::plan::Plan;
 
@@ -134,7 +134,7 @@ impl World {
         self.counts.lock().unwrap().clone()
     }
 
-    pub fn tell(&self, what: impl fmt::Display) {
+    pub fn log(&self, what: impl fmt::Display) {
         let now = self.start.elapsed().as_millis();
         self.trace.lock().unwrap().push(format!("{now:>8} {what}"));
     }
@@ -144,7 +144,7 @@ impl World {
     }
 
     pub fn blame(&self, what: impl fmt::Display) {
-        self.tell(format!("WRONG {what}"));
+        self.log(format!("WRONG {what}"));
         self.wrong.lock().unwrap().push(what.to_string());
     }
 
@@ -216,13 +216,13 @@ impl World {
         }
     }
 
-    /// Carries a request to the server and its answer back, whoever still waits for it.
+    /// Carries a request to the server and its answer back, even if the caller no longer waits.
     async fn carry(self: Arc<Self>, request: Request) -> Result<Response, TransportError> {
         let query = request.uri().query().unwrap_or_default().to_owned();
         let what = format!("{} {query} {}", request.uri().path(), request.body().len());
         let latency = Duration::from_millis(self.plan.latency_ms);
         let number = self.script.number(Part::of(&request));
-        self.script.cue(number, Moment::Sent);
+        self.script.cue(number, RequestPhase::Sent);
         sleep(latency + self.lateness() + self.script.lateness(number)).await;
         let reply = match (self.outage(&request), self.server()) {
             (Some(outage), _) => {
@@ -244,7 +244,7 @@ impl World {
             }
             answer.status().as_u16().to_string()
         };
-        self.tell(match &reply {
+        self.log(match &reply {
             Reply::Respond(answer) => format!("{what} -> {}", status(answer)),
             Reply::RespondAfter(wait, answer) => {
                 format!("{what} -> {} after {wait:?}", status(answer))
@@ -252,7 +252,7 @@ impl World {
             Reply::Cut(answer) => format!("{what} -> half of {}", status(answer)),
             other => format!("{what} -> {other:?}"),
         });
-        self.script.cue(number, Moment::Handled);
+        self.script.cue(number, RequestPhase::Handled);
         let failed = |kind, why| Err(TransportError::new(kind, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),

@@ -10,11 +10,11 @@ use snowpipe_streaming::{
 };
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::contest;
-use super::desk::{Desk, Ending};
+use super::contention;
 use super::judge;
 use super::plan::{Kind, Op};
-use super::world::House;
+use super::source_record::{Ending, SourceRecord};
+use super::world::ClientProcess;
 
 /// Why a hold of a channel is over.
 enum Over {
@@ -29,18 +29,18 @@ enum Over {
 }
 
 pub struct Program {
-    pub desk: Arc<Desk>,
-    pub house: Arc<House>,
+    pub record: Arc<SourceRecord>,
+    pub process: Arc<ClientProcess>,
     pub rng: fastrand::Rng,
 }
 
 impl Program {
     /// Until every row is committed.
     pub async fn run(mut self) {
-        while self.desk.ended().is_none() {
+        while self.record.ended().is_none() {
             let channel = self.open(None).await;
             if let Some(ending) = self.hold(channel).await {
-                self.desk.end(ending);
+                self.record.end(ending);
                 return;
             }
             self.pause().await;
@@ -53,22 +53,22 @@ impl Program {
 
     /// Opens the channel, however often that takes. `token` sets the committed token.
     async fn open(&mut self, token: Option<String>) -> Channel {
-        self.desk.at("open");
+        self.record.at("open");
         loop {
-            let name = self.desk.spelled(&mut self.rng);
+            let name = self.record.spelled(&mut self.rng);
             let opening = {
-                let client = self.house.client.lock().unwrap();
+                let client = self.process.client.lock().unwrap();
                 client.as_ref().unwrap().open_channel(name)
             };
             let opening = match &token {
                 Some(token) => opening
                     .offset_token(token.as_str())
                     .on_uncommitted(OnUncommitted::Discard),
-                None => opening.on_uncommitted(self.desk.policy()),
+                None => opening.on_uncommitted(self.record.policy()),
             };
             match opening.await {
                 Ok(channel) => {
-                    self.desk.tell(format!(
+                    self.record.log(format!(
                         "open at {:?}",
                         channel.latest_committed_offset_token()
                     ));
@@ -80,13 +80,13 @@ impl Program {
     }
 
     async fn not_open(&mut self, error: &Error) {
-        self.desk.tell(format!("not open: {error:?}"));
-        self.desk.note(error);
+        self.record.log(format!("not open: {error:?}"));
+        self.record.note(error);
         if matches!(
             error.kind(),
             ErrorKind::Config | ErrorKind::ClientClosed | ErrorKind::InvalidOffset
         ) {
-            self.desk.blame(format!("it cannot be opened: {error:?}"));
+            self.record.blame(format!("it cannot be opened: {error:?}"));
         }
         self.pause().await;
     }
@@ -102,7 +102,7 @@ impl Program {
                     continue;
                 }
             };
-            self.desk.state.lock().unwrap().ran_out = false;
+            self.record.state.lock().unwrap().ran_out = false;
             self.watch(&channel);
             let over = self.stream(&mut channel, from).await;
             match over {
@@ -113,23 +113,23 @@ impl Program {
                 }
                 Over::Reopen => {}
                 Over::Failed(error) => {
-                    self.desk.tell(format!("failed: {error:?}"));
-                    judge::invalidation(&self.desk, &self.house, &error);
+                    self.record.log(format!("failed: {error:?}"));
+                    judge::invalidation(&self.record, &self.process, &error);
                     if let Some(ending) = self.ceded(&error) {
                         return Some(ending);
                     }
                     if self.rng.bool() {
-                        self.deaf();
+                        self.unobserved();
                         return None;
                     }
                     self.pause().await;
                 }
             }
-            self.desk.at("reopen");
+            self.record.at("reopen");
             while let Err(error) = channel.reopen().await {
                 self.not_open(&error).await;
             }
-            self.desk.tell(format!(
+            self.record.log(format!(
                 "reopened at {:?}",
                 channel.latest_committed_offset_token()
             ));
@@ -137,14 +137,15 @@ impl Program {
     }
 
     fn watch(&self, channel: &Channel) {
-        let desk = &self.desk;
+        let record = &self.record;
         let commits = channel.commits();
-        desk.world
-            .watch(&self.house, desk.strand, commits, desk.reader());
+        record
+            .world
+            .watch(&self.process, record.source, commits, record.reader());
     }
 
-    pub fn deaf(&self) {
-        self.desk.state.lock().unwrap().deaf = true;
+    pub fn unobserved(&self) {
+        self.record.state.lock().unwrap().unobserved = true;
     }
 
     /// Whether a failure means that the other source has won.
@@ -153,35 +154,35 @@ impl Program {
             error.kind(),
             ErrorKind::Invalidated(InvalidationCause::Fenced | InvalidationCause::OffsetConflict)
         );
-        if !lost || !self.desk.contested {
+        if !lost || !self.record.contested {
             return None;
         }
-        contest::ceded(&self.desk, &self.house, error);
+        contention::ceded(&self.record, &self.process, error);
         Some(Ending::Ceded(Some(error.kind())))
     }
 
     /// The row to go on with. An error: it is another's channel now, or the token must be set right.
     fn resume(&self, channel: &Channel) -> Result<u64, Option<Ending>> {
-        let desk = &self.desk;
+        let record = &self.record;
         let token = channel.latest_committed_offset_token();
-        let landed = desk.world.truth.next(desk.strand);
+        let landed = record.world.truth.next(record.source);
         let next = match &token {
             None => Some(0),
             Some(token) if token.as_str() == "none" => Some(0),
-            Some(token) => desk.reader().row(token.as_str()).map(|row| row + 1),
+            Some(token) => record.reader().row(token.as_str()).map(|row| row + 1),
         };
         match next {
-            Some(next) if next == landed || (next < landed && desk.shared) => Ok(next),
-            _ if desk.world.plan.tampers() => Err(None),
+            Some(next) if next == landed || (next < landed && record.shared) => Ok(next),
+            _ if record.world.plan.tampers() => Err(None),
             None if token
                 .as_ref()
-                .is_some_and(|token| contest::is_rival(desk, token)) =>
+                .is_some_and(|token| contention::is_rival(record, token)) =>
             {
                 // One that has brought nothing yet takes the channel over.
                 (landed == 0).then_some(0).ok_or(Some(Ending::Ceded(None)))
             }
             _ => {
-                desk.blame(format!(
+                record.blame(format!(
                     "it resumes after {token:?}, and {landed} rows landed"
                 ));
                 Ok(landed)
@@ -191,27 +192,27 @@ impl Program {
 
     /// What an operator does about a token that is not true: look at the table, and set it.
     async fn repair(&mut self, channel: Channel) -> Channel {
-        self.desk.at("repair");
+        self.record.at("repair");
         drop(channel);
-        let landed = self.desk.world.truth.next(self.desk.strand);
+        let landed = self.record.world.truth.next(self.record.source);
         let token = match landed.checked_sub(1) {
-            Some(row) => self.desk.token(row).to_string(),
+            Some(row) => self.record.token(row).to_string(),
             None => "none".to_owned(),
         };
-        self.desk.tell(format!("repaired to {token}"));
+        self.record.log(format!("repaired to {token}"));
         self.open(Some(token)).await
     }
 
     /// Appends the source from a row on.
     async fn stream(&mut self, channel: &mut Channel, from: u64) -> Over {
-        let desk = Arc::clone(&self.desk);
+        let record = Arc::clone(&self.record);
         let mut next = from;
         // The last rows of the appends so far.
         let mut used = Vec::new();
         // Until an append has waited, and was cancelled.
         let mut cancel = None;
         loop {
-            while let Some(op) = desk.due(next) {
+            while let Some(op) = record.due(next) {
                 if let Op::Cancel(polls) = op {
                     cancel = Some(polls);
                     continue;
@@ -226,35 +227,38 @@ impl Program {
                     return over;
                 }
             }
-            if next >= desk.plan.rows {
+            if next >= record.plan.rows {
                 return Over::Appended;
             }
-            let rows = self.rng.u64(1..=desk.plan.chunk).min(desk.plan.rows - next);
-            desk.at("wait for rows");
-            let available = desk.available(next + rows);
+            let rows = self
+                .rng
+                .u64(1..=record.plan.chunk)
+                .min(record.plan.rows - next);
+            record.at("wait for rows");
+            let available = record.available(next + rows);
             tokio::select! {
                 biased;
                 error = channel.invalidated() => return Over::Failed(error),
                 () = sleep_until(available) => {}
             }
-            desk.at("append");
-            let attempt = desk.world.id();
+            record.at("append");
+            let attempt = record.world.id();
             let done = self.append(channel, next, rows, attempt, cancel).await;
             let last = channel.last_appended();
-            let reached = last.map_or(from, |t| desk.reader().row(t.as_str()).unwrap() + 1);
+            let reached = last.map_or(from, |t| record.reader().row(t.as_str()).unwrap() + 1);
             match done {
                 Some(Ok(receipt)) => {
                     if reached <= next {
-                        desk.blame(format!("{reached} is reached after {next} and {rows} more"));
+                        record.blame(format!("{reached} is reached after {next} and {rows} more"));
                     }
-                    desk.follow(&self.house, receipt, next..reached, attempt);
+                    record.follow(&self.process, receipt, next..reached, attempt);
                 }
                 Some(Err(error)) if error.kind() == ErrorKind::Backpressure => self.pause().await,
                 Some(Err(error)) => return self.refused(error),
                 None => {
                     cancel = None;
-                    desk.world.count("cancelled append");
-                    desk.tell(format!("append {attempt} cancelled at {reached}"));
+                    record.world.count("cancelled append");
+                    record.log(format!("append {attempt} cancelled at {reached}"));
                 }
             }
             if reached > next {
@@ -267,7 +271,7 @@ impl Program {
     fn refused(&self, error: Error) -> Over {
         let known = matches!(error.kind(), ErrorKind::Invalidated(_));
         if !known {
-            self.desk
+            self.record
                 .blame(format!("an append failed oddly: {error:?}"));
         }
         Over::Failed(error)
@@ -282,13 +286,13 @@ impl Program {
         attempt: u64,
         cancel: Option<u32>,
     ) -> Option<Result<Receipt, Error>> {
-        let desk = Arc::clone(&self.desk);
+        let record = Arc::clone(&self.record);
         let range = next..next + rows;
         let last = next + rows - 1;
-        let row = |n: u64| desk.row(n, attempt);
-        let numbers = desk.plan.kind == Kind::Numbers;
+        let row = |n: u64| record.row(n, attempt);
+        let numbers = record.plan.kind == Kind::Numbers;
         let way = self.rng.u8(if numbers { 0..7 } else { 4..7 });
-        desk.tell(format!("append {attempt}: {range:?}, way {way}"));
+        record.log(format!("append {attempt}: {range:?}, way {way}"));
         match way {
             0 | 1 => polled(channel.append_rows(range.map(row), next..), cancel).await,
             2 => polled(channel.append_rows(range.map(row), next..=last), cancel).await,
@@ -307,14 +311,14 @@ impl Program {
                 }
             }
             4 => {
-                let rows = range.map(|n| (row(n), desk.token(n)));
+                let rows = range.map(|n| (row(n), record.token(n)));
                 polled(channel.append_each(rows), cancel).await
             }
             5 => {
-                let pair = (desk.token(next), desk.token(last));
+                let pair = (record.token(next), record.token(last));
                 polled(channel.append_rows(range.map(row), pair), cancel).await
             }
-            _ => polled(channel.append_row(&row(next), desk.token(next)), cancel).await,
+            _ => polled(channel.append_row(&row(next), record.token(next)), cancel).await,
         }
     }
 
@@ -326,9 +330,9 @@ impl Program {
         from: u64,
         next: u64,
     ) -> Option<Over> {
-        let desk = Arc::clone(&self.desk);
-        desk.tell(format!("{op:?} at {next}"));
-        desk.at("operate");
+        let record = Arc::clone(&self.record);
+        record.log(format!("{op:?} at {next}"));
+        record.at("operate");
         match op {
             Op::Flush => channel.initiate_flush(),
             Op::WaitFlush => {
@@ -341,20 +345,20 @@ impl Program {
                 return self.committed(done.map(|_| ()), from, next);
             }
             Op::WaitCommitFor(ms) => {
-                let patience = Duration::from_millis(ms);
-                if let Ok(done) = timeout(patience, channel.wait_for_commit()).await {
+                let time_limit = Duration::from_millis(ms);
+                if let Ok(done) = timeout(time_limit, channel.wait_for_commit()).await {
                     return self.committed(done.map(|_| ()), from, next);
                 }
             }
             Op::Status => match channel.status().await {
                 Ok(status) => {
                     let token = status.latest_committed_offset_token();
-                    let row = token.and_then(|token| desk.reader().row(token.as_str()));
-                    if row.is_some_and(|row| row >= desk.world.truth.next(desk.strand)) {
-                        desk.blame(format!("its status tells of {token:?}"));
+                    let row = token.and_then(|token| record.reader().row(token.as_str()));
+                    if row.is_some_and(|row| row >= record.world.truth.next(record.source)) {
+                        record.blame(format!("its status shows {token:?}"));
                     }
                 }
-                Err(error) => desk.tell(format!("no status: {error:?}")),
+                Err(error) => record.log(format!("no status: {error:?}")),
             },
             Op::Reopen => return Some(Over::Reopen),
             Op::Close | Op::CloseFor(_) | Op::Drop => return Some(Over::Part(op, next)),
@@ -365,13 +369,13 @@ impl Program {
 
     /// A token that was used before is refused, and nothing is appended.
     async fn reuse(&mut self, channel: &mut Channel, used: &[u64]) -> Option<Over> {
-        let desk = Arc::clone(&self.desk);
+        let record = Arc::clone(&self.record);
         let row = *used.get(self.rng.usize(..used.len().max(1)))?;
-        desk.world.count("reused token");
-        let attempt = desk.world.id();
-        let again = channel.append_row(&desk.row(row, attempt), desk.token(row));
+        record.world.count("reused token");
+        let attempt = record.world.id();
+        let again = channel.append_row(&record.row(row, attempt), record.token(row));
         match again.await {
-            Ok(_) => desk.blame(format!("the token of row {row} was taken twice")),
+            Ok(_) => record.blame(format!("the token of row {row} was taken twice")),
             Err(error) => match error.kind() {
                 ErrorKind::TokenReused | ErrorKind::Backpressure => {}
                 _ => return Some(self.refused(error)),
@@ -385,13 +389,13 @@ impl Program {
         match done {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::RowsRejected => {
-                self.desk.heard(error.rejects());
+                self.record.view(error.rejects());
             }
             Err(error) => return Some(self.refused(error)),
         }
-        let truth = &self.desk.world.truth;
-        if let Some(row) = truth.missing(self.desk.strand, from..next) {
-            self.desk
+        let truth = &self.record.world.truth;
+        if let Some(row) = truth.missing(self.record.source, from..next) {
+            self.record
                 .blame(format!("row {row} was waited for, and is not committed"));
         }
         None

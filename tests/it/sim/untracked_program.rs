@@ -7,14 +7,14 @@ use std::time::Duration;
 use snowpipe_streaming::{Channel, Error, ErrorKind, Receipt, Untracked};
 use tokio::time::{sleep, sleep_until};
 
-use super::desk::{At, Desk, Ending};
 use super::judge;
 use super::plan::{Kind, Op};
-use super::world::House;
+use super::source_record::{At, Ending, SourceRecord};
+use super::world::ClientProcess;
 
 pub struct Program {
-    pub desk: Arc<Desk>,
-    pub house: Arc<House>,
+    pub record: Arc<SourceRecord>,
+    pub process: Arc<ClientProcess>,
     pub rng: fastrand::Rng,
 }
 
@@ -27,43 +27,43 @@ struct Sent {
 impl Program {
     /// Until every row is acknowledged or given up.
     pub async fn run(mut self) {
-        // An earlier life has sent them, and nobody knows what became of it.
-        self.doubt(0..self.desk.plan.rows);
+        // An earlier life has sent them, and their outcome is unknown.
+        self.doubt(0..self.record.plan.rows);
         loop {
             let mut channel = self.open().await;
             let mut sent = Vec::new();
             let failed = self.stream(&mut channel, &mut sent).await;
-            self.desk.at("settle");
+            self.record.at("settle");
             let closed = match failed {
                 Some(error) => Err(error),
                 None => channel.close().await.map(|_| ()),
             };
-            self.desk.tell(format!("over: {closed:?}"));
+            self.record.log(format!("over: {closed:?}"));
             if let Err(error) = &closed {
-                judge::invalidation(&self.desk, &self.house, error);
+                judge::invalidation(&self.record, &self.process, error);
             }
             for sent in sent {
                 self.settle(&sent).await;
             }
             if self.next().is_none() {
-                return self.desk.end(Ending::Done);
+                return self.record.end(Ending::Done);
             }
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
         }
     }
 
     async fn open(&mut self) -> Channel<Untracked> {
-        self.desk.at("open");
+        self.record.at("open");
         loop {
-            let name = self.desk.spelled(&mut self.rng);
+            let name = self.record.spelled(&mut self.rng);
             let opening = {
-                let client = self.house.client.lock().unwrap();
+                let client = self.process.client.lock().unwrap();
                 let client = client.as_ref().unwrap();
                 client.open_untracked_channel(name)
             };
-            match opening.on_uncommitted(self.desk.policy()).await {
+            match opening.on_uncommitted(self.record.policy()).await {
                 Ok(channel) => return channel,
-                Err(error) => self.desk.tell(format!("not open: {error:?}")),
+                Err(error) => self.record.log(format!("not open: {error:?}")),
             }
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
         }
@@ -71,7 +71,7 @@ impl Program {
 
     /// The first row that is to be sent.
     fn next(&self) -> Option<u64> {
-        let state = self.desk.state.lock().unwrap();
+        let state = self.record.state.lock().unwrap();
         let mut fates = state.fates.iter().zip(0..);
         fates
             .find(|(fate, _)| fate.at == At::Unsent)
@@ -79,7 +79,7 @@ impl Program {
     }
 
     fn mark(&self, rows: Range<u64>, at: At) {
-        let mut state = self.desk.state.lock().unwrap();
+        let mut state = self.record.state.lock().unwrap();
         for row in rows {
             state.fates[usize::try_from(row).unwrap()].at = at;
         }
@@ -87,8 +87,8 @@ impl Program {
 
     /// Rows that were sent may be in or not.
     fn doubt(&self, rows: Range<u64>) {
-        let again = self.desk.plan.kind == Kind::Untracked { resend: true };
-        let mut state = self.desk.state.lock().unwrap();
+        let again = self.record.plan.kind == Kind::Untracked { resend: true };
+        let mut state = self.record.state.lock().unwrap();
         for row in rows {
             let fate = &mut state.fates[usize::try_from(row).unwrap()];
             if fate.at == At::Sent {
@@ -114,12 +114,12 @@ impl Program {
         channel: &mut Channel<Untracked>,
         sent: &mut Vec<Sent>,
     ) -> Option<Error> {
-        let desk = Arc::clone(&self.desk);
+        let record = Arc::clone(&self.record);
         // Until an append has waited, and was cancelled.
         let mut cancel = None;
         while let Some(next) = self.next() {
-            while let Some(op) = desk.due(next) {
-                desk.at("operate");
+            while let Some(op) = record.due(next) {
+                record.at("operate");
                 match op {
                     Op::Cancel(polls) => cancel = Some(polls),
                     Op::WaitFlush => {
@@ -136,29 +136,29 @@ impl Program {
                     _ => channel.initiate_flush(),
                 }
             }
-            desk.at("wait for rows");
+            record.at("wait for rows");
             let rows = self.unsent(next);
-            let available = desk.available(rows.end);
+            let available = record.available(rows.end);
             tokio::select! {
                 biased;
                 error = channel.invalidated() => return Some(error),
                 () = sleep_until(available) => {}
             }
-            desk.at("append");
-            let attempt = desk.world.id();
-            desk.tell(format!("append {attempt}: {rows:?}"));
+            record.at("append");
+            let attempt = record.world.id();
+            record.log(format!("append {attempt}: {rows:?}"));
             self.mark(rows.clone(), At::Sent);
             let done = if rows.end - rows.start == 1 {
                 // Of a single row nothing is appended if it is cancelled.
-                let row = desk.row(next, attempt);
-                super::tracked::polled(channel.append_row(&row), cancel).await
+                let row = record.row(next, attempt);
+                super::tracked_program::polled(channel.append_row(&row), cancel).await
             } else {
-                let rows = rows.clone().map(|n| desk.row(n, attempt));
+                let rows = rows.clone().map(|n| record.row(n, attempt));
                 Some(channel.append_rows(rows).await)
             };
             match done {
                 Some(Ok(receipt)) => {
-                    desk.follow(&self.house, receipt.clone(), rows.clone(), attempt);
+                    record.follow(&self.process, receipt.clone(), rows.clone(), attempt);
                     sent.push(Sent { rows, receipt });
                 }
                 // Of many rows a prefix may be appended.
@@ -170,7 +170,7 @@ impl Program {
                 }
                 None => {
                     cancel = None;
-                    desk.world.count("cancelled append");
+                    record.world.count("cancelled append");
                     self.mark(rows, At::Unsent);
                 }
             }
@@ -180,8 +180,8 @@ impl Program {
 
     /// The rows of the next append.
     fn unsent(&mut self, next: u64) -> Range<u64> {
-        let most = self.rng.u64(1..=self.desk.plan.chunk);
-        let state = self.desk.state.lock().unwrap();
+        let most = self.rng.u64(1..=self.record.plan.chunk);
+        let state = self.record.state.lock().unwrap();
         let fates = &state.fates[usize::try_from(next).unwrap()..];
         let run = fates.iter().take_while(|fate| fate.at == At::Unsent);
         next..next + (run.count() as u64).min(most)

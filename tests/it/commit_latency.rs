@@ -176,7 +176,7 @@ async fn a_stream_leaves_enough_polls_for_lone_flushes_beside_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_after_a_stream_hears_of_its_commits_soon() {
+async fn a_close_after_a_stream_learns_of_its_commits_soon() {
     for pace in [AT_ONCE, pace(300, 0), pace(1_000, 0)] {
         let mut delays = Delays::default();
         for odd_ms in (0..400).step_by(20) {

@@ -1,4 +1,4 @@
-//! What somebody is told who is called because it does not work: an error with its causes, and log lines.
+//! What the engineer on call sees: an error with its causes, and log lines.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -129,7 +129,7 @@ async fn an_elastic_channel_that_waits_to_be_asked_names_the_failure_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_of_once_with_the_channel_and_the_reason_and_so_is_its_end() {
+async fn an_outage_is_logged_once_with_the_channel_and_the_reason_and_so_is_its_end() {
     let trace = Trace::of(Level::INFO);
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
@@ -143,16 +143,16 @@ async fn an_outage_is_told_of_once_with_the_channel_and_the_reason_and_so_is_its
     faults.clear();
     receipt.committed().await.unwrap();
     let text = trace.text();
-    let told: Vec<_> = text
+    let warnings: Vec<_> = text
         .lines()
         .filter(|line| line.contains("gets through"))
         .collect();
-    assert_eq!(told.len(), 1, "{text}");
-    let told = told[0];
-    assert!(told.contains("WARN channel{name=c}"), "{told}");
+    assert_eq!(warnings.len(), 1, "{text}");
+    let warning = warnings[0];
+    assert!(warning.contains("WARN channel{name=c}"), "{warning}");
     assert!(
-        told.contains("the server answered 503") && told.contains("tried for 600s"),
-        "{told}"
+        warning.contains("the server answered 503") && warning.contains("tried for 600s"),
+        "{warning}"
     );
     assert_eq!(text.matches("the batch is delivered").count(), 1, "{text}");
 }
@@ -172,7 +172,7 @@ async fn of_the_last_try_there_is_the_error_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_is_told_of_while_a_channel_is_opened_and_opened_again() {
+async fn an_outage_is_logged_while_a_channel_is_opened_and_reopened() {
     let world = World::new();
     let faults = world.emulator.faults();
     let away = || Fault::ServerError(503).on(Endpoint::Open).always();
@@ -199,20 +199,21 @@ async fn an_outage_is_told_of_while_a_channel_is_opened_and_opened_again() {
             opened.unwrap().close().await.unwrap();
         }
         let text = trace.text();
-        let told: Vec<_> = text
+        let warnings: Vec<_> = text
             .lines()
             .filter(|line| line.contains("cannot be opened"))
             .collect();
-        assert_eq!(told.len(), 1, "{text}");
+        assert_eq!(warnings.len(), 1, "{text}");
         assert!(
-            told[0].contains("channel=\"c\"") && told[0].contains("the server answered 503"),
+            warnings[0].contains("channel=\"c\"")
+                && warnings[0].contains("the server answered 503"),
             "{text}"
         );
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_elastic_channels_outage_is_told_of_once_for_all_requests() {
+async fn an_elastic_channels_outage_is_logged_once_for_all_requests() {
     let trace = Trace::of(Level::INFO);
     let world = World::new();
     let client = world.client().await;

@@ -128,7 +128,7 @@ async fn a_client_that_closes_brings_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_closes_says_what_nobody_was_told() {
+async fn a_client_that_closes_returns_the_unreported_failures() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     let refused = Fault::BadRequest("ERR_BAD_ROWS".to_owned());
@@ -136,8 +136,8 @@ async fn a_client_that_closes_says_what_nobody_was_told() {
     drop(channel.append_row(&row(1), 1).await.unwrap());
     let error = client.close().await.unwrap_err();
     assert_eq!(error.code(), Some("ERR_BAD_ROWS"));
-    let told = channel.checkpoint().await.unwrap_err();
-    assert_eq!(told.into_failed()[0].tag(), &1);
+    let error = channel.checkpoint().await.unwrap_err();
+    assert_eq!(error.into_failed()[0].tag(), &1);
 
     let world = World::new();
     let builder = world.builder().close_timeout(Duration::from_secs(5));

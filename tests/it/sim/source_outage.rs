@@ -33,9 +33,9 @@ impl Call {
             Self::Read => "source cannot be read",
             Self::Ready => "source cannot wait",
             Self::Release => "source cannot release",
-            Self::Released => "source cannot tell what is released",
+            Self::Released => "source cannot log what is released",
             Self::DeadLetter => "source cannot keep dead letters",
-            Self::RejectsSeen => "source cannot tell which rejects it saw",
+            Self::RejectsSeen => "source cannot log which rejects it saw",
             Self::Check => "source cannot check",
         }
     }
@@ -43,13 +43,13 @@ impl Call {
 
 /// One call of a source fails whenever it is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Spell {
+pub struct SourceOutage {
     pub call: Call,
     pub from_ms: u64,
     pub length_ms: u64,
 }
 
-impl Spell {
+impl SourceOutage {
     pub fn until_ms(self) -> u64 {
         self.from_ms + self.length_ms
     }
@@ -61,16 +61,16 @@ impl Spell {
 
 /// Failures of one call of a run without a success of that call in between.
 #[derive(Debug, Default)]
-pub struct Streak {
+pub struct FailureStreak {
     since: Option<Instant>,
     /// When it failed last.
     last: Option<Instant>,
     times: u32,
 }
 
-impl Streak {
+impl FailureStreak {
     /// A call failed or not. An error says that the source is asked too long or too often.
-    pub fn note(&mut self, failed: bool, patience: Duration) -> Result<(), String> {
+    pub fn note(&mut self, failed: bool, time_limit: Duration) -> Result<(), String> {
         if !failed {
             *self = Self::default();
             return Ok(());
@@ -83,9 +83,9 @@ impl Streak {
         let took = now - since;
         // Pauses double up to half a minute.
         let most = 20 + u32::try_from(took.as_secs() / 10).unwrap();
-        if before >= patience || self.times > most {
+        if before >= time_limit || self.times > most {
             return Err(format!(
-                "a source with {patience:?} of patience is asked {} times in {took:?}",
+                "a source with {time_limit:?} of time_limit is asked {} times in {took:?}",
                 self.times
             ));
         }

@@ -113,7 +113,7 @@ fn rows_and_appends_out_of_order_are_found_out() {
 fn what_is_wrong_with_contested_channels_is_found_out() {
     let is_contested = |plan: &Plan| {
         let mut channels = 0..plan.channels.len();
-        channels.any(|channel| plan.thieves(channel).any(|own| own))
+        channels.any(|channel| plan.rivals(channel).any(|own| own))
     };
     // What the judge has to see through is not injected besides.
     let is_plain = |plan: &Plan| is_contested(plan) && plan.rates.is_empty();

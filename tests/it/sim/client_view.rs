@@ -11,7 +11,7 @@ use super::outage::{Failing, Outage, Part};
 
 /// What a request asks for, noted before it is sent.
 #[derive(Debug, Clone)]
-pub struct Asked {
+pub struct RequestInfo {
     pub part: Part,
     /// Its number in a script that counts requests.
     pub number: Option<u64>,
@@ -19,7 +19,7 @@ pub struct Asked {
     pub channel: Option<String>,
 }
 
-impl Asked {
+impl RequestInfo {
     pub fn of(request: &Request) -> Self {
         let path = request.uri().path();
         let channel = path.split_once("/channels/").map(|(_, channel)| {
@@ -35,7 +35,7 @@ impl Asked {
 }
 
 #[derive(Debug, Default)]
-pub struct Heard {
+pub struct ClientView {
     /// The channels, by client and name, of which the last append was refused for good.
     refused: BTreeSet<(u64, String)>,
     /// By client: when it last got a status.
@@ -59,14 +59,20 @@ struct Past {
     token: BTreeMap<u64, Instant>,
 }
 
-impl Heard {
+impl ClientView {
     /// A client was given an answer. `token_life`: of a token that it holds.
-    pub fn note(&mut self, house: u64, asked: &Asked, answer: &Response, token_life: Duration) {
+    pub fn note(
+        &mut self,
+        process: u64,
+        asked: &RequestInfo,
+        answer: &Response,
+        token_life: Duration,
+    ) {
         let (now, status) = (Instant::now(), answer.status());
         match (asked.part, &asked.channel) {
             (Part::Statuses, _) if status.is_success() => {
-                self.status.insert(house, now);
-                self.not_before.remove(&house);
+                self.status.insert(process, now);
+                self.not_before.remove(&process);
             }
             // Without a token there is no status either.
             (Part::Statuses | Part::Tokens | Part::Account, _)
@@ -75,21 +81,21 @@ impl Heard {
                 let after = answer.headers().get(header::RETRY_AFTER);
                 let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
                 let until = now + Duration::from_secs(after.unwrap_or(0));
-                let put_off = self.put_off.entry(house).or_insert(until);
+                let put_off = self.put_off.entry(process).or_insert(until);
                 *put_off = until.max(*put_off);
                 if asked.part == Part::Statuses {
-                    let not_before = self.not_before.entry(house).or_insert(until);
+                    let not_before = self.not_before.entry(process).or_insert(until);
                     *not_before = until.max(*not_before);
                 }
             }
             (Part::Tokens, _) if status.is_success() => {
-                self.token.insert(house, now + token_life);
+                self.token.insert(process, now + token_life);
             }
             (Part::Opens, Some(channel)) if status.is_success() => {
-                self.refused.remove(&(house, channel.clone()));
+                self.refused.remove(&(process, channel.clone()));
             }
             (Part::Appends, Some(channel)) if status == StatusCode::BAD_REQUEST => {
-                self.refused.insert((house, channel.clone()));
+                self.refused.insert((process, channel.clone()));
             }
             _ => {}
         }
@@ -115,30 +121,30 @@ impl Heard {
     }
 
     /// Whether a client knows that a channel takes no more of its rows as it is.
-    pub fn is_refused(&self, house: u64, channel: &str) -> bool {
-        self.refused.contains(&(house, channel.to_uppercase()))
+    pub fn is_refused(&self, process: u64, channel: &str) -> bool {
+        self.refused.contains(&(process, channel.to_uppercase()))
     }
 
     /// For how long a client has got no status.
-    pub fn silence(&self, house: u64) -> Option<Duration> {
-        self.status.get(&house).map(Instant::elapsed)
+    pub fn silence(&self, process: u64) -> Option<Duration> {
+        self.status.get(&process).map(Instant::elapsed)
     }
 
     /// Whether the server has asked a client to wait before it asks for a status.
-    pub fn is_early(&self, house: u64) -> bool {
-        let until = self.not_before.get(&house);
+    pub fn is_early(&self, process: u64) -> bool {
+        let until = self.not_before.get(&process);
         until.is_some_and(|until| Instant::now() < *until)
     }
 
     /// Until when outages keep or kept a client from getting a status, if there were any. While its token is valid, one
     /// of the account host does not. A call that has no answer goes on for as long as an `attempt`, and a throttled one is
     /// put off.
-    pub fn kept_until(&self, house: u64, attempt: Duration) -> Option<Instant> {
+    pub fn kept_until(&self, process: u64, attempt: Duration) -> Option<Instant> {
         let now = Instant::now();
         let kept = |past: &Past| {
             let from = match past.outage.part {
                 Part::Appends | Part::Opens => return None,
-                Part::Tokens | Part::Account => past.token.get(&house).copied(),
+                Part::Tokens | Part::Account => past.token.get(&process).copied(),
                 _ => None,
             };
             let hangs = past.outage.how == Failing::NoAnswer;
@@ -146,7 +152,7 @@ impl Heard {
             let from = from.unwrap_or(past.from);
             (from < until && from <= now).then_some(until)
         };
-        let put_off = self.put_off.get(&house).copied();
+        let put_off = self.put_off.get(&process).copied();
         self.outages.iter().filter_map(kept).chain(put_off).max()
     }
 }

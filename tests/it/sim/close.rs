@@ -1,4 +1,4 @@
-//! How a program parts with a channel, and what it is told then.
+//! How a program closes or drops a channel, and what the close returns.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -6,59 +6,64 @@ use std::time::Duration;
 use snowpipe_streaming::{Channel, CloseReport, Error, ErrorKind};
 use tokio::time::timeout;
 
-use super::desk::Ending;
 use super::judge;
 use super::plan::Op;
-use super::tracked::Program;
+use super::source_record::Ending;
+use super::tracked_program::Program;
 
 impl Program {
     /// Closes the channel for good, if everything is committed.
     pub async fn finish(&mut self, channel: Channel, from: u64) -> Option<Ending> {
-        self.desk.at("close");
-        let rows = from..self.desk.plan.rows;
+        self.record.at("close");
+        let rows = from..self.record.plan.rows;
         let done = channel.close().await;
         if self.closed(&done, rows) {
             return Some(Ending::Done);
         }
         self.ran_out(&done);
-        self.desk.tell(format!("not closed: {done:?}"));
+        self.record.log(format!("not closed: {done:?}"));
         if let Err(error) = &done {
-            judge::invalidation(&self.desk, &self.house, error);
+            judge::invalidation(&self.record, &self.process, error);
         }
         self.ceded(&done.err()?)
     }
 
     /// A close may run out of time, but not hide that the server has refused the channel's rows.
     fn ran_out(&self, done: &Result<CloseReport, Error>) {
-        let desk = &self.desk;
+        let record = &self.record;
         let ran_out = matches!(done, Err(error) if error.kind() == ErrorKind::Timeout);
-        if ran_out && desk.world.heard().is_refused(self.house.id, &desk.name) {
-            desk.blame(format!(
+        if ran_out
+            && record
+                .world
+                .view()
+                .is_refused(self.process.id, &record.name)
+        {
+            record.blame(format!(
                 "an append was refused, and the close says {done:?}"
             ));
         }
-        desk.state.lock().unwrap().ran_out = ran_out;
+        record.state.lock().unwrap().ran_out = ran_out;
     }
 
     /// Closes or drops the channel half-way.
     pub async fn part(&mut self, channel: Channel, op: Op, appended: Range<u64>) {
-        let patience = match op {
+        let time_limit = match op {
             Op::Close => Duration::MAX,
             Op::CloseFor(ms) => Duration::from_millis(ms),
-            _ => return self.deaf(),
+            _ => return self.unobserved(),
         };
-        match timeout(patience, channel.close()).await {
+        match timeout(time_limit, channel.close()).await {
             Ok(done) => {
                 self.closed(&done, appended);
                 self.ran_out(&done);
             }
-            Err(_) => self.deaf(),
+            Err(_) => self.unobserved(),
         }
     }
 
     /// What a close came to: whether all is committed.
     fn closed(&self, done: &Result<CloseReport, Error>, rows: Range<u64>) -> bool {
-        let desk = &self.desk;
+        let record = &self.record;
         let (report, whole) = match done {
             Ok(report) => (Some(report), true),
             Err(error) => (
@@ -67,26 +72,26 @@ impl Program {
             ),
         };
         let Some(report) = report else {
-            desk.blame(format!("a close failed without a report: {done:?}"));
+            record.blame(format!("a close failed without a report: {done:?}"));
             return false;
         };
-        desk.heard(&report.rejects);
+        record.view(&report.rejects);
         let appended = rows.end - rows.start;
-        let last = (appended > 0).then(|| desk.token(rows.end - 1));
+        let last = (appended > 0).then(|| record.token(rows.end - 1));
         if whole && last.is_some() && report.committed_token != last {
-            desk.blame(format!("closed at {last:?} with {done:?}"));
+            record.blame(format!("closed at {last:?} with {done:?}"));
         }
         let open: u64 = report.uncommitted.iter().map(|range| range.rows).sum();
         if report.rows_appended != appended
             || report.rows_committed + open != appended
             || whole != (open == 0)
         {
-            desk.blame(format!(
+            record.blame(format!(
                 "{appended} rows were appended, and closed with {done:?}"
             ));
         }
         if !whole {
-            self.deaf();
+            self.unobserved();
         }
         whole
     }

@@ -22,12 +22,12 @@ pub fn row(text: &str) -> Option<u64> {
 }
 
 /// The offset of a row of a source.
-pub trait Place: Offset + std::fmt::Debug {
+pub trait SourceOffset: Offset + std::fmt::Debug {
     fn of(row: u64) -> Self;
     fn row(&self) -> u64;
 }
 
-impl Place for u64 {
+impl SourceOffset for u64 {
     fn of(row: u64) -> Self {
         row
     }
@@ -37,7 +37,7 @@ impl Place for u64 {
     }
 }
 
-impl Place for String {
+impl SourceOffset for String {
     fn of(row: u64) -> Self {
         text(row).to_owned()
     }

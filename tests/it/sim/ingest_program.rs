@@ -8,44 +8,44 @@ use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Report, Source};
 use snowpipe_streaming::{Error, ErrorKind};
 use tokio::time::{sleep, sleep_until};
 
-use super::desk::{Desk, Ending, Row};
-use super::digits::Place;
+use super::digit_tokens::SourceOffset;
 use super::judge;
 use super::plan::Kind;
-use super::rejects::{self, Kept};
-use super::spell::{Call, Streak};
+use super::rejects::{self, DurableState};
+use super::source_outage::{Call, FailureStreak};
+use super::source_record::{Ending, Row, SourceRecord};
 use super::truth::Sabotage;
-use super::world::House;
+use super::world::ClientProcess;
 
 pub struct Program {
-    pub desk: Arc<Desk>,
-    pub house: Arc<House>,
+    pub record: Arc<SourceRecord>,
+    pub process: Arc<ClientProcess>,
     pub rng: fastrand::Rng,
 }
 
 /// The source does not answer now.
 #[derive(Debug, thiserror::Error)]
 #[error("the source is away")]
-pub struct Away;
+pub struct SourceUnavailable;
 
 impl Program {
     /// One run after the other, until one has come to the end of the source.
     pub async fn run(mut self) {
-        while self.desk.ended().is_none() {
-            self.desk.at("run");
-            let outcome = match self.desk.plan.kind {
+        while self.record.ended().is_none() {
+            self.record.at("run");
+            let outcome = match self.record.plan.kind {
                 Kind::Source { digits: true, .. } => {
-                    self.desk.world.count("offsets of digits");
+                    self.record.world.count("offsets of digits");
                     self.once::<String>().await
                 }
                 _ => self.once::<u64>().await,
             };
             match outcome {
-                Ok(Finish::Exhausted) => return self.desk.end(Ending::Done),
+                Ok(Finish::Exhausted) => return self.record.end(Ending::Done),
                 Ok(_) => {}
                 Err(error) => {
-                    self.desk.tell(format!("the run failed: {error:?}"));
-                    judge::invalidation(&self.desk, &self.house, &error);
+                    self.record.log(format!("the run failed: {error:?}"));
+                    judge::invalidation(&self.record, &self.process, &error);
                     let odd = matches!(
                         error.kind(),
                         ErrorKind::Config
@@ -55,7 +55,7 @@ impl Program {
                             | ErrorKind::InvalidRow
                     );
                     if odd {
-                        self.desk.blame(format!("a run failed oddly: {error:?}"));
+                        self.record.blame(format!("a run failed oddly: {error:?}"));
                     }
                 }
             }
@@ -63,18 +63,18 @@ impl Program {
         }
     }
 
-    async fn once<O: Place>(&mut self) -> Result<Finish, Error> {
-        let plan = &self.desk.plan;
+    async fn once<O: SourceOffset>(&mut self) -> Result<Finish, Error> {
+        let plan = &self.record.plan;
         let mut source = Rows::<O> {
-            desk: Arc::clone(&self.desk),
+            record: Arc::clone(&self.record),
             rng: self.rng.fork(),
             streaks: Default::default(),
-            told: 0,
+            reported: 0,
             offset: PhantomData,
         };
-        let name = self.desk.spelled(&mut self.rng);
+        let name = self.record.spelled(&mut self.rng);
         let run = {
-            let client = self.house.client.lock().unwrap();
+            let client = self.process.client.lock().unwrap();
             ingest::run(client.as_ref().unwrap(), name, &mut source)
         };
         let run = run
@@ -90,14 +90,14 @@ impl Program {
         };
         // Told to stop now and then, as at a deployment.
         let life = Duration::from_millis(self.rng.u64(1_000..120_000));
-        let outcome = if self.rng.bool() && !self.desk.world.is_calm() {
+        let outcome = if self.rng.bool() && !self.record.world.is_calm() {
             run.until(sleep(life)).await
         } else {
             run.await
         };
         match outcome {
             Ok(report) => {
-                self.check(&report, source.told);
+                self.check(&report, source.reported);
                 Ok(report.finish)
             }
             Err(error) => {
@@ -109,59 +109,60 @@ impl Program {
         }
     }
 
-    fn check<O: Place>(&self, report: &Report<O>, told: u64) {
-        let desk = &self.desk;
-        desk.tell(format!(
+    fn check<O: SourceOffset>(&self, report: &Report<O>, reported: u64) {
+        let record = &self.record;
+        record.log(format!(
             "{:?}, released through {:?}",
             report.finish,
-            report.released.as_ref().map(Place::row)
+            report.released.as_ref().map(SourceOffset::row)
         ));
-        desk.state.lock().unwrap().reopens += report.reopens;
-        let released = report.released.as_ref().map(Place::row);
+        record.state.lock().unwrap().reopens += report.reopens;
+        let released = report.released.as_ref().map(SourceOffset::row);
         if report.finish == Finish::Exhausted
-            && (released != desk.plan.rows.checked_sub(1) || !report.uncommitted.is_empty())
+            && (released != record.plan.rows.checked_sub(1) || !report.uncommitted.is_empty())
         {
-            desk.blame("a run that is at its end has not released everything");
+            record.blame("a run that is at its end has not released everything");
         }
-        let kept = desk.state.lock().unwrap().kept.released.checked_sub(1);
+        let kept = record.state.lock().unwrap().kept.released.checked_sub(1);
         // A run that is stopped at once has not asked what is released.
         let is_other = released.is_some() && released != kept;
-        if !desk.shared && (report.rows_rejected != told || is_other) {
-            desk.blame(format!(
-                "of {told} rejects and a release through {kept:?} a run says {report:?}"
+        if !record.shared && (report.rows_rejected != reported || is_other) {
+            record.blame(format!(
+                "of {reported} rejects and a release through {kept:?} a run says {report:?}"
             ));
         }
     }
 }
 
-/// The rows of a desk, as a source.
+/// The rows of a source record, as a source.
 struct Rows<O> {
-    desk: Arc<Desk>,
+    record: Arc<SourceRecord>,
     rng: fastrand::Rng,
     /// Of each call in [`Call::ALL`].
-    streaks: [Streak; 7],
+    streaks: [FailureStreak; 7],
     /// How many rejects it has heard of.
-    told: u64,
+    reported: u64,
     offset: PhantomData<O>,
 }
 
 impl<O> Rows<O> {
-    fn patience(&self) -> Duration {
-        Duration::from_millis(self.desk.plan.patience_ms)
+    fn time_limit(&self) -> Duration {
+        Duration::from_millis(self.record.plan.patience_ms)
     }
 
-    /// Fails now and then, and each time during a spell.
-    fn answer(&mut self, call: Call) -> Result<(), Away> {
+    /// Fails now and then, and each time during a source outage.
+    fn answer(&mut self, call: Call) -> Result<(), SourceUnavailable> {
         self.start(call)?;
         self.note(call, false);
         Ok(())
     }
 
     /// As [`answer`](Self::answer), of a call that succeeds later.
-    fn start(&mut self, call: Call) -> Result<(), Away> {
-        let world = &self.desk.world;
-        let spell = self.desk.plan.spell;
-        let is_spell = spell.is_some_and(|spell| spell.strikes(call, world.now_ms()));
+    fn start(&mut self, call: Call) -> Result<(), SourceUnavailable> {
+        let world = &self.record.world;
+        let source_outage = self.record.plan.source_outage;
+        let is_spell =
+            source_outage.is_some_and(|source_outage| source_outage.strikes(call, world.now_ms()));
         let is_away = !world.is_calm() && self.rng.u8(..50) == 0;
         if is_spell {
             world.count(call.name());
@@ -170,24 +171,29 @@ impl<O> Rows<O> {
         }
         if is_spell || is_away {
             self.note(call, true);
-            return Err(Away);
+            return Err(SourceUnavailable);
         }
         Ok(())
     }
 
     fn note(&mut self, call: Call, failed: bool) {
-        let patience = self.patience();
-        if let Err(why) = self.streaks[call as usize].note(failed, patience) {
-            self.desk.blame(format!("{call:?}: {why}"));
+        let time_limit = self.time_limit();
+        if let Err(why) = self.streaks[call as usize].note(failed, time_limit) {
+            self.record.blame(format!("{call:?}: {why}"));
         }
     }
 
     /// A run gives a source up only after it failed for as long as it may.
     fn check_given_up(&self, error: &Error) {
-        self.desk.world.count("source given up");
-        let longest = self.streaks.iter().map(Streak::length).max().unwrap();
-        if longest < self.patience() {
-            self.desk.blame(format!(
+        self.record.world.count("source given up");
+        let longest = self
+            .streaks
+            .iter()
+            .map(FailureStreak::length)
+            .max()
+            .unwrap();
+        if longest < self.time_limit() {
+            self.record.blame(format!(
                 "a source that failed for {longest:?} was given up: {error:?}"
             ));
         }
@@ -198,44 +204,44 @@ impl<O> Rows<O> {
         sleep(Duration::from_millis(self.rng.u64(..500))).await;
     }
 
-    fn kept<R>(&self, look: impl FnOnce(&mut Kept) -> R) -> R {
-        look(&mut self.desk.state.lock().unwrap().kept)
+    fn kept<R>(&self, look: impl FnOnce(&mut DurableState) -> R) -> R {
+        look(&mut self.record.state.lock().unwrap().kept)
     }
 }
 
-impl<O: Place> Source for Rows<O> {
+impl<O: SourceOffset> Source for Rows<O> {
     type Offset = O;
     type Row = Row<'static>;
-    type Error = Away;
+    type Error = SourceUnavailable;
 
     async fn read_after(
         &mut self,
         after: Option<&O>,
         max: usize,
-    ) -> Result<Batch<O, Row<'static>>, Away> {
+    ) -> Result<Batch<O, Row<'static>>, SourceUnavailable> {
         self.answer(Call::Read)?;
-        let desk = &self.desk;
+        let record = &self.record;
         let next = after.map_or(0, |after| after.row() + 1);
-        if next < self.kept(|kept| kept.released) && !desk.shared {
-            desk.blame(format!("row {next} is read though it was released"));
+        if next < self.kept(|kept| kept.released) && !record.shared {
+            record.blame(format!("row {next} is read though it was released"));
         }
-        if next >= desk.plan.rows {
+        if next >= record.plan.rows {
             return Ok(Batch::end());
         }
-        let end = desk.plan.rows.min(next + max as u64);
-        let attempt = desk.world.id();
+        let end = record.plan.rows.min(next + max as u64);
+        let attempt = record.world.id();
         let now = tokio::time::Instant::now();
-        let there = (next..end).take_while(|n| desk.available(n + 1) <= now);
+        let there = (next..end).take_while(|n| record.available(n + 1) <= now);
         Ok(Batch::new(
-            there.map(|n| (O::of(n), desk.row(n, attempt))).collect(),
+            there.map(|n| (O::of(n), record.row(n, attempt))).collect(),
         ))
     }
 
-    async fn ready(&mut self) -> Result<(), Away> {
+    async fn ready(&mut self) -> Result<(), SourceUnavailable> {
         self.start(Call::Ready)?;
-        let next = self.desk.world.truth.next(self.desk.strand);
+        let next = self.record.world.truth.next(self.record.source);
         let now = tokio::time::Instant::now();
-        let there = (next + 1..).map(|rows| self.desk.available(rows));
+        let there = (next + 1..).map(|rows| self.record.available(rows));
         match there.take(1_000).find(|at| *at > now) {
             Some(at) => sleep_until(at).await,
             None => sleep(Duration::from_millis(100)).await,
@@ -245,21 +251,21 @@ impl<O: Place> Source for Rows<O> {
         Ok(())
     }
 
-    async fn release_through(&mut self, through: &O) -> Result<(), Away> {
+    async fn release_through(&mut self, through: &O) -> Result<(), SourceUnavailable> {
         self.answer(Call::Release)?;
         let through = through.row();
-        let desk = Arc::clone(&self.desk);
-        rejects::release(&desk, through);
+        let record = Arc::clone(&self.record);
+        rejects::release(&record, through);
         self.work().await;
-        desk.tell(format!("released through {through}"));
+        record.log(format!("released through {through}"));
         self.kept(|kept| kept.released = kept.released.max(through + 1));
         Ok(())
     }
 
-    async fn released(&mut self) -> Result<Option<O>, Away> {
+    async fn released(&mut self) -> Result<Option<O>, SourceUnavailable> {
         self.answer(Call::Released)?;
         let mut released = self.kept(|kept| kept.released);
-        if self.desk.world.sabotage == Some(Sabotage::ForgetRelease) {
+        if self.record.world.sabotage == Some(Sabotage::ForgetRelease) {
             released /= 2;
         }
         Ok(released.checked_sub(1).map(O::of))
@@ -269,33 +275,33 @@ impl<O: Place> Source for Rows<O> {
         &mut self,
         rejected: &Rejected<O>,
         mut rows: Vec<(O, Row<'static>)>,
-    ) -> Result<(), Away> {
+    ) -> Result<(), SourceUnavailable> {
         self.answer(Call::DeadLetter)?;
-        let desk = Arc::clone(&self.desk);
-        match (desk.world.sabotage, &mut rows[..]) {
+        let record = Arc::clone(&self.record);
+        match (record.world.sabotage, &mut rows[..]) {
             (Some(Sabotage::SwapLetters), [first, .., last]) => {
                 std::mem::swap(&mut first.1, &mut last.1);
             }
             (Some(Sabotage::LoseLetter), [_, .., _]) => {
                 let bad = rows
                     .iter()
-                    .position(|(offset, _)| desk.is_bad(offset.row()));
+                    .position(|(offset, _)| record.is_bad(offset.row()));
                 rows.remove(bad.unwrap_or(0));
             }
             _ => {}
         }
-        rejects::letter(&desk, rejected, &rows);
+        rejects::letter(&record, rejected, &rows);
         let is_last = rejected.total > self.kept(|kept| kept.seen(&rejected.channel));
         if is_last {
-            self.told += rejected.count;
+            self.reported += rejected.count;
         }
         self.work().await;
         let (after, through) = (rejected.after.as_ref().map(O::row), rejected.through.row());
-        desk.tell(format!(
+        record.log(format!(
             "dead letters of {}: {} after {after:?} through {through}, {} in all",
             rejected.channel, rejected.count, rejected.total
         ));
-        let later = match desk.world.sabotage {
+        let later = match record.world.sabotage {
             Some(Sabotage::KeepLater) if is_last => std::mem::take(&mut rows),
             _ => Vec::new(),
         };
@@ -304,24 +310,28 @@ impl<O: Place> Source for Rows<O> {
             let rejected = rejected.clone();
             tokio::spawn(async move {
                 sleep(Duration::from_millis(5)).await;
-                desk.state.lock().unwrap().kept.keep(&rejected, &later);
+                record.state.lock().unwrap().kept.keep(&rejected, &later);
             });
         }
         Ok(())
     }
 
-    async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Away> {
+    async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, SourceUnavailable> {
         self.answer(Call::RejectsSeen)?;
         // From the first run on.
         Ok(Some(self.kept(|kept| kept.seen(channel))))
     }
 
-    async fn check(&mut self, channel: &str, committed: Option<&O>) -> Result<(), Away> {
-        let desk = &self.desk;
+    async fn check(
+        &mut self,
+        channel: &str,
+        committed: Option<&O>,
+    ) -> Result<(), SourceUnavailable> {
+        let record = &self.record;
         let committed = committed.map(O::row);
-        let landed = desk.world.truth.last(desk.strand, channel);
-        if committed > landed || (committed < landed && !desk.shared) {
-            desk.blame(format!(
+        let landed = record.world.truth.last(record.source, channel);
+        if committed > landed || (committed < landed && !record.shared) {
+            record.blame(format!(
                 "{channel} resumes after {committed:?}, and {landed:?} landed last"
             ));
         }

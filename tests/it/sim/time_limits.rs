@@ -6,7 +6,7 @@ use snowpipe_streaming::emulator::Fault;
 
 use super::outage::Failing;
 use super::plan::{ChannelPlan, Kind, Op, Plan, Step};
-use super::script::Deed;
+use super::script::Event;
 
 const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -48,14 +48,14 @@ impl Plan {
             },
             _ => Duration::ZERO,
         };
-        let of_deed = |deed: &Deed| match deed {
-            Deed::Late(late) => *late,
-            Deed::Answer(Failing::Throttled(Some(after))) => s(*after),
-            Deed::Step(
+        let of_deed = |event: &Event| match event {
+            Event::Late(late) => *late,
+            Event::Answer(Failing::Throttled(Some(after))) => s(*after),
+            Event::Step(
                 _,
                 Step::ClientCrash { down_ms, .. } | Step::ServerCrash { down_ms, .. },
             ) => Duration::from_millis(*down_ms),
-            Deed::Step(_, step) => Duration::from_millis(step.length_ms()),
+            Event::Step(_, step) => Duration::from_millis(step.length_ms()),
             _ => Duration::ZERO,
         };
         let is_late = self.server.late_per_mille > 0;
@@ -64,14 +64,14 @@ impl Plan {
         let bare = if is_bare { REPLICA_LAG } else { Duration::ZERO };
         let steps = self.steps.iter().map(of_step);
         let begun = self.faults().map(of_fault).chain(steps);
-        let deeds: Duration = self.deeds().map(of_deed).sum();
+        let events: Duration = self.events().map(of_deed).sum();
         let attempts = self.processes.iter().map(|process| s(process.attempt_s));
         let attempt = attempts.max().unwrap_or_default().max(STATUS);
-        late + bare + begun.max().unwrap_or_default() + deeds + attempt + PAUSE
+        late + bare + begun.max().unwrap_or_default() + events + attempt + PAUSE
     }
 
     /// So long after the calm a channel's program is through with it.
-    pub fn patience(&self, channel: &ChannelPlan) -> Duration {
+    pub fn time_limit(&self, channel: &ChannelPlan) -> Duration {
         let calm = Duration::from_millis(self.calm_ms);
         let last = Duration::from_millis(channel.rows * channel.gap_ms);
         // The last row may come into being after the calm.
@@ -79,8 +79,8 @@ impl Plan {
     }
 
     /// So long after the calm all programs are through, and their clients hold nothing.
-    pub fn whole_patience(&self) -> Duration {
-        let channels = self.channels.iter().map(|channel| self.patience(channel));
+    pub fn whole_time_limit(&self) -> Duration {
+        let channels = self.channels.iter().map(|channel| self.time_limit(channel));
         let processes = self.processes.iter();
         let rests = processes.map(|process| s(process.close_s + process.settle_s) + PAUSE);
         channels.max().unwrap_or_default() + rests.max().unwrap_or_default()
@@ -107,9 +107,9 @@ impl Plan {
             Kind::Source { .. } | Kind::Untracked { .. } => 0,
             _ => channel.ops.iter().filter(is_left).count(),
         };
-        let deeds = self.deeds().count();
+        let events = self.events().count();
         let hold = s(process.stall_s + process.settle_s + process.close_s) + PAUSE + REPLICA_LAG;
-        let holds = hold * u32::try_from(leaves + deeds + 1).unwrap();
+        let holds = hold * u32::try_from(leaves + events + 1).unwrap();
         // A run that is stopped is followed by another one; each asks for the channels of other numbers of shards.
         let asks = match (channel.kind, server.status_names) {
             (Kind::Source { .. }, Some(names)) => {

@@ -10,17 +10,17 @@ use tokio::time::Instant;
 
 use super::content::content;
 use super::plan::{ChannelPlan, Kind, Op, Policy};
-use super::rejects::{self, Kept};
-use super::world::{House, World};
-use super::{digits, judge};
+use super::rejects::{self, DurableState};
+use super::world::{ClientProcess, World};
+use super::{digit_tokens, judge};
 
-pub struct Desk {
+pub struct SourceRecord {
     pub world: Arc<World>,
     pub plan: ChannelPlan,
     pub name: String,
     /// The source's index in the truth.
-    pub strand: usize,
-    /// Another source is written to the same channel: whoever is second to commit has lost it.
+    pub source: usize,
+    /// Another source is written to the same channel: the second one to commit has lost it.
     pub contested: bool,
     /// Others may write the same rows.
     pub shared: bool,
@@ -35,9 +35,9 @@ pub struct State {
     /// What the process is at, for when it hangs there.
     pub doing: &'static str,
     /// Where rows were said to be rejected.
-    told: Vec<RejectWindow>,
-    /// Rejects may have been counted while nobody listened.
-    pub deaf: bool,
+    reported: Vec<RejectWindow>,
+    /// Rejects may have been counted while no program observed them.
+    pub unobserved: bool,
     /// The last hold's close ran out of time, before the client could know of another writer.
     pub ran_out: bool,
     /// How often its channels were to be opened again.
@@ -45,7 +45,7 @@ pub struct State {
     /// Receipts that are not resolved.
     waiting: u64,
     pub fates: Vec<Fate>,
-    pub kept: Kept,
+    pub kept: DurableState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -93,7 +93,7 @@ enum Good {
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     kind: Kind,
-    pub strand: usize,
+    pub source: usize,
 }
 
 impl Reader {
@@ -101,12 +101,12 @@ impl Reader {
     pub fn row(self, token: &str) -> Option<u64> {
         match self.kind {
             Kind::Texts => {
-                let (strand, row) = token.strip_prefix("row-")?.split_once('-')?;
-                let is_own = strand.parse() == Ok(self.strand);
+                let (source, row) = token.strip_prefix("row-")?.split_once('-')?;
+                let is_own = source.parse() == Ok(self.source);
                 row.parse().ok().filter(|_| is_own)
             }
             Kind::Numbers => token.parse().ok().filter(|row| *row < 1_000_000),
-            Kind::Digits => digits::row(token),
+            Kind::Digits => digit_tokens::row(token),
             Kind::Untracked { .. } | Kind::Source { .. } => None,
         }
     }
@@ -118,11 +118,11 @@ impl Row<'_> {
     }
 }
 
-impl Desk {
+impl SourceRecord {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
-        let thieves: Vec<bool> = world.plan.thieves(index).collect();
-        let shared = thieves.contains(&false);
-        let strand = world
+        let rivals: Vec<bool> = world.plan.rivals(index).collect();
+        let shared = rivals.contains(&false);
+        let source = world
             .truth
             .expect(plan.rows, plan.row_bytes, plan.is_tracked(), shared);
         let state = State {
@@ -133,13 +133,13 @@ impl Desk {
         };
         let kind = plan.kind;
         let mut contests = world.contests.lock().unwrap();
-        contests.enter(&name, Reader { kind, strand });
+        contests.enter(&name, Reader { kind, source });
         drop(contests);
         Self {
             world: Arc::clone(world),
             name,
-            strand,
-            contested: thieves.contains(&true),
+            source,
+            contested: rivals.contains(&true),
             shared,
             state: Mutex::new(state),
             plan,
@@ -148,13 +148,13 @@ impl Desk {
 
     /// Whether the table refuses a row.
     pub fn is_bad(&self, row: u64) -> bool {
-        let seed = self.world.plan.seed ^ (self.strand as u64) << 32 ^ row;
+        let seed = self.world.plan.seed ^ (self.source as u64) << 32 ^ row;
         fastrand::Rng::with_seed(seed).u64(..100) < self.plan.bad_percent
     }
 
     pub fn row(&self, n: u64, attempt: u64) -> Row<'static> {
         Row {
-            c: self.strand,
+            c: self.source,
             n,
             a: attempt,
             g: if self.is_bad(n) {
@@ -162,7 +162,7 @@ impl Desk {
             } else {
                 Good::Yes(1)
             },
-            noise: content(self.strand, n, attempt, self.plan.row_bytes),
+            noise: content(self.source, n, attempt, self.plan.row_bytes),
         }
     }
 
@@ -173,9 +173,9 @@ impl Desk {
 
     pub fn token(&self, row: u64) -> OffsetToken {
         match self.plan.kind {
-            Kind::Texts => OffsetToken::new(format!("row-{}-{row:06}", self.strand)).unwrap(),
+            Kind::Texts => OffsetToken::new(format!("row-{}-{row:06}", self.source)).unwrap(),
             Kind::Digits | Kind::Source { digits: true, .. } => {
-                OffsetToken::new(digits::text(row)).unwrap()
+                OffsetToken::new(digit_tokens::text(row)).unwrap()
             }
             _ => OffsetToken::from(row),
         }
@@ -184,7 +184,7 @@ impl Desk {
     pub fn reader(&self) -> Reader {
         Reader {
             kind: self.plan.kind,
-            strand: self.strand,
+            source: self.source,
         }
     }
 
@@ -216,26 +216,26 @@ impl Desk {
         self.state.lock().unwrap().doing = doing;
     }
 
-    pub fn tell(&self, what: impl std::fmt::Display) {
-        self.world.tell(format!("channel {}: {what}", self.strand));
+    pub fn log(&self, what: impl std::fmt::Display) {
+        self.world.log(format!("channel {}: {what}", self.source));
     }
 
     pub fn blame(&self, what: impl std::fmt::Display) {
-        self.world.blame(format!("channel {}: {what}", self.strand));
+        self.world.blame(format!("channel {}: {what}", self.source));
     }
 
     /// The program was given an error.
     pub fn note(&self, error: &Error) {
-        self.world.note(self.strand, error);
+        self.world.note(self.source, error);
     }
 
     pub fn end(&self, ending: Ending) {
-        self.tell(format!("{ending:?}"));
+        self.log(format!("{ending:?}"));
         let late = Instant::now().saturating_duration_since(self.world.calm_at());
-        let patience = self.world.plan.patience(&self.plan);
-        if late > patience {
+        let time_limit = self.world.plan.time_limit(&self.plan);
+        if late > time_limit {
             self.blame(format!(
-                "it is through {late:?} after the calm, and may take {patience:?}"
+                "it is through {late:?} after the calm, and may take {time_limit:?}"
             ));
         }
         self.state.lock().unwrap().ended = Some(ending);
@@ -252,8 +252,8 @@ impl Desk {
         Some(state.ops.remove(at).1)
     }
 
-    /// Notes the rejects that an error or a report tells of.
-    pub fn heard<'a>(&self, windows: impl IntoIterator<Item = &'a RejectWindow>) {
+    /// Notes the rejects that an error or a report holds.
+    pub fn view<'a>(&self, windows: impl IntoIterator<Item = &'a RejectWindow>) {
         let mut state = self.state.lock().unwrap();
         for window in windows {
             // A reopen hands windows on, which changes nothing that a caller sees of them.
@@ -268,8 +268,12 @@ impl Desk {
                 } = w.clone();
                 (count, after, through, message, bound)
             };
-            if !state.told.iter().any(|known| sight(known) == sight(window)) {
-                state.told.push(window.clone());
+            if !state
+                .reported
+                .iter()
+                .any(|known| sight(known) == sight(window))
+            {
+                state.reported.push(window.clone());
             }
         }
     }
@@ -277,20 +281,20 @@ impl Desk {
     /// Follows a receipt to its end, and checks what it says against the table as it is at that moment.
     pub fn follow(
         self: &Arc<Self>,
-        house: &Arc<House>,
+        process: &Arc<ClientProcess>,
         receipt: Receipt,
         rows: Range<u64>,
         attempt: u64,
     ) {
         self.state.lock().unwrap().waiting += 1;
-        let (desk, house) = (Arc::clone(self), Arc::clone(house));
+        let (record, process) = (Arc::clone(self), Arc::clone(process));
         tokio::spawn(async move {
             let outcome = receipt.committed().await;
             if outcome.is_ok() {
-                judge::commit(&desk, &house, rows.clone(), attempt);
+                judge::commit(&record, &process, rows.clone(), attempt);
             }
-            desk.verify(&outcome, rows, attempt);
-            desk.state.lock().unwrap().waiting -= 1;
+            record.verify(&outcome, rows, attempt);
+            record.state.lock().unwrap().waiting -= 1;
         });
     }
 
@@ -305,18 +309,18 @@ impl Desk {
         };
         let what = format!(
             "channel {}: rows {rows:?} by append {attempt}: {said}",
-            self.strand
+            self.source
         );
         let place = 1 + usize::try_from(attempt).unwrap();
-        self.world.tell_behind(place, what);
+        self.world.log_at(place, what);
         match outcome {
             Ok(()) => {
-                if let Some(row) = truth.missing(self.strand, rows.clone()) {
+                if let Some(row) = truth.missing(self.source, rows.clone()) {
                     self.blame(format!(
                         "row {row} of {rows:?} was called committed and is not"
                     ));
                 }
-                let refused = truth.refused(self.strand);
+                let refused = truth.refused(self.source);
                 if let Some(row) = refused.iter().find(|row| rows.contains(row)) {
                     self.blame(format!(
                         "row {row} was rejected, and its receipt does not say so"
@@ -324,8 +328,8 @@ impl Desk {
                 }
             }
             Err(error) if error.kind() == ErrorKind::RowsRejected => {
-                self.heard(error.rejects());
-                if let Some(row) = truth.missing(self.strand, rows.clone()) {
+                self.view(error.rejects());
+                if let Some(row) = truth.missing(self.source, rows.clone()) {
                     self.blame(format!(
                         "row {row} of {rows:?} was called committed and is not"
                     ));
@@ -334,7 +338,7 @@ impl Desk {
             Err(error) if error.is_committed() => self.blame(format!("odd: {error:?}")),
             Err(error) => {
                 if !error.is_ambiguous() {
-                    self.world.never(self.strand, rows, attempt);
+                    self.world.never(self.source, rows, attempt);
                 }
                 let known = matches!(
                     error.kind(),
@@ -354,7 +358,11 @@ impl Desk {
     pub fn check(&self) {
         let state = self.state.lock().unwrap();
         let (waiting, ended) = (state.waiting, state.ended);
-        let (told, deaf, fates) = (state.told.clone(), state.deaf, state.fates.clone());
+        let (reported, unobserved, fates) = (
+            state.reported.clone(),
+            state.unobserved,
+            state.fates.clone(),
+        );
         drop(state);
         if waiting > 0 {
             self.blame(format!("{waiting} receipts never resolved"));
@@ -363,7 +371,7 @@ impl Desk {
             self.blame("it was given up");
         }
         for row in 0..self.plan.rows {
-            let landings = self.world.truth.landings(self.strand, row);
+            let landings = self.world.truth.landings(self.source, row);
             if let Some(wrong) = landings.iter().find(|l| l.refused != self.is_bad(row)) {
                 self.blame(format!("row {row} ended in the wrong table: {wrong:?}"));
             }
@@ -392,7 +400,7 @@ impl Desk {
             }
         } else {
             self.check_token();
-            rejects::windows(self, &told, deaf);
+            rejects::windows(self, &reported, unobserved);
         }
     }
 
