@@ -44,7 +44,7 @@ async fn main() -> anyhow::Result<()> {
 
     // The name is the identity of this writer. The next run that opens it learns where this one stopped.
     let mut channel = client.open_channel("rides-0").await?;
-    let first = channel.resume_point::<u64>()?.map_or(0, |last| last + 1);
+    let first = channel.resume_after::<u64>()?.map_or(0, |last| last + 1);
 
     let lifts = ["Elkhorn", "Centennial", "Larkspur"];
     let rides = (first..).zip(lifts).map(|(id, lift)| Ride {

@@ -47,7 +47,7 @@ async fn main() -> anyhow::Result<()> {
     // A pair of tokens: the rows travel in one request, and are committed together as the second token. Byte offsets in
     // the file would do as well.
     channel
-        .append_batch(batch, ("readings.ndjson:1", "readings.ndjson:2"))
+        .append_batch(&batch, ("readings.ndjson:1", "readings.ndjson:2"))
         .await?
         .committed()
         .await?;
@@ -55,7 +55,7 @@ async fn main() -> anyhow::Result<()> {
 
     let batch = RowBatch::from_ndjson(MIXED)?;
     let receipt = channel
-        .append_batch(batch, ("readings.ndjson:3", "readings.ndjson:5"))
+        .append_batch(&batch, ("readings.ndjson:3", "readings.ndjson:5"))
         .await?;
     match receipt.committed().await {
         Err(error) if error.kind() == ErrorKind::RowsRejected => {

@@ -72,7 +72,7 @@ async fn crashes(emulator: &Emulator) -> anyhow::Result<()> {
 /// The second run: the same program from its beginning.
 async fn finishes(emulator: &Emulator) -> anyhow::Result<()> {
     let (client, mut channel) = connect(emulator).await?;
-    let next = channel.resume_point::<u64>()?.map_or(0, |last| last + 1);
+    let next = channel.resume_after::<u64>()?.map_or(0, |last| last + 1);
     println!("the second run resumes at {next}");
     append(&mut channel, next..ORDERS).await?;
     channel.close().await?;

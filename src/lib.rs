@@ -26,7 +26,7 @@
 //!     .build()
 //!     .await?;
 //! let mut rides = client.open_channel("rides-0").await?;
-//! let next = rides.resume_point::<u64>()?.map_or(0, |last| last + 1);
+//! let next = rides.resume_after::<u64>()?.map_or(0, |last| last + 1);
 //! let receipt = rides.append_row(&Ride { id: next, lift: "Elkhorn" }, next).await?;
 //! receipt.committed().await?;
 //! rides.close().await?;
@@ -53,7 +53,7 @@
 //! - Write from many producers with nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be in
 //!   the table twice.
 //! - Stream a queue, a table or a log, with resuming and recovery included: [`ingest`].
-//! - Resume: [`Channel::resume_point`], [`OffsetToken`], [`OnUncommitted`].
+//! - Resume: [`Channel::resume_after`], [`OffsetToken`], [`OnUncommitted`].
 //! - Know the guarantees, state by state and fault by fault: [`guide::delivery`].
 //! - Find the counterpart of a name of the official SDK: [`guide::coming_from_the_official_sdk`].
 //! - Observe: [`StreamingIngestClient::metrics`], and the events of `tracing`.
@@ -133,7 +133,7 @@ pub use self::http::{
     HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
     TransportErrorKind,
 };
-pub use self::rows::RowBatch;
+pub use self::rows::{IntoNdjson, RowBatch, RowBatchBuilder};
 pub use self::types::channel_status::ChannelStatus;
 pub use self::types::close_report::{CloseReport, RowState, UncommittedRange};
 pub use self::types::error::{Error, ErrorKind, InvalidationCause, Result};

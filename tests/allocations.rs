@@ -103,7 +103,7 @@ impl Bench {
 
     fn ready_ndjson(&mut self) {
         self.runtime.block_on(async {
-            let append = self.channel.append_batch(self.batch.clone(), self.next..);
+            let append = self.channel.append_batch(&self.batch, self.next..);
             drop(append.await.unwrap());
         });
         self.next += self.batch.len();

@@ -126,7 +126,7 @@ impl Pool {
             Self::Value(rows) => append(channel, rows.get(at..until), next).await,
             Self::Ndjson(lines) => {
                 let batch = RowBatch::from_ndjson(lines.slice(at, until))?;
-                channel.append_batch(batch, next..).await
+                channel.append_batch(&batch, next..).await
             }
         };
         Ok((receipt?, (until - at) as u64))

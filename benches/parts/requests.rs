@@ -48,7 +48,7 @@ pub(crate) fn seal(criterion: &mut Criterion) {
                 bencher.iter_custom(|times| {
                     let mut spent = Duration::ZERO;
                     for _ in 0..times {
-                        let append = channel.append_batch(ready.clone(), next..);
+                        let append = channel.append_batch(&ready, next..);
                         let appended = bench.runtime.block_on(append);
                         drop(appended.expect("it takes rows"));
                         next += ready.len();

@@ -82,7 +82,7 @@ pub(crate) fn append(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("ndjson", len), |bencher| {
             bencher.iter_custom(|times| {
                 measure(&bench, &mut channel, times, unsent, async |channel| {
-                    let append = channel.append_batch(forms.ready.clone(), next..);
+                    let append = channel.append_batch(&forms.ready, next..);
                     let _receipt = append.await.expect("it takes rows");
                     next += ROWS;
                 })
@@ -113,7 +113,7 @@ pub(crate) fn hand_off(criterion: &mut Criterion) {
 }
 
 async fn append_ready(channel: &mut Channel, ready: &RowBatch, next: u64) -> u64 {
-    let append = channel.append_batch(ready.clone(), next..);
+    let append = channel.append_batch(ready, next..);
     let _receipt = append.await.expect("it takes rows");
     ready.len()
 }

@@ -105,7 +105,7 @@ fuzz_target!(|data: &[u8]| {
             }
             let _ = channel.wait_for_flush().await;
             let _ = channel.wait_for_commit().await;
-            let _ = channel.resume_point::<u64>();
+            let _ = channel.resume_after::<u64>();
             if mode & 8 == 8 {
                 let _ = channel.reopen().await;
             }

@@ -55,7 +55,7 @@ fuzz_target!(|data: &[u8]| {
         if let (Ok(token), Ok(checked)) = (token, checked) {
             let count = checked.len();
             if channel
-                .append_batch(checked, (token.clone(), token))
+                .append_batch(&checked, (token.clone(), token))
                 .await
                 .is_ok()
             {

@@ -12,7 +12,7 @@ use super::receipt::Receipt;
 use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
 use super::writer::{Staged, Writer};
 use crate::base::budget::{Charge, late};
-use crate::rows::RowBatch;
+use crate::rows::{self, RowBatch};
 use crate::types::error::{Error, Result};
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
@@ -76,6 +76,15 @@ impl<'a> Append<'a, Encoded> {
     }
 }
 
+impl<'a> Append<'a, Encoded> {
+    pub(crate) fn json(writer: &'a mut Writer, row: &[u8], offset: Result<Option<Offset>>) -> Self {
+        Self::start(writer, Encoded(()), |writer| {
+            let tokens = offset?.map_or(UnitTokens::Untracked, one);
+            writer.stage_row(rows::json(row)?, tokens)
+        })
+    }
+}
+
 impl<'a, I> Append<'a, Numbered<I>>
 where
     I: Iterator,
@@ -83,13 +92,12 @@ where
 {
     pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
         match offsets {
-            Ok(Offsets::Each { first, max }) => {
+            Ok(Offsets::Each { first }) => {
                 let mut append = Self::start(
                     writer,
                     Numbered {
                         rows: Some(rows),
                         next: first,
-                        max,
                     },
                     |_| Ok(()),
                 );
@@ -101,7 +109,6 @@ where
                 Numbered {
                     rows: None,
                     next: 0,
-                    max: 0,
                 },
                 |w| w.stage_whole(rows, start, end),
             ),
@@ -110,7 +117,6 @@ where
                 Numbered {
                     rows: None,
                     next: 0,
-                    max: 0,
                 },
                 |_| Err(error),
             ),
@@ -149,8 +155,8 @@ impl<'a> Append<'a, BatchSource> {
         batch: RowBatch,
         offsets: Result<Option<Offsets>>,
     ) -> Self {
-        let (source, failed) = match offsets.and_then(|offsets| BatchSource::new(batch, offsets)) {
-            Ok(source) => (source, None),
+        let (source, failed) = match offsets {
+            Ok(offsets) => (BatchSource::new(batch, offsets), None),
             Err(error) => (BatchSource::default(), Some(error)),
         };
         let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));

@@ -40,6 +40,32 @@ impl Channel<Tracked> {
         Append::row(&mut self.writer, row, offset.into_offset().map(Some))
     }
 
+    /// Appends one row that is a JSON object already, as brokers and files deliver them, with its offset token. The row is
+    /// parsed to check it and not decoded; its nulls stay, whatever [`Nulls`](crate::Nulls) says.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::{Channel, Result};
+    /// # struct Message { payload: Vec<u8>, offset: i64 }
+    /// # struct Consumer(std::vec::IntoIter<Message>);
+    /// # impl Consumer { async fn recv(&mut self) -> Option<Message> { self.0.next() } }
+    /// /// Streams a partition of a log into the channel that is named after it.
+    /// async fn stream(mut partition: Consumer, channel: &mut Channel) -> Result<()> {
+    ///     while let Some(message) = partition.recv().await {
+    ///         channel.append_json(&message.payload, message.offset).await?;
+    ///     }
+    ///     channel.wait_for_commit().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row); [`ErrorKind::InvalidRow`] also if it is not valid JSON.
+    pub fn append_json(&mut self, row: impl AsRef<[u8]>, offset: impl IntoOffset) -> Append<'_> {
+        let offset = offset.into_offset().map(Some);
+        Append::json(&mut self.writer, row.as_ref(), offset)
+    }
+
     /// Appends rows with their offsets: see [`IntoOffsets`] for what `first..`, `first..=last` and a pair mean.
     ///
     /// ```no_run
@@ -108,10 +134,14 @@ impl Channel<Tracked> {
     /// As [`append_rows`](Self::append_rows).
     pub fn append_batch(
         &mut self,
-        batch: RowBatch,
+        batch: &RowBatch,
         offsets: impl IntoOffsets,
     ) -> Append<'_, BatchSource> {
-        Append::batch(&mut self.writer, batch, offsets.into_offsets().map(Some))
+        Append::batch(
+            &mut self.writer,
+            batch.clone(),
+            offsets.into_offsets().map(Some),
+        )
     }
 
     /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.
@@ -133,13 +163,13 @@ impl Channel<Tracked> {
         self.writer.last.clone().map(Offset::into_token)
     }
 
-    /// Where to resume: the last committed token as what it means to the caller; `None` on a channel that never committed
-    /// one. Everything up to it is committed, nothing after it is.
+    /// The last committed token as what it means to the caller; `None` on a channel that never committed one. The row with
+    /// this token is committed: resume with the row after it.
     ///
     /// # Errors
     ///
     /// [`ErrorKind::InvalidOffset`] if the token is not a `T`: another program wrote it.
-    pub fn resume_point<T: std::str::FromStr>(&self) -> Result<Option<T>>
+    pub fn resume_after<T: std::str::FromStr>(&self) -> Result<Option<T>>
     where
         T::Err: std::fmt::Display,
     {
@@ -157,6 +187,15 @@ impl Channel<Untracked> {
     /// As [`Channel::<Tracked>::append_row`].
     pub fn append_row<R: Serialize + ?Sized>(&mut self, row: &R) -> Append<'_> {
         Append::row(&mut self.writer, row, Ok(None))
+    }
+
+    /// Appends one row that is a JSON object already, as [`Channel::<Tracked>::append_json`] does.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::append_json`].
+    pub fn append_json(&mut self, row: impl AsRef<[u8]>) -> Append<'_> {
+        Append::json(&mut self.writer, row.as_ref(), Ok(None))
     }
 
     /// Appends rows. May be split anywhere.
@@ -177,8 +216,8 @@ impl Channel<Untracked> {
     /// # Errors
     ///
     /// As [`append_rows`](Self::append_rows).
-    pub fn append_batch(&mut self, batch: RowBatch) -> Append<'_, BatchSource> {
-        Append::batch(&mut self.writer, batch, Ok(None))
+    pub fn append_batch(&mut self, batch: &RowBatch) -> Append<'_, BatchSource> {
+        Append::batch(&mut self.writer, batch.clone(), Ok(None))
     }
 
     /// Appends all of `batch` if there is memory for it now, and nothing of it otherwise.

@@ -54,7 +54,7 @@ pub enum Untracked {}
 /// # #[derive(serde::Serialize)] #[serde(rename_all = "UPPERCASE")] struct Ride { lift: String }
 /// # async fn example(client: StreamingIngestClient, rides: Vec<Ride>) -> snowpipe_streaming::Result<()> {
 /// let mut channel = client.open_channel("rides-0").await?;
-/// let next = channel.resume_point::<u64>()?.map_or(0, |last| last + 1);
+/// let next = channel.resume_after::<u64>()?.map_or(0, |last| last + 1);
 /// let receipt = channel.append_rows(&rides, next..).await?;
 /// receipt.committed().await?;
 /// channel.close().await?;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use super::core::batch::{Unit, UnitTokens};
 use super::writer::Writer;
 use crate::rows::RowBatch;
-use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::error::Result;
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
 /// Where the rows of an append come from, piece by piece.
@@ -34,7 +34,6 @@ impl Source for Encoded {
 pub struct Numbered<I> {
     pub(super) rows: Option<I>,
     pub(super) next: i128,
-    pub(super) max: i128,
 }
 
 impl<I> Source for Numbered<I>
@@ -46,25 +45,14 @@ where
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
-        let (next, max) = (&mut self.next, self.max);
+        let next = &mut self.next;
         let tokens = UnitTokens::Run { first: *next };
         writer.0.stage_run(tokens, || {
             let row = rows.next()?;
-            let number = in_range(*next, max);
             *next += 1;
-            Some(number.map(|_| row))
+            Some(row)
         })
     }
-}
-
-fn in_range(value: i128, max: i128) -> Result<i128> {
-    if value <= max {
-        return Ok(value);
-    }
-    Err(Error::new(
-        ErrorKind::InvalidOffset,
-        format!("the offsets run past {max}, the greatest of their type; use a wider integer"),
-    ))
 }
 
 /// Rows with an offset each, still to be encoded.
@@ -103,9 +91,7 @@ where
 {
     fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
         let rows = &mut self.rows;
-        writer
-            .0
-            .stage_run(UnitTokens::Untracked, || rows.next().map(Ok))
+        writer.0.stage_run(UnitTokens::Untracked, || rows.next())
     }
 }
 
@@ -118,15 +104,12 @@ pub struct BatchSource {
 }
 
 impl BatchSource {
-    pub(super) fn new(batch: RowBatch, offsets: Option<Offsets>) -> Result<Self> {
-        if let Some(Offsets::Each { first, max }) = &offsets {
-            in_range(first + i128::from(batch.len()) - 1, *max)?;
-        }
-        Ok(Self {
+    pub(super) fn new(batch: RowBatch, offsets: Option<Offsets>) -> Self {
+        Self {
             batch,
             at: 0,
             offsets,
-        })
+        }
     }
 }
 
@@ -154,7 +137,7 @@ impl Source for BatchSource {
         let rows = count_rows(piece);
         let tokens = match &mut self.offsets {
             None => UnitTokens::Untracked,
-            Some(Offsets::Each { first, .. }) => {
+            Some(Offsets::Each { first }) => {
                 let tokens = UnitTokens::Run { first: *first };
                 *first += i128::from(rows);
                 tokens

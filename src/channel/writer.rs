@@ -160,14 +160,14 @@ impl Writer {
     pub(super) fn stage_run<R: Serialize>(
         &mut self,
         tokens: UnitTokens,
-        mut next: impl FnMut() -> Option<Result<R>>,
+        mut next: impl FnMut() -> Option<R>,
     ) -> Result<()> {
         let (start, mut rows) = (self.staged.len(), 0);
         while !self.is_full()
             && let Some(row) = next()
         {
             let before = self.staged.len();
-            rows::encode(&row?, self.registry.context.options.nulls, &mut self.staged)?;
+            rows::encode(&row, self.registry.context.options.nulls, &mut self.staged)?;
             self.check_unit(self.staged.get(before..).unwrap_or_default())?;
             rows += 1;
         }
@@ -271,7 +271,7 @@ impl Writer {
             _ => pieces * UNIT_CHARGE,
         };
         let bytes = batch.as_bytes().len() + overhead;
-        let mut source = BatchSource::new(batch.clone(), offsets)?;
+        let mut source = BatchSource::new(batch.clone(), offsets);
         if bytes > self.shared.share.cap() {
             return Err(Error::new(
                 ErrorKind::TooLarge,

@@ -53,14 +53,13 @@ impl StreamingIngestClient {
 fn after(committed: Option<&OffsetToken>, offsets: Offsets) -> (usize, Offsets) {
     let number = committed.and_then(OffsetToken::reads_as_integer);
     match offsets {
-        Offsets::Each { first, max } => {
+        Offsets::Each { first } => {
             let covered = number.map_or(0, |last| (last - first + 1).max(0));
             let skip = usize::try_from(covered).unwrap_or(usize::MAX);
             (
                 skip,
                 Offsets::Each {
                     first: first + covered,
-                    max,
                 },
             )
         }

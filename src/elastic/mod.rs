@@ -12,7 +12,6 @@ pub(crate) mod shared;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -23,7 +22,7 @@ use self::core::{Core, Limits};
 use self::shared::{Settle, Shared};
 use crate::api::ELASTIC;
 use crate::context::ClientContext;
-use crate::rows::RowBatch;
+use crate::rows::{self, RowBatch};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -33,7 +32,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// It is the mode for many producers that have nothing to resume from. There are no offsets, and nothing to open: every
 /// pipe has one elastic channel, for all clients. A row is *appended* (in memory), *sealed* (compressed into a batch),
 /// *sent* and *accepted*. Accepted is durable here, and the last thing a client is told: the rows are in the table seconds
-/// later, and those that the table does not take are counted in the [status](Self::channel_status) and listed in the error
+/// later, and those that the table does not take are counted in the [status](Self::status) and listed in the error
 /// table. Give each row an id of its own if twice is too often. Rows that must be there once go through a
 /// [named channel](crate::StreamingIngestClient::open_channel).
 ///
@@ -162,6 +161,18 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.append_rows([row], tag)
     }
 
+    /// Appends one row that is a JSON object already, as brokers and files deliver them. The row is parsed to check it and
+    /// not decoded; its nulls stay.
+    ///
+    /// # Errors
+    ///
+    /// As [`append_row`](Self::append_row); [`ErrorKind::InvalidRow`] also if it is not valid JSON.
+    pub fn append_json(&self, row: impl AsRef<[u8]>, tag: T) -> ElasticAppend<T> {
+        let row = rows::json(row.as_ref());
+        let rows = row.and_then(|row| Rows::encode(&self.handle.context, [row].into_iter()));
+        self.append(rows, tag)
+    }
+
     /// Appends rows that are acknowledged together. They are encoded now, all of them: together they are at most a quarter
     /// of the memory budget, and at most 16 MiB.
     ///
@@ -194,22 +205,17 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.shared().update_and_wake(|core, _| core.flush());
     }
 
-    /// Flushes, and waits until everything that was appended before, through any clone, is accepted or has failed. To
-    /// know whether something failed, ask [`checkpoint`](Self::checkpoint).
+    /// Flushes, and waits until everything that was appended before, through any clone, is accepted or has failed.
     ///
-    /// Cancel safe.
+    /// Bounded as [`checkpoint`](Self::checkpoint). Cancel safe: to wait for less long, wrap it in `tokio::time::timeout`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Timeout`] if it takes longer than `timeout`; the rows are sent all the same.
-    pub async fn wait_for_flush(&self, timeout: Duration) -> Result<()> {
-        self.initiate_flush();
-        let through = self.shared().core().next();
-        let done = self.shared().settled(through);
-        tokio::time::timeout(timeout, done).await.map_err(|_| {
-            let text = format!("not everything was acknowledged within {timeout:?}; wait on");
-            Error::new(ErrorKind::Timeout, text)
-        })
+    /// The error of an append that failed and is not yet reported: [`checkpoint`](Self::checkpoint) reports it and hands
+    /// back the rows.
+    pub async fn wait_for_flush(&self) -> Result<()> {
+        let through = self.shared().flush();
+        self.shared().settle(through).await
     }
 
     /// Flushes, and waits until everything that was appended before, through any clone, has an outcome: `Ok` says that all
@@ -255,7 +261,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
     /// # Errors
     ///
     /// [`ErrorKind::NotFound`] if the server does not know the pipe; whatever keeps it from answering.
-    pub async fn channel_status(&self) -> Result<ChannelStatus> {
+    pub async fn status(&self) -> Result<ChannelStatus> {
         let context = &self.handle.context;
         let names = [ELASTIC.to_owned()];
         let mut statuses = context

@@ -36,7 +36,7 @@ impl<S: Source> Flow<'_, S> {
         self.shards = channels.into_iter().map(Shard::new).collect();
         let mut committed = Vec::new();
         for Shard { channel, .. } in &self.shards {
-            let offset = channel.resume_point()?;
+            let offset = channel.resume_after()?;
             self.source.check(channel.name(), offset.as_ref()).await?;
             committed.push(offset);
         }
@@ -106,7 +106,7 @@ impl<S: Source> Flow<'_, S> {
         if shard.is_in_doubt {
             return Err(in_doubt(name).into());
         }
-        let committed = shard.channel.resume_point()?;
+        let committed = shard.channel.resume_after()?;
         check_committed(
             name,
             invalidated,

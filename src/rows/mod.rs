@@ -1,11 +1,17 @@
 //! Rows: anything serializable that is a JSON object, one per line, checked before anything is buffered.
 
+mod builder;
+mod ndjson;
 mod null;
 mod strict;
 
 use bytes::Bytes;
 use memchr::memchr;
 use serde::Serialize;
+use serde_json::value::RawValue;
+
+pub use self::builder::RowBatchBuilder;
+pub use self::ndjson::IntoNdjson;
 
 use crate::base::options::Nulls;
 use crate::types::error::{Error, ErrorKind, Result};
@@ -42,6 +48,17 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
     Err(problem)
 }
 
+/// A row that is JSON already, as [`encode`] takes it.
+pub(crate) fn json(bytes: &[u8]) -> Result<&RawValue> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        Error::new(
+            ErrorKind::InvalidRow,
+            format!("the row cannot be sent: it is not valid JSON: {error}"),
+        )
+        .with_source(error)
+    })
+}
+
 /// Rows that are bytes already: NDJSON, one JSON object a line. Cheap to clone.
 ///
 /// ```
@@ -58,6 +75,11 @@ pub struct RowBatch {
 }
 
 impl RowBatch {
+    /// Starts a batch that is built row by row.
+    pub fn builder() -> RowBatchBuilder {
+        RowBatchBuilder::default()
+    }
+
     /// Takes NDJSON as it is: it must be UTF-8, and each line must begin with `{` and end with `}`; blank lines are
     /// dropped. What is between the braces is not looked at: a line that is not JSON is rejected by the server, counted
     /// and reported as a [`RejectWindow`](crate::RejectWindow).
@@ -65,8 +87,8 @@ impl RowBatch {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRow`], naming the line.
-    pub fn from_ndjson(bytes: impl Into<Bytes>) -> Result<Self> {
-        Self::read(bytes.into(), |_| Ok(()))
+    pub fn from_ndjson(ndjson: impl IntoNdjson) -> Result<Self> {
+        Self::read(ndjson.into_ndjson(), |_| Ok(()))
     }
 
     /// As [`from_ndjson`](Self::from_ndjson), and parses each line, so that nothing but JSON objects goes out.
@@ -74,8 +96,8 @@ impl RowBatch {
     /// # Errors
     ///
     /// [`ErrorKind::InvalidRow`], naming the line.
-    pub fn from_ndjson_checked(bytes: impl Into<Bytes>) -> Result<Self> {
-        Self::read(bytes.into(), |line| {
+    pub fn from_ndjson_checked(ndjson: impl IntoNdjson) -> Result<Self> {
+        Self::read(ndjson.into_ndjson(), |line| {
             serde_json::from_str::<serde::de::IgnoredAny>(line).map(|_| ())
         })
     }

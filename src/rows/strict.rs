@@ -9,7 +9,7 @@ use serde::ser::{
 use super::null::NullProbe;
 use crate::base::options::Nulls;
 
-pub(super) const NOT_AN_OBJECT: &str = "the row is not a JSON object; a row must serialize as a struct or a map whose keys are column names";
+pub(super) const NOT_AN_OBJECT: &str = "the row is not a JSON object; a row must serialize as a struct or a map whose keys are column names, and JSON in bytes goes through `append_json`";
 
 /// A value whose floats are checked on the way through.
 struct Finite<'a, T: ?Sized>(&'a T);

@@ -219,13 +219,13 @@ macro_rules! from_integer {
     ($($int:ty),*) => {$(
         impl From<$int> for OffsetToken {
             fn from(value: $int) -> Self {
-                Self::from_integer(value.into())
+                Self::from_integer(arguments::to_i128(value))
             }
         }
     )*};
 }
 
-from_integer!(i32, u32, i64, u64);
+from_integer!(i32, u32, i64, u64, usize);
 
 #[cfg(test)]
 mod tests {

@@ -169,7 +169,7 @@ async fn give_up(
             polls(left, one_by_one).await.map(drop)
         }
         Op::AppendBatch => {
-            let append = channel.append_batch(batch(next..END), next..);
+            let append = channel.append_batch(&batch(next..END), next..);
             polls(left, append).await.map(drop)
         }
         Op::AppendMany => {
@@ -294,7 +294,7 @@ async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twi
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
                 Untracked::Batch => {
-                    let append = channel.append_batch(batch(0..END));
+                    let append = channel.append_batch(&batch(0..END));
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
             };

@@ -12,7 +12,7 @@ use crate::support::{World, row, rows};
 async fn rows_are_committed_in_order_and_resumed_after() {
     let world = World::new();
     let (client, mut channel) = world.channel().await;
-    assert_eq!(channel.resume_point::<u64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<u64>().unwrap(), None);
     channel
         .append_row(&row(0), 0)
         .await
@@ -32,7 +32,7 @@ async fn rows_are_committed_in_order_and_resumed_after() {
     assert_eq!((report.rows_appended, report.rows_committed), (100, 100));
 
     let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(99));
+    assert_eq!(channel.resume_after::<u64>().unwrap(), Some(99));
 }
 
 #[tokio::test(start_paused = true)]

@@ -218,7 +218,7 @@ async fn reopen(channel: &mut Channel) {
 
 /// The row after the last one that is committed.
 fn resume(channel: &Channel) -> u64 {
-    let committed = channel.resume_point::<u64>().unwrap();
+    let committed = channel.resume_after::<u64>().unwrap();
     committed.map_or(0, |last| last + 1)
 }
 

@@ -37,7 +37,7 @@ async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
     assert_eq!(start.elapsed(), Duration::from_secs(10));
     let waited = second.open_channel("c").await.unwrap();
     assert_eq!(
-        waited.resume_point::<i64>().unwrap(),
+        waited.resume_after::<i64>().unwrap(),
         Some(0),
         "the default waits"
     );
@@ -57,7 +57,7 @@ async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
         .on_uncommitted(policy)
         .await
         .unwrap();
-    assert_eq!(taken.resume_point::<i64>().unwrap(), None);
+    assert_eq!(taken.resume_after::<i64>().unwrap(), None);
     assert!(lost.committed().await.is_err());
     assert_eq!(world.landed(), [0]);
 }
@@ -76,7 +76,7 @@ async fn a_dropped_channel_drains_and_frees_its_name() {
     receipt.committed().await.unwrap();
     tokio::task::yield_now().await;
     let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
     assert_eq!(world.landed(), [0]);
 }
 
@@ -158,7 +158,7 @@ async fn a_dropped_channel_that_cannot_be_opened_again_is_given_up_in_time() {
     faults.clear();
     tokio::task::yield_now().await;
     let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<i64>().unwrap(), None);
     assert_eq!(client.memory_in_use(), 0);
 }
 

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 
 use serde::Serialize;
-use snowpipe_streaming::{Append, Channel, Commits, OffsetToken, Receipt, StreamingIngestClient};
+use snowpipe_streaming::{
+    Append, Channel, Commits, OffsetToken, Receipt, RowBatch, StreamingIngestClient,
+};
 
 use crate::support::World;
 
@@ -79,16 +81,28 @@ async fn offsets_are_written_as_they_come() {
         .append_each(rows.iter().zip(["e", "f"]))
         .await
         .unwrap();
+    for (n, row) in rows.iter().enumerate() {
+        let _ = channel.append_row(row, 50 + n).await.unwrap();
+    }
+    let _ = channel.append_rows(&rows, 52_usize..).await.unwrap();
+    let line = String::from("{\"n\":1}");
+    let (payload, offset) = (line.as_bytes(), 54_i64);
+    let _ = channel.append_json(payload, offset).await.unwrap();
+    let _ = channel.append_json(&line, 55).await.unwrap();
+    let batch = RowBatch::from_ndjson(&line).unwrap();
+    let _ = channel.append_batch(&batch, 56..).await.unwrap();
+    let _ = channel.append_batch(&batch, 57..).await.unwrap();
+    let _ = channel.append_row(&rows[0], "g").await.unwrap();
     let none: [Ride; 0] = [];
     let receipt = channel.append_rows(none, 0..).await.unwrap();
     channel.initiate_flush();
     receipt.committed().await.unwrap();
-    let last = OffsetToken::new("f").unwrap();
+    let last = OffsetToken::new("g").unwrap();
     assert_eq!(channel.latest_committed_offset_token(), Some(last));
     let report = channel.close().await.unwrap();
     assert_eq!(
         report.rows_committed,
-        2 + 1 + 2 + 1 + 1 + 2 + 2 + 2 + 2 + 1 + 1 + 2 + 2
+        2 + 1 + 2 + 1 + 1 + 2 + 2 + 2 + 2 + 1 + 1 + 2 + 2 + 9
     );
 }
 

@@ -133,7 +133,7 @@ async fn rows_land_in_order_and_the_next_run_resumes_after_them<G: Ground>() {
     let ground = G::new().await;
     let client = ground.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<u64>().unwrap(), None);
     for n in 0..10 {
         let _ = channel.append_row(&row(n), n).await.unwrap();
     }
@@ -146,7 +146,7 @@ async fn rows_land_in_order_and_the_next_run_resumes_after_them<G: Ground>() {
 
     let next_run = ground.client().await;
     let mut channel = next_run.open_channel("c").await.unwrap();
-    let next = channel.resume_point::<i64>().unwrap().unwrap() + 1;
+    let next = channel.resume_after::<i64>().unwrap().unwrap() + 1;
     assert_eq!(next, 200);
     let receipt = channel.append_rows(rows(next..210), next..).await.unwrap();
     within(receipt.committed()).await.unwrap();
@@ -162,10 +162,7 @@ async fn every_form_of_append_lands<G: Ground>() {
     let pairs = [(row(3), "d"), (row(4), "e")];
     let _ = channel.append_each(pairs).await.unwrap();
     let batch = RowBatch::from_ndjson("{\"N\":5}\r\n\n{\"N\":6}").unwrap();
-    let _ = channel
-        .append_batch(batch.clone(), ("f", "g"))
-        .await
-        .unwrap();
+    let _ = channel.append_batch(&batch, ("f", "g")).await.unwrap();
     let last = channel.try_append_batch(&batch, ("h", "i")).unwrap();
     channel.initiate_flush();
     within(last.committed()).await.unwrap();
@@ -184,7 +181,7 @@ async fn a_second_client_fences_the_first<G: Ground>() {
     within(receipt.committed()).await.unwrap();
 
     let mut winner = second.open_channel("c").await.unwrap();
-    assert_eq!(winner.resume_point::<u64>().unwrap(), Some(1));
+    assert_eq!(winner.resume_after::<u64>().unwrap(), Some(1));
     let receipt = loser.append_row(&row(-2), 2).await.unwrap();
     let error = within(receipt.committed()).await.unwrap_err();
     assert_eq!(
@@ -216,7 +213,7 @@ async fn a_reopen_that_discards_loses_what_is_not_committed<G: Ground>() {
         .on_uncommitted(OnUncommitted::Discard)
         .await
         .unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<u64>().unwrap(), None);
     let receipt = channel.append_row(&row(9), 1).await.unwrap();
     within(receipt.accepted()).await.unwrap();
     ground.emulator().commit_now();
@@ -242,7 +239,7 @@ async fn uncommitted_rows_are_spared_until_the_deadline<G: Ground>() {
 
     ground.emulator().commit_now();
     let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(3));
+    assert_eq!(channel.resume_after::<u64>().unwrap(), Some(3));
     assert_eq!(ground.landed(), [1, 2, 3]);
 }
 
@@ -253,7 +250,7 @@ async fn uncommitted_rows_are_waited_for<G: Ground>() {
     let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
     let open = client.open_channel("c").on_uncommitted(policy);
     let channel = within(open.into_future()).await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(3));
+    assert_eq!(channel.resume_after::<u64>().unwrap(), Some(3));
     assert_eq!(ground.landed(), [1, 2, 3]);
 }
 
@@ -308,7 +305,7 @@ async fn a_dropped_channel_begins_anew<G: Ground>() {
     assert!(ground.emulator().channel("c").is_none());
 
     let channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<u64>().unwrap(), None);
     assert_eq!(ground.landed(), [7], "its rows stay");
     let error = client.drop_channel("nobody").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::NotFound);
@@ -405,7 +402,7 @@ async fn a_lost_answer_to_a_stale_replay_is_settled_by_the_token<G: Ground>() {
         ErrorKind::Invalidated(InvalidationCause::Ambiguous)
     );
     within(channel.reopen()).await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(2));
+    assert_eq!(channel.resume_after::<u64>().unwrap(), Some(2));
     let receipt = channel.append_row(&row(3), 3).await.unwrap();
     within(receipt.committed()).await.unwrap();
     assert_eq!(ground.landed(), [0, 1, 2, 3]);

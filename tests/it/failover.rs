@@ -169,7 +169,7 @@ async fn a_channel_that_surfaces_is_reopened_at_the_second_host() {
         assert_eq!(error.kind(), expected, "{text}");
         before.committed().await.unwrap();
         channel.reopen().await.unwrap();
-        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+        assert_eq!(channel.resume_after::<i64>().unwrap(), Some(9));
         let again = channel.append_rows(rows(10..20), 10..).await.unwrap();
         again.committed().await.unwrap();
         assert_eq!(pair.world.landed(), (0..20).collect::<Vec<_>>(), "{text}");

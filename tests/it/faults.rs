@@ -90,7 +90,7 @@ async fn where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_
     assert_eq!(cause(&error), InvalidationCause::Ambiguous);
     assert_eq!(error.committed_token(), Some(&OffsetToken::from(9)));
     channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(9));
     channel
         .append_row(&row(10), 10)
         .await
@@ -292,7 +292,7 @@ async fn a_batch_refused_for_good_is_neither_skipped_nor_sent_again() {
         assert_eq!(client.memory_in_use(), 0);
 
         channel.reopen().await.unwrap();
-        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+        assert_eq!(channel.resume_after::<i64>().unwrap(), Some(9));
     }
 }
 

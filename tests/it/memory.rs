@@ -261,7 +261,7 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
         .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
     let rows = long_batch();
-    let mut append = channel.append_batch(rows.clone(), 0..);
+    let mut append = channel.append_batch(&rows, 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
     let in_use = client.memory_in_use();
     assert!(in_use > 3 << 20, "two batches of 2 MiB: {in_use}");
@@ -285,7 +285,7 @@ async fn an_append_that_waits_for_the_driver_learns_of_the_end() {
     let world = World::new();
     let client = world.builder().build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    let mut append = channel.append_batch(long_batch(), 0..);
+    let mut append = channel.append_batch(&long_batch(), 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
     drop(client);
     let error = append.await.unwrap_err();
@@ -313,7 +313,7 @@ async fn rows_that_were_bytes_are_let_go_of_once_they_are_appended() {
     let held = Arc::new(row(1).to_string() + "\n");
     let bytes = Bytes::from_owner(Held(Arc::clone(&held)));
     let batch = RowBatch::from_ndjson(bytes).unwrap();
-    channel.append_batch(batch.clone(), 1..).await.unwrap();
+    channel.append_batch(&batch, 1..).await.unwrap();
     channel.try_append_batch(&batch, 2..).unwrap();
     drop(batch);
     assert_eq!(Arc::strong_count(&held), 1, "the channel keeps none of it");
@@ -335,7 +335,7 @@ async fn there_is_no_backpressure_while_there_is_memory() {
     let builder = world.builder().append_timeout(Duration::ZERO);
     let client = builder.build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
-    let receipt = channel.append_batch(long_batch(), 0..).await.unwrap();
+    let receipt = channel.append_batch(&long_batch(), 0..).await.unwrap();
     receipt.committed().await.unwrap();
     assert!(world.landed_rows() == long_rows());
 }

@@ -93,7 +93,7 @@ async fn rejects_between_the_last_poll_and_a_reopen_are_reported() {
     let bad = channel.append_row(&json!({"X": 1}), 0).await.unwrap();
     bad.accepted().await.unwrap();
     channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
     let error = bad.committed().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::RowsRejected, "{error}");
     assert!(error.is_committed());

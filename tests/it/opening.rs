@@ -117,7 +117,7 @@ async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
     // The name is free again once the old hold has ended.
     world.emulator.faults().clear();
     channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
 }
 
 #[tokio::test(start_paused = true)]
@@ -164,7 +164,7 @@ async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
         let client = world.builder().recovery(recovery).build().await.unwrap();
         let mut channel = client.open_channel("RIDES").await.unwrap();
         assert_eq!(channel.name(), "Rides");
-        assert_eq!(channel.resume_point::<i64>().unwrap(), Some(0));
+        assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
         assert_eq!(channel.status().await.unwrap().channel_name(), "Rides");
         let receipt = channel.append_row(&row(1), 1).await.unwrap();
         receipt.committed().await.unwrap();
@@ -214,7 +214,7 @@ async fn an_open_answer_without_a_status_means_that_the_status_is_asked_for() {
         faults.push(fault.clone().on(Endpoint::Status));
         let client = opens().build().await.unwrap();
         let channel = client.open_channel("c").await.unwrap();
-        let resumes_after = channel.resume_point::<i64>().unwrap();
+        let resumes_after = channel.resume_after::<i64>().unwrap();
         assert_eq!(resumes_after, Some(6), "{fault:?}");
     }
     faults.push(Fault::Forbidden.on(Endpoint::Status).always());

@@ -21,7 +21,7 @@ async fn a_second_writer_fences_the_first() {
         .await
         .unwrap();
     let thief = theirs.open_channel("c").await.unwrap();
-    assert_eq!(thief.resume_point::<i64>().unwrap(), Some(0));
+    assert_eq!(thief.resume_after::<i64>().unwrap(), Some(0));
     let receipt = channel.append_row(&row(1), 1).await.unwrap();
     let error = receipt.accepted().await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::Fenced);
@@ -167,7 +167,7 @@ async fn over_a_channel_made_anew_nothing_is_sent_again() {
             let sent = if is_opened_by_another { 1 } else { 2 };
             assert_eq!(world.requests(Endpoint::Append), sent, "{text}");
             channel.reopen().await.unwrap();
-            assert_eq!(channel.resume_point::<i64>().unwrap(), None, "{text}");
+            assert_eq!(channel.resume_after::<i64>().unwrap(), None, "{text}");
         }
     }
 }
@@ -196,7 +196,7 @@ async fn rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_
         "accepted, and never committed: {error}"
     );
     channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), None);
+    assert_eq!(channel.resume_after::<i64>().unwrap(), None);
     let again = channel.append_rows(rows(0..11), 0..).await.unwrap();
     again.accepted().await.unwrap();
     world.emulator.commit_now();

@@ -262,7 +262,7 @@ async fn the_caller_may_reopen_what_is_being_reopened() {
     let old = channel.append_rows(rows(0..10), 0..).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     channel.reopen().await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(9));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(9));
     old.committed().await.unwrap();
     let new = channel.append_row(&row(10), 10).await.unwrap();
     new.committed().await.unwrap();
@@ -283,7 +283,7 @@ async fn a_dropped_channel_is_replayed_in_the_background() {
     receipt.committed().await.unwrap();
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
     let again = client.open_channel("c").await.unwrap();
-    assert_eq!(again.resume_point::<i64>().unwrap(), Some(9));
+    assert_eq!(again.resume_after::<i64>().unwrap(), Some(9));
 }
 
 /// What a server does that stalls.
@@ -300,7 +300,7 @@ enum Stall {
 async fn stream(client: &StreamingIngestClient, recovery: Recovery, i: i64) {
     let mut channel = client.open_channel(format!("c{i}")).await.unwrap();
     loop {
-        let next = channel.resume_point::<i64>().unwrap().map_or(0, |n| n + 1);
+        let next = channel.resume_after::<i64>().unwrap().map_or(0, |n| n + 1);
         let left = noisy(1000 * i + next..1000 * i + 300);
         let outcome = match channel.append_rows(left, next..).await {
             Ok(receipt) => receipt.committed().await,

@@ -44,7 +44,7 @@ async fn a_status_from_before_the_open_is_no_conflict() {
 
     lag(&world, seconds(20));
     let mut channel = client.open_channel("c").await.unwrap();
-    assert_eq!(channel.resume_point::<i64>().unwrap(), Some(2));
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(2));
     commit(&mut channel, 3).await;
     assert_eq!(world.landed(), [0, 1, 2, 3]);
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{Channel, ErrorKind, Receipt};
+use snowpipe_streaming::{Channel, ErrorKind, OffsetToken, Receipt};
 
 use crate::support::{World, row};
 
@@ -68,4 +68,20 @@ async fn at_rest_the_latest_256_text_tokens_are_still_refused() {
     let receipt = append(&mut channel, 300, &token(43)).await;
     receipt.committed().await.unwrap();
     assert_eq!(world.landed(), (0..301).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_without_an_end_continues_past_its_type() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let rows = [row(0), row(1), row(2)];
+    drop(channel.append_rows(&rows, i32::MAX..).await.unwrap());
+    let last = OffsetToken::from(i64::from(i32::MAX) + 2);
+    assert_eq!(channel.last_appended(), Some(last.clone()));
+    drop(channel.append_rows(&rows, u64::MAX..).await.unwrap());
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1, 2, 0, 1, 2]);
+    let channel = world.client().await.open_channel("c").await.unwrap();
+    let beyond = u128::from(u64::MAX) + 2;
+    assert_eq!(channel.resume_after::<u128>().unwrap(), Some(beyond));
 }

@@ -180,7 +180,7 @@ impl Session {
                 }
             }
             "elastic_flush" => {
-                channel.wait_for_flush(PATIENCE).await?;
+                tokio::time::timeout(PATIENCE, channel.wait_for_flush()).await??;
                 let acks = std::mem::take(&mut self.acks);
                 let acknowledged = acks.len();
                 for ack in acks {

@@ -27,12 +27,10 @@ impl Offset {
 /// The offsets of the rows of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offsets {
-    /// Row `i` carries `first + i`; may be split anywhere. No token is greater than `max`.
+    /// Row `i` carries `first + i`; may be split anywhere.
     Each {
         /// The first row's.
         first: i128,
-        /// The greatest of the caller's integer type.
-        max: i128,
     },
     /// All rows share a start and an end; one request, never split.
     Whole {
@@ -47,7 +45,7 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What can be the offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64` or `u64`.
+/// What can be the offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64`, `u64` or `usize`.
 ///
 /// Integers have to rise from row to row. Text only must not repeat, whatever it is made of: `"10"` may come before `"9"`.
 pub trait IntoOffset: sealed::Sealed {
@@ -63,8 +61,8 @@ pub trait IntoOffset: sealed::Sealed {
 /// What can be the offsets of many rows.
 ///
 /// - `first..` (integers): row `i` carries the token `first + i`, and the rows may be split over requests anywhere. Only
-///   right if each row has a token of its own and there are no gaps. No row is taken past the greatest of the integer's
-///   type, and a bare `0..` is of `i32`: write `0_u64..` where there may be more than two billion.
+///   right if each row has a token of its own and there are no gaps. The type of the integer sets no bound: the tokens of
+///   `0..` continue past `i32::MAX`.
 /// - `first..=last` (integers) or `(start, end)` (any tokens): the rows go in one request, never split, and are committed
 ///   together as `end`. There may be any number of rows.
 pub trait IntoOffsets: sealed::Sealed {
@@ -77,19 +75,24 @@ pub trait IntoOffsets: sealed::Sealed {
     fn into_offsets(self) -> Result<Offsets>;
 }
 
+/// An integer of a type that is at most 64 bits wide, so that no number of rows overflows the count.
+pub(super) fn to_i128(value: impl TryInto<i128>) -> i128 {
+    value.try_into().unwrap_or(i128::MAX)
+}
+
 macro_rules! integers {
     ($($int:ty),*) => {$(
         impl sealed::Sealed for $int {}
         impl IntoOffset for $int {
             fn into_offset(self) -> Result<Offset> {
-                Ok(Offset::Integer(i128::from(self)))
+                Ok(Offset::Integer(to_i128(self)))
             }
         }
 
         impl sealed::Sealed for RangeFrom<$int> {}
         impl IntoOffsets for RangeFrom<$int> {
             fn into_offsets(self) -> Result<Offsets> {
-                Ok(Offsets::Each { first: i128::from(self.start), max: i128::from(<$int>::MAX) })
+                Ok(Offsets::Each { first: to_i128(self.start) })
             }
         }
 
@@ -109,7 +112,7 @@ macro_rules! integers {
     )*};
 }
 
-integers!(i32, u32, i64, u64);
+integers!(i32, u32, i64, u64, usize);
 
 macro_rules! texts {
     ($($text:ty => $make:expr;)*) => {$(

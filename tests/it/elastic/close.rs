@@ -202,7 +202,7 @@ async fn a_tables_default_pipe_has_an_elastic_channel_too() {
     let contents: Vec<_> = landed.iter().map(|row| row["ROW"].clone()).collect();
     assert_eq!(contents, rows(0..3));
     assert_eq!(
-        channel.channel_status().await.unwrap().pipe_name(),
+        channel.status().await.unwrap().pipe_name(),
         "RIDES-STREAMING"
     );
     assert_eq!(appends(&world)[0].channels, ["ELASTIC"]);

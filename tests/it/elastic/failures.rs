@@ -154,10 +154,8 @@ async fn an_unawaited_failure_goes_to_the_next_checkpoint_and_stops_appends_unti
     let (_client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));
     drop(channel.append_row(&row(1), 10).await.unwrap());
-    channel
-        .wait_for_flush(Duration::from_secs(60))
-        .await
-        .unwrap();
+    let error = channel.wait_for_flush().await.unwrap_err();
+    assert_eq!(error.code(), Some("ERR_BAD_ROWS"));
     let error = channel.append_row(&row(2), 20).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Refused);
     assert!(error.to_string().contains("`checkpoint`"), "{error}");
@@ -183,10 +181,7 @@ async fn an_acknowledgement_dropped_unread_gives_its_failure_back() {
     let (_client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));
     let ack = channel.append_row(&row(1), 10).await.unwrap();
-    channel
-        .wait_for_flush(Duration::from_secs(60))
-        .await
-        .unwrap();
+    channel.wait_for_flush().await.unwrap();
     channel.append_row(&row(2), 20).await.unwrap();
     drop(ack);
     assert!(channel.append_row(&row(3), 30).await.is_err());
@@ -279,8 +274,7 @@ async fn rows_handed_back_are_charged_until_they_are_taken() {
     let refusals = refused().on(Endpoint::Append).always();
     world.emulator.faults().push(refusals);
     let flush = async || {
-        let done = channel.wait_for_flush(Duration::from_secs(60)).await;
-        done.unwrap();
+        channel.wait_for_flush().await.unwrap();
         client.memory_in_use()
     };
     let ack = channel.append_rows(noisy(0..1_000), 0).await.unwrap();

@@ -43,7 +43,7 @@ async fn many_tasks_append_through_clones_and_share_requests() {
     assert_eq!(appends(&world).len(), 1, "all within one lag");
     assert_eq!(landed(&world), (0..1000).collect::<Vec<_>>());
     assert_eq!(client.memory_in_use(), 0);
-    let status = channel.channel_status().await.unwrap();
+    let status = channel.status().await.unwrap();
     assert_eq!(
         (status.channel_name(), status.rows_inserted_count()),
         ("ELASTIC", 1000)

@@ -112,7 +112,7 @@ async fn a_channel_that_opens_unhealthy_is_refused() {
         stage.answer(Call::Open, opened(Some("7"), code));
         let client = stage.client().await;
         let channel = client.open_channel("c").await.unwrap();
-        assert_eq!(channel.resume_point::<u64>().unwrap(), Some(7));
+        assert_eq!(channel.resume_after::<u64>().unwrap(), Some(7));
     }
 }
 
@@ -288,7 +288,7 @@ async fn an_invalidated_channel_is_reopened_from_the_committed_token() {
     );
     stage.answer(Call::Open, opened(Some("1"), "SUCCESS"));
     within(channel.reopen()).await.unwrap();
-    assert_eq!(channel.resume_point::<u64>().unwrap(), Some(1));
+    assert_eq!(channel.resume_after::<u64>().unwrap(), Some(1));
     let receipt = channel.append_row(&json!({"A": 2}), 2).await.unwrap();
     within(receipt.committed()).await.unwrap();
     let tokens = stage.seen(Call::Append);

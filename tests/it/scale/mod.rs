@@ -131,7 +131,7 @@ async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
 async fn produce(mut channel: Channel, rows: Arc<Vec<RowBatch>>) {
     let mut next = 0;
     for batch in rows.iter().cycle() {
-        let append = channel.append_batch(batch.clone(), next..);
+        let append = channel.append_batch(batch, next..);
         drop(append.await.unwrap());
         next += batch.len();
     }

@@ -305,7 +305,7 @@ impl Program {
                 let batch = RowBatch::from_ndjson(lines).unwrap();
                 match channel.try_append_batch(&batch, next..) {
                     Err(error) if error.kind() == ErrorKind::Backpressure => {
-                        polled(channel.append_batch(batch, next..), cancel).await
+                        polled(channel.append_batch(&batch, next..), cancel).await
                     }
                     done => Some(done),
                 }

@@ -171,7 +171,7 @@ impl Producer {
             1 => self.checkpoint().await,
             2 => {
                 let time_limit = Duration::from_millis(self.rng.u64(..5_000));
-                let flushed = self.channel.wait_for_flush(time_limit).await;
+                let flushed = timeout(time_limit, self.channel.wait_for_flush()).await;
                 self.world
                     .log(format!("flushed {}: {}", self.number, flushed.is_ok()));
             }
