@@ -184,9 +184,9 @@ mutant "say nothing of rejected rows" src/channel/core/progress.rs <<'DIFF'
 +                .find(|w| w.from < position && position < from);
 DIFF
 
-mutant "a new request id for a retry" src/channel/driver.rs <<'DIFF'
--                if order.retry_count == 0 {
-+                if order.retry_count < 100 {
+mutant "a new request id for a retry" src/channel/core/schedule.rs <<'DIFF'
+-                request_id: flight.request_id,
++                request_id: fresh_id,
 DIFF
 
 mutant "call a stale answer fenced though a try went unanswered" src/channel/core/retry_decision.rs <<'DIFF'
@@ -214,7 +214,7 @@ DIFF
 mutant "the lag begins with the last row" src/channel/core/mod.rs <<'DIFF'
 -        open.position = self.appended;
 +        open.position = self.appended;
-+        open.first_append = now;
++        open.first_append = Instant::now();
 DIFF
 
 mutant "release before dead letters" src/ingest/flow.rs <<'DIFF'
@@ -248,9 +248,9 @@ mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.
 DIFF
 
 mutant "a batch that is too large goes behind those after it" src/channel/core/responses.rs <<'DIFF'
--        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
+-        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
 -        self.ready.push_front(flight.batch);
-+        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
++        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
 +        self.ready.push_back(flight.batch);
 DIFF
 
@@ -353,7 +353,7 @@ DIFF
 mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'DIFF'
 -        flight.tries = flight.tries.saturating_add(1);
 +        flight.tries = flight.tries.saturating_add(1);
-+        flight.request = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
++        flight.request_id = uuid::Builder::from_random_bytes(self.rng.u128(..).to_le_bytes()).into_uuid();
 DIFF
 
 mutant "an unawaited failure is forgotten" src/elastic/core.rs <<'DIFF'

@@ -64,37 +64,39 @@ pub(crate) struct ApiConfig {
     pub(crate) attempt_timeout: Duration,
 }
 
-/// One batch on its way.
+/// One batch for a channel.
 #[derive(Debug)]
-pub(crate) struct AppendRequest<'a> {
-    pub(crate) channel: &'a str,
-    pub(crate) continuation_token: &'a str,
-    pub(crate) start: Option<&'a OffsetToken>,
-    pub(crate) end: Option<&'a OffsetToken>,
+pub(crate) struct AppendRequest {
+    pub(crate) attempt: Attempt,
+    pub(crate) continuation_token: String,
+    pub(crate) start: Option<OffsetToken>,
+    pub(crate) end: OffsetToken,
     /// One zstd frame.
     pub(crate) body: Bytes,
-    pub(crate) uncompressed_len: u64,
+    pub(crate) uncompressed_len: usize,
     /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
-    pub(crate) min_append_timestamp_ms: u64,
+    pub(crate) first_append_ms: u64,
     /// What the last append answer of this channel carried as [`AppendAnswer::session`].
-    pub(crate) session: Option<&'a HeaderValue>,
+    pub(crate) session: Option<HeaderValue>,
 }
 
-/// One batch on its way to the elastic channel.
+/// One batch for the elastic channel.
 #[derive(Debug)]
 pub(crate) struct ElasticRequest {
+    pub(crate) attempt: Attempt,
     /// One zstd frame.
     pub(crate) body: Bytes,
-    pub(crate) uncompressed_len: u64,
-    /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
-    pub(crate) min_append_timestamp_ms: u64,
+    pub(crate) uncompressed_len: usize,
+    pub(crate) rows: u64,
+    /// As in [`AppendRequest`].
+    pub(crate) first_append_ms: u64,
 }
 
-/// The batch is buffered by the server, not yet committed.
+/// The server has buffered the batch, and has not committed it yet.
 #[derive(Debug)]
 pub(crate) struct AppendAnswer {
     pub(crate) next_continuation_token: String,
-    /// To be echoed with the channel's next append; if `None`, forget the one before.
+    /// Sent with the channel's next append; `None` ends the session before.
     pub(crate) session: Option<HeaderValue>,
 }
 
@@ -214,24 +216,26 @@ impl Api {
     /// Sends one batch.
     pub(crate) async fn append_rows(
         &self,
-        append: &AppendRequest<'_>,
-        attempt: Attempt,
+        channel: &str,
+        append: &AppendRequest,
     ) -> Result<AppendAnswer, Failure> {
-        let channel = append.channel;
         let what = format!("appending to channel {channel:?} of pipe {}", self.pipe());
         let path = format!("{}/rows", self.channel_path("/data", channel)?);
         let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
         call.query = [
-            ("startOffsetToken", append.start.map(OffsetToken::as_str)),
-            ("endOffsetToken", append.end.map(OffsetToken::as_str)),
-            ("continuationToken", Some(append.continuation_token)),
+            (
+                "startOffsetToken",
+                append.start.as_ref().map(OffsetToken::as_str),
+            ),
+            ("endOffsetToken", Some(append.end.as_str())),
+            ("continuationToken", Some(&*append.continuation_token)),
         ]
         .into_iter()
         .filter_map(|(name, token)| Some((name, encoded(token?))))
         .collect();
-        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
-        let session = append.session.map(|session| (SESSION, session.clone()));
-        call.headers.extend(session);
+        call.headers = rows_headers(append.uncompressed_len, append.first_append_ms);
+        call.headers
+            .extend(append.session.clone().map(|session| (SESSION, session)));
         call.body = append.body.clone();
         let read = |response: &Response| {
             let Object(answer): Object<wire::Appended> = call.answer(response)?;
@@ -242,7 +246,7 @@ impl Api {
             })
         };
         self.link
-            .call(&call, attempt, read)
+            .call(&call, append.attempt, read)
             .await
             .inspect(|_| self.counters().bytes_accepted(append.uncompressed_len))
             .map_err(Failure::with_rows_at_risk)
@@ -250,11 +254,7 @@ impl Api {
 
     /// Sends one batch to the elastic channel of the pipe. A default pipe is addressed by its table, which makes the pipe
     /// if it is not there yet.
-    pub(crate) async fn append_elastic(
-        &self,
-        append: &ElasticRequest,
-        attempt: Attempt,
-    ) -> Result<(), Failure> {
+    pub(crate) async fn append_elastic(&self, append: &ElasticRequest) -> Result<(), Failure> {
         let what = format!("appending to the elastic channel of pipe {}", self.pipe());
         let target = match self.pipe.strip_suffix(DEFAULT_PIPE_SUFFIX) {
             Some(table) => format!("tables/{}", segment(table)?),
@@ -262,14 +262,17 @@ impl Api {
         };
         let path = format!("{}/{target}/rows", self.schema_path("/data")?);
         let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
-        call.headers = rows_headers(append.uncompressed_len, append.min_append_timestamp_ms);
+        call.headers = rows_headers(append.uncompressed_len, append.first_append_ms);
         call.body = append.body.clone();
-        // What the answer says beside its success is of no use: there is no continuation.
+        // There is no continuation token in the answer, or anything else to use.
         let read = |response: &Response| call.answer::<IgnoredAny>(response).map(drop);
         self.link
-            .call(&call, attempt, read)
+            .call(&call, append.attempt, read)
             .await
-            .inspect(|()| self.counters().bytes_accepted(append.uncompressed_len))
+            .inspect(|()| {
+                self.counters().accepted(append.rows);
+                self.counters().bytes_accepted(append.uncompressed_len);
+            })
             .map_err(Failure::with_rows_at_risk)
     }
 
@@ -346,15 +349,12 @@ impl Api {
 }
 
 /// The headers of a request that carries rows in one zstd frame.
-fn rows_headers(
-    uncompressed_len: u64,
-    min_append_timestamp_ms: u64,
-) -> Vec<(HeaderName, HeaderValue)> {
+fn rows_headers(uncompressed_len: usize, first_append_ms: u64) -> Vec<(HeaderName, HeaderValue)> {
     vec![
         (header::CONTENT_TYPE, NDJSON),
         (header::CONTENT_ENCODING, HeaderValue::from_static("zstd")),
         (UNCOMPRESSED_LEN, uncompressed_len.into()),
-        (MIN_APPEND_TIMESTAMP, min_append_timestamp_ms.into()),
+        (MIN_APPEND_TIMESTAMP, first_append_ms.into()),
     ]
 }
 

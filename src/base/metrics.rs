@@ -166,9 +166,9 @@ impl Counters {
         add(&self.rows_accepted, rows);
     }
 
-    /// The server took rows that are so long before they are compressed.
-    pub(crate) fn bytes_accepted(&self, bytes: u64) {
-        add(&self.bytes_accepted, bytes);
+    /// The server accepted rows of this uncompressed size.
+    pub(crate) fn bytes_accepted(&self, bytes: usize) {
+        add(&self.bytes_accepted, bytes as u64);
     }
 
     /// Compressed rows leave.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use tokio::time::sleep;
 use tracing::{Instrument, debug, error_span};
 
-use super::core::batch::SealedBatch;
+use super::core::batch::{RawBatch, SealedBatch};
 use super::core::replay::{Opened, Reopen};
 use super::core::responses::REFUSALS;
-use super::core::schedule::{Action, SendRequest, Work};
+use super::core::schedule::Action;
 use super::open;
 use super::registry::Registry;
 use super::shared::Shared;
@@ -55,37 +55,33 @@ async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
     let mut sending: Option<Task<Result<AppendAnswer, Failure>>> = None;
     let mut sealing: Option<Task<Result<Vec<SealedBatch>>>> = None;
     let mut opening: Option<Task<Result<Opened>>> = None;
-    let mut request_id = context.request_id();
+    let mut fresh_id = context.request_id();
     loop {
         let pressure = context.budget.pressure();
         tokio::pin!(pressure);
         pressure.as_mut().enable();
         let pressed = context.budget.is_pressed();
         let (action, is_reopening) =
-            shared.update(|core, now| (core.poll(now, pressed), core.is_reopening()));
+            shared.update(|core, now| (core.poll(now, pressed, fresh_id), core.is_reopening()));
         if !is_reopening {
             opening = None;
         }
         match action {
-            Action::Seal(work, limit) => {
+            Action::Seal(batch, limit) => {
                 shared.tell_caught_up();
-                sealing = Some(seal(context, work, limit));
+                let len = batch.payload.len();
+                sealing = Some(seal(context, len, limit, move || Ok(batch)));
             }
-            Action::Send(order) => {
-                // The id names the batch: it is kept over its retries.
-                if order.retry_count == 0 {
-                    request_id = context.request_id();
+            Action::Split(batch, limit) => {
+                shared.tell_caught_up();
+                let len = batch.payload.uncompressed_len;
+                sealing = Some(seal(context, len, limit, move || batch.decompress()));
+            }
+            Action::Send(request) => {
+                if request.attempt.request_id == fresh_id {
+                    fresh_id = context.request_id();
                 }
-                let attempt = Attempt {
-                    request_id,
-                    retry_count: order.retry_count,
-                };
-                sending = Some(send(
-                    Arc::clone(context),
-                    Arc::clone(shared),
-                    order,
-                    attempt,
-                ));
+                sending = Some(send(Arc::clone(context), Arc::clone(shared), request));
             }
             Action::Reopen(how) => {
                 shared.tell_caught_up();
@@ -116,34 +112,28 @@ async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
 fn send(
     context: Arc<ClientContext>,
     shared: Arc<Shared>,
-    order: SendRequest,
-    attempt: Attempt,
+    request: AppendRequest,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {
         let _turn = context.turn_to_append().await;
-        let request = AppendRequest {
-            channel: &shared.name,
-            continuation_token: &order.continuation_token,
-            start: order.start.as_ref(),
-            end: Some(&order.end),
-            uncompressed_len: order.uncompressed_len as u64,
-            body: order.body,
-            min_append_timestamp_ms: order.first_append_ms,
-            session: order.session.as_ref(),
-        };
+        let Attempt {
+            request_id,
+            retry_count,
+        } = request.attempt;
+        let (end, bytes) = (&request.end, request.body.len());
         debug!(
-            request = %attempt.request_id,
-            retry = attempt.retry_count,
-            bytes = request.body.len(),
-            uncompressed = order.uncompressed_len,
-            through = ?order.end,
+            request = %request_id,
+            retry = retry_count,
+            bytes,
+            uncompressed = request.uncompressed_len,
+            through = ?end,
             "sent"
         );
-        let answer = context.api.append_rows(&request, attempt).await;
+        let answer = context.api.append_rows(&shared.name, &request).await;
         match &answer {
-            Ok(_) => debug!(request = %attempt.request_id, through = ?order.end, "accepted"),
+            Ok(_) => debug!(request = %request_id, through = ?end, "accepted"),
             Err(failure) => {
-                debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
+                debug!(request = %request_id, error = %failure.error(), "not accepted");
                 context.heal_after(failure);
             }
         }
@@ -178,23 +168,21 @@ fn is_about_credentials(error: &Error) -> bool {
     )
 }
 
-fn seal(context: &Arc<ClientContext>, work: Work, limit: usize) -> Task<Result<Vec<SealedBatch>>> {
-    let len = match &work {
-        Work::Fresh(batch) => batch.bytes.len(),
-        Work::TooLarge(batch) => batch.uncompressed_len,
-    };
+/// Compresses the rows that `batch` gives, of which there are `len` bytes, into requests of at most `limit` bytes.
+fn seal(
+    context: &ClientContext,
+    len: usize,
+    limit: usize,
+    batch: impl FnOnce() -> Result<RawBatch> + Send + 'static,
+) -> Task<Result<Vec<SealedBatch>>> {
     let compressors = Arc::clone(&context.compressors);
     Box::pin(compressors.run(len, move |compressor| {
-        let batch = match work {
-            Work::Fresh(batch) => batch,
-            Work::TooLarge(batch) => batch.reopen()?,
-        };
-        let sealed = super::core::batch::seal(compressor, batch, limit)?;
+        let sealed = super::core::batch::seal(compressor, batch()?, limit)?;
         for batch in &sealed {
             debug!(
-                rows = batch.rows,
-                bytes = batch.body.len(),
-                uncompressed = batch.uncompressed_len,
+                rows = batch.rows(),
+                bytes = batch.payload.body.len(),
+                uncompressed = batch.payload.uncompressed_len,
                 "sealed"
             );
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::core::batch::{UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
-use super::core::{AppendOutcome, NewBatch};
+use super::core::AppendOutcome;
+use super::core::batch::{RawBatch, UNIT_CHARGE, Unit, UnitTokens, push_unit, too_large};
 use super::receipt::Receipt;
 use super::registry::Registry;
 use super::row_source::{BatchSource, Source, Staging};
@@ -222,11 +222,13 @@ impl Writer {
                 AppendOutcome::NoBatch { expected } => {
                     // Neither a clock nor another lock under this one.
                     drop(core);
-                    new_batch = Some(NewBatch {
-                        now: tokio::time::Instant::now(),
-                        epoch_ms: epoch_millis(self.registry.context.time.now()),
-                        bytes: self.registry.context.buffers.batch(expected),
-                    });
+                    let context = &self.registry.context;
+                    new_batch = Some(RawBatch::new(
+                        context.buffers.batch(expected),
+                        self.shared.share.nothing(),
+                        tokio::time::Instant::now(),
+                        epoch_millis(context.time.now()),
+                    ));
                 }
             }
         };

@@ -18,58 +18,67 @@ pub(super) struct Part {
     pub(super) len: usize,
 }
 
-/// Rows that are not compressed yet.
+/// The rows of many appends. `P` is what holds the rows: plain bytes while the batch is open or waits, an [`Arc<Frame>`]
+/// while it is compressed, a [`Piece`] afterwards.
 #[derive(Debug)]
-pub(super) struct Raw {
-    pub(super) bytes: Vec<u8>,
+pub(super) struct Batch<P> {
+    pub(super) payload: P,
     pub(super) parts: Vec<Part>,
     pub(super) charge: Charge,
     pub(super) first_append: Instant,
     pub(super) first_append_ms: u64,
 }
 
-/// Rows that are being compressed, by somebody who shares them.
-#[derive(Debug)]
-pub(super) struct Compressing {
-    pub(super) frame: Arc<Frame>,
-    pub(super) parts: Vec<Part>,
-    pub(super) charge: Charge,
-    pub(super) first_append_ms: u64,
-    /// Whether it goes before all that is ready: it was sent already, and is too large.
-    pub(super) first: bool,
-}
+/// A batch that is not compressed yet.
+pub(super) type RawBatch = Batch<Vec<u8>>;
 
-/// One request.
-#[derive(Debug)]
-pub(super) struct Sealed {
-    pub(super) body: Bytes,
-    /// The length of its rows.
-    pub(super) len: usize,
-    pub(super) parts: Vec<Part>,
-    pub(super) charge: Charge,
-    pub(super) first_append_ms: u64,
-}
+/// A batch that is being compressed. The compression shares its rows.
+pub(super) type Compressing = Batch<Arc<Frame>>;
 
-impl Sealed {
-    /// Whether it is larger than `limit` and has more rows than one.
-    pub(super) fn is_to_be_cut(&self, limit: usize) -> bool {
-        self.body.len() > limit && self.may_be_cut()
-    }
+/// A batch that is ready to be sent: one request.
+pub(super) type SealedBatch = Batch<Piece>;
 
-    pub(super) fn may_be_cut(&self) -> bool {
-        self.rows() > 1
-    }
-
+impl<P> Batch<P> {
     pub(super) fn rows(&self) -> u64 {
         self.parts.iter().map(|part| part.rows).sum()
     }
 
-    /// Its rows, to be handed back or compressed anew.
-    pub(super) fn frame(&self) -> Frame {
-        Frame {
-            packed: Some((self.body.clone(), self.len)),
-            rows: OnceLock::new(),
+    /// The same batch, with the payload that `convert` makes of its own.
+    pub(super) fn map<Q>(self, convert: impl FnOnce(P) -> Q) -> Batch<Q> {
+        Batch {
+            payload: convert(self.payload),
+            parts: self.parts,
+            charge: self.charge,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
         }
+    }
+}
+
+impl RawBatch {
+    pub(super) fn into_frame(self) -> Compressing {
+        self.map(|bytes| Arc::new(Frame::of_rows(bytes.into())))
+    }
+}
+
+impl SealedBatch {
+    /// Whether it is larger than `limit` and has several rows.
+    pub(super) fn is_too_large(&self, limit: usize) -> bool {
+        self.payload.body.len() > limit && self.may_be_split()
+    }
+
+    pub(super) fn may_be_split(&self) -> bool {
+        self.rows() > 1
+    }
+
+    /// Its rows, to be handed back or compressed again.
+    pub(super) fn into_frame(self) -> Compressing {
+        self.map(|piece| {
+            Arc::new(Frame {
+                packed: Some((piece.body, piece.len)),
+                rows: OnceLock::new(),
+            })
+        })
     }
 }
 
@@ -80,8 +89,8 @@ pub(super) struct Piece {
     pub(super) len: usize,
 }
 
-/// Compresses rows into as many requests as `limit` makes necessary. A row that alone is larger is sealed all the same: its
-/// append found it to fit into a request, and whether the server agrees is for the server to say.
+/// Compresses rows into as many requests as `limit` makes necessary. A single row is sealed even if it is larger: its append
+/// checked that it fits into the largest request, and the limit may have been learned since.
 pub(super) fn seal(compressor: &mut Compressor, rows: Bytes, limit: usize) -> Result<Vec<Piece>> {
     let mut todo = vec![rows];
     let mut done = Vec::with_capacity(1);
@@ -136,7 +145,7 @@ pub(super) fn assign(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part
     assigned
 }
 
-/// The rows of a batch, packed or not: unpacked when somebody wants them.
+/// The rows of a batch, plain or compressed. Compressed rows are decompressed at the first use.
 #[derive(Debug)]
 pub(super) struct Frame {
     packed: Option<(Bytes, usize)>,
@@ -184,12 +193,13 @@ pub(super) struct Returned {
 
 impl Returned {
     /// One for each part, in order.
-    pub(super) fn of(frame: &Arc<Frame>, parts: &[Part], charge: Charge) -> Vec<Self> {
-        let charge = Arc::new(charge.handed_back());
+    pub(super) fn of(batch: Compressing) -> Vec<Self> {
+        let frame = batch.payload;
+        let charge = Arc::new(batch.charge.handed_back());
         let mut at = 0;
         let place = |part: &Part| {
             let place = Self {
-                frame: Arc::clone(frame),
+                frame: Arc::clone(&frame),
                 at,
                 part: *part,
                 charge: Some(Arc::clone(&charge)),
@@ -197,7 +207,7 @@ impl Returned {
             at += part.len;
             place
         };
-        parts.iter().map(place).collect()
+        batch.parts.iter().map(place).collect()
     }
 
     pub(super) fn rows(&self) -> Result<Bytes> {
@@ -249,8 +259,13 @@ mod tests {
             rows: OnceLock::new(),
         };
         for frame in [packed, Frame::of_rows(rows)] {
-            let returned =
-                Returned::of(&Arc::new(frame), &parts, Budget::new(0).share(0).nothing());
+            let returned = Returned::of(Batch {
+                payload: Arc::new(frame),
+                parts: parts.to_vec(),
+                charge: Budget::new(0).share(0).nothing(),
+                first_append: Instant::now(),
+                first_append_ms: 0,
+            });
             assert_eq!(returned[0].rows().unwrap(), "{\"a\":1}\n");
             assert_eq!(returned[1].rows().unwrap(), "{\"a\":22}\n");
         }

@@ -5,7 +5,6 @@
 //! are here; what to do next is in `schedule`, what answers mean in `answers`.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ack::{Accepted, FailedAppend, Outcome};
-use super::batch::{Compressing, Frame, Part, Raw, Returned, Sealed};
+use super::batch::{Compressing, Part, RawBatch, Returned, SealedBatch};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
 use crate::base::retry::Backoff;
@@ -64,8 +63,8 @@ struct Pending<T> {
 /// A batch that was sent, and is neither accepted nor given up.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    pub(super) batch: Sealed,
-    pub(super) request: Uuid,
+    pub(super) batch: SealedBatch,
+    pub(super) request_id: Uuid,
     pub(super) tries: u32,
     pub(super) first_try: Instant,
     /// An earlier try may have been applied.
@@ -93,10 +92,11 @@ pub(super) struct Core<T> {
     next: u64,
     appends: BTreeMap<u64, Pending<T>>,
 
-    pub(super) open: Option<Raw>,
-    pub(super) raw: VecDeque<Raw>,
-    pub(super) compressing: Option<Compressing>,
-    pub(super) ready: VecDeque<Sealed>,
+    pub(super) open: Option<RawBatch>,
+    pub(super) raw: VecDeque<RawBatch>,
+    /// What the driver is compressing, and whether it goes before all that is ready: it was sent and is too large.
+    pub(super) compressing: Option<(Compressing, bool)>,
+    pub(super) ready: VecDeque<SealedBatch>,
     pub(super) flights: BTreeMap<u64, InFlight>,
     pub(super) launched: u64,
     /// Appends before this one are sealed without waiting for the lag.
@@ -230,29 +230,29 @@ impl<T> Core<T> {
         }
         let mut wake = false;
         let full = self.full_at();
-        let overflows = |open: &mut Raw| open.bytes.len() + len > full;
+        let overflows = |open: &mut RawBatch| open.payload.len() + len > full;
         if let Some(open) = self.open.take_if(overflows) {
             self.raw.push_back(open);
             wake = true;
         }
         let open = self.open.get_or_insert_with(|| {
             wake = true;
-            Raw {
-                bytes: Vec::new(),
+            RawBatch {
+                payload: Vec::new(),
                 parts: Vec::new(),
                 charge: charge.split_off(0),
                 first_append: now,
                 first_append_ms: now_ms,
             }
         });
-        open.bytes.extend_from_slice(&append.rows);
+        open.payload.extend_from_slice(&append.rows);
         open.parts.push(Part {
             append: number,
             rows: append.count,
             len,
         });
         open.charge.absorb(charge);
-        wake || open.bytes.len() >= full
+        wake || open.payload.len() >= full
     }
 
     /// The uncompressed size at which a batch is expected to fill a request.
@@ -292,8 +292,8 @@ impl<T> Core<T> {
     pub(super) fn stop(&mut self, why: &Error) {
         self.end.get_or_insert_with(|| why.clone());
         self.stopped = true;
-        if let Some(batch) = self.compressing.take() {
-            self.give_up(&batch.frame, &batch.parts, batch.charge, why);
+        if let Some((batch, _)) = self.compressing.take() {
+            self.give_up(batch, why);
         }
         for mut flight in std::mem::take(&mut self.flights).into_values() {
             // Its answer may be on the way.
@@ -301,12 +301,11 @@ impl<T> Core<T> {
             self.fail(flight, why);
         }
         for batch in std::mem::take(&mut self.ready) {
-            self.give_up(&batch.frame().into(), &batch.parts, batch.charge, why);
+            self.give_up(batch.into_frame(), why);
         }
         let raw = std::mem::take(&mut self.raw);
         for batch in raw.into_iter().chain(self.open.take()) {
-            let frame = Frame::of_rows(batch.bytes.into());
-            self.give_up(&frame.into(), &batch.parts, batch.charge, why);
+            self.give_up(batch.into_frame(), why);
         }
     }
 
@@ -315,10 +314,9 @@ impl<T> Core<T> {
         self.note_request(&flight);
         let why = match why.request_id() {
             Some(_) => why.clone(),
-            None => why.clone().with_request_id(flight.request),
+            None => why.clone().with_request_id(flight.request_id),
         };
-        let batch = flight.batch;
-        self.give_up(&batch.frame().into(), &batch.parts, batch.charge, &why);
+        self.give_up(flight.batch.into_frame(), &why);
     }
 
     /// The appends of a batch learn of the request it was in.
@@ -331,15 +329,9 @@ impl<T> Core<T> {
         }
     }
 
-    /// The rows of a batch go back to who appended them, with their charge until they are taken.
-    pub(super) fn give_up(
-        &mut self,
-        frame: &Arc<Frame>,
-        parts: &[Part],
-        charge: Charge,
-        why: &Error,
-    ) {
-        for returned in Returned::of(frame, parts, charge) {
+    /// Hands the rows of a batch back to the callers who appended them. The rows keep their charge until they are taken.
+    pub(super) fn give_up(&mut self, batch: Compressing, why: &Error) {
+        for returned in Returned::of(batch) {
             let number = returned.part.append;
             if let Some(append) = self.appends.get_mut(&number) {
                 append.error.get_or_insert_with(|| why.clone());
@@ -354,7 +346,7 @@ impl<T> Core<T> {
         self.note_request(flight);
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
-                append.requests.push(flight.request);
+                append.requests.push(flight.request_id);
             }
             self.part_done(part.append);
         }

@@ -5,14 +5,18 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use super::*;
+use crate::api::ElasticRequest;
 use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
 use crate::compress::compressor::Compressor;
 use crate::elastic::batch::seal;
-use crate::elastic::schedule::{Action, SendRequest};
+use crate::elastic::schedule::Action;
 use crate::types::error::ErrorKind;
 
 const SECOND: Duration = Duration::from_secs(1);
+
+/// A request with the number of its flight.
+type Sent = (u64, ElasticRequest);
 
 struct Rig {
     core: Core<u64>,
@@ -81,9 +85,9 @@ impl Rig {
         }
     }
 
-    fn order(&mut self, now: Instant) -> SendRequest {
+    fn order(&mut self, now: Instant) -> Sent {
         match self.poll(now) {
-            Action::Send(order) => order,
+            Action::Send(flight, request) => (flight, request),
             other => panic!("{other:?}"),
         }
     }
@@ -96,13 +100,8 @@ impl Rig {
         }
     }
 
-    fn answer(
-        &mut self,
-        now: Instant,
-        order: &SendRequest,
-        answer: std::result::Result<(), Failure>,
-    ) {
-        self.core.on_answer(now, order.flight, answer);
+    fn answer(&mut self, now: Instant, order: &Sent, answer: std::result::Result<(), Failure>) {
+        self.core.on_answer(now, order.0, answer);
         self.sums_up();
     }
 
@@ -121,7 +120,7 @@ impl Rig {
             .iter()
             .chain(core.flights.values().map(|f| &f.batch));
         let sealed = sealed.map(|b| b.charge.bytes());
-        let compressing = core.compressing.iter().map(|b| b.charge.bytes());
+        let compressing = core.compressing.iter().map(|(b, _)| b.charge.bytes());
         let held: usize = raw.chain(sealed).chain(compressing).sum();
         let appends = core.appends.len() * append_cost::<u64>();
         let handed_back = self.budget.handed_back();
@@ -155,7 +154,10 @@ fn the_lag_is_counted_from_the_first_row() {
     rig.append(rig.start + SECOND / 2, 1);
     assert_eq!(rig.wait(rig.start + SECOND / 2), Some(1000));
     let order = rig.order(rig.at(1));
-    assert_eq!((order.uncompressed_len, order.retry_count), (16, 0));
+    assert_eq!(
+        (order.1.uncompressed_len, order.1.attempt.retry_count),
+        (16, 0)
+    );
     assert_eq!(rig.wait(rig.at(1)), None);
     rig.answer(rig.at(2), &order, Ok(()));
     for (n, ack) in (0..).zip(&mut rig.acks) {
@@ -201,9 +203,9 @@ fn no_more_requests_than_allowed_and_what_waits_goes_together() {
         assert_eq!(rig.wait(now), None);
     }
     rig.answer(now, &orders[1], Ok(()));
-    assert_eq!(rig.order(now).uncompressed_len, 8);
+    assert_eq!(rig.order(now).1.uncompressed_len, 8);
     rig.answer(now, &orders[0], Ok(()));
-    assert_eq!(rig.order(now).uncompressed_len, 16, "the last two in one");
+    assert_eq!(rig.order(now).1.uncompressed_len, 16, "the last two in one");
 }
 
 #[test]
@@ -232,7 +234,7 @@ fn after_a_429_one_request_is_on_its_way_and_one_more_with_each_success() {
     );
     let again: Vec<_> = (0..2).map(|_| rig.order(rig.at(5))).collect();
     assert_eq!(rig.wait(rig.at(5)), None);
-    assert!(again.iter().all(|order| order.retry_count == 1));
+    assert!(again.iter().all(|order| order.1.attempt.retry_count == 1));
     rig.answer(rig.at(6), &again[0], Ok(()));
     let last = rig.order(rig.at(6));
     for order in [&again[1], &last] {
@@ -255,7 +257,10 @@ fn tries_keep_their_id_and_the_last_one_is_in_time() {
     rig.answer(rig.start, &first, Err(throttled(Some(3600 * SECOND))));
     assert_eq!(rig.wait(rig.start), Some(100_000));
     let last = rig.order(rig.at(100));
-    assert_eq!((last.request, last.retry_count), (first.request, 1));
+    assert_eq!(
+        (last.1.attempt.request_id, last.1.attempt.retry_count),
+        (first.1.attempt.request_id, 1)
+    );
     rig.answer(rig.at(100), &last, Err(throttled(None)));
     let failed = rig.acks[0].try_recv().unwrap().unwrap_err();
     assert_eq!(failed.error.kind(), ErrorKind::Unreachable);
@@ -277,7 +282,7 @@ fn a_long_delay_that_the_server_asks_for_does_not_outlast_the_retry_time() {
     let again = rig.order(rig.at(100));
     rig.answer(rig.at(100), &again, Err(unanswered()));
     let second = rig.order(rig.at(100));
-    assert_ne!(second.request, first.request);
+    assert_ne!(second.1.attempt.request_id, first.1.attempt.request_id);
     rig.answer(rig.at(100), &second, Ok(()));
     assert!(rig.acks[1].try_recv().unwrap().is_ok());
 }
@@ -292,22 +297,23 @@ fn requests_refused_in_company_halve_the_limit_once() {
         rig.core.flush();
         orders.push(rig.order(now));
     }
-    let len = orders[0].body.len();
+    let len = orders[0].1.body.len();
     for order in &orders {
         rig.answer(now, order, Err(refused(413)));
     }
     assert_eq!(rig.core.request_limit, len / 2);
     let mut brought = 0;
-    while let Action::Send(order) = rig.poll(now) {
-        assert!(order.body.len() <= len / 2 && order.retry_count == 0);
-        brought += order.uncompressed_len;
+    while let Action::Send(flight, request) = rig.poll(now) {
+        let order = (flight, request);
+        assert!(order.1.body.len() <= len / 2 && order.1.attempt.retry_count == 0);
+        brought += order.1.uncompressed_len;
         rig.answer(now, &order, Ok(()));
     }
     assert_eq!(
         brought,
         orders
             .iter()
-            .map(|order| order.uncompressed_len)
+            .map(|order| order.1.uncompressed_len)
             .sum::<usize>()
     );
     for ack in &mut rig.acks {
@@ -325,8 +331,8 @@ fn a_batch_cut_after_an_unanswered_try_stays_in_doubt() {
     rig.answer(rig.start, &order, Err(unanswered()));
     let order = rig.order(rig.at(1));
     rig.answer(rig.at(1), &order, Err(refused(413)));
-    while let Action::Send(order) = rig.poll(rig.at(1)) {
-        rig.answer(rig.at(1), &order, Ok(()));
+    while let Action::Send(flight, request) = rig.poll(rig.at(1)) {
+        rig.answer(rig.at(1), &(flight, request), Ok(()));
     }
     let accepted = rig.acks[0].try_recv().unwrap().unwrap();
     assert_eq!(
@@ -436,7 +442,7 @@ proptest! {
                 Event::Flush => rig.core.flush(),
                 Event::Pass(seconds) => now += seconds * SECOND,
                 Event::Answer(n, status) if n < sent.len() => {
-                    let order: SendRequest = sent.remove(n);
+                    let order: Sent = sent.remove(n);
                     let answer = match status {
                         200 => Ok(()),
                         0 => Err(unanswered()),
@@ -444,15 +450,15 @@ proptest! {
                         status => Err(refused(status)),
                     };
                     if status == 200 {
-                        let frame = crate::compress::frame::decompress(&order.body, order.uncompressed_len);
+                        let frame = crate::compress::frame::decompress(&order.1.body, order.1.uncompressed_len);
                         accepted += frame.unwrap().split(|b| *b == b'\n').count() as u64 - 1;
                     }
                     rig.answer(now, &order, answer);
                 }
                 Event::Answer(..) => {}
             }
-            while let Action::Send(order) = rig.poll(now) {
-                sent.push(order);
+            while let Action::Send(flight, request) = rig.poll(now) {
+                sent.push((flight, request));
                 prop_assert!(sent.len() <= requests);
             }
         }

@@ -7,7 +7,7 @@ use std::task::Poll;
 use tracing::{Instrument, debug, error_span};
 
 use super::batch::{Frame, Piece, seal};
-use super::schedule::{Action, SendRequest};
+use super::schedule::Action;
 use super::shared::Shared;
 use crate::api::ElasticRequest;
 use crate::api::call::Attempt;
@@ -60,7 +60,9 @@ async fn drive<T>(context: &Arc<ClientContext>, shared: &Arc<Shared<T>>) {
         let pressed = context.budget.is_pressed();
         match shared.update(|core, now| core.poll(now, pressed)) {
             Action::Seal(frame, limit) => sealing = Some(seal_batch(context, frame, limit)),
-            Action::Send(order) => sending.push((order.flight, send(Arc::clone(context), order))),
+            Action::Send(flight, request) => {
+                sending.push((flight, send(Arc::clone(context), request)));
+            }
             Action::Wait(until) => {
                 tokio::select! {
                     biased;
@@ -97,32 +99,24 @@ async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
     .await
 }
 
-fn send(context: Arc<ClientContext>, order: SendRequest) -> Task<Answer> {
+fn send(context: Arc<ClientContext>, request: ElasticRequest) -> Task<Answer> {
     Box::pin(async move {
-        let attempt = Attempt {
-            request_id: order.request,
-            retry_count: order.retry_count,
-        };
-        let request = ElasticRequest {
-            body: order.body,
-            uncompressed_len: order.uncompressed_len as u64,
-            min_append_timestamp_ms: order.first_append_ms,
-        };
+        let Attempt {
+            request_id,
+            retry_count,
+        } = request.attempt;
         debug!(
-            request = %attempt.request_id,
-            retry = attempt.retry_count,
+            request = %request_id,
+            retry = retry_count,
             bytes = request.body.len(),
             uncompressed = request.uncompressed_len,
             "sent"
         );
-        let answer = context.api.append_elastic(&request, attempt).await;
+        let answer = context.api.append_elastic(&request).await;
         match &answer {
-            Ok(()) => {
-                debug!(request = %attempt.request_id, "accepted");
-                context.api.counters().accepted(order.rows);
-            }
+            Ok(()) => debug!(request = %request_id, "accepted"),
             Err(failure) => {
-                debug!(request = %attempt.request_id, error = %failure.error(), "not accepted");
+                debug!(request = %request_id, error = %failure.error(), "not accepted");
                 context.heal_after(failure);
             }
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use super::batch::{Piece, Sealed, assign};
+use super::batch::{Piece, SealedBatch, assign};
 use super::core::{Core, InFlight};
 use crate::api::failure::Failure;
 use crate::base::retry::WARN_AFTER;
@@ -77,16 +77,15 @@ fn verdict(failure: &Failure, patient: bool) -> Verdict {
 impl<T> Core<T> {
     /// The driver compressed what it was given.
     pub(super) fn on_sealed(&mut self, sealed: Result<Vec<Piece>>) {
-        let Some(batch) = self.compressing.take() else {
+        let Some((batch, is_split)) = self.compressing.take() else {
             return;
         };
-        let pieces = match sealed.and_then(|pieces| Ok((pieces, batch.frame.rows()?))) {
-            Ok(pieces) => pieces,
-            Err(error) => return self.give_up(&batch.frame, &batch.parts, batch.charge, &error),
+        let (pieces, rows) = match sealed.and_then(|pieces| Ok((pieces, batch.payload.rows()?))) {
+            Ok(sealed) => sealed,
+            Err(error) => return self.give_up(batch, &error),
         };
-        let (pieces, rows) = pieces;
-        // The pieces' charges come out of the whole's: one that was sealed before has no more than its compressed length.
-        let (mut purse, mut parts) = (batch.charge, batch.parts);
+        // The pieces share the charge of the whole, which is only the compressed length if it was sealed before.
+        let (mut remaining, mut parts) = (batch.charge, batch.parts);
         let (mut at, mut sealed) = (0, Vec::with_capacity(pieces.len()));
         for Piece { body, len } in pieces {
             let whole = parts.len();
@@ -100,15 +99,15 @@ impl<T> Core<T> {
             }
             at += len;
             self.ratio.learn(body.len(), len);
-            sealed.push(Sealed {
-                charge: purse.split_off(body.len()),
-                body,
-                len,
+            sealed.push(SealedBatch {
+                charge: remaining.split_off(body.len()),
+                payload: Piece { body, len },
                 parts: assigned,
+                first_append: batch.first_append,
                 first_append_ms: batch.first_append_ms,
             });
         }
-        if batch.first {
+        if is_split {
             for batch in sealed.into_iter().rev() {
                 self.ready.push_front(batch);
             }
@@ -157,17 +156,17 @@ impl<T> Core<T> {
                 self.wait(now, &mut flight, again);
                 self.flights.insert(number, flight);
             }
-            Verdict::Smaller if flight.batch.may_be_cut() => {
+            Verdict::Smaller if flight.batch.may_be_split() => {
                 self.note_request(&flight);
                 // Not of the limit as it is now: requests of one size are refused in company.
-                let half = (flight.batch.body.len() / 2).max(1);
+                let half = (flight.batch.payload.body.len() / 2).max(1);
                 self.request_limit = self.request_limit.min(half);
                 self.ready.push_front(flight.batch);
             }
             Verdict::Smaller => {
                 let text = format!(
                     "the server does not take {} bytes in one request, and they are one row; append a smaller row",
-                    flight.batch.body.len()
+                    flight.batch.payload.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
                 self.fail(flight, &error);

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use tokio::time::Instant;
-use uuid::Uuid;
 
-use super::batch::{Compressing, Frame};
+use super::batch::{Frame, Piece};
 use super::core::{Core, InFlight};
+use crate::api::ElasticRequest;
+use crate::api::call::Attempt;
 use crate::base::retry::Backoff;
 use crate::types::error::{Error, ErrorKind};
 
@@ -21,28 +21,16 @@ pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 pub(super) enum Action {
     /// Compress these rows into requests of at most so many bytes and call `on_sealed`.
     Seal(Arc<Frame>, usize),
-    /// Send this and call `on_answer`.
-    Send(SendRequest),
-    /// Nothing until something happens, or until then.
+    /// Send this and call `on_answer` with the number of the flight.
+    Send(u64, ElasticRequest),
+    /// Wait for an event, at most until this time.
     Wait(Option<Instant>),
-    /// Nothing ever again.
+    /// The channel has ended.
     Stop,
 }
 
-/// A request to send.
-#[derive(Debug)]
-pub(super) struct SendRequest {
-    pub(super) flight: u64,
-    pub(super) request: Uuid,
-    pub(super) retry_count: u32,
-    pub(super) body: Bytes,
-    pub(super) uncompressed_len: usize,
-    pub(super) rows: u64,
-    pub(super) first_append_ms: u64,
-}
-
 impl<T> Core<T> {
-    /// What to do at `now`. `pressed`: somebody waits for memory.
+    /// What to do at `now`. `pressed`: an append of the client waits for memory.
     pub(super) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
         if let Some(until) = self.drain_until.filter(|_| !self.stopped) {
             let done = self.settled() == self.next();
@@ -55,24 +43,24 @@ impl<T> Core<T> {
             return Action::Stop;
         }
         let due = self.seal_open(now, pressed);
-        if let Some((rows, limit)) = self.next_work() {
+        if let Some((rows, limit)) = self.next_compression() {
             return Action::Seal(rows, limit);
         }
-        match self.next_order(now) {
-            Ok(order) => Action::Send(order),
+        match self.next_request(now) {
+            Ok((flight, request)) => Action::Send(flight, request),
             Err(until) => Action::Wait(earliest(earliest(due, until), self.drain_until)),
         }
     }
 
-    /// Closes the open batch if it is time to; else tells when it will be.
+    /// Closes the open batch if it is time to, and otherwise returns when it will be.
     fn seal_open(&mut self, now: Instant, pressed: bool) -> Option<Instant> {
         let open = self.open.as_ref()?;
-        // While something older waits for its turn, nothing is gained by closing the open batch: more rows go with it.
+        // While an older batch waits, the open batch stays open and takes more rows into its request.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
         let due = open.first_append + self.limits.max_client_lag;
         let first = open.parts.first().map_or(0, |part| part.append);
         let wanted = now >= due || first < self.flush_through;
-        if pressed || open.bytes.len() >= self.full_at() || (is_next && wanted) {
+        if pressed || open.payload.len() >= self.full_at() || (is_next && wanted) {
             self.raw.extend(self.open.take());
             None
         } else {
@@ -80,42 +68,24 @@ impl<T> Core<T> {
         }
     }
 
-    fn next_work(&mut self) -> Option<(Arc<Frame>, usize)> {
+    fn next_compression(&mut self) -> Option<(Arc<Frame>, usize)> {
         if self.compressing.is_some() {
             return None;
         }
         let limit = self.request_limit;
-        let too_large = self.ready.front().is_some_and(|b| b.is_to_be_cut(limit));
-        let again = if too_large {
-            self.ready.pop_front()
+        let is_too_large = self.ready.front().is_some_and(|b| b.is_too_large(limit));
+        let batch = if is_too_large {
+            self.ready.pop_front()?.into_frame()
         } else {
-            None
+            self.raw.pop_front()?.into_frame()
         };
-        let next = if let Some(batch) = again {
-            Compressing {
-                frame: Arc::new(batch.frame()),
-                parts: batch.parts,
-                charge: batch.charge,
-                first_append_ms: batch.first_append_ms,
-                first: true,
-            }
-        } else {
-            let batch = self.raw.pop_front()?;
-            Compressing {
-                frame: Arc::new(Frame::of_rows(batch.bytes.into())),
-                parts: batch.parts,
-                charge: batch.charge,
-                first_append_ms: batch.first_append_ms,
-                first: false,
-            }
-        };
-        let frame = Arc::clone(&next.frame);
-        self.compressing = Some(next);
+        let frame = Arc::clone(&batch.payload);
+        self.compressing = Some((batch, is_too_large));
         Some((frame, limit))
     }
 
     /// The next request, or when to ask again.
-    fn next_order(&mut self, now: Instant) -> Result<SendRequest, Option<Instant>> {
+    fn next_request(&mut self, now: Instant) -> Result<(u64, ElasticRequest), Option<Instant>> {
         let waiting = self.flights.values().filter(|f| f.retry_at.is_none());
         if waiting.count() >= self.window {
             return Err(None);
@@ -124,11 +94,11 @@ impl<T> Core<T> {
         let again = again.filter_map(|(n, flight)| Some((self.due(flight)?, *n)));
         let again = again.min();
         if let Some((_, number)) = again.filter(|(due, _)| *due <= now) {
-            return self.order(number).ok_or(None);
+            return self.request(number).ok_or(None);
         }
         let again = again.map(|(due, _)| due);
         let limit = self.request_limit;
-        let is_ready = self.ready.front().is_some_and(|b| !b.is_to_be_cut(limit));
+        let is_ready = self.ready.front().is_some_and(|b| !b.is_too_large(limit));
         if !is_ready || self.flights.len() >= self.limits.requests {
             return Err(again);
         }
@@ -145,7 +115,7 @@ impl<T> Core<T> {
             number,
             InFlight {
                 batch,
-                request: uuid::Builder::from_random_bytes(id).into_uuid(),
+                request_id: uuid::Builder::from_random_bytes(id).into_uuid(),
                 tries: 0,
                 first_try: now,
                 ambiguous: false,
@@ -154,7 +124,7 @@ impl<T> Core<T> {
                 retry_at: None,
             },
         );
-        self.order(number).ok_or(again)
+        self.request(number).ok_or(again)
     }
 
     /// When a batch is to be tried again: however long the server asks to wait, the last try is made in time to tell the
@@ -164,19 +134,22 @@ impl<T> Core<T> {
         Some(due.min(flight.first_try + self.limits.retry_for))
     }
 
-    fn order(&mut self, number: u64) -> Option<SendRequest> {
+    fn request(&mut self, number: u64) -> Option<(u64, ElasticRequest)> {
         let flight = self.flights.get_mut(&number)?;
         flight.tries = flight.tries.saturating_add(1);
         flight.retry_at = None;
-        Some(SendRequest {
-            flight: number,
-            request: flight.request,
-            retry_count: flight.retry_count(),
-            body: flight.batch.body.clone(),
-            uncompressed_len: flight.batch.len,
+        let Piece { body, len } = &flight.batch.payload;
+        let request = ElasticRequest {
+            attempt: Attempt {
+                request_id: flight.request_id,
+                retry_count: flight.retry_count(),
+            },
+            body: body.clone(),
+            uncompressed_len: *len,
             rows: flight.batch.rows(),
             first_append_ms: flight.batch.first_append_ms,
-        })
+        };
+        Some((number, request))
     }
 }
 

@@ -407,10 +407,10 @@ async fn a_continuation_token_too_long_for_an_address_is_not_sent() {
     let rig = Rig::introduced([]);
     let endless = "x".repeat(70_000);
     let append = AppendRequest {
-        continuation_token: &endless,
+        continuation_token: endless,
         ..batch(None)
     };
-    let failure = rig.api.append_rows(&append, FIRST).await.unwrap_err();
+    let failure = rig.api.append_rows("rides", &append).await.unwrap_err();
     assert!(matches!(failure, Failure::NotSent(_)));
     assert!(!failure.error().is_retryable());
 }
@@ -419,7 +419,7 @@ async fn a_continuation_token_too_long_for_an_address_is_not_sent() {
 fn the_futures_can_be_spawned() {
     fn is_send<T: Send>(_: T) {}
     let rig = Rig::new([]);
-    is_send(rig.api.append_rows(&batch(None), FIRST));
+    is_send(rig.api.append_rows("rides", &batch(None)));
     is_send(rig.api.connect(FIRST));
 }
 

@@ -89,12 +89,11 @@ async fn open_append_and_drop() {
     assert_eq!(opened.status.unwrap().rows_error_count(), 3);
     let end = OffsetToken::new("a/b c").unwrap();
     let append = AppendRequest {
-        channel: "r 1",
-        continuation_token: &opened.next_continuation_token,
-        end: Some(&end),
+        continuation_token: opened.next_continuation_token,
+        end,
         ..batch(None)
     };
-    let accepted = api.append_rows(&append, FIRST).await.unwrap();
+    let accepted = api.append_rows("r 1", &append).await.unwrap();
     assert_eq!(accepted.next_continuation_token, "0_2");
     assert_eq!(accepted.session.unwrap(), "near");
     api.drop_channel("r 1", false, FIRST).await.unwrap();

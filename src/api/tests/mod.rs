@@ -155,7 +155,7 @@ impl Rig {
     }
 
     async fn append(&self) -> Result<AppendAnswer, Failure> {
-        self.api.append_rows(&batch(None), FIRST).await
+        self.api.append_rows("rides", &batch(None)).await
     }
 
     /// The requests as text, once the script is played to its end.
@@ -180,15 +180,15 @@ impl Rig {
     }
 }
 
-fn batch(session: Option<&HeaderValue>) -> AppendRequest<'_> {
+fn batch(session: Option<HeaderValue>) -> AppendRequest {
     AppendRequest {
-        channel: "rides",
-        continuation_token: "0_1",
+        attempt: FIRST,
+        continuation_token: "0_1".to_owned(),
         start: None,
-        end: None,
+        end: 9.into(),
         body: Bytes::from_static(b"frame"),
         uncompressed_len: 11,
-        min_append_timestamp_ms: 1_768_658_400_123,
+        first_append_ms: 1_768_658_400_123,
         session,
     }
 }

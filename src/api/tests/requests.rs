@@ -77,12 +77,12 @@ async fn append_with_tokens_and_session() {
     let (start, end) = (OffsetToken::new("a/1&b").unwrap(), OffsetToken::from(-7));
     let session = HeaderValue::from_static("s1");
     let append = AppendRequest {
-        continuation_token: "0 1+=",
-        start: Some(&start),
-        end: Some(&end),
-        ..batch(Some(&session))
+        continuation_token: "0 1+=".to_owned(),
+        start: Some(start),
+        end,
+        ..batch(Some(session))
     };
-    let accepted = rig.api.append_rows(&append, FIRST).await.unwrap();
+    let accepted = rig.api.append_rows("rides", &append).await.unwrap();
     assert_eq!(accepted.next_continuation_token, "0_2");
     assert_eq!(accepted.session.unwrap(), "s2");
     assert_eq!(
@@ -104,12 +104,14 @@ async fn append_with_tokens_and_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn append_without_tokens_and_session() {
+async fn append_without_start_token_and_session() {
     let rig = Rig::introduced([answer(200, r#"{"next_continuation_token":"0_2"}"#)]);
     let accepted = rig.append().await.unwrap();
     assert_eq!(accepted.session, None);
     let request = &rig.seen()[2];
-    assert!(request.contains(&format!("/rows?continuationToken=0_1&{QUERY}\n")));
+    assert!(request.contains(&format!(
+        "/rows?endOffsetToken=9&continuationToken=0_1&{QUERY}\n"
+    )));
     assert!(!request.contains("x-snowflake-session"));
 }
 

@@ -3,10 +3,10 @@
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::NewBatch;
 use crate::base::budget::Charge;
 use crate::compress::compressor::Compressor;
 use crate::compress::frame;
+use crate::types::close_report::{RowState, UncommittedRange};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
@@ -121,10 +121,11 @@ pub(crate) fn cost(bytes: usize, units: &[Unit]) -> usize {
     bytes + units.iter().map(Unit::overhead).sum::<usize>()
 }
 
-/// Rows that are not compressed yet. While it is open it grows; sealed, it waits for compression.
+/// Rows with their unit boundaries. `P` is what holds the rows: plain bytes while the batch is open or waits for
+/// compression, a frame afterwards.
 #[derive(Debug)]
-pub(crate) struct RawBatch {
-    pub(crate) bytes: Vec<u8>,
+pub(crate) struct Batch<P> {
+    pub(crate) payload: P,
     pub(crate) units: Vec<Unit>,
     pub(crate) charge: Charge,
     /// The position of its last row.
@@ -133,25 +134,20 @@ pub(crate) struct RawBatch {
     pub(crate) first_append_ms: u64,
 }
 
-impl RawBatch {
-    pub(crate) fn new(new_batch: NewBatch, charge: Charge) -> Self {
-        Self {
-            bytes: new_batch.bytes,
-            units: Vec::new(),
-            charge,
-            position: 0,
-            first_append: new_batch.now,
-            first_append_ms: new_batch.epoch_ms,
-        }
-    }
+/// A batch that is not compressed yet.
+pub(crate) type RawBatch = Batch<Vec<u8>>;
 
-    /// Whether `next` only makes its last unit longer.
-    pub(crate) fn continues_in(&self, next: &Unit) -> bool {
-        self.units
-            .last()
-            .is_some_and(|last| last.continues_in(next))
-    }
+/// A batch that is ready to be sent: one request.
+pub(crate) type SealedBatch = Batch<Frame>;
 
+/// Compressed rows: the body of a request.
+#[derive(Debug)]
+pub(crate) struct Frame {
+    pub(crate) body: Bytes,
+    pub(crate) uncompressed_len: usize,
+}
+
+impl<P> Batch<P> {
     pub(crate) fn rows(&self) -> u64 {
         self.units.iter().map(|u| u.rows).sum()
     }
@@ -164,15 +160,54 @@ impl RawBatch {
         self.units.last().and_then(Unit::end)
     }
 
+    /// Its rows for a report, in which they are in `state`.
+    pub(crate) fn range(&self, state: RowState) -> UncommittedRange {
+        UncommittedRange::new(state, self.rows(), self.start(), self.end())
+    }
+
+    /// The same batch with another payload, and the payload that it had.
+    fn replace<Q>(self, payload: Q) -> (Batch<Q>, P) {
+        let batch = Batch {
+            payload,
+            units: self.units,
+            charge: self.charge,
+            position: self.position,
+            first_append: self.first_append,
+            first_append_ms: self.first_append_ms,
+        };
+        (batch, self.payload)
+    }
+}
+
+impl RawBatch {
+    /// An empty batch, which holds its rows in `buffer`. Its first row is appended at `now`.
+    pub(crate) fn new(buffer: Vec<u8>, charge: Charge, now: Instant, epoch_ms: u64) -> Self {
+        Self {
+            payload: buffer,
+            units: Vec::new(),
+            charge,
+            position: 0,
+            first_append: now,
+            first_append_ms: epoch_ms,
+        }
+    }
+
+    /// Whether `next` only makes its last unit longer.
+    pub(crate) fn continues_in(&self, next: &Unit) -> bool {
+        self.units
+            .last()
+            .is_some_and(|last| last.continues_in(next))
+    }
+
     /// Where to cut in two nearly equal halves: the index of a unit, a row of it, and the byte, or `None` if it is one unit.
     fn middle(&self) -> Option<(usize, u64, usize)> {
-        let half = self.bytes.len() / 2;
+        let half = self.payload.len() / 2;
         let mut start = 0;
         for (i, unit) in self.units.iter().enumerate() {
             let end = start + unit.len;
             if end > half || i + 1 == self.units.len() {
                 if unit.may_split() {
-                    let bytes = self.bytes.get(start..end)?;
+                    let bytes = self.payload.get(start..end)?;
                     return row_near(bytes, half.saturating_sub(start))
                         .map(|(row, byte)| (i, row, start + byte));
                 }
@@ -195,7 +230,7 @@ impl RawBatch {
         let Some((index, row, byte)) = self.middle() else {
             return Err(Box::new(self));
         };
-        let tail_bytes = self.bytes.split_off(byte);
+        let tail_bytes = self.payload.split_off(byte);
         let mut tail_units = self.units.split_off(index);
         if row > 0 && !tail_units.is_empty() {
             let mut head = tail_units.remove(0);
@@ -206,7 +241,7 @@ impl RawBatch {
         }
         let tail_rows: u64 = tail_units.iter().map(|u| u.rows).sum();
         let tail = Self {
-            bytes: tail_bytes,
+            payload: tail_bytes,
             units: tail_units,
             charge: self.charge.split_off(0),
             position: self.position,
@@ -236,67 +271,43 @@ fn row_near(bytes: &[u8], target: usize) -> Option<(u64, usize)> {
     best
 }
 
-/// A batch as it travels: one request.
-#[derive(Debug)]
-pub(crate) struct SealedBatch {
-    pub(crate) body: Bytes,
-    pub(crate) uncompressed_len: usize,
-    pub(crate) units: Vec<Unit>,
-    pub(crate) rows: u64,
-    pub(crate) charge: Charge,
-    pub(crate) position: u64,
-    pub(crate) first_append: Instant,
-    pub(crate) first_append_ms: u64,
-}
-
 impl SealedBatch {
     /// Whether its rows can go in more than one request.
-    pub(crate) fn may_be_cut(&self) -> bool {
+    pub(crate) fn may_be_split(&self) -> bool {
         self.units.len() > 1 || self.units.first().is_some_and(Unit::may_split)
     }
 
-    pub(crate) fn start(&self) -> Option<OffsetToken> {
-        self.units.first().and_then(Unit::start)
-    }
-
-    pub(crate) fn end(&self) -> Option<OffsetToken> {
-        self.units.last().and_then(Unit::end)
-    }
-
-    /// The rows again, to be cut smaller.
-    pub(crate) fn reopen(self) -> Result<RawBatch> {
-        let bytes = frame::decompress(&self.body, self.uncompressed_len).map_err(|error| {
+    /// The rows as plain bytes again, to be split.
+    pub(crate) fn decompress(self) -> Result<RawBatch> {
+        let Frame {
+            body,
+            uncompressed_len,
+        } = &self.payload;
+        let bytes = frame::decompress(body, *uncompressed_len).map_err(|error| {
             Error::new(
                 ErrorKind::Protocol,
                 "a sealed batch could not be read back to be split",
             )
             .with_source(error)
         })?;
-        Ok(RawBatch {
-            bytes,
-            units: self.units,
-            charge: self.charge,
-            position: self.position,
-            first_append: self.first_append,
-            first_append_ms: self.first_append_ms,
-        })
+        Ok(self.replace(bytes).0)
     }
 }
 
-/// Seals a batch: into one request, or into several if it does not fit into `limit` bytes. A unit that may not be cut
-/// is sealed even if it is larger: its append found it to fit into a request, and whether the server agrees is for
-/// the server to say.
+/// Seals a batch: into one request, or into several if it does not fit into `limit` bytes. A unit that may not be split is
+/// sealed even if it is larger: its append checked that it fits into the largest request, and the limit may have been
+/// learned since.
 pub(crate) fn seal(
     compressor: &mut Compressor,
     mut batch: RawBatch,
     limit: usize,
 ) -> Result<Vec<SealedBatch>> {
-    // The parts' charges come out of the whole's: one that was sealed before has no more than its compressed length.
+    // The parts share the charge of the whole, which is only the compressed length if it was sealed before.
     let mut remaining = batch.charge.split_off(usize::MAX);
     let mut todo = vec![batch];
     let mut done = Vec::with_capacity(1);
     while let Some(batch) = todo.pop() {
-        let body = compressor.compress(&batch.bytes)?;
+        let body = compressor.compress(&batch.payload)?;
         let whole = if body.len() > limit {
             match batch.split() {
                 Ok((head, tail)) => {
@@ -309,28 +320,15 @@ pub(crate) fn seal(
         } else {
             batch
         };
-        let RawBatch {
-            bytes,
-            units,
-            charge: _,
-            position,
-            first_append,
-            first_append_ms,
-        } = whole;
-        let uncompressed_len = bytes.len();
-        compressor.keep_spent(bytes);
-        let rows = units.iter().map(|u| u.rows).sum();
-        let charge = remaining.split_off(cost(body.len(), &units));
-        done.push(SealedBatch {
+        let frame = Frame {
             body,
-            uncompressed_len,
-            units,
-            rows,
-            charge,
-            position,
-            first_append,
-            first_append_ms,
-        });
+            uncompressed_len: whole.payload.len(),
+        };
+        let charge = remaining.split_off(cost(frame.body.len(), &whole.units));
+        let (mut sealed, bytes) = whole.replace(frame);
+        sealed.charge = charge;
+        compressor.keep_spent(bytes);
+        done.push(sealed);
     }
     Ok(done)
 }

@@ -94,7 +94,7 @@ fn batch(budget: &Arc<Budget>, plans: &[Plan], before: u64) -> RawBatch {
     let rows: u64 = units.iter().map(|u| u.rows).sum();
     let charge = budget.share(BUDGET).try_charge(cost(bytes.len(), &units));
     RawBatch {
-        bytes,
+        payload: bytes,
         units,
         charge: charge.unwrap(),
         position: before + rows,
@@ -133,10 +133,10 @@ fn check(plans: &[Plan], parts: &[SealedBatch], before: u64, limit: usize) {
     let rows: Vec<_> = plans.iter().flat_map(Plan::expanded).collect();
     let mut at = 0;
     for part in parts {
-        let count = usize::try_from(part.rows).unwrap();
+        let count = usize::try_from(part.rows()).unwrap();
         let mine = &rows[at..at + count];
         let (first, last) = (mine.first().unwrap(), mine.last().unwrap());
-        assert!(part.body.len() <= limit || !part.may_be_cut());
+        assert!(part.payload.body.len() <= limit || !part.may_be_split());
         assert_eq!(text(part.start()), first.1);
         assert_eq!(text(part.end()), last.2);
         assert!(last.3, "rows that share a token were parted");
@@ -144,8 +144,8 @@ fn check(plans: &[Plan], parts: &[SealedBatch], before: u64, limit: usize) {
         assert_eq!(part.position, before + at as u64);
         assert_eq!(part.first_append_ms, 17);
         let plain: String = mine.iter().map(|r| r.0.as_str()).collect();
-        assert_eq!(part.uncompressed_len, plain.len());
-        let read = frame::decompress(&part.body, plain.len()).unwrap();
+        assert_eq!(part.payload.uncompressed_len, plain.len());
+        let read = frame::decompress(&part.payload.body, plain.len()).unwrap();
         assert_eq!(String::from_utf8(read).unwrap(), plain);
     }
     assert_eq!(at, rows.len(), "every row is in one part");
@@ -173,8 +173,8 @@ proptest! {
         let mut again = Vec::new();
         for part in parts {
             let charged = part.charge.bytes();
-            let parts = seal(&mut compressor, part.reopen().unwrap(), smaller).unwrap();
-            let bodies: usize = parts.iter().map(|p| cost(p.body.len(), &p.units)).sum();
+            let parts = seal(&mut compressor, part.decompress().unwrap(), smaller).unwrap();
+            let bodies: usize = parts.iter().map(|p| cost(p.payload.body.len(), &p.units)).sum();
             prop_assert_eq!(sum(&parts), charged.min(bodies));
             again.extend(parts);
         }
@@ -208,7 +208,7 @@ fn rows_that_stay_together_are_never_parted() {
     let mut compressor = Compressor::new(1).unwrap();
     let alone = seal(&mut compressor, batch(&budget, &[whole(1)], 0), 1_000).unwrap();
     assert_eq!(alone.len(), 1);
-    assert!(alone[0].body.len() > 1_000 && !alone[0].may_be_cut());
+    assert!(alone[0].payload.body.len() > 1_000 && !alone[0].may_be_split());
     assert_eq!(budget.in_use(), alone[0].charge.bytes());
     drop(alone);
     // Two of them are parted between them.
@@ -252,7 +252,7 @@ fn rows_that_stay_together_are_parted_at_the_edge_nearer_to_the_middle() {
         let (head, tail) = batch(&budget, &plans, 0).split().unwrap();
         assert_eq!(head.units.len() + tail.units.len(), 3);
         assert_eq!((head.position, tail.position), (head.rows(), 3));
-        head.bytes.len()
+        head.payload.len()
     };
     assert_eq!(head([10, 40, 6]), 10);
     assert_eq!(head([20, 12, 20]), 32, "as near: behind it");

@@ -8,7 +8,6 @@ use super::{Core, Phase};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::close_report::{CloseReport, RowState, UncommittedRange};
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
-use crate::types::offset::OffsetToken;
 
 impl Core {
     /// The channel cannot go on as it is: it is opened again if it does that by itself, or ended.
@@ -123,48 +122,29 @@ impl Core {
         self.end(now, error, false);
     }
 
+    /// Releases the rows that the server does not have, and keeps their ranges for the report.
     fn collect_lost(&mut self) {
         self.retained.clear();
-        if let Some(flight) = self.flight.take()
-            && flight.batch.position > self.sent
-        {
-            let batch = &flight.batch;
-            self.lose(RowState::Sealed, batch.rows, batch.start(), batch.end());
-        }
-        let (cut, behind) = match self.compressing.take() {
+        let sent = self.sent;
+        let flight = self.flight.take().map(|flight| flight.batch);
+        let unsent = flight.filter(|batch| batch.position > sent);
+        // A batch that is being split goes before all that is ready, any other one after.
+        let (split, sealing) = match self.compressing.take() {
             Some((range, true)) => (Some(range), None),
             other => (None, other.map(|(range, _)| range)),
         };
-        self.lost.extend(cut);
-        for batch in std::mem::take(&mut self.ready) {
-            self.lose(RowState::Sealed, batch.rows, batch.start(), batch.end());
-        }
-        if let Some(range) = behind {
-            self.lose(RowState::Sealed, range.rows, range.first, range.last);
-        }
-        for batch in std::mem::take(&mut self.raw)
-            .into_iter()
-            .chain(self.open.take())
-        {
-            self.lose(RowState::Appended, batch.rows(), batch.start(), batch.end());
-        }
-    }
-
-    fn lose(
-        &mut self,
-        state: RowState,
-        rows: u64,
-        first: Option<OffsetToken>,
-        last: Option<OffsetToken>,
-    ) {
-        match self.lost.last_mut().filter(|range| range.state == state) {
-            Some(range) => {
-                range.rows += rows;
-                range.last = last.or(range.last.take());
-            }
-            None => self
-                .lost
-                .push(UncommittedRange::new(state, rows, first, last)),
+        let ready = std::mem::take(&mut self.ready).into_iter();
+        let raw = std::mem::take(&mut self.raw).into_iter();
+        let ranges = (unsent.iter().map(|batch| batch.range(RowState::Sealed)))
+            .chain(split)
+            .chain(ready.map(|batch| batch.range(RowState::Sealed)))
+            .chain(sealing)
+            .chain(
+                raw.chain(self.open.take())
+                    .map(|batch| batch.range(RowState::Appended)),
+            );
+        for range in ranges {
+            push_range(&mut self.lost, range);
         }
     }
 
@@ -177,20 +157,8 @@ impl Core {
             } else {
                 RowState::Sent
             };
-            match uncommitted.last_mut().filter(|range| range.state == state) {
-                Some(range) => {
-                    range.rows += p.rows;
-                    range.last = Some(p.end.clone());
-                }
-                None => {
-                    uncommitted.push(UncommittedRange::new(
-                        state,
-                        p.rows,
-                        p.start.clone(),
-                        Some(p.end.clone()),
-                    ));
-                }
-            }
+            let range = UncommittedRange::new(state, p.rows, p.start.clone(), Some(p.end.clone()));
+            push_range(&mut uncommitted, range);
         }
         uncommitted.extend(self.lost.iter().cloned());
         CloseReport {
@@ -200,5 +168,16 @@ impl Core {
             uncommitted,
             rejects: self.commit.rejects().to_vec(),
         }
+    }
+}
+
+/// Adds `next` to `ranges`, as part of the last one if that is in the same state.
+fn push_range(ranges: &mut Vec<UncommittedRange>, next: UncommittedRange) {
+    match ranges.last_mut().filter(|range| range.state == next.state) {
+        Some(range) => {
+            range.rows += next.rows;
+            range.last = next.last.or(range.last.take());
+        }
+        None => ranges.push(next),
     }
 }

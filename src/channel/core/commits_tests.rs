@@ -322,7 +322,7 @@ fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     // It asks on, and what comes in still counts.
     assert!(!rig.core.is_ended());
     rig.hear(11, 2);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(matches!(rig.poll(), Action::Stop));
     assert!(rig.core.report().uncommitted.is_empty());
 }
 

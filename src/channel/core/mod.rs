@@ -62,24 +62,14 @@ pub(crate) struct Limits {
 /// Batches are sealed no smaller than this to isolate rejected rows.
 const MIN_ISOLATED_BATCH: usize = 16 << 10;
 
-/// What a batch begins with.
-#[derive(Debug)]
-pub(crate) struct NewBatch {
-    /// When its first row was appended.
-    pub(crate) now: Instant,
-    pub(crate) epoch_ms: u64,
-    /// Empty; where its rows go.
-    pub(crate) bytes: Vec<u8>,
-}
-
 /// What became of rows that are not refused.
 #[derive(Debug)]
 pub(crate) enum AppendOutcome {
     /// They are in the open batch: the position of the last one, and whether the driver has to look.
     Appended { position: u64, wake: bool },
-    /// They are the first of a batch, which is expected to become so long.
+    /// They need a new batch, which is expected to grow to this size.
     NoBatch { expected: usize },
-    /// What they cost is not free now.
+    /// There is no memory for them now.
     NoMemory,
 }
 
@@ -274,14 +264,16 @@ impl Core {
 
     fn overflows(&self, len: usize) -> bool {
         let open = self.open.as_ref();
-        open.is_some_and(|open| !open.bytes.is_empty() && open.bytes.len() + len > self.full_at())
+        open.is_some_and(|open| {
+            !open.payload.is_empty() && open.payload.len() + len > self.full_at()
+        })
     }
 
     /// Takes rows into the open batch, and what they cost from `credit`, which is first charged with what is missing.
     /// `units` is drained; if the rows are not appended, nothing was taken.
     pub(crate) fn append(
         &mut self,
-        new_batch: &mut Option<NewBatch>,
+        new_batch: &mut Option<RawBatch>,
         bytes: &[u8],
         units: &mut Vec<Unit>,
         credit: &mut Charge,
@@ -292,7 +284,7 @@ impl Core {
         self.tokens.check(units, self.ledger.watermark())?;
         let seals = self.overflows(bytes.len());
         let open = self.open.as_ref().filter(|_| !seals);
-        // A unit that becomes part of the run before it costs nothing beside its bytes.
+        // A unit that extends the run before it costs only its bytes.
         let merged = open
             .zip(units.first())
             .filter(|(open, next)| open.continues_in(next))
@@ -301,7 +293,7 @@ impl Core {
         if !credit.try_cover(cost) {
             return Ok(AppendOutcome::NoMemory);
         }
-        // Only now: a buffer that is not used is lost.
+        // Not earlier: a buffer that the caller gets for a new batch and does not need is lost.
         if open.is_none() && new_batch.is_none() {
             return Ok(AppendOutcome::NoBatch {
                 expected: self.last_raw_len,
@@ -316,11 +308,11 @@ impl Core {
             (Some(open), _) => open,
             (none, Some(new_batch)) => {
                 wake = true;
-                none.insert(RawBatch::new(new_batch, credit.split_off(0)))
+                none.insert(new_batch)
             }
             (None, None) => return Ok(AppendOutcome::NoBatch { expected: 0 }),
         };
-        open.bytes.extend_from_slice(bytes);
+        open.payload.extend_from_slice(bytes);
         for unit in units.drain(..) {
             self.appended += unit.rows;
             self.tokens.note(&unit);
@@ -328,7 +320,7 @@ impl Core {
         }
         open.position = self.appended;
         credit.hand_to(&mut open.charge, cost);
-        wake |= open.bytes.len() >= full;
+        wake |= open.payload.len() >= full;
         Ok(AppendOutcome::Appended {
             position: self.appended,
             wake,
@@ -375,7 +367,7 @@ impl Core {
 
     fn seal_open(&mut self) {
         if let Some(open) = self.open.take() {
-            self.last_raw_len = open.bytes.len();
+            self.last_raw_len = open.payload.len();
             self.raw.push_back(open);
         }
     }

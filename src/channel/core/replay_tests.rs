@@ -61,7 +61,7 @@ fn refuse(rig: &mut Rig, after: Option<Duration>) {
 /// How long it waits after its request has failed.
 fn pause(rig: &mut Rig) -> Duration {
     refuse(rig, None);
-    match rig.core.poll(rig.now, false) {
+    match rig.poll() {
         Action::Wait(Some(until)) => until - rig.now,
         other => panic!("{other:?}"),
     }
@@ -97,6 +97,30 @@ fn the_session_of_an_answer_goes_with_the_next_request_and_ends_with_a_reopen() 
 }
 
 #[test]
+fn a_batch_keeps_its_request_id_and_the_next_one_has_another() {
+    let mut rig = replaying();
+    let first = rig.send(10, 1).attempt;
+    assert_eq!(first.retry_count, 0);
+    refuse(&mut rig, None);
+    rig.wait(60_000);
+    let retry = rig.sent().attempt;
+    assert_eq!((retry.request_id, retry.retry_count), (first.request_id, 1));
+    let answer = AppendAnswer {
+        next_continuation_token: "2".to_owned(),
+        session: None,
+    };
+    rig.core.on_response(rig.now, Ok(answer), 0.0);
+    let next = rig.send(11, 1).attempt;
+    assert_ne!(next.request_id, first.request_id);
+    assert_eq!(next.retry_count, 0);
+    // Sent again after a reopen, it is another request: its continuation token is another.
+    rig.reopen(10, 2);
+    let again = rig.sent().attempt;
+    assert_ne!(again.request_id, next.request_id);
+    assert_eq!(again.retry_count, 0);
+}
+
+#[test]
 fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
     let mut rig = replaying();
     rig.send(10, 1);
@@ -113,7 +137,7 @@ fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
     // The server asks for a long delay, and then for a reopen.
     refuse(&mut rig, Some(Duration::from_secs(300)));
     rig.reopen(9, 2);
-    assert_eq!(rig.sent().retry_count, 0);
+    assert_eq!(rig.sent().attempt.retry_count, 0);
     assert_eq!(pause(&mut rig), first);
 }
 
@@ -229,7 +253,7 @@ fn invalidate(rig: &mut Rig) {
 
 /// Has what is ready accepted.
 fn accept_all(rig: &mut Rig) {
-    while let Action::Send(_) = rig.core.poll(rig.now, false) {
+    while let Action::Send(_) = rig.poll() {
         let answer = AppendAnswer {
             next_continuation_token: "4".to_owned(),
             session: None,

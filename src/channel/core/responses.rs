@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 use tracing::{info, warn};
+use uuid::Uuid;
 
-use super::batch::SealedBatch;
+use super::batch::{Frame, SealedBatch};
 use super::retry_decision::{self, RetryDecision};
 use super::{Core, Phase};
 use crate::api::AppendAnswer;
@@ -19,6 +20,7 @@ use crate::types::offset::OffsetToken;
 pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
     pub(super) end: OffsetToken,
+    pub(super) request_id: Uuid,
     pub(super) tries: u32,
     pub(super) first_try: Instant,
     /// An earlier try may have been applied.
@@ -56,7 +58,11 @@ impl Core {
         };
         self.compressing = None;
         for batch in batches {
-            self.ratio.learn(batch.body.len(), batch.uncompressed_len);
+            let Frame {
+                body,
+                uncompressed_len,
+            } = &batch.payload;
+            self.ratio.learn(body.len(), *uncompressed_len);
             let at = self.ready.partition_point(|b| b.position < batch.position);
             self.ready.insert(at, batch);
         }
@@ -135,11 +141,11 @@ impl Core {
                 self.retry_at = Some(again.min(give_up));
                 self.flight = Some(flight);
             }
-            RetryDecision::Split if flight.batch.may_be_cut() => self.learn_limit(flight),
+            RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
             RetryDecision::Split => {
                 let text = format!(
                     "the server does not take {} bytes in one request, and the rows in them may not be split; append fewer rows under one token, or a smaller row",
-                    flight.batch.body.len()
+                    flight.batch.payload.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
                 self.give_back(flight);
@@ -162,7 +168,7 @@ impl Core {
         }
         if !flight.ambiguous {
             self.ledger.unsend(&flight.end);
-            self.sent = flight.batch.position - flight.batch.rows;
+            self.sent = flight.batch.position - flight.batch.rows();
         }
         self.flight = Some(flight);
     }
@@ -170,8 +176,8 @@ impl Core {
     /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.
     fn learn_limit(&mut self, flight: InFlight) {
         self.ledger.unsend(&flight.end);
-        self.sent = flight.batch.position - flight.batch.rows;
-        self.request_limit = (flight.batch.body.len().min(self.request_limit) / 2).max(1);
+        self.sent = flight.batch.position - flight.batch.rows();
+        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
         self.ready.push_front(flight.batch);
     }
 }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::api::failure::Failure;
 use crate::channel::core::rig::Rig;
-use crate::channel::core::schedule::{Action, Work};
+use crate::channel::core::schedule::Action;
 use crate::types::close_report::{RowState, UncommittedRange};
 
 type Range = (RowState, u64, Option<OffsetToken>, Option<OffsetToken>);
@@ -11,7 +11,7 @@ type Range = (RowState, u64, Option<OffsetToken>, Option<OffsetToken>);
 /// Runs out of time. What is listed as uncommitted, and how many rows may have reached the server.
 fn closed(rig: &mut Rig) -> (Vec<Range>, u64) {
     rig.core.drain(rig.now);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(matches!(rig.poll(), Action::Stop));
     let listed = |r: UncommittedRange| (r.state, r.rows, r.first, r.last);
     let uncommitted = rig.core.report().uncommitted;
     let sent = rig.core.progress().end.unwrap().sent;
@@ -24,7 +24,7 @@ fn rows_that_are_being_cut_at_the_end_were_not_sent() {
     rig.send(10, 4);
     rig.seal(14, 2);
     rig.refuse(413);
-    assert!(matches!(rig.work(), Work::TooLarge(_)));
+    assert!(matches!(rig.compression(), Action::Split(..)));
     rig.append(16, 1);
     let expected = [
         (RowState::Sealed, 6, Some(10.into()), Some(15.into())),
@@ -54,7 +54,7 @@ fn rows_that_are_being_compressed_at_the_end_come_after_those_that_were() {
     // A full batch is compressed although another is ready.
     rig.core.limits.max_uncompressed = 3;
     rig.append(16, 1);
-    assert!(matches!(rig.work(), Work::Fresh(_)));
+    assert!(matches!(rig.compression(), Action::Seal(..)));
     rig.append(17, 1);
     let expected = [
         (RowState::Sent, 4, Some(10.into()), Some(13.into())),

@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use uuid::Uuid;
 
-use super::batch::{Unit, UnitTokens, seal};
+use super::batch::{RawBatch, Unit, UnitTokens, seal};
 use super::ledger::REPLICA_LAG;
 use super::polling::CommitSample;
 use super::replay::{Opened, Reopen};
-use super::schedule::{Action, SendRequest, Work};
-use super::{Core, Limits, NewBatch, Opening};
-use crate::api::AppendAnswer;
+use super::schedule::Action;
+use super::{Core, Limits, Opening};
 use crate::api::failure::Failure;
+use crate::api::{AppendAnswer, AppendRequest};
 use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
 use crate::compress::compressor::Compressor;
@@ -23,6 +24,8 @@ pub(super) struct Rig {
     pub(super) core: Core,
     pub(super) now: Instant,
     share: Share,
+    /// The request ids it has offered.
+    ids: u128,
 }
 
 impl Rig {
@@ -52,7 +55,14 @@ impl Rig {
             core: Core::new(now, limits, opening, "m".to_owned()),
             now,
             share: Budget::new(1 << 20).share(1 << 20),
+            ids: 0,
         }
+    }
+
+    /// Asks the core what to do. Each call offers another request id.
+    pub(super) fn poll(&mut self) -> Action {
+        self.ids += 1;
+        self.core.poll(self.now, false, Uuid::from_u128(self.ids))
     }
 
     pub(super) fn wait(&mut self, ms: u64) {
@@ -70,14 +80,10 @@ impl Rig {
             len: bytes.len(),
         };
         let mut charge = self.share.try_charge(1_000).unwrap();
-        let blank = NewBatch {
-            now: self.now,
-            epoch_ms: 0,
-            bytes: Vec::new(),
-        };
+        let new_batch = RawBatch::new(Vec::new(), self.share.nothing(), self.now, 0);
         self.core
             .append(
-                &mut Some(blank),
+                &mut Some(new_batch),
                 bytes.as_bytes(),
                 &mut vec![unit],
                 &mut charge,
@@ -88,12 +94,12 @@ impl Rig {
     /// Appends rows numbered from `first` and seals them.
     pub(super) fn seal(&mut self, first: i64, rows: u64) {
         self.append(first, rows);
-        let work = self.work();
-        self.sealed(work);
+        let compression = self.compression();
+        self.compress(compression);
     }
 
     /// Appends rows numbered from `first` and sends them as one request.
-    pub(super) fn send(&mut self, first: i64, rows: u64) -> SendRequest {
+    pub(super) fn send(&mut self, first: i64, rows: u64) -> AppendRequest {
         self.seal(first, rows);
         self.sent()
     }
@@ -123,35 +129,35 @@ impl Rig {
         self.core.on_response(self.now, Err(failure), 0.0);
     }
 
-    /// The rows that are handed out to be compressed.
-    pub(super) fn work(&mut self) -> Work {
-        match self.core.poll(self.now, false) {
-            Action::Seal(work, _) => work,
+    /// The action that asks for rows to be compressed.
+    pub(super) fn compression(&mut self) -> Action {
+        match self.poll() {
+            action @ (Action::Seal(..) | Action::Split(..)) => action,
             other => panic!("{other:?}"),
         }
     }
 
-    /// Compresses what was handed out.
-    pub(super) fn sealed(&mut self, work: Work) {
-        let raw = match work {
-            Work::Fresh(raw) => raw,
-            Work::TooLarge(batch) => batch.reopen().unwrap(),
+    /// Compresses what the action asks for.
+    pub(super) fn compress(&mut self, action: Action) {
+        let (raw, limit) = match action {
+            Action::Seal(raw, limit) => (raw, limit),
+            Action::Split(batch, limit) => (batch.decompress().unwrap(), limit),
+            other => panic!("{other:?}"),
         };
-        let limit = self.core.request_limit;
         let sealed = seal(&mut Compressor::new(1).unwrap(), raw, limit);
         self.core.on_sealed(self.now, sealed);
     }
 
     /// The request that leaves now.
-    pub(super) fn sent(&mut self) -> SendRequest {
-        match self.core.poll(self.now, false) {
+    pub(super) fn sent(&mut self) -> AppendRequest {
+        match self.poll() {
             Action::Send(request) => request,
             other => panic!("{other:?}"),
         }
     }
 
     pub(super) fn waits(&mut self) -> bool {
-        matches!(self.core.poll(self.now, false), Action::Wait(_))
+        matches!(self.poll(), Action::Wait(_))
     }
 
     /// Asks and is answered at once.
@@ -206,7 +212,7 @@ impl Rig {
         let why = Error::new(ErrorKind::Refused, "no");
         self.core
             .invalidate(self.now, InvalidationCause::MustReopen, why);
-        let Action::Reopen(how) = self.core.poll(self.now, false) else {
+        let Action::Reopen(how) = self.poll() else {
             panic!("nothing to reopen");
         };
         let status = ChannelStatus {

@@ -1,56 +1,39 @@
 //! What a channel is to do next: seal, send, or wait, and until when.
 
-use http::HeaderValue;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::batch::{RawBatch, SealedBatch};
 use super::ledger::Pending;
 use super::replay::Reopen;
 use super::responses::InFlight;
 use super::{Core, Phase};
-use crate::types::close_report::{RowState, UncommittedRange};
+use crate::api::AppendRequest;
+use crate::api::call::Attempt;
+use crate::types::close_report::RowState;
 use crate::types::offset::OffsetToken;
 
 /// What the driver is to do next.
 #[derive(Debug)]
 pub(crate) enum Action {
     /// Compress this into requests of at most so many bytes and call `on_sealed`.
-    Seal(Work, usize),
+    Seal(RawBatch, usize),
+    /// The same for a sealed batch that is too large for the server.
+    Split(SealedBatch, usize),
     /// Send this and call `on_response`.
-    Send(SendRequest),
-    /// Give up what is being sent, open the channel again and call `on_recovered`.
+    Send(AppendRequest),
+    /// Abandon the request in flight, open the channel again and call `on_recovered`.
     Reopen(Reopen),
-    /// Nothing until something happens, or until then.
+    /// Wait for an event, at most until this time.
     Wait(Option<Instant>),
-    /// Nothing ever again.
+    /// The channel has ended.
     Stop,
 }
 
-/// What to compress.
-#[derive(Debug)]
-pub(crate) enum Work {
-    /// Rows that were never compressed.
-    Fresh(RawBatch),
-    /// A sealed batch that turned out too large for the server.
-    TooLarge(SealedBatch),
-}
-
-/// A request to send.
-#[derive(Debug)]
-pub(crate) struct SendRequest {
-    pub(crate) continuation_token: String,
-    pub(crate) session: Option<HeaderValue>,
-    pub(crate) body: bytes::Bytes,
-    pub(crate) uncompressed_len: usize,
-    pub(crate) first_append_ms: u64,
-    pub(crate) start: Option<OffsetToken>,
-    pub(crate) end: OffsetToken,
-    pub(crate) retry_count: u32,
-}
-
 impl Core {
-    /// What to do at `now`. `pressed`: somebody waits for memory.
-    pub(crate) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
+    /// What to do at `now`. `pressed`: an append of the client waits for memory. `fresh_id` is for a batch that is sent for
+    /// the first time; its retries keep it.
+    pub(crate) fn poll(&mut self, now: Instant, pressed: bool, fresh_id: Uuid) -> Action {
         match self.phase {
             Phase::Ended => return Action::Stop,
             Phase::Settling { until } => {
@@ -66,8 +49,8 @@ impl Core {
                     self.end_drained(now);
                     return Action::Stop;
                 }
-                let told = self.next_reopen();
-                return told.map_or(Action::Wait(self.drain_until), Action::Reopen);
+                let reopen = self.next_reopen();
+                return reopen.map_or(Action::Wait(self.drain_until), Action::Reopen);
             }
             Phase::Open => {}
         }
@@ -76,17 +59,18 @@ impl Core {
             return Action::Stop;
         }
         let full = self.full_at();
-        // While something older waits for its turn, nothing is gained by closing the open batch: more rows go with it.
+        // While an older batch waits, the open batch stays open and takes more rows into its request.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
         let mut wake = self.drain_until;
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();
-            let len = open.bytes.len();
-            // Under pressure too a request is to be worth its round trip: a small one is sealed only if it can leave at once.
+            let len = open.payload.len();
+            // Under pressure, a batch is sealed if it is half full, or can leave at once.
             let turn = self.turn(now);
             let relieved = pressed && (len >= full / 2 || (is_next && turn == Some(now)));
-            // Behind one that still waits to be compressed it gains nothing, and those who append would not see that it is full.
+            // Not while another batch waits for compression: that sends nothing sooner, and appends wait for the driver only
+            // while the open batch is full.
             if self.raw.is_empty() && (relieved || len >= full || (is_next && wanted)) {
                 self.seal_open();
             } else if is_next {
@@ -94,52 +78,56 @@ impl Core {
                 wake = earliest(wake, turn.filter(|_| pressed));
             }
         }
-        if self.compressing.is_none()
-            && let Some((work, range, first)) = self.next_work()
-        {
-            self.compressing = Some((range, first));
-            return Action::Seal(work, self.request_limit);
+        if let Some(action) = self.next_compression() {
+            return action;
         }
-        match self.next_order(now) {
-            Ok(order) => Action::Send(order),
+        match self.next_request(now, fresh_id) {
+            Ok(request) => Action::Send(request),
             Err(until) => Action::Wait(earliest(wake, until)),
         }
     }
 
-    /// Whether the channel is closing and need not or may not wait any longer.
+    /// Whether the channel is closing, and everything is committed or its time is over.
     fn is_drained(&self, now: Instant) -> bool {
         self.drain_until
             .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
     }
 
-    fn next_work(&mut self) -> Option<(Work, UncommittedRange, bool)> {
-        let too_large = self.ready.front().is_some_and(|b| self.is_to_be_cut(b));
+    fn next_compression(&mut self) -> Option<Action> {
+        if self.compressing.is_some() {
+            return None;
+        }
+        let limit = self.request_limit;
+        let is_too_large = self.ready.front().is_some_and(|b| self.is_too_large(b));
         if self.flight.is_none()
-            && too_large
+            && is_too_large
             && let Some(batch) = self.ready.pop_front()
         {
-            let range =
-                UncommittedRange::new(RowState::Sealed, batch.rows, batch.start(), batch.end());
-            return Some((Work::TooLarge(batch), range, true));
+            self.compressing = Some((batch.range(RowState::Sealed), true));
+            return Some(Action::Split(batch, limit));
         }
         let batch = self.raw.pop_front()?;
-        let range =
-            UncommittedRange::new(RowState::Sealed, batch.rows(), batch.start(), batch.end());
-        Some((Work::Fresh(batch), range, false))
+        self.compressing = Some((batch.range(RowState::Sealed), false));
+        Some(Action::Seal(batch, limit))
     }
 
-    fn is_to_be_cut(&self, batch: &SealedBatch) -> bool {
-        batch.body.len() > self.request_limit && batch.may_be_cut()
+    /// Whether a batch exceeds the limit that was learned since it was sealed, and can be split.
+    fn is_too_large(&self, batch: &SealedBatch) -> bool {
+        batch.payload.body.len() > self.request_limit && batch.may_be_split()
     }
 
     /// The next request, or when to ask again.
-    fn next_order(&mut self, now: Instant) -> Result<SendRequest, Option<Instant>> {
-        let nothing_fits = self.ready.front().is_none_or(|b| self.is_to_be_cut(b));
-        let cutting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
+    fn next_request(
+        &mut self,
+        now: Instant,
+        fresh_id: Uuid,
+    ) -> Result<AppendRequest, Option<Instant>> {
+        let nothing_fits = self.ready.front().is_none_or(|b| self.is_too_large(b));
+        let splitting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
         if self
             .flight
             .as_ref()
-            .map_or(nothing_fits || cutting, |f| f.waiting)
+            .map_or(nothing_fits || splitting, |f| f.waiting)
         {
             return Err(None);
         }
@@ -163,13 +151,14 @@ impl Core {
                 start: batch.start(),
                 end: end.clone(),
                 position: batch.position,
-                rows: batch.rows,
+                rows: batch.rows(),
             });
             self.sent = batch.position;
-            self.last_len = batch.uncompressed_len;
+            self.last_len = batch.payload.uncompressed_len;
             self.flight = Some(InFlight {
                 batch,
                 end,
+                request_id: fresh_id,
                 tries: 0,
                 first_try: now,
                 ambiguous: false,
@@ -183,24 +172,26 @@ impl Core {
         };
         flight.waiting = true;
         flight.tries += 1;
+        let InFlight { batch, end, .. } = flight;
+        let uncompressed_len = batch.payload.uncompressed_len;
         if let Some(bucket) = &mut self.bytes_pace {
-            bucket.take(
-                now,
-                u32::try_from(flight.batch.uncompressed_len).unwrap_or(u32::MAX),
-            );
+            bucket.take(now, u32::try_from(uncompressed_len).unwrap_or(u32::MAX));
         }
         if let Some(bucket) = &mut self.requests_pace {
             bucket.take(now, 1);
         }
-        Ok(SendRequest {
+        Ok(AppendRequest {
+            attempt: Attempt {
+                request_id: flight.request_id,
+                retry_count: flight.tries - 1,
+            },
             continuation_token: self.continuation_token.clone(),
             session: self.session.clone(),
-            body: flight.batch.body.clone(),
-            uncompressed_len: flight.batch.uncompressed_len,
-            first_append_ms: flight.batch.first_append_ms,
-            start: flight.batch.start(),
-            end: flight.end.clone(),
-            retry_count: flight.tries - 1,
+            body: batch.payload.body.clone(),
+            uncompressed_len,
+            first_append_ms: batch.first_append_ms,
+            start: batch.start(),
+            end: end.clone(),
         })
     }
 
@@ -214,7 +205,7 @@ impl Core {
             .fold(now, Instant::max)
     }
 
-    /// When a batch that is sealed now may leave, if that does not hang on an answer.
+    /// When a batch that is sealed now may leave, unless it has to wait for an answer.
     fn turn(&mut self, now: Instant) -> Option<Instant> {
         self.flight.is_none().then(|| self.paced(now))
     }

@@ -17,14 +17,14 @@ fn nothing_passes_a_batch_that_is_to_be_cut() {
     let mut rig = Rig::new();
     rig.send(10, 4);
     rig.append(14, 1);
-    let behind = rig.work();
+    let behind = rig.compression();
     rig.refuse(413);
     assert!(rig.waits(), "what is too large is not sent as it is");
-    rig.sealed(behind);
-    let cut = rig.work();
-    assert!(matches!(cut, Work::TooLarge(_)));
+    rig.compress(behind);
+    let cut = rig.compression();
+    assert!(matches!(cut, Action::Split(..)));
     assert!(rig.waits(), "what is behind it is not sent before it");
-    rig.sealed(cut);
+    rig.compress(cut);
     for token in 10..15_i64 {
         assert_eq!(sent(&mut rig), (token.into(), token.into()));
         assert!(rig.waits(), "one at a time");
@@ -94,14 +94,14 @@ fn a_close_ends_a_channel_at_the_earlier_of_its_own_time_and_that_of_the_last_wo
         rig.core
             .invalidate(rig.now, InvalidationCause::MustReopen, why);
         rig.core.drain(rig.in_ms(drain));
-        let Action::Wait(until) = rig.core.poll(rig.now, false) else {
+        let Action::Wait(until) = rig.poll() else {
             panic!("it still asks");
         };
         assert_eq!(until, Some(rig.in_ms(end)));
         rig.wait(end - 1);
         assert!(rig.waits());
         rig.wait(1);
-        assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+        assert!(matches!(rig.poll(), Action::Stop));
         assert!(rig.core.is_ended());
     }
 }
@@ -117,7 +117,7 @@ fn a_later_close_does_not_put_off_an_earlier_one() {
         rig.wait(999);
         assert!(rig.waits());
         rig.wait(1);
-        assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+        assert!(matches!(rig.poll(), Action::Stop));
     }
 }
 
@@ -130,13 +130,13 @@ fn a_channel_that_is_opened_again_while_it_closes_ends_in_time_and_says_why_it_w
     let why = Error::new(ErrorKind::Refused, "the pipe is stale");
     rig.core
         .invalidate(rig.now, InvalidationCause::MustReopen, why);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Reopen(_)));
-    let Action::Wait(until) = rig.core.poll(rig.now, false) else {
+    assert!(matches!(rig.poll(), Action::Reopen(_)));
+    let Action::Wait(until) = rig.poll() else {
         panic!("it waits for the open");
     };
     assert_eq!(until, Some(rig.in_ms(5_000)));
     rig.wait(5_000);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(matches!(rig.poll(), Action::Stop));
     let error = rig.core.refusal().unwrap();
     let cause = InvalidationCause::MustReopen;
     assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
@@ -150,13 +150,13 @@ fn a_close_ends_a_channel_as_soon_as_all_is_committed() {
     rig.append(11, 1);
     rig.core.drain(rig.in_ms(60_000));
     rig.hear(10, 2);
-    let work = rig.work();
-    rig.sealed(work);
+    let work = rig.compression();
+    rig.compress(work);
     rig.sent();
     rig.accepted();
     assert!(rig.waits(), "the last row is not committed");
     rig.hear(11, 2);
-    assert!(matches!(rig.core.poll(rig.now, false), Action::Stop));
+    assert!(matches!(rig.poll(), Action::Stop));
     let error = rig.core.refusal().unwrap();
     assert_eq!(error.kind(), ErrorKind::ChannelClosed);
     assert!(rig.core.report().is_clean());

@@ -3,12 +3,14 @@
 use std::sync::Arc;
 
 use proptest::prelude::*;
+use uuid::Uuid;
 
 use self::server::{Server, refusal};
 use super::batch::{UnitTokens, seal};
 use super::responses::REFUSALS;
-use super::schedule::{Action, SendRequest, Work};
+use super::schedule::Action;
 use super::*;
+use crate::api::AppendRequest;
 use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
 use crate::base::options::OnUncommitted;
@@ -85,8 +87,9 @@ struct Model {
     budget: Arc<Budget>,
     share: Share,
     compressor: Compressor,
-    sealing: Option<(Work, usize)>,
-    order: Option<SendRequest>,
+    /// The last [`Action::Seal`] or [`Action::Split`], until it is done.
+    sealing: Option<Action>,
+    order: Option<AppendRequest>,
     is_asked_to_reopen: bool,
     reopens: u32,
     server: Server,
@@ -159,11 +162,7 @@ impl Model {
         };
         let mut units = vec![unit];
         let bytes = bytes.as_bytes();
-        let new_batch = NewBatch {
-            now: self.now,
-            epoch_ms: 0,
-            bytes: Vec::new(),
-        };
+        let new_batch = RawBatch::new(Vec::new(), self.share.nothing(), self.now, 0);
         let result = self
             .core
             .append(&mut Some(new_batch), bytes, &mut units, &mut credit);
@@ -180,10 +179,10 @@ impl Model {
     fn drive(&mut self) {
         // Now and then somebody waits for memory.
         let pressed = self.rows.is_multiple_of(7);
-        match self.core.poll(self.now, pressed) {
-            Action::Seal(work, limit) => {
+        match self.core.poll(self.now, pressed, Uuid::nil()) {
+            action @ (Action::Seal(..) | Action::Split(..)) => {
                 assert!(self.sealing.is_none(), "one at a time");
-                self.sealing = Some((work, limit));
+                self.sealing = Some(action);
             }
             Action::Send(order) => {
                 assert!(self.order.is_none(), "one request in flight");
@@ -209,12 +208,10 @@ impl Model {
     }
 
     fn seal(&mut self) {
-        let Some((work, limit)) = self.sealing.take() else {
-            return;
-        };
-        let raw = match work {
-            Work::Fresh(raw) => Ok(raw),
-            Work::TooLarge(batch) => batch.reopen(),
+        let (raw, limit) = match self.sealing.take() {
+            Some(Action::Seal(raw, limit)) => (Ok(raw), limit),
+            Some(Action::Split(batch, limit)) => (batch.decompress(), limit),
+            _ => return,
         };
         let sealed = raw.and_then(|raw| seal(&mut self.compressor, raw, limit));
         self.core.on_sealed(self.now, sealed);
@@ -304,9 +301,10 @@ impl Model {
             .iter()
             .chain(&core.retained)
             .chain(core.flight.as_ref().map(|f| &f.batch));
-        let sealing = self.sealing.iter().map(|(work, _)| match work {
-            Work::Fresh(batch) => batch.charge.bytes(),
-            Work::TooLarge(batch) => batch.charge.bytes(),
+        let sealing = self.sealing.iter().map(|action| match action {
+            Action::Seal(batch, _) => batch.charge.bytes(),
+            Action::Split(batch, _) => batch.charge.bytes(),
+            _ => 0,
         });
         let held: usize = raw
             .chain(sealed.map(|b| b.charge.bytes()))

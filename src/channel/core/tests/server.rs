@@ -2,10 +2,9 @@
 
 use std::collections::VecDeque;
 
-use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
+use crate::api::{AppendAnswer, AppendRequest};
 use crate::channel::core::replay::Opened;
-use crate::channel::core::schedule::SendRequest;
 use crate::compress::frame;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind};
@@ -37,7 +36,7 @@ impl Server {
         }
     }
 
-    pub(super) fn append(&mut self, order: &SendRequest) -> Result<AppendAnswer, Failure> {
+    pub(super) fn append(&mut self, order: &AppendRequest) -> Result<AppendAnswer, Failure> {
         if order.body.len() > self.limit {
             return Err(refusal(413, None));
         }
