@@ -69,8 +69,8 @@ pub use self::messages::answer::Reply;
 pub use self::protocol::faults::{Fault, Faults, Rule};
 #[cfg(feature = "bench-internals")]
 pub(crate) use self::protocol::files::open_upload;
-pub use self::protocol::handler::LoggedRequest;
 pub use self::protocol::request_head::RequestHead;
+pub use self::protocol::request_log::LoggedRequest;
 pub use self::protocol::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::server::builder::ServerBuilder;
@@ -270,7 +270,7 @@ impl Emulator {
 
     /// The last requests, oldest first; at most 10,000, and fewer if they name many channels.
     pub fn log(&self) -> Vec<LoggedRequest> {
-        self.handler().log.iter().cloned().collect()
+        self.handler().log.entries().iter().cloned().collect()
     }
 
     /// The longest body on the wire that is not refused for its length.

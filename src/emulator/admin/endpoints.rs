@@ -84,7 +84,7 @@ fn carry_out(
         }
         (&Method::GET, ["requests"]) => requests::list(emulator, request),
         (&Method::DELETE, ["requests"]) => {
-            emulator.handler().forget_requests();
+            emulator.handler().log.clear();
             Ok(json!({}))
         }
         (&Method::POST, ["reset"]) => {

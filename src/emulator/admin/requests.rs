@@ -10,7 +10,7 @@ use super::faults::{endpoint, endpoint_name};
 use crate::emulator::Emulator;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::messages::body;
-use crate::emulator::protocol::handler::LoggedRequest;
+use crate::emulator::protocol::request_log::LoggedRequest;
 use crate::emulator::protocol::routes::Endpoint;
 
 /// How many requests a page has, if nothing else is asked for, and at most.
@@ -61,7 +61,7 @@ pub(crate) fn list(emulator: &Emulator, request: &Request<Bytes>) -> Result<Valu
     let wanted = Wanted::read(request)?;
     let (last, log) = {
         let handler = emulator.handler();
-        (handler.logged, handler.log.clone())
+        (handler.log.total(), handler.log.entries().clone())
     };
     let first = last - log.len() as u64 + 1;
     let found = (first..)

@@ -44,6 +44,6 @@ impl Emulator {
     /// Keeps the beginning of the rows of each append with its request, for tests that look at them.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn keep_rows(&self) {
-        self.handler().keeps_rows = true;
+        self.handler().log.keeps_rows = true;
     }
 }

@@ -275,8 +275,8 @@ impl Faults {
         self.script().injected.clone()
     }
 
-    /// What strikes a request, if anything does.
-    pub(crate) fn strike(&self, endpoint: Endpoint, channels: &[String]) -> Option<InjectedFault> {
+    /// The fault of a request, if there is one.
+    pub(crate) fn inject(&self, endpoint: Endpoint, channels: &[String]) -> Option<InjectedFault> {
         let mut script = self.script();
         let Script {
             rules,
@@ -296,12 +296,12 @@ impl Faults {
             }
             rule.left = rule.left.map(|left| left - 1);
             *injected.entry(rule.fault.name()).or_default() += 1;
-            let strike = InjectedFault {
+            let found = InjectedFault {
                 fault: rule.fault.clone(),
                 channel: rule.target(channels),
             };
             rules.retain(|rule| rule.left != Some(0));
-            return Some(strike);
+            return Some(found);
         }
         None
     }

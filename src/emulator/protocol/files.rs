@@ -11,13 +11,14 @@ use http::Request;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::append::accepted;
 #[cfg(feature = "bench-internals")]
 use super::aws_chunked;
-use super::handler::{Handler, accepted};
 use super::routes::{Call, STAGE};
+use super::stage::Stage;
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::channels::channel::is_elastic;
-use crate::emulator::channels::state::{Append, Standing};
+use crate::emulator::channels::state::{Append, Standing, State};
 use crate::emulator::messages::answer::{Answer, Refusal};
 use crate::emulator::messages::body;
 
@@ -49,118 +50,122 @@ struct Fragment {
     encryption_version: String,
 }
 
-impl Handler {
-    pub(crate) fn append_files(
-        &mut self,
-        now_ms: u64,
-        pipe: &Pipe,
-        channel: &str,
-        call: &Call,
-        request: &Request<Bytes>,
-    ) -> Result<Answer, Refusal> {
-        let fragments = fragments(request.body())?;
-        let token = call.query.continuation_token.as_deref();
-        let is_elastic = is_elastic(channel);
-        // Files that were appended already may be gone.
-        if !is_elastic && let Standing::Known(next) = self.state.stand(pipe, channel, token)? {
-            return Ok(accepted(&next));
-        }
-        let rows = self.rows_of(pipe, &fragments)?;
-        let next = if is_elastic {
-            self.state.append_elastic(pipe, rows)?;
-            String::new()
+/// Appends the rows of uploaded files.
+pub(crate) fn append(
+    state: &mut State,
+    stage: &mut Stage,
+    now_ms: u64,
+    pipe: &Pipe,
+    channel: &str,
+    call: &Call,
+    request: &Request<Bytes>,
+) -> Result<Answer, Refusal> {
+    let fragments = fragments(request.body())?;
+    let token = call.query.continuation_token.as_deref();
+    let is_elastic = is_elastic(channel);
+    // Files that were appended already may be gone.
+    if !is_elastic && let Standing::Known(next) = state.stand(pipe, channel, token)? {
+        return Ok(accepted(&next));
+    }
+    let rows = rows_of(state, stage, pipe, &fragments)?;
+    let next = if is_elastic {
+        state.append_elastic(pipe, rows)?;
+        String::new()
+    } else {
+        let present = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
+        let mut starts = fragments.iter().map(|fragment| &fragment.start_token);
+        let mut ends = fragments.iter().map(|fragment| &fragment.end_token);
+        let append = Append {
+            continuation_token: token,
+            start_token: starts.find_map(present),
+            end_token: ends.by_ref().rev().find_map(present),
+            body: rows,
+        };
+        state.append(pipe, channel, append)?
+    };
+    for fragment in &fragments {
+        stage.claim(fragment.key(), now_ms);
+    }
+    Ok(accepted(&next))
+}
+
+/// The rows of all fragments, in order.
+fn rows_of(
+    state: &State,
+    stage: &Stage,
+    pipe: &Pipe,
+    fragments: &[Fragment],
+) -> Result<Vec<u8>, Refusal> {
+    let most = state.rules.limits.file_bytes;
+    let lengths = fragments.iter().map(|fragment| fragment.length);
+    if lengths.fold(0, usize::saturating_add) > most {
+        return Err(Refusal::too_large(format!(
+            "The fragments are longer than {most} bytes, which is the most."
+        )));
+    }
+    let mut rows = Vec::new();
+    for fragment in fragments {
+        let mut more = rows_of_one(stage, pipe, fragment, most.saturating_sub(rows.len()))?;
+        if rows.is_empty() {
+            rows = more;
         } else {
-            let present = |token: &Option<String>| token.clone().filter(|token| !token.is_empty());
-            let mut starts = fragments.iter().map(|fragment| &fragment.start_token);
-            let mut ends = fragments.iter().map(|fragment| &fragment.end_token);
-            let append = Append {
-                continuation_token: token,
-                start_token: starts.find_map(present),
-                end_token: ends.by_ref().rev().find_map(present),
-                body: rows,
-            };
-            self.state.append(pipe, channel, append)?
-        };
-        for fragment in &fragments {
-            self.stage.claim(fragment.key(), now_ms);
+            rows.append(&mut more);
         }
-        Ok(accepted(&next))
     }
+    let tokens = fragments
+        .iter()
+        .flat_map(|fragment| [&fragment.start_token, &fragment.end_token]);
+    body::check_rows(
+        &rows,
+        tokens.flatten().map(String::len).max().unwrap_or(0) * 2,
+    )?;
+    Ok(rows)
+}
 
-    /// The rows of all fragments, in order.
-    fn rows_of(&self, pipe: &Pipe, fragments: &[Fragment]) -> Result<Vec<u8>, Refusal> {
-        let most = self.state.rules.limits.file_bytes;
-        let lengths = fragments.iter().map(|fragment| fragment.length);
-        if lengths.fold(0, usize::saturating_add) > most {
-            return Err(Refusal::too_large(format!(
-                "The fragments are longer than {most} bytes, which is the most."
-            )));
-        }
-        let mut rows = Vec::new();
-        for fragment in fragments {
-            let mut more = self.rows_of_one(pipe, fragment, most.saturating_sub(rows.len()))?;
-            if rows.is_empty() {
-                rows = more;
-            } else {
-                rows.append(&mut more);
-            }
-        }
-        let tokens = fragments
-            .iter()
-            .flat_map(|fragment| [&fragment.start_token, &fragment.end_token]);
-        body::check_rows(
-            &rows,
-            tokens.flatten().map(String::len).max().unwrap_or(0) * 2,
-        )?;
-        Ok(rows)
+fn rows_of_one(
+    stage: &Stage,
+    pipe: &Pipe,
+    fragment: &Fragment,
+    most: usize,
+) -> Result<Vec<u8>, Refusal> {
+    let grants = &stage.grants;
+    let file = stage
+        .get(fragment.key())
+        // What is not of this pipe is not there for it.
+        .filter(|_| fragment.key().starts_with(&grants.root(&pipe.name)))
+        .ok_or_else(|| fragment.refused("is not in the stage of the pipe"))?;
+    let said_etag = fragment.file_etag.trim_matches('"');
+    if said_etag != file.etag || fragment.file_length_bytes != file.content.len() {
+        return Err(fragment.refused("has another etag or length in the stage"));
     }
-
-    fn rows_of_one(
-        &self,
-        pipe: &Pipe,
-        fragment: &Fragment,
-        most: usize,
-    ) -> Result<Vec<u8>, Refusal> {
-        let grants = &self.stage.grants;
-        let file = self
-            .stage
-            .get(fragment.key())
-            // What is not of this pipe is not there for it.
-            .filter(|_| fragment.key().starts_with(&grants.root(&pipe.name)))
-            .ok_or_else(|| fragment.refused("is not in the stage of the pipe"))?;
-        let said_etag = fragment.file_etag.trim_matches('"');
-        if said_etag != file.etag || fragment.file_length_bytes != file.content.len() {
-            return Err(fragment.refused("has another etag or length in the stage"));
-        }
-        let is_same = |said: &Value, is: &str| match said {
-            Value::String(said) => said == is,
-            Value::Number(said) => said.to_string() == is,
-            _ => false,
-        };
-        if fragment.encryption_version != ENCRYPTION
-            || !is_same(&fragment.master_key_id, &grants.key_id(&pipe.name))
-            || !is_same(&fragment.diversifier, &grants.diversifier(&pipe.name))
-        {
-            return Err(fragment.refused("is not encrypted with the key of the pipe"));
-        }
-        let start = fragment.start;
-        let part = start
-            .checked_add(fragment.length)
-            .and_then(|end| file.content.get(start..end))
-            .ok_or_else(|| fragment.refused("does not have the bytes of the fragment"))?;
-        let iv = STANDARD.decode(&fragment.iv_base64).ok();
-        let iv = iv
-            .and_then(|iv| <[u8; 16]>::try_from(iv).ok())
-            .ok_or_else(|| fragment.refused("has no initialization vector of 16 bytes"))?;
-        let mut part = part.to_vec();
-        let plain = decrypt(&grants.key(&pipe.name), iv, &mut part)
-            .ok_or_else(|| fragment.refused("cannot be decrypted"))?;
-        let rows = body::unpack_zstd(plain, most)?;
-        if body::lines(&rows).count() != fragment.rows {
-            return Err(fragment.refused("does not have as many rows as are said"));
-        }
-        Ok(rows)
+    let is_same = |said: &Value, is: &str| match said {
+        Value::String(said) => said == is,
+        Value::Number(said) => said.to_string() == is,
+        _ => false,
+    };
+    if fragment.encryption_version != ENCRYPTION
+        || !is_same(&fragment.master_key_id, &grants.key_id(&pipe.name))
+        || !is_same(&fragment.diversifier, &grants.diversifier(&pipe.name))
+    {
+        return Err(fragment.refused("is not encrypted with the key of the pipe"));
     }
+    let start = fragment.start;
+    let part = start
+        .checked_add(fragment.length)
+        .and_then(|end| file.content.get(start..end))
+        .ok_or_else(|| fragment.refused("does not have the bytes of the fragment"))?;
+    let iv = STANDARD.decode(&fragment.iv_base64).ok();
+    let iv = iv
+        .and_then(|iv| <[u8; 16]>::try_from(iv).ok())
+        .ok_or_else(|| fragment.refused("has no initialization vector of 16 bytes"))?;
+    let mut part = part.to_vec();
+    let plain = decrypt(&grants.key(&pipe.name), iv, &mut part)
+        .ok_or_else(|| fragment.refused("cannot be decrypted"))?;
+    let rows = body::unpack_zstd(plain, most)?;
+    if body::lines(&rows).count() != fragment.rows {
+        return Err(fragment.refused("does not have as many rows as are said"));
+    }
+    Ok(rows)
 }
 
 impl Fragment {

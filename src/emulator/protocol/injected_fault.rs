@@ -1,183 +1,144 @@
-//! What a fault does to the request it strikes.
-
-use std::time::Duration;
+//! The effects of a fault: what replaces the request or its answer, and what changes in the channel before the request.
 
 use bytes::Bytes;
 use http::{Request, StatusCode};
 use serde_json::json;
 
 use super::faults::{Fault, InjectedFault};
-use super::handler::{Handler, LoggedRequest, refused};
 use super::routes::{Call, Endpoint};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::channels::channel::is_elastic;
+use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{
     Answer, Refusal, Reply, bare_answer, json_answer, s3_refusal,
 };
 
-/// How many zombies may be on their way; the oldest gives way, as if it were lost.
+/// The most zombies that wait. Beyond it the oldest is dropped, like a request that is lost.
 const MOST_ZOMBIES: usize = 1_000;
-/// How many bytes of bodies they may have, besides the youngest.
+/// The most bytes of their bodies, the youngest zombie not counted.
 const MOST_ZOMBIE_BYTES: usize = 64 * 1024 * 1024;
 
-impl Handler {
-    /// What becomes of a request that a fault strikes.
-    pub(crate) fn struck(
-        &mut self,
-        now_ms: u64,
-        strike: &InjectedFault,
-        mut call: Call,
-        request: Request<Bytes>,
-        entry: &mut LoggedRequest,
-    ) -> Reply {
-        tracing::debug!(fault = strike.fault.name(), endpoint = %call.endpoint, "fault");
-        match &strike.fault {
-            Fault::Refuse => return Reply::Refuse,
-            Fault::Lose => return Reply::Reset,
-            Fault::Hang => return Reply::Hang,
-            Fault::Zombie => {
-                self.bury((call, request));
-                return Reply::Reset;
-            }
-            Fault::Throttle(after) => return refuse(entry, Refusal::throttled(*after)),
-            Fault::Stale => return refuse(entry, Refusal::stale()),
-            Fault::BadRequest(code) => {
-                let refusal =
-                    Refusal::bad_request(code.clone(), "The rows are not taken, says a fault.");
-                return refuse(entry, refusal);
-            }
-            Fault::ServerError(status) => return Reply::Respond(broken(call.endpoint, *status)),
-            Fault::Unauthorized => {
-                let refusal = Refusal::new(
-                    StatusCode::UNAUTHORIZED,
-                    "390303",
-                    "The token is invalid, says a fault.",
-                );
-                return refuse(entry, refusal);
-            }
-            Fault::Forbidden if call.endpoint == Endpoint::Upload => {
-                let refusal = Refusal::new(
-                    StatusCode::FORBIDDEN,
-                    "ExpiredToken",
-                    "The session token has expired, says a fault.",
-                );
-                return refuse(entry, refusal);
-            }
-            Fault::Forbidden => {
-                let refusal = Refusal::new(
-                    StatusCode::FORBIDDEN,
-                    "390403",
-                    "The role may not do this, says a fault.",
-                );
-                return refuse(entry, refusal);
-            }
-            Fault::BareNotFound => return Reply::Respond(bare_answer(StatusCode::NOT_FOUND)),
-            Fault::FailedOver => {
-                let refusal = Refusal::new(
-                    StatusCode::GONE,
-                    "ERR_PIPE_FAILED_OVER",
-                    "The pipe has failed over.",
-                );
-                return refuse(entry, refusal);
-            }
-            Fault::ExpireToken => self.login.revoke(),
-            Fault::ApplyThenLose
-            | Fault::ApplyThenHang
-            | Fault::ApplyThenServerError(_)
-            | Fault::Cut
-            | Fault::Delay(_) => {}
-            Fault::StaleStatus(lag) => self.status_lag = *lag,
-            Fault::Absent => call
-                .channels
-                .retain(|name| Some(name) != strike.channel.as_ref()),
-            Fault::SecondWriter
-            | Fault::WithholdCommits(_)
-            | Fault::ForeignToken(_)
-            | Fault::Invalidate(_) => {
-                self.tamper(now_ms, strike, call.pipe.as_ref());
-            }
-        }
-        let answer = self.answer(now_ms, &call, &request, entry);
-        self.status_lag = Duration::ZERO;
-        match &strike.fault {
-            Fault::ApplyThenLose => Reply::Reset,
-            Fault::ApplyThenHang => Reply::Hang,
-            Fault::ApplyThenServerError(status) => Reply::Respond(broken(call.endpoint, *status)),
-            Fault::Cut => Reply::Cut(answer),
-            Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
-            _ => Reply::Respond(answer),
-        }
-    }
+/// What the client gets for a request that is not carried out.
+pub(crate) enum Instead {
+    /// A broken connection, or an answer that is not the server's.
+    Reply(Reply),
+    /// A refusal that the server could have made.
+    Refusal(Refusal),
+}
 
-    /// Changes the channel a fault is about, before the request.
-    fn tamper(&mut self, now_ms: u64, strike: &InjectedFault, pipe: Option<&ObjectName>) {
-        let Some(pipe) = pipe.and_then(|name| self.state.pipe(name).ok()) else {
-            return;
-        };
-        let Some(channel) = strike.channel.as_deref() else {
-            return;
-        };
-        if is_elastic(channel) {
-            self.state.elastic(&pipe);
-        } else if self.state.channel(&pipe, channel).is_none() {
-            return;
+/// What the client gets if the fault prevents the request; `None` if the request is carried out.
+pub(crate) fn instead(fault: &Fault, endpoint: Endpoint) -> Option<Instead> {
+    let refusal = match fault {
+        Fault::Refuse => return Some(Instead::Reply(Reply::Refuse)),
+        Fault::Lose | Fault::Zombie => return Some(Instead::Reply(Reply::Reset)),
+        Fault::Hang => return Some(Instead::Reply(Reply::Hang)),
+        Fault::ServerError(status) => {
+            let answer = server_error(endpoint, *status);
+            return Some(Instead::Reply(Reply::Respond(answer)));
         }
-        match &strike.fault {
-            // An elastic channel is not opened, and has no token.
-            Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
-            Fault::SecondWriter => {
-                // A refusal would mean that the landing failed, which is logged where it happens.
-                let _ = self.state.open(&pipe, channel, None, false);
-            }
-            Fault::WithholdCommits(length) => {
-                let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
-                let until_ms = now_ms.saturating_add(length);
-                self.state.hold(&pipe, channel, until_ms);
-            }
-            Fault::ForeignToken(token) => {
-                self.state.tamper(&pipe, channel, |record| {
-                    record.offset_token.clone_from(token);
-                });
-            }
-            Fault::Invalidate(code) => {
-                self.state.tamper(&pipe, channel, |record| {
-                    record.status_code.clone_from(code);
-                });
-            }
-            _ => {}
+        Fault::BareNotFound => {
+            let answer = bare_answer(StatusCode::NOT_FOUND);
+            return Some(Instead::Reply(Reply::Respond(answer)));
         }
-    }
+        Fault::Throttle(after) => Refusal::throttled(*after),
+        Fault::Stale => Refusal::stale(),
+        Fault::BadRequest(code) => {
+            Refusal::bad_request(code.clone(), "The rows are not taken, says a fault.")
+        }
+        Fault::Unauthorized => Refusal::new(
+            StatusCode::UNAUTHORIZED,
+            "390303",
+            "The token is invalid, says a fault.",
+        ),
+        Fault::Forbidden if endpoint == Endpoint::Upload => Refusal::new(
+            StatusCode::FORBIDDEN,
+            "ExpiredToken",
+            "The session token has expired, says a fault.",
+        ),
+        Fault::Forbidden => Refusal::new(
+            StatusCode::FORBIDDEN,
+            "390403",
+            "The role may not do this, says a fault.",
+        ),
+        Fault::FailedOver => Refusal::new(
+            StatusCode::GONE,
+            "ERR_PIPE_FAILED_OVER",
+            "The pipe has failed over.",
+        ),
+        Fault::ApplyThenLose
+        | Fault::ApplyThenHang
+        | Fault::ApplyThenServerError(_)
+        | Fault::Cut
+        | Fault::Delay(_)
+        | Fault::ExpireToken
+        | Fault::SecondWriter
+        | Fault::WithholdCommits(_)
+        | Fault::ForeignToken(_)
+        | Fault::Invalidate(_)
+        | Fault::StaleStatus(_)
+        | Fault::Absent => return None,
+    };
+    Some(Instead::Refusal(refusal))
+}
 
-    /// Keeps a zombie until the next request of its channel overtakes it.
-    fn bury(&mut self, zombie: (Call, Request<Bytes>)) {
-        let bodies = self.zombies.iter().map(|(_, request)| request.body().len());
-        let mut bytes: usize = bodies.sum();
-        while self.zombies.len() >= MOST_ZOMBIES || bytes > MOST_ZOMBIE_BYTES {
-            bytes -= self.zombies.remove(0).1.body().len();
-        }
-        self.zombies.push(zombie);
-    }
-
-    /// The zombies that this request overtakes.
-    pub(crate) fn take_zombies(&mut self, call: &Call) -> Vec<(Call, Request<Bytes>)> {
-        if call.endpoint == Endpoint::Status {
-            return Vec::new();
-        }
-        self.zombies
-            .extract_if(.., |(zombie, _)| {
-                zombie.pipe == call.pipe && zombie.channels == call.channels
-            })
-            .collect()
+/// What the client gets of the answer to a request that was carried out.
+pub(crate) fn reply(fault: &Fault, endpoint: Endpoint, answer: Answer) -> Reply {
+    match fault {
+        Fault::ApplyThenLose => Reply::Reset,
+        Fault::ApplyThenHang => Reply::Hang,
+        Fault::ApplyThenServerError(status) => Reply::Respond(server_error(endpoint, *status)),
+        Fault::Cut => Reply::Cut(answer),
+        Fault::Delay(wait) => Reply::RespondAfter(*wait, answer),
+        _ => Reply::Respond(answer),
     }
 }
 
-fn refuse(entry: &mut LoggedRequest, refusal: Refusal) -> Reply {
-    entry.status = Some(refusal.status.as_u16());
-    Reply::Respond(refused(entry.endpoint, refusal))
+/// Changes the channel that the fault is about, before the request.
+pub(crate) fn change_channel(
+    state: &mut State,
+    now_ms: u64,
+    injected: &InjectedFault,
+    pipe: Option<&ObjectName>,
+) {
+    let Some(pipe) = pipe.and_then(|name| state.pipe(name).ok()) else {
+        return;
+    };
+    let Some(channel) = injected.channel.as_deref() else {
+        return;
+    };
+    if is_elastic(channel) {
+        state.elastic(&pipe);
+    } else if state.channel(&pipe, channel).is_none() {
+        return;
+    }
+    match &injected.fault {
+        // An elastic channel is not opened, and has no token.
+        Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
+        Fault::SecondWriter => {
+            // A refusal means that the storage failed, which is logged there.
+            let _ = state.open(&pipe, channel, None, false);
+        }
+        Fault::WithholdCommits(length) => {
+            let length = u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+            let until_ms = now_ms.saturating_add(length);
+            state.hold(&pipe, channel, until_ms);
+        }
+        Fault::ForeignToken(token) => {
+            state.tamper(&pipe, channel, |record| {
+                record.offset_token.clone_from(token);
+            });
+        }
+        Fault::Invalidate(code) => {
+            state.tamper(&pipe, channel, |record| {
+                record.status_code.clone_from(code);
+            });
+        }
+        _ => {}
+    }
 }
 
-/// A server error as the service was seen to answer it, a bare JSON string, or as the object store does.
-fn broken(endpoint: Endpoint, status: u16) -> Answer {
+/// A server error: a bare JSON string as observed of the service, or the form of the object store.
+fn server_error(endpoint: Endpoint, status: u16) -> Answer {
     let status = StatusCode::from_u16(status)
         .ok()
         .filter(StatusCode::is_server_error)
@@ -185,5 +146,40 @@ fn broken(endpoint: Endpoint, status: u16) -> Answer {
     match endpoint {
         Endpoint::Upload => s3_refusal(status, "InternalError", "It fails, says a fault."),
         _ => json_answer(status, &json!("ERR_GENERAL_EXCEPTION_RETRY_REQUEST")),
+    }
+}
+
+/// Requests whose connection broke. Each is carried out after the next request of its channel.
+#[derive(Debug, Default)]
+pub(crate) struct Zombies(Vec<(Call, Request<Bytes>)>);
+
+impl Zombies {
+    pub(crate) fn push(&mut self, call: Call, request: Request<Bytes>) {
+        let mut bytes = self.bytes();
+        while self.0.len() >= MOST_ZOMBIES || bytes > MOST_ZOMBIE_BYTES {
+            bytes -= self.0.remove(0).1.body().len();
+        }
+        self.0.push((call, request));
+    }
+
+    /// Removes the zombies that are to be carried out after this request.
+    pub(crate) fn take_due(&mut self, call: &Call) -> Vec<(Call, Request<Bytes>)> {
+        if call.endpoint == Endpoint::Status {
+            return Vec::new();
+        }
+        let is_due = |(zombie, _): &mut (Call, Request<Bytes>)| {
+            zombie.pipe == call.pipe && zombie.channels == call.channels
+        };
+        self.0.extract_if(.., is_due).collect()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// How many bytes their bodies have.
+    pub(crate) fn bytes(&self) -> usize {
+        let bodies = self.0.iter().map(|(_, request)| request.body().len());
+        bodies.sum()
     }
 }

@@ -1,6 +1,8 @@
 //! Snowpipe Streaming's endpoints: a request's way from its route to its answer, and the faults that are injected on it.
 
+pub(crate) mod append;
 pub(crate) mod aws_chunked;
+pub(crate) mod channel_status;
 pub(crate) mod elastic;
 pub(crate) mod faults;
 pub(crate) mod files;
@@ -8,6 +10,7 @@ pub(crate) mod handler;
 pub(crate) mod injected_fault;
 pub(crate) mod pipe_info;
 pub(crate) mod request_head;
+pub(crate) mod request_log;
 pub(crate) mod routes;
 pub(crate) mod stage;
 pub(crate) mod strict;

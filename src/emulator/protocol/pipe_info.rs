@@ -9,7 +9,6 @@ use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use super::handler::Handler;
 use super::routes::STAGE;
 use crate::emulator::catalog::binary::hex;
 use crate::emulator::catalog::object_name::ObjectName;
@@ -129,31 +128,29 @@ impl Grants {
     }
 }
 
-impl Handler {
-    pub(crate) fn pipe_info(&mut self, now_ms: u64, pipe: &Pipe) -> Answer {
-        let format = pipe.rules.binary.to_string();
-        let grants = &mut self.stage.grants;
-        let encryption = json!({
-            "pipe_key": STANDARD.encode(grants.key(&pipe.name)),
-            "pipe_key_id": grants.key_id(&pipe.name),
-            "diversifier": grants.diversifier(&pipe.name),
-        });
-        let rowset = grants.location(&pipe.name, now_ms);
-        let durable = grants.location(&pipe.name, now_ms);
-        let answer = json!({
-            "status_code": 0,
-            "message": "Success",
-            "database_name": pipe.name.database,
-            "schema_name": pipe.name.schema,
-            "pipe_name": pipe.name.name,
-            "binary_input_format": format,
-            // Where the official SDK 1.9.1 looks for it.
-            "parameter_overrides": { "binary_input_format": format },
-            "stage_location": rowset,
-            "rowset_stage_location": rowset,
-            "durable_stage_location": durable,
-            "encryption_info": encryption,
-        });
-        json_answer(StatusCode::OK, &answer)
-    }
+/// The answer about a pipe.
+pub(crate) fn answer(grants: &mut Grants, now_ms: u64, pipe: &Pipe) -> Answer {
+    let format = pipe.rules.binary.to_string();
+    let encryption = json!({
+        "pipe_key": STANDARD.encode(grants.key(&pipe.name)),
+        "pipe_key_id": grants.key_id(&pipe.name),
+        "diversifier": grants.diversifier(&pipe.name),
+    });
+    let rowset = grants.location(&pipe.name, now_ms);
+    let durable = grants.location(&pipe.name, now_ms);
+    let answer = json!({
+        "status_code": 0,
+        "message": "Success",
+        "database_name": pipe.name.database,
+        "schema_name": pipe.name.schema,
+        "pipe_name": pipe.name.name,
+        "binary_input_format": format,
+        // Where the official SDK 1.9.1 looks for it.
+        "parameter_overrides": { "binary_input_format": format },
+        "stage_location": rowset,
+        "rowset_stage_location": rowset,
+        "durable_stage_location": durable,
+        "encryption_info": encryption,
+    });
+    json_answer(StatusCode::OK, &answer)
 }

@@ -13,7 +13,6 @@ use percent_encoding::percent_decode_str;
 use sha2::{Digest as _, Sha256};
 
 use super::aws_chunked;
-use super::handler::Handler;
 use super::pipe_info::{Credentials, Grants};
 use super::routes::STAGE;
 use crate::emulator::catalog::binary::hex;
@@ -134,71 +133,69 @@ impl Stage {
     }
 }
 
-impl Handler {
-    /// Takes a file up. Whatever is wrong with it is said as S3 says it.
-    pub(crate) fn upload(
-        &mut self,
-        now_ms: u64,
-        request: &Request<Bytes>,
-    ) -> Result<Answer, Refusal> {
-        let key = self.writable_key(now_ms, request)?;
-        let most = self.state.rules.limits.file_bytes;
-        if request.body().len() > most {
-            return Err(Refusal::bad_request(
-                "EntityTooLarge",
-                format!("The upload is longer than {most} bytes, which is the most."),
-            ));
-        }
-        let content = content(request.headers(), request.body())?;
-        let Some(etag) = self.stage.put(key, content, now_ms) else {
-            return Err(Refusal::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "SlowDown",
-                "The stage is full until files are appended or expire.",
-            ));
-        };
-        let mut answer = Response::new(Bytes::new());
-        let etag = HeaderValue::from_str(&format!("\"{etag}\""));
-        answer
-            .headers_mut()
-            .extend(etag.ok().map(|etag| (ETAG, etag)));
-        Ok(answer)
+/// Stores an uploaded file of at most `most` bytes. Refusals have the codes of S3.
+pub(crate) fn upload(
+    stage: &mut Stage,
+    now_ms: u64,
+    request: &Request<Bytes>,
+    most: usize,
+) -> Result<Answer, Refusal> {
+    let key = writable_key(&stage.grants, now_ms, request)?;
+    if request.body().len() > most {
+        return Err(Refusal::bad_request(
+            "EntityTooLarge",
+            format!("The upload is longer than {most} bytes, which is the most."),
+        ));
     }
+    let content = content(request.headers(), request.body())?;
+    let Some(etag) = stage.put(key, content, now_ms) else {
+        return Err(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "SlowDown",
+            "The stage is full until files are appended or expire.",
+        ));
+    };
+    let mut answer = Response::new(Bytes::new());
+    let etag = HeaderValue::from_str(&format!("\"{etag}\""));
+    answer
+        .headers_mut()
+        .extend(etag.ok().map(|etag| (ETAG, etag)));
+    Ok(answer)
+}
 
-    /// The key that an upload is for, if its session token grants it.
-    fn writable_key(&self, now_ms: u64, request: &Request<Bytes>) -> Result<String, Refusal> {
-        let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
-        let key = path
-            .strip_prefix('/')
-            .and_then(|path| path.strip_prefix(STAGE)?.strip_prefix('/'))
-            .unwrap_or_default();
-        if key.len() > MOST_KEY {
-            return Err(Refusal::bad_request(
-                "KeyTooLongError",
-                format!("The key is longer than {MOST_KEY} bytes, which is the most."),
-            ));
+/// The key that an upload is for, if its session token grants it.
+fn writable_key(grants: &Grants, now_ms: u64, request: &Request<Bytes>) -> Result<String, Refusal> {
+    let path = percent_decode_str(request.uri().path()).decode_utf8_lossy();
+    let key = path
+        .strip_prefix('/')
+        .and_then(|path| path.strip_prefix(STAGE)?.strip_prefix('/'))
+        .unwrap_or_default();
+    if key.len() > MOST_KEY {
+        return Err(Refusal::bad_request(
+            "KeyTooLongError",
+            format!("The key is longer than {MOST_KEY} bytes, which is the most."),
+        ));
+    }
+    let forbidden =
+        |code: &str, message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, code, message));
+    let token = text(request.headers(), SESSION_TOKEN).unwrap_or_default();
+    match grants.check(token, now_ms) {
+        Credentials::Good(prefix)
+            if key
+                .strip_prefix(&*prefix)
+                .is_some_and(|name| !name.is_empty()) =>
+        {
+            Ok(key.to_owned())
         }
-        let forbidden =
-            |code: &str, message: &str| Err(Refusal::new(StatusCode::FORBIDDEN, code, message));
-        let token = text(request.headers(), SESSION_TOKEN).unwrap_or_default();
-        match self.stage.grants.check(token, now_ms) {
-            Credentials::Good(prefix)
-                if key
-                    .strip_prefix(&*prefix)
-                    .is_some_and(|name| !name.is_empty()) =>
-            {
-                Ok(key.to_owned())
-            }
-            Credentials::Good(_) => forbidden(
-                "AccessDenied",
-                "The session token is for another place in the stage.",
-            ),
-            Credentials::Expired => forbidden("ExpiredToken", "The session token has expired."),
-            Credentials::Unknown => forbidden(
-                "InvalidToken",
-                "The session token is not one that pipe-info gave.",
-            ),
-        }
+        Credentials::Good(_) => forbidden(
+            "AccessDenied",
+            "The session token is for another place in the stage.",
+        ),
+        Credentials::Expired => forbidden("ExpiredToken", "The session token has expired."),
+        Credentials::Unknown => forbidden(
+            "InvalidToken",
+            "The session token is not one that pipe-info gave.",
+        ),
     }
 }
 

@@ -1,0 +1,63 @@
+//! Appends of rows to a named channel, and what they share with other appends: limits of a body, and the answer.
+
+use bytes::Bytes;
+use http::{Request, StatusCode};
+use serde_json::json;
+
+use super::routes::Call;
+use crate::emulator::catalog::tables::Pipe;
+use crate::emulator::channels::limits::Limits;
+use crate::emulator::channels::state::{Append, State};
+use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
+use crate::emulator::messages::body;
+
+/// Appends the rows of a request to a named channel.
+pub(crate) fn append(
+    state: &mut State,
+    pipe: &Pipe,
+    channel: &str,
+    call: &Call,
+    request: &Request<Bytes>,
+) -> Result<Answer, Refusal> {
+    let tokens = [&call.query.start_offset_token, &call.query.end_offset_token];
+    let token_bytes = tokens.into_iter().flatten().map(String::len).sum();
+    let body = rows(&state.rules.limits, request, token_bytes)?;
+    let next = state.append(
+        pipe,
+        channel,
+        Append {
+            continuation_token: call.query.continuation_token.as_deref(),
+            start_token: call.query.start_offset_token.clone(),
+            end_token: call.query.end_offset_token.clone(),
+            body,
+        },
+    )?;
+    Ok(accepted(&next))
+}
+
+/// The decompressed rows of a request, within the limits. `token_bytes` is the length of its offset tokens.
+pub(crate) fn rows(
+    limits: &Limits,
+    request: &Request<Bytes>,
+    token_bytes: usize,
+) -> Result<Vec<u8>, Refusal> {
+    let is_beyond = |most: &usize| request.body().len() > *most;
+    if let Some(most) = limits.request_bytes.filter(is_beyond) {
+        return Err(Refusal::too_large(format!(
+            "The body is longer than {most} bytes, which is the most."
+        )));
+    }
+    let body = body::decompress(request.headers(), request.body(), limits.decompressed_bytes)?;
+    body::check_rows(&body, token_bytes)?;
+    Ok(body)
+}
+
+/// The answer to accepted rows, with the next continuation token.
+pub(crate) fn accepted(next: &str) -> Answer {
+    let answer = json!({
+        "status_code": 0,
+        "message": "Data buffered successfully",
+        "next_continuation_token": next,
+    });
+    json_answer(StatusCode::OK, &answer)
+}

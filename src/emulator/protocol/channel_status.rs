@@ -1,0 +1,60 @@
+//! The status of channels, as an open and the bulk status show it.
+
+use http::StatusCode;
+use serde_json::{Map, Value, json};
+
+use crate::emulator::catalog::tables::Pipe;
+use crate::emulator::channels::channel::{Channel, ELASTIC};
+use crate::emulator::channels::state::State;
+use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
+use crate::emulator::storage::landing::ChannelRecord;
+
+/// The status of each channel among `names` that exists, as it was at `at_ms`.
+pub(crate) fn statuses(
+    state: &State,
+    pipe: &Pipe,
+    names: &[String],
+    at_ms: u64,
+) -> Result<Answer, Refusal> {
+    let asked = names.len();
+    let most = state.rules.limits.status_names;
+    if let Some(most) = most.filter(|&most| asked > most) {
+        return Err(Refusal::bad_request(
+            "ERR_GET_CHANNEL_STATUS_BATCH_TOO_MANY_CHANNELS",
+            format!("{asked} channels are asked for, and {most} is the most."),
+        ));
+    }
+    let unused = state.unused_elastic(pipe);
+    let known = names.iter().filter_map(|name| {
+        let is_unused = || (name == ELASTIC).then_some(&unused);
+        let channel = state.channel(pipe, name).or_else(is_unused)?;
+        // Case matters here, unlike in addresses.
+        (channel.record.channel == *name)
+            .then(|| (name.clone(), status(channel, channel.record_at(at_ms))))
+    });
+    let known: Map<String, Value> = known.collect();
+    let answer = json!({ "status_code": 0, "message": "Success", "channel_statuses": known });
+    Ok(json_answer(StatusCode::OK, &answer))
+}
+
+/// A channel's status as `record` has it.
+pub(crate) fn status(channel: &Channel, record: &ChannelRecord) -> Value {
+    json!({
+        "database_name": record.pipe.database,
+        "schema_name": record.pipe.schema,
+        "pipe_name": record.pipe.name,
+        "channel_name": record.channel,
+        "channel_status_code": record.status_code,
+        "last_committed_offset_token": record.offset_token,
+        "created_on_ms": record.created_on_ms,
+        "rows_parsed": record.rows_parsed,
+        "rows_inserted": record.rows_inserted,
+        "rows_error_count": record.rows_error_count,
+        "last_error_offset_upper_bound": record.last_error_offset_upper_bound,
+        "last_error_message": record.last_error_message,
+        "last_error_timestamp": record.last_error_timestamp_ms,
+        // The documentation has the name above; the official SDK reads this one.
+        "last_error_timestamp_ms": record.last_error_timestamp_ms,
+        "snowflake_avg_processing_latency_ms": channel.latency_ms,
+    })
+}
