@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, MemoryTransport};
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
 use tempfile::TempDir;
 use tracing::debug;
@@ -98,12 +98,9 @@ impl Target {
             let scratch = TempDir::new().context("cannot make a folder for the tables")?;
             (scratch.path().join("landing.db"), Some(scratch))
         };
-        let tables = SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))
+        let tables = DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))
             .with_context(|| format!("the landing {} cannot be used", path.display()))?;
-        let emulator = Emulator::builder()
-            .catalog(tables.catalog().clone())
-            .landing(tables)
-            .build()?;
+        let emulator = Emulator::builder().data_file(tables).build()?;
         let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
         Ok(Self {
             schema: schema(&profile, config)?,

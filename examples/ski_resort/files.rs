@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use snowpipe_streaming::emulator::SqliteLanding;
+use snowpipe_streaming::emulator::DataFile;
 
 use crate::cli::{Args, Only, Until};
 use crate::misconfigured::Misconfigured;
@@ -109,8 +109,7 @@ impl Files {
     fn start_over(&self) -> Result<Queue> {
         // The landing first: an emulator may have it open. The queue last: as long as it is there, it says that the run is
         // finished and that all may go.
-        SqliteLanding::delete(&self.landing)
-            .map_err(|error| Misconfigured::new(in_words(&error)))?;
+        DataFile::delete(&self.landing).map_err(|error| Misconfigured::new(in_words(&error)))?;
         if self.may_delete_reports {
             delete_database(&self.reports)?;
         }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use snowpipe_streaming::emulator::{Ddl, Emulator, MemoryTransport, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::{
     ErrorKind, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
@@ -253,14 +253,13 @@ async fn emulator(files: &Files) -> Result<Server> {
     };
     let path = files.landing.clone();
     let opened = tokio::task::spawn_blocking(move || {
-        let landing = SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))?;
+        let landing = DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))?;
         anyhow::Ok(landing)
     })
     .await?;
     let landing = opened.map_err(|error| unusable(error.as_ref()))?;
     let emulator = Emulator::builder()
-        .catalog(landing.catalog().clone())
-        .landing(landing)
+        .data_file(landing)
         .build()
         .map_err(|error| unusable(&error))?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));

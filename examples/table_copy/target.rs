@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use snowpipe_streaming::emulator::{Ddl, Emulator, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, Server};
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
 
@@ -28,14 +28,11 @@ impl Target {
     /// When the file cannot be used.
     pub(crate) async fn emulator(landing: &Path) -> Result<Self> {
         let path = landing.to_owned();
-        let open = move || SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned()));
+        let open = move || DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()));
         let opened = spawn_blocking(open).await?;
         let tables =
             opened.with_context(|| format!("cannot use the landing {}", landing.display()))?;
-        let emulator = Emulator::builder()
-            .catalog(tables.catalog().clone())
-            .landing(tables)
-            .build()?;
+        let emulator = Emulator::builder().data_file(tables).build()?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(emulator, any_port).await?;
         let profile = Profile::from_json(&server.emulator().profile_json(&server.url()))?;

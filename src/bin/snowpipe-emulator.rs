@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
-    BinaryFormat, Ddl, Emulator, Endpoint, Fault, Limits, Server, SqliteLanding, Tls,
+    BinaryFormat, DataFile, Ddl, Emulator, Endpoint, Fault, Limits, Server, Tls,
 };
 
 #[path = "snowpipe_emulator/authority.rs"]
@@ -302,15 +302,15 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
         Some(script) => Ddl::Bootstrap(script),
         None => Ddl::Stored,
     };
-    let landing = SqliteLanding::open(path, &ddl)?;
+    let file = DataFile::open(path, &ddl)?;
     if let Some(key) = key {
-        landing.remember_key(USER, &Emulator::public_key_of(key)?)?;
+        file.remember_key(USER, &Emulator::public_key_of(key)?)?;
     }
-    for (user, public_key) in landing.keys()? {
+    for (user, public_key) in file.keys()? {
         builder = builder.public_key(user, public_key);
     }
-    let catalog = of_account(options, landing.catalog().clone());
-    Ok(builder.catalog(catalog).landing(landing).build()?)
+    let catalog = of_account(options, file.catalog().clone());
+    Ok(builder.data_file(file).catalog(catalog).build()?)
 }
 
 /// The tables and pipes with what the options say of the account.

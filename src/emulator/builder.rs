@@ -10,13 +10,16 @@ use super::auth::login::{Kind, Login};
 use super::auth::oauth::OAuth;
 use super::catalog::tables::Catalog;
 use super::channels::channel::{ReplayedToken, Rules};
+use super::channels::committed_rows::{CommitObserver, CommittedRows};
 use super::channels::limits::Limits;
 use super::channels::state::State;
 use super::protocol::faults::Faults;
 use super::protocol::handler::Handler;
 use super::protocol::stage::Stage;
-use super::storage::landing::Landing;
-use super::storage::memory::MemoryLanding;
+#[cfg(feature = "emulator-server")]
+use super::storage::data_file::DataFile;
+use super::storage::interface::Storage;
+use super::storage::memory::MemoryStorage;
 use super::{Emulator, Shared};
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -25,7 +28,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 #[must_use]
 pub struct EmulatorBuilder {
     catalog: Catalog,
-    landing: Box<dyn Landing>,
+    storage: Box<dyn Storage>,
+    observer: Option<CommitObserver>,
     lose_buffer: bool,
     rules: Rules,
     token_life: Duration,
@@ -45,7 +49,8 @@ impl EmulatorBuilder {
     pub(crate) fn new() -> Self {
         Self {
             catalog: Catalog::anything(),
-            landing: Box::new(MemoryLanding::new()),
+            storage: Box::new(MemoryStorage::new()),
+            observer: None,
             lose_buffer: false,
             rules: Rules {
                 commit_delay: Duration::from_millis(500),
@@ -72,10 +77,41 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Where rows, channels and accepted batches are kept; by default in memory. What the landing holds already is
-    /// taken up.
-    pub fn landing(mut self, landing: impl Landing + 'static) -> Self {
-        self.landing = Box::new(landing);
+    /// Stores rows, channels and accepted batches in this memory, so that an emulator that is built later can continue with them. By
+    /// default they end with the emulator.
+    pub fn memory(self, memory: MemoryStorage) -> Self {
+        self.storage(memory)
+    }
+
+    /// Stores rows, channels and accepted batches in this file, and takes the tables and pipes from it.
+    #[cfg(feature = "emulator-server")]
+    pub fn data_file(self, file: DataFile) -> Self {
+        let catalog = file.catalog().clone();
+        self.catalog(catalog).storage(file)
+    }
+
+    /// Stores rows, channels and accepted batches here.
+    pub(crate) fn storage(mut self, storage: impl Storage + 'static) -> Self {
+        self.storage = Box::new(storage);
+        self
+    }
+
+    /// Calls `observer` with the rows of each commit, in the order of the commits.
+    ///
+    /// The emulator waits for `observer`, which must not call the emulator.
+    ///
+    /// ```
+    /// use std::sync::{Arc, Mutex};
+    /// use snowpipe_streaming::emulator::Emulator;
+    /// let landed = Arc::new(Mutex::new(Vec::new()));
+    /// let seen = Arc::clone(&landed);
+    /// let emulator = Emulator::builder()
+    ///     .on_commit(move |commit| seen.lock().unwrap().extend(commit.rows.iter().cloned()))
+    ///     .build()?;
+    /// # Ok::<(), snowpipe_streaming::Error>(())
+    /// ```
+    pub fn on_commit(mut self, observer: impl Fn(&CommittedRows) + Send + Sync + 'static) -> Self {
+        self.observer = Some(CommitObserver::new(observer));
         self
     }
 
@@ -216,7 +252,7 @@ impl EmulatorBuilder {
     ///
     /// # Errors
     ///
-    /// When a key cannot be read or made, or the landing cannot be loaded.
+    /// When a key cannot be read or made, or the storage cannot be loaded.
     pub fn build(self) -> Result<Emulator> {
         let private_key = match self.private_key {
             Some(key) => key,
@@ -237,12 +273,12 @@ impl EmulatorBuilder {
         for (user, pem) in &self.public_keys {
             login.register(user, PublicKey::from_pem(pem)?);
         }
-        let state = State::load(self.rules, self.catalog, self.landing, self.lose_buffer).map_err(
-            |why| {
-                Error::new(ErrorKind::Config, "the emulator's landing cannot be loaded")
+        let mut state = State::load(self.rules, self.catalog, self.storage, self.lose_buffer)
+            .map_err(|why| {
+                Error::new(ErrorKind::Config, "the emulator's storage cannot be loaded")
                     .with_source(why)
-            },
-        )?;
+            })?;
+        state.observer = self.observer;
         let faults = Faults::seeded(self.seed);
         // Who starts again with the same key goes on taking the files of clients that did not.
         let files = Stage::new(private_key.expose_secret().as_bytes());

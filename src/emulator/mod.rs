@@ -27,40 +27,34 @@ mod redefine;
 mod server;
 #[cfg(feature = "emulator-server")]
 mod sql_api;
+#[cfg_attr(
+    not(feature = "emulator-server"),
+    expect(dead_code, reason = "only the server reads pages and changes tables")
+)]
 mod storage;
 
 /// Tables and pipes.
 pub mod tables {
+    pub use super::catalog::cell::Cell;
+    pub use super::catalog::object_name::ObjectName;
     pub use super::catalog::tables::{
         Catalog, Column, ColumnDefault, Mapping, MatchBy, Pipe, Selected, Table,
     };
-}
-
-/// Where the emulator keeps rows and channels.
-pub mod landing {
-    pub use super::catalog::cell::Cell;
-    pub use super::catalog::object_name::ObjectName;
-    pub use super::storage::landing::{
-        AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, SchemaChange,
-        StoredChannel,
-    };
-    pub use super::storage::row_snapshot::RowSnapshot;
 }
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use secrecy::{ExposeSecret, SecretString};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 pub use self::builder::EmulatorBuilder;
 pub use self::catalog::binary::BinaryFormat;
 pub use self::catalog::coercion::DataType;
 pub use self::channels::channel::ReplayedToken;
+pub use self::channels::committed_rows::CommittedRows;
 pub use self::channels::limits::Limits;
 #[cfg(feature = "emulator-server")]
 pub use self::ddl::statements::DdlError;
@@ -79,16 +73,16 @@ pub use self::server::serve::{Server, ServerLimits};
 #[cfg(feature = "emulator-server")]
 pub use self::server::tls::Tls;
 #[cfg(feature = "emulator-server")]
-pub use self::storage::data_file::Ddl;
-pub use self::storage::memory::MemoryLanding;
+pub use self::storage::data_file::DataFile;
+pub use self::storage::interface::StorageError;
+pub use self::storage::memory::MemoryStorage;
+pub use self::storage::records::{ChannelRecord, RejectedRow};
 #[cfg(feature = "emulator-server")]
-pub use self::storage::sqlite::SqliteLanding;
+pub use self::storage::sqlite_file::Ddl;
 
-use self::catalog::cell::Cell;
 use self::catalog::object_name::ObjectName;
 use self::catalog::tables::kept_as;
 use self::protocol::handler::Handler;
-use self::storage::landing::{ChannelRecord, LandingError, RejectedRow};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The server. A cheap handle: clones are the same server.
@@ -215,7 +209,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// When there is no such table or the landing fails.
+    /// When there is no such table or the storage fails.
     pub fn rows(&self, table: &str) -> Result<Vec<Value>> {
         let name = parsed(table)?;
         let mut handler = self.handler();
@@ -223,29 +217,18 @@ impl Emulator {
         let Some(found) = state.catalog.table(&name) else {
             return Err(no_table(table));
         };
-        let columns = &found.columns;
         let rows = state
-            .landing
+            .storage
             .rows(kept_as(found, &name))
             .map_err(unreadable)?;
-        Ok(rows
-            .into_iter()
-            .map(|cells| {
-                let names = columns.iter().map(|column| column.name.clone());
-                Value::Object(
-                    names
-                        .zip(cells.into_iter().map(value))
-                        .collect::<Map<_, _>>(),
-                )
-            })
-            .collect())
+        Ok(rows.into_iter().map(|row| found.to_json(row)).collect())
     }
 
     /// The rejected rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they were rejected.
     ///
     /// # Errors
     ///
-    /// When there is no such table or the landing fails.
+    /// When there is no such table or the storage fails.
     pub fn error_rows(&self, table: &str) -> Result<Vec<RejectedRow>> {
         let name = parsed(table)?;
         let mut handler = self.handler();
@@ -254,7 +237,7 @@ impl Emulator {
             return Err(no_table(table));
         };
         let name = kept_as(found, &name);
-        state.landing.error_rows(name).map_err(unreadable)
+        state.storage.error_rows(name).map_err(unreadable)
     }
 
     /// The first channel of this name, in any case and any pipe.
@@ -326,20 +309,8 @@ fn no_table(name: &str) -> Error {
     )
 }
 
-fn unreadable(why: LandingError) -> Error {
-    Error::new(ErrorKind::Server, "the emulator's landing cannot be read").with_source(why)
-}
-
-fn value(cell: Cell) -> Value {
-    match cell {
-        Cell::Null => Value::Null,
-        Cell::Boolean(truth) => Value::from(truth),
-        Cell::Integer(number) => Value::from(number),
-        Cell::Float(number) => Value::from(number),
-        Cell::Json(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
-        Cell::Text(text) => Value::String(text),
-        Cell::Binary(bytes) => Value::String(STANDARD.encode(bytes)),
-    }
+fn unreadable(why: StorageError) -> Error {
+    Error::new(ErrorKind::Server, "the emulator's storage cannot be read").with_source(why)
 }
 
 #[cfg(test)]

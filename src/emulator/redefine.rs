@@ -7,7 +7,8 @@ use super::catalog::object_name::ObjectName;
 use super::catalog::tables::folded;
 use super::channels::state::State;
 use super::ddl::statements::{Change, DdlError};
-use super::storage::landing::{LandingError, SchemaChange};
+use super::storage::interface::StorageError;
+use super::storage::records::SchemaChange;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Why a DDL script is not carried out on a running emulator.
@@ -20,7 +21,7 @@ pub(crate) enum NotCarriedOut {
     )]
     TakesEverything,
     #[error(transparent)]
-    Landing(#[from] LandingError),
+    Storage(#[from] StorageError),
 }
 
 impl State {
@@ -38,7 +39,7 @@ impl State {
                 Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
         }
-        self.landing.change(&SchemaChange {
+        self.storage.change(&SchemaChange {
             script,
             catalog: &after,
             dropped: &dropped,
@@ -61,12 +62,12 @@ impl Emulator {
     /// # Errors
     ///
     /// [`ErrorKind::Config`] if the script is wrong, with its line and column, or if the emulator takes every pipe and
-    /// has channels; [`ErrorKind::Server`] if the landing fails. Then nothing is changed.
+    /// has channels; [`ErrorKind::Server`] if the storage fails. Then nothing is changed.
     pub fn apply_ddl(&self, script: &str) -> Result<()> {
         let done = self.handler().state.apply_ddl(script);
         done.map_err(|why| {
             let kind = match why {
-                NotCarriedOut::Landing(_) => ErrorKind::Server,
+                NotCarriedOut::Storage(_) => ErrorKind::Server,
                 _ => ErrorKind::Config,
             };
             Error::new(kind, why.to_string()).with_source(why)

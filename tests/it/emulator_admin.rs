@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Ddl, Emulator, EmulatorBuilder, Limits, Server, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, EmulatorBuilder, Limits, Server};
 use snowpipe_streaming::sql::{SqlClient, Statement};
 use snowpipe_streaming::{Profile, StreamingIngestClient};
 
@@ -330,9 +330,7 @@ async fn a_data_file_remembers_what_was_made_while_it_ran() {
     let dir = tempfile::TempDir::new().unwrap();
     let open = || {
         let ddl = Ddl::Bootstrap(DDL.to_owned());
-        let landing = SqliteLanding::open(&dir.path().join("e.db"), &ddl).unwrap();
-        let catalog = landing.catalog().clone();
-        Emulator::builder().catalog(catalog).landing(landing)
+        Emulator::builder().data_file(DataFile::open(&dir.path().join("e.db"), &ddl).unwrap())
     };
     let rig = Rig::start(open()).await;
     let client = rig.client().await;

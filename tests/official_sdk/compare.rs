@@ -21,7 +21,7 @@ use anyhow::{Context as _, bail, ensure};
 use clap::Parser;
 use futures_util::{StreamExt as _, stream};
 use serde_json::Value;
-use snowpipe_streaming::emulator::landing::ChannelRecord;
+use snowpipe_streaming::emulator::ChannelRecord;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, LoggedRequest, Server, Tls};
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use clap::Parser;
-use snowpipe_streaming::emulator::{Ddl, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl};
 use tokio::sync::watch;
 
 use super::winter;
@@ -99,7 +99,7 @@ async fn files_that_another_process_holds_are_not_deleted() {
     let files = Files::new(&args, directory.path());
     let id = leave(&files, STEPS_PER_DAY, true);
     std::fs::remove_file(&files.landing).unwrap();
-    let tables = || SqliteLanding::open(&files.landing, &Ddl::Bootstrap(SETUP.to_owned()));
+    let tables = || DataFile::open(&files.landing, &Ddl::Bootstrap(SETUP.to_owned()));
     drop(tables().unwrap());
     std::fs::write(&files.reports, "reports").unwrap();
     let left = || {

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 use anyhow::Result;
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{Connection, params_from_iter};
-use snowpipe_streaming::emulator::{Ddl, SqliteLanding};
+use snowpipe_streaming::emulator::{DataFile, Ddl};
 use tempfile::TempDir;
 
 use crate::reports::{Claimed, Reports, reader};
@@ -39,7 +39,7 @@ pub(super) struct Cells {
 static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("landing.db");
-    drop(SqliteLanding::open(&path, &Ddl::Bootstrap(SETUP.to_owned())).unwrap());
+    drop(DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned())).unwrap());
     std::fs::read(path).unwrap()
 });
 

@@ -110,7 +110,7 @@ pub(crate) fn broken(what: &str, why: &dyn std::error::Error) -> Refusal {
     tracing::error!(%why, "{what}");
     Refusal::new(
         StatusCode::INTERNAL_SERVER_ERROR,
-        "ERR_LANDING",
+        "ERR_STORAGE",
         format!("{what}: the emulator's log says why."),
     )
 }
@@ -183,7 +183,7 @@ fn ddl(emulator: &Emulator, body: &[u8]) -> Result<Value, Refusal> {
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     state.apply_ddl(&sql).map_err(|why| match why {
-        NotCarriedOut::Landing(why) => broken("The landing cannot follow the DDL", &why),
+        NotCarriedOut::Storage(why) => broken("The storage cannot follow the DDL", &why),
         _ => Refusal::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "ERR_DDL",

@@ -10,8 +10,8 @@ use super::endpoints::{PAGE_BYTES, broken, number, parameters, shown, unknown};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Table, kept_as};
 use crate::emulator::messages::answer::Refusal;
-use crate::emulator::storage::landing::LandingError;
-use crate::emulator::{Emulator, parsed, value};
+use crate::emulator::storage::interface::StorageError;
+use crate::emulator::{Emulator, parsed};
 
 /// How many rows a page has, if nothing else is asked for, and at most.
 const PAGE: usize = 100;
@@ -43,8 +43,8 @@ impl Page {
     }
 }
 
-fn unreadable(why: &LandingError) -> Refusal {
-    broken("The landing cannot be read", why)
+fn unreadable(why: &StorageError) -> Refusal {
+    broken("The storage cannot be read", why)
 }
 
 fn columns(table: &Table) -> Value {
@@ -74,7 +74,7 @@ pub(crate) fn list(emulator: &Emulator) -> Result<Value, Refusal> {
         let Some(table) = state.catalog.table(&name) else {
             continue;
         };
-        let rows = state.landing.count(&name).map_err(|why| unreadable(&why))?;
+        let rows = state.storage.count(&name).map_err(|why| unreadable(&why))?;
         listed.push(json!({ "name": shown(&name), "columns": columns(table), "rows": rows }));
     }
     Ok(json!({ "tables": listed }))
@@ -101,20 +101,19 @@ pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     let (table, name) = find(&state.catalog, name)?;
-    let count = state.landing.count(&name).map_err(|why| unreadable(&why))?;
+    let count = state.storage.count(&name).map_err(|why| unreadable(&why))?;
     let mut listed: Vec<Value> = Vec::new();
     let mut bytes = 0;
     while listed.len() < page.limit && bytes < PAGE_BYTES {
         let portion = PORTION.min(page.limit - listed.len());
         let skip = page.skip.saturating_add(listed.len());
-        let rows = state.landing.page(&name, skip, portion);
+        let rows = state.storage.page(&name, skip, portion);
         let rows = rows.map_err(|why| unreadable(&why))?;
         if rows.is_empty() {
             break;
         }
         for cells in rows {
-            let columns = table.columns.iter().map(|column| column.name.clone());
-            let row: Value = columns.zip(cells.into_iter().map(value)).collect();
+            let row = table.to_json(cells);
             bytes += row.to_string().len();
             listed.push(row);
         }
@@ -133,14 +132,14 @@ pub(crate) fn error_rows(emulator: &Emulator, name: &str, page: &Page) -> Result
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     let (_, name) = find(&state.catalog, name)?;
-    let count = state.landing.error_count(&name);
+    let count = state.storage.error_count(&name);
     let count = count.map_err(|why| unreadable(&why))?;
     let mut listed: Vec<Value> = Vec::new();
     let mut bytes = 0;
     while listed.len() < page.limit && bytes < PAGE_BYTES {
         let portion = PORTION.min(page.limit - listed.len());
         let skip = page.skip.saturating_add(listed.len());
-        let rows = state.landing.error_page(&name, skip, portion);
+        let rows = state.storage.error_page(&name, skip, portion);
         let rows = rows.map_err(|why| unreadable(&why))?;
         if rows.is_empty() {
             break;

@@ -11,7 +11,7 @@ impl Emulator {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Server`] if the landing cannot be emptied; then nothing is forgotten.
+    /// [`ErrorKind::Server`] if the storage cannot be emptied; then nothing is forgotten.
     pub fn reset(&self) -> Result<()> {
         self.handler().reset().map_err(|why| {
             Error::new(ErrorKind::Server, "the emulator cannot be reset").with_source(why)

@@ -1,7 +1,12 @@
-//! A landed value.
+//! The value of a column in a row.
 
-/// One landed value, in the form a landing keeps it in.
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+/// The value of a column in a row, in the form in which it is stored.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum Cell {
     /// SQL NULL.
     Null,
@@ -11,7 +16,7 @@ pub enum Cell {
     Integer(i64),
     /// FLOAT.
     Float(f64),
-    /// Text, and everything that is kept as sortable text: VARCHAR, wide or scaled NUMBER, DATE, TIME, TIMESTAMP.
+    /// Text, and what is stored as sortable text: VARCHAR, wide or scaled NUMBER, DATE, TIME, TIMESTAMP.
     Text(String),
     /// VARIANT, OBJECT and ARRAY as JSON text; the four letters `null` are a VARIANT null.
     Json(String),
@@ -20,7 +25,20 @@ pub enum Cell {
 }
 
 impl Cell {
-    /// How many bytes its value has.
+    /// The value as JSON; binary as base64.
+    pub(crate) fn into_json(self) -> Value {
+        match self {
+            Self::Null => Value::Null,
+            Self::Boolean(truth) => Value::from(truth),
+            Self::Integer(number) => Value::from(number),
+            Self::Float(number) => Value::from(number),
+            Self::Json(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
+            Self::Text(text) => Value::String(text),
+            Self::Binary(bytes) => Value::String(STANDARD.encode(bytes)),
+        }
+    }
+
+    /// How many bytes the value has.
     pub(crate) fn bytes(&self) -> usize {
         match self {
             Self::Text(text) | Self::Json(text) => text.len(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 use super::binary::BinaryFormat;
@@ -91,6 +92,12 @@ pub struct Table {
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 impl Table {
+    /// A row as a JSON object by column.
+    pub(crate) fn to_json(&self, row: Vec<Cell>) -> Value {
+        let names = self.columns.iter().map(|column| column.name.clone());
+        names.zip(row.into_iter().map(Cell::into_json)).collect()
+    }
+
     /// The cells, in column order, that `row`, a JSON text, lands as through `pipe` when it is committed at `now`.
     ///
     /// Keys that no column matches are ignored. Numbers keep the digits they were written with.
@@ -263,7 +270,7 @@ impl Catalog {
         }
     }
 
-    /// The same catalog with JSON nulls in VARIANT columns landing as SQL NULL, or, as Snowflake has it, not.
+    /// The same catalog with JSON nulls in VARIANT columns stored as SQL NULL, or, as in Snowflake, not.
     #[must_use]
     pub fn with_sql_null(mut self, sql_null: bool) -> Self {
         self.rules.sql_null = sql_null;

@@ -8,7 +8,7 @@ use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::tables::{Pipe, Table};
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::messages::body;
-use crate::emulator::storage::landing::{AcceptedBatch, ChannelRecord, RejectedRow};
+use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, RejectedRow};
 
 /// The channel of a pipe that is never opened.
 pub(crate) const ELASTIC: &str = "ELASTIC";

@@ -5,7 +5,7 @@ use super::channel::{Channel, ELASTIC, SUCCESS, created};
 use super::state::{State, failed, key};
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::Refusal;
-use crate::emulator::storage::landing::{AcceptedBatch, ChannelRecord};
+use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord};
 
 impl State {
     /// The pipe's elastic channel before its first rows. Every pipe has one, but it is not stored until then, because clients may
@@ -49,7 +49,7 @@ impl State {
             accepted_at_ms: now_ms,
             body,
         };
-        self.landing.accept(&record, &batch).map_err(failed)?;
+        self.storage.accept(&record, &batch).map_err(failed)?;
         let channel = self.elastic(pipe);
         channel.record = record;
         channel.push(due_ms, batch);

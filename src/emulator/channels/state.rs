@@ -6,12 +6,12 @@ use std::time::Duration;
 use http::StatusCode;
 
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
+use super::committed_rows::{CommitObserver, CommittedRows};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::messages::answer::Refusal;
-use crate::emulator::storage::landing::{
-    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError,
-};
+use crate::emulator::storage::interface::{Storage, StorageError};
+use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
 
 const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 
@@ -42,12 +42,14 @@ pub(crate) enum Standing {
 pub(crate) struct State {
     pub(crate) rules: Rules,
     pub(crate) catalog: Catalog,
-    pub(crate) landing: Box<dyn Landing>,
+    pub(crate) storage: Box<dyn Storage>,
     pub(crate) channels: BTreeMap<Key, Channel>,
     pub(crate) now_ms: u64,
     /// Since when the pipes are as they are: the first request, the last DDL or the last reset. Elastic channels that hold
     /// nothing yet are as old.
     pub(crate) pipes_since_ms: Option<u64>,
+    /// What is called after each commit.
+    pub(crate) observer: Option<CommitObserver>,
     /// Whether nothing commits by itself.
     pub(crate) is_held: bool,
     /// The delay and the period of commits that the emulator began with.
@@ -82,21 +84,21 @@ impl Trouble {
 }
 
 impl State {
-    /// Takes up what the landing holds. With `lose_buffer`, what was accepted and not committed is forgotten, and its
-    /// channels must be reopened; but what an elastic channel has accepted is never lost.
+    /// Loads what is stored. `lose_buffer` deletes the batches of named channels that were accepted and not committed; these
+    /// channels must be reopened. What an elastic channel has accepted is never lost.
     pub(crate) fn load(
         rules: Rules,
         catalog: Catalog,
-        mut landing: Box<dyn Landing>,
+        mut storage: Box<dyn Storage>,
         lose_buffer: bool,
-    ) -> Result<Self, LandingError> {
+    ) -> Result<Self, StorageError> {
         let mut channels = BTreeMap::new();
-        for stored in landing.load()? {
+        for stored in storage.load()? {
             let mut channel = Channel::new(stored.record);
             let is_durable = is_elastic(&channel.record.channel);
             if lose_buffer && !is_durable && !stored.accepted.is_empty() {
                 ROW_SEQ_GAP.clone_into(&mut channel.record.status_code);
-                landing.put_channel(&channel.record, true)?;
+                storage.put_channel(&channel.record, true)?;
             } else {
                 for batch in stored.accepted {
                     channel.push(rules.due_ms(batch.accepted_at_ms), batch);
@@ -109,7 +111,8 @@ impl State {
             trouble: Trouble::default(),
             rules,
             catalog,
-            landing,
+            storage,
+            observer: None,
             channels,
             now_ms: 0,
             pipes_since_ms: None,
@@ -157,7 +160,7 @@ impl State {
         if offset_token.is_some() {
             record.offset_token = offset_token;
         }
-        self.landing.put_channel(&record, true).map_err(failed)?;
+        self.storage.put_channel(&record, true).map_err(failed)?;
         let channel = self
             .channels
             .entry(key)
@@ -228,7 +231,7 @@ impl State {
         if row > record.row_sequencer {
             let mut record = record.clone();
             ROW_SEQ_GAP.clone_into(&mut record.status_code);
-            self.landing.put_channel(&record, false).map_err(failed)?;
+            self.storage.put_channel(&record, false).map_err(failed)?;
             channel.record = record;
             return Err(must_reopen(ROW_SEQ_GAP));
         }
@@ -262,7 +265,7 @@ impl State {
             accepted_at_ms: self.now_ms,
             body: append.body,
         };
-        self.landing.accept(&record, &batch).map_err(failed)?;
+        self.storage.accept(&record, &batch).map_err(failed)?;
         channel.record = record;
         channel.pace.charge(batch.body.len());
         channel.push(self.rules.due_ms(self.now_ms), batch);
@@ -282,7 +285,7 @@ impl State {
         if fail_on_uncommitted && !channel.pending.is_empty() {
             return Err(uncommitted(channel));
         }
-        self.landing
+        self.storage
             .drop_channel(&pipe.name, &channel.record.channel)
             .map_err(failed)?;
         self.channels.remove(&key);
@@ -357,7 +360,7 @@ impl State {
         };
         let mut record = channel.record.clone();
         change(&mut record);
-        match self.landing.put_channel(&record, false) {
+        match self.storage.put_channel(&record, false) {
             Ok(()) => channel.change(self.now_ms, record),
             Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
         }
@@ -373,8 +376,8 @@ impl State {
     }
 
     /// Forgets rows and channels, and commits as it did at first; tables and pipes stay.
-    pub(crate) fn reset(&mut self) -> Result<(), LandingError> {
-        self.landing.clear()?;
+    pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
+        self.storage.clear()?;
         self.channels.clear();
         self.pipes_since_ms = Some(self.now_ms);
         (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
@@ -407,7 +410,7 @@ impl State {
     }
 
     /// Commits a channel's batches that are due at `due_ms`, as of `at_ms`.
-    fn commit(&mut self, key: &Key, due_ms: u64, at_ms: u64) -> Result<(), LandingError> {
+    fn commit(&mut self, key: &Key, due_ms: u64, at_ms: u64) -> Result<(), StorageError> {
         let Some(channel) = self.channels.get_mut(key) else {
             return Ok(());
         };
@@ -420,7 +423,7 @@ impl State {
         let Some(landed) = channel.land(due_ms, table, &pipe, at_ms) else {
             return Ok(());
         };
-        self.landing.commit(&Commit {
+        self.storage.commit(&Commit {
             record: &landed.record,
             table: &pipe.table,
             rows: &landed.rows,
@@ -434,6 +437,9 @@ impl State {
             rejected = landed.rejected.len(),
             "committed"
         );
+        if let Some(observer) = &self.observer {
+            observer.call(&CommittedRows::new(&pipe.table, table, &landed));
+        }
         channel.settle(at_ms, landed);
         Ok(())
     }
@@ -442,7 +448,7 @@ impl State {
         let Some(channel) = self.channels.get(key) else {
             return;
         };
-        match self.landing.drop_channel(&key.0, &channel.record.channel) {
+        match self.storage.drop_channel(&key.0, &channel.record.channel) {
             Ok(()) => {
                 self.channels.remove(key);
             }
@@ -470,8 +476,8 @@ fn uncommitted(channel: &Channel) -> Refusal {
     )
 }
 
-pub(crate) fn failed(why: LandingError) -> Refusal {
-    tracing::error!(%why, "the landing failed");
+pub(crate) fn failed(why: StorageError) -> Refusal {
+    tracing::error!(%why, "the storage failed");
     Refusal::new(
         StatusCode::INTERNAL_SERVER_ERROR,
         "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",

@@ -34,7 +34,7 @@ impl DdlError {
     }
 }
 
-/// What a script did, for a landing to do as well.
+/// A change that a script made, which the storage has to follow.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change {
     /// A table is new and empty.
@@ -86,7 +86,7 @@ impl Catalog {
         Ok(())
     }
 
-    /// The catalog as the script leaves it, and what a landing has to do to follow.
+    /// The catalog after the script, and the changes that the storage has to follow.
     pub(crate) fn after_ddl(&self, text: &str) -> Result<(Self, Vec<Change>), DdlError> {
         deep_stack::run("snowpipe-emulator-ddl", || self.run_ddl(text)).unwrap_or_else(|| {
             let start = Location::new(1, 1);

@@ -276,7 +276,7 @@ fn pipes_that_cannot_be_read_say_why() {
 }
 
 #[test]
-fn replacing_and_keeping_say_what_a_landing_has_to_do() {
+fn the_changes_of_a_script_say_which_tables_are_replaced_and_which_are_kept() {
     let (before, changes) = Catalog::default()
         .after_ddl("CREATE TABLE D.S.T (A INT); CREATE PIPE D.S.P AS COPY INTO D.S.T;")
         .expect("read");

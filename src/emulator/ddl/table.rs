@@ -1,4 +1,4 @@
-//! CREATE TABLE, read by sqlparser and cut down to what a landing needs: columns, types, NOT NULL and defaults.
+//! CREATE TABLE, read by sqlparser and cut down to what a table needs: columns, types, NOT NULL and defaults.
 
 use std::collections::BTreeSet;
 

@@ -7,7 +7,7 @@ use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::channels::channel::{Channel, ELASTIC};
 use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
-use crate::emulator::storage::landing::ChannelRecord;
+use crate::emulator::storage::records::ChannelRecord;
 
 /// The status of each channel among `names` that exists, as it was at `at_ms`.
 pub(crate) fn statuses(

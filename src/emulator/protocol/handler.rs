@@ -24,7 +24,7 @@ use crate::emulator::channels::state::State;
 use crate::emulator::messages::answer::{
     Answer, Prepared, Refusal, Reply, json_answer, text_answer,
 };
-use crate::emulator::storage::landing::LandingError;
+use crate::emulator::storage::interface::StorageError;
 
 /// The server behind its lock.
 #[derive(Debug)]
@@ -95,7 +95,7 @@ impl Handler {
     }
 
     /// Deletes rows, channels, uploaded files and logged requests.
-    pub(crate) fn reset(&mut self) -> Result<(), LandingError> {
+    pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
         self.state.reset()?;
         self.stage.clear();
         self.zombies.clear();

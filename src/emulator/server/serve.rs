@@ -238,7 +238,7 @@ impl Stop {
 }
 
 impl Shared {
-    /// Has the emulator do something. The landing writes to a disk, so it is done on a thread that may wait.
+    /// Calls the emulator on a thread that may block, because the storage writes to a disk.
     async fn ask<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Emulator) -> T + Send + 'static,

@@ -18,12 +18,13 @@ use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
-use crate::emulator::storage::data_file::Ddl;
-use crate::emulator::storage::landing::{
-    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, StoredChannel,
+use crate::emulator::storage::data_file::DataFile;
+use crate::emulator::storage::interface::{Storage, StorageError};
+use crate::emulator::storage::memory::MemoryStorage;
+use crate::emulator::storage::records::{
+    AcceptedBatch, ChannelRecord, Commit, RejectedRow, StoredChannel,
 };
-use crate::emulator::storage::memory::MemoryLanding;
-use crate::emulator::storage::sqlite::SqliteLanding;
+use crate::emulator::storage::sqlite_file::Ddl;
 
 const CHANNEL: &str = "/v2/streaming/databases/D/schemas/S/pipes/T-STREAMING/channels/c";
 pub(crate) const ROWS: &str =
@@ -63,10 +64,10 @@ fn jwt(private_key: &SecretString, now: SystemTime) -> String {
 
 /// Landed rows, and a word to the test whenever there are more.
 #[derive(Debug)]
-struct Told(MemoryLanding, Arc<Notify>);
+struct Told(MemoryStorage, Arc<Notify>);
 
-impl Landing for Told {
-    fn load(&mut self) -> std::result::Result<Vec<StoredChannel>, LandingError> {
+impl Storage for Told {
+    fn load(&mut self) -> std::result::Result<Vec<StoredChannel>, StorageError> {
         self.0.load()
     }
 
@@ -74,7 +75,7 @@ impl Landing for Told {
         &mut self,
         record: &ChannelRecord,
         discard: bool,
-    ) -> std::result::Result<(), LandingError> {
+    ) -> std::result::Result<(), StorageError> {
         self.0.put_channel(record, discard)
     }
 
@@ -82,7 +83,7 @@ impl Landing for Told {
         &mut self,
         pipe: &ObjectName,
         channel: &str,
-    ) -> std::result::Result<(), LandingError> {
+    ) -> std::result::Result<(), StorageError> {
         self.0.drop_channel(pipe, channel)
     }
 
@@ -90,24 +91,24 @@ impl Landing for Told {
         &mut self,
         record: &ChannelRecord,
         batch: &AcceptedBatch,
-    ) -> std::result::Result<(), LandingError> {
+    ) -> std::result::Result<(), StorageError> {
         self.0.accept(record, batch)
     }
 
-    fn commit(&mut self, commit: &Commit<'_>) -> std::result::Result<(), LandingError> {
+    fn commit(&mut self, commit: &Commit<'_>) -> std::result::Result<(), StorageError> {
         self.0.commit(commit)?;
         self.1.notify_one();
         Ok(())
     }
 
-    fn rows(&mut self, table: &ObjectName) -> std::result::Result<Vec<Vec<Cell>>, LandingError> {
+    fn rows(&mut self, table: &ObjectName) -> std::result::Result<Vec<Vec<Cell>>, StorageError> {
         self.0.rows(table)
     }
 
     fn error_rows(
         &mut self,
         table: &ObjectName,
-    ) -> std::result::Result<Vec<RejectedRow>, LandingError> {
+    ) -> std::result::Result<Vec<RejectedRow>, StorageError> {
         self.0.error_rows(table)
     }
 }
@@ -193,9 +194,9 @@ impl Session {
 #[tokio::test]
 async fn rows_land_over_http_although_nobody_asks() {
     let told = Arc::new(Notify::new());
-    let landing = Told(MemoryLanding::new(), told.clone());
+    let storage = Told(MemoryStorage::new(), told.clone());
     let settings = Emulator::builder()
-        .landing(landing)
+        .storage(storage)
         .commit_delay(Duration::from_millis(1))
         .commit_every(Duration::ZERO);
     let session = Session::start(settings).await;
@@ -308,11 +309,11 @@ async fn a_restart_on_the_same_file_goes_on_committing() {
     let path = dir.path().join("emulator.db");
     let ddl = Ddl::Bootstrap("CREATE TABLE D.S.T (A NUMBER(5,2), B VARCHAR NOT NULL);".to_owned());
     let open = || {
-        let landing = SqliteLanding::open(&path, &ddl).expect("it opens");
-        let catalog = landing.catalog().clone();
+        let storage = DataFile::open(&path, &ddl).expect("it opens");
+        let catalog = storage.catalog().clone();
         Emulator::builder()
             .catalog(catalog)
-            .landing(landing)
+            .storage(storage)
             .commit_delay(Duration::from_secs(3600))
     };
     let session = Session::start(open()).await;
@@ -328,10 +329,10 @@ async fn a_restart_on_the_same_file_goes_on_committing() {
     }
     session.server.shutdown().await;
 
-    let landing = SqliteLanding::open(&image, &ddl).expect("it opens");
+    let storage = DataFile::open(&image, &ddl).expect("it opens");
     let emulator = Emulator::builder()
-        .catalog(landing.catalog().clone())
-        .landing(landing)
+        .catalog(storage.catalog().clone())
+        .storage(storage)
         .build()
         .expect("an emulator");
     let before = emulator.channel("c").expect("the channel");

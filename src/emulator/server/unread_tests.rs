@@ -7,8 +7,9 @@ use super::*;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::tables::Catalog;
 use crate::emulator::channels::channel::created;
-use crate::emulator::storage::landing::{Commit, Landing as _};
-use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::interface::Storage as _;
+use crate::emulator::storage::memory::MemoryStorage;
+use crate::emulator::storage::records::Commit;
 
 /// More than the buffers of a connection hold.
 const LONG: usize = 32 * 1024 * 1024;
@@ -20,7 +21,7 @@ async fn server(answer_timeout: Duration) -> Server {
     let table = catalog.tables().next().expect("a table").name.clone();
     let pipe = crate::emulator::catalog::tables::default_pipe_name(&table);
     let pipe = catalog.pipe(&pipe).expect("a pipe");
-    let mut landing = MemoryLanding::new();
+    let mut storage = MemoryStorage::new();
     let commit = Commit {
         record: &created(&pipe, "c", 0),
         table: &table,
@@ -28,8 +29,8 @@ async fn server(answer_timeout: Duration) -> Server {
         rejected: &[],
         through: 0,
     };
-    landing.commit(&commit).expect("it is committed");
-    let emulator = Emulator::builder().catalog(catalog).landing(landing);
+    storage.commit(&commit).expect("it is committed");
+    let emulator = Emulator::builder().catalog(catalog).storage(storage);
     let limits = ServerLimits {
         answer_timeout,
         answer_bytes: MEMORY,

@@ -7,9 +7,9 @@ use rusqlite::{Connection, ffi, params_from_iter};
 
 use super::reading::Source;
 use crate::emulator::catalog::tables::folded;
-use crate::emulator::storage::data_file::META_TABLES;
 use crate::emulator::storage::data_file_tables::create_table;
 use crate::emulator::storage::sqlite_cells::Bound;
+use crate::emulator::storage::sqlite_file::META_TABLES;
 
 /// A database in memory that keeps tables as a data file does, with copies of their rows. Interrupted at `end`.
 pub(crate) fn in_memory(sources: &[Source], end: Instant) -> rusqlite::Result<Connection> {

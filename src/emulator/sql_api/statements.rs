@@ -118,22 +118,22 @@ impl Failure {
     }
 
     pub(crate) fn broken(why: &rusqlite::Error) -> Self {
-        tracing::error!(%why, "the landing cannot be queried");
+        tracing::error!(%why, "the storage cannot be queried");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: "000603",
             sql_state: "XX000",
-            message: "The emulator's landing cannot be queried: its log says why.".to_owned(),
+            message: "The emulator's storage cannot be queried: its log says why.".to_owned(),
         }
     }
 
-    fn landing(why: &crate::emulator::storage::landing::LandingError) -> Self {
-        tracing::error!(%why, "the landing cannot be read");
+    fn storage(why: &crate::emulator::storage::interface::StorageError) -> Self {
+        tracing::error!(%why, "the storage cannot be read");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
             code: "000603",
             sql_state: "XX000",
-            message: "The emulator's landing cannot be read: its log says why.".to_owned(),
+            message: "The emulator's storage cannot be read: its log says why.".to_owned(),
         }
     }
 
@@ -399,7 +399,7 @@ fn sources(
 ) -> Result<(Option<std::path::PathBuf>, Vec<Source>), Failure> {
     let mut handler = access.handler();
     let state = &mut handler.state;
-    let file = state.landing.data_file().map(std::path::Path::to_owned);
+    let file = state.storage.data_file().map(std::path::Path::to_owned);
     let mut sources = Vec::new();
     let (mut cells, mut bytes) = (0, 0);
     for name in &selection.tables {
@@ -410,9 +410,9 @@ fn sources(
         let mut rows = RowSnapshot::default();
         if file.is_none() {
             rows = state
-                .landing
+                .storage
                 .snapshot(kept)
-                .map_err(|why| Failure::landing(&why))?;
+                .map_err(|why| Failure::storage(&why))?;
             cells += rows.count().saturating_mul(table.columns.len());
             bytes += rows.bytes();
             let than =

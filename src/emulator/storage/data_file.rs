@@ -1,317 +1,432 @@
-//! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
+//! The storage in a SQLite file, which others can open while the emulator runs.
+//!
+//! Each Snowflake table is a SQLite table of its own name with its own column names; rejected rows are in
+//! `<TABLE>__ERRORS`. Two tables of one name in different schemas are told apart by the full name. What the emulator
+//! keeps for itself starts with `_snowpipe_`.
+//!
+//! | Snowflake | SQLite |
+//! |---|---|
+//! | VARCHAR, DATE, TIME, TIMESTAMP | text that sorts |
+//! | NUMBER of scale 0 | an integer, or text beyond 64 bits |
+//! | NUMBER(p,s), p ≤ 15 | a number |
+//! | NUMBER(p,s), p > 15 | text, exact to the last digit |
+//! | VARIANT, OBJECT, ARRAY | JSON text; a VARIANT null is the text `null` |
+//! | FLOAT, BOOLEAN, BINARY | real, 0 or 1, blob |
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::Path;
 
-use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior, params};
-use sha2::{Digest as _, Sha256};
+use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params, params_from_iter};
 
-use super::data_file_lock::{locate, lock};
-use super::data_file_tables::{Kept, carry_out, kept_tables};
-use super::landing::LandingError;
-use crate::emulator::catalog::binary::hex;
+use super::data_file_lock;
+use super::data_file_tables::{Kept, create_table, quoted};
+use super::interface::{Storage, StorageError};
+use super::records::{
+    AcceptedBatch, ChannelRecord, Commit, RejectedRow, SchemaChange, StoredChannel,
+};
+use super::sqlite_cells::{Bound, read_cell};
+use super::sqlite_file::{Ddl, SqliteFile, failure};
+use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::Catalog;
-use crate::emulator::ddl::script::split;
+use crate::emulator::catalog::tables::{Catalog, folded};
 
-/// Marks a SQLite file as the emulator's: `SNWP`.
-const APPLICATION_ID: i64 = 0x534E_5750;
+/// Above every row sequencer there is.
+const ALL: u64 = i64::MAX as u64;
 
-/// What the emulator keeps beside the landed tables.
-pub(crate) const META_TABLES: &str = "
-CREATE TABLE _snowpipe_scripts (
-  id INTEGER PRIMARY KEY,
-  sha256 TEXT NOT NULL,
-  script TEXT NOT NULL
-);
-CREATE TABLE _snowpipe_keys (
-  user_name TEXT NOT NULL,
-  public_key TEXT NOT NULL,
-  PRIMARY KEY (user_name, public_key)
-);
-CREATE TABLE _snowpipe_tables (
-  database_name TEXT NOT NULL,
-  schema_name TEXT NOT NULL,
-  table_name TEXT NOT NULL,
-  kept_as TEXT NOT NULL UNIQUE COLLATE NOCASE,
-  PRIMARY KEY (database_name, schema_name, table_name)
-);
-CREATE TABLE _snowpipe_channels (
-  database_name TEXT NOT NULL,
-  schema_name TEXT NOT NULL,
-  pipe_name TEXT NOT NULL,
-  channel_name TEXT NOT NULL,
-  created_on_ms INTEGER NOT NULL,
-  client_sequencer INTEGER NOT NULL,
-  row_sequencer INTEGER NOT NULL,
-  offset_token TEXT,
-  rows_parsed INTEGER NOT NULL,
-  rows_inserted INTEGER NOT NULL,
-  rows_error_count INTEGER NOT NULL,
-  last_error_offset_upper_bound TEXT,
-  last_error_message TEXT,
-  last_error_timestamp_ms INTEGER,
-  last_used_ms INTEGER NOT NULL,
-  status_code TEXT NOT NULL,
-  PRIMARY KEY (database_name, schema_name, pipe_name, channel_name)
-);
-CREATE TABLE _snowpipe_accepted (
-  database_name TEXT NOT NULL,
-  schema_name TEXT NOT NULL,
-  pipe_name TEXT NOT NULL,
-  channel_name TEXT NOT NULL,
-  row_sequencer INTEGER NOT NULL,
-  start_token TEXT,
-  end_token TEXT,
-  accepted_at_ms INTEGER NOT NULL,
-  body BLOB NOT NULL,
-  PRIMARY KEY (database_name, schema_name, pipe_name, channel_name, row_sequencer)
-);
-";
-
-/// Which scripts came while the emulator ran, and not at its start.
-const POSTED: &str = "CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INTEGER PRIMARY KEY)";
-
-/// Where a data file's tables and pipes come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ddl {
-    /// From the file itself. A new file takes every pipe, each row whole into a table of one VARIANT column, `ROW`.
-    Stored,
-    /// From this script if the file is new; otherwise it must be the one the file was made with.
-    Bootstrap(String),
-    /// From this script, on top of what the file has. OR REPLACE empties tables and forgets their channels.
-    Apply(String),
-}
-
-/// An open data file. The lock is held as long as it lives.
+/// Rows, channels and accepted batches in a file, which a SQLite client can read while the emulator runs. What was accepted
+/// survives a power cut.
 #[derive(Debug)]
-pub(crate) struct DataFile {
-    pub(crate) connection: Connection,
-    pub(crate) catalog: Catalog,
-    pub(crate) kept: BTreeMap<ObjectName, Kept>,
-    pub(crate) path: PathBuf,
-    _lock: File,
+pub struct DataFile {
+    file: SqliteFile,
 }
 
 impl DataFile {
-    pub(crate) fn open(path: &Path, ddl: &Ddl) -> Result<Self, LandingError> {
-        let path = &locate(path)?;
-        let lock = lock(path)?;
-        let failed = |why: rusqlite::Error| failure(path, "cannot be opened", why);
-        let mut connection = Connection::open(path).map_err(failed)?;
-        connection
-            .busy_timeout(Duration::from_secs(30))
-            .map_err(failed)?;
-        let new = is_new(&connection, path)?;
-        // Readers with a sqlite3 shell are never in the way, and what was answered with 200 survives a power cut.
-        connection
-            .pragma_update(None, "journal_mode", "WAL")
-            .map_err(failed)?;
-        connection
-            .pragma_update(None, "synchronous", "FULL")
-            .map_err(failed)?;
-        let transaction = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
-        if new {
-            transaction.execute_batch(META_TABLES).map_err(failed)?;
-            transaction
-                .pragma_update(None, "application_id", APPLICATION_ID)
-                .map_err(failed)?;
-        }
-        transaction.execute_batch(POSTED).map_err(failed)?;
-        let (catalog, kept) = settle(&transaction, path, new, ddl)?;
-        transaction.commit().map_err(failed)?;
+    /// Opens or creates the data file at `path`. One process may have it open; others can read it.
+    ///
+    /// # Errors
+    ///
+    /// When another process has it open, it is not a data file of the emulator, or `ddl` cannot be carried out on it.
+    pub fn open(path: &Path, ddl: &Ddl) -> Result<Self, StorageError> {
         Ok(Self {
-            connection,
-            catalog,
-            kept,
-            path: path.to_owned(),
-            _lock: lock,
+            file: SqliteFile::open(path, ddl)?,
         })
     }
 
-    /// Public keys that earlier runs registered, by user.
-    pub(crate) fn keys(&self) -> Result<Vec<(String, String)>, LandingError> {
-        let read = || {
-            let mut statement = self
-                .connection
-                .prepare("SELECT user_name, public_key FROM _snowpipe_keys ORDER BY rowid")?;
-            let rows = statement.query_map([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        };
-        read().map_err(|why| failure(&self.path, "cannot be read", why))
+    /// Deletes the data file at `path`, with the files that SQLite keeps beside it. Does nothing if there is none.
+    ///
+    /// # Errors
+    ///
+    /// When a process has it open, or it cannot be deleted.
+    pub fn delete(path: &Path) -> Result<(), StorageError> {
+        data_file_lock::delete(path)
     }
 
-    /// Keeps a public key for later runs.
-    pub(crate) fn remember_key(&self, user: &str, public_key: &str) -> Result<(), LandingError> {
-        let kept = self.connection.execute(
-            "INSERT OR IGNORE INTO _snowpipe_keys VALUES (?, ?)",
-            params![user, public_key],
-        );
-        kept.map(|_| ())
-            .map_err(|why| failure(&self.path, "cannot be written", why))
+    /// The file's tables and pipes.
+    pub fn catalog(&self) -> &Catalog {
+        &self.file.catalog
+    }
+
+    /// The public keys that earlier runs kept here: user and PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read.
+    pub fn keys(&self) -> Result<Vec<(String, String)>, StorageError> {
+        self.file.keys()
+    }
+
+    /// Keeps a user's public key, so that the owner of its private half can log in after a restart as well.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be written.
+    pub fn remember_key(&self, user: &str, public_key_pem: &str) -> Result<(), StorageError> {
+        self.file.remember_key(user, public_key_pem)
+    }
+
+    fn write<T>(
+        &mut self,
+        work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        let connection = &mut self.file.connection;
+        in_transaction(connection, work)
+            .map_err(|why| failure(&self.file.path, "cannot be written", why))
+    }
+
+    fn read<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StorageError> {
+        work(&self.file.connection).map_err(|why| failure(&self.file.path, "cannot be read", why))
     }
 }
 
-/// Whether the file is empty; an error if it is somebody else's.
-fn is_new(connection: &Connection, path: &Path) -> Result<bool, LandingError> {
-    let unreadable =
-        |why: rusqlite::Error| failure(path, "is not a data file of the emulator", why);
-    let objects: i64 = connection
-        .query_row("SELECT count(*) FROM sqlite_master", [], |row| row.get(0))
-        .map_err(unreadable)?;
-    let application: i64 = connection
-        .pragma_query_value(None, "application_id", |row| row.get(0))
-        .map_err(unreadable)?;
-    if objects > 0 && application != APPLICATION_ID {
-        return Err(refusal(
+fn in_transaction<T>(
+    connection: &mut Connection,
+    work: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(&transaction)?;
+    transaction.commit()?;
+    Ok(done)
+}
+
+impl Storage for DataFile {
+    fn load(&mut self) -> Result<Vec<StoredChannel>, StorageError> {
+        self.read(|connection| {
+            let mut statement = connection.prepare(
+                "SELECT * FROM _snowpipe_channels
+                 ORDER BY database_name, schema_name, pipe_name, channel_name",
+            )?;
+            let records = statement
+                .query_map([], channel_record)?
+                .collect::<rusqlite::Result<Vec<_>>>()?;
+            let mut stored = Vec::with_capacity(records.len());
+            for record in records {
+                let accepted = accepted(connection, &record)?;
+                stored.push(StoredChannel { record, accepted });
+            }
+            Ok(stored)
+        })
+    }
+
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), StorageError> {
+        self.write(|transaction| {
+            put(transaction, record)?;
+            if discard {
+                forget_accepted(transaction, &record.pipe, &record.channel, ALL)?;
+            }
+            Ok(())
+        })
+    }
+
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), StorageError> {
+        self.write(|transaction| {
+            forget_accepted(transaction, pipe, channel, ALL)?;
+            transaction.execute(
+                "DELETE FROM _snowpipe_channels
+                 WHERE database_name = ? AND schema_name = ? AND pipe_name = ? AND channel_name = ?",
+                params![pipe.database, pipe.schema, pipe.name, channel],
+            )?;
+            Ok(())
+        })
+    }
+
+    fn accept(
+        &mut self,
+        record: &ChannelRecord,
+        batch: &AcceptedBatch,
+    ) -> Result<(), StorageError> {
+        self.write(|transaction| {
+            put(transaction, record)?;
+            let mut insert = transaction.prepare_cached(
+                "INSERT INTO _snowpipe_accepted VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            )?;
+            insert.execute(params![
+                record.pipe.database,
+                record.pipe.schema,
+                record.pipe.name,
+                record.channel,
+                batch.row_sequencer,
+                batch.start_token,
+                batch.end_token,
+                batch.accepted_at_ms,
+                batch.body,
+            ])?;
+            Ok(())
+        })
+    }
+
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StorageError> {
+        let SqliteFile {
+            connection,
+            catalog,
+            kept,
             path,
-            "is a SQLite file, but not one of the emulator: choose another name",
-        ));
+            ..
+        } = &mut self.file;
+        let created = in_transaction(connection, |transaction| {
+            let mut created = BTreeMap::new();
+            let key = folded(commit.table);
+            if !kept.contains_key(&key)
+                && let Some(table) = catalog.table(commit.table)
+            {
+                create_table(transaction, &mut created, commit.table, table)?;
+            }
+            if let Some(place) = kept.get(&key).or_else(|| created.get(&key)) {
+                insert_rows(transaction, place, commit)?;
+            }
+            put(transaction, commit.record)?;
+            let record = commit.record;
+            forget_accepted(transaction, &record.pipe, &record.channel, commit.through)?;
+            Ok(created)
+        })
+        .map_err(|why| failure(path, "cannot be written", why))?;
+        kept.extend(created);
+        Ok(())
     }
-    Ok(objects == 0)
+
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, StorageError> {
+        self.page(table, 0, usize::MAX)
+    }
+
+    fn count(&mut self, table: &ObjectName) -> Result<u64, StorageError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(0);
+        };
+        self.read(|connection| {
+            let query = format!("SELECT count(*) FROM {}", quoted(&place.table));
+            connection.query_row(&query, [], |row| row.get(0))
+        })
+    }
+
+    fn page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<Vec<Cell>>, StorageError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(Vec::new());
+        };
+        self.read(|connection| {
+            let query = format!(
+                "SELECT * FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
+                quoted(&place.table)
+            );
+            let mut statement = connection.prepare(&query)?;
+            let rows = statement.query_map([within(most), within(skip)], |row| {
+                let cells = place.columns.iter().enumerate();
+                cells
+                    .map(|(position, column)| read_cell(row, position, column.data_type))
+                    .collect()
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, StorageError> {
+        self.error_page(table, 0, usize::MAX)
+    }
+
+    fn error_count(&mut self, table: &ObjectName) -> Result<u64, StorageError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(0);
+        };
+        self.read(|connection| {
+            let query = format!("SELECT count(*) FROM {}", quoted(&place.errors()));
+            connection.query_row(&query, [], |row| row.get(0))
+        })
+    }
+
+    fn error_page(
+        &mut self,
+        table: &ObjectName,
+        skip: usize,
+        most: usize,
+    ) -> Result<Vec<RejectedRow>, StorageError> {
+        let Some(place) = self.file.kept.get(&folded(table)) else {
+            return Ok(Vec::new());
+        };
+        self.read(|connection| {
+            let query = format!(
+                "SELECT MESSAGE, PAYLOAD, OFFSET_TOKEN_LOWER_BOUND, OFFSET_TOKEN_UPPER_BOUND
+                 FROM {} ORDER BY _rowid_ LIMIT ? OFFSET ?",
+                quoted(&place.errors())
+            );
+            let mut statement = connection.prepare(&query)?;
+            let rows = statement.query_map([within(most), within(skip)], |row| {
+                Ok(RejectedRow {
+                    message: row.get(0)?,
+                    payload: row.get(1)?,
+                    offset_token_lower_bound: row.get(2)?,
+                    offset_token_upper_bound: row.get(3)?,
+                })
+            })?;
+            rows.collect()
+        })
+    }
+
+    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), StorageError> {
+        self.file.change(change)
+    }
+
+    fn clear(&mut self) -> Result<(), StorageError> {
+        self.file.clear()
+    }
+
+    fn data_file(&self) -> Option<&Path> {
+        Some(&self.file.path)
+    }
 }
 
-/// Brings the file's tables in line with `ddl`.
-fn settle(
+/// A number of rows as SQLite counts them.
+fn within(number: usize) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn insert_rows(
     transaction: &Transaction<'_>,
-    path: &Path,
-    new: bool,
-    ddl: &Ddl,
-) -> Result<(Catalog, BTreeMap<ObjectName, Kept>), LandingError> {
-    let failed = |why: rusqlite::Error| failure(path, "cannot be set up", why);
-    let scripts = scripts(transaction).map_err(failed)?;
-    let mut catalog = if scripts.is_empty() {
-        Catalog::anything()
-    } else {
-        Catalog::default()
-    };
-    for script in &scripts {
-        catalog = catalog
-            .after_ddl(script)
-            .map_err(|why| ddl_failure(path, why))?
-            .0;
+    place: &Kept,
+    commit: &Commit<'_>,
+) -> rusqlite::Result<()> {
+    let mut insert = transaction.prepare_cached(&place.insert)?;
+    for row in commit.rows {
+        insert.execute(params_from_iter(row.iter().map(Bound)))?;
     }
-    let apply = match ddl {
-        Ddl::Stored => None,
-        Ddl::Bootstrap(script) if new => Some(script),
-        Ddl::Bootstrap(script) | Ddl::Apply(script) => {
-            if !new && scripts.is_empty() {
-                return Err(refusal(
-                    path,
-                    "was made without a DDL script and keeps rows whole: choose another file",
-                ));
-            }
-            let started_with = started_with(transaction).map_err(failed)?;
-            if started_with.is_none() && !scripts.is_empty() && matches!(ddl, Ddl::Bootstrap(_)) {
-                return Err(refusal(
-                    path,
-                    "was made without a DDL script and has tables that came while the emulator ran: leave the script out, or carry it out on the file with snowpipe-emulator --apply-ddl",
-                ));
-            }
-            let changed = started_with
-                .map(|last| first_difference(&last, script))
-                .transpose()
-                .map_err(|why| ddl_failure(path, why))?
-                .flatten();
-            match (ddl, changed) {
-                (Ddl::Apply(_), _) => Some(script),
-                (_, None) => None,
-                (_, Some(changed)) => {
-                    return Err(refusal(
-                        path,
-                        &format!(
-                            "was made with another DDL script; the first difference is {changed}. Choose another file, or carry the new script out on this one with snowpipe-emulator --apply-ddl"
-                        ),
-                    ));
-                }
-            }
-        }
-    };
-    let mut kept = kept_tables(transaction, &catalog).map_err(failed)?;
-    if let Some(script) = apply {
-        let (after, changes) = catalog
-            .after_ddl(script)
-            .map_err(|why| ddl_failure(path, why))?;
-        for change in changes {
-            carry_out(transaction, &after, &mut kept, change).map_err(failed)?;
-        }
-        store(transaction, script).map_err(failed)?;
-        catalog = after;
+    let mut insert = transaction.prepare_cached(&format!(
+        "INSERT INTO {} VALUES (?, ?, ?, ?, ?, ?)",
+        quoted(&place.errors())
+    ))?;
+    for row in commit.rejected {
+        insert.execute(params![
+            commit.record.pipe.name,
+            commit.record.channel,
+            row.message,
+            row.payload,
+            row.offset_token_lower_bound,
+            row.offset_token_upper_bound,
+        ])?;
     }
-    Ok((catalog, kept))
-}
-
-/// Keeps a script that was carried out.
-pub(crate) fn store(transaction: &Transaction<'_>, script: &str) -> rusqlite::Result<()> {
-    let hash = Sha256::digest(script.as_bytes());
-    transaction.execute(
-        "INSERT INTO _snowpipe_scripts (sha256, script) VALUES (?, ?)",
-        params![hex(&hash, hash.len()), script],
-    )?;
     Ok(())
 }
 
-/// The last script that the emulator was started with on this file.
-fn started_with(transaction: &Transaction<'_>) -> rusqlite::Result<Option<String>> {
-    transaction
-        .query_row(
-            "SELECT script FROM _snowpipe_scripts
-             WHERE id NOT IN (SELECT script_id FROM _snowpipe_posted) ORDER BY id DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
-        .optional()
+fn put(transaction: &Transaction<'_>, record: &ChannelRecord) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "INSERT OR REPLACE INTO _snowpipe_channels
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )?;
+    statement.execute(params![
+        record.pipe.database,
+        record.pipe.schema,
+        record.pipe.name,
+        record.channel,
+        record.created_on_ms,
+        record.client_sequencer,
+        record.row_sequencer,
+        record.offset_token,
+        record.rows_parsed,
+        record.rows_inserted,
+        record.rows_error_count,
+        record.last_error_offset_upper_bound,
+        record.last_error_message,
+        record.last_error_timestamp_ms,
+        record.last_used_ms,
+        record.status_code,
+    ])?;
+    Ok(())
 }
 
-fn scripts(transaction: &Transaction<'_>) -> rusqlite::Result<Vec<String>> {
-    let mut statement = transaction.prepare("SELECT script FROM _snowpipe_scripts ORDER BY id")?;
-    let rows = statement.query_map([], |row| row.get(0))?;
-    rows.collect()
-}
-
-/// Names the first statement of `new` that is not in `old`, white space and comments aside.
-fn first_difference(
-    old: &str,
-    new: &str,
-) -> Result<Option<String>, crate::emulator::ddl::statements::DdlError> {
-    let old = split(old)?;
-    let new = split(new)?;
-    let same = old
-        .iter()
-        .zip(&new)
-        .take_while(|(old, new)| old.normalized() == new.normalized())
-        .count();
-    Ok(match (old.get(same), new.get(same)) {
-        (_, Some(changed)) => Some(format!("in line {}, {}", changed.at.line, changed.head())),
-        (Some(missing), None) => Some(format!("that {} is missing", missing.head())),
-        (None, None) => None,
+fn channel_record(row: &Row<'_>) -> rusqlite::Result<ChannelRecord> {
+    Ok(ChannelRecord {
+        pipe: ObjectName {
+            database: row.get("database_name")?,
+            schema: row.get("schema_name")?,
+            name: row.get("pipe_name")?,
+        },
+        channel: row.get("channel_name")?,
+        created_on_ms: row.get("created_on_ms")?,
+        client_sequencer: row.get("client_sequencer")?,
+        row_sequencer: row.get("row_sequencer")?,
+        offset_token: row.get("offset_token")?,
+        rows_parsed: row.get("rows_parsed")?,
+        rows_inserted: row.get("rows_inserted")?,
+        rows_error_count: row.get("rows_error_count")?,
+        last_error_offset_upper_bound: row.get("last_error_offset_upper_bound")?,
+        last_error_message: row.get("last_error_message")?,
+        last_error_timestamp_ms: row.get("last_error_timestamp_ms")?,
+        last_used_ms: row.get("last_used_ms")?,
+        status_code: row.get("status_code")?,
     })
 }
 
-pub(crate) fn failure(path: &Path, what: &str, why: rusqlite::Error) -> LandingError {
-    LandingError {
-        message: format!("the data file {} {what}: {why}", path.display()),
-        source: Some(Box::new(why)),
-    }
+fn accepted(
+    connection: &Connection,
+    record: &ChannelRecord,
+) -> rusqlite::Result<Vec<AcceptedBatch>> {
+    let mut statement = connection.prepare_cached(
+        "SELECT row_sequencer, start_token, end_token, accepted_at_ms, body FROM _snowpipe_accepted
+         WHERE database_name = ? AND schema_name = ? AND pipe_name = ? AND channel_name = ?
+         ORDER BY row_sequencer",
+    )?;
+    let pipe = &record.pipe;
+    let rows = statement.query_map(
+        params![pipe.database, pipe.schema, pipe.name, record.channel],
+        |row| {
+            Ok(AcceptedBatch {
+                row_sequencer: row.get(0)?,
+                start_token: row.get(1)?,
+                end_token: row.get(2)?,
+                accepted_at_ms: row.get(3)?,
+                body: row.get(4)?,
+            })
+        },
+    )?;
+    rows.collect()
 }
 
-pub(crate) fn refusal(path: &Path, why: &str) -> LandingError {
-    LandingError {
-        message: format!("the data file {} {why}", path.display()),
-        source: None,
-    }
+/// Forgets a channel's accepted batches up to and including `through`.
+fn forget_accepted(
+    transaction: &Transaction<'_>,
+    pipe: &ObjectName,
+    channel: &str,
+    through: u64,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare_cached(
+        "DELETE FROM _snowpipe_accepted
+         WHERE database_name = ? AND schema_name = ? AND pipe_name = ? AND channel_name = ?
+         AND row_sequencer <= ?",
+    )?;
+    statement.execute(params![
+        pipe.database,
+        pipe.schema,
+        pipe.name,
+        channel,
+        through
+    ])?;
+    Ok(())
 }
 
-fn ddl_failure(path: &Path, why: crate::emulator::ddl::statements::DdlError) -> LandingError {
-    LandingError {
-        message: format!(
-            "the DDL script for the data file {} cannot be carried out: {why}",
-            path.display()
-        ),
-        source: Some(Box::new(why)),
-    }
-}
+#[cfg(test)]
+#[path = "data_file_tests.rs"]
+mod tests;

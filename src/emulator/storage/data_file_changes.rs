@@ -2,14 +2,15 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::data_file::{DataFile, failure, store};
 use super::data_file_tables::{carry_out, quoted};
-use super::landing::{LandingError, SchemaChange};
+use super::interface::StorageError;
+use super::records::SchemaChange;
+use super::sqlite_file::{SqliteFile, failure, store};
 use crate::emulator::ddl::statements::Change;
 
-impl DataFile {
+impl SqliteFile {
     /// Carries out a script that came while the emulator runs.
-    pub(crate) fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+    pub(crate) fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), StorageError> {
         let mut kept = self.kept.clone();
         let failed = |why| failure(&self.path, "cannot be changed", why);
         let transaction = self
@@ -38,7 +39,7 @@ impl DataFile {
     }
 
     /// Forgets rows and channels. A table that stood in for any other is gone with its rows.
-    pub(crate) fn clear(&mut self) -> Result<(), LandingError> {
+    pub(crate) fn clear(&mut self) -> Result<(), StorageError> {
         let mut kept = self.kept.clone();
         let failed = |why| failure(&self.path, "cannot be emptied", why);
         let transaction = self

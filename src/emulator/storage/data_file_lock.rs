@@ -4,14 +4,14 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read as _, Seek as _, Write as _};
 use std::path::{Path, PathBuf};
 
-use super::data_file::refusal;
-use super::landing::LandingError;
+use super::interface::StorageError;
+use super::sqlite_file::refusal;
 
 /// The data file of a path: where symbolic links lead, as SQLite follows them too. The file need not exist yet.
 ///
 /// # Errors
 /// When the path cannot name a data file, in words that SQLite would not use.
-pub(crate) fn locate(path: &Path) -> Result<PathBuf, LandingError> {
+pub(crate) fn locate(path: &Path) -> Result<PathBuf, StorageError> {
     if path == Path::new(":memory:") {
         return Err(refusal(
             path,
@@ -32,7 +32,7 @@ pub(crate) fn locate(path: &Path) -> Result<PathBuf, LandingError> {
 
 /// Locks the data file at this real path until the result is dropped. The lock is a file of its own, so that the data file
 /// itself stays open to readers.
-pub(crate) fn lock(path: &Path) -> Result<File, LandingError> {
+pub(crate) fn lock(path: &Path) -> Result<File, StorageError> {
     let unusable = |why| unusable(path, why);
     let mut file = OpenOptions::new()
         .read(true)
@@ -63,13 +63,13 @@ pub(crate) fn lock(path: &Path) -> Result<File, LandingError> {
 }
 
 /// Deletes the data file and what SQLite keeps beside it, while no process has it open.
-pub(crate) fn delete(path: &Path) -> Result<(), LandingError> {
+pub(crate) fn delete(path: &Path) -> Result<(), StorageError> {
     let file = locate(path)?;
     let _lock = lock(&file)?;
     for suffix in ["", "-wal", "-shm"] {
         match fs::remove_file(beside(&file, suffix)) {
             Err(why) if why.kind() != ErrorKind::NotFound => {
-                return Err(LandingError {
+                return Err(StorageError {
                     message: format!("the data file {} cannot be deleted", path.display()),
                     source: Some(Box::new(why)),
                 });
@@ -102,8 +102,8 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-fn unusable(path: &Path, why: io::Error) -> LandingError {
-    LandingError {
+fn unusable(path: &Path, why: io::Error) -> StorageError {
+    StorageError {
         message: format!(
             "the lock of the data file {} cannot be used",
             path.display()

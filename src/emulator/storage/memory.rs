@@ -1,21 +1,21 @@
-//! A landing in memory: what it holds outlives the emulator as long as a handle to it does.
+//! The storage in memory. Its content outlives the emulator as long as a handle to it exists.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::landing::{
-    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, SchemaChange,
-    StoredChannel,
+use super::interface::{Storage, StorageError};
+use super::records::{
+    AcceptedBatch, ChannelRecord, Commit, RejectedRow, SchemaChange, StoredChannel,
 };
 use super::row_snapshot::RowSnapshot;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::folded;
 
-/// Keeps rows, channels and accepted batches in memory. Clones share them, so that an emulator built on a clone finds
-/// what an earlier one left, as after a restart.
+/// Rows, channels and accepted batches in memory. Clones share them: an emulator that is built with a clone continues where the
+/// earlier one ended, as after a restart.
 #[derive(Debug, Clone, Default)]
-pub struct MemoryLanding(Arc<Mutex<Stored>>);
+pub struct MemoryStorage(Arc<Mutex<Stored>>);
 
 #[derive(Debug, Default)]
 struct Stored {
@@ -24,8 +24,8 @@ struct Stored {
     rejected: BTreeMap<ObjectName, Vec<RejectedRow>>,
 }
 
-impl MemoryLanding {
-    /// An empty landing.
+impl MemoryStorage {
+    /// An empty storage.
     pub fn new() -> Self {
         Self::default()
     }
@@ -53,12 +53,12 @@ fn contains(names: &[ObjectName], name: &ObjectName) -> bool {
     names.iter().any(|other| folded(other) == folded(name))
 }
 
-impl Landing for MemoryLanding {
-    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError> {
+impl Storage for MemoryStorage {
+    fn load(&mut self) -> Result<Vec<StoredChannel>, StorageError> {
         Ok(self.stored().channels.values().cloned().collect())
     }
 
-    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError> {
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), StorageError> {
         let mut stored = self.stored();
         let slot = stored.put(record);
         if discard {
@@ -67,7 +67,7 @@ impl Landing for MemoryLanding {
         Ok(())
     }
 
-    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError> {
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), StorageError> {
         let key = (pipe.clone(), channel.to_owned());
         self.stored().channels.remove(&key);
         Ok(())
@@ -77,12 +77,12 @@ impl Landing for MemoryLanding {
         &mut self,
         record: &ChannelRecord,
         batch: &AcceptedBatch,
-    ) -> Result<(), LandingError> {
+    ) -> Result<(), StorageError> {
         self.stored().put(record).accepted.push(batch.clone());
         Ok(())
     }
 
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StorageError> {
         let mut stored = self.stored();
         let slot = stored.put(commit.record);
         slot.accepted
@@ -100,15 +100,15 @@ impl Landing for MemoryLanding {
         Ok(())
     }
 
-    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, StorageError> {
         self.page(table, 0, usize::MAX)
     }
 
-    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, LandingError> {
+    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, StorageError> {
         Ok(self.stored().rows.get(table).cloned().unwrap_or_default())
     }
 
-    fn count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+    fn count(&mut self, table: &ObjectName) -> Result<u64, StorageError> {
         Ok(self.stored().rows.get(table).map_or(0, RowSnapshot::count) as u64)
     }
 
@@ -117,13 +117,13 @@ impl Landing for MemoryLanding {
         table: &ObjectName,
         skip: usize,
         most: usize,
-    ) -> Result<Vec<Vec<Cell>>, LandingError> {
+    ) -> Result<Vec<Vec<Cell>>, StorageError> {
         let stored = self.stored();
         let rows = stored.rows.get(table);
         Ok(rows.map_or_else(Vec::new, |rows| rows.page(skip, most)))
     }
 
-    fn error_count(&mut self, table: &ObjectName) -> Result<u64, LandingError> {
+    fn error_count(&mut self, table: &ObjectName) -> Result<u64, StorageError> {
         Ok(self.stored().rejected.get(table).map_or(0, Vec::len) as u64)
     }
 
@@ -132,13 +132,13 @@ impl Landing for MemoryLanding {
         table: &ObjectName,
         skip: usize,
         most: usize,
-    ) -> Result<Vec<RejectedRow>, LandingError> {
+    ) -> Result<Vec<RejectedRow>, StorageError> {
         let stored = self.stored();
         let rows = stored.rejected.get(table).into_iter().flatten();
         Ok(rows.skip(skip).take(most).cloned().collect())
     }
 
-    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), LandingError> {
+    fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), StorageError> {
         let mut stored = self.stored();
         let is_kept = |name: &ObjectName| !contains(change.dropped, name);
         stored.rows.retain(|table, _| is_kept(table));
@@ -149,12 +149,12 @@ impl Landing for MemoryLanding {
         Ok(())
     }
 
-    fn clear(&mut self) -> Result<(), LandingError> {
+    fn clear(&mut self) -> Result<(), StorageError> {
         *self.stored() = Stored::default();
         Ok(())
     }
 
-    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, StorageError> {
         Ok(self
             .stored()
             .rejected

@@ -1,4 +1,4 @@
-//! Where rows, channels and accepted batches are kept: in memory, or in a SQLite file.
+//! The storage of rows, channels and accepted batches: in memory, or in a SQLite file.
 
 #[cfg(feature = "emulator-server")]
 pub(crate) mod data_file;
@@ -8,10 +8,11 @@ pub(crate) mod data_file_changes;
 pub(crate) mod data_file_lock;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod data_file_tables;
-pub(crate) mod landing;
+pub(crate) mod interface;
 pub(crate) mod memory;
+pub(crate) mod records;
 pub(crate) mod row_snapshot;
 #[cfg(feature = "emulator-server")]
-pub(crate) mod sqlite;
-#[cfg(feature = "emulator-server")]
 pub(crate) mod sqlite_cells;
+#[cfg(feature = "emulator-server")]
+pub(crate) mod sqlite_file;

@@ -10,7 +10,7 @@ const PIECE: usize = 1024;
 /// The rows of a table as they were at one moment, in the order they landed. To take one takes no copy of a row: the pieces are
 /// shared, and never change while they are.
 #[derive(Debug, Clone, Default)]
-pub struct RowSnapshot {
+pub(crate) struct RowSnapshot {
     pieces: Vec<Arc<Vec<Vec<Cell>>>>,
     count: usize,
     bytes: usize,
@@ -18,13 +18,13 @@ pub struct RowSnapshot {
 
 impl RowSnapshot {
     /// The rows in their order.
-    pub fn rows(&self) -> impl Iterator<Item = &[Cell]> {
+    pub(crate) fn rows(&self) -> impl Iterator<Item = &[Cell]> {
         let pieces = self.pieces.iter();
         pieces.flat_map(|piece| piece.iter()).map(Vec::as_slice)
     }
 
     /// At most `most` rows after the first `skip`.
-    pub fn page(&self, mut skip: usize, most: usize) -> Vec<Vec<Cell>> {
+    pub(crate) fn page(&self, mut skip: usize, most: usize) -> Vec<Vec<Cell>> {
         let mut page = Vec::new();
         for piece in &self.pieces {
             let rest = piece.get(skip..).unwrap_or_default();
@@ -38,17 +38,17 @@ impl RowSnapshot {
     }
 
     /// How many rows there are.
-    pub fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.count
     }
 
     /// How many bytes their values have.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
     /// Adds rows to the end. Snapshots that were taken before do not have them.
-    pub fn extend(&mut self, rows: &[Vec<Cell>]) {
+    pub(crate) fn extend(&mut self, rows: &[Vec<Cell>]) {
         if rows.is_empty() {
             return;
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
-use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::memory::MemoryStorage;
 
 const BY_PIPE: &str =
     "/v2/streaming/data/databases/DB/schemas/S/pipes/T-STREAMING/channels/ELASTIC/rows";
@@ -167,12 +167,12 @@ fn a_rejected_row_has_no_offsets() {
 
 #[test]
 fn what_was_accepted_outlives_a_restart_even_one_that_loses_its_buffer() {
-    let landing = MemoryLanding::new();
-    let client = Client::of(settings().landing(landing.clone()));
+    let storage = MemoryStorage::new();
+    let client = Client::of(settings().storage(storage.clone()));
     append(&client, BY_PIPE, "{\"n\":1}\n");
     drop(client);
     let emulator = settings()
-        .landing(landing)
+        .storage(storage)
         .lose_buffer(true)
         .build()
         .unwrap();

@@ -7,7 +7,6 @@ mod elastic;
 mod faults;
 mod files;
 mod hostile;
-mod landing;
 mod limits;
 mod login;
 mod oauth;
@@ -17,6 +16,7 @@ mod restart;
 mod sql_bounds;
 mod stage;
 mod statements;
+mod storage;
 mod transport;
 
 use std::time::{Duration, SystemTime};

@@ -3,15 +3,15 @@
 use std::path::Path;
 
 use super::*;
-use crate::emulator::storage::data_file::Ddl;
-use crate::emulator::storage::memory::MemoryLanding;
-use crate::emulator::storage::sqlite::SqliteLanding;
+use crate::emulator::storage::data_file::DataFile;
+use crate::emulator::storage::memory::MemoryStorage;
+use crate::emulator::storage::sqlite_file::Ddl;
 
 /// A data file with a channel of `pipe` that has a committed token and an accepted batch.
 fn with_channel(path: &Path, ddl: &str, pipe: &str) -> Client {
-    let landing = SqliteLanding::open(path, &Ddl::Bootstrap(ddl.to_owned())).unwrap();
-    let catalog = landing.catalog().clone();
-    let client = Client::of(settings().catalog(catalog).landing(landing));
+    let storage = DataFile::open(path, &Ddl::Bootstrap(ddl.to_owned())).unwrap();
+    let catalog = storage.catalog().clone();
+    let client = Client::of(settings().catalog(catalog).storage(storage));
     fill(&client, pipe);
     client
 }
@@ -40,11 +40,11 @@ fn fill(client: &Client, pipe: &str) {
 
 /// What a restart finds in the file.
 fn restarted(path: &Path, ddl: &Ddl) -> Client {
-    let landing = SqliteLanding::open(path, ddl).unwrap();
-    let catalog = landing.catalog().clone();
+    let storage = DataFile::open(path, ddl).unwrap();
+    let catalog = storage.catalog().clone();
     let emulator = settings()
         .catalog(catalog)
-        .landing(landing)
+        .storage(storage)
         .build()
         .unwrap();
     Client::at(emulator, START_MS + 1000)
@@ -110,13 +110,13 @@ fn a_replacement_at_the_start_holds() {
 #[test]
 fn a_replacement_in_memory_holds_for_the_next_emulator() {
     for (pipe, script) in REPLACED {
-        let landing = MemoryLanding::new();
+        let storage = MemoryStorage::new();
         let catalog = || crate::emulator::catalog::tables::Catalog::from_ddl(LOWER).unwrap();
-        let client = Client::of(settings().catalog(catalog()).landing(landing.clone()));
+        let client = Client::of(settings().catalog(catalog()).storage(storage.clone()));
         fill(&client, pipe);
         client.emulator.apply_ddl(script).unwrap();
         drop(client);
-        let client = Client::of(settings().catalog(catalog()).landing(landing));
+        let client = Client::of(settings().catalog(catalog()).storage(storage));
         client.emulator.commit_now();
         assert!(client.emulator.channel("c").is_none(), "{pipe}: {script}");
     }

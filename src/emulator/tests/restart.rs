@@ -1,19 +1,19 @@
-//! What a landing carries over from one run of the server to the next.
+//! What survives a restart of the server.
 
 use super::*;
-use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::memory::MemoryStorage;
 
 #[test]
 fn a_restart_goes_on_committing_what_was_accepted() {
-    let landing = MemoryLanding::new();
-    let mut client = Client::of(settings().landing(landing.clone()));
+    let storage = MemoryStorage::new();
+    let mut client = Client::of(settings().storage(storage.clone()));
     let next = client.open("c");
     let next = client.append("c", &next, "1", "{\"n\":1}\n7\n");
     client.pass(500);
     let next = client.append("c", &next, "2", "{\"n\":2}\n");
     drop(client);
 
-    let mut client = Client::at(settings().landing(landing).build().unwrap(), START_MS + 600);
+    let mut client = Client::at(settings().storage(storage).build().unwrap(), START_MS + 600);
     assert_eq!(client.committed("c"), "1");
     let next = client.append("c", &next, "3", "{\"n\":3}\n");
     assert_eq!(next, "0_4");
@@ -28,10 +28,10 @@ fn a_restart_goes_on_committing_what_was_accepted() {
 
 #[test]
 fn a_scoped_token_does_not_outlive_the_server() {
-    let landing = MemoryLanding::new();
-    let client = Client::of(settings().landing(landing.clone()));
+    let storage = MemoryStorage::new();
+    let client = Client::of(settings().storage(storage.clone()));
     client.open("c");
-    let mut restarted = Client::of(settings().landing(landing));
+    let mut restarted = Client::of(settings().storage(storage));
     restarted.token.clone_from(&client.token);
     assert_eq!(restarted.try_open("c", "{}").0, 401);
 }
@@ -39,8 +39,8 @@ fn a_scoped_token_does_not_outlive_the_server() {
 #[test]
 fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
     const GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
-    let landing = MemoryLanding::new();
-    let mut client = Client::of(settings().landing(landing.clone()));
+    let storage = MemoryStorage::new();
+    let mut client = Client::of(settings().storage(storage.clone()));
     client.open("idle");
     let next = client.open("c");
     let next = client.append("c", &next, "1", "{\"n\":1}\n");
@@ -49,7 +49,7 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
     drop(client);
 
     let emulator = settings()
-        .landing(landing.clone())
+        .storage(storage.clone())
         .lose_buffer(true)
         .build()
         .unwrap();
@@ -64,7 +64,7 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
 
     // The loss is durable: another start, without losing anything, still asks for the reopen.
     let mut client = Client::at(
-        settings().landing(landing).build().unwrap(),
+        settings().storage(storage).build().unwrap(),
         START_MS + 20_000,
     );
     assert_eq!(client.status("c")["channel_status_code"], GAP);
@@ -77,11 +77,11 @@ fn a_lost_buffer_forgets_accepted_rows_and_asks_for_a_reopen() {
 
 #[test]
 fn a_dropped_channel_stays_dropped() {
-    let landing = MemoryLanding::new();
-    let client = Client::of(settings().landing(landing.clone()));
+    let storage = MemoryStorage::new();
+    let client = Client::of(settings().storage(storage.clone()));
     client.open("c");
     let path = format!("{PIPES}/T-STREAMING/channels/C");
     assert_eq!(client.call("DELETE", &path, "").0, 200);
-    let client = Client::of(settings().landing(landing));
+    let client = Client::of(settings().storage(storage));
     assert!(client.status("c").is_null());
 }

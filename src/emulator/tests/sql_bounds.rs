@@ -12,10 +12,11 @@ use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::channels::channel::created;
 use crate::emulator::sql_api::parsing::{Context, Selection};
 use crate::emulator::sql_api::reading::{self, Source};
-use crate::emulator::storage::landing::{
-    AcceptedBatch, ChannelRecord, Commit, Landing, LandingError, RejectedRow, StoredChannel,
+use crate::emulator::storage::interface::{Storage, StorageError};
+use crate::emulator::storage::memory::MemoryStorage;
+use crate::emulator::storage::records::{
+    AcceptedBatch, ChannelRecord, Commit, RejectedRow, StoredChannel,
 };
-use crate::emulator::storage::memory::MemoryLanding;
 use crate::emulator::storage::row_snapshot::RowSnapshot;
 
 /// A text of this many letters.
@@ -116,7 +117,7 @@ fn texts() -> (Catalog, Pipe) {
 }
 
 /// Lands a row for each text.
-fn land(landing: &mut impl Landing, pipe: &Pipe, texts: &[&str]) {
+fn land(storage: &mut impl Storage, pipe: &Pipe, texts: &[&str]) {
     let rows: Vec<_> = texts
         .iter()
         .map(|text| vec![Cell::Text((*text).to_owned())])
@@ -128,23 +129,23 @@ fn land(landing: &mut impl Landing, pipe: &Pipe, texts: &[&str]) {
         rejected: &[],
         through: 0,
     };
-    landing.commit(&commit).unwrap();
+    storage.commit(&commit).unwrap();
 }
 
 /// Rows in memory, and how often all of a table was copied.
 #[derive(Debug, Clone, Default)]
-struct Copied(MemoryLanding, Arc<AtomicU32>);
+struct Copied(MemoryStorage, Arc<AtomicU32>);
 
-impl Landing for Copied {
-    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError> {
+impl Storage for Copied {
+    fn load(&mut self) -> Result<Vec<StoredChannel>, StorageError> {
         self.0.load()
     }
 
-    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError> {
+    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), StorageError> {
         self.0.put_channel(record, discard)
     }
 
-    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError> {
+    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), StorageError> {
         self.0.drop_channel(pipe, channel)
     }
 
@@ -152,24 +153,24 @@ impl Landing for Copied {
         &mut self,
         record: &ChannelRecord,
         batch: &AcceptedBatch,
-    ) -> Result<(), LandingError> {
+    ) -> Result<(), StorageError> {
         self.0.accept(record, batch)
     }
 
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
+    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), StorageError> {
         self.0.commit(commit)
     }
 
-    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
+    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, StorageError> {
         self.1.fetch_add(1, Ordering::Relaxed);
         self.0.rows(table)
     }
 
-    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, LandingError> {
+    fn snapshot(&mut self, table: &ObjectName) -> Result<RowSnapshot, StorageError> {
         self.0.snapshot(table)
     }
 
-    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
+    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, StorageError> {
         self.0.error_rows(table)
     }
 }
@@ -177,13 +178,13 @@ impl Landing for Copied {
 #[test]
 fn no_row_is_copied_while_others_wait_for_the_server() {
     let (catalog, pipe) = texts();
-    let mut landing = Copied::default();
-    land(&mut landing, &pipe, &["a", "b"]);
-    let client = Client::of(settings().catalog(catalog).landing(landing.clone()));
+    let mut storage = Copied::default();
+    land(&mut storage, &pipe, &["a", "b"]);
+    let client = Client::of(settings().catalog(catalog).storage(storage.clone()));
     assert_eq!(data(&client, "SELECT NAME FROM T"), json!([["a"], ["b"]]));
-    assert_eq!(landing.1.load(Ordering::Relaxed), 0);
+    assert_eq!(storage.1.load(Ordering::Relaxed), 0);
     // What was landed is what is shared.
-    let mut shared = || landing.snapshot(&pipe.table).unwrap();
+    let mut shared = || storage.snapshot(&pipe.table).unwrap();
     let (one, other) = (shared(), shared());
     let mut rows = one.rows().zip(other.rows());
     assert!(rows.all(|(one, other)| std::ptr::eq(one, other)));
@@ -192,12 +193,12 @@ fn no_row_is_copied_while_others_wait_for_the_server() {
 #[test]
 fn a_statement_reads_no_more_bytes_than_it_may_have() {
     let (catalog, pipe) = texts();
-    let mut landing = MemoryLanding::new();
+    let mut storage = MemoryStorage::new();
     let long = "a".repeat(8 << 20);
-    land(&mut landing, &pipe, &[long.as_str(); 8]);
-    let client = Client::of(settings().catalog(catalog).landing(landing.clone()));
+    land(&mut storage, &pipe, &[long.as_str(); 8]);
+    let client = Client::of(settings().catalog(catalog).storage(storage.clone()));
     assert_eq!(data(&client, "SELECT count(*) FROM T"), json!([["8"]]));
-    land(&mut landing, &pipe, &["b"]);
+    land(&mut storage, &pipe, &["b"]);
     let (status, code, message) = refused(&client, "SELECT count(*) FROM T");
     assert_eq!((status, code.as_str()), (422, "391908"), "{message}");
     assert!(message.contains("bytes of tables in memory"), "{message}");

@@ -1,11 +1,11 @@
-//! The SQL API over both landings: what is answered, and what a statement cannot do.
+//! The SQL API over both storages: what is answered, and what a statement cannot do.
 
 use std::time::Instant;
 
 use super::*;
 use crate::emulator::catalog::tables::Catalog;
-use crate::emulator::storage::data_file::Ddl;
-use crate::emulator::storage::sqlite::SqliteLanding;
+use crate::emulator::storage::data_file::DataFile;
+use crate::emulator::storage::sqlite_file::Ddl;
 
 const DDL: &str = "
 CREATE TABLE DB.S.T (ID NUMBER(38,0) NOT NULL, NAME VARCHAR(20), PRICE NUMBER(7,2), SEEN TIMESTAMP_NTZ(3), BODY VARIANT);
@@ -23,9 +23,9 @@ pub(crate) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
     let in_memory = settings().catalog(Catalog::from_ddl(DDL).unwrap());
     let dir = tempfile::TempDir::new().unwrap();
     let ddl = Ddl::Bootstrap(DDL.to_owned());
-    let landing = SqliteLanding::open(&dir.path().join("e.db"), &ddl).unwrap();
-    let catalog = landing.catalog().clone();
-    let in_file = settings().catalog(catalog).landing(landing);
+    let storage = DataFile::open(&dir.path().join("e.db"), &ddl).unwrap();
+    let catalog = storage.catalog().clone();
+    let in_file = settings().catalog(catalog).storage(storage);
     [(in_memory, None), (in_file, Some(dir))]
         .into_iter()
         .map(|(settings, dir)| {

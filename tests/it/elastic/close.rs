@@ -174,14 +174,14 @@ async fn a_channel_of_a_closed_client_takes_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn what_was_accepted_outlives_a_server_that_loses_its_buffer() {
-    use snowpipe_streaming::emulator::MemoryLanding;
-    let landing = MemoryLanding::new();
-    let world = World::with(|e| e.landing(landing.clone()));
+    use snowpipe_streaming::emulator::MemoryStorage;
+    let memory = MemoryStorage::new();
+    let world = World::with(|e| e.memory(memory.clone()));
     let (_client, channel) = channel(&world).await;
     drop(channel.append_rows(rows(0..10), 1).await.unwrap());
     channel.checkpoint().await.unwrap();
     drop(world);
-    let world = World::with(|e| e.landing(landing).lose_buffer(true));
+    let world = World::with(|e| e.memory(memory).lose_buffer(true));
     assert_eq!(landed(&world), (0..10).collect::<Vec<_>>());
 }
 

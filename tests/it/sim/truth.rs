@@ -1,4 +1,4 @@
-//! What really became of each row: the emulator's landing under observation. It can also be made to misbehave.
+//! What really became of each row: the emulator's commits under observation. They can also be noted wrongly on purpose.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,16 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use serde::Deserialize;
-use snowpipe_streaming::emulator::MemoryLanding;
-use snowpipe_streaming::emulator::landing::{
-    AcceptedBatch, Cell, ChannelRecord, Commit, Landing, LandingError, ObjectName, RejectedRow,
-    StoredChannel,
-};
+use serde_json::Value;
+use snowpipe_streaming::emulator::CommittedRows;
 use tokio::time::{Instant, sleep};
 
 use super::content::content;
 
-/// How a landing betrays its server, to see whether anybody notices.
+/// How the observation of the commits is falsified, to see whether a judge notices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
     /// A commit's rows vanish.
@@ -199,6 +196,50 @@ impl GroundTruth {
         std::mem::take(&mut self.wrong.lock().unwrap())
     }
 
+    /// Notes the rows of each commit of an emulator, unless it is to be betrayed.
+    pub fn observer(
+        self: &Arc<Self>,
+        sabotage: Option<Sabotage>,
+    ) -> impl Fn(&CommittedRows) + Send + Sync + 'static {
+        let truth = Arc::clone(self);
+        move |commit| truth.note_commit(commit, sabotage)
+    }
+
+    fn note_commit(self: &Arc<Self>, commit: &CommittedRows, sabotage: Option<Sabotage>) {
+        let mut rows = marks(&commit.rows);
+        let rejected = commit.rejected.iter();
+        let mut rejected: Vec<Mark> = rejected
+            .map(|row| serde_json::from_str(&row.payload).unwrap())
+            .collect();
+        match sabotage {
+            Some(Sabotage::Lose) => rows.clear(),
+            Some(Sabotage::Double) => rows.extend(marks(&commit.rows)),
+            Some(Sabotage::Reverse) => rows.reverse(),
+            Some(Sabotage::Overtake) => rows.sort_by_key(|row| Reverse(row.attempt)),
+            Some(Sabotage::ForgetRejects) => rejected.clear(),
+            Some(Sabotage::Mix) => mix(&mut rows),
+            _ => {}
+        }
+        let channel = commit.channel.clone();
+        let truth = Arc::clone(self);
+        let land = move || {
+            for row in &rows {
+                truth.note(row, &channel, false);
+            }
+            for row in &rejected {
+                truth.note(row, &channel, true);
+            }
+        };
+        if sabotage == Some(Sabotage::LandLater) {
+            tokio::spawn(async move {
+                sleep(Duration::from_secs(5)).await;
+                land();
+            });
+        } else {
+            land();
+        }
+    }
+
     fn note(&self, mark: &Mark, channel: &str, refused: bool) {
         let mut sources = self.sources();
         let Some(source) = sources.get_mut(mark.source) else {
@@ -258,111 +299,14 @@ impl GroundTruth {
     }
 }
 
-/// A landing in memory that tells the truth of what it is given.
-#[derive(Debug, Clone)]
-pub struct Watched {
-    kept: MemoryLanding,
-    truth: Arc<GroundTruth>,
-    sabotage: Option<Sabotage>,
-}
-
-impl Watched {
-    pub fn new(truth: Arc<GroundTruth>, sabotage: Option<Sabotage>) -> Self {
-        Self {
-            kept: MemoryLanding::new(),
-            truth,
-            sabotage,
-        }
-    }
-}
-
-impl Landing for Watched {
-    fn load(&mut self) -> Result<Vec<StoredChannel>, LandingError> {
-        self.kept.load()
-    }
-
-    fn put_channel(&mut self, record: &ChannelRecord, discard: bool) -> Result<(), LandingError> {
-        self.kept.put_channel(record, discard)
-    }
-
-    fn drop_channel(&mut self, pipe: &ObjectName, channel: &str) -> Result<(), LandingError> {
-        self.kept.drop_channel(pipe, channel)
-    }
-
-    fn accept(
-        &mut self,
-        record: &ChannelRecord,
-        batch: &AcceptedBatch,
-    ) -> Result<(), LandingError> {
-        self.kept.accept(record, batch)
-    }
-
-    fn commit(&mut self, commit: &Commit<'_>) -> Result<(), LandingError> {
-        let (mut rows, mut rejected) = (commit.rows.to_vec(), commit.rejected.to_vec());
-        match self.sabotage {
-            Some(Sabotage::Lose) => rows.clear(),
-            Some(Sabotage::Double) => rows.extend_from_slice(commit.rows),
-            Some(Sabotage::Reverse) => rows.reverse(),
-            Some(Sabotage::Overtake) => rows.sort_by_key(|row| Reverse(mark(row).attempt)),
-            Some(Sabotage::ForgetRejects) => rejected.clear(),
-            Some(Sabotage::Mix) => mix(&mut rows),
-            _ => {}
-        }
-        let channel = commit.record.channel.clone();
-        let truth = Arc::clone(&self.truth);
-        let land = move || {
-            for row in &rows {
-                truth.note(&mark(row), &channel, false);
-            }
-            for row in &rejected {
-                let mark = serde_json::from_str(&row.payload).unwrap();
-                truth.note(&mark, &channel, true);
-            }
-        };
-        if self.sabotage == Some(Sabotage::LandLater) {
-            tokio::spawn(async move {
-                sleep(Duration::from_secs(5)).await;
-                land();
-            });
-        } else {
-            land();
-        }
-        self.kept.commit(&Commit {
-            rows: &[],
-            rejected: &[],
-            ..*commit
-        })
-    }
-
-    fn rows(&mut self, table: &ObjectName) -> Result<Vec<Vec<Cell>>, LandingError> {
-        self.kept.rows(table)
-    }
-
-    fn error_rows(&mut self, table: &ObjectName) -> Result<Vec<RejectedRow>, LandingError> {
-        self.kept.error_rows(table)
-    }
-}
-
-fn mix(rows: &mut [Vec<Cell>]) {
+/// Mixes up the content of two rows.
+fn mix(rows: &mut [Mark]) {
     if let [first, .., last] = rows {
-        std::mem::swap(first.last_mut().unwrap(), last.last_mut().unwrap());
+        std::mem::swap(&mut first.content, &mut last.content);
     }
 }
 
-fn mark(row: &[Cell]) -> Mark {
-    match row {
-        [
-            Cell::Integer(source),
-            Cell::Integer(row),
-            Cell::Integer(attempt),
-            _,
-            Cell::Text(content),
-        ] => Mark {
-            content: content.clone(),
-            source: usize::try_from(*source).unwrap(),
-            row: u64::try_from(*row).unwrap(),
-            attempt: u64::try_from(*attempt).unwrap(),
-        },
-        other => panic!("{other:?}"),
-    }
+fn marks<'a>(rows: impl IntoIterator<Item = &'a Value>) -> Vec<Mark> {
+    let marks = rows.into_iter().map(Mark::deserialize);
+    marks.map(Result::unwrap).collect()
 }

@@ -8,9 +8,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
 use http::StatusCode;
-use snowpipe_streaming::emulator::tables::{Catalog, Column, Table};
+use snowpipe_streaming::emulator::tables::{Catalog, Column, ObjectName, Table};
 use snowpipe_streaming::emulator::{
-    DataType, Emulator, Endpoint, Fault, Limits, Reply, Rule, landing::ObjectName,
+    DataType, Emulator, Endpoint, Fault, Limits, MemoryStorage, Reply, Rule,
 };
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
@@ -25,7 +25,7 @@ use super::contention::Contests;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
-use super::truth::{GroundTruth, Sabotage, Watched};
+use super::truth::{GroundTruth, Sabotage};
 
 /// The table behind the pipe of every run.
 pub const TABLE: &str = "RIDES";
@@ -41,7 +41,7 @@ pub struct World {
     pub failed: Notify,
     pub script: Arc<Script>,
     errors: Mutex<Vec<(usize, ErrorKind)>>,
-    landing: Watched,
+    memory: MemoryStorage,
     server: Mutex<Server>,
     rng: Mutex<fastrand::Rng>,
     trace: Mutex<Vec<Line>>,
@@ -113,7 +113,7 @@ impl World {
         let world = Arc::new(Self {
             script: Script::new(plan.script.clone()),
             errors: Mutex::default(),
-            landing: Watched::new(Arc::clone(&truth), sabotage),
+            memory: MemoryStorage::new(),
             truth,
             sabotage,
             clock: TokioClock::starting_at(epoch),
@@ -169,7 +169,8 @@ impl World {
         };
         let emulator = Emulator::builder()
             .catalog(catalog())
-            .landing(self.landing.clone())
+            .memory(self.memory.clone())
+            .on_commit(self.truth.observer(self.sabotage))
             .lose_buffer(lose)
             .limits(limits)
             .replay(plan.replay)

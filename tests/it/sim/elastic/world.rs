@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryLanding, Reply};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryStorage, Reply};
 use snowpipe_streaming::internals::audit_memory;
 use snowpipe_streaming::{
     ErrorKind, FailedAppend, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
@@ -28,7 +28,7 @@ pub struct World {
     pub client: Mutex<Option<StreamingIngestClient>>,
     pub script: Arc<Script>,
     outages: Mutex<Vec<(u64, Outage)>>,
-    landing: MemoryLanding,
+    memory: MemoryStorage,
     server: Mutex<Option<Emulator>>,
     lives: Mutex<u64>,
     rng: Mutex<fastrand::Rng>,
@@ -52,7 +52,7 @@ impl World {
             client: Mutex::default(),
             script: Script::new(plan.script.clone()),
             outages: Mutex::new(plan.outages.clone()),
-            landing: MemoryLanding::new(),
+            memory: MemoryStorage::new(),
             server: Mutex::default(),
             lives: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
@@ -83,7 +83,7 @@ impl World {
             return;
         }
         let emulator = Emulator::builder()
-            .landing(self.landing.clone())
+            .memory(self.memory.clone())
             // Which an elastic channel has to survive.
             .lose_buffer(true)
             .limits(Limits {

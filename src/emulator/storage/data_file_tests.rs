@@ -1,11 +1,11 @@
-//! What every landing keeps and forgets, on memory and on SQLite; and what only a file can do.
+//! Both storages, in memory and in a SQLite file: what they keep and what they delete; and what only a file can do.
 
 use std::path::PathBuf;
 
 use tempfile::TempDir;
 
 use super::*;
-use crate::emulator::storage::memory::MemoryLanding;
+use crate::emulator::storage::memory::MemoryStorage;
 
 const DDL: &str = "
 USE D.S;
@@ -93,12 +93,12 @@ fn bootstrap() -> Ddl {
     Ddl::Bootstrap(DDL.to_owned())
 }
 
-fn open(path: &Path) -> SqliteLanding {
-    SqliteLanding::open(path, &bootstrap()).expect("it opens")
+fn open(path: &Path) -> DataFile {
+    DataFile::open(path, &bootstrap()).expect("it opens")
 }
 
 fn refused(path: &Path, ddl: &Ddl) -> String {
-    SqliteLanding::open(path, ddl)
+    DataFile::open(path, ddl)
         .expect_err("it is refused")
         .to_string()
 }
@@ -107,17 +107,17 @@ fn stored(record: ChannelRecord, accepted: Vec<AcceptedBatch>) -> StoredChannel 
     StoredChannel { record, accepted }
 }
 
-/// Runs `check` on both landings, the second one a fresh file.
-fn on_each(check: impl Fn(&mut dyn Landing)) {
-    check(&mut MemoryLanding::new());
+/// Runs `check` on both storages; the second one is a new file.
+fn on_each(check: impl Fn(&mut dyn Storage)) {
+    check(&mut MemoryStorage::new());
     let (_dir, path) = temporary();
     check(&mut open(&path));
 }
 
 #[test]
 fn channels_are_kept_in_order_with_every_field() {
-    on_each(|landing| {
-        assert_eq!(landing.load().expect("load"), []);
+    on_each(|storage| {
+        assert_eq!(storage.load().expect("load"), []);
         let bare = ChannelRecord {
             offset_token: None,
             last_error_message: None,
@@ -125,15 +125,15 @@ fn channels_are_kept_in_order_with_every_field() {
             last_error_timestamp_ms: None,
             ..record("a")
         };
-        landing.put_channel(&record("b"), false).expect("put");
-        landing.put_channel(&bare, true).expect("put");
+        storage.put_channel(&record("b"), false).expect("put");
+        storage.put_channel(&bare, true).expect("put");
         let raised = ChannelRecord {
             client_sequencer: 4,
             ..record("b")
         };
-        landing.put_channel(&raised, false).expect("put");
+        storage.put_channel(&raised, false).expect("put");
         assert_eq!(
-            landing.load().expect("load"),
+            storage.load().expect("load"),
             [stored(bare, vec![]), stored(raised, vec![])]
         );
     });
@@ -141,29 +141,29 @@ fn channels_are_kept_in_order_with_every_field() {
 
 #[test]
 fn accepted_batches_wait_are_discarded_and_go_with_their_channel() {
-    on_each(|landing| {
-        landing.accept(&record("a"), &batch(1)).expect("accept");
-        landing.accept(&record("a"), &batch(2)).expect("accept");
-        landing.accept(&record("b"), &batch(1)).expect("accept");
+    on_each(|storage| {
+        storage.accept(&record("a"), &batch(1)).expect("accept");
+        storage.accept(&record("a"), &batch(2)).expect("accept");
+        storage.accept(&record("b"), &batch(1)).expect("accept");
         assert_eq!(
-            landing.load().expect("load"),
+            storage.load().expect("load"),
             [
                 stored(record("a"), vec![batch(1), batch(2)]),
                 stored(record("b"), vec![batch(1)]),
             ]
         );
-        landing.put_channel(&record("a"), true).expect("put");
-        landing.drop_channel(&name("P"), "b").expect("drop");
-        landing.drop_channel(&name("P"), "never").expect("drop");
-        assert_eq!(landing.load().expect("load"), [stored(record("a"), vec![])]);
+        storage.put_channel(&record("a"), true).expect("put");
+        storage.drop_channel(&name("P"), "b").expect("drop");
+        storage.drop_channel(&name("P"), "never").expect("drop");
+        assert_eq!(storage.load().expect("load"), [stored(record("a"), vec![])]);
     });
 }
 
 #[test]
 fn a_commit_lands_rows_and_errors_and_leaves_later_batches() {
-    on_each(|landing| {
+    on_each(|storage| {
         for sequencer in 1..=3 {
-            landing
+            storage
                 .accept(&record("a"), &batch(sequencer))
                 .expect("accept");
         }
@@ -173,7 +173,7 @@ fn a_commit_lands_rows_and_errors_and_leaves_later_batches() {
             ..record("a")
         };
         let rows = [full_row(), empty_row(Cell::Integer(2))];
-        landing
+        storage
             .commit(&Commit {
                 record: &after,
                 table: &name("T"),
@@ -183,16 +183,16 @@ fn a_commit_lands_rows_and_errors_and_leaves_later_batches() {
             })
             .expect("commit");
         assert_eq!(
-            landing.load().expect("load"),
+            storage.load().expect("load"),
             [stored(after, vec![batch(3)])]
         );
-        assert_eq!(landing.rows(&name("T")).expect("rows"), rows);
+        assert_eq!(storage.rows(&name("T")).expect("rows"), rows);
         assert_eq!(
-            landing.error_rows(&name("T")).expect("errors"),
+            storage.error_rows(&name("T")).expect("errors"),
             [rejected("one"), rejected("two")]
         );
         assert_eq!(
-            landing.rows(&name("OTHER")).expect("rows"),
+            storage.rows(&name("OTHER")).expect("rows"),
             Vec::<Vec<Cell>>::new()
         );
     });
@@ -201,13 +201,13 @@ fn a_commit_lands_rows_and_errors_and_leaves_later_batches() {
 #[test]
 fn a_failed_commit_changes_nothing() {
     let (_dir, path) = temporary();
-    let mut landing = open(&path);
-    landing.accept(&record("a"), &batch(1)).expect("accept");
+    let mut storage = open(&path);
+    storage.accept(&record("a"), &batch(1)).expect("accept");
     let after = ChannelRecord {
         offset_token: Some("1".to_owned()),
         ..record("a")
     };
-    let failed = landing.commit(&Commit {
+    let failed = storage.commit(&Commit {
         record: &after,
         table: &name("T"),
         rows: &[full_row(), empty_row(Cell::Null)],
@@ -216,19 +216,19 @@ fn a_failed_commit_changes_nothing() {
     });
     assert!(failed.is_err());
     assert_eq!(
-        landing.load().expect("load"),
+        storage.load().expect("load"),
         [stored(record("a"), vec![batch(1)])]
     );
-    assert!(landing.rows(&name("T")).expect("rows").is_empty());
-    assert!(landing.error_rows(&name("T")).expect("errors").is_empty());
+    assert!(storage.rows(&name("T")).expect("rows").is_empty());
+    assert!(storage.error_rows(&name("T")).expect("errors").is_empty());
 }
 
 #[test]
 fn a_file_is_found_again_as_it_was_left() {
     let (_dir, path) = temporary();
-    let mut landing = open(&path);
-    landing.accept(&record("a"), &batch(1)).expect("accept");
-    landing
+    let mut storage = open(&path);
+    storage.accept(&record("a"), &batch(1)).expect("accept");
+    storage
         .commit(&Commit {
             record: &record("a"),
             table: &name("T"),
@@ -237,29 +237,29 @@ fn a_file_is_found_again_as_it_was_left() {
             through: 1,
         })
         .expect("commit");
-    landing.accept(&record("a"), &batch(2)).expect("accept");
-    landing.remember_key("U", "PEM").expect("remember");
-    landing.remember_key("U", "PEM").expect("remember");
-    drop(landing);
+    storage.accept(&record("a"), &batch(2)).expect("accept");
+    storage.remember_key("U", "PEM").expect("remember");
+    storage.remember_key("U", "PEM").expect("remember");
+    drop(storage);
 
-    let mut landing = SqliteLanding::open(&path, &Ddl::Stored).expect("it opens");
+    let mut storage = DataFile::open(&path, &Ddl::Stored).expect("it opens");
     assert_eq!(
-        landing.load().expect("load"),
+        storage.load().expect("load"),
         [stored(record("a"), vec![batch(2)])]
     );
-    assert_eq!(landing.rows(&name("T")).expect("rows"), [full_row()]);
+    assert_eq!(storage.rows(&name("T")).expect("rows"), [full_row()]);
     assert_eq!(
-        landing.keys().expect("keys"),
+        storage.keys().expect("keys"),
         [("U".to_owned(), "PEM".to_owned())]
     );
-    assert!(landing.catalog().pipe(&name("P")).is_some());
+    assert!(storage.catalog().pipe(&name("P")).is_some());
 }
 
 #[test]
 fn anyone_can_query_the_file_while_it_is_open() {
     let (_dir, path) = temporary();
-    let mut landing = open(&path);
-    landing
+    let mut storage = open(&path);
+    storage
         .commit(&Commit {
             record: &record("a"),
             table: &name("T"),
@@ -323,16 +323,16 @@ fn a_file_is_opened_once_whichever_link_leads_to_it() {
 #[test]
 fn a_file_that_is_in_use_is_not_deleted() {
     let (dir, path) = temporary();
-    let landing = open(&path);
-    let why = SqliteLanding::delete(&path).expect_err("it is in use");
+    let storage = open(&path);
+    let why = DataFile::delete(&path).expect_err("it is in use");
     assert!(why.to_string().contains("is in use by process"), "{why}");
     assert!(path.exists());
-    drop(landing);
-    SqliteLanding::delete(&path).expect("it is deleted");
+    drop(storage);
+    DataFile::delete(&path).expect("it is deleted");
     let left = std::fs::read_dir(dir.path()).expect("a directory");
     let left: Vec<_> = left.map(|file| file.expect("a file").file_name()).collect();
     assert_eq!(left, ["emulator.db.lock"]);
-    SqliteLanding::delete(&path).expect("nothing is left to delete");
+    DataFile::delete(&path).expect("nothing is left to delete");
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn the_script_of_a_file_may_be_laid_out_anew_but_not_changed() {
     let (_dir, path) = temporary();
     drop(open(&path));
     let laid_out = format!("-- a comment\n{}", DDL.replace(' ', "\n"));
-    drop(SqliteLanding::open(&path, &Ddl::Bootstrap(laid_out)).expect("the same script"));
+    drop(DataFile::open(&path, &Ddl::Bootstrap(laid_out)).expect("the same script"));
 
     let changed = Ddl::Bootstrap(DDL.replace("VARCHAR(10)", "VARCHAR(20)"));
     let why = refused(&path, &changed);
@@ -393,9 +393,9 @@ fn the_script_of_a_file_may_be_laid_out_anew_but_not_changed() {
 #[test]
 fn applying_keeps_what_exists_and_replaces_what_it_is_told_to() {
     let (_dir, path) = temporary();
-    let mut landing = open(&path);
-    landing.accept(&record("a"), &batch(1)).expect("accept");
-    landing
+    let mut storage = open(&path);
+    storage.accept(&record("a"), &batch(1)).expect("accept");
+    storage
         .commit(&Commit {
             record: &record("a"),
             table: &name("T"),
@@ -404,32 +404,30 @@ fn applying_keeps_what_exists_and_replaces_what_it_is_told_to() {
             through: 0,
         })
         .expect("commit");
-    drop(landing);
+    drop(storage);
 
     let more = "CREATE TABLE IF NOT EXISTS D.S.T (Z INT); CREATE TABLE D.S.U (A INT);";
-    let mut landing =
-        SqliteLanding::open(&path, &Ddl::Apply(more.to_owned())).expect("it is applied");
-    assert_eq!(landing.rows(&name("T")).expect("rows"), [full_row()]);
-    assert_eq!(landing.load().expect("load").len(), 1);
-    assert!(landing.catalog().table(&name("U")).is_some());
-    drop(landing);
+    let mut storage = DataFile::open(&path, &Ddl::Apply(more.to_owned())).expect("it is applied");
+    assert_eq!(storage.rows(&name("T")).expect("rows"), [full_row()]);
+    assert_eq!(storage.load().expect("load").len(), 1);
+    assert!(storage.catalog().table(&name("U")).is_some());
+    drop(storage);
 
     let anew = "CREATE OR REPLACE TABLE D.S.T (A INT);";
-    let mut landing =
-        SqliteLanding::open(&path, &Ddl::Apply(anew.to_owned())).expect("it is applied");
-    assert!(landing.rows(&name("T")).expect("rows").is_empty());
-    assert!(landing.error_rows(&name("T")).expect("errors").is_empty());
-    assert_eq!(landing.load().expect("load"), []);
-    drop(landing);
+    let mut storage = DataFile::open(&path, &Ddl::Apply(anew.to_owned())).expect("it is applied");
+    assert!(storage.rows(&name("T")).expect("rows").is_empty());
+    assert!(storage.error_rows(&name("T")).expect("errors").is_empty());
+    assert_eq!(storage.load().expect("load"), []);
+    drop(storage);
 
     let why = refused(&path, &Ddl::Apply("CREATE TABLE D.S.T (A INT)".to_owned()));
     assert!(
         why.contains("line 1, column 1: table D.S.T already exists"),
         "{why}"
     );
-    let landing = SqliteLanding::open(&path, &Ddl::Stored).expect("unharmed");
+    let storage = DataFile::open(&path, &Ddl::Stored).expect("unharmed");
     assert_eq!(
-        landing.catalog().table(&name("T")).map(|t| t.columns.len()),
+        storage.catalog().table(&name("T")).map(|t| t.columns.len()),
         Some(1)
     );
 }
@@ -438,8 +436,8 @@ fn applying_keeps_what_exists_and_replaces_what_it_is_told_to() {
 fn tables_of_one_name_in_two_schemas_are_two() {
     let (_dir, path) = temporary();
     let ddl = "CREATE TABLE A.X.T (I INT); CREATE TABLE A.Y.T (I INT); CREATE TABLE A.Z.T__ERRORS (I INT);";
-    let landing = SqliteLanding::open(&path, &Ddl::Bootstrap(ddl.to_owned())).expect("it opens");
-    let mut names: Vec<_> = landing
+    let storage = DataFile::open(&path, &Ddl::Bootstrap(ddl.to_owned())).expect("it opens");
+    let mut names: Vec<_> = storage
         .file
         .kept
         .values()
@@ -452,9 +450,9 @@ fn tables_of_one_name_in_two_schemas_are_two() {
 #[test]
 fn a_file_without_a_script_takes_whatever_comes() {
     let (_dir, path) = temporary();
-    let mut landing = SqliteLanding::open(&path, &Ddl::Stored).expect("it opens");
+    let mut storage = DataFile::open(&path, &Ddl::Stored).expect("it opens");
     let row = vec![Cell::Json("{\"a\":1}".to_owned())];
-    landing
+    storage
         .commit(&Commit {
             record: &record("a"),
             table: &name("EVENTS"),
@@ -463,9 +461,9 @@ fn a_file_without_a_script_takes_whatever_comes() {
             through: 1,
         })
         .expect("commit");
-    drop(landing);
-    let mut landing = SqliteLanding::open(&path, &Ddl::Stored).expect("it opens again");
-    assert_eq!(landing.rows(&name("EVENTS")).expect("rows"), [row]);
-    drop(landing);
+    drop(storage);
+    let mut storage = DataFile::open(&path, &Ddl::Stored).expect("it opens again");
+    assert_eq!(storage.rows(&name("EVENTS")).expect("rows"), [row]);
+    drop(storage);
     assert!(refused(&path, &bootstrap()).contains("was made without a DDL script"));
 }
