@@ -8,6 +8,8 @@
 //! limits. Where the service's answer is not known, it can play each candidate ([`ReplayedToken`]). [`Faults`] make
 //! things go wrong on purpose.
 //!
+//! The emulator is outside the semver promise: it follows the service, so any release may change what is in this module.
+//!
 //! The official Python SDK 1.9.1 runs on it as it is: with the feature `emulator-server` it speaks HTTPS (`Tls`), and it has
 //! the stage that the SDK uploads files to.
 

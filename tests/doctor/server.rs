@@ -158,10 +158,8 @@ async fn a_server_that_asks_to_slow_down() {
 
 #[tokio::test]
 async fn a_pipe_that_has_all_the_channels_it_may_have() {
-    let limits = Limits {
-        channels_per_pipe: Some(0),
-        ..Limits::default()
-    };
+    let mut limits = Limits::default();
+    limits.channels_per_pipe = Some(0);
     let world = World::of(|builder| builder.limits(limits)).await;
     let report = world.examine().await;
     let remedy = "SHOW CHANNELS IN PIPE RESORT.PUBLIC.RIDE_PIPE";

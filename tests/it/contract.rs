@@ -347,10 +347,8 @@ async fn an_untracked_channel_commits_and_has_no_tokens_to_resume_from<G: Ground
 }
 
 async fn a_batch_over_the_servers_limit_is_split_in_order<G: Ground>() {
-    let limits = Limits {
-        request_bytes: Some(20_000),
-        ..Limits::off()
-    };
+    let mut limits = Limits::off();
+    limits.request_bytes = Some(20_000);
     let ground = G::with(|e| e.limits(limits)).await;
     let client = ground
         .builder()

@@ -33,10 +33,7 @@ fn appends(world: &World) -> Vec<LoggedRequest> {
 
 /// A server that takes so many bytes in one request.
 fn narrow(bytes: usize) -> World {
-    World::with(|e| {
-        e.limits(Limits {
-            request_bytes: Some(bytes),
-            ..Limits::off()
-        })
-    })
+    let mut limits = Limits::off();
+    limits.request_bytes = Some(bytes);
+    World::with(|e| e.limits(limits))
 }

@@ -6,12 +6,9 @@ use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing, RowS
 use crate::support::{World, noisy, row};
 
 fn narrow(bytes: usize) -> World {
-    World::with(|e| {
-        e.limits(Limits {
-            request_bytes: Some(bytes),
-            ..Limits::off()
-        })
-    })
+    let mut limits = Limits::off();
+    limits.request_bytes = Some(bytes);
+    World::with(|e| e.limits(limits))
 }
 
 #[tokio::test(start_paused = true)]

@@ -108,6 +108,7 @@ impl Typed<'_> {
                 let text = str::from_utf8(bytes).map_err(S::Error::custom)?;
                 text.serialize(to)
             }
+            other => Err(S::Error::custom(format!("no bytes are sent as {other}"))),
         }
     }
 }

@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 /// The text format of BINARY values. Default pipes read [`Base64`](Self::Base64); pipes that CREATE PIPE made read the format
 /// of the account, its parameter `BINARY_INPUT_FORMAT`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum BinaryFormat {
     /// Hexadecimal digits: an account's default.
     #[default]

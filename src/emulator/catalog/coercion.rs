@@ -18,6 +18,7 @@ const DEFAULT_BINARY: u32 = 8_388_608;
 
 /// The type of a column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum DataType {
     /// Text of at most so many characters.
     Varchar(u32),

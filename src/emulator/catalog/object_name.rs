@@ -1,7 +1,8 @@
 //! The name of a table or a pipe.
 
-/// A database, a schema and an object's name, as the server knows them.
+/// The full name of a table or a pipe.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub struct ObjectName {
     /// The database.
     pub database: String,
@@ -9,4 +10,19 @@ pub struct ObjectName {
     pub schema: String,
     /// The table or the pipe.
     pub name: String,
+}
+
+impl ObjectName {
+    /// A name, with the case that the server uses: upper case unless it was quoted.
+    pub fn new(
+        database: impl Into<String>,
+        schema: impl Into<String>,
+        name: impl Into<String>,
+    ) -> Self {
+        Self {
+            database: database.into(),
+            schema: schema.into(),
+            name: name.into(),
+        }
+    }
 }

@@ -16,6 +16,7 @@ pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 /// How a pipe matches a row's keys to columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum MatchBy {
     /// Letter by letter.
     CaseSensitive,
@@ -25,6 +26,7 @@ pub enum MatchBy {
 
 /// How a pipe makes a table's row of a JSON object.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Mapping {
     /// Keys are columns.
     ByName(MatchBy),
@@ -36,6 +38,7 @@ pub enum Mapping {
 
 /// One item of a pipe's select list: `$1:A.B::INT`, and the column it goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Selected {
     /// The position of the column in its table.
     pub column: usize,
@@ -47,6 +50,7 @@ pub struct Selected {
 
 /// A streaming pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Pipe {
     /// Its name.
     pub name: ObjectName,
@@ -59,6 +63,7 @@ pub struct Pipe {
 
 /// A column of a table.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Column {
     /// Its name, upper-case unless it was quoted.
     pub name: String,
@@ -70,8 +75,28 @@ pub struct Column {
     pub default: Option<ColumnDefault>,
 }
 
+impl Column {
+    /// A column that may hold SQL NULL and has no default.
+    pub fn new(name: impl Into<String>, data_type: DataType) -> Self {
+        Self {
+            name: name.into(),
+            data_type,
+            nullable: true,
+            default: None,
+        }
+    }
+
+    /// The same column as NOT NULL.
+    #[must_use]
+    pub fn not_null(mut self) -> Self {
+        self.nullable = false;
+        self
+    }
+}
+
 /// The default of a column.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub enum ColumnDefault {
     /// Always the same value.
     Constant(Cell),
@@ -81,6 +106,7 @@ pub enum ColumnDefault {
 
 /// A table.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Table {
     /// Its name.
     pub name: ObjectName,
@@ -92,6 +118,14 @@ pub struct Table {
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
 impl Table {
+    /// A table with these columns.
+    pub fn new(name: ObjectName, columns: impl IntoIterator<Item = Column>) -> Self {
+        Self {
+            name,
+            columns: columns.into_iter().collect(),
+        }
+    }
+
     /// A row as a JSON object by column.
     pub(crate) fn to_json(&self, row: Vec<Cell>) -> Value {
         let names = self.columns.iter().map(|column| column.name.clone());

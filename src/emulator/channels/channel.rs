@@ -24,6 +24,7 @@ pub(crate) const SUCCESS: &str = "SUCCESS";
 /// What the server answers to a continuation token whose batch it has accepted already. The service's own answer is not
 /// published, so both can be played.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
 pub enum ReplayedToken {
     /// 200 with the same next token; the rows are not taken again.
     #[default]

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 /// The server's limits. Each one that is `None` is off.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Limits {
     /// The longest body on the wire, in bytes. A longer one is answered 413.
     pub request_bytes: Option<usize>,

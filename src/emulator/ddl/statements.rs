@@ -15,6 +15,7 @@ use crate::emulator::catalog::tables::{Catalog, Table, default_pipe_name, folded
 /// A DDL script that cannot be carried out.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("line {line}, column {column}: {message}")]
+#[non_exhaustive]
 pub struct DdlError {
     /// What is wrong and what to do about it.
     pub message: String,

@@ -21,6 +21,7 @@ pub(crate) struct Prepared(pub(crate) Answer);
 
 /// What the server does with a request.
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum Reply {
     /// The answer.
     Respond(Response<Bytes>),

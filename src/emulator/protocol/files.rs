@@ -53,7 +53,7 @@ struct Fragment {
 /// Appends the rows of uploaded files.
 pub(crate) fn append(
     state: &mut State,
-    stage: &mut Stage,
+    uploads: &mut Stage,
     now_ms: u64,
     pipe: &Pipe,
     channel: &str,
@@ -67,7 +67,7 @@ pub(crate) fn append(
     if !is_elastic && let Standing::Known(next) = state.stand(pipe, channel, token)? {
         return Ok(accepted(&next));
     }
-    let rows = rows_of(state, stage, pipe, &fragments)?;
+    let rows = rows_of(state, uploads, pipe, &fragments)?;
     let next = if is_elastic {
         state.append_elastic(pipe, rows)?;
         String::new()
@@ -84,7 +84,7 @@ pub(crate) fn append(
         state.append(pipe, channel, append)?
     };
     for fragment in &fragments {
-        stage.claim(fragment.key(), now_ms);
+        uploads.claim(fragment.key(), now_ms);
     }
     Ok(accepted(&next))
 }
@@ -92,7 +92,7 @@ pub(crate) fn append(
 /// The rows of all fragments, in order.
 fn rows_of(
     state: &State,
-    stage: &Stage,
+    uploads: &Stage,
     pipe: &Pipe,
     fragments: &[Fragment],
 ) -> Result<Vec<u8>, Refusal> {
@@ -105,7 +105,7 @@ fn rows_of(
     }
     let mut rows = Vec::new();
     for fragment in fragments {
-        let mut more = rows_of_one(stage, pipe, fragment, most.saturating_sub(rows.len()))?;
+        let mut more = rows_of_one(uploads, pipe, fragment, most.saturating_sub(rows.len()))?;
         if rows.is_empty() {
             rows = more;
         } else {
@@ -123,13 +123,13 @@ fn rows_of(
 }
 
 fn rows_of_one(
-    stage: &Stage,
+    uploads: &Stage,
     pipe: &Pipe,
     fragment: &Fragment,
     most: usize,
 ) -> Result<Vec<u8>, Refusal> {
-    let grants = &stage.grants;
-    let file = stage
+    let grants = &uploads.grants;
+    let file = uploads
         .get(fragment.key())
         // What is not of this pipe is not there for it.
         .filter(|_| fragment.key().starts_with(&grants.root(&pipe.name)))

@@ -57,10 +57,10 @@ impl ChannelOptions {
 }
 
 impl Handler {
-    pub(crate) fn new(state: State, stage: Stage, login: Login, faults: Faults) -> Self {
+    pub(crate) fn new(state: State, files: Stage, login: Login, faults: Faults) -> Self {
         Self {
             state,
-            stage,
+            stage: files,
             login,
             faults,
             log: RequestLog::default(),

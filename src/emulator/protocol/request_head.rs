@@ -57,6 +57,7 @@ const SECRET_FIELDS: [&str; 9] = [
 
 /// A request's head and the beginning of its body, without secrets.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct RequestHead {
     /// The protocol, as in `HTTP/1.1`.
     pub version: String,

@@ -20,6 +20,7 @@ const MOST_ROWS_KEPT: usize = 64 * 1024;
 
 /// A request that the server received, or that a fault replaced.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct LoggedRequest {
     /// The endpoint.
     pub endpoint: Endpoint,

@@ -16,8 +16,10 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// use snowpipe_streaming::emulator::{Emulator, Server, ServerLimits};
 /// # #[tokio::main]
 /// # async fn main() -> snowpipe_streaming::Result<()> {
+/// let mut limits = ServerLimits::default();
+/// limits.connections = 16;
 /// let server = Server::builder(Emulator::builder().build()?)
-///     .limits(ServerLimits { connections: 16, ..ServerLimits::default() })
+///     .limits(limits)
 ///     .bind()
 ///     .await?;
 /// assert!(server.url().starts_with("http://127.0.0.1:"));

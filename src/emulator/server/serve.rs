@@ -41,6 +41,7 @@ const PAUSE: Duration = Duration::from_millis(50);
 /// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
 /// emulator's [`Limits`](crate::emulator::channels::limits::Limits) say.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct ServerLimits {
     /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting
     /// longest, idle or with an unfinished request, is closed.

@@ -76,6 +76,7 @@ const POSTED: &str = "CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INT
 
 /// Where a data file's tables and pipes come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Ddl {
     /// From the file itself. A new file takes every pipe, each row whole into a table of one VARIANT column, `ROW`.
     Stored,

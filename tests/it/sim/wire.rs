@@ -93,6 +93,7 @@ fn outcome(reply: &Reply) -> String {
         Reply::Reset => "broken".to_owned(),
         Reply::Hang => "no answer".to_owned(),
         Reply::Cut(answer) => format!("half of {}", text(answer)),
+        other => unreachable!("{other:?}"),
     }
 }
 
@@ -234,6 +235,7 @@ impl World {
                 "half an answer",
             )),
             Reply::Hang => std::future::pending().await,
+            other => unreachable!("{other:?}"),
         };
         sleep(latency).await;
         let answer = match answer {

@@ -161,12 +161,10 @@ impl World {
             return;
         }
         let plan = &self.plan.server;
-        let limits = Limits {
-            request_bytes: plan.request_bytes,
-            requests_per_second: plan.requests_per_second,
-            status_names: plan.status_names,
-            ..Limits::default()
-        };
+        let mut limits = Limits::default();
+        limits.request_bytes = plan.request_bytes;
+        limits.requests_per_second = plan.requests_per_second;
+        limits.status_names = plan.status_names;
         let emulator = Emulator::builder()
             .catalog(catalog())
             .memory(self.memory.clone())
@@ -435,32 +433,16 @@ impl World {
 }
 
 fn catalog() -> Catalog {
-    let number = DataType::Number {
-        precision: 18,
-        scale: 0,
-    };
-    let column = |(name, data_type): (&str, DataType)| Column {
-        name: name.to_owned(),
-        data_type,
-        nullable: false,
-        default: None,
-    };
+    let number: DataType = "NUMBER(18,0)".parse().unwrap();
+    let columns = [
+        ("C", number),
+        ("N", number),
+        ("A", number),
+        ("G", number),
+        ("NOISE", DataType::Varchar(16 << 20)),
+    ];
+    let columns = columns.map(|(name, data_type)| Column::new(name, data_type).not_null());
     let mut catalog = Catalog::default();
-    catalog.add_table(Table {
-        name: ObjectName {
-            database: "DB".to_owned(),
-            schema: "PUBLIC".to_owned(),
-            name: TABLE.to_owned(),
-        },
-        columns: [
-            ("C", number),
-            ("N", number),
-            ("A", number),
-            ("G", number),
-            ("NOISE", DataType::Varchar(16 << 20)),
-        ]
-        .map(column)
-        .to_vec(),
-    });
+    catalog.add_table(Table::new(ObjectName::new("DB", "PUBLIC", TABLE), columns));
     catalog
 }

@@ -82,14 +82,13 @@ impl World {
         if server.is_some() {
             return;
         }
+        let mut limits = Limits::default();
+        limits.request_bytes = self.plan.request_bytes;
         let emulator = Emulator::builder()
             .memory(self.memory.clone())
             // Which an elastic channel has to survive.
             .lose_buffer(true)
-            .limits(Limits {
-                request_bytes: self.plan.request_bytes,
-                ..Limits::default()
-            })
+            .limits(limits)
             .commit_delay(Duration::from_millis(self.plan.commit_ms))
             .token_life(Duration::from_secs(self.plan.token_life_s))
             .seed(self.plan.seed.wrapping_add(*self.lives.lock().unwrap()))
@@ -264,6 +263,7 @@ impl World {
             Reply::Reset => failed(TransportErrorKind::Interrupted, "no answer"),
             Reply::Cut(_) => failed(TransportErrorKind::Body, "half an answer"),
             Reply::Hang => std::future::pending().await,
+            other => unreachable!("{other:?}"),
         };
         sleep(latency).await;
         let answer = match answer {
