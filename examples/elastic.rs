@@ -67,8 +67,19 @@ async fn main() -> anyhow::Result<()> {
     // The gates have heard of every scan, but a program that drops its acknowledgements asks here.
     if let Err(error) = channel.checkpoint().await {
         println!("{error}: {}", error.error());
+        for failed in error.into_failed() {
+            channel
+                .append_batch(&failed.rows()?, failed.into_tag())
+                .await?;
+        }
     }
-    channel.close().await?;
+    if let Err(error) = channel.close().await {
+        // Nothing else has these rows: a service would keep them in a file.
+        for failed in error.failed() {
+            print!("{}", String::from_utf8_lossy(failed.rows()?.as_bytes()));
+        }
+        return Err(error.into_error().into());
+    }
     client.close().await?;
 
     // Accepted is durable, and in the table seconds later: here, now.

@@ -199,7 +199,7 @@ async fn a_copy_that_died_is_repeated_without_doubles() {
         _ = ingest::run(&client, CHANNEL, &mut source).batch_rows(1_000) => false,
     };
     assert!(died);
-    drop(client);
+    client.abort();
 
     let client = target.client().await.expect("a client");
     let second = ingest::run(&client, CHANNEL, &mut copy.open())

@@ -39,8 +39,45 @@ pub(crate) struct Registry {
     pub(crate) context: Arc<ClientContext>,
     channels: Mutex<BTreeMap<String, Slot>>,
     poll_timer: Arc<PollTimer>,
+    closing: Arc<Closing>,
+}
+
+/// Whether a client takes no more channels: it was closed, or the last of its handles and channels is gone.
+#[derive(Debug, Default)]
+pub(crate) struct Closing {
     is_closed: AtomicBool,
-    closing: Notify,
+    changed: Notify,
+}
+
+impl Closing {
+    fn is_closed(&self) -> bool {
+        self.is_closed.load(Ordering::Acquire)
+    }
+
+    /// `false` if that was done before.
+    fn close(&self) -> bool {
+        let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
+        self.changed.notify_waiters();
+        is_first
+    }
+
+    /// Resolves when the client ends.
+    pub(crate) async fn closed(&self) {
+        let changed = self.changed.notified();
+        tokio::pin!(changed);
+        // Registered before the flag is read, or the one notification could fall in between.
+        changed.as_mut().enable();
+        if !self.is_closed() {
+            changed.await;
+        }
+    }
+}
+
+/// Clients, channels and drivers keep the registry; the status poller does not.
+impl Drop for Registry {
+    fn drop(&mut self) {
+        self.closing.close();
+    }
 }
 
 impl Registry {
@@ -49,8 +86,7 @@ impl Registry {
             context,
             channels: Mutex::default(),
             poll_timer: Arc::default(),
-            is_closed: AtomicBool::new(false),
-            closing: Notify::new(),
+            closing: Arc::default(),
         }
     }
 
@@ -60,16 +96,15 @@ impl Registry {
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
+        self.closing.is_closed()
     }
 
     /// Ends all channels. `false` if that was done before.
     pub(crate) fn end(&self, error: &Error) -> bool {
-        if self.is_closed.swap(true, Ordering::AcqRel) {
+        if !self.closing.close() {
             return false;
         }
         debug!("client closed");
-        self.closing.notify_waiters();
         let slots =
             std::mem::take(&mut *self.channels.lock().unwrap_or_else(PoisonError::into_inner));
         for slot in slots.into_values() {
@@ -82,13 +117,12 @@ impl Registry {
 
     /// Resolves when the client ends.
     pub(crate) async fn closed(&self) {
-        let closing = self.closing.notified();
-        tokio::pin!(closing);
-        // Registered before the flag is read, or the one notification could fall in between.
-        closing.as_mut().enable();
-        if !self.is_closed() {
-            closing.await;
-        }
+        self.closing.closed().await;
+    }
+
+    /// What outlives the registry, and says that it is gone.
+    pub(crate) fn closing(&self) -> &Arc<Closing> {
+        &self.closing
     }
 
     /// The open channels, in order of name.

@@ -15,7 +15,7 @@ impl StreamingIngestClient {
     /// What is returned has batches and requests of its own, which its clones share. It is cheap to clone and not to be
     /// had anew for each append.
     pub fn elastic_channel<T: Send + 'static>(&self) -> ElasticChannel<T> {
-        let inner = &self.handle.inner;
+        let inner = &self.inner;
         let (channel, settle) = ElasticChannel::start(&inner.context);
         let mut elastic = inner.elastic.lock().unwrap_or_else(PoisonError::into_inner);
         elastic.retain(|channel| channel.strong_count() > 0);
@@ -33,10 +33,10 @@ impl StreamingIngestClient {
 
     /// Sends what all channels hold so far without waiting for the lag.
     pub fn initiate_flush(&self) {
-        for channel in self.handle.inner.registry.channels() {
+        for channel in self.inner.registry.channels() {
             channel.update_and_wake(|core, _| core.flush());
         }
-        self.handle.inner.flush_elastic();
+        self.inner.flush_elastic();
     }
 
     /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
@@ -49,7 +49,7 @@ impl StreamingIngestClient {
     /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
     /// failed and that was not yet reported.
     pub async fn wait_for_flush(&self) -> Result<()> {
-        let inner = &self.handle.inner;
+        let inner = &self.inner;
         let named = inner.registry.channels().into_iter().map(|channel| {
             let through = channel.update_and_wake(|core, _| {
                 core.flush();
@@ -73,14 +73,14 @@ impl StreamingIngestClient {
     /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
     /// passed, and ends the client. Channels that are still open take no more rows.
     ///
-    /// Cancelled, it is as if this handle had been dropped.
+    /// Cancelled, the client stays open; what was flushed is sent.
     ///
     /// # Errors
     ///
     /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and that
     /// was not yet reported.
     pub async fn close(self) -> Result<()> {
-        let inner = Arc::clone(&self.handle.inner);
+        let inner = Arc::clone(&self.inner);
         let channels = inner.registry.channels();
         for channel in &channels {
             channel.update_and_wake(|core, _| core.flush());
@@ -112,6 +112,29 @@ impl StreamingIngestClient {
         }
         inner.end(&closed);
         result
+    }
+}
+
+impl StreamingIngestClient {
+    /// Ends all channels at once, as a crash of the process does: nothing more is sent, requests under way are dropped, and
+    /// what is not committed resolves to [`ErrorKind::ClientClosed`]. On elastic channels, what has no outcome is handed
+    /// back.
+    ///
+    /// It is for tests of what a program does after a crash, and for programs that must end now. To end a client otherwise,
+    /// [`close`](Self::close) it.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::{ErrorKind, Result, StreamingIngestClient};
+    /// # async fn example(client: StreamingIngestClient) -> Result<()> {
+    /// let mut channel = client.open_channel("rides-0").await?;
+    /// let receipt = channel.append_row(&serde_json::json!({ "ID": 1 }), 1).await?;
+    /// client.abort();
+    /// assert_eq!(receipt.committed().await.unwrap_err().kind(), ErrorKind::ClientClosed);
+    /// # Ok(()) }
+    /// ```
+    pub fn abort(&self) {
+        let text = "the client was aborted; build a new one";
+        self.inner.end(&Error::new(ErrorKind::ClientClosed, text));
     }
 }
 

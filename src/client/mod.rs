@@ -35,8 +35,9 @@ use crate::types::pipe::PipePath;
 
 /// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
 ///
-/// When the last clone is dropped, its channels end at once and what is not committed resolves to
-/// [`ErrorKind::ClientClosed`]: keep the client as long as its channels, or [`close`](Self::close) them first.
+/// Channels keep what they need of the client: a function may return a channel alone. When the last clone and the last
+/// channel are dropped, dropped channels drain in the background, as they do while the client lives. To wait for that,
+/// [`close`](Self::close) the client.
 ///
 /// ```no_run
 /// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
@@ -48,22 +49,7 @@ use crate::types::pipe::PipePath;
 /// ```
 #[derive(Debug, Clone)]
 pub struct StreamingIngestClient {
-    handle: Arc<Handle>,
-}
-
-/// Counts the clones: the last one takes the channels with it.
-#[derive(Debug)]
-struct Handle {
     inner: Arc<ClientInner>,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.inner.end(&Error::new(
-            ErrorKind::ClientClosed,
-            "the last handle of the client was dropped",
-        ));
-    }
 }
 
 /// The channels of a client, and what ends them.
@@ -116,16 +102,14 @@ impl StreamingIngestClient {
             .retrying(|attempt| context.api.connect(attempt))
             .await?;
         let registry = Arc::new(Registry::new(Arc::clone(&context)));
-        tokio::spawn(poller::run(Arc::clone(&registry)));
+        tokio::spawn(poller::run(Arc::downgrade(&registry)));
         info!(pipe = %context.pipe, "client connected");
         let inner = Arc::new(ClientInner {
             context,
             registry,
             elastic: Mutex::default(),
         });
-        Ok(Self {
-            handle: Arc::new(Handle { inner }),
-        })
+        Ok(Self { inner })
     }
 
     /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
@@ -144,7 +128,7 @@ impl StreamingIngestClient {
     ///
     /// Cancel safe: a cancelled open may have taken the name on the server, but leaves nothing behind here.
     pub fn open_channel(&self, name: impl Into<String>) -> OpenChannel<Tracked> {
-        OpenChannel::new(Arc::clone(&self.handle.inner.registry), name.into())
+        OpenChannel::new(Arc::clone(&self.inner.registry), name.into())
     }
 
     /// Opens a channel whose rows carry no offsets: for sources that cannot be read again. The SDK gives each request a
@@ -154,17 +138,17 @@ impl StreamingIngestClient {
     ///
     /// As [`open_channel`](Self::open_channel).
     pub fn open_untracked_channel(&self, name: impl Into<String>) -> OpenChannel<Untracked> {
-        OpenChannel::new(Arc::clone(&self.handle.inner.registry), name.into())
+        OpenChannel::new(Arc::clone(&self.inner.registry), name.into())
     }
 
     /// Random in [0, 1), from the client's seed.
     pub(crate) fn random_unit(&self) -> f64 {
-        self.handle.inner.context.random_unit()
+        self.inner.context.random_unit()
     }
 
     /// How long closing a channel may take.
     pub(crate) fn close_timeout(&self) -> Duration {
-        self.handle.inner.context.options.close_timeout
+        self.inner.context.options.close_timeout
     }
 
     /// Proves who this client is with another credential of the same account from now on. The token for the ingest host is
@@ -179,32 +163,28 @@ impl StreamingIngestClient {
     /// # Ok(()) }
     /// ```
     pub fn set_credential(&self, credential: impl Credential) {
-        self.handle
-            .inner
-            .context
-            .api
-            .set_credential(Arc::new(credential));
+        self.inner.context.api.set_credential(Arc::new(credential));
     }
 
     /// The pipe this client streams into.
     pub fn pipe(&self) -> &PipePath {
-        &self.handle.inner.context.pipe
+        &self.inner.context.pipe
     }
 
     /// Bytes of rows held now, of all channels. Never more than the memory budget.
     pub fn memory_in_use(&self) -> usize {
-        self.handle.inner.context.budget.in_use()
+        self.inner.context.budget.in_use()
     }
 
     /// Whether the permits of the byte budget agree with what is charged.
     #[cfg(feature = "bench-internals")]
     pub(crate) fn audit_memory(&self) -> std::result::Result<(), String> {
-        self.handle.inner.context.budget.audit()
+        self.inner.context.budget.audit()
     }
 
     /// What this client has done so far, and what it holds now.
     pub fn metrics(&self) -> Metrics {
-        let inner = &self.handle.inner;
+        let inner = &self.inner;
         inner.context.api.counters().snapshot(
             &inner.context.pipe,
             inner.registry.channels().len(),
@@ -234,7 +214,7 @@ impl StreamingIngestClient {
         names: &[String],
         retries: Retries<'_>,
     ) -> Result<BTreeMap<String, ChannelStatus>> {
-        let inner = &self.handle.inner;
+        let inner = &self.inner;
         let mut found = BTreeMap::new();
         let mut chunk = names.len().clamp(1, MAX_CHANNELS);
         let mut rest = names;
@@ -291,7 +271,7 @@ impl StreamingIngestClient {
     /// - [`ErrorKind::UncommittedData`]: rows of it are not committed yet; try again later.
     /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
     pub async fn drop_channel(&self, name: &str) -> Result<()> {
-        let inner = &self.handle.inner;
+        let inner = &self.inner;
         let _slot = inner.registry.reserve(name, None)?;
         let unanswered = AtomicBool::new(false);
         let drop = async |attempt| match inner.context.api.drop_channel(name, true, attempt).await {

@@ -1,6 +1,6 @@
 //! The status poller: one bulk call for all channels of a client, only as often as pending commits require.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout};
@@ -23,9 +23,14 @@ const BURST: f64 = 5.0;
 /// A status that takes longer is asked for anew.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Runs until the client is closed.
-pub(crate) async fn run(registry: Arc<Registry>) {
-    let timer = Arc::clone(registry.poll_timer());
+/// Runs until the client is closed, or its last handle and channel are gone.
+pub(crate) async fn run(registry: Weak<Registry>) {
+    let Some((timer, closing)) = registry.upgrade().map(|registry| {
+        let timer = Arc::clone(registry.poll_timer());
+        (timer, Arc::clone(registry.closing()))
+    }) else {
+        return;
+    };
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
     // Until the server asks for fewer.
     let mut chunk = MAX_CHANNELS;
@@ -38,10 +43,13 @@ pub(crate) async fn run(registry: Arc<Registry>) {
         });
         tokio::select! {
             biased;
-            () = registry.closed() => return,
+            () = closing.closed() => return,
             () = timer.moved() => continue,
             () = reached(at) => {}
         }
+        let Some(registry) = registry.upgrade() else {
+            return;
+        };
         let estimator = timer.take();
         let asked = due(registry.channels(), estimator, Instant::now());
         for some in asked.chunks(chunk.max(1)) {
@@ -50,7 +58,7 @@ pub(crate) async fn run(registry: Arc<Registry>) {
             let poll = ask(&registry, some);
             let outcome = tokio::select! {
                 biased;
-                () = registry.closed() => return,
+                () = closing.closed() => return,
                 outcome = poll => outcome,
             };
             match outcome {

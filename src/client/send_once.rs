@@ -23,7 +23,7 @@ impl StreamingIngestClient {
     /// # Ok(()) }
     /// ```
     ///
-    /// Cancelled, what was appended drains in the background while the client lives.
+    /// Cancelled, what was appended drains in the background.
     ///
     /// # Errors
     ///

@@ -123,7 +123,28 @@ impl<T> Accepted<T> {
 
 /// An append that was given up, with the rows that the server is not known to have.
 ///
-/// What was accepted of the same append is not among them. `?` turns it into an [`Error`] where the rows are not wanted.
+/// What was accepted of the same append is not among them. No conversion drops the rows: where they are not wanted,
+/// [`into_error`](Self::into_error) says so.
+///
+/// ```
+/// # use snowpipe_streaming::{ElasticChannel, Result};
+/// # async fn example(channel: ElasticChannel, ride: serde_json::Value) -> Result<()> {
+/// if let Err(failed) = channel.append_row(&ride, ()).await?.await {
+///     // In a file, a queue or another channel: the rows are only here.
+///     std::fs::write("not-sent.ndjson", failed.rows()?.as_bytes()).expect("the disk takes them");
+///     return Err(failed.into_error());
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// `?` alone does not compile:
+///
+/// ```compile_fail,E0277
+/// # use snowpipe_streaming::{ElasticChannel, Result};
+/// # async fn example(channel: ElasticChannel, ride: serde_json::Value) -> Result<()> {
+/// channel.append_row(&ride, ()).await?.await?;
+/// # Ok(()) }
+/// ```
 pub struct FailedAppend<T> {
     pub(super) tag: T,
     pub(super) error: Error,
@@ -155,6 +176,11 @@ impl<T> FailedAppend<T> {
     /// Why the rows were given up.
     pub fn error(&self) -> &Error {
         &self.error
+    }
+
+    /// Why the rows were given up. The rows are dropped.
+    pub fn into_error(self) -> Error {
+        self.error
     }
 
     /// Whether rows of this append may be in the table all the same, so that appending them again may leave them there
@@ -219,12 +245,6 @@ impl<T> std::error::Error for FailedAppend<T> {
     }
 }
 
-impl<T> From<FailedAppend<T>> for Error {
-    fn from(failed: FailedAppend<T>) -> Self {
-        failed.error
-    }
-}
-
 /// Not everything was acknowledged. Returned by [`checkpoint`](super::ElasticChannel::checkpoint) and
 /// [`close`](super::ElasticChannel::close).
 pub struct CheckpointError<T> {
@@ -237,6 +257,11 @@ impl<T> CheckpointError<T> {
     /// Why the last of them failed.
     pub fn error(&self) -> &Error {
         &self.error
+    }
+
+    /// Why the last of them failed. The rows that come back are dropped.
+    pub fn into_error(self) -> Error {
+        self.error
     }
 
     /// How many appends failed since the last checkpoint of this handle.
@@ -280,11 +305,5 @@ impl<T> fmt::Display for CheckpointError<T> {
 impl<T> std::error::Error for CheckpointError<T> {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.error)
-    }
-}
-
-impl<T> From<CheckpointError<T>> for Error {
-    fn from(failed: CheckpointError<T>) -> Self {
-        failed.error
     }
 }

@@ -46,8 +46,9 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// appends are refused.
 ///
 /// When the last clone is dropped, what is unsent goes on in the background for the client's close timeout. What fails then
-/// can only be logged: to hear of it, [`close`](Self::close). When the client is dropped or closed, what has no outcome fails
-/// with [`ErrorKind::ClientClosed`] and is handed back.
+/// can only be logged: to receive it, [`close`](Self::close) the channel. A channel works without its client, which may be
+/// dropped before it. When the client is closed or aborted, what has no outcome fails with [`ErrorKind::ClientClosed`] and is
+/// handed back.
 ///
 /// ```no_run
 /// # use snowpipe_streaming::{ElasticChannel, StreamingIngestClient};
@@ -67,7 +68,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 ///         }
 ///     }
 /// }
-/// channel.close().await?;
+/// channel.close().await.map_err(|error| error.into_error())?;
 /// # Ok(()) }
 /// ```
 pub struct ElasticChannel<T = ()> {

@@ -124,7 +124,8 @@ use crate::client::StreamingIngestClient;
 /// returned, then `.await` it.
 ///
 /// Dropped before it is done, it is as if the program had crashed there, but for what was appended: that drains in the
-/// background while the client lives. The next run goes on from what is committed.
+/// background. The next run goes on from what is committed. With the same client it waits for that; before a run with another
+/// client, [`abort`](StreamingIngestClient::abort) the first one, or the two are writers of one channel.
 ///
 /// # Errors
 ///

@@ -59,7 +59,7 @@ pub enum ErrorKind {
     ChannelAlreadyOpen,
     /// The channel was closed; it takes no more rows.
     ChannelClosed,
-    /// The client was closed or its last handle dropped.
+    /// The client was closed or aborted.
     ClientClosed,
     /// A deadline passed.
     Timeout,

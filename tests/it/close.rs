@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery, RowState};
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};
@@ -81,11 +82,46 @@ async fn a_dropped_channel_drains_and_frees_its_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_handle_takes_the_channels_with_it() {
+async fn a_channel_works_after_its_client_is_dropped() {
+    let world = World::new();
+    let mut channel = async {
+        let client = world.client().await;
+        client.open_channel("c").await.unwrap()
+    }
+    .await;
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
+    let _ = channel.append_row(&row(1), 1).await.unwrap();
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_dropped_with_its_client_drains() {
+    let world = World::new();
+    let (client, mut channel) = world.channel().await;
+    let open = client.open_untracked_channel("d");
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    drop((client, channel));
+    receipt.committed().await.unwrap();
+    let mut other = open.await.unwrap();
+    let last = other.append_row(&row(1)).await.unwrap();
+    drop(other);
+    last.committed().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
+    // Neither drivers nor the status poller are left.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(Handle::current().metrics().num_alive_tasks(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_ends_all_channels() {
     let world = World::new();
     let (client, mut channel) = world.channel().await;
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
-    drop(client);
+    client.abort();
     assert_eq!(
         receipt.committed().await.unwrap_err().kind(),
         ErrorKind::ClientClosed

@@ -212,12 +212,12 @@ async fn an_invalidation_is_reported_before_the_committed_token_is_final() {
     let waited = accepted.elapsed();
     let expected = Duration::from_secs(120)..Duration::from_secs(122);
     assert!(expected.contains(&waited), "{waited:?}");
-    drop(client);
+    client.abort();
     // The first reason stays.
     assert_eq!(channel.invalidated().await.kind(), error.kind());
 
     let (client, channel) = World::new().channel().await;
-    drop(client);
+    client.abort();
     let error = channel.invalidated().await;
     assert_eq!(error.kind(), ErrorKind::ClientClosed);
 }

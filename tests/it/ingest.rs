@@ -69,7 +69,7 @@ async fn a_crash_at_any_moment_loses_and_doubles_nothing() {
                 .batch_rows(40)
                 .max_in_flight(100);
             let crashed = timeout(crash, run.into_future()).await.is_err();
-            drop(client);
+            client.abort();
             let client = world.client().await;
             let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
             assert_eq!(report.finish, Finish::Exhausted);

@@ -204,7 +204,7 @@ async fn rejects_are_kept_by_the_next_run_wherever_the_first_one_crashed() {
             .batch_rows(10)
             .max_in_flight(20);
         let _ = timeout(crash, run.into_future()).await;
-        drop(first);
+        first.abort();
         let second = client(&world).await;
         ingest::run(&second, "c", &mut shelf).await.unwrap();
         let stock = shelf.stock();
@@ -226,7 +226,7 @@ async fn a_crash_between_the_commit_and_the_dead_letters_loses_none() {
         .failures
         .push_back(("dead letter", Failure::Fatal));
     ingest::run(&first, "c", &mut shelf).await.unwrap_err();
-    drop(first);
+    first.abort();
     assert_eq!(landed(&world), good(0..10, &[4]));
     assert_eq!(shelf.stock().released, None);
     let second = client(&world).await;
@@ -256,7 +256,7 @@ async fn a_replica_that_lags_hides_no_rejects_from_the_next_run() {
     let run = ingest::run(&first, "c", &mut shelf).into_future();
     // Accepted by then, and not committed.
     timeout(Duration::from_millis(300), run).await.unwrap_err();
-    drop(first);
+    first.abort();
     let lag = Fault::StaleStatus(Duration::from_secs(60)).on(Endpoint::Status);
     world.emulator.faults().push(lag.times(3));
     let second = client(&world).await;

@@ -142,6 +142,7 @@ async fn history(seed: u64) {
             Ok(Err(error)) => assert!(is_expected(&error), "seed {seed}: {error:?}"),
             Err(_) => {}
         }
+        client.abort();
     }
     assert!(is_done, "seed {seed}: {:?}", shelf.stock());
 

@@ -57,7 +57,7 @@ async fn one_hot_key_idle_shards_and_a_restart_lose_and_double_nothing() {
                 .batch_rows(30)
                 .max_in_flight(90);
             let _ = timeout(crash, run.into_future()).await;
-            drop(client);
+            client.abort();
             let client = world.client().await;
             let report = ingest::run(&client, "c", &mut shelf)
                 .shards(8, hot)
@@ -88,7 +88,7 @@ async fn a_slow_shard_holds_back_the_release_and_a_crash_then_doubles_nothing() 
     assert_eq!((report.rows_appended, report.rows_committed), (100, 75));
     let uncommitted: Vec<_> = report.uncommitted.keys().collect();
     assert_eq!(uncommitted, ["c-1-of-4"]);
-    drop(client);
+    client.abort();
 
     shelf.stock().is_open = false;
     let client = world.client().await;
@@ -197,7 +197,7 @@ async fn what_an_old_layout_sent_last_cannot_land_after_the_new_one_has_begun() 
     timeout(Duration::from_secs(3), run.into_future())
         .await
         .unwrap_err();
-    drop(client);
+    client.abort();
     let client = world.client().await;
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Config, "{error}");

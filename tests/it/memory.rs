@@ -287,7 +287,7 @@ async fn an_append_that_waits_for_the_driver_learns_of_the_end() {
     let mut channel = client.open_channel("c").await.unwrap();
     let mut append = channel.append_batch(&long_batch(), 0..);
     assert!(futures_util::poll!(&mut append).is_pending());
-    drop(client);
+    client.abort();
     let error = append.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ClientClosed);
 }

@@ -94,7 +94,20 @@ async fn a_dropped_channel_goes_on_in_the_background() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_last_handle_of_the_client_hands_everything_back() {
+async fn a_channel_works_after_its_client_is_dropped() {
+    let world = World::new();
+    let (client, channel) = channel(&world).await;
+    drop(client);
+    drop(channel.append_row(&row(1), 1).await.unwrap());
+    channel.checkpoint().await.unwrap();
+    let ack = channel.append_row(&row(2), 2).await.unwrap();
+    drop(channel);
+    assert_eq!(ack.await.unwrap().tag(), &2);
+    assert_eq!(landed(&world), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_hands_everything_back() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     world
@@ -105,7 +118,7 @@ async fn the_last_handle_of_the_client_hands_everything_back() {
     channel.initiate_flush();
     tokio::time::sleep(Duration::from_secs(1)).await;
     let open = channel.append_row(&row(2), 2).await.unwrap();
-    drop(client);
+    client.abort();
     for (ack, ambiguous) in [(sent, true), (open, false)] {
         let failed = ack.await.unwrap_err();
         assert_eq!(failed.error().kind(), ErrorKind::ClientClosed);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{Error, ErrorKind};
 use tokio::time::Instant;
 
 use super::{appends, channel, landed, narrow};
@@ -42,8 +42,7 @@ async fn a_batch_refused_for_good_comes_back_and_the_others_go_on() {
     assert_eq!(text, "{\"LIFT\":\"Elkhorn 3\",\"N\":3}\n");
     assert_eq!(landed(&world), [0, 1, 2]);
     assert_eq!(client.memory_in_use(), 0);
-    let error: Error = also.into();
-    assert_eq!(error.kind(), ErrorKind::Refused);
+    assert_eq!(also.into_error().kind(), ErrorKind::Refused);
 }
 
 #[tokio::test(start_paused = true)]

@@ -157,7 +157,7 @@ impl Program {
                 return self.rest(client).await;
             };
             is_dead.store(true, Ordering::Relaxed);
-            drop(client);
+            client.abort();
             world.ledger().forget();
             sleep(down).await;
         }

@@ -301,7 +301,9 @@ impl Process {
             self.world.count("client crash");
             process.die();
             programs.shutdown().await;
-            process.client.lock().unwrap().take();
+            if let Some(client) = process.client.lock().unwrap().take() {
+                client.abort();
+            }
             for record in &self.records {
                 record.state.lock().unwrap().unobserved = true;
             }

@@ -25,8 +25,8 @@ pub const PARTS: [Part; 5] = [
 pub enum End {
     /// The process is gone, and with it what it knew.
     Crash,
-    /// The last handle is dropped; the programs get an error.
-    Drop,
+    /// The client is aborted; the programs get an error.
+    Abort,
     /// The client is closed.
     Close,
 }
@@ -94,7 +94,7 @@ fn faults() -> Vec<Fault> {
 /// What goes wrong, by the names it is counted under.
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds: Vec<_> = faults().iter().map(Fault::name).collect();
-    kinds.extend(["Crash", "Drop", "Close", "server down"]);
+    kinds.extend(["Crash", "Abort", "Close", "server down"]);
     kinds.extend(PARTS.map(Part::outage));
     kinds
 }
@@ -110,7 +110,7 @@ impl Plan {
         let rates = rates.map(|fault| (fault, rng.u32(5..250))).collect();
         let mut ends: Vec<_> = (0..rng.usize(0..3))
             .map(|_| {
-                let ends = [End::Crash, End::Drop, End::Close];
+                let ends = [End::Crash, End::Abort, End::Close];
                 (rng.u64(0..calm_ms), ends[rng.usize(..3)])
             })
             .collect();

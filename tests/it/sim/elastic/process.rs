@@ -86,7 +86,7 @@ impl World {
             }
             self.count(match end {
                 End::Crash => "Crash",
-                End::Drop => "Drop",
+                End::Abort => "Abort",
                 End::Close => "Close",
             });
             self.log(format!("{end:?}"));
@@ -164,11 +164,12 @@ impl Life {
         match end {
             End::Crash => {
                 self.is_dead.store(true, Ordering::Relaxed);
+                self.client.abort();
                 self.tasks.shutdown().await;
                 self.world.ledger().forget();
             }
-            End::Drop => {
-                drop(self.client);
+            End::Abort => {
+                self.client.abort();
                 join(&self.world, &mut self.tasks).await;
             }
             End::Close => {
