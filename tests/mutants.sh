@@ -100,10 +100,9 @@ mutant "refund twice" src/base/budget.rs <<'DIFF'
 +            budget.free.add_permits(2 * surplus);
 DIFF
 
-mutant "forget a budget refund" src/channel/writer.rs <<'DIFF'
--        self.overhead = 0;
+mutant "forget a budget refund" src/channel/staging.rs <<'DIFF'
 -        self.credit.shrink_to(0);
-+        self.overhead = 0;
++        let _ = &self.credit;
 DIFF
 
 mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
@@ -203,12 +202,12 @@ mutant "cut a batch that may be in already" src/channel/core/retry_decision.rs <
 DIFF
 
 mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
--    fn drop(&mut self) {
--        self.writer.end();
--    }
-+    fn drop(&mut self) {
-+        let _ = self.writer.commit_staged(false);
-+    }
+-        if let Some(staging) = self.staging.take() {
+-            self.writer.keep(staging);
+-        }
++        if let Some(mut staging) = self.staging.take() {
++            let _ = self.writer.append(&mut staging, false);
++        }
 DIFF
 
 mutant "the lag begins with the last row" src/channel/core/mod.rs <<'DIFF'

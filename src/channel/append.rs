@@ -1,4 +1,4 @@
-//! The append a caller awaits: what is staged waits for memory, or for the driver, and moves into the open batch.
+//! The append that a caller awaits: staged rows wait for memory, or for the driver, and move into the open batch.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -9,8 +9,9 @@ use serde::Serialize;
 
 use super::core::batch::UnitTokens;
 use super::receipt::Receipt;
-use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source, Staging, one};
-use super::writer::{Staged, Writer};
+use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source, one};
+use super::staging::{Staged, Staging};
+use super::writer::Writer;
 use crate::base::budget::{Charge, late};
 use crate::rows::{self, RowBatch};
 use crate::types::error::{Error, Result};
@@ -38,6 +39,8 @@ enum Waited {
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct Append<'a, S = Encoded> {
     writer: &'a mut Writer,
+    /// Lent by the writer until the append is dropped.
+    staging: Option<Staging>,
     source: S,
     from: u64,
     failed: Option<Error>,
@@ -59,7 +62,9 @@ impl<S> Unpin for Append<'_, S> {}
 
 impl<S> Drop for Append<'_, S> {
     fn drop(&mut self) {
-        self.writer.end();
+        if let Some(staging) = self.staging.take() {
+            self.writer.keep(staging);
+        }
     }
 }
 
@@ -69,18 +74,16 @@ impl<'a> Append<'a, Encoded> {
         row: &R,
         offset: Result<Option<Offset>>,
     ) -> Self {
-        Self::start(writer, Encoded(()), |writer| {
+        Self::start(writer, Encoded(()), |staging| {
             let tokens = offset?.map_or(UnitTokens::Untracked, one);
-            writer.stage_row(row, tokens)
+            staging.stage_row(row, tokens)
         })
     }
-}
 
-impl<'a> Append<'a, Encoded> {
     pub(crate) fn json(writer: &'a mut Writer, row: &[u8], offset: Result<Option<Offset>>) -> Self {
-        Self::start(writer, Encoded(()), |writer| {
+        Self::start(writer, Encoded(()), |staging| {
             let tokens = offset?.map_or(UnitTokens::Untracked, one);
-            writer.stage_row(rows::json(row)?, tokens)
+            staging.stage_row(rows::json(row)?, tokens)
         })
     }
 }
@@ -91,35 +94,19 @@ where
     I::Item: Serialize,
 {
     pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
+        let nothing = Numbered {
+            rows: None,
+            next: 0,
+        };
         match offsets {
             Ok(Offsets::Each { first }) => {
-                let mut append = Self::start(
-                    writer,
-                    Numbered {
-                        rows: Some(rows),
-                        next: first,
-                    },
-                    |_| Ok(()),
-                );
-                append.fill();
-                append
+                let rows = Some(rows);
+                Self::filled(writer, Numbered { rows, next: first })
             }
-            Ok(Offsets::Whole { start, end }) => Self::start(
-                writer,
-                Numbered {
-                    rows: None,
-                    next: 0,
-                },
-                |w| w.stage_whole(rows, start, end),
-            ),
-            Err(error) => Self::start(
-                writer,
-                Numbered {
-                    rows: None,
-                    next: 0,
-                },
-                |_| Err(error),
-            ),
+            Ok(Offsets::Whole { start, end }) => Self::start(writer, nothing, |staging| {
+                staging.stage_whole(rows, start, end)
+            }),
+            Err(error) => Self::start(writer, nothing, |_| Err(error)),
         }
     }
 }
@@ -131,9 +118,7 @@ where
     O: IntoOffset,
 {
     pub(crate) fn each(writer: &'a mut Writer, rows: I) -> Self {
-        let mut append = Self::start(writer, Each { rows }, |_| Ok(()));
-        append.fill();
-        append
+        Self::filled(writer, Each { rows })
     }
 }
 
@@ -143,9 +128,7 @@ where
     I::Item: Serialize,
 {
     pub(crate) fn plain(writer: &'a mut Writer, rows: I) -> Self {
-        let mut append = Self::start(writer, Plain { rows }, |_| Ok(()));
-        append.fill();
-        append
+        Self::filled(writer, Plain { rows })
     }
 }
 
@@ -155,13 +138,10 @@ impl<'a> Append<'a, BatchSource> {
         batch: RowBatch,
         offsets: Result<Option<Offsets>>,
     ) -> Self {
-        let (source, failed) = match offsets {
-            Ok(offsets) => (BatchSource::new(batch, offsets), None),
-            Err(error) => (BatchSource::default(), Some(error)),
-        };
-        let mut append = Self::start(writer, source, |_| failed.map_or(Ok(()), Err));
-        append.fill();
-        append
+        match offsets {
+            Ok(offsets) => Self::filled(writer, BatchSource::new(batch, offsets)),
+            Err(error) => Self::start(writer, BatchSource::default(), |_| Err(error)),
+        }
     }
 }
 
@@ -169,13 +149,14 @@ impl<'a, S> Append<'a, S> {
     fn start(
         writer: &'a mut Writer,
         source: S,
-        stage: impl FnOnce(&mut Writer) -> Result<()>,
+        stage: impl FnOnce(&mut Staging) -> Result<()>,
     ) -> Self {
-        writer.begin();
+        let mut staging = writer.staging();
         let from = writer.appended;
-        let failed = stage(writer).err();
+        let failed = stage(&mut staging).err();
         Self {
             writer,
+            staging: Some(staging),
             source,
             from,
             failed,
@@ -185,16 +166,23 @@ impl<'a, S> Append<'a, S> {
     }
 }
 
-impl<S: Source> Append<'_, S> {
+impl<'a, S: Source> Append<'a, S> {
+    /// An append whose first piece is staged.
+    fn filled(writer: &'a mut Writer, source: S) -> Self {
+        let mut append = Self::start(writer, source, |_| Ok(()));
+        append.fill();
+        append
+    }
+
     fn fill(&mut self) {
         if self.failed.is_none() {
-            self.failed = self.source.fill(&mut Staging(self.writer)).err();
+            let staging = (self.staging).get_or_insert_with(|| self.writer.staging());
+            self.failed = self.source.fill(staging).err();
         }
     }
 
-    fn wait_for_memory(&self) -> Wait {
+    fn wait_for_memory(&self, missing: usize) -> Wait {
         let shared = Arc::clone(&self.writer.shared);
-        let missing = self.writer.missing();
         let timeout = self.writer.timeout;
         Box::pin(async move {
             let refused = shared.refused();
@@ -226,11 +214,12 @@ impl<S: Source> Future for Append<'_, S> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         loop {
+            let staging = (this.staging).get_or_insert_with(|| this.writer.staging());
             if let Some(error) = this.failed.take() {
-                this.writer.discard();
+                staging.discard();
                 return Poll::Ready(Err(error));
             }
-            if this.writer.units.is_empty() {
+            if staging.is_empty() {
                 let position = this.writer.appended;
                 return Poll::Ready(Ok(Receipt::new(
                     Arc::clone(&this.writer.shared),
@@ -244,9 +233,9 @@ impl<S: Source> Future for Append<'_, S> {
                 };
                 this.wait = None;
                 match waited {
-                    Ok(Waited::Charged(charge)) => this.writer.credit.absorb(charge),
+                    Ok(Waited::Charged(charge)) => staging.add_credit(charge),
                     Ok(Waited::CaughtUp) => {}
-                    // Only for want of memory are rows refused.
+                    // The rows are appended all the same: only lack of memory makes an append fail.
                     Ok(Waited::Late) => this.is_late = true,
                     Err(error) => {
                         this.failed = Some(error);
@@ -254,12 +243,15 @@ impl<S: Source> Future for Append<'_, S> {
                     }
                 }
             }
-            match this.writer.commit_staged(!this.is_late) {
-                Ok(Staged::Appended) => {
+            match this.writer.append(staging, !this.is_late) {
+                Ok(Staged::Appended { .. }) => {
                     this.is_late = false;
                     this.fill();
                 }
-                Ok(Staged::NoMemory) => this.wait = Some(this.wait_for_memory()),
+                Ok(Staged::NoMemory) => {
+                    let missing = staging.missing();
+                    this.wait = Some(this.wait_for_memory(missing));
+                }
                 Ok(Staged::Behind) => this.wait = Some(this.wait_for_the_driver()),
                 Err(error) => this.failed = Some(error),
             }

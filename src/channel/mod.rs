@@ -10,6 +10,7 @@ pub(crate) mod receipt;
 pub(crate) mod registry;
 pub(crate) mod row_source;
 pub(crate) mod shared;
+mod staging;
 mod writer;
 
 use std::marker::PhantomData;

@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::core::batch::{Unit, UnitTokens};
-use super::writer::Writer;
+use super::core::batch::UnitTokens;
+use super::staging::Staging;
 use crate::rows::RowBatch;
 use crate::types::error::Result;
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
@@ -12,19 +12,15 @@ use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 pub trait Source {
     /// Stages the next piece. Stages nothing when there is no more.
     #[doc(hidden)]
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()>;
+    fn fill(&mut self, staging: &mut Staging) -> Result<()>;
 }
-
-/// A writer as sources see it.
-#[derive(Debug)]
-pub struct Staging<'a>(pub(super) &'a mut Writer);
 
 /// Everything was encoded at the call.
 #[derive(Debug)]
 pub struct Encoded(pub(super) ());
 
 impl Source for Encoded {
-    fn fill(&mut self, _: &mut Staging<'_>) -> Result<()> {
+    fn fill(&mut self, _: &mut Staging) -> Result<()> {
         Ok(())
     }
 }
@@ -41,13 +37,13 @@ where
     I: Iterator,
     I::Item: Serialize,
 {
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+    fn fill(&mut self, staging: &mut Staging) -> Result<()> {
         let Some(rows) = &mut self.rows else {
             return Ok(());
         };
         let next = &mut self.next;
         let tokens = UnitTokens::Run { first: *next };
-        writer.0.stage_run(tokens, || {
+        staging.stage_run(tokens, || {
             let row = rows.next()?;
             *next += 1;
             Some(row)
@@ -67,12 +63,12 @@ where
     R: Serialize,
     O: IntoOffset,
 {
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        while !writer.0.is_full() {
+    fn fill(&mut self, staging: &mut Staging) -> Result<()> {
+        while !staging.is_full() {
             let Some((row, offset)) = self.rows.next() else {
                 break;
             };
-            writer.0.stage_row(&row, one(offset.into_offset()?))?;
+            staging.stage_row(&row, one(offset.into_offset()?))?;
         }
         Ok(())
     }
@@ -89,9 +85,9 @@ where
     I: Iterator,
     I::Item: Serialize,
 {
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
+    fn fill(&mut self, staging: &mut Staging) -> Result<()> {
         let rows = &mut self.rows;
-        writer.0.stage_run(UnitTokens::Untracked, || rows.next())
+        staging.stage_run(UnitTokens::Untracked, || rows.next())
     }
 }
 
@@ -114,8 +110,7 @@ impl BatchSource {
 }
 
 impl Source for BatchSource {
-    fn fill(&mut self, writer: &mut Staging<'_>) -> Result<()> {
-        let writer = &mut *writer.0;
+    fn fill(&mut self, staging: &mut Staging) -> Result<()> {
         let rest = self.batch.as_bytes().get(self.at..).unwrap_or_default();
         if rest.is_empty() {
             return Ok(());
@@ -124,7 +119,7 @@ impl Source for BatchSource {
         let wanted = if whole {
             rest.len()
         } else {
-            writer.piece().min(rest.len())
+            staging.piece().min(rest.len())
         };
         // A piece ends with the last line that fits, or with the first one if that alone is longer.
         let cut = rest
@@ -147,14 +142,9 @@ impl Source for BatchSource {
                 end: end.clone(),
             },
         };
-        writer.ready = self.batch.to_bytes().slice_ref(piece);
-        if whole || rows == 1 {
-            writer.check_unit(piece)?;
-        }
-        let len = piece.len();
-        self.at += len;
-        writer.push(Unit { tokens, rows, len });
-        Ok(())
+        let piece = self.batch.to_bytes().slice_ref(piece);
+        self.at += piece.len();
+        staging.stage_bytes(piece, rows, tokens)
     }
 }
 

@@ -1,0 +1,291 @@
+//! Staging: an append encodes rows on the caller's thread, one piece after the other, and charges them to the budget before
+//! they move into the open batch.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use serde::Serialize;
+
+use super::core::AppendOutcome;
+use super::core::batch::{RawBatch, Unit, UnitTokens, push_unit, too_large};
+use super::shared::Shared;
+use crate::base::budget::Charge;
+use crate::base::time::epoch_millis;
+use crate::context::ClientContext;
+use crate::rows;
+use crate::types::error::{Error, ErrorKind, Result};
+use crate::types::offset::OffsetToken;
+use crate::types::offset::arguments::Offset;
+
+/// Rows are encoded and charged in pieces of about this size.
+const PIECE: usize = 256 << 10;
+
+/// The rows of an append that are not in the open batch yet.
+pub struct Staging {
+    context: Arc<ClientContext>,
+    encoded: Vec<u8>,
+    /// Rows that were bytes already, without a copy. Either these or `encoded` is empty.
+    ready: Bytes,
+    units: Vec<Unit>,
+    /// What the units cost beside the bytes of their rows.
+    overhead: usize,
+    /// Charged for the staged rows.
+    credit: Charge,
+}
+
+impl std::fmt::Debug for Staging {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Staging")
+            .field("bytes", &self.bytes().len())
+            .field("units", &self.units.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What became of staged rows.
+pub(super) enum Staged {
+    /// They are in the open batch, whose last row has this position. `wake`: the driver has to look.
+    Appended { position: u64, wake: bool },
+    /// There is no memory for them.
+    NoMemory,
+    /// The driver has two batches to compress before them.
+    Behind,
+}
+
+impl Staging {
+    pub(super) fn new(context: Arc<ClientContext>, credit: Charge) -> Self {
+        Self {
+            context,
+            encoded: Vec::new(),
+            ready: Bytes::new(),
+            units: Vec::new(),
+            overhead: 0,
+            credit,
+        }
+    }
+
+    /// Has a buffer for rows afterwards.
+    pub(super) fn acquire_buffer(&mut self) {
+        if self.encoded.capacity() == 0 {
+            self.encoded = self.context.buffers.piece();
+        }
+    }
+
+    /// Gives a large buffer back to the client. Nothing is staged any more.
+    pub(super) fn release_buffer(&mut self) {
+        self.discard();
+        self.context.buffers.keep_piece(&mut self.encoded);
+    }
+
+    /// Drops what is staged, and returns its charge.
+    pub(super) fn discard(&mut self) {
+        self.clear();
+        self.units.clear();
+        // Merged runs cost less than they were charged with.
+        self.credit.shrink_to(0);
+    }
+
+    /// The staged rows are in a batch, or not needed.
+    fn clear(&mut self) {
+        self.encoded.clear();
+        // `Bytes::clear` would keep the caller's buffer alive.
+        self.ready = Bytes::new();
+        self.overhead = 0;
+    }
+
+    /// Together with the longest row this is well below what a channel may ever hold.
+    pub(super) fn piece(&self) -> usize {
+        PIECE.min(self.context.options.max_unit() / 2)
+    }
+
+    /// Whether what is staged, tokens included, is enough for one piece.
+    pub(super) fn is_full(&self) -> bool {
+        self.encoded.len() + self.overhead >= self.piece()
+    }
+
+    /// Stages rows that are bytes already, as one unit.
+    pub(super) fn stage_bytes(
+        &mut self,
+        bytes: Bytes,
+        rows: u64,
+        tokens: UnitTokens,
+    ) -> Result<()> {
+        let len = bytes.len();
+        // Of several rows that may be split, the caller has checked each.
+        if rows == 1 || matches!(tokens, UnitTokens::Whole { .. }) {
+            self.check_unit(&bytes)?;
+        }
+        self.ready = bytes;
+        self.push(Unit { tokens, rows, len });
+        Ok(())
+    }
+
+    /// Adds a unit whose rows are staged.
+    fn push(&mut self, unit: Unit) {
+        let (overhead, before) = (unit.overhead(), self.units.len());
+        push_unit(&mut self.units, unit);
+        self.overhead += overhead * (self.units.len() - before);
+    }
+
+    /// Refuses a unit that no request or budget could ever carry.
+    pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
+        let options = &self.context.options;
+        if unit.len() > options.max_unit() {
+            return Err(Error::new(
+                ErrorKind::TooLarge,
+                format!(
+                    "{} bytes of rows that may not be split are more than {}: the least of a quarter of the memory budget and {}; append fewer rows under one token, or raise the memory budget",
+                    unit.len(),
+                    options.max_unit(),
+                    options.max_uncompressed,
+                ),
+            ));
+        }
+        if unit.len() > options.always_fits() {
+            let compressed = self.context.compressors.with(|c| c.compress(unit))?.len();
+            if compressed > options.max_request_bytes {
+                return Err(too_large(unit.len(), compressed, options.max_request_bytes));
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes one row as a unit of its own.
+    pub(super) fn stage_row<R: Serialize + ?Sized>(
+        &mut self,
+        row: &R,
+        tokens: UnitTokens,
+    ) -> Result<()> {
+        let start = self.encoded.len();
+        rows::encode(row, self.context.options.nulls, &mut self.encoded)?;
+        let row = self.encoded.get(start..).unwrap_or_default();
+        self.check_unit(row)?;
+        let len = row.len();
+        self.push(Unit {
+            tokens,
+            rows: 1,
+            len,
+        });
+        Ok(())
+    }
+
+    /// Encodes rows until a piece is full or there is no `next` one, as one unit.
+    pub(super) fn stage_run<R: Serialize>(
+        &mut self,
+        tokens: UnitTokens,
+        mut next: impl FnMut() -> Option<R>,
+    ) -> Result<()> {
+        let (start, mut rows) = (self.encoded.len(), 0);
+        while !self.is_full()
+            && let Some(row) = next()
+        {
+            let before = self.encoded.len();
+            rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
+            self.check_unit(self.encoded.get(before..).unwrap_or_default())?;
+            rows += 1;
+        }
+        if rows > 0 {
+            let len = self.encoded.len() - start;
+            self.push(Unit { tokens, rows, len });
+        }
+        Ok(())
+    }
+
+    /// Encodes rows that stay together.
+    pub(super) fn stage_whole<R: Serialize>(
+        &mut self,
+        rows: impl Iterator<Item = R>,
+        start: OffsetToken,
+        end: OffsetToken,
+    ) -> Result<()> {
+        let mut count = 0;
+        for row in rows {
+            rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
+            count += 1;
+            // Not only at the end: an endless iterator must not fill the memory first.
+            if self.encoded.len() > self.context.options.max_unit() {
+                break;
+            }
+        }
+        self.check_unit(&self.encoded)?;
+        if count > 0 {
+            self.push(Unit {
+                tokens: UnitTokens::Whole { start, end },
+                rows: count,
+                len: self.encoded.len(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Moves the staged rows into the open batch of a channel, unless they have to wait: for the driver only if `waits`.
+    pub(super) fn append_to(&mut self, shared: &Shared, waits: bool) -> Result<Staged> {
+        let mut new_batch = None;
+        loop {
+            let bytes = if self.ready.is_empty() {
+                &self.encoded[..]
+            } else {
+                &self.ready
+            };
+            let mut core = shared.core();
+            if waits && core.is_behind(bytes.len()) {
+                return Ok(Staged::Behind);
+            }
+            match core.append(&mut new_batch, bytes, &mut self.units, &mut self.credit)? {
+                AppendOutcome::Appended { position, wake } => {
+                    drop(core);
+                    self.clear();
+                    return Ok(Staged::Appended { position, wake });
+                }
+                AppendOutcome::NoMemory => return Ok(Staged::NoMemory),
+                AppendOutcome::NoBatch { expected } => {
+                    // No clock is read and no other lock taken under that of the core.
+                    drop(core);
+                    new_batch = Some(RawBatch::new(
+                        self.context.buffers.batch(expected),
+                        shared.share.nothing(),
+                        tokio::time::Instant::now(),
+                        epoch_millis(self.context.time.now()),
+                    ));
+                }
+            }
+        }
+    }
+
+    /// How many bytes are to be charged in addition before the staged rows can be appended.
+    pub(super) fn missing(&self) -> usize {
+        (self.bytes().len() + self.overhead).saturating_sub(self.credit.bytes())
+    }
+
+    /// Adds a charge for the staged rows.
+    pub(super) fn add_credit(&mut self, charge: Charge) {
+        self.credit.absorb(charge);
+    }
+
+    pub(super) fn rows(&self) -> u64 {
+        self.units.iter().map(|unit| unit.rows).sum()
+    }
+
+    /// The token of the last staged row, if it has one.
+    pub(super) fn last_offset(&self) -> Option<Offset> {
+        let unit = self.units.last()?;
+        match &unit.tokens {
+            UnitTokens::Run { first } => Some(Offset::Integer(first + i128::from(unit.rows) - 1)),
+            UnitTokens::Whole { end, .. } => Some(Offset::Token(end.clone())),
+            UnitTokens::Untracked => None,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.units.is_empty()
+    }
+
+    /// The staged rows: encoded ones, or else those that came as bytes.
+    fn bytes(&self) -> &[u8] {
+        if self.ready.is_empty() {
+            &self.encoded
+        } else {
+            &self.ready
+        }
+    }
+}
