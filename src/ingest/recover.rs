@@ -250,6 +250,23 @@ mod tests {
         attempts.next(&invalidated(MustReopen), 0.0).unwrap();
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn a_channel_that_was_well_for_long_may_be_opened_again_as_often_as_before() {
+        let just_less = RECOVERED_AFTER.checked_sub(Duration::from_millis(1));
+        for (well_for, again) in [(RECOVERED_AFTER, 3), (just_less.unwrap(), 0)] {
+            let mut attempts = Attempts::new();
+            attempts.had_rest();
+            while attempts.next(&invalidated(Gone), 0.0).is_some() {}
+            tokio::time::advance(well_for).await;
+            attempts.had_rest();
+            let mut allowed = 0;
+            while attempts.next(&invalidated(Gone), 0.0).is_some() {
+                allowed += 1;
+            }
+            assert_eq!(allowed, again, "after {well_for:?}");
+        }
+    }
+
     #[test]
     fn a_committed_offset_never_goes_backward() {
         let fenced = invalidated(Fenced);

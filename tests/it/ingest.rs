@@ -326,6 +326,39 @@ impl Source for Scripted {
 }
 
 #[tokio::test(start_paused = true)]
+async fn progress_tells_what_is_accepted_from_what_is_committed() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(5)));
+    let client = world.client().await;
+    let slow = Fault::Delay(Duration::from_secs(20)).on(Endpoint::Append);
+    world.emulator.faults().push(slow.after(1));
+    let begun = Instant::now();
+    let mut seen = Vec::new();
+    ingest::run(&client, "c", &mut Shelf::of(0..20))
+        .batch_rows(10)
+        .max_in_flight(10)
+        .observe(|progress| {
+            let now = (progress.accepted, progress.committed);
+            if seen.last().is_none_or(|(last, _)| *last != now) {
+                seen.push((now, begun.elapsed().as_secs()));
+            }
+        })
+        .await
+        .unwrap();
+    let (states, times): (Vec<_>, Vec<_>) = seen.into_iter().unzip();
+    let (first, last) = (Some(9), Some(19));
+    let expected = [
+        (None, None),
+        (first, None),
+        (first, first),
+        (last, first),
+        (last, last),
+    ];
+    assert_eq!(states, expected);
+    // The second request leaves after the first commit, and its answer is under way for longer than its commit takes.
+    assert_eq!(times, [0, 1, 6, 27, 28]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn offsets_that_do_not_rise_end_the_run() {
     let world = World::new();
     let client = world.client().await;

@@ -115,13 +115,16 @@ async fn a_drain_waits_for_the_shards_that_are_well_and_releases_their_rows() {
     let mut shelf = Shelf::of(0..100);
     shelf.stock().is_open = true;
     let faults = world.emulator.faults();
-    let slow = Fault::WithholdCommits(Duration::from_secs(20)).on(Endpoint::Append);
+    let slow = Fault::WithholdCommits(Duration::from_secs(60)).on(Endpoint::Append);
     faults.push(slow.channel("c-0-of-3"));
     for shard in [1, 2] {
         let lost = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
-        faults.push(lost.channel(format!("c-{shard}-of-3")));
+        faults.push(lost.channel(format!("c-{shard}-of-3")).after(1));
     }
-    let fail = async {
+    let more = shelf.clone();
+    let course = async {
+        sleep(Duration::from_secs(5)).await;
+        more.stock().rows.extend((100..110).map(|n| (n, row(n))));
         sleep(Duration::from_secs(5)).await;
         for shard in [1, 2] {
             let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
@@ -133,16 +136,17 @@ async fn a_drain_waits_for_the_shards_that_are_well_and_releases_their_rows() {
     let run = ingest::run(&client, "c", &mut shelf)
         // The later rows are those of the shards that fail.
         .shards(3, |row| by_number(row) / 50 * (1 + by_number(row) % 2))
-        .until(sleep(Duration::from_secs(2)))
+        .until(sleep(Duration::from_secs(8)))
         .drain_timeout(Duration::from_secs(120));
-    let (report, ()) = tokio::join!(run.into_future(), fail);
+    let (report, ()) = tokio::join!(run.into_future(), course);
     let report = report.unwrap();
     assert_eq!(report.finish, Finish::Stopped);
-    assert_eq!((report.rows_appended, report.rows_committed), (100, 50));
-    assert_eq!(report.released, Some(49));
+    assert_eq!((report.rows_appended, report.rows_committed), (110, 100));
+    // Up to here all rows are those of the first shard, but for one that was committed before.
+    assert_eq!(report.released, Some(50));
     let uncommitted: Vec<_> = report.uncommitted.keys().collect();
     assert_eq!(uncommitted, ["c-1-of-3", "c-2-of-3"]);
-    assert_eq!(sorted(&world), (0..50).collect::<Vec<_>>());
+    assert_eq!(sorted(&world), (0..100).collect::<Vec<_>>());
     let longest = Duration::from_secs(100);
     assert!(
         begun.elapsed() < longest,
@@ -210,5 +214,28 @@ async fn a_shard_that_commits_in_between_may_be_opened_again_any_number_of_times
         .await
         .unwrap();
     assert!(report.reopens > 3, "{report:?}");
+    assert_eq!(sorted(&world), (0..100).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_that_are_given_up_are_read_again_though_the_source_has_nothing_new() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..100);
+    shelf.stock().is_open = true;
+    shelf.stock().ready_after = Some(Duration::MAX);
+    let faults = world.emulator.faults();
+    // They are discarded by then.
+    let lost = Fault::WithholdCommits(Duration::from_secs(100)).on(Endpoint::Append);
+    faults.push(lost.channel("c-1-of-2"));
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    let must = must.on(Endpoint::Status).channel("c-1-of-2");
+    faults.push(must.after(1));
+    let report = ingest::run(&client, "c", &mut shelf)
+        .shards(2, by_number)
+        .until(sleep(Duration::from_secs(300)))
+        .await
+        .unwrap();
+    assert_eq!((report.reopens, report.released), (1, Some(99)));
     assert_eq!(sorted(&world), (0..100).collect::<Vec<_>>());
 }

@@ -21,6 +21,8 @@ pub struct Stock {
     pub filtered_through: Option<i64>,
     /// More may come.
     pub is_open: bool,
+    /// After so long, or a tenth of a second.
+    pub ready_after: Option<Duration>,
     pub released: Option<i64>,
     /// It does not know what is released, and keeps all rows.
     pub is_forgetful: bool,
@@ -98,7 +100,8 @@ impl Source for Shelf {
 
     async fn ready(&mut self) -> Result<(), Failure> {
         self.fail("ready")?;
-        sleep(Duration::from_millis(100)).await;
+        let wait = self.stock().ready_after;
+        sleep(wait.unwrap_or(Duration::from_millis(100))).await;
         Ok(())
     }
 

@@ -216,23 +216,28 @@ async fn an_idle_shard_that_is_invalidated_now_and_then_does_not_end_the_run() {
 
 #[tokio::test(start_paused = true)]
 async fn an_append_timeout_does_not_end_a_run() {
-    let world = World::with(|e| e.commit_delay(Duration::from_secs(1)));
-    let client = world
-        .builder()
-        .memory_budget(256 << 10)
-        .append_timeout(Duration::from_secs(1))
-        .build()
-        .await
-        .unwrap();
-    world
-        .emulator
-        .faults()
-        .push(Fault::Refuse.on(Endpoint::Append).times(20));
-    let mut shelf = Shelf::default();
-    shelf.stock().rows = (0..20_000).zip(noisy(0..20_000)).collect();
-    ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert_eq!(world.emulator.faults().injected().get("refuse"), Some(&20));
-    assert_eq!(world.landed(), (0..20_000).collect::<Vec<_>>());
+    for is_reopened in [false, true] {
+        let world = World::with(|e| e.commit_delay(Duration::from_secs(1)));
+        let client = world
+            .builder()
+            .memory_budget(256 << 10)
+            .append_timeout(Duration::from_secs(1))
+            .build()
+            .await
+            .unwrap();
+        let faults = world.emulator.faults();
+        if is_reopened {
+            let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into());
+            faults.push(must.on(Endpoint::Append));
+        }
+        faults.push(Fault::Refuse.on(Endpoint::Append).times(20));
+        let mut shelf = Shelf::default();
+        shelf.stock().rows = (0..5_000).zip(noisy(0..5_000)).collect();
+        let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
+        assert_eq!(report.reopens, u64::from(is_reopened));
+        assert_eq!(faults.injected().get("refuse"), Some(&20));
+        assert_eq!(world.landed(), (0..5_000).collect::<Vec<_>>());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -36,6 +36,8 @@ const FIRST: Attempt = Attempt {
 #[derive(Debug)]
 enum Reply {
     Answer(Response),
+    /// The answer is under way for so long.
+    Late(Duration, Response),
     Fail(TransportErrorKind),
     Hang,
 }
@@ -50,6 +52,11 @@ fn answer_with(status: u16, headers: &[(&'static str, &str)], body: &str) -> Rep
         response = response.header(*name, *value);
     }
     Reply::Answer(response.body(Bytes::from(body.to_owned())).unwrap())
+}
+
+fn late(seconds: u64, body: &str) -> Reply {
+    let response = Response::new(Bytes::from(body.to_owned()));
+    Reply::Late(Duration::from_secs(seconds), response)
 }
 
 fn host() -> Reply {
@@ -77,6 +84,10 @@ impl Transport for Script {
         tokio::task::yield_now().await;
         match reply {
             Reply::Answer(response) => Ok(response),
+            Reply::Late(by, response) => {
+                tokio::time::sleep(by).await;
+                Ok(response)
+            }
             Reply::Fail(kind) => Err(TransportError::new(kind, "as the script says")),
             Reply::Hang => std::future::pending().await,
         }

@@ -1,7 +1,8 @@
 //! What a refused token costs: exchanges, pauses, and requests sent again.
 
 use super::*;
-use tokio::time::Instant;
+use tokio::task::yield_now;
+use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
@@ -47,6 +48,37 @@ async fn a_token_that_is_over_on_arrival_is_used_all_the_same() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
     // {"exp":1}: a clock is off, this machine's or the server's.
     let rig = Rig::new([host(), token("x.eyJleHAiOjF9.y"), accepted(), accepted()]);
+    for _ in 0..2 {
+        rig.append().await.unwrap();
+    }
+    assert_eq!(rig.seen().len(), 4, "one exchange");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_life_of_a_token_begins_with_its_arrival() {
+    let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
+    // The renewal is asked for beside the last call.
+    let taken = [accepted(), accepted(), accepted(), token("scoped-2")];
+    let replies = [host(), late(50, "scoped-1")].into_iter().chain(taken);
+    let rig = Rig::new(replies);
+    rig.append().await.unwrap();
+    // It lives for 55 minutes, and is renewed when five are left.
+    advance(Duration::from_secs(50 * 60 - 1)).await;
+    rig.append().await.unwrap();
+    yield_now().await;
+    assert_eq!(rig.script.seen.lock().unwrap().len(), 4, "not renewed yet");
+    advance(Duration::from_secs(1)).await;
+    rig.append().await.unwrap();
+    yield_now().await;
+    assert_eq!(rig.seen().len(), 6);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_ends_on_its_way_is_used_all_the_same() {
+    let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
+    // {"exp":1768658420}: twenty seconds after the world began.
+    let ends_soon = "x.eyJleHAiOjE3Njg2NTg0MjB9.y";
+    let rig = Rig::new([host(), late(30, ends_soon), accepted(), accepted()]);
     for _ in 0..2 {
         rig.append().await.unwrap();
     }

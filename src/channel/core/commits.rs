@@ -112,7 +112,7 @@ impl Commit {
 
     /// The channel was opened again.
     pub(super) fn restart(&mut self, now: Instant) {
-        self.waiting_since = now;
+        // Since when something waits for its commit is set by the next accept: for now nothing does.
         self.unanswered_since = None;
         self.absent = 0;
         self.again = None;

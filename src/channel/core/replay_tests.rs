@@ -218,6 +218,59 @@ fn what_an_open_shows_to_be_committed_is_not_sent_again() {
 }
 
 #[test]
+fn a_commit_that_an_open_shows_tells_nothing_of_how_long_commits_take() {
+    let mut rig = replaying();
+    rig.accept(10, 1);
+    rig.wait(400_000);
+    rig.reopen(10, 2);
+    assert_eq!(rig.hear(10, 2), None);
+    assert_eq!(
+        rig.core.poll_interest(),
+        PollInterest::Heartbeat(rig.now + HEARTBEAT)
+    );
+}
+
+#[test]
+fn an_outage_before_a_reopen_is_not_counted_after_it() {
+    let mut rig = replaying();
+    rig.accept(10, 1);
+    rig.wait(590_000);
+    rig.core.asked(rig.now - Duration::from_secs(500));
+    rig.miss();
+    rig.reopen(9, 2);
+    accept_all(&mut rig);
+    for _ in 0..6 {
+        rig.wait(100_000);
+        rig.ask_in_vain();
+        assert_eq!(rig.cause(), None);
+    }
+    // The first of these left 100 s after the accept.
+    rig.wait(99_999);
+    rig.ask_in_vain();
+    assert_eq!(rig.cause(), None);
+    rig.wait(1);
+    rig.ask_in_vain();
+    let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
+    assert_eq!(rig.cause(), Some(unreachable));
+}
+
+#[test]
+fn a_stall_before_a_reopen_is_not_counted_after_it() {
+    let mut rig = replaying();
+    rig.accept(10, 1);
+    rig.wait(119_000);
+    assert_eq!(rig.hear(9, 2), None);
+    rig.reopen(9, 2);
+    accept_all(&mut rig);
+    rig.wait(119_000);
+    rig.hear(9, 2);
+    assert!(!rig.core.is_reopening(), "119 s of 120");
+    rig.wait(1_000);
+    rig.hear(9, 2);
+    assert!(rig.core.is_reopening());
+}
+
+#[test]
 fn rejects_that_an_open_counts_lie_in_what_it_shows_to_be_committed() {
     let mut rig = replaying();
     rig.accept(10, 2);

@@ -154,6 +154,50 @@ fn the_environments_host_is_not_used_for_another_account() {
         other.url().unwrap(),
         "https://other.snowflakecomputing.com/"
     );
+    // Not even a part of it.
+    for part in [
+        ("SNOWFLAKE_URL", "https://environment.example"),
+        ("SNOWFLAKE_HOST", "environment.example"),
+        ("SNOWFLAKE_PORT", "444"),
+        ("SNOWFLAKE_SCHEME", "http"),
+    ] {
+        let variables = [part, ("SNOWFLAKE_USER", "u")];
+        let ours = Profile::loader().set("account", "other");
+        let other = load(ours.clone(), &variables).unwrap();
+        assert_eq!(
+            other.url().unwrap(),
+            "https://other.snowflakecomputing.com/",
+            "{part:?}"
+        );
+        let hosted = load(ours.set("host", "ours.example"), &variables).unwrap();
+        assert_eq!(hosted.url().unwrap(), "https://ours.example/", "{part:?}");
+    }
+}
+
+#[test]
+fn a_url_and_the_parts_of_one_are_not_mixed() {
+    let folder = tempfile::tempdir().unwrap();
+    let of_file = |text| written(folder.path(), "parts.json", text);
+    let parts = of_file(
+        r#"{"account": "a", "user": "u", "host": "one.example", "port": 444, "scheme": "https"}"#,
+    );
+    let url = |loader: ProfileLoader| load(loader, &[]).unwrap().url().unwrap();
+    let whole = "https://two.example:445";
+    assert_eq!(
+        url(parts.clone().set("url", whole)),
+        "https://two.example:445/"
+    );
+    // A port that is nearer than the host belongs to it.
+    assert_eq!(url(parts.set("port", "446")), "https://one.example:446/");
+    let whole = of_file(r#"{"account": "a", "user": "u", "url": "https://one.example:444"}"#);
+    assert_eq!(
+        url(whole.clone().set("port", "446")),
+        "https://one.example:444/"
+    );
+    assert_eq!(
+        url(whole.set("host", "two.example")),
+        "https://two.example/"
+    );
 }
 
 #[test]
@@ -233,6 +277,9 @@ fn the_variable_of_the_container_comes_before_the_file() {
     let token_file = |variables| load(file.clone(), variables).unwrap().token_file;
     assert_eq!(token_file(&[]), Some("/from/file".into()));
     assert_eq!(token_file(&variables), Some("/from/variable".into()));
+    let program = file.set("spcs_token_path", "/from/program");
+    let program = load(program, &variables).unwrap().token_file;
+    assert_eq!(program, Some("/from/program".into()));
 }
 
 #[test]

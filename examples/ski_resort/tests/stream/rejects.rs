@@ -59,3 +59,37 @@ async fn rows_whose_dead_letters_cannot_be_kept_stay_in_the_queue() {
     assert_eq!(seen, 0, "the count moves with the letters");
     assert_eq!(world.dead_letters(), []);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_summary_keeps_what_was_rejected_before_it_deletes_what_is_committed() {
+    let world = World::empty();
+    world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
+    let copy = world.directory.path().join("copy.db");
+    std::fs::copy(world.path(), &copy).unwrap();
+    world.run().await;
+    // Killed before the deletion, and the dead letters cannot be kept at first.
+    restore(&world, &copy);
+    refuse(&world, "BEFORE INSERT ON DEAD_LETTER");
+    let course = Course {
+        interrupted: false,
+        was_finished: false,
+        elapsed: Duration::from_secs(1),
+    };
+    let path = world.path();
+    let summary = Summary::new(&world.args, &path, &world.target, course);
+    let text = format!("{:?}", summary.await.map(drop));
+    assert!(text.contains("on purpose"), "{text}");
+    assert_eq!(world.queue().queued().unwrap(), 3);
+    assert_eq!(world.queue().rejects(Table::SeasonPass).unwrap(), 0);
+
+    restore(&world, &copy);
+    for _ in 0..2 {
+        world.summary(false).await;
+        let letters = world.dead_letters();
+        let ids: Vec<_> = letters.iter().map(|(_, id, _)| *id).collect();
+        assert_eq!(ids, [1, 2, 3]);
+        assert!(letters[0].2.contains("PRICE_USD"), "{letters:?}");
+        assert_eq!(world.queue().queued().unwrap(), 0);
+        assert_eq!(world.queue().rejects(Table::SeasonPass).unwrap(), 1);
+    }
+}
