@@ -1,11 +1,11 @@
-//! Many producers, one elastic channel: rows at least once and in no order, from wherever they come up.
+//! Many producers share one elastic channel. Rows are delivered at least once, in no particular order.
 //!
 //! ```sh
 //! cargo run --example elastic
 //! ```
 //!
-//! The server loses an answer, asks to slow down, and refuses one batch for good: the acknowledgements tell which rows may
-//! be there twice, and what was refused comes back and is appended again.
+//! The server loses a response, throttles, and refuses one batch permanently. The acknowledgements report which rows may be
+//! duplicated. The refused rows are returned, and the example appends them again.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ const TABLE: &str =
 const GATES: u32 = 5;
 const SCANS: u32 = 40;
 
-/// A pass was held to a gate. The id tells two scans of the same pass from one that was sent twice.
+/// A scan of a pass at a gate. The id distinguishes two scans of the same pass from one scan that was sent twice.
 #[derive(Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 struct Scan {
@@ -58,13 +58,13 @@ async fn main() -> anyhow::Result<()> {
     for gate in 0..GATES {
         gates.spawn(watch(gate, channel.clone()));
     }
-    let mut perhaps_twice = 0;
+    let mut duplicates = 0;
     while let Some(gate) = gates.join_next().await {
-        perhaps_twice += gate??;
+        duplicates += gate??;
     }
-    println!("{perhaps_twice} scans may be there twice");
+    println!("{duplicates} scans may be duplicated");
 
-    // The gates have heard of every scan, but a program that drops its acknowledgements asks here.
+    // The gates have awaited every acknowledgement. A program that drops its acknowledgements learns of failures here.
     if let Err(error) = channel.checkpoint().await {
         println!("{error}: {}", error.error());
         for failed in error.into_failed() {
@@ -82,7 +82,7 @@ async fn main() -> anyhow::Result<()> {
     }
     client.close().await?;
 
-    // Accepted is durable, and in the table seconds later: here, now.
+    // Accepted rows are durable, and a service commits them seconds later. Here they are committed now.
     emulator.commit_now();
     let rows = emulator.rows("HILL.PUBLIC.SCAN")?;
     let mut ids: Vec<String> = rows.iter().map(|row| row["ID"].to_string()).collect();
@@ -93,7 +93,7 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Appends the scans of one gate until all are durable; how many may be there twice.
+/// Appends the scans of one gate and waits until all are durable. Returns how many may be duplicated.
 async fn watch(gate: u32, channel: ElasticChannel<String>) -> anyhow::Result<u32> {
     let mut acks = Vec::new();
     for n in 0..SCANS {
@@ -106,16 +106,16 @@ async fn watch(gate: u32, channel: ElasticChannel<String>) -> anyhow::Result<u32
         acks.push(channel.append_row(&scan, id).await?);
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
-    let mut perhaps_twice = 0;
+    let mut duplicates = 0;
     for ack in acks {
         match ack.await {
-            Ok(accepted) => perhaps_twice += u32::from(accepted.may_be_duplicated()),
+            Ok(accepted) => duplicates += u32::from(accepted.may_be_duplicated()),
             Err(failed) => {
-                perhaps_twice += u32::from(failed.is_ambiguous());
+                duplicates += u32::from(failed.is_ambiguous());
                 let (rows, id) = (failed.rows()?, failed.into_tag());
                 channel.append_batch(&rows, id).await?.await?;
             }
         }
     }
-    Ok(perhaps_twice)
+    Ok(duplicates)
 }

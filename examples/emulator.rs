@@ -1,11 +1,11 @@
-//! The emulator on loopback HTTP, a client of it, and a fault on the way.
+//! The emulator on loopback HTTP, a client, and a fault in a request.
 //!
 //! ```sh
 //! cargo run --example emulator
 //! ```
 //!
-//! This is how a program is tested against the protocol without an account. To have the server in a process of its own,
-//! with tables from a DDL file and rows in SQLite, run the `snowpipe-emulator` binary instead.
+//! This is how to test a program against the protocol without an account. To run the server as a separate process, with
+//! tables from a DDL file and rows in SQLite, use the `snowpipe-emulator` binary instead.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -28,16 +28,16 @@ async fn main() -> anyhow::Result<()> {
     let emulator = Emulator::builder()
         .catalog(Catalog::from_ddl(TABLES)?)
         .build()?;
-    // Port 0: whichever is free.
+    // Port 0: any free port.
     let server = Server::bind(emulator.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, 0))).await?;
     println!("listening on {}", server.url());
 
-    // The first append is answered 503. The client sends the same bytes again, and nobody has to know.
+    // The first append is answered with 503. The client sends the same bytes again, and the program does not notice.
     emulator
         .faults()
         .push(Fault::ServerError(503).on(Endpoint::Append));
 
-    // From here on nothing knows that this is not the service.
+    // From here on the code is the same as with the service.
     let profile = Profile::from_json(&emulator.profile_json(&server.url()))?;
     let pipe = PipePath::new("RESORT", "PUBLIC", "SEASON_PASS_PIPE")?;
     let client = StreamingIngestClient::builder(profile, pipe)

@@ -1,11 +1,11 @@
-//! The shortest whole program: open a channel, append rows, wait until they are in the table.
+//! The shortest complete program: open a channel, append rows, wait until they are in the table.
 //!
 //! ```sh
 //! cargo run --example quickstart
 //! ```
 //!
 //! It needs no account: the server is the emulator, in memory. For an account, read the profile with
-//! [`Profile::from_file`] or [`Profile::from_env`] and leave the transport out; the rest stays as it is.
+//! [`Profile::from_file`] or [`Profile::from_env`] and leave the transport out. The rest stays as it is.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
 const TABLE: &str =
     "CREATE TABLE RESORT.PUBLIC.LIFT_RIDE (ID NUMBER NOT NULL, LIFT VARCHAR, RIDERS NUMBER)";
 
-/// A row is anything that serializes to a JSON object. Its keys go out as they are written here.
+/// A row is anything that serializes to a JSON object. Its keys are sent as written here.
 #[derive(Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 struct Ride {
@@ -56,7 +56,7 @@ async fn main() -> anyhow::Result<()> {
     let receipt = channel.append_rows(rides, first..).await?;
     println!("appended: {:?}", channel.last_appended());
 
-    // The rows would go by themselves within a second (`max_client_lag`); this program has no more to add.
+    // Without this the rows would be sent within a second (`max_client_lag`). This program has no more rows to add.
     channel.initiate_flush();
     receipt.accepted().await?;
     println!("accepted");

@@ -1,10 +1,10 @@
-//! Rows that are JSON already: a log file, a queue's messages. They go out as they are, without being parsed.
+//! Rows that are JSON already, from a log file or a message queue. They are sent as they are, without being parsed.
 //!
 //! ```sh
 //! cargo run --example raw_ndjson
 //! ```
 //!
-//! It also shows what becomes of a row that the table cannot take: the server counts it and commits its neighbours.
+//! It also shows a row that the table rejects: the server counts it and commits the other rows of the batch.
 
 use std::sync::Arc;
 
@@ -42,10 +42,10 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     let mut channel = client.open_channel("readings-0").await?;
 
-    // Only the outside of each line is looked at; `from_ndjson_checked` parses them.
+    // This checks only that each line looks like an object; `from_ndjson_checked` parses the lines.
     let batch = RowBatch::from_ndjson(GOOD)?;
-    // A pair of tokens: the rows travel in one request, and are committed together as the second token. Byte offsets in
-    // the file would do as well.
+    // A pair of tokens: the rows are sent in one request and committed together under the second token. Byte offsets in
+    // the file would work as well.
     channel
         .append_batch(&batch, ("readings.ndjson:1", "readings.ndjson:2"))
         .await?
@@ -59,16 +59,16 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     match receipt.committed().await {
         Err(error) if error.kind() == ErrorKind::RowsRejected => {
-            // Committed all the same: sending the batch again would repeat its good rows.
+            // The batch is committed without that row. Sending it again would repeat the other rows.
             println!("{error}");
             println!(
-                "which ones: {}",
+                "to find the rows: {}",
                 channel.error_table_sql("LAB.PUBLIC.READING")
             );
         }
-        other => bail!("a row that is not a number was taken: {other:?}"),
+        other => bail!("a temperature that is not a number was accepted: {other:?}"),
     }
-    // The rejects were reported once, so this is a clean end.
+    // The rejected row has been reported, so closing does not report it again.
     channel.close().await?;
     client.close().await?;
 

@@ -4,9 +4,9 @@
 //! cargo run --example resume
 //! ```
 //!
-//! Exactly once takes four things: a tracked channel, a source that can be read again from a given place, that place as the
-//! offset token of each row, and one writer at a time that starts after the committed token. The server stores that token with
-//! the channel.
+//! Exactly once takes four things: a tracked channel, a source that can be read again from a given position, that position as
+//! the offset token of each row, and one writer at a time that starts after the committed token. The server stores that token
+//! with the channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +22,7 @@ use snowpipe_streaming::{
 const TABLE: &str = "CREATE TABLE SHOP.PUBLIC.ORDERS (ID NUMBER NOT NULL, ITEM VARCHAR)";
 const ORDERS: u64 = 1000;
 
-/// The source: order `id`, as often as it is asked for.
+/// The source: it returns the same order for an id each time.
 fn order(id: u64) -> Value {
     json!({ "ID": id, "ITEM": format!("item {}", id % 7) })
 }
@@ -33,13 +33,13 @@ async fn main() -> anyhow::Result<()> {
         .catalog(Catalog::from_ddl(TABLE)?)
         .build()?;
 
-    crashes(&emulator).await?;
+    run_and_crash(&emulator).await?;
     println!(
         "after the crash {} orders are in the table",
         landed(&emulator)?.len()
     );
 
-    finishes(&emulator).await?;
+    resume_and_finish(&emulator).await?;
     let landed = landed(&emulator)?;
     println!(
         "after the second run {} orders are in the table",
@@ -52,8 +52,8 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first run: some rows committed, some only accepted, some still in memory. Then it is gone.
-async fn crashes(emulator: &Emulator) -> anyhow::Result<()> {
+/// The first run: some rows are committed, some only accepted, some still in memory when it crashes.
+async fn run_and_crash(emulator: &Emulator) -> anyhow::Result<()> {
     let (client, mut channel) = connect(emulator).await?;
     append(&mut channel, 0..400).await?;
     channel.wait_for_commit().await?;
@@ -69,8 +69,8 @@ async fn crashes(emulator: &Emulator) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The second run: the same program from its beginning.
-async fn finishes(emulator: &Emulator) -> anyhow::Result<()> {
+/// The second run: the same program, started again.
+async fn resume_and_finish(emulator: &Emulator) -> anyhow::Result<()> {
     let (client, mut channel) = connect(emulator).await?;
     let next = channel.resume_after::<u64>()?.map_or(0, |last| last + 1);
     println!("the second run resumes at {next}");
@@ -82,7 +82,7 @@ async fn finishes(emulator: &Emulator) -> anyhow::Result<()> {
 
 async fn append(channel: &mut Channel, ids: std::ops::Range<u64>) -> anyhow::Result<()> {
     let first = ids.start;
-    // The callers wait on the channel, which covers what the receipt would say.
+    // The callers wait for the whole channel, so they do not need the receipt.
     let _receipt = channel.append_rows(ids.map(order), first..).await?;
     Ok(())
 }
@@ -98,7 +98,7 @@ async fn connect(emulator: &Emulator) -> anyhow::Result<(StreamingIngestClient, 
         .max_client_lag(Duration::from_millis(200))
         .build()
         .await?;
-    // What the crashed run left accepted may be discarded if it does not commit in time: this source can be read again.
+    // Rows that the crashed run left accepted may be discarded if they are not committed in time: the source can be read again.
     let policy = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
     let channel = client
         .open_channel("orders-0")

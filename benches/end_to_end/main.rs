@@ -2,8 +2,7 @@
 //! without a client. `cargo bench --bench end_to_end` prints a table; `-- --help` says what else there is.
 
 mod client;
-#[path = "../../examples/ski_resort/dice.rs"]
-#[expect(dead_code, reason = "the example draws more than rides")]
+#[path = "../../examples/shared/dice.rs"]
 mod dice;
 mod extremes;
 mod figures;

@@ -12,7 +12,6 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use snowpipe_streaming::{Channel, Receipt, RowBatch};
-use uuid::Builder;
 
 use crate::dice::Dice;
 use crate::resorts::Resort;
@@ -62,7 +61,7 @@ pub(crate) fn write_pool(path: &Path) -> Result<()> {
         let seconds = i64::try_from(day * 86_400 + dice.below(OPEN_SECONDS))?;
         let at = jiff::Timestamp::from_second(OPENING + seconds)?;
         let ride = Ride {
-            txid: text(Builder::from_random_bytes(dice.bits(128).to_be_bytes()).into_uuid())?,
+            txid: text(dice.uuid())?,
             rfid: text(format_args!("{rfid:#x}"))?,
             time: text(at.strftime("%Y-%m-%dT%H:%M:%S+00:00"))?,
             lift: text(dice.pick(resort.lifts))?,

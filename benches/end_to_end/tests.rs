@@ -5,7 +5,7 @@
 #![expect(dead_code, reason = "what measures is not used here")]
 #![expect(clippy::expect_used, clippy::float_cmp, reason = "tests may panic")]
 
-#[path = "../../examples/ski_resort/dice.rs"]
+#[path = "../../examples/shared/dice.rs"]
 mod dice;
 mod figures;
 mod floor;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use rusqlite::{Connection, OpenFlags};
 
 use crate::config::Config;
+use crate::data_file::open_read_only;
 use crate::instance::Instance;
 use crate::rows::Rows;
 use crate::table::{Schema, Table};
@@ -127,7 +127,7 @@ fn landed(
         Table::Orders => ("ORDER_ID", "CUSTOMER_ID"),
         Table::OrderItems => ("ORDER_ITEM_ID", "ROUND(UNIT_PRICE * 100)"),
     };
-    let connection = Connection::open_with_flags(landing, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let connection = open_read_only(landing)?;
     let sql = format!(
         "SELECT {id}, CAST({number} AS INTEGER) FROM {} WHERE {id} IN (SELECT value FROM json_each(?))",
         schema.table(table)

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, OpenFlags};
 
+use crate::data_file::open_read_only;
 use crate::table::{Schema, Table};
 
 /// What is in the two tables.
@@ -88,7 +88,7 @@ pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
 /// If the file cannot be read, or has no such tables.
 pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
     let count = || -> rusqlite::Result<Landed> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        let connection = open_read_only(path)?;
         // 256 MiB, so that comparing the ids of millions of rows does not go to disk.
         connection.execute_batch("PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY")?;
         let [orders, items] = Table::ALL.map(|table| schema.table(table));

@@ -6,7 +6,12 @@ mod catalogue;
 mod cli;
 mod config;
 mod customers;
+#[path = "../shared/data_file.rs"]
+mod data_file;
+#[path = "../shared/dice.rs"]
 mod dice;
+#[path = "../shared/error_text.rs"]
+mod error_text;
 mod generator;
 mod instance;
 mod landing;
@@ -22,7 +27,7 @@ mod plan;
 mod profile;
 mod report;
 mod rows;
-#[path = "../ski_resort/signals.rs"]
+#[path = "../shared/signals.rs"]
 mod signals;
 mod source;
 mod table;
@@ -45,6 +50,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::cli::Args;
 use crate::config::Config;
+use crate::error_text::with_causes;
 use crate::instance::Instance;
 use crate::orchestrate::{Job, Outcome};
 use crate::report::Report;
@@ -80,7 +86,7 @@ async fn main() -> ExitCode {
         Err(error) => Err(error),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
-        let _ = writeln!(io::stderr(), "error: {}", in_words(&error));
+        let _ = writeln!(io::stderr(), "error: {}", with_causes(error.as_ref()));
         FAILED
     }))
 }
@@ -116,7 +122,10 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
     say(&speed(&outcome, &instances));
     // Before the server is asked for more: it may be what failed.
     for (channel, error) in &outcome.failures {
-        say(&format!("failed: {channel}: {}", in_words(error)));
+        say(&format!(
+            "failed: {channel}: {}",
+            with_causes(error.as_ref())
+        ));
     }
     let report = Report::new(&instances, &clients, &config, &target)
         .await
@@ -165,16 +174,4 @@ fn speed(outcome: &Outcome, instances: &[Instance]) -> String {
         outcome.elapsed.as_secs_f64(),
         u128::from(news) * 1_000 / millis
     )
-}
-
-/// An error and what caused it, each said once.
-fn in_words(error: &anyhow::Error) -> String {
-    error
-        .chain()
-        .map(ToString::to_string)
-        .fold(String::new(), |text, cause| match text.as_str() {
-            "" => cause,
-            text if text.contains(&cause) => text.to_owned(),
-            text => format!("{text}: {cause}"),
-        })
 }

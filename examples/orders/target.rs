@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, MemoryTransport};
+use snowpipe_streaming::emulator::MemoryTransport;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
 use tempfile::TempDir;
 use tracing::debug;
 
 use crate::config::Config;
+use crate::data_file;
 use crate::profile;
 use crate::table::{Schema, Table};
 
@@ -98,9 +99,8 @@ impl Target {
             let scratch = TempDir::new().context("cannot make a folder for the tables")?;
             (scratch.path().join("landing.db"), Some(scratch))
         };
-        let tables = DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))
+        let emulator = data_file::emulator(&path, SETUP)
             .with_context(|| format!("the landing {} cannot be used", path.display()))?;
-        let emulator = Emulator::builder().data_file(tables).build()?;
         let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
         Ok(Self {
             schema: schema(&profile, config)?,

@@ -7,6 +7,7 @@ use anyhow::Result;
 use tokio::sync::watch;
 
 use crate::cli::Args;
+use crate::error_text::with_causes;
 use crate::files::Files;
 use crate::keeper::Keeper;
 use crate::landing;
@@ -14,7 +15,7 @@ use crate::live::{Board, Phase};
 use crate::misconfigured::Misconfigured;
 use crate::page::Page;
 use crate::role::{Role, RoleLock};
-use crate::screen::{Screen, in_words};
+use crate::screen::Screen;
 use crate::table::Table;
 
 /// How often a landing is looked at that has no tables yet.
@@ -89,7 +90,7 @@ async fn look(landing: &Path) -> Result<Vec<Table>> {
         return Err(useless(&format!("there is no landing {}", path.display())));
     }
     let missing = tokio::task::spawn_blocking(move || landing::missing(&path)).await?;
-    missing.map_err(|error| useless(&in_words(error.as_ref())))
+    missing.map_err(|error| useless(&with_causes(error.as_ref())))
 }
 
 fn lacks(landing: &Path, missing: &[Table]) -> String {

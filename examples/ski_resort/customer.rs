@@ -72,7 +72,7 @@ fn address(dice: &mut Dice) -> Address {
     let (state, postalcode) = match STATES.get(dice.index(STATES.len())) {
         Some(state) => (
             state.code,
-            dice.within(state.first_postal_code..=state.last_postal_code),
+            dice.within(&(state.first_postal_code..=state.last_postal_code)),
         ),
         None => ("", 0),
     };
@@ -85,7 +85,7 @@ fn address(dice: &mut Dice) -> Address {
 }
 
 fn street(dice: &mut Dice) -> String {
-    let digits = dice.within(3..=5);
+    let digits = dice.within(&(3..=5));
     let number = number(dice, digits);
     let name = if dice.percent(50) {
         dice.pick(FIRST_NAMES)
@@ -125,7 +125,7 @@ fn email(dice: &mut Dice) -> String {
 
 /// The twenty-five shapes of a North American number, each as likely as another.
 fn phone(dice: &mut Dice) -> String {
-    let (area, exchange) = (dice.within(200..=999), dice.within(200..=999));
+    let (area, exchange) = (dice.within(&(200..=999)), dice.within(&(200..=999)));
     let line = format!("{:04}", dice.below(10_000));
     let dashed = format!("{area}-{exchange}-{line}");
     let bracketed = format!("({area}){exchange}-{line}");
@@ -157,5 +157,5 @@ fn extended(number: &str, dice: &mut Dice) -> String {
 /// A number of that many digits that does not start with 0.
 fn number(dice: &mut Dice, digits: u64) -> u64 {
     let low = (1..digits).fold(1, |low, _| low * 10);
-    dice.within(low..=low * 10 - 1)
+    dice.within(&(low..=low * 10 - 1))
 }

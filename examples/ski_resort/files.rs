@@ -6,10 +6,10 @@ use anyhow::{Context, Result};
 use snowpipe_streaming::emulator::DataFile;
 
 use crate::cli::{Args, Only, Until};
+use crate::error_text::with_causes;
 use crate::misconfigured::Misconfigured;
 use crate::place::{check_database, real_path};
 use crate::queue::{Progress, Queue};
-use crate::screen::in_words;
 
 const DEFAULT_DIRECTORY: &str = "ski_resort_data";
 
@@ -109,7 +109,7 @@ impl Files {
     fn start_over(&self) -> Result<Queue> {
         // The landing first: an emulator may have it open. The queue last: as long as it is there, it says that the run is
         // finished and that all may go.
-        DataFile::delete(&self.landing).map_err(|error| Misconfigured::new(in_words(&error)))?;
+        DataFile::delete(&self.landing).map_err(|error| Misconfigured::new(with_causes(&error)))?;
         if self.may_delete_reports {
             delete_database(&self.reports)?;
         }

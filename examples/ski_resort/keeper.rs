@@ -11,11 +11,11 @@ use tokio::time::timeout;
 use tracing::warn;
 
 use crate::dashboard::Where;
+use crate::error_text::with_causes;
 use crate::live::Board;
 use crate::page::Told;
 use crate::reports::{self, Claimed, Reports};
 use crate::role::RoleLock;
-use crate::screen::in_words;
 
 /// How long reports that failed are left alone before they are tried again.
 const PAUSE: Duration = Duration::from_secs(10);
@@ -88,7 +88,7 @@ async fn keep(
         let Err(error) = kept else {
             return Ok(());
         };
-        let why = in_words(error.as_ref());
+        let why = with_causes(error.as_ref());
         warn!(error = %why, "the reports are not kept up");
         board.write(|live| live.reports = format!("failed: {why}"));
         if is_over(&stopped) {

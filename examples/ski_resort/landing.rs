@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
+use crate::data_file::open_read_only;
 use crate::table::Table;
 
 /// How many rows of a table have landed, and how many different TXIDs they have.
@@ -41,8 +42,7 @@ pub(crate) fn missing(path: &Path) -> Result<Vec<Table>> {
 }
 
 fn open(path: &Path) -> Result<Connection> {
-    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
-        .with_context(|| format!("cannot open the landing {}", path.display()))
+    open_read_only(path).with_context(|| format!("cannot open the landing {}", path.display()))
 }
 
 fn cannot_count(path: &Path, table: Table) -> String {

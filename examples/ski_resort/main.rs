@@ -6,7 +6,12 @@ mod cli;
 mod counters;
 mod customer;
 mod dashboard;
+#[path = "../shared/data_file.rs"]
+mod data_file;
+#[path = "../shared/dice.rs"]
 mod dice;
+#[path = "../shared/error_text.rs"]
+mod error_text;
 mod files;
 mod fitting;
 mod generator;
@@ -27,6 +32,7 @@ mod rider;
 mod role;
 mod rows;
 mod screen;
+#[path = "../shared/signals.rs"]
 mod signals;
 mod speed;
 mod stream;
@@ -48,6 +54,7 @@ use tokio::sync::watch;
 
 use crate::cli::{Args, Only, Until};
 use crate::dashboard::Where;
+use crate::error_text::with_causes;
 use crate::files::{Files, Found};
 use crate::keeper::Keeper;
 use crate::live::{Board, Phase};
@@ -58,7 +65,7 @@ use crate::pipeline::Ended;
 use crate::produce::Producer;
 use crate::queue::{Progress, Queue, Turn};
 use crate::role::{Role, RoleLock};
-use crate::screen::{Screen, in_words};
+use crate::screen::Screen;
 use crate::summary::{Course, Summary};
 use crate::target::Target;
 
@@ -85,7 +92,7 @@ fn main() -> ExitCode {
         Err(error) => Err(anyhow!("there are no threads to be had: {error}")),
     };
     ExitCode::from(ended.unwrap_or_else(|error| {
-        screen.note(format!("error: {}", in_words(error.as_ref())));
+        screen.note(format!("error: {}", with_causes(error.as_ref())));
         if is_misconfigured(&error) {
             MISCONFIGURED
         } else {
@@ -169,7 +176,7 @@ async fn stream(
     if let Some(keeper) = keeper
         && let Err(error) = keeper.finish().await
     {
-        let why = in_words(error.as_ref());
+        let why = with_causes(error.as_ref());
         ended.failures.push(format!("the reports failed: {why}"));
     }
     let course = Course {

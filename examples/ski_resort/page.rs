@@ -7,8 +7,9 @@ use tracing::debug;
 
 use crate::cli::{Args, Only, Serve};
 use crate::dashboard::{Dashboard, Where};
+use crate::error_text::with_causes;
 use crate::live::Board;
-use crate::screen::{Screen, in_words};
+use crate::screen::Screen;
 
 /// The page, or, without one, what it would be told.
 #[derive(Debug)]
@@ -91,7 +92,7 @@ impl Page {
         served.stop.send_replace(true);
         let ended = served.task.await.context("its task was stopped");
         if let Err(error) = ended.flatten() {
-            screen.note(format!("the page failed: {}", in_words(error.as_ref())));
+            screen.note(format!("the page failed: {}", with_causes(error.as_ref())));
         }
     }
 }

@@ -14,13 +14,14 @@ use tracing::warn;
 
 use crate::cli::{Args, Until};
 use crate::counters::{Counters, Publisher};
+use crate::error_text::with_causes;
 use crate::live::{Board, Phase, State};
 use crate::misconfigured::{Misconfigured, is_misconfigured};
 use crate::monitor::Monitor;
 use crate::produce::Producer;
 use crate::progress;
 use crate::queue::{Progress, Queue, Turn};
-use crate::screen::{Screen, in_words};
+use crate::screen::Screen;
 use crate::speed::Speed;
 use crate::stream::{Gate, QueueError, Stream};
 use crate::table::Table;
@@ -303,7 +304,7 @@ async fn generate(
 }
 
 fn report(screen: &Screen, failures: &mut Vec<String>, what: &str, error: &anyhow::Error) {
-    let failure = format!("{what} failed: {}", in_words(error.as_ref()));
+    let failure = format!("{what} failed: {}", with_causes(error.as_ref()));
     screen.note(&failure);
     failures.push(failure);
 }

@@ -113,9 +113,9 @@ impl Rider {
             return true;
         };
         let minutes = if dice.percent(10) {
-            dice.within(30..=59)
+            dice.within(&(30..=59))
         } else {
-            dice.within(10..=29)
+            dice.within(&(10..=29))
         };
         last + minutes * 60 < elapsed
     }

@@ -3,7 +3,6 @@
 use anyhow::Result;
 use jiff::Timestamp;
 use serde::Serialize;
-use uuid::Builder;
 
 use crate::customer::Customer;
 use crate::dice::Dice;
@@ -126,7 +125,5 @@ fn rfid_text(rfid: u128) -> String {
 }
 
 fn txid(dice: &mut Dice) -> String {
-    Builder::from_random_bytes(dice.bits(128).to_be_bytes())
-        .into_uuid()
-        .to_string()
+    dice.uuid().to_string()
 }

@@ -1,6 +1,5 @@
 //! What a person sees while the program runs: notes, log lines and live progress share stderr.
 
-use std::error::Error;
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
 
@@ -60,19 +59,4 @@ impl Write for Screen {
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
     }
-}
-
-/// An error and what caused it, each said once.
-pub(crate) fn in_words(error: &(dyn Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    // SQLite's own error is the number of what was said by the one that it caused.
-    while let Some(error) = cause.filter(|cause| !cause.is::<rusqlite::ffi::Error>()) {
-        let words = error.to_string();
-        if !text.contains(&words) {
-            text = format!("{text}: {words}");
-        }
-        cause = error.source();
-    }
-    text
 }

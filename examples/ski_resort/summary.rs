@@ -12,11 +12,11 @@ use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
 use tokio::time::timeout;
 
 use crate::cli::Args;
+use crate::error_text::with_causes;
 use crate::landing;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::channel;
 use crate::queue::Queue;
-use crate::screen::in_words;
 use crate::stream::{check, release_committed};
 use crate::table::Table;
 use crate::target::Target;
@@ -105,7 +105,7 @@ impl Summary {
                 Ok(found) => Some(found),
                 Err(error) if is_misconfigured(&error) => return Err(error),
                 Err(error) => {
-                    let why = in_words(error.as_ref());
+                    let why = with_causes(error.as_ref());
                     failures.push(format!("{} cannot be reconciled: {why}", table.name()));
                     None
                 }

@@ -1,13 +1,14 @@
 //! Where the rows go: the local emulator, or what a profile names.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, MemoryTransport, Server};
+use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::{
     ErrorKind, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
@@ -16,9 +17,10 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::cli::{Args, ProfileSource};
+use crate::data_file;
+use crate::error_text::with_causes;
 use crate::files::Files;
 use crate::misconfigured::Misconfigured;
-use crate::screen::in_words;
 use crate::table::Table;
 
 /// The tables and pipes of the emulator, and of an account.
@@ -244,24 +246,17 @@ impl Target {
 }
 
 async fn emulator(files: &Files) -> Result<Server> {
-    let unusable = |error: &(dyn std::error::Error + 'static)| {
+    let unusable = |error: &(dyn Error + 'static)| {
         let landing = files.landing.display();
         Misconfigured::new(format!(
             "the landing {landing} cannot be used: {}",
-            in_words(error)
+            with_causes(error)
         ))
     };
     let path = files.landing.clone();
-    let opened = tokio::task::spawn_blocking(move || {
-        let landing = DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()))?;
-        anyhow::Ok(landing)
-    })
-    .await?;
-    let landing = opened.map_err(|error| unusable(error.as_ref()))?;
-    let emulator = Emulator::builder()
-        .data_file(landing)
-        .build()
-        .map_err(|error| unusable(&error))?;
+    let emulator = tokio::task::spawn_blocking(move || data_file::emulator(&path, SETUP))
+        .await?
+        .map_err(|error| unusable(error.as_ref()))?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Server::bind(emulator, any_port).await?)
 }

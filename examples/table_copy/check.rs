@@ -1,21 +1,23 @@
-//! Whether source and target hold the same rows: compared one by one, in the order of their key, by a hash of the row.
+//! Compares source and target row by row, in the order of the key, by a hash of each row.
 
 use std::cmp::Ordering;
 use std::fmt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, OpenFlags, Row, Rows};
+use rusqlite::{Row, Rows};
 use sha2::{Digest, Sha256};
 
-/// What is copied of a row, with its key first, as source and target call it.
+use crate::data_file::open_read_only;
+
+/// The copied columns under their names in source and target, with the key first.
 const SOURCE: &str =
     "SELECT USER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM PEOPLE_100K ORDER BY USER_ID";
 const TARGET: &str =
     "SELECT CUSTOMER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM SF_CUSTOMER_RAW ORDER BY CUSTOMER_ID";
 const COLUMNS: usize = 4;
 
-/// What the comparison found, in rows.
+/// The result of a comparison, in rows.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Comparison {
     pub(crate) source: u64,
@@ -24,11 +26,11 @@ pub(crate) struct Comparison {
     pub(crate) equal: u64,
     /// In both, with the same key and another hash.
     pub(crate) different: u64,
-    /// In the source alone.
+    /// Only in the source.
     pub(crate) missing: u64,
-    /// In the target alone.
+    /// Only in the target.
     pub(crate) extra: u64,
-    /// In the target once more than in the source.
+    /// A further copy in the target of a row that was already compared.
     pub(crate) repeated: u64,
 }
 
@@ -36,10 +38,10 @@ impl Comparison {
     /// Compares the source file with the data file of an emulator.
     ///
     /// # Errors
-    /// When one of them cannot be read.
+    /// If one of them cannot be read.
     pub(crate) fn of(source: &Path, landing: &Path) -> Result<Self> {
         let compare = || -> rusqlite::Result<Self> {
-            let (source, landing) = (open(source)?, open(landing)?);
+            let (source, landing) = (open_read_only(source)?, open_read_only(landing)?);
             let (mut source, mut landing) = (source.prepare(SOURCE)?, landing.prepare(TARGET)?);
             Self::merge(source.query([])?, landing.query([])?)
         };
@@ -52,26 +54,26 @@ impl Comparison {
         })
     }
 
-    /// Whether the two are the same set of rows.
+    /// Whether source and target hold the same rows.
     pub(crate) fn is_equal(&self) -> bool {
         self.source == self.equal && self.landed == self.equal
     }
 
     fn merge(mut source: Rows<'_>, mut target: Rows<'_>) -> rusqlite::Result<Self> {
         let mut found = Self::default();
-        let mut wanted = next(&mut source)?;
+        let mut expected = next(&mut source)?;
         let mut landed = next(&mut target)?;
         let mut last_found = None;
         loop {
-            let order = match (&wanted, &landed) {
+            let order = match (&expected, &landed) {
                 (None, None) => return Ok(found),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some(wanted), Some(landed)) => wanted.key.cmp(&landed.key),
+                (Some(expected), Some(landed)) => expected.key.cmp(&landed.key),
             };
             match order {
                 Ordering::Less => found.missing += 1,
-                Ordering::Equal if wanted == landed => found.equal += 1,
+                Ordering::Equal if expected == landed => found.equal += 1,
                 Ordering::Equal => found.different += 1,
                 Ordering::Greater if landed.as_ref().map(|row| &row.key) == last_found.as_ref() => {
                     found.repeated += 1;
@@ -80,7 +82,7 @@ impl Comparison {
             }
             if order.is_le() {
                 found.source += 1;
-                wanted = next(&mut source)?;
+                expected = next(&mut source)?;
             }
             if order.is_ge() {
                 found.landed += 1;
@@ -91,7 +93,7 @@ impl Comparison {
     }
 }
 
-/// A row for comparison.
+/// The key and the hash of a row.
 #[derive(Debug, PartialEq, Eq)]
 struct Hashed {
     key: String,
@@ -105,7 +107,7 @@ fn next(rows: &mut Rows<'_>) -> rusqlite::Result<Option<Hashed>> {
 fn hashed(row: &Row<'_>) -> rusqlite::Result<Hashed> {
     let mut hash = Sha256::new();
     for column in 0..COLUMNS {
-        // The length keeps columns apart, and its absence tells nothing from an empty text.
+        // The length separates the columns, and the first byte distinguishes null from an empty text.
         match row.get::<_, Option<String>>(column)? {
             None => hash.update([0]),
             Some(text) => {
@@ -119,10 +121,6 @@ fn hashed(row: &Row<'_>) -> rusqlite::Result<Hashed> {
         key: row.get(0)?,
         hash: hash.finalize().into(),
     })
-}
-
-fn open(path: &Path) -> rusqlite::Result<Connection> {
-    Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
 impl fmt::Display for Comparison {

@@ -1,9 +1,13 @@
 //! Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
 //!
-//! `source.rs` is what another table, or another database, would need; the rest makes it a program that runs without
-//! anything prepared.
+//! `source.rs` is the part that another table or another database would need. The rest makes it a program that runs
+//! without preparation.
 
 mod check;
+#[path = "../shared/data_file.rs"]
+mod data_file;
+#[path = "../shared/dice.rs"]
+mod dice;
 mod people;
 mod rejects;
 mod source;
@@ -27,7 +31,7 @@ use crate::source::People;
 use crate::target::Target;
 
 const DIRECTORY: &str = "table_copy_data";
-/// How many rows are read at once, and how many may wait for their commit: few, so that an interrupted copy ends soon.
+/// How many rows are read at once, and how many may be uncommitted. Small, so that an interrupted copy ends quickly.
 const BATCH: usize = 5_000;
 const MOST_IN_FLIGHT: u64 = 20_000;
 const FAILED: u8 = 1;
@@ -35,16 +39,16 @@ const INTERRUPTED: u8 = 130;
 
 /// Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
 ///
-/// Without --profile everything stays on this machine: the people are made up, and the rows go over loopback HTTP to a
-/// local emulator of Snowpipe Streaming whose tables are a SQLite file. Run it again, and only new rows are copied.
+/// Without --profile everything stays on this machine: the people are generated, and the rows go over loopback HTTP to a
+/// local emulator of Snowpipe Streaming whose tables are in a SQLite file. A second run copies only new rows.
 #[derive(Debug, Parser)]
 #[command(name = "table_copy")]
 struct Args {
-    /// The SQLite file with the table `PEOPLE_100K`; if there is no file, or an empty one, it is made with 100,000 people
+    /// The SQLite file with the table `PEOPLE_100K`; a missing or empty file is filled with 100,000 generated people
     #[arg(long, value_name = "FILE", default_value = "table_copy_data/source.db")]
     source: PathBuf,
 
-    /// Make up people until the source has this many
+    /// Generate people until the source has this many
     #[arg(long)]
     rows: Option<u32>,
 
@@ -52,16 +56,16 @@ struct Args {
     #[arg(long, value_name = "FILE|env")]
     profile: Option<PathBuf>,
 
-    /// The emulator's tables [default: `table_copy_data/landing.db`]; with --profile, those of the emulator it names, to
-    /// compare with
+    /// The emulator's tables [default: `table_copy_data/landing.db`]; with --profile, the tables of the emulator that it
+    /// leads to, for the comparison
     #[arg(long, value_name = "FILE")]
     landing: Option<PathBuf>,
 
-    /// The channel: it remembers how far its table has been copied
+    /// The channel, which stores how far the table has been copied
     #[arg(long, default_value = "DWLOAD_CHANNEL")]
     channel: String,
 
-    /// The SQLite file where rows are kept among which the server rejected some, in the table REJECTS
+    /// The SQLite file for batches with rejected rows, in the table REJECTS
     #[arg(
         long,
         value_name = "FILE",
@@ -85,21 +89,21 @@ async fn main() -> ExitCode {
 
 /// Copies, compares, and gives the exit code.
 async fn run(args: Args) -> Result<u8> {
-    make_directory_of(&args.rejects)?;
-    let new = people::make(&args.source, args.rows)?;
-    println!("source: {}, {new} people new", args.source.display());
+    create_parent(&args.rejects)?;
+    let new = people::generate(&args.source, args.rows)?;
+    println!("source: {}, {new} new people", args.source.display());
 
     let (target, landing) = if let Some(profile) = args.profile {
         (Target::profile(&profile)?, args.landing)
     } else {
         let default = || Path::new(DIRECTORY).join("landing.db");
         let landing = args.landing.unwrap_or_else(default);
-        make_directory_of(&landing)?;
+        create_parent(&landing)?;
         (Target::emulator(&landing).await?, Some(landing))
     };
     println!("target: {}", target.describe()?);
 
-    let began = Instant::now();
+    let started = Instant::now();
     let client = target.client().await?;
     let mut people = People::open(&args.source, &args.rejects, target.name())?;
     let report = ingest::run(&client, args.channel, &mut people)
@@ -108,33 +112,33 @@ async fn run(args: Args) -> Result<u8> {
         .until(interrupt())
         .await?;
     client.close().await?;
-    let took = began.elapsed();
+    let elapsed = started.elapsed();
     target.close().await;
-    let beginning = match report.resumed_after {
-        Some(row) => format!("those after row {row}"),
-        None => "from the first on".to_owned(),
+    let start = match report.resumed_after {
+        Some(row) => format!("after row {row}"),
+        None => "from the first row".to_owned(),
     };
     println!(
-        "copied: {} rows, {beginning}, in {:.1} s; {} committed, {} rejected",
+        "copied: {} rows, {start}, in {:.1} s; {} committed, {} rejected",
         report.rows_appended,
-        took.as_secs_f64(),
+        elapsed.as_secs_f64(),
         report.rows_committed,
         report.rows_rejected
     );
     match people.missing_keys() {
         0 => {}
         missing => {
-            println!("keys that the source has no rows for, between those copied: {missing}");
+            println!("keys without a row in the source, between the copied rows: {missing}");
         }
     }
     if report.rows_rejected > 0 {
         println!(
-            "rejected rows are among those in {}",
+            "the batches with rejected rows are in {}",
             args.rejects.display()
         );
     }
     if report.finish == Finish::Stopped {
-        println!("interrupted: run it again to go on");
+        println!("interrupted: run the example again to continue");
         return Ok(INTERRUPTED);
     }
     let Some(landing) = landing else {
@@ -146,18 +150,18 @@ async fn run(args: Args) -> Result<u8> {
     Ok(if comparison.is_equal() { 0 } else { FAILED })
 }
 
-fn make_directory_of(file: &Path) -> Result<()> {
+fn create_parent(file: &Path) -> Result<()> {
     let Some(directory) = file.parent() else {
         return Ok(());
     };
     std::fs::create_dir_all(directory)
-        .with_context(|| format!("cannot make the directory {}", directory.display()))
+        .with_context(|| format!("cannot create the directory {}", directory.display()))
 }
 
-/// Ctrl-C.
+/// Waits for Ctrl-C.
 async fn interrupt() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        tracing::warn!(%error, "Ctrl-C will not be heard: a copy that is killed goes on as well");
+        tracing::warn!(%error, "cannot handle Ctrl-C: kill the program instead, the next run continues");
         std::future::pending::<()>().await;
     }
 }

@@ -1,6 +1,6 @@
-//! Where rows are kept among which the server rejected some, with the number of rejects that they account for: both in one
-//! transaction, so that after a crash neither is there without the other, and the next run is told what this one was not.
-//! Several targets can share the file: a channel is told apart from those of the same name in other targets.
+//! A SQLite file for batches in which the server rejected rows, and for the number of rejected rows that were handled. Both
+//! are written in one transaction, so after a crash the next run handles exactly the rejected rows that this run did not.
+//! Several targets can share the file: channels are identified by target and name.
 
 use std::path::Path;
 
@@ -33,7 +33,7 @@ const KEEP: &str = "
 const COUNT: &str = "INSERT OR REPLACE INTO SEEN (TARGET, CHANNEL, TOTAL) VALUES (?, ?, ?)";
 const SEEN: &str = "SELECT TOTAL FROM SEEN WHERE TARGET = ? AND CHANNEL = ?";
 
-/// A SQLite file of rejects, and the target whose rejects these are.
+/// The file, and the target whose rejected rows are written to it.
 #[derive(Debug)]
 pub(crate) struct Rejects {
     connection: Connection,
@@ -41,10 +41,10 @@ pub(crate) struct Rejects {
 }
 
 impl Rejects {
-    /// Opens the file, and makes it if it is not there.
+    /// Opens the file; creates it if it is missing.
     ///
     /// # Errors
-    /// When it cannot be written, or is something else.
+    /// If the file cannot be written or is not of this kind.
     pub(crate) fn open(path: &Path, target: String) -> Result<Self> {
         let open = || -> rusqlite::Result<Connection> {
             let connection = Connection::open(path)?;
@@ -63,10 +63,10 @@ impl Rejects {
         Ok(Self { connection, target })
     }
 
-    /// Keeps rows, and how many rejects are accounted for by them and those before them. The same rows again change nothing.
+    /// Writes the rows of a batch, and the number of rejected rows handled so far. Writing the same rows again changes nothing.
     ///
     /// # Errors
-    /// When the file cannot be written. Then nothing of this is kept.
+    /// If the file cannot be written. Then nothing is written.
     pub(crate) fn keep(
         &mut self,
         rejected: &Rejected<i64>,
@@ -86,7 +86,7 @@ impl Rejects {
                 ],
             )?;
         }
-        // Until the last piece of many rows this is the old number, so a crash amid them has all of them told again.
+        // For all but the last part of a large batch this is the old number, so after a crash the whole batch is handled again.
         transaction.execute(
             COUNT,
             params![self.target, rejected.channel, rejected.total],
@@ -95,10 +95,10 @@ impl Rejects {
         Ok(())
     }
 
-    /// How many rejects of a channel are accounted for.
+    /// How many rejected rows of a channel have been handled.
     ///
     /// # Errors
-    /// When the file cannot be read.
+    /// If the file cannot be read.
     pub(crate) fn seen(&self, channel: &str) -> Result<u64> {
         let of_channel = [self.target.as_str(), channel];
         let seen = self

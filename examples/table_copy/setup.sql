@@ -1,4 +1,4 @@
--- The target in an account. The local emulator reads this file as it stands.
+-- The target table for an account. The local emulator reads this file without changes.
 
 CREATE DATABASE IF NOT EXISTS SNOWPIPE_STREAMING;
 CREATE SCHEMA IF NOT EXISTS SNOWPIPE_STREAMING.DEV;

@@ -1,26 +1,27 @@
-//! The table as a source of rows. This is all that `ingest::run` needs to copy it exactly once.
+//! The table as a source of rows: what `ingest::run` needs to copy it exactly once.
 //!
-//! The offset of a row is its integer primary key, so the table is read by key and never by page number: what was read
-//! once is found again at once, however large the table is. Rows that are changed, deleted, or inserted below the highest
-//! key after that was read go unnoticed.
+//! The offset of a row is its integer primary key. The table is read by key and not by page number, so continuing after an
+//! offset is fast in a table of any size. The source does not notice rows that are changed or deleted later, nor rows
+//! inserted below a key that was already read.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, ErrorCode, OpenFlags, params};
+use rusqlite::{Connection, ErrorCode, params};
 use serde::Serialize;
 use snowpipe_streaming::ingest::{Batch, Gaps, Rejected, Source};
 use tokio::task::spawn_blocking;
 use tracing::info;
 
+use crate::data_file::open_read_only;
 use crate::rejects::Rejects;
 
 const READ: &str = "
     SELECT ROW_INDEX, USER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM PEOPLE_100K
     WHERE ROW_INDEX >= ? ORDER BY ROW_INDEX LIMIT ?";
 
-/// What is copied of a row. Its keys are the target's columns, in any case.
+/// The copied columns of a row. The field names are the target's columns; case does not matter.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct CopiedRow {
     pub(crate) customer_id: String,
@@ -34,29 +35,29 @@ pub(crate) struct CopiedRow {
 pub(crate) struct People {
     connection: Arc<Mutex<Connection>>,
     rejects: Arc<Mutex<Rejects>>,
-    /// What is missing among the keys that were read; none before the first reading.
+    /// Tracks missing keys; none before the first read.
     gaps: Option<Gaps<i64>>,
 }
 
-/// The channel has gone further than the table.
+/// The channel's committed offset is higher than the last key of the table.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "channel {channel} is committed through row {committed} and the source ends at {last:?}: it was fed from another \
-     table; choose another channel with --channel"
+    "channel {channel} is committed through row {committed}, but the source ends at {last:?}: the channel was used for \
+     another table; choose another channel with --channel"
 )]
-struct Foreign {
+struct OtherTable {
     channel: String,
     committed: i64,
     last: Option<i64>,
 }
 
 impl People {
-    /// Opens the table for reading, and the file where rows are kept among which the server rejected some, those of a target.
+    /// Opens the table for reading, and the file `rejects` for the rejected rows of a target.
     ///
     /// # Errors
-    /// When there is no such table, or the other file cannot be used.
+    /// If one of the files cannot be opened.
     pub(crate) fn open(path: &Path, rejects: &Path, target: String) -> Result<Self> {
-        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
+        let connection = open_read_only(path)
             .with_context(|| format!("cannot open the source {}", path.display()))?;
         Ok(Self {
             connection: Arc::new(Mutex::new(connection)),
@@ -65,21 +66,21 @@ impl People {
         })
     }
 
-    /// How many keys were missing between the rows that were read.
+    /// How many keys were missing between the rows read so far.
     pub(crate) fn missing_keys(&self) -> u64 {
         self.gaps.as_ref().map_or(0, Gaps::missing)
     }
 
-    /// Asks the database on a thread that may wait for the disk.
-    async fn ask<T: Send + 'static>(
+    /// Runs a query on a blocking thread.
+    async fn query<T: Send + 'static>(
         &self,
-        question: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        query: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T> {
         let connection = self.connection.clone();
-        let answer = spawn_blocking(move || {
-            question(&connection.lock().unwrap_or_else(PoisonError::into_inner))
+        let result = spawn_blocking(move || {
+            query(&connection.lock().unwrap_or_else(PoisonError::into_inner))
         });
-        answer.await?.context("the source cannot be read")
+        result.await?.context("cannot read the source")
     }
 }
 
@@ -96,9 +97,9 @@ impl Source for People {
         let Some(first) = after.map_or(Some(i64::MIN), |last| last.checked_add(1)) else {
             return Ok(Batch::end());
         };
-        let rows = self.ask(move |table| read(table, first, max)).await?;
-        let begin = || after.map_or_else(Gaps::new, |last| Gaps::after(*last));
-        let gaps = self.gaps.get_or_insert_with(begin);
+        let rows = self.query(move |table| read(table, first, max)).await?;
+        let start = || after.map_or_else(Gaps::new, |last| Gaps::after(*last));
+        let gaps = self.gaps.get_or_insert_with(start);
         for (row_index, _) in &rows {
             if let Some(missing) = gaps.pass(*row_index) {
                 info!(?missing, "the source has no rows with these keys");
@@ -138,7 +139,7 @@ impl Source for People {
             return Ok(());
         };
         let last: Option<i64> = self
-            .ask(|table| {
+            .query(|table| {
                 let last = "SELECT max(ROW_INDEX) FROM PEOPLE_100K";
                 table.query_row(last, [], |row| row.get(0))
             })
@@ -146,14 +147,14 @@ impl Source for People {
         if last >= Some(committed) {
             return Ok(());
         }
-        Err(anyhow::Error::new(Foreign {
+        Err(anyhow::Error::new(OtherTable {
             channel: channel.to_owned(),
             committed,
             last,
         }))
     }
 
-    /// A database that is busy is asked again. Nothing else passes without help.
+    /// A busy database is queried again. Every other error needs a person.
     fn is_fatal(&self, error: &anyhow::Error) -> bool {
         let code = error
             .downcast_ref::<rusqlite::Error>()

@@ -1,38 +1,38 @@
-//! Where the rows go: a local emulator whose tables are a SQLite file, or what a profile names.
+//! The destination of the rows: a local emulator with its tables in a SQLite file, or the account of a profile.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use snowpipe_streaming::emulator::{DataFile, Ddl, Emulator, Server};
+use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
 
+use crate::data_file;
+
 const SETUP: &str = include_str!("setup.sql");
 
-/// Where the rows go.
+/// The destination of the rows.
 #[derive(Debug)]
 pub(crate) struct Target {
     profile: Profile,
     pipe: PipePath,
-    /// The account or, of our emulator, the file with its tables.
+    /// The account, or the file with the emulator's tables.
     place: String,
-    /// The emulator's server, if it is ours.
+    /// The emulator's server; none for a profile.
     server: Option<Server>,
 }
 
 impl Target {
-    /// The emulator, with its tables in `landing`.
+    /// An emulator with its tables in `landing`.
     ///
     /// # Errors
-    /// When the file cannot be used.
+    /// If the file cannot be used.
     pub(crate) async fn emulator(landing: &Path) -> Result<Self> {
         let path = landing.to_owned();
-        let open = move || DataFile::open(&path, &Ddl::Bootstrap(SETUP.to_owned()));
-        let opened = spawn_blocking(open).await?;
-        let tables =
-            opened.with_context(|| format!("cannot use the landing {}", landing.display()))?;
-        let emulator = Emulator::builder().data_file(tables).build()?;
+        let emulator = spawn_blocking(move || data_file::emulator(&path, SETUP))
+            .await?
+            .with_context(|| format!("cannot use the landing {}", landing.display()))?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(emulator, any_port).await?;
         let profile = Profile::from_json(&server.emulator().profile_json(&server.url()))?;
@@ -43,10 +43,10 @@ impl Target {
         })
     }
 
-    /// What a profile names: a file, or `env` for the environment.
+    /// The account of a profile: a file, or `env` for the environment.
     ///
     /// # Errors
-    /// When there is something wrong with the profile.
+    /// If the profile is not valid.
     pub(crate) fn profile(source: &Path) -> Result<Self> {
         Self::new(if source == Path::new("env") {
             Profile::from_env()?
@@ -69,15 +69,15 @@ impl Target {
         })
     }
 
-    /// A name that no other target has.
+    /// A unique name for this target.
     pub(crate) fn name(&self) -> String {
         format!("{} in {}", self.pipe, self.place)
     }
 
-    /// The target in words.
+    /// A description for people.
     ///
     /// # Errors
-    /// When the profile has no address.
+    /// If the profile has no address.
     pub(crate) fn describe(&self) -> Result<String> {
         let place = match self.server {
             Some(_) => "the local emulator at ",
@@ -90,23 +90,23 @@ impl Target {
         ))
     }
 
-    /// A profile that leads to the emulator, if it is ours.
+    /// A profile that leads to the emulator, if there is one.
     #[cfg(test)]
     pub(crate) fn profile_json(&self) -> Option<String> {
         let server = self.server.as_ref()?;
         Some(server.emulator().profile_json(&server.url()))
     }
 
-    /// A client of it.
+    /// A client for the target.
     ///
     /// # Errors
-    /// When the server is out of reach or lets nobody in.
+    /// If the server cannot be reached or refuses the credentials.
     pub(crate) async fn client(&self) -> Result<StreamingIngestClient> {
         let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe.clone());
         Ok(builder.build().await?)
     }
 
-    /// Ends the emulator, if it is ours, after it has committed what it accepted.
+    /// Stops the emulator, if there is one, after it has committed all accepted rows.
     pub(crate) async fn close(self) {
         if let Some(server) = self.server {
             server.shutdown().await;

@@ -1,6 +1,6 @@
-//! The copy over loopback HTTP, interrupted and repeated, and what the comparison notices.
+//! The copy over loopback HTTP, interrupted and repeated, and the differences that the comparison finds.
 
-mod making;
+mod generating;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -20,7 +20,7 @@ use crate::{Args, FAILED, run};
 const ROWS: u32 = 6_000;
 const CHANNEL: &str = "DWLOAD_CHANNEL";
 
-/// A source and a landing of their own.
+/// A directory with a source and a landing.
 struct Copy {
     directory: TempDir,
 }
@@ -35,7 +35,7 @@ impl Copy {
     }
 
     fn people(&self, count: u32) -> u32 {
-        people::make(&self.source(), Some(count)).expect("people")
+        people::generate(&self.source(), Some(count)).expect("people")
     }
 
     fn source(&self) -> PathBuf {
@@ -51,14 +51,14 @@ impl Copy {
     }
 
     fn open(&self) -> People {
-        People::open(&self.source(), &self.rejects(), "here".to_owned()).expect("a source")
+        People::open(&self.source(), &self.rejects(), "target".to_owned()).expect("a source")
     }
 
     async fn target(&self) -> Target {
         Target::emulator(&self.landing()).await.expect("a target")
     }
 
-    /// A whole run, from an emulator that starts to one that ends.
+    /// A complete run with its own emulator.
     async fn run(&self) -> Report<i64> {
         let target = self.target().await;
         let client = target.client().await.expect("a client");
@@ -74,7 +74,7 @@ impl Copy {
         Comparison::of(&self.source(), &self.landing()).expect("a comparison")
     }
 
-    /// Carries out SQL behind everybody's back.
+    /// Changes a file from outside the example.
     fn change(path: PathBuf, sql: &str) {
         let connection = Connection::open(path).expect("a file");
         connection.execute_batch(sql).expect("a change");
@@ -91,7 +91,7 @@ fn all_equal(rows: u64) -> Comparison {
 }
 
 #[tokio::test]
-async fn a_copy_is_equal_and_a_second_one_inserts_nothing() {
+async fn a_copy_is_equal_and_a_second_run_inserts_nothing() {
     let copy = Copy::new();
     let first = copy.run().await;
     assert_eq!(first.finish, Finish::Exhausted);
@@ -116,7 +116,7 @@ async fn only_new_rows_are_copied() {
     assert_eq!(copy.compare(), all_equal(6_250));
 }
 
-/// Ends half-way and says so: whoever reads beyond the half tells `half`, and gets nothing more.
+/// Returns the first half of the rows. A read beyond it notifies `half` and returns no rows.
 struct Half {
     people: People,
     half: Arc<Notify>,
@@ -149,7 +149,7 @@ impl Source for Half {
 }
 
 #[tokio::test]
-async fn an_interrupted_copy_goes_on_where_it_was() {
+async fn an_interrupted_copy_continues() {
     let copy = Copy::new();
     let half = Arc::new(Notify::new());
     let mut source = Half {
@@ -182,9 +182,9 @@ async fn an_interrupted_copy_goes_on_where_it_was() {
     assert_eq!(copy.compare(), all_equal(6_000));
 }
 
-/// The client is gone with rows on their way, as after a crash. The server is not.
+/// The client is dropped while rows are in flight, as in a crash. The server keeps running.
 #[tokio::test]
-async fn a_copy_that_died_is_repeated_without_doubles() {
+async fn a_crashed_copy_is_repeated_without_duplicates() {
     let copy = Copy::new();
     let half = Arc::new(Notify::new());
     let mut source = Half {
@@ -193,12 +193,12 @@ async fn a_copy_that_died_is_repeated_without_doubles() {
     };
     let target = copy.target().await;
     let client = target.client().await.expect("a client");
-    let died = tokio::select! {
+    let crashed = tokio::select! {
         biased;
         () = half.notified() => true,
         _ = ingest::run(&client, CHANNEL, &mut source).batch_rows(1_000) => false,
     };
-    assert!(died);
+    assert!(crashed);
     client.abort();
 
     let client = target.client().await.expect("a client");
@@ -213,7 +213,7 @@ async fn a_copy_that_died_is_repeated_without_doubles() {
 }
 
 #[tokio::test]
-async fn a_channel_that_was_fed_from_another_table_is_refused() {
+async fn a_channel_of_another_table_is_refused() {
     let copy = Copy::new();
     copy.run().await;
     Copy::change(
@@ -228,7 +228,7 @@ async fn a_channel_that_was_fed_from_another_table_is_refused() {
 }
 
 #[tokio::test]
-async fn each_kind_of_difference_is_noticed() {
+async fn each_kind_of_difference_is_found() {
     let copy = Copy::new();
     copy.run().await;
     Copy::change(
@@ -236,7 +236,7 @@ async fn each_kind_of_difference_is_noticed() {
         "DELETE FROM SF_CUSTOMER_RAW WHERE rowid = 1;
          UPDATE SF_CUSTOMER_RAW SET PHONE = PHONE || '0' WHERE rowid = 2;
          INSERT INTO SF_CUSTOMER_RAW SELECT * FROM SF_CUSTOMER_RAW WHERE rowid = 3;
-         INSERT INTO SF_CUSTOMER_RAW (CUSTOMER_ID) VALUES ('nobody'), ('zz nobody')",
+         INSERT INTO SF_CUSTOMER_RAW (CUSTOMER_ID) VALUES ('extra'), ('zz extra')",
     );
     let found = copy.compare();
     let expected = Comparison {
@@ -253,7 +253,7 @@ async fn each_kind_of_difference_is_noticed() {
 }
 
 #[tokio::test]
-async fn nothing_and_an_empty_text_are_told_apart() {
+async fn null_and_an_empty_text_are_different() {
     let copy = Copy::new();
     copy.run().await;
     Copy::change(
@@ -264,15 +264,15 @@ async fn nothing_and_an_empty_text_are_told_apart() {
 }
 
 impl Copy {
-    /// Makes the row 4321 one that the server rejects.
-    fn spoil(&self) {
+    /// Changes row 4321 so that the server rejects it.
+    fn invalidate_row(&self) {
         Self::change(
             self.source(),
             "UPDATE PEOPLE_100K SET DATE_OF_BIRTH = '0000-00-00' WHERE ROW_INDEX = 4321",
         );
     }
 
-    /// How often the spoiled row is kept.
+    /// How often the rejected row is in the file of rejects.
     fn kept(&self) -> u32 {
         let kept = "SELECT count(*) FROM REJECTS
             WHERE CHANNEL = 'DWLOAD_CHANNEL' AND ROW_INDEX = 4321 AND COPIED_ROW LIKE '%\"0000-00-00\"%'";
@@ -286,7 +286,7 @@ impl Copy {
 #[tokio::test]
 async fn rejected_rows_are_kept_in_a_file() {
     let copy = Copy::new();
-    copy.spoil();
+    copy.invalidate_row();
     let report = copy.run().await;
     assert_eq!(report.rows_rejected, 1);
     assert_eq!(copy.kept(), 1);
@@ -297,7 +297,7 @@ async fn rejected_rows_are_kept_in_a_file() {
 #[tokio::test]
 async fn targets_share_a_file_of_rejected_rows() {
     let copy = Copy::new();
-    copy.spoil();
+    copy.invalidate_row();
     for (landing, kept) in [("landing.db", 1), ("other.db", 2), ("landing.db", 2)] {
         let args = Args {
             source: copy.source(),
@@ -326,13 +326,13 @@ fn a_target_is_named_by_account_and_pipe() {
     assert_ne!(name("a-b", "S"), name("a-b", "T"));
 }
 
-/// Dies before it keeps a rejected row: whoever has one for it tells `died`, and is never answered.
-struct Mortal {
+/// Crashes before it writes a rejected row: `dead_letter` notifies `crashed` and never returns.
+struct Crashing {
     people: People,
-    died: Arc<Notify>,
+    crashed: Arc<Notify>,
 }
 
-impl Source for Mortal {
+impl Source for Crashing {
     type Offset = i64;
     type Row = CopiedRow;
     type Error = anyhow::Error;
@@ -350,7 +350,7 @@ impl Source for Mortal {
         _: &Rejected<i64>,
         _: Vec<(i64, CopiedRow)>,
     ) -> anyhow::Result<()> {
-        self.died.notify_one();
+        self.crashed.notify_one();
         std::future::pending().await
     }
 
@@ -360,22 +360,22 @@ impl Source for Mortal {
 }
 
 #[tokio::test]
-async fn rejected_rows_are_kept_by_the_next_run_if_one_dies_before_it_keeps_them() {
+async fn the_next_run_keeps_rejected_rows_that_a_crashed_run_did_not_keep() {
     let copy = Copy::new();
-    copy.spoil();
-    let died = Arc::new(Notify::new());
-    let mut source = Mortal {
+    copy.invalidate_row();
+    let crashed = Arc::new(Notify::new());
+    let mut source = Crashing {
         people: copy.open(),
-        died: died.clone(),
+        crashed: crashed.clone(),
     };
     let target = copy.target().await;
     let client = target.client().await.expect("a client");
-    let is_dead = tokio::select! {
+    let has_crashed = tokio::select! {
         biased;
-        () = died.notified() => true,
+        () = crashed.notified() => true,
         _ = ingest::run(&client, CHANNEL, &mut source) => false,
     };
-    assert!(is_dead);
+    assert!(has_crashed);
     drop((client, source));
     target.close().await;
     assert_eq!((copy.compare().equal, copy.kept()), (5_999, 0));
@@ -384,7 +384,7 @@ async fn rejected_rows_are_kept_by_the_next_run_if_one_dies_before_it_keeps_them
     assert_eq!((second.rows_appended, second.rows_rejected), (0, 1));
     assert_eq!(copy.kept(), 1);
     let third = copy.run().await;
-    assert_eq!(third.rows_rejected, 0, "nobody is told of it again");
+    assert_eq!(third.rows_rejected, 0, "the row is not reported again");
 }
 
 #[tokio::test]
@@ -402,13 +402,13 @@ async fn keys_without_rows_are_counted() {
     assert_eq!(people.missing_keys(), 3);
 }
 
-/// The exit code of a copy to an emulator that stands for an account.
+/// The exit code of a copy that uses an emulator like an account.
 #[tokio::test]
 async fn rejected_rows_fail_a_copy_that_is_not_compared() {
-    for (is_spoiled, expected) in [(false, 0), (true, FAILED)] {
+    for (is_invalid, expected) in [(false, 0), (true, FAILED)] {
         let copy = Copy::new();
-        if is_spoiled {
-            copy.spoil();
+        if is_invalid {
+            copy.invalidate_row();
         }
         let (target, profile) = (
             copy.target().await,

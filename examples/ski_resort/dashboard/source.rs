@@ -12,8 +12,8 @@ use serde_json::Value;
 use snowpipe_streaming::sql::{SqlClient, Statement};
 
 use super::Where;
+use crate::error_text::with_causes;
 use crate::reports;
-use crate::screen::in_words;
 
 /// How long an account may take for a statement: a warehouse that sleeps has to wake up first.
 const MOST_TIME: Duration = Duration::from_secs(60);
@@ -177,7 +177,10 @@ fn embedded(error: &rusqlite::Error) -> Trouble {
 }
 
 fn unreadable(error: &(dyn Error + 'static)) -> Trouble {
-    Trouble::Failed(format!("The reports cannot be read: {}.", in_words(error)))
+    Trouble::Failed(format!(
+        "The reports cannot be read: {}.",
+        with_causes(error)
+    ))
 }
 
 async fn remote(client: &SqlClient, question: &Question) -> Result<Rows, Trouble> {
@@ -191,7 +194,7 @@ async fn remote(client: &SqlClient, question: &Question) -> Result<Rows, Trouble
             .collect()),
         Err(error) if error.code() == Some(NO_OBJECT) => Err(Trouble::Missing),
         Err(error) => {
-            let words = in_words(&error);
+            let words = with_causes(&error);
             Err(Trouble::Failed(format!(
                 "The account does not answer: {words}."
             )))

@@ -6,10 +6,11 @@ use tokio::sync::watch;
 
 use super::reports_scene::Scene;
 use crate::cli::Args;
+use crate::error_text::with_causes;
 use crate::live::{Board, Phase};
 use crate::misconfigured::is_misconfigured;
 use crate::page::Page;
-use crate::screen::{Screen, in_words};
+use crate::screen::Screen;
 use crate::{alone, landing};
 
 const HOUR: &str = "2026-01-31 15";
@@ -42,7 +43,7 @@ async fn refused(scene: &Scene) -> String {
     let report = alone::report(&args, &screen, &board, &page, stopped);
     let error = report.await.unwrap_err();
     assert!(is_misconfigured(&error), "{error:#}");
-    in_words(error.as_ref())
+    with_causes(error.as_ref())
 }
 
 #[tokio::test]
@@ -106,12 +107,12 @@ fn what_sqlite_says_is_said_once() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.db");
     let error = landing::missing(&missing).unwrap_err();
-    let words = in_words(error.as_ref());
+    let words = with_causes(error.as_ref());
     assert_eq!(words.matches("open database file").count(), 1, "{words}");
     assert!(!words.contains("Error code"), "{words}");
     let error = rusqlite::Connection::open_in_memory()
         .unwrap()
         .execute_batch("SELECT * FROM NOTHING")
         .unwrap_err();
-    assert_eq!(in_words(&error), error.to_string());
+    assert_eq!(with_causes(&error), error.to_string());
 }

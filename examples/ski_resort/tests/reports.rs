@@ -11,13 +11,13 @@ use tokio::time::Instant;
 
 use super::reports_scene::{OBJECTS, Scene};
 use crate::dashboard::Where;
+use crate::error_text::with_causes;
 use crate::keeper::Keeper;
 use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;
 use crate::page::Told;
 use crate::reports::{Reports, attach, keep, reader, round};
 use crate::role::{Role, RoleLock};
-use crate::screen::in_words;
 
 const HOUR: &str = "2026-01-31 15";
 
@@ -278,7 +278,7 @@ fn reports_where_a_directory_is_say_what_to_change() {
     std::fs::create_dir(scene.path()).unwrap();
     let error = scene.claim().unwrap_err();
     assert!(is_misconfigured(&error), "{error:#}");
-    let words = in_words(error.as_ref());
+    let words = with_causes(error.as_ref());
     let expected = format!(
         "{} is a directory: name a file with --reports",
         scene.path().display()

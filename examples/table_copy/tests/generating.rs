@@ -1,4 +1,4 @@
-//! The source is made once, whole, and alike everywhere.
+//! The source is generated once, completely, and with the same rows on every machine.
 
 use rusqlite::Connection;
 use tempfile::TempDir;
@@ -6,20 +6,20 @@ use tempfile::TempDir;
 use super::{Copy, ROWS};
 use crate::people::{self, PEOPLE};
 
-/// What a run that was killed while it made its source has left of it, in a new directory.
-fn killed_while_people_are_made(spilled: bool) -> TempDir {
-    let (here, left) = (TempDir::new(), TempDir::new());
-    let (here, left) = (here.expect("a directory"), left.expect("a directory"));
-    let mut connection = Connection::open(here.path().join("source.db")).expect("a file");
+/// The files that a run leaves when it is killed while it generates the source, in a new directory.
+fn killed_while_generating(spilled: bool) -> TempDir {
+    let work = TempDir::new().expect("a directory");
+    let left = TempDir::new().expect("a directory");
+    let mut connection = Connection::open(work.path().join("source.db")).expect("a file");
     if spilled {
-        // Pages that do not fit into the cache are in the file before the commit is.
+        // Pages that do not fit into the cache are written to the file before the commit.
         connection
             .execute_batch("PRAGMA cache_size = 1")
             .expect("a setting");
     }
     let transaction = connection.transaction().expect("a transaction");
     people::fill(&transaction, 2_000).expect("people");
-    for file in std::fs::read_dir(here.path()).expect("files") {
+    for file in std::fs::read_dir(work.path()).expect("files") {
         let file = file.expect("a file");
         std::fs::copy(file.path(), left.path().join(file.file_name())).expect("a copy");
     }
@@ -27,22 +27,23 @@ fn killed_while_people_are_made(spilled: bool) -> TempDir {
 }
 
 #[test]
-fn a_source_that_was_not_made_to_its_end_is_made_again() {
+fn an_unfinished_source_is_generated_again() {
     let empty = TempDir::new().expect("a directory");
     std::fs::write(empty.path().join("source.db"), "").expect("a file");
     for directory in [
         empty,
-        killed_while_people_are_made(false),
-        killed_while_people_are_made(true),
+        killed_while_generating(false),
+        killed_while_generating(true),
     ] {
         let copy = Copy { directory };
-        assert_eq!(people::make(&copy.source(), None).expect("people"), PEOPLE);
-        assert_eq!(people::make(&copy.source(), None).expect("people"), 0);
+        let generated = || people::generate(&copy.source(), None).expect("people");
+        assert_eq!(generated(), PEOPLE);
+        assert_eq!(generated(), 0);
     }
 }
 
 #[tokio::test]
-async fn people_that_were_added_by_a_killed_run_are_gone() {
+async fn people_added_by_a_killed_run_are_rolled_back() {
     let copy = Copy::new();
     let (source, journal) = (
         copy.source(),
@@ -60,24 +61,27 @@ async fn people_that_were_added_by_a_killed_run_are_gone() {
     for (file, bytes) in [&source, &journal].into_iter().zip(left) {
         std::fs::write(file, bytes).expect("a file");
     }
-    assert_eq!(people::make(&source, None).expect("people"), 0);
+    assert_eq!(people::generate(&source, None).expect("people"), 0);
     assert_eq!(copy.run().await.rows_committed, u64::from(ROWS));
     assert_eq!(copy.people(ROWS + 1), 1);
 }
 
 #[test]
-fn a_database_without_the_table_is_left_alone() {
+fn a_database_without_the_table_is_not_changed() {
     let copy = Copy {
         directory: TempDir::new().expect("a directory"),
     };
     Copy::change(copy.source(), "CREATE TABLE OTHERS (A)");
     let before = std::fs::read(copy.source()).expect("a file");
-    assert_eq!(people::make(&copy.source(), None).expect("a look"), 0);
+    assert_eq!(
+        people::generate(&copy.source(), None).expect("no people"),
+        0
+    );
     assert_eq!(std::fs::read(copy.source()).expect("a file"), before);
 }
 
 #[test]
-fn people_are_the_same_wherever_they_are_made() {
+fn the_same_people_are_generated_each_time() {
     let copies = [Copy::new(), Copy::new()];
     copies[1].people(ROWS + 10);
     let rows = copies.map(|copy| {

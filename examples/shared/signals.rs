@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first ends the run in order, the second at once.
+//! Ctrl-C and SIGTERM: the first one stops the run in an orderly way, the second one exits at once.
 
 use std::io;
 
@@ -7,7 +7,8 @@ use tokio::sync::watch;
 
 use crate::INTERRUPTED;
 
-/// Turns true at the first signal. Call it once, inside the runtime.
+/// A flag that becomes true at the first signal. Call this once, inside the runtime. The second signal exits with the
+/// example's code `INTERRUPTED`.
 pub(crate) fn listen() -> Result<watch::Receiver<bool>> {
     let mut signals = Signals::new().context("cannot wait for signals")?;
     let (stop, stopped) = watch::channel(false);
