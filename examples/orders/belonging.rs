@@ -1,5 +1,5 @@
-//! Whether the channels were fed with the rows that this run makes. A token says how many there are; which ones depends on the
-//! seed, the customers and the instances, so some of them are looked up in the tables before anything is added.
+//! Checks that the channels' committed rows are the rows that this run generates. An offset token gives only their number; the
+//! rows depend on the seed, the customers and the instances. So some rows are looked up in the tables before any are added.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -13,11 +13,11 @@ use crate::rows::Rows;
 use crate::table::{Schema, Table};
 use crate::target::{Clients, Target};
 
-/// How many of the first rows of a channel are looked up, and how many of the last.
+/// How many of a channel's first rows are looked up, and how many of its last rows.
 const SAMPLE: usize = 16;
 
-/// Some rows that a channel has committed if this run fed it: of each its id, and a number that is another one if other
-/// customers order.
+/// Some rows that a channel has committed if its rows are those of this run: for each the id, and a number that changes with
+/// the customers.
 #[derive(Debug)]
 struct Sample {
     channel: String,
@@ -25,10 +25,10 @@ struct Sample {
     rows: BTreeMap<String, i64>,
 }
 
-/// Looks rows of every channel up in the landing, if there is one.
+/// Looks up rows of every channel in the landing, if there is one.
 ///
 /// # Errors
-/// If there are others in their place, or server or landing do not answer.
+/// If the landing holds other rows, or the server or the landing cannot be queried.
 pub(crate) async fn check(
     instances: &[Instance],
     clients: &Clients,
@@ -78,7 +78,7 @@ fn some_of<R: Rows>(
     of: impl Fn(R::Row) -> (String, u64),
 ) -> BTreeMap<String, i64> {
     let committed: u64 = token.parse::<R::Offset>().map_or(0, Into::into);
-    // A channel that is further than its rows is refused by the source.
+    // The source refuses a channel with more committed rows than it has.
     let last = committed.min(rows.last());
     let numbered = |first: u64| (first..=last).zip(rows.from(first)).take(SAMPLE);
     let before_last = last.saturating_sub(SAMPLE as u64);
@@ -101,13 +101,12 @@ fn look_up(samples: &[Sample], landing: &Path, schema: &Schema) -> Result<()> {
                 .iter()
                 .filter_map(|(id, number)| Some((number, landed.get(id)?)))
                 .peekable();
-            // Not each has to be there: the server may have rejected some.
-            let is_ours = rows.is_empty() || found.peek().is_some();
-            if !is_ours || found.any(|(expected, found)| expected != found) {
+            // Some rows may be missing: the server may have rejected them.
+            let is_same = rows.is_empty() || found.peek().is_some();
+            if !is_same || found.any(|(expected, found)| expected != found) {
                 bail!(
-                    "the channel {channel} was fed with other rows than this run makes, going by {}: give the --seed, the \
-                     --customers, the instances and the --landing of the run that fed it, or name other channels and other \
-                     tables",
+                    "the rows of the channel {channel} in {} are not those of this run: use the same --seed, --customers, \
+                     instances and --landing as before, or other channels and other tables",
                     landing.display()
                 );
             }

@@ -1,4 +1,4 @@
-//! What the shop sells.
+//! The products of the shop.
 
 /// A product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -8,7 +8,7 @@ pub(crate) struct Product {
     pub(crate) category: &'static str,
 }
 
-/// Each is ordered as often as another.
+/// All products, each ordered with the same probability.
 pub(crate) const PRODUCTS: [Product; 10] = [
     product(1001, "Powder Skis", "Skis"),
     product(1002, "All-Mountain Skis", "Skis"),

@@ -1,4 +1,4 @@
-//! The configuration: config.properties and what its keys mean.
+//! The configuration: config.properties and the meaning of its keys.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,13 +12,13 @@ use tracing::{info, warn};
 
 use crate::table::Table;
 
-/// What a run without a file of its own uses.
+/// The default configuration.
 pub(crate) const DEFAULT: &str = include_str!("config.properties");
 
-/// Keys that are accepted and not used.
+/// Keys that are accepted but not used.
 const UNUSED: [&str; 2] = ["channel.customers.name", "pipe.customers.name"];
 
-/// How to stream.
+/// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) profile: Option<PathBuf>,
@@ -34,7 +34,7 @@ pub(crate) struct Config {
     pub(crate) retry_delay: Duration,
 }
 
-/// One table's channel, before the instance is added, and its pipe.
+/// The name of a table's channels, without the instance, and of its pipe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Names {
     pub(crate) channel: String,
@@ -50,7 +50,7 @@ impl Config {
         }
     }
 
-    /// How many rows of a table are made and appended at once, at most.
+    /// How many rows of a table are generated and appended at once, at most.
     pub(crate) fn rows_at_once(&self, table: Table) -> usize {
         match table {
             Table::Orders => self.orders_at_once,
@@ -58,7 +58,7 @@ impl Config {
         }
     }
 
-    /// Reads a file, or takes the default. A relative `profile.path` is looked up in the file's folder.
+    /// Reads a file, or uses the default. A relative `profile.path` is relative to the file's folder.
     ///
     /// # Errors
     /// If the file cannot be read, or for the reasons of [`parse`](Self::parse).
@@ -79,7 +79,7 @@ impl Config {
     /// Reads the text of a configuration.
     ///
     /// # Errors
-    /// If required keys are missing, all of which are listed, or a value is not what its key needs.
+    /// If required keys are missing (the error lists all of them), or a value is not valid.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let mut keys = Keys::read(text);
         let required = [
@@ -122,12 +122,12 @@ impl Config {
             if keys.take(key).is_some() {
                 info!(
                     key,
-                    "customers are not streamed: the key is accepted and not used"
+                    "customers are not streamed: the key is accepted but not used"
                 );
             }
         }
         for key in keys.0.keys() {
-            warn!(key, "there is no such key: it is not used");
+            warn!(key, "unknown key: it is ignored");
         }
         Ok(config)
     }
@@ -140,7 +140,7 @@ impl Names {
     }
 }
 
-/// What is left to be read of a file.
+/// The keys of a file that have not been read yet.
 struct Keys(BTreeMap<String, String>);
 
 impl Keys {
@@ -150,14 +150,14 @@ impl Keys {
         let pairs = lines.filter_map(|line| {
             let pair = line.split_once('=');
             if pair.is_none() {
-                warn!(line, "not key=value: the line is not used");
+                warn!(line, "not key=value: the line is ignored");
             }
             pair.map(|(key, value)| (key.trim().to_owned(), value.trim().to_owned()))
         });
         Self(pairs.collect())
     }
 
-    /// A key's value, if it is there and not blank.
+    /// A key's value, if the key exists and is not blank.
     fn take(&mut self, key: &str) -> Option<String> {
         self.0.remove(key).filter(|value| !value.is_empty())
     }
@@ -172,7 +172,7 @@ impl Keys {
             return Ok(default);
         };
         let number = value.parse().ok().filter(|number| *number >= least);
-        number.ok_or_else(|| anyhow!("{key} is {value:?}: give a whole number from {least} up"))
+        number.ok_or_else(|| anyhow!("{key} is {value:?}: use a whole number of at least {least}"))
     }
 
     fn millis(&mut self, key: &str, least: u64, default: u64) -> Result<Duration> {

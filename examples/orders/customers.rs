@@ -1,13 +1,13 @@
-//! The customers: which segment each belongs to, and how a segment shops.
+//! The customers: the segment of each, and the orders of a segment.
 
 use std::ops::RangeInclusive;
 
 use crate::dice::Dice;
 
-/// The sequence of the seed that customers are drawn from; those of the instances come after it.
+/// The seed's stream for customers. The instances use the streams after it.
 const STREAM: u64 = 0;
 
-/// What kind of customer somebody is.
+/// The kind of a customer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Segment {
     Premium,
@@ -15,7 +15,7 @@ pub(crate) enum Segment {
     Basic,
 }
 
-/// How a segment shops. Amounts are in dollars, chances in percent; the ends of all ranges are included.
+/// The orders of a segment. Amounts are in dollars, probabilities in percent. All ranges include both ends.
 #[derive(Debug)]
 pub(crate) struct Habits {
     pub(crate) amount: (u64, u64),
@@ -54,7 +54,7 @@ const BASIC: Habits = Habits {
 };
 
 impl Segment {
-    /// How it shops.
+    /// The orders of this segment.
     pub(crate) fn habits(self) -> &'static Habits {
         match self {
             Self::Premium => &PREMIUM,
@@ -64,12 +64,12 @@ impl Segment {
     }
 }
 
-/// Everybody who may order, numbered from 1. Made once; an order takes the segment that its customer has.
+/// The segments of all customers, who are numbered from 1.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Customers(Vec<Segment>);
 
 impl Customers {
-    /// As many as `count`, each in one of the segments with the same chance.
+    /// `count` customers, each in one of the segments with the same probability.
     pub(crate) fn generate(seed: u64, count: u64) -> Self {
         let mut dice = Dice::new(seed, STREAM);
         let segment = |_| match dice.within(&(0..=2)) {
@@ -80,7 +80,7 @@ impl Customers {
         Self((0..count).map(segment).collect())
     }
 
-    /// A customer's segment; Standard if there is no such customer.
+    /// A customer's segment; Standard if the customer does not exist.
     pub(crate) fn segment(&self, id: u64) -> Segment {
         let index = id
             .checked_sub(1)

@@ -1,5 +1,5 @@
-//! The orders of one instance. Each is a function of seed, instance and its number, so none has to be kept anywhere: a run
-//! that was killed makes the same orders again, from wherever the server's offset token says.
+//! The orders of one instance. Each is a function of the seed, the instance and its number, so nothing has to be stored: after
+//! a kill the next run generates the same orders again, starting after the server's offset token.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -13,9 +13,9 @@ use crate::dice::Dice;
 use crate::model::{Order, OrderItem};
 use crate::money::Money;
 
-/// How many draws lie between the beginning of one order and that of the next: more than the largest order takes.
+/// The distance between the first draws of two orders: more draws than the largest order needs.
 const DRAWS: u128 = 64;
-/// Where among them its items begin: past everything else.
+/// Where the draws of the items start: after those of the order itself.
 const ITEMS_AT: u128 = 16;
 
 const STATUSES: [(u64, &str); 4] = [
@@ -28,7 +28,7 @@ const OTHERWISE: &str = "Cancelled";
 const SHIPPING: (u64, u64) = (5, 50);
 const DAYS_AGO: RangeInclusive<u64> = 1..=365;
 
-/// Makes the orders of one instance, numbered from 1.
+/// Generates the orders of one instance, numbered from 1.
 #[derive(Debug, Clone)]
 pub(crate) struct Generator {
     dice: Dice,
@@ -37,7 +37,7 @@ pub(crate) struct Generator {
     now: DateTime,
 }
 
-/// What is drawn first of every order.
+/// The first draws of an order, and the dice after them.
 struct Head {
     dice: Dice,
     customer: u64,
@@ -46,7 +46,7 @@ struct Head {
 }
 
 impl Generator {
-    /// The generator of `instance`, whose customers are those in `range`. Orders are dated before `now`.
+    /// The generator of `instance` with the customers in `range`. Orders are dated before `now`.
     pub(crate) fn new(
         seed: u64,
         instance: u64,

@@ -1,4 +1,4 @@
-//! One instance: two sources, each with a channel of its own and resumed from its own token.
+//! One instance: two sources, each with its own channel and offset token.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use crate::source::Generated;
 use crate::table::Table;
 use crate::target::Clients;
 
-/// What an instance needs to run.
+/// An instance and its rows.
 #[derive(Debug, Clone)]
 pub(crate) struct Instance {
     pub(crate) number: u64,
@@ -27,7 +27,7 @@ pub(crate) struct Instance {
 }
 
 impl Instance {
-    /// An instance that makes `orders` orders. Looks at each of these.
+    /// An instance that generates `orders` orders. Computes the number of items of each.
     pub(crate) fn new(number: u64, generator: Generator, orders: u64) -> Self {
         let generator = Arc::new(generator);
         Self {
@@ -38,7 +38,7 @@ impl Instance {
         }
     }
 
-    /// How many rows of a table it makes.
+    /// How many rows of a table the instance generates.
     pub(crate) fn rows(&self, table: Table) -> u64 {
         match table {
             Table::Orders => self.orders.last(),
@@ -46,7 +46,7 @@ impl Instance {
         }
     }
 
-    /// How far the stream to a table has come.
+    /// The progress of the stream to a table.
     pub(crate) fn meter(&self, table: Table) -> &Arc<Meter> {
         let [orders, items] = &self.meters;
         match table {
@@ -55,7 +55,7 @@ impl Instance {
         }
     }
 
-    /// Streams both until all is committed, or until `stop` turns true. One that fails does not stop the other.
+    /// Streams both tables until all rows are committed, or until `stop` becomes true. If one stream fails, the other continues.
     pub(crate) async fn run(
         &self,
         clients: &Clients,
@@ -68,7 +68,7 @@ impl Instance {
         [(Table::Orders, orders), (Table::OrderItems, items)]
     }
 
-    /// Streams one table, and again from the committed token after a failure that may pass.
+    /// Streams one table. After a retryable failure it starts again from the committed token.
     async fn stream<R: Rows>(
         &self,
         table: Table,
@@ -86,7 +86,7 @@ impl Instance {
             let mut source = Generated::new(Arc::clone(rows), pace, meter);
             let run = ingest::run(clients.of(table), &channel, &mut source)
                 .batch_rows(config.rows_at_once(table))
-                .until(told(stop.clone()));
+                .until(stopped(stop.clone()));
             let error = match run.await {
                 Ok(report) => return Ok(report.finish),
                 Err(error) => error,
@@ -95,17 +95,17 @@ impl Instance {
                 return Err(error.into());
             }
             let pause = pauses.next();
-            warn!(channel, %error, "tried again in {pause:?}");
+            warn!(channel, %error, "the stream failed and starts again in {pause:?}");
             tokio::select! {
                 biased;
-                () = told(stop.clone()) => return Ok(Finish::Stopped),
+                () = stopped(stop.clone()) => return Ok(Finish::Stopped),
                 () = tokio::time::sleep(pause) => {}
             }
         }
     }
 }
 
-/// Resolves when `flag` turns true. A sender that is gone means the same.
-async fn told(mut flag: watch::Receiver<bool>) {
-    let _ = flag.wait_for(|told| *told).await;
+/// Resolves when `stop` becomes true or its sender is dropped.
+async fn stopped(mut stop: watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
 }

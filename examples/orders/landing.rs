@@ -1,4 +1,4 @@
-//! Looks into the emulator's data file as anybody may: read-only, through a connection of its own.
+//! Counts rows in the emulator's data file, over a separate read-only connection.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::data_file::open_read_only;
 use crate::table::{Schema, Table};
 
-/// What is in the two tables.
+/// The counts of the two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Landed {
     pub(crate) orders: u64,
@@ -19,7 +19,7 @@ pub(crate) struct Landed {
 }
 
 impl Landed {
-    /// What is there if each row is, once.
+    /// The counts if each row has landed exactly once.
     pub(crate) fn exactly(orders: u64, items: u64) -> Self {
         Self {
             orders,
@@ -31,9 +31,9 @@ impl Landed {
         }
     }
 
-    /// What is there and what should be, in lines. Where more `is_to_come`, rows may be missing, and then those that belong
-    /// to them have nothing to belong to.
-    pub(crate) fn against(&self, orders: u64, items: u64, is_to_come: bool) -> String {
+    /// The found and the expected counts, one line each. If the run `is_incomplete`, rows may be missing, and orders may still
+    /// be without their items and items without their orders.
+    pub(crate) fn compare(&self, orders: u64, items: u64, is_incomplete: bool) -> String {
         let lines = [
             ("orders", self.orders, orders, self.orders < orders),
             ("orders twice", self.orders - self.distinct_orders, 0, false),
@@ -55,7 +55,7 @@ impl Landed {
         let lines = lines.map(|(what, found, expected, may_be_early)| {
             let verdict = if found == expected {
                 ""
-            } else if is_to_come && may_be_early {
+            } else if is_incomplete && may_be_early {
                 "  not all landed yet"
             } else {
                 "  wrong"
@@ -66,7 +66,7 @@ impl Landed {
     }
 }
 
-/// The statements that count, for tables of these names. They are the same in the emulator's file and in Snowflake.
+/// The statements that count rows in tables of these names. They work in the emulator's file and in Snowflake.
 pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
     [
         format!("SELECT count(*), count(DISTINCT ORDER_ID) FROM {orders}"),
@@ -82,14 +82,14 @@ pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
     ]
 }
 
-/// Counts what has landed.
+/// Counts the landed rows.
 ///
 /// # Errors
-/// If the file cannot be read, or has no such tables.
+/// If the file cannot be read, or does not have these tables.
 pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
     let count = || -> rusqlite::Result<Landed> {
         let connection = open_read_only(path)?;
-        // 256 MiB, so that comparing the ids of millions of rows does not go to disk.
+        // 256 MiB, so that the ids of millions of rows are compared in memory.
         connection.execute_batch("PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY")?;
         let [orders, items] = Table::ALL.map(|table| schema.table(table));
         let [all_orders, all_items, childless, orphans] = &statements(&orders, &items);

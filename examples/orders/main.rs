@@ -1,5 +1,5 @@
-//! Orders of a shop and their items, made by several instances at once and streamed into two tables that belong together:
-//! exactly once each, and no order without its items or items without their order, however often it is killed.
+//! Several instances generate the orders of a shop and their items, and stream them into two related tables: each row exactly
+//! once, and no order without its items or items without their order, even if the program is killed many times.
 
 mod belonging;
 mod catalogue;
@@ -64,7 +64,7 @@ const INTERRUPTED: u8 = 130;
 async fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
-        // Nobody is left to be told that the terminal is gone.
+        // An error while writing to the terminal cannot be reported.
         Err(refused) if refused.use_stderr() => {
             let _ = write!(io::stderr(), "{}", cli::explain(&refused));
             return ExitCode::from(FAILED);
@@ -79,20 +79,20 @@ async fn main() -> ExitCode {
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
-    // A terminal that is gone is no reason to stop.
-    let mut say = |line: &str| drop(writeln!(io::stdout(), "{line}"));
-    let ended = match signals::listen() {
-        Ok(stop) => run(args, stop, &mut say).await,
+    // The run continues without a terminal.
+    let mut print = |line: &str| drop(writeln!(io::stdout(), "{line}"));
+    let result = match signals::listen() {
+        Ok(stop) => run(args, stop, &mut print).await,
         Err(error) => Err(error),
     };
-    ExitCode::from(ended.unwrap_or_else(|error| {
+    ExitCode::from(result.unwrap_or_else(|error| {
         let _ = writeln!(io::stderr(), "error: {}", with_causes(error.as_ref()));
         FAILED
     }))
 }
 
-/// Streams and reconciles, and says what it does line by line; gives the exit code.
-async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)) -> Result<u8> {
+/// Streams and reconciles, prints its progress line by line, and returns the exit code.
+async fn run(args: Args, stop: watch::Receiver<bool>, print: &mut impl FnMut(&str)) -> Result<u8> {
     let config = Arc::new(Config::load(args.config.as_deref())?);
     let target = match args.profile.as_ref().or(config.profile.as_ref()) {
         Some(profile) => Target::account(profile, &config, args.landing)?,
@@ -107,7 +107,7 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
         now: Offset::UTC.to_datetime(now),
     };
     let instances = tokio::task::spawn_blocking(move || orchestrate::instances(job)).await?;
-    say(&format!(
+    print(&format!(
         "streaming {} orders to {}, schema {}.{}, instances: {}",
         job.orders,
         target.name()?,
@@ -117,12 +117,12 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
     ));
     let clients = target.clients(&config).await?;
     belonging::check(&instances, &clients, &config, &target).await?;
-    let tell = || say(&progress(&instances));
-    let outcome = orchestrate::run(&instances, &clients, &config, &stop, tell).await;
-    say(&speed(&outcome, &instances));
-    // Before the server is asked for more: it may be what failed.
+    let show = || print(&progress(&instances));
+    let outcome = orchestrate::run(&instances, &clients, &config, &stop, show).await;
+    print(&speed(&outcome, &instances));
+    // Before the report, which needs the server: the server may be the reason of the failure.
     for (channel, error) in &outcome.failures {
-        say(&format!(
+        print(&format!(
             "failed: {channel}: {}",
             with_causes(error.as_ref())
         ));
@@ -131,26 +131,26 @@ async fn run(args: Args, stop: watch::Receiver<bool>, say: &mut impl FnMut(&str)
         .await
         .context("the rows cannot be reconciled")?;
     clients.close().await;
-    say(&format!("\n{report}"));
+    print(&format!("\n{report}"));
     if !outcome.failures.is_empty() {
-        say(
-            "some channels failed: these counts are not final, rows of theirs may still be committed",
+        print(
+            "some channels failed: these counts are not final, the server may still commit rows of these channels",
         );
     }
     Ok(if !outcome.failures.is_empty() {
         FAILED
     } else if outcome.interrupted {
-        say(if target.lasts() {
-            "interrupted; the same command goes on"
+        print(if target.is_kept() {
+            "interrupted; the same command continues"
         } else {
-            "interrupted; the same command begins anew, for nothing kept the tables: --landing FILE does"
+            "interrupted; the same command starts over, because the tables were not kept: --landing FILE keeps them"
         });
         INTERRUPTED
     } else if report.is_exact() {
-        say("every row is there, exactly once");
+        print("every row is in its table, exactly once");
         0
     } else {
-        say("it does not add up");
+        print("the tables are not correct");
         FAILED
     })
 }
@@ -166,12 +166,12 @@ fn progress(instances: &[Instance]) -> String {
 }
 
 fn speed(outcome: &Outcome, instances: &[Instance]) -> String {
-    let news = instances.iter().map(|i| i.meter(Table::Orders).news());
-    let news: u64 = news.sum();
+    let streamed = instances.iter().map(|i| i.meter(Table::Orders).new_rows());
+    let streamed: u64 = streamed.sum();
     let millis = outcome.elapsed.max(Duration::from_millis(1)).as_millis();
     format!(
-        "{news} orders in {:.1} s, {} orders/s",
+        "{streamed} orders in {:.1} s, {} orders/s",
         outcome.elapsed.as_secs_f64(),
-        u128::from(news) * 1_000 / millis
+        u128::from(streamed) * 1_000 / millis
     )
 }

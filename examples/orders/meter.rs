@@ -1,4 +1,4 @@
-//! How far a stream has come.
+//! The progress of a stream.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,14 +6,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Counts the rows of one stream that are committed. Rows are numbered from 1, so their offsets are counts.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    begun: OnceLock<u64>,
+    /// How many rows were committed when the stream started.
+    resumed_after: OnceLock<u64>,
     committed: AtomicU64,
 }
 
 impl Meter {
-    /// So many rows are committed. The first call says where the stream begins.
+    /// Sets the number of committed rows. The first call sets where the stream starts.
     pub(crate) fn set(&self, committed: u64) {
-        self.begun.get_or_init(|| committed);
+        self.resumed_after.get_or_init(|| committed);
         self.committed.store(committed, Ordering::Relaxed);
     }
 
@@ -22,9 +23,9 @@ impl Meter {
         self.committed.load(Ordering::Relaxed)
     }
 
-    /// How many of them were committed since the stream began.
-    pub(crate) fn news(&self) -> u64 {
-        let begun = self.begun.get().copied().unwrap_or(0);
-        self.committed().saturating_sub(begun)
+    /// How many rows were committed since the stream started.
+    pub(crate) fn new_rows(&self) -> u64 {
+        let before = self.resumed_after.get().copied().unwrap_or(0);
+        self.committed().saturating_sub(before)
     }
 }

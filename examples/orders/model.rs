@@ -1,4 +1,4 @@
-//! The rows of the two tables that are streamed, as they travel.
+//! The rows of the two tables, as they are sent.
 
 use jiff::civil::DateTime;
 use serde::{Serialize, Serializer};

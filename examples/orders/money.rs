@@ -7,7 +7,7 @@ use crate::dice::Dice;
 const MICROS_PER_CENT: u64 = 10_000;
 const MICROS_PER_DOLLAR: u64 = 1_000_000;
 
-/// An amount in whole cents, shown to the server as a JSON number of dollars.
+/// An amount in whole cents, serialized as a JSON number of dollars.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Money {
     pub(crate) cents: u64,
@@ -26,7 +26,7 @@ impl Money {
         Self::half_up(dice.within(&(low * MICROS_PER_DOLLAR..=high * MICROS_PER_DOLLAR)))
     }
 
-    /// So much for each of `quantity`.
+    /// The amount multiplied by `quantity`.
     pub(crate) fn times(self, quantity: u64) -> Self {
         Self {
             cents: self.cents * quantity,
@@ -37,7 +37,7 @@ impl Money {
 impl Serialize for Money {
     #[expect(clippy::cast_precision_loss, reason = "far below 2^53 cents")]
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // The number next to the quotient prints with the same two decimals.
+        // The floating-point number closest to the quotient prints with the same two decimals.
         serializer.serialize_f64(self.cents as f64 / 100.0)
     }
 }

@@ -1,24 +1,24 @@
-//! Numbers for the items: each order's follow those of the order before it, so that they run from 1 without a gap.
+//! Numbers for the items, from 1 without gaps: the items of an order follow those of the order before it.
 
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::generator::Generator;
 
-/// How many orders lie between two that are remembered.
+/// The distance between two orders whose first item number is stored.
 const STRIDE: u64 = 1_024;
 
-/// Which item numbers belong to which order. It remembers one order in a thousand and counts on from there.
+/// Maps item numbers to orders. Stores the first item number of every 1024th order and counts from there.
 #[derive(Debug)]
 pub(crate) struct ItemNumbers {
     generator: Arc<Generator>,
-    /// How many items come before the orders 1, 1 + STRIDE, 1 + 2 STRIDE and so on.
+    /// The number of items before the orders 1, 1 + STRIDE, 1 + 2 STRIDE, and so on.
     before: Vec<u64>,
     total: u64,
 }
 
 impl ItemNumbers {
-    /// Numbers for the items of the orders through the number `last`. Looks at each of these.
+    /// Numbers for the items of the orders up to the number `last`. Computes the number of items of each.
     pub(crate) fn reserve(generator: Arc<Generator>, last: u64) -> Self {
         let mut before = Vec::new();
         let mut total = 0;
@@ -35,12 +35,12 @@ impl ItemNumbers {
         }
     }
 
-    /// How many items there are: the last one's number.
+    /// The number of items, which is the number of the last item.
     pub(crate) fn total(&self) -> u64 {
         self.total
     }
 
-    /// The order that an item belongs to, and the numbers of all its items.
+    /// The order of an item, and the numbers of all items of this order.
     pub(crate) fn find(&self, item: u64) -> (u64, Range<u64>) {
         let index = self.before.partition_point(|before| *before < item);
         let index = index.saturating_sub(1);

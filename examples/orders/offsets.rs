@@ -1,4 +1,4 @@
-//! What the offset tokens of the two tables mean.
+//! The offset tokens of the two tables.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use tracing::warn;
 
-/// The number after `prefix`, and 0 of a token that nobody here has written: such a channel begins at its first row.
+/// The number after `prefix`; 0 for a token that this example did not write, so that the channel starts at its first row.
 fn number_after(prefix: &str, token: &str) -> u64 {
     let number = token.trim().strip_prefix(prefix);
     number
@@ -14,7 +14,7 @@ fn number_after(prefix: &str, token: &str) -> u64 {
         .unwrap_or_else(|| {
             warn!(
                 token,
-                "not an offset like {prefix}17: taken as 0, the channel begins at its first row"
+                "not an offset like {prefix}17: the channel starts at its first row"
             );
             0
         })

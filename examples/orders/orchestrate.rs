@@ -14,13 +14,13 @@ use crate::config::Config;
 use crate::customers::Customers;
 use crate::generator::Generator;
 use crate::instance::Instance;
-use crate::plan::{Part, share_out};
+use crate::plan::{Part, distribute};
 use crate::target::Clients;
 
-/// How often progress is told.
-const TELL_EVERY: Duration = Duration::from_secs(1);
+/// How often progress is shown.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 
-/// What a run makes.
+/// The orders of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) orders: u64,
@@ -33,14 +33,14 @@ pub(crate) struct Job {
 /// How a run ended.
 #[derive(Debug, Default)]
 pub(crate) struct Outcome {
-    /// Whether it was told to stop before it was complete.
+    /// Whether the run was stopped before it was complete.
     pub(crate) interrupted: bool,
-    /// What failed: the channel, and why.
+    /// The channels that failed, with their errors.
     pub(crate) failures: Vec<(String, anyhow::Error)>,
     pub(crate) elapsed: Duration,
 }
 
-/// The instances of a job. Counts the items of all orders, so it takes a moment for many.
+/// The instances of a job. Counts the items of all orders, so it takes some time for many orders.
 pub(crate) fn instances(job: Job) -> Vec<Instance> {
     let customers = Arc::new(Customers::generate(job.seed, job.customers));
     let instance = |part: Part| {
@@ -49,47 +49,47 @@ pub(crate) fn instances(job: Job) -> Vec<Instance> {
         let generator = Generator::new(job.seed, number, customers, part.customers, job.now);
         Instance::new(number, generator, part.orders)
     };
-    let parts = share_out(job.orders, job.instances, job.customers);
+    let parts = distribute(job.orders, job.instances, job.customers);
     parts.into_iter().map(instance).collect()
 }
 
-/// Runs all instances until each has ended, and calls `tell` every second and once at the end. An instance that fails does
-/// not stop the others.
+/// Runs all instances to their end, and calls `show` every second and once at the end. An instance that fails does not stop
+/// the others.
 pub(crate) async fn run(
     instances: &[Instance],
     clients: &Clients,
     config: &Arc<Config>,
     stop: &watch::Receiver<bool>,
-    mut tell: impl FnMut(),
+    mut show: impl FnMut(),
 ) -> Outcome {
-    let began = Instant::now();
+    let started = Instant::now();
     let mut tasks = JoinSet::new();
     for instance in instances.iter().cloned() {
         let (clients, config, stop) = (clients.clone(), Arc::clone(config), stop.clone());
         tasks.spawn(async move {
-            let ended = instance.run(&clients, &config, &stop).await;
-            ended.map(|(table, result)| (config.names(table).channel_of(instance.number), result))
+            let results = instance.run(&clients, &config, &stop).await;
+            results.map(|(table, result)| (config.names(table).channel_of(instance.number), result))
         });
     }
     let mut outcome = Outcome::default();
-    let mut ticks = interval_at(began + TELL_EVERY, TELL_EVERY);
+    let mut ticks = interval_at(started + PROGRESS_INTERVAL, PROGRESS_INTERVAL);
     loop {
         tokio::select! {
             biased;
             next = tasks.join_next() => match next {
                 None => break,
-                Some(Ok(ended)) => ended.into_iter().for_each(|stream| outcome.add(stream)),
+                Some(Ok(results)) => results.into_iter().for_each(|result| outcome.add(result)),
                 Some(Err(error)) => outcome.failures.push(("an instance".to_owned(), error.into())),
             },
-            _ = ticks.tick() => tell(),
+            _ = ticks.tick() => show(),
         }
     }
-    tell();
-    // In no order that depends on who was first.
+    show();
+    // Sorted, so that the order does not depend on which stream failed first.
     outcome
         .failures
         .sort_by(|(one, _), (other, _)| one.cmp(other));
-    outcome.elapsed = began.elapsed();
+    outcome.elapsed = started.elapsed();
     outcome
 }
 

@@ -1,4 +1,4 @@
-//! How fast orders come in: a batch of them at a time, with a pause between two.
+//! The rate of the orders: a batch at a time, with a pause between two batches.
 
 use std::time::Duration;
 
@@ -9,33 +9,33 @@ use tokio::time::{Instant, sleep_until};
 pub(crate) struct Pace {
     batch: u64,
     interval: Duration,
-    /// When it began, and at which order.
-    begun: Option<(Instant, u64)>,
+    /// When the source started, and with which order.
+    started: Option<(Instant, u64)>,
 }
 
 impl Pace {
-    /// `batch` orders at once, and again after each `interval`; all of them at once if that is zero.
+    /// `batch` orders at once, and another batch after each `interval`; all orders at once if the interval is zero.
     pub(crate) fn new(batch: u64, interval: Duration) -> Self {
         Self {
             batch,
             interval,
-            begun: None,
+            started: None,
         }
     }
 
-    /// The last order there is by now, if `next` is the one that is wanted. The first call begins.
+    /// The last order that is available now. The first call starts the pace with the order `next`.
     pub(crate) fn last(&mut self, next: u64) -> u64 {
         if self.interval.is_zero() {
             return u64::MAX;
         }
-        let (since, first) = *self.begun.get_or_insert_with(|| (Instant::now(), next));
+        let (since, first) = *self.started.get_or_insert_with(|| (Instant::now(), next));
         let batches = self.intervals(since).saturating_add(1);
         first.saturating_add(self.batch.saturating_mul(batches)) - 1
     }
 
-    /// Waits until there are more. Cancel safe.
+    /// Waits until more orders are available. Cancel safe.
     pub(crate) async fn more(&self) {
-        let next = self.begun.and_then(|(since, _)| {
+        let next = self.started.and_then(|(since, _)| {
             let intervals = u32::try_from(self.intervals(since)).ok()?;
             since.checked_add(self.interval.checked_mul(intervals.checked_add(1)?)?)
         });

@@ -1,4 +1,4 @@
-//! How long a stream that failed waits before it is started again.
+//! How long a failed stream waits before it starts again.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use crate::dice::Dice;
 use crate::table::Table;
 
 const LONGEST: Duration = Duration::from_secs(16);
-/// How much longer than it would be a pause may be, in thousandths.
+/// The highest random addition to a pause, in thousandths of it.
 const JITTER: u32 = 250;
 
-/// The pauses of one stream. Each is twice the one before, up to 16 seconds, and by chance up to a quarter longer, so that
-/// streams that failed together do not all come back together.
+/// The pauses of one stream. Each is twice as long as the one before, up to 16 seconds, plus a random quarter at most, so that
+/// streams that failed together do not all start again together.
 #[derive(Debug)]
 pub(crate) struct Pauses {
     next: Duration,
@@ -18,8 +18,8 @@ pub(crate) struct Pauses {
 }
 
 impl Pauses {
-    /// The pauses of an instance's stream to a table, of which no two streams have the same. The first one is `first`, and
-    /// what chance adds.
+    /// The pauses of an instance's stream to a table; every stream has different ones. The first is `first`, plus the random
+    /// addition.
     pub(crate) fn new(first: Duration, instance: u64, table: Table) -> Self {
         Self {
             next: first.min(LONGEST),
@@ -31,7 +31,7 @@ impl Pauses {
     pub(crate) fn next(&mut self) -> Duration {
         let pause = self.next;
         self.next = (pause * 2).min(LONGEST);
-        let longer = self.dice.within(&(0..=u64::from(JITTER)));
-        pause + pause * u32::try_from(longer).unwrap_or(JITTER) / 1_000
+        let jitter = self.dice.within(&(0..=u64::from(JITTER)));
+        pause + pause * u32::try_from(jitter).unwrap_or(JITTER) / 1_000
     }
 }

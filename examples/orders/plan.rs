@@ -1,4 +1,4 @@
-//! Who does what: orders and customers shared out among the instances.
+//! Distributes orders and customers over the instances.
 
 use std::ops::RangeInclusive;
 
@@ -7,15 +7,15 @@ use std::ops::RangeInclusive;
 pub(crate) struct Part {
     pub(crate) instance: u64,
     pub(crate) orders: u64,
-    /// Whose orders these are; empty if the instance has none.
+    /// The customers of these orders; empty if the instance has no orders.
     pub(crate) customers: RangeInclusive<u64>,
 }
 
 /// Distributes `orders` orders and `customers` customers, numbered from 1, over `instances` instances. The first instances
 /// get one order more than the others if the orders cannot be divided evenly, so that no instance gets fewer orders when the
-/// total grows: a larger total goes on after a smaller one. The last instance gets the remaining customers. If there are
+/// total grows: a larger total continues after a smaller one. The last instance gets the remaining customers. If there are
 /// fewer customers than instances, those without a customer have no orders.
-pub(crate) fn share_out(orders: u64, instances: u64, customers: u64) -> Vec<Part> {
+pub(crate) fn distribute(orders: u64, instances: u64, customers: u64) -> Vec<Part> {
     let busy = instances.min(customers).max(1);
     let part = |instance| {
         if instance >= busy {

@@ -1,4 +1,5 @@
-//! Reads a profile.json in this example's dialect: the crate's keys, and `private_key_path` for `private_key_file`.
+//! Reads a profile.json with the keys that this example accepts: those of the crate, and `private_key_path` for
+//! `private_key_file`.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +29,7 @@ pub(crate) fn load(path: &Path) -> Result<Profile> {
 /// # Errors
 /// If it is not a JSON object, or required keys are missing, all of which are listed.
 pub(crate) fn parse(text: &str, folder: &Path) -> Result<Profile> {
-    // What serde says of a broken file may quote the key.
+    // The message of serde may quote the private key.
     let Ok(mut keys) = serde_json::from_str::<Map<String, Value>>(text) else {
         bail!("it is not a JSON object");
     };

@@ -1,4 +1,4 @@
-//! The reconciliation: what was to be made against what the server says and what is in the tables.
+//! The reconciliation: compares the expected rows with the server's channel statuses and with the tables.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -13,35 +13,35 @@ use crate::offsets::{ItemOffset, OrderOffset};
 use crate::table::{Schema, Table};
 use crate::target::{Clients, Target};
 
-/// What became of all rows.
+/// The result of the reconciliation.
 #[derive(Debug)]
 pub(crate) struct Report {
     lines: Vec<Line>,
     orders: u64,
     items: u64,
     schema: Schema,
-    /// None where the tables cannot be looked into.
+    /// None if the tables cannot be read.
     landed: Option<Landed>,
 }
 
-/// What the server says of a channel.
+/// The status of one channel.
 #[derive(Debug)]
 struct Line {
     channel: String,
     pipe: String,
     rows: u64,
-    /// The token of the last row, if there is a row.
-    wanted: Option<String>,
+    /// The token of the last row; none without rows.
+    expected: Option<String>,
     token: Option<String>,
     inserted: u64,
     errors: u64,
 }
 
 impl Report {
-    /// Asks the server and the landing.
+    /// Queries the server and the tables.
     ///
     /// # Errors
-    /// If one of them does not answer.
+    /// If the server does not answer or the tables cannot be read.
     pub(crate) async fn new(
         instances: &[Instance],
         clients: &Clients,
@@ -111,7 +111,7 @@ impl Line {
             channel,
             pipe: pipe.to_owned(),
             rows,
-            wanted: (rows > 0).then(last),
+            expected: (rows > 0).then(last),
             token: token.map(OffsetToken::to_string),
             inserted: status.map_or(0, ChannelStatus::rows_inserted_count),
             errors: status.map_or(0, ChannelStatus::rows_error_count),
@@ -119,7 +119,7 @@ impl Line {
     }
 
     fn is_complete(&self) -> bool {
-        self.token == self.wanted && self.errors == 0
+        self.token == self.expected && self.errors == 0
     }
 }
 
@@ -153,14 +153,15 @@ impl fmt::Display for Report {
         }
         writeln!(f)?;
         if let Some(landed) = &self.landed {
-            let is_to_come = self.lines.iter().any(|line| line.token != line.wanted);
-            return write!(f, "{}", landed.against(self.orders, self.items, is_to_come));
+            let is_incomplete = self.lines.iter().any(|line| line.token != line.expected);
+            let comparison = landed.compare(self.orders, self.items, is_incomplete);
+            return f.write_str(&comparison);
         }
         let tables = Table::ALL.map(|table| self.schema.path(table));
         let [orders, items] = &tables;
         writeln!(
             f,
-            "{} orders and {} order items were to be streamed. To count them in the account:",
+            "{} orders and {} order items were expected. To count them in the account:",
             self.orders, self.items
         )?;
         for sql in landing::statements(orders, items) {

@@ -1,4 +1,4 @@
-//! The rows of the two tables by their numbers, as one instance makes them.
+//! The rows of the two tables by number, as one instance generates them.
 
 use std::sync::Arc;
 
@@ -10,17 +10,17 @@ use crate::model::{Order, OrderItem};
 use crate::numbers::ItemNumbers;
 use crate::offsets::{ItemOffset, OrderOffset};
 
-/// Rows numbered from 1 without a gap, that can be made from any number on, again and again.
+/// Rows that are numbered from 1 without gaps, and can be generated from any number on, repeatedly.
 pub(crate) trait Rows: Send + Sync + 'static {
-    /// What a row's number is as an offset.
+    /// A row's number as an offset.
     type Offset: Offset + Copy + From<u64> + Into<u64>;
     /// A row.
     type Row: Serialize + Send;
 
-    /// The last row's number, 0 if there is none.
+    /// The last row's number; 0 without rows.
     fn last(&self) -> u64;
 
-    /// The rows from the number `first` on, each with the number of its order.
+    /// The rows from number `first` on, each with the number of its order.
     fn from(&self, first: u64) -> impl Iterator<Item = (u64, Self::Row)> + Send;
 }
 
@@ -40,14 +40,14 @@ pub(crate) struct Items {
 }
 
 impl Orders {
-    /// The orders through the number `last`.
+    /// The orders up to the number `last`.
     pub(crate) fn new(generator: Arc<Generator>, last: u64) -> Self {
         Self { generator, last }
     }
 }
 
 impl Items {
-    /// The items of the orders through the number `last_order`. Looks at each of these.
+    /// The items of the orders up to the number `last_order`. Computes the number of items of each.
     pub(crate) fn new(generator: Arc<Generator>, last_order: u64) -> Self {
         Self {
             numbers: ItemNumbers::reserve(Arc::clone(&generator), last_order),

@@ -1,4 +1,4 @@
-//! Rows that are made as they are read, as a source to stream from.
+//! A source that generates its rows when they are read.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::meter::Meter;
 use crate::pace::Pace;
 use crate::rows::Rows;
 
-/// A table's rows. Nothing is kept of them: whatever is not committed is made again.
+/// A table's rows. Rows that are not committed are generated again; none are stored.
 #[derive(Debug)]
 pub(crate) struct Generated<R> {
     rows: Arc<R>,
@@ -19,7 +19,7 @@ pub(crate) struct Generated<R> {
 }
 
 impl<R: Rows> Generated<R> {
-    /// A source of `rows` that come at this pace.
+    /// A source of `rows` at this pace.
     pub(crate) fn new(rows: Arc<R>, pace: Pace, meter: Arc<Meter>) -> Self {
         Self { rows, pace, meter }
     }
@@ -78,7 +78,7 @@ impl<R: Rows> Source for Generated<R> {
         } = rejected;
         let after = rejected.after.map_or(0, Into::into);
         let message = rejected.message.as_deref().unwrap_or("no reason given");
-        // Not kept, for their numbers are enough to make them again.
+        // Rejected rows are not stored: their numbers are enough to generate them again.
         error!(channel, count, after, %through, message, "rows were rejected");
         Ok(())
     }
@@ -90,8 +90,8 @@ impl<R: Rows> Source for Generated<R> {
         );
         if number > last {
             bail!(
-                "the channel {channel} has committed row {number}, but in this run it has only {last}: give the total, the \
-                 instances, the customers and the seed of the run that fed it, or name other channels"
+                "the channel {channel} has committed row {number}, but this run has only {last} rows for it: use the same total, \
+                 instances, customers and seed as before, or other channels"
             );
         }
         self.meter.set(number);
@@ -99,7 +99,7 @@ impl<R: Rows> Source for Generated<R> {
     }
 
     fn is_fatal(&self, _: &anyhow::Error) -> bool {
-        // Rows can always be made; only a check fails, and it would again.
+        // Reading never fails. Only the check fails, and it would fail again.
         true
     }
 }

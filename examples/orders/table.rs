@@ -1,13 +1,13 @@
-//! The two tables that are streamed to.
+//! The two tables.
 
-/// One of the two. The order is the order of every list and report.
+/// One of the two tables. Lists and reports have this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     Orders,
     OrderItems,
 }
 
-/// Where the tables are: schemas hold them under different names.
+/// The schema of the tables. The tables have different names in each schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Schema {
     pub(crate) database: String,
@@ -17,7 +17,7 @@ pub(crate) struct Schema {
 impl Table {
     pub(crate) const ALL: [Self; 2] = [Self::Orders, Self::OrderItems];
 
-    /// Its name in the schema RAW.
+    /// The table's name in the schema RAW.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Orders => "ORDERS",
@@ -42,7 +42,7 @@ impl Schema {
         format!("{}.{}.{}", self.database, self.name, self.table(table))
     }
 
-    /// The schema that the default pipe of such a name belongs to.
+    /// The schema of a default pipe with this name.
     pub(crate) fn of_pipe(pipe: &str) -> &'static str {
         if is_of_staging(pipe) { STAGING } else { RAW }
     }

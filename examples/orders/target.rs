@@ -1,4 +1,4 @@
-//! Where the rows go: the emulator in this process, or what a profile names.
+//! The destination of the rows: the emulator in this process, or the account of a profile.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::table::{Schema, Table};
 pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
 const DATABASE: &str = "AUTOMATED_INTELLIGENCE";
 
-/// Where the rows go.
+/// The destination of the rows.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) route: Route,
@@ -28,7 +28,7 @@ pub(crate) struct Target {
     pub(crate) landing: Option<PathBuf>,
 }
 
-/// The two clients.
+/// The clients of the two pipes.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
     pub(crate) orders: StreamingIngestClient,
@@ -44,34 +44,34 @@ impl Clients {
         }
     }
 
-    /// Ends both. Nothing depends on it any more: their channels are closed.
+    /// Closes both. An error does not matter, because their channels are already closed.
     pub(crate) async fn close(self) {
         for client in [self.orders, self.items] {
             if let Err(error) = client.close().await {
-                debug!(%error, "the close was not clean");
+                debug!(%error, "the client did not close cleanly");
             }
         }
     }
 }
 
-/// The way there.
+/// How to reach the server.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// Whatever the profile says.
+    /// Over the network, as the profile says.
     Profile,
     /// An emulator in this process.
     Memory {
         transport: MemoryTransport,
-        /// Its tables, if they are not to be kept.
+        /// The folder of its tables, if they are temporary.
         scratch: Option<TempDir>,
     },
 }
 
 impl Target {
-    /// What a profile names.
+    /// The account of a profile.
     ///
     /// # Errors
-    /// If the profile cannot be used, or does not fit to the pipes of the configuration.
+    /// If the profile cannot be used, or does not match the pipes of the configuration.
     pub(crate) fn account(path: &Path, config: &Config, landing: Option<PathBuf>) -> Result<Self> {
         let profile = profile::load(path)?;
         if let Some(missing) = landing.as_ref().filter(|path| !path.exists()) {
@@ -88,7 +88,7 @@ impl Target {
         })
     }
 
-    /// An emulator of our own with the tables in `landing`, or in a file that vanishes at the end.
+    /// An emulator in this process with its tables in `landing`, or in a temporary file.
     ///
     /// # Errors
     /// If the file cannot be used.
@@ -96,7 +96,7 @@ impl Target {
         let (path, scratch) = if let Some(path) = landing {
             (path, None)
         } else {
-            let scratch = TempDir::new().context("cannot make a folder for the tables")?;
+            let scratch = TempDir::new().context("cannot create a folder for the tables")?;
             (scratch.path().join("landing.db"), Some(scratch))
         };
         let emulator = data_file::emulator(&path, SETUP)
@@ -113,7 +113,7 @@ impl Target {
         })
     }
 
-    /// The target in a word: `the emulator`, or the account's URL.
+    /// A short name: `the emulator`, or the account's URL.
     pub(crate) fn name(&self) -> Result<String> {
         Ok(match self.route {
             Route::Profile => self.profile.url()?,
@@ -121,8 +121,8 @@ impl Target {
         })
     }
 
-    /// Whether a later run finds the tables as this one leaves them.
-    pub(crate) fn lasts(&self) -> bool {
+    /// Whether the tables are kept for a later run.
+    pub(crate) fn is_kept(&self) -> bool {
         !matches!(
             self.route,
             Route::Memory {
@@ -135,7 +135,7 @@ impl Target {
     /// A client for each of the two pipes, shared by all instances.
     ///
     /// # Errors
-    /// If the server cannot be reached, or lets nobody in.
+    /// If the server cannot be reached, or refuses the credentials.
     pub(crate) async fn clients(&self, config: &Config) -> Result<Clients> {
         Ok(Clients {
             orders: self.client(&config.orders.pipe, config).await?,
@@ -156,7 +156,7 @@ impl Target {
     }
 }
 
-/// The schema that the profile names, or else the one that the pipes are in.
+/// The schema that the profile names; without one, the schema of the pipes.
 ///
 /// # Errors
 /// If profile and pipes contradict each other.
@@ -169,8 +169,8 @@ pub(crate) fn schema(profile: &Profile, config: &Config) -> Result<Schema> {
     for pipe in [&config.orders.pipe, &config.items.pipe] {
         if !schema.may_have(pipe) {
             bail!(
-                "the pipe {pipe} of the configuration does not lead to a table of the schema {}: give the configuration \
-                 for that schema, or a profile with another one",
+                "the pipe {pipe} of the configuration does not lead to a table of the schema {}: use the configuration \
+                 for that schema, or a profile with another schema",
                 schema.name
             );
         }

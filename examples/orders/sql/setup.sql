@@ -1,6 +1,6 @@
--- The tables of the orders example. Safe to run again: what exists stays as it is.
--- The rows go through the tables' default pipes, <TABLE>-STREAMING, which nobody has to create.
--- The local emulator reads this file as it stands.
+-- The tables of the orders example. Safe to run again: existing tables are not changed.
+-- The rows go through the tables' default pipes, <TABLE>-STREAMING, which need not be created.
+-- The local emulator reads this file without changes.
 
 CREATE DATABASE IF NOT EXISTS AUTOMATED_INTELLIGENCE;
 USE DATABASE AUTOMATED_INTELLIGENCE;

@@ -59,7 +59,7 @@ fn every_key_is_read() {
 }
 
 #[test]
-fn the_files_beside_the_source_are_configurations() {
+fn the_files_beside_the_source_are_valid() {
     let config = Config::parse(DEFAULT).unwrap();
     assert_eq!(config.profile, None);
     assert_eq!(config.orders, names("orders_channel", "ORDERS-STREAMING"));
@@ -95,7 +95,7 @@ fn the_files_beside_the_source_are_configurations() {
 }
 
 #[test]
-fn all_missing_keys_are_named_at_once() {
+fn all_missing_keys_are_listed() {
     let error = Config::parse("pipe.orders.name=\nchannel.orders.name=o\n").unwrap_err();
     let text = error.to_string();
     for key in [
@@ -109,7 +109,7 @@ fn all_missing_keys_are_named_at_once() {
 }
 
 #[test]
-fn a_value_that_does_not_fit_names_its_key() {
+fn an_invalid_value_names_its_key() {
     for line in [
         "max.client.lag=soon",
         "batch.size=0",
@@ -124,7 +124,7 @@ fn a_value_that_does_not_fit_names_its_key() {
         let error = Config::parse(&format!("{DEFAULT}\n{line}")).unwrap_err();
         assert!(error.to_string().starts_with(key), "{error}");
     }
-    // A line without a meaning is told of and passed over.
+    // Other lines are logged and ignored.
     let text = format!("{DEFAULT}\nnonsense\nno.such.key=1");
     assert!(Config::parse(&text).is_ok());
 }
@@ -149,7 +149,7 @@ fn a_profile_path_is_relative_to_its_configuration() {
 }
 
 /// The emulator's profile with more keys, and its private key.
-fn written(more: &serde_json::Value) -> (serde_json::Value, String) {
+fn profile_with(more: &serde_json::Value) -> (serde_json::Value, String) {
     let emulator = Emulator::builder().build().unwrap();
     let json = emulator.profile_json("http://127.0.0.1:1");
     let mut profile: serde_json::Value = serde_json::from_str(&json).unwrap();
@@ -162,7 +162,7 @@ fn written(more: &serde_json::Value) -> (serde_json::Value, String) {
 #[test]
 fn a_key_comes_inline_with_escaped_newlines_or_from_a_file() {
     let folder = tempfile::tempdir().unwrap();
-    let (inline, key) = written(&serde_json::json!({
+    let (inline, key) = profile_with(&serde_json::json!({
         "database": "D", "schema": "RAW", "warehouse": "W", "role": "R"
     }));
     let public_key = |profile: &serde_json::Value| {
@@ -172,12 +172,12 @@ fn a_key_comes_inline_with_escaped_newlines_or_from_a_file() {
     let expected = public_key(&inline);
 
     let escaped = serde_json::json!({ "private_key": key.replace('\n', "\\n") });
-    assert_eq!(public_key(&written(&escaped).0), expected);
+    assert_eq!(public_key(&profile_with(&escaped).0), expected);
 
     std::fs::write(folder.path().join("rsa_key.p8"), &key).unwrap();
     for name in ["private_key_path", "private_key_file"] {
         let file = serde_json::json!({ "private_key": "", name: "rsa_key.p8" });
-        assert_eq!(public_key(&written(&file).0), expected, "{name}");
+        assert_eq!(public_key(&profile_with(&file).0), expected, "{name}");
     }
 
     let profile = profile::parse(&inline.to_string(), folder.path()).unwrap();
@@ -189,7 +189,7 @@ fn a_key_comes_inline_with_escaped_newlines_or_from_a_file() {
 }
 
 #[test]
-fn a_profile_that_cannot_be_used_says_what_is_missing() {
+fn an_unusable_profile_lists_the_missing_keys() {
     let parse = |text: &str| profile::parse(text, Path::new("")).unwrap_err().to_string();
     let text = parse(r#"{"account": "a-b", "private_key": " "}"#.replace(' ', "").as_str());
     assert!(
@@ -205,12 +205,12 @@ fn a_profile_that_cannot_be_used_says_what_is_missing() {
     let template = include_str!("../profile.json.template");
     assert!(
         parse(template).contains("account"),
-        "its placeholders have to be filled in"
+        "the template has to be filled in"
     );
 }
 
 #[test]
-fn the_schema_says_which_tables() {
+fn the_schema_determines_the_tables() {
     let config = Config::parse(DEFAULT).unwrap();
     let staging = Config::parse(STAGING).unwrap();
     let bare = Profile::new("a-b");
@@ -238,7 +238,7 @@ fn the_schema_says_which_tables() {
     };
     assert!(
         pipes.may_have("ORDERS_PIPE"),
-        "a pipe of one's own has any name"
+        "a custom pipe can have any name"
     );
 }
 
@@ -267,10 +267,10 @@ fn the_command_line_is_checked() {
         "--now today",
         "--customers 0",
     ] {
-        let refused = parse(bad).unwrap_err();
-        let text = explain(&refused);
+        let error = parse(bad).unwrap_err();
+        let text = explain(&error);
         assert!(
-            refused.use_stderr() && text.contains("Usage: orders"),
+            error.use_stderr() && text.contains("Usage: orders"),
             "{bad}: {text}"
         );
     }

@@ -1,4 +1,4 @@
-//! What is drawn: ranges, rates, who shares what.
+//! The generated rows: ranges, rates and columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::money::Money;
 
 const ORDERS: u64 = 30_000;
 
-/// As the segments are described: dollars, percent, dollars, counts and pieces, with both ends.
+/// The documented values of a segment, in dollars and percent. Ranges include both ends.
 struct Expected {
     amount: (u64, u64),
     discounted: f64,
@@ -79,7 +79,7 @@ fn share(part: usize, of: usize) -> f64 {
 }
 
 #[test]
-fn orders_and_items_keep_to_the_rules_of_their_customers_segment() {
+fn orders_and_items_follow_the_rules_of_the_segment() {
     let (generator, customers) = (generator(0), customers());
     let mut orders: BTreeMap<_, Vec<_>> = BTreeMap::new();
     let mut statuses: BTreeMap<_, usize> = BTreeMap::new();
@@ -150,7 +150,7 @@ fn orders_and_items_keep_to_the_rules_of_their_customers_segment() {
 }
 
 #[test]
-fn an_order_depends_on_seed_instance_and_number_and_on_nothing_else() {
+fn an_order_depends_only_on_seed_instance_and_number() {
     let one = generator(1);
     assert_eq!(one.order(777), generator(1).order(777));
     assert!(one.items(777).eq(generator(1).items(777)));
@@ -171,7 +171,7 @@ fn an_order_depends_on_seed_instance_and_number_and_on_nothing_else() {
 }
 
 #[test]
-fn a_row_is_an_object_of_the_tables_columns() {
+fn a_row_is_an_object_with_the_columns_of_its_table() {
     let keys = |row: &Value| {
         row.as_object()
             .unwrap()
@@ -200,7 +200,7 @@ fn a_row_is_an_object_of_the_tables_columns() {
 }
 
 #[test]
-fn money_has_two_decimals_and_half_a_cent_goes_up() {
+fn money_has_two_decimals_and_half_a_cent_is_rounded_up() {
     for (micros, shown) in [
         (1_004_999, json!(1.0)),
         (1_005_000, json!(1.01)),

@@ -1,4 +1,4 @@
-//! Runs that are killed again and again, under a paused clock, and both tables row for row afterwards.
+//! Runs that are killed repeatedly, under a paused clock, and the rows of both tables afterwards.
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 
@@ -6,12 +6,12 @@ use super::job;
 use super::world::{LIVE, World};
 
 #[tokio::test(start_paused = true)]
-async fn no_row_is_lost_or_twice_wherever_it_is_killed() {
-    // From before the channels are open to long after the first commits, off every period of client and emulator.
+async fn kills_at_any_time_lose_and_duplicate_no_row() {
+    // From before the channels are open to long after the first commits; no multiple of a period of client or emulator.
     for pause in [1, 13, 47, 111, 257, 391, 523, 761, 1_009] {
         let world = World::configured(job(1_500, 3), LIVE);
         let kills = world.run_with_kills(|kills| pause + kills % 7 * 150).await;
-        assert!(kills > 1, "after {pause} ms {kills}");
+        assert!(kills > 1, "{kills} kills after {pause} ms");
         world.assert_exact().await;
     }
 }

@@ -29,7 +29,7 @@ fn customers() -> Arc<Customers> {
     Arc::new(Customers::generate(SEED, CUSTOMERS))
 }
 
-/// An instance that all customers order from.
+/// The generator of an instance that has all customers.
 fn generator(instance: u64) -> Generator {
     Generator::new(SEED, instance, customers(), 1..=CUSTOMERS, now())
 }

@@ -1,4 +1,4 @@
-//! Tokens, the numbers behind them, and what is read after one.
+//! Offset tokens, their numbers, and the rows read after an offset.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -29,7 +29,7 @@ fn tokens_are_a_prefix_and_a_number() {
 }
 
 #[test]
-fn a_token_of_somebody_else_means_the_beginning() {
+fn an_unknown_token_means_the_first_row() {
     for token in [
         "",
         "NULL",
@@ -49,7 +49,7 @@ fn a_token_of_somebody_else_means_the_beginning() {
 
 proptest! {
     #[test]
-    fn any_text_reads_as_an_offset(text in "\\PC*", number: u64) {
+    fn any_text_parses_as_an_offset(text in "\\PC*", number: u64) {
         let Ok(ItemOffset(_)) = text.parse();
         let offset = ItemOffset(number);
         prop_assert_eq!(offset.to_string().parse(), Ok(offset));
@@ -59,7 +59,7 @@ proptest! {
 #[test]
 fn item_numbers_are_contiguous_from_order_to_order() {
     let generator = Arc::new(generator(0));
-    // Past what is remembered of one stretch of orders.
+    // More orders than the distance between two stored numbers.
     let numbers = ItemNumbers::reserve(Arc::clone(&generator), 2_500);
     let mut next = 1;
     for order in 1..=2_500 {
@@ -74,7 +74,7 @@ fn item_numbers_are_contiguous_from_order_to_order() {
 }
 
 #[tokio::test]
-async fn what_is_read_after_an_offset_is_what_comes_after_it_in_one_piece() {
+async fn a_read_after_an_offset_returns_the_rows_after_it() {
     let generator = Arc::new(generator(3));
     let all: Vec<_> = (1..=60).flat_map(|order| generator.items(order)).collect();
     let mut items = source(Items::new(Arc::clone(&generator), 60));
@@ -107,7 +107,7 @@ async fn a_source_without_orders_is_at_its_end() {
 }
 
 #[tokio::test]
-async fn a_channel_that_is_further_than_its_source_is_refused() {
+async fn a_channel_ahead_of_its_source_is_refused() {
     let mut orders = source(Orders::new(Arc::new(generator(0)), 10));
     orders.check("c", None).await.unwrap();
     orders.check("c", Some(&OrderOffset(10))).await.unwrap();
@@ -115,13 +115,13 @@ async fn a_channel_that_is_further_than_its_source_is_refused() {
     assert!(orders.is_fatal(&error));
     let text = error.to_string();
     assert!(
-        text.contains("committed row 11") && text.contains("only 10"),
+        text.contains("committed row 11") && text.contains("only 10 rows"),
         "{text}"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn orders_come_at_their_pace_and_items_with_their_orders() {
+async fn orders_follow_the_pace_and_items_follow_their_orders() {
     let generator = Arc::new(generator(0));
     let meter = || Arc::new(Meter::default());
     let pace = || Pace::new(10, Duration::from_secs(60));

@@ -32,7 +32,7 @@ fn pauses_double_up_to_sixteen_seconds_and_are_up_to_a_quarter_longer() {
 }
 
 #[test]
-fn streams_that_fail_together_do_not_come_back_together() {
+fn streams_that_fail_together_do_not_start_again_together() {
     let of_one = millis(1_000, 3, Table::Orders, 4);
     assert_eq!(of_one, millis(1_000, 3, Table::Orders, 4));
     assert_ne!(of_one, millis(1_000, 3, Table::OrderItems, 4));
@@ -40,7 +40,7 @@ fn streams_that_fail_together_do_not_come_back_together() {
 }
 
 #[test]
-fn any_first_pause_will_do() {
+fn any_first_pause_works() {
     assert_eq!(millis(0, 0, Table::Orders, 3), [0, 0, 0]);
     let long = millis(u64::MAX, 0, Table::Orders, 1);
     assert!((16_000..=20_000).contains(&long[0]), "{long:?}");

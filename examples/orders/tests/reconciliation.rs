@@ -1,4 +1,4 @@
-//! The report and the exit code, of whole runs and of tables in which something is wrong.
+//! The report and the exit code of complete runs, and of tables with errors.
 
 use std::path::Path;
 
@@ -17,12 +17,12 @@ async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {
     let args = std::iter::once("orders").chain(line.split_whitespace());
     let (_stop, stopped) = watch::channel(false);
     let mut text = String::new();
-    let mut say = |line: &str| {
+    let mut print = |line: &str| {
         text.push_str(line);
         text.push('\n');
     };
-    let code = run(Args::parse_from(args), stopped, &mut say).await;
-    // The client's own tasks end at their next turn, and the landing with them.
+    let code = run(Args::parse_from(args), stopped, &mut print).await;
+    // The client's tasks end when they are next polled, and release the landing.
     tokio::task::yield_now().await;
     (code, text)
 }
@@ -35,7 +35,7 @@ fn schema(name: &str) -> Schema {
 }
 
 #[tokio::test]
-async fn a_run_is_reconciled_with_what_landed() {
+async fn a_run_is_reconciled_with_the_landed_rows() {
     let folder = tempfile::tempdir().unwrap();
     let line = "300 2 --landing DIR/landing.db --now 2026-01-17T14:00:00Z";
     let (code, text) = example(folder.path(), line).await;
@@ -50,7 +50,7 @@ async fn a_run_is_reconciled_with_what_landed() {
     );
     assert!(text.contains("exactly once"), "{text}");
 
-    // Everything is there: nothing is streamed, and it adds up all the same.
+    // All rows have landed: the second run streams nothing and ends exact as well.
     let (code, text) = example(folder.path(), line).await;
     assert_eq!(code.unwrap(), 0, "{text}");
     assert!(text.contains("\n0 orders in "), "{text}");
@@ -91,7 +91,7 @@ async fn a_run_is_reconciled_with_what_landed() {
 }
 
 #[tokio::test]
-async fn other_rows_for_the_same_channels_are_refused_before_anything_is_added() {
+async fn other_rows_for_the_same_channels_are_refused_before_rows_are_added() {
     let folder = tempfile::tempdir().unwrap();
     let staging = include_str!("../config_staging.properties");
     std::fs::write(folder.path().join("staging.properties"), staging).unwrap();
@@ -114,7 +114,7 @@ async fn other_rows_for_the_same_channels_are_refused_before_anything_is_added()
             let (code, text) = run(other).await;
             let error = code.unwrap_err().to_string();
             assert!(
-                error.contains("_instance_0 was fed with other rows than this run makes"),
+                error.contains("_instance_0 in ") && error.contains("are not those of this run"),
                 "{other}: {error}\n{text}"
             );
             assert_eq!(count(&landing, &schema(name)).unwrap(), before, "{other}");
@@ -124,20 +124,20 @@ async fn other_rows_for_the_same_channels_are_refused_before_anything_is_added()
     }
 }
 
-/// Items may be further than orders when a run is killed.
+/// Items may be ahead of orders when a run is killed.
 #[tokio::test]
 async fn items_of_other_orders_are_refused_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let (code, text) = example(folder.path(), "300 2 --landing DIR/landing.db").await;
     assert_eq!(code.unwrap(), 0, "{text}");
-    // Nobody has heard of this run's channels of orders; those of items are the same.
-    let orders_anew = crate::config::DEFAULT.replace("=orders_channel", "=orders_anew");
-    std::fs::write(folder.path().join("anew.properties"), orders_anew).unwrap();
-    let line = "300 2 DIR/anew.properties --customers 500 --landing DIR/landing.db";
+    // This run has new channels for orders, and the same channels for items.
+    let other_orders = crate::config::DEFAULT.replace("=orders_channel", "=other_orders");
+    std::fs::write(folder.path().join("other.properties"), other_orders).unwrap();
+    let line = "300 2 DIR/other.properties --customers 500 --landing DIR/landing.db";
     let (code, _) = example(folder.path(), line).await;
     let error = code.unwrap_err().to_string();
     assert!(
-        error.contains("order_items_channel_instance_0 was fed with other rows"),
+        error.contains("order_items_channel_instance_0 in "),
         "{error}"
     );
 }
@@ -147,7 +147,7 @@ async fn counts_are_not_final_when_a_stream_has_failed() {
     let folder = tempfile::tempdir().unwrap();
     let (_, text) = example(folder.path(), "300 2 --landing DIR/landing.db").await;
     assert!(!text.contains("not final"), "{text}");
-    // The channels are further than the orders they would get.
+    // The channels have committed more rows than this run has.
     let (code, text) = example(folder.path(), "200 2 --landing DIR/landing.db").await;
     assert_eq!(code.unwrap(), 1, "{text}");
     assert!(text.contains("failed: orders_channel_instance_0"), "{text}");
@@ -175,7 +175,7 @@ async fn the_staging_configuration_fills_the_staging_tables() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_used_is_refused_before_anything_is_streamed() {
+async fn unusable_files_are_refused_before_rows_are_streamed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("empty.properties"), "").unwrap();
     for (line, expected) in [
@@ -193,13 +193,13 @@ async fn what_cannot_be_used_is_refused_before_anything_is_streamed() {
 }
 
 #[test]
-fn rows_that_are_to_come_are_not_wrong_and_rows_that_are_too_many_are() {
+fn missing_rows_of_an_incomplete_run_are_not_wrong_and_extra_rows_are() {
     let landed = Landed {
         orders_without_items: 2,
         ..Landed::exactly(7, 12)
     };
-    let verdicts = |orders, items, is_to_come| {
-        let text = landed.against(orders, items, is_to_come);
+    let verdicts = |orders, items, is_incomplete| {
+        let text = landed.compare(orders, items, is_incomplete);
         let verdict = |line: &str| match line {
             line if line.ends_with("wrong") => "wrong",
             line if line.ends_with("not all landed yet") => "early",
@@ -219,24 +219,24 @@ fn rows_that_are_to_come_are_not_wrong_and_rows_that_are_too_many_are() {
 }
 
 #[tokio::test]
-async fn an_interrupted_run_goes_on_only_where_its_tables_are_kept() {
+async fn an_interrupted_run_continues_only_with_kept_tables() {
     let folder = tempfile::tempdir().unwrap();
     let landing = folder.path().join("landing.db");
     let kept = ["--landing", landing.to_str().unwrap()];
-    for (flags, last) in [(&kept[..], "goes on"), (&[], "--landing FILE does")] {
+    for (flags, ending) in [(&kept[..], "continues"), (&[], "--landing FILE keeps them")] {
         let (_stop, stopped) = watch::channel(true);
-        let (mut text, mut said) = (String::new(), String::new());
+        let (mut text, mut last_line) = (String::new(), String::new());
         let args = ["orders", "100000", "2"].iter().chain(flags);
-        let mut say = |line: &str| {
+        let mut print = |line: &str| {
             text.push_str(line);
-            line.clone_into(&mut said);
+            line.clone_into(&mut last_line);
         };
-        let code = run(Args::parse_from(args), stopped, &mut say).await;
-        assert_eq!(code.unwrap(), 130, "{said}");
+        let code = run(Args::parse_from(args), stopped, &mut print).await;
+        assert_eq!(code.unwrap(), 130, "{last_line}");
         assert!(!text.contains("wrong"), "{text}");
         assert!(
-            said.starts_with("interrupted") && said.ends_with(last),
-            "{said}"
+            last_line.starts_with("interrupted") && last_line.ends_with(ending),
+            "{last_line}"
         );
     }
 }

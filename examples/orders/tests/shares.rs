@@ -1,11 +1,11 @@
-//! Who shares what.
+//! How orders and customers are distributed over instances.
 
 use proptest::prelude::*;
 
 use super::{CUSTOMERS, SEED, customers, job, now};
 use crate::generator::Generator;
 use crate::orchestrate;
-use crate::plan::{Part, share_out};
+use crate::plan::{Part, distribute};
 use crate::rows::{Orders, Rows};
 
 fn part(instance: u64, orders: u64, first: u64, last: u64) -> Part {
@@ -17,22 +17,22 @@ fn part(instance: u64, orders: u64, first: u64, last: u64) -> Part {
 }
 
 #[test]
-fn orders_that_remain_go_to_the_first_instances_and_customers_to_the_last() {
-    assert_eq!(share_out(10, 1, 5), [part(0, 10, 1, 5)]);
+fn remaining_orders_go_to_the_first_instances_and_remaining_customers_to_the_last() {
+    assert_eq!(distribute(10, 1, 5), [part(0, 10, 1, 5)]);
     assert_eq!(
-        share_out(10_000_000, 3, 20_504),
+        distribute(10_000_000, 3, 20_504),
         [
             part(0, 3_333_334, 1, 6_834),
             part(1, 3_333_333, 6_835, 13_668),
             part(2, 3_333_333, 13_669, 20_504),
         ]
     );
-    let more_instances_than_orders = share_out(2, 3, 9);
+    let more_instances_than_orders = distribute(2, 3, 9);
     assert_eq!(
         more_instances_than_orders,
         [part(0, 1, 1, 3), part(1, 1, 4, 6), part(2, 0, 7, 9)]
     );
-    let more_instances_than_customers = share_out(7, 4, 2);
+    let more_instances_than_customers = distribute(7, 4, 2);
     assert_eq!(
         more_instances_than_customers,
         [
@@ -45,7 +45,7 @@ fn orders_that_remain_go_to_the_first_instances_and_customers_to_the_last() {
 }
 
 #[test]
-fn all_orders_are_shared_out_and_no_customer_belongs_to_two() {
+fn all_orders_and_customers_are_distributed_once() {
     for (orders, instances, customers) in [
         (1, 1, 1),
         (100, 7, 1_000),
@@ -54,15 +54,15 @@ fn all_orders_are_shared_out_and_no_customer_belongs_to_two() {
         (99, 100, 1),
         (5, 5, 4),
     ] {
-        let parts = share_out(orders, instances, customers);
+        let parts = distribute(orders, instances, customers);
         assert_eq!(parts.len() as u64, instances);
         assert_eq!(parts.iter().map(|part| part.orders).sum::<u64>(), orders);
-        let theirs: Vec<_> = parts
+        let assigned: Vec<_> = parts
             .iter()
             .flat_map(|part| part.customers.clone())
             .collect();
         assert!(
-            theirs.into_iter().eq(1..=customers),
+            assigned.into_iter().eq(1..=customers),
             "{orders} {instances} {customers}"
         );
         assert!(
@@ -81,8 +81,8 @@ proptest! {
         instances in 1..100_u64,
         customers in 1..200_u64,
     ) {
-        let before = share_out(orders, instances, customers);
-        let after = share_out(orders + more, instances, customers);
+        let before = distribute(orders, instances, customers);
+        let after = distribute(orders + more, instances, customers);
         for (before, after) in before.into_iter().zip(after) {
             prop_assert!(before.orders <= after.orders, "{:?}, then {:?}", before, after);
             prop_assert_eq!(before.customers, after.customers);
@@ -91,8 +91,8 @@ proptest! {
 }
 
 #[test]
-fn an_instance_takes_orders_of_its_own_customers_only() {
-    let parts = share_out(1_000, 4, CUSTOMERS);
+fn an_instance_has_only_orders_of_its_customers() {
+    let parts = distribute(1_000, 4, CUSTOMERS);
     let generators = parts.iter().map(|part| {
         Generator::new(
             SEED,

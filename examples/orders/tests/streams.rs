@@ -1,4 +1,4 @@
-//! Whole runs against an emulator in memory, under a paused clock: shares, resumption, trouble, and how long things take.
+//! Complete runs against an emulator in memory, under a paused clock: distribution, resumption, failures and timing.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use crate::table::Table;
 use crate::target::SETUP;
 
 #[tokio::test(start_paused = true)]
-async fn every_way_to_share_orders_out_ends_exact() {
+async fn every_distribution_of_orders_ends_exact() {
     for (orders, instances, customers) in
         [(50, 1, 3_000), (100, 7, 3_000), (3, 8, 3_000), (20, 6, 4)]
     {
@@ -52,38 +52,36 @@ async fn the_last_tokens_are_the_numbers_of_the_last_rows() {
     assert_eq!(token("order_items_channel_instance_1"), Some(last));
     let again = world.run().await;
     assert!(again.failures.is_empty());
-    let news = |table| {
-        world
-            .instances
-            .iter()
-            .map(move |i| i.meter(table).committed())
-    };
-    assert_eq!(news(Table::Orders).sum::<u64>(), 101);
+    let committed = world
+        .instances
+        .iter()
+        .map(|i| i.meter(Table::Orders).committed());
+    assert_eq!(committed.sum::<u64>(), 101);
     world.assert_exact().await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_larger_total_goes_on_where_the_smaller_one_ended() {
+async fn a_larger_total_continues_after_a_smaller_one() {
     let mut world = World::new(job(200, 2));
     world.run().await;
     world.instances = orchestrate::instances(job(1_000, 2));
     let outcome = world.run().await;
     assert!(outcome.failures.is_empty(), "{outcome:?}");
-    let news = world
+    let new_rows = world
         .instances
         .iter()
-        .map(|i| i.meter(Table::Orders).news());
-    assert_eq!(news.sum::<u64>(), 800);
+        .map(|i| i.meter(Table::Orders).new_rows());
+    assert_eq!(new_rows.sum::<u64>(), 800);
     world.assert_exact().await;
 
-    // Back again it cannot go: these channels are further than the orders they would get.
+    // A smaller total fails: the channels have committed more rows than it has.
     world.instances = orchestrate::instances(job(500, 2));
     let outcome = world.run().await;
     assert_eq!(outcome.failures.len(), 4, "{outcome:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_larger_total_goes_on_though_it_is_divided_with_another_remainder() {
+async fn a_larger_total_continues_with_any_remainder() {
     let mut world = World::new(job(1_004, 5));
     world.run().await;
     for orders in [1_005, 1_006, 1_010] {
@@ -95,7 +93,7 @@ async fn a_larger_total_goes_on_though_it_is_divided_with_another_remainder() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_append_is_repeated_and_nobody_hears_of_it() {
+async fn a_throttled_append_is_repeated_and_the_channel_stays_open() {
     let world = World::new(job(1_000, 2));
     let channel = "orders_channel_instance_0";
     let throttle = Fault::Throttle(None).on(Endpoint::Append).channel(channel);
@@ -112,7 +110,7 @@ async fn a_throttled_append_is_repeated_and_nobody_hears_of_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_instance_that_fails_does_not_stop_the_others_and_goes_on_later() {
+async fn a_failed_instance_does_not_stop_the_others_and_continues_later() {
     let world = World::new(job(1_000, 4));
     let faults = world.emulator.faults();
     for table in ["orders", "order_items"] {
@@ -150,7 +148,7 @@ async fn an_instance_that_fails_does_not_stop_the_others_and_goes_on_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_commit_that_never_comes_is_not_waited_for_for_ever() {
+async fn a_missing_commit_fails_the_channel_in_the_end() {
     let world = World::configured(job(100, 2), "max.retries=0");
     let channel = "order_items_channel_instance_1";
     let withheld = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
@@ -167,7 +165,7 @@ async fn a_commit_that_never_comes_is_not_waited_for_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_that_may_pass_is_tried_again_as_often_as_configured() {
+async fn a_retryable_failure_is_retried_as_often_as_configured() {
     for (retries, failures) in [(0, 1), (2, 0)] {
         let world = World::configured(job(10, 1), &format!("max.retries={retries}"));
         let channel = "orders_channel_instance_0";
@@ -179,26 +177,26 @@ async fn a_failure_that_may_pass_is_tried_again_as_often_as_configured() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_wait_for_more_as_long_as_the_configuration_says() {
+async fn rows_wait_for_more_rows_as_long_as_configured() {
     for lag in [5, 60] {
         let live =
             format!("max.client.lag={lag}\norders.batch.size=10\ngeneration.interval.ms=3600000");
         let world = World::configured(job(100, 1), &live);
         let sent = || world.requests(Endpoint::Append, "orders_channel_instance_0");
-        let began = Instant::now();
+        let started = Instant::now();
         let stream = async {
             world.run().await;
         };
-        let look = async {
+        let first_append = async {
             while sent() == 0 {
                 tokio::time::sleep(Duration::from_millis(100)).await;
             }
-            began.elapsed()
+            started.elapsed()
         };
         let waited = tokio::select! {
             biased;
             () = stream => panic!("nine batches are still to come"),
-            waited = look => waited,
+            waited = first_append => waited,
         };
         let expected = Duration::from_secs(lag);
         assert!(
@@ -209,7 +207,7 @@ async fn rows_wait_for_more_as_long_as_the_configuration_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_told_to_stop_commits_what_it_has_and_goes_on_later() {
+async fn a_stopped_run_commits_its_rows_and_continues_later() {
     let live = "orders.batch.size=10\ngeneration.interval.ms=10000";
     let world = World::configured(job(100, 2), live);
     let stop = async {
@@ -228,7 +226,7 @@ async fn a_run_that_is_told_to_stop_commits_what_it_has_and_goes_on_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_somebody_else_begins_at_the_first_row() {
+async fn a_channel_with_an_unknown_token_starts_at_the_first_row() {
     let world = World::new(job(100, 1));
     let clients = world.target.clients(&world.config).await.unwrap();
     let mut channel = clients
@@ -252,7 +250,7 @@ async fn a_token_of_somebody_else_begins_at_the_first_row() {
 
 #[tokio::test(start_paused = true)]
 async fn rejected_rows_are_counted_and_the_rest_lands() {
-    // Amounts from a thousand up do not fit.
+    // The column is too narrow for amounts of 1000 and more.
     let narrow = SETUP.replace("TOTAL_AMOUNT DECIMAL(10,2)", "TOTAL_AMOUNT DECIMAL(5,2)");
     let world = World::with_tables(job(200, 2), "", &narrow);
     let orders = world.instances.iter().flat_map(|i| i.orders.from(1));
@@ -270,6 +268,6 @@ async fn rejected_rows_are_counted_and_the_rest_lands() {
     assert_eq!(
         world.rows(Table::Orders).len(),
         fitting,
-        "they are not sent again"
+        "the rejected rows are not sent again"
     );
 }

@@ -1,4 +1,4 @@
-//! An emulator in memory to stream to, what it takes for that, and what is expected to land.
+//! An emulator in memory, the configuration to stream to it, and the expected rows.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -19,13 +19,13 @@ use crate::rows::Rows;
 use crate::table::Table;
 use crate::target::{Route, SETUP, Target, schema};
 
-/// How long a request travels, and its answer: long enough to be killed on the way.
+/// The latency of requests and of responses, so that a kill can happen while a request is in flight.
 const LATENCY: Duration = Duration::from_millis(23);
 
-/// Orders that come in over some seconds, so that there is always something to be killed.
+/// Orders that come in over some seconds, so that a kill interrupts the run.
 pub(super) const LIVE: &str = "max.client.lag=0\norders.batch.size=100\ngeneration.interval.ms=250";
 
-/// An emulator, and what it takes to stream to it.
+/// An emulator, and the configuration to stream to it.
 pub(super) struct World {
     pub(super) emulator: Emulator,
     pub(super) target: Target,
@@ -78,20 +78,20 @@ impl World {
         orchestrate::run(&self.instances, &clients, &self.config, &stop, || {}).await
     }
 
-    /// Runs for so long and then drops everything, as a kill does. True if it was complete before.
+    /// Runs for `time` and then drops everything, as a kill does. True if the run was complete before.
     async fn run_for(&self, time: Duration) -> bool {
         let outcome = timeout(time, self.run()).await;
-        // Tasks that were aborted end at their next turn.
+        // Aborted tasks end when they are next polled.
         tokio::task::yield_now().await;
         outcome.is_ok_and(|outcome| outcome.failures.is_empty())
     }
 
-    /// Runs again and again, for as many milliseconds as `pause` says, until it is complete.
+    /// Runs repeatedly, each time for `pause` milliseconds, until a run is complete. Returns the number of kills.
     pub(super) async fn run_with_kills(&self, pause: impl Fn(u64) -> u64) -> u64 {
         let mut kills = 0;
         while !self.run_for(Duration::from_millis(pause(kills))).await {
             kills += 1;
-            assert!(kills < 1_000, "it gets nowhere");
+            assert!(kills < 1_000, "the runs make no progress");
         }
         kills
     }
@@ -107,7 +107,7 @@ impl World {
         self.emulator.rows(&self.target.schema.path(table)).unwrap()
     }
 
-    /// Asserts that both tables hold what the instances make, row for row, and nothing else.
+    /// Asserts that both tables hold exactly the rows of the instances.
     pub(super) async fn assert_exact(&self) {
         let mut expected = Vec::new();
         for instance in &self.instances {
@@ -128,7 +128,7 @@ impl World {
         assert!(report.is_exact(), "{report}");
     }
 
-    /// How many requests of a kind there were about a channel.
+    /// How many requests to an endpoint named a channel.
     pub(super) fn requests(&self, endpoint: Endpoint, channel: &str) -> usize {
         let log = self.emulator.log().into_iter();
         log.filter(|request| request.endpoint == endpoint)
