@@ -42,7 +42,7 @@ impl<T> Drop for Driving<T> {
             if !core.stopped {
                 core.stop(&Error::new(
                     ErrorKind::ClientClosed,
-                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new context",
+                    "the channel's task was stopped: its runtime shut down, or the transport panicked; build a new client",
                 ));
             }
         });

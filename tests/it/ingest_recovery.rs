@@ -8,7 +8,7 @@ use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
 use tokio::time::{Instant, sleep};
 
 use crate::ingest_source::{Failure, Shelf};
-use crate::support::World;
+use crate::support::{World, row};
 
 fn all(n: i64) -> Vec<i64> {
     (0..n).collect()
@@ -406,4 +406,45 @@ async fn a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_can
     assert_eq!(world.requests(Endpoint::Open), 2);
     let took = start.elapsed();
     assert!(took < patience + Duration::from_secs(5), "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_each_hold_of_a_channel_committed_is_counted_once() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    shelf.stock().is_open = true;
+    let faults = world.emulator.faults();
+    let must = || Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()).on(Endpoint::Append);
+    let source = shelf.clone();
+    let add = |rows: std::ops::Range<i64>| source.stock().rows.extend(rows.map(|n| (n, row(n))));
+    let course = async {
+        sleep(Duration::from_secs(5)).await;
+        faults.push(must());
+        add(10..20);
+        sleep(Duration::from_secs(15)).await;
+        // Committed while the channel is opened again.
+        faults.push(Fault::WithholdCommits(Duration::from_secs(5)).on(Endpoint::Append));
+        add(20..30);
+        sleep(Duration::from_secs(2)).await;
+        faults.push(must());
+        add(30..40);
+        sleep(Duration::from_secs(20)).await;
+        source.stock().is_open = false;
+    };
+    let (report, ()) = tokio::join!(ingest::run(&client, "c", &mut shelf).into_future(), course);
+    let report = report.unwrap();
+    assert_eq!((report.reopens, report.rows_committed), (2, 40));
+    assert_eq!(report.rows_appended, 20 + 30 + 10, "some again");
+    assert_eq!(world.landed(), (0..40).collect::<Vec<_>>());
+    let stock = shelf.stock();
+    let checks = stock.calls.iter().filter(|call| call.starts_with("check"));
+    assert_eq!(
+        checks.collect::<Vec<_>>(),
+        [
+            "check c at None",
+            "check c at Some(9)",
+            "check c at Some(29)"
+        ]
+    );
 }

@@ -340,3 +340,25 @@ async fn untaken_failures_end_appends_before_they_fill_the_memory() {
     let ack = channel.append_rows(noisy(0..100), ()).await.unwrap();
     ack.await.unwrap();
 }
+
+#[tokio::test(start_paused = true)]
+async fn acknowledgements_resolve_though_the_transport_panics() {
+    let world = World::new();
+    let builder = world.meddled(|request| {
+        let is_append = request.uri().path().ends_with("/rows");
+        assert!(!is_append, "a transport with a fault");
+        None
+    });
+    let client = builder.build().await.unwrap();
+    let channel = client.elastic_channel();
+    let ack = channel.append_row(&row(0), 7).await.unwrap();
+    channel.initiate_flush();
+    let told = tokio::time::timeout(Duration::from_secs(3600), ack).await;
+    let failed = told.expect("it resolves").unwrap_err();
+    assert_eq!((*failed.tag(), failed.row_count()), (7, 1));
+    assert_eq!(failed.error().kind(), ErrorKind::ClientClosed);
+    assert!(failed.is_ambiguous());
+    let refused = channel.append_row(&row(1), 8).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::ClientClosed);
+    assert_eq!(client.memory_in_use(), 0);
+}
