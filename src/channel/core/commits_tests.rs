@@ -305,6 +305,20 @@ fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
 }
 
 #[test]
+fn an_invalidated_channel_asks_each_second_for_what_was_sent_last() {
+    let mut rig = Rig::new();
+    rig.accept(10, 1);
+    rig.send(11, 1);
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::MustReopen, why);
+    rig.wait(50);
+    rig.hear(10, 2);
+    let interest = rig.core.poll_interest();
+    assert_eq!(interest, PollInterest::At(rig.in_ms(1_000)));
+}
+
+#[test]
 fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
