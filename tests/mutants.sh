@@ -90,9 +90,9 @@ DIFF
 
 mutant "acknowledge on accept" src/channel/core/mod.rs <<'DIFF'
 -            committed: self.ledger.committed(),
--            committed_token: self.ledger.watermark().cloned(),
+-            committed_token: self.committed_token(),
 +            committed: self.ledger.committed().max(self.accepted),
-+            committed_token: self.ledger.watermark().cloned(),
++            committed_token: self.committed_token(),
 DIFF
 
 mutant "refund twice" src/base/budget.rs <<'DIFF'

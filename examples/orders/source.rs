@@ -34,10 +34,13 @@ impl<R: Rows> Generated<R> {
         let rows = (first..)
             .zip(rows)
             .map(|(number, (_, row))| (number.into(), row));
-        let mut batch = Batch::new(rows.collect());
+        let batch = Batch::new(rows.collect());
         let last = batch.through.map_or(0, Into::into);
-        batch.is_end = last == self.rows.last();
-        batch
+        if last == self.rows.last() {
+            batch.with_end()
+        } else {
+            batch
+        }
     }
 }
 

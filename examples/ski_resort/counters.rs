@@ -25,7 +25,9 @@ impl From<&Progress<i64>> for Counters {
             accepted: progress.accepted.unwrap_or(0),
             committed: progress.released.unwrap_or(0),
             begun: progress.resumed_after.unwrap_or(0),
-            waiting_since: progress.waiting_since,
+            waiting_since: progress
+                .waiting_for
+                .and_then(|waited| Instant::now().checked_sub(waited)),
             reopens: progress.reopens,
         }
     }

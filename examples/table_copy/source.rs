@@ -106,10 +106,8 @@ impl Source for People {
             }
         }
         let is_end = rows.len() < max;
-        Ok(Batch {
-            is_end,
-            ..Batch::new(rows)
-        })
+        let batch = Batch::new(rows);
+        Ok(if is_end { batch.with_end() } else { batch })
     }
 
     async fn dead_letter(

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::append::Append;
-use super::receipt::Receipt;
+use super::receipt::{Commits, Receipt};
 use super::row_source::{BatchSource, Each, Numbered, Plain};
 use super::{Channel, Tracked, Untracked};
 use crate::rows::RowBatch;
@@ -158,6 +158,31 @@ impl Channel<Tracked> {
         self.writer.try_append(batch, Some(offsets))
     }
 
+    /// The last committed token this channel knows of, without asking the server: at first that of the open.
+    pub fn latest_committed_offset_token(&self) -> Option<OffsetToken> {
+        self.shared().core().committed_token()
+    }
+
+    /// Watches the committed token.
+    pub fn commits(&self) -> Commits {
+        Commits::new(self.hold.subscribe())
+    }
+
+    /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
+    ///
+    /// Bounded by the client's `retry_for` and `commit_stall_timeout`; with [`Recovery::Replay`](crate::Recovery::Replay) by
+    /// these for each time the channel is opened again. Cancel safe: to wait for less long, wrap it in
+    /// `tokio::time::timeout`.
+    ///
+    /// # Errors
+    ///
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; everything is committed all
+    ///   the same, and the channel goes on.
+    /// - Why the channel was invalidated.
+    pub async fn wait_for_commit(&self) -> Result<Option<OffsetToken>> {
+        self.commit_all().await
+    }
+
     /// The token of the last row in memory or beyond, since this channel was opened.
     pub fn last_appended(&self) -> Option<OffsetToken> {
         self.writer.last.clone().map(Offset::into_token)
@@ -180,6 +205,15 @@ impl Channel<Tracked> {
 }
 
 impl Channel<Untracked> {
+    /// Flushes, and waits until everything appended so far is committed. Bounded as that of a tracked channel. Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// As [`Channel::<Tracked>::wait_for_commit`].
+    pub async fn wait_for_commit(&self) -> Result<()> {
+        self.commit_all().await.map(drop)
+    }
+
     /// Appends one row. The row is encoded now; for what the future waits, see [`Append`].
     ///
     /// # Errors

@@ -16,9 +16,9 @@ mod writer;
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use self::receipt::Commits;
 use self::registry::Registry;
 use self::shared::Shared;
 use self::writer::Writer;
@@ -30,11 +30,31 @@ use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
+mod sealed {
+    pub trait Sealed {}
+}
+
+/// Whether the rows of a channel carry offset tokens: [`Tracked`] or [`Untracked`].
+pub trait Mode: sealed::Sealed + 'static {
+    #[doc(hidden)]
+    const IS_TRACKED: bool;
+}
+
+impl sealed::Sealed for Tracked {}
+impl Mode for Tracked {
+    const IS_TRACKED: bool = true;
+}
+
+impl sealed::Sealed for Untracked {}
+impl Mode for Untracked {
+    const IS_TRACKED: bool = false;
+}
+
 /// A channel whose rows carry offset tokens. See [`StreamingIngestClient::open_channel`](crate::StreamingIngestClient::open_channel).
 #[derive(Debug)]
 pub enum Tracked {}
 
-/// A channel whose rows carry none. See
+/// A channel whose rows carry none. The SDK sends tokens that it makes itself, and shows them nowhere. See
 /// [`StreamingIngestClient::open_untracked_channel`](crate::StreamingIngestClient::open_untracked_channel).
 #[derive(Debug)]
 pub enum Untracked {}
@@ -98,21 +118,24 @@ pub enum Untracked {}
 /// channel.append_row(&row, 7).await?;
 /// # Ok(()) }
 /// ```
-pub struct Channel<M = Tracked> {
+pub struct Channel<M: Mode = Tracked> {
     writer: Writer,
+    /// The hold on the name, which a reopen replaces: for those who watch commits.
+    hold: watch::Sender<Arc<Shared>>,
     policy: OnUncommitted,
     mode: PhantomData<fn() -> M>,
 }
 
-impl<M> std::fmt::Debug for Channel<M> {
+impl<M: Mode> std::fmt::Debug for Channel<M> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.writer.shared.fmt(f)
     }
 }
 
-impl<M> Channel<M> {
+impl<M: Mode> Channel<M> {
     pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
         Self {
+            hold: watch::Sender::new(Arc::clone(&shared)),
             writer: Writer::new(registry, shared),
             policy,
             mode: PhantomData,
@@ -150,18 +173,8 @@ impl<M> Channel<M> {
             .await
     }
 
-    /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
-    ///
-    /// Bounded by the client's `retry_for` and `commit_stall_timeout`; with [`Recovery::Replay`](crate::Recovery::Replay) by
-    /// these for each time the channel is opened again. Cancel safe: to wait for less long, wrap it in
-    /// `tokio::time::timeout`.
-    ///
-    /// # Errors
-    ///
-    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; everything is committed all
-    ///   the same, and the channel goes on.
-    /// - Why the channel was invalidated.
-    pub async fn wait_for_commit(&self) -> Result<Option<OffsetToken>> {
+    /// Flushes, and waits until everything appended so far is committed. Returns the committed token of a tracked channel.
+    async fn commit_all(&self) -> Result<Option<OffsetToken>> {
         self.initiate_flush();
         let shared = self.shared();
         let through = shared.core().appended();
@@ -177,16 +190,6 @@ impl<M> Channel<M> {
             }
             None => Ok(progress.committed_token),
         }
-    }
-
-    /// The last committed token this channel knows of, without asking the server: at first that of the open.
-    pub fn latest_committed_offset_token(&self) -> Option<OffsetToken> {
-        self.shared().core().ledger_watermark()
-    }
-
-    /// Watches the committed token.
-    pub fn commits(&self) -> Commits {
-        Commits::new(self.shared())
     }
 
     /// Waits until the channel takes no more rows, and returns why: [`ErrorKind::Invalidated`], or that the client was
@@ -267,7 +270,8 @@ impl<M> Channel<M> {
             }
         });
         let registry = &self.writer.registry;
-        let (shared, status) = open::open(registry, &old.name, policy, None, Some(&old)).await?;
+        let (shared, status) =
+            open::open::<M>(registry, &old.name, policy, None, Some(&old)).await?;
         let is_in_doubt = old.update_and_wake(|core, now| {
             core.on_reopened(now, gone(), &status);
             core.is_in_doubt(&status)
@@ -275,7 +279,8 @@ impl<M> Channel<M> {
         let untold = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(untold));
         let timeout = self.writer.timeout;
-        self.writer = Writer::new(Arc::clone(&self.writer.registry), shared);
+        self.writer = Writer::new(Arc::clone(&self.writer.registry), Arc::clone(&shared));
+        self.hold.send_replace(shared);
         self.writer.timeout = timeout;
         let report = old.core().report();
         Ok((report, is_in_doubt))

@@ -13,7 +13,7 @@ use super::core::ledger::REPLICA_LAG;
 use super::core::{Core, Limits, Opening};
 use super::registry::Registry;
 use super::shared::Shared;
-use super::{Channel, driver};
+use super::{Channel, Mode, Tracked, driver};
 use crate::api::OpenAnswer;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
@@ -42,7 +42,7 @@ use crate::types::offset::arguments::IntoOffset;
 /// ```
 #[derive(Debug)]
 #[must_use = "the channel is opened only when this is awaited"]
-pub struct OpenChannel<M> {
+pub struct OpenChannel<M: Mode> {
     registry: Arc<Registry>,
     name: String,
     policy: OnUncommitted,
@@ -50,7 +50,7 @@ pub struct OpenChannel<M> {
     mode: PhantomData<fn() -> M>,
 }
 
-impl<M> OpenChannel<M> {
+impl<M: Mode> OpenChannel<M> {
     pub(crate) fn new(registry: Arc<Registry>, name: String) -> Self {
         let policy = registry.context.options.on_uncommitted;
         Self {
@@ -67,7 +67,9 @@ impl<M> OpenChannel<M> {
         self.policy = policy;
         self
     }
+}
 
+impl OpenChannel<Tracked> {
     /// Sets the channel's committed token as it is opened, whatever it was: to begin elsewhere in the source.
     pub fn offset_token(mut self, token: impl IntoOffset) -> Self {
         self.offset_token = Some(
@@ -79,14 +81,14 @@ impl<M> OpenChannel<M> {
     }
 }
 
-impl<M: 'static> IntoFuture for OpenChannel<M> {
+impl<M: Mode> IntoFuture for OpenChannel<M> {
     type Output = Result<Channel<M>>;
     type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let token = self.offset_token.transpose()?;
-            let (shared, _) = open(
+            let (shared, _) = open::<M>(
                 &self.registry,
                 &self.name,
                 self.policy,
@@ -100,7 +102,7 @@ impl<M: 'static> IntoFuture for OpenChannel<M> {
 }
 
 /// Opens `name`, which is free or `old`'s, and sets its driver going. The status is that of the open response.
-pub(super) async fn open(
+pub(super) async fn open<M: Mode>(
     registry: &Arc<Registry>,
     name: &str,
     policy: OnUncommitted,
@@ -127,6 +129,7 @@ pub(super) async fn open(
         created_on_ms: status.created_on_ms(),
         rejected: status.rows_error_count(),
         is_first_hand,
+        is_tracked: M::IS_TRACKED,
     };
     info!(channel = name, committed = ?opening.committed_token, "channel open");
     let options = &context.options;

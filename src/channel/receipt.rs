@@ -59,6 +59,22 @@ impl Receipt {
 
     /// Waits until the rows are committed: each is in the table, or was rejected and counted.
     ///
+    /// It does not flush. The rows are sent when their batch is full or
+    /// [`max_client_lag`](crate::ClientBuilder::max_client_lag) has passed, so the wait is the lag and then some seconds until
+    /// the server commits. A handler of a request that must answer sooner calls
+    /// [`initiate_flush`](crate::Channel::initiate_flush) after its append, or the client has a shorter lag; then each request
+    /// is a small one of its own, and there are ten a second for each channel. Many handlers should await receipts at the same
+    /// time and leave the batching to the lag:
+    ///
+    /// ```no_run
+    /// # use snowpipe_streaming::{Channel, Result};
+    /// # async fn example(channel: &tokio::sync::Mutex<Channel>, ride: serde_json::Value, id: u64) -> Result<()> {
+    /// // The lock is for the append only: receipts of several handlers wait together.
+    /// let receipt = channel.lock().await.append_row(&ride, id).await?;
+    /// receipt.committed().await
+    /// # }
+    /// ```
+    ///
     /// Cancel safe: dropping the future changes nothing.
     ///
     /// # Errors
@@ -82,24 +98,34 @@ impl Receipt {
     }
 }
 
-/// Watches a channel's committed token.
+/// Watches a channel's committed token, also after the channel is reopened.
 ///
 /// ```no_run
-/// # use snowpipe_streaming::Channel;
+/// # use snowpipe_streaming::{Channel, ErrorKind};
 /// # async fn example(channel: &Channel) -> snowpipe_streaming::Result<()> {
 /// let mut commits = channel.commits();
 /// tokio::spawn(async move {
-///     while let Ok(Some(token)) = commits.changed().await {
-///         println!("the source may forget everything up to {token}");
+///     loop {
+///         match commits.changed().await {
+///             Ok(token) => println!("the source may forget everything up to {token}"),
+///             // Whoever holds the channel reopens it.
+///             Err(error) if matches!(error.kind(), ErrorKind::Invalidated(_)) => {}
+///             Err(_) => break,
+///         }
 ///     }
 /// });
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
 pub struct Commits {
+    /// The channel as it was opened last.
+    hold: watch::Receiver<Arc<Shared>>,
+    shared: Arc<Shared>,
     progress: watch::Receiver<Progress>,
     /// The token that `changed` returned last, or that there was at first.
     seen: Option<OffsetToken>,
+    /// Whether `changed` has returned why this hold ended.
+    is_end_seen: bool,
 }
 
 impl std::fmt::Debug for Commits {
@@ -111,42 +137,77 @@ impl std::fmt::Debug for Commits {
 }
 
 impl Commits {
-    pub(crate) fn new(shared: &Shared) -> Self {
+    pub(crate) fn new(hold: watch::Receiver<Arc<Shared>>) -> Self {
+        let shared = Arc::clone(&hold.borrow());
         let progress = shared.subscribe();
         let seen = progress.borrow().committed_token.clone();
-        Self { progress, seen }
+        Self {
+            hold,
+            shared,
+            progress,
+            seen,
+            is_end_seen: false,
+        }
     }
 
     /// The last committed token now.
     pub fn latest(&self) -> Option<OffsetToken> {
-        self.progress.borrow().committed_token.clone()
+        self.hold.borrow().progress().committed_token
     }
 
     /// Waits until the committed token is another than this returned last, or than it was when the observer was made, and
     /// returns it.
     ///
+    /// When the channel is invalidated, it returns why, once. The next call then waits until the channel is reopened, and
+    /// continues with the commits that follow.
+    ///
     /// Cancel safe: no change is lost, intermediate tokens may be skipped.
     ///
     /// # Errors
     ///
-    /// Why the channel was invalidated or closed, when no further commit will come.
-    pub async fn changed(&mut self) -> Result<Option<OffsetToken>> {
+    /// - [`ErrorKind::Invalidated`]: the channel may be reopened.
+    /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no further commit will come.
+    pub async fn changed(&mut self) -> Result<OffsetToken> {
         loop {
-            {
+            let hold = Arc::clone(&self.hold.borrow_and_update());
+            if !Arc::ptr_eq(&hold, &self.shared) {
+                self.progress = hold.subscribe();
+                self.shared = hold;
+                self.is_end_seen = false;
+            }
+            let end = {
                 let now = self.progress.borrow_and_update();
                 if now.committed_token != self.seen {
                     self.seen.clone_from(&now.committed_token);
-                    return Ok(now.committed_token.clone());
+                    if let Some(token) = &self.seen {
+                        return Ok(token.clone());
+                    }
                 }
-                if let Some(error) = now.final_error() {
+                now.final_error()
+            };
+            match end {
+                Some(error) if !self.is_end_seen => {
+                    self.is_end_seen = true;
                     return Err(error);
                 }
-            }
-            if self.progress.changed().await.is_err() {
-                return Err(Error::new(
-                    ErrorKind::ChannelClosed,
-                    "the channel is closed; no further commit will come",
-                ));
+                // Without its handle the channel is not reopened.
+                Some(error) => {
+                    if self.hold.changed().await.is_err() {
+                        return Err(error);
+                    }
+                }
+                None => tokio::select! {
+                    biased;
+                    Ok(()) = self.hold.changed() => {}
+                    changed = self.progress.changed() => {
+                        if changed.is_err() {
+                            return Err(Error::new(
+                                ErrorKind::ChannelClosed,
+                                "the channel is closed; no further commit will come",
+                            ));
+                        }
+                    }
+                },
             }
         }
     }

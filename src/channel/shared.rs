@@ -156,7 +156,7 @@ impl Shared {
                 .as_ref()
                 .map(|end| end.error.clone());
             if let Some(error) = end {
-                return error.with_committed_token(self.core().ledger_watermark());
+                return error.with_committed_token(self.core().committed_token());
             }
             if progress.changed().await.is_err() {
                 return Error::new(ErrorKind::ChannelClosed, "the channel is closed");

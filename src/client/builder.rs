@@ -29,7 +29,7 @@ const MIN_BUDGET: usize = 256 << 10;
 ///     .await?;
 /// # Ok(()) }
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 #[must_use = "nothing happens until `build` is awaited"]
 pub struct ClientBuilder {
     profile: Profile,
@@ -69,7 +69,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Bytes of rows one channel may hold. Default half the budget, which is also the least.
+    /// Bytes of rows one channel may hold, from half the memory budget, which is the default, to all of it.
     pub fn channel_memory(mut self, bytes: usize) -> Self {
         self.options.channel_memory = Some(bytes);
         self
@@ -174,7 +174,7 @@ impl ClientBuilder {
     /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
     /// Named channels have one each.
     pub fn elastic_requests(mut self, requests: usize) -> Self {
-        self.options.elastic_requests = requests.max(1);
+        self.options.elastic_requests = requests;
         self
     }
 
@@ -242,6 +242,30 @@ impl ClientBuilder {
                 ),
             ));
         }
+        if options.attempt_timeout.is_zero() {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "an attempt_timeout of zero lets no call succeed; give a longer one",
+            ));
+        }
+        if options.elastic_requests == 0 {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "with elastic_requests of 0 nothing is sent; give at least 1",
+            ));
+        }
+        let half = options.memory_budget / 2;
+        let channel_memory = options.channel_memory.unwrap_or(half);
+        if !(half..=options.memory_budget).contains(&channel_memory) {
+            return Err(Error::new(
+                ErrorKind::Config,
+                format!(
+                    "channel_memory of {channel_memory} is not between half of the memory budget and all of it; give {half} to {}",
+                    options.memory_budget
+                ),
+            ));
+        }
+        options.channel_memory = Some(channel_memory);
         for time in [
             &mut options.max_client_lag,
             &mut options.attempt_timeout,
@@ -252,13 +276,6 @@ impl ClientBuilder {
         ] {
             *time = FAR_FUTURE.min(*time);
         }
-        let half = options.memory_budget / 2;
-        options.channel_memory = Some(
-            options
-                .channel_memory
-                .unwrap_or(half)
-                .clamp(half, options.memory_budget),
-        );
         let config = ApiConfig {
             account_url: profile.account_url()?,
             account: profile.account().to_owned(),

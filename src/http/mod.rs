@@ -8,6 +8,7 @@ mod roots;
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,6 +31,13 @@ pub trait Transport: fmt::Debug + Send + Sync + 'static {
     ///
     /// When there is no complete answer; the error's kind says whether the server may have seen the request.
     async fn call(&self, request: Request) -> Result<Response, TransportError>;
+}
+
+#[async_trait]
+impl<T: Transport + ?Sized> Transport for Arc<T> {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        (**self).call(request).await
+    }
 }
 
 /// The longest answer that is about rows, channels and credentials: a thousand statuses, each with tokens as long as they

@@ -422,6 +422,7 @@ impl<'a, S: Source> Flow<'a, S> {
         };
         let below = |lowest| self.marks.below(lowest).or(self.released.as_ref()).cloned();
         let reached = self.shards.iter().map(|shard| shard.reached.as_ref()).min();
+        let since = self.shards.iter().filter_map(Shard::waiting_since).min();
         observe(&Progress {
             resumed_after: self.resumed_after.clone(),
             appended: reached.flatten().max(self.released.as_ref()).cloned(),
@@ -433,7 +434,7 @@ impl<'a, S: Source> Flow<'a, S> {
             rows_in_flight: self.shards.iter().map(Shard::rows_in_flight).sum(),
             rows_rejected: self.tally.rejected,
             reopens: self.tally.reopens,
-            waiting_since: self.shards.iter().filter_map(Shard::waiting_since).min(),
+            waiting_for: since.map(|since| since.elapsed()),
         });
     }
 }

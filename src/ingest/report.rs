@@ -1,8 +1,7 @@
 //! What a run tells: while it goes on, and at its end.
 
 use std::collections::BTreeMap;
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use crate::types::close_report::UncommittedRange;
 
@@ -63,6 +62,47 @@ pub struct Progress<O> {
     pub rows_rejected: u64,
     /// How often a channel was opened again.
     pub reopens: u64,
-    /// When the oldest rows were appended that are not committed.
-    pub waiting_since: Option<Instant>,
+    /// How long ago the oldest rows were appended that are not committed.
+    pub waiting_for: Option<Duration>,
+}
+
+impl<O> Report<O> {
+    /// The report of a run that did nothing: for tests of what handles reports, which set the other fields.
+    pub fn new(finish: Finish) -> Self {
+        Self {
+            finish,
+            resumed_after: None,
+            rows_appended: 0,
+            rows_committed: 0,
+            rows_rejected: 0,
+            reopens: 0,
+            released: None,
+            uncommitted: BTreeMap::new(),
+        }
+    }
+}
+
+impl<O> Progress<O> {
+    /// The progress of a run that has done nothing: for tests of observers, which set the other fields.
+    pub fn new() -> Self {
+        Self {
+            resumed_after: None,
+            appended: None,
+            accepted: None,
+            committed: None,
+            released: None,
+            rows_appended: 0,
+            rows_committed: 0,
+            rows_in_flight: 0,
+            rows_rejected: 0,
+            reopens: 0,
+            waiting_for: None,
+        }
+    }
+}
+
+impl<O> Default for Progress<O> {
+    fn default() -> Self {
+        Self::new()
+    }
 }

@@ -23,6 +23,7 @@ impl<T> Offset for T where
 
 /// What a source has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Batch<O, R> {
     /// Rows with their offsets, which rise.
     pub rows: Vec<(O, R)>,
@@ -56,6 +57,13 @@ impl<O: Clone, R> Batch<O, R> {
         }
     }
 
+    /// These rows are the last: the run ends when they are committed.
+    #[must_use]
+    pub fn with_end(mut self) -> Self {
+        self.is_end = true;
+        self
+    }
+
     /// Read up to `through`, past the last row.
     #[must_use]
     pub fn with_through(mut self, through: O) -> Self {
@@ -82,6 +90,29 @@ pub struct Rejected<O> {
     /// same transaction as the rows, and returns it from [`Source::rejects_seen`], hears of each reject even if the program
     /// dies in between.
     pub total: u64,
+}
+
+impl<O> Rejected<O> {
+    /// `count` rejected rows of a new channel, after the one offset and through the other: for tests of a source, which set
+    /// the other fields.
+    ///
+    /// ```
+    /// use snowpipe_streaming::ingest::Rejected;
+    ///
+    /// let mut rejected = Rejected::new("rides-0", 2, Some(7), 12);
+    /// rejected.total = 5;
+    /// rejected.message = Some("a null in a NOT NULL column".to_owned());
+    /// ```
+    pub fn new(channel: impl Into<String>, count: u64, after: Option<O>, through: O) -> Self {
+        Self {
+            channel: channel.into(),
+            count,
+            after,
+            through,
+            message: None,
+            total: count,
+        }
+    }
 }
 
 /// Rows that can be read again from any offset that is not released.

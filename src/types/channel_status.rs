@@ -1,6 +1,6 @@
 //! What the server says of a channel.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use super::offset::OffsetToken;
 
@@ -56,8 +56,13 @@ impl ChannelStatus {
         self.latest_committed_offset_token.as_ref()
     }
 
-    /// When the channel was created, in milliseconds since the Unix epoch.
-    pub fn created_on_ms(&self) -> Option<u64> {
+    /// When the channel was created.
+    pub fn created_on(&self) -> Option<SystemTime> {
+        self.created_on_ms.and_then(from_epoch)
+    }
+
+    /// The time of creation as the server writes it, which tells channels of the same name apart.
+    pub(crate) fn created_on_ms(&self) -> Option<u64> {
         self.created_on_ms
     }
 
@@ -86,9 +91,9 @@ impl ChannelStatus {
         self.last_error_message.as_deref()
     }
 
-    /// When the last row was rejected, in milliseconds since the Unix epoch.
-    pub fn last_error_timestamp_ms(&self) -> Option<u64> {
-        self.last_error_timestamp_ms
+    /// When the last row was rejected.
+    pub fn last_error_timestamp(&self) -> Option<SystemTime> {
+        self.last_error_timestamp_ms.and_then(from_epoch)
     }
 
     /// How long the server has lately taken from receiving rows to committing them.
@@ -105,9 +110,29 @@ impl ChannelStatus {
     }
 }
 
+/// `None` for a time that the clock of this machine cannot show.
+fn from_epoch(milliseconds: u64) -> Option<SystemTime> {
+    SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
+}
+
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, SystemTime};
+
     use super::ChannelStatus;
+
+    #[test]
+    fn times_are_since_the_epoch() {
+        let status = ChannelStatus {
+            created_on_ms: Some(1_500),
+            last_error_timestamp_ms: Some(2_000),
+            ..ChannelStatus::default()
+        };
+        let at = |ms| Some(SystemTime::UNIX_EPOCH + Duration::from_millis(ms));
+        assert_eq!(status.created_on(), at(1_500));
+        assert_eq!(status.last_error_timestamp(), at(2_000));
+        assert_eq!(ChannelStatus::default().created_on(), None);
+    }
 
     #[test]
     fn only_the_known_good_codes_are_healthy() {

@@ -77,6 +77,45 @@ pub enum ErrorKind {
     Source,
 }
 
+impl ErrorKind {
+    /// A word for labels of metrics and fields of logs, which does not change between versions. For the cause of
+    /// [`Invalidated`](Self::Invalidated), see [`InvalidationCause::as_str`].
+    ///
+    /// ```
+    /// use snowpipe_streaming::{ErrorKind, InvalidationCause};
+    ///
+    /// assert_eq!(ErrorKind::RowsRejected.as_str(), "rows_rejected");
+    /// assert_eq!(ErrorKind::Invalidated(InvalidationCause::Fenced).as_str(), "invalidated");
+    /// assert_eq!(InvalidationCause::Fenced.as_str(), "fenced");
+    /// ```
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Config => "config",
+            Self::Authentication => "authentication",
+            Self::Forbidden => "forbidden",
+            Self::NotFound => "not_found",
+            Self::InvalidRow => "invalid_row",
+            Self::TooLarge => "too_large",
+            Self::InvalidOffset => "invalid_offset",
+            Self::TokenReused => "token_reused",
+            Self::Backpressure => "backpressure",
+            Self::Invalidated(_) => "invalidated",
+            Self::RowsRejected => "rows_rejected",
+            Self::UncommittedData => "uncommitted_data",
+            Self::ChannelAlreadyOpen => "channel_already_open",
+            Self::ChannelClosed => "channel_closed",
+            Self::ClientClosed => "client_closed",
+            Self::Timeout => "timeout",
+            Self::Unreachable => "unreachable",
+            Self::Throttled => "throttled",
+            Self::Server => "server",
+            Self::Protocol => "protocol",
+            Self::Refused => "refused",
+            Self::Source => "source",
+        }
+    }
+}
+
 /// Why a channel was invalidated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -102,6 +141,21 @@ pub enum InvalidationCause {
 }
 
 impl InvalidationCause {
+    /// A word for labels of metrics and fields of logs, which does not change between versions.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Fenced => "fenced",
+            Self::OffsetConflict => "offset_conflict",
+            Self::CommitStalled => "commit_stalled",
+            Self::Unreachable => "unreachable",
+            Self::Rejected => "rejected",
+            Self::MustReopen => "must_reopen",
+            Self::Ambiguous => "ambiguous",
+            Self::Gone => "gone",
+            Self::Unauthorized => "unauthorized",
+        }
+    }
+
     /// A few words for a person.
     pub(crate) fn describe(self) -> &'static str {
         match self {

@@ -28,6 +28,21 @@ pub struct RejectWindow {
 }
 
 impl RejectWindow {
+    /// `count` rejected rows after the one token and through the other: for tests of what handles rejects, which set the
+    /// other fields.
+    pub fn new(count: u64, after: Option<OffsetToken>, through: Option<OffsetToken>) -> Self {
+        Self {
+            count,
+            after,
+            through,
+            message: None,
+            bound: None,
+            from: 0,
+            to: count,
+            total: count,
+        }
+    }
+
     pub(crate) fn to_error(&self, committed: Option<OffsetToken>) -> Error {
         let rows = if self.count == 1 { "row" } else { "rows" };
         let after = self

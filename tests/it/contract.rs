@@ -326,7 +326,7 @@ async fn statuses_list_every_known_channel<G: Ground>() {
     let counts = (status.rows_inserted_count(), status.rows_parsed_count());
     assert_eq!(counts, (5, 5));
     assert_eq!(status.channel_name(), "fed");
-    assert!(status.created_on_ms().is_some());
+    assert!(status.created_on().is_some());
     let tokens = client.latest_committed_offset_tokens(names).await.unwrap();
     let y = OffsetToken::new("y").unwrap();
     assert_eq!(tokens["fed"], Some(y));

@@ -46,7 +46,7 @@ async fn everything_lands_once_and_is_released() {
     assert_eq!(accepted.rows_in_flight, 1_000);
     let last = seen.last().unwrap();
     assert_eq!((last.rows_committed, last.rows_in_flight), (1_000, 0));
-    assert_eq!(last.waiting_since, None);
+    assert_eq!(last.waiting_for, None);
 
     // What comes later is appended after it.
     for n in 1_000..1_003 {

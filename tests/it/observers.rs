@@ -7,7 +7,9 @@ use std::time::Duration;
 use serde_json::json;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, OffsetToken, PipePath, StreamingIngestClient};
+use snowpipe_streaming::{
+    ErrorKind, InvalidationCause, OffsetToken, PipePath, StreamingIngestClient,
+};
 
 use crate::support::{World, row};
 
@@ -32,7 +34,7 @@ async fn a_commit_between_two_looks_is_seen_by_the_second() {
         receipt.committed().await.unwrap();
         // Nobody was looking when it happened.
         let seen = tokio::time::timeout(Duration::from_secs(10), commits.changed()).await;
-        assert_eq!(seen.unwrap().unwrap(), Some(OffsetToken::from(n)));
+        assert_eq!(seen.unwrap().unwrap(), OffsetToken::from(n));
     }
     channel.close().await.unwrap();
     let error = commits.changed().await.unwrap_err();
@@ -53,12 +55,12 @@ async fn a_commit_is_seen_once_and_the_last_one_before_the_end() {
     assert!(next.await.is_err());
     channel.append_row(&row(1), 1).await.unwrap();
     channel.wait_for_commit().await.unwrap();
-    assert_eq!(commits.changed().await.unwrap(), Some(1.into()));
+    assert_eq!(commits.changed().await.unwrap(), 1.into());
     let next = tokio::time::timeout(Duration::from_secs(60), commits.changed());
     assert!(next.await.is_err(), "it was seen already");
     channel.append_row(&row(2), 2).await.unwrap();
     channel.close().await.unwrap();
-    assert_eq!(commits.changed().await.unwrap(), Some(2.into()));
+    assert_eq!(commits.changed().await.unwrap(), 2.into());
     let error = commits.changed().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::ChannelClosed);
     assert_eq!(error.committed_token(), Some(&2.into()));
@@ -79,11 +81,71 @@ async fn a_commit_after_the_invalidation_is_seen_before_the_end() {
     let second = channel.append_row(&row(1), 1).await.unwrap();
     let cause = channel.invalidated().await;
     assert_eq!(commits.latest(), None, "it is not committed by then");
-    assert_eq!(commits.changed().await.unwrap(), Some(0.into()));
+    assert_eq!(commits.changed().await.unwrap(), 0.into());
     first.committed().await.unwrap();
     assert_eq!(commits.changed().await.unwrap_err().kind(), cause.kind());
     assert_eq!(second.committed().await.unwrap_err().kind(), cause.kind());
     assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn commits_are_watched_across_a_reopen() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let mut commits = channel.commits();
+    for n in 0..3 {
+        let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+        channel.append_row(&row(n), n).await.unwrap();
+        channel.wait_for_commit().await.unwrap();
+        assert_eq!(commits.changed().await.unwrap(), n.into());
+        world.emulator.faults().push(must.on(Endpoint::Append));
+        drop(channel.append_row(&row(9), 9).await.unwrap());
+        let why = ErrorKind::Invalidated(InvalidationCause::MustReopen);
+        assert_eq!(commits.changed().await.unwrap_err().kind(), why);
+        // Returned once: the next call waits for the reopen.
+        let again = tokio::time::timeout(Duration::from_secs(60), commits.changed());
+        assert!(again.await.is_err());
+        channel.reopen().await.unwrap();
+        assert_eq!(commits.latest(), Some(n.into()));
+    }
+    drop(channel.append_row(&row(3), 3).await.unwrap());
+    drop(channel);
+    assert_eq!(commits.changed().await.unwrap(), 3.into());
+    for _ in 0..2 {
+        let end = commits.changed().await.unwrap_err();
+        assert_eq!(end.kind(), ErrorKind::ChannelClosed);
+    }
+    assert_eq!(world.landed(), [0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_untracked_channel_shows_no_token() {
+    let (world, client) = strict(Duration::from_secs(1)).await;
+    let mut channel = client.open_untracked_channel("c").await.unwrap();
+    drop(channel.append_row(&row(0)).await.unwrap());
+    let bad = channel.append_row(&json!({"X": 1})).await.unwrap();
+    let error = bad.committed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected);
+    assert_eq!(error.committed_token(), None);
+    let window = error.rejects().unwrap();
+    assert_eq!(
+        (&window.after, &window.through, &window.bound),
+        (&None, &None, &None)
+    );
+    let never = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
+    world.emulator.faults().push(never);
+    drop(channel.append_row(&row(2)).await.unwrap());
+    let error = channel.close().await.unwrap_err();
+    let report = error.close_report().unwrap();
+    assert_eq!(
+        (error.committed_token(), &report.committed_token),
+        (None, &None)
+    );
+    let range = &report.uncommitted[0];
+    assert_eq!((range.rows, &range.first, &range.last), (1, &None, &None));
+    // The server has one, by which commits were followed.
+    let status = &client.channel_statuses(["c"]).await.unwrap()["c"];
+    assert!(status.latest_committed_offset_token().is_some());
 }
 
 #[tokio::test(start_paused = true)]

@@ -119,8 +119,8 @@ fn as_json(names: &[String], found: &Found) -> String {
             "rows_rejected": status.rows_error_count(),
             "last_error_message": status.last_error_message(),
             "last_error_offset_token": text(status.last_error_offset_token_upper_bound()),
-            "last_error_timestamp_ms": status.last_error_timestamp_ms(),
-            "created_on_ms": status.created_on_ms(),
+            "last_error_timestamp_ms": status.last_error_timestamp().and_then(epoch_ms),
+            "created_on_ms": status.created_on().and_then(epoch_ms),
             "server_latency_ms": status
                 .server_avg_processing_latency()
                 .and_then(|latency| u64::try_from(latency.as_millis()).ok()),
@@ -195,4 +195,10 @@ fn aligned(rows: &[[String; 7]]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Milliseconds since the Unix epoch.
+fn epoch_ms(at: std::time::SystemTime) -> Option<u64> {
+    let since = at.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
 }

@@ -157,12 +157,13 @@ impl Core {
             } else {
                 RowState::Sent
             };
-            let range = UncommittedRange::new(state, p.rows, p.start.clone(), Some(p.end.clone()));
+            let (start, end) = (self.visible(p.start.as_ref()), self.visible(Some(&p.end)));
+            let range = UncommittedRange::new(state, p.rows, start, end);
             push_range(&mut uncommitted, range);
         }
         uncommitted.extend(self.lost.iter().cloned());
         CloseReport {
-            committed_token: self.ledger.watermark().cloned(),
+            committed_token: self.committed_token(),
             rows_appended: self.appended,
             rows_committed: self.ledger.committed(),
             uncommitted,

@@ -377,10 +377,10 @@ impl Core {
             self.isolate(true);
             let window = RejectWindow {
                 count: count - self.commit.rejected,
-                after: self.commit.counted_token.clone(),
-                through: self.ledger.last_sent().cloned(),
+                after: self.visible(self.commit.counted_token.as_ref()),
+                through: self.visible(self.ledger.last_sent()),
                 message: status.last_error_message().map(str::to_owned),
-                bound: status.last_error_offset_token_upper_bound().cloned(),
+                bound: self.visible(status.last_error_offset_token_upper_bound()),
                 from: self.commit.counted,
                 // What was sent while the poll was under way may be counted already.
                 to: self.sent.max(self.ledger.committed()),

@@ -86,6 +86,8 @@ pub(crate) struct Opening {
     pub(crate) rejected: u64,
     /// Whether the server said that no earlier holder's rows were uncommitted.
     pub(crate) is_first_hand: bool,
+    /// Whether tokens are the caller's, and not made here.
+    pub(crate) is_tracked: bool,
 }
 
 #[derive(Debug)]
@@ -154,6 +156,7 @@ pub(crate) struct Core {
     reopens: Reopens,
     /// Whether what is uncommitted can only be this channel's own.
     may_discard: bool,
+    is_tracked: bool,
 }
 
 impl Core {
@@ -197,11 +200,18 @@ impl Core {
             last_len: 0,
             reopens: Reopens::default(),
             may_discard: opening.is_first_hand,
+            is_tracked: opening.is_tracked,
         }
     }
 
-    pub(crate) fn ledger_watermark(&self) -> Option<OffsetToken> {
-        self.ledger.watermark().cloned()
+    /// The last committed token, as the caller may see it.
+    pub(crate) fn committed_token(&self) -> Option<OffsetToken> {
+        self.visible(self.ledger.watermark())
+    }
+
+    /// Tokens that were made here are shown nowhere.
+    fn visible(&self, token: Option<&OffsetToken>) -> Option<OffsetToken> {
+        token.filter(|_| self.is_tracked).cloned()
     }
 
     /// Whether a status is of this channel, and not of one of the same name that was dropped before.
@@ -232,11 +242,7 @@ impl Core {
     /// Why no more rows are taken.
     pub(crate) fn refusal(&self) -> Option<Error> {
         let error = self.end.as_ref()?;
-        Some(
-            error
-                .clone()
-                .with_committed_token(self.ledger.watermark().cloned()),
-        )
+        Some(error.clone().with_committed_token(self.committed_token()))
     }
 
     pub(crate) fn is_ended(&self) -> bool {
@@ -247,7 +253,7 @@ impl Core {
         Progress {
             accepted: self.accepted,
             committed: self.ledger.committed(),
-            committed_token: self.ledger.watermark().cloned(),
+            committed_token: self.committed_token(),
             rejects: self.commit.rejects(),
             end: self.end.as_ref().map(|error| End {
                 error: error.clone(),

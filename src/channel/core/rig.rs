@@ -50,6 +50,7 @@ impl Rig {
             created_on_ms: Some(1),
             rejected: 2,
             is_first_hand: true,
+            is_tracked: true,
         };
         Self {
             core: Core::new(now, limits, opening, "m".to_owned()),

@@ -123,6 +123,7 @@ impl Model {
             created_on_ms: Some(1),
             rejected: 0,
             is_first_hand: true,
+            is_tracked: true,
         };
         let budget = Budget::new(BUDGET);
         let core = Core::new(now, limits, opening, "m".to_owned());

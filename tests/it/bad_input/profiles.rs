@@ -1,5 +1,7 @@
 //! Profiles, keys, addresses and names.
 
+use std::time::Duration;
+
 use snowpipe_streaming::{Error, ErrorKind, PipePath, Profile};
 
 use super::says;
@@ -280,6 +282,21 @@ async fn options_too_small_to_work_name_the_least() {
         CONFIG,
         &["max_request_bytes of 9", "at least 131072"],
     );
+    let builder = || stage.builder().memory_budget(1 << 20);
+    for (builder, words) in [
+        (builder().channel_memory(1), "give 524288 to 1048576"),
+        (
+            builder().channel_memory(2 << 20),
+            "channel_memory of 2097152",
+        ),
+        (builder().elastic_requests(0), "elastic_requests of 0"),
+        (
+            builder().attempt_timeout(Duration::ZERO),
+            "attempt_timeout of zero",
+        ),
+    ] {
+        says(&builder.build().await.unwrap_err(), CONFIG, &[words]);
+    }
     assert_eq!(stage.all().len(), 0);
 }
 
