@@ -96,7 +96,7 @@ mod elastic;
 pub mod guide;
 mod http;
 pub mod ingest;
-#[cfg(feature = "bench-internals")]
+#[cfg(feature = "__bench")]
 #[doc(hidden)]
 pub mod internals;
 mod rows;

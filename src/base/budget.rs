@@ -60,7 +60,7 @@ impl Budget {
     /// # Errors
     ///
     /// Says which of the two is larger: bytes were given back twice, or taken and not charged.
-    #[cfg(any(test, feature = "bench-internals"))]
+    #[cfg(any(test, feature = "__bench"))]
     pub(crate) fn audit(&self) -> Result<(), String> {
         let (free, charged) = (self.free.available_permits(), self.in_use());
         let accounted = free.saturating_add(charged);

@@ -177,7 +177,7 @@ impl StreamingIngestClient {
     }
 
     /// Whether the permits of the byte budget agree with what is charged.
-    #[cfg(feature = "bench-internals")]
+    #[cfg(feature = "__bench")]
     pub(crate) fn audit_memory(&self) -> std::result::Result<(), String> {
         self.inner.context.budget.audit()
     }

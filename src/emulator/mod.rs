@@ -63,7 +63,7 @@ pub use self::ddl::statements::DdlError;
 pub use self::memory::MemoryTransport;
 pub use self::messages::answer::Reply;
 pub use self::protocol::faults::{Fault, Faults, Rule};
-#[cfg(feature = "bench-internals")]
+#[cfg(feature = "__bench")]
 pub(crate) use self::protocol::files::open_upload;
 pub use self::protocol::request_head::RequestHead;
 pub use self::protocol::request_log::LoggedRequest;

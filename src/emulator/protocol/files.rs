@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::append::accepted;
-#[cfg(feature = "bench-internals")]
+#[cfg(feature = "__bench")]
 use super::aws_chunked;
 use super::routes::{Call, STAGE};
 use super::stage::Stage;
@@ -194,7 +194,7 @@ fn fragments(body: &[u8]) -> Result<Vec<Fragment>, Refusal> {
 }
 
 /// The content of an upload in pieces, decrypted.
-#[cfg(feature = "bench-internals")]
+#[cfg(feature = "__bench")]
 pub(crate) fn open_upload(body: &[u8], length: usize, key: &[u8], iv: [u8; 16]) -> Option<Vec<u8>> {
     let mut content = aws_chunked::decode(body, length, true).ok()?;
     decrypt(key, iv, &mut content)?;
