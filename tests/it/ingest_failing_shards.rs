@@ -51,6 +51,8 @@ async fn shards_that_fail_in_one_hand_out_lose_and_double_nothing() {
             assert_eq!(report.finish, Finish::Exhausted);
             assert_eq!(report.reopens, failing.len() as u64, "{failing:?}");
             assert_eq!(report.rows_committed, ROWS.unsigned_abs());
+            // Those of an append that was cut short, too.
+            assert_eq!(report.rows_appended, client.metrics().rows_appended);
             assert_eq!(report.released, Some(ROWS - 1));
             let all: Vec<_> = (0..ROWS).collect();
             assert_eq!(sorted(&world), all, "{failing:?} after {after}");
