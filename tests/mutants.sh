@@ -520,6 +520,10 @@ mutant "use the code of a status from before the open" src/channel/core/commits.
 +        if self.ledger.may_predate_open(self.commit.asking) && self.ledger.has_moved() {
 DIFF
 
+mutant "split rows that are committed" src/channel/core/responses.rs <<'DIFF'
+-            RetryDecision::Split if self.is_committed(&flight) => {}
+DIFF
+
 if $is_check; then
   echo "$total mutants fit the code"
   exit 0

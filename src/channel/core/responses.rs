@@ -141,6 +141,8 @@ impl Core {
                 self.retry_at = Some(again.min(give_up));
                 self.flight = Some(flight);
             }
+            // Another run of the same source has committed these rows meanwhile.
+            RetryDecision::Split if self.is_committed(&flight) => {}
             RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
             RetryDecision::Split => {
                 let text = format!(
@@ -162,8 +164,8 @@ impl Core {
     /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
     /// never sent.
     fn give_back(&mut self, flight: InFlight) {
-        // Refused, and yet committed: another run of the same source has brought the rows in between.
-        if flight.batch.position <= self.ledger.committed() {
+        // Another run of the same source has committed these rows meanwhile.
+        if self.is_committed(&flight) {
             return;
         }
         if !flight.ambiguous {
@@ -171,6 +173,10 @@ impl Core {
             self.sent = flight.batch.position - flight.batch.rows();
         }
         self.flight = Some(flight);
+    }
+
+    fn is_committed(&self, flight: &InFlight) -> bool {
+        flight.batch.position <= self.ledger.committed()
     }
 
     /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.

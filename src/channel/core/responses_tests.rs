@@ -105,3 +105,15 @@ fn rows_that_go_on_a_run_cost_their_bytes_alone_and_a_new_batch_its_unit() {
     rig.append(21, 1);
     assert_eq!(open(&rig), first);
 }
+
+#[test]
+fn rows_that_another_run_committed_are_not_split_and_sent_again() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    // A status shows the batch's token before its request is answered.
+    rig.hear(13, 0);
+    rig.refuse(413);
+    assert!(rig.core.ready.is_empty());
+    assert!(rig.core.flight.is_none());
+    assert_eq!(closed(&mut rig), (Vec::new(), 4));
+}

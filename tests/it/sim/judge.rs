@@ -8,11 +8,14 @@ use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
 use tokio::time::Instant;
 
 use super::outage::Failing;
+use super::plan::Plan;
 use super::source_record::{Ending, SourceRecord};
 use super::world::{ClientProcess, World};
 
 /// A commit is known so soon after it, and after so many ways to the server, unless the server is out of reach.
-const KNOWN: (Duration, u64) = (Duration::from_secs(4), 8);
+const KNOWN: (Duration, u32) = (Duration::from_secs(4), 8);
+/// The poller makes two calls a second at most.
+const BETWEEN_CALLS: Duration = Duration::from_millis(500);
 /// The poller waits so long for a status.
 const STATUS: Duration = Duration::from_secs(15);
 /// An outage is over for a client so long after its end, besides an attempt that began before.
@@ -130,6 +133,18 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
     }
 }
 
+/// How long a commit may take to become known. A server that answers for few channels in one call is called once for each few
+/// of them, and refuses longer calls until the client has learned the limit.
+fn known(plan: &Plan) -> Duration {
+    let latency = Duration::from_millis(plan.server.latency_ms);
+    let calls = plan.server.status_names.map_or(0, |names| {
+        let calls = plan.channels.len().div_ceil(names);
+        2 * calls + calls.ilog2() as usize
+    });
+    let calls = u32::try_from(calls).unwrap();
+    KNOWN.0 + latency * KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
+}
+
 /// How long it took to know of a commit. Outages that are all that goes wrong are known to be in the way; of everything else
 /// it is known when it is over.
 pub fn commit(record: &SourceRecord, process: &ClientProcess, rows: Range<u64>, attempt: u64) {
@@ -155,7 +170,7 @@ pub fn commit(record: &SourceRecord, process: &ClientProcess, rows: Range<u64>, 
     let took = since.map_or(Duration::ZERO, |since| {
         Instant::now().saturating_duration_since(since)
     });
-    if took > KNOWN.0 + Duration::from_millis(KNOWN.1 * world.plan.server.latency_ms) {
+    if took > known(&world.plan) {
         record.blame(format!(
             "rows {rows:?} landed, and that became known {took:?} later"
         ));
