@@ -7,13 +7,12 @@
 //! The server loses a response, throttles, and refuses one batch permanently. The acknowledgements report which rows may be
 //! duplicated. The refused rows are returned, and the example appends them again.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, MemoryTransport};
-use snowpipe_streaming::{ElasticChannel, Profile, StreamingIngestClient, SystemClock};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::{ElasticChannel, StreamingIngestClient};
 use tokio::task::JoinSet;
 
 const TABLE: &str =
@@ -45,8 +44,8 @@ async fn main() -> anyhow::Result<()> {
             .after(2),
     );
 
-    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
-    let transport = MemoryTransport::new(emulator.clone(), Arc::new(SystemClock));
+    let profile = emulator.profile()?;
+    let transport = emulator.transport();
     let client = StreamingIngestClient::for_table(profile, "HILL", "PUBLIC", "SCAN")?
         .transport(transport)
         .max_client_lag(Duration::from_millis(20))

@@ -13,7 +13,7 @@ use anyhow::ensure;
 use serde_json::json;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault, Server};
-use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
+use snowpipe_streaming::{PipePath, StreamingIngestClient};
 
 const TABLES: &str = "
     CREATE TABLE RESORT.PUBLIC.SEASON_PASS (ID NUMBER NOT NULL, NAME VARCHAR, SOLD_AT TIMESTAMP_NTZ);
@@ -38,7 +38,7 @@ async fn main() -> anyhow::Result<()> {
         .push(Fault::ServerError(503).on(Endpoint::Append));
 
     // From here on the code is the same as with the service.
-    let profile = Profile::from_json(&emulator.profile_json(&server.url()))?;
+    let profile = server.profile()?;
     let pipe = PipePath::new("RESORT", "PUBLIC", "SEASON_PASS_PIPE")?;
     let client = StreamingIngestClient::builder(profile, pipe)
         .build()

@@ -7,12 +7,10 @@
 //! It needs no account: the server is the emulator, in memory. For an account, read the profile with
 //! [`Profile::from_file`] or [`Profile::from_env`] and leave the transport out. The rest stays as it is.
 
-use std::sync::Arc;
-
 use serde::Serialize;
+use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
-use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
+use snowpipe_streaming::{PipePath, StreamingIngestClient};
 
 // Each table has a default pipe, named after it: `LIFT_RIDE-STREAMING`.
 const TABLE: &str =
@@ -32,13 +30,10 @@ async fn main() -> anyhow::Result<()> {
     let emulator = Emulator::builder()
         .catalog(Catalog::from_ddl(TABLE)?)
         .build()?;
-    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+    let profile = emulator.profile()?;
     let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
     let client = StreamingIngestClient::builder(profile, pipe)
-        .transport(MemoryTransport::new(
-            emulator.clone(),
-            Arc::new(SystemClock),
-        ))
+        .transport(emulator.transport())
         .build()
         .await?;
 

@@ -6,14 +6,10 @@
 //!
 //! It also shows a row that the table rejects: the server counts it and commits the other rows of the batch.
 
-use std::sync::Arc;
-
 use anyhow::bail;
+use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
-use snowpipe_streaming::{
-    ErrorKind, PipePath, Profile, RowBatch, StreamingIngestClient, SystemClock,
-};
+use snowpipe_streaming::{ErrorKind, PipePath, RowBatch, StreamingIngestClient};
 
 const TABLE: &str = "CREATE TABLE LAB.PUBLIC.READING (SENSOR VARCHAR, CELSIUS NUMBER(5, 1))";
 
@@ -31,13 +27,10 @@ async fn main() -> anyhow::Result<()> {
     let emulator = Emulator::builder()
         .catalog(Catalog::from_ddl(TABLE)?)
         .build()?;
-    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+    let profile = emulator.profile()?;
     let pipe = PipePath::for_table("LAB", "PUBLIC", "READING")?;
     let client = StreamingIngestClient::builder(profile, pipe)
-        .transport(MemoryTransport::new(
-            emulator.clone(),
-            Arc::new(SystemClock),
-        ))
+        .transport(emulator.transport())
         .build()
         .await?;
     let mut channel = client.open_channel("readings-0").await?;

@@ -8,16 +8,13 @@
 //! the offset token of each row, and one writer at a time that starts after the committed token. The server stores that token
 //! with the channel.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::ensure;
 use serde_json::{Value, json};
+use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::emulator::tables::Catalog;
-use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
-use snowpipe_streaming::{
-    Channel, OnUncommitted, PipePath, Profile, StreamingIngestClient, SystemClock,
-};
+use snowpipe_streaming::{Channel, OnUncommitted, PipePath, StreamingIngestClient};
 
 const TABLE: &str = "CREATE TABLE SHOP.PUBLIC.ORDERS (ID NUMBER NOT NULL, ITEM VARCHAR)";
 const ORDERS: u64 = 1000;
@@ -88,13 +85,10 @@ async fn append(channel: &mut Channel, ids: std::ops::Range<u64>) -> anyhow::Res
 }
 
 async fn connect(emulator: &Emulator) -> anyhow::Result<(StreamingIngestClient, Channel)> {
-    let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+    let profile = emulator.profile()?;
     let pipe = PipePath::for_table("SHOP", "PUBLIC", "ORDERS")?;
     let client = StreamingIngestClient::builder(profile, pipe)
-        .transport(MemoryTransport::new(
-            emulator.clone(),
-            Arc::new(SystemClock),
-        ))
+        .transport(emulator.transport())
         .max_client_lag(Duration::from_millis(200))
         .build()
         .await?;

@@ -5,9 +5,8 @@
 //! until they are committed:
 //!
 //! ```
-//! # use std::sync::Arc;
 //! use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
-//! # use snowpipe_streaming::{SystemClock, emulator::{Emulator, MemoryTransport}};
+//! # use snowpipe_streaming::emulator::Emulator;
 //!
 //! #[derive(serde::Serialize)]
 //! #[serde(rename_all = "UPPERCASE")]
@@ -16,13 +15,13 @@
 //! # #[tokio::main]
 //! # async fn main() -> snowpipe_streaming::Result<()> {
 //! # let emulator = Emulator::builder().build()?;
-//! # let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+//! # let profile = emulator.profile()?;
 //! # /*
 //! let profile = Profile::from_file("profile.json")?;
 //! # */
 //! let pipe = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
 //! let client = StreamingIngestClient::builder(profile, pipe)
-//! #   .transport(MemoryTransport::new(emulator.clone(), Arc::new(SystemClock)))
+//! #   .transport(emulator.transport())
 //!     .build()
 //!     .await?;
 //! let mut rides = client.open_channel("rides-0").await?;
@@ -106,6 +105,8 @@ mod types;
 
 #[cfg(feature = "emulator")]
 pub mod emulator;
+#[cfg(feature = "emulator")]
+mod emulator_profile;
 
 /// The rows of an append that are still to be encoded: what the type of an [`Append`] names.
 pub mod append {

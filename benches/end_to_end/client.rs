@@ -1,42 +1,20 @@
-//! A process in which our client runs once, alone, so that what the process has used is what the client has used.
+//! The client of a job: how it connects, opens channels, and what it has used.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
 use snowpipe_streaming::{Channel, HttpTransport, Pacing, Profile, StreamingIngestClient};
-use tokio::runtime::Runtime;
 
 use crate::job::{Job, Metrics, Outcome, Task};
-use crate::rows::Pool;
-use crate::{extremes, known, stream, usage};
+use crate::usage;
 
 /// How long an append waits for memory that a stalled server does not give back.
 const PATIENCE: Duration = Duration::from_secs(2);
 
-/// Does the job that is written in `job`, and prints the outcome.
-pub(crate) fn run(job: &str) -> Result<()> {
-    let job: Job = serde_json::from_str(job)?;
-    let pool = Arc::new(Pool::read(&job.pool, job.config.form)?);
-    // As `#[tokio::main]` makes it.
-    let runtime = Runtime::new()?;
-    let outcome = runtime.block_on(async {
-        let client = connect(&job).await?;
-        match job.task {
-            Task::Stream => stream::stream(&client, &pool, &job).await,
-            Task::Steady => known::steady(&client, &pool, &job).await,
-            Task::Stalled { .. } => extremes::stalled(&client, &pool, &job).await,
-            Task::Idle { seconds } => extremes::idle(&client, &pool, &job, seconds).await,
-            Task::Many => extremes::many(&client, &pool, &job).await,
-        }
-    })?;
-    println!("{}", serde_json::to_string(&outcome)?);
-    Ok(())
-}
-
-async fn connect(job: &Job) -> Result<StreamingIngestClient> {
+/// A client as the job describes it.
+pub(crate) async fn connect(job: &Job) -> Result<StreamingIngestClient> {
     let transport = HttpTransport::builder()
         .add_root_certificate_file(&job.ca)?
         .only_these_roots()

@@ -2,6 +2,7 @@
 //! without a client. `cargo bench --bench end_to_end` prints a table; `-- --help` says what else there is.
 
 mod client;
+mod client_process;
 #[path = "../../examples/shared/dice.rs"]
 mod dice;
 mod extremes;
@@ -92,7 +93,7 @@ fn main() -> Result<()> {
         Some(Part::Only { mode, options }) => modes::run(mode, &options),
         Some(Part::Official(args)) => official::run(&args),
         Some(Part::Sink(args)) => sink::run(&args),
-        Some(Part::Client { job }) => client::run(&job),
+        Some(Part::Client { job }) => client_process::run(&job),
         Some(Part::Floor { job }) => floor::run(&job),
         Some(Part::Neighbour { pool }) => floor::be_neighbour(&pool),
         Some(Part::Other(filter)) => {

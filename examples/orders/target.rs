@@ -1,11 +1,10 @@
 //! The destination of the rows: the emulator in this process, or the account of a profile.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use snowpipe_streaming::emulator::MemoryTransport;
-use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tempfile::TempDir;
 use tracing::debug;
 
@@ -101,12 +100,12 @@ impl Target {
         };
         let emulator = data_file::emulator(&path, SETUP)
             .with_context(|| format!("the landing {} cannot be used", path.display()))?;
-        let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+        let profile = emulator.profile()?;
         Ok(Self {
             schema: schema(&profile, config)?,
             profile,
             route: Route::Memory {
-                transport: MemoryTransport::new(emulator, Arc::new(SystemClock)),
+                transport: emulator.transport(),
                 scratch,
             },
             landing: Some(path),

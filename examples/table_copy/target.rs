@@ -35,7 +35,7 @@ impl Target {
             .with_context(|| format!("cannot use the landing {}", landing.display()))?;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(emulator, any_port).await?;
-        let profile = Profile::from_json(&server.emulator().profile_json(&server.url()))?;
+        let profile = server.profile()?;
         Ok(Self {
             server: Some(server),
             place: landing.canonicalize()?.display().to_string(),

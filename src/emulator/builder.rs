@@ -1,6 +1,6 @@
 //! The emulator's settings.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use secrecy::{ExposeSecret as _, SecretString};
@@ -13,14 +13,16 @@ use super::channels::channel::{ReplayedToken, Rules};
 use super::channels::committed_rows::{CommitObserver, CommittedRows};
 use super::channels::limits::Limits;
 use super::channels::state::State;
+use super::instance::{Emulator, Shared};
 use super::protocol::faults::Faults;
 use super::protocol::handler::Handler;
 use super::protocol::stage::Stage;
 #[cfg(feature = "emulator-server")]
+use super::sql_api::statements::Statements;
+#[cfg(feature = "emulator-server")]
 use super::storage::data_file::DataFile;
 use super::storage::interface::Storage;
 use super::storage::memory::MemoryStorage;
-use super::{Emulator, Shared};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Settings of an [`Emulator`], each with a default that works.
@@ -43,6 +45,13 @@ pub struct EmulatorBuilder {
     refresh_tokens: Vec<(String, SecretString)>,
     access_token_life: Duration,
     tokens: Vec<(Kind, SecretString, Option<String>)>,
+}
+
+impl Emulator {
+    /// A builder with every setting at its default.
+    pub fn builder() -> EmulatorBuilder {
+        EmulatorBuilder::new()
+    }
 }
 
 impl EmulatorBuilder {
@@ -103,7 +112,7 @@ impl EmulatorBuilder {
     /// ```
     /// use std::sync::{Arc, Mutex};
     /// use snowpipe_streaming::emulator::Emulator;
-    /// let landed = Arc::new(Mutex::new(Vec::new()));
+    /// let landed = Arc::new(Mutex::new(Vec::<serde_json::Value>::new()));
     /// let seen = Arc::clone(&landed);
     /// let emulator = Emulator::builder()
     ///     .on_commit(move |commit| seen.lock().unwrap().extend(commit.rows.iter().cloned()))
@@ -282,14 +291,14 @@ impl EmulatorBuilder {
         let faults = Faults::seeded(self.seed);
         // Who starts again with the same key goes on taking the files of clients that did not.
         let files = Stage::new(private_key.expose_secret().as_bytes());
-        Ok(Emulator(Arc::new(Shared {
+        Ok(Emulator::new(Shared {
             handler: Mutex::new(Handler::new(state, files, login, faults.clone())),
             faults,
             account: self.account,
             user: self.user,
             private_key,
             #[cfg(feature = "emulator-server")]
-            statements: super::sql_api::statements::Statements::default(),
-        })))
+            statements: Statements::default(),
+        }))
     }
 }

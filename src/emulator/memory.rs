@@ -5,10 +5,17 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::Emulator;
+use super::instance::Emulator;
 use super::messages::answer::Reply;
-use crate::base::time::TimeSource;
+use crate::base::time::{SystemClock, TimeSource};
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
+
+impl Emulator {
+    /// A transport to this emulator on the system's clock. [`MemoryTransport::new`] takes another clock.
+    pub fn transport(&self) -> MemoryTransport {
+        MemoryTransport::new(self.clone(), Arc::new(SystemClock))
+    }
+}
 
 /// Carries requests to an [`Emulator`] in the same process.
 ///

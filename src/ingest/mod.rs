@@ -7,10 +7,9 @@
 //! ```
 //! # use std::collections::BTreeMap;
 //! # use std::convert::Infallible;
-//! # use std::sync::Arc;
 //! use snowpipe_streaming::ingest::{self, Batch, Finish, Rejected, Source};
-//! # use snowpipe_streaming::emulator::{Emulator, MemoryTransport};
-//! # use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient, SystemClock};
+//! # use snowpipe_streaming::emulator::Emulator;
+//! # use snowpipe_streaming::{PipePath, StreamingIngestClient};
 //!
 //! #[derive(Clone, serde::Serialize)]
 //! #[serde(rename_all = "UPPERCASE")]
@@ -44,9 +43,9 @@
 //! # #[tokio::main]
 //! # async fn main() -> snowpipe_streaming::Result<()> {
 //! # let emulator = Emulator::builder().build()?;
-//! # let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))?;
+//! # let profile = emulator.profile()?;
 //! # let client = StreamingIngestClient::builder(profile, PipePath::new("DB", "PUBLIC", "RIDES")?)
-//! #     .transport(MemoryTransport::new(emulator.clone(), Arc::new(SystemClock)))
+//! #     .transport(emulator.transport())
 //! #     .build()
 //! #     .await?;
 //! let mut rides = Rides((0..100).map(|n| (n, Ride { lift: "Elkhorn" })).collect());

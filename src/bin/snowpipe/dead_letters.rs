@@ -19,8 +19,8 @@ use snowpipe_streaming::PipePath;
 use snowpipe_streaming::ingest::Rejected;
 
 use crate::input::Bad;
+use crate::row::{Key, Text};
 use crate::say;
-use crate::source::{Key, Text};
 
 /// A channel, told apart from those of the same name in other pipes and accounts.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

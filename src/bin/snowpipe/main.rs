@@ -6,6 +6,7 @@ mod doctor;
 mod input;
 mod line;
 mod names;
+mod row;
 mod say;
 mod send;
 mod signals;

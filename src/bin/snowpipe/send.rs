@@ -16,7 +16,8 @@ use crate::dead_letters::{ChannelId, DeadLetters};
 use crate::input::{Input, LARGEST_REQUEST};
 use crate::line::Field;
 use crate::names::{Target, identifier};
-use crate::source::{FileLine, Key, Lines, Meter, OnBadLine};
+use crate::row::{FileLine, Key};
+use crate::source::{Lines, Meter, OnBadLine};
 use crate::verify::Verifier;
 use crate::{Stop, code, say, signals};
 

@@ -5,6 +5,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::dead_letters::ChannelId;
+use crate::line::Field;
 
 type Sender = mpsc::Sender<Vec<Item>>;
 

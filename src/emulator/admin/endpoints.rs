@@ -11,11 +11,11 @@ use serde_json::{Value, json};
 
 use super::tables::{self, Page};
 use super::{faults, requests};
-use crate::emulator::Emulator;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::channels::channel::Channel;
+use crate::emulator::channels::schema_change::SchemaChangeError;
+use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
-use crate::emulator::redefine::NotCarriedOut;
 
 /// A page ends when what it lists has so many bytes.
 pub(crate) const PAGE_BYTES: usize = 8 * 1024 * 1024;
@@ -183,7 +183,7 @@ fn ddl(emulator: &Emulator, body: &[u8]) -> Result<Value, Refusal> {
     let mut handler = emulator.handler();
     let state = &mut handler.state;
     state.apply_ddl(&sql).map_err(|why| match why {
-        NotCarriedOut::Storage(why) => broken("The storage cannot follow the DDL", &why),
+        SchemaChangeError::Storage(why) => broken("The storage cannot follow the DDL", &why),
         _ => Refusal::new(
             StatusCode::UNPROCESSABLE_ENTITY,
             "ERR_DDL",

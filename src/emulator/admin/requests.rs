@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::endpoints::{PAGE_BYTES, number, parameters, unknown};
 use super::faults::{endpoint, endpoint_name};
-use crate::emulator::Emulator;
+use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::messages::body;
 use crate::emulator::protocol::request_log::LoggedRequest;

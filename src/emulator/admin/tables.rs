@@ -9,9 +9,9 @@ use serde_json::{Value, json};
 use super::endpoints::{PAGE_BYTES, broken, number, parameters, shown, unknown};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Table, kept_as};
+use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::StorageError;
-use crate::emulator::{Emulator, parsed};
 
 /// How many rows a page has, if nothing else is asked for, and at most.
 const PAGE: usize = 100;
@@ -91,7 +91,7 @@ fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<(&'a Table, ObjectName),
             ),
         )
     };
-    let asked = parsed(name).map_err(|_| missing())?;
+    let asked = ObjectName::from_dotted(name).ok_or_else(missing)?;
     let found = catalog.table(&asked).ok_or_else(missing)?;
     Ok((found, kept_as(found, &asked).clone()))
 }

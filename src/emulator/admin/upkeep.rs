@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::emulator::Emulator;
+use crate::emulator::instance::Emulator;
 use crate::types::error::{Error, ErrorKind, Result};
 
 impl Emulator {

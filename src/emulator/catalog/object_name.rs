@@ -25,4 +25,11 @@ impl ObjectName {
             name: name.into(),
         }
     }
+
+    /// Reads `DATABASE.SCHEMA.NAME`, in upper case, as Snowflake treats names without quotes.
+    pub(crate) fn from_dotted(name: &str) -> Option<Self> {
+        let parts: Vec<String> = name.split('.').map(str::to_uppercase).collect();
+        let [database, schema, name] = <[String; 3]>::try_from(parts).ok()?;
+        Some(Self::new(database, schema, name))
+    }
 }

@@ -246,6 +246,19 @@ pub(crate) fn is_upload(method: &Method, path: &str) -> bool {
     method == Method::PUT && key.is_some_and(|key| key.starts_with('/'))
 }
 
+/// Whether a path belongs to the SQL API.
+#[cfg(feature = "emulator-server")]
+pub(crate) fn is_sql(path: &str) -> bool {
+    is_under(path, "/api/v2/statements")
+}
+
+/// Whether a path is `root` or below it.
+#[cfg(feature = "emulator-server")]
+pub(crate) fn is_under(path: &str, root: &str) -> bool {
+    path.strip_prefix(root)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
 /// The pipe at the start of a path, and the rest of the path.
 fn pipe<'a>(path: &'a [&'a str]) -> Option<(ObjectName, &'a [&'a str])> {
     let [

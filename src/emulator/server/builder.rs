@@ -7,7 +7,7 @@ use secrecy::SecretString;
 use super::guard::Guard;
 use super::serve::{self, Server, ServerLimits};
 use super::tls::Tls;
-use crate::emulator::Emulator;
+use crate::emulator::instance::Emulator;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// How an emulator is served. By default it listens on a free port of 127.0.0.1, and only for this machine.

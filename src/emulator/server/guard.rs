@@ -10,25 +10,14 @@ use http::{HeaderName, Method, StatusCode};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::emulator::messages::answer::Refusal;
+use crate::emulator::protocol::routes::{is_sql, is_under};
 
 /// Where the emulator's own endpoints are.
 const ADMIN: &str = "/_emulator";
-/// Where the SQL API is.
-const SQL: &str = "/api/v2/statements";
 
 /// Whether a path belongs to the emulator itself. Only these letters do: whatever decodes to them is another path.
 pub(crate) fn is_admin(path: &str) -> bool {
     is_under(path, ADMIN)
-}
-
-/// Whether a path belongs to the SQL API.
-pub(crate) fn is_sql(path: &str) -> bool {
-    is_under(path, SQL)
-}
-
-fn is_under(path: &str, root: &str) -> bool {
-    path.strip_prefix(root)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// The rules for requests, before anything of them is read but the head.

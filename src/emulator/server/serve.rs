@@ -22,8 +22,8 @@ use super::guard::{self, Guard};
 use super::reply_body::{Broken, ReplyBody};
 use super::tls::Tls;
 use crate::base::time::{SystemClock, TimeSource as _};
-use crate::emulator::Emulator;
 use crate::emulator::admin::endpoints;
+use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::{Refusal, Reply};
 use crate::emulator::protocol::routes;
 use crate::types::error::{Error, ErrorKind, Result};
@@ -414,7 +414,7 @@ pub(crate) async fn answer(
         let answer = handled.await.map_err(|_| Broken)?;
         shared.retimed.notify_one();
         Reply::Respond(answer)
-    } else if guard::is_sql(request.uri().path()) {
+    } else if routes::is_sql(request.uri().path()) {
         shared.query(request, taken).await?
     } else {
         let handled = shared.ask(move |emulator| {

@@ -1,0 +1,265 @@
+//! The emulator: a handler behind a lock, and what a handle can do with it.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::{Value, json};
+
+use super::auth::keys::{self, PublicKey};
+use super::catalog::object_name::ObjectName;
+use super::catalog::tables::kept_as;
+#[cfg(feature = "emulator-server")]
+use super::channels::schema_change::SchemaChangeError;
+#[cfg(feature = "emulator-server")]
+use super::messages::answer::Prepared;
+use super::messages::answer::Reply;
+use super::protocol::faults::Faults;
+use super::protocol::handler::Handler;
+use super::protocol::request_log::LoggedRequest;
+#[cfg(feature = "emulator-server")]
+use super::protocol::routes::is_sql;
+#[cfg(feature = "emulator-server")]
+use super::sql_api::statements::{self, Access, Statements};
+use super::storage::interface::StorageError;
+use super::storage::records::{ChannelRecord, RejectedRow};
+use crate::base::time::epoch_millis;
+use crate::types::error::{Error, ErrorKind, Result};
+
+/// The server. A cheap handle: clones are the same server.
+///
+/// ```
+/// use std::sync::Arc;
+/// use snowpipe_streaming::emulator::{Emulator, tables::Catalog};
+/// use snowpipe_streaming::{PipePath, StreamingIngestClient};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> snowpipe_streaming::Result<()> {
+/// let emulator = Emulator::builder().catalog(Catalog::anything()).build()?;
+/// let profile = emulator.profile()?;
+/// let client = StreamingIngestClient::builder(profile, PipePath::new("DB", "PUBLIC", "RIDES")?)
+///     .transport(emulator.transport())
+///     .build()
+///     .await?;
+/// let mut channel = client.open_channel("rides-0").await?;
+/// channel.append_row(&serde_json::json!({ "LIFT": "Elkhorn" }), 0).await?.committed().await?;
+/// assert_eq!(emulator.rows("DB.PUBLIC.RIDES")?.len(), 1);
+/// # Ok(()) }
+/// ```
+#[derive(Clone)]
+pub struct Emulator(pub(crate) Arc<Shared>);
+
+/// What all handles of an emulator share.
+pub(crate) struct Shared {
+    pub(crate) handler: Mutex<Handler>,
+    pub(crate) faults: Faults,
+    pub(crate) account: String,
+    pub(crate) user: String,
+    pub(crate) private_key: SecretString,
+    #[cfg(feature = "emulator-server")]
+    pub(crate) statements: Statements,
+}
+
+impl Emulator {
+    pub(crate) fn new(shared: Shared) -> Self {
+        Self(Arc::new(shared))
+    }
+
+    /// A fresh 2048-bit RSA key as unencrypted PKCS#8 PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no random bytes.
+    pub fn generate_key() -> Result<SecretString> {
+        keys::generate()
+    }
+
+    /// The public half, as PEM, of a private key that is an unencrypted PKCS#8 PEM.
+    ///
+    /// # Errors
+    ///
+    /// When the key cannot be read.
+    pub fn public_key_of(private_key: &SecretString) -> Result<String> {
+        PublicKey::of_private_pem(private_key)?.to_pem()
+    }
+
+    /// What the server does with `request` at `now`. First it commits what has become due.
+    pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
+        #[cfg(feature = "emulator-server")]
+        let request = self.with_statement_run(now, request);
+        self.handler().handle(now, request).dated(now)
+    }
+
+    /// Runs the statement of a request before the server is locked, so that other requests do not wait for it.
+    #[cfg(feature = "emulator-server")]
+    fn with_statement_run(
+        &self,
+        now: SystemTime,
+        mut request: http::Request<Bytes>,
+    ) -> http::Request<Bytes> {
+        if is_sql(request.uri().path()) {
+            let access = Access {
+                statements: &self.0.statements,
+                handler: &self.0.handler,
+            };
+            let answer = statements::answer(&access, now, &request);
+            request.extensions_mut().insert(Prepared(answer));
+        }
+        request
+    }
+
+    /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.
+    pub fn advance(&self, now: SystemTime) {
+        self.handler().state.advance(epoch_millis(now));
+    }
+
+    /// When the next commit is due, if anything is accepted and not committed.
+    pub fn next_due(&self) -> Option<SystemTime> {
+        let due = self.handler().state.next_due_ms()?;
+        SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(due))
+    }
+
+    /// Commits everything accepted, due or not.
+    pub fn commit_now(&self) {
+        self.handler().state.commit_all();
+    }
+
+    /// What is to go wrong.
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+
+    /// A profile for a client of this server at `url`, in the official SDK's JSON: account, user and the private key in
+    /// the clear.
+    pub fn profile_json(&self, url: &str) -> String {
+        json!({
+            "url": url,
+            "account": self.0.account,
+            "user": self.0.user,
+            "private_key": self.0.private_key.expose_secret(),
+        })
+        .to_string()
+    }
+
+    /// The landed rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they landed: each an object by column.
+    /// Binary is base64.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table or the storage fails.
+    pub fn rows(&self, table: &str) -> Result<Vec<Value>> {
+        let name = parsed(table)?;
+        let mut handler = self.handler();
+        let state = &mut handler.state;
+        let Some(found) = state.catalog.table(&name) else {
+            return Err(no_table(table));
+        };
+        let rows = state
+            .storage
+            .rows(kept_as(found, &name))
+            .map_err(unreadable)?;
+        Ok(rows.into_iter().map(|row| found.to_json(row)).collect())
+    }
+
+    /// The rejected rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they were rejected.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such table or the storage fails.
+    pub fn error_rows(&self, table: &str) -> Result<Vec<RejectedRow>> {
+        let name = parsed(table)?;
+        let mut handler = self.handler();
+        let state = &mut handler.state;
+        let Some(found) = state.catalog.table(&name) else {
+            return Err(no_table(table));
+        };
+        let name = kept_as(found, &name);
+        state.storage.error_rows(name).map_err(unreadable)
+    }
+
+    /// The first channel of this name, in any case and any pipe.
+    pub fn channel(&self, name: &str) -> Option<ChannelRecord> {
+        let handler = self.handler();
+        let wanted = name.to_uppercase();
+        let found = handler
+            .state
+            .channels()
+            .find(|channel| channel.record.channel.to_uppercase() == wanted)?;
+        Some(found.record.clone())
+    }
+
+    /// The last requests, oldest first; at most 10,000, and fewer if they name many channels.
+    pub fn log(&self) -> Vec<LoggedRequest> {
+        self.handler().log.entries().iter().cloned().collect()
+    }
+
+    /// Carries out a DDL script on the existing tables and pipes: CREATE [OR REPLACE] and DROP. A table that is replaced or dropped
+    /// loses its rows and channels. An emulator that accepts every pipe has only the pipes of the script afterwards.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Config`] if the script is wrong, with its line and column, or if the emulator accepts every pipe and
+    /// has channels; [`ErrorKind::Server`] if the storage fails. Then nothing is changed.
+    #[cfg(feature = "emulator-server")]
+    pub fn apply_ddl(&self, script: &str) -> Result<()> {
+        let done = self.handler().state.apply_ddl(script);
+        done.map_err(|why| {
+            let kind = match why {
+                SchemaChangeError::Storage(_) => ErrorKind::Server,
+                _ => ErrorKind::Config,
+            };
+            Error::new(kind, why.to_string()).with_source(why)
+        })
+    }
+
+    /// The longest body on the wire that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn most_request_bytes(&self) -> Option<usize> {
+        self.handler().state.rules.limits.request_bytes
+    }
+
+    /// The longest upload that is not refused for its length.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn most_file_bytes(&self) -> usize {
+        self.handler().state.rules.limits.file_bytes
+    }
+
+    pub(crate) fn handler(&self) -> MutexGuard<'_, Handler> {
+        self.0
+            .handler
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Emulator {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emulator")
+            .field("account", &self.0.account)
+            .field("user", &self.0.user)
+            .field("faults", &self.0.faults)
+            .finish_non_exhaustive()
+    }
+}
+
+fn parsed(name: &str) -> Result<ObjectName> {
+    ObjectName::from_dotted(name).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Config,
+            format!("{name:?} is not DATABASE.SCHEMA.TABLE"),
+        )
+    })
+}
+
+fn no_table(name: &str) -> Error {
+    Error::new(
+        ErrorKind::NotFound,
+        format!("the emulator has no table {name}: name it in its DDL"),
+    )
+}
+
+fn unreadable(why: StorageError) -> Error {
+    Error::new(ErrorKind::Server, "the emulator's storage cannot be read").with_source(why)
+}
