@@ -524,6 +524,16 @@ mutant "split rows that are committed" src/channel/core/responses.rs <<'DIFF'
 -            RetryDecision::Split if self.is_committed(&flight) => {}
 DIFF
 
+mutant "a channel that ended is open again" src/channel/core/replay.rs <<'DIFF'
+-        let Phase::Reopening(reopening) = &mut self.phase else {
+-            return;
+-        };
++        let Phase::Reopening(reopening) = &mut self.phase else {
++            self.phase = Phase::Open;
++            return;
++        };
+DIFF
+
 if $is_check; then
   echo "$total mutants fit the code"
   exit 0

@@ -157,10 +157,12 @@ impl Core {
 
     /// How the open went that `next_reopen` asked for.
     pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<Opened>) {
-        let Phase::Reopening(reopening) = std::mem::replace(&mut self.phase, Phase::Open) else {
+        // A channel that ended meanwhile stays ended.
+        let Phase::Reopening(reopening) = &mut self.phase else {
             return;
         };
-        let Reopening { cause, why, .. } = *reopening;
+        let (cause, why) = (reopening.cause, reopening.why.clone());
+        self.phase = Phase::Open;
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {

@@ -121,6 +121,29 @@ fn a_batch_keeps_its_request_id_and_the_next_one_has_another() {
 }
 
 #[test]
+fn an_ended_channel_is_not_open_again_by_an_open_that_was_under_way() {
+    let mut rig = replaying();
+    rig.send(10, 1);
+    invalidate(&mut rig);
+    assert!(matches!(rig.poll(), Action::Reopen(_)));
+    let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
+    rig.core.end(rig.now, closed, false);
+    let status = ChannelStatus {
+        status_code: "SUCCESS".to_owned(),
+        latest_committed_offset_token: Some(9.into()),
+        created_on_ms: Some(1),
+        ..ChannelStatus::default()
+    };
+    let opened = Opened {
+        next_continuation_token: "3".to_owned(),
+        status,
+    };
+    rig.core.on_recovered(rig.now, Ok(opened));
+    assert!(rig.core.is_ended());
+    assert!(matches!(rig.poll(), Action::Stop));
+}
+
+#[test]
 fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
     let mut rig = replaying();
     rig.send(10, 1);
