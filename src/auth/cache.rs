@@ -1,4 +1,4 @@
-//! A token, fetched once for all who need it, and renewed while it is still valid.
+//! A token that is fetched once for all callers and renewed before it expires.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -9,13 +9,13 @@ use tokio::time::Instant;
 use super::flight::{SingleFlight, Stopped};
 use crate::base::time::TimeSource;
 
-/// A token is renewed at the latest this long before it expires, or in the last tenth of its life if that is shorter.
+/// The longest time before expiry at which a token is renewed. Short-lived tokens are renewed in the last tenth of their life.
 const MAX_MARGIN: Duration = Duration::from_secs(5 * 60);
 
-/// After an early renewal failed, the next is tried this much later. Until then the valid token serves.
+/// The pause after a failed early renewal. Meanwhile the valid token is used.
 const RENEWAL_BACKOFF: Duration = Duration::from_secs(30);
 
-/// A token as it was fetched.
+/// A token that `fetch` returned.
 #[derive(Debug)]
 pub(crate) struct Fetched {
     pub(crate) token: SecretString,
@@ -23,15 +23,15 @@ pub(crate) struct Fetched {
     pub(crate) expires_at: SystemTime,
 }
 
-/// A token to use, and which one it is.
+/// A valid token and its generation.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
     pub(crate) token: SecretString,
-    /// Names this token to [`TokenCache::invalidate`].
+    /// Identifies this token in [`TokenCache::invalidate`].
     pub(crate) generation: u64,
 }
 
-/// Keeps one token fresh for any number of callers.
+/// Keeps one token valid for any number of callers.
 #[derive(Debug)]
 pub(crate) struct TokenCache<E> {
     state: Mutex<State>,
@@ -42,7 +42,7 @@ pub(crate) struct TokenCache<E> {
 struct State {
     current: Option<Current>,
     generation: u64,
-    /// A renewal failed: the next is not tried before.
+    /// After a failed renewal, the earliest time of the next.
     next_renewal: Option<Instant>,
 }
 
@@ -69,14 +69,14 @@ impl<E> Default for TokenCache<E> {
 }
 
 impl<E: Clone + From<Stopped> + Send + Sync + 'static> TokenCache<E> {
-    /// A token that is valid now. `fetch` runs at most once at a time, in a separate task. While the old token is valid no
-    /// caller waits for that task, and its failure is not an error; otherwise all callers share its result.
+    /// Returns a valid token. At most one `fetch` runs at a time, in a separate task. While the current token is valid, callers
+    /// do not wait for the fetch and do not see its failure. Otherwise all callers share its result.
     ///
-    /// Cancel safe: a fetch that was begun goes on, and the next caller has what it brings.
+    /// Cancel safe: a running fetch continues, and the next caller gets its result.
     ///
     /// # Errors
     ///
-    /// What `fetch` fails with, if there is no valid token.
+    /// The error of `fetch`, if there is no valid token.
     pub(crate) async fn get<F, Fut>(
         self: &Arc<Self>,
         time: &dyn TimeSource,
@@ -89,7 +89,7 @@ impl<E: Clone + From<Stopped> + Send + Sync + 'static> TokenCache<E> {
         let work = || {
             let (cache, fetch) = (Arc::clone(self), fetch());
             async move {
-                let fetched = fetch.await.inspect_err(|_| cache.put_off_renewal())?;
+                let fetched = fetch.await.inspect_err(|_| cache.delay_renewal())?;
                 Ok(cache.store(fetched))
             }
         };
@@ -111,8 +111,8 @@ impl<E: Clone + From<Stopped> + Send + Sync + 'static> TokenCache<E> {
 }
 
 impl<E> TokenCache<E> {
-    /// Drops the token of that generation: the server refuses it. A newer one stays, so that many who were refused
-    /// with one token cause one fetch. Says whether it was the current one.
+    /// Drops the token of this generation because the server refused it. A newer token stays, so that many refusals of one
+    /// token cause one fetch. Returns whether the token was the current one.
     pub(crate) fn invalidate(&self, generation: u64) -> bool {
         let mut state = lock(&self.state);
         let refused = state
@@ -160,12 +160,12 @@ impl<E> TokenCache<E> {
         held
     }
 
-    fn put_off_renewal(&self) {
+    fn delay_renewal(&self) {
         lock(&self.state).next_renewal = Some(Instant::now() + RENEWAL_BACKOFF);
     }
 }
 
-/// A poisoned lock holds plain values that are each written in one step, so they are whole.
+/// Each value behind the lock is written in one step, so the state is consistent even if the lock is poisoned.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! What the token cache fetches, and when.
+//! Tests of the token cache: when it fetches, renews and shares tokens.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -21,7 +21,7 @@ impl From<Stopped> for &'static str {
     }
 }
 
-/// A cache and a server that numbers the tokens it hands out.
+/// A cache, and a server that numbers its tokens.
 #[derive(Clone)]
 struct Rig {
     clock: TokioClock,
@@ -52,7 +52,7 @@ impl Rig {
         }
     }
 
-    /// The token that is served, by a server that answers once `ready` is over.
+    /// Gets a token from a server that answers once `ready` resolves.
     async fn get_after<R, Fut>(&self, life: Duration, ready: R) -> Held
     where
         R: Fn() -> Fut,
@@ -68,13 +68,13 @@ impl Rig {
         self.cache.get(&self.clock, fetch).await.unwrap()
     }
 
-    async fn get_living(&self, life: Duration) -> Held {
+    async fn get_with_life(&self, life: Duration) -> Held {
         self.get_after(life, || async {}).await
     }
 
-    /// The number of the token that is served.
+    /// Gets a token that lives for an hour, as text.
     async fn get(&self) -> String {
-        text(&self.get_living(HOUR).await)
+        text(&self.get_with_life(HOUR).await)
     }
 
     async fn get_failing(&self) -> Result<String, &'static str> {
@@ -96,13 +96,13 @@ fn text(held: &Held) -> String {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_is_renewed_five_minutes_before_it_ends() {
+async fn a_token_is_renewed_five_minutes_before_it_expires() {
     let rig = Rig::new();
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(3299)).await;
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(1)).await;
-    assert_eq!(rig.get().await, "token-1", "the old one still serves");
+    assert_eq!(rig.get().await, "token-1", "the old token is still used");
     yield_now().await;
     assert_eq!(rig.get().await, "token-2");
     assert_eq!(rig.fetches(), 2);
@@ -112,17 +112,17 @@ async fn a_token_is_renewed_five_minutes_before_it_ends() {
 async fn a_short_lived_token_is_renewed_in_its_last_tenth() {
     let rig = Rig::new();
     let life = Duration::from_secs(100);
-    assert_eq!(text(&rig.get_living(life).await), "token-1");
+    assert_eq!(text(&rig.get_with_life(life).await), "token-1");
     advance(Duration::from_secs(89)).await;
-    assert_eq!(text(&rig.get_living(life).await), "token-1");
+    assert_eq!(text(&rig.get_with_life(life).await), "token-1");
     advance(Duration::from_secs(1)).await;
-    assert_eq!(text(&rig.get_living(life).await), "token-1");
+    assert_eq!(text(&rig.get_with_life(life).await), "token-1");
     yield_now().await;
-    assert_eq!(text(&rig.get_living(life).await), "token-2");
+    assert_eq!(text(&rig.get_with_life(life).await), "token-2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_share_one_fetch() {
+async fn concurrent_callers_share_one_fetch() {
     let rig = Rig::new();
     let slow = || sleep(Duration::from_secs(1));
     let (a, b, c) = tokio::join!(
@@ -137,7 +137,7 @@ async fn those_who_wait_share_one_fetch() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_wait_share_one_failure_and_the_next_tries_again() {
+async fn concurrent_callers_share_one_failure_and_the_next_call_tries_again() {
     let rig = Rig::new();
     let (a, b, c) = tokio::join!(rig.get_failing(), rig.get_failing(), rig.get_failing());
     assert_eq!([a, b, c], [Err("down"), Err("down"), Err("down")]);
@@ -146,7 +146,7 @@ async fn those_who_wait_share_one_failure_and_the_next_tries_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_fetch_goes_on_when_its_caller_gives_up() {
+async fn a_fetch_continues_when_its_caller_is_cancelled() {
     let rig = Rig::new();
     let answer = Arc::new(Notify::new());
     let ready = || {
@@ -154,28 +154,28 @@ async fn a_fetch_goes_on_when_its_caller_gives_up() {
         async move { answer.notified().await }
     };
     for _ in 0..3 {
-        let patience = Duration::from_secs(15);
-        let given_up = timeout(patience, rig.get_after(HOUR, ready)).await;
-        assert!(given_up.is_err());
+        let limit = Duration::from_secs(15);
+        let cancelled = timeout(limit, rig.get_after(HOUR, ready)).await;
+        assert!(cancelled.is_err());
     }
     answer.notify_one();
     assert_eq!(rig.get().await, "token-1");
-    assert_eq!(rig.fetches(), 1, "it was begun once");
+    assert_eq!(rig.fetches(), 1, "there was one fetch");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_valid_token_serves_through_a_failed_renewal() {
+async fn a_valid_token_is_used_after_a_failed_renewal() {
     let rig = Rig::new();
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(3300)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
-    // It fails a second later.
+    // The fetch fails after a second.
     sleep(Duration::from_secs(2)).await;
     assert_eq!(rig.fetches(), 2);
     advance(Duration::from_secs(28)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
     yield_now().await;
-    assert_eq!(rig.fetches(), 2, "the renewal is put off for 30 s");
+    assert_eq!(rig.fetches(), 2, "the next renewal waits for 30 s");
     advance(Duration::from_secs(1)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
     yield_now().await;
@@ -185,16 +185,16 @@ async fn a_valid_token_serves_through_a_failed_renewal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failed_renewal_puts_off_none_of_the_next_token() {
+async fn a_failed_renewal_does_not_delay_renewals_of_the_next_token() {
     let rig = Rig::new();
-    rig.get_living(Duration::from_secs(100)).await;
+    rig.get_with_life(Duration::from_secs(100)).await;
     advance(Duration::from_secs(90)).await;
     assert_eq!(rig.get_failing().await.unwrap(), "token-1");
     sleep(Duration::from_secs(2)).await;
     assert_eq!(rig.fetches(), 2);
-    // The token ends before the renewal is tried again.
+    // The token expires before the renewal is tried again.
     advance(Duration::from_secs(8)).await;
-    let next = rig.get_living(Duration::from_secs(10)).await;
+    let next = rig.get_with_life(Duration::from_secs(10)).await;
     assert_eq!(text(&next), "token-3");
     advance(Duration::from_secs(9)).await;
     assert_eq!(rig.get().await, "token-3");
@@ -203,7 +203,7 @@ async fn a_failed_renewal_puts_off_none_of_the_next_token() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_renewal_while_the_token_is_valid() {
+async fn callers_do_not_wait_for_a_renewal_while_the_token_is_valid() {
     let rig = Rig::new();
     assert_eq!(rig.get().await, "token-1");
     advance(Duration::from_secs(3300)).await;
@@ -221,25 +221,25 @@ async fn nobody_waits_for_a_renewal_while_the_token_is_valid() {
 #[tokio::test(start_paused = true)]
 async fn many_refusals_of_one_token_cause_one_fetch() {
     let rig = Rig::new();
-    let first = rig.get_living(HOUR).await;
+    let first = rig.get_with_life(HOUR).await;
     rig.cache.invalidate(first.generation);
-    let second = rig.get_living(HOUR).await;
+    let second = rig.get_with_life(HOUR).await;
     assert_eq!(text(&second), "token-2");
     rig.cache.invalidate(first.generation);
-    assert_eq!(text(&rig.get_living(HOUR).await), "token-2");
+    assert_eq!(text(&rig.get_with_life(HOUR).await), "token-2");
     assert_eq!(rig.fetches(), 2);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_over_on_arrival_is_fetched_again() {
+async fn a_token_that_has_expired_on_arrival_is_fetched_again() {
     let rig = Rig::new();
-    assert_eq!(text(&rig.get_living(Duration::ZERO).await), "token-1");
+    assert_eq!(text(&rig.get_with_life(Duration::ZERO).await), "token-1");
     assert_eq!(rig.get().await, "token-2");
 }
 
 #[tokio::test(start_paused = true)]
-async fn debug_output_holds_no_token() {
+async fn debug_output_contains_no_token() {
     let rig = Rig::new();
-    let held = rig.get_living(HOUR).await;
+    let held = rig.get_with_life(HOUR).await;
     assert!(!format!("{held:?} {:?}", rig.cache).contains("token-1"));
 }

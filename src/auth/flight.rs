@@ -1,4 +1,4 @@
-//! Work that many callers need and one task does, even if every caller gives up.
+//! Single flight: one task does the work that many callers wait for, and continues if all of them are cancelled.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 
 use crate::types::error::{Error, ErrorKind};
 
-/// The work was dropped half-way: its runtime shut down, or it panicked.
+/// The work did not complete: its runtime shut down, or it panicked.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopped;
 
@@ -15,19 +15,19 @@ impl From<Stopped> for Error {
     fn from(_: Stopped) -> Self {
         Self::new(
             ErrorKind::Unreachable,
-            "the task that was to prove who we are was stopped: its runtime shut down, or the transport or the credential panicked",
+            "the task that fetches a token was stopped: its runtime shut down, or the transport or the credential panicked",
         )
     }
 }
 
-/// Runs one piece of work at a time, in a separate task. All callers that ask meanwhile share its result.
+/// Runs one piece of work at a time, in a separate task. All callers that arrive meanwhile share its result.
 pub(crate) struct SingleFlight<T, E> {
     last: Mutex<Option<Arc<Flight<T, E>>>>,
 }
 
-/// One piece of work.
+/// One piece of work and its result.
 struct Flight<T, E> {
-    /// `None` if it was stopped.
+    /// `None` if the work was stopped.
     outcome: OnceLock<Option<Result<T, E>>>,
     landed: Notify,
 }
@@ -51,10 +51,10 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + From<Stopped> + Send + Sync + 'static,
 {
-    /// Takes what is `ready`, or has the result of the work that is under way, or of `work`. `work` stores its result where
-    /// `ready` finds it.
+    /// Returns the result of the work that is running. If none is running, returns the value of `ready`, or else runs `work`.
+    /// `work` stores its result where `ready` finds it.
     ///
-    /// Cancel safe: the work goes on.
+    /// Cancel safe: the work continues.
     pub(crate) async fn run<R, F, Fut>(&self, ready: R, work: F) -> Result<T, E>
     where
         R: Fn() -> Option<T>,
@@ -62,20 +62,20 @@ where
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         loop {
-            let (flight, is_mine) = match self.join(&ready, &work) {
+            let (flight, is_started_here) = match self.join(&ready, &work) {
                 Joined::Ready(value) => return Ok(value),
-                Joined::Flight(flight, is_mine) => (flight, is_mine),
+                Joined::Flight(flight, is_started_here) => (flight, is_started_here),
             };
             match flight.outcome().await {
                 Some(result) => return result,
-                None if is_mine => return Err(Stopped.into()),
-                // It was the task of another runtime.
+                None if is_started_here => return Err(Stopped.into()),
+                // Another caller's work was stopped, for example with its runtime: try again.
                 None => {}
             }
         }
     }
 
-    /// Begins `work`, unless some is under way.
+    /// Starts `work`, unless some is running.
     pub(crate) fn start<F, Fut>(&self, work: F)
     where
         F: Fn() -> Fut,
@@ -91,10 +91,10 @@ where
         Fut: Future<Output = Result<T, E>> + Send + 'static,
     {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(flight) = last.as_ref().filter(|flight| flight.is_under_way()) {
+        if let Some(flight) = last.as_ref().filter(|flight| flight.is_running()) {
             return Joined::Flight(Arc::clone(flight), false);
         }
-        // Asked when nothing is under way any more, or the work that has just ended would be done again.
+        // Checked after the check for running work: work that has just finished must not be repeated.
         if let Some(value) = ready() {
             return Joined::Ready(value);
         }
@@ -103,7 +103,7 @@ where
             landed: Notify::new(),
         });
         let (landing, work) = (Landing(Arc::clone(&flight)), work());
-        tokio::spawn(async move { landing.with(work.await) });
+        tokio::spawn(async move { landing.finish(work.await) });
         *last = Some(Arc::clone(&flight));
         Joined::Flight(flight, true)
     }
@@ -111,12 +111,12 @@ where
 
 enum Joined<T, E> {
     Ready(T),
-    /// The work that is under way, and whether this caller began it.
+    /// The running work, and whether this caller started it.
     Flight(Arc<Flight<T, E>>, bool),
 }
 
 impl<T: Clone, E: Clone> Flight<T, E> {
-    fn is_under_way(&self) -> bool {
+    fn is_running(&self) -> bool {
         self.outcome.get().is_none()
     }
 
@@ -124,7 +124,7 @@ impl<T: Clone, E: Clone> Flight<T, E> {
         loop {
             let landed = self.landed.notified();
             tokio::pin!(landed);
-            // Registered before the outcome is looked at, or it could come in between.
+            // Registers before the check, so that an outcome set in between is not missed.
             landed.as_mut().enable();
             if let Some(outcome) = self.outcome.get() {
                 return outcome.clone();
@@ -134,12 +134,12 @@ impl<T: Clone, E: Clone> Flight<T, E> {
     }
 }
 
-/// The end of a piece of work, however it ends.
+/// Sets the outcome of a piece of work: its result, or `None` if it is dropped.
 struct Landing<T, E>(Arc<Flight<T, E>>);
 
 impl<T, E> Landing<T, E> {
-    fn with(self, result: Result<T, E>) {
-        // Nothing else sets it before the drop does.
+    fn finish(self, result: Result<T, E>) {
+        // Cannot fail: only the drop sets the outcome as well, and it runs later.
         let _ = self.0.outcome.set(Some(result));
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     type Numbers = SingleFlight<u32, Error>;
 
     #[tokio::test]
-    async fn work_that_panics_is_an_error_that_may_pass() {
+    async fn a_panic_is_a_retryable_error() {
         let flight = Numbers::default();
         let panics = || async { panic!("on purpose") };
         let error = flight.run(|| None, panics).await.unwrap_err();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn work_that_ends_with_its_runtime_is_done_by_who_waits_for_it() {
+    fn work_that_stops_with_its_runtime_is_repeated_by_the_waiting_caller() {
         let runtime = || {
             tokio::runtime::Builder::new_current_thread()
                 .build()
@@ -188,14 +188,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn debug_output_holds_no_result() {
+    async fn debug_output_contains_no_result() {
         let flight = Numbers::default();
         flight.run(|| None, || async { Ok(71) }).await.unwrap();
         assert_eq!(format!("{flight:?}"), "SingleFlight { .. }");
     }
 
     #[tokio::test]
-    async fn what_is_ready_is_taken() {
+    async fn a_ready_value_is_returned_without_work() {
         let flight = Numbers::default();
         let never = || async { panic!("there was no need") };
         assert_eq!(flight.run(|| Some(3), never).await.unwrap(), 3);

@@ -1,4 +1,4 @@
-//! Key-pair authentication: the account's user proves itself with a JWT signed by its RSA private key.
+//! Key-pair authentication: the user logs in with a JWT signed by an RSA private key.
 
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
@@ -20,17 +20,17 @@ use super::{Bearer, Credential, CredentialContext, private_key, scope, session_r
 use crate::base::time::epoch_millis;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Snowflake takes no JWT that lives for more than an hour.
+/// Snowflake refuses a JWT that is valid for more than an hour.
 const LIFETIME_S: u64 = 59 * 60;
-/// `iat` is set back by this much: a server whose clock is behind ours would refuse a JWT from the future.
+/// `iat` is this much earlier than now, because a server whose clock is behind refuses a JWT from the future.
 const CLOCK_SKEW_S: u64 = 60;
-/// A JWT is signed anew when less than this is left of the old one, so that none expires on its way.
+/// A new JWT is signed when the old one has less than this left, so that none expires in flight.
 const RENEW_BEFORE_S: u64 = 5 * 60;
 
 const HEADER: &str = r#"{"typ":"JWT","alg":"RS256"}"#;
 const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
-/// A user's RSA key pair, and the JWT last signed with it.
+/// Key-pair authentication: a user's RSA key, and the last JWT signed with it.
 pub struct KeyPair {
     issuer: String,
     subject: String,
@@ -58,8 +58,8 @@ struct Claims<'a> {
 }
 
 impl KeyPair {
-    /// Reads the private key of an account's user and proves that it signs. The key is PEM, the base64 inside it, or DER:
-    /// PKCS#8, encrypted or not, or PKCS#1. Without a role it is the user's default role.
+    /// Reads a user's private key and checks that it can sign. The key is PKCS#8 (encrypted or not) or PKCS#1, as PEM, as the
+    /// base64 inside a PEM, or as DER. Without a role the user's default role is used.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl KeyPair {
             .to_public_key_der()
             .map_err(|_| unusable())?
             .into_vec();
-        // PKCS#1, not PKCS#8, is what the signer takes as DER.
+        // The signer takes PKCS#1 as DER, not PKCS#8.
         let der = private.to_pkcs1_der().map_err(|_| unusable())?;
         let fingerprint = format!("SHA256:{}", STANDARD.encode(Sha256::digest(&public_key)));
         let subject = format!("{}.{}", account_name(account), user.to_uppercase());
@@ -112,17 +112,17 @@ impl KeyPair {
         &self.subject
     }
 
-    /// The public key as `ALTER USER … SET RSA_PUBLIC_KEY` takes it: base64 of `SubjectPublicKeyInfo`, one line.
+    /// The public key for `ALTER USER … SET RSA_PUBLIC_KEY`: `SubjectPublicKeyInfo` as one line of base64.
     pub fn public_key_base64(&self) -> String {
         STANDARD.encode(&self.public_key)
     }
 
-    /// The JWT for `now`: the last one while it is good, else a new one.
+    /// The JWT for `now`: the last one while it is valid, otherwise a new one.
     fn jwt(&self, now: SystemTime) -> Result<SecretString> {
         let now_s = epoch_millis(now) / 1000;
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*signed
-            // A clock set back would make the last one a JWT from the future.
+            // If the clock was set back, the last JWT is from the future.
             && (last.issued_s..last.expires_s.saturating_sub(RENEW_BEFORE_S)).contains(&now_s)
         {
             return Ok(last.token.clone());
@@ -158,7 +158,8 @@ impl KeyPair {
 
     /// RS256 of `message` in unpadded base64url.
     ///
-    /// It names its provider because `jsonwebtoken::encode` panics once any crate of the program enables a second one.
+    /// Names the crypto provider, because `jsonwebtoken::encode` panics if another crate of the program enables a second
+    /// provider.
     fn sign(&self, message: &str) -> Result<String> {
         let signer = (aws_lc::DEFAULT_PROVIDER.signer_factory)(&Algorithm::RS256, &self.key)
             .map_err(|_| unusable())?;
@@ -192,7 +193,7 @@ impl Credential for KeyPair {
     }
 
     fn refused(&self, _bearer: &Bearer) -> bool {
-        // The same claims would be refused again, unless the clock is set meanwhile.
+        // Retrying now does not help: the same claims would be refused again unless the clock changes.
         *self.signed.lock().unwrap_or_else(PoisonError::into_inner) = None;
         false
     }
@@ -200,8 +201,8 @@ impl Credential for KeyPair {
 
 /// The account as a JWT names it: upper case, without region, cloud or host name.
 ///
-/// A locator loses everything from its first dot on; one of the form `LOCATOR-SUFFIX.global` everything from its
-/// first dash. `ORGANIZATION-ACCOUNT` stays whole.
+/// An account locator is cut at its first dot, and `LOCATOR-SUFFIX.global` at its first dash. `ORGANIZATION-ACCOUNT` is not
+/// changed.
 pub(crate) fn account_name(account: &str) -> String {
     let account = account.to_uppercase();
     let end = if account.contains(".GLOBAL") {
@@ -217,6 +218,6 @@ pub(crate) fn account_name(account: &str) -> String {
 fn unusable() -> Error {
     Error::new(
         ErrorKind::Authentication,
-        "the private key cannot sign: it is damaged, or of an unusual kind; make a new one with `openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-cbc -out NEW`",
+        "the private key cannot sign: it is damaged or of an unsupported kind; make a new one with `openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-cbc -out NEW`",
     )
 }

@@ -1,4 +1,4 @@
-//! Keys in every form, the fingerprint against openssl's, and a JWT against one that openssl signed.
+//! Tests of key-pair authentication: keys in every format, and the fingerprint and a JWT compared with openssl's.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -37,8 +37,8 @@ const CONVERT: &str = "openssl pkcs8 -topk8 -v2 aes-256-cbc -in OLD -out NEW";
 
 /// The bearer token of a pair at a time.
 async fn bearer_at(pair: &KeyPair, now: SystemTime) -> Bearer {
-    let time = Standing(now);
-    let transport: Arc<dyn Transport> = Arc::new(Nowhere);
+    let time = FixedTime(now);
+    let transport: Arc<dyn Transport> = Arc::new(NoTransport);
     let context = CredentialContext {
         time: &time,
         account_url: &"https://account.snowflakecomputing.com".parse().unwrap(),
@@ -49,21 +49,21 @@ async fn bearer_at(pair: &KeyPair, now: SystemTime) -> Bearer {
 }
 
 #[derive(Debug)]
-struct Standing(SystemTime);
+struct FixedTime(SystemTime);
 
-impl TimeSource for Standing {
+impl TimeSource for FixedTime {
     fn now(&self) -> SystemTime {
         self.0
     }
 }
 
 #[derive(Debug)]
-struct Nowhere;
+struct NoTransport;
 
 #[async_trait::async_trait]
-impl Transport for Nowhere {
+impl Transport for NoTransport {
     async fn call(&self, _: crate::Request) -> Result<crate::Response, crate::TransportError> {
-        unreachable!("a key pair asks nobody")
+        unreachable!("a key pair makes no network calls")
     }
 }
 
@@ -101,7 +101,7 @@ fn same_key(text: impl AsRef<[u8]>, passphrase: Option<&str>) {
     assert_eq!(pair(text, passphrase).unwrap().fingerprint(), FINGERPRINT);
 }
 
-/// The key is refused, for this reason, without a word of the key or the passphrase.
+/// The key is refused for this reason, and the error contains neither the key nor the passphrase.
 #[track_caller]
 fn refused(text: impl AsRef<[u8]>, passphrase: Option<&str>, reason: &str, remedy: &str) {
     let error = pair(text.as_ref(), passphrase).unwrap_err();
@@ -140,7 +140,7 @@ fn a_passphrase_for_a_plain_key_is_ignored() {
 }
 
 #[test]
-fn pem_survives_environment_variables_and_editors() {
+fn pem_mangled_by_environment_variables_and_editors_is_read() {
     same_key(PLAIN.replace('\n', "\\n"), None);
     same_key(PLAIN.replace('\n', "\\r\\n"), None);
     same_key(PLAIN.replace('\n', "\r\n"), None);
@@ -224,14 +224,14 @@ fn a_key_that_cannot_be_used_is_refused_with_the_remedy() {
 }
 
 #[test]
-fn a_key_whose_parts_do_not_fit_is_refused() {
+fn a_key_with_inconsistent_parts_is_refused() {
     let mut der = STANDARD.decode(body(PKCS1)).unwrap();
     let middle = der.len() / 2;
     der[middle] ^= 1;
     refused(der, None, "damaged", "openssl");
 }
 
-/// N = 0 would make the library subtract below zero; r = p = 127 would keep it busy for minutes.
+/// With N = 0 the library would underflow; with r = p = 127 it would run for minutes.
 #[test]
 fn key_derivations_without_bounds_are_refused() {
     let sane = [2, 2, 0x40, 0, 2, 1, 8, 2, 1, 1];
@@ -278,7 +278,7 @@ fn a_key_that_would_take_minutes_to_check_is_refused() {
 }
 
 #[test]
-fn the_public_key_is_openssls_own() {
+fn the_public_key_equals_openssls() {
     let pair = pair(PLAIN, None).unwrap();
     assert_eq!(pair.public_key_base64(), body(key!("rsa_public.pem")));
 }
@@ -310,7 +310,7 @@ async fn without_a_role_there_is_no_scope_claim() {
 }
 
 #[test]
-fn the_exchange_names_host_and_role() {
+fn the_exchange_scope_has_host_and_role() {
     let form = pair(PLAIN, None).unwrap().exchange_form("host.example");
     assert_eq!(
         form,
@@ -332,20 +332,20 @@ async fn a_jwt_is_kept_until_five_minutes_are_left() {
     assert_eq!(token(&pair, expires - 301).await, first);
     let second = token(&pair, expires - 300).await;
     assert_eq!(part(&second, 1)["exp"], expires - 300 - 60 + 3540);
-    // The clock was set back by an hour: the token in hand is from the future.
+    // The clock was set back by an hour, so the cached token is from the future.
     let third = token(&pair, NOON - 3600).await;
     assert_eq!(part(&third, 1)["iat"], NOON - 3660);
 }
 
 #[tokio::test]
-async fn a_clock_before_1970_is_no_panic() {
+async fn a_clock_before_1970_does_not_panic() {
     let pair = pair(PLAIN, None).unwrap();
     let bearer = bearer_at(&pair, SystemTime::UNIX_EPOCH - Duration::from_secs(9)).await;
     assert_eq!(part(bearer.token.expose_secret(), 1)["iat"], 0);
 }
 
 #[tokio::test]
-async fn nothing_secret_shows_in_debug() {
+async fn debug_output_contains_no_secret() {
     let pair = pair(PLAIN, None).unwrap();
     let bearer = bearer_at(&pair, at(NOON)).await;
     let shown = format!("{pair:?} {bearer:?}");
@@ -357,7 +357,7 @@ async fn nothing_secret_shows_in_debug() {
 }
 
 #[test]
-fn accounts_lose_region_and_host() {
+fn region_and_host_are_removed_from_account_names() {
     for (given, name) in [
         ("xy12345.us-east-1", "XY12345"),
         ("xy12345.eu-central-1.privatelink", "XY12345"),
@@ -371,7 +371,7 @@ fn accounts_lose_region_and_host() {
     }
 }
 
-/// Bytes that nearly are a key: one of the files with some of its bytes changed.
+/// A key file with some of its bytes changed.
 fn damaged() -> impl Strategy<Value = Vec<u8>> {
     let files = prop::sample::select(vec![PLAIN, PKCS1, AES256]);
     let form = prop::sample::select(vec!["pem", "der"]);

@@ -1,20 +1,20 @@
-//! Who a client is: the primary credential for the account host, which is exchanged for a token scoped to the ingest host.
+//! Credentials: how a client logs in to the account host, and exchanges that login for a token scoped to the ingest host.
 //!
-//! A [`Profile`](crate::Profile) makes the credential it describes. One made by hand is given to
-//! [`ClientBuilder::credential`](crate::ClientBuilder::credential), and put in the place of another while the client runs
-//! with [`StreamingIngestClient::set_credential`](crate::StreamingIngestClient::set_credential).
+//! By default a client uses the credential that its [`Profile`](crate::Profile) describes.
+//! [`ClientBuilder::credential`](crate::ClientBuilder::credential) sets another, and
+//! [`StreamingIngestClient::set_credential`](crate::StreamingIngestClient::set_credential) replaces it while the client runs.
 //!
-//! | credential | what proves who we are | exchanged with the grant |
+//! | Credential | What it sends | Grant of the exchange |
 //! |---|---|---|
 //! | [`KeyPair`] | a JWT signed with the user's RSA key | `jwt-bearer` |
-//! | [`OAuth`] | an access token of Snowflake's or an external OAuth server | `token-exchange` |
+//! | [`OAuth`] | an access token from Snowflake's or an external OAuth server | `token-exchange` |
 //! | [`ProgrammaticAccessToken`] | the token itself | `token-exchange` |
 //! | [`SpcsToken`] | the token in the file of Snowpark Container Services | `token-exchange` |
 //!
-//! The key pair's form is from "Snowpipe Streaming REST API endpoints", the others' are as observed of the official SDK
+//! The exchange of a key pair follows "Snowpipe Streaming REST API endpoints"; the others were observed of the official SDK
 //! 1.9.1.
 //!
-//! A way that is not among them is a [`Credential`] of one's own, here for tokens that a vault hands out:
+//! For any other way to log in, implement [`Credential`]. This one gets its tokens from a vault:
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -30,7 +30,7 @@
 //! #[async_trait]
 //! impl Credential for FromVault {
 //!     async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
-//!         // The vault may be there again in a moment.
+//!         // Retried: the vault may be reachable again soon.
 //!         let token = self.0.access_token().await.map_err(Error::no_token_yet)?;
 //!         Ok(Bearer::new(token, "OAUTH"))
 //!     }
@@ -78,7 +78,7 @@ use crate::types::error::Result;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
-/// What goes into `Authorization` on the account host. The token never shows in `Debug`.
+/// The value of `Authorization` for the account host. `Debug` omits the token.
 #[derive(Debug, Clone)]
 pub struct Bearer {
     pub(crate) token: SecretString,
@@ -86,7 +86,7 @@ pub struct Bearer {
 }
 
 impl Bearer {
-    /// A token, and what it is: the value of `X-Snowflake-Authorization-Token-Type`, which is `KEYPAIR_JWT`, `OAUTH` or
+    /// Creates a bearer token. `token_type` is the value of `X-Snowflake-Authorization-Token-Type`: `KEYPAIR_JWT`, `OAUTH` or
     /// `PROGRAMMATIC_ACCESS_TOKEN`.
     pub fn new(token: impl Into<SecretString>, token_type: impl Into<Cow<'static, str>>) -> Self {
         Self {
@@ -106,7 +106,7 @@ impl Bearer {
     }
 }
 
-/// What a credential may need to make a token.
+/// What a credential can use to get a token.
 #[derive(Debug, Clone, Copy)]
 pub struct CredentialContext<'a> {
     pub(crate) time: &'a dyn TimeSource,
@@ -116,7 +116,7 @@ pub struct CredentialContext<'a> {
 }
 
 impl<'a> CredentialContext<'a> {
-    /// The time now. If the account host was found to have another clock than this machine, it is the host's.
+    /// The current time. If the clocks of the account host and this machine differ, it is the host's time.
     pub fn now(&self) -> SystemTime {
         self.time.now()
     }
@@ -131,33 +131,33 @@ impl<'a> CredentialContext<'a> {
         self.transport
     }
 
-    /// How long one network call may take.
+    /// The deadline of one network call.
     pub fn attempt_timeout(&self) -> Duration {
         self.attempt_timeout
     }
 }
 
-/// A way to prove to the account host who we are.
+/// A way to log in to the account host.
 #[async_trait]
 pub trait Credential: fmt::Debug + Send + Sync + 'static {
-    /// A bearer token for the account host. It is asked for before each call to that host: an implementation that fetches
-    /// tokens keeps them.
+    /// Returns a bearer token for the account host. The client calls this before each call to that host, so an implementation
+    /// that fetches tokens should cache them.
     ///
-    /// It may be dropped before it is done, and is after twice [`CredentialContext::attempt_timeout`].
+    /// The client may drop the future before it completes, and does so after twice [`CredentialContext::attempt_timeout`].
     ///
     /// # Errors
     ///
-    /// Whatever keeps it from making one: [`Error::no_token_yet`](crate::Error::no_token_yet) or
-    /// [`Error::no_token`](crate::Error::no_token). If the error [is retryable](crate::Error::is_retryable), rows wait and it
-    /// is asked again; if not, channels are invalidated as [`Unauthorized`](crate::InvalidationCause::Unauthorized).
+    /// If there is no token: [`Error::no_token_yet`](crate::Error::no_token_yet) or
+    /// [`Error::no_token`](crate::Error::no_token). If the error [is retryable](crate::Error::is_retryable), rows wait and the
+    /// client calls again. Otherwise channels are invalidated as [`Unauthorized`](crate::InvalidationCause::Unauthorized).
     async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer>;
 
-    /// The form fields, not yet percent-encoded, that exchange the bearer token for one scoped to `ingest_host`. The
-    /// bearer token itself goes along in `Authorization`.
+    /// The form fields of the request that exchanges the bearer token for one scoped to `ingest_host`, before percent-encoding.
+    /// The client sends the bearer token in `Authorization`.
     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)>;
 
-    /// Hears that the account host refused a bearer token with 401, and says whether [`bearer`](Self::bearer) may give
-    /// another one now. If so it is asked once more. By default it may not.
+    /// Called when the account host refused a bearer token with 401. Returns whether [`bearer`](Self::bearer) may return a
+    /// different token now; if so, the client calls it once more. The default is `false`.
     fn refused(&self, bearer: &Bearer) -> bool {
         let _ = bearer;
         false
@@ -179,7 +179,7 @@ impl<C: Credential + ?Sized> Credential for Arc<C> {
     }
 }
 
-/// A scope for `ingest_host` under a role, or the user's default role.
+/// The scope for `ingest_host` with this role, or with the user's default role.
 fn scope(ingest_host: &str, role: Option<&str>) -> String {
     match role {
         Some(role) => format!("{ingest_host} {}", session_role(role)),
@@ -191,7 +191,7 @@ fn session_role(role: &str) -> String {
     format!("session:role:{role}")
 }
 
-/// The form that exchanges an OAuth access token.
+/// The form fields that exchange an OAuth access token.
 fn access_token_form(ingest_host: &str, role: Option<&str>) -> Vec<(&'static str, String)> {
     vec![
         ("grant_type", TOKEN_EXCHANGE.to_owned()),

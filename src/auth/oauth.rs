@@ -1,4 +1,4 @@
-//! OAuth: access tokens fetched from Snowflake's or an external server, and fetched anew before they expire.
+//! OAuth: access tokens from Snowflake's or an external server, renewed before they expire.
 
 use std::fmt;
 use std::sync::Arc;
@@ -23,14 +23,14 @@ use crate::base::host::is_on_this_machine;
 use crate::http::{MAX_ANSWER, Request, Transport, TransportErrorKind, attempt};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// An OAuth client, and the access token it was given last.
+/// An OAuth client and its current access token.
 ///
-/// Without a refresh token it is the client-credentials grant, with id and secret in the form; with one it is the
-/// refresh-token grant, with id and secret in HTTP Basic authentication. The scope asked for is `session:role:<ROLE>` if there
-/// is a role. All of this is as observed of the official SDK 1.9.1.
+/// The client-credentials grant sends id and secret in the form. The refresh-token grant sends them with HTTP Basic
+/// authentication. If there is a role, the requested scope is `session:role:<ROLE>`. All of this was observed of the official
+/// SDK 1.9.1.
 ///
-/// A server may answer with another refresh token. It is used from then on, for as long as this credential lives; it is
-/// written nowhere. An access token is fetched anew before it expires, and one fetch serves all who wait for it.
+/// A server may answer with a new refresh token. This credential then uses the new token, and does not store it anywhere.
+/// Access tokens are renewed before they expire, and concurrent callers share one request.
 ///
 /// ```
 /// use snowpipe_streaming::auth::OAuth;
@@ -45,12 +45,12 @@ pub struct OAuth {
     tokens: Arc<TokenCache<Error>>,
 }
 
-/// What a request for an access token is made of. The request may outlive the call that wanted it.
+/// The settings of a request for an access token. The request may outlive the call that needed it.
 #[derive(Clone)]
 struct Client {
     id: String,
     secret: SecretString,
-    /// Locked while it is under way: a token that works once must not be sent twice.
+    /// Locked during the request: a refresh token that can be used once must not be sent twice.
     refresh_token: Option<Arc<Mutex<SecretString>>>,
     endpoint: Option<Url>,
     role: Option<String>,
@@ -59,7 +59,7 @@ struct Client {
 }
 
 impl OAuth {
-    /// The client-credentials grant.
+    /// Creates a credential for the client-credentials grant.
     pub fn client_credentials(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
         Self::of(Client {
             id: id.into(),
@@ -72,7 +72,7 @@ impl OAuth {
         })
     }
 
-    /// The refresh-token grant.
+    /// Creates a credential for the refresh-token grant.
     pub fn refresh_token(
         id: impl Into<String>,
         secret: impl Into<SecretString>,
@@ -84,7 +84,7 @@ impl OAuth {
         oauth
     }
 
-    /// What a profile describes.
+    /// Creates the credential that a profile describes.
     pub(crate) fn new(settings: OAuthSettings, role: Option<&str>) -> Result<Self> {
         let endpoint = settings.token_endpoint.as_deref().map(endpoint);
         Ok(Self::of(Client {
@@ -107,32 +107,32 @@ impl OAuth {
         }
     }
 
-    /// Sets the role to work under, instead of the user's default role.
+    /// Sets the role to use instead of the user's default role.
     #[must_use]
     pub fn with_role(mut self, role: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.client).role = Some(role.into());
         self
     }
 
-    /// Sets the scope that is asked for, instead of the one that follows from the role.
+    /// Sets the requested scope instead of the one derived from the role.
     #[must_use]
     pub fn with_scope(mut self, scope: impl Into<String>) -> Self {
         Arc::make_mut(&mut self.client).scope = Some(scope.into());
         self
     }
 
-    /// Asks for no scope at all.
+    /// Requests no scope.
     #[must_use]
     pub fn without_scope(mut self) -> Self {
         Arc::make_mut(&mut self.client).include_scope = false;
         self
     }
 
-    /// Sets the token endpoint of an external server. Without one it is `/oauth/token-request` of the account.
+    /// Sets the token endpoint of an external server. The default is the account's `/oauth/token-request`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if it is no URL, holds a user name or password, or is plain `http://` to another machine.
+    /// [`ErrorKind::Config`] if `url` is not a URL, contains a user name or password, or is `http://` to another machine.
     pub fn with_token_endpoint(mut self, url: &str) -> Result<Self> {
         Arc::make_mut(&mut self.client).endpoint = Some(endpoint(url)?);
         Ok(self)
@@ -142,7 +142,7 @@ impl OAuth {
 #[async_trait]
 impl Credential for OAuth {
     async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
-        // The flight that it becomes goes on when its callers give up: the refresh token in the answer is the only one left.
+        // The fetch continues if its callers are cancelled: its answer may hold the only valid refresh token.
         let fetch = || {
             let (client, transport) = (Arc::clone(&self.client), Arc::clone(context.transport));
             let (account, limit) = (context.account_url.clone(), context.attempt_timeout);
@@ -233,8 +233,8 @@ impl Client {
                 .append_pair("grant_type", "refresh_token")
                 .append_pair("refresh_token", token.expose_secret()),
         };
-        let of_role = || self.role.as_deref().map(session_role);
-        if let Some(scope) = self.scope.clone().or_else(of_role)
+        let role_scope = || self.role.as_deref().map(session_role);
+        if let Some(scope) = self.scope.clone().or_else(role_scope)
             && self.include_scope
         {
             form.append_pair("scope", &scope);
@@ -259,20 +259,20 @@ impl Client {
     }
 }
 
-/// The URL of a token endpoint, if secrets may be sent there.
+/// Parses the URL of a token endpoint, and checks that secrets may be sent there.
 fn endpoint(text: &str) -> Result<Url> {
-    // The parser's messages do not repeat what it read.
+    // The parser's messages do not contain its input.
     let url = Url::parse(text.trim()).map_err(|why| not_a_url(&why))?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(config(
-            "the OAuth token endpoint holds a user name or password; leave them out, oauth_client_id and oauth_client_secret are the place for them",
+            "the OAuth token endpoint contains a user name or password; put them into oauth_client_id and oauth_client_secret instead",
         ));
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_on_this_machine(&url) => Ok(url),
         _ => Err(config(
-            "the OAuth token endpoint must begin with https://, or secrets would be sent unprotected (http:// is for servers on this machine)",
+            "the OAuth token endpoint must begin with https://, because secrets are sent to it (http:// is allowed for servers on this machine)",
         )),
     }
 }

@@ -1,4 +1,4 @@
-//! What an OAuth server answers: a token, or why not.
+//! Reads the answer of an OAuth server: a token or an error.
 
 use std::time::Duration;
 
@@ -13,20 +13,20 @@ use crate::base::text::quote;
 use crate::http::Response;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// How long an access token lives if the server does not say: as long as Snowflake's usually do ("Snowflake OAuth
+/// The lifetime of an access token if the server does not state it: the usual one of Snowflake's tokens ("Snowflake OAuth
 /// overview").
 const DEFAULT_LIFE: Duration = Duration::from_secs(600);
 
-/// No token is taken to live longer.
+/// The longest lifetime that is assumed of a token.
 const MAX_LIFE: Duration = Duration::from_secs(30 * 86_400);
 
 const REDACTED: &str = "[redacted]";
 
-/// What the server gave.
+/// The tokens that the server granted.
 pub(super) struct Granted {
     pub(super) access_token: SecretString,
     pub(super) life: Duration,
-    /// In the place of the one that was sent.
+    /// Replaces the refresh token that was sent.
     pub(super) refresh_token: Option<SecretString>,
 }
 
@@ -46,7 +46,7 @@ fn text(field: &Scalar) -> Option<&str> {
     field.as_str().filter(|text| !text.is_empty())
 }
 
-/// Reads the answer of the server at `place`. What it says of an error is repeated without `secrets`.
+/// Reads the answer of the server at `place`. The text of an error is quoted without `secrets`.
 pub(super) fn read(
     response: &Response,
     place: &str,
@@ -63,17 +63,17 @@ pub(super) fn read(
         }),
         _ => {
             let code = text(&fields.error).or_else(|| text(&fields.code));
-            let said = text(&fields.error_description).or_else(|| text(&fields.message));
-            let told = without(secrets, said.or(code).unwrap_or_default());
-            let refused = refusal(status, place, code, &told);
+            let description = text(&fields.error_description).or_else(|| text(&fields.message));
+            let message = without(secrets, description.or(code).unwrap_or_default());
+            let refused = refusal(status, place, code, &message);
             Err(refused.with_code(code.map(|code| without(secrets, code))))
         }
     }
 }
 
-fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> Error {
+fn refusal(status: StatusCode, place: &str, code: Option<&str>, text: &str) -> Error {
     let (kind, remedy) = match status.as_u16() {
-        429 => (ErrorKind::Throttled, "ask less often"),
+        429 => (ErrorKind::Throttled, "send fewer requests"),
         408 | 500.. => (ErrorKind::Server, "try again"),
         300..=399 => (
             ErrorKind::Authentication,
@@ -81,11 +81,11 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
         ),
         404 => (
             ErrorKind::Authentication,
-            "check oauth_token_endpoint, and the account's URL without one",
+            "check oauth_token_endpoint, or the account's URL if there is none",
         ),
         _ if code == Some("invalid_grant") => (
             ErrorKind::Authentication,
-            "the refresh token has expired, was used before or is for another client: get a new one",
+            "the refresh token has expired, was used before or belongs to another client: get a new one",
         ),
         _ if code == Some("invalid_scope") => (
             ErrorKind::Authentication,
@@ -93,23 +93,23 @@ fn refusal(status: StatusCode, place: &str, code: Option<&str>, told: &str) -> E
         ),
         200..=299 => (
             ErrorKind::Authentication,
-            "the answer holds no access_token: check oauth_token_endpoint and any proxy between",
+            "the answer has no access_token: check oauth_token_endpoint and any proxy on the way",
         ),
         _ => (
             ErrorKind::Authentication,
             "check oauth_client_id and oauth_client_secret, and that the integration is enabled",
         ),
     };
-    let told = told.trim_end_matches('.');
-    let colon = if told.is_empty() { "" } else { ": " };
+    let text = text.trim_end_matches('.');
+    let colon = if text.is_empty() { "" } else { ": " };
     let message = format!(
-        "fetching an OAuth access token from {place} failed, the server answered {}{colon}{told}; {remedy}",
+        "fetching an OAuth access token from {place} failed, the server answered {}{colon}{text}; {remedy}",
         status.as_u16()
     );
     Error::new(kind, message).with_status(status.as_u16())
 }
 
-/// `expires_in` in seconds, as a number or as text.
+/// The lifetime from `expires_in`, which is a number or a text in seconds.
 fn life(expires_in: &Scalar) -> Duration {
     let seconds = match expires_in {
         Scalar::Number(number) => number.as_f64(),
@@ -122,7 +122,7 @@ fn life(expires_in: &Scalar) -> Duration {
         .map_or(DEFAULT_LIFE, |life| life.min(MAX_LIFE))
 }
 
-/// A server may repeat what it was sent, as it is or as the form had it.
+/// Removes secrets from `text`: a server may repeat what it was sent, plain or percent-encoded.
 fn without(secrets: &[Option<&SecretString>], text: &str) -> String {
     let secrets = secrets
         .iter()
@@ -149,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn the_life_of_a_token_is_read_as_number_and_as_text() {
+    fn the_lifetime_of_a_token_may_be_a_number_or_a_text() {
         for (expires_in, seconds) in [
             ("3600", 3600),
             ("3600.9", 3600),
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn another_refresh_token_is_found() {
+    fn a_new_refresh_token_is_read() {
         let refresh = |body| {
             let token = granted(body).unwrap().refresh_token;
             token.map(|token| token.expose_secret().to_owned())
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_that_comes_back_as_it_was_encoded_is_not_repeated() {
+    fn a_percent_encoded_secret_in_the_answer_is_redacted() {
         let secret = SecretString::from("hu/sh+ =");
         let body = r#"{"error_description":"bad form: client_secret=hu%2Fsh%2B+%3D&x=1"}"#;
         let mut response = http::Response::new(body.to_owned().into());
@@ -217,12 +217,15 @@ mod tests {
         let error = read(&response, "login.example", &[Some(&secret)])
             .err()
             .unwrap();
-        let said = error.to_string();
-        assert!(said.contains("client_secret=[redacted]&x=1"), "{said}");
+        let message = error.to_string();
+        assert!(
+            message.contains("client_secret=[redacted]&x=1"),
+            "{message}"
+        );
     }
 
     #[test]
-    fn a_secret_that_comes_back_as_the_code_is_not_repeated() {
+    fn a_secret_in_the_error_code_is_redacted() {
         let secret = SecretString::from("hush");
         for body in [r#"{"error":"hush"}"#, r#"{"code":"no hush","message":"x"}"#] {
             let mut response = http::Response::new(body.to_owned().into());

@@ -1,4 +1,4 @@
-//! Programmatic access tokens: the token that a user made with `ALTER USER … ADD PROGRAMMATIC ACCESS TOKEN`.
+//! Programmatic access tokens, which `ALTER USER … ADD PROGRAMMATIC ACCESS TOKEN` creates.
 
 use async_trait::async_trait;
 use secrecy::SecretString;
@@ -14,8 +14,8 @@ pub struct ProgrammaticAccessToken {
 }
 
 impl ProgrammaticAccessToken {
-    /// The token, and the role to work under if it is not the user's default. A token that is restricted to a role works
-    /// under no other.
+    /// Creates a credential from a token, and a role if it is not the user's default role. A token that is restricted to a role
+    /// works with that role only.
     pub fn new(token: impl Into<SecretString>, role: Option<&str>) -> Self {
         Self {
             token: token.into(),

@@ -1,4 +1,4 @@
-//! Reads an RSA private key in every form openssl writes, and says what to do about the forms that cannot be read.
+//! Reads an RSA private key in the formats that openssl writes, and names the remedy for those that are not supported.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Snowflake takes no shorter key, and aws-lc signs with none.
+/// Snowflake refuses shorter keys, and aws-lc does not sign with them.
 const MIN_BITS: usize = 2048;
 
-/// More bytes than any RSA key that can sign; the checks of a key grow with the square of its length.
+/// Longer than any RSA key that can sign. Checking a key takes time quadratic in its length.
 const MAX_DER: usize = 16 * 1024;
 
-/// Beyond these the passphrase check would take seconds or gigabytes: the file is broken, or hostile.
+/// Beyond these limits checking the passphrase would take seconds or gigabytes: the file is damaged or hostile.
 const MAX_PBKDF2_ITERATIONS: u32 = 10_000_000;
 const MAX_SCRYPT_WORK: u64 = 1 << 22;
 
@@ -28,7 +28,7 @@ const GENERATE: &str = "openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-c
 
 /// Reads a private key given as PEM (PKCS#8, encrypted PKCS#8 or PKCS#1), as the base64 inside a PEM, or as DER.
 ///
-/// PEM may have been through an environment variable: quotes around it, `\n` spelled out, or blanks for line ends.
+/// PEM may come from an environment variable: with quotes around it, `\n` spelled out, or blanks instead of line ends.
 pub(super) fn read(key: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
     let key = match std::str::from_utf8(key) {
         Ok(text) => from_text(text, passphrase)?,
@@ -37,7 +37,7 @@ pub(super) fn read(key: &[u8], passphrase: Option<&SecretString>) -> Result<RsaP
     let bits = key.n().bits();
     if bits < MIN_BITS {
         return Err(refuse(format!(
-            "the private key has {bits} bits and at least {MIN_BITS} are needed; make a new one with `{GENERATE}`"
+            "the private key has {bits} bits, and Snowflake requires at least {MIN_BITS}; make a new one with `{GENERATE}`"
         )));
     }
     Ok(key)
@@ -50,17 +50,17 @@ fn from_text(text: &str, passphrase: Option<&SecretString>) -> Result<RsaPrivate
     }
     let Some((label, body)) = pem_block(&text) else {
         return Err(refuse(
-            "the private key's PEM text is cut off: its END line is missing; give the whole file",
+            "the private key's PEM text is incomplete: its END line is missing; give the whole file",
         ));
     };
     match label {
         "PUBLIC KEY" | "RSA PUBLIC KEY" => Err(public_key()),
         "CERTIFICATE" => Err(refuse(
-            "a certificate was given as the private key; give the private key it was made with",
+            "a certificate was given instead of the private key; give the private key of the certificate",
         )),
         "EC PRIVATE KEY" => Err(not_rsa("an EC key")),
         "OPENSSH PRIVATE KEY" => Err(refuse(format!(
-            "the private key is in OpenSSH's own format; make one with `{GENERATE}`"
+            "the private key is in OpenSSH format, which is not supported; make one with `{GENERATE}`"
         ))),
         // Only the headers of a traditional encrypted PEM hold a colon; base64 never does.
         _ if body.contains("Proc-Type:") => Err(refuse(format!(
@@ -76,7 +76,7 @@ fn from_text(text: &str, passphrase: Option<&SecretString>) -> Result<RsaPrivate
     }
 }
 
-/// The text without a byte-order mark, blanks around it, and quotes left over from a shell or an `.env` file.
+/// The text without a byte-order mark, surrounding blanks, and quotes from a shell or an `.env` file.
 fn unquote(text: &str) -> &str {
     let text = text.trim_start_matches('\u{feff}').trim();
     ['"', '\'']
@@ -86,7 +86,7 @@ fn unquote(text: &str) -> &str {
         .trim()
 }
 
-/// Label and body of the first private key in the text or, if there is none, of whatever comes first.
+/// Label and body of the first private key in the text, or of the first block if there is no private key.
 fn pem_block(text: &str) -> Option<(&str, &str)> {
     let blocks = || {
         text.split("-----BEGIN ").skip(1).filter_map(|rest| {
@@ -124,7 +124,7 @@ fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateK
 fn from_pkcs1(der: &[u8]) -> Result<RsaPrivateKey> {
     if der.len() > MAX_DER {
         return Err(refuse(format!(
-            "the private key is {} bytes long, and no RSA key that can sign is longer than {MAX_DER}; make a new one with `{GENERATE}`",
+            "the private key has {} bytes, and no RSA key that can sign is longer than {MAX_DER}; make a new one with `{GENERATE}`",
             der.len()
         )));
     }
@@ -151,7 +151,7 @@ fn decrypt(
             refuse("the private key is encrypted and no passphrase was given; set private_key_passphrase, or PRIVATE_KEY_PASSPHRASE in the environment")
         })?;
     let plain = info.decrypt(passphrase).map_err(|e| match e {
-        // A wrong passphrase shows as bad padding or, where the padding happens to fit, as bad DER.
+        // A wrong passphrase leads to bad padding or, if the padding is valid by chance, to bad DER.
         pkcs8::Error::EncryptedPrivateKey(
             pkcs8::pkcs5::Error::DecryptFailed | pkcs8::pkcs5::Error::EncryptFailed,
         )
@@ -162,12 +162,12 @@ fn decrypt(
     from_pkcs8(&inner)
 }
 
-/// Refuses key derivations that would exhaust memory or time, or that the library would panic on.
+/// Refuses key derivations that take too much memory or time, or that make the library panic.
 fn check_work(scheme: &EncryptionScheme<'_>) -> Result<()> {
     let EncryptionScheme::Pbes2(params) = scheme else {
         return Err(unsupported_encryption());
     };
-    let sane = match &params.kdf {
+    let is_bounded = match &params.kdf {
         Kdf::Pbkdf2(p) => p.iteration_count <= MAX_PBKDF2_ITERATIONS,
         Kdf::Scrypt(p) => {
             let work = p
@@ -178,7 +178,7 @@ fn check_work(scheme: &EncryptionScheme<'_>) -> Result<()> {
         }
         _ => false,
     };
-    if sane {
+    if is_bounded {
         Ok(())
     } else {
         Err(unsupported_encryption())
@@ -191,7 +191,7 @@ fn refuse(message: impl Into<String>) -> Error {
 
 fn garbage() -> Error {
     refuse(format!(
-        "the private key cannot be read: it is neither PEM, base64 nor DER of an RSA private key, or it is damaged; give PKCS#8 PEM, as `{CONVERT}` writes it"
+        "the private key cannot be read: it is not an RSA private key in PEM, base64 or DER, or it is damaged; give PKCS#8 PEM, as `{CONVERT}` writes it"
     ))
 }
 
@@ -203,16 +203,18 @@ fn wrong_passphrase() -> Error {
 
 fn unsupported_encryption() -> Error {
     refuse(format!(
-        "the private key is encrypted in a way that is not supported (only PBES2 with AES or 3DES is); convert it with `{CONVERT}`"
+        "the private key is encrypted in a way that is not supported (supported: PBES2 with AES or 3DES); convert it with `{CONVERT}`"
     ))
 }
 
 fn not_rsa(what: &str) -> Error {
     refuse(format!(
-        "the private key is {what}, and Snowflake's key pairs are RSA; make one with `{GENERATE}`"
+        "the private key is {what}, and Snowflake accepts only RSA keys; make one with `{GENERATE}`"
     ))
 }
 
 fn public_key() -> Error {
-    refuse("a public key was given as the private key; give the private key it belongs to")
+    refuse(
+        "a public key was given instead of the private key; give the private key that belongs to it",
+    )
 }

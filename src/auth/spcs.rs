@@ -1,4 +1,4 @@
-//! The token that Snowpark Container Services put into a file of each container and change from time to time.
+//! The token that Snowpark Container Services write into a file of each container and replace from time to time.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -14,18 +14,18 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// Longer than any token.
 const MAX_BYTES: u64 = 64 << 10;
 
-/// The token of a container's service, read from its file whenever the account host has to be asked something: a token that
-/// was changed meanwhile is picked up. The role is the service's own.
+/// The token of a service in Snowpark Container Services. It is read from its file before each call to the account host, so a
+/// replaced token takes effect. The role is the role of the service.
 #[derive(Debug)]
 pub struct SpcsToken {
     path: PathBuf,
 }
 
 impl SpcsToken {
-    /// Where the platform puts the token unless it is told otherwise.
+    /// The default path of the token in a container.
     pub const DEFAULT_PATH: &str = "/snowflake/session/token";
 
-    /// The token in this file. It is read at the first use.
+    /// Creates a credential from the token in this file. The file is first read when a token is needed.
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self { path: path.into() }
     }
@@ -39,7 +39,7 @@ impl Credential for SpcsToken {
         let token = read.await.map_err(|_| {
             Error::new(
                 ErrorKind::ClientClosed,
-                "the runtime shut down while a token was read",
+                "the runtime shut down while the token file was read",
             )
         })??;
         Ok(Bearer::new(token, "OAUTH"))
@@ -54,11 +54,11 @@ impl Credential for SpcsToken {
     }
 }
 
-/// What is wrong with the file may be over once the platform has put the next token there.
+/// Reads the token. Errors are retryable, because the platform may be replacing the file.
 fn read(path: &Path) -> Result<SecretString> {
     let unusable = |why: &str| {
         let message = format!(
-            "the SPCS token file {} {why}; outside of Snowpark Container Services choose another authorization, inside check spcs_token_path and SNOWFLAKE_SPCS_TOKEN_PATH",
+            "the SPCS token file {} {why}; in Snowpark Container Services check spcs_token_path and SNOWFLAKE_SPCS_TOKEN_PATH, elsewhere choose another authorization_type",
             path.display()
         );
         Error::new(ErrorKind::Authentication, message).with_retryable(true)

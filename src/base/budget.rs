@@ -1,5 +1,5 @@
-//! The byte budget: one for the client, with a share for each channel. Rows and their bookkeeping are charged to the byte; the
-//! buffer of an open batch, which still grows, may have room for as much again.
+//! The byte budget of a client, with a share for each channel. Charges for rows and their bookkeeping are exact to the byte;
+//! only the growing buffer of an open batch may have a capacity of up to twice its charge.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -11,26 +11,26 @@ use tracing::warn;
 
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// An append that waits may hold so much of an earlier charge. It must not wait for itself.
+/// A waiting append may still hold this much of an earlier charge, and must not wait for its own bytes.
 const LEFT_OVER: usize = 4 << 10;
 
-/// The bytes a client may hold.
+/// The bytes that a client may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
     capacity: usize,
     free: Arc<Semaphore>,
-    /// The sum of the live charges, kept apart from the permits so that the two can be compared.
+    /// The sum of the live charges, kept apart from the permits so that they can be compared.
     charged: AtomicUsize,
-    /// How many shares are waited for.
+    /// The number of shares with waiting appends.
     waiting: AtomicUsize,
-    /// Somebody has waited, ever.
+    /// Whether an append has ever waited.
     was_pressed: AtomicBool,
-    /// Told when somebody starts to wait, so that open batches are sealed early. Wakes in the order of waiting, as a
-    /// `watch` does not.
+    /// Notified when an append starts to wait, so that open batches are sealed early. Unlike a `watch` it wakes in the order of
+    /// waiting.
     pressure: Notify,
-    /// Bytes of rows that were handed back. They become free when a caller takes them, and not before.
+    /// Bytes of rows that were handed back. They become free only when a caller takes the rows.
     handed_back: AtomicUsize,
-    /// Notified when it rises.
+    /// Notified when `handed_back` rises.
     more_handed_back: Notify,
 }
 
@@ -54,17 +54,17 @@ impl Budget {
         self.charged.load(Ordering::Relaxed)
     }
 
-    /// Compares the permits with the live charges. Exact between two steps of one thread; another thread may be between
-    /// taking a permit and noting it.
+    /// Compares the permits with the live charges. The comparison is exact if no other thread is between taking permits and
+    /// recording the charge.
     ///
     /// # Errors
     ///
-    /// Says which of the two is larger: bytes were given back twice, or taken and not charged.
+    /// If they differ: bytes were returned twice, or taken and not charged.
     #[cfg(any(test, feature = "__bench"))]
     pub(crate) fn audit(&self) -> Result<(), String> {
         let (free, charged) = (self.free.available_permits(), self.in_use());
         let accounted = free.saturating_add(charged);
-        // A wait collects its permits one by one, before it has a charge.
+        // A waiting append collects permits before it has a charge.
         let is_collecting = self.waiting.load(Ordering::Acquire) > 0;
         match accounted.cmp(&self.capacity) {
             std::cmp::Ordering::Less if !is_collecting => Err("bytes are taken and not charged"),
@@ -79,23 +79,23 @@ impl Budget {
         })
     }
 
-    /// Bytes of rows that were handed back and that no caller has taken yet.
+    /// Bytes of rows that were handed back and not yet taken by a caller.
     #[cfg(test)]
     pub(crate) fn handed_back(&self) -> usize {
         self.handed_back.load(Ordering::Acquire)
     }
 
-    /// Whether somebody waits for memory.
+    /// Whether an append waits for memory.
     pub(crate) fn is_pressed(&self) -> bool {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Resolves when somebody begins to wait. Enable it before [`is_pressed`](Self::is_pressed) is asked.
+    /// Resolves when an append starts to wait. Enable it before you check [`is_pressed`](Self::is_pressed).
     pub(crate) fn pressure(&self) -> Notified<'_> {
         self.pressure.notified()
     }
 
-    /// One channel's share: it can never take more than `cap`, whatever is free.
+    /// Creates a channel's share, which is limited to `cap` bytes.
     pub(crate) fn share(self: &Arc<Self>, cap: usize) -> Share {
         let cap = cap.min(self.capacity);
         Share {
@@ -114,9 +114,9 @@ pub(crate) struct Share {
     budget: Arc<Budget>,
     cap: usize,
     free: Arc<Semaphore>,
-    /// How many of its appends wait.
+    /// The number of waiting appends of this share.
     waiting: Arc<AtomicUsize>,
-    /// Its part of what the budget counts under this name.
+    /// This share's part of the budget's `handed_back`.
     handed_back: Arc<AtomicUsize>,
 }
 
@@ -125,14 +125,14 @@ impl Share {
         self.cap
     }
 
-    /// A charge for `bytes` if they are free now.
+    /// Charges `bytes` if they are free now.
     pub(crate) fn try_charge(&self, bytes: usize) -> Option<Charge> {
         let mut charge = self.nothing();
         charge.try_grow(bytes).then_some(charge)
     }
 
-    /// As [`charge`](Self::charge), for an append: until it is `refused`, no longer than `timeout`, and only while what
-    /// is held by others than callers can make room.
+    /// Like [`charge`](Self::charge), for an append. Fails when `refused` resolves, after `timeout`, or when only a caller
+    /// could free the memory by taking rows that were handed back.
     pub(crate) async fn charge_within(
         &self,
         bytes: usize,
@@ -143,7 +143,7 @@ impl Share {
             biased;
             error = refused => Err(error),
             charge = self.charge(bytes) => Ok(charge),
-            () = self.in_vain(bytes) => Err(Error::new(
+            () = self.exhausted(bytes) => Err(Error::new(
                 ErrorKind::Backpressure,
                 "memory is used up by rows that were handed back and not taken; the rows were not appended: await the acknowledgements of elastic appends or drop them, call `checkpoint`, and append again",
             )),
@@ -154,17 +154,17 @@ impl Share {
         }
     }
 
-    /// Waits until `bytes` are free and charges them; first come, first served. More than the share's cap is never
-    /// free: callers check that before. Dropping the future takes nothing.
+    /// Waits until `bytes` are free and charges them, in the order of arrival. Callers check beforehand that `bytes` does not
+    /// exceed the share's cap. A dropped future charges nothing.
     pub(crate) async fn charge(&self, bytes: usize) -> Charge {
         let _waiting = Waiting::enter(self);
         let permits = u32::try_from(bytes).unwrap_or(u32::MAX);
-        // Neither semaphore is ever closed, so `Ok` is the only answer; without permits nothing is charged.
+        // Neither semaphore is ever closed, so both results are `Ok`; otherwise nothing would be charged.
         let own = loop {
             let changed = self.budget.more_handed_back.notified();
             tokio::pin!(changed);
             changed.as_mut().enable();
-            let wanted = permits.saturating_add(self.beyond_its_part(permits));
+            let wanted = permits.saturating_add(self.surplus_over_equal_part(permits));
             tokio::select! {
                 biased;
                 own = self.free.acquire_many(wanted) => break own,
@@ -185,18 +185,18 @@ impl Share {
         }
     }
 
-    /// By how much its cap exceeds an equal part of the whole for each share that is waited for. A wait asks for so much more
-    /// and does not take it: a channel that came first would else hold what the others need, in rows that it may only send at
-    /// its pace. What was handed back does not count: the channel has done with it what it can.
-    fn beyond_its_part(&self, permits: u32) -> u32 {
+    /// By how much the cap exceeds an equal part of the budget among the waiting shares. A waiting append requests this much
+    /// more without keeping it. Otherwise the first channel starves the others, with rows that it may send only at its pace.
+    /// Rows that were handed back do not count, because the channel can do nothing more with them.
+    fn surplus_over_equal_part(&self, permits: u32) -> u32 {
         let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
         let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
         let beyond = self.cap.saturating_sub(part);
         u32::try_from(beyond.saturating_sub(self.handed_back.load(Ordering::Acquire))).unwrap_or(0)
     }
 
-    /// Resolves when `bytes` cannot become free before a caller takes rows that were handed back.
-    async fn in_vain(&self, bytes: usize) {
+    /// Resolves when `bytes` cannot become free until a caller takes rows that were handed back.
+    async fn exhausted(&self, bytes: usize) {
         loop {
             let changed = self.budget.more_handed_back.notified();
             tokio::pin!(changed);
@@ -221,7 +221,7 @@ impl Share {
     }
 }
 
-/// Resolves when an append has waited long enough.
+/// Resolves after `timeout`; never if there is none.
 pub(crate) async fn late(timeout: Option<Duration>) {
     match timeout {
         Some(timeout) => tokio::time::sleep(timeout).await,
@@ -237,7 +237,7 @@ impl<'a> Waiting<'a> {
         if !budget.was_pressed.swap(true, Ordering::Relaxed) {
             warn!(
                 budget = budget.capacity,
-                "appends wait for memory: the server is slower than the rows, or the budget is smaller than what is on its way; this is told once"
+                "appends wait for memory: the server is slower than the rows, or the budget is smaller than the data in flight; logged once"
             );
         }
         if share.waiting.fetch_add(1, Ordering::AcqRel) == 0 {
@@ -256,7 +256,7 @@ impl Drop for Waiting<'_> {
     }
 }
 
-/// Bytes taken from the budget; dropping gives them back.
+/// Bytes taken from the budget. Dropping the charge returns them.
 #[derive(Debug)]
 pub(crate) struct Charge {
     share: Share,
@@ -268,7 +268,7 @@ impl Charge {
         self.bytes
     }
 
-    /// Charges `bytes` more if they are free now.
+    /// Grows the charge by `bytes` if they are free now.
     pub(crate) fn try_grow(&mut self, bytes: usize) -> bool {
         let Ok(permits) = u32::try_from(bytes) else {
             return false;
@@ -285,26 +285,26 @@ impl Charge {
         true
     }
 
-    /// Holds at least `bytes` afterwards, if what is missing is free now.
+    /// Grows the charge to at least `bytes` if the missing bytes are free now.
     pub(crate) fn try_cover(&mut self, bytes: usize) -> bool {
         let missing = bytes.saturating_sub(self.bytes);
         missing == 0 || self.try_grow(missing)
     }
 
-    /// Hands up to `bytes` of it to another charge of the same share.
+    /// Moves up to `bytes` to another charge of the same share.
     pub(crate) fn hand_to(&mut self, other: &mut Charge, bytes: usize) {
         let bytes = bytes.min(self.bytes);
         self.set(self.bytes - bytes);
         other.set(other.bytes + bytes);
     }
 
-    /// Adds what `other` holds to this charge.
+    /// Moves all bytes of `other` to this charge.
     pub(crate) fn absorb(&mut self, mut other: Charge) {
         let bytes = other.bytes;
         other.hand_to(self, bytes);
     }
 
-    /// Gives back all but `bytes`.
+    /// Returns all but `bytes` to the budget.
     pub(crate) fn shrink_to(&mut self, bytes: usize) {
         if let Some(surplus) = self.bytes.checked_sub(bytes).filter(|n| *n > 0) {
             self.set(bytes);
@@ -315,16 +315,16 @@ impl Charge {
             budget.free.add_permits(surplus);
             debug_assert!(
                 free.available_permits() <= *cap,
-                "given back twice to a share"
+                "bytes were returned twice to a share"
             );
             debug_assert!(
                 budget.free.available_permits() <= budget.capacity,
-                "given back twice"
+                "bytes were returned twice"
             );
         }
     }
 
-    /// The charge of rows that were handed back, until a caller takes them.
+    /// Converts the charge for rows that were handed back, until a caller takes the rows.
     pub(crate) fn handed_back(self) -> HandedBack {
         let Share {
             budget,
@@ -337,14 +337,14 @@ impl Charge {
         HandedBack(self)
     }
 
-    /// Parts with up to `bytes` of it.
+    /// Splits off a charge of up to `bytes`.
     pub(crate) fn split_off(&mut self, bytes: usize) -> Charge {
         let mut part = self.share.nothing();
         self.hand_to(&mut part, bytes);
         part
     }
 
-    /// The only place where a charge changes, so that the budget's sum is that of the charges whatever the permits do.
+    /// The only place where a charge changes, so that the budget's sum matches the charges independently of the permits.
     fn set(&mut self, bytes: usize) {
         let charged = &self.share.budget.charged;
         if bytes >= self.bytes {
@@ -362,7 +362,7 @@ impl Drop for Charge {
     }
 }
 
-/// A charge for rows that were handed back and that no caller has taken yet; dropping gives the bytes back.
+/// The charge of rows that were handed back and not yet taken. Dropping it returns the bytes.
 #[derive(Debug)]
 pub(crate) struct HandedBack(Charge);
 

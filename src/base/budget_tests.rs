@@ -1,4 +1,4 @@
-//! What is charged, what is given back, and who waits.
+//! Tests of the budget: charges, returns and waiting.
 
 use super::*;
 
@@ -10,7 +10,7 @@ async fn wait(share: &Share, bytes: usize) -> Result<Charge> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_append_waits_for_what_only_a_caller_can_free() {
+async fn an_append_does_not_wait_for_memory_that_only_a_caller_can_free() {
     let budget = Budget::new(100_000);
     let (elastic, named) = (budget.share(100_000), budget.share(100_000));
     let first = elastic.try_charge(60_000).unwrap();
@@ -23,7 +23,7 @@ async fn no_append_waits_for_what_only_a_caller_can_free() {
     assert_eq!(error.kind(), ErrorKind::Backpressure, "{error}");
     assert!(error.to_string().contains("checkpoint"), "{error}");
 
-    // What is still on its way makes room for this.
+    // Rows in flight will make room for this append.
     let waiting = wait(&named, 40_000);
     tokio::pin!(waiting);
     assert!(futures_util::poll!(&mut waiting).is_pending());
@@ -32,7 +32,7 @@ async fn no_append_waits_for_what_only_a_caller_can_free() {
     drop(first);
     assert_eq!(budget.handed_back(), 0);
     assert_eq!(wait(&elastic, 100_000).await.unwrap().bytes(), 100_000);
-    // Nor is it waited in vain for what a caller has taken since.
+    // The append can wait again after a caller has taken rows.
     let held = named.try_charge(50_000).unwrap();
     let waiting = wait(&elastic, 90_000);
     tokio::pin!(waiting);
@@ -43,7 +43,7 @@ async fn no_append_waits_for_what_only_a_caller_can_free() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_handed_back_does_not_count_against_an_equal_part() {
+async fn handed_back_bytes_do_not_count_against_an_equal_part() {
     let budget = Budget::new(100_000);
     let (elastic, named) = (budget.share(100_000), budget.share(100_000));
     let failing = elastic.try_charge(60_000).unwrap();
@@ -60,7 +60,7 @@ async fn what_was_handed_back_does_not_count_against_an_equal_part() {
 }
 
 #[test]
-fn what_is_charged_is_given_back_to_the_byte() {
+fn charges_are_returned_to_the_byte() {
     let budget = Budget::new(100);
     let share = budget.share(60);
     let mut a = share.try_charge(40).unwrap();
@@ -83,7 +83,7 @@ fn what_is_charged_is_given_back_to_the_byte() {
 }
 
 #[test]
-fn shares_compete_for_the_whole() {
+fn shares_compete_for_the_budget() {
     let budget = Budget::new(100);
     let (a, b) = (budget.share(60), budget.share(60));
     let _a = a.try_charge(60).unwrap();
@@ -92,7 +92,7 @@ fn shares_compete_for_the_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn while_others_wait_nobody_takes_more_than_an_equal_part() {
+async fn while_others_wait_no_share_takes_more_than_an_equal_part() {
     let budget = Budget::new(100_000);
     let (a, b) = (budget.share(80_000), budget.share(80_000));
     let mut first = a.try_charge(80_000).unwrap();
@@ -105,7 +105,7 @@ async fn while_others_wait_nobody_takes_more_than_an_equal_part() {
     let third = more_of_b.await;
     assert!(
         futures_util::poll!(&mut more_of_a).is_pending(),
-        "it holds its half; 20,000 are free"
+        "the share holds its half; 20,000 are free"
     );
     first.shrink_to(40_000);
     assert_eq!(more_of_a.await.bytes(), 10_000);
@@ -114,12 +114,12 @@ async fn while_others_wait_nobody_takes_more_than_an_equal_part() {
     assert_eq!(
         a.charge(80_000).await.bytes(),
         80_000,
-        "alone it has all of its cap"
+        "alone the share has its whole cap"
     );
 }
 
 #[tokio::test(start_paused = true)]
-async fn many_who_wait_for_one_share_count_as_one() {
+async fn several_waiting_appends_of_one_share_count_as_one() {
     let budget = Budget::new(100_000);
     let share = budget.share(80_000);
     let mut held = share.try_charge(80_000).unwrap();
@@ -132,7 +132,7 @@ async fn many_who_wait_for_one_share_count_as_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_budget_may_be_larger_than_what_can_be_asked_for_at_once() {
+async fn a_budget_may_be_larger_than_a_single_charge() {
     let budget = Budget::new((8 << 30) - 2);
     let (a, b) = (budget.share(8 << 30), budget.share(8 << 30));
     let mut charges = Vec::new();
@@ -150,7 +150,7 @@ async fn a_budget_may_be_larger_than_what_can_be_asked_for_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_cancelled_wait_takes_nothing() {
+async fn a_cancelled_wait_charges_nothing() {
     let budget = Budget::new(10);
     let share = budget.share(10);
     let held = share.try_charge(8).unwrap();
@@ -172,7 +172,7 @@ async fn a_cancelled_wait_takes_nothing() {
 }
 
 #[test]
-fn an_audit_names_what_does_not_add_up() {
+fn an_audit_names_the_mismatch() {
     let budget = Budget::new(100);
     let share = budget.share(100);
     let charge = share.try_charge(40).unwrap();
@@ -196,8 +196,8 @@ fn an_audit_names_what_does_not_add_up() {
 
 #[test]
 #[cfg(debug_assertions)]
-#[should_panic(expected = "given back twice")]
-fn what_is_given_back_twice_stops_a_debug_build() {
+#[should_panic(expected = "returned twice")]
+fn bytes_returned_twice_panic_in_a_debug_build() {
     let budget = Budget::new(100);
     let charge = budget.share(100).try_charge(40).unwrap();
     budget.free.add_permits(1);
@@ -205,7 +205,7 @@ fn what_is_given_back_twice_stops_a_debug_build() {
 }
 
 proptest::proptest! {
-    /// Whatever is done with charges, permits and charges agree after each step, and nothing is left at the end.
+    /// After any sequence of operations, permits and charges agree at each step, and nothing is left at the end.
     #[test]
     fn permits_and_charges_agree_after_every_step(
         steps in proptest::collection::vec((0_u8..6, 0_usize..8, 0_usize..8, 0_usize..70), 1..100),

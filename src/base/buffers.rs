@@ -1,14 +1,15 @@
-//! Buffers that are used again: to write into fresh memory costs the operating system more than the writing.
+//! Reused buffers: the page faults of fresh memory cost more than writing to it.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// A batch of this uncompressed size is sealed if all before it are on their way: large enough that its request costs next
-/// to nothing a row.
+/// A batch of this uncompressed size is sealed if no earlier one waits to be sent: large enough that the cost of a request is
+/// negligible per row.
 pub(crate) const EAGER_BATCH_BYTES: usize = 2 << 20;
-/// Smaller batches get memory of their own: their channels may be many, and a used buffer would be held for little.
+/// Smaller batches get fresh memory: there may be many such channels, and a large reused buffer would be mostly empty.
 const LARGE: usize = 1 << 20;
-/// What a buffer of a batch is made for, used or not. glibc maps blocks from 32 MiB on by themselves, so that they go back to
-/// the operating system, and what is not written to is never there. Smaller ones it may keep among its own, with holes.
+/// The minimum capacity of a large batch buffer. glibc maps blocks of 32 MiB and more separately, so they are returned to the
+/// operating system when freed, and pages that are not written to use no memory. It may keep smaller blocks in its heap, which
+/// fragments.
 const MAPPED: usize = if cfg!(all(
     target_os = "linux",
     target_env = "gnu",
@@ -18,22 +19,22 @@ const MAPPED: usize = if cfg!(all(
 } else {
     0
 };
-/// A channel between two appends holds no more than this of its own.
+/// The largest piece buffer that a channel keeps between two appends.
 const SMALL: usize = 4 << 10;
-/// No append stages more than a piece and a row beside it, and few are under way at once.
+/// The number of idle piece buffers: an append stages at most one piece and one row, and few appends run at once.
 const PIECES: usize = 4;
 
 /// The idle buffers of a client.
 #[derive(Debug, Default)]
 pub(crate) struct Buffers {
-    /// Of a batch that was sealed. One is enough: while a batch is compressed, the next one is filled.
+    /// The buffer of a sealed batch. One is enough: the next batch is filled while one is compressed.
     batch: Mutex<Vec<u8>>,
-    /// Of pieces that were staged.
+    /// The buffers of staged pieces.
     pieces: Mutex<Vec<Vec<u8>>>,
 }
 
 impl Buffers {
-    /// An empty buffer for a batch that is expected to become `len` bytes.
+    /// Returns an empty buffer for a batch of an expected size.
     pub(crate) fn batch(&self, len: usize) -> Vec<u8> {
         if len < LARGE {
             return Vec::with_capacity(len);
@@ -43,7 +44,7 @@ impl Buffers {
         buffer
     }
 
-    /// Takes the buffer of a batch back.
+    /// Keeps the buffer of a batch for reuse.
     pub(crate) fn keep_batch(&self, mut buffer: Vec<u8>) {
         if (LARGE..2 * EAGER_BATCH_BYTES).contains(&buffer.len()) {
             buffer.clear();
@@ -51,12 +52,12 @@ impl Buffers {
         }
     }
 
-    /// An empty buffer for a piece.
+    /// Returns an empty buffer for a piece.
     pub(crate) fn piece(&self) -> Vec<u8> {
         locked(&self.pieces).pop().unwrap_or_default()
     }
 
-    /// Takes the buffer of a piece back, if it is too large for its channel to keep.
+    /// Keeps the buffer of a piece for reuse, if it is too large for its channel to keep.
     pub(crate) fn keep_piece(&self, buffer: &mut Vec<u8>) {
         if buffer.capacity() <= SMALL {
             return;

@@ -1,9 +1,9 @@
-//! Names of hosts.
+//! Host names.
 
 use url::{Host, Url};
 
-/// The host with dashes for underscores, if it is one of Snowflake's: its certificates and token scopes know only those.
-/// A private link's name is in the customer's DNS as it is, and hosts of others are what they are called.
+/// Replaces underscores by dashes in Snowflake's public host names, as in its certificates and token scopes. Private link
+/// names, which are in the customer's DNS, and other hosts are not changed.
 pub(crate) fn dashed(host: &str) -> String {
     let mut labels = host.rsplit('.');
     let public = labels
@@ -16,7 +16,7 @@ pub(crate) fn dashed(host: &str) -> String {
     }
 }
 
-/// Whether what is sent there stays on this machine, and needs no protection on the way.
+/// Whether the URL is on this machine, so that requests need no TLS.
 pub(crate) fn is_on_this_machine(url: &Url) -> bool {
     url.host().is_some_and(|host| match host {
         Host::Domain(name) => name == "localhost",

@@ -1,5 +1,5 @@
-//! JSON of answers, read into the fields that matter. The rest is skipped as it is read: a small answer cannot become a large
-//! tree.
+//! Reads JSON answers into the fields that matter. Other fields are skipped while reading, so that a small answer cannot become
+//! a large tree.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,20 +9,20 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::Number;
 
-/// A field that holds text or a number.
+/// A field with a text or a number.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) enum Scalar {
-    /// It is missing, or null.
+    /// The field is missing or null.
     #[default]
     Nothing,
     Text(String),
     Number(Number),
-    /// It holds something else, which was skipped.
+    /// A value of another type, which was skipped.
     Other,
 }
 
 impl Scalar {
-    /// Text, or a number as text.
+    /// The text, or the number as text.
     pub(crate) fn text(&self) -> Option<String> {
         match self {
             Self::Text(text) => Some(text.clone()),
@@ -31,7 +31,7 @@ impl Scalar {
         }
     }
 
-    /// Text alone.
+    /// The text; `None` for a number.
     pub(crate) fn as_str(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
@@ -90,7 +90,7 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 }
 
-/// A JSON object as a `T`. A derived `T` alone is also read from an array.
+/// A `T` that is read from a JSON object only. A derived `Deserialize` also accepts an array.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Object<T>(pub(crate) T);
 
@@ -114,7 +114,7 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for ObjectVisitor<T> {
     }
 }
 
-/// Objects by name, `MAX` of them at most.
+/// At most `MAX` objects by name.
 #[derive(Debug, Clone)]
 pub(crate) struct Named<T, const MAX: usize>(pub(crate) BTreeMap<String, T>);
 

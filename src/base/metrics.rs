@@ -1,4 +1,4 @@
-//! What a client counts: kept in atomics where it happens, read as one snapshot.
+//! The metrics of a client: atomic counters, and a snapshot of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -9,10 +9,10 @@ use http::StatusCode;
 
 use crate::types::pipe::PipePath;
 
-/// What a client has done since it was built, and what it holds now.
+/// A snapshot of a client's counters since it was built, and of the memory it holds.
 ///
-/// Read it from time to time and show it where your other metrics are; [`to_prometheus`](Self::to_prometheus) writes it as
-/// Prometheus reads it. Rows and bytes are those of all channels the client has had.
+/// Export it regularly with your other metrics; [`to_prometheus`](Self::to_prometheus) formats it for Prometheus. Rows and
+/// bytes are sums over all channels of the client, closed ones included.
 ///
 /// ```
 /// # use snowpipe_streaming::StreamingIngestClient;
@@ -27,27 +27,27 @@ pub struct Metrics {
     pub pipe: PipePath,
     /// Rows appended.
     pub rows_appended: u64,
-    /// Rows accepted by the server; one that is sent again after a reopen counts again.
+    /// Rows accepted by the server. A row that is sent again after a reopen counts again.
     pub rows_accepted: u64,
-    /// Rows of named channels committed, rejected ones included.
+    /// Committed rows of named channels, rejected ones included.
     pub rows_committed: u64,
-    /// Rows of named channels that the server rejected.
+    /// Rejected rows of named channels.
     pub rows_rejected: u64,
-    /// Bytes of rows accepted, as NDJSON: nearly what Snowflake charges for.
+    /// Bytes of accepted rows as NDJSON, which is close to what Snowflake bills.
     pub bytes_accepted: u64,
-    /// Bytes of compressed rows put on the wire, retries included.
+    /// Bytes of compressed rows sent, retries included.
     pub bytes_sent: u64,
-    /// Requests by endpoint. An endpoint that was never called is missing.
+    /// Requests by endpoint. Endpoints that were never called are missing.
     pub requests: BTreeMap<&'static str, RequestMetrics>,
-    /// Channels that are open, elastic ones not counted.
+    /// Open channels, without elastic ones.
     pub channels: u64,
-    /// How often a channel was invalidated.
+    /// The number of invalidations of channels.
     pub channels_invalidated: u64,
-    /// How often a channel was opened again by itself, as [`Recovery::Replay`](crate::Recovery::Replay) does.
+    /// The number of automatic reopens, which happen with [`Recovery::Replay`](crate::Recovery::Replay).
     pub channels_reopened: u64,
-    /// Bytes of rows held now.
+    /// Bytes of rows in memory.
     pub memory_in_use: u64,
-    /// Bytes of rows that may be held.
+    /// The limit of `memory_in_use`.
     pub memory_budget: u64,
 }
 
@@ -55,23 +55,23 @@ pub struct Metrics {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RequestMetrics {
-    /// Requests made, each try counted.
+    /// Requests, each attempt counted.
     pub total: u64,
-    /// Those that repeated an earlier one.
+    /// Attempts that repeated an earlier one.
     pub retries: u64,
-    /// Those without a whole answer: no connection, a broken one, a deadline.
+    /// Attempts without a complete answer: no connection, a broken connection, a timeout.
     pub unanswered: u64,
-    /// Those answered 429.
+    /// Attempts answered with 429.
     pub throttled: u64,
-    /// Those answered with another 4xx.
+    /// Attempts answered with another 4xx.
     pub refused: u64,
-    /// Those answered 5xx.
+    /// Attempts answered with 5xx.
     pub failed: u64,
-    /// How long all of them took together.
+    /// The total duration of all attempts.
     pub duration: Duration,
 }
 
-/// An endpoint of the service, as metrics name it.
+/// An endpoint of the service in metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Endpoint {
     Hostname,
@@ -95,7 +95,7 @@ impl Endpoint {
     ];
 }
 
-/// The counters behind [`Metrics`]. They count each for itself, so a snapshot may be off by what happens while it is taken.
+/// The counters behind [`Metrics`]. They are independent, so a snapshot may contain a part of what happens while it is taken.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     rows_appended: AtomicU64,
@@ -126,7 +126,7 @@ struct Requests {
     micros: AtomicU64,
 }
 
-/// How far a channel is: what [`Counters::moved`] counts the steps between.
+/// The counters of a channel at one time. [`Counters::moved`] adds the difference of two snapshots.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct CounterSnapshot {
     pub(crate) accepted: u64,
@@ -137,7 +137,7 @@ pub(crate) struct CounterSnapshot {
 }
 
 impl Counters {
-    /// A channel went from one state to another.
+    /// Adds the progress of a channel between two snapshots.
     pub(crate) fn moved(&self, from: CounterSnapshot, to: CounterSnapshot) {
         add(
             &self.rows_accepted,
@@ -156,27 +156,27 @@ impl Counters {
         add(&self.channels_invalidated, u64::from(ended));
     }
 
-    /// Rows were appended.
+    /// Counts appended rows.
     pub(crate) fn appended(&self, rows: u64) {
         add(&self.rows_appended, rows);
     }
 
-    /// A request's rows were accepted by an elastic channel.
+    /// Counts the accepted rows of an elastic channel.
     pub(crate) fn accepted(&self, rows: u64) {
         add(&self.rows_accepted, rows);
     }
 
-    /// The server accepted rows of this uncompressed size.
+    /// Counts accepted bytes, uncompressed.
     pub(crate) fn bytes_accepted(&self, bytes: usize) {
         add(&self.bytes_accepted, bytes as u64);
     }
 
-    /// Compressed rows leave.
+    /// Counts sent bytes, compressed.
     pub(crate) fn bytes_sent(&self, bytes: usize) {
         add(&self.bytes_sent, bytes as u64);
     }
 
-    /// A call came to an end, with this status or without an answer.
+    /// Counts a completed call, with its status or without an answer.
     pub(crate) fn called(
         &self,
         endpoint: Endpoint,
@@ -257,7 +257,7 @@ impl Requests {
 }
 
 impl Metrics {
-    /// The metrics in Prometheus' text format, each with the label `pipe`.
+    /// Formats the metrics in Prometheus' text format, each with the label `pipe`.
     pub fn to_prometheus(&self) -> String {
         let pipe = self.pipe.to_string();
         let mut page = Page {
@@ -301,7 +301,7 @@ impl Metrics {
             ),
             (
                 "channels_reopened_total",
-                "Channels that were opened again by themselves.",
+                "Automatic reopens of channels.",
                 self.channels_reopened,
             ),
         ];
@@ -310,15 +310,15 @@ impl Metrics {
             page.value(name, "", value);
         }
         let gauges = [
-            ("channels", "Channels that are open.", self.channels),
+            ("channels", "Open channels.", self.channels),
             (
                 "memory_in_use_bytes",
-                "Bytes of rows held.",
+                "Bytes of rows in memory.",
                 self.memory_in_use,
             ),
             (
                 "memory_budget_bytes",
-                "Bytes of rows that may be held.",
+                "Limit of the bytes of rows in memory.",
                 self.memory_budget,
             ),
         ];
@@ -329,7 +329,7 @@ impl Metrics {
         page.metric(
             "requests_total",
             "counter",
-            "Requests by endpoint and outcome, each try counted.",
+            "Requests by endpoint and outcome, each attempt counted.",
         );
         for (endpoint, requests) in &self.requests {
             for (outcome, count) in requests.outcomes() {
@@ -340,7 +340,7 @@ impl Metrics {
         page.metric(
             "request_retries_total",
             "counter",
-            "Requests that repeated an earlier one.",
+            "Attempts that repeated an earlier request.",
         );
         for (endpoint, requests) in &self.requests {
             let labels = format!(",endpoint=\"{endpoint}\"");
@@ -349,7 +349,7 @@ impl Metrics {
         page.metric(
             "request_duration_seconds",
             "summary",
-            "How long requests took.",
+            "Duration of requests.",
         );
         for (endpoint, requests) in &self.requests {
             let labels = format!(",endpoint=\"{endpoint}\"");
@@ -410,7 +410,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_as_prometheus_reads_it() {
+    fn metrics_are_formatted_for_prometheus() {
         let counters = Counters::default();
         counters.called(
             Endpoint::Append,

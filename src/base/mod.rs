@@ -1,4 +1,4 @@
-//! What every layer above builds on: time, retries, the byte budget, buffers, counters, options.
+//! Shared foundations: time, retries, the byte budget, buffers, counters, options.
 
 pub(crate) mod budget;
 pub(crate) mod buffers;

@@ -1,9 +1,9 @@
-//! For property tests: input that is nearly right, which comes further into a parser than arbitrary bytes do.
+//! Almost valid input for property tests, which gets further into a parser than arbitrary bytes.
 
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
 
-/// What parsers have stumbled over: depth, size, odd numbers, half a character.
+/// Input that is hard for parsers: depth, size, unusual numbers, incomplete characters.
 const NASTY: &[&[u8]] = &[
     b"((((((((((((((((((((((((((((((((((((((((",
     b"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[",
@@ -35,7 +35,7 @@ const NASTY: &[&[u8]] = &[
     b"",
 ];
 
-/// One of `samples` with up to six edits: a nasty piece put in or over what is there, a part left out, a part twice.
+/// One of `samples` with up to six edits: a nasty piece inserted or overwritten, a part removed or duplicated.
 pub(crate) fn mutated(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     let edit = (0..4_u8, any::<Index>(), 0..40_usize, select(NASTY));
     (select(samples), prop::collection::vec(edit, 0..6)).prop_map(|(mut bytes, edits)| {
@@ -56,7 +56,7 @@ pub(crate) fn mutated(samples: Vec<Vec<u8>>) -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
-/// The same for text.
+/// Like [`mutated`], for text.
 pub(crate) fn mutated_text(samples: &[&str]) -> impl Strategy<Value = String> + use<> {
     let samples = samples.iter().map(|s| s.as_bytes().to_vec()).collect();
     mutated(samples).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())

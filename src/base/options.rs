@@ -1,36 +1,37 @@
-//! The options of a client, with their defaults.
+//! The options of a client and their defaults.
 
 use std::time::Duration;
 
-/// How a channel's requests are spaced.
+/// The rate limit of a channel's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Pacing {
-    /// As Snowflake limits a named channel: 20 MB a second uncompressed and 10 requests a second, with a burst of one
-    /// second ("Snowpipe Streaming high-performance: limitations").
+    /// Snowflake's limits of a named channel: 20 MB/s uncompressed and 10 requests/s, with a burst of one second ("Snowpipe
+    /// Streaming high-performance: limitations").
     #[default]
     Named,
-    /// Not at all; for tests and benchmarks.
+    /// No limit; for tests and benchmarks.
     Off,
 }
 
-/// What to do when a channel is opened while rows of an earlier holder are accepted and not yet committed.
+/// What an open does if rows of an earlier holder of the channel are accepted and not yet committed.
 ///
-/// Opening a channel discards what is not committed. If the earlier holder was this program, and its source can be read
-/// again from the committed token, nothing is lost by that; if it was another one, its rows are.
+/// Opening a channel discards uncommitted rows. If this program sent them and can read its source again from the committed
+/// token, nothing is lost. Rows of another program are lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnUncommitted {
-    /// Waits for them to be committed, at most this long, then fails with [`ErrorKind::UncommittedData`](crate::ErrorKind::UncommittedData).
+    /// Waits at most this long for the commits, then fails with
+    /// [`ErrorKind::UncommittedData`](crate::ErrorKind::UncommittedData).
     Wait(Duration),
-    /// Waits for them to be committed, at most this long, then discards them.
+    /// Waits at most this long for the commits, then discards the rest.
     WaitThenDiscard(Duration),
-    /// Discards them at once.
+    /// Discards the rows at once.
     Discard,
 }
 
 impl OnUncommitted {
-    /// How long to wait before the policy decides.
+    /// How long to wait for commits.
     pub(crate) fn patience(self) -> Duration {
         match self {
             Self::Wait(patience) | Self::WaitThenDiscard(patience) => FAR_FUTURE.min(patience),
@@ -46,26 +47,26 @@ impl Default for OnUncommitted {
     }
 }
 
-/// What becomes of a channel that has to be opened again.
+/// What happens to a channel that has to be reopened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum Recovery {
-    /// It is invalidated: appends and receipts say why, and the caller reopens it and appends again from the committed
-    /// token. Rows are held until they are accepted.
+    /// The channel is invalidated: appends and receipts return the cause, and the caller reopens the channel and appends again
+    /// from the committed token. Rows are held until they are accepted.
     #[default]
     Surface,
-    /// The client opens it again and sends exactly what is not committed; receipts stay valid throughout. What that cannot
-    /// fix surfaces as above: a batch refused for good, another writer who has come to stay, commits that stall twice.
+    /// The client reopens the channel and sends exactly what is not committed. Receipts stay valid. Failures that this cannot
+    /// resolve surface as above: a batch that is refused permanently, another writer that stays, commits that stall twice.
     ///
     /// Rows are held until they are committed, so the memory budget has to cover them: see
-    /// [`delivery`](crate::guide::delivery#how-large-the-memory-budget).
+    /// [`tuning`](crate::guide::tuning#memory).
     Replay,
 }
 
-/// What becomes of a top-level key whose value is null.
+/// What happens to top-level keys whose value is null.
 ///
-/// In a VARIANT column a JSON null is kept as a VARIANT null, which is not SQL NULL; an omitted key takes the column's
-/// default. Both are right for somebody. Nested nulls are always sent.
+/// A JSON null in a VARIANT column is stored as a VARIANT null, which is not SQL NULL. An omitted key takes the column's
+/// default. Nested nulls are always sent.
 ///
 /// ```no_run
 /// # use snowpipe_streaming::{Nulls, PipePath, Profile, StreamingIngestClient};
@@ -79,18 +80,18 @@ pub enum Nulls {
     /// The key is sent with `null`.
     #[default]
     Send,
-    /// The key is left out.
+    /// The key is omitted.
     Omit,
 }
 
-/// What a named channel may send.
+/// The rate limits of a named channel.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pace {
     pub(crate) bytes_per_second: f64,
     pub(crate) requests_per_second: f64,
 }
 
-/// The numbers a client runs by.
+/// All options of a client.
 #[derive(Debug, Clone)]
 pub(crate) struct Options {
     pub(crate) max_client_lag: Duration,
@@ -141,12 +142,13 @@ impl Default for Options {
 }
 
 impl Options {
-    /// A unit of at most so many bytes fits into a request whatever is in it: zstd grows data by less than this margin.
+    /// A unit of at most this many bytes fits into a request whatever its content, because zstd grows incompressible data by
+    /// less than the margin.
     pub(crate) fn always_fits(&self) -> usize {
         self.max_request_bytes.saturating_sub(64 << 10)
     }
 
-    /// The most one unsplittable unit may hold.
+    /// The largest unit that may not be split, in bytes.
     pub(crate) fn max_unit(&self) -> usize {
         (self.memory_budget / 4).min(self.max_uncompressed)
     }
@@ -162,5 +164,5 @@ impl Options {
     }
 }
 
-/// No limit, short enough to be added to any instant.
+/// Stands for no limit, and is short enough to be added to any instant.
 pub(crate) const FAR_FUTURE: Duration = Duration::from_secs(100 * 365 * 86_400);

@@ -1,13 +1,13 @@
-//! How long to wait before the next try: exponential backoff with jitter, and the token bucket that paces requests.
+//! Delays: exponential backoff with jitter, and the token bucket that paces requests.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// A failure that lasts this long is worth a warning.
+/// A failure that lasts this long is logged as a warning.
 pub(crate) const WARN_AFTER: Duration = Duration::from_secs(10);
 
-/// Doubling delays with jitter. The caller hands in the randomness, so that a seed decides it.
+/// Doubling delays with jitter. The caller provides the random numbers, so that runs with a seed are reproducible.
 #[derive(Debug, Clone)]
 pub(crate) struct Backoff {
     initial: Duration,
@@ -24,7 +24,7 @@ impl Backoff {
         }
     }
 
-    /// The next delay: between half and all of the doubled step. `unit` is random in [0, 1).
+    /// Returns the next delay: half to all of the current step. `unit` is random in [0, 1).
     pub(crate) fn next(&mut self, unit: f64) -> Duration {
         let step = self
             .initial
@@ -39,7 +39,7 @@ impl Backoff {
     }
 }
 
-/// A token bucket with debt: what is due now may go even if it overdraws; what follows waits until the debt is paid.
+/// A token bucket with debt: a request may overdraw the bucket, and the next one waits until the debt is paid.
 #[derive(Debug, Clone)]
 pub(crate) struct Bucket {
     rate: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Bucket {
 }
 
 impl Bucket {
-    /// A full bucket that gains `rate` a second up to `burst`.
+    /// Creates a full bucket that gains `rate` per second up to `burst`.
     pub(crate) fn new(now: Instant, rate: f64, burst: f64) -> Self {
         Self {
             rate,
@@ -65,10 +65,10 @@ impl Bucket {
         self.at = self.at.max(now);
     }
 
-    /// When the bucket holds at least `floor` again: `now` if it does.
+    /// The time at which the bucket holds at least `floor`; `now` if it already does.
     pub(crate) fn ready_at(&mut self, now: Instant, floor: f64) -> Instant {
         self.refill(now);
-        // A fraction of a unit lost to rounding must not cost a whole timer tick.
+        // A rounding error must not cost a timer tick.
         let missing = floor - self.level;
         if missing <= 1e-6 {
             now
@@ -77,7 +77,7 @@ impl Bucket {
         }
     }
 
-    /// Takes `amount`, into debt if need be.
+    /// Takes `amount`, going into debt if necessary.
     pub(crate) fn take(&mut self, now: Instant, amount: u32) {
         self.refill(now);
         self.level -= f64::from(amount);

@@ -1,13 +1,13 @@
-//! Waiting for a task that may not be there, or for an instant that may not come.
+//! Waiting for an optional task, or for an optional instant.
 
 use std::pin::Pin;
 
 use tokio::time::{Instant, sleep_until};
 
-/// What a driver waits for.
+/// A future that a driver waits for.
 pub(crate) type Task<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// The result of the task in the slot, which is emptied; never, if there is none.
+/// Waits for the task in the slot, empties the slot and returns the result. Never returns if the slot is empty.
 pub(crate) async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
     match slot {
         Some(task) => {
@@ -19,7 +19,7 @@ pub(crate) async fn finished<T>(slot: &mut Option<Task<T>>) -> T {
     }
 }
 
-/// Waits until `until`; without one it never returns.
+/// Waits until `until`. Never returns if there is none.
 pub(crate) async fn reached(until: Option<Instant>) {
     match until {
         Some(until) => sleep_until(until).await,

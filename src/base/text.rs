@@ -1,21 +1,21 @@
-//! Text of a server, made fit to be shown: in an error, in a log line, on a terminal.
+//! Makes a server's text safe to show in errors, log lines and terminals.
 
-/// The longest code of an error or a status that is kept, in characters.
+/// The maximum length of an error or status code, in characters.
 pub(crate) const CODE: usize = 100;
 
-/// The longest message of a rejected row that is kept, in characters.
+/// The maximum length of the message of a rejected row, in characters.
 pub(crate) const MESSAGE: usize = 1000;
 
-/// The longest piece of a server's answer that an error quotes, in characters.
+/// The maximum length of a quotation from a server's answer in an error, in characters.
 pub(crate) const QUOTE: usize = 200;
 
-/// The beginning of a text, fit to be shown.
+/// The beginning of a text, safe to show.
 pub(crate) fn quote(text: &str) -> String {
     printable(text, QUOTE)
 }
 
-/// The beginning of `text` on one line, at most `max` characters of it. Line breaks and tabs become spaces; what could move
-/// a terminal's cursor, or change how the text around it reads, is escaped as Rust escapes it.
+/// The first `max` characters of `text` on one line. Line breaks and tabs become spaces. Characters that move a terminal's
+/// cursor or change the direction of text are escaped as in Rust.
 pub(crate) fn printable(text: &str, max: usize) -> String {
     let mut shown = String::new();
     for c in text.trim().chars().take(max) {
@@ -28,7 +28,7 @@ pub(crate) fn printable(text: &str, max: usize) -> String {
     shown
 }
 
-/// Control characters, line and paragraph separators, and characters without a width: direction marks among them.
+/// Control characters, line and paragraph separators, and zero-width characters such as direction marks.
 fn is_unsafe(c: char) -> bool {
     c.is_control()
         || matches!(c,
@@ -41,7 +41,7 @@ mod tests {
     use super::printable;
 
     #[test]
-    fn what_moves_a_cursor_or_turns_the_text_around_is_escaped() {
+    fn control_characters_and_direction_marks_are_escaped() {
         for (text, shown) in [
             (
                 "plain, Ünïcödé, 雪, ‘quoted’ \"\\\"",
@@ -59,7 +59,7 @@ mod tests {
     }
 
     #[test]
-    fn no_more_is_shown_than_was_asked_for() {
+    fn text_is_cut_at_the_maximum_length() {
         assert_eq!(printable("abcdef", 3), "abc");
         assert_eq!(printable("  雪雪雪", 2), "雪雪");
     }

@@ -1,13 +1,13 @@
-//! The wall clock, behind a seam: the only place that reads it. Timers use tokio's clock.
+//! The wall clock behind a trait. Only this file reads it; timers use tokio's clock.
 
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
-/// Tells the wall-clock time. It is read for JWTs, token expiry and one request header, never for timers.
+/// A source of the wall-clock time. The client reads it for JWTs, token expiry and one request header, never for timers.
 pub trait TimeSource: fmt::Debug + Send + Sync + 'static {
-    /// The time now.
+    /// The current time.
     fn now(&self) -> SystemTime;
 }
 
@@ -21,7 +21,7 @@ impl TimeSource for SystemClock {
     }
 }
 
-/// A wall clock that moves with tokio's: under a paused runtime it stands still until time is advanced.
+/// A wall clock that advances with tokio's clock. In a paused runtime it stands still until time is advanced.
 #[derive(Debug, Clone, Copy)]
 pub struct TokioClock {
     epoch: SystemTime,
@@ -29,7 +29,7 @@ pub struct TokioClock {
 }
 
 impl TokioClock {
-    /// A clock that shows `epoch` now and runs with tokio's from here on. Call it inside a runtime.
+    /// Creates a clock that shows `epoch` now. Call it inside a runtime.
     pub fn starting_at(epoch: SystemTime) -> Self {
         Self {
             epoch,

@@ -1,15 +1,15 @@
-//! One zstd compressor, with the buffer that it writes into.
+//! One zstd compressor with its output buffer.
 
 use bytes::Bytes;
 
 use super::frame;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Compresses batches with one re-used context and output buffer.
+/// Compresses batches with a reused context and output buffer.
 pub(crate) struct Compressor {
     context: frame::Context,
     out: Vec<u8>,
-    /// Where the rows were that it sealed last.
+    /// The buffer of the last sealed batch, kept for reuse.
     spent: Vec<u8>,
 }
 
@@ -29,12 +29,12 @@ impl Compressor {
         })
     }
 
-    /// Parts with the buffer of the rows that it sealed last.
+    /// Returns the buffer of the last sealed batch.
     pub(crate) fn take_spent(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.spent)
     }
 
-    /// One zstd frame, in a buffer of exactly its length: what is charged is what is held.
+    /// Returns one zstd frame, in a buffer of exactly its length, so that the charge equals the memory held.
     pub(crate) fn compress(&mut self, bytes: &[u8]) -> Result<Bytes> {
         self.context
             .compress(bytes, &mut self.out)
@@ -42,7 +42,7 @@ impl Compressor {
         Ok(Bytes::copy_from_slice(&self.out))
     }
 
-    /// Keeps the buffer of rows that were sealed, for [`take_spent`](Self::take_spent).
+    /// Keeps the buffer of a sealed batch for [`take_spent`](Self::take_spent).
     pub(crate) fn keep_spent(&mut self, bytes: Vec<u8>) {
         self.spent = bytes;
     }

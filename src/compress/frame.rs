@@ -1,5 +1,5 @@
-//! zstd frames. The only place of a channel that calls C, so that everything around it runs in Miri, which cannot: there a
-//! frame holds its bytes as they are.
+//! zstd frames. Only this part of a channel calls C code, which Miri cannot run. Under Miri a frame contains the uncompressed
+//! bytes.
 
 use std::io;
 
@@ -20,7 +20,7 @@ mod zstandard {
             zstd::bulk::Compressor::new(level).map(Self)
         }
 
-        /// Puts one frame in the place of what `out` held.
+        /// Compresses `bytes` into one frame, which replaces the content of `out`.
         pub(crate) fn compress(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> io::Result<()> {
             out.clear();
             out.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
@@ -28,7 +28,7 @@ mod zstandard {
         }
     }
 
-    /// The bytes of a frame, at most `len` of them.
+    /// Decompresses a frame of at most `len` bytes.
     pub(crate) fn decompress(frame: &[u8], len: usize) -> io::Result<Vec<u8>> {
         zstd::bulk::decompress(frame, len)
     }

@@ -1,4 +1,4 @@
-//! Who compresses: compressors to be used again and again, and no more of them at work on batches than there are processors.
+//! Compressors that are reused, with at most one large batch per processor compressed at a time.
 
 pub(crate) mod compressor;
 pub(crate) mod frame;
@@ -17,13 +17,14 @@ use crate::types::error::{Error, ErrorKind, Result};
 #[derive(Debug)]
 pub(crate) struct Compressors {
     level: i32,
-    /// Bytes from which on a batch is compressed off the async threads.
+    /// Batches of at least this many bytes are compressed off the async threads.
     offload_threshold: usize,
     idle: Mutex<Vec<Compressor>>,
-    /// What the compressors leave behind.
+    /// Takes back the buffers of sealed batches.
     buffers: Arc<Buffers>,
-    /// Waiting in line is quicker than sharing a processor, and takes less memory.
-    turns: Semaphore,
+    /// Limits concurrent compression to the number of processors: waiting is faster than sharing a processor and uses less
+    /// memory.
+    permits: Semaphore,
 }
 
 impl Compressors {
@@ -34,25 +35,25 @@ impl Compressors {
             offload_threshold,
             idle: Mutex::default(),
             buffers,
-            turns: Semaphore::new(processors),
+            permits: Semaphore::new(processors),
         })
     }
 
-    /// Lends a compressor.
+    /// Runs `work` with a compressor.
     pub(crate) fn with<R>(&self, work: impl FnOnce(&mut Compressor) -> Result<R>) -> Result<R> {
         let idle = self.idle().pop();
         let mut compressor = idle.map_or_else(|| Compressor::new(self.level), Ok)?;
         let result = work(&mut compressor);
         self.buffers.keep_batch(compressor.take_spent());
         let mut idle = self.idle();
-        // All further ones were made for a rush that may never come again.
+        // More than two are needed only during bursts.
         if idle.len() < 2 {
             idle.push(compressor);
         }
         result
     }
 
-    /// Lends a compressor for `len` bytes: off the async threads if they are many.
+    /// Runs `work` on `len` bytes with a compressor, off the async threads if `len` reaches the threshold.
     pub(crate) async fn run<R: Send + 'static>(
         self: Arc<Self>,
         len: usize,
@@ -61,7 +62,7 @@ impl Compressors {
         if len < self.offload_threshold {
             return self.with(work);
         }
-        let _turn = self.turns.acquire().await;
+        let _permit = self.permits.acquire().await;
         let compressors = Arc::clone(&self);
         let done = tokio::task::spawn_blocking(move || compressors.with(work)).await;
         done.unwrap_or_else(|_| {

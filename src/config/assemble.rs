@@ -1,4 +1,4 @@
-//! From settings to a profile: what goes together, what contradicts.
+//! Assembles a profile from settings, and refuses contradictions.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -73,7 +73,7 @@ impl Profile {
     }
 }
 
-/// How to log in, as the first place that says so has it; with a key pair if none does.
+/// The authorization from the first place that sets it. The default is a key pair.
 fn kind(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
     let Some(named) = layers.find(&AUTHORIZATION) else {
         return Ok(Kind::KeyPair);
@@ -86,13 +86,13 @@ fn kind(layers: &Layers, origins: &mut Origins) -> Result<Kind> {
         "PAT" | "PROGRAMMATIC_ACCESS_TOKEN" => Ok(Kind::AccessToken),
         "SPCS" => Ok(Kind::TokenFile),
         _ => Err(config(format!(
-            "{} (from {}) must be JWT or SNOWFLAKE_JWT, OAUTH or OAUTH_CLIENT_CREDENTIALS, PAT or PROGRAMMATIC_ACCESS_TOKEN, or SPCS: streaming knows no other login",
+            "{} (from {}) must be JWT or SNOWFLAKE_JWT, OAUTH or OAUTH_CLIENT_CREDENTIALS, PAT or PROGRAMMATIC_ACCESS_TOKEN, or SPCS: streaming supports no other login",
             AUTHORIZATION.key, named.origin
         ))),
     }
 }
 
-/// The Snowflake drivers also call it OAuth if an access token is given and not fetched.
+/// In the Snowflake drivers `OAUTH` also means an access token that is given, not fetched.
 fn oauth_kind(layers: &Layers) -> Result<Kind> {
     if layers.find(&OAUTH_CLIENT_ID).is_some() {
         Ok(Kind::OAuth)
@@ -100,7 +100,7 @@ fn oauth_kind(layers: &Layers) -> Result<Kind> {
         Ok(Kind::TokenFile)
     } else if layers.find(&ACCESS_TOKEN).is_some() {
         Err(config(format!(
-            "an OAuth access token given as it is would expire under way; set {} and {}, or {} for a file in which somebody renews the token",
+            "a fixed OAuth access token expires while the client runs; set {} and {}, or {} for a file in which the token is renewed",
             OAUTH_CLIENT_ID.key, OAUTH_CLIENT_SECRET.key, TOKEN_FILE.key
         )))
     } else {
@@ -108,7 +108,7 @@ fn oauth_kind(layers: &Layers) -> Result<Kind> {
     }
 }
 
-/// Refuses credentials of another kind, unless they stand in a later place than what decided on the kind.
+/// Refuses credentials of another kind, unless they come from a later place than the setting that chose the kind.
 fn refuse_foreign(layers: &Layers, kind: Kind) -> Result<()> {
     let decided = layers
         .find(&AUTHORIZATION)
@@ -132,7 +132,7 @@ fn refuse_foreign(layers: &Layers, kind: Kind) -> Result<()> {
     match found {
         None => Ok(()),
         Some((setting, found)) => Err(config(format!(
-            "{:?} is set (from {}), but {} is {}; leave the one out or change the other",
+            "{:?} is set (from {}), but {} is {}; remove one or change the other",
             setting.key,
             found.origin,
             AUTHORIZATION.key,
@@ -141,7 +141,7 @@ fn refuse_foreign(layers: &Layers, kind: Kind) -> Result<()> {
     }
 }
 
-/// The account URL, whole or from parts. What is nearer decides whether it is whole.
+/// The account URL, from `url` or from its parts. The setting with the higher precedence decides which.
 fn url(layers: &Layers, origins: &mut Origins) -> Result<Option<String>> {
     let rank = |setting| layers.find(setting).map_or(usize::MAX, |found| found.rank);
     let whole = if rank(&URL) <= rank(&HOST) {
@@ -182,16 +182,16 @@ fn oauth(layers: &Layers, origins: &mut Origins) -> Result<OAuthParts> {
             )));
         }
     };
-    // A server that only a later place names is another client's: this one's secret must not go there.
+    // An endpoint from a later place belongs to another client, and must not get this client's secret.
     let rank = |setting| layers.find(setting).map_or(usize::MAX, |found| found.rank);
-    let is_ours =
+    let is_own =
         rank(&OAUTH_TOKEN_ENDPOINT) <= rank(&OAUTH_CLIENT_ID).max(rank(&OAUTH_CLIENT_SECRET));
     let mut text = |setting| layers.read(setting, origins);
     Ok(OAuthParts {
         client_id: text(&OAUTH_CLIENT_ID),
         client_secret: text(&OAUTH_CLIENT_SECRET).map(SecretString::from),
         refresh_token: text(&OAUTH_REFRESH_TOKEN).map(SecretString::from),
-        token_endpoint: is_ours.then(|| text(&OAUTH_TOKEN_ENDPOINT)).flatten(),
+        token_endpoint: is_own.then(|| text(&OAUTH_TOKEN_ENDPOINT)).flatten(),
         scope: text(&OAUTH_SCOPE),
         include_scope,
     })
@@ -214,13 +214,13 @@ fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<SecretS
         .map(|token| Some(SecretString::from(token)))
         .ok_or_else(|| {
             config(format!(
-                "the access token {} holds no token; put nothing but the token into it",
+                "the access token {} is empty or not text; write only the token into the file",
                 file.display()
             ))
         })
 }
 
-/// The file of a token that somebody else renews. Without one it is where Snowpark Container Services puts it.
+/// The file of a token that another program renews. `None` stands for the default path of Snowpark Container Services.
 fn token_file(layers: &Layers, origins: &mut Origins) -> Option<PathBuf> {
     let spcs = layers
         .find(&AUTHORIZATION)
@@ -234,7 +234,7 @@ fn token_file(layers: &Layers, origins: &mut Origins) -> Option<PathBuf> {
 }
 
 impl OAuthParts {
-    /// The two settings without which there is no login.
+    /// The client id and secret, both of which are required.
     pub(super) fn complete(&self) -> Result<(&str, &SecretString)> {
         let id = self.client_id.as_deref();
         let secret = self.client_secret.as_ref();

@@ -1,4 +1,4 @@
-//! How a profile proves who it is.
+//! The authorization that a profile describes.
 
 use std::path::PathBuf;
 
@@ -6,8 +6,7 @@ use secrecy::SecretString;
 
 use crate::auth::settings::OAuthSettings;
 
-/// What authorization a profile asks for, with the settings of that kind. The key of [`KeyPair`](Self::KeyPair) is the
-/// profile's own.
+/// The authorization of a profile with its settings. The key for [`KeyPair`](Self::KeyPair) stays in the profile.
 #[derive(Clone)]
 pub(crate) enum Authorization {
     /// A JWT signed with the profile's private key.
@@ -16,6 +15,6 @@ pub(crate) enum Authorization {
     OAuth(OAuthSettings),
     /// A programmatic access token.
     ProgrammaticAccessToken(SecretString),
-    /// The token that Snowpark Container Services put into this file and change from time to time.
+    /// The token in this file, which Snowpark Container Services write and replace.
     SpcsToken(PathBuf),
 }

@@ -14,22 +14,22 @@ use crate::types::error::{Error, Result};
 
 const DEFAULT_NAME: &str = "SNOWFLAKE_DEFAULT_CONNECTION_NAME";
 
-/// Files with connections, and the name of the one to use if none is asked for.
+/// The connections of a file, and the name of the default connection.
 pub(super) struct Connections {
-    /// The file that has the connections, if there is one.
+    /// The file with the connections, if there is one.
     file: Option<PathBuf>,
     by_name: Map<String, Value>,
     default: Option<String>,
 }
 
-/// The settings of a connection: what its environment variables say, and what its file says.
+/// The settings of a connection from environment variables and from its file.
 pub(super) struct Connection {
     pub(super) variables: Layer,
     pub(super) file: Layer,
 }
 
 impl Connections {
-    /// Those in the Snowflake CLI's folder.
+    /// Reads the connections in the Snowflake CLI's folder.
     pub(super) fn of_cli(variables: Variables<'_>) -> Result<Self> {
         let Some(folder) = folder(variables) else {
             return Ok(Self::none(variables));
@@ -39,7 +39,7 @@ impl Connections {
             Ok(true) => Self::of_file(&shared, variables)?,
             _ => Self::none(variables),
         };
-        // The connections of config.toml count for nothing beside this file.
+        // If this file exists, the connections in config.toml are ignored.
         if own.try_exists().unwrap_or(false) {
             let own = Self::of_file(&own, variables)?;
             found = Self {
@@ -50,7 +50,7 @@ impl Connections {
         Ok(found)
     }
 
-    /// Those in this file.
+    /// Reads the connections in this file.
     pub(super) fn of_file(path: &Path, variables: Variables<'_>) -> Result<Self> {
         let mut tables = parse(path)?;
         let default = tables.remove("default_connection_name");
@@ -67,16 +67,16 @@ impl Connections {
                 ));
             }
         };
-        // config.toml has [connections.NAME], connections.toml may have [NAME].
+        // The tables are [connections.NAME] in config.toml, and may be [NAME] in connections.toml.
         let by_name = match tables.remove("connections") {
             Some(Value::Object(connections)) => connections,
             _ => tables,
         };
-        let named_outside = variables(DEFAULT_NAME).filter(|name| !name.trim().is_empty());
+        let from_environment = variables(DEFAULT_NAME).filter(|name| !name.trim().is_empty());
         Ok(Self {
             file: Some(path.to_owned()),
             by_name,
-            default: named_outside.or(default),
+            default: from_environment.or(default),
         })
     }
 
@@ -88,20 +88,22 @@ impl Connections {
         }
     }
 
-    /// The connection of this name. Without a name it is the default one, and none if no default is named and there
-    /// is no connection called `default`.
+    /// Returns the connection of this name, or the default connection. `None` if no default is set and there is no connection
+    /// called `default`.
     pub(super) fn pick(
         mut self,
         name: Option<&str>,
         variables: Variables<'_>,
     ) -> Result<Option<Connection>> {
-        let asked = name.or(self.default.as_deref()).map(str::trim);
-        let name = asked.unwrap_or("default").to_owned();
+        let requested = name.or(self.default.as_deref()).map(str::trim);
+        let name = requested.unwrap_or("default").to_owned();
         let from_variables = Layer::from_connection_variables(&name, variables);
         let from_file = match self.by_name.remove(&name) {
             Some(Value::Object(map)) => self.layer(&name, map, variables)?,
             Some(other) => return Err(self.not_a_table(&name, &other)),
-            None if from_variables.is_empty() && asked.is_some() => return Err(self.unknown(&name)),
+            None if from_variables.is_empty() && requested.is_some() => {
+                return Err(self.unknown(&name));
+            }
             None if from_variables.is_empty() => return Ok(None),
             None => Layer::default(),
         };
@@ -124,7 +126,7 @@ impl Connections {
         };
         let mut layer =
             Layer::from_map(map, true, &origin).map_err(|e| config(format!("{origin}: {e}")))?;
-        // The Snowflake CLI, too, looks paths up in the folder it is started in.
+        // Relative paths are relative to the working directory, as in the Snowflake CLI.
         layer.resolve_paths(None, variables);
         if layer.has_secrets() {
             warn_if_shared("connections", &file);
@@ -143,12 +145,12 @@ impl Connections {
     fn unknown(&self, name: &str) -> Error {
         let known: Vec<_> = self.by_name.keys().map(String::as_str).collect();
         let known = if known.is_empty() {
-            "there are none".to_owned()
+            "there are no connections".to_owned()
         } else {
             format!("there are {}", known.join(", "))
         };
         config(format!(
-            "there is no connection {name:?} in {} ({known}); add it, or name another",
+            "there is no connection {name:?} in {} ({known}); add it, or choose another",
             self.place()
         ))
     }
@@ -161,7 +163,7 @@ impl Connections {
     }
 }
 
-/// The tables of a file. Where it is malformed is told, but not what stands there.
+/// Parses a TOML file. An error gives the position and does not quote the text, which may be a secret.
 fn parse(path: &Path) -> Result<Map<String, Value>> {
     let text = read_text("connections", path)?;
     let text = text.trim_start_matches('\u{feff}');

@@ -1,4 +1,4 @@
-//! The rules of the account URL.
+//! Parses and checks the account URL.
 
 use std::net::Ipv6Addr;
 
@@ -8,7 +8,7 @@ use super::config;
 use crate::base::host::{dashed, is_on_this_machine};
 use crate::types::error::Result;
 
-/// The URL as text, from whole or parts.
+/// The URL as text, from `url` or its parts.
 pub(super) fn url_text(
     url: Option<String>,
     scheme: Option<&str>,
@@ -26,7 +26,7 @@ pub(super) fn url_text(
     let Some(host) = host else { return Ok(None) };
     if host.contains("://") {
         return Err(config(
-            "host holds a whole URL; put it under \"url\", or SNOWFLAKE_URL in the environment",
+            "host contains a whole URL; put it under \"url\", or SNOWFLAKE_URL in the environment",
         ));
     }
     let host = match host.parse::<Ipv6Addr>() {
@@ -42,7 +42,7 @@ pub(super) fn url_text(
     }
 }
 
-/// The URL, if it may be used: `https`, or `http` to this machine, and nothing after host and port.
+/// Parses and checks a URL: `https`, or `http` to this machine, and nothing after host and port.
 pub(super) fn parse_url(text: &str) -> Result<Url> {
     let text = text.trim();
     let mut url = if text.contains("://") {
@@ -50,7 +50,7 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
     } else {
         Url::parse(&format!("https://{text}"))
     }
-    // The parser's messages do not repeat what it read.
+    // The parser's messages do not contain its input.
     .map_err(|e| {
         config(format!(
             "the account URL is malformed ({e}); write it like https://ORGANIZATION-ACCOUNT.snowflakecomputing.com"
@@ -58,23 +58,23 @@ pub(super) fn parse_url(text: &str) -> Result<Url> {
     })?;
     if !url.username().is_empty() || url.password().is_some() {
         return Err(config(
-            "the account URL holds a user name or password; leave them out",
+            "the account URL contains a user name or password; remove them",
         ));
     }
     if url.path() != "/" || url.query().is_some() || url.fragment().is_some() {
         return Err(config(
-            "the account URL must end after host and port; leave the rest out",
+            "the account URL must end after host and port; remove the rest",
         ));
     }
     if let Some(dashed) = url.domain().map(dashed) {
         url.set_host(Some(&dashed))
-            .map_err(|_| config("the account URL has no host; name one"))?;
+            .map_err(|_| config("the account URL has no host; add one"))?;
     }
     match url.scheme() {
         "https" => Ok(url),
         "http" if is_on_this_machine(&url) => Ok(url),
         "http" => Err(config(
-            "the account URL is plain http://, which would send the credentials unprotected; use https:// (http:// is for servers on this machine: 127.0.0.1, [::1], localhost)",
+            "the account URL is plain http://, which sends the credentials unencrypted; use https:// (http:// is for servers on this machine: 127.0.0.1, [::1], localhost)",
         )),
         _ => Err(config("the scheme of the account URL must be https")),
     }

@@ -1,4 +1,4 @@
-//! Reads the small files that profiles, keys and tokens are.
+//! Reads small files: profiles, keys and tokens.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -9,10 +9,10 @@ use zeroize::Zeroizing;
 use super::config;
 use crate::types::error::Result;
 
-/// No profile and no key is nearly as large; a wrong path may be endless.
+/// The limit for a file. Profiles and keys are much smaller; a wrong path may be a device without end.
 const MAX_FILE: u64 = 1 << 20;
 
-/// Reads a file whole, if it is small enough to be a profile or a key.
+/// Reads a whole file, if it is small enough to be a profile or a key.
 pub(super) fn read_small(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(Vec::new());
     File::open(path)
@@ -20,14 +20,14 @@ pub(super) fn read_small(what: &str, path: &Path) -> Result<Zeroizing<Vec<u8>>> 
         .map_err(|e| config(format!("the {what} {} cannot be read: {e}", path.display())))?;
     if bytes.len() as u64 > MAX_FILE {
         return Err(config(format!(
-            "the {what} {} is larger than a megabyte; is it the right file?",
+            "the {what} {} is larger than a megabyte; check the path",
             path.display()
         )));
     }
     Ok(bytes)
 }
 
-/// Warns of a file with a secret in it that other users of this machine can read.
+/// Logs a warning if other users of this machine can read a file with a secret.
 pub(super) fn warn_if_shared(what: &str, path: &Path) {
     if shared(path) {
         tracing::warn!(
@@ -43,7 +43,7 @@ fn shared(path: &Path) -> bool {
     std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o044 != 0)
 }
 
-/// Elsewhere who may read a file is not told by its mode.
+/// Other platforms have no file mode to check.
 #[cfg(not(unix))]
 fn shared(_: &Path) -> bool {
     false

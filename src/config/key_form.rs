@@ -1,4 +1,4 @@
-//! In which form a profile's private key is kept, for people to know.
+//! Describes the format of a profile's private key for people.
 
 use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
@@ -6,7 +6,7 @@ use zeroize::Zeroizing;
 use super::{KeySource, Profile, read_small};
 
 impl Profile {
-    /// The form of the private key, in words. Nothing if there is none, or it cannot be read.
+    /// The format of the private key in words. `None` if there is no key or it cannot be read.
     pub(crate) fn key_form(&self) -> Option<&'static str> {
         match self.key.as_ref()? {
             KeySource::Text(text) => Some(form(text.expose_secret())),
@@ -28,6 +28,6 @@ fn form(text: &str) -> &'static str {
     } else if text.contains("BEGIN PRIVATE KEY") {
         "PKCS#8 PEM, not encrypted"
     } else {
-        "without PEM's frame"
+        "without PEM header"
     }
 }

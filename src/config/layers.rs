@@ -1,4 +1,4 @@
-//! Settings by where they were found, and which of them counts.
+//! Settings by the place they come from, and the precedence of places.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,20 +10,20 @@ use super::settings::{ALL, PATHS, SECRETS, Setting};
 use super::{Variables, config};
 use crate::types::error::Result;
 
-/// The settings of one place.
+/// The settings from one place.
 #[derive(Default)]
 pub(super) struct Layer(BTreeMap<&'static str, (String, Origin)>);
 
-/// A setting that was found.
+/// A setting and the place it comes from.
 pub(super) struct Found<'a> {
     pub(super) text: &'a str,
     pub(super) origin: &'a Origin,
-    /// How many places come before the one it was found in.
+    /// The precedence of the place: the number of places before it.
     pub(super) rank: usize,
 }
 
 impl Layer {
-    /// The settings of a profile or connection. Unknown keys count for nothing.
+    /// The settings of a profile or connection. Unknown keys are ignored.
     pub(super) fn from_map(
         mut map: Map<String, Value>,
         cli: bool,
@@ -45,7 +45,7 @@ impl Layer {
         Ok(layer)
     }
 
-    /// The settings of pairs of text, of which the last of a key counts.
+    /// The settings from pairs of key and value. The last value of a key is used.
     pub(super) fn from_pairs(
         pairs: impl IntoIterator<Item = (String, String)>,
         origin: &Origin,
@@ -57,14 +57,14 @@ impl Layer {
         Self::from_map(map, false, origin)
     }
 
-    /// The settings that have variables of their own.
+    /// The settings from the general environment variables.
     pub(super) fn from_variables(variables: Variables<'_>) -> Self {
         Self::from_names(variables, |setting| {
             setting.env.iter().map(|name| (*name).to_owned()).collect()
         })
     }
 
-    /// The settings that have variables for this connection of the Snowflake CLI.
+    /// The settings from the environment variables of this connection of the Snowflake CLI.
     #[cfg(feature = "connections")]
     pub(super) fn from_connection_variables(connection: &str, variables: Variables<'_>) -> Self {
         let prefix = format!("SNOWFLAKE_CONNECTIONS_{}_", connection.to_uppercase());
@@ -112,7 +112,7 @@ impl Layer {
         SECRETS.into_iter().any(|secret| self.has(secret))
     }
 
-    /// Makes paths absolute: `~/` is the home folder, and another relative one is looked up in `folder`.
+    /// Resolves paths: `~/` is the home folder, and other relative paths are relative to `folder`.
     pub(super) fn resolve_paths(&mut self, folder: Option<&Path>, variables: Variables<'_>) {
         for setting in PATHS {
             let Some((text, _)) = self.0.get_mut(setting.key) else {
@@ -125,7 +125,7 @@ impl Layer {
     }
 }
 
-/// A path whose `~/` stands for the home folder.
+/// Expands `~/` at the beginning of a path.
 pub(super) fn expanded(text: &str, variables: Variables<'_>) -> PathBuf {
     let home = || variables(if cfg!(windows) { "USERPROFILE" } else { "HOME" });
     match text.strip_prefix("~/") {
@@ -134,7 +134,7 @@ pub(super) fn expanded(text: &str, variables: Variables<'_>) -> PathBuf {
     }
 }
 
-/// Places in the order in which they count.
+/// The settings of all places in the order of precedence.
 pub(super) struct Layers(pub(super) Vec<Layer>);
 
 impl Layers {
@@ -145,7 +145,7 @@ impl Layers {
         })
     }
 
-    /// The value that counts, noted with its origin.
+    /// Returns the value with the highest precedence, and records its origin.
     pub(super) fn read(
         &self,
         setting: &Setting,
@@ -156,7 +156,7 @@ impl Layers {
         Some(found.text.to_owned())
     }
 
-    /// Of settings that stand for each other, the one found in the first place that has any of them.
+    /// Of alternative settings, returns the one in the first place that has any of them. Two in the same place are an error.
     pub(super) fn one_of<'s>(
         &self,
         settings: &[&'s Setting],
@@ -179,7 +179,7 @@ impl Layers {
             });
         if let Some(rival) = rival {
             return Err(config(format!(
-                "both {:?} and {:?} are set (from {}); leave one of them out",
+                "both {:?} and {:?} are set (from {}); remove one of them",
                 first.key, rival.key, best.origin
             )));
         }

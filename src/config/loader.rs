@@ -1,4 +1,4 @@
-//! Puts a profile together from all the places that may have a part of it.
+//! Loads a profile from all the places that may have a part of it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,21 +13,21 @@ use super::settings::{ACCOUNT, HOST, PORT, SCHEME, URL};
 use super::{Profile, Variables, config, process_variable};
 use crate::types::error::Result;
 
-/// Puts a [`Profile`] together from a file or a connection of the Snowflake CLI, and the environment.
+/// Loads a [`Profile`] from a file or a connection of the Snowflake CLI, and the environment.
 ///
-/// The first of these places that has a setting counts:
+/// A setting is taken from the first of these places that has it:
 ///
-/// | | place | |
+/// | | Place | Remark |
 /// |---|---|---|
-/// | 1 | the program: the `with_…` methods of [`Profile`], then [`set`](Self::set) | as `properties` come before the profile in the official SDK |
+/// | 1 | the program: the `with_…` methods of [`Profile`], then [`set`](Self::set) | like the `properties` of the official SDK |
 /// | 2 | `SNOWFLAKE_SPCS_TOKEN_PATH`, and `SNOWFLAKE_CONNECTIONS_<NAME>_<KEY>` for a setting of connection `<NAME>` | as in the official SDK and the Snowflake CLI |
 /// | 3 | the file: `profile.json`, properties, or a connection in `connections.toml` or `config.toml` | |
 /// | 4 | the variables in the table at [`Profile`], such as `SNOWFLAKE_USER` | they fill gaps, as with the Snowflake CLI |
 ///
-/// Settings that stand for each other go together: a key file in the one place hides a key in a later one, a whole URL
-/// hides a host, and credentials of another kind than the one asked for count for nothing if they come from a later
-/// place. The environment's URL, host, scheme and port belong to the environment's account and are not used for another,
-/// and a token endpoint is not used for an OAuth client that is whole in an earlier place.
+/// Alternative settings hide each other: a key file in one place hides a key in a later place, and a URL hides a host.
+/// Credentials of another kind than the chosen one are ignored if they come from a later place. The URL, host, scheme and port
+/// of the environment belong to the environment's account and are not used for another account. A token endpoint is not used
+/// for an OAuth client whose id and secret come from an earlier place.
 ///
 /// ```no_run
 /// use snowpipe_streaming::Profile;
@@ -46,13 +46,13 @@ pub struct ProfileLoader {
 }
 
 impl Profile {
-    /// Starts to put a profile together.
+    /// Creates a loader without settings.
     pub fn loader() -> ProfileLoader {
         ProfileLoader::default()
     }
 
-    /// What is configured on this machine: the default connection of the Snowflake CLI, if there is one (feature
-    /// `connections`), and the environment. The same as [`Profile::loader`] with nothing said.
+    /// Loads what is configured on this machine: the default connection of the Snowflake CLI, if there is one (feature
+    /// `connections`), and the environment. The same as [`Profile::loader`] without settings.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) for the reasons of [`ProfileLoader::load`].
@@ -62,37 +62,36 @@ impl Profile {
 }
 
 impl ProfileLoader {
-    /// Reads this file: a `profile.json`; with the ending `.properties`, properties; with the ending `.toml` and the
-    /// feature `connections`, connections of the Snowflake CLI.
+    /// Reads this file: properties if it ends in `.properties`, connections of the Snowflake CLI if it ends in `.toml` (feature
+    /// `connections`), otherwise a `profile.json`.
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
         self
     }
 
-    /// Uses this connection of the Snowflake CLI, and not the default one.
+    /// Uses this connection of the Snowflake CLI instead of the default one.
     #[cfg(feature = "connections")]
     pub fn connection(mut self, name: impl Into<String>) -> Self {
         self.connection = Some(name.into());
         self
     }
 
-    /// Sets what comes before everything else, by its key in `profile.json`. Unknown keys count for nothing.
+    /// Sets a value that takes precedence over all other places, by its key in `profile.json`. Unknown keys are ignored.
     pub fn set(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.insert(key.into(), value.into());
         self
     }
 
-    /// Reads the places and puts the profile together. A private key is not read yet, and may be added afterwards.
+    /// Loads the profile. The private key is not read yet, and may be added afterwards.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file cannot be read or understood, the connection asked for
-    /// does not exist, account, user or a setting of the authorization is missing, or a setting is malformed or
-    /// contradicts another.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a file cannot be read or parsed, the connection does not exist,
+    /// account, user or a setting of the authorization is missing, or a setting is malformed or contradicts another.
     pub fn load(self) -> Result<Profile> {
         self.load_from(&process_variable)
     }
 
-    /// [`load`](Self::load) in any environment.
+    /// [`load`](Self::load) with any environment.
     pub(crate) fn load_from(self, variables: Variables<'_>) -> Result<Profile> {
         let mut layers = vec![
             Layer::from_pairs(self.properties.clone(), &Origin::Program)?,
@@ -112,7 +111,7 @@ impl ProfileLoader {
     fn file_layers(&self, variables: Variables<'_>) -> Result<Vec<Layer>> {
         match (self.file.as_deref(), &self.connection) {
             (Some(path), Some(name)) if !has_ending(path, "toml") => Err(config(format!(
-                "connection {name:?} is asked for, and the profile {}; a connection is in a TOML file: leave one of them out",
+                "both the connection {name:?} and the profile {} are given, and a connection is in a TOML file; remove one of them",
                 path.display()
             ))),
             (Some(path), None) if !has_ending(path, "toml") => {

@@ -1,4 +1,4 @@
-//! Who connects, where to, and to which pipe: profiles and pipe paths.
+//! Profiles: the account, and a way to log in.
 
 mod assemble;
 pub(crate) mod authorization;
@@ -33,36 +33,35 @@ use crate::auth::settings::OAuthSettings;
 use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Account, and a way to log in: what it takes to connect.
+/// The account and a way to log in.
 ///
-/// It is read from the official SDK's `profile.json` or the same settings as properties, from the Snowflake CLI's
-/// `connections.toml` and `config.toml` (feature `connections`), and from the environment, or put together by hand.
-/// [`Profile::loader`] says which of them counts where. Keys, tokens and passphrases never show in `Debug`, logs or
-/// errors.
+/// A profile is read from the official SDK's `profile.json` or the same settings as properties, from the Snowflake CLI's
+/// `connections.toml` and `config.toml` (feature `connections`), and from the environment, or built with `with_…` methods.
+/// [`ProfileLoader`] describes the precedence. Keys, tokens and passphrases are omitted from `Debug`, logs and errors.
 ///
-/// | in JSON and properties | also in connections | in the environment | what it is |
+/// | In JSON and properties | Also in connections | In the environment | What it is |
 /// |---|---|---|---|
 /// | `account` | | `SNOWFLAKE_ACCOUNT` | account identifier, `ORGANIZATION-ACCOUNT` or a locator; required |
-/// | `user` | | `SNOWFLAKE_USER` | required for a key pair, else not used |
+/// | `user` | | `SNOWFLAKE_USER` | required for a key pair, otherwise not used |
 /// | `role` | | `SNOWFLAKE_ROLE` | the user's default role if absent |
-/// | `url` | | `SNOWFLAKE_URL` | account URL; scheme and port may be left out |
+/// | `url` | | `SNOWFLAKE_URL` | account URL; scheme and port are optional |
 /// | `host`, `scheme`, `port` | `protocol` | `SNOWFLAKE_HOST`, `SNOWFLAKE_SCHEME`, `SNOWFLAKE_PORT` | the same in parts, if there is no `url`; without either, `https://<account>.snowflakecomputing.com` |
 /// | `database`, `schema` | | `SNOWFLAKE_DATABASE` or `DATABASE_NAME`, `SNOWFLAKE_SCHEMA` or `SCHEMA_NAME` | for the caller's own use |
 /// | `warehouse` | | `SNOWFLAKE_WAREHOUSE` | for SQL statements; streaming needs none |
 /// | `authorization_type` | `authenticator` | `SNOWFLAKE_AUTHORIZATION_TYPE` or `SNOWFLAKE_AUTHENTICATOR` | `JWT` (also `KEYPAIR_JWT`, `SNOWFLAKE_JWT`), the default; `OAUTH` (`OAUTH_CLIENT_CREDENTIALS`); `PAT` (`PROGRAMMATIC_ACCESS_TOKEN`); `SPCS` |
 /// | `private_key` | `private_key_raw` | `PRIVATE_KEY` or `SNOWFLAKE_PRIVATE_KEY`, `…_RAW` | JWT: RSA private key, PEM or the base64 inside it |
-/// | `private_key_file` | `private_key_path` | `PRIVATE_KEY_FILE` or `SNOWFLAKE_PRIVATE_KEY_FILE`, `…_PATH` | JWT: a file with it, instead |
+/// | `private_key_file` | `private_key_path` | `PRIVATE_KEY_FILE` or `SNOWFLAKE_PRIVATE_KEY_FILE`, `…_PATH` | JWT: a file with the key instead |
 /// | `private_key_passphrase` | `private_key_file_pwd` | `PRIVATE_KEY_PASSPHRASE` or `SNOWFLAKE_PRIVATE_KEY_PASSPHRASE` | JWT: if the key is encrypted |
 /// | `oauth_client_id`, `oauth_client_secret` | | `SNOWFLAKE_OAUTH_CLIENT_ID`, `…_SECRET` | OAUTH: required |
-/// | `oauth_refresh_token` | | `SNOWFLAKE_OAUTH_REFRESH_TOKEN` | OAUTH: without it, the client credentials alone |
-/// | `oauth_token_endpoint` | `oauth_token_request_url` | `SNOWFLAKE_OAUTH_TOKEN_ENDPOINT` or `…_REQUEST_URL` | OAUTH: an external server; without it, the account |
+/// | `oauth_refresh_token` | | `SNOWFLAKE_OAUTH_REFRESH_TOKEN` | OAUTH: if absent, the client credentials alone are used |
+/// | `oauth_token_endpoint` | `oauth_token_request_url` | `SNOWFLAKE_OAUTH_TOKEN_ENDPOINT` or `…_REQUEST_URL` | OAUTH: an external server; if absent, the account |
 /// | `oauth_scope`, `oauth_include_scope` | | `SNOWFLAKE_OAUTH_SCOPE`, `SNOWFLAKE_OAUTH_INCLUDE_SCOPE` | OAUTH: the scope instead of the one derived from the role; `false` for none |
 /// | `personal_access_token` | `token` | `SNOWFLAKE_PERSONAL_ACCESS_TOKEN` or `SNOWFLAKE_TOKEN` | PAT: the token |
-/// | `token_file_path` | | `SNOWFLAKE_TOKEN_FILE_PATH` | PAT: a file with it, instead; OAUTH without a client: a file in which somebody renews the access token |
+/// | `token_file_path` | | `SNOWFLAKE_TOKEN_FILE_PATH` | PAT: a file with the token instead; OAUTH without a client: a file in which the access token is renewed |
 /// | `spcs_token_path` | | `SNOWFLAKE_SPCS_TOKEN_PATH`, before all other places | SPCS: the token file; `/snowflake/session/token` by default |
 /// | `application` | | `SS_APPLICATION` | added to the user agent: 1 to 64 visible ASCII characters except `(`, `)` and `\` |
 ///
-/// Blank values count as absent, unknown keys are ignored. Plain `http://` is for servers on this machine only.
+/// Blank values count as absent, and unknown keys are ignored. Plain `http://` is allowed only for servers on this machine.
 ///
 /// ```
 /// use snowpipe_streaming::Profile;
@@ -95,7 +94,7 @@ enum Kind {
     KeyPair,
     OAuth,
     AccessToken,
-    /// With a token in a file that somebody else renews.
+    /// With a token in a file that another program renews.
     TokenFile,
 }
 
@@ -105,7 +104,7 @@ enum KeySource {
     File(PathBuf),
 }
 
-/// What is known of an OAuth client.
+/// The settings of an OAuth client.
 #[derive(Clone)]
 struct OAuthParts {
     client_id: Option<String>,
@@ -129,7 +128,7 @@ impl Default for OAuthParts {
     }
 }
 
-/// An environment: what variables hold.
+/// Looks up environment variables.
 type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// The environment of this process.
@@ -138,7 +137,7 @@ fn process_variable(name: &str) -> Option<String> {
 }
 
 impl Profile {
-    /// A profile for an account. A user and a private key, or another credential, are still needed.
+    /// Creates a profile for an account. It still needs a user and a private key, or another credential.
     pub fn new(account: impl Into<String>) -> Self {
         Self {
             account: account.into(),
@@ -159,7 +158,7 @@ impl Profile {
         }
     }
 
-    /// The account, as it was given.
+    /// The account, as given.
     pub fn account(&self) -> &str {
         &self.account
     }
@@ -169,7 +168,7 @@ impl Profile {
         self.user.as_deref()
     }
 
-    /// The role, if it is not the user's default.
+    /// The role; `None` for the user's default role.
     pub fn role(&self) -> Option<&str> {
         self.role.as_deref()
     }
@@ -189,7 +188,7 @@ impl Profile {
         self.warehouse.as_deref()
     }
 
-    /// Where a setting came from, by its key in `profile.json`. Nothing if the setting is absent or not used.
+    /// Where a setting came from, by its key in `profile.json`. `None` if the setting is absent or not used.
     ///
     /// ```
     /// use snowpipe_streaming::{Origin, Profile};
@@ -203,20 +202,20 @@ impl Profile {
         self.origins.get(key)
     }
 
-    /// The settings that are used, by their keys in `profile.json`, and where each came from.
+    /// The used settings, by their keys in `profile.json`, and where each came from.
     pub fn origins(&self) -> impl Iterator<Item = (&str, &Origin)> {
         self.origins.iter().map(|(key, origin)| (*key, origin))
     }
 
-    /// The account URL that will be used: the one given, or the one derived from the account.
+    /// The account URL: the given one, or the one derived from the account.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if it is malformed, or plain `http://` to another machine.
+    /// [`ErrorKind::Config`] if the URL is malformed, or plain `http://` to another machine.
     pub fn url(&self) -> Result<String> {
         self.account_url().map(String::from)
     }
 
-    /// The account URL, checked. Its path is `/`.
+    /// The checked account URL. Its path is `/`.
     pub(crate) fn account_url(&self) -> Result<Url> {
         if let Some(url) = &self.url {
             return parse_url(url);
@@ -225,7 +224,7 @@ impl Profile {
         parse_url(&format!("https://{host}"))
     }
 
-    /// The name for the user agent, checked.
+    /// The checked name for the user agent.
     pub(crate) fn application(&self) -> Result<Option<&str>> {
         let Some(name) = self.application.as_deref() else {
             return Ok(None);
@@ -240,20 +239,20 @@ impl Profile {
         }
     }
 
-    /// The public key that belongs to the profile's private key, as base64 of its DER: what goes between the quotes of
-    /// `ALTER USER … SET RSA_PUBLIC_KEY = '…'`.
+    /// The public key of the profile's private key, as base64 of its DER: the value for `ALTER USER … SET RSA_PUBLIC_KEY =
+    /// '…'`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if there is no key, or it cannot be read.
+    /// [`ErrorKind::Config`] or [`ErrorKind::Authentication`] if there is no key or it cannot be read.
     pub fn rsa_public_key(&self) -> Result<String> {
         self.key_pair().map(|key| key.public_key_base64())
     }
 
-    /// What the profile logs in with. A private key is read now, a token file when the token is needed.
+    /// Creates the credential that the profile describes. A private key is read now, a token file when the token is needed.
     ///
-    /// A client asks for it by itself. It is of use where a running client is to be given the credential of a profile that
-    /// has changed: see [`set_credential`](crate::StreamingIngestClient::set_credential).
+    /// A client does this by itself. Call it to give a running client the credential of a changed profile: see
+    /// [`set_credential`](crate::StreamingIngestClient::set_credential).
     ///
     /// # Errors
     ///
@@ -269,7 +268,7 @@ impl Profile {
         })
     }
 
-    /// How the profile logs in, with all that it takes but for a private key.
+    /// The authorization of the profile with its settings, except for the private key.
     pub(crate) fn authorization(&self) -> Result<Authorization> {
         self.account_identifier()?;
         match self.kind {
@@ -300,7 +299,7 @@ impl Profile {
         }
     }
 
-    /// The same under the user's default role.
+    /// The same profile with the user's default role.
     #[cfg(feature = "cli")]
     pub(crate) fn without_role(mut self) -> Self {
         self.role = None;
@@ -330,7 +329,7 @@ impl Profile {
         KeyPair::new(account, user, self.role(), key, self.passphrase.as_ref())
     }
 
-    /// The account without the domain of a host name, if one was given in its place.
+    /// The account identifier, without the domain if a host name was given.
     fn account_identifier(&self) -> Result<&str> {
         let account = self.account.trim();
         let account = account
@@ -358,7 +357,7 @@ impl fmt::Debug for Profile {
             .field("account", &self.account)
             .field("user", &self.user)
             .field("role", &self.role)
-            // A malformed one may hold a password.
+            // A malformed URL may contain a password.
             .field("url", &self.account_url().ok().map(String::from))
             .field("database", &self.database)
             .field("schema", &self.schema)
@@ -381,7 +380,7 @@ impl fmt::Debug for OAuthParts {
             .field("client_id", &self.client_id)
             .field("client_secret", &redacted(self.client_secret.as_ref()))
             .field("refresh_token", &redacted(self.refresh_token.as_ref()))
-            // Somebody may have put a password into it.
+            // The URL may contain a password.
             .field("token_endpoint", &self.token_endpoint.is_some())
             .field("scope", &self.scope)
             .field("include_scope", &self.include_scope)

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Where a setting of a [`Profile`](crate::Profile) came from. It shows as a phrase, as in `SNOWFLAKE_ROLE in the
+/// Where a setting of a [`Profile`](crate::Profile) came from. It is displayed as a phrase, such as `SNOWFLAKE_ROLE in the
 /// environment`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -13,13 +13,13 @@ pub enum Origin {
     /// The text given to [`Profile::from_json`](crate::Profile::from_json) or
     /// [`Profile::from_properties`](crate::Profile::from_properties).
     Text,
-    /// This profile.
+    /// This profile file.
     File(PathBuf),
     /// A connection of the Snowflake CLI.
     Connection {
         /// The connection's name.
         name: String,
-        /// The file that has it.
+        /// The file with the connection.
         file: PathBuf,
     },
     /// This environment variable.

@@ -16,7 +16,7 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
             continue;
         }
         let mut logical = line.to_owned();
-        while goes_on(&logical) {
+        while continues(&logical) {
             logical.pop();
             let Some((_, next)) = lines.next() else {
                 break;
@@ -25,7 +25,7 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
         }
         pairs.push(pair(&logical).ok_or_else(|| {
             config(format!(
-                "the properties have a broken \\u escape in line {}; write \\u and four hexadecimal digits",
+                "the properties have an invalid \\u escape in line {}; write \\u and four hexadecimal digits",
                 number + 1
             ))
         })?);
@@ -33,8 +33,8 @@ pub(super) fn pairs(text: &str) -> Result<Vec<(String, String)>> {
     Ok(pairs)
 }
 
-/// Whether the next line belongs to this one: it ends in a backslash that is not itself escaped.
-fn goes_on(line: &str) -> bool {
+/// Whether the next line continues this one: it ends in a backslash that is not escaped.
+fn continues(line: &str) -> bool {
     let backslashes = line.chars().rev().take_while(|c| *c == '\\').count();
     backslashes % 2 == 1
 }
@@ -56,7 +56,7 @@ fn skip_blanks(rest: &mut Peekable<Chars<'_>>) {
     while rest.next_if(char::is_ascii_whitespace).is_some() {}
 }
 
-/// What comes before an unescaped end, without its escapes. `None` if a `\u` has no four digits behind it.
+/// The text up to an unescaped end, with escapes resolved. `None` if a `\u` is not followed by four digits.
 fn unescaped(rest: &mut Peekable<Chars<'_>>, ends: impl Fn(char) -> bool) -> Option<String> {
     let mut text = String::new();
     while let Some(c) = rest.next_if(|c| !ends(*c)) {
@@ -71,7 +71,7 @@ fn unescaped(rest: &mut Peekable<Chars<'_>>, ends: impl Fn(char) -> bool) -> Opt
             Some('f') => text.push('\u{c}'),
             Some('u') => {
                 let digits: String = rest.by_ref().take(4).collect();
-                // `from_str_radix` would take a sign.
+                // `from_str_radix` accepts a sign.
                 let whole = digits.len() == 4 && digits.chars().all(|c| c.is_ascii_hexdigit());
                 let unit = u32::from_str_radix(&digits, 16).ok().filter(|_| whole)?;
                 text.push(char::from_u32(unit)?);
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn comments_and_empty_lines_say_nothing() {
+    fn comments_and_empty_lines_are_ignored() {
         read(
             "\u{feff}# a=1\r\n\r\n  ! b=2\r\nc=3 # not one\r\n",
             &[("c", "3 # not one")],
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_stand_for_what_they_name() {
+    fn escapes_are_resolved() {
         read(
             r"path=C:\\keys\\k.p8
 pem=one\ntwo\ttab
@@ -140,7 +140,7 @@ a\=b\ c=\u0041\u00e4\:",
     }
 
     #[test]
-    fn a_broken_escape_is_placed_and_not_shown() {
+    fn an_invalid_escape_is_located_and_not_quoted() {
         for text in ["a=1\nb=hush\\u12", "a=1\nb=hush\\uzzzz", "\nb=hush\\ud800"] {
             let error = pairs(text).unwrap_err().to_string();
             assert!(error.contains("in line 2"), "{error}");

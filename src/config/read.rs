@@ -12,13 +12,13 @@ use super::{Profile, Variables, config, process_variable, properties};
 use crate::types::error::{Error, Result};
 
 impl Profile {
-    /// Reads a `profile.json`, or with the ending `.properties` the same settings as a properties file. Relative paths in
-    /// it are looked up in the profile's own folder, and `~/` is the home folder.
+    /// Reads a `profile.json`, or a properties file with the same settings if the name ends in `.properties`. Relative paths in
+    /// the profile are relative to its folder, and `~/` is the home folder.
     ///
-    /// Nothing else is looked at; [`Profile::loader`] also consults the environment.
+    /// No other place is read; [`Profile::loader`] also reads the environment.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file cannot be read, or for the reasons of
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the file cannot be read, and for the reasons of
     /// [`Profile::from_json`].
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -29,7 +29,7 @@ impl Profile {
     /// Reads the text of a `profile.json`. The private key is not read yet, and may be added afterwards.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if it is not a JSON object, `account`, `user` or a setting of the
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if the text is not a JSON object, `account`, `user` or a setting of the
     /// authorization is missing, or a setting is malformed or contradicts another.
     pub fn from_json(text: &str) -> Result<Self> {
         let layer = Layer::from_map(json_object(text)?, false, &Origin::Text)?;
@@ -46,7 +46,8 @@ impl Profile {
         Self::from_layer(layer, &process_variable)
     }
 
-    /// Reads the environment variables named above. The private key is not read yet, and may be added afterwards.
+    /// Reads the environment variables in the table at [`Profile`]. The private key is not read yet, and may be added
+    /// afterwards.
     ///
     /// # Errors
     /// [`ErrorKind::Config`](crate::ErrorKind::Config) if account, user or a setting of the authorization is missing, or
@@ -55,7 +56,7 @@ impl Profile {
         Self::from_lookup(&process_variable)
     }
 
-    /// [`Profile::from_env`] over any environment.
+    /// [`Profile::from_env`] with any environment.
     pub(crate) fn from_lookup(variables: Variables<'_>) -> Result<Self> {
         Self::from_layer(Layer::from_variables(variables), variables)
     }
@@ -65,7 +66,7 @@ impl Profile {
     }
 }
 
-/// The one variable that counts before everything else, as it does for the official SDK.
+/// The one variable that takes precedence over the file, as in the official SDK.
 pub(super) fn spcs_layer(variables: Variables<'_>) -> Layer {
     let mut layer = Layer::default();
     if let Some((text, origin)) = Layer::from_variables(variables).take(&SPCS_TOKEN_PATH) {
@@ -74,11 +75,11 @@ pub(super) fn spcs_layer(variables: Variables<'_>) -> Layer {
     layer
 }
 
-/// The settings of a profile that is not TOML.
+/// The settings of a JSON or properties file.
 pub(super) fn file_layer(path: &Path, variables: Variables<'_>) -> Result<Layer> {
     if has_ending(path, "toml") {
         return Err(config(format!(
-            "{} has connections and not one profile; read it with Profile::loader()",
+            "{} contains connections, not a profile; read it with Profile::loader()",
             path.display()
         )));
     }
@@ -97,7 +98,7 @@ pub(super) fn file_layer(path: &Path, variables: Variables<'_>) -> Result<Layer>
     Ok(layer)
 }
 
-/// A file as text.
+/// Reads a file as text.
 pub(super) fn read_text(what: &str, path: &Path) -> Result<zeroize::Zeroizing<String>> {
     let bytes = read_small(what, path)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| {
@@ -114,7 +115,7 @@ pub(super) fn has_ending(path: &Path, ending: &str) -> bool {
         .is_some_and(|found| found.eq_ignore_ascii_case(ending))
 }
 
-/// The same error with the file it is about.
+/// Adds the file to the text of an error.
 pub(super) fn in_file(path: &Path, why: &Error) -> Error {
     Error::new(why.kind(), format!("{}: {why}", path.display()))
 }

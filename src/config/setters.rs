@@ -1,4 +1,4 @@
-//! Putting a profile together by hand. What is set here comes before whatever was read.
+//! The `with_…` methods of a profile. Values set here take precedence over values that were read.
 
 use std::path::PathBuf;
 
@@ -21,14 +21,14 @@ impl Profile {
         self.set_here(&USER, &[])
     }
 
-    /// Sets the role to work under, instead of the user's default role.
+    /// Sets the role to use instead of the user's default role.
     #[must_use]
     pub fn with_role(mut self, role: impl Into<String>) -> Self {
         self.role = Some(role.into());
         self.set_here(&ROLE, &[])
     }
 
-    /// Sets the account URL, instead of the one derived from the account. Without a scheme it is `https`.
+    /// Sets the account URL instead of the one derived from the account. The default scheme is `https`.
     #[must_use]
     pub fn with_url(mut self, url: impl Into<String>) -> Self {
         self.url = Some(url.into());
@@ -49,21 +49,21 @@ impl Profile {
         self.set_here(&SCHEMA, &[])
     }
 
-    /// Sets the warehouse that SQL statements run in. Streaming needs none.
+    /// Sets the warehouse for SQL statements. Streaming needs none.
     #[must_use]
     pub fn with_warehouse(mut self, warehouse: impl Into<String>) -> Self {
         self.warehouse = Some(warehouse.into());
         self.set_here(&WAREHOUSE, &[])
     }
 
-    /// Logs in with this private key, PEM or the base64 inside it, in place of any key or other credential set before.
+    /// Logs in with this private key, PEM or the base64 inside it. Replaces any key or other credential.
     #[must_use]
     pub fn with_private_key(mut self, key: impl Into<SecretString>) -> Self {
         self.key = Some(KeySource::Text(key.into()));
         self.log_in_with(Kind::KeyPair).set_here(&KEY, &[&KEY_FILE])
     }
 
-    /// Logs in with the private key in this file, in place of any key or other credential set before.
+    /// Logs in with the private key in this file. Replaces any key or other credential.
     #[must_use]
     pub fn with_private_key_file(mut self, file: impl Into<PathBuf>) -> Self {
         self.key = Some(KeySource::File(file.into()));
@@ -77,8 +77,8 @@ impl Profile {
         self.set_here(&PASSPHRASE, &[])
     }
 
-    /// Logs in with access tokens that this OAuth client gets from the account, in place of any credential set before. A
-    /// refresh token and a token endpoint that were read, and not set by hand, are another client's and go with it.
+    /// Logs in with access tokens for this OAuth client. Replaces any other credential. A refresh token and a token endpoint
+    /// that were read, not set by a method, belong to another client and are removed.
     #[must_use]
     pub fn with_oauth_client(
         mut self,
@@ -100,21 +100,21 @@ impl Profile {
             .set_here(&OAUTH_CLIENT_SECRET, &[])
     }
 
-    /// Has the OAuth client use this refresh token. Without one it uses its client credentials alone.
+    /// Sets the refresh token of the OAuth client. Without it the client credentials alone are used.
     #[must_use]
     pub fn with_oauth_refresh_token(mut self, token: impl Into<SecretString>) -> Self {
         self.oauth.refresh_token = Some(token.into());
         self.set_here(&OAUTH_REFRESH_TOKEN, &[])
     }
 
-    /// Has the OAuth client get its tokens here, at an external server, and not at the account.
+    /// Sets the token endpoint of an external OAuth server. The default is the account.
     #[must_use]
     pub fn with_oauth_token_endpoint(mut self, url: impl Into<String>) -> Self {
         self.oauth.token_endpoint = Some(url.into());
         self.set_here(&OAUTH_TOKEN_ENDPOINT, &[])
     }
 
-    /// Has the OAuth client ask for this scope, and not for the one derived from the role.
+    /// Sets the scope that the OAuth client requests instead of the one derived from the role.
     #[must_use]
     pub fn with_oauth_scope(mut self, scope: impl Into<String>) -> Self {
         self.oauth.scope = Some(scope.into());
@@ -122,14 +122,14 @@ impl Profile {
         self.set_here(&OAUTH_SCOPE, &[&OAUTH_INCLUDE_SCOPE])
     }
 
-    /// Has the OAuth client ask for no scope.
+    /// Makes the OAuth client request no scope.
     #[must_use]
     pub fn without_oauth_scope(mut self) -> Self {
         self.oauth.include_scope = false;
         self.set_here(&OAUTH_INCLUDE_SCOPE, &[&OAUTH_SCOPE])
     }
 
-    /// Logs in with this programmatic access token, in place of any credential set before.
+    /// Logs in with this programmatic access token. Replaces any other credential.
     #[must_use]
     pub fn with_personal_access_token(mut self, token: impl Into<SecretString>) -> Self {
         self.access_token = Some(token.into());
@@ -137,8 +137,8 @@ impl Profile {
             .set_here(&ACCESS_TOKEN, &[&TOKEN_FILE])
     }
 
-    /// Logs in with the token in this file, which is read anew whenever it changes, in place of any credential set
-    /// before. Snowpark Container Services keep one under `/snowflake/session/token`.
+    /// Logs in with the token in this file, which is read again whenever a token is needed. Replaces any other credential.
+    /// Snowpark Container Services write it to `/snowflake/session/token`.
     #[must_use]
     pub fn with_spcs_token_path(mut self, file: impl Into<PathBuf>) -> Self {
         self.token_file = Some(file.into());
@@ -146,7 +146,7 @@ impl Profile {
             .set_here(&SPCS_TOKEN_PATH, &[&TOKEN_FILE])
     }
 
-    /// Sets the name under which this program shows in the user agent.
+    /// Sets the name of this program in the user agent.
     #[must_use]
     pub fn with_application(mut self, application: impl Into<String>) -> Self {
         self.application = Some(application.into());
@@ -162,7 +162,7 @@ impl Profile {
         self.origins.get(setting.key) == Some(&Origin::Program)
     }
 
-    /// Notes who set this, and that it takes the place of the others.
+    /// Records that the program set this setting, and that it replaces the others.
     fn set_here(mut self, setting: &Setting, instead_of: &[&Setting]) -> Self {
         self.origins.insert(setting.key, Origin::Program);
         for other in instead_of {

@@ -1,4 +1,4 @@
-//! The settings there are, under all their names.
+//! All settings with their names.
 
 use serde_json::Value;
 
@@ -11,16 +11,16 @@ pub(super) struct Setting {
     pub(super) key: &'static str,
     /// Further names in the Snowflake CLI's files.
     pub(super) cli: &'static [&'static str],
-    /// Its names in the environment; the first that is set counts.
+    /// Its names in the environment; the first one that is set is used.
     pub(super) env: &'static [&'static str],
     kind: Kind,
 }
 
-/// What a setting may hold besides text.
+/// The type of a setting's value.
 #[derive(PartialEq)]
 enum Kind {
     Text,
-    /// Text that is used as it stands: blanks belong to it, or it is not copied without need.
+    /// Text that is not trimmed: blanks are part of it, or it is a secret that should not be copied.
     Verbatim,
     Number,
     Flag,
@@ -179,7 +179,7 @@ impl Setting {
         config(format!("{} is missing; set {}", self.key, self.names()))
     }
 
-    /// The value as it is used, or nothing if it is blank.
+    /// The trimmed value; `None` if it is blank.
     pub(super) fn tidy(&self, value: String) -> Option<String> {
         let trimmed = value.trim();
         if trimmed.is_empty() {
@@ -191,7 +191,7 @@ impl Setting {
         }
     }
 
-    /// The value as text, if its type fits. `name` is how the setting is called where it was found.
+    /// The value as text, if its type is right. `name` is the name of the setting in its file.
     pub(super) fn text(&self, name: &str, value: Value) -> Result<Option<String>> {
         match (value, &self.kind) {
             (Value::Null, _) => Ok(None),

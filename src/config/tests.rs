@@ -1,4 +1,4 @@
-//! Profiles from JSON, files and the environment; account URLs; pipe paths.
+//! Tests of profiles from JSON, files and the environment, of account URLs and of pipe paths.
 
 use proptest::prelude::*;
 
@@ -30,7 +30,7 @@ fn refused<T: std::fmt::Debug>(result: Result<T>, words: &[&str]) -> Error {
     error
 }
 
-/// Account, user and some more.
+/// A profile with account, user and some more settings.
 fn json(more: &str) -> Result<Profile> {
     Profile::from_json(&format!(r#"{{"account": "a", "user": "u", {more}}}"#))
 }
@@ -47,7 +47,7 @@ fn url(given: &str) -> Result<String> {
 }
 
 #[test]
-fn a_profile_of_the_official_sdk_is_read_whole() {
+fn a_profile_of_the_official_sdk_is_read() {
     let profile = Profile::from_file(format!("{PROFILES}/profile.json")).unwrap();
     assert_eq!(profile.account(), "MYORG-MYACCT");
     assert_eq!(profile.user(), Some("INGEST"));
@@ -64,7 +64,7 @@ fn a_profile_of_the_official_sdk_is_read_whole() {
 }
 
 #[test]
-fn a_profile_can_be_put_together() {
+fn a_profile_can_be_built_with_methods() {
     let profile = Profile::new("MYORG-MYACCT")
         .with_user("INGEST")
         .with_role("R")
@@ -80,7 +80,7 @@ fn a_profile_can_be_put_together() {
     let pair = profile.key_pair().unwrap();
     assert_eq!(pair.fingerprint(), FINGERPRINT);
     assert_eq!(pair.exchange_form("h")[1].1, "h session:role:R");
-    // The last key set counts.
+    // The last key is used.
     let replaced = profile.with_private_key("nonsense").key_pair();
     assert_eq!(replaced.unwrap_err().kind(), ErrorKind::Authentication);
 }
@@ -132,7 +132,7 @@ fn prefixed_spellings_and_key_files_work_in_the_environment() {
 }
 
 #[test]
-fn what_is_missing_is_named_with_its_variable() {
+fn a_missing_setting_is_named_with_its_variable() {
     let account = &["\"account\"", "SNOWFLAKE_ACCOUNT"];
     let user = &["\"user\"", "SNOWFLAKE_USER"];
     refused(Profile::from_json("{}"), account);
@@ -157,7 +157,7 @@ fn what_is_missing_is_named_with_its_variable() {
 }
 
 #[test]
-fn unknown_keys_and_blanks_count_for_nothing() {
+fn unknown_keys_and_blank_values_are_ignored() {
     let profile = json(r#""role": null, "schema": "", "max_client_lag": 3, "x": [1]"#).unwrap();
     assert_eq!((profile.role(), profile.schema()), (None, None));
     assert_eq!(profile.url().unwrap(), "https://a.snowflakecomputing.com/");
@@ -180,12 +180,12 @@ fn wrong_types_and_contradictions_are_named() {
     );
     refused(
         json(r#""private_key": "x", "private_key_file": "y""#),
-        &["both", "private_key_file", "leave one"],
+        &["both", "private_key_file", "remove one"],
     );
 }
 
 #[test]
-fn malformed_json_is_placed_but_not_shown() {
+fn malformed_json_is_located_and_not_quoted() {
     let text = "{\n  \"account\": \"a\",\n  \"private_key\": \"hush\" oops\n}";
     let error = refused(Profile::from_json(text), &["line 3, column 25"]);
     assert!(!format!("{error:?}").contains("hush"));
@@ -255,7 +255,7 @@ fn an_account_is_an_identifier_or_a_host_name() {
 }
 
 #[test]
-fn a_host_given_by_hand_gets_dashes_only_if_it_is_snowflakes_public_one() {
+fn underscores_become_dashes_only_in_snowflakes_public_hosts() {
     for (given, used) in [
         (
             "https://My_Org-acct.snowflakecomputing.com",
@@ -281,7 +281,7 @@ fn a_host_given_by_hand_gets_dashes_only_if_it_is_snowflakes_public_one() {
 }
 
 #[test]
-fn a_url_may_be_whole_or_in_parts() {
+fn a_url_may_be_given_whole_or_in_parts() {
     for (more, url) in [
         (
             r#""url": "my_host.example:444""#,
@@ -319,7 +319,7 @@ fn a_url_may_be_whole_or_in_parts() {
 }
 
 #[test]
-fn plain_http_stays_on_this_machine() {
+fn plain_http_is_only_for_this_machine() {
     for local in [
         "http://127.0.0.1:1",
         "http://localhost",
@@ -341,7 +341,7 @@ fn plain_http_stays_on_this_machine() {
 }
 
 #[test]
-fn malformed_urls_are_refused_without_their_secrets() {
+fn errors_of_malformed_urls_contain_no_secrets() {
     refused(url("https://"), &["malformed"]);
     refused(url("https://h:99999"), &["malformed", "port"]);
     refused(url("https://a b"), &["malformed"]);
@@ -368,7 +368,7 @@ fn an_application_fits_into_the_user_agent() {
 }
 
 #[test]
-fn nothing_secret_shows_in_debug() {
+fn debug_output_contains_no_secret() {
     let profile =
         json(r#""private_key": "hush-key", "private_key_passphrase": "hush-phrase""#).unwrap();
     let shown = format!("{profile:?} {profile:#?}");
@@ -403,8 +403,8 @@ fn a_pipe_path_has_three_names() {
     refused(PipePath::new("D", "S", ".."), &["\"..\"", "rename"]);
 }
 
-/// JSON that is nearly a profile.
-fn nearly_a_profile() -> impl Strategy<Value = String> {
+/// Almost valid profiles as JSON.
+fn almost_valid_profile() -> impl Strategy<Value = String> {
     let key = prop::sample::select(vec![
         "account",
         "user",
@@ -436,7 +436,7 @@ proptest! {
     }
 
     #[test]
-    fn no_nearly_right_profile_panics(text in mutated_text(&[include_str!("../../tests/fixtures/profiles/profile.json")])) {
+    fn no_almost_valid_profile_panics(text in mutated_text(&[include_str!("../../tests/fixtures/profiles/profile.json")])) {
         if let Ok(profile) = Profile::from_json(&text) {
             prop_assert!(profile.url().unwrap().starts_with("http"));
         }
@@ -462,7 +462,7 @@ proptest! {
     }
 
     #[test]
-    fn no_json_panics(text in nearly_a_profile()) {
+    fn no_json_panics(text in almost_valid_profile()) {
         if let Ok(profile) = Profile::from_json(&text) {
             let url = profile.url().unwrap();
             prop_assert!(url.starts_with("http"), "{}", url);

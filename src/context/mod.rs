@@ -15,11 +15,11 @@ use crate::base::time::TimeSource;
 use crate::compress::Compressors;
 use crate::types::pipe::PipePath;
 
-/// How many opens and how many appends are under way at once. Each takes a connection, and memory for it on both sides.
+/// The limits of concurrent opens and appends. Each uses a connection, and memory for it on both sides.
 const OPENS: usize = 128;
 const APPENDS: usize = 256;
 
-/// What channels, drivers and the poller share.
+/// The state shared by channels, drivers and the poller.
 #[derive(Debug)]
 pub(crate) struct ClientContext {
     pub(crate) api: Api,
@@ -32,12 +32,12 @@ pub(crate) struct ClientContext {
     opens: Semaphore,
     appends: Semaphore,
     pub(crate) compressors: Arc<Compressors>,
-    /// Where the client was built, for what is started outside a task.
+    /// The runtime in which the client was built, for tasks that are spawned from outside a runtime.
     pub(crate) runtime: tokio::runtime::Handle,
 }
 
 impl ClientContext {
-    /// Takes the runtime it is called in.
+    /// Must be called inside a runtime, which it keeps.
     pub(crate) fn new(
         api: Api,
         options: Options,
@@ -66,13 +66,13 @@ impl ClientContext {
         }
     }
 
-    /// Waits for the turn of an open, which is over when the permit is dropped.
+    /// Waits for a permit to open a channel. Dropping the permit ends the turn.
     pub(crate) async fn turn_to_open(&self) -> Option<SemaphorePermit<'_>> {
-        // Never closed: there is always a permit.
+        // The semaphore is never closed, so this is always `Some`.
         self.opens.acquire().await.ok()
     }
 
-    /// The same for an append.
+    /// Waits for a permit to send an append.
     pub(crate) async fn turn_to_append(&self) -> Option<SemaphorePermit<'_>> {
         self.appends.acquire().await.ok()
     }

@@ -1,4 +1,4 @@
-//! Calls that may be repeated: which failures may pass, and for how long a call is retried.
+//! Retries of calls that may be repeated: which failures are retried, and for how long.
 
 use std::time::Duration;
 
@@ -12,21 +12,21 @@ use crate::base::retry::{Backoff, WARN_AFTER};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// How long an open, and a status call that belongs to it, is retried while the server does not answer properly.
+/// How long an open, and the status call that follows it, is retried while the server fails.
 pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The tries of [`Retries::Few`].
+/// The number of attempts of [`Retries::Few`].
 const TRIES: u32 = 4;
 
-/// If the server asks for a longer delay between these tries, the call fails instead.
+/// If the server asks for a longer delay between these attempts, the call fails.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// How long a call is retried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Retries<'a> {
-    /// A few times.
+    /// Up to [`TRIES`] attempts.
     Few,
-    /// For as long as `patience`. A long outage is logged: `problem` says what does not work for the channel.
+    /// For as long as `patience`. A long outage is logged, with `problem` as the text.
     For {
         patience: Duration,
         channel: &'a str,
@@ -43,16 +43,16 @@ impl Retries<'_> {
             Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
             Failure::AccountRefused(_) => is_patient && !failure.is_about_credentials(),
             Failure::Answered { code, .. } => {
-                let is_passing =
+                let is_transient =
                     |code| matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE");
-                is_moved(failure) || (is_patient && code.as_deref().is_some_and(is_passing))
+                is_moved(failure) || (is_patient && code.as_deref().is_some_and(is_transient))
             }
         }
     }
 }
 
 impl ClientContext {
-    /// After a request to the wrong host the next call asks for the host anew.
+    /// After a request to the wrong host, makes the next call look up the host again.
     pub(crate) fn heal_after(&self, failure: &Failure) {
         if is_moved(failure) {
             info!(error = %failure.error(), "rediscovering the ingest host");
@@ -60,7 +60,7 @@ impl ClientContext {
         }
     }
 
-    /// Makes a call that may be repeated, a few times.
+    /// Makes a call that may be repeated, with [`Retries::Few`].
     pub(crate) async fn retrying<T, F>(&self, call: impl Fn(Attempt) -> F) -> Result<T>
     where
         F: Future<Output = Result<T, Failure>>,
@@ -70,8 +70,8 @@ impl ClientContext {
             .map_err(Failure::into_error)
     }
 
-    /// The status of a channel that was just opened. A status that lacks the channel is asked for again: a replica may
-    /// lag.
+    /// Requests the status of a channel that was just opened. If the answer lacks the channel, the call is repeated, because a
+    /// replica may lag.
     pub(crate) async fn status_after_open(
         &self,
         name: &str,
@@ -89,14 +89,14 @@ impl ClientContext {
         let retries = Retries::For {
             patience,
             channel: name,
-            problem: "the status of the channel cannot be had",
+            problem: "the status of the channel cannot be read",
         };
         self.retrying_as(retries, call)
             .await
             .map_err(Failure::into_error)
     }
 
-    /// Makes a call that may be repeated while its failures may pass.
+    /// Makes a call and repeats it while its failures are retryable, within the limits of `retries`.
     pub(crate) async fn retrying_as<T, F>(
         &self,
         retries: Retries<'_>,
@@ -148,9 +148,9 @@ impl ClientContext {
                     }
                     debug!(channel, %error, "{problem}");
                     if failing_for >= WARN_AFTER && !std::mem::replace(&mut is_logged, true) {
-                        warn!(channel, %error, "{problem} for {failing_for:.0?}; it is tried for {patience:?}");
+                        warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {patience:?}");
                     }
-                    // However long the server asks to wait, the last try is made in time to report it.
+                    // The last attempt is made when `patience` ends, even if the server asks for a longer delay.
                     (now + delay).min(first_failure + patience)
                 }
             };

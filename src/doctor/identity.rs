@@ -1,4 +1,4 @@
-//! What can be said without a network: the profile, its key, and who the account is told we are.
+//! The checks that need no network: the profile, its key, and the identity in the JWT.
 
 use std::sync::Arc;
 
@@ -8,15 +8,15 @@ use crate::config::Profile;
 use crate::config::authorization::Authorization;
 use crate::types::error::Result;
 
-/// How we log in.
+/// The credential of the profile.
 #[derive(Debug)]
 pub(super) struct Identity {
     pub(super) credential: Arc<dyn Credential>,
-    /// What to do if the account refuses it.
+    /// The remedy if the account refuses the credential.
     pub(super) remedy: String,
 }
 
-/// The profile, if it was readable.
+/// Reports on the profile, and returns it if it could be loaded.
 pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<Profile> {
     match profile {
         Ok(profile) => {
@@ -51,7 +51,7 @@ pub(super) fn profile(report: &mut Report, profile: Result<Profile>) -> Option<P
 }
 
 impl Identity {
-    /// Makes the credential that the profile describes.
+    /// Creates the credential that the profile describes, and reports on it.
     pub(super) fn examine(report: &mut Report, profile: &Profile) -> Option<Self> {
         let made = match profile.authorization() {
             Ok(Authorization::KeyPair) => Self::of_key_pair(report, profile),
@@ -78,18 +78,18 @@ impl Identity {
         report.ok_but(
             Check::PrivateKey,
             format!(
-                "an RSA key that signs, {}; fingerprint {}",
+                "an RSA key that can sign, {}; fingerprint {}",
                 profile.key_form().unwrap_or_default(),
                 pair.fingerprint()
             ),
-            format!("unless it is registered: {register}"),
+            format!("if it is not registered yet: {register}"),
         );
         report.ok(
             Check::Identity,
             format!("JWT subject {}, issuer {}", pair.subject(), pair.issuer()),
         );
         let remedy = format!(
-            "in Snowflake, DESC USER {user} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if it does not, {register}; if it does, check account and user in the profile: they make the subject {}",
+            "in Snowflake, DESC USER {user} has to show the fingerprint {} as RSA_PUBLIC_KEY_FP or RSA_PUBLIC_KEY_2_FP; if it does not, {register}; if it does, check account and user in the profile, which make the subject {}",
             pair.fingerprint(),
             pair.subject()
         );
@@ -111,8 +111,8 @@ impl Identity {
                 "check in SHOW USER PROGRAMMATIC ACCESS TOKENS that the token is active and not expired, and that a network policy covers its user; if not, make a new one",
             ),
             Authorization::SpcsToken(_) => (
-                "a token in a file that is renewed by others",
-                "check that the token file is the one Snowflake mounts into the container, and is read anew after it changed",
+                "a token in a file that another program renews",
+                "check that the token file is the one that Snowflake mounts into the container",
             ),
         };
         report.skip(
@@ -121,7 +121,7 @@ impl Identity {
         );
         report.skip(
             Check::Identity,
-            "the token says who we are, and only the account reads it",
+            "the identity is inside the token, which only the account reads",
         );
         Ok(Self {
             credential,
@@ -130,7 +130,7 @@ impl Identity {
     }
 }
 
-/// A user's name as a statement takes it.
+/// A user's name as an identifier in a statement.
 fn identifier(name: &str) -> String {
     let mut chars = name.chars();
     let begins = chars

@@ -1,7 +1,7 @@
-//! Finds out why streaming does not work: one check after another, from the profile to a channel that is opened and dropped.
+//! Finds out why streaming does not work, with a series of checks from the profile to a probe channel.
 //!
-//! Each check ends as *ok*, *warn*, *FAIL* or *skipped*, with a sentence and, where something is wrong, the remedy. A check
-//! that needs an earlier one which failed is skipped. No secret is in a report. The command `snowpipe doctor` prints one.
+//! Each check ends as *ok*, *warn*, *FAIL* or *skipped*, with a sentence and, if something is wrong, the remedy. A check is
+//! skipped if one that it depends on failed. Reports contain no secrets. The command `snowpipe doctor` prints a report.
 //!
 //! ```no_run
 //! use snowpipe_streaming::doctor::{self, Options};
@@ -33,13 +33,14 @@ use crate::http::{HttpTransport, Transport};
 use crate::types::error::Result;
 use crate::types::pipe::PipePath;
 
-/// Examines a profile, the way to its account and, if a pipe is named, whether rows can be streamed into it. For the last it
-/// opens a channel of its own, `snowpipe-doctor-` and a number, and drops it.
+/// Examines a profile, the connection to its account and, if a pipe is given, whether rows can be streamed into it. For the
+/// last check it opens and drops a probe channel named `snowpipe-doctor-` and a number.
 ///
-/// Takes what came of reading a profile, so that an unreadable one is a finding as well. Nothing is repeated: what fails now
-/// and then may be fine in the next report.
+/// It takes the `Result` of loading a profile, so that an unreadable profile is also a finding. Calls are not retried, so an
+/// intermittent failure may be absent from the next report.
 ///
-/// Cancelled while the probe channel is open, it leaves that behind; Snowflake forgets it when it was idle for thirty days.
+/// Not cancel safe: if the future is dropped while the probe channel is open, the channel stays until Snowflake removes it
+/// after thirty days without use.
 pub async fn examine(
     profile: Result<Profile>,
     pipe: Option<&PipePath>,
@@ -81,7 +82,7 @@ pub async fn examine(
     report
 }
 
-/// The transport that was given, or one as a client would make it.
+/// The given transport, or the default one of a client.
 fn transport(options: &Options) -> Result<Arc<dyn Transport>> {
     if let Some(transport) = &options.transport {
         return Ok(Arc::clone(transport));

@@ -1,4 +1,4 @@
-//! The way to a host: its name, its port, its certificate, and what its clock shows.
+//! The checks of a host: name, port, certificate and clock.
 
 use std::io;
 use std::net::SocketAddr;
@@ -15,9 +15,9 @@ use super::report::{Check, Report};
 use crate::http::proxies::proxy_between;
 use crate::http::{Request, Transport, TransportError, TransportErrorKind};
 
-/// A clock that is off by more than this fails: a JWT may be refused as one from the future or the past.
+/// The check fails if the clocks differ by more: JWTs may be refused as from the future or the past.
 const SKEW: Duration = Duration::from_secs(60);
-/// A clock that is off by more than this is told.
+/// The check warns if the clocks differ by more.
 const NOTICEABLE: Duration = Duration::from_secs(30);
 
 /// The checks of a host.
@@ -25,7 +25,7 @@ struct Checks {
     dns: Check,
     tcp: Check,
     tls: Check,
-    /// What may be wrong if the host cannot be found.
+    /// The remedy if the name does not resolve.
     name_remedy: &'static str,
 }
 
@@ -40,10 +40,10 @@ const INGEST: Checks = Checks {
     dns: Check::IngestDns,
     tcp: Check::IngestTcp,
     tls: Check::IngestTls,
-    name_remedy: "the account named this host for streaming: allow it in this machine's DNS; with private link, add it to your own DNS",
+    name_remedy: "the account names this host for streaming: make it resolvable in this machine's DNS; with private link, add it to your own DNS",
 };
 
-/// Whether requests to the account host are answered.
+/// Checks whether the account host answers requests.
 pub(super) async fn account_host(
     report: &mut Report,
     url: &Url,
@@ -54,7 +54,7 @@ pub(super) async fn account_host(
         && greet(report, &ACCOUNT, url, transport, options).await
 }
 
-/// Whether requests to the ingest host are answered. `base` is its scheme, name and port.
+/// Checks whether the ingest host answers requests. `base` is its scheme, name and port.
 pub(super) async fn ingest_host(
     report: &mut Report,
     base: &str,
@@ -68,7 +68,7 @@ pub(super) async fn ingest_host(
         }
         Err(why) => {
             let text = format!(
-                "the account named {base:?} as its ingest host, which is no address: {why}"
+                "the account named {base:?} as its ingest host, which is not a valid URL: {why}"
             );
             report.fail_as(Check::IngestDns, text, "check the account's URL");
             false
@@ -76,7 +76,7 @@ pub(super) async fn ingest_host(
     }
 }
 
-/// Resolves the name and tries the port.
+/// Resolves the name and connects to the port.
 async fn reach(report: &mut Report, checks: &Checks, url: &Url, options: &Options) -> bool {
     if let Some(proxy) = proxy(url) {
         let because = format!("requests go through the environment's proxy {proxy}");
@@ -127,7 +127,7 @@ async fn resolved(
     addresses
 }
 
-/// Tries the addresses in their order.
+/// Tries the addresses in order.
 async fn connect(
     report: &mut Report,
     checks: &Checks,
@@ -139,19 +139,19 @@ async fn connect(
         let connected = timeout(limit, TcpStream::connect(address)).await;
         match connected.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
             Ok(_) => {
-                report.ok(checks.tcp, format!("{address} takes connections"));
+                report.ok(checks.tcp, format!("{address} accepts connections"));
                 return true;
             }
             Err(why) => failed.push(format!("{address}: {why}")),
         }
     }
     let text = format!("no connection to {}", failed.join(", "));
-    let remedy = "check the port in the profile's url, and whether a firewall lets this machine out; if only a proxy leads out, name it in HTTPS_PROXY";
+    let remedy = "check the port in the profile's url, and whether a firewall blocks this machine; if connections need a proxy, name it in HTTPS_PROXY";
     report.fail_as(checks.tcp, text, remedy);
     false
 }
 
-/// Makes a request without a credential. Any answer will do.
+/// Makes a request without a credential. Any answer is accepted.
 async fn greet(
     report: &mut Report,
     checks: &Checks,
@@ -163,7 +163,7 @@ async fn greet(
     let Ok(uri) = url.as_str().try_into() else {
         report.fail_as(
             checks.tls,
-            "the URL makes no request",
+            "the URL is not usable in a request",
             "check the profile's url",
         );
         return false;
@@ -181,23 +181,24 @@ async fn greet(
         }
         Err(_) => {
             let text = format!("no answer within {:?}", options.timeout);
-            report.fail_as(checks.tls, text, "check the firewall and any proxy between");
+            report.fail_as(
+                checks.tls,
+                text,
+                "check the firewall and any proxy on the way",
+            );
             return false;
         }
     };
     if url.scheme() == "https" {
         let host = url.host_str().unwrap_or_default();
-        report.ok(
-            checks.tls,
-            format!("{host:?} has a certificate that is trusted"),
-        );
+        report.ok(checks.tls, format!("{host:?} has a trusted certificate"));
     } else {
         report.skip(checks.tls, "the URL is http:// to this machine");
     }
     if checks.tls == Check::Tls {
-        let shown = answer.headers().get(header::DATE);
-        let shown = shown.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
-        clock(report, sent, shown);
+        let date = answer.headers().get(header::DATE);
+        let there = date.and_then(|date| httpdate::parse_http_date(date.to_str().ok()?).ok());
+        clock(report, sent, there);
     }
     true
 }
@@ -205,21 +206,19 @@ async fn greet(
 fn tls_remedy(why: &TransportError) -> &'static str {
     match why.kind() {
         TransportErrorKind::Tls if why.to_string().contains("not valid for name") => {
-            "the certificate is another host's: check account and url in the profile; in host names Snowflake writes dashes for underscores"
+            "the certificate is for another host: check account and url in the profile; Snowflake's host names have dashes instead of underscores"
         }
         TransportErrorKind::Tls => {
-            "give the certificate of its issuer, often that of an inspecting proxy, with --ca FILE; HttpTransportBuilder::add_root_certificate_pem does it in a program"
+            "add the certificate of its issuer, often an inspecting proxy, with --ca FILE, or in a program with HttpTransportBuilder::add_root_certificate_pem"
         }
         TransportErrorKind::Dns | TransportErrorKind::Connect => {
             "check the profile's url, and the proxy in HTTPS_PROXY if there is one"
         }
-        _ => {
-            "check that the port in the profile's url is one for this scheme, and any proxy between"
-        }
+        _ => "check that the port in the profile's url fits the scheme, and any proxy on the way",
     }
 }
 
-/// Compares this machine's clock with the server's, which shows whole seconds.
+/// Compares this machine's clock with the server's, which has a resolution of one second.
 fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
     let Some(there) = there else {
         report.skip(Check::Clock, "the server's answer has no date");
@@ -231,7 +230,7 @@ fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
     };
     let seconds = skew.as_secs();
     let text = format!("this machine's clock is {seconds} s {direction} the server's");
-    let remedy = "set the clock, and keep it with NTP: a login is refused if it seems to be from the future or the past";
+    let remedy = "set the clock, and synchronize it with NTP: logins from the future or the past are refused";
     if skew > SKEW {
         report.fail_as(Check::Clock, text, remedy);
     } else if skew > NOTICEABLE {
@@ -244,9 +243,9 @@ fn clock(report: &mut Report, here: SystemTime, there: Option<SystemTime>) {
     }
 }
 
-/// The proxy of the environment on the way to this URL, if there is one.
+/// The system's proxy for this URL, if there is one.
 fn proxy(url: &Url) -> Option<String> {
-    // Clients of this crate go to plain loopback URLs without one.
+    // This crate uses no proxy for `http://`, which is only for this machine.
     if url.scheme() != "https" {
         return None;
     }

@@ -1,4 +1,4 @@
-//! How an examination is made.
+//! The options of an examination.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use crate::base::time::{SystemClock, TimeSource};
 use crate::http::Transport;
 
-/// How [`examine`](super::examine) goes about it. Every option has a default.
+/// The options of [`examine`](super::examine). Every option has a default.
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct Options {
@@ -26,24 +26,24 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults.
+    /// Creates the default options.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Sends over this transport, as the client that is to be examined would. Names are resolved and ports tried without it.
+    /// Sets the transport; use the one of the client under examination. The checks of names and ports do not use it.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Compares this clock with the server's, instead of the operating system's.
+    /// Sets the clock that is compared with the server's. Default: the operating system's.
     pub fn time_source(mut self, time: impl TimeSource) -> Self {
         self.time = Arc::new(time);
         self
     }
 
-    /// The deadline of each step on the network. Default 15 seconds.
+    /// Sets the deadline of each network operation. Default: 15 seconds.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

@@ -1,4 +1,4 @@
-//! What an examination found.
+//! The report of an examination.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use serde::Serialize;
 
 use crate::types::error::Error;
 
-/// A check. They are made in this order.
+/// A check, in the order in which they are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Check {
     /// The profile is readable and complete.
     Profile,
-    /// The private key can be read and signs; its public half.
+    /// The private key can be read and can sign; shows its public key.
     PrivateKey,
-    /// Who the account is told we are.
+    /// The identity in the JWT: account, user and key.
     Identity,
     /// The account host's name resolves.
     Dns,
@@ -25,7 +25,7 @@ pub enum Check {
     Tls,
     /// This machine's clock agrees with the server's.
     Clock,
-    /// The account host takes the credential and names the ingest host.
+    /// The account host accepts the credential and names the ingest host.
     IngestHost,
     /// The ingest host's name resolves.
     IngestDns,
@@ -33,11 +33,11 @@ pub enum Check {
     IngestTcp,
     /// The ingest host's certificate is trusted.
     IngestTls,
-    /// The credential is exchanged for a token.
+    /// The credential can be exchanged for a token.
     Token,
-    /// The role may be assumed.
+    /// The user may assume the role.
     Role,
-    /// The pipe exists and is well.
+    /// The pipe exists, and the role can see it.
     Pipe,
     /// A channel can be opened.
     Channel,
@@ -86,14 +86,14 @@ impl Check {
         }
     }
 
-    /// What to do where the error itself does not say.
+    /// The remedy if the error names none.
     fn usual_remedy(self) -> &'static str {
         match self {
             Self::Profile | Self::PrivateKey | Self::Identity => {
-                "correct it in the profile; a file that is named there has to exist, and this user has to be allowed to read it"
+                "correct it in the profile; files that are named there have to exist and to be readable"
             }
             _ => {
-                "run this again; if it stays, look at Snowflake's status page, and at what is between this machine and Snowflake"
+                "run this again; if it fails again, check Snowflake's status page, and the network between this machine and Snowflake"
             }
         }
     }
@@ -110,13 +110,13 @@ impl fmt::Display for Check {
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Outcome {
-    /// As it should be.
+    /// The check passed.
     Ok,
-    /// It works, and may not tomorrow or elsewhere.
+    /// The check passed, but something may cause failures.
     Warn,
-    /// It does not work.
+    /// The check failed.
     Fail,
-    /// It could not be looked at, or there is nothing to look at.
+    /// The check was not made: an earlier one failed, or it does not apply.
     Skipped,
 }
 
@@ -131,23 +131,23 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// What a check found.
+/// The result of a check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Finding {
     /// The check.
     pub check: Check,
-    /// How it ended.
+    /// The outcome.
     pub outcome: Outcome,
     /// What was found, in a sentence without a full stop.
     pub text: String,
-    /// What to do about it, or may have to be done.
+    /// The remedy, or a hint.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl fmt::Display for Finding {
-    /// One line; the remedy, if there is one, on a second.
+    /// One line, and a second one for the remedy if there is one.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<7} {:<21} {}", self.outcome, self.check, self.text)?;
         match &self.remedy {
@@ -157,7 +157,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// What an examination found, check by check.
+/// The findings of an examination.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct Report {
     findings: Vec<Finding>,
@@ -169,7 +169,7 @@ impl Report {
         &self.findings
     }
 
-    /// What a check found.
+    /// The finding of a check.
     pub fn finding(&self, check: Check) -> Option<&Finding> {
         self.findings.iter().find(|finding| finding.check == check)
     }
@@ -179,7 +179,7 @@ impl Report {
         self.count(Outcome::Fail) == 0
     }
 
-    /// The whole in a sentence.
+    /// A summary in one sentence.
     pub fn summary(&self) -> String {
         let (failed, warned) = (self.count(Outcome::Fail), self.count(Outcome::Warn));
         let first = self.findings.iter().find(|f| f.outcome == Outcome::Fail);
@@ -203,7 +203,7 @@ impl Report {
         self.push(check, Outcome::Ok, text.into(), None);
     }
 
-    /// As it should be, with something to know.
+    /// A passed check with a hint.
     pub(super) fn ok_but(&mut self, check: Check, text: String, hint: String) {
         self.push(check, Outcome::Ok, text, Some(hint));
     }
@@ -212,7 +212,7 @@ impl Report {
         self.push(check, Outcome::Skipped, format!("because {because}"), None);
     }
 
-    /// Skips every check that has found nothing.
+    /// Skips every check without a finding.
     pub(super) fn skip_the_rest(&mut self, because: &str) {
         for check in Check::ALL {
             if self.finding(check).is_none() {
@@ -231,14 +231,14 @@ impl Report {
         self.push(check, Outcome::Warn, text.into(), Some(remedy.into()));
     }
 
-    /// A failure in the words of an error, whose sentence ends with the remedy.
+    /// A failure with the text and the remedy of an error.
     pub(super) fn fail(&mut self, check: Check, error: &Error) {
         let (text, remedy) = split(error);
         let remedy = remedy.unwrap_or_else(|| check.usual_remedy().to_owned());
         self.push(check, Outcome::Fail, text, Some(remedy));
     }
 
-    /// A failure whose remedy is known better than the error knows it.
+    /// A failure with the text of an error and another remedy.
     pub(super) fn fail_with(&mut self, check: Check, error: &Error, remedy: impl Into<String>) {
         let (text, _) = split(error);
         self.push(check, Outcome::Fail, text, Some(remedy.into()));
@@ -263,7 +263,7 @@ impl Report {
     }
 }
 
-/// What an error says happened, and what it says is the remedy.
+/// Splits the text of an error into what happened and the remedy.
 fn split(error: &Error) -> (String, Option<String>) {
     let message = error.message();
     let (what, remedy) = match message.rsplit_once("; ") {

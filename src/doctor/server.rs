@@ -1,4 +1,4 @@
-//! What the servers say: login, token, role, pipe, and a channel that is opened and dropped.
+//! The checks of the servers: login, token, role, pipe and the probe channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,14 +19,14 @@ use crate::http::Transport;
 use crate::types::error::ErrorKind;
 use crate::types::pipe::PipePath;
 
-/// How often the probe channel is tried to be dropped, and the pause between.
+/// The attempts to drop the probe channel, and the pause between them.
 const DROPS: u32 = 3;
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// The default pipe of a table ends with this.
+/// The suffix of a table's default pipe.
 const DEFAULT_PIPE: &str = "-STREAMING";
 
-/// The servers, and who asks them for what.
+/// The checks of the account host and the ingest host.
 pub(super) struct Server<'a> {
     profile: &'a Profile,
     url: Url,
@@ -55,7 +55,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Makes the checks until one fails that the next ones need.
+    /// Makes the checks until one fails on which the next ones depend.
     pub(super) async fn examine(&self, report: &mut Report) {
         let Some(api) = self.api(report, Arc::clone(&self.identity.credential)) else {
             return;
@@ -78,7 +78,7 @@ impl<'a> Server<'a> {
         }
         let Some(pipe) = self.pipe else {
             for check in [Check::Pipe, Check::Channel, Check::Drop] {
-                report.skip(check, "no pipe or table was named");
+                report.skip(check, "no pipe or table was given");
             }
             return;
         };
@@ -115,13 +115,13 @@ impl<'a> Server<'a> {
     fn login_remedy(&self, failure: &Failure) -> Option<String> {
         match failure.error().http_status()? {
             401 => Some(self.identity.remedy.clone()),
-            403 => Some("check that account and url in the profile are right, that the user is not disabled, and that a network policy lets this machine's address in".to_owned()),
+            403 => Some("check that account and url in the profile are right, that the user is not disabled, and that the network policy allows this machine's address".to_owned()),
             404 => Some("check account and url in the profile, and that the role has CREATE PIPE on the schema or OPERATE on a pipe".to_owned()),
             _ => None,
         }
     }
 
-    /// Whether a token could be had, for the role that the profile names.
+    /// Checks whether the credential is exchanged for a token with the profile's role.
     async fn token(&self, report: &mut Report, api: &Api) -> bool {
         let role = self.profile.role();
         match (api.connect(attempt()).await, role) {
@@ -131,7 +131,7 @@ impl<'a> Server<'a> {
                     Check::Role,
                     match role {
                         Some(role) => format!("the user may assume {role}"),
-                        None => "the user's default role, for the profile names none".to_owned(),
+                        None => "the user's default role, because the profile has none".to_owned(),
                     },
                 );
                 true
@@ -148,7 +148,7 @@ impl<'a> Server<'a> {
         }
     }
 
-    /// Finds out whether it is the role for which no token is given.
+    /// Finds out whether the token was refused because of the role.
     async fn without_role(&self, report: &mut Report, failure: &Failure, role: &str) {
         let default = self.profile.clone().without_role();
         let credential = default.credential().ok();
@@ -163,12 +163,12 @@ impl<'a> Server<'a> {
         report.ok(Check::Token, "there is a token for the user's default role");
         let user = self.profile.user().unwrap_or("<user>");
         let remedy = format!(
-            "check how the role is spelled, in the case Snowflake shows it in; then GRANT ROLE {role} TO USER {user}"
+            "check the spelling of the role, in the case in which Snowflake shows it; then GRANT ROLE {role} TO USER {user}"
         );
         report.fail_with(Check::Role, failure.error(), remedy);
     }
 
-    /// Whether the pipe may be there.
+    /// Checks whether the pipe exists, or can be created by an open.
     async fn pipe(&self, report: &mut Report, api: &Api, pipe: &PipePath) -> bool {
         let probe = [probe_name()];
         let Err(failure) = api.channel_statuses(&probe, attempt()).await else {
@@ -179,14 +179,14 @@ impl<'a> Server<'a> {
             return true;
         };
         if failure.error().kind() == ErrorKind::NotFound && default_of(pipe).is_some() {
-            // Only an open makes it.
+            // An open creates the pipe.
             let text = format!(
-                "{pipe} is not there yet: Snowflake makes a table's default pipe when it is first used"
+                "{pipe} does not exist yet: Snowflake creates a table's default pipe when it is first used"
             );
             report.warn(
                 Check::Pipe,
                 text,
-                "see whether the next check could open a channel on it",
+                "the next check shows whether a channel can be opened on it",
             );
             return true;
         }
@@ -207,27 +207,27 @@ impl<'a> Server<'a> {
             .is_some_and(|code| code.contains("LIMIT_EXCEEDED"))
         {
             return Some(format!(
-                "drop channels that are not used any more: SHOW CHANNELS IN PIPE {pipe} lists them; or ask Snowflake to raise the limit"
+                "drop unused channels, which SHOW CHANNELS IN PIPE {pipe} lists, or ask Snowflake to raise the limit"
             ));
         }
         match failure.error().http_status()? {
-            401 => Some("run this again; if it stays, the ingest host refuses the token that the account host gave: write to Snowflake's support".to_owned()),
+            401 => Some("run this again; if it fails again, the ingest host refuses the account host's token: contact Snowflake's support".to_owned()),
             403 => Some(format!(
                 "GRANT USAGE ON DATABASE {database} TO ROLE {role}; GRANT USAGE ON SCHEMA {database}.{schema} TO ROLE {role}; GRANT OPERATE ON PIPE {pipe} TO ROLE {role}; and INSERT on the table"
             )),
             404 => Some(match default_of(pipe) {
                 Some(table) => format!(
-                    "check that the table {database}.{schema}.{table} exists, in the case Snowflake stores names in; {role} needs USAGE on database and schema, INSERT on the table and CREATE PIPE on the schema"
+                    "check that the table {database}.{schema}.{table} exists, in the case in which Snowflake stores names; {role} needs USAGE on database and schema, INSERT on the table and CREATE PIPE on the schema"
                 ),
                 None => format!(
-                    "check the three names, in the case Snowflake stores them in: SHOW PIPES IN SCHEMA {database}.{schema} lists what {role} can see; it needs USAGE on database and schema, OPERATE on the pipe and INSERT on the table"
+                    "check the three names, in the case in which Snowflake stores them: SHOW PIPES IN SCHEMA {database}.{schema} lists what {role} can see; the role needs USAGE on database and schema, OPERATE on the pipe and INSERT on the table"
                 ),
             }),
             _ => None,
         }
     }
 
-    /// Opens a channel and drops it.
+    /// Opens the probe channel and drops it.
     async fn channel(&self, report: &mut Report, api: &Api, pipe: &PipePath) {
         let name = probe_name();
         match api.open_channel(&name, None, false, attempt()).await {
@@ -237,7 +237,7 @@ impl<'a> Server<'a> {
                     let code = status.status_code();
                     let text = format!("{name} was opened, and its status is {code}");
                     let remedy = format!(
-                        "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that takes rows, and the role needs INSERT on it"
+                        "repair the pipe and its table: DESC PIPE {pipe}; the target must be a table that accepts rows, and the role needs INSERT on it"
                     );
                     report.fail_as(Check::Channel, text, remedy);
                 }
@@ -266,14 +266,14 @@ async fn drop_probe(report: &mut Report, api: &Api, name: &str) {
         let failure = match api.drop_channel(name, false, attempt).await {
             Ok(()) => return report.ok(Check::Drop, format!("{name} was dropped")),
             Err(failure) if failure.error().kind() == ErrorKind::NotFound => {
-                return report.ok(Check::Drop, format!("there is no {name} any more"));
+                return report.ok(Check::Drop, format!("{name} no longer exists"));
             }
             Err(failure) => failure,
         };
         attempt.retry_count += 1;
         if attempt.retry_count >= DROPS || !failure.error().is_retryable() {
             let remedy = format!(
-                "{name} stays until it was idle for thirty days; it holds no rows and does no harm"
+                "Snowflake removes {name} after thirty days without use; it contains no rows and does no harm"
             );
             return report.fail_with(Check::Drop, failure.error(), remedy);
         }
@@ -284,7 +284,7 @@ async fn drop_probe(report: &mut Report, api: &Api, name: &str) {
 fn refused(report: &mut Report, check: Check, failure: &Failure, remedy: Option<String>) {
     match (failure, remedy) {
         (Failure::Throttled { .. }, _) => {
-            let remedy = "wait a minute and run this again; if it stays, ask who else uses this account so much";
+            let remedy = "wait a minute and run this again; if it fails again, find out which other programs use this account";
             report.fail_with(check, failure.error(), remedy);
         }
         (_, Some(remedy)) => report.fail_with(check, failure.error(), remedy),
@@ -292,7 +292,7 @@ fn refused(report: &mut Report, check: Check, failure: &Failure, remedy: Option<
     }
 }
 
-/// Whether the server decided against it, which may be for the role.
+/// Whether the server refused the request, possibly because of the role.
 fn is_refusal(failure: &Failure) -> bool {
     matches!(
         failure,
@@ -300,7 +300,7 @@ fn is_refusal(failure: &Failure) -> bool {
     )
 }
 
-/// The table whose default pipe this is.
+/// The table of a default pipe; `None` for other pipes.
 fn default_of(pipe: &PipePath) -> Option<&str> {
     let name = pipe.pipe();
     let (table, suffix) = name.split_at_checked(name.len().checked_sub(DEFAULT_PIPE.len())?)?;

@@ -1,4 +1,4 @@
-//! The transport over real HTTP, on reqwest.
+//! The HTTP transport, built on reqwest.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,20 +16,20 @@ use super::roots;
 use super::{AnswerLimit, Request, Response, Transport, TransportError};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// The longest answer to a request that says nothing of it.
+/// The longest answer to a request without an [`AnswerLimit`].
 pub(crate) const MAX_RESPONSE: usize = 64 * 1024 * 1024;
 
-/// How long an HTTP/2 connection with calls under way may be silent before it is asked for a sign of life, and how long
-/// it has for that. Together well within an attempt.
+/// How long an HTTP/2 connection with pending calls may be silent before a ping, and how long the peer has to answer it. The
+/// sum is well below the deadline of an attempt.
 const HTTP2_PING: Duration = Duration::from_secs(10);
 
-/// HTTP and HTTPS with pooled connections. It is HTTP/1.1, unless [`http2`](HttpTransportBuilder::http2) is asked for: each
-/// channel uploads over a connection of its own, for less work than over the one they would share.
+/// HTTP and HTTPS with pooled connections. The default is HTTP/1.1, with one connection per uploading channel, which costs less
+/// CPU than one shared HTTP/2 connection; see [`http2`](HttpTransportBuilder::http2).
 ///
-/// | what | from where |
+/// | What | From where |
 /// |---|---|
-/// | proxies | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, then the settings of macOS or Windows; with user and password in the URL; none of these for `http://` to this machine. Or [`proxy`](HttpTransportBuilder::proxy), or none with [`no_proxy`](HttpTransportBuilder::no_proxy) |
-/// | trusted authorities | the operating system, or if they are set `SSL_CERT_FILE` and `SSL_CERT_DIR` together; and those added |
+/// | proxies | `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and `NO_PROXY`, also in lower case, then the settings of macOS or Windows; with user and password in the URL; not used for `http://` to this machine. [`proxy`](HttpTransportBuilder::proxy) and [`no_proxy`](HttpTransportBuilder::no_proxy) override them |
+/// | trusted authorities | the operating system, or `SSL_CERT_FILE` and `SSL_CERT_DIR` together if one is set; and those that the program adds |
 ///
 /// ```
 /// use std::time::Duration;
@@ -40,13 +40,13 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct HttpTransport {
     client: reqwest::Client,
-    /// For what goes past the proxies of the system.
+    /// For requests that bypass the system's proxies.
     direct: reqwest::Client,
     proxy: ProxySource,
     proxies: Proxies,
 }
 
-/// The client shows its proxies, with what follows an @ in a password that was not encoded.
+/// Written by hand, because `reqwest::Client` shows a part of a proxy password that contains an unencoded `@`.
 impl fmt::Debug for HttpTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HttpTransport")
@@ -56,13 +56,13 @@ impl fmt::Debug for HttpTransport {
 }
 
 impl HttpTransport {
-    /// Starts with the defaults.
+    /// Creates a builder with the default settings.
     pub fn builder() -> HttpTransportBuilder {
         HttpTransportBuilder::default()
     }
 }
 
-/// How [`HttpTransport`] connects.
+/// Builds an [`HttpTransport`].
 #[derive(Debug, Clone)]
 #[must_use]
 pub struct HttpTransportBuilder {
@@ -80,7 +80,7 @@ impl Default for HttpTransportBuilder {
     fn default() -> Self {
         Self {
             connect_timeout: Duration::from_secs(10),
-            // Below the minute after which load balancers commonly drop a quiet connection.
+            // Below 60 s, after which load balancers commonly drop an idle connection.
             pool_idle_timeout: Duration::from_secs(50),
             proxy: ProxySource::default(),
             http2: false,
@@ -93,53 +93,53 @@ impl Default for HttpTransportBuilder {
 }
 
 impl HttpTransportBuilder {
-    /// The longest that name resolution, connection and TLS handshake may take together. 10 s by default.
+    /// Sets the limit for name resolution, connection and TLS handshake together. Default: 10 s.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.connect_timeout = timeout;
         self
     }
 
-    /// How long an unused connection is kept. 50 s by default.
+    /// Sets how long an unused connection is kept. Default: 50 s.
     pub fn pool_idle_timeout(mut self, timeout: Duration) -> Self {
         self.pool_idle_timeout = timeout;
         self
     }
 
-    /// Connects directly, whatever proxies the environment names.
+    /// Connects directly and ignores the system's proxies.
     pub fn no_proxy(mut self) -> Self {
         self.proxy = ProxySource::Nothing;
         self
     }
 
-    /// Connects to every host through this proxy, whatever the environment names. User and password go into the URL, with
+    /// Connects to every host through this proxy and ignores the system's proxies. User and password are part of the URL, with
     /// special characters percent-encoded: `http://user:password@proxy:3128`.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if `url` is malformed, or its scheme is none of `http`, `https`, `socks5` and `socks5h`.
+    /// [`ErrorKind::Config`] if `url` is malformed, or its scheme is not `http`, `https`, `socks5` or `socks5h`.
     pub fn proxy(mut self, url: &str) -> Result<Self> {
         self.proxy = ProxySource::fixed(url)?;
         Ok(self)
     }
 
-    /// Speaks HTTP/2 with servers that offer it over TLS. All calls then share one connection: for many channels with few
-    /// rows each, or where connections are scarce.
+    /// Uses HTTP/2 with servers that offer it over TLS. All calls then share one connection. Use it for many channels with few
+    /// rows each, or where connections are limited.
     pub fn http2(mut self) -> Self {
         self.http2 = true;
         self
     }
 
-    /// Also trusts servers that these certificates, one or more in PEM, vouch for.
+    /// Also trusts these root certificates: one or more in PEM.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if `pem` holds no certificate.
+    /// [`ErrorKind::Config`] if `pem` contains no certificate.
     #[cfg(feature = "rustls")]
     pub fn add_root_certificate_pem(mut self, pem: &[u8]) -> Result<Self> {
         let none = || {
             Error::new(
                 ErrorKind::Config,
-                "the root certificates hold no certificate in PEM; give a file with -----BEGIN CERTIFICATE-----",
+                "the root certificates contain no certificate in PEM; give a file with -----BEGIN CERTIFICATE-----",
             )
         };
         let roots = reqwest::Certificate::from_pem_bundle(pem)
@@ -151,11 +151,11 @@ impl HttpTransportBuilder {
         Ok(self)
     }
 
-    /// Also trusts servers that the certificates in this PEM file vouch for.
+    /// Also trusts the root certificates in this PEM file.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if the file cannot be read or holds no certificate.
+    /// [`ErrorKind::Config`] if the file cannot be read or contains no certificate.
     #[cfg(feature = "rustls")]
     pub fn add_root_certificate_file(self, path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
@@ -169,19 +169,19 @@ impl HttpTransportBuilder {
             .map_err(|why| named(&why))
     }
 
-    /// Trusts only the certificates added, not those of the operating system and the environment.
+    /// Trusts only the added certificates, not those of the operating system and the environment.
     #[cfg(feature = "rustls")]
     pub fn only_these_roots(mut self) -> Self {
         self.only_these_roots = true;
         self
     }
 
-    /// Makes the transport. It connects on its first call.
+    /// Builds the transport. It connects on its first call.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Config`] if a root certificate is unusable, `SSL_CERT_FILE` and `SSL_CERT_DIR` are set and name none, or
-    /// the operating system's trust store cannot be read.
+    /// [`ErrorKind::Config`] if a root certificate is unusable, `SSL_CERT_FILE` or `SSL_CERT_DIR` is set and there is no usable
+    /// certificate, or the operating system's trust store cannot be read.
     pub fn build(self) -> Result<HttpTransport> {
         let unusable = |why: reqwest::Error| {
             let cause = innermost(&why);
@@ -191,7 +191,7 @@ impl HttpTransportBuilder {
             )
             .with_source(why)
         };
-        // The caller counts attempts and owns their deadlines: nothing may be sent twice or elsewhere behind its back.
+        // The caller counts attempts and sets their deadlines, so the transport must neither retry nor follow redirects.
         let plain = || {
             let client = reqwest::Client::builder()
                 .retry(reqwest::retry::never())
@@ -199,7 +199,7 @@ impl HttpTransportBuilder {
                 .referer(false)
                 .connect_timeout(self.connect_timeout)
                 .pool_idle_timeout(self.pool_idle_timeout)
-                // All calls would share one HTTP/2 connection: one that died silently must not outlive the next attempt.
+                // All calls share one HTTP/2 connection, so a dead one has to be detected within an attempt.
                 .http2_keep_alive_interval(HTTP2_PING)
                 .http2_keep_alive_timeout(HTTP2_PING);
             if self.http2 {
@@ -209,7 +209,7 @@ impl HttpTransportBuilder {
             }
         };
         let direct = plain().no_proxy();
-        // It never speaks TLS, and needs no certificates.
+        // It never uses TLS and needs no certificates.
         #[cfg(feature = "rustls")]
         let direct = direct.tls_certs_only([]);
         let client = self.proxy.configure(plain()).map_err(unusable)?;

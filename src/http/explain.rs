@@ -1,4 +1,4 @@
-//! What became of a call that reqwest could not complete, in a sentence with the remedy.
+//! Explains why reqwest could not complete a call, in a sentence with a remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -6,7 +6,7 @@ use std::io;
 use super::proxies::Proxies;
 use super::{Request, TransportError, TransportErrorKind};
 
-/// Where a call goes: all that a message names of an address, whose query holds tokens.
+/// The destination of a call as messages name it: without the query, which contains tokens.
 pub(super) struct Target {
     /// Host and port.
     host: String,
@@ -31,18 +31,18 @@ impl Target {
         self.proxy.is_some()
     }
 
-    /// TLS was left out of this build.
+    /// This build has no TLS.
     pub(super) fn without_tls(&self) -> TransportError {
         TransportError::new(
             TransportErrorKind::Request,
             format!(
-                "https://{} needs TLS, which this build leaves out: enable the feature \"rustls\" of snowpipe-streaming",
+                "https://{} needs TLS, which this build does not have: enable the feature \"rustls\" of snowpipe-streaming",
                 self.host
             ),
         )
     }
 
-    /// The answer has more bytes than any real one.
+    /// The answer is longer than the limit.
     pub(super) fn too_long(&self, most: usize) -> TransportError {
         TransportError::new(
             TransportErrorKind::Body,
@@ -53,7 +53,7 @@ impl Target {
         )
     }
 
-    /// The proxy wants a user and password, and was given none or others.
+    /// The proxy asks for a user and password (407): there are none, or they are wrong.
     pub(super) fn proxy_wants_password(&self) -> TransportError {
         TransportError::new(
             TransportErrorKind::Proxy,
@@ -65,7 +65,7 @@ impl Target {
         )
     }
 
-    /// No answer came.
+    /// There was no answer.
     pub(super) fn unanswered(&self, why: reqwest::Error) -> TransportError {
         let why = why.without_url();
         if why.is_connect() {
@@ -93,7 +93,7 @@ impl Target {
         TransportError::new(kind, message).with_source(why)
     }
 
-    /// The answer began and did not end.
+    /// The answer is incomplete.
     pub(super) fn broken_off(&self, why: reqwest::Error) -> TransportError {
         let why = why.without_url();
         let cause = innermost(&why);
@@ -124,7 +124,7 @@ impl Target {
         }
         let message = if chain(why).any(is_refusal) {
             format!(
-                "{host:?} refused the connection, nothing listens there: check the account's URL and port"
+                "{host:?} refused the connection, no server listens there: check the account's URL and port"
             )
         } else {
             format!(
@@ -134,7 +134,7 @@ impl Target {
         TransportError::new(TransportErrorKind::Connect, message)
     }
 
-    /// What went wrong before there was a way through the proxy, if it is that.
+    /// The error if the connection failed at or in the proxy.
     fn tunnel(&self, why: &reqwest::Error, proxy: &str) -> Option<TransportError> {
         let host = &self.host;
         let (kind, message) = if why.is_dns() {
@@ -148,14 +148,14 @@ impl Target {
             (
                 TransportErrorKind::Connect,
                 format!(
-                    "the proxy {proxy} does not let {host:?} through: have it allow both hosts of the account, or name the host in NO_PROXY"
+                    "the proxy {proxy} refuses connections to {host:?}: allow both hosts of the account in the proxy, or name the host in NO_PROXY"
                 ),
             )
         } else if chain(why).any(is_refusal) {
             (
                 TransportErrorKind::Connect,
                 format!(
-                    "the proxy {proxy} refused the connection, nothing listens there: check the proxy's URL and port"
+                    "the proxy {proxy} refused the connection, no server listens there: check the proxy's URL and port"
                 ),
             )
         } else if tls_remedy(why).is_some() {
@@ -182,14 +182,14 @@ fn is_refusal(link: &(dyn StdError + 'static)) -> bool {
         .is_some_and(|error| error.kind() == io::ErrorKind::ConnectionRefused)
 }
 
-/// How to fix a failed TLS handshake, if it is one.
+/// The remedy for a failed TLS handshake; `None` if the failure has another cause.
 fn tls_remedy(why: &reqwest::Error) -> Option<&'static str> {
     #[cfg(feature = "rustls")]
     if let Some(error) = chain(why).find_map(|link| link.downcast_ref::<rustls::Error>()) {
         return Some(certificate_remedy(error));
     }
-    // While connecting, a TLS session reports what it cannot accept as invalid data, and a peer that leaves as its end.
-    let of_tls = |link: &(dyn StdError + 'static)| {
+    // During the handshake, bad data shows as `InvalidData` and a peer that disconnects as `UnexpectedEof`.
+    let is_tls = |link: &(dyn StdError + 'static)| {
         link.downcast_ref::<io::Error>().is_some_and(|error| {
             matches!(
                 error.kind(),
@@ -198,8 +198,8 @@ fn tls_remedy(why: &reqwest::Error) -> Option<&'static str> {
         })
     };
     chain(why)
-        .any(of_tls)
-        .then_some("check the scheme and port, and whether something between cuts the connection")
+        .any(is_tls)
+        .then_some("check the scheme and port, and whether a firewall or proxy cuts the connection")
 }
 
 #[cfg(feature = "rustls")]
@@ -207,10 +207,10 @@ fn certificate_remedy(error: &rustls::Error) -> &'static str {
     use rustls::CertificateError as Of;
     use rustls::Error::{InvalidCertificate, InvalidMessage};
     match error {
-        InvalidMessage(_) => "what answers there speaks no TLS: check the scheme and port",
-        // A bad signature is that of an authority that was made anew under its old name.
+        InvalidMessage(_) => "the server does not use TLS on this port: check the scheme and port",
+        // A bad signature comes from an authority that was created again under the same name.
         InvalidCertificate(Of::UnknownIssuer | Of::BadSignature) => {
-            "no authority that this machine trusts vouches for its certificate: if that is right, as with a private authority or a proxy that looks into TLS, name the authority's certificate with HttpTransportBuilder::add_root_certificate_file or SSL_CERT_FILE"
+            "its certificate is not from an authority that this machine trusts: for a private authority or a proxy that inspects TLS, add the authority's certificate with HttpTransportBuilder::add_root_certificate_file or SSL_CERT_FILE"
         }
         InvalidCertificate(Of::NotValidForName | Of::NotValidForNameContext { .. }) => {
             "its certificate is for another name: check the account's URL"
@@ -224,9 +224,9 @@ fn certificate_remedy(error: &rustls::Error) -> &'static str {
             "its certificate is not valid now: check this machine's clock, or have the certificate renewed"
         }
         InvalidCertificate(_) => {
-            "its certificate is not usable: have the server's owner look at it"
+            "its certificate is not usable: report it to the operator of the server"
         }
-        _ => "check the scheme and port, and what TLS versions the server offers",
+        _ => "check the scheme and port, and the TLS versions that the server offers",
     }
 }
 
@@ -236,7 +236,7 @@ fn chain<'a>(
     std::iter::successors(Some(error), |link| cause(*link))
 }
 
-/// What caused an error. An `io::Error` hides the error it wraps from `source`.
+/// The cause of an error. `source` of an `io::Error` skips the error that it wraps.
 fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 'static)> {
     match error
         .downcast_ref::<io::Error>()
@@ -247,7 +247,7 @@ fn cause<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a (dyn StdError + 
     }
 }
 
-/// What lies at the bottom of an error.
+/// The text of the innermost cause of an error.
 pub(super) fn innermost(error: &(dyn StdError + 'static)) -> String {
     chain(error)
         .last()

@@ -1,4 +1,4 @@
-//! The seam to the network: an HTTP message in, an HTTP message out, and when that fails, whether anything was sent.
+//! The seam to the network: HTTP requests and responses, and errors that say whether a request may have been sent.
 
 pub(crate) mod client;
 mod explain;
@@ -16,20 +16,20 @@ use bytes::Bytes;
 
 pub use self::client::{HttpTransport, HttpTransportBuilder};
 
-/// A request as it goes out: absolute URL, complete headers, the whole body.
+/// An outgoing request: absolute URL, all headers, the whole body.
 pub type Request = ::http::Request<Bytes>;
 
 /// A response with its whole body. A status other than 200 is not an error at this layer.
 pub type Response = ::http::Response<Bytes>;
 
-/// Carries one HTTP message to a server and its answer back. One call is one attempt: no retries, no redirects.
+/// Sends an HTTP request and returns the response. One call is one attempt: no retries, no redirects.
 #[async_trait]
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends `request` and waits for the whole answer. The caller sets the deadline and drops the future when it passes.
+    /// Sends `request` and waits for the whole response. The caller sets the deadline and drops the future when it passes.
     ///
     /// # Errors
     ///
-    /// When there is no complete answer; the error's kind says whether the server may have seen the request.
+    /// If there is no complete response. The error's kind says whether the server may have received the request.
     async fn call(&self, request: Request) -> Result<Response, TransportError>;
 }
 
@@ -40,15 +40,14 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
     }
 }
 
-/// The longest answer that is about rows, channels and credentials: a thousand statuses, each with tokens as long as they
-/// may be.
+/// The longest answer about rows, channels and credentials: a thousand statuses with tokens of the maximum length.
 pub(crate) const MAX_ANSWER: usize = 8 << 20;
 
-/// The longest answer of a call, for the transport that reads it.
+/// The longest answer of a call, as an extension of the request for the transport.
 #[derive(Debug, Clone, Copy)]
 struct AnswerLimit(usize);
 
-/// One call within its deadline, answered in at most so many bytes.
+/// Makes one call with a deadline and a limit for the length of the answer.
 pub(crate) async fn attempt(
     transport: &dyn Transport,
     mut request: Request,
@@ -69,29 +68,29 @@ pub(crate) async fn attempt(
     }
 }
 
-/// How far a failed request came.
+/// How far a request got before it failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum TransportErrorKind {
     /// The host's name did not resolve. Nothing was sent.
     Dns,
-    /// No connection. Nothing was sent.
+    /// The connection could not be established. Nothing was sent.
     Connect,
     /// The TLS handshake failed. Nothing was sent.
     Tls,
-    /// The proxy asks for a user and password (407), and will go on asking. Nothing was sent.
+    /// The proxy asks for a user and password (407); retrying does not help. Nothing was sent.
     Proxy,
     /// The request could not be built. Nothing was sent.
     Request,
-    /// No answer in time. The server may have acted on the request.
+    /// There was no answer in time. The server may have processed the request.
     Timeout,
-    /// The connection broke after the request may have left. The server may have acted on it.
+    /// The connection broke after the request may have been sent. The server may have processed it.
     Interrupted,
-    /// The answer broke off or could not be read. The server may have acted on the request.
+    /// The answer was incomplete or could not be read. The server may have processed the request.
     Body,
 }
 
-/// No complete answer came back.
+/// There was no complete response.
 #[derive(Debug, thiserror::Error)]
 #[error("{message}")]
 pub struct TransportError {
@@ -102,7 +101,7 @@ pub struct TransportError {
 }
 
 impl TransportError {
-    /// An error of `kind`; `message` is a sentence for a person and holds no secret.
+    /// Creates an error of this kind. `message` is a sentence for people and must not contain secrets.
     pub fn new(kind: TransportErrorKind, message: impl Into<String>) -> Self {
         Self {
             kind,
@@ -111,19 +110,19 @@ impl TransportError {
         }
     }
 
-    /// The same error with what caused it.
+    /// Sets the cause of the error.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         self.source = Some(source.into());
         self
     }
 
-    /// How far the request came.
+    /// How far the request got.
     pub fn kind(&self) -> TransportErrorKind {
         self.kind
     }
 
-    /// Whether the server may have seen the request. If not, sending the same bytes again is safe.
+    /// Whether the server may have received the request. If not, sending the same bytes again is safe.
     pub fn may_have_been_sent(&self) -> bool {
         matches!(
             self.kind,

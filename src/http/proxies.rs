@@ -1,4 +1,4 @@
-//! Which proxy is on the way to which host.
+//! Chooses the proxy for a host.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,18 +11,18 @@ use url::Url;
 use crate::base::host::is_on_this_machine;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// What a proxy may speak. With `socks5h` it also resolves names.
+/// The supported protocols. A `socks5h` proxy also resolves names.
 const SCHEMES: [&str; 4] = ["http", "https", "socks5", "socks5h"];
 
-/// Where proxies are taken from.
+/// Where the proxies come from.
 #[derive(Debug, Clone, Default)]
 pub(super) enum ProxySource {
     /// The environment, or the operating system's settings.
     #[default]
     System,
-    /// Nowhere.
+    /// No proxies.
     Nothing,
-    /// This one, for all hosts. The text may hold a password.
+    /// One proxy for all hosts. The URL may contain a password.
     Fixed(SecretString),
 }
 
@@ -43,7 +43,7 @@ impl ProxySource {
         } else {
             format!("http://{text}")
         };
-        // The parser's messages do not repeat what it read.
+        // The parser's messages do not contain its input.
         let url = Url::parse(&text).map_err(|why| refused(&format!("is malformed ({why})")))?;
         if !SCHEMES.contains(&url.scheme()) {
             return Err(refused(
@@ -59,7 +59,7 @@ impl ProxySource {
         Ok(Self::Fixed(SecretString::from(String::from(url))))
     }
 
-    /// Sets the client up to use it.
+    /// Configures the client to use these proxies.
     pub(super) fn configure(
         &self,
         client: reqwest::ClientBuilder,
@@ -83,21 +83,21 @@ impl ProxySource {
         }
     }
 
-    /// Whether a request to `url` goes out directly, whatever proxies the system names. Plain HTTP is for this machine only:
-    /// a proxy on another machine would read what is sent, and does not lead back here.
+    /// Whether a request to `url` bypasses the system's proxies. Plain HTTP is used only within this machine: a proxy elsewhere
+    /// could read the request, and cannot connect back.
     pub(super) fn is_bypassed(&self, url: &Url) -> bool {
         matches!(self, Self::System) && url.scheme() == "http" && is_on_this_machine(url)
     }
 }
 
-/// The environment's proxy on the way to a URL, without its password.
+/// The system's proxy for a URL, without its password.
 #[cfg(feature = "cli")]
 pub(crate) fn proxy_between(url: &str) -> Option<String> {
     let target = url.parse().ok()?;
     ProxySource::System.proxies().between(&target)
 }
 
-/// The same choice as the client's own, which does not tell.
+/// Repeats the choice of the HTTP client, which does not expose it.
 #[derive(Clone)]
 pub(super) struct Proxies {
     matcher: Option<Arc<Matcher>>,
@@ -105,7 +105,7 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// The proxy on the way to `target`, without its password.
+    /// The proxy for `target`, without its password.
     pub(super) fn between(&self, target: &Uri) -> Option<String> {
         let url = Url::parse(&target.to_string()).ok()?;
         if self.source.is_bypassed(&url) {
@@ -114,13 +114,13 @@ impl Proxies {
         let proxy = self.matcher.as_ref()?.intercept(target)?;
         let text = proxy.uri().to_string();
         let (scheme, authority) = text.split_once("://")?;
-        // The matcher takes what follows an @ in a password, if it was not encoded, for the host.
+        // If a password contains an unencoded @, the matcher takes the rest of it as part of the host.
         let host = authority.rsplit('@').next().unwrap_or_default();
         Some(format!("{scheme}://{}", host.trim_end_matches('/')))
     }
 }
 
-/// The matcher may show a part of a password.
+/// Written by hand, because the matcher may show a part of a password.
 impl fmt::Debug for Proxies {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.matcher {
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_is_none_is_refused_without_its_password() {
+    fn an_invalid_proxy_url_is_refused_without_showing_its_password() {
         for (given, why) in [
             ("", "malformed"),
             ("http://me:hush@:1", "malformed"),
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_password_with_an_at_sign_that_was_not_encoded_shows_nowhere() {
+    fn a_password_with_an_unencoded_at_sign_is_not_shown() {
         use hyper_util::client::proxy::matcher::Matcher;
         use std::sync::Arc;
         for given in [

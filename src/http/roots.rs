@@ -1,4 +1,4 @@
-//! The certificates that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, on every operating system alike.
+//! Loads the certificates that `SSL_CERT_FILE` and `SSL_CERT_DIR` name, in the same way on every operating system.
 
 use std::env;
 use std::ffi::OsStr;
@@ -10,7 +10,7 @@ use rustls_native_certs::load_certs_from_paths;
 
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// The certificates the environment names instead of the operating system's, if it names any.
+/// The certificates from the environment, which replace the operating system's. `None` if neither variable is set.
 pub(super) fn from_environment() -> Result<Option<Vec<Certificate>>> {
     named(
         env::var_os("SSL_CERT_FILE").as_deref(),
@@ -39,7 +39,7 @@ fn named(file: Option<&OsStr>, folders: Option<&OsStr>) -> Result<Option<Vec<Cer
     let mut problems = Vec::new();
     for result in found {
         for certificate in result.certs {
-            // One that is unusable must not take the others with it.
+            // An unusable certificate must not prevent the use of the others.
             match RootCertStore::empty().add(certificate.clone()) {
                 Ok(()) => roots.extend(Certificate::from_der(&certificate)),
                 Err(why) => problems.push(why.to_string()),
@@ -54,11 +54,13 @@ fn named(file: Option<&OsStr>, folders: Option<&OsStr>) -> Result<Option<Vec<Cer
         );
     }
     if roots.is_empty() {
-        let why = problems.first().map_or("nothing is there", String::as_str);
+        let why = problems
+            .first()
+            .map_or("there are no certificates", String::as_str);
         return Err(Error::new(
             ErrorKind::Config,
             format!(
-                "SSL_CERT_FILE and SSL_CERT_DIR name no usable certificate ({why}); correct them, or unset them to trust what the operating system trusts"
+                "SSL_CERT_FILE and SSL_CERT_DIR name no usable certificate ({why}); correct them, or unset them to trust the operating system's certificates"
             ),
         ));
     }
@@ -83,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn file_and_folders_are_united() {
+    fn certificates_of_file_and_folders_are_combined() {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let file = one.path().join("bundle.pem");
         fs::write(&file, certificate() + &certificate()).unwrap();
@@ -100,12 +102,15 @@ mod tests {
     }
 
     #[test]
-    fn what_names_no_certificate_is_refused_and_not_passed_over() {
+    fn variables_without_a_certificate_are_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let missing = folder.path().join("missing.pem");
         let error = named(Some(missing.as_os_str()), None).unwrap_err();
         assert!(error.to_string().contains("missing.pem"), "{error}");
         let error = named(None, Some(folder.path().as_os_str())).unwrap_err();
-        assert!(error.to_string().contains("nothing is there"), "{error}");
+        assert!(
+            error.to_string().contains("there are no certificates"),
+            "{error}"
+        );
     }
 }

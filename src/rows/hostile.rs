@@ -1,4 +1,4 @@
-//! Whatever is to be a row: it is one line of JSON with what was given, or refused and leaves nothing behind.
+//! Property tests of rows: any value becomes one line of JSON, or is refused and leaves the buffer unchanged.
 
 use proptest::prelude::*;
 use serde_json::Value;
@@ -7,9 +7,9 @@ use super::{RowBatch, encode};
 use crate::base::mutated::mutated;
 use crate::base::options::Nulls;
 
-/// Anything `serde` can say, floats that JSON cannot among it.
+/// Any value of serde's data model, including floats that JSON does not have.
 #[derive(Debug, Clone)]
-enum Said {
+enum AnyValue {
     Null,
     Number(f64),
     Integer(i128),
@@ -20,7 +20,7 @@ enum Said {
     Map(Vec<(String, Self)>),
 }
 
-impl serde::Serialize for Said {
+impl serde::Serialize for AnyValue {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {
             Self::Null => serializer.serialize_none(),
@@ -40,27 +40,27 @@ impl serde::Serialize for Said {
     }
 }
 
-fn said() -> impl Strategy<Value = Said> {
+fn any_value() -> impl Strategy<Value = AnyValue> {
     let leaf = prop_oneof![
-        Just(Said::Null),
-        any::<f64>().prop_map(Said::Number),
-        any::<i128>().prop_map(Said::Integer),
-        any::<String>().prop_map(Said::Text),
-        any::<Vec<u8>>().prop_map(Said::Bytes),
+        Just(AnyValue::Null),
+        any::<f64>().prop_map(AnyValue::Number),
+        any::<i128>().prop_map(AnyValue::Integer),
+        any::<String>().prop_map(AnyValue::Text),
+        any::<Vec<u8>>().prop_map(AnyValue::Bytes),
         any::<(String, i64)>()
-            .prop_map(|(key, n)| Said::Raw(serde_json::json!({ key: [n, null] }))),
+            .prop_map(|(key, n)| AnyValue::Raw(serde_json::json!({ key: [n, null] }))),
     ];
     leaf.prop_recursive(6, 32, 4, |inner| {
         prop_oneof![
-            prop::collection::vec(inner.clone(), 0..4).prop_map(Said::List),
-            prop::collection::vec((any::<String>(), inner), 0..4).prop_map(Said::Map),
+            prop::collection::vec(inner.clone(), 0..4).prop_map(AnyValue::List),
+            prop::collection::vec((any::<String>(), inner), 0..4).prop_map(AnyValue::Map),
         ]
     })
 }
 
 proptest! {
     #[test]
-    fn a_row_is_one_line_of_json_or_nothing(row in said(), omit: bool) {
+    fn a_row_is_one_line_of_json_or_refused(row in any_value(), omit: bool) {
         let nulls = if omit { Nulls::Omit } else { Nulls::Send };
         let mut out = b"before\n".to_vec();
         let result = encode(&row, nulls, &mut out);
@@ -74,7 +74,7 @@ proptest! {
     }
 
     #[test]
-    fn nearly_right_lines_are_counted_or_refused(
+    fn almost_valid_lines_are_counted_or_refused(
         bytes in mutated(vec![b"{\"A\":1}\n{\"B\":[{\"c\":null}]}\n".to_vec(), b"\r\n{\"A\":-1.5e3}\r\n\n{}".to_vec()])
     ) {
         let batch = RowBatch::from_ndjson(bytes.clone());

@@ -1,4 +1,4 @@
-//! Rows: anything serializable that is a JSON object, one per line, checked before anything is buffered.
+//! Rows: values that serialize to JSON objects, encoded as NDJSON and checked before they are buffered.
 
 mod builder;
 mod ndjson;
@@ -16,7 +16,7 @@ pub use self::ndjson::IntoNdjson;
 use crate::base::options::Nulls;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Appends `row` to `out` as one line of NDJSON. On an error `out` is as it was.
+/// Appends `row` to `out` as one line of NDJSON. On an error `out` is unchanged.
 pub(crate) fn encode<R: Serialize + ?Sized>(
     row: &R,
     nulls: Nulls,
@@ -27,7 +27,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
     let written = row.serialize(strict::Row::new(&mut json, nulls));
     let problem = match written {
         Ok(()) if out.get(start) == Some(&b'{') => {
-            // Only a `RawValue` brings line ends along, and only between the words of its JSON.
+            // Only a `RawValue` contains line ends, and only between JSON tokens.
             let line = out.get_mut(start..).unwrap_or_default();
             if memchr(b'\n', line).is_some() {
                 line.iter_mut()
@@ -48,7 +48,7 @@ pub(crate) fn encode<R: Serialize + ?Sized>(
     Err(problem)
 }
 
-/// A row that is JSON already, as [`encode`] takes it.
+/// Parses a row of JSON bytes for [`encode`].
 pub(crate) fn json(bytes: &[u8]) -> Result<&RawValue> {
     serde_json::from_slice(bytes).map_err(|error| {
         Error::new(
@@ -59,7 +59,7 @@ pub(crate) fn json(bytes: &[u8]) -> Result<&RawValue> {
     })
 }
 
-/// Rows that are bytes already: NDJSON, one JSON object a line. Cheap to clone.
+/// Rows as NDJSON bytes: one JSON object per line. Cheap to clone.
 ///
 /// ```
 /// use snowpipe_streaming::RowBatch;
@@ -75,27 +75,27 @@ pub struct RowBatch {
 }
 
 impl RowBatch {
-    /// Starts a batch that is built row by row.
+    /// Creates a builder that adds rows one by one.
     pub fn builder() -> RowBatchBuilder {
         RowBatchBuilder::default()
     }
 
-    /// Takes NDJSON as it is: it must be UTF-8, and each line must begin with `{` and end with `}`; blank lines are
-    /// dropped. What is between the braces is not looked at: a line that is not JSON is rejected by the server, counted
-    /// and reported as a [`RejectWindow`](crate::RejectWindow).
+    /// Creates a batch from NDJSON without parsing it. The bytes must be UTF-8, and each line must begin with `{` and end with
+    /// `}`. Blank lines are dropped. A line that is not valid JSON is sent; the server rejects and counts it, and a
+    /// [`RejectWindow`](crate::RejectWindow) reports it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRow`], naming the line.
+    /// [`ErrorKind::InvalidRow`] for a line that is not a row; the error names the line.
     pub fn from_ndjson(ndjson: impl IntoNdjson) -> Result<Self> {
         Self::read(ndjson.into_ndjson(), |_| Ok(()))
     }
 
-    /// As [`from_ndjson`](Self::from_ndjson), and parses each line, so that nothing but JSON objects goes out.
+    /// Like [`from_ndjson`](Self::from_ndjson), and parses each line, so that only valid JSON objects are sent.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidRow`], naming the line.
+    /// [`ErrorKind::InvalidRow`] for a line that is not a row; the error names the line.
     pub fn from_ndjson_checked(ndjson: impl IntoNdjson) -> Result<Self> {
         Self::read(ndjson.into_ndjson(), |line| {
             serde_json::from_str::<serde::de::IgnoredAny>(line).map(|_| ())
@@ -113,11 +113,11 @@ impl RowBatch {
             bad_line(line, "it is not UTF-8")
         })?;
         let mut rows = 0;
-        let mut plain = text.is_empty() || text.ends_with('\n');
+        let mut is_clean = text.is_empty() || text.ends_with('\n');
         for (i, line) in text.split_terminator('\n').enumerate() {
             let row = line.trim_matches([' ', '\t', '\r']);
             if row.is_empty() {
-                plain = false;
+                is_clean = false;
                 continue;
             }
             if !(row.starts_with('{') && row.ends_with('}')) {
@@ -130,7 +130,7 @@ impl RowBatch {
                 .map_err(|error| bad_line(i + 1, "it is not valid JSON").with_source(error))?;
             rows += 1;
         }
-        let bytes = if plain {
+        let bytes = if is_clean {
             bytes
         } else {
             let mut clean = String::with_capacity(text.len() + 1);
@@ -146,17 +146,17 @@ impl RowBatch {
         Ok(Self { bytes, rows })
     }
 
-    /// How many rows.
+    /// The number of rows.
     pub fn len(&self) -> u64 {
         self.rows
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// The same bytes, shared.
+    /// The rows' bytes, shared without a copy.
     pub(crate) fn to_bytes(&self) -> Bytes {
         self.bytes.clone()
     }
@@ -191,7 +191,7 @@ mod tests {
         match result {
             Ok(()) => Ok(rest),
             Err(error) => {
-                assert_eq!(rest, "", "a refused row leaves nothing behind");
+                assert_eq!(rest, "", "a refused row leaves the buffer unchanged");
                 Err(error)
             }
         }
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn nulls_are_sent_or_omitted_at_the_top_only() {
+    fn only_top_level_nulls_are_omitted() {
         let ride = Ride {
             lift: "A",
             day: None,
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn flattened_structs_lose_their_nulls_too() {
+    fn nulls_of_flattened_structs_are_omitted() {
         #[derive(Serialize)]
         struct Outer {
             id: u8,
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nan_is_refused_wherever_it_hides() {
+    fn a_nan_is_refused_at_any_depth() {
         #[derive(Serialize)]
         struct Deep {
             list: Vec<Option<BTreeMap<&'static str, (u8, f32)>>>,
@@ -350,7 +350,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn whatever_the_bytes_a_batch_is_lines_or_an_error(bytes: Vec<u8>) {
+        fn any_bytes_are_a_batch_of_lines_or_an_error(bytes: Vec<u8>) {
             if let Ok(batch) = RowBatch::from_ndjson(bytes.clone()) {
                 let lines: Vec<_> = batch.as_bytes().split_inclusive(|b| *b == b'\n').collect();
                 assert_eq!(lines.len() as u64, batch.len());
@@ -360,7 +360,7 @@ mod tests {
         }
 
         #[test]
-        fn a_batch_holds_the_rows_of_its_text(rows in proptest::collection::vec("[a-z]{0,5}", 0..20), blanks in "[ \\t\\r\\n]{0,3}") {
+        fn a_batch_contains_the_rows_of_its_text(rows in proptest::collection::vec("[a-z]{0,5}", 0..20), blanks in "[ \\t\\r\\n]{0,3}") {
             let lines: Vec<_> = rows.iter().map(|r| format!("{{\"k\":\"{r}\"}}\n")).collect();
             let text = lines.join(&blanks);
             let batch = RowBatch::from_ndjson_checked(text).unwrap();

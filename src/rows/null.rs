@@ -1,8 +1,8 @@
-//! Finds out whether a value serializes as null, without serializing more of it than its first word.
+//! Checks whether a value serializes as null, without serializing the rest of it.
 
 use serde::ser::{Impossible, Serialize, Serializer};
 
-/// Succeeds on a null and fails on anything else, at the first word.
+/// A serializer that succeeds for null and fails at the first call for anything else.
 pub(super) struct NullProbe;
 
 #[derive(Debug, thiserror::Error)]

@@ -1,5 +1,5 @@
-//! A serializer in front of `serde_json`'s that refuses what JSON would silently change: rows that are not objects, and
-//! floats that are not numbers. It also leaves out top-level nulls when asked to.
+//! A serializer in front of `serde_json`'s that refuses rows that are not objects, and floats that are not finite, which
+//! `serde_json` writes as null. It also omits top-level nulls if requested.
 
 use serde::ser::{
     Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
@@ -11,7 +11,7 @@ use crate::base::options::Nulls;
 
 pub(super) const NOT_AN_OBJECT: &str = "the row is not a JSON object; a row must serialize as a struct or a map whose keys are column names, and JSON in bytes goes through `append_json`";
 
-/// A value whose floats are checked on the way through.
+/// A value whose floats are checked while it is serialized.
 struct Finite<'a, T: ?Sized>(&'a T);
 
 impl<T: Serialize + ?Sized> Serialize for Finite<'_, T> {
@@ -41,7 +41,7 @@ macro_rules! float {
 
 fn not_finite<E: serde::ser::Error>(value: impl std::fmt::Display) -> E {
     E::custom(format_args!(
-        "{value} is not a finite number and JSON has no word for it; send a null or a string"
+        "{value} is not a finite number, which JSON cannot represent; send a null or a string"
     ))
 }
 
@@ -229,7 +229,7 @@ impl<S: SerializeMap> SerializeMap for Checked<S> {
     }
 }
 
-/// The serializer for a row itself: objects only.
+/// The serializer for a row, which must be an object.
 pub(super) struct Row<S> {
     inner: S,
     nulls: Nulls,
@@ -311,7 +311,7 @@ impl<S: Serializer> Serializer for Row<S> {
     }
 
     fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
-        // With a length of zero serde_json closes the object at once; entries that are skipped make the length a lie.
+        // With a length of zero serde_json closes the object at once, so zero is passed as an unknown length.
         let len = if self.nulls == Nulls::Omit {
             len.filter(|n| *n > 0)
         } else {
@@ -353,7 +353,7 @@ impl<S: Serializer> Serializer for Row<S> {
 pub(super) struct Fields<S> {
     inner: S,
     nulls: Nulls,
-    /// A map's key that waits for its value, when only the value decides whether the key is sent.
+    /// The key of a map's entry whose value is still to come; the value decides whether the key is sent.
     key: Option<serde_json::Value>,
 }
 

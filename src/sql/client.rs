@@ -1,4 +1,4 @@
-//! The client of the SQL API: submits, waits, reads.
+//! The client of the SQL API: submits statements, waits for them, and reads their rows.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +20,11 @@ use crate::config::Profile;
 use crate::http::{HttpTransport, Transport};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// The API answers after 45 seconds at the latest, with a handle if the statement still runs.
+/// The API answers within 45 seconds, with a handle if the statement is still running.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
-/// How often one call is tried.
+/// The number of attempts of one call.
 const TRIES: u32 = 4;
-/// If the server asks for more than this between two tries, the caller hears of it instead of waiting.
+/// If the server asks for a longer delay between two attempts, the call fails.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// A statement with its bindings.
@@ -44,7 +44,7 @@ pub struct Statement {
 }
 
 impl Statement {
-    /// A single statement in Snowflake's SQL.
+    /// Creates a statement from its SQL text.
     pub fn new(text: impl Into<String>) -> Self {
         Self {
             text: text.into(),
@@ -53,14 +53,14 @@ impl Statement {
         }
     }
 
-    /// The text in place of the next `?`.
+    /// Binds a text to the next `?`.
     #[must_use]
     pub fn bind(mut self, text: impl Into<String>) -> Self {
         self.bindings.push(text.into());
         self
     }
 
-    /// How long the statement may run, in whole seconds, at least one. Default five minutes.
+    /// Sets how long the statement may run, in whole seconds, at least one. Default: five minutes.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -78,7 +78,7 @@ impl Statement {
     }
 }
 
-/// What a statement gave. Every value is text, as Snowflake writes it, or `None` for NULL.
+/// The result of a statement. Every value is text as Snowflake formats it, or `None` for NULL.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rows {
@@ -88,13 +88,13 @@ pub struct Rows {
     pub rows: Vec<Vec<Option<String>>>,
 }
 
-/// How much is in a table.
+/// The number of rows and distinct keys in a table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
 #[non_exhaustive]
 pub struct Counts {
-    /// How many rows.
+    /// The number of rows.
     pub rows: u64,
-    /// How many different values the key column has, NULL not counted; `None` if no column was named.
+    /// The number of distinct values of the key column, without NULL; `None` if no column was given.
     pub distinct: Option<u64>,
 }
 
@@ -120,31 +120,31 @@ pub struct SqlClientBuilder {
 }
 
 impl SqlClientBuilder {
-    /// The warehouse that statements run in, instead of the profile's or the user's default.
+    /// Sets the warehouse for statements, instead of the profile's or the user's default.
     pub fn warehouse(mut self, name: impl Into<String>) -> Self {
         self.warehouse = Some(name.into());
         self
     }
 
-    /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
+    /// Logs in with this credential instead of the profile's, which then needs no user and no key.
     pub fn credential(mut self, credential: impl Credential) -> Self {
         self.credential = Some(Arc::new(credential));
         self
     }
 
-    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport) with its defaults.
+    /// Sets the transport. Default: an [`HttpTransport`](crate::HttpTransport) with its default settings.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self
     }
 
-    /// Reads the wall clock here instead of the operating system's.
+    /// Sets the wall clock. Default: the operating system's.
     pub fn time_source(mut self, time: impl TimeSource) -> Self {
         self.time = Arc::new(time);
         self
     }
 
-    /// Checks the profile. Nothing is sent yet.
+    /// Checks the profile and builds the client. Nothing is sent yet.
     ///
     /// # Errors
     ///
@@ -182,7 +182,7 @@ impl SqlClientBuilder {
 }
 
 impl SqlClient {
-    /// Starts to build a client for the account of `profile`, whose role, database and schema are used if it has them.
+    /// Creates a builder for the account of `profile`. Its role, database and schema are used if they are set.
     pub fn builder(profile: Profile) -> SqlClientBuilder {
         SqlClientBuilder {
             profile,
@@ -193,17 +193,17 @@ impl SqlClient {
         }
     }
 
-    /// Carries out a statement and waits for its rows, a minute longer than the statement may run. Calls that fail on the
-    /// way are repeated a few times, under the same request id.
+    /// Runs a statement and waits for its rows, at most a minute longer than the statement may run. Failed calls are retried a
+    /// few times with the same request id.
     ///
-    /// Cancel safe in that nothing is left behind here; the statement itself runs on.
+    /// Cancel safe for the client; the statement itself continues to run.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Refused`]: the statement failed; [`Error::code`] is Snowflake's, such as `002003`.
-    /// - [`ErrorKind::Timeout`]: it took too long.
-    /// - [`ErrorKind::TooLarge`]: the result comes in several partitions.
-    /// - Whatever keeps the server from answering.
+    /// - [`ErrorKind::Timeout`]: the statement took too long.
+    /// - [`ErrorKind::TooLarge`]: the result has several partitions.
+    /// - Any error that prevents the server from answering.
     pub async fn query(&self, statement: &Statement) -> Result<Rows> {
         let limit = statement.timeout.saturating_add(ATTEMPT_TIMEOUT);
         tokio::time::timeout(limit, self.run(statement))
@@ -211,19 +211,19 @@ impl SqlClient {
             .unwrap_or_else(|_| {
                 Err(Error::new(
                     ErrorKind::Timeout,
-                    format!("the statement gave no result within {limit:?}; give it more time or a larger warehouse"),
+                    format!("the statement returned no result within {limit:?}; allow more time or use a larger warehouse"),
                 ))
             })
     }
 
-    /// Counts the rows of a table and, if `key` names a column, its different values. The column's name is in the case
-    /// Snowflake stores it in.
+    /// Counts the rows of a table and, if `key` names a column, its distinct values. The column's name is in the case in which
+    /// Snowflake stores it.
     ///
-    /// Cancel safe, as [`query`](Self::query) is.
+    /// Cancel safe like [`query`](Self::query).
     ///
     /// # Errors
     ///
-    /// As [`query`](Self::query), and [`ErrorKind::Protocol`] if the answer is not a pair of numbers.
+    /// Those of [`query`](Self::query), and [`ErrorKind::Protocol`] if the answer does not consist of numbers.
     pub async fn count(&self, table: &TableName, key: Option<&str>) -> Result<Counts> {
         let distinct = key.map_or_else(String::new, |key| {
             format!(", COUNT(DISTINCT {})", quoted(key))
@@ -278,7 +278,7 @@ fn rows_of(result: ResultSet) -> Result<Rows> {
         return Err(Error::new(
             ErrorKind::TooLarge,
             format!(
-                "the result comes in {partitions} partitions, and only one is read; aggregate in the statement, or LIMIT it"
+                "the result has {partitions} partitions, and only one is supported; aggregate in the statement, or add a LIMIT"
             ),
         ));
     }
@@ -291,11 +291,11 @@ fn rows_of(result: ResultSet) -> Result<Rows> {
 fn miscounted(table: &TableName) -> Error {
     Error::new(
         ErrorKind::Protocol,
-        format!("the count of {table} did not come back as numbers; check the account's URL"),
+        format!("the count of {table} does not consist of numbers; check the account's URL"),
     )
 }
 
-/// Makes a call a few times under one request id.
+/// Makes a call, and retries it with the same request id.
 async fn retrying<F>(call: impl Fn(Attempt) -> F) -> Result<Answer>
 where
     F: Future<Output = Result<Answer, Failure>>,
@@ -322,7 +322,7 @@ where
         }
         let is_final = matches!(failure, Failure::Answered { .. })
             || !failure.error().is_retryable()
-            // The statement had its time.
+            // The statement reached its timeout.
             || failure.error().http_status() == Some(408);
         if is_final || retry_count >= TRIES || delay > LONGEST_DELAY {
             return Err(failure.into_error());

@@ -1,7 +1,7 @@
-//! Statements over Snowflake's SQL API: a small client to look at what has landed.
+//! Statements over Snowflake's SQL API: a small client for checks of what has landed.
 //!
-//! It logs in as the streaming client does. A statement is submitted, waited for, and its rows come back as text. Meant for
-//! checks, such as [`SqlClient::count`]; a result that Snowflake hands out in several partitions is refused.
+//! The client logs in like the streaming client, submits a statement, waits for it, and returns its rows as text. It is meant
+//! for checks such as [`SqlClient::count`]. Results with several partitions are refused.
 //!
 //! ```no_run
 //! use snowpipe_streaming::Profile;

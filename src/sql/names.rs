@@ -1,4 +1,4 @@
-//! Names as a statement holds them.
+//! Names in statements.
 
 use std::fmt;
 
@@ -6,8 +6,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 /// The full name of a table: database, schema and table.
 ///
-/// Each part is the identifier itself, in the case Snowflake stores it in, without quotes. Shown as a statement names it,
-/// with quotes.
+/// Each part is an identifier without quotes, in the case in which Snowflake stores it. The name is displayed with quotes, as
+/// in a statement.
 ///
 /// ```
 /// use snowpipe_streaming::sql::TableName;
@@ -23,7 +23,7 @@ pub struct TableName {
 }
 
 impl TableName {
-    /// A table by its three names.
+    /// Creates a table name from three parts.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl fmt::Display for TableName {
     }
 }
 
-/// An identifier in quotes, so that a statement takes it as it is.
+/// Quotes an identifier for a statement.
 pub(super) fn quoted(identifier: &str) -> String {
     format!("\"{}\"", identifier.replace('"', "\"\""))
 }

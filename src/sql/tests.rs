@@ -1,4 +1,4 @@
-//! The forms of the SQL API, written by hand after "Snowflake SQL API reference".
+//! Tests against answers written by hand from the "Snowflake SQL API reference".
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,7 +15,7 @@ use crate::emulator::Emulator;
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
 
-/// Gives prepared answers and keeps what it was asked. A `None` is a connection that broke.
+/// A transport with prepared answers, which records the requests. `None` stands for a broken connection.
 #[derive(Debug, Clone, Default)]
 struct Script {
     answers: Arc<Mutex<VecDeque<Option<Response>>>>,
@@ -96,7 +96,7 @@ async fn failure(answers: Vec<Option<Response>>) -> (Error, Script) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_goes_out_as_documented_and_its_rows_come_back() {
+async fn a_statement_is_sent_as_documented_and_its_rows_are_returned() {
     let script = Script::new([answer(200, &result(&json!([["3", null]])))]);
     let more = json!({"role": "LOADER", "database": "RESORT", "schema": "PUBLIC"});
     let client = script.client(&more);
@@ -132,7 +132,7 @@ async fn a_statement_goes_out_as_documented_and_its_rows_come_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_still_runs_is_asked_for_until_it_is_done() {
+async fn a_running_statement_is_polled_until_it_completes() {
     let running = json!({
         "code": "333334",
         "message": "Asynchronous execution in progress.",
@@ -168,7 +168,7 @@ async fn a_statement_that_still_runs_is_asked_for_until_it_is_done() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_fails_is_repeated_as_the_same_one() {
+async fn a_failed_call_is_retried_with_the_same_request_id() {
     let script = Script::new([
         None,
         answer(503, &json!({})),
@@ -192,7 +192,7 @@ async fn a_call_that_fails_is_repeated_as_the_same_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_fails_says_why_and_is_not_repeated() {
+async fn a_failed_statement_reports_the_reason_and_is_not_retried() {
     let said = json!({
         "code": "002003",
         "sqlState": "42S02",
@@ -214,7 +214,7 @@ async fn a_statement_that_fails_says_why_and_is_not_repeated() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_read_whole_is_refused() {
+async fn incomplete_and_malformed_results_are_refused() {
     let mut parted = result(&json!([["1", "1"]]));
     parted["resultSetMetaData"]["partitionInfo"] = json!([{"rowCount": 1}, {"rowCount": 9}]);
     let (error, _) = failure(vec![answer(200, &parted)]).await;
@@ -234,7 +234,7 @@ async fn what_cannot_be_read_whole_is_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_statement_that_never_ends_is_given_up() {
+async fn a_statement_that_never_completes_times_out() {
     let running = json!({"statementHandle": "01b2-34"});
     let answers: Vec<_> = (0..1000).map(|_| answer(202, &running)).collect();
     let (error, _) = failure(answers).await;
@@ -243,7 +243,7 @@ async fn a_statement_that_never_ends_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn another_credential_is_shown_and_needs_no_key() {
+async fn another_credential_is_used_and_needs_no_key() {
     let script = Script::new([answer(200, &result(&json!([["1", "1"]])))]);
     let profile = Profile::new("ORG-ACCOUNT").with_url("https://127.0.0.1");
     let client = SqlClient::builder(profile)
@@ -262,7 +262,7 @@ async fn another_credential_is_shown_and_needs_no_key() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refusal_is_about_statements_and_not_about_a_login() {
+async fn a_refusal_names_the_statement_and_not_the_login() {
     for (status, kind, remedy) in [
         (400, ErrorKind::Refused, "would be refused again"),
         (403, ErrorKind::Forbidden, "SELECT on the table"),

@@ -1,10 +1,10 @@
-//! What the server says of a channel.
+//! The status of a channel, as the server reports it.
 
 use std::time::{Duration, SystemTime};
 
 use super::offset::OffsetToken;
 
-/// A channel as the server saw it when it was asked.
+/// The state of a channel at the time of a status call.
 ///
 /// The counters are cumulative since the channel was created; they survive reopening it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -26,17 +26,17 @@ pub struct ChannelStatus {
 }
 
 impl ChannelStatus {
-    /// The database of the pipe; empty if the server left it out.
+    /// The database of the pipe; empty if the server omitted it.
     pub fn database_name(&self) -> &str {
         &self.database_name
     }
 
-    /// The schema of the pipe; empty if the server left it out.
+    /// The schema of the pipe; empty if the server omitted it.
     pub fn schema_name(&self) -> &str {
         &self.schema_name
     }
 
-    /// The pipe the channel feeds; empty if the server left it out.
+    /// The pipe of the channel; empty if the server omitted it.
     pub fn pipe_name(&self) -> &str {
         &self.pipe_name
     }
@@ -46,12 +46,12 @@ impl ChannelStatus {
         &self.channel_name
     }
 
-    /// The server's word for the state of the channel: `SUCCESS`, or the code of what is wrong.
+    /// The server's code for the state of the channel: `SUCCESS`, or an error code.
     pub fn status_code(&self) -> &str {
         &self.status_code
     }
 
-    /// The offset token up to which everything is committed; `None` if nothing with a token is.
+    /// The offset token up to which everything is committed; `None` if no row with a token is committed.
     pub fn latest_committed_offset_token(&self) -> Option<&OffsetToken> {
         self.latest_committed_offset_token.as_ref()
     }
@@ -66,27 +66,27 @@ impl ChannelStatus {
         self.created_on_ms
     }
 
-    /// How many rows are in the table.
+    /// The number of rows inserted into the table.
     pub fn rows_inserted_count(&self) -> u64 {
         self.rows_inserted_count
     }
 
-    /// How many rows the server read, whether it inserted them or not.
+    /// The number of rows the server read, inserted or not.
     pub fn rows_parsed_count(&self) -> u64 {
         self.rows_parsed_count
     }
 
-    /// How many rows the server rejected.
+    /// The number of rows the server rejected.
     pub fn rows_error_count(&self) -> u64 {
         self.rows_error_count
     }
 
-    /// A token at or after the row that was rejected last.
+    /// A token at or after the last rejected row.
     pub fn last_error_offset_token_upper_bound(&self) -> Option<&OffsetToken> {
         self.last_error_offset_token_upper_bound.as_ref()
     }
 
-    /// Why the last rejected row was rejected.
+    /// The reason for the last rejected row.
     pub fn last_error_message(&self) -> Option<&str> {
         self.last_error_message.as_deref()
     }
@@ -96,12 +96,12 @@ impl ChannelStatus {
         self.last_error_timestamp_ms.and_then(from_epoch)
     }
 
-    /// How long the server has lately taken from receiving rows to committing them.
+    /// The server's recent average time from receiving rows to committing them.
     pub fn server_avg_processing_latency(&self) -> Option<Duration> {
         self.server_avg_processing_latency
     }
 
-    /// Whether the channel can go on: its code is `SUCCESS`, `ACTIVE` or `0`, or the server gave none.
+    /// Whether the channel can continue: its code is `SUCCESS`, `ACTIVE` or `0`, or there is no code.
     pub fn is_healthy(&self) -> bool {
         let code = self.status_code.as_str();
         matches!(code, "" | "0")

@@ -1,21 +1,21 @@
-//! What a close leaves behind: by state, with tokens.
+//! The report of a close: counts, and what is not committed, by state.
 
 use std::fmt;
 
 use super::offset::OffsetToken;
 use super::reject_window::RejectWindow;
 
-/// How far rows came that are not committed.
+/// The state of rows that are not committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum RowState {
-    /// Never left memory. They are not in the table.
+    /// In memory. The rows are not in the table.
     Appended,
-    /// Compressed, never sent. They are not in the table.
+    /// Compressed and never sent. The rows are not in the table.
     Sealed,
-    /// Sent and not answered. They may be in the table.
+    /// Sent and not answered. The rows may be in the table.
     Sent,
-    /// Buffered by the server. They may be in the table, now or later.
+    /// Buffered by the server. The rows may be in the table, now or later.
     Accepted,
 }
 
@@ -23,13 +23,13 @@ pub enum RowState {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct UncommittedRange {
-    /// How far they came.
+    /// The state of the rows.
     pub state: RowState,
-    /// How many.
+    /// The number of rows.
     pub rows: u64,
-    /// The first one's token; `None` on an untracked channel.
+    /// The token of the first row; `None` on an untracked channel.
     pub first: Option<OffsetToken>,
-    /// The last one's token; `None` on an untracked channel.
+    /// The token of the last row; `None` on an untracked channel.
     pub last: Option<OffsetToken>,
 }
 
@@ -65,19 +65,19 @@ impl fmt::Display for UncommittedRange {
     }
 }
 
-/// What a channel did between its open and its close.
+/// A summary of a channel from its open to its close.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct CloseReport {
     /// The last committed token: resume after it.
     pub committed_token: Option<OffsetToken>,
-    /// Rows appended since open.
+    /// Rows appended since the open.
     pub rows_appended: u64,
-    /// Rows committed since open, rejected ones included.
+    /// Rows committed since the open, rejected ones included.
     pub rows_committed: u64,
-    /// What is not committed, oldest first. Empty after a close that succeeded.
+    /// Rows that are not committed, oldest first. Empty after a successful close.
     pub uncommitted: Vec<UncommittedRange>,
-    /// Where the server rejected rows, oldest first.
+    /// The windows in which the server rejected rows, oldest first.
     pub rejects: Vec<RejectWindow>,
 }
 
@@ -87,12 +87,12 @@ impl CloseReport {
         self.uncommitted.is_empty() && self.rejects.is_empty()
     }
 
-    /// How many rows the server rejected.
+    /// The number of rows the server rejected.
     pub fn rows_rejected(&self) -> u64 {
         self.rejects.iter().map(|w| w.count).sum()
     }
 
-    /// The uncommitted rows in words.
+    /// The uncommitted rows as text.
     pub(crate) fn at_risk(&self) -> String {
         let parts: Vec<_> = self.uncommitted.iter().map(ToString::to_string).collect();
         parts.join(", ")

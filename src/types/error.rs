@@ -1,4 +1,4 @@
-//! The one error type of the crate: what happened, and what the caller may do about it.
+//! The error type of the crate: what happened, and what the caller can do about it.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,21 +7,21 @@ use super::close_report::CloseReport;
 use super::offset::OffsetToken;
 use super::reject_window::RejectWindow;
 
-/// The result of everything in this crate that can fail.
+/// A `Result` with this crate's [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong. Match on this, never on the text of an error.
+/// The kind of an error. Match on the kind, never on the text of an error.
 ///
 /// ```
 /// use snowpipe_streaming::{Error, ErrorKind, InvalidationCause};
 ///
-/// fn what_now(error: &Error) -> &'static str {
+/// fn remedy(error: &Error) -> &'static str {
 ///     match error.kind() {
 ///         ErrorKind::Invalidated(InvalidationCause::Fenced) => "another instance took the channel: stop",
 ///         ErrorKind::Invalidated(_) => "reopen, and append from the committed token",
-///         ErrorKind::RowsRejected => "look at the error table, and go on",
+///         ErrorKind::RowsRejected => "examine the error table, and continue",
 ///         _ if error.is_retryable() => "try again later",
-///         _ => "give up and tell somebody",
+///         _ => "give up and alert an operator",
 ///     }
 /// }
 /// ```
@@ -32,32 +32,31 @@ pub enum ErrorKind {
     Config,
     /// The key or token cannot be read or fetched, or the server refuses the credentials (401).
     Authentication,
-    /// The role may not do this (403).
+    /// The role lacks a privilege (403).
     Forbidden,
     /// The pipe, table or channel does not exist, or the role cannot see it.
     NotFound,
-    /// A row is not a JSON object, holds a NaN, or could not be serialized.
+    /// A row is not a JSON object, contains a NaN, or could not be serialized.
     InvalidRow,
-    /// A row, or a unit that may not be split, is larger than one request or the memory budget can carry.
+    /// A row, or rows that share a token, are larger than a request or the memory budget allows.
     TooLarge,
-    /// An offset token is too long, unusable, or not of the type asked for.
+    /// An offset token is empty, too long, or does not parse as the requested type.
     InvalidOffset,
-    /// An offset token does not come after those before it: an integer that is not greater, or another token that is among
-    /// the last 4,096 the channel used since it was opened (among the last 256 once all of them are committed and the
-    /// channel rests).
+    /// An offset token does not come after the earlier ones. An integer is not greater, or another token is among the last
+    /// 4,096 that the channel used since it was opened (the last 256 once all are committed and the channel is idle).
     TokenReused,
-    /// Memory did not become free within `append_timeout`, or cannot before a caller takes what an elastic channel handed
-    /// back; nothing was appended.
+    /// Memory did not become free within `append_timeout`, or is used up by rows that an elastic channel handed back and no
+    /// caller has taken. Nothing was appended.
     Backpressure,
-    /// The channel cannot go on until it is reopened; the cause says why.
+    /// The channel cannot continue until it is reopened; the cause says why.
     Invalidated(InvalidationCause),
     /// The rows are committed, but the server rejected some of them.
     RowsRejected,
-    /// Another writer's, or an earlier run's, rows are accepted and not yet committed.
+    /// Rows of another writer or an earlier run are accepted and not yet committed.
     UncommittedData,
-    /// A channel of this name is live or draining in this client.
+    /// A channel of this name is open or draining in this client.
     ChannelAlreadyOpen,
-    /// The channel was closed; it takes no more rows.
+    /// The channel is closed and takes no more rows.
     ChannelClosed,
     /// The client was closed or aborted.
     ClientClosed,
@@ -71,9 +70,9 @@ pub enum ErrorKind {
     Server,
     /// The server's answer could not be understood.
     Protocol,
-    /// The server refused the request, and would refuse it again (400 and its like).
+    /// The server refused the request and would refuse it again (400 and similar).
     Refused,
-    /// The source of an [`ingest`](crate::ingest) run failed; it is the error's source.
+    /// The source of an [`ingest`](crate::ingest) run failed; its error is the source of this error.
     Source,
 }
 
@@ -122,21 +121,21 @@ impl ErrorKind {
 pub enum InvalidationCause {
     /// Another writer opened the same channel.
     Fenced,
-    /// The server committed a token this channel did not send, or lost the one it had.
+    /// The server committed a token that this channel never sent, or lost the committed token.
     OffsetConflict,
-    /// Rows were accepted, and statuses showed for `commit_stall_timeout` that nothing was committed.
+    /// Rows were accepted, and statuses showed no commit for `commit_stall_timeout`.
     CommitStalled,
     /// For `retry_for`, a batch could not be delivered or every status call for accepted rows failed.
     Unreachable,
-    /// The server refused a batch for good. It is not skipped and not replayed.
+    /// The server refuses a batch permanently. The batch is neither skipped nor replayed.
     Rejected,
     /// The server asks for the channel to be reopened.
     MustReopen,
-    /// After an unanswered request the server no longer knows our continuation: its rows may or may not be in.
+    /// A request got no answer, and when it was repeated the server had moved on. Its rows may or may not be in the table.
     Ambiguous,
-    /// The channel, its pipe or its table is gone.
+    /// The channel, its pipe or its table no longer exists.
     Gone,
-    /// The credentials, or the role's rights, were refused again and again.
+    /// The credentials or the role's privileges were refused repeatedly.
     Unauthorized,
 }
 
@@ -156,14 +155,14 @@ impl InvalidationCause {
         }
     }
 
-    /// A few words for a person.
+    /// A description for people.
     pub(crate) fn describe(self) -> &'static str {
         match self {
             Self::Fenced => "another writer opened it; stop one of the two",
             Self::OffsetConflict => "its committed token is not one it sent",
             Self::CommitStalled => "nothing is being committed",
             Self::Unreachable => "the server cannot be reached",
-            Self::Rejected => "the server refuses a batch for good",
+            Self::Rejected => "the server refuses a batch permanently",
             Self::MustReopen => "the server asks for it to be reopened",
             Self::Ambiguous => "a request went unanswered and the server moved on",
             Self::Gone => "it no longer exists",
@@ -172,7 +171,7 @@ impl InvalidationCause {
     }
 }
 
-/// An error of this crate: one word wide and cheap to clone.
+/// The error type of this crate. It is the size of a pointer and cheap to clone.
 #[derive(Clone)]
 pub struct Error(Arc<Inner>);
 
@@ -194,8 +193,8 @@ struct Inner {
 }
 
 impl Error {
-    /// What a [`Credential`](crate::auth::Credential) of one's own says if it has no token, and asking again is of no use.
-    /// Of the kind [`ErrorKind::Authentication`], with `why` as its source and in its text, which must hold no secret.
+    /// For implementations of [`Credential`](crate::auth::Credential): there is no token, and retrying does not help. The kind
+    /// is [`ErrorKind::Authentication`]. `why` becomes the source and part of the text, and must not contain secrets.
     pub fn no_token(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         let new = |why: &str| {
             let message = format!("the credential gave no token: {why}");
@@ -207,13 +206,13 @@ impl Error {
         }
     }
 
-    /// As [`no_token`](Self::no_token), if there may be one later. The error [is retryable](Self::is_retryable): rows wait,
-    /// and the credential is asked again.
+    /// Like [`no_token`](Self::no_token), if there may be a token later. The error [is retryable](Self::is_retryable): rows
+    /// wait, and the client asks the credential again.
     pub fn no_token_yet(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self::no_token(why).with_retryable(true)
     }
 
-    /// A fresh error. `retryable` starts from the kind.
+    /// Creates an error. Its kind decides whether it is retryable, unless that is changed.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retryable = matches!(
             kind,
@@ -306,7 +305,7 @@ impl Error {
         self.edit(|e| e.source = Some(Arc::new(source)))
     }
 
-    /// A source whose type only the caller knows: it can be asked for it.
+    /// Sets a source of the caller's type, to which the caller can downcast it.
     pub(crate) fn with_boxed_source(
         self,
         source: Box<dyn std::error::Error + Send + Sync>,
@@ -314,8 +313,8 @@ impl Error {
         self.edit(|e| e.source = Some(source.into()))
     }
 
-    /// Names `why` as the source and takes over what it knows of the server's answer. Code and request id move, so that
-    /// they are said when this error is shown alone, and once where its sources are shown as well.
+    /// Sets `why` as the source and takes over its code, status and request id. The source loses code and request id, so that
+    /// they appear once, whether or not the sources are shown.
     pub(crate) fn because_of(self, why: Error) -> Self {
         self.edit(|e| {
             e.code.clone_from(&why.0.code);
@@ -329,57 +328,57 @@ impl Error {
         })
     }
 
-    /// What happened and the remedy, without code and request id.
+    /// The text without code and request id: what happened, and the remedy.
     pub(crate) fn message(&self) -> &str {
         &self.0.message
     }
 
-    /// What went wrong.
+    /// The kind of the error.
     pub fn kind(&self) -> ErrorKind {
         self.0.kind
     }
 
-    /// Whether the same call may succeed if it is made again, with nothing changed but time.
+    /// Whether the same call may succeed later, without any other change.
     pub fn is_retryable(&self) -> bool {
         self.0.retryable
     }
 
-    /// Whether rows of the failed call may be in the table all the same. Ask the committed token before sending them again.
+    /// Whether rows of the failed call may be in the table nevertheless. Check the committed token before you send them again.
     pub fn is_ambiguous(&self) -> bool {
         self.0.ambiguous
     }
 
-    /// Whether the rows are committed in spite of the error: true of [`ErrorKind::RowsRejected`]. Do not send them again.
+    /// Whether the rows are committed in spite of the error, as for [`ErrorKind::RowsRejected`]. Do not send them again.
     pub fn is_committed(&self) -> bool {
         self.0.committed
     }
 
-    /// The server's error code, where it gave one.
+    /// The server's error code, if there is one.
     pub fn code(&self) -> Option<&str> {
         self.0.code.as_deref()
     }
 
-    /// The HTTP status of the server's answer, where there was one.
+    /// The HTTP status of the server's answer, if there is one.
     pub fn http_status(&self) -> Option<u16> {
         self.0.status
     }
 
-    /// The request id to name to Snowflake's support.
+    /// The id of the request, which Snowflake's support asks for.
     pub fn request_id(&self) -> Option<&str> {
         self.0.request_id.as_deref()
     }
 
-    /// The last committed token known when the error arose: the place to resume after.
+    /// The last committed token known when the error occurred. Resume after it.
     pub fn committed_token(&self) -> Option<&OffsetToken> {
         self.0.committed_token.as_ref()
     }
 
-    /// Which rows may have been rejected, for [`ErrorKind::RowsRejected`].
+    /// The window of offsets that contains the rejected rows, for [`ErrorKind::RowsRejected`].
     pub fn rejects(&self) -> Option<&RejectWindow> {
         self.0.rejects.as_ref()
     }
 
-    /// What a failed `close` leaves behind, by state.
+    /// The report of a failed `close`: what is not committed, by state.
     pub fn close_report(&self) -> Option<&CloseReport> {
         self.0.report.as_deref()
     }
@@ -432,7 +431,7 @@ mod tests {
     use super::{Error, ErrorKind};
 
     #[test]
-    fn a_credential_that_passes_on_an_error_of_ours_keeps_its_code_and_request_said_once() {
+    fn no_token_takes_over_the_code_and_the_request_id_of_its_source() {
         let why = Error::new(ErrorKind::Server, "no answer")
             .with_code(Some("E1".to_owned()))
             .with_request_id("r1");

@@ -1,4 +1,4 @@
-//! Offset tokens: the caller's bookmarks, opaque to the server, and what the caller may use as one.
+//! Offset tokens: bookmarks in the caller's source that are opaque to the server, and the types that convert to them.
 
 pub(crate) mod arguments;
 
@@ -11,23 +11,24 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::error::{Error, ErrorKind, Result};
 
-/// What a query component carries unescaped: RFC 3986's unreserved characters.
+/// The characters that are not escaped in a query component: RFC 3986's unreserved characters.
 pub(crate) const QUERY: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
     .remove(b'_')
     .remove(b'~');
 
-/// The longest token, percent-encoded as it travels in a URL. Longer ones wedge proxies and servers.
+/// The longest token, percent-encoded as in a URL. Proxies and servers refuse longer URLs.
 pub(crate) const MAX_ENCODED_LEN: usize = 4096;
 
-/// A bookmark in the caller's source that Snowflake keeps for a channel and hands back when it is opened again.
+/// A bookmark in the caller's source. Snowflake stores the last committed token of a channel and returns it when the channel is
+/// opened again.
 ///
-/// A token is text that only its writer understands. There is no `Ord`: `"10" < "9"` as text. To compare, [`parse`]
-/// it into what it means. A committed token promises that everything up to it is committed.
+/// A token is text whose meaning only its writer knows. It has no `Ord`, because `"10" < "9"` as text: [`parse`] it to compare
+/// it. A committed token says that everything up to it is committed.
 ///
-/// Two tokens are equal if their texts are. A channel checks that tokens made from integers rise. Of any other token, one
-/// made of digits too, it checks that it was not used before.
+/// Two tokens are equal if their texts are equal. A channel checks that tokens made from integers rise. For all other tokens,
+/// including text that consists of digits, it checks that they were not used before.
 ///
 /// ```
 /// use snowpipe_streaming::OffsetToken;
@@ -41,22 +42,23 @@ pub(crate) const MAX_ENCODED_LEN: usize = 4096;
 #[derive(Clone)]
 pub struct OffsetToken {
     text: Arc<str>,
-    /// Whether it was made from an integer: then it is compared as one. Text made of digits is text.
+    /// Whether the token was made from an integer and is compared as one. Text that consists of digits is text.
     is_integer: bool,
 }
 
 impl OffsetToken {
-    /// A token of any text.
+    /// Creates a token from text.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOffset`] if it is empty, or longer than 4096 bytes when percent-encoded: it travels in a URL.
+    /// [`ErrorKind::InvalidOffset`] if it is empty, or longer than 4096 bytes when percent-encoded, because it is part of a
+    /// URL.
     pub fn new(text: impl AsRef<str>) -> Result<Self> {
         let text = text.as_ref();
         if text.is_empty() {
             return Err(Error::new(
                 ErrorKind::InvalidOffset,
-                "the offset token is empty; the server cannot tell it from no token: give it at least one character",
+                "the offset token is empty, which the server cannot distinguish from no token; use at least one character",
             ));
         }
         let encoded: usize = utf8_percent_encode(text, QUERY).map(str::len).sum();
@@ -71,8 +73,8 @@ impl OffsetToken {
         Ok(Self::from_server(text))
     }
 
-    /// A number as twenty digits with leading zeros, so that tokens sort as text as they do as numbers: for sources, or
-    /// queries on the table side, that compare tokens as text. [`parse`](Self::parse) reads it as the number it is.
+    /// Creates a token of twenty digits with leading zeros, which sorts as text in the order of the numbers. Use it for sources
+    /// or SQL queries that compare tokens as text. [`parse`](Self::parse) returns the number.
     ///
     /// ```
     /// use snowpipe_streaming::OffsetToken;
@@ -85,7 +87,7 @@ impl OffsetToken {
         Self::from_server(&format!("{value:020}"))
     }
 
-    /// A token the server sent: taken as it is.
+    /// A token from the server, unchecked.
     pub(crate) fn from_server(text: &str) -> Self {
         Self {
             text: text.into(),
@@ -106,11 +108,11 @@ impl OffsetToken {
         &self.text
     }
 
-    /// Reads the token as what its writer meant by it.
+    /// Parses the token.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOffset`], naming token and type, if it does not parse.
+    /// [`ErrorKind::InvalidOffset`] if the token does not parse; the error names token and type.
     pub fn parse<T: FromStr>(&self) -> Result<T>
     where
         T::Err: fmt::Display,
@@ -124,13 +126,13 @@ impl OffsetToken {
         })
     }
 
-    /// The integer that the token was made from.
+    /// The integer from which the token was made.
     pub(crate) fn as_integer(&self) -> Option<i128> {
         self.reads_as_integer().filter(|_| self.is_integer)
     }
 
-    /// The token as an integer, if its text is exactly how this crate writes one. Of a token from the server nothing else
-    /// says what it was made from.
+    /// The token as an integer, if its text is exactly what this crate writes for an integer. For a token from the server this
+    /// is the only evidence that it was made from one.
     pub(crate) fn reads_as_integer(&self) -> Option<i128> {
         canonical_integer(&self.text)
     }
@@ -158,7 +160,7 @@ pub(crate) fn canonical_integer(text: &str) -> Option<i128> {
         [first, rest @ ..] => matches!(first, b'1'..=b'9') && rest.iter().all(u8::is_ascii_digit),
         [] => false,
     };
-    // Beyond what any counter reaches it is text, so that counting on from it cannot overflow.
+    // Larger numbers are text, so that incrementing cannot overflow.
     let in_range = |value: &i128| value.unsigned_abs() < 1 << 120;
     if canonical {
         text.parse().ok().filter(in_range)
@@ -242,7 +244,7 @@ mod tests {
         assert!(OffsetToken::new("a".repeat(4096)).is_ok());
         let error = OffsetToken::new("a".repeat(4097)).unwrap_err();
         assert!(error.to_string().contains("4097 bytes"), "{error}");
-        // Three bytes each, once they are percent-encoded.
+        // Each character takes three bytes when percent-encoded.
         assert!(OffsetToken::new("/".repeat(1365)).is_ok());
         assert!(OffsetToken::new("/".repeat(1366)).is_err());
         assert_eq!(OffsetToken::from(-3_i64).as_str(), "-3");
@@ -250,7 +252,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_means_something_else_says_so() {
+    fn a_token_that_does_not_parse_is_named_in_the_error() {
         let token = OffsetToken::new("order_17").unwrap();
         let error = token.parse::<u64>().unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidOffset);
@@ -261,7 +263,7 @@ mod tests {
     }
 
     #[test]
-    fn text_made_of_digits_is_text_and_equal_to_the_integer_of_its_digits() {
+    fn text_of_digits_is_text_and_equal_to_the_integer_token() {
         let (text, integer) = (OffsetToken::new("7").unwrap(), OffsetToken::from(7));
         assert_eq!((text.as_integer(), integer.as_integer()), (None, Some(7)));
         assert_eq!(text, integer);
@@ -271,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_we_would_write_ourselves_is_an_integer() {
+    fn only_canonical_integers_are_read_as_integers() {
         for text in ["0", "7", "-7", "18446744073709551615"] {
             assert_eq!(canonical_integer(text), text.parse().ok(), "{text}");
         }
@@ -294,7 +296,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn integers_go_there_and_back(value: i64) {
+        fn integers_round_trip(value: i64) {
             let token = OffsetToken::from(value);
             prop_assert_eq!(token.as_integer(), Some(i128::from(value)));
             prop_assert_eq!(token.parse::<i64>().unwrap(), value);
@@ -313,8 +315,8 @@ mod tests {
                 prop_assert_eq!(token.as_str(), &text);
                 let _ = (token.parse::<u64>(), token.parse::<f64>(), token.as_integer());
             }
-            let told = OffsetToken::from_server(&text);
-            prop_assert_eq!(told.as_str(), &text);
+            let token = OffsetToken::from_server(&text);
+            prop_assert_eq!(token.as_str(), &text);
         }
 
         #[test]

@@ -6,7 +6,8 @@ use super::error::{Error, ErrorKind, Result};
 
 /// The full name of a pipe: database, schema and pipe.
 ///
-/// Each part is the identifier itself, in the case Snowflake stores it in, without quotes. Shown as `DB.SCHEMA.PIPE`.
+/// Each part is an identifier without quotes, in the case in which Snowflake stores it. The path is displayed as
+/// `DB.SCHEMA.PIPE`.
 ///
 /// ```
 /// use snowpipe_streaming::PipePath;
@@ -24,10 +25,10 @@ pub struct PipePath {
 }
 
 impl PipePath {
-    /// A pipe by its three names.
+    /// Creates a path from three names.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a part is blank, or `.` or `..`, which no URL can carry.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a part is blank, `.` or `..`; URLs cannot contain the latter two.
     pub fn new(
         database: impl Into<String>,
         schema: impl Into<String>,
@@ -40,10 +41,10 @@ impl PipePath {
         })
     }
 
-    /// The default pipe of a table, `<TABLE>-STREAMING`, which Snowflake makes when it is first used.
+    /// The default pipe of a table, `<TABLE>-STREAMING`, which Snowflake creates when it is first used.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a part is blank, or `.` or `..`, which no URL can carry.
+    /// [`ErrorKind::Config`](crate::ErrorKind::Config) if a part is blank, `.` or `..`; URLs cannot contain the latter two.
     pub fn for_table(
         database: impl Into<String>,
         schema: impl Into<String>,
@@ -83,7 +84,7 @@ fn path_part(name: &str, value: String) -> Result<String> {
     }
     if value == "." || value == ".." {
         return Err(config(format!(
-            "the {name} of the pipe path is {value:?}, which a URL cannot carry; rename it"
+            "the {name} of the pipe path is {value:?}, which a URL cannot contain; rename it"
         )));
     }
     Ok(value)

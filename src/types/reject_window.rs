@@ -1,29 +1,29 @@
-//! Where the server rejected rows, as far as its counter tells.
+//! The window of offsets in which the server rejected rows.
 
 use super::error::{Error, ErrorKind};
 use super::offset::OffsetToken;
 
-/// Rows among which the server rejected some. Their good neighbours are in the table: **never send the range again**.
+/// A range of rows of which the server rejected some. The other rows are in the table: **never send the range again**.
 ///
-/// The server counts rejected rows per channel and does not say which they are, so a window is as narrow as two polls of
-/// the status allow. [`Channel::error_table_sql`](crate::Channel::error_table_sql) gives the query that names the rows.
+/// The server counts rejected rows per channel and does not name them. A window therefore covers the rows between two status
+/// calls. [`Channel::error_table_sql`](crate::Channel::error_table_sql) returns the query for the rows themselves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RejectWindow {
-    /// How many rows were rejected.
+    /// The number of rejected rows.
     pub count: u64,
-    /// The last token committed before the window: rejected rows come after it. `None` if nothing was committed yet.
+    /// The last token committed before the window; rejected rows come after it. `None` if nothing was committed before.
     pub after: Option<OffsetToken>,
-    /// The last token that can hold a rejected row.
+    /// The last token at which a row may be rejected.
     pub through: Option<OffsetToken>,
-    /// What the server said of the last rejected row.
+    /// The server's message about the last rejected row.
     pub message: Option<String>,
     /// The server's own upper bound for the last rejected row.
     pub bound: Option<OffsetToken>,
-    /// Rows appended since open, before the window and through its end.
+    /// The positions of the window: rows appended before it, and through its end.
     pub(crate) from: u64,
     pub(crate) to: u64,
-    /// The server's counter after it: no two windows of a channel share one.
+    /// The server's counter after the window, which identifies the window in its channel.
     pub(crate) total: u64,
 }
 
@@ -51,7 +51,7 @@ impl RejectWindow {
             .map(|t| format!(" after the offset {t:?}"));
         let through = self.through.as_ref().map(|t| format!(" through {t:?}"));
         let text = format!(
-            "the server rejected {} {rows}{}{}{}{}; the other rows are committed: do not send the range again, look at the error table",
+            "the server rejected {} {rows}{}{}{}{}; the other rows are committed: do not send the range again, examine the error table",
             self.count,
             after.unwrap_or_default(),
             through.unwrap_or_default(),

@@ -202,6 +202,6 @@ async fn a_probe_that_cannot_be_dropped() {
         .faults()
         .push(Fault::Forbidden.on(Endpoint::Drop).always());
     let report = world.examine().await;
-    assert_found(&report, Check::Drop, "403", "idle for thirty days");
+    assert_found(&report, Check::Drop, "403", "thirty days without use");
     assert_eq!(outcome(&report, Check::Channel), Outcome::Ok);
 }

@@ -65,7 +65,7 @@ async fn a_profile_that_cannot_be_read() {
         (
             Profile::from_file("/nonexistent/profile.json"),
             "/nonexistent/profile.json",
-            "a file that is named there has to exist",
+            "files that are named there have to exist",
         ),
         (Profile::from_json("{"), "not valid JSON", ""),
         (
@@ -92,7 +92,7 @@ async fn a_key_that_cannot_be_used() {
         (file("absent.p8"), "absent.p8", "has to exist"),
         (
             file("README.md"),
-            "neither PEM, base64 nor DER",
+            "not an RSA private key in PEM, base64 or DER",
             "openssl pkcs8 -topk8",
         ),
         (file("rsa_public.pem"), "public key", ""),
@@ -182,7 +182,7 @@ async fn a_clock_that_is_off() {
         &report,
         Check::Clock,
         "clock is",
-        "set the clock, and keep it with NTP",
+        "set the clock, and synchronize it with NTP",
     );
     let text = &report.finding(Check::Clock).expect("a finding").text;
     assert!(text.contains("s ahead of the server's"), "{text}");
@@ -293,7 +293,7 @@ async fn a_certificate_that_is_not_trusted_or_of_another_name() {
         &report,
         Check::Tls,
         "127.0.0.1",
-        "the certificate is another host's",
+        "the certificate is for another host",
     );
 }
 
@@ -325,7 +325,7 @@ async fn an_ingest_host_that_cannot_be_reached() {
         &report,
         Check::IngestDns,
         r#""ingest.invalid" does not resolve"#,
-        "allow it in this machine's DNS",
+        "make it resolvable in this machine's DNS",
     );
     assert_eq!(outcome(&report, Check::IngestHost), Outcome::Ok);
     assert_eq!(outcome(&report, Check::Token), Outcome::Skipped);

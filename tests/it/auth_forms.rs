@@ -156,7 +156,10 @@ async fn secrets_are_sent_to_no_unprotected_endpoint() {
     for (url, remedy) in [
         ("http://login.example.com/token", "must begin with https://"),
         ("ftp://127.0.0.1/token", "must begin with https://"),
-        ("https://id:hidden@127.0.0.1/token", "leave them out"),
+        (
+            "https://id:hidden@127.0.0.1/token",
+            "put them into oauth_client_id",
+        ),
         ("127.0.0.1/token", "write it like"),
         ("", "write it like"),
     ] {
@@ -241,13 +244,13 @@ async fn a_refusal_of_the_oauth_server_is_reported_with_its_remedy_and_without_s
         (
             html(200),
             ErrorKind::Authentication,
-            "holds no access_token",
+            "has no access_token",
             1,
         ),
         (
             json(200, r#"{"error":"temporarily_unavailable"}"#),
             ErrorKind::Authentication,
-            "holds no access_token",
+            "has no access_token",
             1,
         ),
         (

@@ -43,7 +43,7 @@ async fn a_refused_batch_names_its_code_and_request_once() {
     let why = "appending to channel \"c\" of pipe DB.PUBLIC.RIDES_PIPE failed, the server answered 400: The rows are not \
                taken, says a fault; the same request would be refused again";
     let expected = format!(
-        "the channel \"c\" was invalidated (Rejected: the server refuses a batch for good): {why} [ERR_INVALID_REQUEST] (request ID): \
+        "the channel \"c\" was invalidated (Rejected: the server refuses a batch permanently): {why} [ERR_INVALID_REQUEST] (request ID): \
          caused by {why}"
     );
     assert_eq!(chain(&error), expected);

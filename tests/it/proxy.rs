@@ -169,7 +169,7 @@ async fn a_proxy_that_refuses_is_distinguished_from_one_that_is_absent() {
             error.contains("does not let \"h.invalid\" through"),
             "{error}"
         );
-        assert!(error.contains("have it allow both hosts"), "{error}");
+        assert!(error.contains("allow both hosts of the account"), "{error}");
     }
     // There is no listener, and the port stays reserved.
     let held = TcpSocket::new_v4().unwrap();

@@ -1,4 +1,4 @@
-//! Connections of the Snowflake CLI.
+//! Tests of connections of the Snowflake CLI.
 
 use std::path::{Path, PathBuf};
 
@@ -39,7 +39,7 @@ impl Home {
             let found = variables.iter().find(|(key, _)| *key == name);
             match name {
                 "HOME" | "USERPROFILE" => Some(home.to_owned()),
-                // Where the fixtures' keys are.
+                // The working directory of the fixtures' keys.
                 "LOCALAPPDATA" => Some(format!("{home}/nowhere")),
                 _ => found.map(|(_, value)| (*value).to_owned()),
             }
@@ -64,7 +64,7 @@ fn the_default_connection_of_the_cli_is_found() {
 }
 
 #[test]
-fn connections_toml_takes_the_place_of_the_connections_in_config_toml() {
+fn connections_toml_replaces_the_connections_in_config_toml() {
     let home = Home::with(&[("config.toml", CONFIG), ("connections.toml", CONNECTIONS)]);
     let profile = home.load(Profile::loader(), &[]).unwrap();
     assert_eq!(
@@ -93,7 +93,7 @@ fn connections_toml_takes_the_place_of_the_connections_in_config_toml() {
 }
 
 #[test]
-fn a_variable_may_name_the_connection_and_set_what_is_in_it() {
+fn variables_may_choose_the_connection_and_override_its_settings() {
     let home = Home::with(&[("connections.toml", CONNECTIONS)]);
     let key = format!("{KEYS}/rsa_p8_aes256.pem");
     let variables = [
@@ -118,7 +118,7 @@ fn a_variable_may_name_the_connection_and_set_what_is_in_it() {
 }
 
 #[test]
-fn a_connection_may_be_variables_alone() {
+fn a_connection_may_consist_of_variables_alone() {
     let home = Home::with(&[]);
     let variables = [
         ("SNOWFLAKE_CONNECTIONS_CI_ACCOUNT", "a"),
@@ -128,7 +128,7 @@ fn a_connection_may_be_variables_alone() {
     assert_eq!(home.load(loader, &variables).unwrap().account(), "a");
     refused(
         home.load(Profile::loader().connection("cd"), &variables),
-        &["no connection \"cd\"", "there are none"],
+        &["no connection \"cd\"", "there are no connections"],
     );
 }
 
@@ -142,7 +142,7 @@ fn without_a_connection_the_environment_is_enough() {
 }
 
 #[test]
-fn the_folder_is_where_the_cli_looks() {
+fn the_folder_is_the_one_of_the_cli() {
     let home = Home::with(&[]);
     let elsewhere = tempfile::tempdir().unwrap();
     let write = |folder: &Path, account: &str| {
@@ -183,7 +183,7 @@ fn a_toml_file_may_be_named() {
 }
 
 #[test]
-fn wrong_types_and_broken_files_are_placed_but_not_shown() {
+fn wrong_types_and_syntax_errors_are_located_and_not_quoted() {
     for (text, words) in [
         (
             "[default]\naccount = \"a\"\nuser = 7\n",
@@ -210,7 +210,7 @@ fn wrong_types_and_broken_files_are_placed_but_not_shown() {
 }
 
 #[test]
-fn oauth_is_spelled_as_the_drivers_spell_it() {
+fn oauth_settings_have_the_names_of_the_drivers() {
     let home = Home::with(&[("connections.toml", CONNECTIONS)]);
     let profile = home
         .load(Profile::loader().connection("oauth"), &[])
@@ -222,7 +222,7 @@ fn oauth_is_spelled_as_the_drivers_spell_it() {
 
 proptest! {
     #[test]
-    fn no_nearly_right_connections_panic(text in mutated_text(&[CONFIG, CONNECTIONS])) {
+    fn no_almost_valid_connections_panic(text in mutated_text(&[CONFIG, CONNECTIONS])) {
         let home = Home::with(&[("connections.toml", &text)]);
         if let Ok(profile) = home.load(Profile::loader(), &[]) {
             prop_assert!(profile.url().unwrap().starts_with("http"));

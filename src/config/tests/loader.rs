@@ -1,4 +1,4 @@
-//! Which place counts, and who is told to have set what.
+//! Tests of the loader: precedence and origins.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ fn load(loader: ProfileLoader, variables: &[(&str, &str)]) -> Result<Profile> {
     })
 }
 
-/// A profile in a file of its own.
+/// Writes a profile to a file and returns a loader for it.
 fn written(folder: &Path, name: &str, text: &str) -> ProfileLoader {
     let path = folder.join(name);
     std::fs::write(&path, text).unwrap();
@@ -83,7 +83,7 @@ fn origins_read_as_phrases() {
 }
 
 #[test]
-fn settings_that_stand_for_each_other_go_together() {
+fn alternative_settings_hide_each_other() {
     let folder = tempfile::tempdir().unwrap();
     let file = written(
         folder.path(),
@@ -105,7 +105,7 @@ fn settings_that_stand_for_each_other_go_together() {
     let profile = load(file.clone(), &far).unwrap();
     assert_eq!(profile.url().unwrap(), "https://one.example:444/");
     assert_eq!(profile.origin("private_key_file"), None);
-    // A host that is nearer hides a URL.
+    // A host with higher precedence hides a URL.
     let profile = load(
         written(
             folder.path(),
@@ -209,7 +209,7 @@ fn the_environments_token_endpoint_is_not_used_for_another_client() {
         ("SNOWFLAKE_OAUTH_CLIENT_SECRET", "hush"),
         (
             "SNOWFLAKE_OAUTH_TOKEN_ENDPOINT",
-            "https://theirs.example/token",
+            "https://environment.example/token",
         ),
     ];
     let endpoint = |loader: ProfileLoader| {
@@ -223,24 +223,24 @@ fn the_environments_token_endpoint_is_not_used_for_another_client() {
     assert_eq!(
         endpoint(whole.clone()),
         (None, None),
-        "our secret is not for their server"
+        "the secret must not go to another client's server"
     );
-    let named = whole.set("oauth_token_endpoint", "https://ours.example/token");
+    let named = whole.set("oauth_token_endpoint", "https://program.example/token");
     assert_eq!(
         endpoint(named),
         (
-            Some("https://ours.example/token".to_owned()),
+            Some("https://program.example/token".to_owned()),
             Some(Origin::Program)
         )
     );
     let without_secret =
         of_file(r#"{"account": "a", "authorization_type": "OAUTH", "oauth_client_id": "theirs"}"#);
     let gap = endpoint(without_secret).0;
-    assert_eq!(gap.as_deref(), Some("https://theirs.example/token"));
+    assert_eq!(gap.as_deref(), Some("https://environment.example/token"));
 }
 
 #[test]
-fn credentials_of_another_kind_count_for_nothing_in_a_later_place() {
+fn credentials_of_another_kind_in_a_later_place_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let token = written(
         folder.path(),
@@ -283,7 +283,7 @@ fn the_variable_of_the_container_comes_before_the_file() {
 }
 
 #[test]
-fn properties_are_a_profile_too() {
+fn a_profile_may_be_a_properties_file() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(
         Path::new(KEYS).join("rsa_p8.pem"),

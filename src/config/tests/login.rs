@@ -1,4 +1,4 @@
-//! The ways to log in that a profile may name, and what contradicts them.
+//! Tests of the authorization of a profile, and of contradictions.
 
 use std::path::PathBuf;
 
@@ -35,8 +35,8 @@ fn token_file(profile: Result<Profile>) -> PathBuf {
     }
 }
 
-/// Only the account, and some more.
-fn nobody(more: &str) -> Result<Profile> {
+/// A profile with an account, without a user, and some more settings.
+fn without_user(more: &str) -> Result<Profile> {
     Profile::from_json(&format!(r#"{{"account": "a", {more}}}"#))
 }
 
@@ -46,11 +46,14 @@ fn a_key_pair_has_many_names() {
         let profile = json(&format!(r#""authorization_type": "{name}""#));
         assert!(matches!(authorization(profile), Authorization::KeyPair));
     }
-    refused(nobody(r#""authorization_type": "JWT""#), &["\"user\""]);
+    refused(
+        without_user(r#""authorization_type": "JWT""#),
+        &["\"user\""],
+    );
 }
 
 #[test]
-fn what_nobody_can_log_in_with_is_refused_with_what_is_possible() {
+fn unsupported_authorizations_are_refused_with_the_supported_ones() {
     for name in ["externalbrowser", "snowflake", "zz"] {
         refused(
             json(&format!(r#""authorization_type": "{name}""#)),
@@ -66,7 +69,7 @@ fn what_nobody_can_log_in_with_is_refused_with_what_is_possible() {
 
 #[test]
 fn an_oauth_client_needs_id_and_secret_and_no_user() {
-    let all = oauth(nobody(
+    let all = oauth(without_user(
         r#""authorization_type": "OAuth", "oauth_client_id": "id", "oauth_client_secret": "sec",
            "oauth_refresh_token": "ref", "oauth_token_endpoint": "https://h/token",
            "oauth_scope": "s", "oauth_include_scope": false"#,
@@ -93,7 +96,7 @@ fn an_oauth_client_needs_id_and_secret_and_no_user() {
         (r#", "oauth_client_id": "id""#, "oauth_client_secret"),
     ] {
         refused(
-            nobody(&format!(r#""authorization_type": "OAUTH"{more}"#)),
+            without_user(&format!(r#""authorization_type": "OAUTH"{more}"#)),
             &[missing, "is missing", "SNOWFLAKE_OAUTH_CLIENT"],
         );
     }
@@ -104,15 +107,15 @@ fn an_oauth_client_needs_id_and_secret_and_no_user() {
         let more = format!(
             r#""authorization_type": "OAUTH", "oauth_client_id": "i", "oauth_client_secret": "s", "oauth_include_scope": {value}"#
         );
-        refused(nobody(&more), &["oauth_include_scope", words]);
+        refused(without_user(&more), &["oauth_include_scope", words]);
     }
 }
 
 #[test]
-fn an_access_token_stands_in_the_profile_or_in_a_file() {
+fn an_access_token_is_in_the_profile_or_in_a_file() {
     for name in ["PAT", "programmatic_access_token"] {
         let more = format!(r#""authorization_type": "{name}", "personal_access_token": " t \n""#);
-        assert_eq!(access_token(nobody(&more)), "t");
+        assert_eq!(access_token(without_user(&more)), "t");
     }
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("pat"), "from-file\n").unwrap();
@@ -125,37 +128,41 @@ fn an_access_token_stands_in_the_profile_or_in_a_file() {
     assert_eq!(access_token(profile), "from-file");
 
     refused(
-        nobody(r#""authorization_type": "PAT""#),
+        without_user(r#""authorization_type": "PAT""#),
         &["personal_access_token is missing"],
     );
     refused(
-        nobody(
+        without_user(
             r#""authorization_type": "PAT", "personal_access_token": "t", "token_file_path": "f""#,
         ),
         &[
             "both",
             "personal_access_token",
             "token_file_path",
-            "leave one",
+            "remove one",
         ],
     );
     std::fs::write(folder.path().join("pat"), " \n").unwrap();
     let empty = format!(r#""authorization_type": "PAT", "token_file_path": {file:?}"#);
-    refused(nobody(&empty), &[&file, "holds no token"]);
+    refused(without_user(&empty), &[&file, "is empty or not text"]);
 }
 
 #[test]
-fn a_container_finds_its_token_where_the_platform_puts_it() {
+fn a_container_uses_the_token_file_of_the_platform() {
     let spcs = r#""authorization_type": "SPCS""#;
     assert_eq!(
-        token_file(nobody(spcs)),
+        token_file(without_user(spcs)),
         PathBuf::from("/snowflake/session/token")
     );
     let elsewhere = format!(r#"{spcs}, "spcs_token_path": "/elsewhere""#);
-    assert_eq!(token_file(nobody(&elsewhere)), PathBuf::from("/elsewhere"));
-    // The drivers' name for the same.
-    let drivers =
-        nobody(r#""authorization_type": "OAUTH", "token_file_path": "/snowflake/session/token""#);
+    assert_eq!(
+        token_file(without_user(&elsewhere)),
+        PathBuf::from("/elsewhere")
+    );
+    // The drivers' name for this.
+    let drivers = without_user(
+        r#""authorization_type": "OAUTH", "token_file_path": "/snowflake/session/token""#,
+    );
     assert_eq!(
         token_file(drivers),
         PathBuf::from("/snowflake/session/token")
@@ -166,7 +173,11 @@ fn a_container_finds_its_token_where_the_platform_puts_it() {
             ("SNOWFLAKE_AUTHENTICATOR", "oauth"),
             ("SNOWFLAKE_TOKEN", "ready-made"),
         ]),
-        &["would expire", "oauth_client_id", "token_file_path"],
+        &[
+            "expires while the client runs",
+            "oauth_client_id",
+            "token_file_path",
+        ],
     );
 }
 
@@ -185,16 +196,11 @@ fn credentials_of_another_kind_are_named() {
         let more = format!(r#""authorization_type": "{kind}", "{foreign}": "hush""#);
         let error = refused(
             json(&more),
-            &[
-                foreign,
-                kind,
-                "from the profile's text",
-                "leave the one out",
-            ],
+            &[foreign, kind, "from the profile's text", "remove one"],
         );
         assert!(!error.to_string().contains("hush"));
     }
-    // Nobody said PAT.
+    // The authorization is not PAT.
     refused(
         json(r#""personal_access_token": "t""#),
         &["personal_access_token", "authorization_type is JWT"],
@@ -202,7 +208,7 @@ fn credentials_of_another_kind_are_named() {
 }
 
 #[test]
-fn what_is_set_last_by_hand_is_what_counts() {
+fn the_last_credential_set_by_the_program_is_used() {
     let key = json(&format!(r#""private_key_file": "{KEYS}/rsa_p8.pem""#)).unwrap();
     let token = key.clone().with_personal_access_token("t");
     assert_eq!(access_token(Ok(token.clone())), "t");
@@ -232,10 +238,10 @@ fn what_is_set_last_by_hand_is_what_counts() {
 }
 
 #[test]
-fn another_oauth_client_has_nothing_of_the_one_before() {
-    let read = nobody(
+fn another_oauth_client_keeps_no_settings_of_the_previous_one() {
+    let read = without_user(
         r#""authorization_type": "OAUTH", "oauth_client_id": "theirs", "oauth_client_secret": "s",
-           "oauth_refresh_token": "r", "oauth_token_endpoint": "https://theirs.example""#,
+           "oauth_refresh_token": "r", "oauth_token_endpoint": "https://profile.example""#,
     )
     .unwrap();
     let ours = read.clone().with_oauth_client("ours", "hush");
@@ -245,15 +251,15 @@ fn another_oauth_client_has_nothing_of_the_one_before() {
     assert_eq!(settings.token_endpoint, None, "our secret is not for it");
     assert_eq!(ours.origin("oauth_refresh_token"), None);
     assert_eq!(ours.origin("oauth_token_endpoint"), None);
-    // By hand, the order does not matter.
+    // The order of the methods does not matter.
     let by_hand = read
-        .with_oauth_token_endpoint("https://ours.example")
+        .with_oauth_token_endpoint("https://program.example")
         .with_oauth_refresh_token("fresh")
         .with_oauth_client("ours", "hush");
     let settings = oauth(Ok(by_hand));
     assert_eq!(
         settings.token_endpoint.as_deref(),
-        Some("https://ours.example")
+        Some("https://program.example")
     );
     assert_eq!(settings.refresh_token.unwrap().expose_secret(), "fresh");
 }

@@ -1,4 +1,4 @@
-//! Calls over real sockets: what comes back, and what it is called when nothing does.
+//! Calls over real sockets: the responses and the errors.
 
 use std::future::Future;
 use std::io::ErrorKind as ErrorOf;
@@ -62,7 +62,7 @@ async fn failure(url: &str) -> TransportError {
 }
 
 #[tokio::test]
-async fn an_answer_comes_back_whole_whatever_its_status() {
+async fn a_response_of_any_status_is_returned_whole() {
     let port = serve(async |mut stream: TcpStream| {
         read_request(&mut stream).await;
         let answer =
@@ -78,7 +78,7 @@ async fn an_answer_comes_back_whole_whatever_its_status() {
 
 #[tokio::test]
 async fn a_refused_port_is_a_connect_error_that_names_the_host_and_no_token() {
-    // Nobody listens there, and nobody else can.
+    // The port is bound and not listening, so connections are refused.
     let held = TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let port = held.local_addr().unwrap().port();
@@ -130,7 +130,7 @@ async fn an_answer_that_breaks_off_is_a_body_error() {
 }
 
 #[test]
-fn roots_that_are_no_certificates_are_refused() {
+fn invalid_root_certificates_are_refused() {
     for pem in ["", "not pem", "-----BEGIN CERTIFICATE-----\n"] {
         let error = HttpTransport::builder()
             .add_root_certificate_pem(pem.as_bytes())
@@ -141,7 +141,7 @@ fn roots_that_are_no_certificates_are_refused() {
 }
 
 #[test]
-fn without_tls_the_feature_is_named() {
+fn without_tls_the_error_names_the_feature() {
     let request = post("https://acct.snowflakecomputing.com/p");
     let proxies = ProxySource::Nothing.proxies();
     let error = Target::new(&request, &proxies).without_tls();
@@ -150,7 +150,7 @@ fn without_tls_the_feature_is_named() {
 }
 
 #[test]
-fn a_file_of_certificates_is_named_if_it_is_not_usable() {
+fn an_unusable_certificate_file_is_named_in_the_error() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("ca.pem");
     for (text, why) in [(None, "cannot be read"), (Some("x"), "BEGIN CERTIFICATE")] {
@@ -167,7 +167,7 @@ fn a_file_of_certificates_is_named_if_it_is_not_usable() {
 }
 
 #[test]
-fn a_proxys_password_does_not_show() {
+fn debug_output_contains_no_proxy_password() {
     let builder = HttpTransport::builder()
         .proxy("http://me:hush@proxy:3128")
         .unwrap();
@@ -179,7 +179,7 @@ fn a_proxys_password_does_not_show() {
 async fn an_ipv6_address_is_a_host_like_any_other() {
     let listener = match TcpListener::bind("[::1]:0").await {
         Ok(listener) => listener,
-        // The operating system was built or booted without IPv6: there is nothing to reach.
+        // The operating system has no IPv6, so there is nothing to test.
         Err(why) if matches!(why.kind(), ErrorOf::AddrNotAvailable | ErrorOf::Unsupported) => {
             return;
         }
@@ -219,7 +219,7 @@ async fn a_connection_is_used_again_and_a_dead_one_is_replaced() {
     }
     first.await.unwrap();
 
-    // Nobody is there while the server restarts, and nothing was sent.
+    // While the server restarts the connection is refused, and nothing is sent.
     let error = transport.call(post(&url)).await.unwrap_err();
     assert!(!error.may_have_been_sent(), "{error}");
 
@@ -231,7 +231,7 @@ async fn a_connection_is_used_again_and_a_dead_one_is_replaced() {
 }
 
 #[tokio::test]
-async fn a_request_that_a_dying_connection_took_is_not_sent_twice() {
+async fn a_request_on_a_connection_that_breaks_is_not_sent_twice() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/p", listener.local_addr().unwrap());
     let server = tokio::spawn(async move {

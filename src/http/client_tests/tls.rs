@@ -1,4 +1,4 @@
-//! TLS: whom to trust, which HTTP is spoken over it, and what is wrong with a session that does not come about.
+//! TLS: trusted authorities, the HTTP version, and the errors of failed handshakes.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
 use super::*;
 
-/// A certificate authority that nobody knows.
+/// A certificate authority that is not trusted by default.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
     authority_called("Lift Tickets CA")
 }
@@ -34,7 +34,7 @@ fn certificate(name: &str) -> CertificateParams {
     CertificateParams::new(vec![name.to_owned()]).unwrap()
 }
 
-/// Serves one connection over HTTP/2 or HTTP/1.1, as the client likes; returns the URL.
+/// Serves one connection over HTTP/2 or HTTP/1.1, as the client chooses; returns the URL.
 async fn serve_tls(
     authority: &CertifiedIssuer<'static, KeyPair>,
     certificate: &CertificateParams,
@@ -53,7 +53,7 @@ async fn serve_tls(
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     let acceptor = TlsAcceptor::from(Arc::new(config));
     let port = serve(async move |stream: TcpStream| {
-        // A client that does not like the certificate leaves here.
+        // A client that refuses the certificate disconnects here.
         let Ok(stream) = acceptor.accept(stream).await else {
             return;
         };
@@ -79,7 +79,7 @@ fn trusting(
 }
 
 #[tokio::test]
-async fn http_2_is_spoken_if_the_server_offers_it_and_nobody_minds() {
+async fn http_2_is_used_if_enabled_and_offered_by_the_server() {
     let authority = authority();
     for (builder, version) in [
         (trusting(&authority).http2(), http::Version::HTTP_2),
@@ -88,7 +88,7 @@ async fn http_2_is_spoken_if_the_server_offers_it_and_nobody_minds() {
         let url = serve_tls(&authority, &certificate("127.0.0.1")).await;
         let transport = builder.build().unwrap();
         let calls = tokio::join!(transport.call(post(&url)), async {
-            // One connection is all there is: over HTTP/1.1 the second call would wait for another.
+            // There is only one connection: over HTTP/1.1 the second call would wait for another one.
             match version {
                 http::Version::HTTP_2 => Some(transport.call(post(&url)).await),
                 _ => None,
@@ -103,7 +103,7 @@ async fn http_2_is_spoken_if_the_server_offers_it_and_nobody_minds() {
 }
 
 #[tokio::test]
-async fn each_fault_of_a_certificate_has_a_sentence_of_its_own() {
+async fn each_certificate_error_has_its_own_message() {
     let authority = authority();
     let mut late = certificate("127.0.0.1");
     late.not_before = date_time_ymd(2000, 1, 1);
@@ -131,12 +131,12 @@ async fn each_fault_of_a_certificate_has_a_sentence_of_its_own() {
         (
             &renewed,
             &certificate("127.0.0.1"),
-            "no authority that this machine trusts vouches for its certificate",
+            "its certificate is not from an authority that this machine trusts",
         ),
         (
             &foreign,
             &certificate("127.0.0.1"),
-            "no authority that this machine trusts vouches for its certificate",
+            "its certificate is not from an authority that this machine trusts",
         ),
     ];
     for (issuer, certificate, sentence) in cases {
@@ -152,7 +152,7 @@ async fn each_fault_of_a_certificate_has_a_sentence_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_private_authority_is_not_trusted_by_itself() {
+async fn a_private_authority_is_not_trusted_by_default() {
     let url = serve_tls(&authority(), &certificate("127.0.0.1")).await;
     let error = failure(&url).await;
     assert_eq!(error.kind(), TransportErrorKind::Tls);
@@ -173,12 +173,12 @@ async fn a_plain_port_is_a_tls_error() {
     assert!(
         error
             .to_string()
-            .contains("speaks no TLS: check the scheme and port")
+            .contains("does not use TLS on this port: check the scheme and port")
     );
 }
 
 #[tokio::test]
-async fn a_peer_that_leaves_during_the_handshake_is_a_tls_error() {
+async fn a_peer_that_disconnects_during_the_handshake_is_a_tls_error() {
     let port = serve(async |mut stream: TcpStream| {
         let mut hello = [0; 64];
         let _ = stream.read_exact(&mut hello).await;
@@ -191,7 +191,9 @@ async fn a_peer_that_leaves_during_the_handshake_is_a_tls_error() {
     assert_eq!(error.kind(), TransportErrorKind::Tls);
     assert!(!error.may_have_been_sent());
     assert!(
-        error.to_string().contains("whether something between cuts"),
+        error
+            .to_string()
+            .contains("whether a firewall or proxy cuts"),
         "{error}"
     );
 }

@@ -1,4 +1,4 @@
-//! What an append takes for its offsets: a token for a row, numbers for many, or two tokens for rows that stay together.
+//! The offset arguments of appends: a token for a row, integers for many rows, or two tokens for rows that stay together.
 
 use std::fmt::Display;
 use std::ops::{RangeFrom, RangeInclusive};
@@ -6,10 +6,10 @@ use std::ops::{RangeFrom, RangeInclusive};
 use super::{OffsetToken, canonical_integer};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// One offset, not necessarily made into text yet.
+/// One offset, which may not be text yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offset {
-    /// A number; its text is its decimal form.
+    /// An integer; its token is its decimal text.
     Integer(i128),
     /// Any token.
     Token(OffsetToken),
@@ -27,16 +27,16 @@ impl Offset {
 /// The offsets of the rows of one call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Offsets {
-    /// Row `i` carries `first + i`; may be split anywhere.
+    /// Row `i` has the token `first + i`. The rows may be split anywhere.
     Each {
-        /// The first row's.
+        /// The token of the first row.
         first: i128,
     },
-    /// All rows share a start and an end; one request, never split.
+    /// All rows share a start and an end token and go in one request.
     Whole {
-        /// The first row's.
+        /// The token of the first row.
         start: OffsetToken,
-        /// The last row's.
+        /// The token of the last row.
         end: OffsetToken,
     },
 }
@@ -45,32 +45,31 @@ mod sealed {
     pub trait Sealed {}
 }
 
-/// What can be the offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64`, `u64` or `usize`.
+/// The offset of a row: an [`OffsetToken`], text, or an `i32`, `u32`, `i64`, `u64` or `usize`.
 ///
-/// Integers have to rise from row to row. Text only must not repeat, whatever it is made of: `"10"` may come before `"9"`.
+/// Integers have to rise from row to row. Text must not repeat, and may be in any order: `"10"` may come before `"9"`.
 pub trait IntoOffset: sealed::Sealed {
-    /// The offset.
+    /// Converts to an offset.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOffset`] if text cannot be a token.
+    /// [`ErrorKind::InvalidOffset`] if the text is not a valid token.
     #[doc(hidden)]
     fn into_offset(self) -> Result<Offset>;
 }
 
-/// What can be the offsets of many rows.
+/// The offsets of many rows.
 ///
-/// - `first..` (integers): row `i` carries the token `first + i`, and the rows may be split over requests anywhere. Only
-///   right if each row has a token of its own and there are no gaps. The type of the integer sets no bound: the tokens of
-///   `0..` continue past `i32::MAX`.
-/// - `first..=last` (integers) or `(start, end)` (any tokens): the rows go in one request, never split, and are committed
-///   together as `end`. There may be any number of rows.
+/// - `first..` (integers): row `i` has the token `first + i`, and the rows may be split over requests anywhere. Use it only if
+///   tokens are consecutive, without gaps. The integer type is no limit: the tokens of `0..` continue past `i32::MAX`.
+/// - `first..=last` (integers) or `(start, end)` (any tokens): the rows go in one request and are committed together under the
+///   token `end`. There may be any number of rows.
 pub trait IntoOffsets: sealed::Sealed {
-    /// The offsets.
+    /// Converts to the offsets of the rows.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOffset`] if text cannot be a token, or a range goes backward.
+    /// [`ErrorKind::InvalidOffset`] if a text is not a valid token, or a range goes backward.
     #[doc(hidden)]
     fn into_offsets(self) -> Result<Offsets>;
 }
@@ -134,8 +133,8 @@ texts! {
     &String => |t| OffsetToken::new(t);
 }
 
-/// An offset of which only the text is known, and whether offsets of its type are in the order of numbers. Those stay
-/// numbers, so that their runs are kept as such.
+/// An offset as text, and whether offsets of its type sort as numbers. Such offsets stay integers, so that consecutive ones
+/// form a run.
 #[derive(Debug)]
 pub(crate) struct Shown<O> {
     pub(crate) offset: O,

@@ -46,7 +46,7 @@ async fn keys_that_cannot_be_used_name_the_openssl_command() {
         ),
         (
             "rsa_public.pem",
-            &["a public key was given", "private key it belongs to"],
+            &["a public key was given", "private key that belongs to it"],
         ),
         (
             "rsa_certificate.pem",
@@ -169,7 +169,10 @@ fn profiles_that_cannot_be_read_say_where() {
     says(
         &refused(both),
         CONFIG,
-        &["both \"private_key\" and \"private_key_file\"", "leave one"],
+        &[
+            "both \"private_key\" and \"private_key_file\"",
+            "remove one",
+        ],
     );
     let error = Profile::from_file("nowhere/profile.json").unwrap_err();
     says(
@@ -198,7 +201,7 @@ fn addresses_that_cannot_be_used_say_how_to_write_them() {
         ),
         (
             "https://u:hush@a.snowflakecomputing.com",
-            &["user name or password", "leave them out"],
+            &["user name or password", "remove them"],
         ),
         (
             "https://a.snowflakecomputing.com/path",
