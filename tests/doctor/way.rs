@@ -89,7 +89,7 @@ async fn a_key_that_cannot_be_used() {
             .with_private_key_file(format!("{KEYS}/{name}"))
     };
     for (profile, text, remedy) in [
-        (file("absent.p8"), "absent.p8", "has to exist"),
+        (file("absent.p8"), "absent.p8", "have to exist"),
         (
             file("README.md"),
             "not an RSA private key in PEM, base64 or DER",
@@ -146,7 +146,7 @@ async fn a_key_user_or_account_that_the_server_does_not_know() {
     let json = world.emulator().profile_json(&world.server.url());
     let elsewhere = json.replace("EMULATOR", "ORG-ELSEWHERE");
     let report = examine(Profile::from_json(&elsewhere).expect("a profile")).await;
-    let remedy = "check account and user in the profile: they make the subject ORG-ELSEWHERE.STREAMING_INGEST";
+    let remedy = "check account and user in the profile, which make the subject ORG-ELSEWHERE.STREAMING_INGEST";
     assert_found(&report, Check::IngestHost, "401", remedy);
 }
 
@@ -257,7 +257,7 @@ async fn a_server_that_never_answers() {
         &report,
         Check::Tls,
         "no answer within 2s",
-        "any proxy between",
+        "any proxy on the way",
     );
 }
 

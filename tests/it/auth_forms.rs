@@ -260,7 +260,7 @@ async fn a_refusal_of_the_oauth_server_is_reported_with_its_remedy_and_without_s
             1,
         ),
         (html(503), ErrorKind::Server, "try again", 4),
-        (text(429, "slow"), ErrorKind::Throttled, "less often", 4),
+        (text(429, "slow"), ErrorKind::Throttled, "fewer requests", 4),
     ];
     for (answer, kind, remedy, times) in cases {
         let stage = Stage::new().await;

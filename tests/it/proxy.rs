@@ -166,7 +166,7 @@ async fn a_proxy_that_refuses_is_distinguished_from_one_that_is_absent() {
         let proxy = Proxy::refusing(status).await;
         let error = unsent(&proxy.url("user:hush"), TransportErrorKind::Connect).await;
         assert!(
-            error.contains("does not let \"h.invalid\" through"),
+            error.contains("refuses connections to \"h.invalid\""),
             "{error}"
         );
         assert!(error.contains("allow both hosts of the account"), "{error}");
