@@ -243,7 +243,7 @@ fn what_cannot_be_done_is_said_with_its_remedy() {
     for (arguments, want) in [
         (
             &["--write-profile", "mine.json"][..],
-            "mine.json exists and was not written by the emulator: it is not overwritten",
+            "mine.json exists and was not written by the emulator, so it is not overwritten",
         ),
         (
             &["--ddl", "broken.sql"][..],

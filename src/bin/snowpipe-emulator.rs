@@ -1,5 +1,5 @@
-//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP or HTTPS, with tables from Snowflake DDL and rows
-//! in memory or in a SQLite file.
+//! The emulator as a program: a local Snowpipe Streaming server on loopback HTTP or HTTPS, with tables from Snowflake DDL and
+//! rows in memory or in a SQLite file.
 
 use std::error::Error;
 use std::fs;
@@ -33,9 +33,9 @@ const USER: &str = "STREAMING_INGEST";
 
 /// A local Snowpipe Streaming server.
 ///
-/// Prints its URL on stdout when it is ready, and with `--tls` on the same line what clients need to trust it; logs on stderr
-/// (`RUST_LOG` sets how much), and ends on Ctrl-C or SIGTERM after it has answered what is in flight and committed what it
-/// accepted.
+/// Prints its URL on stdout when it is ready, and with `--tls` on the same line the environment that clients need to trust it.
+/// Logs on stderr (`RUST_LOG` sets the level). Ends on Ctrl-C or SIGTERM after it has answered the requests in flight and
+/// committed what it accepted.
 #[derive(Debug, Parser)]
 #[expect(
     clippy::struct_excessive_bools,
@@ -47,12 +47,12 @@ struct Options {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
 
-    /// Lets other machines connect: `--listen` may be any address. The keys of a local server are no secret, so this is for
-    /// networks where everybody may use it.
+    /// Lets other machines connect: `--listen` may be any address. The keys of a local server are not secret, so use this only
+    /// on networks that you trust.
     #[arg(long, requires = "admin_token")]
     allow_remote: bool,
 
-    /// What requests to `/_emulator/` must carry as `Authorization: Bearer TOKEN`.
+    /// The token that requests to `/_emulator/` need as `Authorization: Bearer TOKEN`.
     #[arg(
         long,
         value_name = "TOKEN",
@@ -61,43 +61,44 @@ struct Options {
     )]
     admin_token: Option<SecretString>,
 
-    /// One more name that the emulator is reached by; the first one is that of the profile.
+    /// A further host name of the emulator; the first one is used in the profile.
     #[arg(long, value_name = "NAME")]
     host: Vec<String>,
 
-    /// Speaks HTTPS, as the official SDK wants it, with a certificate authority made at the start. The printed line has two
-    /// assignments for the environment of clients: `SSL_CERT_FILE`, to trust it, and `AWS_ENDPOINT_URL`, to upload here.
+    /// Serves HTTPS, which the official SDK requires, with a certificate authority that is created at the start. The printed
+    /// line has two assignments for the environment of clients: `SSL_CERT_FILE`, to trust the authority, and
+    /// `AWS_ENDPOINT_URL`, to upload files here.
     #[arg(long)]
     tls: bool,
 
-    /// One more host name or IP address that the certificate is good for, besides those of loopback.
+    /// A further host name or IP address in the certificate, besides those of loopback.
     #[arg(long, value_name = "NAME", requires = "tls")]
     tls_san: Vec<String>,
 
-    /// Where the authority's certificate is written: beside the profile without it, or else into a temporary file.
+    /// The file for the authority's certificate. The default is beside the profile, or a temporary file.
     #[arg(long, value_name = "FILE.pem", requires = "tls")]
     tls_ca: Option<PathBuf>,
 
-    /// Snowflake DDL that makes the tables and pipes. Without it every pipe exists, and rows are kept whole.
+    /// Snowflake DDL that creates the tables and pipes. Without it every pipe exists, and rows are stored as they are.
     ///
-    /// A data file remembers it: the same script again changes nothing, another one is an error.
+    /// A data file stores the script: the same script again changes nothing, another one is an error.
     #[arg(long, value_name = "FILE.sql")]
     ddl: Option<PathBuf>,
 
-    /// Carries the DDL out on a data file that was made with another script. OR REPLACE empties tables.
+    /// Executes the DDL on a data file that was created with another script. OR REPLACE empties tables.
     #[arg(long, requires = "ddl", requires = "data")]
     apply_ddl: bool,
 
-    /// The SQLite file for rows, channels and accepted batches; in memory without it.
+    /// The SQLite file for rows, channels and accepted batches. The default is memory.
     #[arg(long, value_name = "FILE.db")]
     data: Option<PathBuf>,
 
-    /// Writes a profile with all that a client needs. A file that is there is never overwritten: if an earlier run of the
-    /// emulator wrote it for this URL, its key goes on working, otherwise it is an error.
+    /// Writes a profile with everything that a client needs. An existing file is never overwritten: if an earlier run of the
+    /// emulator wrote it for this URL, its key stays valid; otherwise it is an error.
     #[arg(long, value_name = "FILE.json")]
     write_profile: Option<PathBuf>,
 
-    /// The user's private key, an unencrypted PKCS#8 PEM; a fresh one without it.
+    /// The user's private key, an unencrypted PKCS#8 PEM. The default is a new key.
     #[arg(long, value_name = "FILE.p8")]
     private_key: Option<PathBuf>,
 
@@ -108,11 +109,11 @@ struct Options {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
 
-    /// How long the answer to an append is held back after its rows are accepted; the log says so at debug.
+    /// How long the answer to an append is delayed after its rows are accepted; logged at debug level.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     delay_answers: Duration,
 
-    /// Forgets what an earlier run accepted and did not commit; those channels must be reopened.
+    /// Discards the rows that an earlier run accepted and did not commit; their channels must be reopened.
     #[arg(long, requires = "data")]
     lose_buffer: bool,
 
@@ -120,21 +121,21 @@ struct Options {
     #[arg(long)]
     no_limits: bool,
 
-    /// Takes requests by the letter of the documentation: unknown query parameters, missing headers and more than ten
-    /// requests in any second are refused.
+    /// Enforces the documentation literally: refuses unknown query parameters, missing headers and more than ten requests in
+    /// any second.
     #[arg(long, conflicts_with = "no_limits")]
     strict: bool,
 
-    /// Lands JSON nulls in VARIANT columns as SQL NULL.
+    /// Stores JSON nulls in VARIANT columns as SQL NULL.
     #[arg(long)]
     sql_null: bool,
 
-    /// The account's `BINARY_INPUT_FORMAT`: how the pipes that CREATE PIPE made read BINARY. HEX, BASE64 or UTF-8; default pipes
-    /// always read BASE64.
+    /// The account's `BINARY_INPUT_FORMAT` for pipes made with CREATE PIPE: HEX, BASE64 or UTF-8. Default pipes always use
+    /// BASE64.
     #[arg(long, value_name = "FORMAT", default_value_t)]
     binary_input_format: BinaryFormat,
 
-    /// The seed of what the emulator leaves to chance.
+    /// The seed of the emulator's random choices.
     #[arg(long, value_name = "NUMBER", default_value_t = 0)]
     seed: u64,
 }
@@ -156,7 +157,7 @@ async fn main() -> ExitCode {
     match run(Options::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(why) => {
-            // Nothing is left to do where stderr is gone.
+            // Ignored: stderr may be closed.
             let _ = writeln!(io::stderr(), "error: {}", with_causes(why.as_ref()));
             ExitCode::from(2)
         }
@@ -206,7 +207,7 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
         None => None,
     };
     tracing::info!(url, "the emulator is ready");
-    // A closed pipe on stdout is no reason to stop.
+    // A closed stdout is not an error.
     let mut line = url;
     if let Some(authority) = &authority {
         let file = authority.path().display();
@@ -214,18 +215,18 @@ async fn run(options: Options) -> Result<(), Box<dyn Error>> {
     }
     let _ = writeln!(io::stdout(), "{line}").and_then(|()| io::stdout().flush());
     ended.as_mut().await;
-    tracing::info!("the emulator ends: it answers what is in flight and commits what it accepted");
+    tracing::info!("shutting down: answering the requests in flight and committing accepted rows");
     server.shutdown().await;
     Ok(())
 }
 
-/// Where the authority's certificate goes; `None` is a temporary file.
+/// The path of the authority's certificate; `None` for a temporary file.
 fn certificate(options: &Options) -> Option<PathBuf> {
     let beside = || Some(options.write_profile.as_ref()?.with_extension("ca.pem"));
     options.tls_ca.clone().or_else(beside)
 }
 
-/// The key to register, and the profile of an earlier run that it came from.
+/// The key to register, and the profile of an earlier run if there is one.
 fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<dyn Error>> {
     let existing = match &options.write_profile {
         Some(path) => profile::read(path)?,
@@ -237,7 +238,7 @@ fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<d
             let held = profile::key(profile, at)?;
             if Emulator::public_key_of(&held)? != Emulator::public_key_of(&key)? {
                 return Err(format!(
-                    "the profile {} holds another key than {}: name another profile, or leave --private-key out",
+                    "the profile {} has another key than {}: choose another profile, or omit --private-key",
                     at.display(),
                     path.display()
                 )
@@ -277,7 +278,7 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
         builder = builder.private_key(key.clone());
     }
     let credentials = options.credentials.read()?;
-    let is_anybody = key.is_some() || !credentials.is_empty();
+    let can_log_in = key.is_some() || !credentials.is_empty();
     for (id, secret) in credentials.oauth_clients {
         builder = builder.oauth_client(id, secret, None);
     }
@@ -285,14 +286,14 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
         builder = builder.access_token(token, None);
     }
     let Some(path) = &options.data else {
-        if !is_anybody {
+        if !can_log_in {
             tracing::warn!(
                 "no client can log in: give --write-profile, --private-key, --oauth-client or --access-token"
             );
         }
         let catalog = match script {
             Some(script) => Catalog::from_ddl(&script)
-                .map_err(|why| format!("the DDL script cannot be carried out: {why}"))?,
+                .map_err(|why| format!("the DDL script cannot be executed: {why}"))?,
             None => Catalog::anything(),
         };
         return Ok(builder.catalog(of_account(options, catalog)).build()?);
@@ -313,14 +314,14 @@ fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<
     Ok(builder.data_file(file).catalog(catalog).build()?)
 }
 
-/// The tables and pipes with what the options say of the account.
+/// Applies the options of the account to the catalog.
 fn of_account(options: &Options, catalog: Catalog) -> Catalog {
     catalog
         .with_sql_null(options.sql_null)
         .with_binary_input_format(options.binary_input_format)
 }
 
-/// The host that clients go to, as it stands in a URL.
+/// The host for clients, as in a URL.
 fn host(options: &Options) -> String {
     if let Some(name) = options.host.first() {
         return name.clone();
@@ -337,7 +338,7 @@ fn new_profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Valu
         return Err("the emulator's profile is not an object".into());
     };
     if let Some(path) = &options.private_key {
-        // The key stays where it is, rather than being copied.
+        // The profile names the key's file instead of containing a copy.
         let path = path
             .canonicalize()
             .map_err(|why| named("the private key", path, &why))?;
@@ -361,7 +362,7 @@ fn named(what: &str, path: &Path, why: &io::Error) -> Box<dyn Error> {
     format!("{what} {}: {why}", path.display()).into()
 }
 
-/// Ready on Ctrl-C or, on Unix, SIGTERM.
+/// Resolves on Ctrl-C or, on Unix, SIGTERM.
 fn end_signal() -> io::Result<impl Future<Output = ()>> {
     #[cfg(unix)]
     let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
@@ -378,14 +379,14 @@ fn end_signal() -> io::Result<impl Future<Output = ()>> {
     })
 }
 
-/// An error and what caused it, each said once.
+/// The text of an error and its causes, without repetitions.
 fn with_causes(why: &dyn Error) -> String {
     let mut text = why.to_string();
     let mut cause = why.source();
     while let Some(why) = cause {
-        let said = why.to_string();
-        if !text.contains(&said) {
-            text = format!("{text}: {said}");
+        let message = why.to_string();
+        if !text.contains(&message) {
+            text = format!("{text}: {message}");
         }
         cause = why.source();
     }

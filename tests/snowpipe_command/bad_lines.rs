@@ -254,7 +254,7 @@ fn rejects_of_an_input_that_is_gone_are_not_said_to_be_kept() {
     assert!(
         rotated
             .err
-            .contains("the input has none of these rows, so none is kept"),
+            .contains("the input has none of these rows, so none is stored"),
         "{}",
         rotated.err
     );

@@ -50,7 +50,7 @@ fn a_file_that_cannot_be_the_one_from_before_is_refused() {
     assert!(
         rotated
             .err
-            .contains("the last row is rides:5, but the channel has 10 from before"),
+            .contains("the last row is rides:5, but the channel has 10 from an earlier run"),
         "{}",
         rotated.err
     );
@@ -173,7 +173,8 @@ fn the_table_is_counted_by_sql() {
     let send = format!("send --table resort.public.ride --channel c {verify} rides");
     let first = world.run(&send);
     assert_eq!(first.code, 0, "{first:?}");
-    let found = r#""RESORT"."PUBLIC"."RIDE" has 40 rows with 40 different TXID, 40 and 40 more than before"#;
+    let found =
+        r#""RESORT"."PUBLIC"."RIDE" has 40 rows with 40 distinct TXID, 40 and 40 more than before"#;
     assert!(
         first.err.contains(&format!("verified: {found}")),
         "{}",
@@ -188,7 +189,7 @@ fn the_table_is_counted_by_sql() {
     assert!(
         twice
             .err
-            .contains("80 rows with 40 different TXID, 40 and 0 more than before"),
+            .contains("80 rows with 40 distinct TXID, 40 and 0 more than before"),
         "{}",
         twice.err
     );
@@ -284,7 +285,7 @@ fn a_batch_that_is_refused_says_where_it_was_and_how_far_it_came() {
     for part in [
         "error: the channel \"c\" was invalidated (Rejected: ",
         "[ERR_ODD]",
-        "\ncommitted through 10: once that is fixed, the same command goes on after what is committed\n",
+        "\ncommitted through 10: after a fix the same command continues after the committed rows\n",
     ] {
         assert!(refused.err.contains(part), "{}", refused.err);
     }

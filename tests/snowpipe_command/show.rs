@@ -62,7 +62,7 @@ fn channels_are_shown_as_a_table_and_as_json() {
         missing.err
     );
     assert!(
-        missing.err.contains("snowpipe doctor says more"),
+        missing.err.contains("run snowpipe doctor"),
         "{}",
         missing.err
     );
@@ -262,7 +262,7 @@ fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
     let world = World::new();
     for (arguments, want) in [
         ("send --channel c", "--table"),
-        ("send --table t --channel c", "names no database"),
+        ("send --table t --channel c", "has a database"),
         ("send --table a.b.c.d --channel c", "has 4 parts"),
         (
             "send --table a.b.c --channel c absent.ndjson",
@@ -270,7 +270,7 @@ fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
         ),
         (
             "send --table a.b.c --channel c - -",
-            "stdin can be read once only",
+            "stdin can be read only once",
         ),
         (
             "send --table a.b.c --channel c --max-client-lag soon",
@@ -285,7 +285,7 @@ fn what_is_wrong_with_the_command_line_is_said_before_anything_is_sent() {
             "is reserved",
         ),
         ("status --table a.b.c", "<CHANNEL>"),
-        ("doctor --table t", "names no database"),
+        ("doctor --table t", "has a database"),
         ("doctor --connection nobody", "nobody"),
     ] {
         let refused = world.run(arguments);

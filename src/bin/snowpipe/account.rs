@@ -1,4 +1,4 @@
-//! Who logs in, where, and how the way there is made.
+//! The options for the account, shared by all commands: profile, connection, certificates.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -8,25 +8,25 @@ use snowpipe_streaming::{HttpTransport, Profile};
 
 use crate::Stop;
 
-/// Who logs in, and where.
+/// The options for the account.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Account {
-    /// A profile.json, .properties, or the .toml of the Snowflake CLI [default: what is configured for the Snowflake CLI];
+    /// A profile.json, .properties, or the .toml of the Snowflake CLI [default: the Snowflake CLI's configuration];
     /// the SNOWFLAKE_* variables fill its gaps
     #[arg(long, value_name = "FILE")]
     profile: Option<PathBuf>,
 
-    /// A connection of the Snowflake CLI, and not the default one
+    /// A connection of the Snowflake CLI instead of the default one
     #[arg(long, value_name = "NAME")]
     connection: Option<String>,
 
-    /// Also trust servers that the certificates in this PEM file vouch for
+    /// Also trust the root certificates in this PEM file
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
 }
 
 impl Account {
-    /// Reads the profile.
+    /// Loads the profile.
     pub(crate) fn profile(&self) -> snowpipe_streaming::Result<Profile> {
         let mut loader = Profile::loader();
         if let Some(file) = &self.profile {
@@ -38,18 +38,18 @@ impl Account {
         loader.load()
     }
 
-    /// The profile, or the end of the command.
+    /// Loads the profile, or ends the command with the reason.
     pub(crate) fn usable_profile(&self) -> Result<Profile, Stop> {
         self.profile()
             .map_err(|error| Stop::misused(error.to_string()))
     }
 
-    /// The way to the servers of this profile.
+    /// Builds the transport for this profile.
     pub(crate) fn transport(&self, profile: Option<&Profile>) -> Result<HttpTransport, Stop> {
         let misused = |error: snowpipe_streaming::Error| Stop::misused(error.to_string());
         let mut builder = HttpTransport::builder();
         let url = profile.and_then(|profile| profile.url().ok());
-        // Plain HTTP is for this machine only, and no proxy leads there.
+        // Plain HTTP is only for this machine, where no proxy is used.
         if url.is_some_and(|url| url.starts_with("http://")) {
             builder = builder.no_proxy();
         }
@@ -63,7 +63,7 @@ impl Account {
     }
 }
 
-/// A duration on the command line, like `500ms` or `5s`.
+/// Parses a duration on the command line, such as `500ms` or `5s`.
 pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     const EXPECTED: &str = "a duration has a number and a unit, like 500ms, 90s or 5m";
     let duration: SignedDuration = text.parse().map_err(|_| EXPECTED.to_owned())?;

@@ -1,12 +1,12 @@
-//! A file that keeps what did not become a row of the table: lines that are no rows, and rows among which the server rejected
-//! some. Each line of it is a JSON object whose `kind` says what it is. Several channels can share the file: each record has
-//! the `account`, the `pipe` (database, schema and pipe) and the name of its `channel`.
+//! The dead letter file: lines that are not rows, and ranges of rows of which the server rejected some. Each line of the file
+//! is a JSON object with a `kind`. Several channels can share the file: each record has the `account`, the `pipe` (database,
+//! schema and pipe) and the name of its `channel`.
 //!
-//! | `kind` | what it is |
+//! | `kind` | What it is |
 //! |---|---|
-//! | `unreadable` | a line that is no row: `file`, `line`, `after` (the offset of the row before it), `why`, `text` |
-//! | `rejected` | a row among which the server rejected some: `offset`, `row`, and of the stretch `count`, `after`, `through`, `message` |
-//! | `counted` | how many rows of the channel the server has rejected, as far as this file accounts for them: `total`, the last one at or before the offset `through` |
+//! | `unreadable` | a line that is not a row: `file`, `line`, `after` (the offset of the row before it), `why`, `text` |
+//! | `rejected` | a row of a range of which the server rejected some: `offset`, `row`, and of the range `count`, `after`, `through`, `message` |
+//! | `counted` | the number of rejected rows of the channel that are recorded so far: `total`; the last one is at or before the offset `through` |
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
@@ -22,7 +22,7 @@ use crate::input::Bad;
 use crate::row::{Key, Text};
 use crate::say;
 
-/// A channel, told apart from those of the same name in other pipes and accounts.
+/// A channel, identified by its account, pipe and name.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ChannelId {
     account: String,
@@ -71,14 +71,14 @@ struct RejectedRow<'a> {
     row: &'a Text,
 }
 
-/// How many rows of a channel the server has rejected.
+/// The number of rejected rows of a channel that are recorded.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 struct Counted {
     total: u64,
     through: Option<String>,
 }
 
-/// What an earlier run wrote, as far as this one needs it.
+/// The fields of an earlier run's records that are read again.
 #[derive(Deserialize)]
 struct Written {
     kind: String,
@@ -92,22 +92,22 @@ struct Written {
     text: Option<String>,
 }
 
-/// The file, or none, and what is known of a channel.
+/// The dead letters of a channel, with the file if there is one.
 #[derive(Debug)]
 pub(crate) struct DeadLetters {
     file: Option<File>,
     channel: ChannelId,
-    /// The rejected rows of the channel that are accounted for: by the file or, without one, before this run.
+    /// The recorded rejects of the channel: those in the file or, without a file, those before this run.
     counted: Option<Counted>,
-    /// The lines that are no rows and are in the file, as hashes.
+    /// Hashes of the `unreadable` lines in the file.
     unreadable: HashSet<u64>,
     hasher: RandomState,
-    /// How many rows of the stretch at hand the input had.
-    stretch: usize,
+    /// The number of rows of the current range that were in the input.
+    rows_in_range: usize,
 }
 
 impl DeadLetters {
-    /// Opens the file, or makes it, and finds out what it has of a channel.
+    /// Opens or creates the file, and reads the records of a channel.
     pub(crate) fn open(path: Option<&Path>, channel: ChannelId) -> io::Result<Self> {
         let mut letters = Self {
             file: None,
@@ -115,7 +115,7 @@ impl DeadLetters {
             counted: None,
             unreadable: HashSet::new(),
             hasher: RandomState::new(),
-            stretch: 0,
+            rows_in_range: 0,
         };
         let Some(path) = path else {
             return Ok(letters);
@@ -126,7 +126,7 @@ impl DeadLetters {
             .create(true)
             .open(path)?;
         for line in BufReader::new(&file).split(b'\n') {
-            // A crash may have cut the last one.
+            // A crash may have cut the last record.
             if let Ok(written) = serde_json::from_slice::<Written>(&line?)
                 && written.channel == letters.channel
             {
@@ -159,7 +159,7 @@ impl DeadLetters {
         }
     }
 
-    /// Begins to count from what the channel has rejected and committed by now, unless an earlier run began.
+    /// Records the current count of rejects as the start, unless an earlier run has done so.
     pub(crate) fn begin(&mut self, rejected: u64, committed: Option<String>) -> io::Result<()> {
         let through = committed.filter(|_| rejected > 0);
         match &mut self.counted {
@@ -168,24 +168,24 @@ impl DeadLetters {
                 through,
             }),
             Some(counted) => {
-                // A channel that was dropped and made anew has rejected nothing.
+                // A channel that was dropped and created again has no rejects.
                 counted.through.take_if(|_| rejected == 0);
                 Ok(())
             }
         }
     }
 
-    /// How many rejected rows of the channel are accounted for.
+    /// The number of recorded rejects of the channel.
     pub(crate) fn total(&self) -> u64 {
         self.counted.as_ref().map_or(0, |counted| counted.total)
     }
 
-    /// The offset at or before which the last rejected row is that is accounted for.
+    /// The offset at or before which the last recorded reject is.
     pub(crate) fn rejected_through(&self) -> Option<&str> {
         self.counted.as_ref()?.through.as_deref()
     }
 
-    /// Keeps a line that is no row, unless it is in the file: whether it was not.
+    /// Writes a line that is not a row, unless the file has it. Returns whether the line was new.
     pub(crate) fn unreadable(
         &mut self,
         file: &str,
@@ -215,7 +215,7 @@ impl DeadLetters {
         Ok(true)
     }
 
-    /// Keeps rows among which the server rejected some. They are on the disk when it returns.
+    /// Writes a range of rows of which the server rejected some. The rows are on disk when it returns.
     pub(crate) fn rejected<K: Key>(
         &mut self,
         rejected: &Rejected<K>,
@@ -245,17 +245,19 @@ impl DeadLetters {
             )?);
         }
         self.write(&text)?;
-        self.stretch += rows.len();
+        self.rows_in_range += rows.len();
         if *total == self.total() {
             return Ok(());
         }
-        let why = message.as_deref().unwrap_or("it gave no reason");
+        let why = message.as_deref().unwrap_or("without a reason");
         let after = after.as_deref().unwrap_or("the beginning");
-        let kept = match (std::mem::take(&mut self.stretch), &self.file) {
-            (0, _) => "the input has none of these rows, so none is kept".to_owned(),
-            (_, None) => "--dead-letters would have kept them".to_owned(),
+        let kept = match (std::mem::take(&mut self.rows_in_range), &self.file) {
+            (0, _) => "the input has none of these rows, so none is stored".to_owned(),
+            (_, None) => "use --dead-letters to store them".to_owned(),
             (rows, Some(_)) => {
-                format!("the {rows} rows of the input among which they are, are dead letters now")
+                format!(
+                    "the {rows} rows of this range in the input were written to the dead letters"
+                )
             }
         };
         say::note(&format!(
@@ -293,7 +295,7 @@ impl DeadLetters {
     }
 }
 
-/// Ends a line that a crash has cut, so that the next one is a line of its own.
+/// Ends the last line if a crash has cut it, so that the next record starts a new line.
 fn close_last_line(file: &mut File) -> io::Result<()> {
     if file.seek(SeekFrom::End(0))? == 0 {
         return Ok(());
@@ -329,7 +331,7 @@ mod tests {
     }
 
     #[test]
-    fn the_count_goes_on_where_an_earlier_run_left_it() {
+    fn the_count_continues_where_an_earlier_run_ended() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead");
         let open = |id: &ChannelId| DeadLetters::open(Some(&path), id.clone()).unwrap();
@@ -340,14 +342,14 @@ mod tests {
         assert_eq!(counted(&letters), Some((3, Some("7"))));
         assert_eq!(counted(&open(&c)), Some((3, Some("7"))));
         assert_eq!(open(&channel("A-B", "T", "c")).total(), 3);
-        // What the server counted since is news, and not where the count begins.
+        // Rejects since the earlier run are new, and do not change the start.
         open(&c).begin(9, None).unwrap();
         assert_eq!(open(&c).total(), 3);
         assert_eq!(DeadLetters::open(None, c).unwrap().total(), 0);
     }
 
     #[test]
-    fn channels_of_one_name_are_told_apart_by_pipe_and_account() {
+    fn channels_of_one_name_are_distinguished_by_pipe_and_account() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead");
         let open = |id: &ChannelId| DeadLetters::open(Some(&path), id.clone()).unwrap();
@@ -376,7 +378,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_a_crash_has_cut_spoils_no_other() {
+    fn a_line_cut_by_a_crash_does_not_affect_others() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("dead");
         std::fs::write(&path, "{\"kind\": \"counted\", \"channel\": \"c\", \"tot").unwrap();

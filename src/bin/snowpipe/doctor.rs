@@ -1,4 +1,4 @@
-//! `snowpipe doctor`: prints what an examination found.
+//! `snowpipe doctor`: prints the report of an examination.
 
 use std::io::Write as _;
 
@@ -9,8 +9,8 @@ use crate::{Stop, code, names};
 
 /// Find out why streaming does not work
 ///
-/// Checks the profile, its key, the clock, the way to both hosts, the login, the role and, if a pipe or table is named, that a
-/// channel can be opened on it: a probe channel is opened and dropped. Prints one line for each check, with the remedy.
+/// Checks the profile, its key, the clock, the connection to both hosts, the login, the role and, if a pipe or table is given,
+/// that a channel can be opened on it: a probe channel is opened and dropped. Prints one line for each check, with the remedy.
 ///
 /// Exit status: 0 if no check failed, 1 if one did, 2 if the command line is wrong.
 #[derive(Debug, clap::Args)]
@@ -19,11 +19,11 @@ pub(crate) struct Args {
     #[command(flatten)]
     account: Account,
 
-    /// Also look at this table's default pipe
+    /// Also check this table's default pipe
     #[arg(long, value_name = "[[DB.]SCHEMA.]TABLE", conflicts_with = "pipe")]
     table: Option<String>,
 
-    /// Also look at this pipe
+    /// Also check this pipe
     #[arg(long, value_name = "[[DB.]SCHEMA.]PIPE")]
     pipe: Option<String>,
 
@@ -35,7 +35,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let profile = args.account.profile();
     let pipe = match (&args.pipe, &args.table, &profile) {
-        // Without a profile no check comes so far.
+        // Without a profile the checks end before the pipe is needed.
         (None, None, _) | (_, _, Err(_)) => None,
         (pipe, table, Ok(profile)) => {
             Some(names::pipe(pipe.as_deref(), table.as_deref(), profile)?)
@@ -50,7 +50,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         let lines: Vec<_> = findings.chain([report.summary()]).collect();
         lines.join("\n") + "\n"
     };
-    // A closed output is no reason to fail.
+    // Ignored: stdout may be closed.
     let _ = std::io::stdout().write_all(text.as_bytes());
     Ok(if report.is_fine() {
         code::FINE

@@ -1,4 +1,4 @@
-//! Reads lines from files or stdin, one after the other, on a thread of its own: a terminal or a pipe may be silent for long.
+//! Reads lines from files or stdin, on a separate thread because a terminal or a pipe may block for long.
 
 use std::collections::VecDeque;
 use std::fs::{self, File};
@@ -12,43 +12,43 @@ use tokio::sync::mpsc;
 use crate::Stop;
 use crate::line::{Field, Place, parse};
 
-/// No channel takes a longer row.
+/// The longest row that a channel accepts.
 const LONGEST_LINE: u64 = 16 << 20;
-/// The largest request, compressed, and how rows are compressed for it. A row that does not fit into one would end the run
-/// each time without a word of where it is.
+/// The compressed size of a request, and the compression level. Rows that do not fit are found here, so that the error can name
+/// the line.
 pub(crate) const LARGEST_REQUEST: usize = 4_000_000;
 const LEVEL: i32 = 1;
-/// What is not longer fits, for compressing makes nothing much longer.
+/// Shorter rows always fit, because compression grows data by less than the margin.
 const ALWAYS_FITS: usize = LARGEST_REQUEST - (64 << 10);
-/// Lines are handed over in pieces of about this many bytes, and so many pieces may wait.
+/// The size of a piece of lines in bytes, and the number of pieces that may wait.
 const PIECE: usize = 256 << 10;
 const PIECES: usize = 4;
-/// How many lines are looked at to see what the offsets are.
+/// The number of lines that are searched for the type of the offsets.
 const MOST_PEEKED: usize = 1000;
 
-/// Files to read, or stdin.
+/// The input files, or stdin.
 pub(crate) struct Input {
     files: Vec<PathBuf>,
     reader: Option<BufReader<Box<dyn Read + Send>>>,
     place: Place,
-    /// Lines that were looked at before they were asked for.
+    /// Lines that were read by `peek`.
     peeked: VecDeque<Line>,
 }
 
-/// A line as it was read.
+/// A line of the input.
 #[derive(Debug)]
 struct Line {
     place: Place,
-    /// Its text, or why it cannot be a row, and how it begins.
+    /// The text, or the reason why it is not a row and the beginning of the text.
     text: Result<String, (String, String)>,
 }
 
-/// What was read.
+/// An item of the input.
 #[derive(Debug)]
 pub(crate) enum Item {
     Row(Row),
     Bad(Bad),
-    /// A file could not be read on.
+    /// Reading a file failed.
     Failed(String),
     /// There are no more lines.
     End,
@@ -62,7 +62,7 @@ pub(crate) struct Row {
     pub(crate) json: Arc<RawValue>,
 }
 
-/// A line that is none.
+/// A line that is not a row.
 #[derive(Debug)]
 pub(crate) struct Bad {
     pub(crate) place: Place,
@@ -71,8 +71,8 @@ pub(crate) struct Bad {
 }
 
 impl Input {
-    /// Checks that the files are there. No file, or `-`, is stdin. Only a regular file is opened for the check: a FIFO is
-    /// opened once, to be read, because what a writer puts into it before a second open is lost.
+    /// Checks that the files exist. No file, or `-`, stands for stdin. Only regular files are opened for the check. A FIFO is
+    /// opened once, for reading, because data written before a second open is lost.
     pub(crate) fn open(files: &[PathBuf]) -> Result<Self, Stop> {
         let files = match files {
             [] => vec![PathBuf::from("-")],
@@ -82,7 +82,7 @@ impl Input {
             check(file).map_err(|why| Stop::misused(format!("{}: {why}", file.display())))?;
         }
         if files.iter().filter(|file| is_stdin(file)).count() > 1 {
-            return Err(Stop::misused("stdin can be read once only: give - once"));
+            return Err(Stop::misused("stdin can be read only once: give - once"));
         }
         Ok(Self {
             files,
@@ -92,7 +92,7 @@ impl Input {
         })
     }
 
-    /// The names of what is read, in order.
+    /// The names of the files, in order.
     pub(crate) fn names(&self) -> Vec<String> {
         let name = |file: &PathBuf| {
             if is_stdin(file) {
@@ -104,7 +104,7 @@ impl Input {
         self.files.iter().map(name).collect()
     }
 
-    /// What the first row has in a field. Blocks until there is one.
+    /// The value of a field in the first row. Blocks until there is a row.
     pub(crate) fn peek(&mut self, field: &str) -> io::Result<Field> {
         while self.peeked.len() < MOST_PEEKED {
             let Some(line) = self.read()? else {
@@ -122,7 +122,7 @@ impl Input {
         Ok(Field::Absent)
     }
 
-    /// Starts to read.
+    /// Starts reading on a thread.
     pub(crate) fn start(self, field: Option<String>) -> io::Result<mpsc::Receiver<Vec<Item>>> {
         let (sender, receiver) = mpsc::channel(PIECES);
         std::thread::Builder::new()
@@ -131,7 +131,7 @@ impl Input {
         Ok(receiver)
     }
 
-    /// Reads to the end, or until the receiver is gone.
+    /// Reads to the end, or until the receiver is dropped.
     fn hand_over(mut self, field: Option<&str>, sender: &mpsc::Sender<Vec<Item>>) {
         let mut piece = Vec::new();
         let mut bytes = 0;
@@ -147,7 +147,7 @@ impl Input {
                 Item::Failed(_) | Item::End => 0,
             };
             piece.push(item);
-            // What is there now is handed over before anything that may take long.
+            // Items are sent before a read that may block.
             if is_last || bytes >= PIECE || self.may_wait() {
                 bytes = 0;
                 if sender.blocking_send(std::mem::take(&mut piece)).is_err() {
@@ -166,7 +166,7 @@ impl Input {
         format!("{} cannot be read: {why}", name.unwrap_or_default())
     }
 
-    /// Whether the next line is not in memory yet.
+    /// Whether reading the next line may block.
     fn may_wait(&self) -> bool {
         let is_there = |reader: &BufReader<Box<dyn Read + Send>>| reader.buffer().contains(&b'\n');
         self.peeked.is_empty() && !self.reader.as_ref().is_some_and(is_there)
@@ -213,7 +213,7 @@ impl Input {
                 }
                 bytes.truncate(200);
                 let why =
-                    format!("it is longer than {LONGEST_LINE} bytes, and no channel takes that");
+                    format!("it is longer than {LONGEST_LINE} bytes, the longest row of a channel");
                 let text = Err((why, String::from_utf8_lossy(&bytes).into_owned()));
                 return Ok(Some(Line { place, text }));
             }
@@ -237,7 +237,7 @@ fn is_stdin(file: &Path) -> bool {
     file.as_os_str() == "-"
 }
 
-/// Checks that a file can be read, as far as this is known without opening what is not a regular file.
+/// Checks that a file exists and, if it is a regular file, that it can be opened.
 fn check(file: &Path) -> io::Result<()> {
     let about = fs::metadata(file)?;
     if about.is_dir() {
@@ -249,7 +249,7 @@ fn check(file: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Reads to the end of the line and keeps nothing of it.
+/// Skips the rest of the line.
 fn skip_line(reader: &mut BufReader<Box<dyn Read + Send>>) -> io::Result<()> {
     loop {
         let buffer = reader.fill_buf()?;
@@ -284,7 +284,7 @@ fn item(line: Line, field: Option<&str>) -> Item {
     }
 }
 
-/// Refuses a row that no request can carry.
+/// Refuses a row that does not fit into a request.
 fn fits(row: &RawValue) -> Result<(), String> {
     let row = row.get().as_bytes();
     if row.len() <= ALWAYS_FITS {
@@ -297,7 +297,7 @@ fn fits(row: &RawValue) -> Result<(), String> {
         return Ok(());
     }
     Err(format!(
-        "it compresses to {compressed} bytes, and no request takes more than {LARGEST_REQUEST}"
+        "it compresses to {compressed} bytes, and a request takes at most {LARGEST_REQUEST}"
     ))
 }
 
@@ -360,14 +360,14 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_was_looked_at_is_read_all_the_same() {
+    fn a_peeked_line_is_read_again() {
         let lines = read(&[b"nothing\n{\"a\":1}\n{\"a\":2}"], Some("a"));
         let places: Vec<_> = lines.iter().map(|(_, line, _)| *line).collect();
         assert_eq!(places, [1, 2, 3]);
     }
 
     #[test]
-    fn lines_that_cannot_be_rows_are_told_with_their_place() {
+    fn lines_that_are_not_rows_are_reported_with_their_position() {
         let mut long = vec![b' '; usize::try_from(LONGEST_LINE).unwrap() * 2];
         long.extend(b"\n{\"a\":1}\n\xff\n");
         let lines = read(&[&long], None);
@@ -379,11 +379,11 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_there_is_refused_at_once() {
+    fn missing_files_and_repeated_stdin_are_refused() {
         let refused = |files: &[std::path::PathBuf]| Input::open(files).err().unwrap().why;
         let why = refused(&["/nonexistent/x".into()]);
         assert!(why.starts_with("/nonexistent/x: "), "{why}");
         let twice = refused(&["-".into(), "-".into()]);
-        assert!(twice.contains("stdin can be read once only"), "{twice}");
+        assert!(twice.contains("stdin can be read only once"), "{twice}");
     }
 }

@@ -1,4 +1,4 @@
-//! A line of NDJSON: a row, and the field whose value is its offset.
+//! Parses a line of NDJSON into a row and the value of its offset field.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -6,24 +6,24 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-/// Where a line is. The numbers of file and line count from 1.
+/// The position of a line. The numbers of files and lines start at 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Place {
     pub(crate) file: u64,
     pub(crate) line: u64,
-    /// How many lines the files before this one have.
+    /// The number of lines in the files before this one.
     pub(crate) lines_before: u64,
 }
 
 impl Place {
-    /// Before the first file.
+    /// The position before the first file.
     pub(crate) const START: Self = Self {
         file: 0,
         line: 0,
         lines_before: 0,
     };
 
-    /// Before the first line of the next file.
+    /// The position before the first line of the next file.
     pub(crate) fn next_file(self) -> Self {
         Self {
             file: self.file + 1,
@@ -33,18 +33,18 @@ impl Place {
     }
 }
 
-/// What a row has in the field that was asked for.
+/// The value of a row's offset field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Field {
-    /// There is no such field, or none was asked for.
+    /// The row has no such field, or no field was requested.
     Absent,
     Integer(i128),
     Text(String),
-    /// Neither.
+    /// A value of another type.
     Other,
 }
 
-/// Reads a line. Its JSON goes out as it stands.
+/// Parses a line. Its JSON is sent unchanged.
 pub(crate) fn parse(text: &str, field: Option<&str>) -> Result<(Box<RawValue>, Field), String> {
     let mut json = serde_json::Deserializer::from_str(text);
     let picked = json
@@ -67,7 +67,7 @@ fn read(value: &str) -> Field {
     serde_json::from_str(value).map_or(Field::Other, Field::Text)
 }
 
-/// Finds one value of an object, and looks at the JSON of all others.
+/// Picks one value of an object, and checks the JSON of all others.
 struct Picker<'f> {
     field: Option<&'f str>,
 }
@@ -92,7 +92,7 @@ impl<'de> Visitor<'de> for Picker<'_> {
     }
 }
 
-/// A key, borrowed where it has no escapes.
+/// A key, borrowed if it has no escapes.
 struct Name<'a>(Cow<'a, str>);
 
 impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_is_refused() {
+    fn lines_that_are_not_rows_are_refused() {
         for text in [
             "",
             "[1]",

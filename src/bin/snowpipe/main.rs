@@ -19,7 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use tracing_subscriber::EnvFilter;
 
-/// What a command may end with, as documented in its help.
+/// The exit statuses, as documented in the help of each command.
 mod code {
     pub(crate) const FINE: u8 = 0;
     pub(crate) const FINDINGS: u8 = 1;
@@ -29,8 +29,8 @@ mod code {
     pub(crate) const NOT_THERE: u8 = 4;
 }
 
-/// Follows an error that a look at the way to the account may explain.
-const DOCTOR: &str = "\nsnowpipe doctor says more, given the same profile and target";
+/// Added to errors that the doctor may explain.
+const DOCTOR: &str = "\nrun snowpipe doctor with the same profile and target to find the cause";
 
 /// Why a command ends before its work is done.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl Stop {
         }
     }
 
-    /// An error from before the first row was sent.
+    /// Ends the command with an error that occurred before the first row was sent.
     fn before(error: &snowpipe_streaming::Error) -> Self {
         use snowpipe_streaming::ErrorKind as Kind;
         let (code, more) = match error.kind() {
@@ -64,9 +64,9 @@ impl Stop {
 
 /// Streams rows into Snowflake tables over Snowpipe Streaming.
 ///
-/// Every command logs in as the profile says: a profile.json of the official SDK, a connection of the Snowflake CLI, or the
-/// SNOWFLAKE_* variables. Names are those of SQL: upper case unless they are quoted, and database and schema may be left out
-/// if the profile has them.
+/// Every command logs in with a profile: a profile.json of the official SDK, a connection of the Snowflake CLI, or the
+/// SNOWFLAKE_* variables. Names follow SQL's rules: they are upper case unless quoted, and database and schema are optional if
+/// the profile has them.
 #[derive(Debug, Parser)]
 #[command(name = "snowpipe", version)]
 struct Cli {
@@ -81,7 +81,7 @@ enum Command {
     Status(status::Args),
 }
 
-/// What is logged unless `RUST_LOG` says otherwise: what goes wrong while rows flow, and the commands do not report.
+/// The default for `RUST_LOG`: problems during streaming that the commands do not report themselves.
 const LOGGED: &str = "error,snowpipe_streaming::channel::core::responses=warn,snowpipe_streaming::channel::open=warn,\
                     snowpipe_streaming::ingest=warn,snowpipe_streaming::api::clock=warn";
 
@@ -95,7 +95,7 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(why) => {
-            say::error(&format!("no threads can be started: {why}"));
+            say::error(&format!("cannot start threads: {why}"));
             return ExitCode::from(code::NOT_COMMITTED);
         }
     };
@@ -106,7 +106,7 @@ fn main() -> ExitCode {
             Command::Status(args) => status::run(args).await,
         }
     });
-    // A thread may wait for a terminal that never says anything.
+    // A thread may still be reading from a terminal.
     runtime.shutdown_background();
     ExitCode::from(ended.unwrap_or_else(|stop| {
         say::error(&stop.why);

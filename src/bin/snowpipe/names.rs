@@ -1,14 +1,14 @@
-//! Names on the command line, as SQL reads them.
+//! Names on the command line, by SQL's rules.
 
 use snowpipe_streaming::sql::TableName;
 use snowpipe_streaming::{PipePath, Profile};
 
 use crate::Stop;
 
-/// The default pipe of a table ends with this.
+/// The suffix of a table's default pipe.
 const DEFAULT_PIPE: &str = "-STREAMING";
 
-/// What rows are streamed into.
+/// The table or pipe to stream into.
 #[derive(Debug, clap::Args)]
 #[group(required = true, multiple = true)]
 pub(crate) struct Target {
@@ -16,7 +16,7 @@ pub(crate) struct Target {
     #[arg(long, value_name = "[[DB.]SCHEMA.]TABLE")]
     table: Option<String>,
 
-    /// The pipe; a table beside it is the one it feeds
+    /// The pipe; with --table, the table that it feeds
     #[arg(long, value_name = "[[DB.]SCHEMA.]PIPE")]
     pipe: Option<String>,
 }
@@ -46,7 +46,7 @@ impl Target {
     }
 }
 
-/// A pipe or, without one, a table's default pipe.
+/// The pipe, or the table's default pipe if none is given.
 pub(crate) fn pipe(
     pipe: Option<&str>,
     table: Option<&str>,
@@ -60,12 +60,12 @@ pub(crate) fn pipe(
     path.map_err(|error| Stop::misused(error.to_string()))
 }
 
-/// Database, schema and name, with what is left out taken from the profile.
+/// Database, schema and name; missing parts are taken from the profile.
 fn full(text: &str, profile: &Profile) -> Result<[String; 3], Stop> {
     let parts = parts(text).map_err(Stop::misused)?;
     let missing = |what: &str| {
         Stop::misused(format!(
-            "{text:?} names no {what}, and neither does the profile; write DATABASE.SCHEMA.NAME"
+            "neither {text:?} nor the profile has a {what}; write DATABASE.SCHEMA.NAME"
         ))
     };
     let database = || profile.database().ok_or_else(|| missing("database"));
@@ -91,7 +91,7 @@ pub(crate) fn identifier(text: &str) -> Result<String, String> {
     }
 }
 
-/// The parts between dots: upper case, or as they are if they are quoted.
+/// The parts between dots, in upper case unless quoted.
 fn parts(text: &str) -> Result<Vec<String>, String> {
     let mut parts = Vec::new();
     let mut rest = text.trim();
@@ -108,17 +108,21 @@ fn parts(text: &str) -> Result<Vec<String>, String> {
             after
         };
         if parts.last().is_some_and(|part| part.trim().is_empty()) {
-            return Err(format!("{text:?} has a part that is empty"));
+            return Err(format!("{text:?} has an empty part"));
         }
         match after.strip_prefix('.') {
             Some(next) => rest = next,
             None if after.is_empty() => return Ok(parts),
-            None => return Err(format!("{text:?} goes on after a quote; put a dot between")),
+            None => {
+                return Err(format!(
+                    "{text:?} has text after a closing quote; separate the parts with a dot"
+                ));
+            }
         }
     }
 }
 
-/// What is before the closing quote, and what is after it. Two quotes stand for one.
+/// Splits at the closing quote. Two quotes stand for one.
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut part = String::new();
     let mut rest = text;
@@ -140,7 +144,7 @@ mod tests {
     use super::{identifier, parts};
 
     #[test]
-    fn names_are_read_as_sql_reads_them() {
+    fn names_follow_sqls_rules() {
         assert_eq!(parts("db.public.rides").unwrap(), ["DB", "PUBLIC", "RIDES"]);
         assert_eq!(parts("rides-streaming").unwrap(), ["RIDES-STREAMING"]);
         assert_eq!(
@@ -152,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_are_none_are_refused() {
+    fn invalid_names_are_refused() {
         for text in ["", ".", "a.", ".a", "a..b", r#""a"#, r#""a"b"#, r#""""#] {
             assert!(parts(text).is_err(), "{text:?}");
         }

@@ -1,46 +1,46 @@
-//! What the command says on stderr: notes, errors, and a line of progress that is written over.
+//! The output on stderr: notes, errors, and a progress line that is overwritten.
 
 use std::io::{self, IsTerminal as _, Write};
 
 use snowpipe_streaming::__printable;
 
-/// Clears what the line of progress left.
+/// Clears the progress line.
 const CLEAR: &str = "\r\x1b[2K";
-/// Between these the terminal cuts a line at its right edge: `CLEAR` clears one row, and not what is wrapped around.
+/// Switch off and on the wrapping of lines in the terminal, because `CLEAR` clears only one row.
 const CUT: &str = "\x1b[?7l";
 const WRAP: &str = "\x1b[?7h";
 
-/// A note, which stays.
+/// Prints a note.
 pub(crate) fn note(text: &str) {
     write(&format!("{}{}\n", clear(), shown(text)));
 }
 
-/// An error, which stays.
+/// Prints an error.
 pub(crate) fn error(text: &str) {
     note(&format!("error: {text}"));
 }
 
-/// A line of progress. Where there is no terminal to write over it, it stays.
+/// Prints a progress line, which is overwritten if stderr is a terminal.
 pub(crate) fn progress(text: &str) {
     write(&if is_terminal() {
-        written_over(text)
+        overwritable(text)
     } else {
         format!("{}\n", shown(text))
     });
 }
 
-/// A line that takes one row of the terminal, however long it is and whatever is in it.
-fn written_over(text: &str) -> String {
+/// Formats a line that takes one row of the terminal, whatever its length and content.
+fn overwritable(text: &str) -> String {
     let text = __printable(text, usize::MAX);
     format!("{CLEAR}{CUT}{text}{WRAP}")
 }
 
-/// Whether a line can be written over.
+/// Whether lines can be overwritten.
 pub(crate) fn is_terminal() -> bool {
     std::io::stderr().is_terminal()
 }
 
-/// Where log lines go: they stay as well.
+/// The writer for log lines, which clears the progress line first.
 pub(crate) struct Log;
 
 impl Write for Log {
@@ -55,7 +55,7 @@ impl Write for Log {
     }
 }
 
-/// The lines of a text, in which nothing moves the cursor: offsets and messages in it may come from a server.
+/// Escapes control characters in the lines of a text, which may contain offsets and messages from a server.
 fn shown(text: &str) -> String {
     let lines = text.lines().map(|line| {
         let indent = line.len() - line.trim_start().len();
@@ -69,17 +69,17 @@ fn clear() -> &'static str {
 }
 
 fn write(text: &str) {
-    // A closed output is no reason to fail.
+    // Ignored: stderr may be closed.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{CLEAR, written_over};
+    use super::{CLEAR, overwritable};
 
     const WIDTH: usize = 80;
 
-    /// What a terminal shows, as far as it goes here.
+    /// A simple model of a terminal.
     struct Terminal {
         rows: Vec<String>,
         column: usize,
@@ -134,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_of_progress_leaves_nothing_behind() {
+    fn a_long_progress_line_is_cleared_completely() {
         let mut terminal = Terminal::new();
         for text in [
             "x".repeat(WIDTH + 50),
             "one\ntwo".to_owned(),
             "x".repeat(WIDTH),
         ] {
-            terminal.write(&written_over(&text));
+            terminal.write(&overwritable(&text));
             assert_eq!(terminal.rows.len(), 1);
         }
         terminal.write(&format!("{CLEAR}done\n"));

@@ -1,4 +1,4 @@
-//! `snowpipe send`: streams lines of NDJSON into a table, each once.
+//! `snowpipe send`: streams lines of NDJSON into a table, each exactly once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -23,21 +23,21 @@ use crate::{Stop, code, say, signals};
 
 /// Send lines of NDJSON, each once
 ///
-/// Each line is a JSON object whose keys are columns. Lines go into one channel, in order, with an offset each: the line's
-/// number, or with several files the numbers of file and line and how many lines are in the files before; or, with
-/// --offset-from, what the row has in a field. Offsets have to rise. The server keeps the last committed one, so the same
-/// command can be given again after whatever ended it: it skips what is committed. That takes the same files in the same
-/// order, of which only the last may have grown; stdin has to begin with the same line. Files in which the last committed
-/// row is not where it was are refused.
+/// Each line is a JSON object whose keys are columns. Lines go into one channel, in order. The offset of a line is its
+/// number, with several files the numbers of file and line and the count of lines in the files before, or with
+/// --offset-from the value of a field. Offsets have to rise. The server keeps the last committed offset, so the same
+/// command can be given again after an interruption: it skips what is committed. Give the same files in the same order,
+/// of which only the last may have grown; stdin has to begin with the same line. Files in which the last committed row
+/// has moved are refused.
 ///
-/// Ctrl-C waits for what was sent and says where the next run goes on; a second one ends at once.
+/// Ctrl-C waits for commits and reports where the next run continues; a second one ends at once.
 ///
-/// Exit status, which is about the whole input, what an earlier run sent of it included:
+/// Exit status, for the whole input, including what an earlier run sent:
 ///   0  every row is committed
 ///   1  every row is committed, but the server rejected some, or lines were skipped
 ///   2  the command line, the profile or a file is wrong; nothing was sent
 ///   3  not every row is committed: give the same command again
-///   4  with --verify-sql: the table does not hold what the server says
+///   4  with --verify-sql: the table does not contain what the server reports
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// The channel; nothing else may write to it meanwhile
+    /// The channel; no other program may write to it
     #[arg(long, value_name = "NAME")]
     channel: String,
 
@@ -55,19 +55,19 @@ pub(crate) struct Args {
     #[arg(value_name = "FILE")]
     files: Vec<PathBuf>,
 
-    /// The field that has a row's offset: integers, or texts that sort by their bytes, as the first row has it
+    /// The field with a row's offset: integers, or texts that are compared by their bytes; the first row decides which
     #[arg(long, value_name = "FIELD")]
     offset_from: Option<String>,
 
-    /// What to do about a line that is no row
+    /// What to do about a line that is not a row
     #[arg(long, value_enum, default_value_t = OnBadLine::Stop)]
     on_bad_line: OnBadLine,
 
-    /// Keep what did not become a row, and rows among which the server rejected some: appended to this file as NDJSON
+    /// Append lines that are not rows, and ranges of rows of which the server rejected some, to this file as NDJSON
     #[arg(long, value_name = "FILE")]
     dead_letters: Option<PathBuf>,
 
-    /// How long a row may wait for more before it is sent
+    /// How long a row may wait for further rows before it is sent
     #[arg(long, value_parser = duration, default_value = "1s")]
     max_client_lag: Duration,
 
@@ -75,15 +75,15 @@ pub(crate) struct Args {
     #[arg(long, value_parser = duration, default_value = "60s")]
     drain_timeout: Duration,
 
-    /// Before and after, count the table's rows and the different values of this column, which is to be unique, by SQL
+    /// Count the table's rows and the distinct values of this unique column with SQL, before and after
     #[arg(long, value_name = "COLUMN")]
     verify_sql: Option<String>,
 
-    /// The warehouse that counts [default: the profile's, or the user's]
+    /// The warehouse for the count [default: the profile's, or the user's]
     #[arg(long, value_name = "NAME", requires = "verify_sql")]
     warehouse: Option<String>,
 
-    /// Say nothing unless something is wrong
+    /// Print only errors and warnings
     #[arg(long)]
     quiet: bool,
 }
@@ -125,7 +125,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
     let code = match (verifier.zip(before), sent) {
         (None, code) => code,
         (Some(_), code::NOT_COMMITTED) => {
-            say::note("the table was not counted, for not every row is committed");
+            say::note("the table was not counted, because not every row is committed");
             code::NOT_COMMITTED
         }
         (Some((verifier, before)), code) => {
@@ -135,7 +135,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
             };
             match compared {
                 Ok(found) => {
-                    sender.tell(&format!("verified: {found}"));
+                    sender.note(&format!("verified: {found}"));
                     code
                 }
                 Err(why) => {
@@ -154,7 +154,9 @@ fn verifier(args: &Args, profile: &snowpipe_streaming::Profile) -> Result<Option
     };
     let key = identifier(column).map_err(Stop::misused)?;
     let table = args.target.table(profile)?.ok_or_else(|| {
-        Stop::misused("which table the pipe feeds is not known; name it with --table beside --pipe")
+        Stop::misused(
+            "the table of the pipe is unknown; name it with --table in addition to --pipe",
+        )
     })?;
     let mut sql =
         SqlClient::builder(profile.clone()).transport(args.account.transport(Some(profile))?);
@@ -165,7 +167,7 @@ fn verifier(args: &Args, profile: &snowpipe_streaming::Profile) -> Result<Option
     Ok(Some(Verifier::new(sql, table, key, args.channel.clone())))
 }
 
-/// Takes note of what the channel has rejected by now.
+/// Records the current count of rejects of the channel.
 async fn begin(
     client: &StreamingIngestClient,
     channel: &str,
@@ -182,7 +184,7 @@ async fn begin(
     Ok(letters)
 }
 
-/// What a run needs whatever its offsets are.
+/// The parts of a run that do not depend on the type of its offsets.
 struct Sender<'a> {
     args: &'a Args,
     client: &'a StreamingIngestClient,
@@ -191,7 +193,7 @@ struct Sender<'a> {
 }
 
 impl Sender<'_> {
-    /// Finds out what the offsets are, and streams.
+    /// Finds the type of the offsets, and streams.
     async fn send(&self, mut input: Input, letters: DeadLetters) -> Result<u8, Stop> {
         let Some(field) = self.args.offset_from.clone() else {
             return if self.args.files.len() > 1 {
@@ -217,7 +219,7 @@ impl Sender<'_> {
             Field::Integer(_) => self.stream::<i128>(input, Some(field), letters).await,
             Field::Text(_) => self.stream::<String>(input, Some(field), letters).await,
             Field::Absent | Field::Other => Err(Stop::misused(format!(
-                "no row has an integer or a text in the field {field:?}, which --offset-from names; a field's name is given as the JSON has it"
+                "no row has an integer or a text in the field {field:?} of --offset-from; field names are case-sensitive"
             ))),
         }
     }
@@ -235,12 +237,12 @@ impl Sender<'_> {
         let meter = Arc::clone(&self.meter);
         let mut lines: Lines<K> = Lines::new(items, names, self.args.on_bad_line, letters, meter);
         let began = Instant::now();
-        let mut said: Option<Instant> = None;
+        let mut last_shown: Option<Instant> = None;
         let pause = if say::is_terminal() { 200 } else { 10_000 };
         let observe = |progress: &Progress<K>| {
-            let is_due = said.unwrap_or(began).elapsed() >= Duration::from_millis(pause);
+            let is_due = last_shown.unwrap_or(began).elapsed() >= Duration::from_millis(pause);
             if is_due && !self.args.quiet {
-                said = Some(Instant::now());
+                last_shown = Some(Instant::now());
                 say::progress(&self.line(progress, began.elapsed()));
             }
         };
@@ -272,7 +274,7 @@ impl Sender<'_> {
         )
     }
 
-    /// What Snowflake bills is gigabytes before compression.
+    /// The uncompressed gigabytes, the unit that Snowflake bills.
     fn size(&self) -> String {
         let bytes = self.meter.bytes.load(Ordering::Relaxed);
         #[expect(clippy::cast_precision_loss, reason = "for people to read")]
@@ -283,7 +285,7 @@ impl Sender<'_> {
     fn report<K: Key>(&self, report: &Report<K>, lines: &Lines<K>) -> u8 {
         let skipped = self.meter.skipped.load(Ordering::Relaxed);
         if let Some(after) = &report.resumed_after {
-            self.tell(&format!(
+            self.note(&format!(
                 "resumed after {after}, which was committed before"
             ));
         }
@@ -291,7 +293,7 @@ impl Sender<'_> {
             0 => String::new(),
             skipped => format!("; {skipped} lines skipped"),
         };
-        self.tell(&format!(
+        self.note(&format!(
             "{} rows committed, {} of them rejected; {}{bad_lines}",
             report.rows_committed,
             report.rows_rejected,
@@ -301,12 +303,12 @@ impl Sender<'_> {
         let through = through.map_or_else(|| "nothing".to_owned(), ToString::to_string);
         if let Some(why) = lines.stopped_at() {
             say::error(&format!(
-                "{why}; what comes before it is committed, through {through}: fix the line and give the same command again, or add --on-bad-line skip"
+                "{why}; the rows before it are committed, through {through}: fix the line and give the same command again, or add --on-bad-line skip"
             ));
             code::NOT_COMMITTED
         } else if report.finish != Finish::Exhausted || !report.uncommitted.is_empty() {
             say::note(&format!(
-                "stopped; committed through {through}: the same command goes on after it"
+                "stopped; committed through {through}: the same command continues after it"
             ));
             code::NOT_COMMITTED
         } else if report.rows_rejected > 0 || skipped > 0 || lines.has_rejects() {
@@ -317,7 +319,7 @@ impl Sender<'_> {
         }
     }
 
-    /// Says what an earlier run met, where this one ends with 1 because of it.
+    /// Reports what an earlier run found, if the exit status is 1 because of it.
     fn note_earlier(&self, has_rejects: bool) {
         if has_rejects {
             say::note("rows of the input were rejected by the server in an earlier run");
@@ -336,18 +338,18 @@ impl Sender<'_> {
             _ => {
                 let token = error.committed_token();
                 let through = token.map_or_else(
-                    || "nothing is known to be committed".to_owned(),
+                    || "no commit is known".to_owned(),
                     |token| format!("committed through {token}"),
                 );
                 say::note(&format!(
-                    "{through}: once that is fixed, the same command goes on after what is committed"
+                    "{through}: after a fix the same command continues after the committed rows"
                 ));
                 code::NOT_COMMITTED
             }
         }
     }
 
-    fn tell(&self, text: &str) {
+    fn note(&self, text: &str) {
         if !self.args.quiet {
             say::note(text);
         }

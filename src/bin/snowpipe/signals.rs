@@ -1,4 +1,4 @@
-//! Ctrl-C and SIGTERM: the first ends the work in order, the second at once.
+//! Ctrl-C and SIGTERM: the first signal ends the work gracefully, the second at once.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use crate::Stop;
 use crate::code::NOT_COMMITTED;
 
-/// Turns true at the first signal. Call it once, inside the runtime.
+/// Returns a flag that becomes true at the first signal. Call it once, inside the runtime.
 pub(crate) fn listen() -> Result<watch::Receiver<bool>, Stop> {
     let mut signals = Signals::new().map_err(|why| Stop {
         code: NOT_COMMITTED,

@@ -1,4 +1,4 @@
-//! Lines as a source to stream from. Rows are held until they are released, for stdin cannot be read again.
+//! The lines of the input as a `Source`. Rows are held until they are released, because stdin cannot be read again.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -15,32 +15,32 @@ use crate::input::{Bad, Item, Row};
 use crate::line::Place;
 use crate::row::{Key, Text};
 
-/// Bytes of rows that are held and not released, but for one piece of the input.
+/// The limit for the bytes of rows that are not released, which one piece of the input may exceed.
 const MOST_HELD: usize = 64 << 20;
-/// How often it is looked whether rows were released.
+/// How often to check for released rows while the limit is reached.
 const FULL: Duration = Duration::from_millis(50);
 
 /// What to do about a line that is no row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum OnBadLine {
-    /// Commit what comes before it, and end there
+    /// Commit the lines before it, and stop
     Stop,
-    /// Go on after it
+    /// Continue after it
     Skip,
 }
 
-/// What went by, for the progress.
+/// Counters for the progress line.
 #[derive(Debug, Default)]
 pub(crate) struct Meter {
-    /// Bytes of rows that were read to be sent.
+    /// Bytes of rows read for sending.
     pub(crate) bytes: AtomicU64,
     /// Lines of the input that were skipped, by this run or an earlier one.
     pub(crate) skipped: AtomicU64,
-    /// Those of them that an earlier run skipped.
+    /// Lines that an earlier run skipped.
     pub(crate) skipped_earlier: AtomicU64,
 }
 
-/// The source cannot go on.
+/// The source cannot continue.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct Broken(String);
@@ -53,7 +53,7 @@ pub(crate) struct Lines<K> {
     on_bad_line: OnBadLine,
     letters: DeadLetters,
     meter: Arc<Meter>,
-    /// What was read and not looked at.
+    /// Items that are not processed yet.
     pending: VecDeque<Item>,
     /// Rows that are not released, in order.
     held: VecDeque<(K, Text)>,
@@ -62,12 +62,12 @@ pub(crate) struct Lines<K> {
     first: Option<K>,
     /// The last row that was read.
     last: Option<(K, Place)>,
-    /// What was committed when the run began: rows before it are not held.
+    /// The committed offset when the run began; rows up to it are not held.
     committed: Option<K>,
     is_end: bool,
-    /// The bad line at which it ended.
+    /// The bad line at which the run stopped.
     stopped_at: Option<String>,
-    /// It is not the input that the channel's rows came from.
+    /// Whether the channel's rows came from another input.
     is_foreign: bool,
 }
 
@@ -97,12 +97,12 @@ impl<K: Key> Lines<K> {
         }
     }
 
-    /// The bad line at which it ended, if it did.
+    /// The bad line at which the run stopped, if it did.
     pub(crate) fn stopped_at(&self) -> Option<&str> {
         self.stopped_at.as_deref()
     }
 
-    /// Whether the input does not have the row that the channel has committed last.
+    /// Whether the input lacks the last row that the channel has committed.
     pub(crate) fn is_foreign(&self) -> bool {
         self.is_foreign
     }
@@ -121,7 +121,7 @@ impl<K: Key> Lines<K> {
         self.held_bytes >= MOST_HELD
     }
 
-    /// Takes the next item that is there, or `None`.
+    /// Takes the next available item.
     fn take(&mut self) -> Result<Option<Item>, Broken> {
         loop {
             if let Some(item) = self.pending.pop_front() {
@@ -135,7 +135,7 @@ impl<K: Key> Lines<K> {
         }
     }
 
-    /// Reads on, and returns what comes after an offset.
+    /// Reads further items, and returns the rows after an offset.
     fn read_on(&mut self, after: Option<&K>, max: usize) -> Result<Vec<(K, Text)>, Broken> {
         let mut rows = Vec::new();
         while rows.len() < max && !self.is_end && !self.is_full() {
@@ -163,7 +163,7 @@ impl<K: Key> Lines<K> {
         Ok(rows)
     }
 
-    /// There are no more lines.
+    /// Handles the end of the input.
     fn end(&mut self) -> Result<(), Broken> {
         self.is_end = true;
         let last = self.last.as_ref().map(|(_, place)| self.name(*place));
@@ -171,8 +171,8 @@ impl<K: Key> Lines<K> {
         self.check_committed(&format!("the last row is {last}"))
     }
 
-    /// Checks, when rows come that are not committed, or no more rows, that the row which is committed was among the earlier
-    /// ones. Where lines are counted, it has to be.
+    /// Called at the first uncommitted row or at the end of the input. If lines are counted, checks that the committed row was
+    /// among the earlier ones.
     fn check_committed(&mut self, found: &str) -> Result<(), Broken> {
         let is_counted = K::at(Place::START).is_some();
         let Some(committed) = self
@@ -184,17 +184,17 @@ impl<K: Key> Lines<K> {
         };
         self.is_foreign = true;
         Err(Broken(format!(
-            "{found}, but the channel has {committed} from before: give the files that it was given, in the same order, of which only the last file may grow, or name another --channel"
+            "{found}, but the channel has {committed} from an earlier run: give the same files in the same order, of which only the last file may grow, or use another --channel"
         )))
     }
 
-    /// Whether what was committed when the run began is not yet read.
+    /// Whether the row that was committed when the run began is not read yet.
     fn is_behind(&self) -> bool {
         let last = self.last.as_ref().map(|(key, _)| key);
         self.committed.is_some() && last < self.committed.as_ref()
     }
 
-    /// A row's offset, or why it has none. Offsets that do not rise are the end.
+    /// The offset of a row, or the reason why it has none. Fails if offsets do not rise.
     fn key(&mut self, row: &Row) -> Result<Result<K, String>, Broken> {
         let key = match K::of(row.place, &row.field) {
             Ok(key) => key,
@@ -204,7 +204,7 @@ impl<K: Key> Lines<K> {
             && key <= *last
         {
             return Err(Broken(format!(
-                "{}: the offset {key} comes after {last} of {}; offsets have to rise, texts in the order of their bytes: sort the rows by it, or leave --offset-from out",
+                "{}: the offset {key} comes after {last} of {}; offsets have to rise, texts in the order of their bytes: sort the rows by the field, or omit --offset-from",
                 self.name(row.place),
                 self.name(*at)
             )));
@@ -215,7 +215,9 @@ impl<K: Key> Lines<K> {
             .is_some_and(|committed| key > *committed)
         {
             let name = self.name(row.place);
-            self.check_committed(&format!("the row {name} has the offset {key}, and none before it is the one that is committed"))?;
+            self.check_committed(&format!(
+                "the row {name} has the offset {key}, and no row before it has the committed offset"
+            ))?;
         }
         self.first.get_or_insert_with(|| key.clone());
         self.last = Some((key.clone(), row.place));
@@ -291,8 +293,8 @@ impl<K: Key> Source for Lines<K> {
         let mut rows: Vec<_> = self.held.range(first..).take(max).cloned().collect();
         while rows.is_empty() {
             rows = self.read_on(after, max)?;
-            // Rows that were committed before are asked for to be kept as dead letters, and are in the input, however slow
-            // it is: "nothing now" would be taken for their end.
+            // Committed rows are read again as dead letters. An empty batch would mean that there are no more of them, so wait
+            // for a slow input.
             let is_wanted = self.is_behind() && after < self.committed.as_ref();
             if self.is_end || !is_wanted {
                 break;
@@ -345,17 +347,17 @@ impl<K: Key> Source for Lines<K> {
     }
 
     fn is_fatal(&self, _: &Broken) -> bool {
-        // Neither the input nor the disk is better the next time.
+        // Retrying helps neither the input nor the disk.
         true
     }
 }
 
 fn broken_off() -> Broken {
-    Broken("the input broke off".to_owned())
+    Broken("the input ended unexpectedly".to_owned())
 }
 
 fn cannot_keep(why: &std::io::Error) -> Broken {
-    Broken(format!("the dead letters cannot be kept: {why}"))
+    Broken(format!("the dead letters cannot be written: {why}"))
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Lines as they come, are held and released.
+//! Tests of the source: reading, holding and releasing lines.
 
 use snowpipe_streaming::PipePath;
 use tokio::sync::mpsc;
@@ -50,7 +50,7 @@ async fn read(lines: &mut Lines<u64>, after: Option<u64>) -> (Vec<u64>, bool) {
 }
 
 #[tokio::test]
-async fn what_is_not_released_is_read_again() {
+async fn unreleased_rows_are_read_again() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     sender.send(rows(1..4)).await.unwrap();
     assert_eq!(read(&mut lines, None).await, (vec![1, 2, 3], false));
@@ -64,24 +64,23 @@ async fn what_is_not_released_is_read_again() {
 }
 
 #[tokio::test]
-async fn rows_that_were_committed_before_are_passed_over_and_not_held() {
+async fn committed_rows_are_skipped_and_not_held() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     lines.check("c", Some(&2)).await.unwrap();
     let mut items = vec![bad(1)];
     items.extend(rows(2..5));
     sender.send(items).await.unwrap();
-    // As after a crash that left it open which of them were rejected.
+    // As after a crash before the rejects were recorded.
     assert_eq!(read(&mut lines, None).await, (vec![2, 3, 4], false));
     assert_eq!(lines.held.len(), 2);
     assert_eq!(read(&mut lines, Some(2)).await, (vec![3, 4], false));
 }
 
 #[tokio::test]
-async fn what_was_committed_is_waited_for() {
+async fn the_source_waits_for_committed_rows() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     lines.check("c", Some(&4)).await.unwrap();
-    // As where an earlier run died with rejects that it had not kept: they are read once more from the beginning, and
-    // the input may be slower than that.
+    // As if an earlier run died before it stored rejects: they are read again from the beginning, and the input may be slow.
     let slow = async {
         for range in [1..3, 3..5] {
             tokio::task::yield_now().await;
@@ -91,7 +90,7 @@ async fn what_was_committed_is_waited_for() {
     let all = async {
         let first = read(&mut lines, None).await;
         let rest = read(&mut lines, Some(2)).await;
-        // What comes after it may never come.
+        // There may never be rows after it.
         (first, rest, read(&mut lines, Some(4)).await)
     };
     let (read, ()) = tokio::join!(all, slow);
@@ -102,7 +101,7 @@ async fn what_was_committed_is_waited_for() {
 }
 
 #[tokio::test]
-async fn an_input_that_is_shorter_than_what_is_committed_is_another_one() {
+async fn an_input_that_ends_before_the_committed_row_is_refused() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     lines.check("c", Some(&9)).await.unwrap();
     let mut items = rows(1..6);
@@ -122,7 +121,7 @@ async fn an_input_that_is_shorter_than_what_is_committed_is_another_one() {
 }
 
 #[tokio::test]
-async fn no_more_is_held_than_may_be() {
+async fn held_bytes_are_limited() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     let long = format!("{{\"a\":\"{}\"}}", " ".repeat(MOST_HELD / 2));
     sender
@@ -138,7 +137,7 @@ async fn no_more_is_held_than_may_be() {
 }
 
 #[tokio::test]
-async fn a_bad_line_is_the_end_or_is_skipped() {
+async fn a_bad_line_stops_the_run_or_is_skipped() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     sender
         .send(vec![row(1, "{}"), bad(2), row(3, "{}")])
@@ -157,12 +156,12 @@ async fn a_bad_line_is_the_end_or_is_skipped() {
 }
 
 #[tokio::test]
-async fn an_input_that_breaks_off_is_not_taken_for_its_end() {
+async fn an_unexpected_end_of_the_input_is_an_error() {
     let (mut lines, sender) = lines(OnBadLine::Stop);
     sender.send(rows(1..2)).await.unwrap();
     drop(sender);
     let error = lines.read_after(None, 100).await.unwrap_err();
-    assert_eq!(error.to_string(), "the input broke off");
+    assert_eq!(error.to_string(), "the input ended unexpectedly");
     assert!(lines.ready().await.is_err());
 
     let (mut lines, sender) = self::lines(OnBadLine::Stop);

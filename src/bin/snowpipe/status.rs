@@ -1,4 +1,4 @@
-//! `snowpipe status`: channels as the server sees them.
+//! `snowpipe status`: shows channels as the server sees them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -14,10 +14,10 @@ use crate::{Stop, code, say, signals};
 
 /// Show channels as the server sees them
 ///
-/// Counters are of the channel's whole life. ELASTIC is the channel of a pipe that is never opened.
+/// Counters start when a channel is created. ELASTIC is the elastic channel of a pipe.
 ///
-/// Exit status: 0 if every channel is well, 1 if one is missing or has to be reopened, 2 if the command line or the profile
-/// is wrong, 3 if the server could not be asked (with --watch, the last time).
+/// Exit status: 0 if every channel is healthy, 1 if one is missing or has to be reopened, 2 if the command line or the profile
+/// is wrong, 3 if the server did not answer (with --watch, the last time).
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub(crate) struct Args {
@@ -27,7 +27,7 @@ pub(crate) struct Args {
     #[command(flatten)]
     target: Target,
 
-    /// The channels' names, in their own case
+    /// The names of the channels, which are case-sensitive
     #[arg(required = true, value_name = "CHANNEL")]
     channels: Vec<String>,
 
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
 
-    /// Ask again after this long, at least a second, until stopped. A server that does not answer is asked again as well
+    /// Repeat at this interval, at least a second, until stopped, also if the server does not answer
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     watch: Option<Duration>,
 }
@@ -54,7 +54,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
             found = async {
                 let client = match &mut client {
                     Some(client) => client,
-                    // The server may be away already when the watch begins.
+                    // The server may be unreachable when the watch begins.
                     none => {
                         let builder = StreamingIngestClient::builder(profile.clone(), pipe.clone());
                         none.insert(builder.transport(transport.clone()).build().await?)
@@ -66,7 +66,7 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
         let is_read;
         (is_read, code) = match found {
             Ok(found) => args.show(&found),
-            // Who watches wants to see it end.
+            // A watch continues, so that the end of an outage shows.
             Err(error) if args.watch.is_some() && error.is_retryable() => {
                 say::error(&error.to_string());
                 (true, code::NOT_COMMITTED)
@@ -87,17 +87,17 @@ pub(crate) async fn run(args: Args) -> Result<u8, Stop> {
 type Found = BTreeMap<String, ChannelStatus>;
 
 impl Args {
-    /// Prints what was found: whether anybody reads it, and the exit status.
+    /// Prints the statuses. Returns whether stdout is still open, and the exit status.
     fn show(&self, found: &Found) -> (bool, u8) {
         let text = if self.json {
             as_json(&self.channels, found)
         } else {
             as_table(&self.channels, found)
         };
-        // A closed output is no reason to fail.
+        // A closed stdout ends a watch, and is not an error.
         let is_read = std::io::stdout().write_all(text.as_bytes()).is_ok();
-        let is_well = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
-        let is_fine = self.channels.iter().all(is_well);
+        let is_healthy = |name| found.get(name).is_some_and(ChannelStatus::is_healthy);
+        let is_fine = self.channels.iter().all(is_healthy);
         (is_read, if is_fine { code::FINE } else { code::FINDINGS })
     }
 }
@@ -173,7 +173,7 @@ fn as_table(names: &[String], found: &Found) -> String {
     aligned(&rows) + &errors
 }
 
-/// A token, which another writer to the channel may have made.
+/// A token with control characters escaped, because another program may have written it.
 fn shown(token: &OffsetToken) -> String {
     snowpipe_streaming::__printable(token.as_str(), 200)
 }

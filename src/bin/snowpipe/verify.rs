@@ -1,9 +1,9 @@
-//! `--verify-sql`: whether what the server says it inserted is in the table, as SQL counts it.
+//! `--verify-sql`: compares the server's count of inserted rows with the table, counted with SQL.
 
 use snowpipe_streaming::sql::{Counts, SqlClient, TableName};
 use snowpipe_streaming::{ChannelStatus, StreamingIngestClient};
 
-/// How often a table that still changes is counted again.
+/// The number of counts of a table that still changes.
 const MOST_COUNTS: u32 = 20;
 
 /// Counts a table before and after rows were sent.
@@ -15,10 +15,10 @@ pub(crate) struct Verifier {
     channel: String,
 }
 
-/// A table and a channel at the same moment.
+/// The counts of a table and a channel at the same time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Snapshot {
-    /// What the server says it inserted from the channel.
+    /// The server's count of rows inserted from the channel.
     inserted: u64,
     counts: Counts,
 }
@@ -33,7 +33,7 @@ impl Verifier {
         }
     }
 
-    /// Counts until nothing was inserted meanwhile.
+    /// Counts until no row is inserted during the count.
     pub(crate) async fn look(&self, client: &StreamingIngestClient) -> Result<Snapshot, String> {
         let mut before = self.inserted(client).await?;
         for _ in 0..MOST_COUNTS {
@@ -49,7 +49,7 @@ impl Verifier {
             before = after;
         }
         Err(format!(
-            "rows still come in from channel {}: is something else streaming to it?",
+            "rows are still being inserted from channel {}: check whether another program streams to it",
             self.channel
         ))
     }
@@ -61,8 +61,8 @@ impl Verifier {
         Ok(status.map_or(0, ChannelStatus::rows_inserted_count))
     }
 
-    /// Compares what was inserted between two moments with what is in the table: in words if it is the same, and else why
-    /// not.
+    /// Compares the inserted rows between two snapshots with those in the table. Returns a description, or the reason for a
+    /// mismatch as an error.
     pub(crate) fn compare(&self, before: Snapshot, now: Snapshot) -> Result<String, String> {
         let inserted = now.inserted.saturating_sub(before.inserted);
         let landed = now.counts.rows.saturating_sub(before.counts.rows);
@@ -70,18 +70,18 @@ impl Verifier {
         let keys = distinct(now).saturating_sub(distinct(before));
         let (table, key) = (&self.table, &self.key);
         let found = format!(
-            "{table} has {} rows with {} different {key}, {landed} and {keys} more than before",
+            "{table} has {} rows with {} distinct {key}, {landed} and {keys} more than before",
             now.counts.rows,
             distinct(now)
         );
         if landed != inserted {
             return Err(format!(
-                "{found}; the server says it inserted {inserted}: does something else write to the table, or does the pipe feed another one?"
+                "{found}; the server reports {inserted} inserted rows: check whether another program writes to the table, and whether the pipe feeds another table"
             ));
         }
         if keys != landed {
             return Err(format!(
-                "{found}: a {key} is there more than once, or is NULL; were rows sent before that came again under other offsets?"
+                "{found}: a {key} occurs more than once or is NULL; check whether rows were sent again with other offsets"
             ));
         }
         Ok(found)

@@ -1,14 +1,14 @@
-//! The file that holds the certificate of the emulator's authority.
+//! The file with the certificate of the emulator's authority.
 
 use std::error::Error;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-/// The first line of the file: only such a file is replaced. What stands before the certificate is no part of it.
+/// The first line of the file, which is not part of the certificate. Only a file with this line is replaced.
 const MARK: &str = "Written by snowpipe-emulator: trust it in tests only.";
 
-/// The certificate in its file. A temporary file goes with this.
+/// The certificate file. A temporary file is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Authority {
     path: PathBuf,
@@ -16,7 +16,7 @@ pub(crate) struct Authority {
 }
 
 impl Authority {
-    /// Writes the certificate to `path`, or else to a temporary file.
+    /// Writes the certificate to `path`, or to a temporary file.
     pub(crate) fn write(pem: &str, path: Option<PathBuf>) -> Result<Self, Box<dyn Error>> {
         let is_temporary = path.is_none();
         let path = path.unwrap_or_else(|| {
@@ -28,7 +28,7 @@ impl Authority {
         let text = format!("{MARK}\n{pem}");
         let mut file = fs::OpenOptions::new();
         if is_temporary {
-            // Nobody else's file, wherever a link may lead.
+            // Never overwrite another file, not even through a link.
             file.write(true).create_new(true);
         } else {
             file.write(true).create(true).truncate(true);
@@ -37,7 +37,7 @@ impl Authority {
             .and_then(|mut file| file.write_all(text.as_bytes()))
             .map_err(named)?;
         let path = path.canonicalize().map_err(named)?;
-        tracing::info!(file = %path.display(), "the authority's certificate is written");
+        tracing::info!(file = %path.display(), "wrote the authority's certificate");
         Ok(Self { path, is_temporary })
     }
 
@@ -49,7 +49,7 @@ impl Authority {
 impl Drop for Authority {
     fn drop(&mut self) {
         if self.is_temporary {
-            // If it is gone already, so much the better.
+            // Ignored: the file may be gone already.
             let _ = fs::remove_file(&self.path);
         }
     }
@@ -60,7 +60,7 @@ fn replaceable(path: &Path) -> Result<(), Box<dyn Error>> {
         Ok(text) if text.starts_with(MARK.as_bytes()) => Ok(()),
         Err(why) if why.kind() == io::ErrorKind::NotFound => Ok(()),
         _ => Err(format!(
-            "{} exists and was not written by the emulator: it is not overwritten; name another file with --tls-ca",
+            "{} exists and was not written by the emulator, so it is not overwritten; choose another file with --tls-ca",
             path.display()
         )
         .into()),

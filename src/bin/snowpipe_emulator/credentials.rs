@@ -1,4 +1,4 @@
-//! OAuth clients and access tokens that log in: from the command line, the environment or files.
+//! OAuth clients and access tokens from the command line, the environment or files.
 
 use std::error::Error;
 use std::fs;
@@ -10,8 +10,8 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::named;
 
-/// The options that name them. Other users of the machine can read a command line, but neither the environment nor a file that
-/// only its owner may read.
+/// The options for OAuth clients and access tokens. Other users of the machine can read a command line, but neither the
+/// environment nor a file with restricted permissions.
 #[derive(Debug, Args)]
 pub(crate) struct CredentialOptions {
     /// An OAuth client that may fetch access tokens with client credentials; may be given several times. Other users of the
@@ -43,9 +43,9 @@ pub(crate) struct CredentialOptions {
     access_token_file: Vec<PathBuf>,
 }
 
-/// What the options name.
+/// The credentials from the options.
 pub(crate) struct Credentials {
-    /// Ids and secrets.
+    /// The ids and secrets of OAuth clients.
     pub(crate) oauth_clients: Vec<(String, SecretString)>,
     pub(crate) access_tokens: Vec<SecretString>,
 }
@@ -76,7 +76,7 @@ impl CredentialOptions {
     }
 }
 
-/// The lines that are given and those of the files.
+/// The lines of the options and of the files.
 fn entries(
     what: &str,
     given: &[SecretString],
@@ -103,7 +103,7 @@ fn lines(text: &str) -> impl Iterator<Item = SecretString> {
     lines.map(SecretString::from)
 }
 
-/// The parts of `ID:SECRET`. The error does not show the text, for it may be the secret.
+/// Splits `ID:SECRET`. The error does not contain the text, which may be the secret.
 fn oauth_client(text: &SecretString) -> Result<(String, SecretString), &'static str> {
     match text.expose_secret().split_once(':') {
         Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {

@@ -1,4 +1,4 @@
-//! The profile that the emulator writes for clients, and takes up again after a restart.
+//! The profile that the emulator writes for clients, and reads again after a restart.
 
 use std::error::Error;
 use std::fs;
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::{named, read_key};
 
-/// Marks a profile as written here: only such a file is taken up again.
+/// Marks a profile as written by the emulator. Only such a profile is read again.
 const WRITTEN_BY: &str = "snowpipe-emulator";
 
-/// A profile that an earlier run wrote, if there is a file.
+/// Reads the profile that an earlier run wrote, if there is one.
 pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -23,7 +23,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
     let profile: Value = serde_json::from_str(&text).unwrap_or_default();
     if profile.get("written_by").and_then(Value::as_str) != Some(WRITTEN_BY) {
         return Err(format!(
-            "{} exists and was not written by the emulator: it is not overwritten; name another file",
+            "{} exists and was not written by the emulator, so it is not overwritten; choose another file",
             path.display()
         )
         .into());
@@ -31,14 +31,14 @@ pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
     Ok(Some(profile))
 }
 
-/// The private key that a profile holds or names.
+/// The private key in a profile, or in the file that it names.
 pub(crate) fn key(profile: &Value, path: &Path) -> Result<SecretString, Box<dyn Error>> {
     let text = |key: &str| profile.get(key).and_then(Value::as_str);
     match (text("private_key"), text("private_key_file")) {
         (Some(key), _) => Ok(SecretString::from(key)),
         (None, Some(file)) => read_key(Path::new(file)),
         (None, None) => Err(format!(
-            "the profile {} holds no key: remove it, and a fresh one is written",
+            "the profile {} has no key: remove it, and the emulator writes a new one",
             path.display()
         )
         .into()),
@@ -60,20 +60,20 @@ pub(crate) fn check(path: &Path, profile: &Value, url: &str) -> Result<(), Box<d
             (Some((before, at)), Some((now, _))) if before == now => format!("with --listen {at}"),
             (Some((before, at)), _) if before == "https" => format!("with --tls --listen {at}"),
             (Some((_, at)), _) => format!("without --tls and with --listen {at}"),
-            (None, _) => "anew".to_owned(),
+            (None, _) => "with that URL".to_owned(),
         };
         return Err(format!(
-            "the profile {} is for {written}, but the emulator listens on {url}: start it {remedy}, or name another file",
+            "the profile {} is for {written}, but the emulator listens on {url}: start it {remedy}, or choose another file",
             path.display(),
         )
         .into());
     }
-    tracing::info!(profile = %path.display(), "the profile of an earlier run is kept");
+    tracing::info!(profile = %path.display(), "using the profile of an earlier run");
     Ok(())
 }
 
-/// Writes a new profile, whole or not at all: half a profile would refuse every start after a kill. A file that is there, because
-/// another emulator was faster, stays as it is.
+/// Writes a new profile atomically, because an incomplete one would prevent every later start. An existing file, which another
+/// emulator may have just written, is not replaced.
 pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error>> {
     if let Some(fields) = profile.as_object_mut() {
         fields.insert("written_by".to_owned(), json!(WRITTEN_BY));
@@ -86,7 +86,7 @@ pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error
         use std::os::unix::fs::OpenOptionsExt as _;
         options.mode(0o600);
     }
-    // Not named by the process: in two containers it may have the same id.
+    // The name is random, because processes in two containers may have the same id.
     let mut aside = path.as_os_str().to_owned();
     aside.push(format!(".{:016x}.tmp", fastrand::u64(..)));
     let aside = PathBuf::from(aside);
@@ -94,15 +94,15 @@ pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error
         .open(&aside)
         .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
         .and_then(|()| rename_if_free(&aside, path));
-    // After a rename there is none.
+    // Ignored: after a rename the file is gone.
     let _ = fs::remove_file(&aside);
     match written {
         Ok(()) => {
-            tracing::info!(profile = %path.display(), "a profile for clients is written");
+            tracing::info!(profile = %path.display(), "wrote a profile for clients");
             Ok(())
         }
         Err(why) if why.kind() == io::ErrorKind::AlreadyExists => Err(format!(
-            "the profile {} was written by another process in the meantime: it is not overwritten; name another file",
+            "the profile {} was written by another process in the meantime, so it is not overwritten; choose another file",
             path.display()
         )
         .into()),
@@ -110,10 +110,10 @@ pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error
     }
 }
 
-/// Names a file `path` in one step, unless a file of that name exists.
+/// Renames a file to `path` atomically, unless that file exists.
 fn rename_if_free(aside: &Path, path: &Path) -> io::Result<()> {
     match fs::hard_link(aside, path) {
-        // A file system without links: the name is claimed first.
+        // Without hard links, an empty file claims the name first.
         Err(why) if why.kind() != io::ErrorKind::AlreadyExists => {
             fs::OpenOptions::new()
                 .write(true)
