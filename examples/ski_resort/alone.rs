@@ -1,4 +1,4 @@
-//! The reports of a landing without a stream, and their page.
+//! The reports of a landing without streaming, and their page.
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use crate::role::{Role, RoleLock};
 use crate::screen::Screen;
 use crate::table::Table;
 
-/// How often a landing is looked at that has no tables yet.
+/// How often a landing without tables is checked.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Makes the reports of a landing, and keeps them for as long as the page stays.
+/// Computes the reports of a landing, and updates them while the page is served.
 ///
 /// # Errors
-/// [`Misconfigured`] if it is no landing, or does not become one while the page stays.
+/// [`Misconfigured`] if the file is not a landing, or does not become one while the page is served.
 pub(crate) async fn report(
     args: &Args,
     screen: &Screen,
@@ -33,7 +33,7 @@ pub(crate) async fn report(
     mut stop: watch::Receiver<bool>,
 ) -> Result<u8> {
     let files = Files::new(args, Path::new(""));
-    let missing = look(&files.landing).await?;
+    let missing = missing_tables(&files.landing).await?;
     screen.note(format!("landing: {}", files.landing.display()));
     screen.note(format!("reports: {}", files.reports.display()));
     board.write(|live| live.target = format!("the landing {}", files.landing.display()));
@@ -42,19 +42,19 @@ pub(crate) async fn report(
         return Err(useless(&lacks(&files.landing, &missing)));
     }
     let lock = RoleLock::take(&files.reports, Role::Reporter)?;
-    let told = page.told.clone();
-    let keeper = Keeper::start(lock, &files.reports, &files.landing, told, board).await?;
+    let feed = page.feed.clone();
+    let keeper = Keeper::start(lock, &files.reports, &files.landing, feed, board).await?;
     if stays {
         await_tables(&files.landing, missing, screen, board, stop.clone()).await?;
         board.write(|live| live.phase = Phase::Running);
         let _ = stop.wait_for(|stop| *stop).await;
-        screen.note("completing the reports; Ctrl-C again ends at once");
+        screen.note("completing the reports; a second Ctrl-C exits at once");
     }
     keeper.finish().await?;
     Ok(0)
 }
 
-/// Waits until the emulator has made the tables. It makes them when it starts, which may be later than this.
+/// Waits until the emulator has created the tables, which it does when it starts.
 async fn await_tables(
     landing: &Path,
     mut missing: Vec<Table>,
@@ -62,29 +62,29 @@ async fn await_tables(
     board: &Board,
     mut stop: watch::Receiver<bool>,
 ) -> Result<()> {
-    let mut said = String::new();
+    let mut reported = String::new();
     while !missing.is_empty() {
         let sentence = lacks(landing, &missing);
-        if said != sentence {
-            let waiting = format!("{sentence}: waiting for its emulator to make them");
+        if reported != sentence {
+            let waiting = format!("{sentence}: waiting for its emulator to create them");
             screen.note(&waiting);
             board.write(|live| live.message = Some(waiting));
-            said = sentence;
+            reported = sentence;
         }
         tokio::select! {
             biased;
-            _ = stop.wait_for(|stop| *stop) => return Err(useless(&said)),
+            _ = stop.wait_for(|stop| *stop) => return Err(useless(&reported)),
             () = tokio::time::sleep(PAUSE) => {}
         }
-        // What cannot be read now is perhaps being made.
-        missing = look(landing).await.unwrap_or(missing);
+        // A failure may be temporary while the emulator creates the file.
+        missing = missing_tables(landing).await.unwrap_or(missing);
     }
     board.write(|live| live.message = None);
     Ok(())
 }
 
 /// The tables that the landing does not have.
-async fn look(landing: &Path) -> Result<Vec<Table>> {
+async fn missing_tables(landing: &Path) -> Result<Vec<Table>> {
     let path = landing.to_owned();
     if !path.exists() {
         return Err(useless(&format!("there is no landing {}", path.display())));
@@ -104,6 +104,6 @@ fn lacks(landing: &Path, missing: &[Table]) -> String {
 
 fn useless(why: &str) -> anyhow::Error {
     Misconfigured::new(format!(
-        "{why}: name the data file of an emulator with --landing"
+        "{why}: give the data file of an emulator with --landing"
     ))
 }

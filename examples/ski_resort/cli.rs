@@ -10,24 +10,24 @@ use clap::{CommandFactory, FromArgMatches, Parser, ValueEnum};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::fitting::misfits;
 use crate::speed::Speed;
 use crate::table::Table;
+use crate::unused_flags::unused_flags;
 use crate::world::STEPS_PER_DAY;
 
 /// Generates ski-resort tickets, season passes and lift rides, and streams them into three tables.
 ///
-/// Without --profile everything stays on this machine: the rows go over loopback HTTP to a local emulator of Snowpipe
-/// Streaming, whatever the environment says. With --profile they go to the account it names.
+/// Without --profile everything stays on this machine, and the environment has no effect: the rows go over loopback HTTP to a
+/// local emulator of Snowpipe Streaming. With --profile they go to the account of the profile.
 #[derive(Debug, Parser)]
 #[command(name = "ski_resort")]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct Args {
-    /// What this process does
+    /// The part of the pipeline that this process runs
     #[arg(long, value_enum, default_value_t = Only::All)]
     pub(crate) only: Only,
 
-    /// Simulated days to generate [default: 1; with --only streamer, until the queue's generator has come to its end]
+    /// Simulated days to generate [default: 1; with --only streamer, until the queue's generator has ended]
     #[arg(long, value_parser = clap::value_parser!(u64).range(1..=100_000), conflicts_with_all = ["duration", "forever"])]
     pub(crate) days: Option<u64>,
 
@@ -39,15 +39,15 @@ pub(crate) struct Args {
     #[arg(long)]
     pub(crate) forever: bool,
 
-    /// Simulated against wall-clock time: turtle (120), llama (480), cheetah (960), a number, or max
+    /// Simulated time relative to wall-clock time: turtle (120), llama (480), cheetah (960), a number, or max
     #[arg(long, default_value = "max")]
     pub(crate) speed: Speed,
 
-    /// What the simulation's chance is drawn from [default: the start's date, like 20260117]
+    /// The seed of the simulation [default: the start's date, like 20260117]
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
-    /// When the simulation begins [default: 2026-01-17T14:00:00Z]
+    /// When the simulation starts [default: 2026-01-17T14:00:00Z]
     #[arg(long, value_parser = start)]
     pub(crate) start: Option<Timestamp>,
 
@@ -55,8 +55,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE")]
     pub(crate) queue: Option<PathBuf>,
 
-    /// The emulator's tables, never deleted if given [default: beside the queue]; with --profile, those of the emulator it
-    /// names, to count what landed
+    /// The emulator's tables, never deleted if given [default: beside the queue]; with --profile, the data file of the emulator
+    /// that it leads to, to count the landed rows
     #[arg(long, value_name = "FILE")]
     pub(crate) landing: Option<PathBuf>,
 
@@ -64,7 +64,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE|env")]
     pub(crate) profile: Option<ProfileSource>,
 
-    /// How long rows may wait for more before they are sent
+    /// How long rows may wait for more rows before they are sent
     #[arg(long, value_parser = duration, default_value = "1s")]
     pub(crate) max_client_lag: Duration,
 
@@ -84,23 +84,23 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PIPE")]
     pub(crate) lift_ride_pipe: Option<String>,
 
-    /// How long a first Ctrl-C waits for commits
+    /// How long the first Ctrl-C waits for commits
     #[arg(long, value_parser = duration, default_value = "5s")]
     pub(crate) drain_timeout: Duration,
 
-    /// Count what landed through Snowflake's SQL API, on an account and on the emulator alike
+    /// Count the landed rows over Snowflake's SQL API, in an account or in the emulator
     #[arg(long)]
     pub(crate) verify_sql: bool,
 
-    /// The warehouse that counts, and in which an account's reports are asked for [default: the profile's, or the user's]
+    /// The warehouse for counting and for the queries on an account's reports [default: the profile's, or the user's]
     #[arg(long, value_name = "NAME")]
     pub(crate) warehouse: Option<String>,
 
-    /// The reports on what landed, which can be made again at any time [default: beside the landing]
+    /// The reports on the landed rows, which can be computed again at any time [default: beside the landing]
     #[arg(long, value_name = "FILE")]
     pub(crate) reports: Option<PathBuf>,
 
-    /// The port of the dashboard's page on 127.0.0.1, 0 for any [default: 8214, or any if that is taken]
+    /// The port of the dashboard's page on 127.0.0.1, 0 for any [default: 8214, or any if that is in use]
     #[arg(long)]
     pub(crate) port: Option<u16>,
 
@@ -116,7 +116,7 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Serve::Auto)]
     pub(crate) serve: Serve,
 
-    /// Also write the reconciliation here, as JSON
+    /// Also write the reconciliation to this file, as JSON
     #[arg(long, value_name = "FILE")]
     pub(crate) summary_json: Option<PathBuf>,
 }
@@ -139,40 +139,40 @@ pub(crate) enum Serve {
     Never,
 }
 
-/// Where the account is described.
+/// Where the profile is read from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProfileSource {
     Environment,
     File(PathBuf),
 }
 
-/// When the generator is done.
+/// When the generator ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Until {
-    /// When so many steps have been done since the start.
+    /// After this many steps since the start.
     Step(u64),
-    /// When so much wall time has passed.
+    /// After this wall-clock time.
     Wall(Duration),
-    /// When it is told to stop.
+    /// When it is stopped.
     Stopped,
 }
 
 impl Args {
-    /// Reads a command line, and refuses what would change nothing.
+    /// Reads a command line, and refuses flags without effect.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,
     ) -> Result<Self, clap::Error> {
         let mut command = Self::command();
         let matches = command.try_get_matches_from_mut(words)?;
         let args = Self::from_arg_matches(&matches)?;
-        let misfits = misfits(&command, &matches, &args);
-        if misfits.is_empty() {
+        let unused = unused_flags(&command, &matches, &args);
+        if unused.is_empty() {
             return Ok(args);
         }
-        Err(command.error(ErrorKind::ArgumentConflict, misfits.join("\n       ")))
+        Err(command.error(ErrorKind::ArgumentConflict, unused.join("\n       ")))
     }
 
-    /// The pipe that was given for a table.
+    /// The pipe that the command line gives for a table.
     pub(crate) fn pipe(&self, table: Table) -> Option<&str> {
         match table {
             Table::ResortTicket => self.resort_ticket_pipe.as_deref(),
@@ -181,12 +181,12 @@ impl Args {
         }
     }
 
-    /// When the generator is done.
+    /// When the generator ends.
     pub(crate) fn until(&self) -> Until {
         match (self.duration, self.days) {
             (Some(duration), _) => Until::Wall(duration),
             (None, Some(days)) => Until::Step(days * STEPS_PER_DAY),
-            // Where a generator in another process ends is for that one to say.
+            // A generator in another process has its own end.
             (None, None) if self.forever || self.only == Only::Streamer => Until::Stopped,
             (None, None) => Until::Step(STEPS_PER_DAY),
         }
@@ -215,7 +215,7 @@ fn start(text: &str) -> Result<Timestamp, String> {
         .parse()
         .map_err(|_| "a start is a UTC time like 2026-01-17T14:00:00Z".to_owned())?;
     if start.to_zoned(TimeZone::UTC).year() < 1 {
-        return Err("a start is not before the year 1".to_owned());
+        return Err("a start cannot be before the year 1".to_owned());
     }
     if start.subsec_nanosecond() % 1_000 != 0 {
         return Err("a start has at most microseconds".to_owned());

@@ -1,4 +1,4 @@
-//! Who bought a ticket or a pass.
+//! The customers who buy tickets and passes.
 
 use serde::Serialize;
 
@@ -8,7 +8,7 @@ use crate::vocabulary::{
     STREET_SUFFIXES,
 };
 
-/// The chance, in percent, that a customer leaves an optional field empty.
+/// The probability, in percent, that an optional field is empty.
 const LEFT_EMPTY: u64 = 20;
 
 /// A customer, as the columns of a sale.
@@ -118,12 +118,12 @@ fn email(dice: &mut Dice) -> String {
         1 => format!("{first}.{last}"),
         _ => format!("{last}{:02}", dice.below(100)),
     };
-    // The three domains that are reserved for examples: nobody can be written to.
+    // The three domains that are reserved for examples.
     let domain = dice.pick(&["org", "com", "net"]);
     format!("{}@example.{domain}", user.to_lowercase())
 }
 
-/// The twenty-five shapes of a North American number, each as likely as another.
+/// The twenty-five formats of a North American phone number, all with the same probability.
 fn phone(dice: &mut Dice) -> String {
     let (area, exchange) = (dice.within(&(200..=999)), dice.within(&(200..=999)));
     let line = format!("{:04}", dice.below(10_000));
@@ -154,7 +154,7 @@ fn extended(number: &str, dice: &mut Dice) -> String {
     format!("{number}x{extension}")
 }
 
-/// A number of that many digits that does not start with 0.
+/// A number with this many digits that does not start with 0.
 fn number(dice: &mut Dice, digits: u64) -> u64 {
     let low = (1..digits).fold(1, |low, _| low * 10);
     dice.within(&(low..=low * 10 - 1))

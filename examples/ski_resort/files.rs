@@ -1,4 +1,4 @@
-//! Which files a run uses, and whether it goes on with them or starts over.
+//! The files of a run, and whether the run continues with existing files or starts over.
 
 use std::path::{Path, PathBuf};
 
@@ -21,32 +21,32 @@ pub(crate) struct Files {
     pub(crate) landing: PathBuf,
     /// The reports on the landing.
     pub(crate) reports: PathBuf,
-    /// Whether a finished run's files may be deleted to start over: never those that somebody named, and never
-    /// by a process that has only one of the roles.
+    /// Whether the files of a finished run may be deleted to start over: never files named on the command line, and never by a
+    /// process with only one of the roles.
     may_start_over: bool,
-    /// Whether the reports may go with them. Those that stay are made anew when they find another landing.
+    /// Whether the reports may be deleted with them. Otherwise they are computed again for the new landing.
     may_delete_reports: bool,
     /// Whether this process generates rows.
     has_generator: bool,
 }
 
-/// What became of the files that were found.
+/// The state of the files of an earlier run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found {
-    /// Nothing that counts: the run begins at step 0.
+    /// No earlier run: this run starts at step 0.
     Fresh,
-    /// A finished run, which was deleted: the next one begins at step 0.
+    /// A finished run, which was deleted: this run starts at step 0.
     StartedOver,
-    /// An unfinished run, which goes on at this step.
+    /// An unfinished run, which continues at this step.
     Unfinished { next_step: u64 },
-    /// A finished run, to which this one adds: its end is a time from now on, or none.
+    /// A finished run to which this run adds rows: it has a new end in time, or none.
     Extended { next_step: u64 },
-    /// A finished run: only its reconciliation is left to do.
+    /// A finished run, which is only reconciled again.
     Finished,
 }
 
 impl Files {
-    /// The files that the command line asks for, under `directory` where it does not say.
+    /// The files of the command line; the default files are in `directory`.
     pub(crate) fn new(args: &Args, directory: &Path) -> Self {
         let queue = args
             .queue
@@ -76,10 +76,10 @@ impl Files {
         }
     }
 
-    /// Finds out, before anything is made, whether files can be at these places. Without a landing there are no reports.
+    /// Checks the paths before any file is created. Without a landing there are no reports.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured), with the flag that names another place.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured), with the flag to change.
     pub(crate) fn check(&self, is_landing_known: bool) -> Result<()> {
         check_database(&self.queue, "--queue")?;
         if is_landing_known {
@@ -89,12 +89,12 @@ impl Files {
         Ok(())
     }
 
-    /// Opens the queue, after deleting a finished run's files if that is allowed. Needs the locks of the roles, that of the
-    /// reports included.
+    /// Opens the queue. Deletes the files of a finished run before, if that is allowed. The caller holds the locks of all
+    /// roles, including the reports'.
     ///
     /// # Errors
     /// If one of the files cannot be used, and [`Misconfigured`](crate::misconfigured::Misconfigured) if an emulator has the
-    /// landing open that would be deleted; nothing was deleted then.
+    /// landing open, in which case nothing is deleted.
     pub(crate) fn open(&self, until: Until) -> Result<(Queue, Found)> {
         let queue = Queue::open(&self.queue)?;
         let found = self.find(&queue, until)?;
@@ -105,10 +105,10 @@ impl Files {
         Ok((queue, found))
     }
 
-    /// Deletes all files, and makes the queue again.
+    /// Deletes all files and creates a new queue.
     fn start_over(&self) -> Result<Queue> {
-        // The landing first: an emulator may have it open. The queue last: as long as it is there, it says that the run is
-        // finished and that all may go.
+        // The landing first, because an emulator may have it open. The queue last, because it records that the run is finished
+        // and all files may be deleted.
         DataFile::delete(&self.landing).map_err(|error| Misconfigured::new(with_causes(&error)))?;
         if self.may_delete_reports {
             delete_database(&self.reports)?;
@@ -117,7 +117,7 @@ impl Files {
         Queue::open(&self.queue)
     }
 
-    /// How far the generator and the streamer have come.
+    /// The state of the earlier run.
     fn find(&self, queue: &Queue, until: Until) -> Result<Found> {
         let Some(Progress { next_step, .. }) = queue.progress()? else {
             return Ok(Found::Fresh);
@@ -133,7 +133,7 @@ impl Files {
     }
 }
 
-/// Deletes a database and the two files it keeps beside itself, where a link leads.
+/// Deletes a database and its two companion files, after resolving links.
 fn delete_database(path: &Path) -> Result<()> {
     let path = real_path(path).with_context(|| format!("cannot find {}", path.display()))?;
     for suffix in ["", "-wal", "-shm"] {

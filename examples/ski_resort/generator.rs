@@ -10,15 +10,15 @@ use crate::rider::{Entitlement, Ride, Rider};
 use crate::world::{Moment, SECONDS_PER_DAY, STEPS_PER_DAY, World};
 
 const TICKETS_PER_STEP: u64 = 5;
-/// One season pass is sold to so many tickets.
+/// One season pass is sold for this many tickets.
 const TICKETS_PER_PASS: u64 = 20;
-/// How many ticket holders, and how many pass holders, are looked at in a step.
+/// How many ticket holders, and how many pass holders, may ride in a step.
 const TICKET_SAMPLE: usize = 1_000;
 const PASS_SAMPLE: usize = 200;
-/// How many steps pass between two clearings of those who can ride no more: about a simulated hour.
+/// The steps between two removals of riders who can never ride again: about a simulated hour.
 const STEPS_PER_CLEARING: u64 = STEPS_PER_DAY / 24;
 
-/// What happened in a step. Each kind is numbered from 1; times are simulated seconds since the start.
+/// An event of a step. Each kind is numbered from 1. Times are simulated seconds since the start.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A ticket or a pass was sold.
@@ -39,14 +39,14 @@ pub(crate) enum Event {
     },
 }
 
-/// The simulation. The same seed and start give the same events, whatever the speed.
+/// The simulation. The same seed and start give the same events at any speed.
 #[derive(Debug)]
 pub(crate) struct Generator {
     world: World,
     state: State,
 }
 
-/// Everything that decides what comes next.
+/// The state that determines all later events.
 #[derive(Debug, Serialize, Deserialize)]
 struct State {
     next_step: u64,
@@ -60,7 +60,7 @@ struct State {
 }
 
 impl Generator {
-    /// A history that begins at `start`.
+    /// A history that starts at `start`.
     pub(crate) fn new(seed: u64, start: Timestamp) -> Result<Self> {
         Ok(Self {
             world: World::new(start)?,
@@ -77,8 +77,8 @@ impl Generator {
         })
     }
 
-    /// The history of `seed` and `start` as it stands before `next_step`: from a checkpoint, if there is one, and
-    /// by walking the steps since again.
+    /// The history of `seed` and `start` before `next_step`: continues from a checkpoint, if there is one, and repeats the
+    /// steps since then.
     pub(crate) fn resume(
         seed: u64,
         start: Timestamp,
@@ -88,7 +88,7 @@ impl Generator {
         let mut generator = Self::new(seed, start)?;
         if let Some(checkpoint) = checkpoint {
             generator.state = serde_json::from_str(checkpoint)
-                .context("the queue's checkpoint of the generator cannot be read")?;
+                .context("cannot read the generator's checkpoint in the queue")?;
         }
         while generator.state.next_step < next_step {
             generator.step()?;
@@ -96,23 +96,23 @@ impl Generator {
         Ok(generator)
     }
 
-    /// The step that [`Generator::step`] does next.
+    /// The next step of [`Generator::step`].
     pub(crate) fn next_step(&self) -> u64 {
         self.state.next_step
     }
 
-    /// What [`Generator::resume`] can go on from.
+    /// The state for [`Generator::resume`].
     pub(crate) fn checkpoint(&self) -> Result<String> {
         Ok(serde_json::to_string(&self.state)?)
     }
 
-    /// How many ticket and pass holders are in memory.
+    /// The number of ticket and pass holders in memory.
     #[cfg(test)]
     pub(crate) fn resident(&self) -> (usize, usize) {
         (self.state.tickets.len(), self.state.passes.len())
     }
 
-    /// Does one step and returns its events in order: nobody rides before they bought.
+    /// Runs one step and returns its events in order: each sale comes before its rides.
     pub(crate) fn step(&mut self) -> Result<Vec<Event>> {
         let now = self.world.at(self.state.next_step)?;
         let mut events = Vec::new();
@@ -197,7 +197,7 @@ impl State {
     }
 }
 
-/// At most `size` of the riders, drawn without putting back, and moved to the front.
+/// At most `size` riders, drawn without replacement and moved to the front.
 fn sample<'a>(riders: &'a mut [Rider], size: usize, dice: &mut Dice) -> &'a mut [Rider] {
     let size = size.min(riders.len());
     for place in 0..size {
@@ -206,7 +206,8 @@ fn sample<'a>(riders: &'a mut [Rider], size: usize, dice: &mut Dice) -> &'a mut 
     riders.split_at_mut(size).0
 }
 
-/// The day's price, dearer at weekends, up to a tenth cheaper or dearer by chance, times the days, cut to whole dollars.
+/// The price of a day, higher at weekends and randomly up to a tenth lower or higher, multiplied by the days and truncated to
+/// whole dollars.
 fn ticket_price(resort: Resort, days: u64, weekend: bool, dice: &mut Dice) -> u64 {
     const MILLION: u64 = 1_000_000;
     let facts = resort.facts();

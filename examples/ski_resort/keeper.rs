@@ -1,5 +1,5 @@
-//! The reports beside the run: kept up while rows land, and complete once before they are looked at for the last time.
-//! What fails in between, for lack of space perhaps, is tried again. Nobody waits for a large file to be looked through.
+//! Updates the reports in the background while rows land, and completes them at the end of the run. Failures, for example a full
+//! disk, are retried. The run does not wait while a large file is checked.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,17 +10,17 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tracing::warn;
 
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::error_text::with_causes;
 use crate::live::Board;
-use crate::page::Told;
+use crate::page::ReportFeed;
 use crate::reports::{self, Claimed, Reports};
 use crate::role::RoleLock;
 
-/// How long reports that failed are left alone before they are tried again.
+/// The pause before failed reports are retried.
 const PAUSE: Duration = Duration::from_secs(10);
 
-/// Keeps the reports of a landing until it is told to finish.
+/// The task that updates the reports of a landing.
 #[derive(Debug)]
 pub(crate) struct Keeper {
     stop: watch::Sender<bool>,
@@ -29,24 +29,25 @@ pub(crate) struct Keeper {
 }
 
 impl Keeper {
-    /// Begins to keep them under the reporter's lock, and tells the page where they are: what an earlier run left can be read meanwhile.
+    /// Starts the updates under the reporter's lock, and publishes the place of the reports, so that the page can show those of
+    /// an earlier run meanwhile.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file holds something else.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file holds other data.
     pub(crate) async fn start(
         lock: RoleLock,
         path: &Path,
         landing: &Path,
-        told: Told,
+        feed: ReportFeed,
         board: &Board,
     ) -> Result<Self> {
         let (path, landing) = (path.to_owned(), landing.to_owned());
-        let place = Where::Embedded(path.clone());
+        let place = ReportPlace::Embedded(path.clone());
         let claim = move || Reports::claim(&path, &landing);
         let claimed = tokio::task::spawn_blocking(claim.clone()).await??;
-        told.reports.send_replace(place);
+        feed.place.send_replace(place);
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(keep(claimed, claim, told, stopped, board.clone()));
+        let task = tokio::spawn(keep(claimed, claim, feed, stopped, board.clone()));
         Ok(Self {
             stop,
             task,
@@ -54,20 +55,20 @@ impl Keeper {
         })
     }
 
-    /// Brings them up to what has landed by now, and ends.
+    /// Updates the reports to the rows landed so far, and ends the task.
     ///
     /// # Errors
-    /// If they cannot be made now.
+    /// If the reports cannot be computed.
     pub(crate) async fn finish(self) -> Result<()> {
         self.stop.send_replace(true);
-        self.task.await.context("the reports' task ended badly")?
+        self.task.await.context("the reports' task failed")?
     }
 }
 
 async fn keep(
     claimed: Claimed,
     claim: impl Fn() -> Result<Claimed> + Clone + Send + 'static,
-    told: Told,
+    feed: ReportFeed,
     stopped: watch::Receiver<bool>,
     board: Board,
 ) -> Result<()> {
@@ -79,9 +80,9 @@ async fn keep(
         let kept = match tokio::task::spawn_blocking(open).await? {
             Ok(reports) => {
                 board.write(|live| "current".clone_into(&mut live.reports));
-                // What was made again is not what the page may have seen.
-                told.changed.send_modify(|changes| *changes += 1);
-                reports::keep(reports, stopped.clone(), told.changed.clone()).await
+                // The page may show older reports.
+                feed.changed.send_modify(|changes| *changes += 1);
+                reports::keep(reports, stopped.clone(), feed.changed.clone()).await
             }
             Err(error) => Err(error),
         };
@@ -89,17 +90,17 @@ async fn keep(
             return Ok(());
         };
         let why = with_causes(error.as_ref());
-        warn!(error = %why, "the reports are not kept up");
+        warn!(error = %why, "cannot update the reports");
         board.write(|live| live.reports = format!("failed: {why}"));
         if is_over(&stopped) {
             return Err(error);
         }
-        let mut ended = stopped.clone();
-        let _ = timeout(PAUSE, ended.wait_for(|stop| *stop)).await;
+        let mut stopped = stopped.clone();
+        let _ = timeout(PAUSE, stopped.wait_for(|stop| *stop)).await;
     }
 }
 
-/// Whether somebody said that this is the end, or nobody is left who could.
+/// Whether the task is to end: `stop` is true or its sender is dropped.
 fn is_over(stop: &watch::Receiver<bool>) -> bool {
     *stop.borrow() || stop.has_changed().is_err()
 }

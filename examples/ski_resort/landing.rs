@@ -1,4 +1,4 @@
-//! Looks into the emulator's data file as anybody may: read-only, through a connection of its own.
+//! Counts rows in the emulator's data file, over a separate read-only connection.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::table::Table;
 
 /// How many rows of a table have landed, and how many different TXIDs they have.
 pub(crate) fn count(path: &Path, table: Table) -> Result<(i64, i64)> {
-    // The same as count(DISTINCT TXID), which looks each of them up among all others, where grouping sorts.
+    // The same as count(DISTINCT TXID), but faster: grouping sorts, where DISTINCT looks up each value.
     let sql = format!(
         "SELECT coalesce(sum(ROWS), 0), count(TXID) FROM (SELECT TXID, count(*) AS ROWS FROM {} GROUP BY TXID)",
         table.name()
@@ -20,7 +20,7 @@ pub(crate) fn count(path: &Path, table: Table) -> Result<(i64, i64)> {
         .with_context(|| cannot_count(path, table))
 }
 
-/// How many rows of a table have landed, quickly: nobody deletes rows there.
+/// How many rows of a table have landed. Fast, because rows are never deleted there.
 pub(crate) fn rows(path: &Path, table: Table) -> Result<i64> {
     let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", table.name());
     open(path)?
@@ -28,7 +28,7 @@ pub(crate) fn rows(path: &Path, table: Table) -> Result<i64> {
         .with_context(|| cannot_count(path, table))
 }
 
-/// The tables that are not there, or not yet.
+/// The tables that are missing, perhaps only for now.
 pub(crate) fn missing(path: &Path) -> Result<Vec<Table>> {
     let connection = open(path)?;
     let mut missing = Vec::new();

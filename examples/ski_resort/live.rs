@@ -1,4 +1,4 @@
-//! The pipeline as it is now, for whoever watches: the terminal, the dashboard, Prometheus.
+//! The live state of the pipeline, for the terminal, the dashboard and Prometheus.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -10,46 +10,46 @@ use tokio::time::Instant;
 
 use crate::table::Table;
 
-/// How much of the past is kept: two minutes of looks.
+/// The length of the history: two minutes of samples.
 const MOST_POINTS: usize = 240;
 
-/// The pipeline as it is now.
+/// The live state of the pipeline.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Live {
     pub(crate) phase: Phase,
-    /// How it ended, in a sentence.
+    /// How the run ended, in a sentence.
     pub(crate) message: Option<String>,
-    /// Where the rows go.
+    /// The destination of the rows.
     pub(crate) target: String,
     pub(crate) elapsed_s: Elapsed,
-    /// Simulated against wall-clock time: a number or `max`.
+    /// Simulated time relative to wall-clock time: a number or `max`.
     pub(crate) speed: String,
     pub(crate) tables: Vec<Flow>,
-    /// Of all clients, by endpoint.
+    /// The requests of all clients, by endpoint.
     pub(crate) requests: Vec<Requests>,
     pub(crate) channels_open: u64,
     pub(crate) channels_invalidated: u64,
     pub(crate) channels_reopened: u64,
     pub(crate) bytes_sent: u64,
-    /// Bytes of rows held now, and that may be held.
+    /// Bytes of rows in memory, and the limit.
     pub(crate) memory_in_use: u64,
     pub(crate) memory_budget: u64,
     pub(crate) history: History,
-    /// `current`, `none` or what failed.
+    /// `current`, `none`, or a failure.
     pub(crate) reports: String,
 }
 
-/// Seconds since the run began, as of when they are read: not every run has something to write down all the time.
+/// Seconds since the run started. Computed when read, because the state may not change for a long time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Elapsed {
-    began: Instant,
-    /// How long it took, once it has ended.
-    took: Option<Duration>,
+    started: Instant,
+    /// The duration of the run, once it has ended.
+    total: Option<Duration>,
 }
 
 impl Elapsed {
     pub(crate) fn seconds(self) -> f64 {
-        let elapsed = self.took.unwrap_or_else(|| self.began.elapsed());
+        let elapsed = self.total.unwrap_or_else(|| self.started.elapsed());
         elapsed.as_secs_f64()
     }
 }
@@ -60,20 +60,20 @@ impl Serialize for Elapsed {
     }
 }
 
-/// How far a run has come.
+/// The phase of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Phase {
     Starting,
     Running,
-    /// No rows flow any more, and what became of them is being counted.
+    /// Streaming has ended, and the rows are being counted.
     Reconciling,
     Finished,
     Interrupted,
     Failed,
 }
 
-/// One table's rows on their way. The counts are of all runs of the queue.
+/// The rows of one table. The counts include all runs of the queue.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Flow {
     pub(crate) table: &'static str,
@@ -82,10 +82,10 @@ pub(crate) struct Flow {
     pub(crate) appended: i64,
     pub(crate) accepted: i64,
     pub(crate) committed: i64,
-    /// None where the tables cannot be looked into.
+    /// None if the tables cannot be read.
     pub(crate) landed: Option<i64>,
     pub(crate) rejected: u64,
-    /// Committed a second, of late.
+    /// Recently committed rows a second.
     pub(crate) rows_per_s: i64,
     /// How long the oldest appended row has waited for its commit.
     pub(crate) lag_s: f64,
@@ -100,13 +100,13 @@ pub(crate) struct ChannelState {
     pub(crate) reopens: u64,
 }
 
-/// What a channel is doing.
+/// The state of a channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum State {
     Opening,
     Open,
-    /// It was invalidated.
+    /// The channel was invalidated.
     Reopening,
     Closed,
     Failed,
@@ -125,9 +125,9 @@ pub(crate) struct Requests {
     pub(crate) mean_ms: f64,
 }
 
-/// The last minutes, oldest first: all tables together, and the largest lag.
+/// The last minutes, oldest first: the sums of all tables, and the largest lag.
 #[derive(Debug, Clone, Default, Serialize)]
-#[expect(clippy::struct_field_names, reason = "they end in their units")]
+#[expect(clippy::struct_field_names, reason = "the names end in units")]
 pub(crate) struct History {
     pub(crate) elapsed_s: VecDeque<f64>,
     pub(crate) rows_per_s: VecDeque<i64>,
@@ -135,12 +135,15 @@ pub(crate) struct History {
 }
 
 impl Live {
-    fn new(speed: String, began: Instant) -> Self {
+    fn new(speed: String, started: Instant) -> Self {
         Self {
             phase: Phase::Starting,
             message: None,
             target: String::new(),
-            elapsed_s: Elapsed { began, took: None },
+            elapsed_s: Elapsed {
+                started,
+                total: None,
+            },
             speed,
             tables: Table::ALL.map(Flow::new).to_vec(),
             requests: Vec::new(),
@@ -162,7 +165,7 @@ impl Live {
             .find(|flow| flow.table == table.name())
     }
 
-    /// Adds what the tables are now to the history.
+    /// Adds the current values to the history.
     pub(crate) fn remember(&mut self) {
         let rows = self.tables.iter().map(|flow| flow.rows_per_s).sum();
         let lag = self.tables.iter().map(|flow| flow.lag_s);
@@ -200,50 +203,50 @@ impl Flow {
     }
 }
 
-/// Where the pipeline is written down. Clones write on the same one.
+/// Publishes the live state. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Board {
-    began: Instant,
+    started: Instant,
     live: Arc<watch::Sender<Live>>,
 }
 
 impl Board {
-    /// A board for a run that begins now.
+    /// A board for a run that starts now.
     pub(crate) fn new(speed: String) -> Self {
-        let began = Instant::now();
+        let started = Instant::now();
         Self {
-            began,
-            live: Arc::new(watch::channel(Live::new(speed, began)).0),
+            started,
+            live: Arc::new(watch::channel(Live::new(speed, started)).0),
         }
     }
 
-    /// Since the run began.
-    pub(crate) fn began(&self) -> Instant {
-        self.began
+    /// When the run started.
+    pub(crate) fn started(&self) -> Instant {
+        self.started
     }
 
-    /// Sees every change.
+    /// Receives every change.
     pub(crate) fn subscribe(&self) -> watch::Receiver<Live> {
         self.live.subscribe()
     }
 
-    /// Writes something down.
+    /// Changes the state.
     pub(crate) fn write(&self, change: impl FnOnce(&mut Live)) {
         self.live.send_modify(change);
     }
 
-    /// Writes down how it ended.
+    /// Sets the end of the run.
     pub(crate) fn end(&self, phase: Phase, message: impl Into<String>) {
-        let took = Some(self.began.elapsed());
+        let total = Some(self.started.elapsed());
         self.write(|live| {
-            live.elapsed_s.took = took;
+            live.elapsed_s.total = total;
             live.phase = phase;
             live.message = Some(message.into());
         });
     }
 
-    /// Writes down that no rows flow any more.
-    pub(crate) fn rest(&self) {
+    /// Marks all streams as ended.
+    pub(crate) fn stop_flows(&self) {
         self.write(|live| {
             for flow in &mut live.tables {
                 flow.rows_per_s = 0;
@@ -255,7 +258,7 @@ impl Board {
         });
     }
 
-    /// Writes down what became of a table's channel.
+    /// Sets the state of a table's channel.
     pub(crate) fn channel(&self, table: Table, state: State) {
         self.write(|live| {
             if let Some(flow) = live.flow(table) {

@@ -1,5 +1,5 @@
 //! The ski-resort pipeline: a generator writes tickets, season passes and lift rides to a durable queue, and a streamer
-//! moves them through three channels into three tables.
+//! moves them over three channels into three tables.
 
 mod alone;
 mod cli;
@@ -13,7 +13,6 @@ mod dice;
 #[path = "../shared/error_text.rs"]
 mod error_text;
 mod files;
-mod fitting;
 mod generator;
 mod keeper;
 mod landing;
@@ -39,6 +38,7 @@ mod stream;
 mod summary;
 mod table;
 mod target;
+mod unused_flags;
 mod vocabulary;
 mod world;
 
@@ -53,7 +53,7 @@ use jiff::Timestamp;
 use tokio::sync::watch;
 
 use crate::cli::{Args, Only, Until};
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::error_text::with_causes;
 use crate::files::{Files, Found};
 use crate::keeper::Keeper;
@@ -61,7 +61,7 @@ use crate::live::{Board, Phase};
 use crate::misconfigured::is_misconfigured;
 use crate::monitor::Monitor;
 use crate::page::Page;
-use crate::pipeline::Ended;
+use crate::pipeline::Outcome;
 use crate::produce::Producer;
 use crate::queue::{Progress, Queue, Turn};
 use crate::role::{Role, RoleLock};
@@ -75,8 +75,8 @@ const FAILED: u8 = 1;
 const MISCONFIGURED: u8 = 2;
 const INTERRUPTED: u8 = 130;
 
-/// How many threads may wait for files: the allocator gives each its own share of memory, which it keeps as large as it ever
-/// was. Whoever writes to the queue has a turn, so that only one of them waits for another process.
+/// The most threads for blocking work. The allocator keeps memory for each thread and never returns it. Writes to the queue
+/// take turns, so at most one of these threads waits for another process.
 const FILE_THREADS: usize = 4;
 
 fn main() -> ExitCode {
@@ -87,11 +87,11 @@ fn main() -> ExitCode {
         .enable_all()
         .max_blocking_threads(FILE_THREADS)
         .build();
-    let ended = match &runtime {
+    let result = match &runtime {
         Ok(runtime) => runtime.block_on(run(&args, &screen)),
-        Err(error) => Err(anyhow!("there are no threads to be had: {error}")),
+        Err(error) => Err(anyhow!("cannot start threads: {error}")),
     };
-    ExitCode::from(ended.unwrap_or_else(|error| {
+    ExitCode::from(result.unwrap_or_else(|error| {
         screen.note(format!("error: {}", with_causes(error.as_ref())));
         if is_misconfigured(&error) {
             MISCONFIGURED
@@ -111,7 +111,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     if args.only != Only::Reports {
         files.check(is_landing_known(args))?;
     }
-    // Before the work, for somebody may be waiting for it.
+    // Before the work, so that the page shows all of it.
     let page = Page::open(args, screen, &board).await?;
     let code = match args.only {
         Only::Generator => generate(args, screen, &files, stop.clone()).await?,
@@ -124,7 +124,7 @@ async fn run(args: &Args, screen: &Screen) -> Result<u8> {
     Ok(code)
 }
 
-/// Streams what is in the queue, with a generator of its own or without.
+/// Streams the rows of the queue, with or without a generator in this process.
 async fn stream(
     args: &Args,
     screen: &Screen,
@@ -140,26 +140,26 @@ async fn stream(
     let (mut queue, found) = files.open(args.until())?;
     let progress = claim(args, &mut queue)?;
     if args.profile.is_none() {
-        // Connecting takes a moment, and what an earlier run left can be read meanwhile.
-        let left = Where::Embedded(files.reports.clone());
-        page.told.reports.send_replace(left);
+        // Connecting takes some time. Meanwhile the page shows the reports of an earlier run.
+        let earlier = ReportPlace::Embedded(files.reports.clone());
+        page.feed.place.send_replace(earlier);
     }
     let target = Target::open(args, files).await?;
     screen.note(target.describe()?);
     board.write(|live| live.target = target.place().unwrap_or_default());
     announce(screen, args, files, found);
     let keeper = if let (Some(landing), Some(lock)) = (&target.landing, reporter) {
-        let told = page.told.clone();
-        Some(Keeper::start(lock, &files.reports, landing, told, board).await?)
+        let feed = page.feed.clone();
+        Some(Keeper::start(lock, &files.reports, landing, feed, board).await?)
     } else {
-        page.told
-            .reports
-            .send_replace(Where::Account(target.sql()?.into()));
+        page.feed
+            .place
+            .send_replace(ReportPlace::Account(target.sql()?.into()));
         None
     };
-    let mut ended = if found == Found::Finished {
+    let mut outcome = if found == Found::Finished {
         drop(queue);
-        Ended {
+        Outcome {
             interrupted: false,
             failures: Vec::new(),
         }
@@ -171,30 +171,30 @@ async fn stream(
         pipeline::run(args, &files.queue, &target, history, stop, screen, board).await?
     };
     board.write(|live| live.phase = Phase::Reconciling);
-    screen.note("reconciling what was generated with what landed");
+    screen.note("reconciling the generated rows with the landed rows");
     let target = target.settle().await;
     if let Some(keeper) = keeper
         && let Err(error) = keeper.finish().await
     {
         let why = with_causes(error.as_ref());
-        ended.failures.push(format!("the reports failed: {why}"));
+        outcome.failures.push(format!("the reports failed: {why}"));
     }
     let course = Course {
-        interrupted: ended.interrupted,
+        interrupted: outcome.interrupted,
         was_finished: found == Found::Finished,
-        elapsed: board.began().elapsed(),
+        elapsed: board.started().elapsed(),
     };
     let summary = Summary::new(args, &files.queue, &target, course).await?;
     summary.write(&target, args.summary_json.as_deref())?;
-    let failures = [ended.failures, summary.failures.clone()].concat();
+    let failures = [outcome.failures, summary.failures.clone()].concat();
     for failure in &failures {
         screen.note(failure);
     }
     Monitor::new(board.clone(), &files.queue, target.landing.as_deref())
-        .look()
+        .update()
         .await;
     let failed = !summary.is_balanced() || summary.has_rejects() || !failures.is_empty();
-    let (phase, code) = match (failed, ended.interrupted) {
+    let (phase, code) = match (failed, outcome.interrupted) {
         (true, _) => (Phase::Failed, FAILED),
         (false, true) => (Phase::Interrupted, INTERRUPTED),
         (false, false) => (Phase::Finished, 0),
@@ -218,10 +218,10 @@ fn take_roles(args: &Args, files: &Files) -> Result<Vec<RoleLock>> {
     roles.iter().map(take).collect()
 }
 
-/// The history of the queue, which a generator gives it.
+/// The history of the queue. A generator creates it if the queue is new.
 fn claim(args: &Args, queue: &mut Queue) -> Result<Option<Progress>> {
-    let is_begun = queue.progress()?.is_some();
-    if args.only == Only::Streamer && !is_begun {
+    let is_started = queue.progress()?.is_some();
+    if args.only == Only::Streamer && !is_started {
         return Ok(None);
     }
     let default_start: Timestamp = DEFAULT_START.parse()?;
@@ -243,7 +243,7 @@ async fn generate(
         return Ok(0);
     };
     if found == Found::Finished {
-        // A generator that was killed in its last moment did not say so.
+        // A generator that was killed at its very end did not record it.
         queue.end()?;
         return Ok(0);
     }
@@ -254,7 +254,7 @@ async fn generate(
     Ok(if stopped { INTERRUPTED } else { 0 })
 }
 
-/// Whether there is a file in which the landed rows are.
+/// Whether the data file with the landed rows is known.
 fn is_landing_known(args: &Args) -> bool {
     args.only != Only::Generator && (args.profile.is_none() || args.landing.is_some())
 }
@@ -268,19 +268,17 @@ fn announce(screen: &Screen, args: &Args, files: &Files, found: Found) {
     match (found, args.until()) {
         (Found::Fresh, _) => {}
         (Found::StartedOver, _) => {
-            screen.note("the last run is finished and deleted: starting over");
+            screen.note("the last run is finished and its files are deleted: starting over");
         }
         (Found::Unfinished { next_step }, Until::Step(end)) if next_step < end => screen.note(
-            format!("going on with an unfinished run at step {next_step} of {end}"),
+            format!("continuing an unfinished run at step {next_step} of {end}"),
         ),
         (Found::Unfinished { next_step }, _) => {
-            screen.note(format!(
-                "going on with an unfinished run at step {next_step}"
-            ));
+            screen.note(format!("continuing an unfinished run at step {next_step}"));
         }
         (Found::Extended { next_step }, _) => screen.note(format!(
-            "the last run is finished: generating more from step {next_step} on"
+            "the last run is finished: generating more rows from step {next_step} on"
         )),
-        (Found::Finished, _) => screen.note("the run is finished: nothing is left to do"),
+        (Found::Finished, _) => screen.note("the run is finished: there is nothing to do"),
     }
 }

@@ -1,4 +1,4 @@
-//! Looks twice a second at the queue, the landing and the clients, and writes down what it finds.
+//! Samples the queue, the landing and the clients twice a second, and publishes the values.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -15,33 +15,33 @@ use crate::live::{Board, Live, Requests, State};
 use crate::queue::{Queue, Span};
 use crate::table::Table;
 
-/// How often it looks.
+/// The interval of the samples.
 const PAUSE: Duration = Duration::from_millis(500);
-/// Over how many looks the rows a second are taken: rows are committed in lots.
-const LOOKS: usize = 5;
+/// The number of samples for the rows a second, which are an average because rows are committed in batches.
+const RATE_SAMPLES: usize = 5;
 
-/// What is looked at.
+/// The sources of the samples.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     board: Board,
     path: PathBuf,
-    /// The queue, once it was opened: opening writes, and whoever only reads waits for nobody.
+    /// The queue, once it is open. Opening writes and may wait; reading never waits.
     queue: Option<Queue>,
     landing: Option<PathBuf>,
     streams: BTreeMap<Table, Watched>,
 }
 
-/// A stream that is looked at.
+/// A monitored stream.
 #[derive(Debug)]
 struct Watched {
     client: StreamingIngestClient,
     counters: Observer,
-    /// What was committed at the last looks, the latest last.
+    /// The committed rows of the last samples, the latest last.
     committed: VecDeque<(Instant, i64)>,
     was_open: bool,
 }
 
-/// What the files say of one table.
+/// One table's values in the files.
 #[derive(Debug, Clone, Copy)]
 struct Sample {
     span: Span,
@@ -60,7 +60,7 @@ impl Monitor {
         }
     }
 
-    /// Looks at this stream from now on.
+    /// Adds a stream to the samples.
     pub(crate) fn add(
         &mut self,
         table: Table,
@@ -82,36 +82,36 @@ impl Monitor {
         });
     }
 
-    /// Looks until it is told to stop, or nobody is left to tell it, and then once more.
+    /// Samples until `stop` resolves or its sender is dropped, and then once more.
     pub(crate) async fn run(mut self, mut stop: oneshot::Receiver<()>) {
         let mut ticks = interval(PAUSE);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 biased;
-                _ = &mut stop => return self.look().await,
-                _ = ticks.tick() => self.look().await,
+                _ = &mut stop => return self.update().await,
+                _ = ticks.tick() => self.update().await,
             }
         }
     }
 
-    /// What the files say now.
+    /// The current values in the files.
     async fn samples(&mut self) -> Result<BTreeMap<Table, Sample>> {
         let queue = self.queue.take();
         let (path, landing) = (self.path.clone(), self.landing.clone());
-        let look = move || {
+        let read = move || {
             let queue = queue.map_or_else(|| Queue::open(&path), Ok)?;
             let samples = sample(&queue, landing.as_deref())?;
             anyhow::Ok((queue, samples))
         };
-        let (queue, samples) = tokio::task::spawn_blocking(look).await??;
+        let (queue, samples) = tokio::task::spawn_blocking(read).await??;
         self.queue = Some(queue);
         Ok(samples)
     }
 
-    /// Looks once.
-    pub(crate) async fn look(&mut self) {
-        // A look that fails is not worth a word: what matters fails elsewhere too.
+    /// Samples once.
+    pub(crate) async fn update(&mut self) {
+        // A failed sample is not reported: if it matters, other parts fail as well.
         let Ok(samples) = self.samples().await else {
             return;
         };
@@ -147,17 +147,18 @@ impl Monitor {
 }
 
 impl Watched {
-    /// Rows a second over the last looks.
+    /// Rows a second over the last samples.
     fn rate(&mut self, now: Instant, counters: Counters) -> i64 {
         if self.committed.is_empty() && counters.committed == 0 {
             return 0;
         }
         if self.committed.is_empty() {
-            // What earlier runs committed did not come now.
-            self.committed.push_back((now - PAUSE, counters.begun));
+            // Rows of earlier runs do not count.
+            self.committed
+                .push_back((now - PAUSE, counters.resumed_after));
         }
         self.committed.push_back((now, counters.committed));
-        if self.committed.len() > LOOKS {
+        if self.committed.len() > RATE_SAMPLES {
             self.committed.pop_front();
         }
         let Some((since, before)) = self.committed.front() else {
@@ -198,7 +199,7 @@ impl Live {
             flow.rows_per_s = rate;
             flow.lag_s = lag.unwrap_or_default().as_secs_f64();
             flow.channel.reopens = counters.reopens;
-            // Whether it ended is for the stream to say.
+            // The stream itself sets the final states.
             if !matches!(flow.channel.state, State::Closed | State::Failed) {
                 flow.channel.state = match (is_open, was_open) {
                     (true, _) => State::Open,
@@ -213,7 +214,7 @@ impl Live {
         let sum = |count: fn(&Metrics) -> u64| clients.clone().map(count).sum::<u64>();
         self.channels_open = sum(|m| m.channels);
         self.channels_invalidated = sum(|m| m.channels_invalidated);
-        // The run of a source opens its channel again itself, which the clients do not count.
+        // `ingest::run` reopens the channels, which the clients do not count.
         self.channels_reopened = self.tables.iter().map(|flow| flow.channel.reopens).sum();
         self.bytes_sent = sum(|m| m.bytes_sent);
         self.memory_in_use = sum(|m| m.memory_in_use);

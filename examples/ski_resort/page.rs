@@ -1,4 +1,4 @@
-//! The dashboard's page beside the run: there before everything else, and after it for as long as somebody looks.
+//! The dashboard's page of a run: served from the start, and after the run until Ctrl-C.
 
 use anyhow::{Context, Result};
 use tokio::sync::watch;
@@ -6,24 +6,24 @@ use tokio::task::JoinHandle;
 use tracing::debug;
 
 use crate::cli::{Args, Only, Serve};
-use crate::dashboard::{Dashboard, Where};
+use crate::dashboard::{Dashboard, ReportPlace};
 use crate::error_text::with_causes;
 use crate::live::Board;
 use crate::screen::Screen;
 
-/// The page, or, without one, what it would be told.
+/// The page, which may be turned off, and the state of the reports.
 #[derive(Debug)]
 pub(crate) struct Page {
-    pub(crate) told: Told,
+    pub(crate) feed: ReportFeed,
     served: Option<Served>,
 }
 
-/// What the page is told about the reports.
+/// Publishes the state of the reports to the page.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    /// Where they are.
-    pub(crate) reports: watch::Sender<Where>,
-    /// Counts how often they changed.
+pub(crate) struct ReportFeed {
+    /// Where the reports are.
+    pub(crate) place: watch::Sender<ReportPlace>,
+    /// How often the reports have changed.
     pub(crate) changed: watch::Sender<u64>,
 }
 
@@ -35,15 +35,15 @@ struct Served {
 }
 
 impl Page {
-    /// Serves the page, unless it is not wanted.
+    /// Serves the page, unless it is turned off.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the port that was asked for cannot be had.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the given port cannot be used.
     pub(crate) async fn open(args: &Args, screen: &Screen, board: &Board) -> Result<Self> {
-        let (reports, is_where) = watch::channel(Where::Nowhere);
+        let (place, places) = watch::channel(ReportPlace::Unknown);
         let (changed, count) = watch::channel(0);
         let mut page = Self {
-            told: Told { reports, changed },
+            feed: ReportFeed { place, changed },
             served: None,
         };
         if args.no_dashboard || args.only == Only::Generator {
@@ -55,16 +55,16 @@ impl Page {
         if args.open
             && let Err(error) = open::that_detached(&url)
         {
-            debug!(%error, "no browser");
-            screen.note("no browser could be opened: open that address yourself");
+            debug!(%error, "cannot open a browser");
+            screen.note("cannot open a browser: open that address yourself");
         }
         let (stop, stopped) = watch::channel(false);
-        let task = tokio::spawn(dashboard.serve(board.subscribe(), is_where, count, stopped));
+        let task = tokio::spawn(dashboard.serve(board.subscribe(), places, count, stopped));
         page.served = Some(Served { url, stop, task });
         Ok(page)
     }
 
-    /// Whether the page is to stay when the work is done.
+    /// Whether the page is served after the work is done.
     pub(crate) fn stays(&self, serve: Serve, screen: &Screen) -> bool {
         let wanted = match serve {
             Serve::Auto => screen.is_terminal(),
@@ -74,7 +74,7 @@ impl Page {
         wanted && self.served.is_some()
     }
 
-    /// Leaves the page up until somebody stops the program, if it is to stay, and takes it down.
+    /// Closes the page; waits for Ctrl-C first, if the page stays.
     pub(crate) async fn close(
         self,
         serve: Serve,
@@ -90,8 +90,8 @@ impl Page {
             let _ = stop.wait_for(|stop| *stop).await;
         }
         served.stop.send_replace(true);
-        let ended = served.task.await.context("its task was stopped");
-        if let Err(error) = ended.flatten() {
+        let result = served.task.await.context("its task was stopped");
+        if let Err(error) = result.flatten() {
             screen.note(format!("the page failed: {}", with_causes(error.as_ref())));
         }
     }

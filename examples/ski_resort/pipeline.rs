@@ -1,4 +1,4 @@
-//! The run: the generator and the three streams side by side, until all is done or somebody stops them.
+//! Runs the generator and the three streams concurrently, until all rows are streamed or the run is stopped.
 
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -27,15 +27,15 @@ use crate::stream::{Gate, QueueError, Stream};
 use crate::table::Table;
 use crate::target::Target;
 
-/// How often a streamer without a generator of its own looks whether everything was generated.
+/// How often a streamer without a generator checks whether the generator in another process has ended.
 const PAUSE: Duration = Duration::from_millis(250);
 
 /// How a run ended.
 #[derive(Debug)]
-pub(crate) struct Ended {
-    /// Whether somebody stopped it before it was done.
+pub(crate) struct Outcome {
+    /// Whether the run was stopped before it was complete.
     pub(crate) interrupted: bool,
-    /// What failed, and with it what it left undone.
+    /// A message for each part that failed.
     pub(crate) failures: Vec<String>,
 }
 
@@ -45,12 +45,12 @@ pub(crate) fn channel(args: &Args, queue_id: &str, table: Table) -> String {
     args.channel.clone().unwrap_or_else(default)
 }
 
-/// Streams what is in the queue, and what a generator or another process adds to it. The generator goes on from `history`
-/// while rows flow already.
+/// Streams the rows of the queue, and those that a generator or another process adds. The generator continues from `history`
+/// while rows are streamed.
 ///
 /// # Errors
-/// [`Misconfigured`](crate::misconfigured::Misconfigured) if a channel and the queue do not belong together; nothing was
-/// streamed or deleted then. Everything else that fails is told in what is returned.
+/// [`Misconfigured`](crate::misconfigured::Misconfigured) if a channel and the queue do not belong together; then nothing was
+/// streamed or deleted. Other failures are in the returned outcome.
 pub(crate) async fn run(
     args: &Args,
     queue: &Path,
@@ -59,7 +59,7 @@ pub(crate) async fn run(
     mut stop: watch::Receiver<bool>,
     screen: &Screen,
     board: &Board,
-) -> Result<Ended> {
+) -> Result<Outcome> {
     let mut failures = Vec::new();
     let (generated_sender, generated) = watch::channel(false);
     let (halt, halted) = watch::channel(false);
@@ -71,7 +71,7 @@ pub(crate) async fn run(
     let opened = tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {
-            return Ok(Ended { interrupted: true, failures });
+            return Ok(Outcome { interrupted: true, failures });
         }
         opened = opening => opened,
     };
@@ -98,7 +98,7 @@ pub(crate) async fn run(
     tokio::select! {
         biased;
         _ = stop.wait_for(|stop| *stop) => {
-            return Ok(Ended { interrupted: true, failures });
+            return Ok(Outcome { interrupted: true, failures });
         }
         result = matching => result?,
     }
@@ -113,27 +113,27 @@ pub(crate) async fn run(
         args.until(),
         halted.clone(),
     ));
-    let (watching, unwatched) = oneshot::channel();
-    let looking = tokio::spawn(monitor.run(unwatched));
+    let (stop_monitor, monitor_stopped) = oneshot::channel();
+    let monitoring = tokio::spawn(monitor.run(monitor_stopped));
     let shown = tokio::spawn(progress::show(screen.clone(), board.subscribe()));
 
     let mut interrupted = false;
     let mut is_generating = true;
     while is_generating || !running.is_empty() {
         if running.is_empty() {
-            // Without a stream, rows would only fill the queue. This also holds if no stream got as far as this loop.
+            // Without a stream, the generator would only fill the queue. This includes runs in which no stream could start.
             halt.send_replace(true);
         }
         tokio::select! {
             biased;
             _ = stop.wait_for(|stop| *stop), if !*halt.borrow() => {
-                screen.note("stopping: what was appended is being committed");
+                screen.note("stopping: waiting for the commit of the appended rows");
                 halt.send_replace(true);
             }
             result = &mut generator, if is_generating => {
                 is_generating = false;
-                match result.context("the generator ended badly").and_then(|result| result) {
-                    Ok(came_to_its_end) => interrupted |= !came_to_its_end,
+                match result.context("the generator's task failed").and_then(|result| result) {
+                    Ok(has_ended) => interrupted |= !has_ended,
                     Err(error) => report(screen, &mut failures, "the generator", &error),
                 }
                 if !*halt.borrow() {
@@ -141,7 +141,7 @@ pub(crate) async fn run(
                 }
             }
             Some(result) = running.join_next(), if !running.is_empty() => {
-                let (table, result) = result.context("a stream ended badly")?;
+                let (table, result) = result.context("a stream's task failed")?;
                 let state = if result.is_ok() { State::Closed } else { State::Failed };
                 board.channel(table, state);
                 match result {
@@ -151,19 +151,19 @@ pub(crate) async fn run(
             }
         }
     }
-    drop(watching);
-    let _ = looking.await;
-    board.rest();
+    drop(stop_monitor);
+    let _ = monitoring.await;
+    board.stop_flows();
     shown.abort();
     let _ = shown.await;
-    Ok(Ended {
+    Ok(Outcome {
         interrupted: interrupted && *stop.borrow(),
         failures,
     })
 }
 
-/// Waits until each stream has found its channel and the queue to belong together, or has failed. Nothing is streamed or
-/// deleted before.
+/// Waits until each stream has either checked that its channel belongs to the queue, or failed. Nothing is streamed or deleted
+/// before.
 async fn all_match(
     running: &mut JoinSet<(Table, Result<Finish>)>,
     are_ready: &mut mpsc::Receiver<()>,
@@ -174,7 +174,7 @@ async fn all_match(
             biased;
             Some(()) = are_ready.recv() => {}
             Some(result) = running.join_next() => {
-                let (table, result) = result.context("a stream ended badly")?;
+                let (table, result) = result.context("a stream's task failed")?;
                 match result {
                     Ok(_) => {}
                     Err(error) if is_misconfigured(&error) => return Err(error),
@@ -186,14 +186,14 @@ async fn all_match(
     Ok(())
 }
 
-/// What one table's stream needs.
+/// The parts of one table's stream.
 struct Opened {
     client: StreamingIngestClient,
     source: Stream,
     queue_id: String,
 }
 
-/// Opens it for each table, in their order.
+/// Opens the parts of each table's stream, in the order of the tables.
 async fn open_all(
     queue: &Path,
     target: &Target,
@@ -225,7 +225,7 @@ async fn open(
     })
 }
 
-/// Streams until everything is committed that was in the queue when all was generated, or until it is halted.
+/// Streams until all generated rows are committed, or until the stream is halted.
 async fn stream(
     mut opened: Opened,
     channel: String,
@@ -242,29 +242,29 @@ async fn stream(
             counters.send_replace(progress.into());
         })
         .await
-        .map_err(|error| in_our_words(error, &channel))?;
+        .map_err(|error| explain(error, &channel))?;
     for (channel, uncommitted) in &report.uncommitted {
         let ranges: Vec<_> = uncommitted.iter().map(ToString::to_string).collect();
-        warn!(channel, uncommitted = %ranges.join(", "), "not everything was committed in time");
+        warn!(channel, uncommitted = %ranges.join(", "), "some rows were not committed in time");
     }
     Ok(report.finish)
 }
 
-/// An error as the person who typed the command can fix it, if so.
-fn in_our_words(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Error {
+/// Turns errors with a remedy on the command line into [`Misconfigured`].
+fn explain(error: snowpipe_streaming::Error, channel: &str) -> anyhow::Error {
     let source = error.source().and_then(|source| source.downcast_ref());
     if let Some(misconfigured) = source.and_then(QueueError::misconfigured) {
         return misconfigured.into();
     }
     if error.kind() == ErrorKind::InvalidOffset {
         return Misconfigured::new(format!(
-            "the channel {channel} is not this pipeline's: {error}; give another --channel"
+            "the channel {channel} does not belong to this pipeline: {error}; give another --channel"
         ));
     }
     error.into()
 }
 
-/// Generates, or waits until another process has. False if it was halted before.
+/// Generates rows, or waits until another process has generated them. False if halted before the end.
 async fn generate(
     history: Option<(Queue, Progress)>,
     queue: PathBuf,

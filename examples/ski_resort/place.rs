@@ -1,4 +1,4 @@
-//! Whether our own files can be where somebody wants them, found out before anything is written there.
+//! Checks the paths of the pipeline's files before anything is written.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use rusqlite::ErrorCode;
 
 use crate::misconfigured::Misconfigured;
 
-/// Refuses a path at which SQLite would not say what is wrong.
+/// Refuses paths for which SQLite's own error would be unclear.
 ///
 /// # Errors
 /// [`Misconfigured`], with the `flag` to change.
@@ -17,7 +17,7 @@ pub(crate) fn check_database(path: &Path, flag: &str) -> Result<()> {
     let name = path.to_string_lossy();
     if name == ":memory:" || name.starts_with("file:") {
         return Err(Misconfigured::new(format!(
-            "SQLite does not take {name} as the name of a file: name a file with {flag}"
+            "SQLite does not accept {name} as a file name: give a file with {flag}"
         )));
     }
     let Ok(file) = fs::metadata(path) else {
@@ -25,26 +25,26 @@ pub(crate) fn check_database(path: &Path, flag: &str) -> Result<()> {
     };
     if file.is_dir() {
         return Err(Misconfigured::new(format!(
-            "{} is a directory: name a file with {flag}",
+            "{} is a directory: give a file with {flag}",
             path.display()
         )));
     }
-    // SQLite takes a file of one byte for an empty one, whatever is in it.
+    // SQLite treats a file of one byte as empty.
     if file.len() == 1 {
         return Err(something_else(path, flag));
     }
     Ok(())
 }
 
-/// A file that is not ours, or not for this.
+/// The error for a file that is not one of the pipeline's, or has another purpose.
 pub(crate) fn something_else(path: &Path, flag: &str) -> anyhow::Error {
     Misconfigured::new(format!(
-        "{} holds something else and is left alone: give another {flag}",
+        "{} holds other data and is not changed: give another {flag}",
         path.display()
     ))
 }
 
-/// Whether it takes another file to fix this.
+/// Whether the remedy is another file.
 pub(crate) fn is_wrong_file(error: &rusqlite::Error) -> bool {
     matches!(
         error.sqlite_error_code(),
@@ -57,21 +57,21 @@ pub(crate) fn is_wrong_file(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// Refuses a path to which no text could be written at the end of a run. Leaves nothing there.
+/// Refuses a path to which no text can be written at the end of a run. Creates no file.
 ///
 /// # Errors
 /// [`Misconfigured`], with the `flag` to change.
 pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
-    let tried = match fs::metadata(path) {
+    let result = match fs::metadata(path) {
         Ok(file) if file.is_file() || file.is_dir() => {
             OpenOptions::new().write(true).open(path).map(drop)
         }
-        // Opening a pipe may wait for its reader, and closing it again is the end of what that reads.
+        // Opening a pipe may block until it has a reader, and closing it ends the reader's input.
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => try_to_make(path),
+        Err(error) if error.kind() == ErrorKind::NotFound => try_to_create(path),
         Err(error) => Err(error),
     };
-    tried.map_err(|error| {
+    result.map_err(|error| {
         Misconfigured::new(format!(
             "cannot write {}: {error}: give another {flag}",
             path.display()
@@ -79,7 +79,7 @@ pub(crate) fn check_text(path: &Path, flag: &str) -> Result<()> {
     })
 }
 
-/// The path without symbolic links, as SQLite follows them. A link may lead to a file that is yet to be made.
+/// The path without symbolic links, as SQLite follows them. A link may lead to a file that does not exist yet.
 pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     match fs::canonicalize(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => {}
@@ -90,7 +90,7 @@ pub(crate) fn real_path(path: &Path) -> io::Result<PathBuf> {
     Ok(fs::canonicalize(directory(&path))?.join(name))
 }
 
-/// Where a link leads that is there, and whose end is not.
+/// The target of a link whose target does not exist.
 fn end_of_links(path: &Path) -> PathBuf {
     let mut path = path.to_owned();
     while let Ok(target) = fs::read_link(&path) {
@@ -99,13 +99,13 @@ fn end_of_links(path: &Path) -> PathBuf {
     path
 }
 
-/// Whether a file could be made there, found out without making one.
-fn try_to_make(path: &Path) -> io::Result<()> {
+/// Checks that a file can be created at a path, without creating it.
+fn try_to_create(path: &Path) -> io::Result<()> {
     let path = end_of_links(path);
     if path.to_string_lossy().ends_with(is_separator) {
         return Err(ErrorKind::IsADirectory.into());
     }
-    // A file without a name is gone with this process, however it ends.
+    // A file without a name disappears when this process ends, even if it is killed.
     tempfile::tempfile_in(directory(&path)).map(drop)
 }
 

@@ -13,11 +13,11 @@ use crate::rows::{Row, Writer};
 use crate::speed::{Pace, Speed};
 use crate::world::STEPS_PER_DAY;
 
-/// The most steps that share a transaction: enough to spare the disk, few enough to stop soon.
+/// The most steps in one transaction: enough to limit disk writes, few enough to stop quickly.
 const MOST_STEPS: u64 = 32;
-/// A generator that would fill the disk waits while the queue holds more rows than this.
+/// An unbounded generator waits while the queue holds more rows than this.
 const MOST_QUEUED: i64 = 200_000;
-/// How long it waits before it looks again.
+/// How long it waits before it checks again.
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// A generator that writes to a queue.
@@ -29,7 +29,7 @@ pub(crate) struct Producer {
     turn: Turn,
 }
 
-/// Steps that are done and not in the queue yet.
+/// Generated steps that are not in the queue yet.
 #[derive(Debug)]
 struct Steps {
     rows: Vec<Row>,
@@ -39,8 +39,8 @@ struct Steps {
 }
 
 impl Producer {
-    /// The generator of this queue, where `progress` says it stopped. It waits for its `turn` before it writes. Redoes up to
-    /// a simulated day: call it where blocking is allowed.
+    /// The generator of this queue, continued after `progress`. It writes under the lock `turn`. Repeats up to a simulated day
+    /// of steps, so it blocks.
     pub(crate) fn resume(queue: Queue, progress: &Progress, turn: Turn) -> Result<Self> {
         let checkpoint = queue.checkpoint()?;
         let generator = Generator::resume(
@@ -58,14 +58,14 @@ impl Producer {
         })
     }
 
-    /// Does `count` steps in one transaction, fewer if a simulated day ends before.
+    /// Generates `count` steps in one transaction; fewer if a simulated day ends before.
     #[cfg(test)]
     pub(crate) fn produce(&mut self, count: u64) -> Result<()> {
         let steps = self.steps(count)?;
         self.keep(&steps)
     }
 
-    /// Does `count` steps, fewer if a simulated day ends before.
+    /// Generates `count` steps; fewer if a simulated day ends before.
     fn steps(&mut self, count: u64) -> Result<Steps> {
         let first = self.generator.next_step();
         let count = count.min(STEPS_PER_DAY - first % STEPS_PER_DAY);
@@ -87,35 +87,35 @@ impl Producer {
         })
     }
 
-    /// Keeps what was done last in one transaction.
+    /// Writes steps to the queue in one transaction.
     fn keep(&mut self, steps: &Steps) -> Result<()> {
         self.queue
             .append(&steps.rows, steps.next, steps.checkpoint.as_deref())
     }
 
-    /// Generates at `speed` until it is done or `stop` turns true. Stops between two transactions. At full speed and without an
-    /// end in sight it leaves a bounded number of rows in the queue for the streamer to catch up with.
+    /// Generates at `speed` until the end or until `stop` becomes true. Stops between two transactions. At full speed without
+    /// an end in steps, the number of rows in the queue is limited.
     pub(crate) async fn run(
         mut self,
         speed: Speed,
         until: Until,
         mut stop: watch::Receiver<bool>,
     ) -> Result<()> {
-        let began = Instant::now();
+        let started = Instant::now();
         let ends = match until {
-            // One that no clock comes to is none.
-            Until::Wall(duration) => began.checked_add(duration),
+            // An end beyond the range of the clock means no end.
+            Until::Wall(duration) => started.checked_add(duration),
             Until::Step(_) | Until::Stopped => None,
         };
         let mut pace = Pace::new(speed, self.generator.next_step());
-        // An end in steps is an end, and a pace leaves the streamer time.
+        // With an end in steps the rows are limited, and with a pace the streamer keeps up.
         let is_bounded = matches!(until, Until::Step(_)) || speed != Speed::Max;
         let mut queued = 0;
         loop {
             let next = self.generator.next_step();
             let left = match until {
                 Until::Step(end) => end.saturating_sub(next),
-                Until::Wall(duration) if began.elapsed() >= duration => 0,
+                Until::Wall(duration) if started.elapsed() >= duration => 0,
                 Until::Wall(_) | Until::Stopped => MOST_STEPS,
             };
             if left == 0 {
@@ -137,7 +137,7 @@ impl Producer {
             };
             let count = tokio::select! {
                 biased;
-                // A sender that is gone means stop as well.
+                // A dropped sender also means stop.
                 _ = stop.wait_for(|stop| *stop) => return Ok(()),
                 () = deadline => continue,
                 count = due => count,

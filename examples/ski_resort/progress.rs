@@ -1,4 +1,4 @@
-//! Live progress on stderr: a line a table that is drawn over on a terminal, one line every ten seconds elsewhere.
+//! Live progress on stderr: on a terminal one line for each table, which is redrawn; otherwise one line every ten seconds.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use crate::screen::Screen;
 const ON_TERMINAL: Duration = Duration::from_millis(500);
 const ELSEWHERE: Duration = Duration::from_secs(10);
 
-/// Shows how far each table has come until it is aborted.
+/// Shows the progress of each table until it is aborted.
 pub(crate) async fn show(screen: Screen, live: watch::Receiver<Live>) {
     let mut lines = Lines::new(&screen);
-    let began = Instant::now();
+    let started = Instant::now();
     let pause = if screen.is_terminal() {
         ON_TERMINAL
     } else {
@@ -31,7 +31,7 @@ pub(crate) async fn show(screen: Screen, live: watch::Receiver<Live>) {
             let texts: Vec<_> = tables.iter().map(sentence).collect();
             screen.note(format!(
                 "{} s, {}",
-                began.elapsed().as_secs(),
+                started.elapsed().as_secs(),
                 texts.join("; ")
             ));
         }
@@ -58,10 +58,10 @@ fn sentence(flow: &Flow) -> String {
     )
 }
 
-/// The heads of the columns. All of it fits into the usual 80.
+/// The headings of the columns. A line fits into 80 characters.
 const HEADS: &str = "generated  queued appended accepted committed  landed rows/s  lag";
 
-/// The same, below [`HEADS`].
+/// The values below [`HEADS`].
 fn columns(flow: &Flow) -> String {
     format!(
         "{:>9} {:>7} {:>8} {:>8} {:>9} {:>7} {:>6} {:>4.1}",
@@ -76,7 +76,7 @@ fn columns(flow: &Flow) -> String {
     )
 }
 
-/// The live lines. They vanish when they are dropped.
+/// The live lines. They disappear when they are dropped.
 struct Lines {
     screen: Screen,
     head: ProgressBar,

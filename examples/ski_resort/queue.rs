@@ -1,7 +1,7 @@
 //! The durable queue between the generator and the streamer: one SQLite file that both open.
 //!
-//! A row's ID is its offset token. AUTOINCREMENT never gives an ID twice, not even after the row is deleted, and the
-//! ID's of a table have no gaps, so the highest one ever issued is also how many rows were ever generated.
+//! A row's ID is its offset token. AUTOINCREMENT never reuses an ID, not even after the row is deleted, and the IDs of a table
+//! have no gaps. So the highest issued ID is also the number of generated rows.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -18,18 +18,18 @@ use crate::place::{check_database, is_wrong_file, something_else};
 use crate::rows::Row;
 use crate::table::Table;
 
-/// What names the file.
+/// The flag that names the file.
 const FLAG: &str = "--queue";
-/// How long SQLite itself waits for the other process.
+/// How long SQLite waits for another process.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often something is tried again for which SQLite does not wait, and the first and longest pause between.
+/// The retries where SQLite does not wait itself, and the first and the longest pause between them.
 const BUSY_RETRIES: u32 = 5;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-// auto_vacuum gives deleted rows' pages back to the file system, journal_size_limit those of a write-ahead log that a
-// slow reader let grow. With synchronous=FULL a step that was read is on the disk: the server can never have a row that
-// the queue forgot in a power cut.
+// auto_vacuum returns the pages of deleted rows to the file system, journal_size_limit those of a write-ahead log that grew
+// because of a slow reader. With synchronous=FULL a row is on disk before it is streamed, so the server never has a row that
+// the queue lost in a power failure.
 const SETTINGS: &str = "
     PRAGMA auto_vacuum = FULL;
     PRAGMA journal_mode = WAL;
@@ -52,20 +52,20 @@ const SCHEMA: &str = "
     INSERT OR IGNORE INTO META VALUES ('queue_id', lower(hex(randomblob(8))));
 ";
 
-/// Whose turn it is to write. SQLite lets one write at a time, and another process may keep it waiting for long: all others
-/// wait here, and not each on one of the few threads. Clones share it.
+/// A lock for writes to the queue. SQLite allows one writer at a time, and another process may block it for a long time. All
+/// other writers wait here, so that they do not each occupy one of the few blocking threads. Clones share the lock.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Turn(Arc<Mutex<()>>);
 
 impl Turn {
-    /// Does something that writes to a queue, when it is its turn and where it may wait.
+    /// Runs a write on a blocking thread, after all earlier ones.
     pub(crate) async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T> + Send + 'static,
     ) -> Result<T> {
         let turn = self.0.clone().lock_owned().await;
         let work = move || {
-            // Until it is done, even if nobody waits for it any more.
+            // Held until the write is done, even if its caller was cancelled.
             let _turn = turn;
             work()
         };
@@ -82,31 +82,31 @@ pub(crate) struct Queue {
     id: String,
 }
 
-/// How far the generator of a queue has come.
+/// The progress of a queue's generator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Progress {
     pub(crate) seed: u64,
     pub(crate) start: Timestamp,
     /// The first step whose rows are not in the queue yet.
     pub(crate) next_step: u64,
-    /// Whether the generator came to the end it was given, and did not only stop.
+    /// Whether the generator reached its end and was not only stopped.
     pub(crate) ended: bool,
 }
 
-/// Which ID's of a table are in the queue: those above `released`, up to `issued`.
+/// The IDs of a table that are in the queue: above `released`, up to `issued`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Span {
-    /// The highest ID ever issued, which is the number of rows ever generated; 0 before the first.
+    /// The highest issued ID, which is the number of generated rows; 0 before the first.
     pub(crate) issued: i64,
-    /// The highest ID that was deleted again; 0 before the first.
+    /// The highest deleted ID; 0 before the first.
     pub(crate) released: i64,
 }
 
 impl Queue {
-    /// Opens a queue, and creates it where there is none.
+    /// Opens a queue; creates it if it is missing.
     ///
     /// # Errors
-    /// [`Misconfigured`] if there cannot be one, or there is something else.
+    /// [`Misconfigured`] if the file cannot be created, or holds other data.
     pub(crate) fn open(path: &Path) -> Result<Self> {
         if let Some(directory) = path.parent() {
             std::fs::create_dir_all(directory)
@@ -116,7 +116,7 @@ impl Queue {
         let open = || {
             let mut connection = Connection::open(path)?;
             connection.busy_timeout(BUSY_TIMEOUT)?;
-            if holds_something_else(&connection)? {
+            if holds_other_data(&connection)? {
                 return Ok(None);
             }
             connection.execute_batch(SETTINGS)?;
@@ -131,7 +131,7 @@ impl Queue {
             transaction.commit()?;
             Ok(Some((connection, id)))
         };
-        match patiently(open) {
+        match retry_while_busy(open) {
             Ok(Some((connection, id))) => Ok(Self {
                 connection,
                 path: path.to_owned(),
@@ -148,12 +148,12 @@ impl Queue {
         }
     }
 
-    /// The random identity of this queue, which its channels are named after.
+    /// The random id of this queue. Its channels are named after it.
     pub(crate) fn id(&self) -> &str {
         &self.id
     }
 
-    /// How many rows wait in the queue, of all tables.
+    /// How many rows of all tables are in the queue.
     pub(crate) fn queued(&self) -> Result<i64> {
         let mut queued = 0;
         for table in Table::ALL {
@@ -162,7 +162,7 @@ impl Queue {
         Ok(queued)
     }
 
-    /// Whether the generator came to that end.
+    /// Whether the generator reached this end.
     pub(crate) fn is_generated(&self, until: Until) -> Result<bool> {
         let progress = self.progress()?;
         Ok(progress.is_some_and(|progress| match until {
@@ -171,7 +171,7 @@ impl Queue {
         }))
     }
 
-    /// How far the generator has come; none if no generator ever used the queue.
+    /// The generator's progress; none if no generator has used the queue.
     pub(crate) fn progress(&self) -> Result<Option<Progress>> {
         let (Some(seed), Some(start)) = (self.meta("seed")?, self.meta("start")?) else {
             return Ok(None);
@@ -185,8 +185,8 @@ impl Queue {
         }))
     }
 
-    /// Gives the queue to the history of `seed` and `start`, or finds that it has it already. What is not given is
-    /// taken from the queue, and from `default_start` and its date for a new one.
+    /// Assigns the history of `seed` and `start` to a new queue, or checks that the queue has this history. Missing values are
+    /// taken from the queue; for a new one they are `default_start` and its date.
     ///
     /// # Errors
     /// [`Misconfigured`] if the queue holds another history.
@@ -203,7 +203,7 @@ impl Queue {
             );
             if wanted != (progress.seed, progress.start) {
                 return Err(Misconfigured::new(format!(
-                    "the queue {} was begun with --seed {} --start {} and cannot go on with --seed {} --start {}: \
+                    "the queue {} was started with --seed {} --start {} and cannot continue with --seed {} --start {}: \
                      give the first two again, or another --queue",
                     self.path.display(),
                     progress.seed,
@@ -235,8 +235,7 @@ impl Queue {
         self.meta("checkpoint")
     }
 
-    /// Appends the rows of some steps and, in the same transaction, that `next_step` comes next. Each row is given the
-    /// next ID of its table.
+    /// Appends the rows of some steps and stores `next_step` in the same transaction. Each row gets the next ID of its table.
     pub(crate) fn append(
         &mut self,
         rows: &[Row],
@@ -244,7 +243,7 @@ impl Queue {
         checkpoint: Option<&str>,
     ) -> Result<()> {
         let connection = &mut self.connection;
-        patiently(|| {
+        retry_while_busy(|| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             for (table, data) in rows {
@@ -261,9 +260,9 @@ impl Queue {
         .with_context(|| format!("cannot write to the queue {}", self.path.display()))
     }
 
-    /// Notes that the generator came to the end it was given.
+    /// Records that the generator has reached its end.
     pub(crate) fn end(&mut self) -> Result<()> {
-        patiently(|| set_meta(&self.connection, "ended", "yes"))
+        retry_while_busy(|| set_meta(&self.connection, "ended", "yes"))
             .with_context(|| format!("cannot write to the queue {}", self.path.display()))
     }
 
@@ -278,7 +277,7 @@ impl Queue {
             "SELECT ID, DATA FROM {} WHERE ID > ?1 ORDER BY ID LIMIT ?2",
             table.name()
         );
-        patiently(|| {
+        retry_while_busy(|| {
             self.connection
                 .prepare_cached(&sql)?
                 .query_map(params![after, limit], |row| Ok((row.get(0)?, row.get(1)?)))?
@@ -287,15 +286,15 @@ impl Queue {
         .with_context(|| format!("cannot read {} from the queue", table.name()))
     }
 
-    /// Deletes the rows up to and including `id` and returns how many that were.
+    /// Deletes the rows up to and including `id`. Returns how many.
     pub(crate) fn delete_through(&mut self, table: Table, id: i64) -> Result<usize> {
         let sql = format!("DELETE FROM {} WHERE ID <= ?1", table.name());
-        patiently(|| self.connection.prepare_cached(&sql)?.execute([id]))
+        retry_while_busy(|| self.connection.prepare_cached(&sql)?.execute([id]))
             .with_context(|| format!("cannot delete from {} in the queue", table.name()))
     }
 
-    /// Keeps the rows above `after`, up to and including `through`, as dead letters, and notes that `rejects` of the
-    /// rows that the server has rejected so far are accounted for. A second time changes nothing.
+    /// Copies the rows above `after`, up to and including `through`, to the dead letters, and records that `rejects` rejected
+    /// rows are accounted for. A second call changes nothing.
     pub(crate) fn dead_letter(
         &mut self,
         table: Table,
@@ -310,7 +309,7 @@ impl Queue {
             table.name()
         );
         let connection = &mut self.connection;
-        patiently(|| {
+        retry_while_busy(|| {
             let transaction =
                 connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
             let kept = transaction.execute(&sql, params![table.name(), reason, after, through])?;
@@ -321,19 +320,19 @@ impl Queue {
         .with_context(|| format!("cannot keep dead letters of {}", table.name()))
     }
 
-    /// How many of the rows that the server rejected are accounted for: those in doubt are dead letters.
+    /// How many of the rejected rows are accounted for in the dead letters.
     pub(crate) fn rejects(&self, table: Table) -> Result<u64> {
         let rejects = self.meta(&rejects_of(table))?;
         Ok(rejects.map_or(Ok(0), |count| count.parse())?)
     }
 
-    /// Which ID's of a table are in the queue.
+    /// The IDs of a table that are in the queue.
     pub(crate) fn span(&self, table: Table) -> Result<Span> {
         let sql = format!(
             "SELECT coalesce((SELECT seq FROM sqlite_sequence WHERE name = ?1), 0), (SELECT min(ID) FROM {})",
             table.name()
         );
-        patiently(|| {
+        retry_while_busy(|| {
             self.connection
                 .prepare_cached(&sql)?
                 .query_row([table.name()], |row| {
@@ -349,7 +348,7 @@ impl Queue {
     }
 
     fn meta(&self, name: &str) -> Result<Option<String>> {
-        patiently(|| {
+        retry_while_busy(|| {
             self.connection
                 .prepare_cached("SELECT VALUE FROM META WHERE NAME = ?1")?
                 .query_row([name], |row| row.get(0))
@@ -377,7 +376,7 @@ fn set_meta(connection: &Connection, name: &str, value: &str) -> rusqlite::Resul
     Ok(())
 }
 
-/// The date as one number, 20260117 for January 17th 2026.
+/// The date as a number: 20260117 for 17 January 2026.
 fn date_seed(start: Timestamp) -> u64 {
     let date = start.to_zoned(jiff::tz::TimeZone::UTC).date();
     let number =
@@ -385,8 +384,8 @@ fn date_seed(start: Timestamp) -> u64 {
     number.unsigned_abs()
 }
 
-/// Whether there are tables and no queue's: its own come all at once.
-fn holds_something_else(connection: &Connection) -> rusqlite::Result<bool> {
+/// Whether the file has tables, but not those of a queue, which are all created at once.
+fn holds_other_data(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row(
         "SELECT count(*) > 0 AND count(*) FILTER (WHERE name IN ('DEAD_LETTER', 'META')) < 2 FROM sqlite_schema",
         [],
@@ -394,8 +393,8 @@ fn holds_something_else(connection: &Connection) -> rusqlite::Result<bool> {
     )
 }
 
-/// Tries again while another process holds the file: SQLite does not wait where waiting could be a deadlock.
-fn patiently<T>(mut action: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
+/// Retries while another process locks the file. SQLite itself does not wait where waiting could be a deadlock.
+fn retry_while_busy<T>(mut action: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Result<T> {
     let mut pause = FIRST_PAUSE;
     for _ in 0..BUSY_RETRIES {
         match action() {
@@ -403,7 +402,7 @@ fn patiently<T>(mut action: impl FnMut() -> rusqlite::Result<T>) -> rusqlite::Re
                 std::thread::sleep(pause.mul_f64(0.8 + 0.4 * fastrand::f64()));
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            settled => return settled,
+            result => return result,
         }
     }
     action()

@@ -1,4 +1,4 @@
-//! The five resorts: how popular and how dear they are, which clock they open by, and their lifts.
+//! The five resorts: their popularity, prices, time zones and lifts.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,23 +12,23 @@ pub(crate) enum Resort {
     Heavenly,
 }
 
-/// The clock a resort opens and closes by.
+/// The time zone of a resort's opening hours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Zone {
     Mountain,
     Pacific,
 }
 
-/// What is known of a resort.
+/// The facts about a resort.
 #[derive(Debug)]
 pub(crate) struct Facts {
     pub(crate) name: &'static str,
     pub(crate) zone: Zone,
-    /// The weekday price of a day, in US dollars.
+    /// The price of a day on weekdays, in US dollars.
     pub(crate) base_usd: u64,
-    /// What a Saturday or Sunday multiplies the price by, in tenths.
+    /// The factor for Saturdays and Sundays, in tenths.
     pub(crate) weekend_tenths: u64,
-    /// From the main lifts down to the carpets: the place in the list stands for the difficulty.
+    /// From the main lifts to the carpets: the position in the list represents the difficulty.
     pub(crate) lifts: &'static [&'static str],
 }
 
@@ -42,7 +42,7 @@ impl Resort {
         Self::Heavenly,
     ];
 
-    /// How visitors choose, in percent; the rest goes to [`Resort::OTHERWISE`].
+    /// The shares of the visitors, in percent; the rest goes to [`Resort::OTHERWISE`].
     pub(crate) const POPULARITY: [(u64, Self); 4] = [
         (25, Self::Vail),
         (20, Self::BeaverCreek),
@@ -50,10 +50,10 @@ impl Resort {
         (20, Self::Keystone),
     ];
 
-    /// Where the remaining ten percent go.
+    /// The resort of the remaining ten percent.
     pub(crate) const OTHERWISE: Self = Self::Heavenly;
 
-    /// What is known of it.
+    /// The facts about the resort.
     pub(crate) fn facts(self) -> &'static Facts {
         match self {
             Self::Vail => &VAIL,
@@ -70,7 +70,7 @@ static VAIL: Facts = Facts {
     zone: Zone::Mountain,
     base_usd: 120,
     weekend_tenths: 16,
-    // "Golden Peak" stands twice in the list and is therefore drawn twice as often.
+    // "Golden Peak" is in the list twice and is therefore drawn twice as often.
     lifts: &[
         "Eagle Bahn Gondola",
         "Gondola One",

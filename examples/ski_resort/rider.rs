@@ -1,4 +1,4 @@
-//! Someone with a ticket or a pass: on which days they ride, how often, and on which lifts.
+//! A person with a ticket or a pass: the days of riding, the number of rides, and the lifts.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,12 +6,12 @@ use crate::dice::Dice;
 use crate::resorts::Resort;
 use crate::world::Moment;
 
-/// What a rider holds.
+/// The ticket or pass of a rider.
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub(crate) enum Entitlement {
-    /// So many days at one resort.
+    /// A number of days at one resort.
     Ticket { resort: Resort, days: u64 },
-    /// Any resort, another each day, until it expires.
+    /// All resorts, a different one each day, until the pass expires.
     Pass,
 }
 
@@ -21,9 +21,9 @@ pub(crate) struct Rider {
     pub(crate) rfid: u128,
     entitlement: Entitlement,
     expires: u64,
-    /// From 0, a beginner, to 999.
+    /// From 0 (a beginner) to 999.
     skill: u64,
-    /// The date last decided about, and where they ride on it, if they do.
+    /// The last decided date, and the resort on it, if the rider rides.
     today: Option<(i64, Option<Resort>)>,
     last_ride: Option<u64>,
     last_ride_date: Option<i64>,
@@ -35,12 +35,12 @@ pub(crate) struct Rider {
 pub(crate) struct Ride {
     pub(crate) resort: Resort,
     pub(crate) lift: &'static str,
-    /// How many days this ticket or pass has been ridden on, this one included.
+    /// The number of days with rides so far, including this one.
     pub(crate) activation_day_count: u64,
 }
 
 impl Rider {
-    /// Someone who bought `entitlement` just now.
+    /// A rider who has just bought `entitlement`.
     pub(crate) fn new(rfid: u128, entitlement: Entitlement, expires: u64, skill: u64) -> Self {
         Self {
             rfid,
@@ -54,18 +54,18 @@ impl Rider {
         }
     }
 
-    /// Whether they can never ride again from `now` on: expired, or all days ridden and the last of them over.
+    /// Whether the rider can never ride again from `now` on: the pass has expired, or all days are used and the last is over.
     pub(crate) fn is_spent(&self, now: &Moment) -> bool {
         now.elapsed >= self.expires || !self.has_day_left(now.date)
     }
 
-    /// Takes a lift, if it is a riding day, the resort is open, and the last ride is long enough ago.
+    /// Takes a lift if it is a riding day, the resort is open, and the last ride was long enough ago.
     pub(crate) fn ride(&mut self, now: &Moment, dice: &mut Dice) -> Option<Ride> {
         if self.is_spent(now) {
             return None;
         }
         let resort = self.resort_on(now.date, dice)?;
-        // Closed changes nothing: no day is used up and no ride is due earlier or later for it.
+        // A closed resort has no effect: no day is used, and the next ride is not delayed.
         if !now.is_open(resort.facts().zone) || !self.is_due(now.elapsed, dice) {
             return None;
         }
@@ -90,7 +90,7 @@ impl Rider {
         }
     }
 
-    /// Where they ride on `date`, decided once a date: 85 % of tickets and 10 % of passes ride.
+    /// The resort on `date`, decided once for each date: 85 % of tickets and 10 % of passes ride.
     fn resort_on(&mut self, date: i64, dice: &mut Dice) -> Option<Resort> {
         if let Some((decided, resort)) = self.today
             && decided == date
@@ -107,7 +107,7 @@ impl Rider {
         resort
     }
 
-    /// Whether more than a wait has passed since the last ride; the wait is drawn anew at each look.
+    /// Whether the wait since the last ride is over; each call draws a new wait.
     fn is_due(&self, elapsed: u64, dice: &mut Dice) -> bool {
         let Some(last) = self.last_ride else {
             return true;

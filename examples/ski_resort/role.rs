@@ -1,4 +1,4 @@
-//! A queue has at most one generator and one streamer, and reports are made by one process.
+//! Locks for roles: a queue has at most one generator and one streamer, and one process writes the reports.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind, Read, Write};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use crate::misconfigured::Misconfigured;
 use crate::place::real_path;
 
-/// What a process does with a queue, or with reports.
+/// The role of a process for a queue or for reports.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Role {
     Generator,
@@ -17,7 +17,7 @@ pub(crate) enum Role {
     Reporter,
 }
 
-/// Holds a role on a file until it is dropped, or the process ends, however it ends.
+/// Holds a role on a file until it is dropped or the process ends.
 #[derive(Debug)]
 pub(crate) struct RoleLock {
     _file: File,
@@ -45,13 +45,13 @@ impl RoleLock {
     /// Takes the role.
     ///
     /// # Errors
-    /// [`Misconfigured`], with the process id, if another process has it, and where nothing can be written.
+    /// [`Misconfigured`], with the process id, if another process has the role, or if the lock file cannot be written.
     pub(crate) fn take(file: &Path, role: Role) -> Result<Self> {
         if let Some(directory) = file.parent() {
             std::fs::create_dir_all(directory)
                 .map_err(|error| no_place("create", directory, role, error))?;
         }
-        // Whichever link leads to the file, its lock is one.
+        // All links to the file share one lock.
         let real = real_path(file).map_err(|error| no_place("find", file, role, error))?;
         let path = lock_path(&real, role);
         let mut lock = OpenOptions::new()
@@ -80,9 +80,9 @@ fn lock_path(file: &Path, role: Role) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Why the lock cannot be there. Most of the reasons stay until another place is chosen.
-fn no_place(what: &str, path: &Path, role: Role, error: io::Error) -> anyhow::Error {
-    let words = format!("cannot {what} {}", path.display());
+/// The error if the lock file cannot be created. Most causes require another path.
+fn no_place(action: &str, path: &Path, role: Role, error: io::Error) -> anyhow::Error {
+    let message = format!("cannot {action} {}", path.display());
     match error.kind() {
         ErrorKind::NotFound
         | ErrorKind::AlreadyExists
@@ -90,15 +90,15 @@ fn no_place(what: &str, path: &Path, role: Role, error: io::Error) -> anyhow::Er
         | ErrorKind::IsADirectory
         | ErrorKind::PermissionDenied
         | ErrorKind::ReadOnlyFilesystem => {
-            Misconfigured::new(format!("{words}: {error}: give another {}", role.flag()))
+            Misconfigured::new(format!("{message}: {error}: give another {}", role.flag()))
         }
-        _ => anyhow::Error::new(error).context(words),
+        _ => anyhow::Error::new(error).context(message),
     }
 }
 
 fn taken(lock: &mut File, file: &Path, role: Role) -> anyhow::Error {
     let mut holder = String::new();
-    // Where locks also keep others from reading, or the holder has not written yet, its process id stays unknown.
+    // The process id is unknown where a lock also prevents reading, or if the holder has not written it yet.
     let holder = match lock.read_to_string(&mut holder) {
         Ok(length) if length > 0 => format!("process {holder}"),
         _ => "another process".to_owned(),

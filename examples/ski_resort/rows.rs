@@ -1,4 +1,4 @@
-//! The rows as JSON, in the shape the tables' pipes read.
+//! The rows as JSON, in the form that the tables' pipes read.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -14,8 +14,8 @@ use crate::world::{World, iso};
 /// A row of one table, as JSON.
 pub(crate) type Row = (Table, String);
 
-/// Turns events into rows. What the simulation does not decide, customers and TXIDs, is drawn from a stream of the row's
-/// own: a row depends on the seed and its number alone, and other names do not change who rides when.
+/// Turns events into rows. Customers and TXIDs, which the simulation does not determine, are drawn from a separate stream for
+/// each row: they depend only on the seed and the row's number, and have no effect on the rides.
 #[derive(Debug)]
 pub(crate) struct Writer {
     seed: u64,

@@ -1,4 +1,4 @@
-//! What a person sees while the program runs: notes, log lines and live progress share stderr.
+//! The output while the program runs: notes, log lines and live progress share stderr.
 
 use std::fmt::Display;
 use std::io::{self, IsTerminal, Write};
@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal, Write};
 use indicatif::MultiProgress;
 use tracing_subscriber::EnvFilter;
 
-/// The terminal, or whatever stands in for it. Clones share it.
+/// The terminal or another stderr. Clones share it.
 #[derive(Debug, Clone)]
 pub(crate) struct Screen {
     bars: MultiProgress,
@@ -22,7 +22,7 @@ impl Screen {
         }
     }
 
-    /// Sends log lines here: warnings, unless `RUST_LOG` says otherwise.
+    /// Writes log lines here: warnings, unless `RUST_LOG` sets another level.
     pub(crate) fn take_logs(&self) {
         let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
         let screen = self.clone();
@@ -34,19 +34,19 @@ impl Screen {
             .init();
     }
 
-    /// Whether somebody watches, so that lines may be drawn over.
+    /// Whether stderr is a terminal, where lines can be redrawn.
     pub(crate) fn is_terminal(&self) -> bool {
         self.is_terminal
     }
 
-    /// Where live lines go.
+    /// The live lines.
     pub(crate) fn bars(&self) -> &MultiProgress {
         &self.bars
     }
 
     /// Writes a line.
     pub(crate) fn note(&self, text: impl Display) {
-        // Nobody is left to be told that stderr is gone.
+        // An error while writing to stderr cannot be reported.
         let _ = self.bars.suspend(|| writeln!(io::stderr(), "{text}"));
     }
 }

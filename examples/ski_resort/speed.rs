@@ -1,4 +1,4 @@
-//! When a step is due on the wall clock. It decides nothing about what the step does.
+//! When a step is due on the wall clock. The speed has no effect on the generated rows.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,15 +8,15 @@ use tokio::time::Instant;
 
 use crate::world::STEP_SECONDS;
 
-/// The most wall time that is caught up with after the machine slept or the generator was held up.
-const MOST_CATCHING_UP: Duration = Duration::from_secs(600);
+/// The longest delay that is made up for after the machine slept or the generator was blocked.
+const MAX_CATCH_UP: Duration = Duration::from_secs(600);
 
-/// How much faster than the wall clock the simulated clock goes.
+/// The speed of the simulated clock relative to the wall clock.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) enum Speed {
-    /// As fast as the queue takes the rows.
+    /// As fast as the queue accepts rows.
     Max,
-    /// So many times as fast.
+    /// This many times as fast.
     Times(f64),
 }
 
@@ -49,7 +49,7 @@ impl fmt::Display for Speed {
     }
 }
 
-/// Says which steps are due.
+/// Computes which steps are due.
 #[derive(Debug)]
 pub(crate) struct Pace {
     /// Wall time from one step to the next; none at [`Speed::Max`].
@@ -75,8 +75,7 @@ impl Pace {
         }
     }
 
-    /// Waits until `step` is due and returns how many steps from it on are due, at least 1 and at most `most`.
-    /// Cancel-safe.
+    /// Waits until `step` is due. Returns how many steps from `step` on are due, from 1 to `most`. Cancel safe.
     pub(crate) async fn due(&mut self, step: u64, most: u64) -> u64 {
         let Some(interval) = self.interval else {
             return most;
@@ -84,9 +83,9 @@ impl Pace {
         let due = self.origin + times(interval, step.saturating_sub(self.first_step));
         tokio::time::sleep_until(due).await;
         let mut late = due.elapsed();
-        if let Some(forgone) = late.checked_sub(MOST_CATCHING_UP) {
+        if let Some(forgone) = late.checked_sub(MAX_CATCH_UP) {
             self.origin += forgone;
-            late = MOST_CATCHING_UP;
+            late = MAX_CATCH_UP;
         }
         let more = late.as_nanos() / interval.as_nanos();
         u64::try_from(more).map_or(most, |more| more.saturating_add(1).min(most))

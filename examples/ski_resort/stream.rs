@@ -1,5 +1,5 @@
-//! One table's rows in the queue, as what is streamed: read after an offset, released when they are committed, kept where
-//! the server rejected some.
+//! One table's rows in the queue as a source: read after an offset, deleted when they are committed, and kept as dead letters
+//! if the server rejected some.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -19,18 +19,17 @@ pub(crate) struct Stream {
     table: Table,
     queue: Arc<Mutex<Queue>>,
     turn: Turn,
-    /// Whether everything was generated.
+    /// Whether all rows have been generated.
     generated: watch::Receiver<bool>,
     gate: Gate,
 }
 
-/// Holds the streams back until each has found its channel to be the right one: nothing is to be streamed or deleted if one
-/// has not.
+/// Holds back all streams until each has checked its channel. If one check fails, nothing is streamed or deleted.
 #[derive(Debug, Clone)]
 pub(crate) struct Gate {
-    /// Hears of each stream that is ready.
+    /// Receives a message from each stream that is ready.
     pub(crate) ready: mpsc::Sender<()>,
-    /// Turns true when they may go.
+    /// Becomes true when the streams may start.
     pub(crate) open: watch::Receiver<bool>,
 }
 
@@ -40,7 +39,7 @@ pub(crate) struct Gate {
 pub(crate) struct QueueError(#[from] anyhow::Error);
 
 impl QueueError {
-    /// What is wrong with the command line, if that is what it is.
+    /// The error of the command line or the files, if that is the cause.
     pub(crate) fn misconfigured(&self) -> Option<Misconfigured> {
         self.0.downcast_ref().cloned()
     }
@@ -104,7 +103,7 @@ impl Source for Stream {
     ) -> Result<Batch<i64, Box<RawValue>>, QueueError> {
         let after = after.copied().unwrap_or(0);
         let most = u32::try_from(max).unwrap_or(u32::MAX);
-        // Asked before the queue is: rows that come between are seen at the next look.
+        // Read before the queue: rows added in between are found by the next read.
         let is_complete = *self.generated.borrow();
         let rows: Vec<_> = self
             .read(move |queue, table| {
@@ -164,14 +163,14 @@ impl Source for Stream {
         self.read(move |queue, table| check(&channel, committed, queue.span(table)?))
             .await?;
         if !*self.gate.open.borrow() {
-            // A pipeline that is gone needs no answer: it takes this task with it.
+            // Sending fails only if the pipeline is gone, which also ends this task.
             let _ = self.gate.ready.send(()).await;
             let _ = self.gate.open.wait_for(|open| *open).await;
         }
         Ok(())
     }
 
-    /// Only the file itself may be better the next time.
+    /// Only errors of the file may be temporary.
     fn is_fatal(&self, error: &QueueError) -> bool {
         let mut causes = error.0.chain();
         !causes.any(<dyn std::error::Error>::is::<rusqlite::Error>)
@@ -187,8 +186,8 @@ pub(crate) fn check(channel: &str, committed: Option<i64>, span: Span) -> Result
     let reached = committed.unwrap_or(0);
     if reached > issued {
         return Err(Misconfigured::new(format!(
-            "the channel {channel} has committed the offset {reached}, but the queue has only ever issued {issued}: it is \
-             not the queue that this channel was fed from. Give the --queue that it was, or another --channel"
+            "the channel {channel} has committed the offset {reached}, but the queue has issued only {issued}: another queue was \
+             streamed to this channel. Give that --queue, or another --channel"
         )));
     }
     if reached < released {
@@ -198,15 +197,15 @@ pub(crate) fn check(channel: &str, committed: Option<i64>, span: Span) -> Result
         );
         return Err(Misconfigured::new(format!(
             "the channel {channel} {found}, but the queue has released the rows through {released}: the channel, its pipe \
-             or its tables were replaced since. Give the target (--landing, --profile, --channel) that the queue was \
-             streamed to, or begin afresh with another --queue"
+             or its tables have been replaced. Give the target (--landing, --profile, --channel) that the queue was \
+             streamed to, or start over with another --queue"
         )));
     }
     Ok(())
 }
 
-/// Releases the rows through `committed`. If the server has rejected rows that nobody took note of, all of these are in
-/// doubt and kept.
+/// Releases the rows through `committed`. If the server has rejected rows that are not accounted for, all released rows are
+/// kept as dead letters.
 pub(crate) fn release_committed(
     queue: &mut Queue,
     table: Table,
@@ -226,5 +225,5 @@ pub(crate) fn release_committed(
 }
 
 fn no_reason() -> String {
-    "rejected; the server did not say why".to_owned()
+    "rejected; the server gave no reason".to_owned()
 }

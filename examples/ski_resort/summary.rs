@@ -1,4 +1,4 @@
-//! The reconciliation: what was generated against what the server says and what is in the tables.
+//! The reconciliation: compares the generated rows with the server's channel statuses and with the tables.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,16 +21,16 @@ use crate::stream::{check, release_committed};
 use crate::table::Table;
 use crate::target::Target;
 
-/// How often a table that still changes is counted again.
-const MOST_COUNTS: u32 = 20;
-/// How long the server of an interrupted run may take to answer, at least.
-const LEAST_PATIENCE: Duration = Duration::from_secs(5);
+/// How often a table that still changes is counted.
+const MAX_COUNTS: u32 = 20;
+/// The shortest timeout for the server after an interrupted run.
+const MIN_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How a run went.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Course {
     pub(crate) interrupted: bool,
-    /// Whether it had nothing to do, because an earlier run did everything.
+    /// Whether an earlier run had already finished.
     pub(crate) was_finished: bool,
     pub(crate) elapsed: Duration,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Course {
 #[derive(Debug, Serialize)]
 pub(crate) struct Summary {
     target: String,
-    /// None if no generator has used the queue yet.
+    /// None if no generator has used the queue.
     seed: Option<u64>,
     start: Option<String>,
     steps: u64,
@@ -47,7 +47,7 @@ pub(crate) struct Summary {
     interrupted: bool,
     balanced: bool,
     tables: BTreeMap<&'static str, Line>,
-    /// What could not be asked.
+    /// A message for each table that could not be reconciled.
     #[serde(skip)]
     pub(crate) failures: Vec<String>,
 }
@@ -59,26 +59,25 @@ struct Line {
     committed_offset_token: Option<String>,
     rows_inserted: u64,
     rejected: u64,
-    /// None where the tables cannot be looked into.
+    /// None if the tables cannot be read.
     landed: Option<i64>,
     distinct_txid: Option<i64>,
     left_in_queue: i64,
-    /// Whether the server said what it has.
+    /// Whether the server's status is known.
     #[serde(skip)]
     is_known: bool,
 }
 
-/// What the server and the landing have of a table, at the same moment.
+/// The state of a table on the server and in the landing, at the same moment.
 #[derive(Debug)]
 struct Found {
-    /// None if there is no such channel.
+    /// None if the channel does not exist.
     status: Option<ChannelStatus>,
     landed: Option<(i64, i64)>,
 }
 
 impl Summary {
-    /// Asks the server and the landing, after every channel is closed, and releases what the queue still holds of what
-    /// is committed.
+    /// Queries the server and the landing after all channels are closed, and deletes committed rows that are still in the queue.
     ///
     /// # Errors
     /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the server and the queue of a run that was finished do
@@ -95,13 +94,13 @@ impl Summary {
             let path = queue.to_owned();
             let queue = tokio::task::spawn_blocking(move || Queue::open(&path)).await??;
             let name = channel(args, queue.id(), table);
-            // Neither somebody who stops the run waits for a server that is away, nor does anybody wait twice.
-            let patience = if course.interrupted || !failures.is_empty() {
-                args.drain_timeout.max(LEAST_PATIENCE)
+            // An interrupted run does not wait for an unreachable server, and no run waits twice.
+            let limit = if course.interrupted || !failures.is_empty() {
+                args.drain_timeout.max(MIN_TIMEOUT)
             } else {
                 Duration::MAX
             };
-            let found = match find(target, table, &name, patience).await {
+            let found = match find(target, table, &name, limit).await {
                 Ok(found) => Some(found),
                 Err(error) if is_misconfigured(&error) => return Err(error),
                 Err(error) => {
@@ -132,8 +131,8 @@ impl Summary {
         })
     }
 
-    /// Whether every row is accounted for: in the table once, rejected and counted, or, after an interruption, still in
-    /// the queue.
+    /// Whether every row is accounted for: once in the table, counted as rejected, or, after an interruption, still in the
+    /// queue.
     pub(crate) fn is_balanced(&self) -> bool {
         self.balanced
     }
@@ -143,9 +142,9 @@ impl Summary {
         self.tables.values().any(|line| line.rejected > 0)
     }
 
-    /// Writes the table to stdout, and the JSON where it was asked for.
+    /// Writes the table to stdout, and JSON to the file, if one is given.
     pub(crate) fn write(&self, target: &Target, json: Option<&Path>) -> Result<()> {
-        // Nobody reads on: no reason to fail.
+        // A closed stdout is not an error.
         let _ = std::io::stdout().write_all(self.to_text(target).as_bytes());
         if let Some(path) = json {
             let mut text = serde_json::to_string_pretty(self)?;
@@ -197,7 +196,7 @@ impl Summary {
         text.push_str(self.verdict());
         text.push('\n');
         if target.landing.is_none() && !target.verify_sql {
-            text.push_str("Count what landed:\n");
+            text.push_str("To count the landed rows:\n");
             for table in Table::ALL {
                 let _ = writeln!(
                     text,
@@ -210,23 +209,23 @@ impl Summary {
         text
     }
 
-    /// How it ended, in a sentence.
+    /// The result in a sentence.
     pub(crate) fn verdict(&self) -> &'static str {
         match (self.balanced, self.has_rejects(), self.interrupted) {
             (false, ..) if self.tables.values().any(Line::holds_more) => {
-                "Not balanced: a table holds more rows than the channel inserted, those of another queue perhaps; count in tables that hold nothing else."
+                "Not balanced: a table holds more rows than the channel inserted, perhaps those of another queue; use tables that hold no other rows."
             }
             (false, ..) if !self.failures.is_empty() => {
-                "Not balanced: not every table could be asked about."
+                "Not balanced: some tables could not be checked."
             }
             (false, ..) if self.tables.values().all(|line| line.is_balanced(true)) => {
-                "Not finished: none lost, none twice so far, and what is not committed is still in the queue; once what \
-                 failed is fixed, the same command goes on with it."
+                "Not finished: none lost, none twice so far, and uncommitted rows are still in the queue; when the cause of \
+                 the failure is fixed, the same command continues."
             }
-            (false, ..) => "Not balanced: the numbers of a table do not add up.",
+            (false, ..) => "Not balanced: the counts of a table do not match.",
             (true, true, _) => "Balanced, but rows were rejected: see DEAD_LETTER in the queue.",
             (true, false, true) => {
-                "Balanced so far: none lost, none twice; the same command goes on with the rest."
+                "Balanced so far: none lost, none twice; the same command continues with the rest."
             }
             (true, false, false) => "Balanced: none lost, none twice.",
         }
@@ -234,7 +233,7 @@ impl Summary {
 }
 
 impl Line {
-    /// Whether there are rows that this queue's channel did not bring.
+    /// Whether the table holds rows that this queue's channel did not insert.
     fn holds_more(&self) -> bool {
         let inserted = i64::try_from(self.rows_inserted).unwrap_or(i64::MAX);
         self.landed.is_some_and(|landed| landed > inserted)
@@ -257,18 +256,18 @@ impl Line {
     }
 }
 
-/// Asks the server, and counts what landed until both speak of the same moment: rows may still be on their way when a
-/// run was interrupted.
-async fn find(target: &Target, table: Table, name: &str, patience: Duration) -> Result<Found> {
+/// Queries the server and counts the landed rows, repeatedly until both are of the same moment: after an interruption the
+/// server may still commit rows.
+async fn find(target: &Target, table: Table, name: &str, limit: Duration) -> Result<Found> {
     let connect = async {
         let client = target.client(table).await?;
         let status = status(&client, name).await?;
         anyhow::Ok((client, status))
     };
-    let (client, mut status_before) = timeout(patience, connect)
+    let (client, mut status_before) = timeout(limit, connect)
         .await
         .context("the server does not answer")??;
-    for _ in 0..MOST_COUNTS {
+    for _ in 0..MAX_COUNTS {
         let Some(landed) = landed(target, table).await? else {
             return Ok(Found {
                 status: status_before,
@@ -286,11 +285,11 @@ async fn find(target: &Target, table: Table, name: &str, patience: Duration) -> 
         status_before = status_after;
     }
     Err(anyhow!(
-        "rows still come in; is something else streaming to it?"
+        "the number of rows keeps changing; is another program streaming to this table?"
     ))
 }
 
-/// How many rows and different TXIDs have landed, if there is a way to count them.
+/// How many rows and different TXIDs have landed, if they can be counted.
 async fn landed(target: &Target, table: Table) -> Result<Option<(i64, i64)>> {
     if target.verify_sql {
         return target.count(table).await.map(Some);
@@ -363,7 +362,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_of_others_are_told_from_rows_that_are_missing() {
+    fn extra_rows_are_distinguished_from_missing_rows() {
         let line = |landed| Line {
             landed: Some(landed),
             ..complete()
@@ -404,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_and_lost_nothing_is_not_finished_and_not_out_of_balance() {
+    fn a_failure_without_loss_is_not_finished_instead_of_not_balanced() {
         let verdict = |left_in_queue| {
             let line = Line {
                 generated: 12,
@@ -432,7 +431,7 @@ mod tests {
     fn a_line_does_not_balance_if_a_row_is_missing_or_there_twice() {
         for (what, line) in [
             (
-                "nobody answered",
+                "no response",
                 Line {
                     is_known: false,
                     ..complete()

@@ -1,6 +1,6 @@
-//! The three kinds of row, and the tables and pipes they go to.
+//! The three kinds of row, with their tables and pipes.
 
-/// One of the three tables. The order is the order of every list and report.
+/// One of the three tables. Lists and reports have this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
     ResortTicket,

@@ -1,4 +1,4 @@
-//! Where the rows go: the local emulator, or what a profile names.
+//! The destination of the rows: the local emulator, or the account of a profile.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -27,32 +27,32 @@ use crate::table::Table;
 pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
 /// The database and the schema in it that `sql/setup.sql` makes.
 const DEFAULT_NAMESPACE: &str = "STREAMING_INGEST";
-/// How long an account that cannot be reached is tried, and how long each pause is.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to retry a server that cannot be reached, and the pause between two attempts.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// Where the rows go.
+/// The destination of the rows.
 #[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) route: Route,
     pub(crate) profile: Profile,
     pub(crate) pipes: BTreeMap<Table, PipePath>,
     pub(crate) max_client_lag: Duration,
-    /// The file in which the landed rows can be counted.
+    /// The file with the landed rows, if it is known.
     pub(crate) landing: Option<PathBuf>,
-    /// Whether they are counted by SQL instead.
+    /// Whether the landed rows are counted by SQL instead.
     pub(crate) verify_sql: bool,
     pub(crate) warehouse: Option<String>,
-    /// What was last said of why nobody can connect, until somebody could.
-    pub(crate) said: Mutex<Option<(ErrorKind, Option<u16>)>>,
+    /// The last reported connection failure; none after a success.
+    pub(crate) reported: Mutex<Option<(ErrorKind, Option<u16>)>>,
 }
 
-/// The way there.
+/// How to reach the server.
 #[derive(Debug)]
 pub(crate) enum Route {
-    /// Whatever the profile says.
+    /// Over the network, as the profile says.
     Profile,
-    /// An emulator of our own, behind a loopback port.
+    /// An emulator in this process, behind a loopback port.
     Loopback(Server),
     /// An emulator without a port.
     Memory {
@@ -62,10 +62,10 @@ pub(crate) enum Route {
 }
 
 impl Target {
-    /// Finds the target that the command line asks for, and starts the emulator unless there is a profile.
+    /// The target of the command line. Starts the emulator unless there is a profile.
     ///
     /// # Errors
-    /// [`Misconfigured`], or the client's own word for it, if something about it is wrong.
+    /// [`Misconfigured`], or the corresponding error of the client, if the target cannot be used.
     pub(crate) async fn open(args: &Args, files: &Files) -> Result<Self> {
         let (route, profile, landing) = match &args.profile {
             None => {
@@ -79,7 +79,7 @@ impl Target {
                     ProfileSource::Environment => Profile::from_env()?,
                     ProfileSource::File(path) => Profile::from_file(path)?,
                 };
-                // Found out now and not at the end of the run.
+                // Checks the URL now and not at the end of the run.
                 profile.url()?;
                 (Route::Profile, profile, args.landing.clone())
             }
@@ -103,11 +103,11 @@ impl Target {
             landing,
             verify_sql: args.verify_sql,
             warehouse: args.warehouse.clone(),
-            said: Mutex::default(),
+            reported: Mutex::default(),
         })
     }
 
-    /// The target in a word: `emulator`, or the account's URL.
+    /// A short name: `emulator`, or the account's URL.
     pub(crate) fn name(&self) -> Result<String> {
         Ok(match self.route {
             Route::Profile => self.profile.url()?,
@@ -115,7 +115,7 @@ impl Target {
         })
     }
 
-    /// The target in a few words.
+    /// A name with the address.
     pub(crate) fn place(&self) -> Result<String> {
         let what = match self.route {
             Route::Profile => "",
@@ -124,7 +124,7 @@ impl Target {
         Ok(format!("{what}{}", self.profile.url()?))
     }
 
-    /// The target in a line.
+    /// A description in one line.
     pub(crate) fn describe(&self) -> Result<String> {
         let role = self.profile.role().map_or_else(
             || "the user's default role".to_owned(),
@@ -141,7 +141,7 @@ impl Target {
         ))
     }
 
-    /// The database and the schema, with a dot between.
+    /// The database and the schema, separated by a dot.
     pub(crate) fn namespace(&self) -> String {
         let first = self.pipes.values().next();
         first.map_or_else(String::new, |pipe| {
@@ -149,31 +149,31 @@ impl Target {
         })
     }
 
-    /// A client for a table's pipe. A server that cannot be reached is tried for half a minute.
+    /// A client for a table's pipe. Retries for half a minute if the server cannot be reached.
     pub(crate) async fn client(&self, table: Table) -> Result<StreamingIngestClient> {
-        let give_up = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + CONNECT_TIMEOUT;
         loop {
             match self.connect(table).await {
-                Err(error) if error.is_retryable() && Instant::now() < give_up => {
-                    // The tables connect side by side, and the same keeps them all waiting.
-                    if self.is_news(Some((error.kind(), error.http_status()))) {
-                        warn!(%error, "cannot connect yet: trying for {PATIENCE:?}");
+                Err(error) if error.is_retryable() && Instant::now() < deadline => {
+                    // The tables connect at the same time, and usually fail for the same reason: report it once.
+                    if self.is_new(Some((error.kind(), error.http_status()))) {
+                        warn!(%error, "cannot connect yet: retrying for {CONNECT_TIMEOUT:?}");
                     }
                     tokio::time::sleep(PAUSE).await;
                 }
                 Err(error) => return Err(error.into()),
                 Ok(client) => {
-                    self.is_news(None);
+                    self.is_new(None);
                     return Ok(client);
                 }
             }
         }
     }
 
-    /// Whether it is something else than was said last.
-    fn is_news(&self, what: Option<(ErrorKind, Option<u16>)>) -> bool {
-        let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        std::mem::replace(&mut *said, what) != what
+    /// Whether this failure differs from the last reported one.
+    fn is_new(&self, failure: Option<(ErrorKind, Option<u16>)>) -> bool {
+        let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::replace(&mut *reported, failure) != failure
     }
 
     async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
@@ -186,7 +186,7 @@ impl Target {
         builder.build().await
     }
 
-    /// How many rows of a table have landed, and how many different TXIDs they have, as SQL counts them.
+    /// How many rows of a table have landed, and how many different TXIDs they have, counted over the SQL API.
     pub(crate) async fn count(&self, table: Table) -> Result<(i64, i64)> {
         let pipe = self.pipe(table)?;
         let name = TableName::new(pipe.database(), pipe.schema(), table.name())?;
@@ -195,7 +195,7 @@ impl Target {
         Ok((counts.rows.try_into()?, distinct.try_into()?))
     }
 
-    /// A client for statements, where the tables are.
+    /// A client for SQL statements.
     pub(crate) fn sql(&self) -> Result<SqlClient> {
         let pipe = self.pipe(Table::LiftRide)?;
         let profile = self.profile.clone();
@@ -220,7 +220,7 @@ impl Target {
         }
     }
 
-    /// What the requests go over, if it is not what a client makes for itself.
+    /// The transport for requests; none for the client's own.
     fn transport(&self) -> Option<MemoryTransport> {
         match &self.route {
             Route::Profile | Route::Loopback(_) => None,
@@ -230,8 +230,8 @@ impl Target {
         }
     }
 
-    /// Ends the emulator's server, if there is one, after it has committed everything it accepted. Clients connect
-    /// all the same, to ask what became of the rows.
+    /// Stops the emulator's server, if there is one, after it has committed all accepted rows. Clients can still connect in
+    /// memory, for the reconciliation.
     pub(crate) async fn settle(mut self) -> Self {
         if let Route::Loopback(server) = self.route {
             let emulator = server.emulator().clone();
@@ -261,7 +261,7 @@ async fn emulator(files: &Files) -> Result<Server> {
     Ok(Server::bind(emulator, any_port).await?)
 }
 
-/// A table's pipe: by flag, by the environment if the profile is there too, by default.
+/// The name of a table's pipe: from the flag, from the environment if the profile is from there, or the default.
 fn pipe(args: &Args, profile: &Profile, table: Table) -> Result<PipePath> {
     let environment = || {
         let variable = format!("{}_NAME", table.default_pipe());

@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# The ski resort as three processes, where no container engine is: an emulator, a generator and a streamer.
+# The ski resort as three processes without a container engine: an emulator, a generator and a streamer.
 #
 #   examples/ski_resort/three_processes.sh [DIRECTORY] [-- GENERATOR FLAGS]
 #
-# Files, logs and process ids are in DIRECTORY, ski_resort_data/three_processes without one. Whichever process ends badly is
-# started again, until the generator and the streamer have done all there is. Ctrl-C ends the three in order; the same
-# command goes on.
+# Files, logs and process ids are in DIRECTORY, ski_resort_data/three_processes without one. A process that fails is
+# started again, until the generator and the streamer have finished. Ctrl-C stops the three in order; the same command
+# continues.
 set -euo pipefail
 
 usage() {
@@ -26,11 +26,11 @@ generator_flags=("$@")
 root=$(cd "$(dirname "$0")/../.." && pwd)
 bin=${CARGO_TARGET_DIR:-$root/target}/debug
 
-# A process that fails by itself this often in a row, so soon after its start, will fail again.
+# A process that fails this many times in a row, this soon after its start, will fail again.
 most_failures=5
 soon=5
 
-# The indexes of the arrays below: older shells have no others.
+# The indexes of the arrays below: older shells have no associative arrays.
 emulator=0 generator=1 streamer=2
 pids=('' '' '')
 began=(0 0 0)
@@ -50,7 +50,7 @@ die() {
   exit "$code"
 }
 
-# Has its own process group, for Ctrl-C in a terminal is for this script alone.
+# Starts a process in its own process group, so that Ctrl-C in a terminal reaches only this script.
 launch() {
   local role=$1
   shift
@@ -61,13 +61,13 @@ launch() {
   began[$role]=$SECONDS
   echo "${pids[$role]}" >"$directory/$role.pid.new"
   mv "$directory/$role.pid.new" "$directory/$role.pid"
-  # The signal may have come while nobody knew of this process yet.
+  # The signal may have arrived before this process was registered.
   [[ -z $stopping || $role == emulator ]] || terminate "$role"
 }
 
 start_emulator() {
   local listen=127.0.0.1:0
-  # A profile is good for one port.
+  # A profile is valid for one port.
   if [[ -e $directory/profile.json ]]; then
     listen=$(sed -n 's|.*"url": "http://\([^"]*\)".*|\1|p' "$directory/profile.json")
   fi
@@ -88,7 +88,7 @@ start_generator() {
 }
 
 start_streamer() {
-  # Before the emulator says where it is, there is neither profile nor landing.
+  # The profile and the landing exist once the emulator has printed its address.
   [[ -s $directory/emulator.url ]] || return 0
   launch streamer "$bin/examples/ski_resort" \
     --only streamer \
@@ -99,7 +99,7 @@ start_streamer() {
     >"$directory/table.txt"
 }
 
-# What is to be done about a process that ended.
+# Decides what to do after a process has ended.
 ended() {
   local role=$1 code=$2
   pids[$role]=
@@ -107,7 +107,7 @@ ended() {
   if [[ $role != emulator && -n $stopping ]]; then
     if ((code == 0)); then
       complete[$role]=yes
-    # From 128 on it was interrupted, and the same command goes on.
+    # From 128 on it was interrupted, and the same command continues.
     elif ((code < 128)); then
       tail -n 5 "$directory/$role.log" >&2
       say "error: the $role ended with code $code: $directory/$role.log"
@@ -117,7 +117,7 @@ ended() {
   fi
   case $role in
   generator) ((code == 0)) && complete[$role]=yes ;;
-  # A run that was finished may be one again once the generator has more to do.
+  # A finished streamer runs again if the generator adds rows.
   streamer) ((code == 0)) && complete[$role]=${complete[generator]} ;;
   esac
   [[ -z ${complete[$role]} ]] || return 0
@@ -125,7 +125,7 @@ ended() {
     tail -n 5 "$directory/$role.log" >&2
     die 2 "the $role cannot work like this"
   fi
-  # From 128 on it was a signal, and not its own doing.
+  # From 128 on the cause was a signal and not the process itself.
   if ((code > 0 && code < 128 && SECONDS - began[$role] <= soon)); then
     failures[$role]=$((failures[$role] + 1))
   else
@@ -158,13 +158,13 @@ terminate() {
   done
 }
 
-# A second signal is a second signal to them as well: they end at once.
+# A second signal is passed on as well: the processes exit at once.
 stop() {
   stopping=yes
   terminate generator streamer
 }
 
-# Whether all is done that is going to be.
+# Whether all work is done.
 is_over() {
   if [[ -n $stopping ]]; then
     [[ -z ${pids[generator]} && -z ${pids[streamer]} ]]
@@ -188,7 +188,7 @@ finish() {
   trap '' INT TERM HUP
   terminate generator streamer
   await generator streamer
-  # Last, for the streamer waits for its commits.
+  # Last, because the streamer waits for its commits.
   terminate emulator
   await emulator
   exit "$code"
@@ -204,7 +204,7 @@ for file in "$directory"/*.pid; do
   fi
 done
 [[ -z $left ]] || die 2 "these may be processes of an earlier start:$left; end them if they are, then remove $directory/*.pid"
-# What an earlier start left says nothing of this one.
+# Removes the files of an earlier start.
 rm -f "$directory/emulator.url" "$directory/table.txt"
 
 trap finish EXIT
@@ -214,10 +214,10 @@ until is_over; do
   for role in emulator generator streamer; do
     look_after "$role"
   done
-  # Ctrl-C ends the nap as well, and what the shell says of a process that was killed is said above.
+  # Ctrl-C ends the sleep as well. The shell's message about a killed process is not needed: it is reported above.
   { sleep 0.2 || true; } 2>/dev/null
 done
-# There is none if the signal came before the first streamer.
+# The file is missing if the signal came before the first streamer.
 [[ ! -e $directory/table.txt ]] || cat "$directory/table.txt"
 ((failed == 0)) || exit "$failed"
 [[ -n ${complete[streamer]} ]] || exit 130

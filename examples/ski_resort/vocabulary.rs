@@ -1,4 +1,4 @@
-//! The words that customers are made of.
+//! The parts of customers' names and addresses.
 
 pub(crate) const FIRST_NAMES: &[&str] = &[
     "Aaron",
@@ -417,7 +417,7 @@ const fn state(code: &'static str, first_postal_code: u64, last_postal_code: u64
     }
 }
 
-/// The 59 codes of the United States postal system. Each range lies within the state's own codes.
+/// The 59 codes of the United States postal system. Each range is within the state's postal codes.
 pub(crate) static STATES: [State; 59] = [
     state("AK", 99_501, 99_950),
     state("AL", 35_004, 36_925),

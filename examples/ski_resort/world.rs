@@ -1,4 +1,4 @@
-//! The simulated clock: which moment a step is, and who is open then.
+//! The simulated clock: the time of a step, and which resorts are open then.
 
 use anyhow::{Context, Result};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -40,7 +40,7 @@ pub(crate) struct Moment {
 impl World {
     /// A world whose step 0 is at `start`.
     pub(crate) fn new(start: Timestamp) -> Result<Self> {
-        // The bundled rules, not the machine's: the same history everywhere.
+        // The bundled time zones, not those of the machine, so that the history is the same everywhere.
         let zones = TimeZoneDatabase::bundled();
         Ok(Self {
             start,
@@ -53,7 +53,7 @@ impl World {
     pub(crate) fn at(&self, step: u64) -> Result<Moment> {
         let elapsed = step
             .checked_mul(STEP_SECONDS)
-            .context("the simulated clock ran over")?;
+            .context("the simulated clock overflowed")?;
         let timestamp = self.after(elapsed)?;
         let days = timestamp.as_second().div_euclid(86_400);
         Ok(Moment {
@@ -69,12 +69,9 @@ impl World {
     /// The instant `elapsed` simulated seconds after the start.
     pub(crate) fn after(&self, elapsed: u64) -> Result<Timestamp> {
         let offset = SignedDuration::from_secs(i64::try_from(elapsed)?);
-        self.start.checked_add(offset).with_context(|| {
-            format!(
-                "{} is the last moment the simulation can show",
-                Timestamp::MAX
-            )
-        })
+        self.start
+            .checked_add(offset)
+            .with_context(|| format!("the simulation cannot go beyond {}", Timestamp::MAX))
     }
 }
 

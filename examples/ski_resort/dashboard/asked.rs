@@ -1,4 +1,4 @@
-//! What a page asks for in its query string.
+//! The query string of the page: which view it requests.
 
 use serde::Deserialize;
 
@@ -12,12 +12,12 @@ pub(crate) enum Asked {
         period: Period,
     },
     Resort {
-        /// The first by name, if there is none.
+        /// The first resort by name if none is given.
         resort: Option<String>,
     },
 }
 
-/// The dates that the network's numbers are about.
+/// The period of the network's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Period {
@@ -39,7 +39,7 @@ impl Asked {
 }
 
 impl Period {
-    /// Its name.
+    /// The period's name.
     pub(super) fn name(self) -> &'static str {
         match self {
             Self::Today => "today",

@@ -1,4 +1,4 @@
-//! Connections: how many there may be, how long a request's head and a write may take, and how they end.
+//! Connections: their number, the timeouts for request heads and writes, and the shutdown.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,21 +15,21 @@ use tracing::debug;
 
 use super::is_true;
 
-/// How many connections there may be; whoever comes then waits for one to end.
+/// The most connections at the same time; further ones wait until one ends.
 const MOST: usize = 256;
-/// How long a request's head may take, and how long a connection may be idle.
+/// The timeout for a request's head, and for an idle connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How long nothing may be taken of what is written.
+/// The timeout for a write without progress.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
-/// How long a request's head may be, in bytes and in headers.
+/// The longest request head, in bytes and in headers.
 const HEAD_BYTES: usize = 16 * 1024;
 const HEADERS: usize = 64;
-/// How long answers on their way may take after the end.
+/// How long responses may take after the shutdown begins.
 const LAST_ANSWERS: Duration = Duration::from_secs(1);
-/// The pause after a connection that could not be accepted, for lack of file handles as a rule.
+/// The pause after a failed accept, usually for lack of file handles.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves until `stop` turns true, and then ends all connections.
+/// Serves until `stop` becomes true, and then closes all connections.
 pub(super) async fn serve(listener: TcpListener, routes: Router, mut stop: watch::Receiver<bool>) {
     let places = Arc::new(Semaphore::new(MOST));
     let mut connections = JoinSet::new();
@@ -72,12 +72,12 @@ async fn connection(stream: TcpStream, routes: Router, mut stop: watch::Receiver
         .max_buf_size(HEAD_BYTES)
         .max_headers(HEADERS);
     let service = TowerToHyperService::new(routes);
-    // Whoever does not read any more loses the connection, and with it the place it has.
+    // A client that stops reading loses its connection, which makes room for another.
     let mut stream = TimeoutStream::new(stream);
     stream.set_write_timeout(Some(WRITE_TIMEOUT));
     let connection = server.serve_connection(TokioIo::new(Box::pin(stream)), service);
     let mut connection = std::pin::pin!(connection);
-    // How a connection ends is the browser's affair.
+    // Errors of a connection are those of the browser.
     tokio::select! {
         biased;
         () = is_true(&mut stop) => {

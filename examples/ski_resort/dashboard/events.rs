@@ -1,4 +1,4 @@
-//! Server-sent events: the pipeline and the report of a page, at once and then when they have changed; and that it is over.
+//! Server-sent events: the pipeline and the report of a page, first at once and then when they change, and an event for the end.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,23 +10,23 @@ use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::views::Told;
+use super::views::ComputedReport;
 use super::{Asked, Views, is_true};
 use crate::live::Live;
 
-/// How many streams there may be.
+/// The most streams at the same time.
 const MOST: usize = 64;
-/// In so much time a stream has two events at most, and one report; after a silence there may be one more, which says nothing.
+/// In this time a stream sends at most two events, of which at most one is a report. A keep-alive event may be added.
 const WINDOW: Duration = Duration::from_secs(1);
-/// The least time between an event and the pipeline's next one.
+/// The shortest time between an event and the pipeline's next one.
 const GAP: Duration = Duration::from_millis(500);
-/// The pause between two readings of the pipeline, for all streams.
+/// The pause between two reads of the pipeline, for all streams.
 const READING: Duration = Duration::from_millis(100);
-/// After so much silence a stream says that it is alive, in an event that the page hears: a connection to a program that was
-/// stopped stays open. `connection.js` knows how long a page waits for it.
+/// After this time without events a stream sends a keep-alive event, because the connection to a suspended program stays open.
+/// `connection.js` defines how long the page waits for it.
 const SILENCE: Duration = Duration::from_secs(3);
-/// How soon a browser is to come back.
-const COME_BACK: Duration = Duration::from_secs(1);
+/// When a browser reconnects.
+const RECONNECT_AFTER: Duration = Duration::from_secs(1);
 
 type Texts = watch::Receiver<Arc<str>>;
 
@@ -39,7 +39,7 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
-    /// Reads the pipeline from now on, until `stop` turns true.
+    /// Starts reading the pipeline, until `stop` becomes true.
     pub(crate) fn new(live: watch::Receiver<Live>, stop: watch::Receiver<bool>) -> Self {
         Self {
             places: Arc::new(Semaphore::new(MOST)),
@@ -57,21 +57,24 @@ impl Streams {
         let news = self.news(views, asked)?;
         let events = unfold(news, |mut news| async {
             let (name, text) = news.next().await?;
-            let event = Event::default().event(name).retry(COME_BACK).data(text);
+            let event = Event::default()
+                .event(name)
+                .retry(RECONNECT_AFTER)
+                .data(text);
             Some((Ok(event), news))
         });
-        // An event without data is none to a browser.
+        // Browsers ignore events without data.
         let alive = Event::default().event("alive").data("{}");
         Some(Sse::new(events).keep_alive(KeepAlive::new().interval(SILENCE).event(alive)))
     }
 
-    /// What a stream is about to say.
+    /// The pending events of a stream.
     pub(crate) fn news(&self, views: &Arc<Views>, asked: &Asked) -> Option<News> {
         let place = self.places.clone().try_acquire_owned().ok()?;
         let look = views.look(asked).ok()?;
         Some(News {
-            pipeline: Unsaid::new(self.pipeline.clone()),
-            report: look.map(Unsaid::new),
+            pipeline: Unsent::new(self.pipeline.clone()),
+            report: look.map(Unsent::new),
             stop: self.stop.clone(),
             said: [None; 2],
             reported: None,
@@ -89,12 +92,12 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
     tokio::spawn(async move {
         let reading = async {
             while live.changed().await.is_ok() {
-                // The text is made outside the lock, which the pipeline needs too.
+                // Serialized outside the lock, which the pipeline needs as well.
                 let now = live.borrow_and_update().clone();
                 texts.send_replace(text(&now));
                 sleep(READING).await;
             }
-            // Nothing changes any more.
+            // No further changes.
             std::future::pending::<()>().await;
         };
         tokio::select! {
@@ -102,7 +105,7 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
             () = is_true(&mut stop) => {}
             () = reading => {}
         }
-        // Streams wait for this one, and for the end of the channel behind it.
+        // Streams wait for the last text and for the end of the channel.
         let last = live.borrow();
         let unsaid = last.has_changed().then(|| last.clone());
         drop(last);
@@ -113,21 +116,21 @@ fn read(mut live: watch::Receiver<Live>, mut stop: watch::Receiver<bool>) -> Tex
     said
 }
 
-/// Texts of which no one is said twice in a row.
+/// Texts without consecutive repetitions.
 #[derive(Debug)]
-struct Unsaid<T> {
+struct Unsent<T> {
     texts: watch::Receiver<T>,
     last: Option<Arc<str>>,
 }
 
-impl<T> Unsaid<T> {
+impl<T> Unsent<T> {
     fn new(mut texts: watch::Receiver<T>) -> Self {
-        // What is there already is news to whoever comes now.
+        // The current text is new for a new reader.
         texts.mark_changed();
         Self { texts, last: None }
     }
 
-    /// The next text, not before `earliest`; none if there is none to come. Cancel safe.
+    /// The next text, not before `earliest`; none after the last. Cancel safe.
     async fn next(
         &mut self,
         earliest: Option<Instant>,
@@ -147,29 +150,29 @@ impl<T> Unsaid<T> {
     }
 }
 
-/// What a stream has yet to say.
+/// The events that a stream has yet to send.
 #[derive(Debug)]
 pub(crate) struct News {
-    pipeline: Unsaid<Arc<str>>,
-    report: Option<Unsaid<Option<Told>>>,
+    pipeline: Unsent<Arc<str>>,
+    report: Option<Unsent<Option<ComputedReport>>>,
     stop: watch::Receiver<bool>,
-    /// When the last event was said, and the one before it.
+    /// When the last two events were sent.
     said: [Option<Instant>; 2],
-    /// When the last report was said.
+    /// When the last report was sent.
     reported: Option<Instant>,
     is_over: bool,
     _place: OwnedSemaphorePermit,
 }
 
 impl News {
-    /// The next event's name and text, when there is one and it may be said; none after the last.
+    /// The name and text of the next event, as soon as it may be sent; none after the last.
     pub(crate) async fn next(&mut self) -> Option<(&'static str, Arc<str>)> {
         if self.is_over {
             return None;
         }
         let [last, before] = self.said;
         let window = before.map(|said| said + WINDOW);
-        // The first of each is part of the snapshot.
+        // The first pipeline and the first report form the snapshot.
         let gap = last.filter(|_| self.pipeline.last.is_some());
         let gap = gap.map(|said| said + GAP);
         let own_window = self.reported.map(|said| said + WINDOW);
@@ -177,8 +180,8 @@ impl News {
             match &mut self.report {
                 Some(report) => {
                     report
-                        .next(window.max(own_window), |told| {
-                            Some(told.as_ref()?.text.clone())
+                        .next(window.max(own_window), |report| {
+                            Some(report.as_ref()?.text.clone())
                         })
                         .await
                 }
@@ -194,7 +197,7 @@ impl News {
             text = report => match text {
                 Some(text) => ("report", text),
                 None if *self.stop.borrow() => return Some(self.last_words().await),
-                // Its task is gone: the browser comes back, and with that there is another.
+                // The report's task has ended: the browser reconnects, which starts a new one.
                 None => {
                     self.is_over = true;
                     return None;
@@ -210,7 +213,7 @@ impl News {
         Some((name, text))
     }
 
-    /// What is left to say once no more is to come: how the pipeline ended, if that is news, and that this is the end.
+    /// The last events: the final state of the pipeline, if it is new, and the end.
     async fn last_words(&mut self) -> (&'static str, Arc<str>) {
         if let Some(text) = self.pipeline.next(None, |text| Some(text.clone())).await {
             return ("pipeline", text);

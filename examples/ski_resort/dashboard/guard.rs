@@ -1,4 +1,5 @@
-//! Who is answered, and what every answer carries: no other web page may look, even one whose name leads to this machine.
+//! Checks requests and sets the headers of all responses. Other web pages get no data, even if their host name resolves to this
+//! machine.
 
 use axum::extract::{Request, State};
 use axum::http::header::{
@@ -10,9 +11,9 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
-/// How long a query string may be, in bytes.
+/// The longest query string, in bytes.
 const QUERY_BYTES: usize = 1024;
-/// The port that is not written.
+/// The port that URLs omit.
 const HTTP_PORT: u16 = 80;
 
 const CONTENT: HeaderValue = HeaderValue::from_static(
@@ -20,7 +21,7 @@ const CONTENT: HeaderValue = HeaderValue::from_static(
 );
 const RESOURCE_POLICY: HeaderName = HeaderName::from_static("cross-origin-resource-policy");
 
-/// Knows the port that requests have to be for.
+/// Checks requests for one port.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Guard {
     port: u16,
@@ -31,16 +32,16 @@ impl Guard {
         Self { port }
     }
 
-    /// What is wrong with a request, if anything is.
+    /// The response to a request that is refused.
     fn objection(self, request: &Request) -> Option<Response> {
         let headers = request.headers();
         if !self.is_for_us(request.uri(), headers) {
-            let message = "This is the dashboard of a program on your machine: open it by its printed address.";
+            let message = "This is the dashboard of a program on your machine: open it at its printed address.";
             return Some((StatusCode::MISDIRECTED_REQUEST, message).into_response());
         }
         if !matches!(*request.method(), Method::GET | Method::HEAD) {
             let allow = [(ALLOW, "GET, HEAD")];
-            let message = "The dashboard is for reading.";
+            let message = "The dashboard is read-only.";
             return Some((StatusCode::METHOD_NOT_ALLOWED, allow, message).into_response());
         }
         if request.uri().query().unwrap_or_default().len() > QUERY_BYTES {
@@ -53,7 +54,7 @@ impl Guard {
         None
     }
 
-    /// Whether the host is loopback's and the port is ours, wherever the request says it.
+    /// Whether host and port, in the URI or in the header, are those of the dashboard.
     fn is_for_us(self, uri: &Uri, headers: &HeaderMap) -> bool {
         let mut hosts = headers.get_all(HOST).iter();
         let (Some(host), None) = (hosts.next(), hosts.next()) else {
@@ -73,10 +74,10 @@ impl Guard {
             && authority.port().map_or(HTTP_PORT, |port| port.as_u16()) == self.port
     }
 
-    /// Whether the page's own script asks, or a person or program that no page stands behind.
+    /// Whether the request comes from the page's own script, or from a person or program and not from another page.
     fn is_from_here(self, headers: &HeaderMap) -> bool {
         let mut sites = headers.get_all("sec-fetch-site").iter();
-        // A WebSocket's request says no more than where it comes from, and so does an old browser.
+        // WebSocket requests and old browsers send only the origin.
         let mut origins = headers.get_all(ORIGIN).iter();
         sites.all(|site| site == "same-origin" || site == "none")
             && origins.all(|origin| {
@@ -87,14 +88,14 @@ impl Guard {
     }
 }
 
-/// Whether a path is other than a file, which a link on another page may lead to.
+/// Whether a path is data. Links on other pages may lead to the files only.
 fn is_data(path: &str) -> bool {
     matches!(path, "/data" | "/events" | "/metrics")
 }
 
-/// Lets through what may pass, and dresses every answer.
+/// Passes valid requests on, and sets the headers of every response.
 pub(super) async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
-    // A file may be kept, if it is asked for whether it is still the same.
+    // Files may be cached if the browser revalidates them.
     let cache = if is_data(request.uri().path()) {
         "no-store"
     } else {

@@ -1,4 +1,4 @@
-//! What every report begins with: the hour it is of, how far the world has come, and on which clock.
+//! The header of every report: its hour, the simulated time, and the time zone.
 
 use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use super::queries;
 use super::source::{Question, Rows, Source, Trouble};
 
-/// The network's clock is this resort's.
+/// The resort whose time zone the network's report uses.
 const NETWORK_CLOCK: &str = "Vail";
 
 /// The header of a report.
 #[derive(Debug)]
 pub(super) struct Header {
-    /// The hour, as the reports have it.
+    /// The hour, as in the reports.
     reporting: Option<(String, DateTime)>,
     world: Option<DateTime>,
     zone_name: String,
@@ -38,7 +38,7 @@ impl Header {
             Some(text) => Some((text.clone(), date_time(&text)?)),
             None => None,
         };
-        // A resort without a known clock has that of UTC.
+        // A resort without a known time zone uses UTC.
         let known = first(zone).and_then(|name| Some((TimeZone::get(&name).ok()?, name)));
         let (zone, zone_name) = known.unwrap_or_else(|| (TimeZone::UTC, "UTC".to_owned()));
         Ok(Self {
@@ -49,7 +49,7 @@ impl Header {
         })
     }
 
-    /// The header while there are no reports.
+    /// The header without reports.
     pub(super) fn empty() -> Self {
         Self {
             reporting: None,
@@ -59,13 +59,13 @@ impl Header {
         }
     }
 
-    /// The hour, in the words of the reports and as a date and time.
+    /// The hour, as text of the reports and as a date and time.
     pub(super) fn reporting(&self) -> Option<(&str, DateTime)> {
         let (text, time) = self.reporting.as_ref()?;
         Some((text, *time))
     }
 
-    /// A UTC time on the report's clock.
+    /// A UTC time in the report's time zone.
     pub(super) fn local(&self, utc: DateTime) -> Option<DateTime> {
         let instant = utc.to_zoned(TimeZone::UTC).ok()?;
         Some(instant.with_time_zone(self.zone.clone()).datetime())
@@ -91,17 +91,17 @@ impl Header {
     }
 }
 
-/// The only value of an answer.
+/// The only value of a result.
 fn first(rows: Rows) -> Option<String> {
     rows.into_iter().next()?.text()
 }
 
-/// A time as the reports have it.
+/// A time in the format of the reports.
 pub(super) fn date_time(text: &str) -> Result<DateTime, Trouble> {
     text.parse().map_err(|_| unreadable(text))
 }
 
-/// A date as the reports have it.
+/// A date in the format of the reports.
 pub(super) fn date(text: &str) -> Result<Date, Trouble> {
     text.parse().map_err(|_| unreadable(text))
 }

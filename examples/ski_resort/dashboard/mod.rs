@@ -44,21 +44,21 @@ use self::views::Views;
 use crate::live::Live;
 use crate::misconfigured::Misconfigured;
 
-/// Where the page is unless something else is there.
-const USUAL_PORT: u16 = 8214;
+/// The default port, if it is free.
+const DEFAULT_PORT: u16 = 8214;
 
 /// Where the reports are.
 #[derive(Debug, Clone)]
-pub(crate) enum Where {
+pub(crate) enum ReportPlace {
     /// Not known yet.
-    Nowhere,
+    Unknown,
     /// In this SQLite file.
     Embedded(PathBuf),
     /// In an account.
     Account(Arc<SqlClient>),
 }
 
-/// A dashboard whose port is taken, so that its address can be told.
+/// A dashboard that is bound to its port, so that its address is known.
 #[derive(Debug)]
 pub(crate) struct Dashboard {
     listener: TcpListener,
@@ -66,23 +66,23 @@ pub(crate) struct Dashboard {
 }
 
 impl Dashboard {
-    /// Takes exactly `port`, or the usual one or any that is free.
+    /// Binds `port`, or without one the default port or any free port.
     ///
     /// # Errors
-    /// [`Misconfigured`] if `port` cannot be had.
+    /// [`Misconfigured`] if `port` cannot be used.
     pub(crate) async fn bind(port: Option<u16>) -> Result<Self> {
         let loopback = |port: u16| TcpListener::bind((Ipv4Addr::LOCALHOST, port));
         let listener = match port {
             Some(port) => loopback(port).await.map_err(|error| {
                 Misconfigured::new(format!(
-                    "the dashboard cannot have port {port}: {error}; give another --port, or none, or --no-dashboard"
+                    "the dashboard cannot use port {port}: {error}; give another --port, omit it, or give --no-dashboard"
                 ))
             })?,
-            None => match loopback(USUAL_PORT).await {
+            None => match loopback(DEFAULT_PORT).await {
                 Ok(listener) => listener,
                 Err(_) => loopback(0)
                     .await
-                    .context("there is no port for the dashboard")?,
+                    .context("cannot bind a port for the dashboard")?,
             },
         };
         let port = listener.local_addr()?.port();
@@ -94,11 +94,11 @@ impl Dashboard {
         format!("http://127.0.0.1:{}/", self.port)
     }
 
-    /// Serves until `stop` turns true; streams end then. `changed` counts the changes of embedded reports.
+    /// Serves until `stop` becomes true, when all streams end. `changed` counts the changes of embedded reports.
     pub(crate) async fn serve(
         self,
         live: watch::Receiver<Live>,
-        reports: watch::Receiver<Where>,
+        reports: watch::Receiver<ReportPlace>,
         changed: watch::Receiver<u64>,
         stop: watch::Receiver<bool>,
     ) -> Result<()> {
@@ -112,7 +112,7 @@ impl Dashboard {
     }
 }
 
-/// What all requests share.
+/// The state shared by all requests.
 struct Shared {
     live: watch::Receiver<Live>,
     views: Arc<Views>,
@@ -129,7 +129,7 @@ fn routes(shared: Arc<Shared>, guard: Guard) -> Router {
         .layer(middleware::from_fn_with_state(guard, guard::check))
 }
 
-/// Waits until it turns true, or nobody is left to say so.
+/// Waits until `stop` becomes true or its sender is dropped.
 async fn is_true(flag: &mut watch::Receiver<bool>) {
     let _ = flag.wait_for(|flag| *flag).await;
 }

@@ -11,7 +11,7 @@ use super::periods::{Range, dates, week};
 use super::queries;
 use super::source::{Question, Row, Rows, Source, Trouble};
 
-/// How full a resort is.
+/// The level of a resort's capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Level {
     Normal,
@@ -45,14 +45,14 @@ impl Level {
     }
 }
 
-/// The report on a period.
+/// The report for a period.
 pub(super) async fn report(source: &Source, period: Period) -> Result<Value, Trouble> {
     let header = Header::read(source, None).await?;
     let Some((_, time)) = header.reporting() else {
         return Ok(empty(&header, period));
     };
     let range = Range::new(period, time.date()).map_err(Trouble::failed)?;
-    // One date makes no line.
+    // One date is not enough for a line.
     let trend_from = match period {
         Period::Today => week(range.to).map_err(Trouble::failed)?,
         Period::Week | Period::Month => range.from,
@@ -87,7 +87,7 @@ pub(super) async fn report(source: &Source, period: Period) -> Result<Value, Tro
     }))
 }
 
-/// The report while nothing has landed.
+/// The report before rows have landed.
 pub(super) fn empty(header: &Header, period: Period) -> Value {
     json!({ "view": "network", "empty": true, "period": period.name(), "header": header.json() })
 }
@@ -110,14 +110,14 @@ fn kpis(now: Rows, before: Rows) -> Value {
     })
 }
 
-/// In hundredths, which cents and counts have exactly, so that a half is rounded as one.
+/// In hundredths, which represent cents and counts exactly, so that halves are rounded correctly.
 fn change_pct(now: &Value, before: &Value) -> f64 {
     let hundredths = |value: &Value| (value.as_f64().unwrap_or_default() * 100.0).round();
     let (now, before) = (hundredths(now), hundredths(before));
     if before == 0.0 {
         return 0.0;
     }
-    // Adding nothing takes the sign off a zero.
+    // Adding zero removes the sign of a negative zero.
     ((now - before) * 1_000.0 / before).round() / 10.0 + 0.0
 }
 
@@ -135,7 +135,7 @@ fn status(mut row: Row) -> Value {
     })
 }
 
-/// Each resort's values at all dates, null where it has none.
+/// Each resort's values on all dates; null where there is none.
 fn lines(rows: Rows, from: Date, to: Date) -> Result<Value, Trouble> {
     let mut resorts: BTreeMap<String, BTreeMap<Date, [Value; 3]>> = BTreeMap::new();
     for mut row in rows {

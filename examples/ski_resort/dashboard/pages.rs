@@ -1,4 +1,4 @@
-//! The page's files, which are part of the program: it needs no directory and no network.
+//! The page's files, which are embedded in the program.
 
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{StatusCode, Uri};
@@ -38,7 +38,7 @@ const FILES: &[(&str, &str, &str)] = &[
     file!(TEXT, "vendor/LICENSE"),
 ];
 
-/// The file that a path stands for.
+/// The file for a path.
 pub(super) async fn page(uri: Uri) -> Response {
     let path = match uri.path() {
         "/" => "/index.html",
@@ -46,6 +46,6 @@ pub(super) async fn page(uri: Uri) -> Response {
     };
     match FILES.iter().find(|(name, ..)| *name == path) {
         Some((_, kind, text)) => ([(CONTENT_TYPE, *kind)], *text).into_response(),
-        None => (StatusCode::NOT_FOUND, "There is nothing here.").into_response(),
+        None => (StatusCode::NOT_FOUND, "There is no such page.").into_response(),
     }
 }

@@ -1,4 +1,4 @@
-//! Periods as dates.
+//! The dates of periods.
 
 use anyhow::Result;
 use jiff::ToSpan as _;
@@ -6,7 +6,7 @@ use jiff::civil::Date;
 
 use super::asked::Period;
 
-/// The dates of a period and of the one before it, the first and the last of each.
+/// The first and last dates of a period and of the period before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) from: Date,
@@ -29,7 +29,7 @@ impl Range {
                 date.checked_sub(7.days())?,
             ),
             Period::Month => {
-                // A shorter month's last day stands for the days it does not have.
+                // In a shorter month, the last day replaces missing days.
                 let previous = date.checked_sub(1.month())?;
                 (date.first_of_month(), previous.first_of_month(), previous)
             }
@@ -43,12 +43,12 @@ impl Range {
     }
 }
 
-/// The first of the seven dates that end at `date`.
+/// The first of the seven dates up to `date`.
 pub(super) fn week(date: Date) -> Result<Date> {
     Ok(date.checked_sub(6.days())?)
 }
 
-/// All dates from the first to the last.
+/// All dates from `first` to `last`.
 pub(super) fn dates(from: Date, to: Date) -> impl Iterator<Item = Date> {
     from.series(1.day()).take_while(move |date| *date <= to)
 }

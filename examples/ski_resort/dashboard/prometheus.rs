@@ -1,4 +1,4 @@
-//! The pipeline as Prometheus reads it, in the text format 0.0.4.
+//! The pipeline in Prometheus's text format 0.0.4.
 
 use std::fmt::{Display, Write as _};
 
@@ -31,7 +31,7 @@ pub(super) fn text(live: &Live) -> String {
     page.single(
         "elapsed_seconds",
         "gauge",
-        "Time since the run began.",
+        "Time since the run started.",
         live.elapsed_s.seconds(),
     );
     tables(&mut page, &live.tables);
@@ -52,7 +52,7 @@ pub(super) fn text(live: &Live) -> String {
         (
             "channels_reopened_total",
             "counter",
-            "Channels that were opened again.",
+            "Channels that were reopened.",
             live.channels_reopened,
         ),
         (
@@ -79,12 +79,12 @@ pub(super) fn text(live: &Live) -> String {
     page.text
 }
 
-/// What a family of metrics takes from a table's flow.
+/// A family of metrics of a table's flow.
 type OfFlow = fn(&Flow) -> Option<f64>;
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has doubles only")]
 fn tables(page: &mut Page, flows: &[Flow]) {
-    // What a channel has taken falls when it is opened again, so that is no counter.
+    // The number of appended rows falls when a channel is reopened, so it is a gauge.
     let families: [(&str, &str, &str, OfFlow); 9] = [
         (
             "rows_generated_total",
@@ -125,7 +125,7 @@ fn tables(page: &mut Page, flows: &[Flow]) {
         (
             "commit_rate_rows_per_second",
             "gauge",
-            "Rows committed a second, of late.",
+            "Recently committed rows a second.",
             |flow| Some(flow.rows_per_s as f64),
         ),
         (
@@ -157,14 +157,14 @@ fn tables(page: &mut Page, flows: &[Flow]) {
     page.family(
         "channel_reopens_total",
         "counter",
-        "How often the channel was opened again.",
+        "How often the channel was reopened.",
     );
     for flow in flows {
         page.sample(&[("table", flow.table)], flow.channel.reopens);
     }
 }
 
-/// What a family of metrics takes from an endpoint's requests.
+/// A family of metrics of an endpoint's requests.
 type OfRequests = fn(&Requests) -> f64;
 
 #[expect(clippy::cast_precision_loss, reason = "Prometheus has doubles only")]
@@ -182,7 +182,7 @@ fn requests(page: &mut Page, requests: &[Requests]) {
         (
             "requests_unanswered_total",
             "counter",
-            "Requests without a usable answer.",
+            "Requests without a usable response.",
             |of| of.unanswered as f64,
         ),
         (
@@ -200,7 +200,7 @@ fn requests(page: &mut Page, requests: &[Requests]) {
         (
             "requests_failed_total",
             "counter",
-            "Requests that the server failed at.",
+            "Requests that failed on the server.",
             |of| of.failed as f64,
         ),
         (
@@ -218,11 +218,11 @@ fn requests(page: &mut Page, requests: &[Requests]) {
     }
 }
 
-/// The text as it grows.
+/// Builds the text.
 #[derive(Default)]
 struct Page {
     text: String,
-    /// The family that samples belong to.
+    /// The current family.
     family: &'static str,
 }
 
@@ -234,7 +234,7 @@ impl Page {
         let _ = writeln!(self.text, "# TYPE ski_resort_{name} {kind}");
     }
 
-    /// A sample; the labels' values need no escapes, for they are our own words.
+    /// A sample. Label values are constants of this program and need no escapes.
     fn sample(&mut self, labels: &[(&str, &str)], value: impl Display) {
         let labels: Vec<_> = labels
             .iter()

@@ -1,23 +1,23 @@
-//! The queries behind the page, each one text for SQLite and for Snowflake.
+//! The queries of the page. The same text works in SQLite and in Snowflake.
 //!
-//! So they use the reports' names, bind text for `?`, round money to cents, cast dates and timestamps to text, and call no
-//! function that one of the two does not have.
+//! Therefore they use the reports' names, bind text for `?`, round money to cents, cast dates and timestamps to text, and call
+//! only functions that both have.
 
-/// The hour that the numbers are of, over all resorts.
+/// The latest hour of all resorts.
 pub(super) const NETWORK_TIME: &str =
     "SELECT CAST(MAX(RIDE_HOUR_TIMESTAMP) AS VARCHAR) FROM HOURLY_RESORT_SUMMARY";
 
-/// The same of a resort.
+/// The latest hour of a resort.
 pub(super) const RESORT_TIME: &str = "\
 SELECT CAST(MAX(RIDE_HOUR_TIMESTAMP) AS VARCHAR) FROM HOURLY_RESORT_SUMMARY WHERE RESORT = ?";
 
-/// How far the simulated world has come.
+/// The simulated time.
 pub(super) const WORLD_TIME: &str = "SELECT CAST(WORLD_TIME AS VARCHAR) FROM V_WORLD_CLOCK";
 
-/// A resort's clock.
+/// A resort's time zone.
 pub(super) const TIME_ZONE: &str = "SELECT IANA_TIMEZONE FROM RESORT_CAPACITY WHERE RESORT = ?";
 
-/// The resorts that have something to show.
+/// The resorts with reports.
 pub(super) const RESORTS: &str = "SELECT DISTINCT RESORT FROM DAILY_RESORT_SUMMARY ORDER BY RESORT";
 
 /// The network's sums from one date to another.
@@ -42,17 +42,17 @@ pub(super) const NOW: &str = "\
 SELECT VISITOR_COUNT, CAPACITY_PCT, TOTAL_RIDES, ROUND(TOTAL_RECOGNIZED_REVENUE, 2) \
 FROM HOURLY_RESORT_SUMMARY WHERE RESORT = ? AND RIDE_HOUR_TIMESTAMP = ?";
 
-/// A resort's lifts of late, the busiest first.
+/// A resort's lifts in the last half hour, the busiest first.
 pub(super) const LIFTS: &str = "\
 SELECT USAGE_RANK_IN_RESORT, LIFT, RIDES, UNIQUE_VISITORS, RIDES_PER_HOUR \
 FROM V_LIFT_PERFORMANCE WHERE RESORT = ? AND USAGE_RANK_IN_RESORT <= 10 ORDER BY USAGE_RANK_IN_RESORT";
 
-/// The hours of a date of a resort.
+/// The hours of a date at a resort.
 pub(super) const HOURS: &str = "\
 SELECT CAST(RIDE_HOUR_TIMESTAMP AS VARCHAR), VISITOR_COUNT \
 FROM HOURLY_RESORT_SUMMARY WHERE RESORT = ? AND RIDE_DATE = ? ORDER BY RIDE_HOUR_TIMESTAMP";
 
-/// A date of a resort against its target.
+/// A date at a resort compared with its target.
 pub(super) const DAY: &str = "\
 SELECT ROUND(TOTAL_REVENUE, 2), ROUND(REVENUE_TARGET, 2), REVENUE_TARGET_PCT, PERFORMANCE_STATUS \
 FROM V_DAILY_REVENUE_PERFORMANCE WHERE RESORT = ? AND RIDE_DATE = ?";

@@ -1,4 +1,4 @@
-//! The report on one resort.
+//! The report for one resort.
 
 use std::collections::BTreeMap;
 
@@ -10,13 +10,13 @@ use super::network::Level;
 use super::queries;
 use super::source::{Question, Row, Rows, Source, Trouble};
 
-/// The hours of a day that are shown.
+/// The hours of a day in the report.
 const HOURS: std::ops::RangeInclusive<i8> = 6..=22;
-/// Rides an hour above which a lift is called hot, or active.
+/// Rides an hour above which a lift counts as hot, or as active.
 const HOT: f64 = 200.0;
 const ACTIVE: f64 = 100.0;
 
-/// The report on a resort, the first by name if none is asked for.
+/// The report for a resort; the first by name if none is given.
 pub(super) async fn report(source: &Source, asked: Option<&str>) -> Result<Value, Trouble> {
     let [resorts] = source.ask([Question::new(queries::RESORTS, [])]).await?;
     let resorts: Vec<_> = resorts
@@ -61,7 +61,7 @@ pub(super) async fn report(source: &Source, asked: Option<&str>) -> Result<Value
     }))
 }
 
-/// The report on a resort of which nothing has landed.
+/// The report for a resort without landed rows.
 pub(super) fn empty(header: &Header, resort: Option<&str>, resorts: &[String]) -> Value {
     json!({ "view": "resort", "empty": true, "resort": resort, "resorts": resorts, "header": header.json() })
 }
@@ -78,7 +78,7 @@ fn tiles(mut row: Row) -> Value {
     })
 }
 
-/// Lifts, with their share of the busiest one's rides.
+/// Lifts, with their rides relative to those of the busiest lift.
 fn busiest(rows: Rows) -> Value {
     let mut most = None;
     let lifts = rows.into_iter().map(|mut row| {
@@ -107,7 +107,7 @@ fn busiest(rows: Rows) -> Value {
     lifts.collect()
 }
 
-/// The visitors of a date's hours, on the resort's own clock.
+/// The visitors in the hours of a date, in the resort's time zone.
 fn by_hour(header: &Header, date: Date, rows: Rows) -> Result<Value, Trouble> {
     let mut visitors = BTreeMap::new();
     for mut row in rows {
@@ -115,8 +115,8 @@ fn by_hour(header: &Header, date: Date, rows: Rows) -> Result<Value, Trouble> {
         let Some(local) = header.local(hour) else {
             continue;
         };
-        // When clocks go forward, the first hour and the last have the same name, on two of the resort's dates. Their
-        // visitors are not of one day and so no sum: the hour on the date itself counts.
+        // When clocks go forward, the first and the last hour have the same number, on two dates of the resort. Their visitors
+        // belong to different days and are not added: the hour on the date itself counts.
         if local.date() == date || !visitors.contains_key(&local.hour()) {
             visitors.insert(local.hour(), row.number());
         }

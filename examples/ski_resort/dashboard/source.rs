@@ -1,4 +1,4 @@
-//! Where the queries run: on the embedded reports or in an account. Both answer with text.
+//! The database for the queries: the embedded reports or an account. Both return text.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -11,16 +11,16 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::Value;
 use snowpipe_streaming::sql::{SqlClient, Statement};
 
-use super::Where;
+use super::ReportPlace;
 use crate::error_text::with_causes;
 use crate::reports;
 
-/// How long an account may take for a statement: a warehouse that sleeps has to wake up first.
+/// The timeout for a statement in an account, where a suspended warehouse has to resume first.
 const MOST_TIME: Duration = Duration::from_secs(60);
-/// Snowflake's code for an object that is not there, or not for this role.
+/// Snowflake's code for an object that does not exist or is not visible for this role.
 const NO_OBJECT: &str = "002003";
 
-/// A query and what is bound in it.
+/// A query and its bound values.
 #[derive(Debug)]
 pub(super) struct Question {
     pub(super) sql: &'static str,
@@ -36,12 +36,12 @@ impl Question {
     }
 }
 
-/// Why there is no answer.
+/// Why a query failed.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// The reports, or one of them, are not there.
+    /// Some or all reports do not exist.
     Missing,
-    /// Something else, in words.
+    /// Another failure, as a message.
     Failed(String),
 }
 
@@ -51,7 +51,7 @@ impl Trouble {
     }
 }
 
-/// A row of an answer, which is taken from the left.
+/// A row of a result, read from left to right.
 #[derive(Debug)]
 pub(super) struct Row(std::vec::IntoIter<Option<String>>);
 
@@ -60,10 +60,10 @@ impl Row {
         self.0.next().flatten()
     }
 
-    /// A number, whole if it is; null for what is none.
+    /// A number, as an integer if it is whole; null for other values.
     pub(super) fn number(&mut self) -> Value {
         let text = self.text().unwrap_or_default();
-        // The two databases do not agree on where a whole number has a point.
+        // The two databases format whole numbers differently.
         let whole = match text.split_once('.') {
             Some((whole, rest)) if rest.bytes().all(|digit| digit == b'0') => whole,
             _ => &text,
@@ -77,7 +77,7 @@ impl Row {
 
 pub(super) type Rows = Vec<Row>;
 
-/// Where queries run.
+/// The database for the queries.
 #[derive(Debug)]
 pub(super) enum Source {
     Embedded(Arc<Mutex<Connection>>),
@@ -85,15 +85,15 @@ pub(super) enum Source {
 }
 
 impl Source {
-    /// Opens the reports. All questions to embedded ones are answered as of the same moment.
-    pub(super) async fn open(place: &Where) -> Result<Self, Trouble> {
+    /// Opens the reports. All queries on embedded reports see the same state.
+    pub(super) async fn open(place: &ReportPlace) -> Result<Self, Trouble> {
         let path = match place {
-            Where::Nowhere => {
+            ReportPlace::Unknown => {
                 let message = "The program is not connected yet.";
                 return Err(Trouble::Failed(message.to_owned()));
             }
-            Where::Account(client) => return Ok(Self::Account(client.clone())),
-            Where::Embedded(path) => path.clone(),
+            ReportPlace::Account(client) => return Ok(Self::Account(client.clone())),
+            ReportPlace::Embedded(path) => path.clone(),
         };
         let connection = blocking(move || {
             if !path.exists() {
@@ -109,7 +109,7 @@ impl Source {
         Ok(Self::Embedded(Arc::new(Mutex::new(connection))))
     }
 
-    /// Answers questions in their order.
+    /// Runs queries and returns the results in order.
     pub(super) async fn ask<const N: usize>(
         &self,
         questions: [Question; N],
@@ -131,7 +131,7 @@ impl Source {
             }
         };
         let answers = <[Rows; N]>::try_from(answers);
-        answers.map_err(|_| Trouble::failed("not every question was answered"))
+        answers.map_err(|_| Trouble::failed("some queries were not answered"))
     }
 }
 
@@ -196,7 +196,7 @@ async fn remote(client: &SqlClient, question: &Question) -> Result<Rows, Trouble
         Err(error) => {
             let words = with_causes(&error);
             Err(Trouble::Failed(format!(
-                "The account does not answer: {words}."
+                "The account does not respond: {words}."
             )))
         }
     }

@@ -1,5 +1,5 @@
-//! Reports that are being looked at. Each is computed once for all who look, when something has changed, and by a task of
-//! its own that ends when nobody looks any more.
+//! The reports that pages show. A task for each report computes it once for all its readers when something has changed, and
+//! ends when the report has no more readers.
 
 use std::collections::BTreeMap;
 use std::mem::{Discriminant, discriminant};
@@ -11,40 +11,40 @@ use tokio::sync::watch;
 
 use super::header::Header;
 use super::source::{Source, Trouble};
-use super::{Asked, Where, is_true, network, resort};
+use super::{Asked, ReportPlace, is_true, network, resort};
 
-/// How many different reports are looked at: of resorts that nobody has there can be any number.
+/// The most different reports at the same time. The limit is needed because a page can request any resort name.
 const MOST: usize = 128;
-/// The pause between two looks at embedded reports.
+/// The pause between two reads of embedded reports.
 const EMBEDDED_PAUSE: Duration = Duration::from_millis(500);
-/// The same for an account, where a look costs money. What was seen is good for as long.
+/// The same for an account, where a read costs money. A report is reused for this time.
 const ACCOUNT_PAUSE: Duration = Duration::from_secs(10);
-/// The script that makes an account's reports.
+/// The script that creates an account's reports.
 const SCRIPT: &str = "examples/ski_resort/sql/dynamic_tables.sql";
 
-/// A report as it was told.
+/// A computed report.
 #[derive(Debug, Clone)]
-pub(crate) struct Told {
-    /// As of so many changes, at this kind of place.
+pub(crate) struct ComputedReport {
+    /// The number of changes and the place it was computed from.
     changes: u64,
-    place: Discriminant<Where>,
+    place: Discriminant<ReportPlace>,
     /// JSON, in one line.
     pub(crate) text: Arc<str>,
 }
 
-/// Sees a report; there is none before it has been computed.
-pub(crate) type Look = watch::Receiver<Option<Told>>;
+/// Receives a report; none before it has been computed.
+pub(crate) type Look = watch::Receiver<Option<ComputedReport>>;
 
-/// Why a report cannot be looked at.
+/// Why a report cannot be shown.
 #[derive(Debug)]
 pub(crate) struct TooMany;
 
-type Running = BTreeMap<Asked, watch::Sender<Option<Told>>>;
+type Running = BTreeMap<Asked, watch::Sender<Option<ComputedReport>>>;
 
-/// The reports that are being looked at.
+/// The reports that have readers.
 #[derive(Debug)]
 pub(crate) struct Views {
-    places: watch::Receiver<Where>,
+    places: watch::Receiver<ReportPlace>,
     changed: watch::Receiver<u64>,
     stop: watch::Receiver<bool>,
     running: Mutex<Running>,
@@ -52,7 +52,7 @@ pub(crate) struct Views {
 
 impl Views {
     pub(crate) fn new(
-        places: watch::Receiver<Where>,
+        places: watch::Receiver<ReportPlace>,
         changed: watch::Receiver<u64>,
         stop: watch::Receiver<bool>,
     ) -> Arc<Self> {
@@ -68,80 +68,86 @@ impl Views {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Looks at a report; there is none of the pipeline.
+    /// Subscribes to a report; the pipeline has none.
     pub(crate) fn look(self: &Arc<Self>, asked: &Asked) -> Result<Option<Look>, TooMany> {
         if *asked == Asked::Pipeline {
             return Ok(None);
         }
         let mut running = self.running();
-        if let Some(told) = running.get(asked) {
-            return Ok(Some(told.subscribe()));
+        if let Some(published) = running.get(asked) {
+            return Ok(Some(published.subscribe()));
         }
         if running.len() >= MOST {
             return Err(TooMany);
         }
-        let (told, look) = watch::channel(None);
-        running.insert(asked.clone(), told.clone());
+        let (published, look) = watch::channel(None);
+        running.insert(asked.clone(), published.clone());
         drop(running);
         let listed = Listed {
             views: self.clone(),
             asked: asked.clone(),
-            told,
+            published,
         };
-        tokio::spawn(listed.tell());
+        tokio::spawn(listed.publish());
         Ok(Some(look))
     }
 
-    /// A report as it is now.
+    /// The current report.
     pub(crate) async fn now(self: &Arc<Self>, asked: &Asked) -> Result<Option<Arc<str>>, TooMany> {
         let Some(mut look) = self.look(asked)? else {
             return Ok(None);
         };
         let changes = *self.changed.borrow();
         let place = discriminant(&*self.places.borrow());
-        let is_now = |told: &Option<Told>| {
-            told.as_ref()
-                .is_some_and(|told| told.changes >= changes && told.place == place)
+        let is_now = |published: &Option<ComputedReport>| {
+            published
+                .as_ref()
+                .is_some_and(|published| published.changes >= changes && published.place == place)
         };
-        // It does not come once the dashboard ends, or its task.
-        let told = look.wait_for(is_now).await;
-        Ok(told.ok().and_then(|told| Some(told.as_ref()?.text.clone())))
+        // None comes after the end of the dashboard or of the report's task.
+        let published = look.wait_for(is_now).await;
+        Ok(published
+            .ok()
+            .and_then(|published| Some(published.as_ref()?.text.clone())))
     }
 }
 
-/// A report that can be looked at until this is gone, whatever becomes of the task that has it: who still looks then sees
-/// that there is no more to come.
+/// Publishes a report. Dropping it, even if the task panics, ends the channel of its readers.
 #[derive(Debug)]
 struct Listed {
     views: Arc<Views>,
     asked: Asked,
-    told: watch::Sender<Option<Told>>,
+    published: watch::Sender<Option<ComputedReport>>,
 }
 
 impl Listed {
-    /// Computes the report for as long as somebody looks at it.
-    async fn tell(self) {
+    /// Computes the report while it has readers.
+    async fn publish(self) {
         let mut stop = self.views.stop.clone();
         tokio::select! {
             biased;
             () = is_true(&mut stop) => {}
-            () = self.keep_telling() => {}
+            () = self.keep_publishing() => {}
         }
     }
 
-    async fn keep_telling(&self) {
-        let Self { views, asked, told } = self;
+    async fn keep_publishing(&self) {
+        let Self {
+            views,
+            asked,
+            published,
+        } = self;
         let (mut places, mut refreshed) = (views.places.clone(), views.changed.clone());
         loop {
             let changes = *refreshed.borrow_and_update();
             let place = places.borrow_and_update().clone();
             let text = report(&place, asked).await.to_string().into();
-            told.send_replace(Some(Told {
+            published.send_replace(Some(ComputedReport {
                 changes,
                 place: discriminant(&place),
                 text,
             }));
-            let is_account = matches!(place, Where::Account(_));
+            let is_account = matches!(place, ReportPlace::Account(_));
             let pause = if is_account {
                 ACCOUNT_PAUSE
             } else {
@@ -150,7 +156,7 @@ impl Listed {
             tokio::time::sleep(pause).await;
             tokio::select! {
                 biased;
-                () = told.closed() => if self.retire() { return },
+                () = published.closed() => if self.retire() { return },
                 Ok(()) = places.changed() => {}
                 Ok(()) = refreshed.changed() => {}
                 () = std::future::ready(()), if is_account => {}
@@ -158,10 +164,10 @@ impl Listed {
         }
     }
 
-    /// Ends the report's life, unless somebody has come to look just now.
+    /// Removes the report, unless it has a new reader.
     fn retire(&self) -> bool {
         let mut running = self.views.running();
-        let is_over = self.told.receiver_count() == 0;
+        let is_over = self.published.receiver_count() == 0;
         if is_over {
             running.remove(&self.asked);
         }
@@ -172,15 +178,15 @@ impl Listed {
 impl Drop for Listed {
     fn drop(&mut self) {
         let mut running = self.views.running();
-        // Somebody may have asked anew since it retired.
+        // A new report may have been started since this one was removed.
         let listed = running.get(&self.asked);
-        if listed.is_some_and(|told| told.same_channel(&self.told)) {
+        if listed.is_some_and(|published| published.same_channel(&self.published)) {
             running.remove(&self.asked);
         }
     }
 }
 
-async fn report(place: &Where, asked: &Asked) -> Value {
+async fn report(place: &ReportPlace, asked: &Asked) -> Value {
     let found = async {
         let source = Source::open(place).await?;
         match asked {
@@ -191,7 +197,7 @@ async fn report(place: &Where, asked: &Asked) -> Value {
     };
     let (message, script) = match (found.await, place) {
         (Ok(report), _) => return report,
-        (Err(Trouble::Missing), Where::Account(_)) => {
+        (Err(Trouble::Missing), ReportPlace::Account(_)) => {
             let message = "The account has no reports yet.".to_owned();
             (message, Some(SCRIPT))
         }
@@ -201,7 +207,7 @@ async fn report(place: &Where, asked: &Asked) -> Value {
     json!({ "view": asked.view(), "problem": { "message": message, "script": script } })
 }
 
-/// A report while there is nothing to report on.
+/// A report without data.
 fn nothing(asked: &Asked) -> Value {
     let header = Header::empty();
     match asked {

@@ -1,4 +1,4 @@
-//! The file: whether it can be used, how it is made, and how it is made anew under the eyes of its readers.
+//! The reports' file: checks that it can be used, creates it, and replaces its content while others read it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -19,9 +19,9 @@ const SCHEMA: &str = concat!(
     include_str!("sql/schema.sql"),
     include_str!("sql/views.sql")
 );
-/// The tables for what is read and not taken in yet. They go with the connection.
+/// Temporary tables for rows that are read but not yet included. They end with the connection.
 const CHUNK: &str = include_str!("sql/chunk.sql");
-/// All that decides what is in the file. It is kept there: another text is another version.
+/// All statements that determine the content of the file. They are stored in it: a different text is a different version.
 const STATEMENTS: &str = concat!(
     include_str!("sql/schema.sql"),
     include_str!("sql/views.sql"),
@@ -30,19 +30,19 @@ const STATEMENTS: &str = concat!(
     include_str!("sql/compute.sql"),
 );
 
-/// What the header says the file is, so that it is told from others however damaged the rest is.
+/// The application id in the header, which identifies the file even if the rest is damaged.
 const APPLICATION_ID: i32 = 0x534b_4952;
-/// Where a SQLite file begins, and where in its header that number is.
+/// The start of a SQLite file, and the position of the application id in its header.
 const MAGIC: &[u8] = b"SQLite format 3\0";
 const APPLICATION_ID_AT: usize = 68;
 
-/// What names the file.
+/// The flag that names the file.
 const FLAG: &str = "--reports";
 /// How long SQLite waits for another connection.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 
-// The file can be made again, but synchronous=NORMAL keeps a power cut from damaging it where nobody would see. The cache
-// holds what a simulated day writes to.
+// The file can be created again, but synchronous=NORMAL prevents unnoticed damage in a power failure. The cache holds the pages
+// that a simulated day writes.
 const SETTINGS: &str = "
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = NORMAL;
@@ -51,11 +51,11 @@ const SETTINGS: &str = "
     PRAGMA temp_store = MEMORY;
 ";
 
-/// A file that is the reports', or nobody's yet. It has not been looked through.
+/// A file that holds reports or is empty. Its content has not been checked.
 #[derive(Debug)]
 pub(super) struct Claimed(Connection);
 
-/// A connection that only reads, and rounds as the reports do: for those who show them.
+/// A read-only connection with the rounding of the reports.
 pub(crate) fn reader(path: &Path) -> Result<Connection> {
     let open = || -> rusqlite::Result<Connection> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -67,9 +67,9 @@ pub(crate) fn reader(path: &Path) -> Result<Connection> {
     open().with_context(|| format!("cannot read the reports {}", path.display()))
 }
 
-/// Finds out whether the file can be the reports', which takes no time however large it is.
+/// Checks that the file can hold the reports. Fast for any size.
 pub(super) fn claim(path: &Path) -> Result<Claimed> {
-    // Whole, because SQLite reads a name that begins with `file:` as a URI.
+    // An absolute path, because SQLite reads a name that starts with `file:` as a URI.
     let path = std::path::absolute(path)?;
     if let Some(directory) = path.parent() {
         std::fs::create_dir_all(directory)?;
@@ -89,12 +89,12 @@ pub(super) fn claim(path: &Path) -> Result<Claimed> {
 }
 
 impl Claimed {
-    /// The connection that writes, to a file with all tables. It looks through all that is in the file.
+    /// The connection for writing, with all tables. Checks the whole content of the file.
     pub(super) fn open(self) -> Result<Connection> {
         let Self(mut connection) = self;
         rounding::register(&connection)?;
         if let Some(flaw) = flaw(&connection)? {
-            warn!(flaw, "the reports are made again");
+            warn!(flaw, "the reports are computed again");
             empty(&connection)?;
         }
         connection.execute_batch(SETTINGS)?;
@@ -104,7 +104,7 @@ impl Claimed {
     }
 }
 
-/// Throws away what is in the file and begins with nothing. Who reads it meanwhile goes on with the same file.
+/// Replaces the content of the file with empty tables. Readers continue with the same file.
 pub(super) fn start_over(connection: &mut Connection) -> rusqlite::Result<()> {
     empty(connection)?;
     create(connection)
@@ -115,7 +115,7 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool> {
         if is_empty(connection)? {
             return Ok(true);
         }
-        // It may be in the write-ahead log and not in the header yet.
+        // The id may still be only in the write-ahead log and not in the header.
         connection.pragma_query_value(None, "application_id", |row| {
             Ok(row.get::<_, i32>(0)? == APPLICATION_ID)
         })
@@ -126,8 +126,8 @@ fn is_ours(connection: &Connection, path: &Path) -> Result<bool> {
     }
 }
 
-/// What the first bytes say, which can be read when nothing else can any more. Only then: closing the file takes the locks
-/// away that SQLite has on it in this process.
+/// Checks the first bytes, which can be read even in a damaged file. Only for damaged files, because closing the file releases
+/// the locks that SQLite holds on it in this process.
 fn has_our_header(path: &Path) -> io::Result<bool> {
     let mut header = Vec::new();
     File::open(path)?.take(100).read_to_end(&mut header)?;
@@ -135,7 +135,7 @@ fn has_our_header(path: &Path) -> io::Result<bool> {
     Ok(header.starts_with(MAGIC) && id == Some(&APPLICATION_ID.to_be_bytes()))
 }
 
-/// Why what is in the file is of no use, if so.
+/// Why the content of the file cannot be used; none if it can.
 fn flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
     let look = || {
         if is_empty(connection)? {
@@ -147,7 +147,7 @@ fn flaw(connection: &Connection) -> rusqlite::Result<Option<String>> {
         }
         let made_by = "SELECT EXISTS (SELECT 1 FROM _MADE_BY WHERE STATEMENTS = ?1)";
         let is_current: bool = connection.query_row(made_by, [STATEMENTS], |row| row.get(0))?;
-        Ok((!is_current).then(|| "they are of another version".to_owned()))
+        Ok((!is_current).then(|| "they are from another version".to_owned()))
     };
     match look() {
         Err(error) if is_damage(&error) => Ok(Some(error.to_string())),
@@ -167,7 +167,7 @@ fn is_damage(error: &rusqlite::Error) -> bool {
     )
 }
 
-/// SQLite's own way to make a database empty, a damaged one too, that others have open.
+/// Empties a database, even a damaged one that others have open, in the way SQLite documents.
 fn empty(connection: &Connection) -> rusqlite::Result<()> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_RESET_DATABASE, true)?;
     let emptied = connection.execute_batch("VACUUM");
@@ -175,7 +175,7 @@ fn empty(connection: &Connection) -> rusqlite::Result<()> {
     emptied
 }
 
-/// Makes the tables where there are none.
+/// Creates the tables that are missing.
 fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = writing(connection)?;
     if is_empty(&transaction)? {

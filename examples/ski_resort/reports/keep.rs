@@ -1,4 +1,4 @@
-//! Keeps the reports while rows land.
+//! Updates the reports while rows land.
 
 use std::time::Duration;
 
@@ -8,14 +8,15 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use super::{CHUNK_ROWS, Reports, Taken};
 
-/// How often the visits are brought up to the landing, and the tables up to the visits.
+/// How often the visits are updated from the landing, and the tables from the visits.
 const VISITS: Duration = Duration::from_secs(1);
 const TABLES: Duration = Duration::from_secs(2);
-/// How many chunks are taken in before the tables and `stop` are looked at again: a long landing shows as it comes in.
+/// How many chunks are included before the tables and `stop` are checked again, so that the reports show progress on a large
+/// landing.
 const CHUNKS_AT_ONCE: u32 = 5;
 
-/// Keeps the reports: visits at most every second and tables at most every two until `stop` turns true, and then both once
-/// more. `changed` counts the refreshes that changed something.
+/// Updates the visits at most every second and the tables at most every two seconds until `stop` becomes true, and then both
+/// once more. `changed` counts the updates with changes.
 pub(crate) async fn keep(
     mut reports: Reports,
     mut stop: watch::Receiver<bool>,
@@ -33,7 +34,7 @@ pub(crate) async fn keep(
     loop {
         tokio::select! {
             biased;
-            // It also ends when nobody is left who could say so.
+            // A dropped sender also means stop.
             _ = stop.wait_for(|stop| *stop) => break,
             () = std::future::ready(()), if behind => {}
             _ = ticks.tick() => {}
@@ -68,7 +69,7 @@ fn take_some(reports: &mut Reports) -> Result<Taken> {
     Ok(taken)
 }
 
-/// Does something with the reports where it keeps nobody else from running.
+/// Runs work on the reports on a blocking thread.
 async fn aside<T: Send + 'static>(
     mut reports: Reports,
     work: impl FnOnce(&mut Reports) -> Result<T> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Reads what landed since the last time, through a connection that cannot write there.
+//! Reads newly landed rows, over a read-only connection.
 
 use std::path::Path;
 
@@ -9,37 +9,37 @@ use url::Url;
 use super::marks;
 use crate::table::Table;
 
-/// How far a table of the landing is taken in.
+/// How much of a landing table is included in the reports.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mark {
     pub(super) table: Table,
     /// The last row; 0 before the first.
     pub(super) through: i64,
-    /// What is in that row. Rows are only ever added to a landing: with something else in the same place, it is another.
+    /// A fingerprint of that row. Rows are only added to a landing, so another row in this place means another landing.
     pub(super) print: Option<String>,
 }
 
-/// What was read into the temporary tables.
+/// The rows that were read into the temporary tables.
 #[derive(Debug)]
 pub(super) struct Chunk {
-    /// The rows it comes after.
+    /// The marks before these rows.
     pub(super) after: Vec<Mark>,
-    /// Its last rows, of the tables that have new ones.
+    /// The marks of the last rows, for tables with new rows.
     pub(super) marks: Vec<Mark>,
-    /// Whether more has landed.
+    /// Whether more rows have landed.
     pub(super) is_behind: bool,
 }
 
-/// Reads the next rows, at most so many of each table. None if it is no longer the landing that the reports are of.
+/// Reads the next rows, with a limit for each table. None if the landing is not the one of the reports.
 pub(super) fn read(connection: &Connection, landing: &Path, rows: i64) -> Result<Option<Chunk>> {
     attach(connection, landing)?;
-    // It is let go of after each chunk: a landing that was deleted and made anew is found by its name.
+    // Detached after each chunk, so that a landing that was deleted and created again is found by its name.
     let chunk = read_attached(connection, rows);
     connection.execute_batch("DETACH landing")?;
     Ok(chunk?)
 }
 
-/// Attaches a landing so that nothing can be written there, and nothing is made where there is none.
+/// Attaches a landing read-only, without creating a missing file.
 pub(crate) fn attach(connection: &Connection, landing: &Path) -> Result<()> {
     let absolute = std::path::absolute(landing)?;
     let mut uri = Url::from_file_path(&absolute)
@@ -59,7 +59,7 @@ fn read_attached(connection: &Connection, rows: i64) -> rusqlite::Result<Option<
     for mark in after {
         let table = mark.table;
         connection.execute_batch(clear(table))?;
-        // The emulator may not have made its tables yet.
+        // The emulator may not have created its tables yet.
         if !exists(connection, table)? {
             if mark.through > 0 {
                 return Ok(None);
@@ -94,7 +94,7 @@ fn exists(connection: &Connection, table: Table) -> rusqlite::Result<bool> {
     )
 }
 
-/// What is in that row, as far as it tells it from others.
+/// The fingerprint of a row.
 fn print(connection: &Connection, table: Table, row: i64) -> rusqlite::Result<Option<String>> {
     let time = match table {
         Table::ResortTicket | Table::SeasonPass => "PURCHASE_TIME",

@@ -1,12 +1,12 @@
-//! The reports over what has landed, in a SQLite file of their own.
+//! The reports on the landed rows, in a separate SQLite file.
 //!
 //! Each landed row is read once, so the cost of a refresh does not grow with the history. One transaction stores a chunk of
 //! rows with its watermark, a fingerprint of its last row, and the hours that the chunk made stale. A second transaction
 //! computes those hours, days and weeks again. A kill at any moment loses nothing and counts nothing twice.
 //!
-//! The reports can be made again from the landing. They are if the file is damaged or of another version, or if the watermark
-//! does not fit, which means another landing. The file is claimed before streaming begins, so that a file that is not a
-//! report is refused at once; its content is checked while rows flow.
+//! The reports can be computed again from the landing. This happens if the file is damaged or from another version, or if the
+//! watermark does not match, which means another landing. The file is claimed before streaming starts, so that a file with other
+//! data is refused at once. Its content is checked while rows are streamed.
 
 mod file;
 mod keep;
@@ -27,11 +27,11 @@ use tracing::warn;
 use self::landing::Mark;
 use crate::table::Table;
 
-/// Takes in what was read from the landing.
+/// Includes the rows read from the landing.
 const TAKE: &str = include_str!("sql/take.sql");
-/// Computes what that made stale.
+/// Computes the stale hours, days and weeks.
 const COMPUTE: &str = include_str!("sql/compute.sql");
-/// How many rows of each table are taken in at once.
+/// How many rows of each table are included at once.
 const CHUNK_ROWS: i64 = 50_000;
 
 /// The one connection that writes the reports.
@@ -42,7 +42,7 @@ pub(crate) struct Reports {
     landing: PathBuf,
 }
 
-/// Reports that nothing has been read from yet.
+/// Reports whose content has not been checked.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     file: file::Claimed,
@@ -50,20 +50,20 @@ pub(crate) struct Claimed {
     landing: PathBuf,
 }
 
-/// What became of a chunk.
+/// The result of a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Taken {
-    /// Whether something was taken in, or the reports were begun anew.
+    /// Whether rows were included, or the reports started over.
     pub(crate) changed: bool,
-    /// Whether more may have landed.
+    /// Whether more rows may have landed.
     pub(crate) behind: bool,
 }
 
 impl Reports {
-    /// Finds out whether a file can be the reports of a landing.
+    /// Checks that a file can hold the reports of a landing.
     ///
     /// # Errors
-    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file is somebody else's.
+    /// [`Misconfigured`](crate::misconfigured::Misconfigured) if the file holds other data.
     pub(crate) fn claim(path: &Path, landing: &Path) -> Result<Claimed> {
         let file = file::claim(path).with_context(|| cannot_open(path))?;
         Ok(Claimed {
@@ -73,7 +73,7 @@ impl Reports {
         })
     }
 
-    /// Takes in all that has landed: `DAILY_VISITS`, and what the tables are computed from. True if something changed.
+    /// Includes all landed rows in `DAILY_VISITS` and the other sources of the tables. True if something changed.
     pub(crate) fn refresh_visits(&mut self) -> Result<bool> {
         let mut changed = false;
         loop {
@@ -85,7 +85,7 @@ impl Reports {
         }
     }
 
-    /// Brings the tables up to the visits. True if something changed.
+    /// Updates the tables from the visits. True if something changed.
     pub(crate) fn refresh_tables(&mut self) -> Result<bool> {
         let mut refresh = || -> rusqlite::Result<bool> {
             let transaction = writing(&mut self.connection)?;
@@ -100,14 +100,14 @@ impl Reports {
         refresh().with_context(|| format!("cannot compute the reports {}", self.path.display()))
     }
 
-    /// Takes in at most so many rows of each table.
+    /// Includes at most `rows` rows of each table.
     pub(crate) fn take_chunk(&mut self, rows: i64) -> Result<Taken> {
         let chunk = landing::read(&self.connection, &self.landing, rows)
             .with_context(|| format!("cannot read the landing {}", self.landing.display()))?;
         let Some(chunk) = chunk else {
-            warn!("the landing is another one than before: the reports begin anew");
+            warn!("the landing has been replaced: the reports start over");
             file::start_over(&mut self.connection).with_context(|| {
-                format!("cannot begin the reports {} anew", self.path.display())
+                format!("cannot start the reports {} over", self.path.display())
             })?;
             return Ok(Taken {
                 changed: true,
@@ -122,7 +122,7 @@ impl Reports {
         }
         let mut take = || {
             let transaction = writing(&mut self.connection)?;
-            // Unless another process has kept the same reports meanwhile.
+            // Unless another process has updated the same reports meanwhile.
             if marks(&transaction)? == chunk.after {
                 transaction.execute_batch(TAKE)?;
                 for mark in &chunk.marks {
@@ -143,8 +143,8 @@ impl Reports {
 }
 
 impl Claimed {
-    /// Looks through them, and makes them where there are none. They start over if they are damaged, of another version, or,
-    /// with the first refresh, of another landing.
+    /// Checks the reports, and creates them if they are missing. They start over if they are damaged or from another version,
+    /// or, with the first update, of another landing.
     pub(crate) fn open(self) -> Result<Reports> {
         let connection = self.file.open().with_context(|| cannot_open(&self.path))?;
         Ok(Reports {
@@ -159,7 +159,7 @@ fn cannot_open(path: &Path) -> String {
     format!("cannot open the reports {}", path.display())
 }
 
-/// How far each landing table is taken in.
+/// The mark of each landing table.
 fn marks(connection: &Connection) -> rusqlite::Result<Vec<Mark>> {
     let mark = |table: Table| {
         connection.query_row(

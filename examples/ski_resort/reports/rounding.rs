@@ -1,13 +1,13 @@
 //! Rounds half away from zero on the decimal value, as Snowflake does.
 //!
-//! SQLite's own function rounds the binary value: 1.005 is a little less than that and becomes 1.00.
+//! SQLite's own function rounds the binary value: that of 1.005 is slightly less and becomes 1.00.
 
 use rusqlite::Connection;
 use rusqlite::functions::{Context, FunctionFlags};
 
-/// The places that every number of the reports is a decimal of.
+/// The decimal places of every number in the reports.
 const PLACES: u32 = 8;
-/// Up to here there is a double for every whole number.
+/// Up to this value every whole number has an exact double.
 const LARGEST: f64 = 9e15;
 
 /// Replaces SQLite's `round` on a connection.
@@ -30,11 +30,11 @@ fn number(context: &Context<'_>) -> rusqlite::Result<Option<f64>> {
     context.get(0)
 }
 
-/// The number with at most so many decimal places, at most [`PLACES`], and fewer where it has no room for them.
+/// The number with at most this many decimal places, at most [`PLACES`], and fewer if its precision does not allow them.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
-    reason = "both ways between whole numbers below 2^53"
+    reason = "conversions between whole numbers below 2^53"
 )]
 pub(crate) fn round(number: f64, places: u32) -> f64 {
     let units_of = |places: u32| number * 10_i64.pow(places) as f64;
@@ -42,7 +42,7 @@ pub(crate) fn round(number: f64, places: u32) -> f64 {
     let Some(kept) = (0..=PLACES).rev().find(has_room) else {
         return number;
     };
-    // What a sum or a quotient is beside its decimal value is gone with this.
+    // This removes the binary error of a sum or a quotient.
     let units = units_of(kept).round() as i64;
     let places = places.min(kept);
     let step = 10_i64.pow(kept - places);

@@ -1,8 +1,9 @@
--- The reports of the ski-resort pipeline in an account, after setup.sql. Safe to run again: tables, streams and dynamic
--- tables that exist stay as they are, all else is replaced by the same, and whom you let read it still may.
--- What Snowflake allows where is taken from the pages of its documentation that the comments name in brackets.
+-- The reports of the ski-resort pipeline in an account, after setup.sql. Safe to run again: existing tables, streams and
+-- dynamic tables are not changed, other objects are replaced by identical ones, and grants are kept.
+-- The comments name in brackets the pages of Snowflake's documentation that a statement depends on.
 
--- Resuming a task needs EXECUTE TASK as well as the task [Introduction to tasks]. All else comes with owning the schema.
+-- Resuming a task needs EXECUTE TASK in addition to the task [Introduction to tasks]. The owner of the schema has all other
+-- privileges.
 USE ROLE ACCOUNTADMIN;
 GRANT EXECUTE TASK ON ACCOUNT TO ROLE STREAMING_INGEST;
 
@@ -39,7 +40,7 @@ WHEN MATCHED THEN UPDATE SET
 WHEN NOT MATCHED THEN INSERT (RESORT, MAX_CAPACITY, HOURLY_CAPACITY, BASE_LIFT_COUNT, IANA_TIMEZONE)
   VALUES (GIVEN.RESORT, GIVEN.MAX_CAPACITY, GIVEN.HOURLY_CAPACITY, GIVEN.BASE_LIFT_COUNT, GIVEN.IANA_TIMEZONE);
 
--- Who was where on which UTC date. The key is for the reader: Snowflake does not enforce it [Overview of constraints].
+-- The visitors of each resort on each UTC date. The key is documentation: Snowflake does not enforce it [Overview of constraints].
 CREATE TABLE IF NOT EXISTS DAILY_VISITS (
   VISIT_DATE DATE,
   RESORT VARCHAR(255),
@@ -164,7 +165,7 @@ CREATE OR REPLACE TASK POPULATE_DAILY_VISITS
 AS
   CALL POPULATE_DAILY_VISITS(FALSE);
 
--- Looks at every visit here and now: EXECUTE TASK would not wait, and the dynamic tables begin with what it finds.
+-- Reads every visit now: EXECUTE TASK would not wait, and the dynamic tables start with the result.
 CALL POPULATE_DAILY_VISITS(TRUE);
 ALTER TASK POPULATE_DAILY_VISITS RESUME;
 
@@ -406,7 +407,7 @@ BEGIN
 END;
 $$;
 
--- To look at how it goes:
+-- To monitor it:
 --
 --   SHOW TABLES;
 --   SHOW STREAMS;
@@ -423,8 +424,8 @@ $$;
 --   ORDER BY REFRESH_START_TIME DESC;
 --   CALL GET_RESORT_LIFT_PERFORMANCE('Vail');
 --
--- To let it rest: the task starts the warehouse when rows land, the dynamic tables when a visit or a ride is new. With the
--- hourly summary those that read it rest and go on as well, and those that it reads have nobody to refresh for.
+-- To suspend it: the task starts the warehouse when rows land, the dynamic tables when there is a new visit or ride. Suspending
+-- the hourly summary also suspends the tables that read it, and those that it reads are then not refreshed either.
 --
 --   ALTER TASK POPULATE_DAILY_VISITS SUSPEND;
 --   ALTER DYNAMIC TABLE HOURLY_RESORT_SUMMARY SUSPEND;
@@ -432,6 +433,6 @@ $$;
 --   ALTER TASK POPULATE_DAILY_VISITS RESUME;
 --   ALTER DYNAMIC TABLE HOURLY_RESORT_SUMMARY RESUME;
 --
--- Dynamic tables that rest for longer than the tables' DATA_RETENTION_TIME_IN_DAYS, which is a day unless you changed it,
--- may not be able to go on [Manage dynamic tables]; streams that are not read for two weeks become stale [Introduction to
--- streams]. Then drop the five, or the three, and run this again, which looks at every visit.
+-- Dynamic tables that are suspended for longer than the tables' DATA_RETENTION_TIME_IN_DAYS, one day by default, may not be able
+-- to resume [Manage dynamic tables]. Streams that are not read for two weeks become stale [Introduction to streams]. Then drop
+-- the five dynamic tables, or the three streams, and run this script again, which reads every visit.

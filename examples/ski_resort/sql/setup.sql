@@ -1,12 +1,12 @@
--- Everything the ski-resort pipeline needs in an account. Safe to run again: what exists stays as it is.
--- The local emulator reads this file as it stands. Brackets name pages of Snowflake's documentation.
+-- Everything the ski-resort pipeline needs in an account. Safe to run again: existing objects are not changed.
+-- The local emulator reads this file without changes. Brackets name pages of Snowflake's documentation.
 
 USE ROLE ACCOUNTADMIN;
 
 CREATE WAREHOUSE IF NOT EXISTS STREAMING_INGEST;
 CREATE ROLE IF NOT EXISTS STREAMING_INGEST;
--- Else not even ACCOUNTADMIN could use or drop what the role owns [Access control best practices]: neither this script, run
--- again, nor teardown.sql would get through.
+-- Otherwise not even ACCOUNTADMIN could use or drop the objects of the role [Access control best practices], and neither a second
+-- run of this script nor teardown.sql would work.
 GRANT ROLE STREAMING_INGEST TO ROLE SYSADMIN;
 GRANT USAGE ON WAREHOUSE STREAMING_INGEST TO ROLE STREAMING_INGEST;
 GRANT OPERATE ON WAREHOUSE STREAMING_INGEST TO ROLE STREAMING_INGEST;
@@ -15,17 +15,17 @@ CREATE DATABASE IF NOT EXISTS STREAMING_INGEST;
 USE DATABASE STREAMING_INGEST;
 CREATE SCHEMA IF NOT EXISTS STREAMING_INGEST;
 USE SCHEMA STREAMING_INGEST;
--- Without COPY these fail as soon as somebody else was granted anything on either [GRANT OWNERSHIP].
+-- Without COPY these statements fail if other roles have grants on the objects [GRANT OWNERSHIP].
 GRANT OWNERSHIP ON DATABASE STREAMING_INGEST TO ROLE STREAMING_INGEST COPY CURRENT GRANTS;
 GRANT OWNERSHIP ON SCHEMA STREAMING_INGEST.STREAMING_INGEST TO ROLE STREAMING_INGEST COPY CURRENT GRANTS;
 
 CREATE USER IF NOT EXISTS STREAMING_INGEST LOGIN_NAME='STREAMING_INGEST' DEFAULT_WAREHOUSE='STREAMING_INGEST', DEFAULT_NAMESPACE='STREAMING_INGEST.STREAMING_INGEST', DEFAULT_ROLE='STREAMING_INGEST', TYPE=SERVICE;
 GRANT ROLE STREAMING_INGEST TO USER STREAMING_INGEST;
--- You, too, may look at the tables. The quotes are for names that are no plain identifiers, such as e-mail addresses.
+-- You can read the tables as well. The quotes are for names that are not plain identifiers, such as e-mail addresses.
 SET USERNAME='"' || CURRENT_USER() || '"';
 GRANT ROLE STREAMING_INGEST TO USER IDENTIFIER($USERNAME);
 
--- The public key of the user is set apart, with your own key: see the README.
+-- The user's public key is set separately: see the README.
 
 USE ROLE STREAMING_INGEST;
 USE DATABASE STREAMING_INGEST;

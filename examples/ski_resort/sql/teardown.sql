@@ -1,5 +1,5 @@
--- Removes everything that setup.sql and dynamic_tables.sql created, with all rows. The queue on your machine then no longer fits
--- the account: delete ski_resort_data before you stream again.
+-- Removes everything that setup.sql and dynamic_tables.sql created, with all rows. The queue on your machine then no longer
+-- matches the account: delete ski_resort_data before you stream again.
 
 USE ROLE ACCOUNTADMIN;
 

@@ -1,4 +1,4 @@
-//! The reports of a landing that nobody streams to here.
+//! The reports of a landing without streaming.
 
 use std::path::Path;
 
@@ -34,7 +34,7 @@ fn args(scene: &Scene, serve: &str) -> Args {
     Args::read(words).unwrap()
 }
 
-/// What a run on that landing that ends by itself says.
+/// The error of a run on that landing whose page does not stay.
 async fn refused(scene: &Scene) -> String {
     let (screen, board) = (Screen::new(), Board::new("max".to_owned()));
     let args = args(scene, "never");
@@ -47,24 +47,24 @@ async fn refused(scene: &Scene) -> String {
 }
 
 #[tokio::test]
-async fn what_is_no_landing_is_refused() {
+async fn a_file_that_is_not_a_landing_is_refused() {
     let mut scene = Scene::new();
     scene.close();
     std::fs::write(scene.landing(), "This is no database at all.").unwrap();
     let words = refused(&scene).await;
-    assert!(words.contains("file is not a database: name"), "{words}");
+    assert!(words.contains("file is not a database: give"), "{words}");
     assert!(!scene.path().exists());
 
     std::fs::write(scene.landing(), "").unwrap();
     let words = refused(&scene).await;
-    let all = "has no RESORT_TICKET, no SEASON_PASS, no LIFT_RIDE: name";
+    let all = "has no RESORT_TICKET, no SEASON_PASS, no LIFT_RIDE: give";
     assert!(words.contains(all), "{words}");
 
     scene.renew();
     let connection = rusqlite::Connection::open(scene.landing()).unwrap();
     connection.execute_batch("DROP TABLE SEASON_PASS").unwrap();
     let words = refused(&scene).await;
-    assert!(words.contains("has no SEASON_PASS: name"), "{words}");
+    assert!(words.contains("has no SEASON_PASS: give"), "{words}");
 
     std::fs::remove_file(scene.landing()).unwrap();
     let words = refused(&scene).await;
@@ -103,7 +103,7 @@ async fn a_page_that_stays_waits_for_the_tables_of_an_emulator() {
 }
 
 #[test]
-fn what_sqlite_says_is_said_once() {
+fn sqlite_errors_are_not_repeated() {
     let directory = tempfile::tempdir().unwrap();
     let missing = directory.path().join("missing.db");
     let error = landing::missing(&missing).unwrap_err();

@@ -1,4 +1,4 @@
-//! The dashboard on its port: the page's files, queries, and how a stream goes and ends.
+//! The dashboard on its port: the page's files, queries and event streams.
 
 use std::collections::BTreeSet;
 use std::net::Ipv4Addr;
@@ -14,7 +14,7 @@ use crate::dashboard::Dashboard;
 use crate::misconfigured::is_misconfigured;
 
 #[tokio::test]
-async fn a_port_that_was_asked_for_is_had_or_refused() {
+async fn a_given_port_is_used_or_refused() {
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let taken = held.local_addr().unwrap().port();
     let error = Dashboard::bind(Some(taken)).await.unwrap_err();
@@ -29,8 +29,8 @@ async fn a_port_that_was_asked_for_is_had_or_refused() {
 }
 
 #[tokio::test]
-async fn the_usual_port_makes_way_for_any() {
-    // Somebody else may have it already, and may let go of it any moment.
+async fn another_port_is_used_if_the_default_one_is_taken() {
+    // Another process may already use it, and may release it at any time.
     let held = TcpListener::bind((Ipv4Addr::LOCALHOST, 8214)).await;
     let other = port(&Dashboard::bind(None).await.unwrap());
     assert!(other != 0 && (other != 8214 || held.is_err()));
@@ -38,7 +38,7 @@ async fn the_usual_port_makes_way_for_any() {
 }
 
 #[tokio::test]
-async fn the_page_and_its_files_are_there_and_guarded() {
+async fn the_page_and_its_files_are_served_with_security_headers() {
     let served = Served::new().await;
     let page = served.get("/").await;
     assert_eq!(page.status, 200);
@@ -51,7 +51,7 @@ async fn the_page_and_its_files_are_there_and_guarded() {
     assert_eq!(page.headers["referrer-policy"], "no-referrer");
     assert!(!page.headers.contains_key("access-control-allow-origin"));
 
-    // Every file of the page, and whatever these name in turn.
+    // Every file of the page, and the files that these refer to.
     let mut wanted: BTreeSet<String> = ["/vendor/LICENSE".to_owned()].into();
     wanted.extend(quoted(&page.body, "/"));
     let mut seen = BTreeSet::new();
@@ -87,7 +87,7 @@ async fn the_page_and_its_files_are_there_and_guarded() {
     }
 }
 
-/// What stands in double quotes after `prefix`, and is a file's name.
+/// The file names in double quotes after `prefix`.
 fn quoted<'a>(text: &'a str, prefix: &'static str) -> impl Iterator<Item = String> + 'a {
     let quoted = text.split('"').skip(1).step_by(2);
     quoted.filter_map(move |path| {
@@ -101,7 +101,7 @@ fn quoted<'a>(text: &'a str, prefix: &'static str) -> impl Iterator<Item = Strin
 }
 
 #[tokio::test]
-async fn a_query_is_answered_or_refused_in_words() {
+async fn a_query_is_answered_or_refused_with_a_message() {
     let served = Served::new().await;
     let good = served.get("/data?view=network").await;
     assert_eq!(good.status, 200);
@@ -140,7 +140,7 @@ async fn a_query_is_answered_or_refused_in_words() {
         assert_eq!(answer.status, status, "{path}");
         assert!(answer.json()["error"].is_string(), "{path}");
     }
-    // Bytes that are no text are read as well as they can be.
+    // Bytes that are not valid text are decoded as far as possible.
     assert_eq!(
         served.get("/data?view=resort&resort=%FF%C3").await.status,
         200
@@ -166,7 +166,7 @@ async fn a_query_is_answered_or_refused_in_words() {
 }
 
 #[tokio::test]
-async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
+async fn a_stream_sends_changes_and_ends_with_the_dashboard() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
     let request = format!(
@@ -174,13 +174,13 @@ async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
         served.port
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut heard = String::new();
+    let mut received = String::new();
     let mut until = async |wanted: &str| {
         let mut some = [0; 4096];
-        while !heard.contains(wanted) {
+        while !received.contains(wanted) {
             let count = stream.read(&mut some).await.unwrap();
-            assert!(count > 0, "{wanted} is not in {heard}");
-            heard.push_str(std::str::from_utf8(&some[..count]).unwrap());
+            assert!(count > 0, "{wanted} is not in {received}");
+            received.push_str(std::str::from_utf8(&some[..count]).unwrap());
         }
     };
     until("content-type: text/event-stream").await;
@@ -200,7 +200,7 @@ async fn a_stream_tells_changes_and_ends_with_the_dashboard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_does_not_read_loses_the_stream() {
+async fn a_client_that_does_not_read_loses_its_stream() {
     let served = Served::new().await;
     let request = format!(
         "GET /events?view=pipeline HTTP/1.1\r\nHost: localhost:{}\r\n\r\n",
@@ -217,11 +217,11 @@ async fn who_does_not_read_loses_the_stream() {
         stream.write_all(request.as_bytes()).await.unwrap();
     }
     let reader = tokio::spawn(async move {
-        let mut heard = Vec::new();
-        reading.read_to_end(&mut heard).await.unwrap();
-        heard
+        let mut received = Vec::new();
+        reading.read_to_end(&mut received).await.unwrap();
+        received
     });
-    // More than the system keeps for somebody who may still read it.
+    // More than the system buffers for a slow reader.
     for count in 0..100 {
         let message = format!("{count} {}", "x".repeat(200_000));
         served.board.write(|live| live.message = Some(message));
@@ -233,12 +233,12 @@ async fn who_does_not_read_loses_the_stream() {
     ends.await.unwrap().unwrap();
     assert!(!rest.ends_with(b"0\r\n\r\n"));
     served.stop.send_replace(true);
-    let heard = reader.await.unwrap();
-    assert!(heard.len() > rest.len() && heard.ends_with(b"0\r\n\r\n"));
+    let received = reader.await.unwrap();
+    assert!(received.len() > rest.len() && received.ends_with(b"0\r\n\r\n"));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_silent_stream_says_that_it_is_alive() {
+async fn a_silent_stream_sends_keep_alive_events() {
     let served = Served::new().await;
     let mut stream = served.connect().await;
     let request = format!(
@@ -246,11 +246,11 @@ async fn a_silent_stream_says_that_it_is_alive() {
         served.port
     );
     stream.write_all(request.as_bytes()).await.unwrap();
-    let mut heard = String::new();
+    let mut received = String::new();
     let mut some = [0; 4096];
-    while !heard.contains("event: alive\ndata: {}\n\n") {
+    while !received.contains("event: alive\ndata: {}\n\n") {
         let count = stream.read(&mut some).await.unwrap();
-        assert!(count > 0, "{heard}");
-        heard.push_str(std::str::from_utf8(&some[..count]).unwrap());
+        assert!(count > 0, "{received}");
+        received.push_str(std::str::from_utf8(&some[..count]).unwrap());
     }
 }

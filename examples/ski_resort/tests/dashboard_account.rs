@@ -1,4 +1,4 @@
-//! Reports that an account makes: the same as those in a file, asked for rarely, and never in the way.
+//! Reports of an account: the same as those in a file, queried rarely, and never blocking the pipeline.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::dashboard_reports::{FILLED, Filled, embedded, network, report, resort, rows};
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::dashboard::asked::Period;
 use crate::dashboard::events::Streams;
 use crate::dashboard::views::Views;
@@ -64,11 +64,11 @@ async fn account(filled: &[Filled]) -> (Server, SqlClient) {
 }
 
 #[tokio::test]
-async fn an_account_answers_as_the_file_does() {
+async fn an_account_returns_the_same_as_the_file() {
     let directory = tempfile::tempdir().unwrap();
-    let file = Where::Embedded(embedded(directory.path(), FILLED));
+    let file = ReportPlace::Embedded(embedded(directory.path(), FILLED));
     let (server, client) = account(FILLED).await;
-    let account = Where::Account(Arc::new(client));
+    let account = ReportPlace::Account(Arc::new(client));
     for asked in [
         network(Period::Today),
         network(Period::Week),
@@ -82,21 +82,21 @@ async fn an_account_answers_as_the_file_does() {
         assert_eq!(there, here, "{asked:?}");
     }
     server.shutdown().await;
-    // What is tried again is not waited for.
+    // A retried query does not block.
     tokio::time::pause();
     let found = report(account, network(Period::Today)).await;
     let message = found["problem"]["message"].as_str().unwrap();
     assert!(
-        message.starts_with("The account does not answer: "),
+        message.starts_with("The account does not respond: "),
         "{message}"
     );
     assert_eq!(found["problem"]["script"], Value::Null);
 }
 
 #[tokio::test]
-async fn an_account_without_reports_is_told_the_script() {
+async fn an_account_without_reports_names_the_script() {
     let (_server, client) = account(&[]).await;
-    let account = Where::Account(Arc::new(client));
+    let account = ReportPlace::Account(Arc::new(client));
     for (asked, view) in [
         (network(Period::Today), "network"),
         (resort(Some("Vail")), "resort"),
@@ -112,7 +112,7 @@ async fn an_account_without_reports_is_told_the_script() {
     }
 }
 
-/// An account in memory that notes when it is asked for the network's hour, and answers or does not.
+/// An account in memory that records when the network's hour is queried, and responds or does not.
 #[derive(Debug)]
 struct Asked {
     account: Option<MemoryTransport>,
@@ -133,8 +133,8 @@ impl Transport for Asked {
     }
 }
 
-/// A client of such an account, and when it asked.
-fn noted(answers: bool) -> (Where, Arc<Mutex<Vec<Instant>>>) {
+/// A client of such an account, and the times of its queries.
+fn noted(answers: bool) -> (ReportPlace, Arc<Mutex<Vec<Instant>>>) {
     let clock = TokioClock::starting_at(SystemTime::now());
     let when = Arc::default();
     let transport = Asked {
@@ -149,26 +149,26 @@ fn emulator() -> Emulator {
     Emulator::builder().catalog(catalog).build().unwrap()
 }
 
-fn account_behind(transport: impl Transport) -> Where {
+fn account_behind(transport: impl Transport) -> ReportPlace {
     let profile = Profile::from_json(&emulator().profile_json("http://127.0.0.1:1")).unwrap();
     let client = SqlClient::builder(profile.with_database(SPACE).with_schema(SPACE));
     let client = client.transport(transport).build().unwrap();
-    Where::Account(Arc::new(client))
+    ReportPlace::Account(Arc::new(client))
 }
 
-/// An account that makes whoever asks it panic.
+/// An account whose transport panics.
 #[derive(Debug)]
 struct Panics;
 
 #[async_trait]
 impl Transport for Panics {
     async fn call(&self, _: Request) -> Result<Response, TransportError> {
-        panic!("nobody expected to be asked")
+        panic!("the account must not be queried")
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nobody_waits_for_a_report_whose_task_is_gone() {
+async fn readers_do_not_wait_for_a_report_whose_task_has_ended() {
     let (_places, places) = watch::channel(account_behind(Panics));
     let (_changed, refreshed) = watch::channel(0);
     let (_stop, stopped) = watch::channel(false);
@@ -176,7 +176,7 @@ async fn nobody_waits_for_a_report_whose_task_is_gone() {
     let views = Views::new(places, refreshed, stopped.clone());
     let streams = Streams::new(board.subscribe(), stopped);
     let asked = network(Period::Today);
-    // Whoever comes later finds another task, and not the channel of the one that is gone.
+    // A later reader gets a new task, and not the channel of the ended one.
     for _ in 0..3 {
         let mut news = streams.news(&views, &asked).unwrap();
         let hour = Duration::from_secs(3_600);
@@ -190,7 +190,7 @@ async fn nobody_waits_for_a_report_whose_task_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_is_asked_every_ten_seconds_while_somebody_looks() {
+async fn an_account_is_queried_every_ten_seconds_while_a_page_is_open() {
     let (place, when) = noted(true);
     let (_places, places) = watch::channel(place);
     let (changed, refreshed) = watch::channel(0);
@@ -199,12 +199,12 @@ async fn an_account_is_asked_every_ten_seconds_while_somebody_looks() {
     let asked = network(Period::Today);
     let looks = [0; 3].map(|_| views.look(&asked).unwrap().unwrap());
     for count in 1..=95_u64 {
-        // Embedded reports would be looked at for this.
+        // Embedded reports would be read again for this.
         changed.send_replace(count);
         sleep(Duration::from_secs(1)).await;
     }
     drop(looks);
-    // What was seen a moment ago is good enough, and costs nothing.
+    // A recent report is reused without a query.
     views.look(&asked).unwrap().unwrap();
     sleep(Duration::from_secs(3_600)).await;
     let when = when.lock().unwrap();
@@ -216,7 +216,7 @@ async fn an_account_is_asked_every_ten_seconds_while_somebody_looks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_that_does_not_answer_is_not_in_the_pipeline_s_way() {
+async fn an_account_that_does_not_respond_does_not_block_the_pipeline() {
     let (place, when) = noted(false);
     let (_places, places) = watch::channel(place);
     let (_changed, refreshed) = watch::channel(0);

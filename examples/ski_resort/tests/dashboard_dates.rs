@@ -1,4 +1,4 @@
-//! Odd dates on the page, worked out by hand: rows land, the reports are made of them, and the page shows the right ones.
+//! Special dates on the page, calculated by hand: rows land, the reports include them, and the page shows the expected values.
 
 use rusqlite::Connection;
 use rusqlite::types::Value as Cell;
@@ -6,19 +6,19 @@ use serde_json::{Value, json};
 
 use super::dashboard_reports::{assert_is, network, report, resort};
 use super::reports_scene::Scene;
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::dashboard::asked::{Asked, Period};
 use crate::table::Table;
 
-/// A report once all that has landed is in it.
+/// A report that includes all landed rows.
 async fn shown(scene: &Scene, asked: Asked) -> Value {
     let mut reports = scene.open();
     reports.refresh_visits().unwrap();
     reports.refresh_tables().unwrap();
-    report(Where::Embedded(scene.path()), asked).await
+    report(ReportPlace::Embedded(scene.path()), asked).await
 }
 
-/// Lands the rides of so many visitors, none of whom is there twice.
+/// Lands the rides of this many different visitors.
 fn visit(scene: &mut Scene, count: u32, resort: &str, hour: &str) {
     for visitor in 0..count {
         scene.ride(&format!("{resort} {hour} {visitor}"), resort, hour);
@@ -118,7 +118,7 @@ async fn a_period_has_its_dates_and_no_others() {
             300.0,
         ),
         (Month, "2026-11-30 2026-12-01 2026-12-31", 6, Some(1), 500.0),
-        // Nobody was there then.
+        // No visitors on this date.
         (Month, "2026-04-30 2026-06-01 2026-06-29", 6, None, 0.0),
     ] {
         let mut scene = Scene::new();
@@ -139,12 +139,12 @@ async fn a_period_has_its_dates_and_no_others() {
 }
 
 #[tokio::test]
-async fn a_resort_that_rests_is_on_the_network_by_its_dates() {
+async fn a_resort_without_visitors_is_in_the_network_on_its_dates() {
     let mut scene = Scene::new();
     visit(&mut scene, 1, "Keystone", "2026-01-01 18");
     visit(&mut scene, 2, "Heavenly", "2026-01-10 18");
     visit(&mut scene, 4, "Vail", "2026-01-14 18");
-    // No resort of the network's.
+    // Not one of the network's resorts.
     visit(&mut scene, 8, "Elsewhere", "2026-01-15 18");
     let names = |found: &Value, part: &Value| -> Vec<String> {
         let of = part.as_array().unwrap_or_else(|| panic!("{found}"));
@@ -185,7 +185,7 @@ async fn a_resort_that_rests_is_on_the_network_by_its_dates() {
         assert_eq!(found["kpis"]["visitors"]["value"], visitors, "{period:?}");
         assert_eq!(found["kpis"]["visitors"]["before"], before, "{period:?}");
     }
-    // Its own page stays where it was.
+    // Its own page does not change.
     let found = shown(&scene, resort(Some("Keystone"))).await;
     assert_eq!(found["header"]["reporting_time"], "2026-01-01T18:00:00Z");
     assert_eq!(found["header"]["world_time"], "2026-01-15T18:30:00Z");
@@ -195,7 +195,7 @@ async fn a_resort_that_rests_is_on_the_network_by_its_dates() {
 }
 
 #[tokio::test]
-async fn money_that_is_not_known_is_none() {
+async fn unknown_revenue_is_zero() {
     let mut scene = Scene::new();
     // The day before: a ride without a sale, a ticket without a price and one without days earn nothing.
     for (rfid, price, days) in [
@@ -232,7 +232,7 @@ async fn money_that_is_not_known_is_none() {
         );
         assert_is(&found["resorts"][0]["revenue"], &value);
     }
-    // A price that is known later is worth something on a day that is over.
+    // A price that becomes known later counts for a past day.
     ticket(&mut scene, "A", Some("63.36"), Some(1));
     let found = shown(&scene, network(Period::Today)).await;
     assert_is(
@@ -266,7 +266,7 @@ async fn money_that_is_not_known_is_none() {
 }
 
 #[tokio::test]
-async fn a_week_goes_over_the_end_of_a_year() {
+async fn a_week_can_span_two_years() {
     let mut scene = Scene::new();
     for (count, hour) in [
         (1, "2026-12-06 23"),

@@ -1,4 +1,4 @@
-//! What a page hears: both at once, then what has changed, and never too much of it.
+//! The events of a page: first both states, then changes, at a limited rate.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::dashboard::asked::{Asked, Period};
 use crate::dashboard::events::{News, Streams};
 use crate::dashboard::views::Views;
@@ -18,10 +18,10 @@ const NETWORK: Asked = Asked::Network {
     period: Period::Today,
 };
 
-/// All that a dashboard hears from, and what streams are made of.
+/// The inputs of a dashboard, and its streams.
 struct World {
     board: Board,
-    places: watch::Sender<Where>,
+    places: watch::Sender<ReportPlace>,
     changed: watch::Sender<u64>,
     stop: watch::Sender<bool>,
     views: Arc<Views>,
@@ -29,7 +29,7 @@ struct World {
 }
 
 impl World {
-    fn new(place: Where) -> Self {
+    fn new(place: ReportPlace) -> Self {
         let board = Board::new("max".to_owned());
         let (places, seen_places) = watch::channel(place);
         let (changed, seen_changed) = watch::channel(0);
@@ -54,7 +54,7 @@ async fn next(news: &mut News) -> (&'static str, Value) {
     (name, serde_json::from_str(&text).unwrap())
 }
 
-/// A file of one resort, in which the network had so many visitors.
+/// A file with one resort and this many visitors.
 fn visitors(path: &std::path::Path, count: u64) {
     Connection::open(path)
         .unwrap()
@@ -80,8 +80,8 @@ fn visitors(path: &std::path::Path, count: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_comes_is_told_both_at_once() {
-    let world = World::new(Where::Nowhere);
+async fn a_new_stream_starts_with_both() {
+    let world = World::new(ReportPlace::Unknown);
     let began = Instant::now();
     for _ in 0..3 {
         let mut news = world.news(&NETWORK);
@@ -96,7 +96,7 @@ async fn whoever_comes_is_told_both_at_once() {
 
     let mut news = world.news(&Asked::Pipeline);
     assert_eq!(next(&mut news).await.0, "pipeline");
-    // There is no report on the pipeline, and nothing is said twice.
+    // The pipeline has no report, and nothing is sent twice.
     assert!(
         timeout(Duration::from_secs(3_600), news.next())
             .await
@@ -105,16 +105,18 @@ async fn whoever_comes_is_told_both_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_change_is_told_and_no_change_is_not() {
+async fn only_changes_are_sent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reports.db");
-    let world = World::new(Where::Nowhere);
+    let world = World::new(ReportPlace::Unknown);
     let mut news = world.news(&NETWORK);
     next(&mut news).await;
     next(&mut news).await;
 
     visitors(&path, 1);
-    world.places.send_replace(Where::Embedded(path.clone()));
+    world
+        .places
+        .send_replace(ReportPlace::Embedded(path.clone()));
     let (name, report) = next(&mut news).await;
     assert_eq!(
         (name, &report["kpis"]["visitors"]["value"]),
@@ -141,19 +143,19 @@ async fn a_change_is_told_and_no_change_is_not() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn no_second_has_more_than_two_events_and_the_last_state_is_told() {
+async fn no_second_has_more_than_two_events_and_the_last_state_is_sent() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reports.db");
     visitors(&path, 0);
-    let world = World::new(Where::Embedded(path.clone()));
+    let world = World::new(ReportPlace::Embedded(path.clone()));
     let mut news = world.news(&NETWORK);
     let listening = tokio::spawn(async move {
-        let mut heard = Vec::new();
+        let mut received = Vec::new();
         while let Some((name, text)) = news.next().await {
             let json: Value = serde_json::from_str(&text).unwrap();
-            heard.push((Instant::now(), name, json));
+            received.push((Instant::now(), name, json));
         }
-        heard
+        received
     });
     for count in 1..=500_u64 {
         sleep(Duration::from_millis(20)).await;
@@ -163,21 +165,21 @@ async fn no_second_has_more_than_two_events_and_the_last_state_is_told() {
     }
     sleep(Duration::from_secs(3)).await;
     world.stop.send_replace(true);
-    let heard = listening.await.unwrap();
+    let received = listening.await.unwrap();
 
-    for three in heard.windows(3) {
+    for three in received.windows(3) {
         let taken = three[2].0 - three[0].0;
         assert!(taken >= Duration::from_secs(1), "{taken:?}: {three:?}");
     }
     let of = |name: &str| {
-        heard
+        received
             .iter()
             .filter(|event| event.1 == name)
             .map(|event| &event.2)
             .collect::<Vec<_>>()
     };
     let (pipeline, reports) = (of("pipeline"), of("report"));
-    // Neither takes the other's turn: ten seconds of changes, and the ends.
+    // Neither delays the other: ten seconds of changes, and the ends.
     assert!(
         pipeline.len() >= 9 && reports.len() >= 9,
         "{} {}",
@@ -189,8 +191,8 @@ async fn no_second_has_more_than_two_events_and_the_last_state_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_pipeline_alone_is_told_twice_a_second() {
-    let world = World::new(Where::Nowhere);
+async fn the_pipeline_alone_is_sent_twice_a_second() {
+    let world = World::new(ReportPlace::Unknown);
     let mut news = world.news(&Asked::Pipeline);
     let board = world.board.clone();
     let writing = tokio::spawn(async move {
@@ -214,7 +216,7 @@ async fn the_pipeline_alone_is_told_twice_a_second() {
 
 #[tokio::test(start_paused = true)]
 async fn a_report_is_computed_once_for_all() {
-    let world = World::new(Where::Nowhere);
+    let world = World::new(ReportPlace::Unknown);
     let (mut one, mut other) = (world.news(&NETWORK), world.news(&NETWORK));
     let mut texts = Vec::new();
     for news in [&mut one, &mut other] {
@@ -229,13 +231,13 @@ async fn a_report_is_computed_once_for_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_with_how_it_ended() {
-    let world = World::new(Where::Nowhere);
+async fn a_stream_ends_with_the_final_state() {
+    let world = World::new(ReportPlace::Unknown);
     let mut news = world.news(&NETWORK);
     next(&mut news).await;
     next(&mut news).await;
     let began = Instant::now();
-    // Nobody had the time to say this before the end.
+    // A change that was not sent before the end.
     world.board.end(Phase::Finished, "All is well.");
     world.stop.send_replace(true);
     let (name, pipeline) = next(&mut news).await;
@@ -246,7 +248,7 @@ async fn a_stream_ends_with_how_it_ended() {
     assert_eq!(next(&mut news).await.0, "end");
     assert_eq!(news.next().await, None);
     assert_eq!(began.elapsed(), Duration::ZERO);
-    // Nobody waits for a report that does not come any more.
+    // The end does not wait for a report that never comes.
     assert!(
         world
             .views
@@ -258,8 +260,8 @@ async fn a_stream_ends_with_how_it_ended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_so_many_streams_and_no_more() {
-    let world = World::new(Where::Nowhere);
+async fn the_number_of_streams_is_limited() {
+    let world = World::new(ReportPlace::Unknown);
     let mut open: Vec<_> = (0..64).map(|_| world.news(&NETWORK)).collect();
     assert!(world.streams.news(&world.views, &NETWORK).is_none());
     open.pop();
@@ -267,8 +269,8 @@ async fn there_are_so_many_streams_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_on_what_nobody_has_are_forgotten() {
-    let world = World::new(Where::Nowhere);
+async fn reports_without_readers_are_dropped() {
+    let world = World::new(ReportPlace::Unknown);
     let resort = |number: u32| Asked::Resort {
         resort: Some(number.to_string()),
     };
@@ -278,7 +280,7 @@ async fn reports_on_what_nobody_has_are_forgotten() {
             assert!(world.views.now(&asked).await.unwrap().is_some());
         }
         assert!(world.views.now(&resort(999)).await.is_err());
-        // Nobody looks at them any more.
+        // They have no more readers.
         sleep(Duration::from_secs(1)).await;
     }
 }

@@ -1,4 +1,4 @@
-//! Who is answered by the dashboard: this machine's own page, and whoever comes to the point.
+//! The requests that the dashboard answers: those of this machine's page, within its limits.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
@@ -17,7 +17,7 @@ async fn only_this_machine_s_own_page_is_answered() {
             "GET http://localhost:PORT/ HTTP/1.1\nHost: localhost:PORT",
             200,
         ),
-        // A name that leads here, another port, nothing, two, nonsense.
+        // Another name for this machine, another port, no host, two hosts, an invalid host.
         ("GET / HTTP/1.1\nHost: rebound.example:PORT", 421),
         ("GET / HTTP/1.1\nHost: 127.0.0.1.example:PORT", 421),
         ("GET / HTTP/1.1\nHost: localhost.:PORT", 421),
@@ -42,7 +42,7 @@ async fn only_this_machine_s_own_page_is_answered() {
             421,
         ),
         ("GET /metrics HTTP/1.1\nHost: rebound.example:PORT", 421),
-        // For reading only.
+        // Read-only.
         (
             "POST / HTTP/1.1\nHost: localhost:PORT\nContent-Length: 0",
             405,
@@ -73,7 +73,7 @@ async fn only_this_machine_s_own_page_is_answered() {
 }
 
 #[tokio::test]
-async fn other_pages_may_link_to_this_one_and_no_more() {
+async fn other_pages_can_link_to_this_one_and_nothing_else() {
     let served = Served::new().await;
     for (path, from, status) in [
         ("/", "Sec-Fetch-Site: cross-site", 200),
@@ -102,7 +102,7 @@ async fn other_pages_may_link_to_this_one_and_no_more() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_does_not_come_to_the_point_is_left() {
+async fn slow_and_large_requests_are_disconnected() {
     let served = Served::new().await;
     for half in ["", "GET / HTTP/1.1\r\nHost: local"] {
         let mut stream = served.connect().await;

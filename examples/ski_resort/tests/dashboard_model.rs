@@ -1,4 +1,4 @@
-//! What the page has to show of what has landed: plain arithmetic over the rows, in whole numbers and without a query.
+//! The values that the page must show for the landed rows: arithmetic over the rows, in whole numbers and without a query.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::dashboard::asked::Period;
 
-/// So little room that few visitors make a resort full.
+/// A low capacity, so that few visitors make a resort full.
 pub(super) const RESORTS: [(&str, i64, &str); 3] = [
     ("Heavenly", 7, "America/Los_Angeles"),
     ("Keystone", 9, "America/Denver"),
@@ -39,7 +39,7 @@ pub(super) struct Sale {
     pub(super) days: Option<i64>,
 }
 
-/// Everything that has landed.
+/// All landed rows.
 #[derive(Debug, Clone)]
 pub(super) struct Landed {
     pub(super) rides: Vec<Ride>,
@@ -118,7 +118,7 @@ impl Landed {
         })
     }
 
-    /// What a visit is worth that begins with this ride.
+    /// The revenue of a visit that starts with this ride.
     fn worth(&self, rfid: &str, first: &Ride) -> i128 {
         if let Some(pass) = self.sale(rfid, true) {
             let earns = first.count.is_some_and(|count| count <= 20);

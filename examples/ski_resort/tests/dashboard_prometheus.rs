@@ -1,4 +1,4 @@
-//! What Prometheus reads, by the rules of its text format.
+//! The Prometheus text, checked by the rules of its format.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use super::dashboard_served::Served;
 use crate::live::Phase;
 
 #[tokio::test]
-async fn prometheus_can_read_it() {
+async fn the_text_is_valid_for_prometheus() {
     let served = Served::new().await;
     served.board.write(|live| {
         live.bytes_sent = 1_000;
@@ -45,12 +45,12 @@ async fn prometheus_can_read_it() {
             "{name}"
         );
     }
-    // Nobody has looked into that table.
+    // That table has not been read.
     assert!(!samples.contains_key(r#"ski_resort_rows_landed_total{table="SEASON_PASS"}"#));
 }
 
 #[tokio::test(start_paused = true)]
-async fn time_goes_on_while_nothing_is_written_and_not_after_the_end() {
+async fn elapsed_time_increases_until_the_end() {
     let served = Served::new().await;
     let elapsed = async || {
         let metrics = samples(&served.get("/metrics").await.body);

@@ -1,4 +1,4 @@
-//! Whatever lands around odd dates, the page shows what follows from the rows alone.
+//! For random rows around special dates, the page shows the values calculated from the rows.
 
 use jiff::ToSpan as _;
 use jiff::civil::{Date, DateTime};
@@ -11,11 +11,11 @@ use rusqlite::types::Value as Cell;
 use super::dashboard_model::{Landed, RESORTS, Ride, Sale};
 use super::dashboard_reports::{assert_is, network, report, resort};
 use super::reports_scene::Scene;
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::dashboard::asked::Period;
 use crate::table::Table;
 
-/// Last dates at which something begins, ends or is missing: years, their weeks, months, clocks.
+/// Last dates around the ends of years, weeks and months, and around changes of the clock.
 const DATES: [&str; 16] = [
     "2026-01-01",
     "2026-01-03",
@@ -167,7 +167,7 @@ fn the_page_shows_what_follows_from_the_rows() {
         land(&mut scene, &landed);
         reports.refresh_visits().unwrap();
         reports.refresh_tables().unwrap();
-        let place = Where::Embedded(scene.path());
+        let place = ReportPlace::Embedded(scene.path());
         runtime.block_on(async {
             for period in [Period::Today, Period::Week, Period::Month] {
                 let found = report(place.clone(), network(period)).await;

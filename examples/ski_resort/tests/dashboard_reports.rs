@@ -1,4 +1,4 @@
-//! The page's reports: what they make of tables filled by hand.
+//! The page's reports on tables with values set by hand.
 
 use std::path::{Path, PathBuf};
 
@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::dashboard::asked::{Asked, Period};
 use crate::dashboard::views::Views;
 
@@ -137,7 +137,7 @@ pub(super) fn embedded(directory: &Path, filled: &[Filled]) -> PathBuf {
     path
 }
 
-pub(super) async fn report(place: Where, asked: Asked) -> Value {
+pub(super) async fn report(place: ReportPlace, asked: Asked) -> Value {
     let (_places, places) = watch::channel(place);
     let (_changed, changed) = watch::channel(0);
     let (_stop, stop) = watch::channel(false);
@@ -177,7 +177,7 @@ fn plain(value: Value) -> Value {
 #[tokio::test]
 async fn the_network_is_compared_with_the_period_before() {
     let directory = tempfile::tempdir().unwrap();
-    let place = Where::Embedded(embedded(directory.path(), FILLED));
+    let place = ReportPlace::Embedded(embedded(directory.path(), FILLED));
     let header = json!({
         "reporting_time": "2026-03-01T22:00:00Z", "reporting_local": "Sun 1 Mar 2026, 15:00",
         "world_time": "2026-03-01T22:12:13Z", "world_local": "Sun 1 Mar 2026, 15:12",
@@ -276,11 +276,11 @@ async fn the_network_is_compared_with_the_period_before() {
 }
 
 #[tokio::test]
-async fn nothing_before_is_no_change() {
+async fn without_a_previous_period_there_is_no_change() {
     let directory = tempfile::tempdir().unwrap();
     let mut filled = FILLED.to_vec();
     filled[4].2 = "2026-02-28|0|0||0\n2026-03-01|300|1000.126||900";
-    let place = Where::Embedded(embedded(directory.path(), &filled));
+    let place = ReportPlace::Embedded(embedded(directory.path(), &filled));
     let before = [
         (Period::Today, json!(0)),
         (Period::Week, Value::Null),
@@ -303,7 +303,7 @@ async fn nothing_before_is_no_change() {
 #[tokio::test]
 async fn a_resort_has_its_own_clock_lifts_and_weeks() {
     let directory = tempfile::tempdir().unwrap();
-    let place = Where::Embedded(embedded(directory.path(), FILLED));
+    let place = ReportPlace::Embedded(embedded(directory.path(), FILLED));
     let vail = report(place.clone(), resort(Some("Vail"))).await;
     let lift = |rank: u8, lift: &str, per_hour: Option<f64>| {
         json!({
@@ -385,7 +385,7 @@ async fn a_resort_has_its_own_clock_lifts_and_weeks() {
     assert_eq!(first["daily"], Value::Null);
     assert_eq!(first["weeks"].as_array().unwrap().len(), 1);
 
-    // One that nobody has, and one without an hour to report on.
+    // A resort that does not exist, and one without an hour in the reports.
     for (name, zone) in [("Aspen'; --", "UTC"), ("Keystone", "UTC"), ("\0", "UTC")] {
         let report = report(place.clone(), resort(Some(name))).await;
         assert_eq!(report["empty"], true);
@@ -405,18 +405,21 @@ async fn reports_that_are_not_there_yet_are_empty() {
         })
     };
     std::fs::create_dir(directory.path().join("made")).unwrap();
-    std::fs::create_dir(directory.path().join("begun")).unwrap();
+    std::fs::create_dir(directory.path().join("incomplete")).unwrap();
     let mut bare = FILLED.to_vec();
     for table in &mut bare[1..] {
         table.2 = "";
     }
     let made = embedded(&directory.path().join("made"), &bare);
-    // A file whose tables are on their way, and a view without a row.
-    let begun = embedded(&directory.path().join("begun"), &bare[..1]);
+    // A file without all its tables yet, and a view without rows.
+    let incomplete = embedded(&directory.path().join("incomplete"), &bare[..1]);
     for (place, zone) in [
-        (Where::Embedded(directory.path().join("none.db")), "UTC"),
-        (Where::Embedded(begun), "UTC"),
-        (Where::Embedded(made), "America/Denver"),
+        (
+            ReportPlace::Embedded(directory.path().join("none.db")),
+            "UTC",
+        ),
+        (ReportPlace::Embedded(incomplete), "UTC"),
+        (ReportPlace::Embedded(made), "America/Denver"),
     ] {
         let found = report(place.clone(), network(Period::Week)).await;
         let wanted =
@@ -429,18 +432,18 @@ async fn reports_that_are_not_there_yet_are_empty() {
 }
 
 #[tokio::test]
-async fn before_it_is_known_where_reports_are_nobody_says_that_there_are_none() {
-    let found = report(Where::Nowhere, network(Period::Week)).await;
+async fn an_unknown_place_of_the_reports_is_not_reported_as_missing_reports() {
+    let found = report(ReportPlace::Unknown, network(Period::Week)).await;
     let problem = json!({ "message": "The program is not connected yet.", "script": null });
     assert_eq!(found, json!({ "view": "network", "problem": problem }));
 }
 
 #[tokio::test]
-async fn a_damaged_file_is_a_problem_in_words() {
+async fn a_damaged_file_is_reported_as_a_message() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("reports.db");
     std::fs::write(&path, "no database at all, ".repeat(100)).unwrap();
-    let found = report(Where::Embedded(path), network(Period::Today)).await;
+    let found = report(ReportPlace::Embedded(path), network(Period::Today)).await;
     let message = found["problem"]["message"].as_str().unwrap();
     assert!(
         message.starts_with("The reports cannot be read: "),

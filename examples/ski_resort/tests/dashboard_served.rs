@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::dashboard::{Dashboard, Where};
+use crate::dashboard::{Dashboard, ReportPlace};
 use crate::live::Board;
 
 /// A dashboard that is served.
@@ -18,14 +18,15 @@ pub(super) struct Served {
     pub(super) board: Board,
     pub(super) stop: watch::Sender<bool>,
     pub(super) serving: JoinHandle<anyhow::Result<()>>,
-    _places: watch::Sender<Where>,
+    _places: watch::Sender<ReportPlace>,
     _changed: watch::Sender<u64>,
 }
 
 impl Served {
     pub(super) async fn new() -> Self {
         let board = Board::new("max".to_owned());
-        let (places, seen_places) = watch::channel(Where::Embedded("not-there-yet.db".into()));
+        let (places, seen_places) =
+            watch::channel(ReportPlace::Embedded("not-there-yet.db".into()));
         let (changed, seen_changed) = watch::channel(0);
         let (stop, stopped) = watch::channel(false);
         let dashboard = Dashboard::bind(Some(0)).await.unwrap();

@@ -1,4 +1,4 @@
-//! Which files a run uses, and which of them it may delete.
+//! The files that a run uses, and those that it may delete.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -45,7 +45,7 @@ fn leave(files: &Files, next_step: u64, released: bool) -> String {
 }
 
 #[test]
-fn the_landing_stands_beside_its_queue() {
+fn the_default_landing_is_beside_its_queue() {
     let here = Path::new("here");
     let default = files(here, "");
     assert_eq!(default.queue, Path::new("here/ski_resort_data/queue.db"));
@@ -72,7 +72,7 @@ fn a_finished_run_at_the_default_paths_starts_fresh() {
 }
 
 #[test]
-fn a_run_that_is_killed_while_it_deletes_a_finished_one_does_so_again() {
+fn a_deletion_interrupted_by_a_kill_is_repeated() {
     for stuck in [
         |files: &Files| files.landing.clone(),
         |files: &Files| files.reports.clone(),
@@ -131,7 +131,7 @@ async fn files_that_another_process_holds_are_not_deleted() {
 }
 
 #[test]
-fn reports_that_somebody_named_outlive_the_run() {
+fn reports_named_on_the_command_line_are_not_deleted() {
     for (line, stay) in [("", false), ("--reports DIR/named.db", true)] {
         let directory = tempfile::tempdir().unwrap();
         let files = files(directory.path(), line);
@@ -143,7 +143,7 @@ fn reports_that_somebody_named_outlive_the_run() {
 }
 
 #[test]
-fn an_unfinished_run_goes_on() {
+fn an_unfinished_run_continues() {
     for (next_step, released) in [(9, true), (10, false)] {
         let directory = tempfile::tempdir().unwrap();
         let files = files(directory.path(), "");
@@ -167,7 +167,7 @@ fn a_streamer_is_finished_when_the_generator_ended() {
 }
 
 #[test]
-fn a_finished_run_is_added_to_for_a_time_or_without_end() {
+fn a_finished_run_is_extended_for_a_time_or_without_end() {
     for until in [Until::Stopped, Until::Wall(Duration::from_secs(90))] {
         for (line, expected) in [
             ("--queue DIR/q.db", Found::Extended { next_step: 10 }),
@@ -184,7 +184,7 @@ fn a_finished_run_is_added_to_for_a_time_or_without_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_generator_adds_to_a_finished_queue_for_as_long_as_it_is_given() {
+async fn a_generator_extends_a_finished_queue_for_the_given_time() {
     let directory = tempfile::tempdir().unwrap();
     let queue = directory.path().join("q.db");
     let words = ["ski_resort", "--only", "generator", "--speed", "960"];
@@ -204,7 +204,7 @@ async fn a_generator_adds_to_a_finished_queue_for_as_long_as_it_is_given() {
 }
 
 #[test]
-fn what_was_named_or_is_shared_is_never_deleted() {
+fn named_or_shared_files_are_never_deleted() {
     for line in [
         "--queue DIR/q.db",
         "--landing DIR/l.db",
@@ -221,7 +221,7 @@ fn what_was_named_or_is_shared_is_never_deleted() {
 }
 
 #[test]
-fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there() {
+fn an_unwritable_summary_is_refused_first_and_no_file_is_created() {
     let directory = tempfile::tempdir().unwrap();
     let inside = |name: &str| directory.path().join(name);
     check_text(&inside("new.json"), "--summary-json").unwrap();
@@ -245,7 +245,7 @@ fn where_no_summary_can_be_written_is_found_out_first_and_nothing_is_left_there(
 }
 
 #[test]
-fn a_name_that_sqlite_takes_for_no_file_is_refused() {
+fn names_that_sqlite_does_not_treat_as_files_are_refused() {
     for flag in ["--queue", "--landing", "--reports"] {
         for name in [":memory:", "file:q.db?mode=memory"] {
             let files = files(Path::new(""), &format!("{flag} {name}"));
@@ -261,7 +261,7 @@ fn a_name_that_sqlite_takes_for_no_file_is_refused() {
 
 #[cfg(unix)]
 #[test]
-fn a_summary_may_go_where_a_link_leads() {
+fn a_summary_can_be_written_through_a_link() {
     let directory = tempfile::tempdir().unwrap();
     let inside = |name: &str| directory.path().join(name);
     let link = |to: &str, name: &str| std::os::unix::fs::symlink(to, inside(name)).unwrap();
@@ -283,7 +283,7 @@ fn a_summary_may_go_where_a_link_leads() {
 }
 
 #[tokio::test]
-async fn a_run_whose_files_have_no_place_does_not_begin() {
+async fn a_run_with_unusable_paths_does_not_start() {
     let directory = tempfile::tempdir().unwrap();
     std::fs::create_dir(directory.path().join("taken")).unwrap();
     for flag in ["--queue", "--landing", "--reports", "--summary-json"] {

@@ -1,4 +1,4 @@
-//! What the simulated history must be, whatever happens to the process.
+//! The simulated history, which must not depend on interruptions of the process.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
@@ -53,7 +53,7 @@ fn passes_follow_the_tickets_sold_before_the_step() {
 }
 
 #[test]
-fn a_history_goes_on_from_any_step_as_if_it_had_never_stopped() {
+fn a_history_continues_from_any_step_with_the_same_events() {
     let steps = STEPS_PER_DAY + 700;
     let mut unbroken = Generator::new(SEED, winter()).unwrap();
     let mut checkpoint = None;
@@ -73,7 +73,7 @@ fn a_history_goes_on_from_any_step_as_if_it_had_never_stopped() {
     }
 }
 
-/// Everything a rider's history must keep to.
+/// The rules of a rider's history.
 #[derive(Default)]
 struct Seen {
     ticket: Option<(Resort, u64)>,
@@ -147,7 +147,7 @@ fn every_ride_keeps_the_rules_over_eight_days() {
 
 #[test]
 fn a_one_day_ticket_bought_after_closing_time_is_ridden_the_next_day() {
-    // 23:00 UTC on: only Heavenly is open for another hour, and then nobody for fifteen.
+    // From 23:00 UTC only Heavenly is open for another hour, and then no resort for fifteen.
     let start: Timestamp = "2026-01-17T23:00:00Z".parse().unwrap();
     let mut generator = Generator::new(SEED, start).unwrap();
     let mut evening = BTreeSet::new();

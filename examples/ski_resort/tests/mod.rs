@@ -1,4 +1,4 @@
-//! The generator, the queue and the files by themselves, and the streams against an emulator.
+//! Tests of the generator, the queue and the files, and of the streams against an emulator.
 
 #![expect(
     clippy::cast_precision_loss,

@@ -1,4 +1,4 @@
-//! The queue: identities that never come back, one transaction for rows and progress, two processes at once.
+//! The queue: ids that are never reused, one transaction for rows and progress, two processes at the same time.
 
 use std::path::PathBuf;
 
@@ -97,13 +97,13 @@ fn progress_and_history_belong_to_the_queue() {
     assert_eq!(queue.progress().unwrap(), None);
     // The default seed is the date of the start.
     let progress = queue.claim(None, None, winter()).unwrap();
-    let begun = Progress {
+    let started = Progress {
         seed: 20_260_117,
         start: winter(),
         next_step: 0,
         ended: false,
     };
-    assert_eq!(progress, begun);
+    assert_eq!(progress, started);
     queue.append(&[ride(1)], 32, Some("state")).unwrap();
     queue.end().unwrap();
     drop(queue);
@@ -112,7 +112,7 @@ fn progress_and_history_belong_to_the_queue() {
     let ended = Progress {
         next_step: 32,
         ended: true,
-        ..begun
+        ..started
     };
     assert_eq!(queue.claim(None, None, winter()).unwrap(), ended);
     assert_eq!(
@@ -226,7 +226,7 @@ fn two_connections_write_and_delete_side_by_side() {
 }
 
 #[test]
-fn those_who_wait_to_write_do_so_on_one_thread() {
+fn waiting_writers_occupy_one_thread() {
     let (_directory, path) = temporary();
     let queues = [Queue::open(&path).unwrap(), Queue::open(&path).unwrap()];
     let other = Connection::open(&path).unwrap();
@@ -246,14 +246,14 @@ fn those_who_wait_to_write_do_so_on_one_thread() {
 }
 
 #[tokio::test]
-async fn a_look_does_not_wait_for_those_who_write() {
+async fn a_sample_does_not_wait_for_writers() {
     let (_directory, path) = temporary();
     let board = Board::new(String::new());
     let mut monitor = Monitor::new(board.clone(), &path, None);
-    monitor.look().await;
+    monitor.update().await;
     let other = Connection::open(&path).unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
-    monitor.look().await;
+    monitor.update().await;
     let looks = board.subscribe().borrow().history.elapsed_s.len();
     assert_eq!(looks, 2, "one that fails is not remembered");
 }
@@ -276,10 +276,10 @@ fn a_role_is_held_once_and_its_holder_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn a_role_is_held_once_whichever_link_leads_to_the_queue() {
+fn a_role_is_held_once_for_all_links_to_the_queue() {
     let (directory, path) = temporary();
     let link = directory.path().join("link.db");
-    // It leads to a queue that is yet to be made.
+    // The link leads to a queue that does not exist yet.
     std::os::unix::fs::symlink("data/queue.db", &link).unwrap();
     std::fs::create_dir(directory.path().join("data")).unwrap();
     let held = RoleLock::take(&link, Role::Generator).unwrap();
@@ -291,7 +291,7 @@ fn a_role_is_held_once_whichever_link_leads_to_the_queue() {
 }
 
 #[test]
-fn another_file_is_refused_and_left_as_it_is() {
+fn a_file_with_other_data_is_refused_and_not_changed() {
     let directory = tempfile::tempdir().unwrap();
     let refused = |path: &std::path::Path, why: &str| {
         let error = Queue::open(path).unwrap_err();
@@ -311,7 +311,7 @@ fn another_file_is_refused_and_left_as_it_is() {
     let text = directory.path().join("text");
     std::fs::write(&text, "these are some words, and no database at all").unwrap();
     for (path, why) in [
-        (&database, "holds something else and is left alone"),
+        (&database, "holds other data and is not changed"),
         (&text, "file is not a database"),
     ] {
         let before = std::fs::read(path).unwrap();
@@ -320,13 +320,13 @@ fn another_file_is_refused_and_left_as_it_is() {
     }
     let byte = directory.path().join("byte");
     std::fs::write(&byte, "?").unwrap();
-    refused(&byte, "holds something else and is left alone");
+    refused(&byte, "holds other data and is not changed");
     assert_eq!(std::fs::read(&byte).unwrap(), b"?");
     refused(directory.path(), "is a directory");
 }
 
 #[test]
-fn a_role_where_no_file_can_be_says_what_to_change() {
+fn a_role_for_an_unusable_path_names_the_flag_to_change() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("file");
     std::fs::write(&file, "").unwrap();

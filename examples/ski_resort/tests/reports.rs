@@ -1,4 +1,4 @@
-//! The reports' file through kills, damage and other landings, and how often it is refreshed.
+//! The reports' file with kills, damage and replaced landings, and the rate of its updates.
 
 use std::path::Path;
 use std::time::Duration;
@@ -10,18 +10,18 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use super::reports_scene::{OBJECTS, Scene};
-use crate::dashboard::Where;
+use crate::dashboard::ReportPlace;
 use crate::error_text::with_causes;
 use crate::keeper::Keeper;
 use crate::live::{Board, Live};
 use crate::misconfigured::is_misconfigured;
-use crate::page::Told;
+use crate::page::ReportFeed;
 use crate::reports::{Reports, attach, keep, reader, round};
 use crate::role::{Role, RoleLock};
 
 const HOUR: &str = "2026-01-31 15";
 
-/// Brings everything up to the landing and counts the rides.
+/// Updates everything from the landing and counts the rides.
 fn refresh(scene: &Scene, reports: &mut Reports) -> i64 {
     reports.refresh_visits().unwrap();
     reports.refresh_tables().unwrap();
@@ -162,7 +162,7 @@ fn reports_lose_and_double_nothing_in_a_kill() {
 }
 
 #[test]
-fn reports_that_two_take_in_at_once_count_nothing_twice() {
+fn reports_updated_by_two_processes_count_nothing_twice() {
     let mut scene = Scene::new();
     for rider in 0..200 {
         scene.ride(&rider.to_string(), "Vail", HOUR);
@@ -186,7 +186,7 @@ fn reports_of_another_landing_start_over() {
         scene.ride(rider, "Vail", HOUR);
     }
     assert_eq!(refresh(&scene, &mut reports), 3);
-    // Somebody who looks on meanwhile is not cut off.
+    // A concurrent reader is not disconnected.
     let onlooker = reader(&scene.path()).unwrap();
     let rides = |connection: &Connection| -> i64 {
         let sql = "SELECT coalesce(sum(TOTAL_RIDES), 0) FROM HOURLY_LIFT_ACTIVITY";
@@ -256,14 +256,14 @@ fn reports_that_are_damaged_start_over() {
 }
 
 #[test]
-fn reports_leave_the_file_of_somebody_else_alone() {
+fn reports_do_not_change_a_file_with_other_data() {
     let mut scene = Scene::new();
     scene.ride("A", "Vail", HOUR);
     scene.close();
     let landing = std::fs::read(scene.landing()).unwrap();
     let mut damaged = landing.clone();
     damaged[4096..].fill(0xaa);
-    let text = b"Not a database, and somebody needs it.\n".to_vec();
+    let text = b"Not a database, but important.\n".to_vec();
     for contents in [landing, damaged, text, vec![b'?']] {
         std::fs::write(scene.path(), &contents).unwrap();
         let error = scene.claim().unwrap_err();
@@ -273,14 +273,14 @@ fn reports_leave_the_file_of_somebody_else_alone() {
 }
 
 #[test]
-fn reports_where_a_directory_is_say_what_to_change() {
+fn reports_at_a_directory_name_the_flag_to_change() {
     let scene = Scene::new();
     std::fs::create_dir(scene.path()).unwrap();
     let error = scene.claim().unwrap_err();
     assert!(is_misconfigured(&error), "{error:#}");
     let words = with_causes(error.as_ref());
     let expected = format!(
-        "{} is a directory: name a file with --reports",
+        "{} is a directory: give a file with --reports",
         scene.path().display()
     );
     assert!(words.ends_with(&expected), "{words}");
@@ -309,7 +309,7 @@ fn reports_never_write_to_the_landing() {
     attach(&connection, &scene.path().with_extension("missing")).unwrap_err();
 }
 
-/// Reports that are being kept.
+/// Reports that are being updated.
 struct Kept {
     stop: watch::Sender<bool>,
     changed: watch::Receiver<u64>,
@@ -337,7 +337,7 @@ impl Kept {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_are_kept_until_they_are_stopped_and_then_once_more() {
+async fn reports_are_updated_until_stopped_and_then_once_more() {
     let mut scene = Scene::new();
     scene.ride("A", "Vail", HOUR);
     let mut kept = Kept::new(&scene);
@@ -371,7 +371,7 @@ async fn reports_are_refreshed_no_more_often_than_they_should() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_that_cannot_be_kept_say_so() {
+async fn reports_that_cannot_be_updated_return_an_error() {
     let scene = Scene::new();
     std::fs::remove_file(scene.landing()).unwrap();
     let kept = Kept::new(&scene);
@@ -382,29 +382,29 @@ async fn reports_that_cannot_be_kept_say_so() {
     );
 }
 
-fn told() -> Told {
-    Told {
-        reports: watch::channel(Where::Nowhere).0,
+fn feed() -> ReportFeed {
+    ReportFeed {
+        place: watch::channel(ReportPlace::Unknown).0,
         changed: watch::channel(0).0,
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_that_take_long_to_open_keep_nobody_waiting() {
+async fn reports_that_take_long_to_open_do_not_block_the_run() {
     let mut scene = Scene::new();
     scene.ride("A", "Vail", HOUR);
     drop(scene.open());
     let busy = Connection::open(scene.path()).unwrap();
     busy.execute_batch("BEGIN IMMEDIATE").unwrap();
-    let (board, told) = (Board::new("max".to_owned()), told());
-    let (mut live, place) = (board.subscribe(), told.reports.subscribe());
+    let (board, feed) = (Board::new("max".to_owned()), feed());
+    let (mut live, place) = (board.subscribe(), feed.place.subscribe());
     let lock = RoleLock::take(&scene.path(), Role::Reporter).unwrap();
-    let keeper = Keeper::start(lock, &scene.path(), &scene.landing(), told, &board)
+    let keeper = Keeper::start(lock, &scene.path(), &scene.landing(), feed, &board)
         .await
         .unwrap();
     assert_eq!(live.borrow().reports, "none");
-    // What is there can be looked at.
-    assert!(matches!(*place.borrow(), Where::Embedded(_)));
+    // The existing reports can be read.
+    assert!(matches!(*place.borrow(), ReportPlace::Embedded(_)));
     busy.execute_batch("COMMIT").unwrap();
     live.wait_for(|live| live.reports == "current")
         .await
@@ -414,13 +414,13 @@ async fn reports_that_take_long_to_open_keep_nobody_waiting() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_that_cannot_be_theirs_are_refused_at_once() {
+async fn files_that_cannot_hold_reports_are_refused_at_once() {
     let scene = Scene::new();
     let board = Board::new("max".to_owned());
     let (path, landing) = (scene.path(), scene.landing());
     let start = async || {
         let lock = RoleLock::take(&path, Role::Reporter)?;
-        Keeper::start(lock, &path, &landing, told(), &board).await
+        Keeper::start(lock, &path, &landing, feed(), &board).await
     };
     std::fs::write(scene.path(), "Somebody needs this.").unwrap();
     assert!(is_misconfigured(&start().await.unwrap_err()));
@@ -431,13 +431,13 @@ async fn reports_that_cannot_be_theirs_are_refused_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn reports_that_failed_are_tried_again() {
+async fn failed_reports_are_retried() {
     let mut scene = Scene::new();
     let (path, landing) = (scene.path(), scene.landing());
     let board = Board::new("max".to_owned());
     let start = async || {
         let lock = RoleLock::take(&path, Role::Reporter)?;
-        Keeper::start(lock, &path, &landing, told(), &board).await
+        Keeper::start(lock, &path, &landing, feed(), &board).await
     };
     let mut live = board.subscribe();
     std::fs::remove_file(&landing).unwrap();

@@ -1,4 +1,4 @@
-//! Every object of the reports over the rows that were worked out by hand.
+//! Every object of the reports, compared with values calculated by hand.
 
 use std::path::PathBuf;
 
@@ -8,9 +8,9 @@ use super::reports_scene::{Cells, OBJECTS, Scene, decimal};
 use crate::table::Table;
 
 #[test]
-fn reports_are_those_that_were_worked_out_by_hand() {
+fn reports_match_the_values_calculated_by_hand() {
     let mut scene = Scene::new();
-    // Backwards, so that the rides are there before anything is known of who rides.
+    // In reverse, so that rides land before the sales of their riders.
     for table in Table::ALL.into_iter().rev() {
         let landed = read(&table.name().to_lowercase());
         for row in landed.rows {
@@ -50,7 +50,7 @@ fn read(name: &str) -> Cells {
     }
 }
 
-/// A cell as the emulator keeps it.
+/// A cell as the emulator stores it.
 fn landing_value(column: &str, cell: String) -> Value {
     if cell.is_empty() {
         Value::Null

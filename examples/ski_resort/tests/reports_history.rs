@@ -1,4 +1,4 @@
-//! Whatever lands, in whatever order and however it is taken in, the reports are those of a full computation.
+//! For random rows in any order and in any chunks, the reports equal those of a full computation.
 
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -10,7 +10,7 @@ use super::reports_scene::{OBJECTS, Scene, cells};
 use crate::reports::reader;
 use crate::table::Table;
 
-/// So small that few visitors make an hour full. There are also rides of a resort that has no capacity.
+/// A low capacity, so that few visitors make an hour full. Some rides are at a resort without a capacity.
 const CAPACITY: [(&str, i64); 2] = [("Vail", 3), ("Keystone", 7)];
 
 /// A row: its table, the columns that it has, and what is in them.
@@ -19,9 +19,9 @@ type Row = (Table, &'static str, Vec<Value>);
 #[derive(Debug, Clone)]
 enum Step {
     Land(Vec<Row>),
-    /// Takes in everything, in chunks of so many rows.
+    /// Includes everything, in chunks of this many rows.
     Visits(i64),
-    /// Takes in one chunk of so many rows.
+    /// Includes one chunk of this many rows.
     Chunk(i64),
     Tables,
     Reopen,

@@ -1,4 +1,4 @@
-//! A landing to write to, and its reports to look at.
+//! A landing to write to, and its reports to read.
 
 use std::path::PathBuf;
 use std::sync::LazyLock;
@@ -13,7 +13,7 @@ use crate::reports::{Claimed, Reports, reader};
 use crate::table::Table;
 use crate::target::SETUP;
 
-/// Everything that the reports are, in the order in which one is made from another.
+/// All objects of the reports, each after those it is computed from.
 pub(super) const OBJECTS: [&str; 11] = [
     "RESORT_CAPACITY",
     "DAILY_VISITS",
@@ -43,7 +43,7 @@ static EMPTY: LazyLock<Vec<u8>> = LazyLock::new(|| {
     std::fs::read(path).unwrap()
 });
 
-/// A directory with a landing, and with the reports if somebody opens them.
+/// A directory with a landing, and with the reports once they are opened.
 #[derive(Debug)]
 pub(super) struct Scene {
     directory: TempDir,
@@ -60,7 +60,7 @@ impl Scene {
         scene
     }
 
-    /// Deletes the landing and makes it anew.
+    /// Deletes the landing and creates a new one.
     pub(super) fn renew(&mut self) {
         self.close();
         std::fs::write(self.landing(), &*EMPTY).unwrap();
@@ -72,7 +72,7 @@ impl Scene {
     }
 
     pub(super) fn landing(&self) -> PathBuf {
-        // Each of these means something in a URI.
+        // Each of these characters has a meaning in a URI.
         self.directory.path().join("the #1 landing?mode=rw%20.db")
     }
 

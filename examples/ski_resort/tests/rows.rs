@@ -1,4 +1,4 @@
-//! The shape of the rows, and the distributions they are drawn from, over the first day.
+//! The form of the rows, and their distributions, over the first day.
 
 use serde_json::Value;
 
@@ -141,7 +141,7 @@ fn passes_cost_one_of_four_prices_and_last_a_year() {
 }
 
 #[test]
-fn tickets_cost_what_resort_weekend_days_and_chance_make_of_it() {
+fn ticket_prices_depend_on_resort_weekend_days_and_chance() {
     // All of the first day, until 14:00 on Sunday, is weekend.
     let weekend_price = |resort: &str| match resort {
         "Vail" => 120.0 * 1.6,

@@ -1,4 +1,4 @@
-//! The generator as it runs: at any speed, stopped anywhere, the queue holds the same rows.
+//! The running generator: at any speed and with interruptions at any point, the queue holds the same rows.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,12 +9,12 @@ use tokio::time::Instant;
 
 use super::{SEED, rows, winter};
 use crate::cli::{Args, Only, ProfileSource, Until};
-use crate::fitting::{IDLE, USES};
 use crate::produce::Producer;
 use crate::queue::{Queue, Turn};
 use crate::rows::Row;
 use crate::speed::{Pace, Speed};
 use crate::table::Table;
+use crate::unused_flags::{UNUSED, USES};
 
 fn producer(path: &Path) -> Producer {
     let mut queue = Queue::open(path).unwrap();
@@ -37,7 +37,7 @@ fn by_table(mut rows: Vec<Row>) -> Vec<Row> {
 }
 
 #[tokio::test]
-async fn a_run_ends_at_its_step_and_says_so() {
+async fn a_run_ends_at_its_step_and_records_it() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
     let (_stop, stopped) = watch::channel(false);
@@ -52,7 +52,7 @@ async fn a_run_ends_at_its_step_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_of_more_time_than_there_is_goes_on_until_it_is_stopped() {
+async fn a_run_longer_than_the_clock_continues_until_stopped() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
     let (stop, stopped) = watch::channel(false);
@@ -66,7 +66,7 @@ async fn a_run_of_more_time_than_there_is_goes_on_until_it_is_stopped() {
 }
 
 #[tokio::test]
-async fn a_stopped_run_did_not_come_to_its_end() {
+async fn a_stopped_run_has_not_reached_its_end() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
     let (stop, stopped) = watch::channel(true);
@@ -80,10 +80,10 @@ async fn a_stopped_run_did_not_come_to_its_end() {
 }
 
 #[test]
-fn a_run_in_pieces_leaves_the_same_rows_as_one_in_one_piece() {
+fn an_interrupted_run_produces_the_same_rows_as_an_uninterrupted_one() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("queue.db");
-    // Each producer is dropped with nothing said, as a killed process would.
+    // Each producer is dropped without an end, as in a kill.
     for count in [1, 7, 32, 300, 19] {
         producer(&path).produce(count).unwrap();
     }
@@ -143,7 +143,7 @@ async fn a_day_takes_as_long_as_its_speed_says() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pace_that_was_held_up_catches_up_with_ten_minutes_at_most() {
+async fn a_delayed_pace_catches_up_with_at_most_ten_minutes() {
     // One step every 27 seconds.
     let mut pace = Pace::new(Speed::Times(1.0), 0);
     assert_eq!(pace.due(0, 1_000).await, 1);
@@ -183,7 +183,7 @@ fn the_command_line_is_checked() {
     assert_eq!(args.profile, Some(ProfileSource::Environment));
     assert_eq!(parse("--forever").unwrap().until(), Until::Stopped);
     assert_eq!(parse("--days 3").unwrap().until(), Until::Step(9_600));
-    // A streamer by itself ends when the generator says so, unless it is told better.
+    // A streamer alone ends when the generator has ended, unless --days is given.
     let streamer = parse("--only streamer").unwrap();
     assert_eq!(streamer.until(), Until::Stopped);
     let streamer = parse("--only streamer --days 3").unwrap();
@@ -210,8 +210,8 @@ fn the_command_line_is_checked() {
     }
 }
 
-/// What changes nothing, and words that say what to do.
-const IDLE_FLAGS: [(&str, &str, &str); 23] = [
+/// Command lines with a flag without effect, the flag, and the remedy in the message.
+const UNUSED_FLAGS: [(&str, &str, &str); 23] = [
     (
         "--only generator --serve always",
         "--serve",
@@ -302,17 +302,17 @@ const IDLE_FLAGS: [(&str, &str, &str); 23] = [
 ];
 
 #[test]
-fn a_flag_that_changes_nothing_is_refused() {
+fn a_flag_without_effect_is_refused() {
     let read = |line: &str| {
         let args = Args::read(std::iter::once("ski_resort").chain(line.split_whitespace()));
         args.map_err(|error| (error.exit_code(), error.to_string()))
     };
-    for (line, flag, remedy) in IDLE_FLAGS {
+    for (line, flag, remedy) in UNUSED_FLAGS {
         let (code, words) = read(line).unwrap_err();
         assert_eq!(code, 2, "{line}");
         assert!(words.contains(flag) && words.contains(remedy), "{words}");
     }
-    // Each of them is told.
+    // All of them are named.
     let (_, words) = read("--only generator --port 0 --open --channel c").unwrap_err();
     for flag in ["--port", "--open", "--channel"] {
         assert!(words.contains(flag), "{words}");
@@ -330,11 +330,11 @@ fn a_flag_that_changes_nothing_is_refused() {
 }
 
 #[test]
-fn the_flags_that_not_everybody_has_a_use_for_exist() {
+fn the_restricted_flags_exist() {
     let command = Args::command();
     let exists = |flag: &str| command.get_arguments().any(|arg| arg.get_id() == flag);
     let flags = USES.iter().flat_map(|(flags, _)| flags.iter());
-    for flag in flags.chain(IDLE.iter().map(|(flag, ..)| flag)) {
+    for flag in flags.chain(UNUSED.iter().map(|(flag, ..)| flag)) {
         assert!(exists(flag), "{flag}");
     }
 }

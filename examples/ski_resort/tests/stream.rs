@@ -1,5 +1,4 @@
-//! The streams against an emulator in memory, under a paused clock: what they release, what they survive, what they
-//! refuse.
+//! The streams against an emulator in memory, under a paused clock: releases, failures and refusals.
 
 mod rejects;
 
@@ -19,7 +18,7 @@ use super::{SEED, rows, winter};
 use crate::cli::{Args, Only};
 use crate::live::Board;
 use crate::misconfigured::is_misconfigured;
-use crate::pipeline::{self, Ended};
+use crate::pipeline::{self, Outcome};
 use crate::queue::{Progress, Queue};
 use crate::rows::Row;
 use crate::screen::Screen;
@@ -30,7 +29,7 @@ use crate::target::{Route, SETUP, Target};
 /// Steps of the simulation: 1,000 tickets, 49 passes and the first rides.
 const STEPS: u64 = 200;
 
-/// A queue and an emulator, and what it takes to run the streams between them.
+/// A queue and an emulator, and the configuration of the streams between them.
 struct World {
     directory: tempfile::TempDir,
     emulator: Emulator,
@@ -69,7 +68,7 @@ impl World {
             landing: None,
             verify_sql: false,
             warehouse: None,
-            said: Mutex::default(),
+            reported: Mutex::default(),
         };
         let line = ["ski_resort", "--only", "streamer", "--duration", "1h"];
         Self {
@@ -89,7 +88,7 @@ impl World {
         Queue::open(&self.path()).unwrap()
     }
 
-    /// As a generator that comes to its end with these.
+    /// Adds rows like a generator that then ends.
     fn add(&self, rows: &[Row]) {
         let mut queue = self.queue();
         queue.claim(None, None, winter()).unwrap();
@@ -101,12 +100,12 @@ impl World {
         pipeline::channel(&self.args, self.queue().id(), table)
     }
 
-    async fn try_run(&self) -> anyhow::Result<Ended> {
+    async fn try_run(&self) -> anyhow::Result<Outcome> {
         self.try_run_with(None).await
     }
 
-    /// With a generator that goes on from there.
-    async fn try_run_with(&self, history: Option<(Queue, Progress)>) -> anyhow::Result<Ended> {
+    /// With a generator that continues from there.
+    async fn try_run_with(&self, history: Option<(Queue, Progress)>) -> anyhow::Result<Outcome> {
         self.try_run_on(&Board::new(String::new()), history).await
     }
 
@@ -114,7 +113,7 @@ impl World {
         &self,
         board: &Board,
         history: Option<(Queue, Progress)>,
-    ) -> anyhow::Result<Ended> {
+    ) -> anyhow::Result<Outcome> {
         let (path, stop) = (self.path(), self.stop.subscribe());
         pipeline::run(
             &self.args,
@@ -128,7 +127,7 @@ impl World {
         .await
     }
 
-    async fn run(&self) -> Ended {
+    async fn run(&self) -> Outcome {
         self.try_run().await.unwrap()
     }
 
@@ -180,13 +179,13 @@ fn txid(data: &str) -> String {
     row["TXID"].as_str().unwrap().to_owned()
 }
 
-/// A pass like any other but for its price.
+/// A pass with a given price.
 fn pass(number: u64, price: &str) -> Row {
     let data = format!(r#"{{"TXID":"pass {number}","PRICE_USD":{price}}}"#);
     (Table::SeasonPass, data)
 }
 
-/// Puts the queue back to what it was, as if nothing had been deleted since.
+/// Restores the deleted rows of the queue.
 fn restore(world: &World, copy: &Path) {
     for suffix in ["-wal", "-shm"] {
         let mut name = world.path().into_os_string();
@@ -237,7 +236,7 @@ async fn everything_lands_once_and_leaves_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_taken_away_is_opened_again_and_nothing_is_lost_or_doubled() {
+async fn a_fenced_channel_is_reopened_without_loss_or_duplicates() {
     for fault in [
         Fault::SecondWriter,
         Fault::Stale,
@@ -281,12 +280,12 @@ async fn reopens_are_counted_by_table_and_in_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalidated_channel_is_opened_again_though_nothing_is_left_to_append() {
+async fn an_invalidated_channel_is_reopened_without_rows_left_to_append() {
     let world = World::empty();
     let mut queue = world.queue();
     queue.claim(None, None, winter()).unwrap();
     queue.append(&[pass(1, "5")], 1, None).unwrap();
-    // Another writer comes before the second request, and takes what was accepted of the first.
+    // Before the second request, another writer opens the channel, and the accepted rows of the first request are discarded.
     let withheld = Fault::WithholdCommits(Duration::from_secs(5)).on(Endpoint::Append);
     let thief = Fault::SecondWriter.on(Endpoint::Append);
     for rule in [withheld, thief] {
@@ -302,13 +301,13 @@ async fn an_invalidated_channel_is_opened_again_though_nothing_is_left_to_append
     assert_eq!(world.emulator.faults().injected()["second writer"], 1);
     assert!(ended.failures.is_empty(), "{ended:?}");
     assert_eq!(world.landed(Table::SeasonPass), ["pass 1", "pass 2"]);
-    // The receipts of the stolen rows stay open for half a minute. Nobody waits for them.
+    // The receipts of the discarded rows stay open for half a minute. The run does not wait for them.
     let taken = began.elapsed();
     assert!(taken < Duration::from_secs(10), "{taken:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_fails_is_reported_and_the_others_go_on() {
+async fn a_failed_stream_is_reported_and_the_others_continue() {
     let world = World::new();
     let struck = world.channel(Table::ResortTicket);
     let stale = Fault::Stale.on(Endpoint::Append).channel(struck);
@@ -326,7 +325,7 @@ async fn a_stream_that_fails_is_reported_and_the_others_go_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipe_that_is_missing_stops_its_own_stream_only() {
+async fn a_missing_pipe_stops_only_its_stream() {
     let mut world = World::new();
     let space = "STREAMING_INGEST";
     let missing = PipePath::new(space, space, "NO_SUCH_PIPE").unwrap();
@@ -336,7 +335,7 @@ async fn a_pipe_that_is_missing_stops_its_own_stream_only() {
     assert!(ended.failures[0].contains("SEASON_PASS"), "{ended:?}");
     assert_eq!(world.landed(Table::ResortTicket).len(), 1_000);
 
-    // What can be said of the others is said all the same.
+    // The other tables are reconciled nevertheless.
     let summary = world.summary(false).await;
     assert_eq!(summary["balanced"], false);
     let tables = &summary["tables"];
@@ -361,14 +360,14 @@ async fn a_run_ends_if_every_stream_fails_before_rows_are_generated() {
         let history = (world.args.only == Only::All).then_some((queue, progress));
         let run = world.try_run_with(history);
         let ended = timeout(Duration::from_secs(3_600), run).await;
-        let ended = ended.unwrap_or_else(|_| panic!("{line:?}: the run goes on"));
+        let ended = ended.unwrap_or_else(|_| panic!("{line:?}: the run does not end"));
         assert_eq!(ended.unwrap().failures.len(), 3, "{line:?}");
         assert_eq!(world.queue().queued().unwrap(), 0, "{line:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_committed_before_a_kill_is_released_and_not_sent_again() {
+async fn rows_committed_before_a_kill_are_released_and_not_sent_again() {
     let world = World::empty();
     world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
     let copy = world.directory.path().join("copy.db");
@@ -384,7 +383,7 @@ async fn what_was_committed_before_a_kill_is_released_and_not_sent_again() {
     assert_eq!(world.queue().queued().unwrap(), 0);
     assert_eq!(world.dead_letters().len(), 3);
 
-    // The rejects are accounted for: a later run has no doubts about its own rows.
+    // The rejected rows are accounted for: a later run does not treat its own rows as rejected.
     world.add(&[pass(4, "9")]);
     world.run().await;
     assert_eq!(
@@ -395,7 +394,7 @@ async fn what_was_committed_before_a_kill_is_released_and_not_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_is_ahead_of_its_channel_is_refused_untouched() {
+async fn a_queue_ahead_of_its_channel_is_refused_and_not_changed() {
     let world = World::new();
     let released = 10;
     let mut queue = world.queue();
@@ -411,7 +410,7 @@ async fn a_queue_that_is_ahead_of_its_channel_is_refused_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_ahead_of_its_queue_is_refused_untouched() {
+async fn a_channel_ahead_of_its_queue_is_refused_and_not_changed() {
     let mut world = World::new();
     world.args.channel = Some("shared".to_owned());
     world.run().await;
@@ -428,7 +427,7 @@ async fn a_channel_that_is_ahead_of_its_queue_is_refused_untouched() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stopped_run_waits_for_commits_as_long_as_it_may_and_goes_on_later() {
+async fn a_stopped_run_waits_for_commits_up_to_the_timeout_and_continues_later() {
     let mut world = World::new();
     world.args.drain_timeout = Duration::from_secs(3);
     let withheld = Fault::WithholdCommits(Duration::from_secs(20));
@@ -458,7 +457,7 @@ async fn a_stopped_run_waits_for_commits_as_long_as_it_may_and_goes_on_later() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_generator_that_cannot_go_on_keeps_no_rows_from_being_streamed() {
+async fn a_failed_generator_does_not_stop_the_streams() {
     let world = World::empty();
     let mut queue = world.queue();
     let progress = queue.claim(None, None, winter()).unwrap();
@@ -467,7 +466,7 @@ async fn a_generator_that_cannot_go_on_keeps_no_rows_from_being_streamed() {
         .append(&rows, STEPS, Some("not a checkpoint"))
         .unwrap();
     let ended = world.try_run_with(Some((queue, progress))).await.unwrap();
-    let failure = "the generator failed: the queue's checkpoint of the generator cannot be read";
+    let failure = "the generator failed: cannot read the generator's checkpoint in the queue";
     assert_eq!(ended.failures.len(), 1);
     assert!(ended.failures[0].starts_with(failure), "{ended:?}");
     assert_eq!(world.queue().queued().unwrap(), 0);

@@ -1,4 +1,4 @@
-//! Where the rows go: the emulator, whatever the environment holds, unless there is a profile.
+//! The destination of the rows: the emulator in any environment, unless there is a profile.
 
 use std::path::Path;
 use std::process::Command;
@@ -37,14 +37,14 @@ async fn open(directory: &Path, line: &str) -> anyhow::Result<Target> {
     Target::open(&args, &files).await
 }
 
-/// A profile with a key, for an account that nobody connects to.
+/// A profile with a key, for an account that is never connected to.
 fn write_profile(directory: &Path, more: &str) {
     let text = format!(r#"{{"account": "ORG-ACCOUNT", "user": "SOMEBODY"{more}}}"#);
     std::fs::write(directory.join("p.json"), text).unwrap();
 }
 
 #[tokio::test]
-async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
+async fn without_a_profile_rows_go_to_the_emulator_in_any_environment() {
     if std::env::var_os(IN_A_HOSTILE_ENVIRONMENT).is_none() {
         let directory = tempfile::tempdir().unwrap();
         let settings = [
@@ -60,7 +60,7 @@ async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
             ("SCHEMA_NAME", "PRODUCTION"),
             ("RESORT_TICKET_PIPE_NAME", "PRODUCTION"),
             ("PRIVATE_KEY", "a key"),
-            // Nobody listens there.
+            // No server listens there.
             ("HTTP_PROXY", "http://127.0.0.1:1"),
             ("http_proxy", "http://127.0.0.1:1"),
             ("ALL_PROXY", "http://127.0.0.1:1"),
@@ -68,8 +68,7 @@ async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
         let lines = settings.map(|(name, value)| format!("{name}={value}\n"));
         std::fs::write(directory.path().join(".env"), lines.concat()).unwrap();
         std::fs::write(directory.path().join("profile.json"), "{}").unwrap();
-        let this =
-            "tests::target::without_a_profile_it_is_the_emulator_whatever_the_environment_holds";
+        let this = "tests::target::without_a_profile_rows_go_to_the_emulator_in_any_environment";
         let child = Command::new(std::env::current_exe().unwrap())
             .args([this, "--exact"])
             .envs(settings)
@@ -102,7 +101,7 @@ async fn without_a_profile_it_is_the_emulator_whatever_the_environment_holds() {
 }
 
 #[tokio::test]
-async fn over_loopback_the_landing_has_what_the_server_says() {
+async fn over_loopback_the_landing_matches_the_server() {
     let directory = tempfile::tempdir().unwrap();
     let line = "ski_resort --only streamer --duration 1h --max-client-lag 10ms";
     let args = Args::try_parse_from(line.split_whitespace()).unwrap();
@@ -147,7 +146,7 @@ async fn over_loopback_the_landing_has_what_the_server_says() {
 }
 
 #[tokio::test]
-async fn with_a_profile_sql_counts_what_landed() {
+async fn with_a_profile_sql_counts_the_landed_rows() {
     let directory = tempfile::tempdir().unwrap();
     let serving = open(&directory.path().join("server"), "").await.unwrap();
     let Route::Loopback(server) = &serving.route else {
@@ -189,7 +188,7 @@ async fn with_a_profile_sql_counts_what_landed() {
 }
 
 #[tokio::test]
-async fn a_profile_names_everything_and_flags_go_before_it() {
+async fn flags_override_the_values_of_a_profile() {
     let directory = tempfile::tempdir().unwrap();
     write_profile(
         directory.path(),
@@ -212,7 +211,7 @@ async fn a_profile_names_everything_and_flags_go_before_it() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_with_a_target_is_said_before_anything_is_streamed() {
+async fn an_unusable_target_is_refused_before_rows_are_streamed() {
     let directory = tempfile::tempdir().unwrap();
     write_profile(directory.path(), "");
     std::fs::write(directory.path().join("not.db"), "a text, and a long one").unwrap();
@@ -236,7 +235,7 @@ async fn what_is_wrong_with_a_target_is_said_before_anything_is_streamed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_is_away_is_told_of_once_for_all_tables_and_again_when_it_went_away_again() {
+async fn an_unreachable_server_is_reported_once_for_all_tables_and_again_after_a_success() {
     let emulator = Emulator::builder().build().unwrap();
     let directory = tempfile::tempdir().unwrap();
     let mut target = open(directory.path(), "").await.unwrap();

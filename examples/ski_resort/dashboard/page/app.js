@@ -1,4 +1,4 @@
-// What the page shows: the address says which view, the server's events bring the numbers.
+// The page: the address selects the view, and the server's events bring the numbers.
 
 import * as connection from "./connection.js";
 import { byId, setAttribute, setMetric, setText, show } from "./dom.js";
@@ -60,7 +60,7 @@ function onConnection(state, seen) {
   const age = seen && isSettled() ? " All numbers are from then." : "";
   setText(byId("stale"), isLive ? "" : lost(state, seen) + age);
   if (!isLive && !isSettled()) {
-    // What was shown before is not what the address says now.
+    // The numbers on the page belong to another view.
     show(byId("problem"), false);
     reveal(null);
   }
@@ -127,7 +127,7 @@ function renderHeader(header) {
   setMetric("header.time_zone", format.text(header.time_zone));
 }
 
-/** Shows one view. The clocks of the header belong to the reports, and so to their views. */
+/** Shows one view. The clocks in the header belong to the views with reports. */
 function reveal(view) {
   for (const section of document.querySelectorAll(".view")) {
     show(section, section.id === `${view}-view`);
@@ -141,7 +141,7 @@ function settle() {
   setAttribute(byId("content"), "aria-busy", "false");
 }
 
-/** Whether what is shown is what the address says. */
+/** Whether the shown view is that of the address. */
 function isSettled() {
   return byId("content").getAttribute("aria-busy") === "false";
 }
@@ -155,7 +155,7 @@ byId("period").addEventListener("change", (event) => {
 byId("resorts").addEventListener("change", (event) => {
   location.hash = `#resort/${encodeURIComponent(event.target.value)}`;
 });
-// The address stays that of the view.
+// Keeps the address of the view.
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   byId("content").focus();

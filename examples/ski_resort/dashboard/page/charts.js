@@ -18,12 +18,12 @@ export class Chart {
   #data = null;
   #tip = make("div", "tip", make("p"), make("ul"));
 
-  /** `area` fills what is under the line, `points` marks each value. */
+  /** `area` fills the area under the line, `points` marks each value. */
   constructor(host, options) {
     this.#host = host;
     this.#options = options;
     this.#tip.hidden = true;
-    // What it says is in the table below the chart too.
+    // The table below the chart has the same values.
     setAttribute(this.#tip, "aria-hidden", "true");
     new ResizeObserver(() => this.#resize()).observe(host);
     dark.addEventListener("change", () => {
@@ -71,7 +71,7 @@ export class Chart {
     return { width: this.#host.clientWidth, height: this.#host.clientHeight };
   }
 
-  /** From the first to the last x. A single one is in the middle, which uPlot by itself would not see to. */
+  /** From the first to the last x. A single x is in the middle, which uPlot does not do. */
   #span() {
     const [first, last] = [this.#data.x[0] ?? 0, this.#data.x.at(-1) ?? 0];
     return first === last ? [first - 0.5, last + 0.5] : [first, last];

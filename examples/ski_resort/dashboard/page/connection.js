@@ -1,9 +1,9 @@
-// The stream of events from the program, for as long as somebody sees the page, and whether the program is there.
+// The stream of events from the program while the page is visible, and the state of the connection.
 
 const RETRY_MS = 2000;
-/** How long nothing may be heard: the program says something every three seconds at least. */
+/** The longest silence: the program sends an event at least every three seconds. */
 const PATIENCE_MS = 10000;
-/** How long after that a connection is given up: one that a sleeping machine or a router forgot never says so. */
+/** How long after that the connection is replaced: a connection that a sleeping machine or a router has lost does not report it. */
 const RENEW_MS = 60000;
 
 let source = null;
@@ -11,9 +11,9 @@ let retry = null;
 let patience = null;
 let state = "connecting";
 let isOpen = false;
-/** When something was last heard. */
+/** When the last event was received. */
 let heardAt = null;
-/** When the program was last there, as far as is known. */
+/** When the program was last known to run. */
 let seen = null;
 
 /**
@@ -25,7 +25,7 @@ export function connect(query, heard, changed) {
   clearTimeout(patience);
   leave(new Date());
   source?.close();
-  // A browser has six connections to a server for all its tabs: one that nobody sees takes none.
+  // A browser has six connections to a server for all its tabs, so a hidden tab uses none.
   if (document.hidden) {
     return;
   }
@@ -33,14 +33,14 @@ export function connect(query, heard, changed) {
     clearTimeout(patience);
     clearTimeout(retry);
     leave(new Date());
-    // Nobody answers after the end either.
+    // After the end there is no response either.
     if (state !== "ended" || next === "live") {
       state = next;
     }
     isOpen = next === "live";
     changed(state, seen);
   };
-  // A program that is stopped and not ended keeps its connections, and says nothing.
+  // A suspended program keeps its connections open and sends nothing.
   const wait = () => {
     clearTimeout(patience);
     patience = setTimeout(() => {
@@ -67,7 +67,7 @@ export function connect(query, heard, changed) {
       become("silent");
       return;
     }
-    // After an answer that is no stream a browser does not try again by itself, and some do not after none at all.
+    // Browsers do not reconnect after a response that is not a stream, and some do not without a response.
     const next = await fetch("/metrics").then(() => "refusing", () => "silent");
     if (source === opened) {
       become(next);
@@ -82,7 +82,7 @@ export function connect(query, heard, changed) {
   }
 }
 
-/** Remembers that the program was there until then, if it was. */
+/** Stores when the program was last running. */
 function leave(then) {
   if (isOpen) {
     seen = then;

@@ -1,4 +1,4 @@
-// Changes what is on the page in place, so that neither focus nor scroll position nor a selection is lost.
+// Changes the page in place, so that focus, scroll position and selection are kept.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -22,12 +22,12 @@ export function show(element, isShown) {
   }
 }
 
-/** Writes a number that has a place of its own in the document. */
+/** Writes a number into its element of the document. */
 export function setMetric(name, text) {
   setText(document.querySelector(`[data-metric="${name}"]`), text);
 }
 
-/** Writes a word that also has a colour and a sign. */
+/** Writes a word with a colour and a sign. */
 export function setChip(element, level, text) {
   setAttribute(element, "data-level", level);
   setText(element, text);
@@ -60,7 +60,7 @@ export function make(tag, className = "", ...children) {
  */
 export function table(body, items, columns) {
   list(body, items, () => make("tr"), (row, item, index) => {
-    // What heads a row never changes its place, so a cell keeps its tag.
+    // The heading of a row never changes its place, so a cell keeps its tag.
     list(row, columns, (column) => cell(column), (element, column) => {
       const holder = column.level ? element.firstElementChild : element;
       if (column.level) {

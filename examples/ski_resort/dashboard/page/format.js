@@ -1,4 +1,4 @@
-// Numbers and dates as text, each with its unit. A number that is not there is a dash.
+// Numbers and dates as text, each with its unit. A missing number is a dash.
 
 const NONE = "–";
 
@@ -36,7 +36,7 @@ export const visitors = orNone((value) => many(value, "visitor"));
 export const ridesPerHour = (value) => `${orNone(tenths.format)(value)} rides/h`;
 export const mebibytes = orNone((value) => `${tenths.format(value / 1048576)} MiB`);
 
-/** "+12.3%": a change always shows its sign, unless it is none. */
+/** "+12.3%": a change always shows its sign, unless it is zero. */
 export const change = orNone((value) => {
   const { sign, text } = signed(tenths, value);
   return `${sign}${text}%`;
@@ -75,7 +75,7 @@ export const shortRange = (from, to) => (from === to ? shortDate(from) : `${shor
 
 export const hour = (value) => `${two(value)}:00`;
 
-/** A moment on the clock of whoever looks: "14:03:07", and on another day "18 Jan, 14:03:07". */
+/** A time in the time zone of the browser: "14:03:07", and on another day "18 Jan, 14:03:07". */
 export const moment = (time) => {
   const clock = `${two(time.getHours())}:${two(time.getMinutes())}:${two(time.getSeconds())}`;
   const isToday = time.toDateString() === new Date().toDateString();
@@ -84,7 +84,7 @@ export const moment = (time) => {
 
 const LEVELS = { normal: "Normal", busy: "Busy", full: "At Capacity" };
 
-/** How full a resort is, as the reports' own statuses say it. */
+/** How full a resort is, in the words of the reports' statuses. */
 export const level = (name) => LEVELS[name] ?? "";
 
 export const text = orNone(String);

@@ -51,11 +51,11 @@ function drawTiles({ kpis, range }) {
   }
   const { value, level } = kpis.capacity;
   setMetric("network.capacity", format.percent(value));
-  // On an account the day may not be there yet, and then nobody knows how full it is.
+  // In an account the day may be missing for some time, and then its capacity is unknown.
   setChip(document.querySelector('[data-metric="network.capacity.level"]'), level, value === null ? "" : format.level(level));
 }
 
-/** What leads from a change to the dates before. Without a number there, no change says nothing. */
+/** The text between a change and the previous dates; empty without a previous number. */
 function comparison(earlier, change) {
   if (!earlier) {
     return "no numbers for";
@@ -76,7 +76,7 @@ const STATUS_COLUMNS = [
   { metric: (row) => `network.resort.${row.resort}.revenue`, text: (row) => format.money(row.revenue) },
 ];
 
-/** A resort has the same colour everywhere: the place of its name in the alphabet. */
+/** A resort has the same colour everywhere, by the alphabetical position of its name. */
 function colours(report) {
   const names = report.trend.resorts.map(({ resort }) => resort).sort();
   return new Map(names.map((name, index) => [name, `--series-${(index % 5) + 1}`]));

@@ -1,4 +1,4 @@
-// The pipeline itself: what each table's rows have come to, how fast, and what it costs.
+// The pipeline: the rows of each table, their rate, the requests and the memory.
 
 import { Chart } from "./charts.js";
 import { byId, list, make, setAttribute, setChip, setMetric, setShare, setText, show, table } from "./dom.js";
@@ -13,7 +13,7 @@ const STAGES = [
   ["landed", "Landed"],
 ];
 
-/** What a phase is about, where its name alone does not say it. */
+/** Explanations of the phases whose names are not enough. */
 const PHASES = { reconciling: "All streams have ended. What they sent is compared with what has landed." };
 
 const CHANNEL_LEVELS = { opening: "waiting", open: "normal", reopening: "busy", closed: "waiting", failed: "full" };
@@ -32,7 +32,7 @@ export function start() {
   });
 }
 
-/** What every view's header shows of it. */
+/** The part of the pipeline in the header of every view. */
 export function renderHeader(pipeline) {
   setMetric("header.rows_per_s", format.rowsPerSecond(sum(pipeline.tables, "rows_per_s")));
   const phase = byId("phase");
@@ -46,7 +46,7 @@ export function render(pipeline) {
   shown = pipeline;
   setText(byId("target"), pipeline.target === "" ? "" : `To ${pipeline.target}`);
   const streams = pipeline.tables.some((row) => row.channel.name !== "");
-  // Where nothing is streamed no snapshots come that would move it.
+  // Without streaming no snapshots arrive that would move the clock.
   setMetric("pipeline.elapsed", format.duration(streams ? pipeline.elapsed_s : null));
   setMetric("pipeline.speed", speed(pipeline.speed));
   const message = pipeline.message ?? PHASES[pipeline.phase] ?? "";
@@ -147,7 +147,7 @@ function drawHistory(history) {
   drawHistoryTable(history);
 }
 
-/** Up to 240 rows, twice a second: only for somebody who looks. */
+/** Up to 240 rows, twice a second, so only while the table is open. */
 function drawHistoryTable(history) {
   const isOpen = byId("history-details").open;
   const points = isOpen ? history.elapsed_s.map((_, index) => index) : [];

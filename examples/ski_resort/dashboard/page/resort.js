@@ -21,7 +21,7 @@ export function start() {
   chart = new Chart(byId("hours"), { area: true, points: true });
 }
 
-/** The choice of resorts, also where the chosen one has nothing to show. */
+/** The list of resorts, also if the chosen resort has no report. */
 export function renderChoice(resorts, resort) {
   const makeChoice = () => {
     const input = make("input");
@@ -44,7 +44,7 @@ export function renderChoice(resorts, resort) {
 }
 
 export function render(report) {
-  // On an account the tables of a report may be of different ages, so one may not have the hour or the day yet.
+  // In an account the tables of a report are refreshed at different times, so the hour or the day may be missing.
   const now = report.now ?? {};
   const daily = report.daily ?? {};
   setMetric("resort.now.visitors", format.count(now.visitors));

@@ -1,5 +1,5 @@
--- Computes the stale hours again, and the days and weeks that they belong to. A group of rides never disappears and is
--- replaced; only the revenue of an hour does, when its only first ride turns out to be another one.
+-- Computes the stale hours again, and their days and weeks. Groups of rides are replaced and never deleted. Only the revenue of an
+-- hour may be deleted, when its only first ride is replaced by an earlier one.
 
 INSERT OR REPLACE INTO HOURLY_LIFT_ACTIVITY
 SELECT
@@ -19,7 +19,7 @@ GROUP BY s.RIDE_DATE, s.RIDE_HOUR, s.RESORT;
 DELETE FROM HOURLY_AMORTIZED_REVENUE
 WHERE (RIDE_DATE, RIDE_HOUR, RESORT) IN (SELECT RIDE_DATE, RIDE_HOUR, RESORT FROM _STALE);
 
--- One pass over the visits of a date and resort, however many of its hours are stale.
+-- One pass over the visits of a date and resort for any number of stale hours.
 INSERT INTO HOURLY_AMORTIZED_REVENUE
 SELECT
     s.RIDE_DATE,

@@ -1,4 +1,4 @@
--- The tables of the reports. What starts with an underscore is how they are kept.
+-- The tables of the reports. Names with a leading underscore are internal.
 
 CREATE TABLE RESORT_CAPACITY (
     RESORT TEXT PRIMARY KEY,
@@ -99,14 +99,14 @@ CREATE TABLE WEEKLY_RESORT_SUMMARY (
     PRIMARY KEY (WEEK_START_DATE, RESORT)
 ) WITHOUT ROWID;
 
--- What the reports were made by, and when it is no longer the same text they are made anew.
+-- The statements that created the reports. If they change, the reports are computed again.
 CREATE TABLE _MADE_BY (STATEMENTS TEXT NOT NULL);
 
--- How much of each landing table is in the reports, and a print of its last row: rows are only ever added to a landing,
--- so another print there is another landing.
+-- How much of each landing table is in the reports, and a fingerprint of its last row. Rows are only added to a landing, so
+-- another fingerprint means another landing.
 CREATE TABLE _TAKEN (TABLE_NAME TEXT PRIMARY KEY, THROUGH INTEGER NOT NULL, PRINT TEXT) WITHOUT ROWID;
 
--- Apart from each other, so that it does not matter which of them lands first.
+-- In separate tables, so that the order of landing does not matter.
 CREATE TABLE _PASS (RFID TEXT PRIMARY KEY, PURCHASE_TIME TEXT, TXID TEXT, NAME TEXT, PRICE_USD REAL) WITHOUT ROWID;
 CREATE TABLE _TICKET (
     RFID TEXT PRIMARY KEY, PURCHASE_TIME TEXT, TXID TEXT, NAME TEXT, PRICE_USD REAL, DAYS INTEGER
@@ -125,7 +125,7 @@ CREATE TABLE _VISIT (
 ) WITHOUT ROWID;
 CREATE INDEX _VISIT_OF_RFID ON _VISIT (RFID);
 
--- Who rode in an hour, and how often: another ride of the same visitor must not count as another visitor.
+-- The visitors of an hour and their rides: a second ride of a visitor must not count as another visitor.
 CREATE TABLE _RIDER (
     RIDE_DATE TEXT,
     RIDE_HOUR INTEGER,
@@ -135,22 +135,22 @@ CREATE TABLE _RIDER (
     PRIMARY KEY (RIDE_DATE, RIDE_HOUR, RESORT, RFID)
 ) WITHOUT ROWID;
 
--- The last half hour of each resort, and its last ride: time only goes on, so what is older is never asked for again.
+-- The last half hour of each resort, and its last ride. Older rides are never needed again.
 CREATE TABLE _LAST_RIDE (RESORT TEXT PRIMARY KEY, RIDE_TIME TEXT NOT NULL, HALF_AN_HOUR_BEFORE TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE _RECENT_RIDE (LANDED INTEGER PRIMARY KEY, RESORT TEXT, RIDE_TIME TEXT, LIFT TEXT, RFID TEXT);
 
 CREATE TABLE _CLOCK (WORLD_TIME TEXT);
 INSERT INTO _CLOCK VALUES (NULL);
 
--- The hours whose reports are to be computed again. It is here and not in memory, because a process may be killed after
--- it took rides in and before it computed.
+-- The hours whose reports have to be computed again. Stored here and not in memory, because a process may be killed between
+-- including rides and computing reports.
 CREATE TABLE _STALE (
     RIDE_DATE TEXT, RIDE_HOUR INTEGER, RESORT TEXT, PRIMARY KEY (RIDE_DATE, RIDE_HOUR, RESORT)
 ) WITHOUT ROWID;
 
--- In a trigger, OR IGNORE would give way to what the statement that fired it says about conflicts.
+-- In a trigger, the conflict clause of the outer statement overrides OR IGNORE.
 
--- An earlier first ride takes the revenue of the visit away from this hour.
+-- An earlier first ride removes the revenue of the visit from this hour.
 CREATE TRIGGER _VISIT_MOVES AFTER UPDATE OF FIRST_RIDE_TIME ON _VISIT
 BEGIN
     INSERT INTO _STALE
@@ -158,7 +158,7 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END;
 
--- A sale is worth something in the hour of the first ride.
+-- The revenue of a sale belongs to the hour of the first ride.
 CREATE TRIGGER _TICKET_APPEARS AFTER INSERT ON _TICKET
 BEGIN
     INSERT INTO _STALE
@@ -178,8 +178,8 @@ BEGIN
     ON CONFLICT DO NOTHING;
 END;
 
--- A pass also turns every ride of its holder into a ride on a pass. The hours are listed, so that they are looked up and
--- not the riders of the whole date read.
+-- A pass also makes every ride of its holder a ride on a pass. The hours are listed, so that SQLite looks them up instead of
+-- reading all riders of the date.
 CREATE TRIGGER _PASS_APPEARS AFTER INSERT ON _PASS
 BEGIN
     INSERT INTO _STALE

@@ -1,7 +1,7 @@
--- Takes in what was read. Each row is looked at once, and what is written depends on the new rows alone.
+-- Includes the rows that were read. Each row is read once, and the number of writes depends only on the new rows.
 
--- Of several sales the first counts, and one without a time or a TXID comes after those with one: a NULL is compared by
--- being one, and only then by what stands in for it.
+-- Of several sales the first counts, and sales without a time or a TXID come last: the comparison first checks for NULL, and
+-- then compares the values.
 INSERT INTO _PASS
 SELECT RFID, PURCHASE_TIME, TXID, NAME, PRICE_USD FROM temp._NEW_PASS WHERE true ORDER BY rowid
 ON CONFLICT (RFID) DO UPDATE SET
@@ -23,7 +23,7 @@ ON CONFLICT (RFID) DO UPDATE SET
 WHERE (excluded.PURCHASE_TIME IS NULL, coalesce(excluded.PURCHASE_TIME, ''), excluded.TXID IS NULL, coalesce(excluded.TXID, ''))
     < (_TICKET.PURCHASE_TIME IS NULL, coalesce(_TICKET.PURCHASE_TIME, ''), _TICKET.TXID IS NULL, coalesce(_TICKET.TXID, ''));
 
--- The first ride of the whole day, whenever it landed.
+-- The first ride of the whole day, in any order of landing.
 INSERT INTO _VISIT
 SELECT RIDE_DATE, RESORT, RFID, RIDE_TIME, TXID, LIFT, ACTIVATION_DAY_COUNT FROM temp._NEW_RIDE WHERE true
 ON CONFLICT (VISIT_DATE, RESORT, RFID) DO UPDATE SET

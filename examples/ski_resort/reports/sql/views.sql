@@ -1,6 +1,6 @@
--- The reports that are computed when they are read: over little, or over what needs no repair this way.
+-- The reports that are computed when they are read, because they need few rows or because late rows need no repair this way.
 
--- A ticket or a pass that lands after the ride, or one that was bought earlier, is there with the next look.
+-- A ticket or a pass that lands after the ride, or was bought earlier, is included in the next read.
 CREATE VIEW DAILY_VISITS AS
 SELECT
     v.VISIT_DATE,
@@ -31,7 +31,7 @@ SELECT
     ROUND(TOTAL_REVENUE / REVENUE_TARGET * 100, 1) AS REVENUE_TARGET_PCT,
     CASE
         WHEN TOTAL_REVENUE >= REVENUE_TARGET THEN 'ABOVE_TARGET'
-        -- Not 0.9 of it, which is no binary fraction.
+        -- Not multiplied by 0.9, which has no exact binary value.
         WHEN TOTAL_REVENUE * 10 >= REVENUE_TARGET * 9 THEN 'NEAR_TARGET'
         ELSE 'BELOW_TARGET'
     END AS PERFORMANCE_STATUS
@@ -61,7 +61,7 @@ WITH LIFTS AS (
     JOIN _RECENT_RIDE r ON r.RESORT = l.RESORT AND r.RIDE_TIME > l.HALF_AN_HOUR_BEFORE
     GROUP BY r.RESORT, r.LIFT
 ), TIMED AS (
-    -- Minutes that began in between, whatever the seconds.
+    -- The minutes that started in between, ignoring seconds.
     SELECT
         *,
         (unixepoch(substr(LAST_ACTIVITY_TIME, 1, 16)) - unixepoch(substr(FIRST_ACTIVITY_TIME, 1, 16))) / 60 AS MINUTES

@@ -1,16 +1,16 @@
-//! Rejected rows: dead letters before anything is deleted, and their neighbours in the table.
+//! Rejected rows: dead letters before rows are deleted, and the other rows in the table.
 
 use super::*;
 
 #[tokio::test(start_paused = true)]
-async fn rejected_rows_become_dead_letters_and_their_neighbours_land() {
+async fn rejected_rows_become_dead_letters_and_the_other_rows_land() {
     let world = World::empty();
     world.add(&[pass(1, "5"), pass(2, r#""a lot""#), pass(3, "7")]);
     let ended = world.run().await;
     assert!(ended.failures.is_empty(), "{ended:?}");
     assert_eq!(world.landed(Table::SeasonPass), ["pass 1", "pass 3"]);
     let letters = world.dead_letters();
-    // All rows of the window: the server does not say which of them it was.
+    // All rows of the window: the server does not report which row it was.
     let ids: Vec<_> = letters.iter().map(|(_, id, _)| *id).collect();
     assert_eq!(ids, [1, 2, 3]);
     assert!(letters[0].2.contains("PRICE_USD"), "{letters:?}");
@@ -24,7 +24,7 @@ async fn rejected_rows_become_dead_letters_and_their_neighbours_land() {
     assert_eq!(summary["balanced"], true);
 }
 
-/// Has the queue's database refuse something by itself, at the moment it happens.
+/// Adds a trigger to the queue's database that refuses a statement.
 fn refuse(world: &World, trigger: &str) {
     let queue = rusqlite::Connection::open(world.path()).unwrap();
     let sql =

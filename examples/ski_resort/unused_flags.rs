@@ -1,11 +1,12 @@
-//! Which flags go with what a process does. A flag that would change nothing is refused: whoever gave it expects something.
+//! Finds flags that have no effect for the part of the pipeline that a process runs. They are refused, because the user expects
+//! an effect.
 
 use clap::parser::ValueSource;
 use clap::{ArgMatches, Command, ValueEnum};
 
 use crate::cli::{Args, Only};
 
-/// Flags, and those who have a use for them. What is not here is for everybody.
+/// Flags, and the values of --only that use them. All values use the other flags.
 pub(crate) const USES: [(&[&str], &[Only]); 4] = [
     (
         &["duration", "forever", "speed", "seed", "start"],
@@ -33,50 +34,49 @@ pub(crate) const USES: [(&[&str], &[Only]); 4] = [
     ),
 ];
 
-/// Whether the other flags leave a flag without a use.
-type IsIdle = fn(&Args) -> bool;
+/// Whether the other flags make a flag useless.
+type IsUnused = fn(&Args) -> bool;
 
-/// Flags, when they have no use, and what to do about it.
-pub(crate) const IDLE: [(&str, IsIdle, &str); 4] = [
+/// Flags, when the other flags make them useless, and what to do then.
+pub(crate) const UNUSED: [(&str, IsUnused, &str); 4] = [
     (
         "profile",
         |args| args.only == Only::Reports,
-        "an account makes its reports itself, with sql/dynamic_tables.sql: leave --profile out, and name a --landing",
+        "an account computes its own reports, with sql/dynamic_tables.sql: omit --profile, and give a --landing",
     ),
     (
         "reports",
         |args| args.profile.is_some() && args.landing.is_none(),
-        "an account makes its reports itself, with sql/dynamic_tables.sql: leave --reports out, or name the --landing of the \
+        "an account computes its own reports, with sql/dynamic_tables.sql: omit --reports, or give the --landing of the \
          emulator that the profile leads to",
     ),
     (
         "warehouse",
         |args| {
-            let asks = args.profile.is_some() && args.landing.is_none() && !args.no_dashboard;
-            !args.verify_sql && !asks
+            let queries = args.profile.is_some() && args.landing.is_none() && !args.no_dashboard;
+            !args.verify_sql && !queries
         },
-        "--warehouse is for --verify-sql and for the page of an account's reports: leave it out, or give one of --verify-sql \
-         and --profile",
+        "--warehouse is for --verify-sql and for the page of an account's reports: omit it, or give --verify-sql or --profile",
     ),
     (
         "queue",
         |args| args.only == Only::Reports && args.landing.is_some(),
-        "reports are made of a landing alone, and --queue only says where one is: leave --queue or --landing out",
+        "reports need only a landing, and --queue only determines its default: omit --queue or --landing",
     ),
 ];
 
-/// What is wrong with the flags that were given, a sentence each.
-pub(crate) fn misfits(command: &Command, matches: &ArgMatches, args: &Args) -> Vec<String> {
+/// A message for each flag without effect.
+pub(crate) fn unused_flags(command: &Command, matches: &ArgMatches, args: &Args) -> Vec<String> {
     let given: Vec<_> = command
         .get_arguments()
         .filter(|arg| matches.value_source(arg.get_id().as_str()) == Some(ValueSource::CommandLine))
         .collect();
-    let misfit = |arg: &&clap::Arg| {
+    let message = |arg: &&clap::Arg| {
         let id = arg.get_id().as_str();
-        let idle = IDLE
+        let unused = UNUSED
             .iter()
-            .find(|(flag, is_idle, _)| *flag == id && is_idle(args));
-        if let Some((_, _, sentence)) = idle {
+            .find(|(flag, is_unused, _)| *flag == id && is_unused(args));
+        if let Some((_, _, sentence)) = unused {
             return Some((*sentence).to_owned());
         }
         let (_, users) = USES.iter().find(|(flags, _)| flags.contains(&id))?;
@@ -84,14 +84,14 @@ pub(crate) fn misfits(command: &Command, matches: &ArgMatches, args: &Args) -> V
             let others = users.iter().filter(|user| **user != Only::All);
             let others: Vec<_> = others.map(|user| user.flag()).collect();
             format!(
-                "--{} changes nothing for {}: leave it out, or give it to {}",
+                "--{} has no effect with {}: omit it, or use it with {}",
                 arg.get_long().unwrap_or(id),
                 args.only.flag(),
                 others.join(" or ")
             )
         })
     };
-    given.iter().filter_map(misfit).collect()
+    given.iter().filter_map(message).collect()
 }
 
 impl Only {
