@@ -37,7 +37,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 ///
 /// A profile is read from the official SDK's `profile.json` or the same settings as properties, from the Snowflake CLI's
 /// `connections.toml` and `config.toml` (feature `connections`), and from the environment, or built with `with_…` methods.
-/// [`ProfileLoader`] describes the precedence. Keys, tokens and passphrases are omitted from `Debug`, logs and errors.
+/// [`ProfileLoader`](loader::ProfileLoader) describes the precedence. Keys, tokens and passphrases are omitted from `Debug`, logs
+/// and errors.
 ///
 /// | In JSON and properties | Also in connections | In the environment | What it is |
 /// |---|---|---|---|
