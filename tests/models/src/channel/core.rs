@@ -29,6 +29,11 @@ impl Core {
         }
     }
 
+    /// The models have no tokens.
+    pub(crate) fn committed_token(&self) -> Option<OffsetToken> {
+        None
+    }
+
     pub(crate) fn end(&mut self, _now: Instant, error: Error, _expected: bool) {
         let sent = self.progress.accepted;
         self.progress.end.get_or_insert(End {
