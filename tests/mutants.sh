@@ -246,10 +246,15 @@ mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.
 +                Err(Setback::Retry(pause)) => self.source.brake.interrupting(tokio::time::sleep(pause)).await?,
 DIFF
 
+mutant "each open learns anew how large a request may be" src/channel/open.rs <<'DIFF'
+-        request_limit: context.request_limit.clone(),
++        request_limit: crate::base::request_limit::RequestLimit::new(options.max_request_bytes),
+DIFF
+
 mutant "a batch that is too large goes behind those after it" src/channel/core/responses.rs <<'DIFF'
--        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
+-        self.limits.request_limit.refused(refused);
 -        self.ready.push_front(flight.batch);
-+        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
++        self.limits.request_limit.refused(refused);
 +        self.ready.push_back(flight.batch);
 DIFF
 

@@ -8,6 +8,7 @@ pub(crate) mod metrics;
 #[cfg(test)]
 pub(crate) mod mutated;
 pub(crate) mod options;
+pub(crate) mod request_limit;
 pub(crate) mod retry;
 pub(crate) mod task;
 pub(crate) mod text;

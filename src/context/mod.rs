@@ -1,4 +1,4 @@
-//! What the channels of a client share: the endpoints, options, the byte budget, the clock, randomness, compressors.
+//! What the channels of a client share: the endpoints, options, the byte budget, the size of requests, the clock, randomness, compressors.
 
 pub(crate) mod retries;
 
@@ -11,6 +11,7 @@ use crate::api::Api;
 use crate::base::budget::Budget;
 use crate::base::buffers::Buffers;
 use crate::base::options::Options;
+use crate::base::request_limit::RequestLimit;
 use crate::base::time::TimeSource;
 use crate::compress::Compressors;
 use crate::types::pipe::PipePath;
@@ -26,6 +27,7 @@ pub(crate) struct ClientContext {
     pub(crate) options: Options,
     pub(crate) pipe: PipePath,
     pub(crate) budget: Arc<Budget>,
+    pub(crate) request_limit: RequestLimit,
     pub(crate) time: Arc<dyn TimeSource>,
     rng: Mutex<fastrand::Rng>,
     pub(crate) buffers: Arc<Buffers>,
@@ -53,6 +55,7 @@ impl ClientContext {
         );
         Self {
             api,
+            request_limit: RequestLimit::new(options.max_request_bytes),
             budget: Budget::new(options.memory_budget),
             options,
             pipe,

@@ -16,6 +16,7 @@ use super::ack::{Accepted, FailedAppend, Outcome};
 use super::batch::{Compressing, Part, RawBatch, Returned, SealedBatch};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
+use crate::base::request_limit::RequestLimit;
 use crate::base::retry::Backoff;
 use crate::compress::ratio::Ratio;
 use crate::types::error::Error;
@@ -24,7 +25,7 @@ use crate::types::error::Error;
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) max_client_lag: Duration,
-    pub(super) max_request_bytes: usize,
+    pub(super) request_limit: RequestLimit,
     pub(super) max_uncompressed: usize,
     pub(super) retry_for: Duration,
     /// Requests on their way at once.
@@ -107,6 +108,7 @@ pub(super) struct Core<T> {
 
     /// Compressed over uncompressed size, learned; decides when the open batch is full.
     pub(super) ratio: Ratio,
+    /// The client's limit as the last poll read it: one poll must not see two of them.
     pub(super) request_limit: usize,
     /// How many requests may be on their way: one after a 429, and one more with each that is accepted.
     pub(super) window: usize,
@@ -144,7 +146,7 @@ impl<T> Core<T> {
             drain_until: None,
             abandoned: false,
             ratio: Ratio::default(),
-            request_limit: limits.max_request_bytes,
+            request_limit: limits.request_limit.get(),
             window: limits.requests,
             limits,
             throttle: Backoff::new(FIRST_DELAY, LONGEST_DELAY),

@@ -8,6 +8,7 @@ use super::*;
 use crate::api::ElasticRequest;
 use crate::api::failure::Failure;
 use crate::base::budget::{Budget, Share};
+use crate::base::request_limit::RequestLimit;
 use crate::compress::compressor::Compressor;
 use crate::elastic::batch::seal;
 use crate::elastic::schedule::Action;
@@ -31,7 +32,7 @@ impl Rig {
         let budget = Budget::new(1 << 20);
         let limits = Limits {
             max_client_lag: SECOND,
-            max_request_bytes: 10_000,
+            request_limit: RequestLimit::new(10_000),
             max_uncompressed: 100_000,
             retry_for: 100 * SECOND,
             requests,
@@ -301,7 +302,7 @@ fn requests_refused_in_company_halve_the_limit_once() {
     for order in &orders {
         rig.answer(now, order, Err(refused(413)));
     }
-    assert_eq!(rig.core.request_limit, len / 2);
+    assert_eq!(rig.core.limits.request_limit.get(), len / 2);
     let mut brought = 0;
     while let Action::Send(flight, request) = rig.poll(now) {
         let order = (flight, request);

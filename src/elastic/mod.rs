@@ -119,7 +119,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
         let options = &context.options;
         let limits = Limits {
             max_client_lag: options.max_client_lag,
-            max_request_bytes: options.max_request_bytes,
+            request_limit: context.request_limit.clone(),
             max_uncompressed: options.max_uncompressed,
             retry_for: options.retry_for,
             requests: options.elastic_requests,

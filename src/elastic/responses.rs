@@ -158,9 +158,8 @@ impl<T> Core<T> {
             }
             Verdict::Smaller if flight.batch.may_be_split() => {
                 self.note_request(&flight);
-                // Not of the limit as it is now: requests of one size are refused in company.
-                let half = (flight.batch.payload.body.len() / 2).max(1);
-                self.request_limit = self.request_limit.min(half);
+                let refused = flight.batch.payload.body.len();
+                self.limits.request_limit.refused(refused);
                 self.ready.push_front(flight.batch);
             }
             Verdict::Smaller => {

@@ -32,6 +32,7 @@ pub(super) enum Action {
 impl<T> Core<T> {
     /// What to do at `now`. `pressed`: an append of the client waits for memory.
     pub(super) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
+        self.request_limit = self.limits.request_limit.get();
         if let Some(until) = self.drain_until.filter(|_| !self.stopped) {
             let done = self.settled() == self.next();
             if done || now >= until {

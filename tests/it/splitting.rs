@@ -47,6 +47,35 @@ async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_limit_is_kept_for_the_channels_that_are_opened_afterwards() {
+    let world = narrow(60_000);
+    let client = world.client().await;
+    let mut channel = client.open_channel("c").await.unwrap();
+    let run = channel.append_rows(noisy(0..2_000), 0..).await.unwrap();
+    run.committed().await.unwrap();
+    let refused = |world: &World| {
+        let log = world.emulator.log();
+        log.iter().filter(|r| r.status == Some(413)).count()
+    };
+    let learned = refused(&world);
+    assert!(learned > 0);
+    channel.reopen().await.unwrap();
+    let run = channel.append_rows(noisy(2_000..4_000), 2_000..);
+    run.await.unwrap().committed().await.unwrap();
+    let mut other = client.open_channel("d").await.unwrap();
+    let run = other.append_rows(noisy(4_000..6_000), 0..).await.unwrap();
+    run.committed().await.unwrap();
+    let elastic = client.elastic_channel();
+    drop(elastic.append_rows(noisy(6_000..8_000), ()).await.unwrap());
+    elastic.checkpoint().await.unwrap();
+    assert_eq!(refused(&world), learned);
+    world.emulator.commit_now();
+    let mut landed = world.landed();
+    landed.sort_unstable();
+    assert_eq!(landed, (0..8_000).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
 async fn rows_that_stay_together_are_cut_between_units_only_and_one_that_cannot_go_ends_the_channel()
  {
     let world = narrow(60_000);

@@ -38,6 +38,7 @@ use crate::base::budget::Charge;
 use crate::base::buffers::EAGER_BATCH_BYTES;
 use crate::base::metrics::CounterSnapshot;
 use crate::base::options::{Pace, Recovery};
+use crate::base::request_limit::RequestLimit;
 use crate::base::retry::{Backoff, Bucket};
 use crate::compress::ratio::Ratio;
 use crate::types::channel_status::ChannelStatus;
@@ -49,7 +50,7 @@ use crate::types::offset::OffsetToken;
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) max_client_lag: Duration,
-    pub(crate) max_request_bytes: usize,
+    pub(crate) request_limit: RequestLimit,
     pub(crate) max_uncompressed: usize,
     pub(crate) retry_for: Duration,
     pub(crate) settle_timeout: Duration,
@@ -142,6 +143,7 @@ pub(crate) struct Core {
     requests_pace: Option<Bucket>,
     /// Compressed over uncompressed size, learned; decides when the open batch is full.
     ratio: Ratio,
+    /// The client's limit as the last poll read it: one poll must not see two of them.
     request_limit: usize,
     /// Rows were rejected lately: batches are sealed at this uncompressed size, and sent one by one.
     isolating: Option<usize>,
@@ -163,7 +165,7 @@ impl Core {
     pub(crate) fn new(now: Instant, limits: Limits, opening: Opening, mint_prefix: String) -> Self {
         let pace = limits.pace;
         Self {
-            request_limit: limits.max_request_bytes,
+            request_limit: limits.request_limit.get(),
             tokens: Tokens::new(opening.committed_token.clone()),
             commit: Commit::new(now, opening.rejected, opening.committed_token.clone()),
             ledger: Ledger::new(now, opening.committed_token, opening.created_on_ms),

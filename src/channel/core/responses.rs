@@ -183,7 +183,8 @@ impl Core {
     fn learn_limit(&mut self, flight: InFlight) {
         self.ledger.unsend(&flight.end);
         self.sent = flight.batch.position - flight.batch.rows();
-        self.request_limit = (flight.batch.payload.body.len().min(self.request_limit) / 2).max(1);
+        let refused = flight.batch.payload.body.len();
+        self.limits.request_limit.refused(refused);
         self.ready.push_front(flight.batch);
     }
 }

@@ -15,6 +15,7 @@ use crate::api::failure::Failure;
 use crate::api::{AppendAnswer, AppendRequest};
 use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
+use crate::base::request_limit::RequestLimit;
 use crate::compress::compressor::Compressor;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
@@ -33,7 +34,7 @@ impl Rig {
         let now = Instant::now();
         let limits = Limits {
             max_client_lag: Duration::ZERO,
-            max_request_bytes: 1 << 20,
+            request_limit: RequestLimit::new(1 << 20),
             max_uncompressed: 1 << 20,
             retry_for: Duration::from_secs(600),
             settle_timeout: Duration::from_secs(30),

@@ -34,6 +34,7 @@ impl Core {
     /// What to do at `now`. `pressed`: an append of the client waits for memory. `fresh_id` is for a batch that is sent for
     /// the first time; its retries keep it.
     pub(crate) fn poll(&mut self, now: Instant, pressed: bool, fresh_id: Uuid) -> Action {
+        self.request_limit = self.limits.request_limit.get();
         match self.phase {
             Phase::Ended => return Action::Stop,
             Phase::Settling { until } => {

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::base::buffers::EAGER_BATCH_BYTES;
+use crate::base::request_limit::RequestLimit;
 use crate::channel::core::MIN_ISOLATED_BATCH;
 use crate::channel::core::rig::Rig;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
@@ -77,7 +78,7 @@ fn after_rejects_requests_are_small_and_leave_one_by_one_until_commits_are_clean
 fn batches_are_small_while_the_server_keeps_up_and_as_large_as_a_request_otherwise() {
     let mut rig = Rig::new();
     rig.core.limits.max_uncompressed = 8 * EAGER_BATCH_BYTES;
-    rig.core.request_limit = 8 * EAGER_BATCH_BYTES;
+    rig.core.limits.request_limit = RequestLimit::new(8 * EAGER_BATCH_BYTES);
     assert_eq!(rig.core.full_at(), EAGER_BATCH_BYTES);
     rig.send(10, 1);
     assert_eq!(rig.core.full_at(), EAGER_BATCH_BYTES);

@@ -103,7 +103,7 @@ impl Model {
         let now = Instant::now();
         let limits = Limits {
             max_client_lag: Duration::from_millis(100),
-            max_request_bytes: 2_000,
+            request_limit: RequestLimit::new(2_000),
             max_uncompressed: 4_000,
             retry_for: Duration::from_secs(100_000),
             settle_timeout: Duration::from_secs(10),
