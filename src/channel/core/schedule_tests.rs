@@ -79,6 +79,7 @@ fn batches_are_small_while_the_server_keeps_up_and_as_large_as_a_request_otherwi
     let mut rig = Rig::new();
     rig.core.limits.max_uncompressed = 8 * EAGER_BATCH_BYTES;
     rig.core.limits.request_limit = RequestLimit::new(8 * EAGER_BATCH_BYTES);
+    rig.poll();
     assert_eq!(rig.core.full_at(), EAGER_BATCH_BYTES);
     rig.send(10, 1);
     assert_eq!(rig.core.full_at(), EAGER_BATCH_BYTES);
