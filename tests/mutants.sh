@@ -246,6 +246,16 @@ mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.
 +                Err(Setback::Retry(pause)) => self.source.brake.interrupting(tokio::time::sleep(pause)).await?,
 DIFF
 
+mutant "a channel that closes takes its name back" src/channel/core/replay.rs <<'DIFF'
+-        if cause == InvalidationCause::Fenced && self.drain_until.is_some() {
++        if cause == InvalidationCause::Fenced && self.drain_until.is_none() && self.is_ended() {
+DIFF
+
+mutant "rejects counted since the open end where the open did" src/ingest/rejects.rs <<'DIFF'
+-            let through = committed.max(shown.as_ref());
++            let through = committed.or(shown.as_ref());
+DIFF
+
 mutant "each open learns anew how large a request may be" src/channel/open.rs <<'DIFF'
 -        request_limit: context.request_limit.clone(),
 +        request_limit: crate::base::request_limit::RequestLimit::new(options.max_request_bytes),

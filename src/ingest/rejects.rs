@@ -52,21 +52,21 @@ impl<O: Offset> Rejects<O> {
     }
 
     /// Queues rejects that were counted while the shard did not follow its channel, with all rows that the shard did not
-    /// know to be committed. A counter never goes backward: where it has, the channel was dropped and made anew, and counts
+    /// know to be committed, through `through`. A counter never goes backward: where it has, the channel was dropped and made anew, and counts
     /// from 0.
     fn queue_uncounted(
         &mut self,
         channel: &str,
         counter: &Counter,
         settled: Option<O>,
-        committed: Option<&O>,
+        through: Option<&O>,
     ) {
         if counter.total < self.counted {
             self.counted = 0;
         }
         let count = counter.total - self.counted;
         self.counted = counter.total;
-        if let Some(through) = committed.filter(|_| count > 0) {
+        if let Some(through) = through.filter(|_| count > 0) {
             self.queue.push_back(Unkept {
                 kept: settled.clone(),
                 rejected: Rejected {
@@ -109,6 +109,9 @@ impl<O: Offset> Rejects<O> {
 /// The server's count of rejected rows, right after an open.
 pub(super) struct Counter {
     total: u64,
+    /// The count includes rejects up to here, as far as the status tells. Another writer of the channel may have committed more
+    /// than the open showed.
+    through: Option<OffsetToken>,
     message: Option<String>,
 }
 
@@ -119,8 +122,10 @@ impl Counter {
         let opened_with = channel.rows_rejected();
         let shown = status.rows_error_count();
         let is_current = channel.is_shown_by(status);
+        let through = status.latest_committed_offset_token();
         Self {
             total: opened_with.max(if is_current { shown } else { 0 }),
+            through: through.filter(|_| is_current).cloned(),
             message: status
                 .last_error_message()
                 .filter(|_| is_current)
@@ -144,9 +149,11 @@ impl<S: Source> Flow<'_, S> {
         if let Some(shard) = self.shards.get_mut(index) {
             let settled = shard.settled.clone().max(self.released.clone());
             let name = shard.channel.name();
+            let shown = counter.through.as_ref().and_then(|t| t.parse().ok());
+            let through = committed.max(shown.as_ref());
             shard
                 .rejects
-                .queue_uncounted(name, counter, settled, committed);
+                .queue_uncounted(name, counter, settled, through);
         }
         self.keep_rejects().await
     }

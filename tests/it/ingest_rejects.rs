@@ -464,3 +464,32 @@ async fn rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_mor
         assert_eq!(landed(&world), good(0..20, &[3, 5, 7, 14]));
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn rejects_of_a_writer_that_comes_between_the_open_and_its_status_are_kept() {
+    let world = world();
+    let client = client(&world).await;
+    let slow = Fault::Delay(Duration::from_secs(30)).on(Endpoint::Open);
+    world.emulator.faults().push(slow);
+    // It reads the same source, and is quicker.
+    let other = async {
+        sleep(Duration::from_secs(1)).await;
+        let client = world.client().await;
+        let mut channel = client.open_channel("c").await.unwrap();
+        for n in 0..20 {
+            let bad = json!({ "LIFT": "no number" });
+            let row = if n == 7 { bad } else { row(n) };
+            drop(channel.append_row(&row, n).await.unwrap());
+        }
+        channel.wait_for_commit().await.unwrap_err();
+        client.abort();
+    };
+    let mut shelf = shelf(0..30, &[7, 23]);
+    let run = ingest::run(&client, "c", &mut shelf).batch_rows(10);
+    let (report, ()) = tokio::join!(run.into_future(), other);
+    assert_eq!(report.unwrap().released, Some(29));
+    let letters = shelf.stock().letters.clone();
+    assert!(letters.contains_key(&7), "{letters:?}");
+    assert!(letters.contains_key(&23), "{letters:?}");
+    assert_eq!(landed(&world), good(0..30, &[7, 23]));
+}

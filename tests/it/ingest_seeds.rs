@@ -142,7 +142,10 @@ async fn history(seed: u64) {
             Ok(Err(error)) => assert!(is_expected(&error), "seed {seed}: {error:?}"),
             Err(_) => {}
         }
-        client.abort();
+        // Dropped, its channels drain beside those of the next client.
+        if rng.bool() {
+            client.abort();
+        }
     }
     assert!(is_done, "seed {seed}: {:?}", shelf.stock());
 

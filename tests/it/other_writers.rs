@@ -58,6 +58,8 @@ async fn a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer() {
         let kept = winner.append_row(&row(100), 100).await.unwrap();
         kept.accepted().await.unwrap();
         let receipt = channel.append_row(&row(0), 0).await.unwrap();
+        // Until it is fenced and waits for the other writer's row. A channel that closes leaves its name to the other writer.
+        tokio::time::sleep(Duration::from_secs(5)).await;
         let start = Instant::now();
         let error = if closes_client {
             ours.close().await.unwrap_err()

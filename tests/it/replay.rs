@@ -118,6 +118,25 @@ async fn a_writer_that_comes_back_fences_for_good() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_channel_that_closes_leaves_its_name_to_the_program_that_takes_over() {
+    let world = World::new();
+    let (_client, mut channel) = replaying(&world).await;
+    let busy = Fault::Throttle(Some(Duration::from_secs(10))).on(Endpoint::Append);
+    world.emulator.faults().push(busy);
+    drop(channel.append_row(&row(0), 0).await.unwrap());
+    let closing = tokio::spawn(channel.close());
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let successor = world.client().await;
+    let mut taken_over = successor.open_channel("c").await.unwrap();
+    let error = closing.await.unwrap().unwrap_err();
+    assert_eq!(cause(&error), InvalidationCause::Fenced);
+    assert_eq!(error.close_report().unwrap().uncommitted.len(), 1);
+    let receipt = taken_over.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.landed(), [0]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn another_writers_rows_are_neither_discarded_nor_replayed_over() {
     let world = World::new();
     let (_client, mut channel) = replaying(&world).await;

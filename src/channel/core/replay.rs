@@ -116,6 +116,10 @@ impl Core {
         if self.limits.recovery != Recovery::Replay || !matches!(self.phase, Phase::Open) {
             return false;
         }
+        // The other writer is likely to be the successor of the program that closes the channel.
+        if cause == InvalidationCause::Fenced && self.drain_until.is_some() {
+            return false;
+        }
         let Some(policy) = self.reopens.next(cause, self.may_discard) else {
             return false;
         };

@@ -68,6 +68,25 @@ fn pause(rig: &mut Rig) -> Duration {
 }
 
 #[test]
+fn a_channel_that_closes_leaves_its_name_to_another_writer() {
+    use InvalidationCause::{Fenced, MustReopen};
+    for (cause, closes, reopens) in [
+        (Fenced, false, true),
+        (Fenced, true, false),
+        (MustReopen, true, true),
+    ] {
+        let mut rig = replaying();
+        rig.send(10, 1);
+        if closes {
+            rig.core.drain(rig.in_ms(60_000));
+        }
+        let why = Error::new(ErrorKind::Refused, "no");
+        rig.core.invalidate(rig.now, cause, why);
+        assert_eq!(rig.core.is_reopening(), reopens, "{cause:?} {closes}");
+    }
+}
+
+#[test]
 fn the_session_of_an_answer_goes_with_the_next_request_and_ends_with_a_reopen() {
     let mut rig = replaying();
     rig.send(10, 1);
