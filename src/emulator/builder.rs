@@ -80,7 +80,7 @@ impl EmulatorBuilder {
         }
     }
 
-    /// The tables and pipes there are. By default every pipe exists, and its rows land whole in a table of one column.
+    /// The tables and pipes. By default every pipe exists, and its rows land whole in a table of one column.
     pub fn catalog(mut self, catalog: Catalog) -> Self {
         self.catalog = catalog;
         self
@@ -124,8 +124,8 @@ impl EmulatorBuilder {
         self
     }
 
-    /// Forgets at the start what an earlier run accepted and did not commit, as a server that lost its buffer does. The
-    /// channels it belonged to must be reopened. Off by default.
+    /// Deletes at the start what an earlier run accepted and did not commit, as a server does that lost its buffer. The channels of
+    /// these rows must be reopened. Off by default.
     pub fn lose_buffer(mut self, lose: bool) -> Self {
         self.lose_buffer = lose;
         self
@@ -144,13 +144,13 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The limits that are kept; [`Limits::default`] by default.
+    /// The limits; [`Limits::default`] by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.rules.limits = limits;
         self
     }
 
-    /// Takes requests by the letter of "Snowpipe Streaming REST API endpoints". Parameters that an endpoint does not have
+    /// Checks requests strictly against "Snowpipe Streaming REST API endpoints". Parameters that an endpoint does not have
     /// are refused, and so are requests without a `User-Agent` and bodies without their documented `Content-Type`; with
     /// [`Limits::strict`] rates are kept to the second. Off by default.
     pub fn strict(mut self, strict: bool) -> Self {
@@ -158,7 +158,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// What a continuation token is answered whose batch was accepted already.
+    /// The answer to a continuation token whose batch was accepted already.
     pub fn replay(mut self, replay: ReplayedToken) -> Self {
         self.rules.replay = replay;
         self
@@ -176,7 +176,7 @@ impl EmulatorBuilder {
         self
     }
 
-    /// The seed of the faults that come at a rate; 0 by default.
+    /// The seed of faults at a rate; 0 by default.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
@@ -289,7 +289,7 @@ impl EmulatorBuilder {
             })?;
         state.observer = self.observer;
         let faults = Faults::seeded(self.seed);
-        // Who starts again with the same key goes on taking the files of clients that did not.
+        // With the same key, an emulator that is restarted continues to accept the files of running clients.
         let files = Stage::new(private_key.expose_secret().as_bytes());
         Ok(Emulator::new(Shared {
             handler: Mutex::new(Handler::new(state, files, login, faults.clone())),

@@ -28,7 +28,7 @@ use super::storage::records::{ChannelRecord, RejectedRow};
 use crate::base::time::epoch_millis;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// The server. A cheap handle: clones are the same server.
+/// The emulated service. A cheap handle: clones are the same emulator.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -85,7 +85,7 @@ impl Emulator {
         PublicKey::of_private_pem(private_key)?.to_pem()
     }
 
-    /// What the server does with `request` at `now`. First it commits what has become due.
+    /// Handles `request` at the time `now`. Commits that are due come first.
     pub fn handle(&self, now: SystemTime, request: http::Request<Bytes>) -> Reply {
         #[cfg(feature = "emulator-server")]
         let request = self.with_statement_run(now, request);
@@ -110,7 +110,7 @@ impl Emulator {
         request
     }
 
-    /// Commits what is due at `now`. Only needed where nothing else asks: `handle` does it as well.
+    /// Commits what is due at `now`. Only needed without requests, because `handle` does the same.
     pub fn advance(&self, now: SystemTime) {
         self.handler().state.advance(epoch_millis(now));
     }
@@ -126,7 +126,7 @@ impl Emulator {
         self.handler().state.commit_all();
     }
 
-    /// What is to go wrong.
+    /// The faults that are injected.
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }
@@ -143,8 +143,8 @@ impl Emulator {
         .to_string()
     }
 
-    /// The landed rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they landed: each an object by column.
-    /// Binary is base64.
+    /// The landed rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order in which they landed: each an object by
+    /// column. Binary is base64.
     ///
     /// # Errors
     ///
@@ -163,7 +163,7 @@ impl Emulator {
         Ok(rows.into_iter().map(|row| found.to_json(row)).collect())
     }
 
-    /// The rejected rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order they were rejected.
+    /// The rejected rows of a table, written `DATABASE.SCHEMA.TABLE`, in the order in which they were rejected.
     ///
     /// # Errors
     ///
@@ -214,13 +214,13 @@ impl Emulator {
         })
     }
 
-    /// The longest body on the wire that is not refused for its length.
+    /// The longest accepted body, as sent.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn most_request_bytes(&self) -> Option<usize> {
         self.handler().state.rules.limits.request_bytes
     }
 
-    /// The longest upload that is not refused for its length.
+    /// The longest accepted upload.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn most_file_bytes(&self) -> usize {
         self.handler().state.rules.limits.file_bytes

@@ -1,4 +1,4 @@
-//! The emulator as a transport: no sockets, and at home under a paused clock.
+//! The emulator as a transport, without sockets. It works with a paused clock.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ impl Emulator {
 
 /// Carries requests to an [`Emulator`] in the same process.
 ///
-/// The server's wall clock is the given time source; waits are on tokio's clock. With a [`TokioClock`](crate::TokioClock)
-/// and a paused runtime a run is the same every time.
+/// The server's wall clock is the given time source, and waits use tokio's clock. With a [`TokioClock`](crate::TokioClock) and a
+/// paused runtime a run is deterministic.
 #[derive(Debug, Clone)]
 pub struct MemoryTransport {
     emulator: Emulator,

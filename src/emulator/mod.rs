@@ -1,7 +1,7 @@
-//! A local Snowpipe Streaming server: for tests, for examples, and for programs without an account.
+//! A local Snowpipe Streaming server for tests, examples, and programs without an account.
 //!
-//! [`Emulator::handle`] is the whole server: a request and the time in, a [`Reply`] out. It does no I/O of its own.
-//! [`MemoryTransport`] lets a client in the same process talk to it without sockets.
+//! [`Emulator::handle`] is the whole server: a request and the time in, a [`Reply`] out, without network I/O.
+//! [`MemoryTransport`] connects a client in the same process without sockets.
 //!
 //! It keeps the rules of the service where they are published or were observed: continuation tokens and sequencers,
 //! scoped tokens that expire, commits that come later and in batches, per-row rejects with counters and an error table,
@@ -74,5 +74,9 @@ pub use self::storage::records::{ChannelRecord, RejectedRow};
 #[cfg(feature = "emulator-server")]
 pub use self::storage::sqlite_file::Ddl;
 
+#[cfg(test)]
+mod memory_tests;
+#[cfg(test)]
+mod rig;
 #[cfg(test)]
 mod tests;

@@ -1,4 +1,4 @@
-//! The emulator's own endpoints, `/_emulator/…`: what a test in any language asks of it and does to it.
+//! The endpoints under `/_emulator/`, with which tests in any language inspect and change the emulator.
 
 use std::time::{Duration, SystemTime};
 
@@ -17,7 +17,7 @@ use crate::emulator::channels::schema_change::SchemaChangeError;
 use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 
-/// A page ends when what it lists has so many bytes.
+/// The most bytes of a page.
 pub(crate) const PAGE_BYTES: usize = 8 * 1024 * 1024;
 
 const ENDPOINTS: &[&str] = &[
@@ -33,7 +33,7 @@ const ENDPOINTS: &[&str] = &[
     "POST /_emulator/reset",
 ];
 
-/// What a request to one of them is answered.
+/// The answer to a request to one of them.
 pub(crate) fn answer(emulator: &Emulator, now: SystemTime, request: &Request<Bytes>) -> Answer {
     match carry_out(emulator, now, request) {
         Ok(body) => json_answer(StatusCode::OK, &body),
@@ -100,7 +100,7 @@ fn carry_out(
     }
 }
 
-/// A JSON body; a field that does not belong there is named.
+/// Reads a JSON body. An unknown field is an error that names it.
 pub(crate) fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     serde_json::from_slice(body)
         .map_err(|why| Refusal::malformed(format!("The body cannot be read: {why}.")))

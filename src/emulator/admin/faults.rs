@@ -48,7 +48,7 @@ struct Wanted {
     token: Option<String>,
 }
 
-/// The rules there are, and how often which fault has struck.
+/// The rules, and how often each fault was injected.
 pub(crate) fn list(faults: &Faults) -> Value {
     let rules: Vec<Value> = faults.rules().iter().map(shown).collect();
     let injected: Map<String, Value> = faults
@@ -346,9 +346,9 @@ mod tests {
                 "no fault \\\"x\\\"",
             ),
         ];
-        for (body, told) in cases {
+        for (body, message) in cases {
             let why = added(&body).err().unwrap();
-            assert!(why.contains(told), "{body}: {why}");
+            assert!(why.contains(message), "{body}: {why}");
         }
         let both = added(&json!([{ "fault": "lose" }, { "fault": "cut", "times": 3 }])).unwrap();
         assert_eq!(

@@ -8,4 +8,6 @@ pub(crate) mod faults;
 pub(crate) mod requests;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod tables;
+#[cfg(test)]
+mod tables_tests;
 pub(crate) mod upkeep;

@@ -1,4 +1,4 @@
-//! The requests there were, as JSON for assertions: without secrets, and rows decoded.
+//! The log of requests as JSON for assertions: without secrets, and with decoded rows.
 
 use bytes::Bytes;
 use http::header::{CONTENT_ENCODING, HeaderValue};
@@ -13,13 +13,13 @@ use crate::emulator::messages::body;
 use crate::emulator::protocol::request_log::LoggedRequest;
 use crate::emulator::protocol::routes::Endpoint;
 
-/// How many requests a page has, if nothing else is asked for, and at most.
+/// The default and the greatest length of a page.
 const PAGE: usize = 100;
 const MOST_PAGE: usize = 1_000;
-/// How much of a body is decoded.
+/// The most bytes of a body that are decoded.
 const MOST_DECODED: usize = 1024 * 1024;
 
-/// Which requests are asked for.
+/// A filter of requests.
 struct Wanted {
     after: u64,
     limit: usize,
@@ -56,7 +56,7 @@ impl Wanted {
     }
 }
 
-/// A page of the requests, oldest first; each has a number, and `after` goes on behind one.
+/// A page of the requests, oldest first. Each has a number; `after` continues after one.
 pub(crate) fn list(emulator: &Emulator, request: &Request<Bytes>) -> Result<Value, Refusal> {
     let wanted = Wanted::read(request)?;
     let (last, log) = {

@@ -1,4 +1,4 @@
-//! Tables as JSON: what there is, what has landed, and what was rejected.
+//! Tables as JSON: their columns, their rows, and rejected rows.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use crate::emulator::instance::Emulator;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::StorageError;
 
-/// How many rows a page has, if nothing else is asked for, and at most.
+/// The default and the greatest length of a page.
 const PAGE: usize = 100;
 const MOST_PAGE: usize = 1_000;
-/// Rows are read in portions, so that a page of long ones is not in memory before it is known to be too long.
+/// How many rows are read at once, so that a page of long rows does not fill the memory.
 const PORTION: usize = 50;
 
-/// Which part of a list is asked for.
+/// A part of a list.
 #[derive(Debug)]
 pub(crate) struct Page {
     skip: usize,
@@ -65,7 +65,7 @@ pub(crate) fn list(emulator: &Emulator) -> Result<Value, Refusal> {
     let declared = state.catalog.tables().map(|table| table.name.clone());
     let mut names: BTreeSet<ObjectName> = declared.collect();
     if state.catalog.is_anything() {
-        // They are there because somebody sends rows to them.
+        // A table exists because a client sends rows to it.
         let pipes = state.channels().map(|channel| &channel.record.pipe);
         names.extend(pipes.filter_map(|pipe| Some(state.catalog.pipe(pipe)?.table)));
     }

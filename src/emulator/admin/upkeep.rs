@@ -1,4 +1,4 @@
-//! What a test does to a running emulator besides talking to it: another pace of commits, a fresh start.
+//! Changes to a running emulator: the pace of commits, and a reset.
 
 use std::time::Duration;
 
@@ -6,12 +6,12 @@ use crate::emulator::instance::Emulator;
 use crate::types::error::{Error, ErrorKind, Result};
 
 impl Emulator {
-    /// Forgets rows, channels, faults, uploaded files and requests, and commits as it did at first. Tables, pipes, keys
-    /// and tokens stay: what a test needs between two cases.
+    /// Deletes rows, channels, faults, uploaded files and logged requests, and restores the initial pace of commits. Tables, pipes,
+    /// keys and tokens stay. For use between two test cases.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Server`] if the storage cannot be emptied; then nothing is forgotten.
+    /// [`ErrorKind::Server`] if the storage cannot be emptied; then nothing is deleted.
     pub fn reset(&self) -> Result<()> {
         self.handler().reset().map_err(|why| {
             Error::new(ErrorKind::Server, "the emulator cannot be reset").with_source(why)
@@ -22,14 +22,14 @@ impl Emulator {
         Ok(())
     }
 
-    /// From now on batches commit once they are this old; those that wait already as well.
+    /// Sets how old a batch must be before it commits. Batches that already wait are included.
     pub fn set_commit_delay(&self, delay: Duration) {
         let mut handler = self.handler();
         let every = handler.state.rules.commit_every;
         handler.state.pace(delay, every);
     }
 
-    /// From now on batches that are old enough commit this often; zero commits each on its own.
+    /// Sets how often batches that are old enough commit. With zero, each commits by itself.
     pub fn set_commit_every(&self, period: Duration) {
         let mut handler = self.handler();
         let delay = handler.state.rules.commit_delay;
@@ -41,7 +41,7 @@ impl Emulator {
         self.handler().state.is_held = hold;
     }
 
-    /// Keeps the beginning of the rows of each append with its request, for tests that look at them.
+    /// Keeps the rows of appends in the log of requests.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn keep_rows(&self) {
         self.handler().log.keeps_rows = true;

@@ -58,7 +58,7 @@ pub(crate) struct Login {
     oauth: OAuth,
     ingest_host: String,
     token_life: Duration,
-    seal: TokenSigner,
+    signer: TokenSigner,
     /// The `exp` of the youngest token: each is later than the one before, or a client that waits for a change spins.
     last_exp: u64,
     /// Tokens of an earlier generation are revoked.
@@ -100,7 +100,7 @@ impl Login {
             oauth,
             ingest_host: ingest_host.to_owned(),
             token_life,
-            seal: TokenSigner::new()?,
+            signer: TokenSigner::new()?,
             last_exp: 0,
             generation: 0,
         })
@@ -121,7 +121,7 @@ impl Login {
 
     /// The answer to a request for an OAuth access token.
     pub(crate) fn authorize(&mut self, headers: &HeaderMap, form: &[u8], now_ms: u64) -> Answer {
-        self.oauth.authorize(&self.seal, headers, form, now_ms)
+        self.oauth.authorize(&self.signer, headers, form, now_ms)
     }
 
     /// Makes every scoped token given out so far useless.
@@ -147,7 +147,7 @@ impl Login {
         let token = bearer(headers).ok_or_else(|| invalid_jwt("there is no bearer token"))?;
         let primary = if let Some(known) = self.tokens.get(token) {
             known.clone()
-        } else if let Some(access) = self.seal.open::<Access>(token) {
+        } else if let Some(access) = self.signer.open::<Access>(token) {
             if access.exp_ms <= now_ms {
                 return Err(expired(&access.client));
             }
@@ -155,7 +155,7 @@ impl Login {
                 kind: Kind::AccessToken,
                 role: access.role,
             }
-        } else if told_type(headers).is_some_and(|told| told != KEYPAIR_JWT) {
+        } else if stated_type(headers).is_some_and(|stated| stated != KEYPAIR_JWT) {
             return Err(Refusal::new(
                 StatusCode::UNAUTHORIZED,
                 "390303",
@@ -295,7 +295,7 @@ impl Login {
             exp: self.last_exp,
             generation: self.generation,
         };
-        self.seal.sign(&claims)
+        self.signer.sign(&claims)
     }
 
     /// Checks the scoped token of a request to the ingest host.
@@ -306,7 +306,7 @@ impl Login {
     ) -> std::result::Result<(), Refusal> {
         let token = bearer(headers).ok_or_else(|| invalid_token("there is none"))?;
         let claims: Scoped = self
-            .seal
+            .signer
             .open(token)
             .ok_or_else(|| invalid_token("it is not one of this server"))?;
         if claims.generation != self.generation {
@@ -319,14 +319,14 @@ impl Login {
     }
 }
 
-/// The token's type, where it is told, must be what the token is.
+/// If a request states the type of its token, the type must be right.
 fn check_type(headers: &HeaderMap, kind: Kind) -> std::result::Result<(), Refusal> {
     let expected = match kind {
         Kind::KeyPair => KEYPAIR_JWT,
         Kind::AccessToken => b"OAUTH",
         Kind::ProgrammaticAccessToken => b"PROGRAMMATIC_ACCESS_TOKEN",
     };
-    if told_type(headers).is_none_or(|told| told == expected) {
+    if stated_type(headers).is_none_or(|stated| stated == expected) {
         return Ok(());
     }
     Err(Refusal::new(
@@ -336,9 +336,9 @@ fn check_type(headers: &HeaderMap, kind: Kind) -> std::result::Result<(), Refusa
     ))
 }
 
-fn told_type(headers: &HeaderMap) -> Option<&[u8]> {
-    let told = headers.get("x-snowflake-authorization-token-type")?;
-    Some(told.as_bytes())
+fn stated_type(headers: &HeaderMap) -> Option<&[u8]> {
+    let stated = headers.get("x-snowflake-authorization-token-type")?;
+    Some(stated.as_bytes())
 }
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {

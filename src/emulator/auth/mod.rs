@@ -2,5 +2,9 @@
 
 pub(crate) mod keys;
 pub(crate) mod login;
+#[cfg(test)]
+mod login_tests;
 pub(crate) mod oauth;
+#[cfg(test)]
+mod oauth_tests;
 pub(crate) mod token_signer;

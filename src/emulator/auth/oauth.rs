@@ -90,13 +90,13 @@ impl OAuth {
     /// The answer to a request for an access token.
     pub(crate) fn authorize(
         &mut self,
-        seal: &TokenSigner,
+        signer: &TokenSigner,
         headers: &HeaderMap,
         form: &[u8],
         now_ms: u64,
     ) -> Answer {
         let form = url::form_urlencoded::parse(form).into_owned().collect();
-        match self.grant(seal, headers, &form, now_ms) {
+        match self.grant(signer, headers, &form, now_ms) {
             Ok(granted) => json_answer(StatusCode::OK, &granted),
             Err(denial) => json_answer(
                 denial.status,
@@ -107,7 +107,7 @@ impl OAuth {
 
     fn grant(
         &mut self,
-        seal: &TokenSigner,
+        signer: &TokenSigner,
         headers: &HeaderMap,
         form: &Form,
         now_ms: u64,
@@ -117,7 +117,7 @@ impl OAuth {
             Some("client_credentials") => None,
             Some("refresh_token") => {
                 let sent = form.get("refresh_token").map(String::as_str);
-                Some(self.rotate(seal, &client, sent.unwrap_or_default())?)
+                Some(self.rotate(signer, &client, sent.unwrap_or_default())?)
             }
             _ => {
                 return Err(Denial::new(
@@ -135,7 +135,7 @@ impl OAuth {
             number: self.issued,
         };
         Ok(json!(Granted {
-            access_token: seal.sign(&access).map_err(Denial::broken)?,
+            access_token: signer.sign(&access).map_err(Denial::broken)?,
             token_type: "Bearer",
             expires_in: self.life.as_secs(),
             refresh_token,
@@ -180,7 +180,7 @@ impl OAuth {
     }
 
     /// The refresh token that takes the place of the one that was sent.
-    fn rotate(&mut self, seal: &TokenSigner, client: &str, sent: &str) -> Result<String, Denial> {
+    fn rotate(&mut self, signer: &TokenSigner, client: &str, sent: &str) -> Result<String, Denial> {
         if self.refresh_tokens.get(sent).is_none_or(|of| of != client) {
             return Err(Denial::new(
                 "invalid_grant",
@@ -192,7 +192,7 @@ impl OAuth {
             refreshes: client,
             number: self.issued,
         };
-        let next = seal.sign(&next).map_err(Denial::broken)?;
+        let next = signer.sign(&next).map_err(Denial::broken)?;
         self.refresh_tokens.remove(sent);
         self.register_refresh_token(client, &next);
         Ok(next)

@@ -1,4 +1,4 @@
-//! Tokens that the server gives out and knows again without keeping them: claims under its own signature.
+//! Tokens that the server signs and verifies without storing them.
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

@@ -215,7 +215,7 @@ fn types_are_read_as_snowflake_spells_them() {
 }
 
 #[test]
-fn a_cast_cell_goes_on_as_what_it_is() {
+fn a_cast_cell_keeps_its_type() {
     let number: DataType = "number(5,2)".parse().expect("a type");
     let cell = Cell::Text("1.50".to_owned());
     assert_eq!(

@@ -75,7 +75,7 @@ impl Decimal {
     }
 }
 
-/// A decimal exponent; one too long for an integer still says which way it leans.
+/// A decimal exponent. One that is too long for an integer keeps its sign.
 fn parse_exponent(text: &str) -> Option<i64> {
     let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
     if digits.is_empty() || !digits.bytes().all(|b| b.is_ascii_digit()) {

@@ -1,4 +1,4 @@
-//! Tables and pipes as the emulator knows them, and how a row becomes the cells of a table.
+//! Tables and pipes, and how a row becomes the cells of a table.
 
 use std::collections::BTreeMap;
 use std::time::SystemTime;
@@ -11,7 +11,7 @@ use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
 use super::object_name::ObjectName;
 
-/// What a default pipe's name adds to its table's.
+/// The suffix of a default pipe's name after the name of its table.
 pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 /// How a pipe matches a row's keys to columns.
@@ -324,7 +324,7 @@ impl Catalog {
         self.tables.insert(folded(&table.name), table);
     }
 
-    /// The same catalog without a table for every name: a script says which there are.
+    /// The same catalog without a table for every name, for the tables of a script.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn without_anything(mut self) -> Self {
         self.anything = None;

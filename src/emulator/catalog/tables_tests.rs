@@ -213,7 +213,7 @@ fn the_sql_null_switch_reaches_every_pipe() {
 }
 
 proptest! {
-    /// Whatever a value says, each type either takes it or says no.
+    /// Each type accepts or refuses any value.
     #[test]
     fn no_value_breaks_a_column(
         text in prop_oneof!["\\PC{0,24}", "[-+0-9.:eETZ ]{0,24}"],

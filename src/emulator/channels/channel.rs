@@ -21,12 +21,11 @@ pub(crate) fn is_elastic(channel: &str) -> bool {
 /// The status of a channel that takes rows.
 pub(crate) const SUCCESS: &str = "SUCCESS";
 
-/// What the server answers to a continuation token whose batch it has accepted already. The service's own answer is not
-/// published, so both can be played.
+/// The answer to a continuation token whose batch was already accepted. The service's answer is not published, so there are both.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub enum ReplayedToken {
-    /// 200 with the same next token; the rows are not taken again.
+    /// 200 with the same next token. The rows are not accepted again.
     #[default]
     Accept,
     /// 400 `STALE_CONTINUATION_TOKEN_SEQUENCER`.
@@ -40,7 +39,7 @@ pub(crate) struct Rules {
     pub(crate) commit_every: Duration,
     pub(crate) limits: Limits,
     pub(crate) replay: ReplayedToken,
-    /// Whether requests are taken by the letter of the documentation.
+    /// Whether requests are checked strictly against the documentation.
     pub(crate) is_strict: bool,
 }
 
@@ -59,7 +58,7 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// How many earlier states of a channel are kept for answers that come from a replica that lags.
+/// How many earlier states of a channel are kept for the answers of a lagging replica.
 const PAST: usize = 16;
 
 /// A channel as the server holds it.

@@ -1,4 +1,4 @@
-//! What the server allows: sizes, rates and counts, and how a channel's rate is kept.
+//! Limits of sizes, rates and counts, and the metering of a channel's rates.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use std::time::Duration;
 pub struct Limits {
     /// The longest body on the wire, in bytes. A longer one is answered 413.
     pub request_bytes: Option<usize>,
-    /// The longest body after decompression, in bytes. It is always on, for it keeps a small body from filling memory.
+    /// The longest body after decompression, in bytes. It is always on, because a small body could fill the memory.
     pub decompressed_bytes: usize,
     /// The longest upload, and what the files of one append may hold after decompression, in bytes. It is always on.
     pub file_bytes: usize,
@@ -19,7 +19,7 @@ pub struct Limits {
     /// How many seconds of a rate a channel may use at once; two by default, so that a client that keeps the rate exactly
     /// is not refused because its requests were bunched on the way.
     pub burst_seconds: u64,
-    /// What the `Retry-After` of such a 429 says, in whole seconds.
+    /// The `Retry-After` of such a 429, in whole seconds.
     pub retry_after: Option<Duration>,
     /// Channels of one pipe.
     pub channels_per_pipe: Option<usize>,
@@ -65,7 +65,7 @@ impl Limits {
     }
 }
 
-/// How much of a channel's two rates is used up.
+/// The use of a channel's two rates.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     bytes: Leak,

@@ -1,9 +1,19 @@
 //! Channels: sequencers, accepted batches, commits, and the limits of the service.
 
 pub(crate) mod channel;
+#[cfg(test)]
+mod commits_tests;
 pub(crate) mod committed_rows;
 pub(crate) mod elastic;
+#[cfg(test)]
+mod elastic_tests;
 pub(crate) mod limits;
+#[cfg(test)]
+mod limits_tests;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod schema_change;
+#[cfg(test)]
+mod schema_change_tests;
 pub(crate) mod state;
+#[cfg(test)]
+mod state_tests;

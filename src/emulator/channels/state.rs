@@ -1,4 +1,4 @@
-//! Channels and their rules: sequencers, accepted batches, commits, counters. Knows nothing of HTTP but the refusals.
+//! Channels and their rules: sequencers, accepted batches, commits, counters. Of HTTP, only the refusals are used.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -15,13 +15,13 @@ use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
 
 const ROW_SEQ_GAP: &str = "ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP";
 
-/// A channel that takes no rows for this long is forgotten with its token.
+/// A channel that receives no rows for this long is deleted with its token.
 const IDLE_EXPIRY_MS: u64 = 30 * 24 * 60 * 60 * 1000;
 
-/// A pipe and a channel's name in upper case: in addresses the case of a channel's name does not matter.
+/// A pipe and a channel's name in upper case, because the case of a channel's name does not matter in addresses.
 pub(crate) type Key = (ObjectName, String);
 
-/// An append, as far as the channel is concerned.
+/// An append to a channel.
 pub(crate) struct Append<'a> {
     pub(crate) continuation_token: Option<&'a str>,
     pub(crate) start_token: Option<String>,
@@ -29,15 +29,15 @@ pub(crate) struct Append<'a> {
     pub(crate) body: Vec<u8>,
 }
 
-/// Where an append stands in its channel's chain.
+/// The position of an append in its channel.
 pub(crate) enum Standing {
-    /// It is the next one, with this sequencer.
+    /// The next one, with this sequencer.
     Next(u64),
-    /// It was accepted before; this is the continuation token after it.
+    /// Accepted before; this is the continuation token after it.
     Known(String),
 }
 
-/// Channels, their accepted batches, and where all that is kept.
+/// Channels, their accepted batches, and the storage of both.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) rules: Rules,
@@ -45,39 +45,39 @@ pub(crate) struct State {
     pub(crate) storage: Box<dyn Storage>,
     pub(crate) channels: BTreeMap<Key, Channel>,
     pub(crate) now_ms: u64,
-    /// Since when the pipes are as they are: the first request, the last DDL or the last reset. Elastic channels that hold
-    /// nothing yet are as old.
+    /// When the pipes were created: at the first request, the last DDL or the last reset. An elastic channel without rows has the same
+    /// creation time.
     pub(crate) pipes_since_ms: Option<u64>,
     /// What is called after each commit.
     pub(crate) observer: Option<CommitObserver>,
-    /// Whether nothing commits by itself.
+    /// Whether commits only come from `commit_all`.
     pub(crate) is_held: bool,
-    /// The delay and the period of commits that the emulator began with.
+    /// The initial delay and period of commits.
     first_pace: (Duration, Duration),
     trouble: Trouble,
 }
 
-/// What keeps accepted rows from being committed, said once: each look at the server tries again, many a second.
+/// Failed commits. Each is logged once, because commits are retried many times a second.
 #[derive(Debug, Default)]
 struct Trouble {
     channels: BTreeSet<Key>,
-    said: BTreeSet<String>,
+    logged: BTreeSet<String>,
 }
 
 impl Trouble {
-    /// Whether it was not said yet that this keeps channels from their commits.
+    /// Records a failed commit. Whether its cause was not logged before.
     fn is_news(&mut self, key: &Key, why: &str) -> bool {
         self.channels.insert(key.clone());
-        self.said.insert(why.to_owned())
+        self.logged.insert(why.to_owned())
     }
 
-    /// Forgets the channels that have nothing to commit any more: whether it was the last of them.
+    /// Removes the channels that have nothing left to commit. Whether the last failed channel was among them.
     fn is_over(&mut self, has_more: impl Fn(&Key) -> bool) -> bool {
         let was_there = !self.channels.is_empty();
         self.channels.retain(has_more);
         let is_gone = self.channels.is_empty();
         if is_gone {
-            self.said.clear();
+            self.logged.clear();
         }
         was_there && is_gone
     }
@@ -133,7 +133,7 @@ impl State {
         self.channels.values()
     }
 
-    /// Opens or reopens a channel; the earlier holder is stale from here on.
+    /// Opens or reopens a channel. The earlier holder becomes stale.
     pub(crate) fn open(
         &mut self,
         pipe: &Pipe,
@@ -190,7 +190,7 @@ impl State {
         }
     }
 
-    /// Where an append with this continuation token stands, if the channel takes it.
+    /// The position of an append with this continuation token, if the channel accepts it.
     pub(crate) fn stand(
         &mut self,
         pipe: &Pipe,
@@ -238,7 +238,7 @@ impl State {
         Ok(Standing::Next(row))
     }
 
-    /// Accepts a batch, or knows it again; the answer is the next continuation token.
+    /// Accepts a batch or recognizes a repetition, and returns the next continuation token.
     pub(crate) fn append(
         &mut self,
         pipe: &Pipe,
@@ -273,7 +273,7 @@ impl State {
         Ok(channel.continuation_token())
     }
 
-    /// Forgets a channel, its token and what it had accepted.
+    /// Deletes a channel, its token and its accepted batches.
     pub(crate) fn drop_channel(
         &mut self,
         pipe: &Pipe,
@@ -292,7 +292,7 @@ impl State {
         Ok(())
     }
 
-    /// Commits what is due at `now_ms` and forgets channels that were idle for too long.
+    /// Commits what is due at `now_ms`, and deletes channels that were idle for too long.
     pub(crate) fn advance(&mut self, now_ms: u64) {
         self.now_ms = now_ms;
         self.pipes_since_ms.get_or_insert(now_ms);
@@ -311,7 +311,7 @@ impl State {
                 expired.push(key.clone());
             }
         }
-        // In order of time and not of channel, so that rows land in one order however rarely the server is looked at.
+        // In order of time and not of channel, so that the order of rows does not depend on how often this is called.
         due.sort();
         for (at, key) in due {
             self.commit_or_log(&key, at, at);
@@ -329,7 +329,7 @@ impl State {
         }
     }
 
-    /// When the next batch is due; a batch that is held without limit is not.
+    /// When the next batch is due. Batches that are held without limit are not.
     pub(crate) fn next_due_ms(&self) -> Option<u64> {
         if self.is_held {
             return None;
@@ -341,14 +341,14 @@ impl State {
             .min()
     }
 
-    /// Holds a channel's commits back, those already accepted and those to come, until `until_ms`.
+    /// Withholds a channel's commits until `until_ms`.
     pub(crate) fn hold(&mut self, pipe: &Pipe, name: &str, until_ms: u64) {
         if let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) {
             channel.hold(until_ms);
         }
     }
 
-    /// Changes a channel's record from outside the protocol, as a fault does.
+    /// Changes a channel's record for a fault.
     pub(crate) fn tamper(
         &mut self,
         pipe: &Pipe,
@@ -366,7 +366,7 @@ impl State {
         }
     }
 
-    /// Changes when batches commit, those that wait already included.
+    /// Changes when batches commit, including those that already wait.
     pub(crate) fn pace(&mut self, delay: Duration, every: Duration) {
         self.rules.commit_delay = delay;
         self.rules.commit_every = every;
@@ -375,7 +375,7 @@ impl State {
         }
     }
 
-    /// Forgets rows and channels, and commits as it did at first; tables and pipes stay.
+    /// Deletes rows and channels, and restores the initial pace of commits. Tables and pipes stay.
     pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
         self.storage.clear()?;
         self.channels.clear();
@@ -398,7 +398,7 @@ impl State {
                     tracing::info!("accepted rows can be committed again");
                 }
             }
-            // The batches stay accepted: the next look at the server tries again.
+            // The batches stay accepted, and the next call tries again.
             Err(why) => {
                 self.trouble.is_over(waits);
                 if self.trouble.is_news(key, &why.message) {

@@ -1,4 +1,4 @@
-//! What goes back: JSON answers, text answers, and refusals in the shapes the service uses.
+//! Answers: JSON, text, and refusals in the forms of the service.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,7 +19,7 @@ pub(crate) type Answer = Response<Bytes>;
 #[derive(Debug, Clone)]
 pub(crate) struct Prepared(pub(crate) Answer);
 
-/// What the server does with a request.
+/// The server's reaction to a request.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Reply {
@@ -27,11 +27,11 @@ pub enum Reply {
     Respond(Response<Bytes>),
     /// The answer, after a wait.
     RespondAfter(Duration, Response<Bytes>),
-    /// No connection: the server never saw a byte of the request.
+    /// No connection: the server received nothing of the request.
     Refuse,
     /// The connection breaks without an answer.
     Reset,
-    /// No answer, ever.
+    /// No answer.
     Hang,
     /// The answer, broken off in the middle of its body.
     Cut(Response<Bytes>),
@@ -81,7 +81,7 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// The request is malformed in a way that has no code of its own.
+    /// The request is malformed in a way that has no specific code.
     pub(crate) fn malformed(message: impl Into<String>) -> Self {
         Self::bad_request("ERR_INVALID_REQUEST", message)
     }
@@ -134,7 +134,7 @@ impl Refusal {
     }
 
     pub(crate) fn into_answer(self) -> Answer {
-        // The service's objects say `error_code` where they are not found or in conflict, and its gateway says `code`.
+        // The service has `error_code` for objects that are not found or in conflict, and its gateway has `code`.
         let key = match self.status {
             StatusCode::NOT_FOUND | StatusCode::CONFLICT => "error_code",
             _ => "code",
@@ -164,7 +164,7 @@ pub(crate) fn text_answer(text: String) -> Answer {
     answer(StatusCode::OK, kind, Bytes::from(text))
 }
 
-/// A bare status: what a proxy on the way says.
+/// A bare status, as a proxy answers.
 pub(crate) fn bare_answer(status: StatusCode) -> Answer {
     let mut answer = Response::new(Bytes::new());
     *answer.status_mut() = status;
@@ -178,7 +178,7 @@ fn answer(status: StatusCode, kind: HeaderValue, body: Bytes) -> Answer {
     answer
 }
 
-/// A refusal as S3 says it, in XML.
+/// A refusal in the XML of S3.
 pub(crate) fn s3_refusal(status: StatusCode, code: &str, message: &str) -> Answer {
     let body = format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<Error><Code>{}</Code><Message>{}</Message></Error>",

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::Crc;
 
-/// The longest line that says the length of a piece; one with a signature has less than 100 bytes.
+/// The longest line with the length of a piece. One with a signature has less than 100 bytes.
 const MOST_LINE: usize = 1024;
 /// The trailer that is checked.
 const CRC32: &str = "x-amz-checksum-crc32";
@@ -60,11 +60,11 @@ pub(crate) fn decode(
     Ok(content)
 }
 
-/// Whether `content` has the CRC32 that a header says, in base64.
-pub(crate) fn has_crc32(content: &[u8], said: &str) -> bool {
+/// Whether `content` has this CRC32, given in base64.
+pub(crate) fn has_crc32(content: &[u8], expected: &str) -> bool {
     let mut crc = Crc::new();
     crc.update(content);
-    STANDARD.encode(crc.sum().to_be_bytes()) == said.trim()
+    STANDARD.encode(crc.sum().to_be_bytes()) == expected.trim()
 }
 
 /// Whether there is a checksum; it is right then.

@@ -1,4 +1,4 @@
-//! What may go wrong between a client and the server, on purpose: scripted one by one, or drawn at random from a seed.
+//! Faults: what goes wrong between a client and the server on purpose, one by one or at random from a seed.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,8 +9,7 @@ use super::routes::Endpoint;
 
 /// Something that goes wrong with a request.
 ///
-/// A fault alone strikes the next request it can strike, once. [`Fault::on`] and the methods of [`Rule`] narrow that down
-/// or widen it.
+/// By itself a fault is injected once, at the next request that allows it. [`Fault::on`] and the methods of [`Rule`] change that.
 ///
 /// ```
 /// use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
@@ -22,17 +21,17 @@ use super::routes::Endpoint;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// No connection: the server never sees the request, and the client knows it.
+    /// No connection: the server never receives the request, and the client knows it.
     Refuse,
-    /// The request is lost on its way and the connection breaks: nothing happened, but the client cannot know.
+    /// The request is lost and the connection breaks: nothing happened, but the client cannot know.
     Lose,
     /// The request is carried out, and the connection breaks before the answer.
     ApplyThenLose,
-    /// The connection breaks, and the request is carried out after the channel's next one: its retry overtakes it.
+    /// The connection breaks, and the request is carried out after the channel's next one, for example its own retry.
     Zombie,
-    /// The request is lost, and no answer ever comes.
+    /// The request is lost, and the client gets no answer.
     Hang,
-    /// The request is carried out, and no answer ever comes.
+    /// The request is carried out, and the client gets no answer.
     ApplyThenHang,
     /// The request is carried out, and the answer breaks off in the middle.
     Cut,
@@ -48,7 +47,7 @@ pub enum Fault {
     Unauthorized,
     /// 403 for this one request.
     Forbidden,
-    /// Every scoped token given out so far is revoked; then the request is carried out, which means 401.
+    /// All scoped tokens are revoked before the request, which is answered 401.
     ExpireToken,
     /// 404 without a body.
     BareNotFound,
@@ -66,7 +65,7 @@ pub enum Fault {
     ForeignToken(Option<String>),
     /// The channel's status becomes this code just before the request.
     Invalidate(String),
-    /// The answer shows the channel as it was so long ago: a replica lags.
+    /// The answer shows the channel as it was this long ago, as a lagging replica does.
     StaleStatus(Duration),
     /// The channel is missing from the answer, as if the server did not know it.
     Absent,
@@ -144,7 +143,7 @@ impl Fault {
     }
 }
 
-/// A fault with what it strikes and how often.
+/// A fault, and the requests at which it is injected.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rule {
     pub(crate) fault: Fault,
@@ -183,21 +182,21 @@ impl Rule {
         self
     }
 
-    /// Strikes this many requests and not just one.
+    /// Injects the fault at this many requests instead of one.
     #[must_use]
     pub fn times(mut self, times: u64) -> Self {
         self.left = Some(times);
         self
     }
 
-    /// Strikes every matching request.
+    /// Injects the fault at every matching request.
     #[must_use]
     pub fn always(mut self) -> Self {
         self.left = None;
         self
     }
 
-    /// Strikes each matching request with this probability, from 0 to 1, drawn from the emulator's seed.
+    /// Injects the fault at each matching request with this probability, from 0 to 1, drawn from the emulator's seed.
     #[must_use]
     pub fn at_rate(mut self, rate: f64) -> Self {
         self.rate = rate;
@@ -220,7 +219,7 @@ impl Rule {
     }
 }
 
-/// A fault that strikes a request, and the channel it is about.
+/// A fault that is injected at a request, and the channel that it is about.
 #[derive(Debug)]
 pub(crate) struct InjectedFault {
     pub(crate) fault: Fault,
@@ -247,24 +246,24 @@ impl Faults {
         })))
     }
 
-    /// Adds a rule. Of those that match a request the one that was added first strikes.
+    /// Adds a rule. Of the rules that match a request, the one that was added first applies.
     pub fn push(&self, rule: impl Into<Rule>) {
         self.script().rules.push(rule.into());
     }
 
-    /// Removes all rules. What they did stays done: a channel whose commits are withheld goes on withholding them.
+    /// Removes all rules. Their effects remain: a channel whose commits are withheld continues to withhold them.
     pub fn clear(&self) {
         self.script().rules.clear();
     }
 
-    /// Removes all rules, and counts anew.
+    /// Removes all rules and resets the counts.
     pub(crate) fn reset(&self) {
         let mut script = self.script();
         script.rules.clear();
         script.injected.clear();
     }
 
-    /// The rules there are, those that are used up aside.
+    /// The rules that are not used up.
     #[cfg(feature = "emulator-server")]
     pub(crate) fn rules(&self) -> Vec<Rule> {
         self.script().rules.clone()

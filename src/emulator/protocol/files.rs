@@ -22,13 +22,12 @@ use crate::emulator::channels::state::{Append, Standing, State};
 use crate::emulator::messages::answer::{Answer, Refusal};
 use crate::emulator::messages::body;
 
-/// How many fragments one append may name.
+/// The most fragments of one append.
 const MOST_FRAGMENTS: usize = 1_000;
-/// The only encryption there is: AES in counter mode, of a 256-bit key despite its name.
+/// The only encryption: AES in counter mode, with a 256-bit key despite its name.
 const ENCRYPTION: &str = "AES-CTR-128.1";
 
-/// What is said of one part of one file. The uncompressed length is not looked at: the official SDK counts a byte too many
-/// for each row.
+/// A part of a file. The uncompressed length is ignored, because the official SDK counts a byte too many for each row.
 #[derive(Debug, Deserialize)]
 struct Fragment {
     file_path: String,
@@ -63,7 +62,7 @@ pub(crate) fn append(
     let fragments = fragments(request.body())?;
     let token = call.query.continuation_token.as_deref();
     let is_elastic = is_elastic(channel);
-    // Files that were appended already may be gone.
+    // Files that were appended already may be deleted.
     if !is_elastic && let Standing::Known(next) = state.stand(pipe, channel, token)? {
         return Ok(accepted(&next));
     }
@@ -131,16 +130,16 @@ fn rows_of_one(
     let grants = &uploads.grants;
     let file = uploads
         .get(fragment.key())
-        // What is not of this pipe is not there for it.
+        // Files of other pipes do not exist for this one.
         .filter(|_| fragment.key().starts_with(&grants.root(&pipe.name)))
         .ok_or_else(|| fragment.refused("is not in the stage of the pipe"))?;
-    let said_etag = fragment.file_etag.trim_matches('"');
-    if said_etag != file.etag || fragment.file_length_bytes != file.content.len() {
+    let stated_etag = fragment.file_etag.trim_matches('"');
+    if stated_etag != file.etag || fragment.file_length_bytes != file.content.len() {
         return Err(fragment.refused("has another etag or length in the stage"));
     }
-    let is_same = |said: &Value, is: &str| match said {
-        Value::String(said) => said == is,
-        Value::Number(said) => said.to_string() == is,
+    let is_same = |stated: &Value, actual: &str| match stated {
+        Value::String(stated) => stated == actual,
+        Value::Number(stated) => stated.to_string() == actual,
         _ => false,
     };
     if fragment.encryption_version != ENCRYPTION
@@ -163,7 +162,7 @@ fn rows_of_one(
         .ok_or_else(|| fragment.refused("cannot be decrypted"))?;
     let rows = body::unpack_zstd(plain, most)?;
     if body::lines(&rows).count() != fragment.rows {
-        return Err(fragment.refused("does not have as many rows as are said"));
+        return Err(fragment.refused("does not have the stated number of rows"));
     }
     Ok(rows)
 }

@@ -255,7 +255,7 @@ fn open(state: &mut State, pipe: &Pipe, channel: &str, body: &[u8]) -> Result<An
     Ok(json_answer(StatusCode::OK, &answer))
 }
 
-/// A refusal as the endpoint answers it: the object store has a form of its own.
+/// A refusal as the endpoint answers it: the object store has another form.
 fn refused(endpoint: Endpoint, refusal: Refusal) -> Answer {
     match endpoint {
         Endpoint::Upload => refusal.into_s3_answer(),

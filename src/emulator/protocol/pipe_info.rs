@@ -1,5 +1,5 @@
-//! What a client is told about a pipe before it sends anything: where files go, with which credentials, and the key they are
-//! encrypted with. Observed of the official SDK 1.9.1, which refuses a pipe without a complete answer.
+//! The information about a pipe that a client requests first: the location of files, the credentials for it, and the key that
+//! encrypts them. Observed of the official SDK 1.9.1, which refuses a pipe without a complete answer.
 
 use std::time::Duration;
 
@@ -15,28 +15,28 @@ use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::{Answer, json_answer};
 
-/// How long the credentials of a stage are good. The official SDK asks anew a minute before an hour has passed.
+/// How long the credentials of a stage are valid. The official SDK renews them after 59 minutes.
 const GRANT_LIFE: Duration = Duration::from_secs(4000);
 
-/// Makes everything about a pipe's stage out of one secret, so that nothing has to be remembered of those who ask, and what
-/// they were told is still good after a restart with the same secret.
+/// Derives everything about a pipe's stage from one secret. So nothing is stored per client, and what a client received is still
+/// valid after a restart with the same secret.
 #[derive(Debug)]
 pub(crate) struct Grants {
     secret: hmac::Key,
-    /// Tells the prefixes of this start from those of earlier ones.
+    /// Distinguishes the prefixes of this start from earlier ones.
     start: u64,
-    /// How many prefixes were given out. Each is for one client, for every client numbers its files from 0.
+    /// How many prefixes were assigned. Each is for one client, because every client numbers its files from 0.
     given: u64,
 }
 
-/// The credentials for one prefix of the stage, as they come back with an upload.
+/// The credentials of an upload.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Credentials {
-    /// Good for keys that begin with this.
+    /// Valid for keys with this prefix.
     Good(String),
-    /// They were good once.
+    /// No longer valid.
     Expired,
-    /// They are not of this server.
+    /// Not made by this server.
     Unknown,
 }
 
@@ -62,12 +62,12 @@ impl Grants {
         number.to_string()
     }
 
-    /// What the key is told apart by besides.
+    /// Identifies the key, together with its number.
     pub(crate) fn diversifier(&self, pipe: &ObjectName) -> String {
         hex(&self.derived("diversifier", pipe), 16)
     }
 
-    /// What the keys of all files of a pipe begin with.
+    /// The prefix of all files of a pipe.
     pub(crate) fn root(&self, pipe: &ObjectName) -> String {
         format!("{}/", hex(&self.derived("root", pipe), 8))
     }
@@ -88,7 +88,7 @@ impl Grants {
         }
     }
 
-    /// A prefix of its own in the stage of a pipe, with its credentials.
+    /// A new prefix in the stage of a pipe, with its credentials.
     fn location(&mut self, pipe: &ObjectName, now_ms: u64) -> Value {
         self.given += 1;
         let prefix = format!("{}{:x}-{}/", self.root(pipe), self.start, self.given);

@@ -31,7 +31,7 @@ const PLAIN_NAMES: [&str; 5] = [
     "startoffsettoken",
     "x-snowflake-authorization-token-type",
 ];
-/// The ways to authorize a request that are told; what else stands there may be the secret itself.
+/// The authorization schemes that the log shows. Any other word may be the secret itself.
 const SCHEMES: [&str; 5] = ["aws4-hmac-sha256", "basic", "bearer", "digest", "snowflake"];
 /// The fields of a login's form that are no secrets.
 const PLAIN_FIELDS: [&str; 5] = [
@@ -211,7 +211,7 @@ mod tests {
         assert_eq!(head.headers[0].1, "[redacted]");
     }
 
-    /// By whoever puts it where it does not belong.
+    /// Secrets in a wrong place.
     #[test]
     fn a_secret_out_of_place_is_not_kept_either() {
         let bodies = [

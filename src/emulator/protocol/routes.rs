@@ -1,4 +1,4 @@
-//! Which endpoint a request is for, and what it names.
+//! The endpoint of a request, and the objects that it names.
 
 use std::fmt;
 
@@ -64,18 +64,18 @@ impl fmt::Display for Endpoint {
     }
 }
 
-/// A request, read as far as its address tells.
+/// A request as its address describes it.
 #[derive(Debug)]
 pub(crate) struct Call {
     pub(crate) endpoint: Endpoint,
-    /// The pipe as the client wrote it; the account's own endpoints name none.
+    /// The pipe as the client wrote it; the endpoints of the account name none.
     pub(crate) pipe: Option<ObjectName>,
-    /// The channels it is about: one, or those of a bulk status.
+    /// The channel, or the channels of a bulk status.
     pub(crate) channels: Vec<String>,
     pub(crate) query: Query,
 }
 
-/// The query parameters the server knows; empty ones count as absent.
+/// The known query parameters. Empty ones count as absent.
 #[derive(Debug, Default)]
 pub(crate) struct Query {
     pub(crate) continuation_token: Option<String>,
@@ -91,7 +91,7 @@ struct Names {
 }
 
 impl Call {
-    /// Reads the address, and of a bulk status the names.
+    /// Reads the address and, of a bulk status, the names in the body.
     pub(crate) fn read(request: &Request<Bytes>) -> Result<Self, Refusal> {
         let segments: Vec<String> = request
             .uri()
@@ -127,7 +127,7 @@ impl Call {
                 Ok(Self::channel(Endpoint::Append, pipe, ELASTIC, query))
             }
             ["v2", "streaming", "data", path @ ..] => {
-                let (pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
+                let (pipe, rest) = pipe(path).ok_or_else(|| no_endpoint(request))?;
                 match rest {
                     ["channels", channel, "rows"] if method == Method::POST => {
                         Ok(Self::channel(Endpoint::Append, pipe, channel, query))
@@ -135,11 +135,11 @@ impl Call {
                     ["channels", channel, "filebuffer"] if method == Method::POST => {
                         Ok(Self::channel(Endpoint::AppendFiles, pipe, channel, query))
                     }
-                    _ => Err(nowhere(request)),
+                    _ => Err(no_endpoint(request)),
                 }
             }
             ["v2", "streaming", path @ ..] => {
-                let (pipe, rest) = pipe(path).ok_or_else(|| nowhere(request))?;
+                let (pipe, rest) = pipe(path).ok_or_else(|| no_endpoint(request))?;
                 match rest {
                     ["channels", channel] if method == Method::PUT => {
                         Ok(Self::channel(Endpoint::Open, pipe, channel, query))
@@ -159,7 +159,7 @@ impl Call {
                     }
                     [] if method == Method::POST => {
                         let stem = pipe.name.strip_suffix(":bulk-channel-status");
-                        let stem = stem.ok_or_else(|| nowhere(request))?;
+                        let stem = stem.ok_or_else(|| no_endpoint(request))?;
                         let name = unquoted(stem).to_owned();
                         let Names { channel_names } = serde_json::from_slice(request.body())
                             .map_err(|why| {
@@ -174,13 +174,13 @@ impl Call {
                             query,
                         })
                     }
-                    _ => Err(nowhere(request)),
+                    _ => Err(no_endpoint(request)),
                 }
             }
             _ if is_upload(method, request.uri().path()) => {
                 Ok(Self::account(Endpoint::Upload, query))
             }
-            _ => Err(nowhere(request)),
+            _ => Err(no_endpoint(request)),
         }
     }
 
@@ -288,7 +288,7 @@ fn unquoted(name: &str) -> &str {
         .unwrap_or(name)
 }
 
-fn nowhere(request: &Request<Bytes>) -> Refusal {
+fn no_endpoint(request: &Request<Bytes>) -> Refusal {
     Refusal::new(
         StatusCode::NOT_FOUND,
         "ERR_ENDPOINT_DOES_NOT_EXIST",

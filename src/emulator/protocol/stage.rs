@@ -1,6 +1,6 @@
-//! The stage that files are uploaded to: as much of S3 as an upload needs, in memory and within bounds.
+//! The stage that files are uploaded to: the part of S3 that an upload needs, in bounded memory.
 //!
-//! A client with the session token of a pipe's stage may write below its prefix. The signature is not verified, for it
+//! A client with the session token of a pipe's stage may write below its prefix. The signature is not verified, because it
 //! proves nothing more.
 
 use std::collections::BTreeMap;
@@ -18,21 +18,21 @@ use super::routes::STAGE;
 use crate::emulator::catalog::binary::hex;
 use crate::emulator::messages::answer::{Answer, Refusal};
 
-/// How much all files together may take. A file for which there is no room is to be sent again later.
+/// The most bytes of all files together. An upload that does not fit is refused with a request to try again later.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
-/// What a file takes besides its content and its name.
+/// The memory of a file besides its content and its name.
 const OVERHEAD: usize = 256;
 /// The longest key, as in S3.
 const MOST_KEY: usize = 1024;
-/// How long a file waits for an append that names it.
+/// How long a file is kept for an append that names it.
 const UNCLAIMED_LIFE: Duration = Duration::from_secs(15 * 60);
-/// How long a file stays for a repetition of the append that named it.
+/// How long a file is kept for a repetition of the append that named it.
 const CLAIMED_LIFE: Duration = Duration::from_secs(2 * 60);
 
 const SESSION_TOKEN: &str = "x-amz-security-token";
 const DECODED_LENGTH: &str = "x-amz-decoded-content-length";
 const CRC32: &str = "x-amz-checksum-crc32";
-/// Which headers come after the body.
+/// The headers that follow the body.
 const TRAILER: &str = "x-amz-trailer";
 
 /// A file as it was uploaded.
@@ -40,12 +40,12 @@ const TRAILER: &str = "x-amz-trailer";
 pub(crate) struct StoredFile {
     pub(crate) content: Bytes,
     pub(crate) etag: String,
-    /// When it is forgotten.
+    /// When the file is deleted.
     until_ms: u64,
     claimed: bool,
 }
 
-/// The files, by their keys, and who may write them.
+/// The files by their keys, and the credentials to write them.
 #[derive(Debug)]
 pub(crate) struct Stage {
     pub(crate) grants: Grants,
@@ -54,7 +54,7 @@ pub(crate) struct Stage {
 }
 
 impl Stage {
-    /// An empty stage, whose credentials are made of a secret.
+    /// An empty stage whose credentials are derived from a secret.
     pub(crate) fn new(secret: &[u8]) -> Self {
         Self {
             grants: Grants::new(secret),
@@ -63,7 +63,7 @@ impl Stage {
         }
     }
 
-    /// Forgets all files.
+    /// Deletes all files.
     pub(crate) fn clear(&mut self) {
         self.files.clear();
         self.bytes = 0;
@@ -74,7 +74,7 @@ impl Stage {
         self.files.get(key)
     }
 
-    /// The rows of a file are accepted: from now on it is only kept for a repetition.
+    /// Marks a file whose rows are accepted: it is kept only for a repetition of the append.
     pub(crate) fn claim(&mut self, key: &str, now_ms: u64) {
         if let Some(file) = self.files.get_mut(key) {
             file.claimed = true;
@@ -82,11 +82,11 @@ impl Stage {
         }
     }
 
-    /// Keeps a file, if there is room; its `ETag`.
+    /// Stores a file if there is room, and returns its `ETag`.
     fn put(&mut self, key: String, content: Vec<u8>, now_ms: u64) -> Option<String> {
         let before = self.remove(&key);
         if self.make_room(weight(&key, &content), now_ms).is_none() {
-            // A file that is refused does not take the place of the one before.
+            // A refused file does not replace the one before.
             if let Some(file) = before {
                 self.insert(key, file);
             }
@@ -108,7 +108,7 @@ impl Stage {
         self.files.insert(key, file);
     }
 
-    /// Forgets what is over, and if need be what is only kept for a repetition, the oldest first.
+    /// Deletes expired files and, if necessary, files that are only kept for a repetition, the oldest first.
     fn make_room(&mut self, bytes: usize, now_ms: u64) -> Option<()> {
         let over = self
             .files
@@ -228,7 +228,7 @@ fn content(headers: &HeaderMap, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         });
     }
     match text(headers, CRC32) {
-        Some(said) if !aws_chunked::has_crc32(body, said) => Err(Refusal::bad_request(
+        Some(checksum) if !aws_chunked::has_crc32(body, checksum) => Err(Refusal::bad_request(
             "BadDigest",
             "The upload does not have the CRC32 that its header says.",
         )),

@@ -1,5 +1,5 @@
-//! Requests taken by the letter of "Snowpipe Streaming REST API endpoints": for whoever wants to know that a client
-//! leans on nothing that is merely put up with.
+//! Strict checks against the documentation "Snowpipe Streaming REST API endpoints": with them a test shows that a client does
+//! not depend on anything undocumented.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, USER_AGENT};
@@ -10,13 +10,13 @@ use super::routes::{Call, Endpoint};
 use crate::emulator::channels::channel::is_elastic;
 use crate::emulator::messages::answer::Refusal;
 
-/// What a documented endpoint takes.
+/// The parameters and the body that an endpoint accepts.
 struct Documented {
     parameters: &'static [&'static str],
     content_type: &'static str,
 }
 
-/// None for endpoints that no page describes: there is nothing to hold a client to.
+/// `None` for endpoints that are not documented.
 fn documented(call: &Call) -> Option<Documented> {
     const TRACING: &[&str] = &["requestId", "retryCount"];
     const APPEND: &[&str] = &[

@@ -1,4 +1,4 @@
-//! The endpoint where clients leave their metrics: they are thanked for, and forgotten.
+//! Accepts and discards telemetry.
 
 use http::StatusCode;
 use serde_json::json;

@@ -29,12 +29,12 @@ async fn connect(server: &Server) -> TcpStream {
         .expect("a connection")
 }
 
-/// What the server says before it closes the connection.
-async fn said(stream: &mut TcpStream) -> String {
-    let mut said = Vec::new();
+/// What the server sends before it closes the connection.
+async fn received(stream: &mut TcpStream) -> String {
+    let mut received = Vec::new();
     // A connection that is reset with something unread is closed as well.
-    let _ = stream.read_to_end(&mut said).await;
-    String::from_utf8(said).expect("text")
+    let _ = stream.read_to_end(&mut received).await;
+    String::from_utf8(received).expect("text")
 }
 
 /// Whether a request on a connection that is open is answered.
@@ -60,10 +60,10 @@ async fn drip(mut stream: TcpStream, head: &'static str) -> String {
             tokio::time::sleep(PACE).await;
         }
     });
-    let mut said = Vec::new();
-    let _ = from.read_to_end(&mut said).await;
+    let mut received = Vec::new();
+    let _ = from.read_to_end(&mut received).await;
     dripping.abort();
-    String::from_utf8(said).expect("text")
+    String::from_utf8(received).expect("text")
 }
 
 #[tokio::test]
@@ -81,7 +81,7 @@ async fn of_too_many_connections_those_that_waited_longest_go() {
     assert!(is_answered_on(&mut youngest).await);
     let mut kept = idle.split_off(37);
     for gone in &mut idle {
-        assert_eq!(said(gone).await, "");
+        assert_eq!(received(gone).await, "");
     }
     for stream in &mut kept {
         assert!(is_answered_on(stream).await);
@@ -144,19 +144,19 @@ async fn a_slow_head_and_an_idle_connection_are_closed() {
     let slow = drip(connect(&server).await, "GET / HTTP/1.1\r\nSlow: ");
     let (slow, ()) = tokio::join!(slow, assert_answers(&server));
     assert_eq!(slow, "");
-    assert_eq!(said(&mut idle).await, "");
-    said(&mut used).await;
+    assert_eq!(received(&mut idle).await, "");
+    received(&mut used).await;
     server.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_slow_body_is_told_that_it_is_slow() {
+async fn a_slow_body_is_answered_408() {
     let server = server(ServerLimits {
         body_timeout: SHORT,
         ..ServerLimits::default()
     })
     .await;
-    // Nobody is turned away in the middle of a body either.
+    // No request is refused in the middle of its body either.
     for head in [
         "POST /oauth/token HTTP/1.1\r\nHost: h\r\nContent-Length: 1000000\r\n\r\n",
         "POST /_emulator/reset HTTP/1.1\r\nHost: evil.example\r\nContent-Length: 1000000\r\n\r\n",
@@ -222,12 +222,13 @@ async fn what_is_not_http_ends_its_connection_and_no_other() {
         // The server may have had enough before it has read all of it.
         let _ = stream.write_all(sent.as_bytes()).await;
         let _ = stream.shutdown().await;
-        let said = said(&mut stream).await;
+        let received = received(&mut stream).await;
         let shown = &sent[..sent.len().min(80)];
         // What is closed with something unread may be reset before its answer arrives.
-        let is_lost = said.is_empty() && sent.len() > long.len();
-        let is_expected = said.starts_with(expected) && said.is_empty() == expected.is_empty();
-        assert!(is_expected || is_lost, "{shown:?}: {said:?}");
+        let is_lost = received.is_empty() && sent.len() > long.len();
+        let is_expected =
+            received.starts_with(expected) && received.is_empty() == expected.is_empty();
+        assert!(is_expected || is_lost, "{shown:?}: {received:?}");
         assert_answers(&server).await;
     }
     assert!(
@@ -247,9 +248,9 @@ async fn garbage_after_a_request_does_not_harm_its_answer() {
     let get = "GET /v2/streaming/hostname HTTP/1.1\r\nHost: h\r\n\r\n";
     let sent = format!("{get}{get}\0\0garbage\r\n\r\n{get}");
     stream.write_all(sent.as_bytes()).await.expect("it is sent");
-    let said = said(&mut stream).await;
-    let answers = said.matches("Unsupported Accept header").count();
-    assert_eq!((answers, said.matches("HTTP/1.1 400 ").count()), (2, 3));
+    let received = received(&mut stream).await;
+    let answers = received.matches("Unsupported Accept header").count();
+    assert_eq!((answers, received.matches("HTTP/1.1 400 ").count()), (2, 3));
     server.shutdown().await;
 }
 
@@ -271,7 +272,7 @@ async fn half_an_append_is_no_append() {
         let sent = format!("{head}{rest}");
         stream.write_all(sent.as_bytes()).await.expect("it is sent");
         stream.shutdown().await.expect("it is closed");
-        assert_eq!(said(&mut stream).await, "");
+        assert_eq!(received(&mut stream).await, "");
     }
     let whole = session.append(&token, "{\"a\":2}\n").send().await;
     assert_eq!(whole.expect("an answer").status(), 200);
@@ -295,7 +296,7 @@ async fn a_body_that_never_ends_is_refused() {
         )
         .send()
         .await;
-    // The answer may be lost on its way, for nobody reads on.
+    // The answer may be lost, because the client no longer reads.
     assert!(refused.is_err() || refused.is_ok_and(|answer| answer.status() == 413));
     let whole = session.append(&token, "{\"a\":2}\n").send().await;
     assert_eq!(whole.expect("an answer").status(), 200);

@@ -28,7 +28,7 @@ use crate::emulator::messages::answer::{Refusal, Reply};
 use crate::emulator::protocol::routes;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// What is kept of a body where the emulator has no limit of its own.
+/// The longest body if the emulator has no limit.
 const MOST_BODY: usize = 64 * 1024 * 1024;
 /// How long requests in flight may take to end when the server stops.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -38,7 +38,7 @@ const MOST_WAITING: usize = 16;
 /// The pause after a failed accept or commit: neither is fixed by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// What the server puts up with from those who connect. A request's head may have some 64 KiB, and its body as much as the
+/// The limits of connections and requests. A request's head may have some 64 KiB, and its body as much as the
 /// emulator's [`Limits`](crate::emulator::channels::limits::Limits) say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -62,11 +62,11 @@ fn jwt(private_key: &SecretString, now: SystemTime) -> String {
     format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
 }
 
-/// Landed rows, and a word to the test whenever there are more.
+/// A storage that notifies the test of each commit.
 #[derive(Debug)]
-struct Told(MemoryStorage, Arc<Notify>);
+struct Notifying(MemoryStorage, Arc<Notify>);
 
-impl Storage for Told {
+impl Storage for Notifying {
     fn load(&mut self) -> std::result::Result<Vec<StoredChannel>, StorageError> {
         self.0.load()
     }
@@ -192,9 +192,9 @@ impl Session {
 }
 
 #[tokio::test]
-async fn rows_land_over_http_although_nobody_asks() {
-    let told = Arc::new(Notify::new());
-    let storage = Told(MemoryStorage::new(), told.clone());
+async fn rows_land_over_http_without_requests() {
+    let landed_rows = Arc::new(Notify::new());
+    let storage = Notifying(MemoryStorage::new(), landed_rows.clone());
     let settings = Emulator::builder()
         .storage(storage)
         .commit_delay(Duration::from_millis(1))
@@ -207,7 +207,7 @@ async fn rows_land_over_http_although_nobody_asks() {
         .send()
         .await;
     assert_eq!(accepted.expect("an answer").status(), 200);
-    told.notified().await;
+    landed_rows.notified().await;
     assert_eq!(
         session.landed(),
         [json!({"ROW": {"a": 1}}), json!({"ROW": {"a": 2}})]
@@ -304,7 +304,7 @@ async fn a_taken_port_is_named() {
 
 /// Accepted rows survive a process that ended between accept and commit; the token appears with the rows.
 #[tokio::test]
-async fn a_restart_on_the_same_file_goes_on_committing() {
+async fn a_restart_on_the_same_file_continues_to_commit() {
     let dir = tempfile::TempDir::new().expect("a directory");
     let path = dir.path().join("emulator.db");
     let ddl = Ddl::Bootstrap("CREATE TABLE D.S.T (A NUMBER(5,2), B VARCHAR NOT NULL);".to_owned());

@@ -141,17 +141,21 @@ async fn plain_http_is_turned_away_and_others_are_served() {
         .write_all(b"GET /v2/streaming/hostname HTTP/1.1\r\nHost: h\r\n\r\n")
         .await
         .expect("it is sent");
-    let mut said = Vec::new();
+    let mut received = Vec::new();
     // A reset is as good an end.
-    let _ = plain.read_to_end(&mut said).await;
-    assert!(!said.starts_with(b"HTTP"), "{}", said.escape_ascii());
+    let _ = plain.read_to_end(&mut received).await;
+    assert!(
+        !received.starts_with(b"HTTP"),
+        "{}",
+        received.escape_ascii()
+    );
     let client = trusting(&tls).build().expect("a client");
     asked(&client, &server.url()).await.expect("an answer");
     server.shutdown().await;
 }
 
 #[tokio::test]
-async fn a_handshake_that_never_comes_keeps_nobody_waiting() {
+async fn a_handshake_that_never_comes_delays_no_other_connection() {
     let tls = Tls::generate([""; 0]).expect("a certificate");
     let limits = ServerLimits {
         handshake_timeout: Duration::from_secs(1),
@@ -166,10 +170,10 @@ async fn a_handshake_that_never_comes_keeps_nobody_waiting() {
     let client = trusting(&tls).build().expect("a client");
     asked(&client, &server.url()).await.expect("an answer");
     for mut stream in silent {
-        let mut said = Vec::new();
+        let mut received = Vec::new();
         // It ends because the server ends it.
-        let _ = stream.read_to_end(&mut said).await;
-        assert_eq!(said, b"");
+        let _ = stream.read_to_end(&mut received).await;
+        assert_eq!(received, b"");
     }
     server.shutdown().await;
 }
@@ -188,8 +192,8 @@ async fn an_idle_http_2_connection_is_closed() {
     ] {
         let mut stream = session(&tls, server.local_addr(), b"h2").await;
         stream.write_all(greeting).await.expect("it is sent");
-        let mut said = Vec::new();
-        let _ = stream.read_to_end(&mut said).await;
+        let mut received = Vec::new();
+        let _ = stream.read_to_end(&mut received).await;
     }
     server.shutdown().await;
 }

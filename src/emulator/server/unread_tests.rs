@@ -1,4 +1,4 @@
-//! Long answers that nobody reads: they share a bounded memory, and not for long.
+//! Long answers that are not read: their memory is bounded, and they are dropped after a while.
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -63,7 +63,7 @@ async fn all_memory_is_back(server: &Server) {
 }
 
 #[tokio::test]
-async fn an_answer_that_nobody_reads_ends_with_its_connection() {
+async fn an_unread_answer_ends_with_its_connection() {
     let server = server(Duration::from_millis(100)).await;
     let (mut unread, status) = ask(&server, "tables/D.S.T").await;
     assert_eq!(status, "HTTP/1.1 200");

@@ -1,4 +1,4 @@
-//! Values as the SQL API shows them: every one a string, whose form its column's type tells.
+//! Values as the SQL API returns them: strings whose form depends on the type of the column.
 
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;

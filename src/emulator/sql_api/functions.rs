@@ -189,7 +189,7 @@ fn replace(context: &Context<'_>, most_bytes: usize) -> rusqlite::Result<Option<
     Ok(Some(replaced))
 }
 
-/// `text LIKE pattern ESCAPE escape`, whose arguments come as pattern, text and escape; cases are told apart.
+/// `text LIKE pattern ESCAPE escape`, whose arguments come as pattern, text and escape. The case matters.
 fn like(context: &Context<'_>, end: Instant) -> rusqlite::Result<Option<bool>> {
     let escape = text(context, 2);
     if context.len() == 3 && escape.is_none() {
@@ -225,7 +225,7 @@ enum Piece {
     Any,
 }
 
-/// Whether a text matches a pattern; none if it is `too_late` to tell.
+/// Whether a text matches a pattern; `None` after the deadline.
 fn matches(mut pieces: &[Piece], text: &str, too_late: impl Fn() -> bool) -> Option<bool> {
     let mut rest = text.chars();
     // Where to go on when what follows the last `%` does not match: there, one character later.

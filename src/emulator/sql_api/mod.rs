@@ -1,5 +1,7 @@
 //! Snowflake's SQL API: statements over the tables, computed by SQLite.
 
+#[cfg(test)]
+mod bounds_tests;
 pub(crate) mod cells;
 pub(crate) mod copies;
 pub(crate) mod functions;
@@ -7,3 +9,5 @@ pub(crate) mod parsing;
 pub(crate) mod reading;
 pub(crate) mod rewriting;
 pub(crate) mod statements;
+#[cfg(test)]
+pub(crate) mod statements_tests;

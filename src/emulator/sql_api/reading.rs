@@ -1,4 +1,4 @@
-//! A SELECT on a SQLite connection of its own that can do nothing else, and not for long.
+//! Runs a SELECT on a separate SQLite connection, which can only read, and for a limited time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -1,8 +1,8 @@
 //! The storage in a SQLite file, which others can open while the emulator runs.
 //!
-//! Each Snowflake table is a SQLite table of its own name with its own column names; rejected rows are in
-//! `<TABLE>__ERRORS`. Two tables of one name in different schemas are told apart by the full name. What the emulator
-//! keeps for itself starts with `_snowpipe_`.
+//! Each Snowflake table is a SQLite table with the same name and the same column names; rejected rows are in
+//! `<TABLE>__ERRORS`. Two tables of one name in different schemas have their full names. The emulator's own
+//! tables start with `_snowpipe_`.
 //!
 //! | Snowflake | SQLite |
 //! |---|---|

@@ -1,4 +1,4 @@
-//! What becomes of a data file while the emulator runs: other tables, and none of the rows.
+//! Changes of a data file while the emulator runs: other tables, or no rows.
 
 use rusqlite::TransactionBehavior;
 
@@ -38,7 +38,7 @@ impl SqliteFile {
         Ok(())
     }
 
-    /// Forgets rows and channels. A table that stood in for any other is gone with its rows.
+    /// Deletes rows and channels. Tables that no script declared are deleted too.
     pub(crate) fn clear(&mut self) -> Result<(), StorageError> {
         let mut kept = self.kept.clone();
         let failed = |why| failure(&self.path, "cannot be emptied", why);

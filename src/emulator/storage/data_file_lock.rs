@@ -10,7 +10,7 @@ use super::sqlite_file::refusal;
 /// The data file of a path: where symbolic links lead, as SQLite follows them too. The file need not exist yet.
 ///
 /// # Errors
-/// When the path cannot name a data file, in words that SQLite would not use.
+/// When the path cannot name a data file, with a message that is clearer than SQLite's.
 pub(crate) fn locate(path: &Path) -> Result<PathBuf, StorageError> {
     if path == Path::new(":memory:") {
         return Err(refusal(
@@ -30,7 +30,7 @@ pub(crate) fn locate(path: &Path) -> Result<PathBuf, StorageError> {
     }
 }
 
-/// Locks the data file at this real path until the result is dropped. The lock is a file of its own, so that the data file
+/// Locks the data file at this real path until the result is dropped. The lock is a separate file, so that the data file
 /// itself stays open to readers.
 pub(crate) fn lock(path: &Path) -> Result<File, StorageError> {
     let unusable = |why| unusable(path, why);

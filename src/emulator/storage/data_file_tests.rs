@@ -342,7 +342,7 @@ fn what_sqlite_takes_for_no_file_is_refused() {
 }
 
 #[test]
-fn somebody_elses_file_is_left_alone() {
+fn a_file_of_another_program_is_not_touched() {
     let (dir, path) = temporary();
     let other = Connection::open(&path).expect("a database");
     other
@@ -391,7 +391,7 @@ fn the_script_of_a_file_may_be_laid_out_anew_but_not_changed() {
 }
 
 #[test]
-fn applying_keeps_what_exists_and_replaces_what_it_is_told_to() {
+fn applying_keeps_what_exists_and_replaces_what_the_script_replaces() {
     let (_dir, path) = temporary();
     let mut storage = open(&path);
     storage.accept(&record("a"), &batch(1)).expect("accept");

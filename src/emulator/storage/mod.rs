@@ -8,9 +8,13 @@ pub(crate) mod data_file_changes;
 pub(crate) mod data_file_lock;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod data_file_tables;
+#[cfg(test)]
+mod failure_tests;
 pub(crate) mod interface;
 pub(crate) mod memory;
 pub(crate) mod records;
+#[cfg(test)]
+mod restart_tests;
 pub(crate) mod row_snapshot;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod sqlite_cells;

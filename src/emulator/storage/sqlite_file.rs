@@ -1,4 +1,4 @@
-//! The emulator's data file: opened by one process at a time, set up from a DDL script, and found again after a restart.
+//! The emulator's data file: opened by one process at a time, set up from a DDL script, and used again after a restart.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::emulator::ddl::script::split;
 /// Marks a SQLite file as the emulator's: `SNWP`.
 const APPLICATION_ID: i64 = 0x534E_5750;
 
-/// What the emulator keeps beside the landed tables.
+/// The emulator's own tables beside the landed ones.
 pub(crate) const META_TABLES: &str = "
 CREATE TABLE _snowpipe_scripts (
   id INTEGER PRIMARY KEY,
@@ -71,7 +71,7 @@ CREATE TABLE _snowpipe_accepted (
 );
 ";
 
-/// Which scripts came while the emulator ran, and not at its start.
+/// The scripts that were carried out while the emulator ran, and not at its start.
 const POSTED: &str = "CREATE TABLE IF NOT EXISTS _snowpipe_posted (script_id INTEGER PRIMARY KEY)";
 
 /// Where a data file's tables and pipes come from.
@@ -106,7 +106,7 @@ impl SqliteFile {
             .busy_timeout(Duration::from_secs(30))
             .map_err(failed)?;
         let new = is_new(&connection, path)?;
-        // Readers with a sqlite3 shell are never in the way, and what was answered with 200 survives a power cut.
+        // Readers never block the emulator, and what was answered with 200 survives a power cut.
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .map_err(failed)?;
@@ -157,7 +157,7 @@ impl SqliteFile {
     }
 }
 
-/// Whether the file is empty; an error if it is somebody else's.
+/// Whether the file is empty; an error if it is not the emulator's.
 fn is_new(connection: &Connection, path: &Path) -> Result<bool, StorageError> {
     let unreadable =
         |why: rusqlite::Error| failure(path, "is not a data file of the emulator", why);

@@ -1,9 +1,11 @@
-//! Whatever is sent, there is an answer.
+//! Every request gets an answer.
 
+use bytes::Bytes;
+use http::Request;
 use proptest::prelude::*;
 
-use super::*;
 use crate::base::mutated::mutated;
+use crate::emulator::rig::{Client, answered};
 
 fn segment() -> impl Strategy<Value = String> {
     prop_oneof![

@@ -1,11 +1,18 @@
-//! The emulator's small parsers: whatever they are given, they read it or say no, and do not take long over it.
+//! The emulator's small parsers: they accept or refuse any input, in a short time.
 
-use http::HeaderMap;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use http::header::{AUTHORIZATION, CONTENT_ENCODING};
+use http::{HeaderMap, Request};
 use proptest::prelude::*;
+use serde_json::json;
 
-use super::*;
 use crate::base::mutated::{mutated, mutated_text};
+use crate::emulator::auth::keys;
+use crate::emulator::auth::keys::PublicKey;
 use crate::emulator::auth::login::Login;
 use crate::emulator::auth::oauth::OAuth;
 use crate::emulator::catalog::cell::Cell;
@@ -13,6 +20,7 @@ use crate::emulator::catalog::datetime::{self, Zone};
 use crate::emulator::catalog::decimal;
 use crate::emulator::messages::body;
 use crate::emulator::protocol::routes;
+use crate::emulator::rig::{START, START_MS, jwt};
 
 fn zstd_of(text: &[u8]) -> Vec<u8> {
     zstd::bulk::compress(text, 3).unwrap()

@@ -1,6 +1,8 @@
 //! Opening, appending, fencing, dropping: the rules of continuation tokens.
 
-use super::*;
+use serde_json::json;
+
+use crate::emulator::rig::{Client, PIPES, START_MS, code, settings};
 
 #[test]
 fn a_new_channel_has_every_field_the_official_sdk_insists_on() {

@@ -1,12 +1,16 @@
 //! The emulator as a transport, under a paused clock.
 
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
+use bytes::Bytes;
+use http::Request;
 use tokio::time::{Instant, timeout};
 
-use super::*;
+use crate::emulator::instance::Emulator;
 use crate::emulator::memory::MemoryTransport;
 use crate::emulator::protocol::faults::{Fault, Rule};
+use crate::emulator::rig::{Client, START, START_MS, jwt, request, settings};
 use crate::{TimeSource, TokioClock, Transport, TransportErrorKind};
 
 fn transport(emulator: &Emulator) -> (MemoryTransport, Arc<TokioClock>) {

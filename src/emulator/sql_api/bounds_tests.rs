@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use super::statements::{clients, data, post, refused};
-use super::*;
+use serde_json::json;
+
+use super::statements_tests::{clients, data, post, refused};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::channels::channel::created;
+use crate::emulator::rig::{Client, START_MS, code, settings};
 use crate::emulator::sql_api::parsing::{Context, Selection};
 use crate::emulator::sql_api::reading::{self, Source};
 use crate::emulator::storage::interface::{Storage, StorageError};

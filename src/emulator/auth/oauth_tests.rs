@@ -1,6 +1,12 @@
 //! The OAuth server, and what the account takes for each kind of credential.
 
-use super::*;
+use std::time::{Duration, SystemTime};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use serde_json::{Value, json};
+
+use crate::emulator::rig::{Client, START, answered, code, jwt, read, settings};
 
 const JWT_BEARER: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 const EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
@@ -230,7 +236,7 @@ fn a_credential_bound_to_a_role_works_under_no_other() {
 }
 
 #[test]
-fn every_answer_tells_the_servers_time() {
+fn every_answer_has_the_servers_time() {
     let client = account();
     let answer = client.post("/oauth/token-request", &[], "");
     assert_eq!(answer.headers()["date"], "Sat, 17 Jan 2026 14:00:00 GMT");

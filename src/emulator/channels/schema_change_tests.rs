@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::*;
+use crate::emulator::rig::{Client, DATA, PIPES, START_MS, settings};
 use crate::emulator::storage::data_file::DataFile;
 use crate::emulator::storage::memory::MemoryStorage;
 use crate::emulator::storage::sqlite_file::Ddl;

@@ -2,8 +2,11 @@
 
 use std::time::Instant;
 
-use super::*;
+use bytes::Bytes;
+use serde_json::{Value, json};
+
 use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::rig::{Client, START_MS, answered, code, jwt, read, request, settings};
 use crate::emulator::storage::data_file::DataFile;
 use crate::emulator::storage::sqlite_file::Ddl;
 
@@ -271,14 +274,14 @@ fn mistakes_have_snowflakes_codes() {
                 data(&client, statement);
                 continue;
             }
-            let told = refused(&client, statement);
+            let refusal = refused(&client, statement);
             assert_eq!(
-                (told.0, told.1.as_str()),
+                (refusal.0, refusal.1.as_str()),
                 (status, code),
                 "{statement}: {}",
-                told.2
+                refusal.2
             );
-            assert!(told.2.contains(message), "{statement}: {}", told.2);
+            assert!(refusal.2.contains(message), "{statement}: {}", refusal.2);
         }
         let (status, answer) = post(&client, "", &json!({ "statement": "SELECT * FROM T" }));
         assert_eq!((status, answer["code"].as_str()), (422, Some("090105")));

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::Level;
 
 use self::trace::Trace;
-use super::*;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::rig::{Client, PIPES, settings};
 use crate::emulator::storage::interface::{Storage, StorageError};
 use crate::emulator::storage::memory::MemoryStorage;
 use crate::emulator::storage::records::{
@@ -115,13 +115,13 @@ fn a_commit_that_fails_is_tried_again() {
 }
 
 #[test]
-fn a_disk_that_stays_full_is_told_of_once_each_time() {
+fn a_disk_that_stays_full_is_logged_once_each_time() {
     let storage = Fragile::default();
     let mut client = Client::of(settings().storage(storage.clone()));
     let next = client.open("c");
     let next = client.append("c", &next, "1", "{\"n\":1}\n");
     let trace = Trace::of(Level::INFO);
-    let told = |times: usize| {
+    let logged = |times: usize| {
         let text = trace.text();
         assert_eq!(text.matches("cannot be committed").count(), times, "{text}");
         assert_eq!(text.matches("channel=\"c\"").count(), times, "{text}");
@@ -132,19 +132,19 @@ fn a_disk_that_stays_full_is_told_of_once_each_time() {
     for _ in 0..20 {
         assert!(client.committed("c").is_null());
     }
-    assert_eq!(told(1), 0);
+    assert_eq!(logged(1), 0);
     storage.full.store(false, Ordering::Relaxed);
     assert_eq!(client.committed("c"), "1");
-    assert_eq!(told(1), 1);
+    assert_eq!(logged(1), 1);
     client.append("c", &next, "2", "{\"n\":2}\n");
     client.pass(500);
     storage.full.store(true, Ordering::Relaxed);
     assert_eq!(client.committed("c"), "1");
-    assert_eq!(told(2), 1);
+    assert_eq!(logged(2), 1);
 }
 
 #[test]
-fn what_does_not_fit_is_told_of_once_though_less_is_committed_all_the_while() {
+fn a_batch_that_does_not_fit_is_logged_once_although_smaller_ones_are_committed() {
     let storage = Fragile::default();
     let mut client = Client::of(settings().storage(storage.clone()));
     let large = client.open("large");
@@ -177,33 +177,4 @@ fn a_storage_that_cannot_be_loaded_stops_the_start() {
         why.to_string().contains("storage cannot be loaded"),
         "{why}"
     );
-}
-
-#[test]
-fn pages_of_rejected_rows_are_those_that_are_asked_for() {
-    for (client, _dir) in super::statements::clients() {
-        let token = client.open("d");
-        let rows: Vec<String> = (0..120).map(|n| format!("{{\"NAME\":\"{n}\"}}")).collect();
-        client.append("d", &token, "1", &rows.join("\n"));
-        client.emulator.commit_now();
-        for (query, wanted) in [
-            ("?limit=3", 0..3),
-            ("?skip=1&limit=1", 1..2),
-            ("?skip=10&limit=110", 10..120),
-            ("?skip=119", 119..120),
-            ("?skip=120", 0..0),
-            ("?skip=18446744073709551615", 0..0),
-            ("?limit=0", 0..0),
-        ] {
-            let path = format!("http://127.0.0.1/_emulator/tables/DB.S.T/errors{query}");
-            let request = Request::get(path).body(Bytes::new()).unwrap();
-            let answer =
-                crate::emulator::admin::endpoints::answer(&client.emulator, client.now, &request);
-            let (status, page) = read(&answer);
-            assert_eq!((status, &page["count"]), (200, &json!(120)), "{query}");
-            let shown = page["rows"].as_array().unwrap().iter();
-            let shown: Vec<&str> = shown.map(|row| row["payload"].as_str().unwrap()).collect();
-            assert_eq!(shown, rows[wanted], "{query}");
-        }
-    }
 }

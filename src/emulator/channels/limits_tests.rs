@@ -1,11 +1,15 @@
 //! Limits, compression, and bodies that try to be too large.
 
 use std::io::Write;
+use std::time::Duration;
 
+use bytes::Bytes;
 use flate2::Compression;
 use flate2::write::GzEncoder;
+use serde_json::Value;
 
-use super::*;
+use crate::emulator::channels::limits::Limits;
+use crate::emulator::rig::{Client, PIPES, answered, append_path, code, read, request, settings};
 
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::fast());

@@ -1,9 +1,13 @@
 //! BINARY: pipe-info names the format in which a pipe reads it.
 
-use super::stage::Info;
-use super::*;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::json;
+
+use super::stage_tests::Info;
 use crate::emulator::catalog::binary::{BinaryFormat, hex};
 use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::rig::{Client, DATA, PIPES, settings};
 
 const DDL: &str = "
 CREATE TABLE DB.S.T (B BINARY);
@@ -56,7 +60,7 @@ fn a_pipe_reads_binary_in_the_format_that_pipe_info_names() {
 }
 
 #[test]
-fn the_account_says_how_the_pipes_that_were_made_read_binary() {
+fn the_accounts_format_is_that_of_the_pipes_of_create_pipe() {
     for format in [BinaryFormat::Hex, BinaryFormat::Base64, BinaryFormat::Utf8] {
         let catalog = Catalog::from_ddl(DDL).unwrap();
         let client = Client::of(settings().catalog(catalog.with_binary_input_format(format)));

@@ -1,6 +1,21 @@
 //! Key-pair JWTs, scoped tokens, and who is turned away.
 
-use super::*;
+use std::time::{Duration, SystemTime};
+
+use aws_lc_rs::rsa::KeyPair;
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use http::{Request, Response};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Value, json};
+
+use crate::emulator::auth::keys;
+use crate::emulator::auth::keys::PublicKey;
+use crate::emulator::instance::Emulator;
+use crate::emulator::rig::{
+    Client, PIPES, START, START_MS, answered, code, jwt, jwt_of, read, request, settings, text,
+};
 
 fn hostname(client: &Client, jwt: &str) -> Response<Bytes> {
     let request = request(
@@ -151,7 +166,7 @@ fn a_registered_public_key_lets_its_user_in() {
 }
 
 #[test]
-fn keys_that_cannot_be_read_are_an_error_that_says_so() {
+fn unreadable_keys_are_an_error_that_names_them() {
     let why = settings().public_key("u", "nonsense").build().unwrap_err();
     assert!(
         why.to_string().contains("public key cannot be read"),

@@ -1,6 +1,10 @@
 //! Commits: when they come, what they land, what they count.
 
-use super::*;
+use std::time::{Duration, SystemTime};
+
+use serde_json::json;
+
+use crate::emulator::rig::{Client, DATA, PIPES, START_MS, append_path, settings};
 
 #[test]
 fn rows_commit_at_the_first_tick_after_the_delay() {

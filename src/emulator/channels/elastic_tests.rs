@@ -1,8 +1,15 @@
 //! The elastic channel: no open, no tokens, nothing lost and nothing recognized.
 
-use super::*;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::emulator::channels::limits::Limits;
+use crate::emulator::instance::Emulator;
+use crate::emulator::messages::answer::Reply;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
+use crate::emulator::rig::{Client, PIPES, START_MS, answered, code, settings};
 use crate::emulator::storage::memory::MemoryStorage;
 
 const BY_PIPE: &str =
@@ -94,7 +101,7 @@ fn tokens_of_named_channels_are_refused() {
 }
 
 #[test]
-fn nobody_opens_or_drops_it() {
+fn it_can_be_neither_opened_nor_dropped() {
     let client = Client::new();
     append(&client, BY_PIPE, "{\"n\":1}\n");
     for method in ["PUT", "DELETE"] {

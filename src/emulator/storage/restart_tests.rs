@@ -1,10 +1,10 @@
 //! What survives a restart of the server.
 
-use super::*;
+use crate::emulator::rig::{Client, PIPES, START_MS, code, settings};
 use crate::emulator::storage::memory::MemoryStorage;
 
 #[test]
-fn a_restart_goes_on_committing_what_was_accepted() {
+fn a_restart_continues_to_commit_what_was_accepted() {
     let storage = MemoryStorage::new();
     let mut client = Client::of(settings().storage(storage.clone()));
     let next = client.open("c");

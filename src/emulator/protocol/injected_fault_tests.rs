@@ -1,8 +1,13 @@
-//! Each fault: what the client sees, and what has become of the rows.
+//! Each fault: what the client receives, and whether the rows land.
 
-use super::*;
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Value, json};
+
+use crate::emulator::messages::answer::Reply;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
+use crate::emulator::rig::{Client, PIPES, START_MS, answered, code, read, settings};
 
 /// A client with an open channel `c`, one row committed in it, and the token for the next.
 fn ready() -> (Client, String) {
@@ -15,7 +20,7 @@ fn ready() -> (Client, String) {
 }
 
 /// Strikes an append with `fault`; the reply, and whether the row landed.
-fn struck(fault: Fault) -> (Reply, bool) {
+fn with_fault(fault: Fault) -> (Reply, bool) {
     let (client, next) = ready();
     let name = fault.name();
     client.emulator.faults().push(fault.on(Endpoint::Append));
@@ -34,18 +39,24 @@ fn struck(fault: Fault) -> (Reply, bool) {
 
 #[test]
 fn requests_that_are_lost_or_never_left() {
-    assert!(matches!(struck(Fault::Refuse), (Reply::Refuse, false)));
-    assert!(matches!(struck(Fault::Lose), (Reply::Reset, false)));
-    assert!(matches!(struck(Fault::Hang), (Reply::Hang, false)));
+    assert!(matches!(with_fault(Fault::Refuse), (Reply::Refuse, false)));
+    assert!(matches!(with_fault(Fault::Lose), (Reply::Reset, false)));
+    assert!(matches!(with_fault(Fault::Hang), (Reply::Hang, false)));
 }
 
 #[test]
 fn requests_that_are_carried_out_without_an_answer() {
-    assert!(matches!(struck(Fault::ApplyThenLose), (Reply::Reset, true)));
-    assert!(matches!(struck(Fault::ApplyThenHang), (Reply::Hang, true)));
-    let (reply, landed) = struck(Fault::Cut);
+    assert!(matches!(
+        with_fault(Fault::ApplyThenLose),
+        (Reply::Reset, true)
+    ));
+    assert!(matches!(
+        with_fault(Fault::ApplyThenHang),
+        (Reply::Hang, true)
+    ));
+    let (reply, landed) = with_fault(Fault::Cut);
     assert!(landed && matches!(reply, Reply::Cut(answer) if answer.status() == 200));
-    let (reply, landed) = struck(Fault::Delay(Duration::from_secs(9)));
+    let (reply, landed) = with_fault(Fault::Delay(Duration::from_secs(9)));
     let Reply::RespondAfter(wait, answer) = reply else {
         panic!("{reply:?}");
     };
@@ -71,7 +82,7 @@ fn answers_that_carry_nothing_out() {
             json!("ERR_INVALID_REQUEST"),
         ),
     ] {
-        let (reply, landed) = struck(fault.clone());
+        let (reply, landed) = with_fault(fault.clone());
         let (seen, body) = read(&answered(reply));
         assert_eq!(
             (seen, json!(code(&body)), landed),
@@ -79,7 +90,7 @@ fn answers_that_carry_nothing_out() {
             "{fault:?}"
         );
     }
-    let (reply, landed) = struck(Fault::BareNotFound);
+    let (reply, landed) = with_fault(Fault::BareNotFound);
     let answer = answered(reply);
     assert_eq!(
         (answer.status().as_u16(), answer.body().len(), landed),
@@ -89,7 +100,7 @@ fn answers_that_carry_nothing_out() {
 
 #[test]
 fn a_throttle_may_say_how_long() {
-    let (reply, _) = struck(Fault::Throttle(Some(Duration::from_secs(7))));
+    let (reply, _) = with_fault(Fault::Throttle(Some(Duration::from_secs(7))));
     assert_eq!(answered(reply).headers()["retry-after"], "7");
 }
 
@@ -99,7 +110,7 @@ fn server_errors_come_before_or_after_the_deed() {
         (Fault::ServerError(503), 503, false),
         (Fault::ApplyThenServerError(500), 500, true),
     ] {
-        let (reply, landed) = struck(fault);
+        let (reply, landed) = with_fault(fault);
         let (seen, body) = read(&answered(reply));
         assert_eq!((seen, landed), (status, expected));
         assert_eq!(body, "ERR_GENERAL_EXCEPTION_RETRY_REQUEST");
@@ -187,7 +198,7 @@ fn a_second_writer_fences_and_discards() {
 }
 
 #[test]
-fn commits_can_be_withheld_for_a_time_or_for_ever() {
+fn commits_can_be_withheld_for_a_time_or_without_end() {
     for (length, expected) in [
         (Duration::from_secs(60), Some(START_MS + 60_500)),
         (Duration::MAX, None),
@@ -210,7 +221,7 @@ fn commits_can_be_withheld_for_a_time_or_for_ever() {
 }
 
 #[test]
-fn a_channel_can_get_a_token_nobody_sent_or_lose_its_own() {
+fn a_channel_can_get_a_foreign_token_or_lose_its_token() {
     let (client, _) = ready();
     let faults = client.emulator.faults();
     faults.push(Fault::ForeignToken(Some("99".into())).on(Endpoint::Status));
@@ -311,8 +322,8 @@ fn a_rate_is_drawn_from_the_seed() {
     let first = run(7);
     assert_eq!(first, run(7));
     assert_ne!(first, run(8));
-    let struck = first.iter().filter(|&&status| status == 500).count();
-    assert!((60..=140).contains(&struck), "{struck} of 200");
+    let failed = first.iter().filter(|&&status| status == 500).count();
+    assert!((60..=140).contains(&failed), "{failed} of 200");
 }
 
 #[test]
@@ -333,7 +344,7 @@ fn a_status_may_be_an_old_one_or_lack_the_channel() {
 }
 
 #[test]
-fn zombies_that_nobody_overtakes_have_a_bound() {
+fn zombies_that_wait_have_a_bound() {
     let client = Client::new();
     client
         .emulator

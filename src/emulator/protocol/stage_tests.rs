@@ -1,11 +1,19 @@
-//! What pipe-info tells, and uploads to the stage it names.
+//! The answer of pipe-info, and uploads to the stage that it names.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 use http::header::ETAG;
+use http::{Request, Response};
+use serde_json::{Value, json};
 
-use super::*;
+use crate::emulator::auth::keys;
 use crate::emulator::catalog::tables::Catalog;
+use crate::emulator::channels::limits::Limits;
+use crate::emulator::instance::Emulator;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
+use crate::emulator::rig::{Client, PIPES, START, START_MS, answered, code, jwt, settings, text};
 
 /// What a client learns of a pipe.
 pub(crate) struct Info {

@@ -2,14 +2,18 @@
 
 use aws_lc_rs::cipher::{AES_256, EncryptingKey, EncryptionContext, UnboundCipherKey};
 use aws_lc_rs::iv::FixedLength;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::ETAG;
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
-use super::stage::{Info, upload};
-use super::*;
+use super::stage_tests::{Info, upload};
 use crate::emulator::channels::channel::ReplayedToken;
+use crate::emulator::channels::limits::Limits;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
+use crate::emulator::rig::{Client, DATA, START_MS, code, settings, text};
 
 const IV: [u8; 16] = [7; 16];
 
@@ -29,7 +33,7 @@ fn file(client: &Client, info: &Info, name: &str, rows: &str, tokens: (&str, &st
     let content = encrypted(&info.key, &zstd::encode_all(rows.as_bytes(), 3).unwrap());
     let path = format!("{}{name}", info.location);
     let answer = upload(client, &path, &info.session_token, &content);
-    assert_eq!(answer.status(), 200, "{}", super::text(&answer));
+    assert_eq!(answer.status(), 200, "{}", text(&answer));
     let count = rows.lines().filter(|line| !line.is_empty()).count();
     json!({
         "file_path": path,
@@ -135,7 +139,7 @@ fn the_elastic_channel_takes_files_without_tokens_and_takes_them_again() {
 }
 
 #[test]
-fn what_is_said_of_a_file_has_to_be_true() {
+fn the_description_of_a_file_must_be_true() {
     let client = Client::new();
     let info = Info::of(&client, "T-STREAMING");
     let other = Info::of(&client, "U-STREAMING");
@@ -172,7 +176,7 @@ fn what_is_said_of_a_file_has_to_be_true() {
         ),
         (
             wrong("fragment_row_count", json!(2)),
-            "does not have as many rows",
+            "does not have the stated number of rows",
         ),
         (
             wrong("master_key_id", json!(1)),
@@ -239,7 +243,7 @@ fn a_small_file_may_not_unpack_to_a_large_one() {
 
 proptest! {
     #[test]
-    fn whatever_is_said_of_a_file_there_is_an_answer(
+    fn every_description_of_a_file_gets_an_answer(
         at in any::<prop::sample::Index>(),
         value in prop_oneof![
             Just(Value::Null),
