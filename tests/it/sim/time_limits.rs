@@ -98,7 +98,10 @@ impl Plan {
         }
         let commit = millis(process.lag_ms + server.commit_delay_ms + server.commit_every_ms);
         let (rows, ops) = (channel.rows, channel.ops.len());
-        let appends = call * u32::try_from(rows).unwrap();
+        // Whoever writes to a channel takes it from the others, and each row may have to be sent by all of them.
+        let rivals = (0..self.channels.len()).map(|channel| self.rivals(channel).count());
+        let rivals = rivals.max().unwrap_or_default();
+        let appends = call * u32::try_from(rows).unwrap() * u32::try_from(1 + rivals).unwrap();
         let waits = (commit + 2 * call + KNOWN) * u32::try_from(ops + 1).unwrap();
         // It may be that what was sent before the calm is lost, and that is noticed when no commits come; and the hold of
         // a channel that is left with rows on their way ends when these are committed.
