@@ -56,6 +56,14 @@ impl Failure {
         }
     }
 
+    /// The delay that the server asks for.
+    pub(crate) fn asked_delay(&self) -> Option<Duration> {
+        match self {
+            Self::Throttled { after, .. } => *after,
+            _ => None,
+        }
+    }
+
     /// The server's error code.
     pub(crate) fn code(&self) -> Option<&str> {
         self.error().code()

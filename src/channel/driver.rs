@@ -1,4 +1,4 @@
-//! The driver: one task a channel that does what the core says, and nothing on its own account.
+//! The driver: one task per channel. It does what the core says and decides nothing.
 
 use std::sync::Arc;
 
@@ -7,7 +7,6 @@ use tracing::{Instrument, debug, error_span};
 
 use super::core::batch::{RawBatch, SealedBatch};
 use super::core::replay::{Opened, Reopen};
-use super::core::responses::REFUSALS;
 use super::core::schedule::Action;
 use super::open;
 use super::registry::Registry;
@@ -21,7 +20,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 /// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
 pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
-    // Of warnings and errors too it says whom they are about.
+    // At the level of errors, so that warnings name the channel whatever the filter is.
     let span = error_span!("channel", name = %shared.name);
     let driving = Driving { registry, shared };
     tokio::spawn(
@@ -29,8 +28,7 @@ pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
     );
 }
 
-/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nothing waits for it
-/// any longer.
+/// A running driver. However it stops, also if the runtime shuts down or the transport panics, its channel ends.
 struct Driving {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
@@ -145,27 +143,9 @@ fn reopen(context: Arc<ClientContext>, shared: Arc<Shared>, how: Reopen) -> Task
     Box::pin(async move {
         sleep(how.pause.mul_f64(0.5 + context.random_unit() / 2.0)).await;
         let patience = context.options.retry_for;
-        let mut refusals = 0;
-        loop {
-            let open = open::request(&context, &shared.name, how.policy, None, patience);
-            match open.await {
-                // As for an append: a credential may be on its way to be renewed.
-                Err(error) if is_about_credentials(&error) && refusals < REFUSALS => {
-                    refusals += 1;
-                    debug!(%error, "not open yet");
-                    sleep(how.pause).await;
-                }
-                answer => return answer.map(|(answer, _)| answer),
-            }
-        }
+        let opened = open::request(&context, &shared.name, how.policy, None, patience).await;
+        opened.map(|(answer, _)| answer)
     })
-}
-
-fn is_about_credentials(error: &Error) -> bool {
-    matches!(
-        error.kind(),
-        ErrorKind::Authentication | ErrorKind::Forbidden
-    )
 }
 
 /// Compresses the rows that `batch` gives, of which there are `len` bytes, into requests of at most `limit` bytes.

@@ -1,25 +1,30 @@
-//! Retries of calls that may be repeated: which failures are retried, and for how long.
+//! Retries of calls that may be repeated: which failures are retried, for how long, and the loop that repeats a call.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 use tracing::{debug, info, warn};
+use uuid::Uuid;
 
 use super::ClientContext;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
-use crate::base::retry::{Backoff, WARN_AFTER};
+use crate::base::retry::{Retry, RetryLimit};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// How long an open, and the status call that follows it, is retried while the server fails.
 pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(60);
 
-/// The number of attempts of [`Retries::Few`].
-const TRIES: u32 = 4;
+/// The pause before the second try, and the longest one before a later try.
+pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// If the server asks for a longer delay between these attempts, the call fails.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// The limit of calls on which no running channel depends.
+pub(crate) const FEW_TRIES: RetryLimit = RetryLimit::Tries {
+    most: 4,
+    longest_delay: Duration::from_secs(30),
+};
 
 /// How long a call is retried.
 #[derive(Debug, Clone, Copy)]
@@ -35,6 +40,13 @@ pub(crate) enum Retries<'a> {
 }
 
 impl Retries<'_> {
+    fn limit(self) -> RetryLimit {
+        match self {
+            Self::Few => FEW_TRIES,
+            Self::For { patience, .. } => RetryLimit::For(patience),
+        }
+    }
+
     /// Whether the same call may succeed later.
     fn may_help(self, failure: &Failure) -> bool {
         let is_patient = matches!(self, Self::For { .. });
@@ -105,57 +117,56 @@ impl ClientContext {
     where
         F: Future<Output = Result<T, Failure>>,
     {
-        let mut attempt = Attempt {
-            request_id: self.request_id(),
-            retry_count: 0,
-        };
-        let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-        let mut failing_since: Option<Instant> = None;
-        let mut is_logged = false;
-        loop {
-            let failure = match call(attempt).await {
-                Ok(value) => return Ok(value),
-                Err(failure) => failure,
-            };
-            self.heal_after(&failure);
-            if !retries.may_help(&failure) {
-                return Err(failure);
+        let mut retry = Retry::new(FIRST_DELAY, LONGEST_PAUSE, retries.limit());
+        retry_call(self.request_id(), call, |failure| {
+            self.heal_after(failure);
+            if !retries.may_help(failure) {
+                return None;
             }
-            attempt.retry_count += 1;
             let now = Instant::now();
-            let mut delay = backoff.next(self.random_unit());
-            if let Failure::Throttled {
-                after: Some(after), ..
-            } = &failure
+            let next = retry.next(now, failure.asked_delay(), self.random_unit())?;
+            if let Retries::For {
+                patience,
+                channel,
+                problem,
+            } = retries
             {
-                delay = delay.max(*after);
+                let error = failure.error();
+                debug!(channel, %error, "{problem}");
+                if let Some(failing_for) = retry.warn(now) {
+                    warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {patience:?}");
+                }
             }
-            let error = failure.error();
-            let next = match retries {
-                Retries::Few if attempt.retry_count >= TRIES || delay > LONGEST_DELAY => {
-                    return Err(failure);
-                }
-                Retries::Few => now + delay,
-                Retries::For {
-                    patience,
-                    channel,
-                    problem,
-                } => {
-                    let first_failure = *failing_since.get_or_insert(now);
-                    let failing_for = now.saturating_duration_since(first_failure);
-                    if failing_for >= patience {
-                        return Err(failure);
-                    }
-                    debug!(channel, %error, "{problem}");
-                    if failing_for >= WARN_AFTER && !std::mem::replace(&mut is_logged, true) {
-                        warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {patience:?}");
-                    }
-                    // The last attempt is made when `patience` ends, even if the server asks for a longer delay.
-                    (now + delay).min(first_failure + patience)
-                }
-            };
-            sleep_until(next).await;
-        }
+            Some(next)
+        })
+        .await
+    }
+}
+
+/// Makes a call under one request id until it succeeds. `next` says when it is made again after a failure, or `None` to
+/// return the failure.
+pub(crate) async fn retry_call<T, F>(
+    request_id: Uuid,
+    call: impl Fn(Attempt) -> F,
+    mut next: impl FnMut(&Failure) -> Option<Instant>,
+) -> Result<T, Failure>
+where
+    F: Future<Output = Result<T, Failure>>,
+{
+    let mut attempt = Attempt {
+        request_id,
+        retry_count: 0,
+    };
+    loop {
+        let failure = match call(attempt).await {
+            Ok(value) => return Ok(value),
+            Err(failure) => failure,
+        };
+        let Some(at) = next(&failure) else {
+            return Err(failure);
+        };
+        attempt.retry_count += 1;
+        sleep_until(at).await;
     }
 }
 

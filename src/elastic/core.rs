@@ -17,7 +17,7 @@ use super::batch::{Compressing, Part, RawBatch, Returned, SealedBatch};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
 use crate::base::request_limit::RequestLimit;
-use crate::base::retry::Backoff;
+use crate::base::retry::{Backoff, Retry};
 use crate::compress::ratio::Ratio;
 use crate::types::error::Error;
 
@@ -67,11 +67,10 @@ pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
     pub(super) request_id: Uuid,
     pub(super) tries: u32,
-    pub(super) first_try: Instant,
     /// An earlier try may have been applied.
     pub(super) ambiguous: bool,
     pub(super) refusals: u32,
-    pub(super) backoff: Backoff,
+    pub(super) retry: Retry,
     /// When it is to be tried again; `None` while a try is under way.
     pub(super) retry_at: Option<Instant>,
 }

@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::batch::{Piece, SealedBatch, assign};
 use super::core::{Core, InFlight};
 use crate::api::failure::Failure;
-use crate::base::retry::WARN_AFTER;
+use crate::base::retry::{Retry, WARN_AFTER};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// How often a refusal that may pass (401, 403, 404 without a code, 410) is met with another try.
@@ -142,7 +142,7 @@ impl<T> Core<T> {
             Verdict::Again(again) => {
                 flight.ambiguous |= again.ambiguous;
                 flight.refusals += u32::from(again.refused);
-                if now >= flight.first_try + self.limits.retry_for {
+                if flight.retry.is_over(now) {
                     let text = format!(
                         "a batch could not be delivered for {:?}: {}; append its rows again when the server can be reached",
                         self.limits.retry_for,
@@ -152,7 +152,7 @@ impl<T> Core<T> {
                     let error = error.because_of(failure.into_error());
                     return self.fail(flight, &error);
                 }
-                self.warn(now, flight.first_try, failure.error());
+                self.warn(now, &flight.retry, failure.error());
                 self.wait(now, &mut flight, again);
                 self.flights.insert(number, flight);
             }
@@ -174,12 +174,12 @@ impl<T> Core<T> {
         }
     }
 
-    /// Says once that no batch gets through and why, when none was accepted for some time of trying.
-    fn warn(&mut self, now: Instant, first_try: Instant, error: &Error) {
-        let since = self
+    /// Warns once that no batch gets through and why, when none was accepted for some time of trying.
+    fn warn(&mut self, now: Instant, retry: &Retry, error: &Error) {
+        let since_accept = self
             .last_accept
-            .map_or(first_try, |last| last.max(first_try));
-        let tried_for = now.saturating_duration_since(since);
+            .map_or(Duration::MAX, |last| now.saturating_duration_since(last));
+        let tried_for = retry.elapsed(now).min(since_accept);
         if tried_for >= WARN_AFTER && !std::mem::replace(&mut self.is_warned, true) {
             let retry_for = self.limits.retry_for;
             warn!(%error, "no batch gets through for {tried_for:.0?}; each is tried for {retry_for:?}");
@@ -189,19 +189,18 @@ impl<T> Core<T> {
     /// A batch waits for its next try; after a 429 all of them do, and then go one by one.
     fn wait(&mut self, now: Instant, flight: &mut InFlight, again: Again) {
         let unit = self.rng.f64();
-        let delay = if again.throttled {
-            self.throttle.next(unit)
-        } else {
-            flight.backoff.next(unit)
-        };
-        let at = now + again.after.map_or(delay, |after| after.max(delay));
-        if again.throttled {
+        flight.retry_at = if again.throttled {
+            let delay = self.throttle.next(unit);
+            let at = now + again.after.map_or(delay, |after| after.max(delay));
             self.window = 1;
-            // Not longer: what has not been sent waits for it too, and its tries are not even counted yet.
+            // At most this long: batches that were not sent yet wait as well, and their time has not begun.
             let at_most = now + self.limits.retry_for;
             self.throttled_until = self.throttled_until.max(Some(at.min(at_most)));
-        }
-        flight.retry_at = Some(at);
+            Some(at)
+        } else {
+            let next = flight.retry.next(now, again.after, unit);
+            next.or(Some(now))
+        };
     }
 }
 

@@ -9,7 +9,7 @@ use super::batch::{Frame, Piece};
 use super::core::{Core, InFlight};
 use crate::api::ElasticRequest;
 use crate::api::call::Attempt;
-use crate::base::retry::Backoff;
+use crate::base::retry::{Retry, RetryLimit};
 use crate::types::error::{Error, ErrorKind};
 
 /// How long a batch waits before its second try, and before its later ones at most.
@@ -118,10 +118,14 @@ impl<T> Core<T> {
                 batch,
                 request_id: uuid::Builder::from_random_bytes(id).into_uuid(),
                 tries: 0,
-                first_try: now,
                 ambiguous: false,
                 refusals: 0,
-                backoff: Backoff::new(FIRST_DELAY, LONGEST_DELAY),
+                retry: Retry::new(
+                    FIRST_DELAY,
+                    LONGEST_DELAY,
+                    RetryLimit::For(self.limits.retry_for),
+                )
+                .started(now),
                 retry_at: None,
             },
         );
@@ -132,7 +136,8 @@ impl<T> Core<T> {
     /// caller.
     fn due(&self, flight: &InFlight) -> Option<Instant> {
         let due = self.throttled_until.max(Some(flight.retry_at?))?;
-        Some(due.min(flight.first_try + self.limits.retry_for))
+        let deadline = flight.retry.deadline();
+        Some(deadline.map_or(due, |deadline| due.min(deadline)))
     }
 
     fn request(&mut self, number: u64) -> Option<(u64, ElasticRequest)> {

@@ -8,7 +8,7 @@ use tracing::warn;
 
 use super::shutdown::{Shutdown, StopReason};
 use super::source::{Batch, Offset, Rejected, Source};
-use crate::base::retry::Backoff;
+use crate::base::retry::{Retry, RetryLimit};
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -24,14 +24,7 @@ pub(super) struct RetryingSource<'a, S> {
     patience: Duration,
     /// The methods that failed when they were called last, by what the source could not do. That another method succeeds
     /// does not end the trouble of one: a source that can be read and keeps no dead letters would be asked without end.
-    troubles: BTreeMap<&'static str, Trouble>,
-}
-
-/// A method of the source that keeps failing.
-#[derive(Debug)]
-struct Trouble {
-    since: Instant,
-    backoff: Backoff,
+    troubles: BTreeMap<&'static str, Retry>,
 }
 
 /// Why an attempt that does not wait failed.
@@ -183,25 +176,29 @@ impl<'a, S: Source> RetryingSource<'a, S> {
     fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, StopReason> {
         let is_fatal = self.source.is_fatal(&error);
         let error: Box<dyn std::error::Error + Send + Sync> = error.into();
-        let trouble = self.troubles.entry(what).or_insert_with(|| Trouble {
-            since: Instant::now(),
-            backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
+        let now = Instant::now();
+        let retry = self.troubles.entry(what).or_insert_with(|| {
+            let limit = RetryLimit::For(self.patience);
+            Retry::new(FIRST_PAUSE, LONGEST_PAUSE, limit).started(now)
         });
-        let failing_for = trouble.since.elapsed();
-        if is_fatal || failing_for >= self.patience {
+        let next = if is_fatal || retry.is_over(now) {
+            None
+        } else {
+            retry.next(now, None, self.client.random_unit())
+        };
+        let Some(next) = next else {
             let how = if is_fatal {
                 String::new()
             } else {
-                format!(", for {failing_for:?} now")
+                format!(", for {:?} now", retry.elapsed(now))
             };
             let text = format!("the source could not {what}{how}: {error}");
             return Err(Error::new(ErrorKind::Source, text)
                 .with_boxed_source(error)
                 .into());
-        }
+        };
         warn!(%error, "the source could not {what}; it is asked again");
-        let pause = trouble.backoff.next(self.client.random_unit());
-        Ok(pause.min(self.patience.saturating_sub(failing_for)))
+        Ok(next.saturating_duration_since(now))
     }
 }
 

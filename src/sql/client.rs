@@ -14,18 +14,15 @@ use crate::api::call::Attempt;
 use crate::api::failure::Failure;
 use crate::api::statements::{Answer, Binding, ResultSet, Statements, Submission};
 use crate::auth::Credential;
-use crate::base::retry::Backoff;
+use crate::base::retry::{Backoff, Retry};
 use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
+use crate::context::retries::{FEW_TRIES, FIRST_DELAY, LONGEST_PAUSE, retry_call};
 use crate::http::{HttpTransport, Transport};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// The API answers within 45 seconds, with a handle if the statement is still running.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
-/// The number of attempts of one call.
-const TRIES: u32 = 4;
-/// If the server asks for a longer delay between two attempts, the call fails.
-const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
 /// A statement with its bindings.
 ///
@@ -256,7 +253,7 @@ impl SqlClient {
         };
         let started = Instant::now();
         let mut answer = retrying(|attempt| self.statements.submit(&submission, attempt)).await?;
-        let mut pause = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
+        let mut pause = Backoff::new(FIRST_DELAY, LONGEST_PAUSE);
         loop {
             match answer {
                 Answer::Done(result) => {
@@ -301,32 +298,16 @@ where
     F: Future<Output = Result<Answer, Failure>>,
 {
     let request_id = Uuid::from_u128(fastrand::u128(..));
-    let mut backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(5));
-    let mut retry_count = 0;
-    loop {
-        let attempt = Attempt {
-            request_id,
-            retry_count,
-        };
-        let failure = match call(attempt).await {
-            Ok(answer) => return Ok(answer),
-            Err(failure) => failure,
-        };
-        retry_count += 1;
-        let mut delay = backoff.next(fastrand::f64());
-        if let Failure::Throttled {
-            after: Some(after), ..
-        } = &failure
-        {
-            delay = delay.max(*after);
-        }
+    let mut retry = Retry::new(FIRST_DELAY, LONGEST_PAUSE, FEW_TRIES);
+    let answer = retry_call(request_id, call, |failure| {
         let is_final = matches!(failure, Failure::Answered { .. })
             || !failure.error().is_retryable()
             // The statement reached its timeout.
             || failure.error().http_status() == Some(408);
-        if is_final || retry_count >= TRIES || delay > LONGEST_DELAY {
-            return Err(failure.into_error());
+        if is_final {
+            return None;
         }
-        tokio::time::sleep(delay).await;
-    }
+        retry.next(Instant::now(), failure.asked_delay(), fastrand::f64())
+    });
+    answer.await.map_err(Failure::into_error)
 }

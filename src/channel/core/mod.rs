@@ -39,7 +39,7 @@ use crate::base::buffers::EAGER_BATCH_BYTES;
 use crate::base::metrics::CounterSnapshot;
 use crate::base::options::{Pace, Recovery};
 use crate::base::request_limit::RequestLimit;
-use crate::base::retry::{Backoff, Bucket};
+use crate::base::retry::Bucket;
 use crate::compress::ratio::Ratio;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::close_report::UncommittedRange;
@@ -138,7 +138,6 @@ pub(crate) struct Core {
     mint_prefix: String,
 
     retry_at: Option<Instant>,
-    backoff: Backoff,
     bytes_pace: Option<Bucket>,
     requests_pace: Option<Bucket>,
     /// Compressed over uncompressed size, learned; decides when the open batch is full.
@@ -195,7 +194,6 @@ impl Core {
             minted: 0,
             mint_prefix,
             retry_at: None,
-            backoff: Backoff::new(Duration::from_millis(100), Duration::from_secs(30)),
             ratio: Ratio::default(),
             epoch: 0,
             isolating: None,

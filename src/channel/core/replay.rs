@@ -5,8 +5,9 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{debug, info};
 
+use super::responses::REFUSALS;
 use super::{Core, Phase, retry_decision};
 use crate::base::options::{OnUncommitted, Recovery};
 use crate::types::channel_status::ChannelStatus;
@@ -24,7 +25,7 @@ pub(crate) struct Opened {
 const MOST_REOPENS: u32 = 3;
 /// How long rows in doubt may take to be committed before they are sent again.
 const OWN_ROWS_WAIT: Duration = Duration::from_secs(30);
-/// A channel with nothing to commit that was well for so long is well.
+/// A channel with nothing to commit that was healthy for this long counts as recovered.
 const RECOVERED_AFTER: Duration = Duration::from_secs(600);
 /// How long another writer's rows may take to be committed; they are never discarded.
 const OTHERS_ROWS_WAIT: Duration = Duration::from_secs(120);
@@ -42,7 +43,7 @@ pub(super) struct Reopens {
 impl Reopens {
     /// How to open the channel again after it was invalidated, or `None` if that would not help or has not helped.
     fn next(&mut self, cause: InvalidationCause, may_discard: bool) -> Option<OnUncommitted> {
-        let ours = if may_discard {
+        let own = if may_discard {
             OnUncommitted::WaitThenDiscard(OWN_ROWS_WAIT)
         } else {
             OnUncommitted::Wait(OTHERS_ROWS_WAIT)
@@ -50,15 +51,15 @@ impl Reopens {
         match cause {
             InvalidationCause::MustReopen | InvalidationCause::Gone => {
                 self.asked += 1;
-                (self.asked <= MOST_REOPENS).then_some(ours)
+                (self.asked <= MOST_REOPENS).then_some(own)
             }
-            // The server moved on: by our unanswered try, or because another writer has opened the channel since.
+            // The server moved on: because of the unanswered try, or because another writer has opened the channel since.
             InvalidationCause::Ambiguous => {
                 self.asked += 1;
                 (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT))
             }
             InvalidationCause::CommitStalled => {
-                (!std::mem::replace(&mut self.stalled, true)).then_some(ours)
+                (!std::mem::replace(&mut self.stalled, true)).then_some(own)
             }
             // What is uncommitted may be the other writer's.
             InvalidationCause::Fenced => (!std::mem::replace(&mut self.fenced, true))
@@ -75,12 +76,12 @@ impl Reopens {
         *self = Self::default();
     }
 
-    /// An open showed that something sent before it is committed. Whether another writer has gone it does not show.
+    /// An open showed that something sent before it is committed. It does not show whether another writer is gone.
     fn forgive(&mut self) {
         (self.asked, self.stalled) = (0, false);
     }
 
-    /// The server says that the channel is well, and there is nothing whose commit could show it.
+    /// The server says that the channel is healthy, and nothing is pending whose commit could show it.
     pub(super) fn is_well(&mut self, now: Instant) {
         if self.last.is_some_and(|last| now >= last + RECOVERED_AFTER) {
             self.forgive();
@@ -92,14 +93,16 @@ impl Reopens {
     }
 }
 
-/// A channel on its way to be open again.
+/// A channel that is being opened again.
 #[derive(Debug)]
 pub(super) struct Reopening {
     cause: InvalidationCause,
     why: Error,
     policy: OnUncommitted,
-    /// Whether the driver was told.
-    told: bool,
+    /// Whether the driver is opening it.
+    is_requested: bool,
+    /// How often the open was refused for its credential.
+    refusals: u32,
 }
 
 /// How to open the channel again.
@@ -111,7 +114,7 @@ pub(crate) struct Reopen {
 }
 
 impl Core {
-    /// Sets out to open the channel again, if that is what it does about `cause`.
+    /// Begins to open the channel again, if the policy is to do that after `cause`.
     pub(super) fn recovers(&mut self, cause: InvalidationCause, why: &Error) -> bool {
         if self.limits.recovery != Recovery::Replay || !matches!(self.phase, Phase::Open) {
             return false;
@@ -128,17 +131,18 @@ impl Core {
             cause,
             why: why.clone(),
             policy,
-            told: false,
+            is_requested: false,
+            refusals: 0,
         }));
         true
     }
 
-    /// What to tell the driver, once.
+    /// How the driver is to open the channel again, once for each time.
     pub(super) fn next_reopen(&mut self) -> Option<Reopen> {
         let Phase::Reopening(reopening) = &mut self.phase else {
             return None;
         };
-        if std::mem::replace(&mut reopening.told, true) {
+        if std::mem::replace(&mut reopening.is_requested, true) {
             return None;
         }
         Some(Reopen {
@@ -159,12 +163,24 @@ impl Core {
         }
     }
 
-    /// How the open went that `next_reopen` asked for.
+    /// The answer to the open that `next_reopen` asked for.
     pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<Opened>) {
-        // A channel that ended meanwhile stays ended.
         let Phase::Reopening(reopening) = &mut self.phase else {
             return;
         };
+        // As for an append: the credential may be about to be renewed.
+        if let Err(error) = &answer
+            && matches!(
+                error.kind(),
+                ErrorKind::Authentication | ErrorKind::Forbidden
+            )
+            && reopening.refusals < REFUSALS
+        {
+            debug!(%error, "not open yet");
+            reopening.refusals += 1;
+            reopening.is_requested = false;
+            return;
+        }
         let (cause, why) = (reopening.cause, reopening.why.clone());
         self.phase = Phase::Open;
         let answer = match answer {
@@ -196,7 +212,6 @@ impl Core {
         self.continuation_token = answer.next_continuation_token;
         self.session = None;
         self.retry_at = None;
-        self.backoff.reset();
         self.epoch += 1;
         self.reopens.last = Some(now);
         self.commit.restart(now);
@@ -207,8 +222,8 @@ impl Core {
         );
     }
 
-    /// Takes the open's committed token for the last word on what was sent, and lines up the rest to be sent again.
-    /// `false` if the token is not one of this channel's.
+    /// Takes the open's committed token as final for what was sent, and queues the rest to be sent again. `false` if the
+    /// token is not one of this channel's.
     fn resume_from(&mut self, now: Instant, status: &ChannelStatus) -> bool {
         let before = self.ledger.committed();
         let tokens = &mut self.tokens;
@@ -241,7 +256,7 @@ impl Core {
         true
     }
 
-    /// Lets go of the accepted batches that are committed now.
+    /// Releases the accepted batches that are committed now.
     pub(super) fn let_go(&mut self) {
         let committed = self.ledger.committed();
         while self

@@ -147,19 +147,49 @@ fn an_ended_channel_is_not_open_again_by_an_open_that_was_under_way() {
     assert!(matches!(rig.poll(), Action::Reopen(_)));
     let closed = Error::new(ErrorKind::ClientClosed, "the client was closed");
     rig.core.end(rig.now, closed, false);
-    let status = ChannelStatus {
-        status_code: "SUCCESS".to_owned(),
-        latest_committed_offset_token: Some(9.into()),
-        created_on_ms: Some(1),
-        ..ChannelStatus::default()
-    };
-    let opened = Opened {
-        next_continuation_token: "3".to_owned(),
-        status,
-    };
-    rig.core.on_recovered(rig.now, Ok(opened));
+    rig.core.on_recovered(rig.now, Ok(opened(9)));
     assert!(rig.core.is_ended());
     assert!(matches!(rig.poll(), Action::Stop));
+}
+
+#[test]
+fn an_open_that_is_refused_for_its_credential_is_tried_three_more_times() {
+    for kind in [ErrorKind::Authentication, ErrorKind::Forbidden] {
+        let mut rig = replaying();
+        rig.send(10, 1);
+        invalidate(&mut rig);
+        let Action::Reopen(first) = rig.poll() else {
+            panic!("nothing to reopen");
+        };
+        for _ in 0..REFUSALS {
+            assert!(matches!(rig.poll(), Action::Wait(_)), "one at a time");
+            rig.core.on_recovered(rig.now, Err(Error::new(kind, "no")));
+            assert!(matches!(rig.poll(), Action::Reopen(how) if how == first));
+        }
+        rig.core.on_recovered(rig.now, Err(Error::new(kind, "no")));
+        let must_reopen = ErrorKind::Invalidated(InvalidationCause::MustReopen);
+        assert_eq!(rig.cause(), Some(must_reopen));
+    }
+    // Any other failure of the open is final: the open itself was retried.
+    let mut rig = replaying();
+    rig.send(10, 1);
+    invalidate(&mut rig);
+    rig.poll();
+    let why = Error::new(ErrorKind::Unreachable, "no");
+    rig.core.on_recovered(rig.now, Err(why));
+    assert!(rig.cause().is_some());
+}
+
+fn opened(token: i64) -> Opened {
+    Opened {
+        next_continuation_token: "3".to_owned(),
+        status: ChannelStatus {
+            status_code: "SUCCESS".to_owned(),
+            latest_committed_offset_token: Some(token.into()),
+            created_on_ms: Some(1),
+            ..ChannelStatus::default()
+        },
+    }
 }
 
 #[test]

@@ -12,7 +12,7 @@ use super::{Core, Phase};
 use crate::api::AppendAnswer;
 use crate::api::failure::Failure;
 use crate::base::options::Recovery;
-use crate::base::retry::WARN_AFTER;
+use crate::base::retry::Retry;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::offset::OffsetToken;
 
@@ -22,31 +22,22 @@ pub(super) struct InFlight {
     pub(super) end: OffsetToken,
     pub(super) request_id: Uuid,
     pub(super) tries: u32,
-    pub(super) first_try: Instant,
+    pub(super) retry: Retry,
     /// An earlier try may have been applied.
     pub(super) ambiguous: bool,
     pub(super) refusals: u32,
     /// Whether a request is under way right now.
     pub(super) waiting: bool,
-    /// Whether somebody was told that it takes long.
-    pub(super) is_warned: bool,
 }
 
-impl InFlight {
-    /// Says once, when it has been tried in vain for some time, that nothing gets through and why.
-    fn warn(&mut self, now: Instant, retry_for: Duration, error: &Error) {
-        let tried_for = now.saturating_duration_since(self.first_try);
-        if tried_for >= WARN_AFTER && !std::mem::replace(&mut self.is_warned, true) {
-            warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
-        }
-    }
-}
-
-/// How often a refusal that may pass (404 without a code, 401, 403) is met with another try.
-pub(crate) const REFUSALS: u32 = 3;
+/// The pause before the second try of a batch, and the longest one before a later try.
+pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
+pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
+/// How often a request is tried again after a refusal that may pass (404 without a code, 401, 403).
+pub(super) const REFUSALS: u32 = 3;
 
 impl Core {
-    /// The driver compressed what it was given.
+    /// The driver has compressed a batch.
     pub(crate) fn on_sealed(&mut self, now: Instant, sealed: Result<Vec<SealedBatch>>) {
         if !matches!(self.phase, Phase::Open | Phase::Reopening(_)) {
             return;
@@ -80,7 +71,7 @@ impl Core {
         };
         flight.waiting = false;
         if self.is_reopening() {
-            // The open's answer will tell whether it was applied.
+            // The answer of the open says whether it was applied.
             self.flight = Some(flight);
             return;
         }
@@ -91,11 +82,10 @@ impl Core {
                 }
                 self.continuation_token = answer.next_continuation_token;
                 self.session = answer.session;
-                self.backoff.reset();
                 let is_first = self.accepted <= self.ledger.committed();
                 self.accepted = flight.batch.position;
                 self.commit.accepted(now, self.accepted, is_first);
-                if flight.is_warned {
+                if flight.retry.is_warned() {
                     info!(tries = flight.tries, "the batch is delivered");
                 }
                 self.tokens.accepted(&flight.batch);
@@ -112,8 +102,8 @@ impl Core {
         if !matches!(self.phase, Phase::Open) {
             return;
         }
-        let verdict = retry_decision::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
-        match verdict {
+        let decision = retry_decision::of(&failure, flight.ambiguous, flight.refusals < REFUSALS);
+        match decision {
             RetryDecision::Retry {
                 after,
                 ambiguous,
@@ -122,8 +112,7 @@ impl Core {
                 flight.ambiguous |= ambiguous;
                 flight.refusals += u32::from(refused);
                 let error = failure.into_error();
-                let give_up = flight.first_try + self.limits.retry_for;
-                if now >= give_up {
+                let Some(next) = flight.retry.next(now, after, unit) else {
                     let text = format!(
                         "a batch could not be delivered for {:?}: {}; reopen the channel and append from the committed token",
                         self.limits.retry_for,
@@ -133,12 +122,12 @@ impl Core {
                     let error = Error::new(ErrorKind::Unreachable, text).because_of(error);
                     self.invalidate(now, InvalidationCause::Unreachable, error);
                     return;
+                };
+                if let Some(tried_for) = flight.retry.warn(now) {
+                    let retry_for = self.limits.retry_for;
+                    warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
                 }
-                flight.warn(now, self.limits.retry_for, &error);
-                let delay = self.backoff.next(unit);
-                let again = now + after.map_or(delay, |a| a.max(delay));
-                // However long the server asks for, the last try is made in time to tell the caller.
-                self.retry_at = Some(again.min(give_up));
+                self.retry_at = Some(next);
                 self.flight = Some(flight);
             }
             // Another run of the same source has committed these rows meanwhile.

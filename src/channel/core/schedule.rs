@@ -6,10 +6,11 @@ use uuid::Uuid;
 use super::batch::{RawBatch, SealedBatch};
 use super::ledger::Pending;
 use super::replay::Reopen;
-use super::responses::InFlight;
+use super::responses::{FIRST_DELAY, InFlight, LONGEST_DELAY};
 use super::{Core, Phase};
 use crate::api::AppendRequest;
 use crate::api::call::Attempt;
+use crate::base::retry::{Retry, RetryLimit};
 use crate::types::close_report::RowState;
 use crate::types::offset::OffsetToken;
 
@@ -161,11 +162,15 @@ impl Core {
                 end,
                 request_id: fresh_id,
                 tries: 0,
-                first_try: now,
+                retry: Retry::new(
+                    FIRST_DELAY,
+                    LONGEST_DELAY,
+                    RetryLimit::For(self.limits.retry_for),
+                )
+                .started(now),
                 ambiguous: false,
                 refusals: 0,
                 waiting: false,
-                is_warned: false,
             });
         }
         let Some(flight) = self.flight.as_mut() else {
