@@ -71,7 +71,7 @@
 //! # Features
 //!
 //! - `rustls` (default): HTTPS.
-//! - `emulator`: a local server in memory, as a [`Transport`].
+//! - `emulator`: a local server in memory, as a [`Transport`](transport::Transport).
 //! - `emulator-server`: the same over HTTP and HTTPS, with tables from Snowflake DDL, rows in SQLite and the
 //!   `snowpipe-emulator` binary.
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
@@ -87,11 +87,11 @@ mod base;
 mod channel;
 mod client;
 mod compress;
-mod config;
+pub mod config;
 mod context;
 #[cfg(feature = "cli")]
 pub mod doctor;
-mod elastic;
+pub mod elastic;
 pub mod guide;
 mod http;
 pub mod ingest;
@@ -108,38 +108,56 @@ pub mod emulator;
 #[cfg(feature = "emulator")]
 mod emulator_profile;
 
-/// The rows of an append that are still to be encoded: what the type of an [`Append`] names.
+/// Appends: their futures, and what rows and offsets convert from.
 pub mod append {
     pub use crate::channel::append::Append;
-    pub use crate::channel::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source};
+    pub use crate::channel::open::OpenChannel;
+    #[doc(hidden)]
+    pub use crate::channel::row_source::{BatchSource, Each, Encoded, Numbered, Plain, RowSource};
+    pub use crate::rows::{IntoNdjson, RowBatchBuilder};
+    pub use crate::types::offset::arguments::{IntoOffset, IntoOffsets};
 }
 
-#[doc(inline)]
-pub use self::append::Append;
-pub use self::base::metrics::{Metrics, RequestMetrics};
+/// What a client has done and holds, as numbers and for Prometheus.
+pub mod metrics {
+    pub use crate::base::metrics::{Metrics, RequestMetrics};
+}
+
+/// What is not committed when a channel closes.
+pub mod report {
+    pub use crate::types::close_report::{RowState, UncommittedRange};
+}
+
+/// The clock of a client, which a test can replace.
+pub mod time {
+    pub use crate::base::time::{SystemClock, TimeSource, TokioClock};
+}
+
+/// How requests reach the server: HTTP, or a [`Transport`](transport::Transport) of the caller.
+///
+/// Requests and responses are those of the crate `http`, their bodies are those of the crate `bytes`. Both crates are exported
+/// here in the versions that this crate uses.
+pub mod transport {
+    pub use {bytes, http};
+
+    pub use crate::http::{
+        HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
+        TransportErrorKind,
+    };
+}
+
 pub use self::base::options::{Nulls, OnUncommitted, Pacing, Recovery};
-pub use self::base::time::{SystemClock, TimeSource, TokioClock};
-pub use self::channel::open::OpenChannel;
 pub use self::channel::receipt::{Commits, Receipt};
 pub use self::channel::{Channel, Tracked, Untracked};
 pub use self::client::StreamingIngestClient;
 pub use self::client::builder::ClientBuilder;
 pub use self::config::Profile;
-pub use self::config::loader::ProfileLoader;
-pub use self::config::origin::Origin;
 pub use self::elastic::ElasticChannel;
-pub use self::elastic::ack::{Accepted, Ack, CheckpointError, FailedAppend};
-pub use self::elastic::append::ElasticAppend;
-pub use self::http::{
-    HttpTransport, HttpTransportBuilder, Request, Response, Transport, TransportError,
-    TransportErrorKind,
-};
-pub use self::rows::{IntoNdjson, RowBatch, RowBatchBuilder};
+pub use self::rows::RowBatch;
 pub use self::types::channel_status::ChannelStatus;
-pub use self::types::close_report::{CloseReport, RowState, UncommittedRange};
+pub use self::types::close_report::CloseReport;
 pub use self::types::error::{Error, ErrorKind, InvalidationCause, Result};
 pub use self::types::offset::OffsetToken;
-pub use self::types::offset::arguments::{IntoOffset, IntoOffsets};
 pub use self::types::pipe::PipePath;
 pub use self::types::reject_window::RejectWindow;
 

@@ -12,9 +12,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-use snowpipe_streaming::{
-    HttpTransport, HttpTransportBuilder, PipePath, Profile, StreamingIngestClient,
-};
+use snowpipe_streaming::transport::{HttpTransport, HttpTransportBuilder};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tempfile::TempDir;
 
 const DDL: &str = "CREATE TABLE D.S.T (A NUMBER(5,2));";

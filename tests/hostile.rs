@@ -13,10 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use http::header::AUTHORIZATION;
-use snowpipe_streaming::{
-    HttpTransport, PipePath, Profile, Request, Response, StreamingIngestClient, Transport,
-    TransportError,
-};
+use snowpipe_streaming::transport::{HttpTransport, Request, Response, Transport, TransportError};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;

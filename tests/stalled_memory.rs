@@ -14,9 +14,8 @@ use std::time::Duration;
 use allocation_counter::measure;
 use async_trait::async_trait;
 use serde::Serialize;
-use snowpipe_streaming::{
-    Channel, Recovery, Request, Response, StreamingIngestClient, Transport, TransportError,
-};
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming::{Channel, Recovery, StreamingIngestClient};
 use tokio::runtime::Builder;
 use tokio::time::timeout;
 

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use futures_util::future::try_join_all;
-use snowpipe_streaming::{Channel, HttpTransport, Pacing, Profile, StreamingIngestClient};
+use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::{Channel, Pacing, Profile, StreamingIngestClient};
 
 use crate::job::{Job, Metrics, Outcome, Task};
 use crate::usage;

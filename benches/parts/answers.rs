@@ -5,8 +5,9 @@ use std::hint::black_box;
 
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput};
 use serde_json::json;
+use snowpipe_streaming::OffsetToken;
 use snowpipe_streaming::internals::{self, Ledger, TokenCache};
-use snowpipe_streaming::{OffsetToken, SystemClock};
+use snowpipe_streaming::time::SystemClock;
 use tokio::runtime::Builder;
 
 /// Requests that are sent between two statuses.

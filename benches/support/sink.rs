@@ -7,10 +7,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::Emulator;
-use snowpipe_streaming::{
-    ClientBuilder, Pacing, PipePath, Profile, Request, Response, StreamingIngestClient, Transport,
-    TransportError,
-};
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming::{ClientBuilder, Pacing, PipePath, Profile, StreamingIngestClient};
 
 /// Commits whatever it is sent.
 #[derive(Debug, Default)]

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Result;
-use snowpipe_streaming::{Metrics, StreamingIngestClient};
+use snowpipe_streaming::StreamingIngestClient;
+use snowpipe_streaming::metrics::Metrics;
 use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 

@@ -10,9 +10,8 @@ use std::time::Duration;
 use anyhow::Result;
 use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
-use snowpipe_streaming::{
-    ErrorKind, PipePath, Profile, StreamingIngestClient, SystemClock, TimeSource,
-};
+use snowpipe_streaming::time::{SystemClock, TimeSource};
+use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
 use tokio::time::Instant;
 use tracing::warn;
 

@@ -4,10 +4,9 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Limits, MemoryTransport};
-use snowpipe_streaming::{
-    ClientBuilder, PipePath, Profile, Request, Response, StreamingIngestClient, TokioClock,
-    Transport, TransportError,
-};
+use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming::{ClientBuilder, PipePath, Profile, StreamingIngestClient};
 
 /// Ends a part of an input: a byte that no text has.
 const END_OF_PART: u8 = 0x1e;

@@ -12,9 +12,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
 use serde_json::json;
-use snowpipe_streaming::{
-    OnUncommitted, Request, Response, Transport, TransportError, TransportErrorKind,
-};
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError, TransportErrorKind};
+use snowpipe_streaming::OnUncommitted;
 use snowpipe_streaming_fuzz::{client, line, parts, run};
 
 /// Answers with what it was given, and then with a refusal.

@@ -62,7 +62,10 @@ struct NoTransport;
 
 #[async_trait::async_trait]
 impl Transport for NoTransport {
-    async fn call(&self, _: crate::Request) -> Result<crate::Response, crate::TransportError> {
+    async fn call(
+        &self,
+        _: crate::transport::Request,
+    ) -> Result<crate::transport::Response, crate::transport::TransportError> {
         unreachable!("a key pair makes no network calls")
     }
 }

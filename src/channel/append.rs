@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::core::batch::UnitTokens;
 use super::receipt::Receipt;
-use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, Source, one};
+use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, RowSource, one};
 use super::staging::{Staged, Staging};
 use super::writer::Writer;
 use crate::base::budget::{Charge, late};
@@ -166,7 +166,7 @@ impl<'a, S> Append<'a, S> {
     }
 }
 
-impl<'a, S: Source> Append<'a, S> {
+impl<'a, S: RowSource> Append<'a, S> {
     /// An append whose first piece is staged.
     fn filled(writer: &'a mut Writer, source: S) -> Self {
         let mut append = Self::start(writer, source, |_| Ok(()));
@@ -208,7 +208,7 @@ impl<'a, S: Source> Append<'a, S> {
     }
 }
 
-impl<S: Source> Future for Append<'_, S> {
+impl<S: RowSource> Future for Append<'_, S> {
     type Output = Result<Receipt>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {

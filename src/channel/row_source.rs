@@ -9,7 +9,7 @@ use crate::types::error::Result;
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
 /// Where the rows of an append come from, piece by piece.
-pub trait Source {
+pub trait RowSource {
     /// Stages the next piece. Stages nothing when there is no more.
     #[doc(hidden)]
     fn fill(&mut self, staging: &mut Staging) -> Result<()>;
@@ -19,7 +19,7 @@ pub trait Source {
 #[derive(Debug)]
 pub struct Encoded(pub(super) ());
 
-impl Source for Encoded {
+impl RowSource for Encoded {
     fn fill(&mut self, _: &mut Staging) -> Result<()> {
         Ok(())
     }
@@ -32,7 +32,7 @@ pub struct Numbered<I> {
     pub(super) next: i128,
 }
 
-impl<I> Source for Numbered<I>
+impl<I> RowSource for Numbered<I>
 where
     I: Iterator,
     I::Item: Serialize,
@@ -57,7 +57,7 @@ pub struct Each<I> {
     pub(super) rows: I,
 }
 
-impl<I, R, O> Source for Each<I>
+impl<I, R, O> RowSource for Each<I>
 where
     I: Iterator<Item = (R, O)>,
     R: Serialize,
@@ -80,7 +80,7 @@ pub struct Plain<I> {
     pub(super) rows: I,
 }
 
-impl<I> Source for Plain<I>
+impl<I> RowSource for Plain<I>
 where
     I: Iterator,
     I::Item: Serialize,
@@ -109,7 +109,7 @@ impl BatchSource {
     }
 }
 
-impl Source for BatchSource {
+impl RowSource for BatchSource {
     fn fill(&mut self, staging: &mut Staging) -> Result<()> {
         let rest = self.batch.as_bytes().get(self.at..).unwrap_or_default();
         if rest.is_empty() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::core::batch::UNIT_CHARGE;
 use super::receipt::Receipt;
 use super::registry::Registry;
-use super::row_source::{BatchSource, Source};
+use super::row_source::{BatchSource, RowSource};
 use super::shared::Shared;
 use super::staging::{Staged, Staging};
 use crate::rows::RowBatch;

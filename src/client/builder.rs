@@ -178,7 +178,7 @@ impl ClientBuilder {
         self
     }
 
-    /// Sends over this transport instead of an [`HttpTransport`](crate::HttpTransport) with its defaults.
+    /// Sends over this transport instead of an [`HttpTransport`](crate::transport::HttpTransport) with its defaults.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self

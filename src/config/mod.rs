@@ -27,7 +27,8 @@ use url::Url;
 pub(crate) use self::authorization::Authorization;
 use self::endpoint::parse_url;
 use self::files::{read_small, warn_if_shared};
-use self::origin::Origin;
+pub use self::loader::ProfileLoader;
+pub use self::origin::Origin;
 use self::settings::{ACCESS_TOKEN, ACCOUNT, KEY, KEY_FILE, USER};
 use crate::auth::settings::OAuthSettings;
 use crate::auth::{Credential, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken};
@@ -37,7 +38,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 ///
 /// A profile is read from the official SDK's `profile.json` or the same settings as properties, from the Snowflake CLI's
 /// `connections.toml` and `config.toml` (feature `connections`), and from the environment, or built with `with_…` methods.
-/// [`ProfileLoader`](loader::ProfileLoader) describes the precedence. Keys, tokens and passphrases are omitted from `Debug`, logs
+/// [`ProfileLoader`] describes the precedence. Keys, tokens and passphrases are omitted from `Debug`, logs
 /// and errors.
 ///
 /// | In JSON and properties | Also in connections | In the environment | What it is |
@@ -192,7 +193,8 @@ impl Profile {
     /// Where a setting came from, by its key in `profile.json`. `None` if the setting is absent or not used.
     ///
     /// ```
-    /// use snowpipe_streaming::{Origin, Profile};
+    /// use snowpipe_streaming::config::Origin;
+    /// use snowpipe_streaming::Profile;
     /// let profile = Profile::from_json(r#"{"account": "a", "user": "u"}"#)?.with_role("LOADER");
     /// assert_eq!(profile.origin("user"), Some(&Origin::Text));
     /// assert_eq!(profile.origin("role"), Some(&Origin::Program));

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Origin {
-    /// The program set it: a `with_…` method, or [`ProfileLoader::set`](crate::ProfileLoader::set).
+    /// The program set it: a `with_…` method, or [`ProfileLoader::set`](crate::config::ProfileLoader::set).
     Program,
     /// The text given to [`Profile::from_json`](crate::Profile::from_json) or
     /// [`Profile::from_properties`](crate::Profile::from_properties).

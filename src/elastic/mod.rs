@@ -16,8 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Serialize;
 use tokio::time::Instant;
 
-use self::ack::CheckpointError;
-use self::append::{ElasticAppend, Rows};
+pub use self::ack::{Accepted, Ack, CheckpointError, FailedAppend};
+pub use self::append::ElasticAppend;
+use self::append::Rows;
 use self::core::{Core, Limits};
 use self::shared::{Settle, Shared};
 use crate::api::ELASTIC;
@@ -41,8 +42,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// ([`elastic_requests`](crate::ClientBuilder::elastic_requests)); after a 429 one, and gradually more.
 ///
 /// A request that goes unanswered is repeated with the same id, and only then may its rows be in the table twice:
-/// [`Accepted::may_be_duplicated`](crate::Accepted::may_be_duplicated) says so, and [`FailedAppend::is_ambiguous`](crate::FailedAppend::is_ambiguous) of rows that are handed back. No failure is
-/// silent: it goes to the [`Ack`](crate::Ack), or if that was dropped to the next [`checkpoint`](Self::checkpoint), and until then
+/// [`Accepted::may_be_duplicated`](crate::elastic::Accepted::may_be_duplicated) says so, and [`FailedAppend::is_ambiguous`](crate::elastic::FailedAppend::is_ambiguous) of rows that are handed back. No failure is
+/// silent: it goes to the [`Ack`], or if that was dropped to the next [`checkpoint`](Self::checkpoint), and until then
 /// appends are refused.
 ///
 /// When the last clone is dropped, what is unsent goes on in the background for the client's close timeout. What fails then
@@ -191,7 +192,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.append(rows, tag)
     }
 
-    /// Appends rows that are bytes already: of a [`FailedAppend`](crate::FailedAppend), say.
+    /// Appends rows that are bytes already: of a [`FailedAppend`], say.
     ///
     /// # Errors
     ///
@@ -222,7 +223,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
     /// Flushes, and waits until everything that was appended before, through any clone, has an outcome: `Ok` says that all
     /// of it is accepted, and so was everything since the last checkpoint of this clone.
     ///
-    /// Each clone reports every failure once. The rows of failures that no [`Ack`](crate::Ack) reported go to the first
+    /// Each clone reports every failure once. The rows of failures that no [`Ack`] reported go to the first
     /// checkpoint that asks. Tasks that each rely on checkpoints therefore take a clone each.
     ///
     /// Bounded by the client's `retry_for` and what is ahead in the queue. Cancel safe: cancelled, it has reported

@@ -19,7 +19,7 @@ impl Emulator {
 
 /// Carries requests to an [`Emulator`] in the same process.
 ///
-/// The server's wall clock is the given time source, and waits use tokio's clock. With a [`TokioClock`](crate::TokioClock) and a
+/// The server's wall clock is the given time source, and waits use tokio's clock. With a [`TokioClock`](crate::time::TokioClock) and a
 /// paused runtime a run is deterministic.
 #[derive(Debug, Clone)]
 pub struct MemoryTransport {

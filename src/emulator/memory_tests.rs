@@ -7,11 +7,12 @@ use bytes::Bytes;
 use http::Request;
 use tokio::time::{Instant, timeout};
 
+use crate::base::time::{TimeSource, TokioClock};
 use crate::emulator::instance::Emulator;
 use crate::emulator::memory::MemoryTransport;
 use crate::emulator::protocol::faults::{Fault, Rule};
 use crate::emulator::rig::{Client, START, START_MS, jwt, request, settings};
-use crate::{TimeSource, TokioClock, Transport, TransportErrorKind};
+use crate::http::{Transport, TransportErrorKind};
 
 fn transport(emulator: &Emulator) -> (MemoryTransport, Arc<TokioClock>) {
     let start = SystemTime::UNIX_EPOCH + Duration::from_millis(START_MS);

@@ -33,7 +33,7 @@ const HTTP2_PING: Duration = Duration::from_secs(10);
 ///
 /// ```
 /// use std::time::Duration;
-/// use snowpipe_streaming::HttpTransport;
+/// use snowpipe_streaming::transport::HttpTransport;
 /// let transport = HttpTransport::builder().connect_timeout(Duration::from_secs(3)).no_proxy().build()?;
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```

@@ -129,7 +129,7 @@ impl SqlClientBuilder {
         self
     }
 
-    /// Sets the transport. Default: an [`HttpTransport`](crate::HttpTransport) with its default settings.
+    /// Sets the transport. Default: an [`HttpTransport`](crate::transport::HttpTransport) with its default settings.
     pub fn transport(mut self, transport: impl Transport) -> Self {
         self.transport = Some(Arc::new(transport));
         self

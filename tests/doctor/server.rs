@@ -1,8 +1,9 @@
 //! What the servers refuse: the login, the token, the role, the pipe, the channel.
 
+use snowpipe_streaming::PipePath;
 use snowpipe_streaming::doctor::{Check, Options, Outcome};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
-use snowpipe_streaming::{PipePath, Request};
+use snowpipe_streaming::transport::Request;
 
 use crate::world::{World, assert_found, examine, examine_with, meddled, outcome, pipe, transport};
 

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use snowpipe_streaming::Profile;
 use snowpipe_streaming::doctor::{self, Check, Options, Outcome};
 use snowpipe_streaming::emulator::{Emulator, Server, Tls};
-use snowpipe_streaming::{HttpTransport, Profile};
+use snowpipe_streaming::transport::HttpTransport;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::world::{
@@ -265,7 +266,7 @@ fn trusting(authority: &str) -> HttpTransport {
     HttpTransport::builder()
         .no_proxy()
         .add_root_certificate_pem(authority.as_bytes())
-        .and_then(snowpipe_streaming::HttpTransportBuilder::build)
+        .and_then(snowpipe_streaming::transport::HttpTransportBuilder::build)
         .expect("a transport")
 }
 

@@ -10,9 +10,9 @@ use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair}
 use snowpipe_streaming::doctor::{self, Check, Options, Outcome, Report};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, Server};
-use snowpipe_streaming::{
-    HttpTransport, PipePath, Profile, Request, Response, TimeSource, Transport, TransportError,
-};
+use snowpipe_streaming::time::TimeSource;
+use snowpipe_streaming::transport::{HttpTransport, Request, Response, Transport, TransportError};
+use snowpipe_streaming::{PipePath, Profile};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;

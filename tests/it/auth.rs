@@ -11,10 +11,9 @@ use snowpipe_streaming::auth::{
     Bearer, Credential, CredentialContext, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken,
 };
 use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
-use snowpipe_streaming::{
-    Error, ErrorKind, PipePath, Profile, Request, Response, Result, StreamingIngestClient,
-    TokioClock,
-};
+use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::transport::{Request, Response};
+use snowpipe_streaming::{Error, ErrorKind, PipePath, Profile, Result, StreamingIngestClient};
 use tokio::time::{advance, sleep};
 
 use crate::support::{World, answer, row};

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 use snowpipe_streaming::auth::{OAuth, ProgrammaticAccessToken};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Rule};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, Request, Response, StreamingIngestClient};
+use snowpipe_streaming::transport::{Request, Response};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, StreamingIngestClient};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{World, answer, row};

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
+use snowpipe_streaming::ErrorKind;
 use snowpipe_streaming::emulator::Endpoint;
-use snowpipe_streaming::{ErrorKind, TimeSource, TokioClock};
+use snowpipe_streaming::time::{TimeSource, TokioClock};
 use tokio::time::advance;
 use tracing::Level;
 

@@ -1,9 +1,10 @@
 //! The forms and headers of each way to authenticate, as observed of the official SDK 1.9.1 and written down by hand.
 
 use snowpipe_streaming::auth::{Credential, OAuth, ProgrammaticAccessToken, SpcsToken};
-use snowpipe_streaming::{
-    Error, ErrorKind, Profile, Request, Response, Transport, TransportError, TransportErrorKind,
+use snowpipe_streaming::transport::{
+    Request, Response, Transport, TransportError, TransportErrorKind,
 };
+use snowpipe_streaming::{Error, ErrorKind, Profile};
 
 use crate::scripted_server::{Call, Seen, Stage, builder, everything, html, json, text};
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, RowState};
+use snowpipe_streaming::report::RowState;
+use snowpipe_streaming::{ErrorKind, InvalidationCause};
 use tokio::time::Instant;
 
 use crate::support::{World, row, rows};

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery, RowState};
+use snowpipe_streaming::report::RowState;
+use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 

@@ -3,9 +3,8 @@
 use std::cell::Cell;
 
 use serde::Serialize;
-use snowpipe_streaming::{
-    Append, Channel, Commits, OffsetToken, Receipt, RowBatch, StreamingIngestClient,
-};
+use snowpipe_streaming::append::Append;
+use snowpipe_streaming::{Channel, Commits, OffsetToken, Receipt, RowBatch, StreamingIngestClient};
 
 use crate::support::World;
 

@@ -4,9 +4,10 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::MemoryTransport;
-use snowpipe_streaming::{
-    Recovery, Request, Response, Transport, TransportError, TransportErrorKind,
+use snowpipe_streaming::transport::{
+    Request, Response, Transport, TransportError, TransportErrorKind,
 };
 
 use crate::support::{World, rows};

@@ -9,10 +9,8 @@ use bytes::Bytes;
 use http::header::AUTHORIZATION;
 use serde_json::json;
 use snowpipe_streaming::emulator::{Endpoint, MemoryTransport};
-use snowpipe_streaming::{
-    ErrorKind, InvalidationCause, Recovery, Request, Response, StreamingIngestClient, Transport,
-    TransportError,
-};
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, Recovery, StreamingIngestClient};
 
 use crate::support::{World, answer, rows};
 

@@ -5,9 +5,8 @@ use std::process::Command;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
-use snowpipe_streaming::{
-    HttpTransport, PipePath, Profile, Request, StreamingIngestClient, Transport as _,
-};
+use snowpipe_streaming::transport::{HttpTransport, Request, Transport as _};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 
 use crate::proxy::{Proxy, USER};
 use crate::scripted_server::{Stage, within};

@@ -3,10 +3,8 @@
 use std::sync::{Arc, Mutex};
 
 use serde_json::json;
-use snowpipe_streaming::{
-    Error, ErrorKind, HttpTransport, Request, StreamingIngestClient, Transport as _,
-    TransportErrorKind,
-};
+use snowpipe_streaming::transport::{HttpTransport, Request, Transport as _, TransportErrorKind};
+use snowpipe_streaming::{Error, ErrorKind, StreamingIngestClient};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 

@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, stable_hash};
+use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{
-    Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, RowState, StreamingIngestClient,
+    Channel, ErrorKind, InvalidationCause, OnUncommitted, Recovery, StreamingIngestClient,
 };
 use tokio::time::sleep;
 

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
+use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{
-    Channel, ErrorKind, InvalidationCause, OnUncommitted, PipePath, Recovery, RowState,
-    StreamingIngestClient,
+    Channel, ErrorKind, InvalidationCause, OnUncommitted, PipePath, Recovery, StreamingIngestClient,
 };
 use tokio::time::Instant;
 

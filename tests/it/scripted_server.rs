@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use serde_json::Value;
-use snowpipe_streaming::{
-    ClientBuilder, Error, HttpTransport, Pacing, PipePath, Profile, StreamingIngestClient,
-};
+use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::{ClientBuilder, Error, Pacing, PipePath, Profile, StreamingIngestClient};
 use tokio::sync::watch;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};

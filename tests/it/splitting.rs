@@ -1,7 +1,8 @@
 //! A server that takes less in one request than the client thought: 413, and what is cut where.
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
-use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing, RowState};
+use snowpipe_streaming::report::RowState;
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OffsetToken, Pacing};
 
 use crate::support::{World, noisy, row};
 

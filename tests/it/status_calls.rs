@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
-use snowpipe_streaming::{InvalidationCause, Request, Response, StreamingIngestClient};
+use snowpipe_streaming::transport::{Request, Response};
+use snowpipe_streaming::{InvalidationCause, StreamingIngestClient};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{World, answer, cause, row};

@@ -6,9 +6,11 @@ use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, MemoryTransport};
+use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{
-    Channel, ClientBuilder, Error, ErrorKind, InvalidationCause, PipePath, Profile, Request,
-    Response, StreamingIngestClient, TokioClock, Transport, TransportError,
+    Channel, ClientBuilder, Error, ErrorKind, InvalidationCause, PipePath, Profile,
+    StreamingIngestClient,
 };
 
 pub const TABLE: &str = "DB.PUBLIC.RIDES_PIPE";

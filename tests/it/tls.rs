@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use serde_json::json;
-use snowpipe_streaming::{Error, ErrorKind, HttpTransport, StreamingIngestClient};
+use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::{Error, ErrorKind, StreamingIngestClient};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::ServerConfig;

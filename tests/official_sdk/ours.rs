@@ -6,9 +6,11 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde::Serialize;
 use serde_json::{Value, json};
+use snowpipe_streaming::elastic::Ack;
+use snowpipe_streaming::transport::HttpTransport;
 use snowpipe_streaming::{
-    Ack, Channel, ChannelStatus, ElasticChannel, Error, HttpTransport, OffsetToken, PipePath,
-    Profile, StreamingIngestClient,
+    Channel, ChannelStatus, ElasticChannel, Error, OffsetToken, PipePath, Profile,
+    StreamingIngestClient,
 };
 
 use crate::scenario::{Scenario, Side, Step};

@@ -4,9 +4,10 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
+use snowpipe_streaming::Profile;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, MemoryTransport};
-use snowpipe_streaming::{Profile, TokioClock};
+use snowpipe_streaming::time::TokioClock;
 use tokio::sync::watch;
 use tokio::time::timeout;
 

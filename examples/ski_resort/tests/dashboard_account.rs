@@ -13,10 +13,9 @@ use serde_json::{Value, json};
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::SqlClient;
-use snowpipe_streaming::{
-    HttpTransport, PipePath, Profile, Request, Response, StreamingIngestClient, TokioClock,
-    Transport, TransportError,
-};
+use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::transport::{HttpTransport, Request, Response, Transport, TransportError};
+use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, timeout};
 

@@ -10,7 +10,8 @@ use std::time::{Duration, SystemTime};
 use clap::Parser;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{PipePath, Profile, TokioClock};
+use snowpipe_streaming::time::TokioClock;
+use snowpipe_streaming::{PipePath, Profile};
 use tokio::sync::watch;
 use tokio::time::timeout;
 

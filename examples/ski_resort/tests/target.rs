@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clap::Parser;
 use futures_util::future::join_all;
+use snowpipe_streaming::Profile;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
-use snowpipe_streaming::{Profile, SystemClock};
+use snowpipe_streaming::time::SystemClock;
 use tokio::sync::watch;
 use tracing::Level;
 

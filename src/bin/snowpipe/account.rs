@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use snowpipe_streaming::{HttpTransport, Profile};
+use snowpipe_streaming::Profile;
+use snowpipe_streaming::transport::HttpTransport;
 
 use crate::Stop;
 

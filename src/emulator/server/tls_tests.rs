@@ -16,9 +16,8 @@ use crate::emulator::instance::Emulator;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
 use crate::emulator::server::serve::{Server, ServerLimits};
-use crate::{
-    ErrorKind, HttpTransport, HttpTransportBuilder, PipePath, Profile, StreamingIngestClient,
-};
+use crate::http::{HttpTransport, HttpTransportBuilder};
+use crate::{ErrorKind, PipePath, Profile, StreamingIngestClient};
 
 async fn server(tls: &Tls, limits: ServerLimits) -> Server {
     let emulator = Emulator::builder().build().expect("an emulator");

@@ -1,6 +1,7 @@
 //! Servers that cannot be reached, and those that do not know the pipe or the role.
 
-use snowpipe_streaming::{Error, ErrorKind, HttpTransport};
+use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::{Error, ErrorKind};
 use tokio::net::TcpSocket;
 
 use super::says;

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use serde_json::json;
-use snowpipe_streaming::{ElasticChannel, ErrorKind, HttpTransport, Pacing, StreamingIngestClient};
+use snowpipe_streaming::transport::HttpTransport;
+use snowpipe_streaming::{ElasticChannel, ErrorKind, Pacing, StreamingIngestClient};
 
 use crate::scripted_server::{Call, Seen, Stage, empty, html, json, refusal, within};
 

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::json;
+use snowpipe_streaming::report::RowState;
 use snowpipe_streaming::{
-    Channel, Error, ErrorKind, InvalidationCause, OffsetToken, RowState, StreamingIngestClient,
+    Channel, Error, ErrorKind, InvalidationCause, OffsetToken, StreamingIngestClient,
 };
 use wiremock::ResponseTemplate;
 

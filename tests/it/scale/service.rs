@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use snowpipe_streaming::{Request, Response, Transport, TransportError};
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use tokio::time::Instant;
 
 use crate::support::answer;

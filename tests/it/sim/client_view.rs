@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use http::{StatusCode, header};
-use snowpipe_streaming::{Request, Response};
+use snowpipe_streaming::transport::{Request, Response};
 use tokio::time::Instant;
 
 use super::outage::{Failing, Outage, Part};

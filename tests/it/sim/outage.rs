@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Method, StatusCode, header};
 use snowpipe_streaming::emulator::Reply;
-use snowpipe_streaming::{Request, Response};
+use snowpipe_streaming::transport::{Request, Response};
 
 /// What fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

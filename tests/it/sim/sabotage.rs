@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use http::StatusCode;
 use serde_json::{Value, json};
-use snowpipe_streaming::Response;
+use snowpipe_streaming::transport::Response;
 
 use super::draw::draw;
 use super::plan::{ChannelPlan, Kind, Plan};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
+use snowpipe_streaming::Recovery;
 use snowpipe_streaming::emulator::Reply;
-use snowpipe_streaming::{
-    Recovery, Request, Response, Transport, TransportError, TransportErrorKind,
+use snowpipe_streaming::transport::{
+    Request, Response, Transport, TransportError, TransportErrorKind,
 };
 use tokio::sync::oneshot;
 use tokio::time::sleep;

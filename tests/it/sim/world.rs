@@ -13,10 +13,9 @@ use snowpipe_streaming::emulator::{
     DataType, Emulator, Endpoint, Fault, Limits, MemoryStorage, Reply, Rule,
 };
 use snowpipe_streaming::internals::audit_memory;
-use snowpipe_streaming::{
-    Commits, Error, ErrorKind, Request, Response, StreamingIngestClient, TimeSource as _,
-    TokioClock,
-};
+use snowpipe_streaming::time::{TimeSource as _, TokioClock};
+use snowpipe_streaming::transport::{Request, Response};
+use snowpipe_streaming::{Commits, Error, ErrorKind, StreamingIngestClient};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 

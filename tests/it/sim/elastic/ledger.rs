@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
-use snowpipe_streaming::{Accepted, FailedAppend};
+use snowpipe_streaming::elastic::{Accepted, FailedAppend};
 
 use super::super::content::content;
 

@@ -6,9 +6,8 @@ use std::time::Duration;
 
 use futures_util::FutureExt as _;
 use serde_json::{Value, json};
-use snowpipe_streaming::{
-    Accepted, Ack, ElasticAppend, ElasticChannel, ErrorKind, FailedAppend, RowBatch,
-};
+use snowpipe_streaming::elastic::{Accepted, Ack, ElasticAppend, FailedAppend};
+use snowpipe_streaming::{ElasticChannel, ErrorKind, RowBatch};
 use tokio::time::{sleep, timeout};
 
 use super::super::content::content;
@@ -204,7 +203,7 @@ impl Producer {
         let is_clean = checked.is_ok();
         let failures = checked
             .err()
-            .map(snowpipe_streaming::CheckpointError::into_failed);
+            .map(snowpipe_streaming::elastic::CheckpointError::into_failed);
         for failed in failures.iter().flatten() {
             self.world.count("failure reported by a checkpoint");
             ledger.failed(failed);

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::{Duration, SystemTime};
 
+use snowpipe_streaming::elastic::FailedAppend;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Limits, MemoryStorage, Reply};
 use snowpipe_streaming::internals::audit_memory;
-use snowpipe_streaming::{
-    ErrorKind, FailedAppend, Request, Response, StreamingIngestClient, TimeSource as _, TokioClock,
-    Transport, TransportError, TransportErrorKind,
+use snowpipe_streaming::time::{TimeSource as _, TokioClock};
+use snowpipe_streaming::transport::{
+    Request, Response, Transport, TransportError, TransportErrorKind,
 };
+use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
