@@ -61,7 +61,7 @@
 //! - Configure: [`Profile`], [`ClientBuilder`] and [`guide::configuration`].
 //! - Choose limits and memory: [`guide::tuning`].
 //! - Test without an account: the feature `emulator`, the module of that name, and [`guide::emulator`].
-//! - Find out why nothing streams: the feature `cli`, its command `snowpipe doctor`, the module `doctor`, and
+//! - Find out why nothing streams: the command `snowpipe doctor`, the module `doctor` (feature `doctor`), and
 //!   [`guide::command`].
 //! - Query the tables: the feature `sql-api`, and the module `sql`.
 //!
@@ -76,7 +76,9 @@
 //!   `snowpipe-emulator` binary.
 //! - `connections`: profiles from the Snowflake CLI's `connections.toml` and `config.toml`.
 //! - `sql-api`: statements over Snowflake's SQL API.
-//! - `cli`: the `snowpipe` command, and its `doctor` as a function.
+//! - `doctor`: the checks of `snowpipe doctor` as a function.
+//! - `cli`: the `snowpipe` command.
+//! - `stream`: [`Commits`] as a `Stream`.
 
 // On docs.rs each item of a feature says which one it takes.
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -89,7 +91,7 @@ mod client;
 mod compress;
 pub mod config;
 mod context;
-#[cfg(feature = "cli")]
+#[cfg(feature = "doctor")]
 pub mod doctor;
 pub mod elastic;
 pub mod guide;
@@ -147,6 +149,8 @@ pub mod transport {
 }
 
 pub use self::base::options::{Nulls, OnUncommitted, Pacing, Recovery};
+#[cfg(feature = "stream")]
+pub use self::channel::commit_stream::CommitStream;
 pub use self::channel::receipt::{Commits, Receipt};
 pub use self::channel::{Channel, Tracked, Untracked};
 pub use self::client::StreamingIngestClient;
@@ -171,4 +175,11 @@ struct Readme;
 #[doc(hidden)]
 pub fn __printable(text: &str, max: usize) -> String {
     base::text::printable(text, max)
+}
+
+/// For the command, whose names take missing parts from the profile.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub fn __sql_parts(text: &str) -> std::result::Result<Vec<String>, String> {
+    types::sql_names::parts(text)
 }

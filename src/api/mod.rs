@@ -156,7 +156,7 @@ impl Api {
     }
 
     /// Discovers the ingest host, unless it is known.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "doctor")]
     pub(crate) async fn ingest_host(&self, attempt: Attempt) -> Result<wire::IngestHost, Failure> {
         self.link.ingest_host(attempt).await
     }

@@ -69,7 +69,7 @@ impl Session {
     }
 
     /// Discovers the ingest host, unless it is known.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "doctor")]
     pub(super) async fn ingest_host(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
         Ok(self.ingest(attempt).await?.at.clone())
     }

@@ -101,13 +101,13 @@ impl KeyPair {
     }
 
     /// The JWT's `iss`: the subject and the fingerprint.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "doctor")]
     pub(crate) fn issuer(&self) -> &str {
         &self.issuer
     }
 
     /// The JWT's `sub`: account and user.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "doctor")]
     pub(crate) fn subject(&self) -> &str {
         &self.subject
     }

@@ -2,6 +2,8 @@
 
 pub(crate) mod append;
 mod append_methods;
+#[cfg(feature = "stream")]
+pub(crate) mod commit_stream;
 pub(crate) mod core;
 mod driver;
 pub(crate) mod open;

@@ -6,7 +6,7 @@ pub(crate) mod authorization;
 mod connections;
 mod endpoint;
 mod files;
-#[cfg(feature = "cli")]
+#[cfg(feature = "doctor")]
 mod key_form;
 mod layers;
 pub(crate) mod loader;
@@ -303,7 +303,7 @@ impl Profile {
     }
 
     /// The same profile with the user's default role.
-    #[cfg(feature = "cli")]
+    #[cfg(feature = "doctor")]
     pub(crate) fn without_role(mut self) -> Self {
         self.role = None;
         self

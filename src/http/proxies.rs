@@ -91,7 +91,7 @@ impl ProxySource {
 }
 
 /// The system's proxy for a URL, without its password.
-#[cfg(feature = "cli")]
+#[cfg(feature = "doctor")]
 pub(crate) fn proxy_between(url: &str) -> Option<String> {
     let target = url.parse().ok()?;
     ProxySource::System.proxies().between(&target)

@@ -2,12 +2,17 @@
 
 use std::time::{Duration, SystemTime};
 
+use serde::Serialize;
+
 use super::offset::OffsetToken;
 
 /// The state of a channel at the time of a status call.
 ///
 /// The counters are cumulative since the channel was created; they survive reopening it.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+///
+/// With serde the fields have the names of the methods. Times are milliseconds, since the epoch or as a length, and their
+/// names end in `_ms`.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 pub struct ChannelStatus {
     pub(crate) database_name: String,
     pub(crate) schema_name: String,
@@ -22,6 +27,10 @@ pub struct ChannelStatus {
     pub(crate) last_error_offset_token_upper_bound: Option<OffsetToken>,
     pub(crate) last_error_message: Option<String>,
     pub(crate) last_error_timestamp_ms: Option<u64>,
+    #[serde(
+        rename = "server_avg_processing_latency_ms",
+        serialize_with = "milliseconds"
+    )]
     pub(crate) server_avg_processing_latency: Option<Duration>,
 }
 
@@ -110,6 +119,15 @@ impl ChannelStatus {
     }
 }
 
+#[expect(clippy::ref_option, reason = "serde passes a reference to the field")]
+fn milliseconds<S: serde::Serializer>(
+    length: &Option<Duration>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    let milliseconds = length.and_then(|length| u64::try_from(length.as_millis()).ok());
+    milliseconds.serialize(serializer)
+}
+
 /// `None` for a time that the clock of this machine cannot show.
 fn from_epoch(milliseconds: u64) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(Duration::from_millis(milliseconds))
@@ -132,6 +150,23 @@ mod tests {
         assert_eq!(status.created_on(), at(1_500));
         assert_eq!(status.last_error_timestamp(), at(2_000));
         assert_eq!(ChannelStatus::default().created_on(), None);
+    }
+
+    #[test]
+    fn serde_names_the_fields_like_the_methods_and_times_with_their_unit() {
+        let status = ChannelStatus {
+            channel_name: "c".to_owned(),
+            latest_committed_offset_token: Some(7.into()),
+            rows_inserted_count: 5,
+            server_avg_processing_latency: Some(Duration::from_millis(1_250)),
+            ..ChannelStatus::default()
+        };
+        let json = serde_json::to_value(&status).unwrap();
+        assert_eq!(json["channel_name"], "c");
+        assert_eq!(json["latest_committed_offset_token"], "7");
+        assert_eq!(json["rows_inserted_count"], 5);
+        assert_eq!(json["server_avg_processing_latency_ms"], 1_250);
+        assert_eq!(json["created_on_ms"], serde_json::Value::Null);
     }
 
     #[test]

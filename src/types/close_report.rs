@@ -2,11 +2,14 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use super::offset::OffsetToken;
 use super::reject_window::RejectWindow;
 
 /// The state of rows that are not committed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum RowState {
     /// In memory. The rows are not in the table.
@@ -20,7 +23,7 @@ pub enum RowState {
 }
 
 /// Consecutive rows in the same state.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UncommittedRange {
     /// The state of the rows.
@@ -66,7 +69,7 @@ impl fmt::Display for UncommittedRange {
 }
 
 /// A summary of a channel from its open to its close.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct CloseReport {
     /// The last committed token: resume after it.
@@ -96,5 +99,34 @@ impl CloseReport {
     pub(crate) fn at_risk(&self) -> String {
         let parts: Vec<_> = self.uncommitted.iter().map(ToString::to_string).collect();
         parts.join(", ")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn serde_shows_what_the_caller_sees() {
+        let lost = UncommittedRange::new(RowState::Sent, 2, Some(8.into()), Some(9.into()));
+        let report = CloseReport {
+            committed_token: Some(7.into()),
+            rows_appended: 10,
+            rows_committed: 8,
+            uncommitted: vec![lost],
+            rejects: vec![RejectWindow::new(1, None, Some(7.into()))],
+        };
+        let expected = json!({
+            "committed_token": "7",
+            "rows_appended": 10,
+            "rows_committed": 8,
+            "uncommitted": [{ "state": "sent", "rows": 2, "first": "8", "last": "9" }],
+            "rejects": [
+                { "count": 1, "after": null, "through": "7", "message": null, "bound": null },
+            ],
+        });
+        assert_eq!(serde_json::to_value(&report).unwrap(), expected);
     }
 }

@@ -6,3 +6,4 @@ pub(crate) mod error;
 pub(crate) mod offset;
 pub(crate) mod pipe;
 pub(crate) mod reject_window;
+pub(crate) mod sql_names;

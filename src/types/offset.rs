@@ -8,6 +8,8 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::de::{self, Deserialize, Deserializer, Visitor};
+use serde::{Serialize, Serializer};
 
 use super::error::{Error, ErrorKind, Result};
 
@@ -37,6 +39,8 @@ pub(crate) const MAX_ENCODED_LEN: usize = 4096;
 /// assert_eq!(token.parse::<u64>()?, 42);
 /// # Ok::<(), snowpipe_streaming::Error>(())
 /// ```
+///
+/// With serde a token is its text. An integer is deserialized as the token made from it.
 ///
 /// [`parse`]: OffsetToken::parse
 #[derive(Clone)]
@@ -181,6 +185,40 @@ impl fmt::Debug for OffsetToken {
     }
 }
 
+impl Serialize for OffsetToken {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.text)
+    }
+}
+
+impl<'de> Deserialize<'de> for OffsetToken {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct TokenVisitor;
+
+        impl Visitor<'_> for TokenVisitor {
+            type Value = OffsetToken;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an offset token: text or an integer")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> std::result::Result<OffsetToken, E> {
+                OffsetToken::new(text).map_err(E::custom)
+            }
+
+            fn visit_i64<E: de::Error>(self, value: i64) -> std::result::Result<OffsetToken, E> {
+                Ok(value.into())
+            }
+
+            fn visit_u64<E: de::Error>(self, value: u64) -> std::result::Result<OffsetToken, E> {
+                Ok(value.into())
+            }
+        }
+
+        deserializer.deserialize_any(TokenVisitor)
+    }
+}
+
 impl AsRef<str> for OffsetToken {
     fn as_ref(&self) -> &str {
         &self.text
@@ -234,6 +272,20 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn serde_writes_the_text_and_reads_text_and_integers() {
+        let token = OffsetToken::from(42);
+        assert_eq!(serde_json::to_string(&token).unwrap(), "\"42\"");
+        let read = |json: &str| serde_json::from_str::<OffsetToken>(json);
+        assert_eq!(read("\"0/1A\"").unwrap(), OffsetToken::new("0/1A").unwrap());
+        for (json, integer) in [("42", Some(42)), ("-7", Some(-7)), ("\"42\"", None)] {
+            assert_eq!(read(json).unwrap().as_integer(), integer, "{json}");
+        }
+        for json in ["\"\"", "1.5", "null", "[1]"] {
+            assert!(read(json).is_err(), "{json}");
+        }
+    }
 
     #[test]
     fn a_token_is_text_with_bounds() {

@@ -1,5 +1,7 @@
 //! The window of offsets in which the server rejected rows.
 
+use serde::Serialize;
+
 use super::error::{Error, ErrorKind};
 use super::offset::OffsetToken;
 
@@ -7,7 +9,7 @@ use super::offset::OffsetToken;
 ///
 /// The server counts rejected rows per channel and does not name them. A window therefore covers the rows between two status
 /// calls. [`Channel::error_table_sql`](crate::Channel::error_table_sql) returns the query for the rows themselves.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct RejectWindow {
     /// The number of rejected rows.
@@ -21,9 +23,12 @@ pub struct RejectWindow {
     /// The server's own upper bound for the last rejected row.
     pub bound: Option<OffsetToken>,
     /// The positions of the window: rows appended before it, and through its end.
+    #[serde(skip)]
     pub(crate) from: u64,
+    #[serde(skip)]
     pub(crate) to: u64,
     /// The server's counter after the window, which identifies the window in its channel.
+    #[serde(skip)]
     pub(crate) total: u64,
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde_json::json;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
@@ -11,7 +12,7 @@ use snowpipe_streaming::{
     ErrorKind, InvalidationCause, OffsetToken, PipePath, StreamingIngestClient,
 };
 
-use crate::support::{World, row};
+use crate::support::{World, cause, row};
 
 /// A world with a table that rejects rows without `N`, and a client of its pipe.
 async fn strict(commit_delay: Duration) -> (World, StreamingIngestClient) {
@@ -116,6 +117,32 @@ async fn commits_are_watched_across_a_reopen() {
         assert_eq!(end.kind(), ErrorKind::ChannelClosed);
     }
     assert_eq!(world.landed(), [0, 1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_of_commits_continues_after_a_reopen_and_ends_with_the_channel() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let mut commits = channel.commits().into_stream();
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(commits.next().await.unwrap().unwrap(), 0.into());
+    world
+        .emulator
+        .faults()
+        .push(Fault::SecondWriter.on(Endpoint::Append));
+    let receipt = channel.append_row(&row(1), 1).await.unwrap();
+    receipt.committed().await.unwrap_err();
+    let error = commits.next().await.unwrap().unwrap_err();
+    assert_eq!(cause(&error), InvalidationCause::Fenced);
+    channel.reopen().await.unwrap();
+    let receipt = channel.append_row(&row(1), 1).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(commits.next().await.unwrap().unwrap(), 1.into());
+    channel.close().await.unwrap();
+    let error = commits.next().await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+    assert!(commits.next().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]

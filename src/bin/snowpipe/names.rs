@@ -1,7 +1,7 @@
 //! Names on the command line, by SQL's rules.
 
 use snowpipe_streaming::sql::TableName;
-use snowpipe_streaming::{PipePath, Profile};
+use snowpipe_streaming::{__sql_parts as parts, PipePath, Profile};
 
 use crate::Stop;
 
@@ -91,75 +91,15 @@ pub(crate) fn identifier(text: &str) -> Result<String, String> {
     }
 }
 
-/// The parts between dots, in upper case unless quoted.
-fn parts(text: &str) -> Result<Vec<String>, String> {
-    let mut parts = Vec::new();
-    let mut rest = text.trim();
-    loop {
-        let after = if let Some(quoted) = rest.strip_prefix('"') {
-            let (part, after) = unquoted(quoted)
-                .ok_or_else(|| format!("{text:?} has a quote that is not closed"))?;
-            parts.push(part);
-            after
-        } else {
-            let end = rest.find('.').unwrap_or(rest.len());
-            let (part, after) = rest.split_at_checked(end).unwrap_or((rest, ""));
-            parts.push(part.to_uppercase());
-            after
-        };
-        if parts.last().is_some_and(|part| part.trim().is_empty()) {
-            return Err(format!("{text:?} has an empty part"));
-        }
-        match after.strip_prefix('.') {
-            Some(next) => rest = next,
-            None if after.is_empty() => return Ok(parts),
-            None => {
-                return Err(format!(
-                    "{text:?} has text after a closing quote; separate the parts with a dot"
-                ));
-            }
-        }
-    }
-}
-
-/// Splits at the closing quote. Two quotes stand for one.
-fn unquoted(text: &str) -> Option<(String, &str)> {
-    let mut part = String::new();
-    let mut rest = text;
-    loop {
-        let (before, after) = rest.split_once('"')?;
-        part.push_str(before);
-        match after.strip_prefix('"') {
-            Some(next) => {
-                part.push('"');
-                rest = next;
-            }
-            None => return Some((part, after)),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{identifier, parts};
+    use super::identifier;
 
     #[test]
-    fn names_follow_sqls_rules() {
-        assert_eq!(parts("db.public.rides").unwrap(), ["DB", "PUBLIC", "RIDES"]);
-        assert_eq!(parts("rides-streaming").unwrap(), ["RIDES-STREAMING"]);
-        assert_eq!(
-            parts(r#"Db."my.schema"."say ""hi""""#).unwrap(),
-            ["DB", "my.schema", "say \"hi\""]
-        );
+    fn an_identifier_is_a_single_part() {
         assert_eq!(identifier("txid").unwrap(), "TXID");
         assert_eq!(identifier(r#""TxId""#).unwrap(), "TxId");
-    }
-
-    #[test]
-    fn invalid_names_are_refused() {
-        for text in ["", ".", "a.", ".a", "a..b", r#""a"#, r#""a"b"#, r#""""#] {
-            assert!(parts(text).is_err(), "{text:?}");
-        }
         assert!(identifier("a.b").is_err());
+        assert!(identifier("").is_err());
     }
 }
