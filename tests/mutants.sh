@@ -549,6 +549,68 @@ mutant "a channel that ended is open again" src/channel/core/replay.rs <<'DIFF'
 +        };
 DIFF
 
+mutant "held batches go back in reverse" src/channel/core/replay.rs <<'DIFF'
+-        while let Some(batch) = self.retained.pop_back() {
++        while let Some(batch) = self.retained.pop_front() {
+DIFF
+
+mutant "the batch under way goes back behind those that wait" src/channel/core/replay.rs <<'DIFF'
+-            self.ready.push_front(flight.batch);
++            self.ready.push_back(flight.batch);
+DIFF
+
+mutant "forget a try without an answer after one with an answer" src/channel/core/responses.rs <<'DIFF'
+-                flight.ambiguous |= ambiguous;
++                flight.ambiguous = ambiguous;
+DIFF
+
+mutant "an ended channel holds the memory of accepted rows" src/channel/core/close.rs <<'DIFF'
+-        self.retained.clear();
++        let _ = &self.retained;
+DIFF
+
+mutant "an append waits for what it holds itself" src/base/budget.rs <<'DIFF'
+-        let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
++        let part = (self.budget.capacity / waiting).max(permits as usize);
+DIFF
+
+mutant "a server shortens the delay before a retry" src/base/retry.rs <<'DIFF'
+-        let delay = self.backoff.next(unit).max(asked.unwrap_or_default());
++        let backoff = self.backoff.next(unit);
++        let delay = asked.unwrap_or(backoff);
+DIFF
+
+mutant "only the first channel of a failed status call learns of it" src/client/poller.rs <<'DIFF'
+-    for channel in channels {
+-        let _named = span(channel).entered();
+-        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
++    for channel in channels.iter().take(1) {
++        let _named = span(channel).entered();
++        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
+DIFF
+
+mutant "a channel that is reopened goes on sending meanwhile" src/channel/mod.rs <<'DIFF'
+-            if !core.is_ended() {
+-                core.end(now, gone(), true);
+-            }
++            let _ = (core, now);
+DIFF
+
+mutant "a run forgets with a reopen that it waits for memory" src/channel/mod.rs <<'DIFF'
+-        self.writer.timeout = timeout;
++        let _ = timeout;
+DIFF
+
+mutant "a shard with rows in flight has had a rest" src/ingest/shard.rs <<'DIFF'
+-        if self.in_flight.is_empty() {
++        if self.in_flight.is_empty() || self.rows_in_flight > 0 {
+DIFF
+
+mutant "count no rejects that the status shows and the open does not" src/ingest/rejects.rs <<'DIFF'
+-            total: opened_with.max(if is_current { shown } else { 0 }),
++            total: opened_with.max(if is_current { shown.min(opened_with) } else { 0 }),
+DIFF
+
 if $is_check; then
   echo "$total mutants fit the code"
   exit 0

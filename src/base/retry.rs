@@ -211,6 +211,16 @@ mod tests {
     }
 
     #[test]
+    fn a_server_lengthens_a_delay_and_never_shortens_it() {
+        let start = Instant::now();
+        let mut retry = Retry::new(5 * SECOND, 5 * SECOND, RetryLimit::For(60 * SECOND));
+        for (asked, delay) in [(None, 5), (Some(SECOND), 5), (Some(30 * SECOND), 30)] {
+            let next = retry.next(start, asked, 1.0);
+            assert_eq!(next, Some(start + delay * SECOND), "{asked:?}");
+        }
+    }
+
+    #[test]
     fn the_time_for_retries_begins_with_the_first_failure_or_when_it_is_started() {
         let start = Instant::now();
         let minute = RetryLimit::For(60 * SECOND);

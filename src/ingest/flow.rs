@@ -115,11 +115,7 @@ impl<'a, S: Source> Flow<'a, S> {
                 }
             }
         };
-        let until = match finish {
-            Ok(Finish::Exhausted) => Instant::now() + self.client.close_timeout(),
-            _ => self.source.brake.until(),
-        };
-        let uncommitted = self.close(until).await;
+        let uncommitted = self.close(self.source.brake.until()).await;
         Ok(Report {
             finish: finish?,
             resumed_after: self.resumed_after,

@@ -110,7 +110,6 @@ impl<O: Offset> Shard<O> {
     pub(super) fn appended(&mut self, receipt: Receipt, first: O, last: O, rows: u64) {
         self.counts.appended += rows;
         self.rows_in_flight += rows;
-        self.reached = Some(last.clone());
         self.in_flight.push_back(InFlight {
             receipt,
             first,

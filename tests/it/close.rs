@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::report::RowState;
-use snowpipe_streaming::{ErrorKind, OnUncommitted, Recovery};
+use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
-use crate::support::{World, row, rows};
+use crate::support::{World, cause, row, rows};
 
 #[tokio::test(start_paused = true)]
 async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
@@ -212,4 +212,48 @@ async fn a_close_that_is_given_up_does_not_begin_its_time_anew() {
     assert!(half.await.is_err());
     receipt.committed().await.unwrap_err();
     assert_eq!(begun.elapsed(), Duration::from_secs(60));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cancelled_reopen_leaves_the_channel_invalidated() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let given_up = channel.append_row(&row(0), 0).await.unwrap();
+    world.emulator.faults().push(Fault::Hang.on(Endpoint::Open));
+    // The lag of the row passes meanwhile.
+    let half = tokio::time::timeout(Duration::from_secs(5), channel.reopen());
+    assert!(half.await.is_err());
+    let error = given_up.committed().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+    let error = channel.append_row(&row(1), 1).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelClosed);
+    assert_eq!(world.requests(Endpoint::Append), 0);
+    channel.reopen().await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), None);
+    drop(channel.append_rows(rows(0..2), 0..).await.unwrap());
+    channel.close().await.unwrap();
+    assert_eq!(world.landed(), [0, 1]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_name_is_free_as_soon_as_its_close_returns() {
+    let world = World::new();
+    let (client, mut channel) = world.channel().await;
+    let faults = world.emulator.faults();
+    faults.push(Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append));
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    // The poller ends the channel: the close returns before the driver runs again.
+    faults.push(Fault::Absent.on(Endpoint::Status).always());
+    let closing = tokio::spawn(async move {
+        let error = channel.close().await.unwrap_err();
+        let discard = OnUncommitted::Discard;
+        (
+            error,
+            client.open_channel("c").on_uncommitted(discard).await,
+        )
+    });
+    let (error, again) = closing.await.unwrap();
+    assert_eq!(cause(&error), InvalidationCause::Gone);
+    again.unwrap();
 }

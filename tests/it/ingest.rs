@@ -436,3 +436,40 @@ async fn texts_made_of_digits_are_offsets_in_the_order_of_texts() {
         assert_eq!(world.landed(), [10, 100, 11, 2, 20, 3, 9]);
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_rows_of_a_source_are_sent_without_waiting_for_the_lag() {
+    let world = World::new();
+    let lag = Duration::from_secs(3_600);
+    let client = world.builder().max_client_lag(lag).build().await.unwrap();
+    let begun = Instant::now();
+    let mut shelf = Shelf::of(0..10);
+    ingest::run(&client, "c", &mut shelf).await.unwrap();
+    assert!(begun.elapsed() < lag, "{:?}", begun.elapsed());
+    assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_is_asked_to_stop_hands_over_what_it_has_read() {
+    let world = World::new();
+    let builder = world.builder().memory_budget(256 << 10);
+    let client = builder.build().await.unwrap();
+    let throttle = Fault::Throttle(Some(Duration::from_secs(30)));
+    world.emulator.faults().push(throttle.on(Endpoint::Append));
+    let mut shelf = Shelf::of(0..0);
+    shelf.stock().rows = (0..).zip(noisy(0..5_000)).collect();
+    // It waits for memory then, in the midst of a batch.
+    let report = ingest::run(&client, "c", &mut shelf)
+        .batch_rows(1_000)
+        .until(sleep(Duration::from_secs(10)))
+        .drain_timeout(Duration::from_secs(120))
+        .await
+        .unwrap();
+    assert_eq!(report.finish, Finish::Stopped);
+    let read = 1_000 * shelf.stock().reads as u64;
+    assert!(read < 5_000, "{read}");
+    assert_eq!((report.rows_appended, report.rows_committed), (read, read));
+    let last = i64::try_from(read).unwrap() - 1;
+    assert_eq!(report.released, Some(last));
+    assert_eq!(world.landed(), (0..=last).collect::<Vec<_>>());
+}

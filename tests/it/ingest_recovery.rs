@@ -5,10 +5,10 @@ use std::time::Duration;
 use snowpipe_streaming::emulator::{Endpoint, Fault, ReplayedToken};
 use snowpipe_streaming::ingest::{self, Finish};
 use snowpipe_streaming::{ErrorKind, InvalidationCause, OnUncommitted, Recovery};
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};
-use crate::support::{World, row};
+use crate::support::{World, cause, noisy, row};
 
 fn all(n: i64) -> Vec<i64> {
     (0..n).collect()
@@ -447,4 +447,39 @@ async fn what_each_hold_of_a_channel_committed_is_counted_once() {
             "check c at Some(29)"
         ]
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_waits_for_memory_beyond_the_append_timeout_after_a_reopen_too() {
+    let world = World::new();
+    let builder = world.builder().memory_budget(256 << 10);
+    let append_timeout = Duration::from_secs(5);
+    let client = builder.append_timeout(append_timeout).build().await;
+    let faults = world.emulator.faults();
+    let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    faults.push(must.on(Endpoint::Append));
+    let minute = Duration::from_secs(60);
+    faults.push(Fault::Throttle(Some(minute)).on(Endpoint::Append).times(2));
+    let mut shelf = Shelf::of(0..0);
+    shelf.stock().rows = (0..).zip(noisy(0..5_000)).collect();
+    let begun = Instant::now();
+    let run = ingest::run(&client.unwrap(), "c", &mut shelf);
+    let report = run.await.unwrap();
+    assert!(begun.elapsed() > minute);
+    assert_eq!(report.reopens, 1);
+    assert_eq!(world.landed(), all(5_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_takes_no_rows_ends_the_run_however_long_each_try_lasts() {
+    let world = World::new();
+    let client = world.client().await;
+    let mut shelf = Shelf::of(0..10);
+    let away = Fault::Refuse.on(Endpoint::Append).always();
+    world.emulator.faults().push(away);
+    let run = ingest::run(&client, "c", &mut shelf).into_future();
+    let ended = timeout(Duration::from_secs(10_000), run).await;
+    let error = ended.expect("it does not go on without end").unwrap_err();
+    assert_eq!(cause(&error), InvalidationCause::Unreachable);
+    assert_eq!(world.requests(Endpoint::Open), 4);
 }

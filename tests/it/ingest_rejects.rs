@@ -1,7 +1,5 @@
 //! Rows that the server rejects: the source keeps them before they are released, whatever happens in between.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -12,10 +10,10 @@ use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::{Failure, Shelf};
-use crate::support::{World, answer, row};
+use crate::support::{World, row};
 
 /// A table that refuses rows without a number.
-fn world() -> World {
+pub fn world() -> World {
     let ddl = "CREATE TABLE DB.PUBLIC.RIDES (N NUMBER NOT NULL, LIFT VARCHAR);
         CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES FROM TABLE(DATA_SOURCE(TYPE => 'STREAMING'))
         MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
@@ -23,7 +21,7 @@ fn world() -> World {
     World::with(|e| e.catalog(catalog))
 }
 
-fn landed(world: &World) -> Vec<i64> {
+pub fn landed(world: &World) -> Vec<i64> {
     let rows = world.emulator.rows("DB.PUBLIC.RIDES").unwrap();
     let numbered = |landed: &Value| {
         let n = landed["N"].as_i64().unwrap();
@@ -36,12 +34,12 @@ fn landed(world: &World) -> Vec<i64> {
 }
 
 /// These numbers without the bad ones.
-fn good(numbers: std::ops::Range<i64>, bad: &[i64]) -> Vec<i64> {
+pub fn good(numbers: std::ops::Range<i64>, bad: &[i64]) -> Vec<i64> {
     numbers.filter(|n| !bad.contains(n)).collect()
 }
 
 /// Rows of which these are bad.
-fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
+pub fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
     let shelf = Shelf::of(numbers);
     for n in bad {
         shelf
@@ -53,7 +51,7 @@ fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
 }
 
 /// A client whose batches are small enough to tell windows apart.
-async fn client(world: &World) -> StreamingIngestClient {
+pub async fn client(world: &World) -> StreamingIngestClient {
     let builder = world.builder().max_client_lag(Duration::from_millis(100));
     builder.build().await.unwrap()
 }
@@ -165,41 +163,6 @@ async fn dead_letters_begin_behind_what_only_waits_for_another_shard() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_from_before_the_run_are_kept_with_what_the_server_says_of_them() {
-    let world = world();
-    let (first, client) = (client(&world).await, client(&world).await);
-    let mut shelf = shelf(0..10, &[0]);
-    let mut channel = first.open_channel("c").await.unwrap();
-    let bad = shelf.stock().rows[&0].clone();
-    channel.append_row(&bad, 0).await.unwrap();
-    channel.wait_for_commit().await.unwrap_err();
-    channel.close().await.unwrap();
-    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert_eq!((report.rows_rejected, report.released), (1, Some(9)));
-    let stock = shelf.stock();
-    assert_eq!(stock.letters.keys().collect::<Vec<_>>(), [&0]);
-    assert_eq!(stock.messages.len(), 1);
-    assert!(stock.messages[0].contains("NULL"), "{:?}", stock.messages);
-    assert_eq!(landed(&world), good(0..10, &[0]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_keeps_no_count_is_told_of_no_rejects_from_before_the_run() {
-    let world = world();
-    let (first, client) = (client(&world).await, client(&world).await);
-    let mut channel = first.open_channel("c").await.unwrap();
-    channel.append_row(&json!({ "LIFT": "" }), 0).await.unwrap();
-    let told = channel.wait_for_commit().await.unwrap_err();
-    assert_eq!(told.kind(), ErrorKind::RowsRejected);
-    channel.close().await.unwrap();
-    let mut shelf = shelf(0..10, &[]);
-    shelf.stock().keeps_no_count = true;
-    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert_eq!((report.rows_rejected, report.released), (0, Some(9)));
-    assert!(shelf.stock().letters.is_empty());
-}
-
-#[tokio::test(start_paused = true)]
 async fn two_windows_in_one_append_are_both_kept() {
     let world = world();
     let client = client(&world).await;
@@ -236,55 +199,6 @@ async fn rejects_are_kept_by_the_next_run_wherever_the_first_one_crashed() {
         assert_eq!(stock.rejects_seen["c"], 4, "{crash:?}");
         assert_eq!(landed(&world), good(0..60, &[7, 21, 22, 44]), "{crash:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_crash_between_the_commit_and_the_dead_letters_loses_none() {
-    let world = world();
-    let mut shelf = shelf(0..10, &[4]);
-    let first = client(&world).await;
-    shelf
-        .stock()
-        .failures
-        .push_back(("dead letter", Failure::Fatal));
-    ingest::run(&first, "c", &mut shelf).await.unwrap_err();
-    first.abort();
-    assert_eq!(landed(&world), good(0..10, &[4]));
-    assert_eq!(shelf.stock().released, None);
-    let second = client(&world).await;
-    let report = ingest::run(&second, "c", &mut shelf).await.unwrap();
-    assert_eq!((report.rows_appended, report.rows_rejected), (0, 1));
-    let calls = shelf.stock().calls.split_off(1);
-    assert_eq!(
-        calls,
-        [
-            "check c at Some(9)",
-            "1 of [0, 1, 2, 3, 4, 5, 6, 7, 8, 9] to 1",
-            "release 9",
-        ]
-    );
-
-    // Known by now: a third run has no doubts about its own rows.
-    shelf.stock().rows.insert(10, row(10));
-    let third = ingest::run(&second, "c", &mut shelf).await.unwrap();
-    assert_eq!((third.rows_rejected, third.released), (0, Some(10)));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_lags_hides_no_rejects_from_the_next_run() {
-    let world = world();
-    let mut shelf = shelf(0..10, &[4]);
-    let first = client(&world).await;
-    let run = ingest::run(&first, "c", &mut shelf).into_future();
-    // Accepted by then, and not committed.
-    timeout(Duration::from_millis(300), run).await.unwrap_err();
-    first.abort();
-    let lag = Fault::StaleStatus(Duration::from_secs(60)).on(Endpoint::Status);
-    world.emulator.faults().push(lag.times(3));
-    let second = client(&world).await;
-    ingest::run(&second, "c", &mut shelf).await.unwrap();
-    assert_eq!(landed(&world), good(0..10, &[4]));
-    assert!(shelf.stock().letters.contains_key(&4));
 }
 
 #[tokio::test(start_paused = true)]
@@ -404,92 +318,4 @@ async fn channels_are_followed_while_dead_letters_cannot_be_kept() {
     assert_eq!(report.released, Some(39));
     assert_eq!(shelf.stock().rejects_seen["c-0-of-2"], 1);
     assert_eq!(landed(&world), good(0..40, &[8]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_replica_that_shows_the_channel_before_hides_no_rejects_of_the_one_made_anew() {
-    let world = world();
-    let lies = Arc::new(AtomicBool::new(false));
-    let lie = Arc::clone(&lies);
-    let client = world
-        .meddled(move |request| {
-            let is_status = request.uri().path().ends_with(":bulk-channel-status");
-            let is_of_c = request.body().as_ref() == br#"{"channel_names":["c"]}"#;
-            (is_status && is_of_c && lie.swap(false, Ordering::Relaxed)).then(|| {
-                let before = json!({ "created_on_ms": 1, "rows_error_count": 3 });
-                answer(200, &json!({ "channel_statuses": { "c": before } }))
-            })
-        })
-        .build()
-        .await
-        .unwrap();
-    let mut shelf = shelf(0..10, &[3, 5, 7]);
-    ingest::run(&client, "c", &mut shelf).await.unwrap();
-    client.drop_channel("c").await.unwrap();
-    let bad = json!({ "LIFT": "no number" });
-    shelf.stock().rows.extend([(10, row(10)), (11, bad)]);
-    lies.store(true, Ordering::Relaxed);
-    let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert!(!lies.load(Ordering::Relaxed));
-    assert_eq!((report.rows_rejected, report.released), (1, Some(11)));
-    assert!(shelf.stock().letters.contains_key(&11));
-    assert_eq!(landed(&world), good(0..11, &[3, 5, 7]));
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more() {
-    for crash in [false, true] {
-        let world = world();
-        let client = client(&world).await;
-        let mut shelf = shelf(0..10, &[3, 5, 7]);
-        ingest::run(&client, "c", &mut shelf).await.unwrap();
-        assert_eq!(shelf.stock().rejects_seen["c"], 3);
-        client.drop_channel("c").await.unwrap();
-
-        let bad = json!({ "LIFT": "no number" });
-        for n in 10..20 {
-            shelf.stock().rows.insert(n, row(n));
-        }
-        shelf.stock().rows.insert(14, bad);
-        if crash {
-            let fatal = ("dead letter", Failure::Fatal);
-            shelf.stock().failures.push_back(fatal);
-            ingest::run(&client, "c", &mut shelf).await.unwrap_err();
-        }
-        let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
-        assert_eq!((report.rows_rejected, report.released), (1, Some(19)));
-        let stock = shelf.stock();
-        assert!(stock.letters.contains_key(&14), "{crash}");
-        assert_eq!(stock.rejects_seen["c"], 1);
-        assert_eq!(landed(&world), good(0..20, &[3, 5, 7, 14]));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn rejects_of_a_writer_that_comes_between_the_open_and_its_status_are_kept() {
-    let world = world();
-    let client = client(&world).await;
-    let slow = Fault::Delay(Duration::from_secs(30)).on(Endpoint::Open);
-    world.emulator.faults().push(slow);
-    // It reads the same source, and is quicker.
-    let other = async {
-        sleep(Duration::from_secs(1)).await;
-        let client = world.client().await;
-        let mut channel = client.open_channel("c").await.unwrap();
-        for n in 0..20 {
-            let bad = json!({ "LIFT": "no number" });
-            let row = if n == 7 { bad } else { row(n) };
-            drop(channel.append_row(&row, n).await.unwrap());
-        }
-        channel.wait_for_commit().await.unwrap_err();
-        client.abort();
-    };
-    let mut shelf = shelf(0..30, &[7, 23]);
-    let run = ingest::run(&client, "c", &mut shelf).batch_rows(10);
-    let (report, ()) = tokio::join!(run.into_future(), other);
-    assert_eq!(report.unwrap().released, Some(29));
-    let letters = shelf.stock().letters.clone();
-    assert!(letters.contains_key(&7), "{letters:?}");
-    assert!(letters.contains_key(&23), "{letters:?}");
-    assert_eq!(landed(&world), good(0..30, &[7, 23]));
 }

@@ -38,6 +38,7 @@ mod flush_timing;
 mod ingest;
 mod ingest_failing_shards;
 mod ingest_recovery;
+mod ingest_reject_counts;
 mod ingest_rejects;
 mod ingest_seeds;
 mod ingest_shards;

@@ -3,9 +3,10 @@
 use std::future::IntoFuture;
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use snowpipe_streaming::emulator::{Endpoint, Fault};
-use snowpipe_streaming::{InvalidationCause, Recovery, ingest};
-use tokio::time::{Instant, sleep};
+use snowpipe_streaming::{Channel, InvalidationCause, Recovery, ingest};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::ingest_source::Shelf;
 use crate::support::{World, cause, row};
@@ -156,4 +157,22 @@ async fn time_without_statuses_does_not_count_as_a_stall() {
     assert_eq!(cause(&error), InvalidationCause::CommitStalled);
     let waited = accepted.elapsed();
     assert!((seconds(419)..seconds(423)).contains(&waited), "{waited:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_channel_of_a_status_call_that_fails_learns_of_the_outage() {
+    let world = World::new();
+    let client = world.client().await;
+    Outage::StatusFailed.begin(&world);
+    let mut channels = Vec::new();
+    for name in ["a", "b", "c"] {
+        let mut channel = client.open_channel(name).await.unwrap();
+        drop(channel.append_row(&row(0), 0).await.unwrap());
+        channels.push(channel);
+    }
+    let all = join_all(channels.iter().map(Channel::invalidated));
+    let errors = timeout(seconds(632), all).await;
+    for error in errors.expect("they end with the retry time") {
+        assert_eq!(cause(&error), InvalidationCause::Unreachable, "{error}");
+    }
 }

@@ -120,3 +120,17 @@ async fn channels_that_wait_at_different_times_share_two_calls_a_second() {
     // Ten seconds, and five that a pause has saved up.
     assert!((10..=25).contains(&polls), "{polls}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_status_call_without_an_answer_is_made_again_after_15_seconds() {
+    let world = World::new();
+    let (_client, mut channel) = world.channel().await;
+    let hang = Fault::Hang.on(Endpoint::Status);
+    world.emulator.faults().push(hang);
+    let receipt = channel.append_row(&row(0), 0).await.unwrap();
+    receipt.accepted().await.unwrap();
+    let accepted = Instant::now();
+    receipt.committed().await.unwrap();
+    let waited = accepted.elapsed().as_secs();
+    assert!((15..18).contains(&waited), "{waited} s");
+}

@@ -290,6 +290,42 @@ fn what_an_open_shows_to_be_committed_is_not_sent_again() {
 }
 
 #[test]
+fn rows_are_sent_again_in_the_order_of_their_tokens() {
+    let mut rig = replaying();
+    for first in [10, 12, 14] {
+        rig.accept(first, 2);
+    }
+    rig.send(16, 2);
+    rig.seal(18, 2);
+    rig.reopen(9, 2);
+    for first in [10, 12, 14, 16, 18] {
+        assert_eq!(rig.sent().start, Some(first.into()));
+        rig.accepted();
+    }
+    assert!(rig.waits());
+}
+
+#[test]
+fn a_channel_that_ends_returns_the_memory_of_all_rows_at_once() {
+    let mut rig = replaying();
+    let mut charged = vec![rig.charged()];
+    rig.accept(10, 2);
+    charged.push(rig.charged());
+    rig.send(12, 2);
+    charged.push(rig.charged());
+    rig.seal(14, 2);
+    charged.push(rig.charged());
+    rig.append(16, 2);
+    charged.push(rig.charged());
+    assert!(charged.is_sorted_by(|a, b| a < b), "{charged:?}");
+    let why = Error::new(ErrorKind::Refused, "no");
+    rig.core
+        .invalidate(rig.now, InvalidationCause::Rejected, why);
+    assert!(!rig.core.is_ended(), "it asks whether rows are committed");
+    assert_eq!(rig.charged(), 0);
+}
+
+#[test]
 fn a_commit_that_an_open_shows_tells_nothing_of_how_long_commits_take() {
     let mut rig = replaying();
     rig.accept(10, 1);

@@ -18,6 +18,12 @@ fn closed(rig: &mut Rig) -> (Vec<Range>, u64) {
     (uncommitted.into_iter().map(listed).collect(), sent)
 }
 
+/// The request under way breaks off: it may have been applied.
+fn no_answer(rig: &mut Rig) {
+    let failure = Failure::Ambiguous(Error::new(ErrorKind::Timeout, "no"));
+    rig.core.on_response(rig.now, Err(failure), 0.0);
+}
+
 #[test]
 fn rows_that_are_being_cut_at_the_end_were_not_sent() {
     let mut rig = Rig::new();
@@ -70,9 +76,7 @@ fn a_refused_batch_was_not_sent_unless_a_try_of_it_had_no_answer() {
         let mut rig = Rig::new();
         rig.send(10, 4);
         if in_doubt {
-            let error = Error::new(ErrorKind::Timeout, "no");
-            let failure = Failure::Ambiguous(error);
-            rig.core.on_response(rig.now, Err(failure), 0.0);
+            no_answer(&mut rig);
             rig.wait(1_000);
             rig.sent();
         }
@@ -87,6 +91,26 @@ fn a_refused_batch_was_not_sent_unless_a_try_of_it_had_no_answer() {
         let uncommitted = rig.core.report().uncommitted;
         let states: Vec<_> = uncommitted.iter().map(|r| (r.state, r.rows)).collect();
         assert_eq!(states, [(state, 4)]);
+        assert_eq!(rig.core.is_ended(), !in_doubt, "nothing is left to ask");
+    }
+}
+
+#[test]
+fn a_try_without_an_answer_is_remembered_after_later_ones_with_an_answer() {
+    for last in [409, 413] {
+        let mut rig = Rig::new();
+        rig.send(10, 4);
+        no_answer(&mut rig);
+        // A refusal that may pass.
+        rig.wait(1_000);
+        rig.sent();
+        rig.refuse(401);
+        rig.wait(1_000);
+        rig.sent();
+        rig.refuse(last);
+        let ambiguous = ErrorKind::Invalidated(InvalidationCause::Ambiguous);
+        assert_eq!(rig.cause(), Some(ambiguous), "{last}");
+        assert_eq!(rig.core.progress().end.unwrap().sent, 4);
     }
 }
 

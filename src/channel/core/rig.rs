@@ -1,5 +1,6 @@
 //! A channel's state machine on a bench, for unit tests: driven by hand, with a server that answers as it is told.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -24,6 +25,7 @@ use crate::types::error::{Error, ErrorKind, InvalidationCause};
 pub(super) struct Rig {
     pub(super) core: Core,
     pub(super) now: Instant,
+    budget: Arc<Budget>,
     share: Share,
     /// The request ids it has offered.
     ids: u128,
@@ -53,10 +55,12 @@ impl Rig {
             is_first_hand: true,
             is_tracked: true,
         };
+        let budget = Budget::new(1 << 20);
         Self {
             core: Core::new(now, limits, opening, "m".to_owned()),
             now,
-            share: Budget::new(1 << 20).share(1 << 20),
+            share: budget.share(1 << 20),
+            budget,
             ids: 0,
         }
     }
@@ -188,6 +192,11 @@ impl Rig {
     pub(super) fn windows(&self) -> Vec<(u64, u64, u64)> {
         let windows = self.core.commit.rejects();
         windows.iter().map(|w| (w.count, w.from, w.to)).collect()
+    }
+
+    /// The bytes that its rows are charged.
+    pub(super) fn charged(&self) -> usize {
+        self.budget.in_use()
     }
 
     pub(super) fn cause(&self) -> Option<ErrorKind> {
