@@ -75,6 +75,10 @@ impl Account {
         self.doubt.settled();
     }
 
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
     /// Asks for the ingest host.
     pub(super) async fn discover(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
         let what = format!("discovering the ingest host of account {}", self.name);
@@ -205,8 +209,9 @@ impl Account {
         let request = call
             .request(base, bearer, attempt, &self.user_agent)
             .map_err(|failure| failure.of(attempt.request_id))?;
+        let counters = call.counters.as_ref().unwrap_or(&self.counters);
         if call.endpoint == Endpoint::Append {
-            self.counters.bytes_sent(call.body.len());
+            counters.bytes_sent(call.body.len());
         }
         let limit = self.attempt_timeout;
         let started = Instant::now();
@@ -218,8 +223,7 @@ impl Account {
         let outcome = crate::http::attempt(&*self.transport, request, limit, max_answer).await;
         let status = outcome.as_ref().ok().map(Response::status);
         let elapsed = started.elapsed();
-        self.counters
-            .called(call.endpoint, attempt.retry_count, status, elapsed);
+        counters.called(call.endpoint, attempt.retry_count, status, elapsed);
         debug!(
             call = call.what,
             request_id = %attempt.request_id,

@@ -1,5 +1,7 @@
 //! A request on its way: what is called, and the HTTP message made of it.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
 use secrecy::ExposeSecret;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 use super::failure::{Failure, Host, decided};
 use super::wire;
 use crate::auth::Bearer;
-use crate::base::metrics::Endpoint;
+use crate::base::metrics::{Counters, Endpoint};
 use crate::http::{Request, Response};
 use crate::types::error::{Error, ErrorKind};
 
@@ -36,6 +38,8 @@ pub(super) struct Call {
     pub(super) query: Vec<(&'static str, String)>,
     pub(super) headers: Vec<(HeaderName, HeaderValue)>,
     pub(super) body: Bytes,
+    /// Where the call is counted; with the calls of the account if this is `None`.
+    pub(super) counters: Option<Arc<Counters>>,
 }
 
 impl Call {
@@ -48,6 +52,7 @@ impl Call {
             query: Vec::new(),
             headers: Vec::new(),
             body: Bytes::new(),
+            counters: None,
         }
     }
 

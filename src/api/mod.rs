@@ -33,6 +33,7 @@ use crate::http::{Response, Transport};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::offset::{OffsetToken, QUERY};
+use crate::types::pipe::PipePath;
 
 const UNCOMPRESSED_LEN: HeaderName =
     HeaderName::from_static("x-snowflake-uncompressed-content-length");
@@ -111,7 +112,9 @@ pub(crate) struct OpenAnswer {
 /// The streaming endpoints of one pipe. Every method is one attempt.
 #[derive(Debug)]
 pub(crate) struct Api {
-    link: Session,
+    /// Shared by the pipes of an account.
+    link: Arc<Session>,
+    counters: Arc<Counters>,
     database: String,
     schema: String,
     pipe: String,
@@ -143,10 +146,22 @@ impl Api {
     ) -> Self {
         let link = Session::new(&config, credential, transport, time);
         Self {
-            link,
+            counters: Arc::clone(link.counters()),
+            link: Arc::new(link),
             database: config.database,
             schema: config.schema,
             pipe: config.pipe,
+        }
+    }
+
+    /// The endpoints of another pipe, with the same host and token. Its calls are counted apart.
+    pub(crate) fn for_pipe(&self, pipe: &PipePath) -> Self {
+        Self {
+            link: Arc::clone(&self.link),
+            counters: Arc::default(),
+            database: pipe.database().to_owned(),
+            schema: pipe.schema().to_owned(),
+            pipe: pipe.pipe().to_owned(),
         }
     }
 
@@ -168,7 +183,7 @@ impl Api {
 
     /// What is counted of the calls, and of what is sent with them.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
-        self.link.counters()
+        &self.counters
     }
 
     /// Forgets the ingest host and its token; the next call finds them anew.
@@ -186,10 +201,12 @@ impl Api {
     ) -> Result<OpenAnswer, Failure> {
         let what = format!("opening channel {channel:?} of pipe {}", self.pipe());
         let path = self.channel_path("", channel)?;
-        let call = Call::new(Endpoint::Open, what, Method::PUT, path).json(&OpenBody {
-            offset_token: offset_token.map(OffsetToken::as_str),
-            fail_on_uncommitted_rows,
-        })?;
+        let call = self
+            .counted_call(Endpoint::Open, what, Method::PUT, path)
+            .json(&OpenBody {
+                offset_token: offset_token.map(OffsetToken::as_str),
+                fail_on_uncommitted_rows,
+            })?;
         let read = |response: &Response| {
             let Object(answer) = call.answer(response)?;
             let status = wire::opened_status(&answer).map_err(Failure::Ambiguous)?;
@@ -221,7 +238,7 @@ impl Api {
     ) -> Result<AppendAnswer, Failure> {
         let what = format!("appending to channel {channel:?} of pipe {}", self.pipe());
         let path = format!("{}/rows", self.channel_path("/data", channel)?);
-        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
+        let mut call = self.counted_call(Endpoint::Append, what, Method::POST, path);
         call.query = [
             (
                 "startOffsetToken",
@@ -261,7 +278,7 @@ impl Api {
             None => format!("pipes/{}/channels/{ELASTIC}", segment(&self.pipe)?),
         };
         let path = format!("{}/{target}/rows", self.schema_path("/data")?);
-        let mut call = Call::new(Endpoint::Append, what, Method::POST, path);
+        let mut call = self.counted_call(Endpoint::Append, what, Method::POST, path);
         call.headers = rows_headers(append.uncompressed_len, append.first_append_ms);
         call.body = append.body.clone();
         // There is no continuation token in the answer, or anything else to use.
@@ -289,9 +306,11 @@ impl Api {
         };
         let what = format!("asking for the status of {asked} of pipe {}", self.pipe());
         let path = format!("{}:bulk-channel-status", self.pipe_path("")?);
-        let call = Call::new(Endpoint::Status, what, Method::POST, path).json(&StatusBody {
-            channel_names: channels,
-        })?;
+        let call = self
+            .counted_call(Endpoint::Status, what, Method::POST, path)
+            .json(&StatusBody {
+                channel_names: channels,
+            })?;
         let read = |response: &Response| {
             let Object(answer) = call.answer(response)?;
             wire::channel_statuses(&answer).map_err(Failure::Ambiguous)
@@ -308,7 +327,7 @@ impl Api {
         attempt: Attempt,
     ) -> Result<(), Failure> {
         let what = format!("dropping channel {channel:?} of pipe {}", self.pipe());
-        let mut call = Call::new(
+        let mut call = self.counted_call(
             Endpoint::Drop,
             what,
             Method::DELETE,
@@ -321,6 +340,18 @@ impl Api {
             })?;
         }
         self.link.call(&call, attempt, |_| Ok(())).await
+    }
+
+    /// The account's name.
+    pub(crate) fn account(&self) -> &str {
+        self.link.account_name()
+    }
+
+    fn counted_call(&self, endpoint: Endpoint, what: String, method: Method, path: String) -> Call {
+        Call {
+            counters: Some(Arc::clone(&self.counters)),
+            ..Call::new(endpoint, what, method, path)
+        }
     }
 
     /// The pipe's full name, for messages.

@@ -84,6 +84,11 @@ impl Session {
             .map(|ingest| Arc::new(Ingest::new(ingest.at.clone())));
     }
 
+    /// The account's name.
+    pub(super) fn account_name(&self) -> &str {
+        self.account.name()
+    }
+
     /// What is counted of the calls, and of what is sent with them.
     pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.account.counters

@@ -1,7 +1,6 @@
 //! The metrics of a client: atomic counters, and a snapshot of them.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -23,6 +22,8 @@ use crate::types::pipe::PipePath;
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Metrics {
+    /// The account's name.
+    pub account: String,
     /// The client's pipe.
     pub pipe: PipePath,
     /// Rows appended.
@@ -202,6 +203,7 @@ impl Counters {
 
     pub(crate) fn snapshot(
         &self,
+        account: &str,
         pipe: &PipePath,
         channels: usize,
         memory_in_use: usize,
@@ -213,6 +215,7 @@ impl Counters {
             .filter(|(_, requests)| requests.total > 0)
             .collect();
         Metrics {
+            account: account.to_owned(),
             pipe: pipe.clone(),
             rows_appended: get(&self.rows_appended),
             rows_accepted: get(&self.rows_accepted),
@@ -256,145 +259,6 @@ impl Requests {
     }
 }
 
-impl Metrics {
-    /// Formats the metrics in Prometheus' text format, each with the label `pipe`.
-    pub fn to_prometheus(&self) -> String {
-        let pipe = self.pipe.to_string();
-        let mut page = Page {
-            text: String::new(),
-            pipe: pipe
-                .replace('\\', r"\\")
-                .replace('"', "\\\"")
-                .replace('\n', r"\n"),
-        };
-        let rows = [
-            ("rows_appended_total", "Rows appended.", self.rows_appended),
-            (
-                "rows_accepted_total",
-                "Rows accepted by the server.",
-                self.rows_accepted,
-            ),
-            (
-                "rows_committed_total",
-                "Rows committed, rejected ones included.",
-                self.rows_committed,
-            ),
-            (
-                "rows_rejected_total",
-                "Rows rejected by the server.",
-                self.rows_rejected,
-            ),
-            (
-                "accepted_bytes_total",
-                "Uncompressed bytes of rows accepted.",
-                self.bytes_accepted,
-            ),
-            (
-                "sent_bytes_total",
-                "Compressed bytes of rows sent, retries included.",
-                self.bytes_sent,
-            ),
-            (
-                "channels_invalidated_total",
-                "Channels that were invalidated.",
-                self.channels_invalidated,
-            ),
-            (
-                "channels_reopened_total",
-                "Automatic reopens of channels.",
-                self.channels_reopened,
-            ),
-        ];
-        for (name, help, value) in rows {
-            page.metric(name, "counter", help);
-            page.value(name, "", value);
-        }
-        let gauges = [
-            ("channels", "Open channels.", self.channels),
-            (
-                "memory_in_use_bytes",
-                "Bytes of rows in memory.",
-                self.memory_in_use,
-            ),
-            (
-                "memory_budget_bytes",
-                "Limit of the bytes of rows in memory.",
-                self.memory_budget,
-            ),
-        ];
-        for (name, help, value) in gauges {
-            page.metric(name, "gauge", help);
-            page.value(name, "", value);
-        }
-        page.metric(
-            "requests_total",
-            "counter",
-            "Requests by endpoint and outcome, each attempt counted.",
-        );
-        for (endpoint, requests) in &self.requests {
-            for (outcome, count) in requests.outcomes() {
-                let labels = format!(",endpoint=\"{endpoint}\",outcome=\"{outcome}\"");
-                page.value("requests_total", &labels, count);
-            }
-        }
-        page.metric(
-            "request_retries_total",
-            "counter",
-            "Attempts that repeated an earlier request.",
-        );
-        for (endpoint, requests) in &self.requests {
-            let labels = format!(",endpoint=\"{endpoint}\"");
-            page.value("request_retries_total", &labels, requests.retries);
-        }
-        page.metric(
-            "request_duration_seconds",
-            "summary",
-            "Duration of requests.",
-        );
-        for (endpoint, requests) in &self.requests {
-            let labels = format!(",endpoint=\"{endpoint}\"");
-            let seconds = requests.duration.as_secs_f64();
-            page.value("request_duration_seconds_sum", &labels, seconds);
-            page.value("request_duration_seconds_count", &labels, requests.total);
-        }
-        page.text
-    }
-}
-
-impl RequestMetrics {
-    fn outcomes(&self) -> [(&'static str, u64); 5] {
-        let bad = self.unanswered + self.throttled + self.refused + self.failed;
-        [
-            ("ok", self.total.saturating_sub(bad)),
-            ("unanswered", self.unanswered),
-            ("throttled", self.throttled),
-            ("refused", self.refused),
-            ("failed", self.failed),
-        ]
-    }
-}
-
-struct Page {
-    text: String,
-    pipe: String,
-}
-
-impl Page {
-    fn metric(&mut self, name: &str, kind: &str, help: &str) {
-        let name = format_args!("snowpipe_streaming_{name}");
-        // Writing to a string does not fail.
-        let _ = write!(self.text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
-    }
-
-    fn value(&mut self, name: &str, labels: &str, value: impl std::fmt::Display) {
-        let pipe = &self.pipe;
-        let _ = writeln!(
-            self.text,
-            "snowpipe_streaming_{name}{{pipe=\"{pipe}\"{labels}}} {value}"
-        );
-    }
-}
-
 fn add(counter: &AtomicU64, more: u64) {
     if more > 0 {
         counter.fetch_add(more, Ordering::Relaxed);
@@ -403,56 +267,4 @@ fn add(counter: &AtomicU64, more: u64) {
 
 fn get(counter: &AtomicU64) -> u64 {
     counter.load(Ordering::Relaxed)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn metrics_are_formatted_for_prometheus() {
-        let counters = Counters::default();
-        counters.called(
-            Endpoint::Append,
-            0,
-            Some(StatusCode::OK),
-            Duration::from_millis(250),
-        );
-        counters.called(Endpoint::Append, 1, None, Duration::from_millis(500));
-        counters.called(
-            Endpoint::Append,
-            2,
-            Some(StatusCode::BAD_GATEWAY),
-            Duration::ZERO,
-        );
-        counters.appended(3);
-        let pipe = PipePath::new("DB", "S", "A \"pipe\"").unwrap();
-        let page = counters.snapshot(&pipe, 2, 10, 100).to_prometheus();
-        let pipe = r#"pipe="DB.S.A \"pipe\"""#;
-        for line in [
-            "# TYPE snowpipe_streaming_rows_appended_total counter".to_owned(),
-            format!("snowpipe_streaming_rows_appended_total{{{pipe}}} 3"),
-            format!("snowpipe_streaming_channels{{{pipe}}} 2"),
-            format!("snowpipe_streaming_memory_budget_bytes{{{pipe}}} 100"),
-            format!(
-                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="ok"}} 1"#
-            ),
-            format!(
-                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="unanswered"}} 1"#
-            ),
-            format!(
-                r#"snowpipe_streaming_requests_total{{{pipe},endpoint="append",outcome="failed"}} 1"#
-            ),
-            format!(r#"snowpipe_streaming_request_retries_total{{{pipe},endpoint="append"}} 2"#),
-            format!(
-                r#"snowpipe_streaming_request_duration_seconds_sum{{{pipe},endpoint="append"}} 0.75"#
-            ),
-            format!(
-                r#"snowpipe_streaming_request_duration_seconds_count{{{pipe},endpoint="append"}} 3"#
-            ),
-        ] {
-            assert!(page.lines().any(|there| there == line), "{line}\n{page}");
-        }
-        assert!(!page.contains(r#"endpoint="open""#));
-    }
 }

@@ -8,6 +8,7 @@ pub(crate) mod metrics;
 #[cfg(test)]
 pub(crate) mod mutated;
 pub(crate) mod options;
+mod prometheus;
 pub(crate) mod request_limit;
 pub(crate) mod retry;
 pub(crate) mod task;

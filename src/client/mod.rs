@@ -97,19 +97,55 @@ impl StreamingIngestClient {
         time: Arc<dyn TimeSource>,
         rng: fastrand::Rng,
     ) -> Result<Self> {
-        let context = Arc::new(ClientContext::new(api, options, pipe, time, rng));
+        let context = ClientContext::new(api, options, pipe, time, rng);
         context
             .retrying(|attempt| context.api.connect(attempt))
             .await?;
-        let registry = Arc::new(Registry::new(Arc::clone(&context)));
-        tokio::spawn(poller::run(Arc::downgrade(&registry)));
         info!(pipe = %context.pipe, "client connected");
+        Ok(Self::start(context))
+    }
+
+    fn start(context: ClientContext) -> Self {
+        let context = Arc::new(context);
+        let registry = Arc::new(Registry::new(Arc::clone(&context)));
+        let poller = poller::run(Arc::downgrade(&registry));
+        context.runtime.spawn(poller);
         let inner = Arc::new(ClientInner {
             context,
             registry,
             elastic: Mutex::default(),
         });
-        Ok(Self { inner })
+        Self { inner }
+    }
+
+    /// A client of another pipe of the same account. The two share the options, the login, the host, the connections, the
+    /// memory budget, the size of requests that a 413 has taught, and the clock. Each has its own channels and counters, and is
+    /// closed on its own.
+    ///
+    /// Nothing is sent: whether the pipe exists is known with the first channel that is opened.
+    ///
+    /// ```
+    /// # use snowpipe_streaming::emulator::Emulator;
+    /// use snowpipe_streaming::{PipePath, StreamingIngestClient};
+    ///
+    /// # #[tokio::main]
+    /// # async fn main() -> snowpipe_streaming::Result<()> {
+    /// # let emulator = Emulator::builder().build()?;
+    /// # let profile = emulator.profile()?;
+    /// let rides = PipePath::for_table("RESORT", "PUBLIC", "LIFT_RIDE")?;
+    /// let tickets = PipePath::for_table("RESORT", "PUBLIC", "TICKET")?;
+    /// let rides = StreamingIngestClient::builder(profile, rides)
+    /// #   .transport(emulator.transport())
+    ///     .build()
+    ///     .await?;
+    /// let tickets = rides.for_pipe(tickets);
+    /// tickets.close().await?;
+    /// rides.close().await?;
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn for_pipe(&self, pipe: PipePath) -> Self {
+        Self::start(self.inner.context.for_pipe(pipe))
     }
 
     /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
@@ -185,7 +221,9 @@ impl StreamingIngestClient {
     /// What this client has done so far, and what it holds now.
     pub fn metrics(&self) -> Metrics {
         let inner = &self.inner;
-        inner.context.api.counters().snapshot(
+        let api = &inner.context.api;
+        api.counters().snapshot(
+            api.account(),
             &inner.context.pipe,
             inner.registry.channels().len(),
             inner.context.budget.in_use(),

@@ -1,4 +1,4 @@
-//! What the channels of a client share: the endpoints, options, the byte budget, the size of requests, the clock, randomness, compressors.
+//! What the channels of a client share, in part with the clients of other pipes: the endpoints, options, the byte budget, the size of requests, the clock, randomness, compressors.
 
 pub(crate) mod retries;
 
@@ -29,10 +29,10 @@ pub(crate) struct ClientContext {
     pub(crate) budget: Arc<Budget>,
     pub(crate) request_limit: RequestLimit,
     pub(crate) time: Arc<dyn TimeSource>,
-    rng: Mutex<fastrand::Rng>,
+    rng: Arc<Mutex<fastrand::Rng>>,
     pub(crate) buffers: Arc<Buffers>,
-    opens: Semaphore,
-    appends: Semaphore,
+    opens: Arc<Semaphore>,
+    appends: Arc<Semaphore>,
     pub(crate) compressors: Arc<Compressors>,
     /// The runtime in which the client was built, for tasks that are spawned from outside a runtime.
     pub(crate) runtime: tokio::runtime::Handle,
@@ -60,12 +60,30 @@ impl ClientContext {
             options,
             pipe,
             time,
-            rng: Mutex::new(rng),
+            rng: Arc::new(Mutex::new(rng)),
             buffers,
-            opens: Semaphore::new(OPENS),
-            appends: Semaphore::new(APPENDS),
+            opens: Arc::new(Semaphore::new(OPENS)),
+            appends: Arc::new(Semaphore::new(APPENDS)),
             compressors,
             runtime: tokio::runtime::Handle::current(),
+        }
+    }
+
+    /// The state of a client of another pipe, which shares everything but the pipe and its counters.
+    pub(crate) fn for_pipe(&self, pipe: PipePath) -> Self {
+        Self {
+            api: self.api.for_pipe(&pipe),
+            options: self.options.clone(),
+            pipe,
+            budget: Arc::clone(&self.budget),
+            request_limit: self.request_limit.clone(),
+            time: Arc::clone(&self.time),
+            rng: Arc::clone(&self.rng),
+            buffers: Arc::clone(&self.buffers),
+            opens: Arc::clone(&self.opens),
+            appends: Arc::clone(&self.appends),
+            compressors: Arc::clone(&self.compressors),
+            runtime: self.runtime.clone(),
         }
     }
 

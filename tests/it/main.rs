@@ -54,6 +54,7 @@ mod opening;
 mod other_writers;
 mod outages;
 mod papers;
+mod pipes;
 mod protocol;
 mod proxy;
 mod regressions;

@@ -47,11 +47,12 @@ async fn rows_requests_and_retries_are_counted() {
     let metrics = client.metrics();
     assert_eq!((metrics.channels, metrics.rows_committed), (0, 10));
     assert_eq!(metrics.memory_in_use, 0);
-    assert!(
-        metrics.to_prometheus().contains(
-            "snowpipe_streaming_rows_committed_total{pipe=\"DB.PUBLIC.RIDES_PIPE\"} 10\n"
-        )
+    let account = &metrics.account;
+    let line = format!(
+        "snowpipe_streaming_rows_committed_total{{account=\"{account}\",pipe=\"DB.PUBLIC.RIDES_PIPE\"}} 10\n"
     );
+    let page = metrics.to_prometheus();
+    assert!(page.contains(&line), "{page}");
 }
 
 #[tokio::test(start_paused = true)]
