@@ -131,19 +131,26 @@ impl Target {
         )
     }
 
-    /// A client for each of the two pipes, shared by all instances.
+    /// A client for each of the two pipes, shared by all instances. The two share login, connections and memory.
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses the credentials.
     pub(crate) async fn clients(&self, config: &Config) -> Result<Clients> {
-        Ok(Clients {
-            orders: self.client(&config.orders.pipe, config).await?,
-            items: self.client(&config.items.pipe, config).await?,
-        })
+        let orders = self.client(config).await?;
+        let items = orders.for_pipe(self.pipe(&config.items.pipe)?);
+        Ok(Clients { orders, items })
     }
 
-    async fn client(&self, pipe: &str, config: &Config) -> Result<StreamingIngestClient> {
-        let pipe = PipePath::new(&self.schema.database, &self.schema.name, pipe)?;
+    fn pipe(&self, name: &str) -> Result<PipePath> {
+        Ok(PipePath::new(
+            &self.schema.database,
+            &self.schema.name,
+            name,
+        )?)
+    }
+
+    async fn client(&self, config: &Config) -> Result<StreamingIngestClient> {
+        let pipe = self.pipe(&config.orders.pipe)?;
         let builder = StreamingIngestClient::builder(self.profile.clone(), pipe)
             .max_client_lag(config.max_client_lag)
             .attempt_timeout(config.request_timeout);

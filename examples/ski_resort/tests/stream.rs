@@ -70,6 +70,7 @@ impl World {
             verify_sql: false,
             warehouse: None,
             reported: Mutex::default(),
+            connected: tokio::sync::OnceCell::new(),
         };
         let line = ["ski_resort", "--only", "streamer", "--duration", "1h"];
         Self {
