@@ -169,13 +169,13 @@ mutant "believe a status asked for before a reopen" src/client/poller.rs <<'DIFF
 DIFF
 
 mutant "take an odd status for a conflict at once" src/channel/core/ledger.rs <<'DIFF'
--            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
+-            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
 +            if !self.may_be_older(&seen) {
 DIFF
 
 mutant "a stale read of the token is a step backward" src/channel/core/ledger.rs <<'DIFF'
--        let is_past = || self.popped.contains(&fingerprint(token));
-+        let is_past = || self.popped.is_empty() && self.popped.contains(&fingerprint(token));
+-        let is_past = || self.past.contains(&fingerprint(token));
++        let is_past = || self.past.is_empty() && self.past.contains(&fingerprint(token));
 DIFF
 
 mutant "say nothing of rejected rows" src/channel/core/progress.rs <<'DIFF'
@@ -412,7 +412,7 @@ mutant "take a refusal of the account host for one of the rows" src/api/failure.
 DIFF
 
 mutant "end at once what the account host refuses" src/channel/core/retry_decision.rs <<'DIFF'
--        Failure::AccountRefused(_) if !failure.is_about_credentials() => again(None, false, false),
+-        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(None, false, false),
 DIFF
 
 mutant "hand back at once what the account host refuses" src/elastic/responses.rs <<'DIFF'
@@ -505,8 +505,8 @@ mutant "take a used text token again" src/channel/core/tokens.rs <<'DIFF'
 DIFF
 
 mutant "find a stall in a status that is not believed" src/channel/core/commits.rs <<'DIFF'
--        if !self.is_waiting_since(self.commit.waiting_since, timeout + doubt) {
-+        let _ = doubt;
+-        if !self.is_waiting_since(self.commit.waiting_since, timeout + recheck_allowance) {
++        let _ = recheck_allowance;
 +        if !self.is_waiting_since(self.commit.waiting_since, timeout) {
 DIFF
 
@@ -526,13 +526,13 @@ mutant "a status from before the first token is a conflict" src/channel/core/led
 DIFF
 
 mutant "a status is doubted without end" src/channel/core/ledger.rs <<'DIFF'
--            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
-+            if self.suspect.as_ref() == Some(&sight) && false {
+-            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
++            if self.suspect.as_ref() == Some(&suspect) && false {
 DIFF
 
 mutant "use the code of a status from before the open" src/channel/core/commits.rs <<'DIFF'
--        if self.ledger.may_predate_open(self.commit.asking) && !self.ledger.has_moved() {
-+        if self.ledger.may_predate_open(self.commit.asking) && self.ledger.has_moved() {
+-        if self.ledger.may_predate_open(self.commit.poll_sent) && !self.ledger.has_moved() {
++        if self.ledger.may_predate_open(self.commit.poll_sent) && self.ledger.has_moved() {
 DIFF
 
 mutant "split rows that are committed" src/channel/core/responses.rs <<'DIFF'

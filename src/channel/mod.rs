@@ -278,8 +278,8 @@ impl<M: Mode> Channel<M> {
             core.on_reopened(now, gone(), &status);
             core.is_in_doubt(&status)
         });
-        let untold = old.unreported(&old.progress());
-        shared.update(|core, _| core.inherit_rejects(untold));
+        let unreported = old.unreported(&old.progress());
+        shared.update(|core, _| core.inherit_rejects(unreported));
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.writer.registry), Arc::clone(&shared));
         self.hold.send_replace(shared);

@@ -111,7 +111,7 @@ pub(super) async fn open<M: Mode>(
 ) -> Result<(Arc<Shared>, ChannelStatus)> {
     let context = &registry.context;
     let reservation = registry.reserve(name, old)?;
-    let (answer, is_first_hand) = tokio::select! {
+    let (answer, is_all_committed) = tokio::select! {
         biased;
         () = registry.closed() => return Err(client_closed()),
         answer = request(context, name, policy, offset_token, OPEN_PATIENCE) => answer?,
@@ -128,7 +128,7 @@ pub(super) async fn open<M: Mode>(
         committed_token: status.latest_committed_offset_token().cloned(),
         created_on_ms: status.created_on_ms(),
         rejected: status.rows_error_count(),
-        is_first_hand,
+        is_all_committed,
         is_tracked: M::IS_TRACKED,
     };
     info!(channel = name, committed = ?opening.committed_token, "channel open");

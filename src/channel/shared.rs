@@ -76,9 +76,9 @@ impl Shared {
         let now = Instant::now();
         let mut core = self.core();
         let wanted = core.poll_interest();
-        let before = core.marks();
+        let before = core.counters();
         let result = change(&mut core, now);
-        self.counters.moved(before, core.marks());
+        self.counters.moved(before, core.counters());
         let progress = core.progress();
         self.progress.send_if_modified(|old| {
             let changed = *old != progress;
@@ -178,8 +178,8 @@ impl Shared {
     /// The windows that no call has returned yet, oldest first.
     pub(crate) fn unreported(&self, progress: &Progress) -> Vec<RejectWindow> {
         let reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
-        let untold = progress.rejects.iter();
-        let untold = untold.filter(|w| !reported.contains(&w.total));
-        untold.cloned().collect()
+        let unreported = progress.rejects.iter();
+        let unreported = unreported.filter(|w| !reported.contains(&w.total));
+        unreported.cloned().collect()
     }
 }

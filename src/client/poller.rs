@@ -187,7 +187,7 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
 fn missed(channels: &[Arc<Shared>], why: &Error) {
     for channel in channels {
         let _named = span(channel).entered();
-        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
+        channel.update_and_wake(|core, now| core.on_status_failed(now, why));
     }
 }
 

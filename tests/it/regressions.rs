@@ -160,7 +160,7 @@ async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_no
     let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
     assert_eq!(error.kind(), conflict, "{error}");
     assert!(
-        error.to_string().contains("dropped and made anew"),
+        error.to_string().contains("dropped and created again"),
         "{error}"
     );
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());

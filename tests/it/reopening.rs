@@ -70,7 +70,7 @@ async fn a_reopen_that_is_refused_for_its_credential_is_tried_again() {
             panic!("{refusal:?}: {error}");
         };
         assert!(
-            error.to_string().contains("could not be opened again"),
+            error.to_string().contains("could not be reopened"),
             "{error}"
         );
         assert_eq!(world.landed(), [0]);

@@ -1,4 +1,4 @@
-//! Batches: rows with their unit boundaries while open, one zstd frame each once sealed.
+//! Batches: rows with their unit boundaries. A sealed batch is one zstd frame.
 
 use bytes::Bytes;
 use tokio::time::Instant;
@@ -10,7 +10,7 @@ use crate::types::close_report::{RowState, UncommittedRange};
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// What the bookkeeping of one unit is charged with, beside its rows' bytes.
+/// The charge for the bookkeeping of one unit, in addition to the bytes of its rows.
 pub(crate) const UNIT_CHARGE: usize = 64;
 
 /// The tokens of a unit.
@@ -23,16 +23,16 @@ pub(crate) enum UnitTokens {
         start: OffsetToken,
         end: OffsetToken,
     },
-    /// No tokens: the request gets one of its own. May be split at any row.
+    /// No tokens: the core makes one for the request. May be split at any row.
     Untracked,
 }
 
-/// Consecutive rows that were appended alike.
+/// Rows that were appended together, or a run of rows with consecutive tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Unit {
     pub(crate) tokens: UnitTokens,
     pub(crate) rows: u64,
-    /// Bytes of its rows.
+    /// The bytes of the rows.
     pub(crate) len: usize,
 }
 
@@ -55,7 +55,7 @@ impl Unit {
         }
     }
 
-    /// What it costs beside its bytes.
+    /// The charge in addition to the bytes of the rows.
     pub(crate) fn overhead(&self) -> usize {
         match &self.tokens {
             UnitTokens::Whole { start, end } => {
@@ -65,7 +65,7 @@ impl Unit {
         }
     }
 
-    /// Whether this unit and `next` are one run.
+    /// Whether `next` continues this unit's run.
     fn continues_in(&self, next: &Unit) -> bool {
         match (&self.tokens, &next.tokens) {
             (UnitTokens::Run { first }, UnitTokens::Run { first: after }) => {
@@ -76,21 +76,21 @@ impl Unit {
         }
     }
 
-    /// Takes `next` into this unit if together they are still one run.
+    /// Merges `next` into this unit if it continues the run, and returns whether it did.
     fn merge(&mut self, next: &Unit) -> bool {
-        let alike = self.continues_in(next);
-        if alike {
+        let is_continued = self.continues_in(next);
+        if is_continued {
             self.rows += next.rows;
             self.len += next.len;
         }
-        alike
+        is_continued
     }
 
     fn may_split(&self) -> bool {
         self.rows > 1 && !matches!(self.tokens, UnitTokens::Whole { .. })
     }
 
-    /// Parts with its rows from row `at` on, which begin at byte `byte` of it.
+    /// Splits off the rows from row `at`, which begins at byte `byte` of the unit.
     fn split_off(&mut self, at: u64, byte: usize) -> Unit {
         let tokens = match &self.tokens {
             UnitTokens::Run { first } => UnitTokens::Run {
@@ -109,26 +109,25 @@ impl Unit {
     }
 }
 
-/// Adds `next` to `units`, as part of the last one where that is the same run.
+/// Adds `next` to `units`, merged into the last unit if it continues that run.
 pub(crate) fn push_unit(units: &mut Vec<Unit>, next: Unit) {
     if !units.last_mut().is_some_and(|last| last.merge(&next)) {
         units.push(next);
     }
 }
 
-/// What rows and their bookkeeping are charged with.
+/// The charge for rows and their bookkeeping.
 pub(crate) fn cost(bytes: usize, units: &[Unit]) -> usize {
     bytes + units.iter().map(Unit::overhead).sum::<usize>()
 }
 
-/// Rows with their unit boundaries. `P` is what holds the rows: plain bytes while the batch is open or waits for
-/// compression, a frame afterwards.
+/// Rows with their unit boundaries. The payload `P` is plain bytes until the batch is compressed, and a frame afterwards.
 #[derive(Debug)]
 pub(crate) struct Batch<P> {
     pub(crate) payload: P,
     pub(crate) units: Vec<Unit>,
     pub(crate) charge: Charge,
-    /// The position of its last row.
+    /// The position of the last row.
     pub(crate) position: u64,
     pub(crate) first_append: Instant,
     pub(crate) first_append_ms: u64,
@@ -137,7 +136,7 @@ pub(crate) struct Batch<P> {
 /// A batch that is not compressed yet.
 pub(crate) type RawBatch = Batch<Vec<u8>>;
 
-/// A batch that is ready to be sent: one request.
+/// A compressed batch: the content of one request.
 pub(crate) type SealedBatch = Batch<Frame>;
 
 /// Compressed rows: the body of a request.
@@ -160,12 +159,12 @@ impl<P> Batch<P> {
         self.units.last().and_then(Unit::end)
     }
 
-    /// Its rows for a report, in which they are in `state`.
+    /// The batch as a range of a report, with its rows in `state`.
     pub(crate) fn range(&self, state: RowState) -> UncommittedRange {
         UncommittedRange::new(state, self.rows(), self.start(), self.end())
     }
 
-    /// The same batch with another payload, and the payload that it had.
+    /// Replaces the payload and returns the old one as well.
     fn replace<Q>(self, payload: Q) -> (Batch<Q>, P) {
         let batch = Batch {
             payload,
@@ -180,7 +179,7 @@ impl<P> Batch<P> {
 }
 
 impl RawBatch {
-    /// An empty batch, which holds its rows in `buffer`. Its first row is appended at `now`.
+    /// An empty batch whose rows go into `buffer`. `now` is the time of its first append.
     pub(crate) fn new(buffer: Vec<u8>, charge: Charge, now: Instant, epoch_ms: u64) -> Self {
         Self {
             payload: buffer,
@@ -192,14 +191,15 @@ impl RawBatch {
         }
     }
 
-    /// Whether `next` only makes its last unit longer.
+    /// Whether `next` only extends the last unit.
     pub(crate) fn continues_in(&self, next: &Unit) -> bool {
         self.units
             .last()
             .is_some_and(|last| last.continues_in(next))
     }
 
-    /// Where to cut in two nearly equal halves: the index of a unit, a row of it, and the byte, or `None` if it is one unit.
+    /// Where to split into two nearly equal halves: the index of a unit, a row of it, and the byte in the payload. `None` if
+    /// the batch cannot be split.
     fn middle(&self) -> Option<(usize, u64, usize)> {
         let half = self.payload.len() / 2;
         let mut start = 0;
@@ -211,7 +211,7 @@ impl RawBatch {
                     return row_near(bytes, half.saturating_sub(start))
                         .map(|(row, byte)| (i, row, start + byte));
                 }
-                // A whole unit straddles the middle: cut at its nearer edge that leaves both sides something.
+                // A unit that may not be split straddles the middle: split at its nearer edge, with rows on both sides.
                 return if i + 1 < self.units.len() && end - half <= half - start {
                     Some((i + 1, 0, end))
                 } else if i > 0 {
@@ -225,7 +225,7 @@ impl RawBatch {
         None
     }
 
-    /// Cuts it in two at a boundary, or gives it back whole if it is a single unit. The head keeps the charge.
+    /// Splits the batch in two, or returns it unchanged if that is not possible. The head keeps the charge.
     fn split(mut self) -> Result<(Self, Self), Box<Self>> {
         let Some((index, row, byte)) = self.middle() else {
             return Err(Box::new(self));
@@ -253,7 +253,8 @@ impl RawBatch {
     }
 }
 
-/// The row boundary nearest to `target` that leaves rows on both sides: the rows before it and its byte.
+/// The first row boundary at or after `target`, or the last one before it, with rows on both sides: the number of rows
+/// before it, and its byte.
 fn row_near(bytes: &[u8], target: usize) -> Option<(u64, usize)> {
     let mut best: Option<(u64, usize)> = None;
     let mut rows = 0;
@@ -272,12 +273,12 @@ fn row_near(bytes: &[u8], target: usize) -> Option<(u64, usize)> {
 }
 
 impl SealedBatch {
-    /// Whether its rows can go in more than one request.
+    /// Whether the rows can be sent in more than one request.
     pub(crate) fn may_be_split(&self) -> bool {
         self.units.len() > 1 || self.units.first().is_some_and(Unit::may_split)
     }
 
-    /// The rows as plain bytes again, to be split.
+    /// Decompresses the rows, so that the batch can be split.
     pub(crate) fn decompress(self) -> Result<RawBatch> {
         let Frame {
             body,
@@ -294,15 +295,14 @@ impl SealedBatch {
     }
 }
 
-/// Seals a batch: into one request, or into several if it does not fit into `limit` bytes. A unit that may not be split is
-/// sealed even if it is larger: its append checked that it fits into the largest request, and the limit may have been
-/// learned since.
+/// Compresses a batch into one request, or into several if it exceeds `limit` bytes. A unit that may not be split is sealed
+/// even if it is larger: its append checked that it fits into the largest request, and `limit` may have been learned since.
 pub(crate) fn seal(
     compressor: &mut Compressor,
     mut batch: RawBatch,
     limit: usize,
 ) -> Result<Vec<SealedBatch>> {
-    // The parts share the charge of the whole, which is only the compressed length if it was sealed before.
+    // The parts share the charge of the whole. If the batch was sealed before, that is only its compressed length.
     let mut remaining = batch.charge.split_off(usize::MAX);
     let mut todo = vec![batch];
     let mut done = Vec::with_capacity(1);
@@ -315,7 +315,7 @@ pub(crate) fn seal(
                     todo.push(head);
                     continue;
                 }
-                Err(single) => *single,
+                Err(unsplit) => *unsplit,
             }
         } else {
             batch
@@ -337,7 +337,7 @@ pub(crate) fn too_large(len: usize, compressed: usize, limit: usize) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         format!(
-            "{len} bytes of rows that may not be split compress to {compressed} bytes, more than the {limit} bytes of one request; append fewer rows under one token, or a smaller row"
+            "{len} bytes of rows that may not be split compress to {compressed} bytes, which is more than the {limit} bytes of one request; append fewer rows with one token, or smaller rows"
         ),
     )
 }

@@ -1,4 +1,4 @@
-//! How a channel ends: invalidated or drained, with memory given back and every row accounted for.
+//! How a channel ends: invalidated or drained. Its memory is released, and every row is accounted for in the report.
 
 use tokio::time::Instant;
 use tracing::{info, warn};
@@ -10,20 +10,20 @@ use crate::types::close_report::{CloseReport, RowState, UncommittedRange};
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 
 impl Core {
-    /// The channel cannot go on as it is: it is opened again if it does that by itself, or ended.
+    /// Handles an invalidation: reopens the channel if its recovery policy allows, and ends it otherwise.
     pub(crate) fn invalidate(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
         if !self.recovers(cause, &why) {
             self.surface(now, cause, why);
         }
     }
 
-    /// Takes no more rows, gives memory back, and goes on asking what of the sent rows is committed.
+    /// Ends the channel with an error: refuses appends, releases memory, and polls on until the fate of the sent rows is known.
     pub(super) fn surface(&mut self, now: Instant, cause: InvalidationCause, why: Error) {
         let text = why.message().to_owned();
         self.surface_after(now, cause, &text, why);
     }
 
-    /// As [`surface`](Self::surface), where `text` tells more than `why`, which alone is the source of the error.
+    /// As [`surface`](Self::surface), with `text` as the message. `why` is the source of the error.
     pub(super) fn surface_after(
         &mut self,
         now: Instant,
@@ -45,28 +45,28 @@ impl Core {
         Error::new(ErrorKind::Invalidated(cause), text).because_of(why)
     }
 
-    /// Gives up what is not committed because the caller's deadline has passed. The error is `Timeout`, or the invalidation
-    /// of a channel that could not be opened again by then.
+    /// Gives up uncommitted rows because the caller's deadline has passed. The error is `Timeout`, or the invalidation if the
+    /// channel was being reopened.
     pub(crate) fn past_deadline(&mut self, what: &str) -> Error {
         self.collect_lost();
         let text = format!("{what}: {}", self.report().at_risk());
         match self.reopening_for() {
             Some((cause, why)) => {
-                let text = format!("{why}; it was not open again in time, and {text}");
+                let text = format!("{why}; the channel could not be reopened in time, and {text}");
                 self.invalidated(cause, &text, why.clone())
             }
             None => Error::new(ErrorKind::Timeout, text),
         }
     }
 
-    /// Ends the channel with `error`. `settle`: ask on for what was sent.
+    /// Ends the channel with `error`. With `settle`, the status is still polled while sent rows are pending.
     pub(crate) fn end(&mut self, now: Instant, error: Error, settle: bool) {
         if self.end.is_none() {
             self.collect_lost();
             self.end = Some(error);
         }
         self.phase = if settle && !self.ledger.is_settled() {
-            self.commit.hurry(now);
+            self.commit.poll_soon(now);
             Phase::Settling {
                 until: now + self.limits.settle_timeout,
             }
@@ -75,8 +75,8 @@ impl Core {
         };
     }
 
-    /// The channel was opened anew with `status`: that is the last word on what was committed, and what was sent beyond
-    /// it will never be.
+    /// The caller has reopened the channel, with `status` in the answer. Its committed token is final: rows sent after it will
+    /// never be committed.
     pub(crate) fn on_reopened(&mut self, now: Instant, error: Error, status: &ChannelStatus) {
         let seen = Observation {
             token: status.latest_committed_offset_token(),
@@ -89,18 +89,18 @@ impl Core {
                 self.sent = self.ledger.committed();
                 self.count_rejects(status);
             }
-            // Somebody else moved the token: it tells nothing of our rows.
+            // Another writer moved the token, so it says nothing about this channel's rows.
             Reading::Suspicious | Reading::Conflict => {}
         }
         self.end(now, error, false);
     }
 
-    /// Whether rows were sent of which `status`, that of an open, says nothing: it is another channel of the same name.
+    /// Whether rows are pending about which `status`, from an open, says nothing because it is that of a recreated channel.
     pub(crate) fn is_in_doubt(&self, status: &ChannelStatus) -> bool {
         !self.ledger.is_settled() && !self.ledger.is_same_channel(status.created_on_ms())
     }
 
-    /// Flushes, takes no more rows in the long run, and ends when all is committed or at `until`.
+    /// Flushes, and ends the channel when everything is committed or at `until`.
     pub(crate) fn drain(&mut self, until: Instant) {
         self.flush();
         self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
@@ -122,16 +122,15 @@ impl Core {
         self.end(now, error, false);
     }
 
-    /// Releases the rows that the server does not have, and keeps their ranges for the report.
+    /// Releases the rows that were never sent, and keeps their ranges for the report.
     fn collect_lost(&mut self) {
         self.retained.clear();
         let sent = self.sent;
         let flight = self.flight.take().map(|flight| flight.batch);
         let unsent = flight.filter(|batch| batch.position > sent);
-        // A batch that is being split goes before all that is ready, any other one after.
         let (split, sealing) = match self.compressing.take() {
-            Some((range, true)) => (Some(range), None),
-            other => (None, other.map(|(range, _)| range)),
+            Some(compressing) if compressing.is_split => (Some(compressing.range), None),
+            other => (None, other.map(|compressing| compressing.range)),
         };
         let ready = std::mem::take(&mut self.ready).into_iter();
         let raw = std::mem::take(&mut self.raw).into_iter();
@@ -148,7 +147,7 @@ impl Core {
         }
     }
 
-    /// What is not committed, by state, and what was rejected.
+    /// The uncommitted rows by state, and the rejects.
     pub(crate) fn report(&self) -> CloseReport {
         let mut uncommitted: Vec<UncommittedRange> = Vec::new();
         for p in self.ledger.pending() {
@@ -172,7 +171,7 @@ impl Core {
     }
 }
 
-/// Adds `next` to `ranges`, as part of the last one if that is in the same state.
+/// Adds `next` to `ranges`, merged into the last range if that has the same state.
 fn push_range(ranges: &mut Vec<UncommittedRange>, next: UncommittedRange) {
     match ranges.last_mut().filter(|range| range.state == next.state) {
         Some(range) => {

@@ -1,4 +1,4 @@
-//! Commit tracking: when to ask for a channel's status, and what the answer means.
+//! Commit tracking: when to poll a channel's status, and what the answer means.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,60 +14,63 @@ use crate::types::error::{Error, ErrorKind, InvalidationCause};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
-/// So soon something in particular is asked for.
+/// The delay before a poll that does not wait for the learned time: sent rows of an invalidated channel are undecided.
 const RECHECK_SOON: Duration = Duration::from_millis(50);
-/// So much later an answer that is hard to believe is asked for again: a replica of the server may lag.
+/// The delay before an implausible answer is checked by another poll: a replica of the server may lag.
 const RECHECK_DOUBTFUL: Duration = Duration::from_secs(1);
-/// A channel that is missing from so many answers in a row is gone.
+/// A channel that is absent from this many consecutive answers counts as gone.
 const ABSENT_LIMIT: u32 = 3;
-/// More windows than this are told as one.
+/// Further reject windows are merged into the last one.
 const MAX_WINDOWS: usize = 1024;
 
-/// Rows accepted by one answer.
+/// The rows of one accepted request.
 #[derive(Debug, Clone, Copy)]
 struct Accept {
     at: Instant,
     position: u64,
-    /// Whether they came after a pause.
+    /// Whether the request followed a pause.
     is_lone: bool,
 }
 
-/// The part of a channel's state that follows its commits.
+/// What a channel knows from its accepts and status polls.
 #[derive(Debug)]
-pub(crate) struct Commit {
+pub(crate) struct CommitTracker {
     latest: Option<Accept>,
-    /// The accept whose commit is waited for: the latest one there was when that of the one before it was seen.
+    /// The accept whose commit is awaited. When it is committed, the latest accept takes its place: one accept at a time
+    /// measures how long commits take.
     watched: Option<Accept>,
-    /// When the status was asked for with an answer, or without one for long enough.
-    asked: Instant,
-    /// When it was asked for with an answer.
-    heard: Instant,
-    /// When it was asked for and there may still be an answer.
-    asking: Instant,
-    /// Ask then, whatever else there is to wait for.
-    again: Option<Instant>,
-    /// Since when something is accepted and nothing was committed, as far as answers show. Time without answers is added, so
-    /// that it does not count.
+    /// When the last poll that was answered or has failed was sent.
+    last_poll: Instant,
+    /// When the last poll with a current answer was sent.
+    last_answered: Instant,
+    /// When the latest poll was sent. It may still be answered.
+    poll_sent: Instant,
+    /// Poll at this time, whatever else is awaited.
+    recheck_at: Option<Instant>,
+    /// Since when rows are accepted and nothing was committed. Moved forward by the time without answers, so that an outage
+    /// does not count as a stall.
     waiting_since: Instant,
-    /// When the first question was asked that has had no answer since.
+    /// When the first of the polls was sent that have all failed since.
     unanswered_since: Option<Instant>,
+    /// In how many consecutive answers the channel was missing.
     absent: u32,
+    /// The server's reject counter.
     rejected: u64,
-    /// Everything through this position is accounted for in `rejected`.
+    /// `rejected` covers everything through this position.
     counted: u64,
     counted_token: Option<OffsetToken>,
     windows: Arc<Vec<RejectWindow>>,
 }
 
-impl Commit {
+impl CommitTracker {
     pub(super) fn new(now: Instant, rejected: u64, open_token: Option<OffsetToken>) -> Self {
         Self {
             latest: None,
             watched: None,
-            asked: now,
-            heard: now,
-            asking: now,
-            again: None,
+            last_poll: now,
+            last_answered: now,
+            poll_sent: now,
+            recheck_at: None,
             waiting_since: now,
             unanswered_since: None,
             absent: 0,
@@ -82,7 +85,7 @@ impl Commit {
         Arc::clone(&self.windows)
     }
 
-    /// A batch that ends at `position` was accepted; `is_first`: nothing else was waiting for its commit.
+    /// A batch that ends at `position` was accepted. `is_first`: no earlier batch was waiting for its commit.
     pub(super) fn accepted(&mut self, now: Instant, position: u64, is_first: bool) {
         self.latest = Some(Accept {
             at: now,
@@ -95,9 +98,9 @@ impl Commit {
         }
     }
 
-    /// Polls soon, and on as after an accept: something was sent, and nothing more will be heard of it but this.
-    pub(super) fn hurry(&mut self, now: Instant) {
-        self.again = Some(now + RECHECK_SOON);
+    /// Polls soon, and then as after an accept. For rows that were sent and will get no other answer.
+    pub(super) fn poll_soon(&mut self, now: Instant) {
+        self.recheck_at = Some(now + RECHECK_SOON);
         self.watched.get_or_insert(Accept {
             at: now,
             position: u64::MAX,
@@ -105,44 +108,44 @@ impl Commit {
         });
     }
 
-    /// Asks again about an answer that is hard to believe, but not at once.
-    fn doubt(&mut self, now: Instant) {
-        self.again = Some(now + RECHECK_DOUBTFUL);
+    /// Schedules another poll to check an implausible answer.
+    fn recheck_later(&mut self, now: Instant) {
+        self.recheck_at = Some(now + RECHECK_DOUBTFUL);
     }
 
-    /// The channel was opened again.
+    /// The channel was reopened.
     pub(super) fn restart(&mut self, now: Instant) {
-        // Since when something waits for its commit is set by the next accept: for now nothing does.
+        // `waiting_since` is set by the next accept; until then no row waits for its commit.
         self.unanswered_since = None;
         self.absent = 0;
-        self.again = None;
+        self.recheck_at = None;
         self.watched = None;
-        (self.asked, self.heard, self.asking) = (now, now, now);
+        (self.last_poll, self.last_answered, self.poll_sent) = (now, now, now);
     }
 
-    /// The question was answered. What passed since the first question without an answer does not count as waiting.
+    /// The poll was answered. The time since the first failed poll does not count as waiting for a commit.
     fn answered(&mut self) {
         if let Some(since) = self.unanswered_since.take() {
             let unanswered = self
-                .asking
+                .poll_sent
                 .saturating_duration_since(since.max(self.waiting_since));
             self.waiting_since += unanswered;
         }
     }
 
-    /// Everything through this position is committed, and was not at the last answer before.
+    /// Everything through this position is committed. Returns a sample if that includes the watched accept.
     fn committed(&mut self, position: u64) -> Option<CommitSample> {
         let found = self.watched.take_if(|w| w.position <= position)?;
         self.watched = self.latest.filter(|latest| latest.position > position);
         Some(CommitSample {
-            missed: self.heard.saturating_duration_since(found.at),
-            seen: self.asking.checked_duration_since(found.at)?,
+            missed: self.last_answered.saturating_duration_since(found.at),
+            seen: self.poll_sent.checked_duration_since(found.at)?,
         })
     }
 }
 
 impl Core {
-    /// The server's reject counter, as the open or a later status told it.
+    /// The server's reject counter, from the open or a later status.
     pub(crate) fn rows_rejected(&self) -> u64 {
         self.commit.rejected
     }
@@ -156,51 +159,50 @@ impl Core {
         }
     }
 
-    /// What there is to hear of the server, and since when.
+    /// Why and when the channel's status is worth polling.
     pub(crate) fn poll_interest(&self) -> PollInterest {
         let commit = &self.commit;
         if matches!(self.phase, Phase::Reopening(_) | Phase::Ended) {
             return PollInterest::Nothing;
         }
-        if let Some(again) = commit.again {
+        if let Some(again) = commit.recheck_at {
             return PollInterest::At(again);
         }
-        // Who closes the channel waits for its last rows, and is told of those before them by the way.
+        // When draining, poll for the last accept; its commit confirms the earlier ones.
         let last = commit
             .latest
             .filter(|latest| self.drain_until.is_some() && latest.position == self.appended);
         match last.or(commit.watched) {
             Some(watched) if self.awaits_commits() => PollInterest::Commit {
                 accepted: watched.at,
-                asked: commit.asked,
+                asked: commit.last_poll,
                 is_lone: watched.is_lone || last.is_some(),
             },
-            _ if self.awaits_commits() => PollInterest::At(commit.asked + RECHECK_DOUBTFUL),
-            _ => PollInterest::Heartbeat(commit.asked + HEARTBEAT),
+            _ if self.awaits_commits() => PollInterest::At(commit.last_poll + RECHECK_DOUBTFUL),
+            _ => PollInterest::Heartbeat(commit.last_poll + HEARTBEAT),
         }
     }
 
-    /// The status is being asked for. Returns the count of opens, for the answer holds for this open only.
+    /// A status poll is being sent. Returns the epoch: the answer is valid only while it has not changed.
     pub(crate) fn asked(&mut self, now: Instant) -> u64 {
-        self.commit.asking = now;
+        self.commit.poll_sent = now;
         self.epoch
     }
 
-    /// Invalidates a channel of which answers show for `commit_stall_timeout` that nothing is committed.
+    /// Invalidates the channel if the answers of `commit_stall_timeout` show no commit.
     fn check_stall(&mut self, now: Instant) {
         let timeout = self.limits.commit_stall_timeout;
-        // What is in doubt may turn out to be another writer's token, which then is the reason.
-        let is_in_doubt = self.commit.again.is_some();
-        let doubt = if is_in_doubt {
+        // An implausible token may turn out to be another writer's. That is then the cause, and not a stall.
+        let recheck_allowance = if self.commit.recheck_at.is_some() {
             REPLICA_LAG
         } else {
             Duration::ZERO
         };
-        if !self.is_waiting_since(self.commit.waiting_since, timeout + doubt) {
+        if !self.is_waiting_since(self.commit.waiting_since, timeout + recheck_allowance) {
             return;
         }
         let ranges = self.report().at_risk();
-        warn!(uncommitted = %ranges, "commits stall; the rows are accepted but may never reach the table");
+        warn!(uncommitted = %ranges, "commits have stalled: rows are accepted but may never reach the table");
         let error = Error::new(
             ErrorKind::Timeout,
             format!(
@@ -212,13 +214,13 @@ impl Core {
     }
 
     /// The status call failed.
-    pub(crate) fn on_status_missed(&mut self, now: Instant, why: &Error) {
-        self.commit.asked = self.commit.asking;
-        if self.commit.again.is_some() {
-            self.commit.doubt(now);
+    pub(crate) fn on_status_failed(&mut self, now: Instant, why: &Error) {
+        self.commit.last_poll = self.commit.poll_sent;
+        if self.commit.recheck_at.is_some() {
+            self.commit.recheck_later(now);
         }
-        let asking = self.commit.asking;
-        let since = *self.commit.unanswered_since.get_or_insert(asking);
+        let poll_sent = self.commit.poll_sent;
+        let since = *self.commit.unanswered_since.get_or_insert(poll_sent);
         let retry_for = self.limits.retry_for;
         if !self.is_waiting_since(since.max(self.commit.waiting_since), retry_for) {
             return;
@@ -236,44 +238,44 @@ impl Core {
         self.invalidate(now, cause, error);
     }
 
-    /// Whether accepted rows wait for their commit, and the latest question left `timeout` after `since` or later.
+    /// Whether accepted rows wait for their commit, and the latest poll was sent at least `timeout` after `since`.
     fn is_waiting_since(&self, since: Instant, timeout: Duration) -> bool {
         matches!(self.phase, Phase::Open)
             && self.accepted > self.ledger.committed()
-            && self.commit.asking >= since + timeout
+            && self.commit.poll_sent >= since + timeout
     }
 
-    /// An answer to a status poll: this channel's entry, or `None` if it has none.
+    /// A status poll was answered, with this channel's entry, or `None` if the channel is absent.
     pub(crate) fn on_status(
         &mut self,
         now: Instant,
         status: Option<&ChannelStatus>,
     ) -> Option<CommitSample> {
-        // Being opened again, it hears more from that.
+        // A reopen answers with a newer status.
         if self.is_ended() || self.is_reopening() {
             return None;
         }
-        self.commit.again = None;
+        self.commit.recheck_at = None;
         self.commit.answered();
         let is_current = self.read_status(now, status);
         self.check_stall(now);
         let sample = self.commit.committed(self.ledger.committed());
-        self.commit.asked = self.commit.asking;
+        self.commit.last_poll = self.commit.poll_sent;
         if is_current {
-            self.commit.heard = self.commit.asking;
+            self.commit.last_answered = self.commit.poll_sent;
         }
         sample
     }
 
-    /// Takes over what a status says, and returns whether it shows the channel as it is, as far as anybody can tell.
+    /// Applies a status. Returns whether it is current, as far as the client can know.
     fn read_status(&mut self, now: Instant, status: Option<&ChannelStatus>) -> bool {
-        let asked = self.commit.asking;
+        let asked = self.commit.poll_sent;
         let Some(status) = status else {
             self.commit.absent += 1;
-            self.commit.doubt(now);
-            // A replica that lags may not know yet of a channel that is new.
+            self.commit.recheck_later(now);
+            // A lagging replica may not know a new channel yet.
             if self.commit.absent >= ABSENT_LIMIT && !self.ledger.may_predate_open(asked) {
-                let text = "the server no longer knows the channel; it may have been dropped";
+                let text = "the server no longer reports the channel; it may have been dropped";
                 self.give_up(
                     now,
                     InvalidationCause::Gone,
@@ -295,23 +297,23 @@ impl Core {
         match reading {
             Reading::Advanced => {
                 self.commit.waiting_since = now;
-                self.reopens.forget();
-                self.let_go();
+                self.reopens.reset();
+                self.release_committed();
                 debug!(rows = self.ledger.committed() - before, token = ?self.ledger.watermark(), "committed");
             }
             Reading::Unchanged if self.ledger.is_settled() => {
-                self.ledger.rest();
-                self.tokens.rest();
+                self.ledger.shrink();
+                self.tokens.shrink();
             }
             Reading::Unchanged => {}
             Reading::Outdated => return false,
             Reading::Suspicious => {
-                self.commit.doubt(now);
+                self.commit.recheck_later(now);
                 return false;
             }
             Reading::Conflict => {
                 let text = format!(
-                    "the server says that {:?} is committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
+                    "the server reports {:?} as committed, which this channel did not send; another writer uses the channel, or it was dropped and created again",
                     status.latest_committed_offset_token()
                 );
                 self.give_up(
@@ -327,7 +329,7 @@ impl Core {
         }
         if status.is_healthy() {
             if self.ledger.committed() == self.appended {
-                self.reopens.is_well(now);
+                self.reopens.on_healthy(now);
             }
         } else if matches!(self.phase, Phase::Open) {
             self.on_unhealthy(now, status);
@@ -337,9 +339,9 @@ impl Core {
 
     /// The code of a current status is not healthy.
     fn on_unhealthy(&mut self, now: Instant, status: &ChannelStatus) {
-        if self.ledger.may_predate_open(self.commit.asking) && !self.ledger.has_moved() {
-            // It may be that of the state which the open has ended.
-            self.commit.doubt(now);
+        if self.ledger.may_predate_open(self.commit.poll_sent) && !self.ledger.has_moved() {
+            // The code may be from before the open, which has remedied it.
+            self.commit.recheck_later(now);
             return;
         }
         let code = status.status_code().to_owned();
@@ -352,16 +354,16 @@ impl Core {
         self.invalidate(now, cause, error);
     }
 
-    /// Takes over windows of an earlier hold that no call has returned. They lie before all rows of this one.
-    pub(crate) fn inherit_rejects(&mut self, untold: Vec<RejectWindow>) {
-        let untold = untold
+    /// Takes over the reject windows that the handle before a reopen has not returned. They precede all rows of this channel.
+    pub(crate) fn inherit_rejects(&mut self, unreported: Vec<RejectWindow>) {
+        let unreported = unreported
             .into_iter()
             .map(|window| RejectWindow { to: 0, ..window });
         let since = self.commit.windows.iter().cloned();
-        self.commit.windows = Arc::new(untold.chain(since).collect());
+        self.commit.windows = Arc::new(unreported.chain(since).collect());
     }
 
-    /// Invalidates without asking on: no later status can tell more.
+    /// Invalidates without further polls, because no later status can say more.
     pub(super) fn give_up(&mut self, now: Instant, cause: InvalidationCause, error: Error) {
         if !self.recovers(cause, &error) {
             self.surface(now, cause, error);
@@ -369,7 +371,7 @@ impl Core {
         }
     }
 
-    /// Notes a rise of the reject counter, and whether there was one. A lower one is that of a stale read.
+    /// Records a rise of the reject counter and returns whether it rose. A lower counter is from a stale read and ignored.
     pub(super) fn count_rejects(&mut self, status: &ChannelStatus) -> bool {
         let count = status.rows_error_count();
         let has_risen = count > self.commit.rejected;
@@ -382,7 +384,7 @@ impl Core {
                 message: status.last_error_message().map(str::to_owned),
                 bound: self.visible(status.last_error_offset_token_upper_bound()),
                 from: self.commit.counted,
-                // What was sent while the poll was under way may be counted already.
+                // The counter may include rows that were sent while the poll was under way.
                 to: self.sent.max(self.ledger.committed()),
                 total: count,
             };

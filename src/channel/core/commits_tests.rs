@@ -11,7 +11,7 @@ use crate::channel::core::schedule::Action;
 fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
     let mut rig = Rig::new();
     rig.accept(10, 5);
-    rig.hear(14, 2);
+    rig.status(14, 2);
     assert_eq!(
         rig.windows(),
         [],
@@ -19,14 +19,14 @@ fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
     );
     rig.accept(15, 3);
     rig.accept(18, 2);
-    rig.hear(17, 3);
+    rig.status(17, 3);
     assert_eq!(rig.windows(), [(1, 5, 10)]);
     let window = rig.core.commit.rejects().first().cloned().unwrap();
     assert_eq!(window.after, Some(14.into()));
     assert_eq!(window.through, Some(19.into()));
-    rig.hear(19, 3);
+    rig.status(19, 3);
     rig.accept(20, 1);
-    rig.hear(20, 5);
+    rig.status(20, 5);
     assert_eq!(rig.windows(), [(1, 5, 10), (2, 10, 11)]);
 }
 
@@ -36,12 +36,12 @@ fn rows_that_were_sent_when_rejects_were_counted_may_be_rejected_later() {
     rig.accept(10, 5);
     rig.send(15, 5);
     // It knows nothing yet of the request that is under way.
-    rig.hear(14, 2);
+    rig.status(14, 2);
     rig.accepted();
     rig.send(20, 5);
     // And so it is with a rise.
-    rig.hear(19, 3);
-    rig.hear(24, 4);
+    rig.status(19, 3);
+    rig.status(24, 4);
     assert_eq!(rig.windows(), [(1, 5, 15), (1, 10, 15)]);
     let windows = rig.core.commit.rejects();
     let tokens: Vec<_> = windows.iter().map(|w| (&w.after, &w.through)).collect();
@@ -54,11 +54,11 @@ fn rows_that_were_sent_when_rejects_were_counted_may_be_rejected_later() {
 fn a_stale_read_of_the_counter_is_no_second_rise() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
-    rig.hear(10, 2);
+    rig.status(10, 2);
     rig.accept(11, 1);
-    rig.hear(11, 3);
-    rig.hear(10, 2);
-    rig.hear(11, 3);
+    rig.status(11, 3);
+    rig.status(10, 2);
+    rig.status(11, 3);
     assert_eq!(rig.windows(), [(1, 1, 2)]);
 }
 
@@ -67,7 +67,7 @@ fn windows_beyond_the_most_are_told_as_one() {
     let mut rig = Rig::new();
     for (token, count) in (10..).zip(3..).take(MAX_WINDOWS + 3) {
         rig.accept(token, 1);
-        rig.hear(token, count);
+        rig.status(token, count);
     }
     let windows = rig.windows();
     assert_eq!(windows.len(), MAX_WINDOWS);
@@ -86,12 +86,12 @@ fn windows_beyond_the_most_are_told_as_one() {
 fn windows_of_an_earlier_hold_lie_before_all_rows_of_this_one() {
     let mut rig = Rig::new();
     rig.accept(10, 5);
-    rig.hear(14, 3);
-    let untold = rig.core.commit.rejects().to_vec();
+    rig.status(14, 3);
+    let unreported = rig.core.commit.rejects().to_vec();
     let mut rig = Rig::new();
-    rig.core.inherit_rejects(untold);
+    rig.core.inherit_rejects(unreported);
     rig.accept(15, 5);
-    rig.hear(19, 3);
+    rig.status(19, 3);
     assert_eq!(rig.windows(), [(1, 0, 0), (1, 0, 5)]);
     let progress = rig.core.progress();
     let first = progress.rejects.first().unwrap();
@@ -101,7 +101,7 @@ fn windows_of_an_earlier_hold_lie_before_all_rows_of_this_one() {
     );
     progress.committed_outcome(0, 5).unwrap().unwrap_err();
     rig.accept(20, 1);
-    rig.hear(20, 3);
+    rig.status(20, 3);
     let outcome = rig.core.progress().committed_outcome(5, 6);
     outcome.unwrap().unwrap();
 }
@@ -122,7 +122,7 @@ fn a_status_changes_nothing_once_the_channel_has_ended_or_while_it_is_opened_aga
             rig.core.end(rig.now, closed, false);
         }
         let before = rig.core.progress();
-        assert_eq!(rig.hear(11, 5), None);
+        assert_eq!(rig.status(11, 5), None);
         assert_eq!(rig.core.progress(), before, "{recovery:?}");
         assert_eq!(rig.core.rows_rejected(), 2);
     }
@@ -133,16 +133,16 @@ fn absent_from_three_answers_is_gone() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     for _ in 0..5 {
-        rig.hear_nothing();
+        rig.status_absent();
         assert_eq!(rig.cause(), None, "a replica may not know it yet");
     }
     rig.outlast_replicas();
-    rig.hear(9, 2);
+    rig.status(9, 2);
     for _ in 0..2 {
-        rig.hear_nothing();
+        rig.status_absent();
         assert_eq!(rig.cause(), None);
     }
-    rig.hear_nothing();
+    rig.status_absent();
     let gone = ErrorKind::Invalidated(InvalidationCause::Gone);
     assert_eq!(rig.cause(), Some(gone));
     assert!(rig.core.is_ended(), "there is nothing more to ask");
@@ -153,13 +153,13 @@ fn a_token_that_was_not_sent_is_asked_for_once_more() {
     let mut rig = Rig::new();
     rig.outlast_replicas();
     rig.accept(10, 1);
-    rig.hear(77, 2);
+    rig.status(77, 2);
     assert_eq!(rig.cause(), None);
     assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(1_000)));
-    rig.hear(10, 2);
-    rig.hear(77, 2);
+    rig.status(10, 2);
+    rig.status(77, 2);
     assert_eq!(rig.cause(), None, "a blip in between");
-    rig.hear(77, 9);
+    rig.status(77, 9);
     let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
     assert_eq!(rig.cause(), Some(conflict));
     assert_eq!(rig.windows(), [], "another's rejects are not ours");
@@ -189,20 +189,20 @@ fn a_channel_waits_for_a_commit_of_what_was_accepted_last_and_then_of_what_came_
         "the one it waits for is still the first"
     );
     rig.wait(200);
-    assert_eq!(rig.hear(9, 2), None);
+    assert_eq!(rig.status(9, 2), None);
     rig.wait(150);
     let sample = CommitSample {
         missed: Duration::from_millis(600),
         seen: Duration::from_millis(750),
     };
-    assert_eq!(rig.hear(10, 2), Some(sample));
+    assert_eq!(rig.status(10, 2), Some(sample));
     let interest = PollInterest::Commit {
         accepted: second,
         asked: rig.now,
         is_lone: false,
     };
     assert_eq!(rig.core.poll_interest(), interest);
-    assert_eq!(rig.hear(11, 2).map(|s| s.seen), Some(rig.now - second));
+    assert_eq!(rig.status(11, 2).map(|s| s.seen), Some(rig.now - second));
     assert_eq!(
         rig.core.poll_interest(),
         PollInterest::Heartbeat(rig.in_ms(30_000))
@@ -221,7 +221,7 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
     rig.wait(30_000);
     rig.core.asked(rig.now);
     rig.wait(500);
-    rig.miss();
+    rig.fail_poll();
     assert_eq!(
         rig.core.poll_interest(),
         PollInterest::Heartbeat(rig.in_ms(29_500))
@@ -230,7 +230,7 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
     assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(1_000)));
     rig.wait(1_000);
     rig.core.asked(rig.now);
-    rig.miss();
+    rig.fail_poll();
     assert_eq!(
         rig.core.poll_interest(),
         PollInterest::At(rig.in_ms(1_000)),
@@ -279,18 +279,18 @@ fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     rig.wait(100);
-    assert_eq!(rig.hear(9, 2), None);
+    assert_eq!(rig.status(9, 2), None);
     for _ in 0..600 {
         rig.wait(1_000);
         rig.core.asked(rig.now);
-        rig.miss();
+        rig.fail_poll();
     }
     rig.wait(400);
     let sample = CommitSample {
         missed: Duration::from_millis(100),
         seen: Duration::from_millis(600_500),
     };
-    assert_eq!(rig.hear(10, 2), Some(sample));
+    assert_eq!(rig.status(10, 2), Some(sample));
 }
 
 #[test]
@@ -307,7 +307,7 @@ fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
         interest => panic!("{interest:?}"),
     };
     assert_eq!(waits_for(&rig), (first, true));
-    rig.hear(10, 2);
+    rig.status(10, 2);
     assert_eq!(waits_for(&rig), (rig.now, false));
     rig.wait(100);
     rig.accept(12, 1);
@@ -325,7 +325,7 @@ fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
     assert_eq!(rig.core.poll_interest(), PollInterest::At(rig.in_ms(50)));
     let invalidated = rig.now;
     rig.wait(50);
-    assert_eq!(rig.hear(9, 2), None);
+    assert_eq!(rig.status(9, 2), None);
     let interest = PollInterest::Commit {
         accepted: invalidated,
         asked: rig.now,
@@ -334,7 +334,7 @@ fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
     assert_eq!(rig.core.poll_interest(), interest);
     rig.wait(50);
     assert_eq!(
-        rig.hear(13, 2),
+        rig.status(13, 2),
         None,
         "nothing is learned of rows without an accept"
     );
@@ -349,7 +349,7 @@ fn an_invalidated_channel_asks_each_second_for_what_was_sent_last() {
     rig.core
         .invalidate(rig.now, InvalidationCause::MustReopen, why);
     rig.wait(50);
-    rig.hear(10, 2);
+    rig.status(10, 2);
     let interest = rig.core.poll_interest();
     assert_eq!(interest, PollInterest::At(rig.in_ms(1_000)));
 }
@@ -360,18 +360,18 @@ fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     rig.accept(10, 1);
     rig.wait(100_000);
     rig.accept(11, 1);
-    rig.hear(10, 2);
+    rig.status(10, 2);
     rig.wait(119_999);
-    rig.hear(10, 2);
+    rig.status(10, 2);
     assert_eq!(rig.cause(), None);
     rig.wait(1);
     assert_eq!(rig.cause(), None, "only an answer can say so");
-    rig.hear(10, 2);
+    rig.status(10, 2);
     let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
     assert_eq!(rig.cause(), Some(stalled));
     // It asks on, and what comes in still counts.
     assert!(!rig.core.is_ended());
-    rig.hear(11, 2);
+    rig.status(11, 2);
     assert!(matches!(rig.poll(), Action::Stop));
     assert!(rig.core.report().uncommitted.is_empty());
 }
@@ -382,13 +382,13 @@ fn a_stall_counts_the_time_between_answers_alone() {
     rig.accept(10, 1);
     for _ in 0..119 {
         rig.wait(1_000);
-        rig.ask_in_vain();
+        rig.poll_fails();
         rig.wait(1_000);
-        rig.hear(9, 2);
+        rig.status(9, 2);
     }
     assert_eq!(rig.cause(), None, "119 s of 238 s");
     rig.wait(1_000);
-    rig.hear(9, 2);
+    rig.status(9, 2);
     let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
     assert_eq!(rig.cause(), Some(stalled));
 }
@@ -399,10 +399,10 @@ fn a_status_that_is_not_believed_shows_no_stall() {
     rig.outlast_replicas();
     rig.accept(10, 1);
     rig.wait(120_000);
-    rig.hear(77, 2);
+    rig.status(77, 2);
     assert_eq!(rig.cause(), None);
     rig.wait(1_000);
-    rig.hear(77, 2);
+    rig.status(77, 2);
     let conflict = ErrorKind::Invalidated(InvalidationCause::OffsetConflict);
     assert_eq!(rig.cause(), Some(conflict));
 }
@@ -410,14 +410,14 @@ fn a_status_that_is_not_believed_shows_no_stall() {
 #[test]
 fn rows_accepted_in_an_outage_wait_for_its_end_as_long_as_others() {
     let mut rig = Rig::new();
-    rig.ask_in_vain();
+    rig.poll_fails();
     rig.wait(500_000);
     rig.accept(10, 1);
     rig.wait(599_999);
-    rig.ask_in_vain();
+    rig.poll_fails();
     assert_eq!(rig.cause(), None);
     rig.wait(1);
-    rig.ask_in_vain();
+    rig.poll_fails();
     let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
     assert_eq!(rig.cause(), Some(unreachable));
 }
@@ -426,7 +426,7 @@ fn rows_accepted_in_an_outage_wait_for_its_end_as_long_as_others() {
 fn a_commit_may_be_seen_before_the_answer_to_its_request() {
     let mut rig = Rig::new();
     rig.send(10, 4);
-    rig.hear(13, 2);
+    rig.status(13, 2);
     assert_eq!(rig.core.progress().committed, 4);
     let answer = AppendAnswer {
         next_continuation_token: "2".to_owned(),
@@ -441,7 +441,7 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
         seen: Duration::from_millis(20),
     };
     rig.wait(20);
-    assert_eq!(rig.hear(14, 2), Some(sample));
+    assert_eq!(rig.status(14, 2), Some(sample));
 }
 
 #[test]
@@ -449,7 +449,7 @@ fn rows_that_another_writer_committed_are_not_listed_as_lost_when_ours_are_refus
     let mut rig = Rig::new();
     rig.send(10, 4);
     // Who reads the same source has sent the same rows with the same token.
-    rig.hear(13, 2);
+    rig.status(13, 2);
     let stale = Failure::Answered {
         status: 400,
         code: Some("STALE_CONTINUATION_TOKEN_SEQUENCER".to_owned()),
@@ -468,11 +468,11 @@ fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
     let mut rig = Rig::new();
     rig.core.limits.recovery = Recovery::Replay;
     rig.accept(10, 5);
-    rig.hear(14, 3);
+    rig.status(14, 3);
     assert_eq!(rig.windows(), [(1, 0, 5)]);
     // Its counter comes from a replica that lags.
     rig.reopen(14, 2);
     rig.accept(15, 5);
-    rig.hear(19, 3);
+    rig.status(19, 3);
     assert_eq!(rig.windows(), [(1, 0, 5)], "none is told twice");
 }

@@ -1,4 +1,4 @@
-//! The ledger: which end tokens are on their way, and what a committed token seen in a status means for them.
+//! The ledger: the end tokens of sent requests, and what the committed token of a status means for them.
 
 use std::collections::VecDeque;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -9,76 +9,77 @@ use tokio::time::Instant;
 use super::used_tokens::UsedTokens;
 use crate::types::offset::OffsetToken;
 
-/// How far a replica of the server may lag: a status shows a state that the channel had so long before the question, or later.
+/// How far a replica of the server may lag: a status is at most this much older than its request.
 pub(crate) const REPLICA_LAG: Duration = Duration::from_secs(30);
-/// How many committed tokens are remembered, so that a stale read is known for one.
-const HISTORY: usize = UsedTokens::MOST;
-/// And how many of a channel that rests, whose last state every replica has had time to learn.
-const HISTORY_AT_REST: usize = UsedTokens::MOST_AT_REST;
+/// How many committed tokens are remembered to recognize stale reads.
+const HISTORY: usize = UsedTokens::MAX;
+/// How many are remembered of an idle channel, whose last state has reached every replica.
+const HISTORY_IDLE: usize = UsedTokens::MAX_IDLE;
 
-/// A request's rows, sent and not known to be committed.
+/// The rows of one request that was sent and is not known to be committed.
 #[derive(Debug, Clone)]
 pub(crate) struct Pending {
     pub(crate) start: Option<OffsetToken>,
     pub(crate) end: OffsetToken,
-    /// The position of its last row: rows appended since open, up to and including it.
+    /// The position of the last row.
     pub(crate) position: u64,
     pub(crate) rows: u64,
 }
 
-/// What a status says of the committed token.
+/// The committed token as a status reports it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Observation<'a> {
     pub(crate) token: Option<&'a OffsetToken>,
     pub(crate) created_on_ms: Option<u64>,
-    /// When the question left.
+    /// When the status was requested.
     pub(crate) asked: Instant,
     /// When the answer arrived.
     pub(crate) answered: Instant,
 }
 
-/// What a status means.
+/// What the ledger concludes from a status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reading {
     /// Nothing new.
     Unchanged,
-    /// An older state than one already seen: nothing in the status holds any more.
+    /// The status is older than one already seen. Nothing in it is used.
     Outdated,
     /// Everything up to the ledger's `committed` position is committed now.
     Advanced,
-    /// Not explicable by what this channel sent, unless it is an older state. Ask again.
+    /// What this channel sent does not explain the status, but a lagging replica may. Poll again.
     Suspicious,
-    /// The same inexplicable answer again: somebody else moved the channel's token.
+    /// The same unexplained status again: another writer moved the channel's token.
     Conflict,
 }
 
-/// Where a status's token is known from.
+/// Where the ledger knows a token from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Known {
     Watermark,
-    /// It was committed before the watermark.
+    /// Committed before the watermark.
     Past,
-    /// It ends the pending request at this index.
+    /// The end token of the pending request at this index.
     Pending(usize),
 }
 
+/// A status that nothing explains. The same one again is a conflict.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Sight {
+struct SuspectStatus {
     token: Option<OffsetToken>,
     created_on_ms: Option<u64>,
 }
 
-/// Starts at the token of the open response and follows the committed token from there.
+/// Follows the committed token, starting from the one in the answer to the open.
 #[derive(Debug)]
 pub(crate) struct Ledger {
     watermark: Option<OffsetToken>,
     committed: u64,
     pending: VecDeque<Pending>,
-    /// Fingerprints of the tokens that were committed before the watermark. The tokens may be long.
-    popped: VecDeque<u64>,
+    /// The tokens that were committed before the watermark, as fingerprints because tokens may be long.
+    past: VecDeque<u64>,
     created_on_ms: Option<u64>,
-    suspect: Option<Sight>,
-    /// When the open was answered.
+    suspect: Option<SuspectStatus>,
+    /// When the last open was answered.
     opened: Instant,
     /// When the first token was seen, if the channel had none at its open.
     first_token: Option<Instant>,
@@ -96,7 +97,7 @@ impl Ledger {
             watermark: open_token,
             committed: 0,
             pending: VecDeque::new(),
-            popped: VecDeque::new(),
+            past: VecDeque::new(),
             created_on_ms,
             suspect: None,
             opened: now,
@@ -115,7 +116,7 @@ impl Ledger {
         self.committed
     }
 
-    /// What was sent and is not known to be committed, oldest first.
+    /// The pending requests, oldest first.
     pub(crate) fn pending(&self) -> impl Iterator<Item = &Pending> {
         self.pending.iter()
     }
@@ -132,19 +133,19 @@ impl Ledger {
         self.pending.is_empty()
     }
 
-    /// Notes a request the first time it is sent.
+    /// Records a request when it is sent for the first time.
     pub(crate) fn sent(&mut self, request: Pending) {
         self.pending.push_back(request);
     }
 
-    /// Takes back the latest request: the server refused it without applying it.
+    /// Removes the latest request, which the server refused without applying it.
     pub(crate) fn unsend(&mut self, end: &OffsetToken) {
         if self.pending.back().is_some_and(|p| p.end == *end) {
             self.pending.pop_back();
         }
     }
 
-    /// Reads a status's token. `on_committed` is called with each end token that is committed by it.
+    /// Applies the token of a status. Calls `on_committed` with each end token that it commits.
     pub(crate) fn observe(
         &mut self,
         seen: Observation<'_>,
@@ -152,14 +153,14 @@ impl Ledger {
     ) -> Reading {
         let known = self.known(&seen);
         let Some(known) = known else {
-            let sight = Sight {
+            let suspect = SuspectStatus {
                 token: seen.token.cloned(),
                 created_on_ms: seen.created_on_ms,
             };
-            if self.suspect.as_ref() == Some(&sight) && !self.may_be_older(&seen) {
+            if self.suspect.as_ref() == Some(&suspect) && !self.may_be_older(&seen) {
                 return Reading::Conflict;
             }
-            self.suspect = Some(sight);
+            self.suspect = Some(suspect);
             return Reading::Suspicious;
         };
         self.suspect = None;
@@ -186,16 +187,16 @@ impl Ledger {
         }
         let token = seen.token?;
         let pending = self.pending.iter().position(|p| p.end == *token);
-        let is_past = || self.popped.contains(&fingerprint(token));
+        let is_past = || self.past.contains(&fingerprint(token));
         pending
             .map(Known::Pending)
             .or_else(|| is_past().then_some(Known::Past))
     }
 
-    /// Whether a replica that lags explains what this channel did not send: a state from before the open, or from before
-    /// the first token.
+    /// Whether a lagging replica explains a token that this channel did not send: the status may be from before the open, or,
+    /// without a token, from before the first one.
     fn may_be_older(&self, seen: &Observation<'_>) -> bool {
-        // A channel that was created later is not an earlier state of this one.
+        // A channel that was created later cannot be an earlier state of this one.
         if self.created_on_ms < seen.created_on_ms && self.created_on_ms.is_some() {
             return false;
         }
@@ -205,18 +206,18 @@ impl Ledger {
         }
     }
 
-    /// Whether a status that was asked for then may show the channel as it was before the open.
+    /// Whether a status that was requested at `asked` may show the channel as it was before the open.
     pub(crate) fn may_predate_open(&self, asked: Instant) -> bool {
         asked < self.opened + REPLICA_LAG
     }
 
-    /// Whether a commit was seen since the open. A status with the same token is from after the open.
+    /// Whether a commit was seen since the open. If so, a status with the watermark's token is newer than the open.
     pub(crate) fn has_moved(&self) -> bool {
         self.has_moved
     }
 
-    /// The channel was opened again, and this is the open's token: what was sent beyond it is not in and will never be.
-    /// `false` if the token is not one of this channel's; then nothing is changed.
+    /// The channel was reopened, with `token` committed. Requests after it were discarded and will never be committed.
+    /// Returns `false` and changes nothing if this channel did not send the token.
     pub(crate) fn restart(
         &mut self,
         now: Instant,
@@ -241,7 +242,7 @@ impl Ledger {
         true
     }
 
-    /// Whether a channel made then can be the one that was opened.
+    /// Whether a channel that was created at this time can be the one that was opened.
     pub(crate) fn is_same_channel(&self, created_on_ms: Option<u64>) -> bool {
         match (self.created_on_ms, created_on_ms) {
             (Some(ours), Some(theirs)) => ours == theirs,
@@ -249,11 +250,11 @@ impl Ledger {
         }
     }
 
-    /// Gives back what a busy channel needs and one that rests does not.
-    pub(crate) fn rest(&mut self) {
-        let too_many = self.popped.len().saturating_sub(HISTORY_AT_REST);
-        self.popped.drain(..too_many);
-        self.popped.shrink_to_fit();
+    /// Releases memory that an idle channel does not need.
+    pub(crate) fn shrink(&mut self) {
+        let too_many = self.past.len().saturating_sub(HISTORY_IDLE);
+        self.past.drain(..too_many);
+        self.past.shrink_to_fit();
         self.pending.shrink_to_fit();
     }
 
@@ -261,10 +262,10 @@ impl Ledger {
         for done in self.pending.drain(..=index) {
             on_committed(&done.end);
             if let Some(old) = self.watermark.replace(done.end) {
-                if self.popped.len() == HISTORY {
-                    self.popped.pop_front();
+                if self.past.len() == HISTORY {
+                    self.past.pop_front();
                 }
-                self.popped.push_back(fingerprint(&old));
+                self.past.push_back(fingerprint(&old));
             }
             self.committed = done.position;
         }

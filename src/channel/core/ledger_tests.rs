@@ -86,19 +86,23 @@ fn at_rest_the_latest_tokens_are_still_known_for_committed() {
         });
     }
     assert_eq!(see(&mut l, "999"), Reading::Advanced);
-    l.rest();
+    l.shrink();
     assert_eq!(see(&mut l, "743"), Reading::Outdated);
     assert_eq!(see(&mut l, "742"), Reading::Suspicious);
-    assert!(l.popped.capacity() < 2 * HISTORY_AT_REST && l.pending.capacity() == 0);
+    assert!(l.past.capacity() < 2 * HISTORY_IDLE && l.pending.capacity() == 0);
 }
 
 #[test]
 fn an_unknown_token_is_asked_for_twice() {
     let mut l = ledger(Some("5"), &[("9", 3)]);
     assert_eq!(see(&mut l, "77"), Reading::Suspicious);
-    assert_eq!(see(&mut l, "5"), Reading::Unchanged, "a blip is forgiven");
+    assert_eq!(
+        see(&mut l, "5"),
+        Reading::Unchanged,
+        "a single deviation is ignored"
+    );
     assert_eq!(see(&mut l, "77"), Reading::Suspicious);
-    assert_eq!(see(&mut l, "78"), Reading::Suspicious, "another blip");
+    assert_eq!(see(&mut l, "78"), Reading::Suspicious, "another deviation");
     assert_eq!(see(&mut l, "78"), Reading::Conflict);
     assert_eq!(l.committed(), 0);
 }
@@ -188,7 +192,7 @@ fn the_history_is_bounded() {
     }
     let last = (HISTORY + 9).to_string();
     assert_eq!(see(&mut l, &last), Reading::Advanced);
-    assert_eq!(l.popped.len(), HISTORY);
+    assert_eq!(l.past.len(), HISTORY);
     assert_eq!(see(&mut l, "0"), Reading::Suspicious);
 }
 

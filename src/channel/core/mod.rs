@@ -3,8 +3,8 @@
 //! Rows move through it in one direction: appended into the open batch, sealed, sent, accepted, committed. A position
 //! counts the rows appended since the channel was opened; every watermark and every receipt is a position.
 //!
-//! The state and the append are here; what to do next is in `schedule`, what answers mean in `answers` and `commits`,
-//! how it ends in `ending`.
+//! The state and the append are here. `schedule` decides what the driver does next; `responses` and `commits` read the
+//! answers to appends and status polls; `replay` covers reopening, and `close` the end.
 
 pub(crate) mod batch;
 mod close;
@@ -28,7 +28,7 @@ use http::HeaderValue;
 use tokio::time::Instant;
 
 use self::batch::{RawBatch, SealedBatch, Unit, cost, push_unit};
-use self::commits::Commit;
+use self::commits::CommitTracker;
 use self::ledger::Ledger;
 use self::progress::{End, Progress};
 use self::replay::{Reopening, Reopens};
@@ -46,7 +46,7 @@ use crate::types::close_report::UncommittedRange;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// The numbers a channel runs by.
+/// The options and limits of a channel.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     pub(crate) max_client_lag: Duration,
@@ -60,43 +60,51 @@ pub(crate) struct Limits {
     pub(crate) isolate_rejects: bool,
 }
 
-/// Batches are sealed no smaller than this to isolate rejected rows.
+/// The smallest size to which batches are reduced to isolate rejected rows.
 const MIN_ISOLATED_BATCH: usize = 16 << 10;
 
-/// What became of rows that are not refused.
+/// The outcome of an append that was not refused.
 #[derive(Debug)]
 pub(crate) enum AppendOutcome {
-    /// They are in the open batch: the position of the last one, and whether the driver has to look.
+    /// The rows are in the open batch: the position of the last one, and whether to wake the driver.
     Appended { position: u64, wake: bool },
-    /// They need a new batch, which is expected to grow to this size.
+    /// The rows need a new batch, which is expected to grow to this size.
     NoBatch { expected: usize },
-    /// There is no memory for them now.
+    /// There is no memory for the rows now.
     NoMemory,
 }
 
-/// What an open response starts a channel with.
+/// The state of a channel as the answer to its open describes it.
 #[derive(Debug)]
 pub(crate) struct Opening {
-    /// The channel's, for messages.
+    /// The channel's name, for messages.
     pub(crate) name: String,
-    /// The pipe's, for messages.
+    /// The pipe's name, for messages.
     pub(crate) pipe: String,
     pub(crate) continuation_token: String,
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) created_on_ms: Option<u64>,
     pub(crate) rejected: u64,
-    /// Whether the server said that no earlier holder's rows were uncommitted.
-    pub(crate) is_first_hand: bool,
-    /// Whether tokens are the caller's, and not made here.
+    /// Whether the server confirmed that no rows of an earlier holder are uncommitted.
+    pub(crate) is_all_committed: bool,
+    /// Whether the caller supplies the offset tokens. Otherwise the core makes them.
     pub(crate) is_tracked: bool,
+}
+
+/// A batch at the driver.
+#[derive(Debug)]
+struct Compressing {
+    range: UncommittedRange,
+    /// A sealed batch that is being split. Its parts precede all ready batches.
+    is_split: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     Open,
-    /// Taking rows, and being opened again by itself.
+    /// Being reopened by the driver. Appends are still accepted.
     Reopening(Box<Reopening>),
-    /// Invalidated, and still asking what of the sent rows was committed.
+    /// Invalidated, but still polled to learn which of the sent rows were committed.
     Settling {
         until: Instant,
     },
@@ -121,16 +129,16 @@ pub(crate) struct Core {
     raw: VecDeque<RawBatch>,
     /// The uncompressed size of the last batch that was sealed.
     last_raw_len: usize,
-    /// What the driver is compressing: its rows, and whether they go before all that is ready.
-    compressing: Option<(UncommittedRange, bool)>,
+    /// What the driver is compressing.
+    compressing: Option<Compressing>,
     ready: VecDeque<SealedBatch>,
     flight: Option<InFlight>,
-    /// Accepted and not committed, held to be sent again if need be; empty unless the channel replays.
+    /// Accepted but not committed, kept for replay. Empty unless the channel replays.
     retained: VecDeque<SealedBatch>,
     /// Rows up to here are sealed without waiting for the lag.
     flush_through: u64,
     lost: Vec<UncommittedRange>,
-    /// The handle is gone, or closing: end when all is committed, at the latest then.
+    /// Set when the handle is closed or dropped: the channel ends when everything is committed, and at this time at the latest.
     drain_until: Option<Instant>,
 
     tokens: Tokens,
@@ -140,22 +148,22 @@ pub(crate) struct Core {
     retry_at: Option<Instant>,
     bytes_pace: Option<Bucket>,
     requests_pace: Option<Bucket>,
-    /// Compressed over uncompressed size, learned; decides when the open batch is full.
+    /// The learned compression ratio. It decides when the open batch is full.
     ratio: Ratio,
-    /// The client's limit as the last poll read it: one poll must not see two of them.
+    /// The client's limit as of the last `poll`. Other channels may lower it at any time, and one `poll` must use one value.
     request_limit: usize,
-    /// Rows were rejected lately: batches are sealed at this uncompressed size, and sent one by one.
+    /// Set after rejected rows: batches are sealed at this uncompressed size and sent one at a time.
     isolating: Option<usize>,
     /// The uncompressed size of the last batch that was sent.
     last_len: usize,
 
     ledger: Ledger,
-    commit: Commit,
+    commit: CommitTracker,
 
-    /// Counts the opens, so that an answer to a question asked before one is not taken for news.
+    /// Counts the reopens, so that the answer to a status poll from before a reopen is recognized and dropped.
     epoch: u64,
     reopens: Reopens,
-    /// Whether what is uncommitted can only be this channel's own.
+    /// Whether uncommitted rows can only be this channel's own, so that a reopen may discard them.
     may_discard: bool,
     is_tracked: bool,
 }
@@ -166,7 +174,7 @@ impl Core {
         Self {
             request_limit: limits.request_limit.get(),
             tokens: Tokens::new(opening.committed_token.clone()),
-            commit: Commit::new(now, opening.rejected, opening.committed_token.clone()),
+            commit: CommitTracker::new(now, opening.rejected, opening.committed_token.clone()),
             ledger: Ledger::new(now, opening.committed_token, opening.created_on_ms),
             bytes_pace: pace.map(|p| Bucket::new(now, p.bytes_per_second, p.bytes_per_second)),
             requests_pace: pace
@@ -199,22 +207,22 @@ impl Core {
             isolating: None,
             last_len: 0,
             reopens: Reopens::default(),
-            may_discard: opening.is_first_hand,
+            may_discard: opening.is_all_committed,
             is_tracked: opening.is_tracked,
         }
     }
 
-    /// The last committed token, as the caller may see it.
+    /// The last committed token, or `None` for an untracked channel.
     pub(crate) fn committed_token(&self) -> Option<OffsetToken> {
         self.visible(self.ledger.watermark())
     }
 
-    /// Tokens that were made here are shown nowhere.
+    /// Hides tokens that the core made itself.
     fn visible(&self, token: Option<&OffsetToken>) -> Option<OffsetToken> {
         token.filter(|_| self.is_tracked).cloned()
     }
 
-    /// Whether a status is of this channel, and not of one of the same name that was dropped before.
+    /// Whether a status belongs to this channel and not to another one of the same name.
     pub(crate) fn is_same_channel(&self, status: &ChannelStatus) -> bool {
         self.ledger.is_same_channel(status.created_on_ms())
     }
@@ -223,8 +231,8 @@ impl Core {
         self.epoch
     }
 
-    /// How far it is, for those who count.
-    pub(crate) fn marks(&self) -> CounterSnapshot {
+    /// The values that the client's metrics are computed from.
+    pub(crate) fn counters(&self) -> CounterSnapshot {
         let end = self.end.as_ref().map(Error::kind);
         CounterSnapshot {
             accepted: self.accepted,
@@ -239,7 +247,7 @@ impl Core {
         self.appended
     }
 
-    /// Why no more rows are taken.
+    /// The error with which appends are refused, once the channel has ended.
     pub(crate) fn refusal(&self) -> Option<Error> {
         let error = self.end.as_ref()?;
         Some(error.clone().with_committed_token(self.committed_token()))
@@ -263,7 +271,7 @@ impl Core {
         }
     }
 
-    /// Whether rows of `len` bytes should wait: one batch is full, and another is still to be compressed before it.
+    /// Whether an append of `len` bytes should wait: the open batch is full, and another one is still to be compressed.
     pub(crate) fn is_behind(&self, len: usize) -> bool {
         matches!(self.phase, Phase::Open) && !self.raw.is_empty() && self.overflows(len)
     }
@@ -275,8 +283,8 @@ impl Core {
         })
     }
 
-    /// Takes rows into the open batch, and what they cost from `credit`, which is first charged with what is missing.
-    /// `units` is drained; if the rows are not appended, nothing was taken.
+    /// Appends rows to the open batch and moves their cost from `credit` to the batch. `credit` is first charged with what is
+    /// missing. `units` is drained if the rows are appended; otherwise nothing changes.
     pub(crate) fn append(
         &mut self,
         new_batch: &mut Option<RawBatch>,
@@ -299,7 +307,7 @@ impl Core {
         if !credit.try_cover(cost) {
             return Ok(AppendOutcome::NoMemory);
         }
-        // Not earlier: a buffer that the caller gets for a new batch and does not need is lost.
+        // Asked for only after the charge: a buffer that the caller acquires and does not use is lost.
         if open.is_none() && new_batch.is_none() {
             return Ok(AppendOutcome::NoBatch {
                 expected: self.last_raw_len,
@@ -335,7 +343,7 @@ impl Core {
 
     /// The uncompressed size at which a batch is expected to fill a request.
     fn full_at(&self) -> usize {
-        // While nothing waits for the server, smaller batches cost less memory and arrive sooner.
+        // While no batch waits to be sent, smaller batches cost less memory and arrive sooner.
         let eager = if self.ready.is_empty() {
             EAGER_BATCH_BYTES
         } else {
@@ -352,7 +360,7 @@ impl Core {
             .clamp(1, self.limits.max_uncompressed)
     }
 
-    /// Rows were rejected (`true`), or committed without any being rejected.
+    /// Adapts the batch size of `isolate_rejects`: rows were rejected, or rows were committed without a reject.
     fn isolate(&mut self, were_rejected: bool) {
         if !self.limits.isolate_rejects {
             return;
@@ -360,13 +368,13 @@ impl Core {
         self.isolating = if were_rejected {
             Some((self.last_len / 4).max(MIN_ISOLATED_BATCH))
         } else {
-            // Slowly: rejected rows come in company.
+            // Grow slowly: rejected rows tend to occur in clusters.
             let relaxed = self.isolating.map(|size| size.saturating_add(size / 4));
             relaxed.filter(|size| *size < self.request_full_at())
         };
     }
 
-    /// Asks for everything appended so far to be sealed now.
+    /// Requests that everything appended so far is sealed now.
     pub(crate) fn flush(&mut self) {
         self.flush_through = self.appended;
     }

@@ -1,19 +1,21 @@
-//! When a channel's status is worth asking for: how long the server takes from accepting rows to committing them, learned
-//! from what the polls saw.
+//! When to poll for a commit. The estimator learns from earlier polls how long the server takes from accepting rows to
+//! committing them.
+//!
+//! The first poll is due shortly before the expected commit, and a *burst* of polls at short intervals follows it.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Rows that are accepted so long after those before them have the whole burst to themselves.
+/// Rows that are accepted this long after the previous ones get a burst of their own.
 pub(crate) const LONE: Duration = Duration::from_millis(2_500);
-/// An idle channel is looked at this often, so that its invalidation is noticed.
+/// The interval at which an idle channel is polled to notice its invalidation.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
-/// No poll is sooner after an accept: no server commits at once.
+/// The shortest delay between an accept and a poll: no server commits at once.
 const FIRST: Duration = Duration::from_millis(50);
-/// How closely a commit is looked for when it is due.
+/// The shortest interval between polls while a commit is due.
 const STEP: Duration = Duration::from_millis(80);
-/// As far as the burst reaches in such steps. Commits that spread no wider are all seen at once.
+/// The length of a burst at that interval. Variation of the commit latency within it costs no delay.
 const SPAN: Duration = Duration::from_millis(320);
 /// The longest time without a poll while a commit is pending.
 const SLOWEST: Duration = Duration::from_secs(1);
@@ -23,28 +25,28 @@ const SLOWEST: Duration = Duration::from_secs(1);
 pub(crate) enum PollInterest {
     /// No call is needed.
     Nothing,
-    /// To notice an invalidation, at the latest then.
+    /// By this time, to notice an invalidation.
     Heartbeat(Instant),
     /// At this time, whatever the other channels need.
     At(Instant),
-    /// To learn of the commit of rows.
+    /// To learn that rows are committed.
     Commit {
-        /// When they were accepted.
+        /// When the rows were accepted.
         accepted: Instant,
-        /// When the status was asked for last, though not for these rows maybe.
+        /// When the last poll was sent. It may be from before the accept.
         asked: Instant,
-        /// Whether they came after a pause. Then somebody may wait for just these; of rows that come one after the other
-        /// some are always late.
+        /// Whether the rows followed a pause. Then a caller may be waiting for exactly these rows, and polls for them are
+        /// worth more than polls for a steady stream.
         is_lone: bool,
     },
 }
 
-/// When to ask.
+/// When to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Due {
-    /// Then, if polls are plentiful.
+    /// The preferred time, while the client's rate of polls allows it.
     pub(crate) earliest: Instant,
-    /// Then, if there is a poll to be had at all.
+    /// The time at which a poll is needed even if polls are scarce.
     pub(crate) latest: Instant,
 }
 
@@ -57,19 +59,20 @@ impl Due {
     }
 }
 
-/// How long after their accept rows were found to be committed: by the second of two polls, and not by the first.
+/// How long after their accept rows were found to be committed: the poll after `missed` did not show it, the next one,
+/// after `seen`, did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct CommitSample {
     pub(crate) missed: Duration,
     pub(crate) seen: Duration,
 }
 
-/// Asks first when rows are about to be committed, and closely from then on.
+/// Learns the commit latency. See the module's documentation.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct LatencyEstimator {
     /// From the accept to shortly before the commit.
     expected: Duration,
-    /// What was expected before a commit that came much later, until another does as well.
+    /// The value of `expected` before a commit that was much later. It is restored unless the next one is late as well.
     before: Option<Duration>,
 }
 
@@ -111,11 +114,11 @@ impl LatencyEstimator {
             self.expected = missed;
         } else if missed >= self.expected {
             self.before = None;
-            // Part of the way: commits come now sooner, now later, and the first poll is to be too early for most.
+            // Move only part of the way: latencies vary, and the first poll should precede most commits.
             self.expected += missed.saturating_sub(self.expected) / 4;
         } else if seen <= self.expected + STEP {
-            // The first poll saw it. How much too late that was is not known, but as long as only one commit was late, those
-            // before it say more.
+            // The first poll saw the commit, so the commit may have been much earlier. After a single late commit, the
+            // estimate from before it is better than this one.
             let sooner = seen.saturating_sub(SPAN / 2);
             let usual = self.before.take().unwrap_or(sooner);
             self.expected = usual.min(sooner).max(missed);

@@ -1,4 +1,4 @@
-//! What receipts see of a channel: its watermarks, its rejects and its end.
+//! The published state of a channel, which receipts and waits read: watermarks, rejects, and the end.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use crate::types::error::{Error, Result};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
-/// What receipts see. One value, replaced as a whole.
+/// The published state. One value, replaced as a whole.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Progress {
     pub(crate) accepted: u64,
@@ -16,13 +16,13 @@ pub(crate) struct Progress {
     pub(crate) end: Option<End>,
 }
 
-/// Why a channel takes no more rows.
+/// Why a channel accepts no more rows.
 #[derive(Debug, Clone)]
 pub(crate) struct End {
     pub(crate) error: Error,
     /// Rows through here may have reached the server.
     pub(crate) sent: u64,
-    /// Whether the last word on what is committed was heard.
+    /// Whether it is final which rows are committed. Until then the status is still polled.
     pub(crate) settled: bool,
 }
 
@@ -33,7 +33,7 @@ impl PartialEq for End {
 }
 
 impl Progress {
-    /// For the rows after `from` through `position`.
+    /// Whether the rows after `from` through `position` are accepted, or `None` if that is still open.
     pub(crate) fn accepted_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
         if self.accepted >= position || self.committed >= position {
             return Some(Ok(()));
@@ -41,7 +41,7 @@ impl Progress {
         self.outcome_at_end(from, position)
     }
 
-    /// For the rows after `from` through `position`.
+    /// Whether the rows after `from` through `position` are committed, or `None` if that is still open.
     pub(crate) fn committed_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
         if self.committed >= position {
             let inside = self
@@ -53,7 +53,7 @@ impl Progress {
         self.outcome_at_end(from, position)
     }
 
-    /// Ambiguous if any of the rows was sent: their call may have been cut, and its first rows be in the table.
+    /// Ambiguous if any of the rows was sent: an append may span several requests, and the first ones may be in the table.
     fn outcome_at_end(&self, from: u64, position: u64) -> Option<Result<()>> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
         let error = end
@@ -64,7 +64,7 @@ impl Progress {
         Some(Err(error.with_ambiguous(before_first < end.sent)))
     }
 
-    /// The error after which nothing will change any more.
+    /// The channel's error, once nothing can change any more.
     pub(crate) fn final_error(&self) -> Option<Error> {
         let end = self.end.as_ref().filter(|e| e.settled)?;
         Some(
@@ -111,7 +111,7 @@ mod tests {
                 assert_eq!(error.committed_token(), Some(&7.into()));
             }
         }
-        // Everything up to here, of which the last row counts.
+        // An empty range stands for everything up to it: the last row decides.
         let error = progress.committed_outcome(5, 5).unwrap().unwrap_err();
         assert!(error.is_ambiguous());
         let error = progress.committed_outcome(6, 6).unwrap().unwrap_err();
@@ -128,13 +128,13 @@ mod tests {
     }
 
     #[test]
-    fn an_end_decides_nothing_before_the_last_word_is_in() {
+    fn an_end_decides_nothing_until_it_is_settled() {
         let progress = ended(2, 0, 5, false);
         assert!(progress.committed_outcome(0, 2).is_none());
         assert!(progress.accepted_outcome(2, 4).is_none());
         assert!(progress.final_error().is_none());
         let settled = ended(2, 0, 5, true);
-        assert_ne!(progress, settled, "those who wait hear of it");
+        assert_ne!(progress, settled, "the change has to wake waiting tasks");
         let error = settled.final_error().unwrap();
         assert_eq!(error.committed_token(), Some(&7.into()));
     }

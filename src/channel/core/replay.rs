@@ -1,6 +1,6 @@
-//! Recovery by replay: the channel is opened again in place, and exactly what is not committed is sent again.
+//! Recovery by replay: the channel is reopened in place, and exactly the uncommitted rows are sent again.
 //!
-//! Rows stay in memory until they are committed, and keep their positions: receipts do not notice.
+//! Rows stay in memory until they are committed. They keep their positions, so receipts stay valid.
 
 use std::time::Duration;
 
@@ -13,35 +13,36 @@ use crate::base::options::{OnUncommitted, Recovery};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 
-/// A channel as it was opened.
+/// The answer to a reopen.
 #[derive(Debug)]
 pub(crate) struct Opened {
     pub(crate) next_continuation_token: String,
-    /// May be unhealthy: an invalid pipe opens all the same.
+    /// May be unhealthy: the server also opens a channel on an invalid pipe.
     pub(crate) status: ChannelStatus,
 }
 
-/// How often a channel is opened again for a cause without a commit in between.
-const MOST_REOPENS: u32 = 3;
-/// How long rows in doubt may take to be committed before they are sent again.
+/// How often a channel is reopened for one cause without a commit in between.
+const MAX_REOPENS: u32 = 3;
+/// How long this channel's sent rows may take to be committed before a reopen discards them and they are sent again.
 const OWN_ROWS_WAIT: Duration = Duration::from_secs(30);
 /// A channel with nothing to commit that was healthy for this long counts as recovered.
 const RECOVERED_AFTER: Duration = Duration::from_secs(600);
-/// How long another writer's rows may take to be committed; they are never discarded.
+/// How long rows that may be another writer's may take to be committed. They are never discarded.
 const OTHERS_ROWS_WAIT: Duration = Duration::from_secs(120);
 
-/// How often the channel was opened again since something was committed.
+/// The reopens since the last commit, by cause.
 #[derive(Debug, Default)]
 pub(super) struct Reopens {
-    asked: u32,
+    /// For `MustReopen`, `Gone` and `Ambiguous`.
+    requested: u32,
     stalled: bool,
     fenced: bool,
-    /// When it was opened again last.
+    /// When the channel was last reopened.
     last: Option<Instant>,
 }
 
 impl Reopens {
-    /// How to open the channel again after it was invalidated, or `None` if that would not help or has not helped.
+    /// The policy of the next reopen, or `None` if a reopen cannot help or has not helped.
     fn next(&mut self, cause: InvalidationCause, may_discard: bool) -> Option<OnUncommitted> {
         let own = if may_discard {
             OnUncommitted::WaitThenDiscard(OWN_ROWS_WAIT)
@@ -50,18 +51,18 @@ impl Reopens {
         };
         match cause {
             InvalidationCause::MustReopen | InvalidationCause::Gone => {
-                self.asked += 1;
-                (self.asked <= MOST_REOPENS).then_some(own)
+                self.requested += 1;
+                (self.requested <= MAX_REOPENS).then_some(own)
             }
-            // The server moved on: because of the unanswered try, or because another writer has opened the channel since.
+            // Either the server applied the unanswered attempt, or another writer has opened the channel since.
             InvalidationCause::Ambiguous => {
-                self.asked += 1;
-                (self.asked <= MOST_REOPENS).then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT))
+                self.requested += 1;
+                (self.requested <= MAX_REOPENS).then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT))
             }
             InvalidationCause::CommitStalled => {
                 (!std::mem::replace(&mut self.stalled, true)).then_some(own)
             }
-            // What is uncommitted may be the other writer's.
+            // Uncommitted rows may be the other writer's.
             InvalidationCause::Fenced => (!std::mem::replace(&mut self.fenced, true))
                 .then_some(OnUncommitted::Wait(OTHERS_ROWS_WAIT)),
             InvalidationCause::OffsetConflict
@@ -71,62 +72,62 @@ impl Reopens {
         }
     }
 
-    /// Something that was sent since the last open is committed.
-    pub(super) fn forget(&mut self) {
+    /// Rows sent since the last open were committed: every cause may be retried again.
+    pub(super) fn reset(&mut self) {
         *self = Self::default();
     }
 
-    /// An open showed that something sent before it is committed. It does not show whether another writer is gone.
-    fn forgive(&mut self) {
-        (self.asked, self.stalled) = (0, false);
+    /// For a commit of rows sent before the last open: progress, but no evidence that another writer is gone.
+    fn reset_except_fenced(&mut self) {
+        (self.requested, self.stalled) = (0, false);
     }
 
-    /// The server says that the channel is healthy, and nothing is pending whose commit could show it.
-    pub(super) fn is_well(&mut self, now: Instant) {
+    /// The server reports the channel as healthy, and no row is pending whose commit could prove it.
+    pub(super) fn on_healthy(&mut self, now: Instant) {
         if self.last.is_some_and(|last| now >= last + RECOVERED_AFTER) {
-            self.forgive();
+            self.reset_except_fenced();
         }
     }
 
     fn count(&self) -> u32 {
-        self.asked + u32::from(self.stalled) + u32::from(self.fenced)
+        self.requested + u32::from(self.stalled) + u32::from(self.fenced)
     }
 }
 
-/// A channel that is being opened again.
+/// The state of a channel that is being reopened.
 #[derive(Debug)]
 pub(super) struct Reopening {
     cause: InvalidationCause,
     why: Error,
     policy: OnUncommitted,
-    /// Whether the driver is opening it.
+    /// Whether the driver has been asked to reopen it.
     is_requested: bool,
     /// How often the open was refused for its credential.
     refusals: u32,
 }
 
-/// How to open the channel again.
+/// How to reopen the channel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reopen {
     pub(crate) policy: OnUncommitted,
-    /// Wait about so long first: two writers who open at the same moment take the channel from each other.
+    /// Wait about this long first: two writers that reopen at the same moment take the channel from each other.
     pub(crate) pause: Duration,
 }
 
 impl Core {
-    /// Begins to open the channel again, if the policy is to do that after `cause`.
+    /// Starts a reopen if the recovery policy allows one after `cause`, and returns whether it did.
     pub(super) fn recovers(&mut self, cause: InvalidationCause, why: &Error) -> bool {
         if self.limits.recovery != Recovery::Replay || !matches!(self.phase, Phase::Open) {
             return false;
         }
-        // The other writer is likely to be the successor of the program that closes the channel.
+        // The other writer is likely the successor of this program, which is closing the channel.
         if cause == InvalidationCause::Fenced && self.drain_until.is_some() {
             return false;
         }
         let Some(policy) = self.reopens.next(cause, self.may_discard) else {
             return false;
         };
-        info!(?cause, %why, "opening the channel again");
+        info!(?cause, %why, "reopening the channel");
         self.phase = Phase::Reopening(Box::new(Reopening {
             cause,
             why: why.clone(),
@@ -137,7 +138,7 @@ impl Core {
         true
     }
 
-    /// How the driver is to open the channel again, once for each time.
+    /// The reopen that the driver has to make, returned once.
     pub(super) fn next_reopen(&mut self) -> Option<Reopen> {
         let Phase::Reopening(reopening) = &mut self.phase else {
             return None;
@@ -155,7 +156,7 @@ impl Core {
         matches!(self.phase, Phase::Reopening(_))
     }
 
-    /// Why the channel is being opened again, if it is.
+    /// Why the channel is being reopened, if it is.
     pub(super) fn reopening_for(&self) -> Option<(InvalidationCause, &Error)> {
         match &self.phase {
             Phase::Reopening(reopening) => Some((reopening.cause, &reopening.why)),
@@ -163,12 +164,12 @@ impl Core {
         }
     }
 
-    /// The answer to the open that `next_reopen` asked for.
+    /// The reopen of `next_reopen` was answered.
     pub(crate) fn on_recovered(&mut self, now: Instant, answer: Result<Opened>) {
         let Phase::Reopening(reopening) = &mut self.phase else {
             return;
         };
-        // As for an append: the credential may be about to be renewed.
+        // As for appends: the session may be renewing the credential.
         if let Err(error) = &answer
             && matches!(
                 error.kind(),
@@ -176,7 +177,7 @@ impl Core {
             )
             && reopening.refusals < REFUSALS
         {
-            debug!(%error, "not open yet");
+            debug!(%error, "the reopen was refused; trying again");
             reopening.refusals += 1;
             reopening.is_requested = false;
             return;
@@ -186,24 +187,27 @@ impl Core {
         let answer = match answer {
             Ok(answer) => answer,
             Err(error) => {
-                let text = format!("{why}; it could not be opened again: {}", error.message());
+                let text = format!(
+                    "{why}; the channel could not be reopened: {}",
+                    error.message()
+                );
                 return self.surface_after(now, cause, &text, error);
             }
         };
         let status = &answer.status;
         if !status.is_healthy() {
             let code = status.status_code().to_owned();
-            let text = "opened again, its status is not healthy";
+            let text = "after a reopen its status is not healthy";
             let cause = retry_decision::of_status(&code);
             let error = Error::new(ErrorKind::Refused, text).with_code(Some(code));
             return self.surface_after(now, cause, &format!("{why}; {text}"), error);
         }
         if !self.resume_from(now, status) {
             let text = format!(
-                "it has {:?} committed, which this channel did not send; another writer uses its name, or it was dropped and made anew",
+                "{:?} is committed, which this channel did not send; another writer uses the channel, or it was dropped and created again",
                 status.latest_committed_offset_token()
             );
-            let longer = format!("opened again ({why}), {text}");
+            let longer = format!("after a reopen ({why}), {text}");
             let error = Error::new(ErrorKind::InvalidOffset, text);
             self.surface_after(now, InvalidationCause::OffsetConflict, &longer, error);
             self.phase = Phase::Ended;
@@ -218,12 +222,12 @@ impl Core {
         info!(
             committed = ?self.ledger.watermark(),
             batches = self.ready.len(),
-            "channel open again"
+            "channel reopened"
         );
     }
 
-    /// Takes the open's committed token as final for what was sent, and queues the rest to be sent again. `false` if the
-    /// token is not one of this channel's.
+    /// Takes the open's committed token as final for everything sent, and queues the rest to be sent again. Returns `false` if
+    /// this channel did not send the token.
     fn resume_from(&mut self, now: Instant, status: &ChannelStatus) -> bool {
         let before = self.ledger.committed();
         let tokens = &mut self.tokens;
@@ -238,13 +242,13 @@ impl Core {
         }
         let committed = self.ledger.committed();
         if committed > before {
-            self.reopens.forgive();
+            self.reopens.reset_except_fenced();
         }
-        // Only what is committed can have been rejected and counted for good.
+        // Only committed rows can be among the counted rejects: the others were discarded.
         self.sent = committed;
         self.count_rejects(status);
         self.accepted = committed;
-        self.let_go();
+        self.release_committed();
         if let Some(flight) = self.flight.take()
             && flight.batch.position > committed
         {
@@ -256,8 +260,8 @@ impl Core {
         true
     }
 
-    /// Releases the accepted batches that are committed now.
-    pub(super) fn let_go(&mut self) {
+    /// Releases the retained batches that are committed.
+    pub(super) fn release_committed(&mut self) {
         let committed = self.ledger.committed();
         while self
             .retained

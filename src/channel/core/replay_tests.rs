@@ -26,7 +26,7 @@ fn what_a_reopen_cannot_remedy_or_has_not_mended_surfaces() {
             assert_eq!(reopens.next(cause, true), ours, "{cause:?}");
         }
         assert_eq!(reopens.next(cause, true), None, "{cause:?}");
-        reopens.forgive();
+        reopens.reset_except_fenced();
         assert_eq!(
             reopens.next(cause, false),
             wait,
@@ -40,9 +40,9 @@ fn what_a_reopen_cannot_remedy_or_has_not_mended_surfaces() {
     assert_eq!(reopens.next(Ambiguous, true), None);
     let mut reopens = Reopens::default();
     assert_eq!(reopens.next(Fenced, true), wait);
-    reopens.forgive();
+    reopens.reset_except_fenced();
     assert_eq!(reopens.next(Fenced, true), None);
-    reopens.forget();
+    reopens.reset();
     assert_eq!(reopens.next(Fenced, true), wait);
 }
 
@@ -237,8 +237,8 @@ fn an_accept_makes_pauses_short_again() {
 fn a_reopened_channel_is_absent_only_after_three_answers_of_its_own() {
     let mut rig = replaying();
     rig.outlast_replicas();
-    rig.hear_nothing();
-    rig.hear_nothing();
+    rig.status_absent();
+    rig.status_absent();
     rig.reopen(9, 2);
     assert_eq!(
         rig.core.poll_interest(),
@@ -246,10 +246,10 @@ fn a_reopened_channel_is_absent_only_after_three_answers_of_its_own() {
         "the doubt is over"
     );
     rig.outlast_replicas();
-    rig.hear_nothing();
-    rig.hear_nothing();
+    rig.status_absent();
+    rig.status_absent();
     assert!(!rig.core.is_reopening());
-    rig.hear_nothing();
+    rig.status_absent();
     assert!(rig.core.is_reopening());
 }
 
@@ -258,9 +258,9 @@ fn an_answer_that_has_the_channel_ends_its_absence() {
     let mut rig = Rig::new();
     rig.outlast_replicas();
     for _ in 0..3 {
-        rig.hear_nothing();
-        rig.hear_nothing();
-        rig.hear(9, 2);
+        rig.status_absent();
+        rig.status_absent();
+        rig.status(9, 2);
     }
     assert_eq!(rig.cause(), None);
 }
@@ -331,7 +331,7 @@ fn a_commit_that_an_open_shows_tells_nothing_of_how_long_commits_take() {
     rig.accept(10, 1);
     rig.wait(400_000);
     rig.reopen(10, 2);
-    assert_eq!(rig.hear(10, 2), None);
+    assert_eq!(rig.status(10, 2), None);
     assert_eq!(
         rig.core.poll_interest(),
         PollInterest::Heartbeat(rig.now + HEARTBEAT)
@@ -344,20 +344,20 @@ fn an_outage_before_a_reopen_is_not_counted_after_it() {
     rig.accept(10, 1);
     rig.wait(590_000);
     rig.core.asked(rig.now - Duration::from_secs(500));
-    rig.miss();
+    rig.fail_poll();
     rig.reopen(9, 2);
     accept_all(&mut rig);
     for _ in 0..6 {
         rig.wait(100_000);
-        rig.ask_in_vain();
+        rig.poll_fails();
         assert_eq!(rig.cause(), None);
     }
     // The first of these left 100 s after the accept.
     rig.wait(99_999);
-    rig.ask_in_vain();
+    rig.poll_fails();
     assert_eq!(rig.cause(), None);
     rig.wait(1);
-    rig.ask_in_vain();
+    rig.poll_fails();
     let unreachable = ErrorKind::Invalidated(InvalidationCause::Unreachable);
     assert_eq!(rig.cause(), Some(unreachable));
 }
@@ -367,14 +367,14 @@ fn a_stall_before_a_reopen_is_not_counted_after_it() {
     let mut rig = replaying();
     rig.accept(10, 1);
     rig.wait(119_000);
-    assert_eq!(rig.hear(9, 2), None);
+    assert_eq!(rig.status(9, 2), None);
     rig.reopen(9, 2);
     accept_all(&mut rig);
     rig.wait(119_000);
-    rig.hear(9, 2);
+    rig.status(9, 2);
     assert!(!rig.core.is_reopening(), "119 s of 120");
     rig.wait(1_000);
-    rig.hear(9, 2);
+    rig.status(9, 2);
     assert!(rig.core.is_reopening());
 }
 
@@ -395,7 +395,7 @@ fn the_pause_before_a_reopen_doubles_until_something_is_committed() {
         assert_eq!(rig.reopen(9, 2).pause, Duration::from_millis(ms));
         accept_all(&mut rig);
     }
-    rig.hear(10, 2);
+    rig.status(10, 2);
     assert_eq!(rig.reopen(10, 2).pause, Duration::from_millis(500));
     // Each kind of trouble counts.
     let mut reopens = Reopens::default();
@@ -434,7 +434,7 @@ fn after_three_reopens_only_a_commit_allows_another() {
             accept_all(&mut rig);
         }
         if seen_by == "a status" {
-            rig.hear(10, 2);
+            rig.status(10, 2);
         }
         invalidate(&mut rig);
         assert_eq!(rig.core.is_reopening(), seen_by != "nothing", "{seen_by}");
@@ -449,7 +449,7 @@ fn an_idle_channel_that_was_well_for_long_may_be_opened_again() {
             rig.reopen(9, 2);
         }
         rig.now += well_for;
-        rig.hear(9, 2);
+        rig.status(9, 2);
         invalidate(&mut rig);
         assert_eq!(rig.core.is_reopening(), well_for == RECOVERED_AFTER);
     }

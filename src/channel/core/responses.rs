@@ -1,4 +1,4 @@
-//! What the answers to a channel's requests mean for it.
+//! How a channel handles the answers to its append requests and the results of compression.
 
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::base::retry::Retry;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 use crate::types::offset::OffsetToken;
 
+/// The batch that is being sent, with the state of its attempts.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
@@ -23,17 +24,17 @@ pub(super) struct InFlight {
     pub(super) request_id: Uuid,
     pub(super) tries: u32,
     pub(super) retry: Retry,
-    /// An earlier try may have been applied.
+    /// Whether the server may have applied an earlier attempt.
     pub(super) ambiguous: bool,
     pub(super) refusals: u32,
-    /// Whether a request is under way right now.
+    /// Whether an attempt is under way, as opposed to waiting for its backoff.
     pub(super) waiting: bool,
 }
 
-/// The pause before the second try of a batch, and the longest one before a later try.
+/// The backoff before the second attempt of a batch, and the longest one.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
-/// How often a request is tried again after a refusal that may pass (404 without a code, 401, 403).
+/// How often a request is retried after a refusal that may be temporary (404 without a code, 401, 403).
 pub(super) const REFUSALS: u32 = 3;
 
 impl Core {
@@ -44,7 +45,7 @@ impl Core {
         }
         let batches = match sealed {
             Ok(batches) => batches,
-            // The rows are listed as lost by what `compressing` still holds.
+            // `compressing` stays set, so the report lists its rows.
             Err(error) => return self.surface(now, InvalidationCause::Rejected, error),
         };
         self.compressing = None;
@@ -59,7 +60,7 @@ impl Core {
         }
     }
 
-    /// The answer to the request under way. `unit` is random in [0, 1), for jitter.
+    /// The request under way was answered. `unit` is a random number in [0, 1) for the jitter.
     pub(crate) fn on_response(
         &mut self,
         now: Instant,
@@ -71,7 +72,7 @@ impl Core {
         };
         flight.waiting = false;
         if self.is_reopening() {
-            // The answer of the open says whether it was applied.
+            // The answer to the reopen says whether the batch is committed.
             self.flight = Some(flight);
             return;
         }
@@ -86,12 +87,12 @@ impl Core {
                 self.accepted = flight.batch.position;
                 self.commit.accepted(now, self.accepted, is_first);
                 if flight.retry.is_warned() {
-                    info!(tries = flight.tries, "the batch is delivered");
+                    info!(tries = flight.tries, "batch delivered after retries");
                 }
                 self.tokens.accepted(&flight.batch);
                 if self.limits.recovery == Recovery::Replay {
                     self.retained.push_back(flight.batch);
-                    self.let_go();
+                    self.release_committed();
                 }
             }
             Err(failure) => self.on_failure(now, flight, failure, unit),
@@ -114,18 +115,18 @@ impl Core {
                 let error = failure.into_error();
                 let Some(next) = flight.retry.next(now, after, unit) else {
                     let text = format!(
-                        "a batch could not be delivered for {:?}: {}; reopen the channel and append from the committed token",
+                        "a batch could not be delivered within {:?}: {}; reopen the channel and append from the committed token",
                         self.limits.retry_for,
                         error.message()
                     );
-                    self.give_back(flight);
+                    self.abandon(flight);
                     let error = Error::new(ErrorKind::Unreachable, text).because_of(error);
                     self.invalidate(now, InvalidationCause::Unreachable, error);
                     return;
                 };
                 if let Some(tried_for) = flight.retry.warn(now) {
                     let retry_for = self.limits.retry_for;
-                    warn!(%error, "no batch gets through for {tried_for:.0?}; it is tried for {retry_for:?}");
+                    warn!(%error, "a batch has failed for {tried_for:.0?}; it is retried for up to {retry_for:?}");
                 }
                 self.retry_at = Some(next);
                 self.flight = Some(flight);
@@ -135,24 +136,23 @@ impl Core {
             RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
             RetryDecision::Split => {
                 let text = format!(
-                    "the server does not take {} bytes in one request, and the rows in them may not be split; append fewer rows under one token, or a smaller row",
+                    "the server does not accept {} bytes in one request, and these rows may not be split; append fewer rows with one token, or smaller rows",
                     flight.batch.payload.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
-                self.give_back(flight);
+                self.abandon(flight);
                 self.invalidate(now, InvalidationCause::Rejected, error);
             }
             RetryDecision::Invalid(cause) => {
                 let error = failure.into_error();
-                self.give_back(flight);
+                self.abandon(flight);
                 self.invalidate(now, cause, error);
             }
         }
     }
 
-    /// The channel ends with this batch undelivered: unless an unanswered try of it may have been applied, it counts as
-    /// never sent.
-    fn give_back(&mut self, flight: InFlight) {
+    /// Abandons a batch before an invalidation. It counts as never sent, unless an attempt may have been applied.
+    fn abandon(&mut self, flight: InFlight) {
         // Another run of the same source has committed these rows meanwhile.
         if self.is_committed(&flight) {
             return;
@@ -168,7 +168,7 @@ impl Core {
         flight.batch.position <= self.ledger.committed()
     }
 
-    /// 413: the same bytes will never pass. Learn the limit; the batch is cut when its turn comes again.
+    /// After a 413: learns the limit and queues the batch. It is split when its turn comes again.
     fn learn_limit(&mut self, flight: InFlight) {
         self.ledger.unsend(&flight.end);
         self.sent = flight.batch.position - flight.batch.rows();

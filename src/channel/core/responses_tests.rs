@@ -135,7 +135,7 @@ fn rows_that_another_run_committed_are_not_split_and_sent_again() {
     let mut rig = Rig::new();
     rig.send(10, 4);
     // A status shows the batch's token before its request is answered.
-    rig.hear(13, 0);
+    rig.status(13, 0);
     rig.refuse(413);
     assert!(rig.core.ready.is_empty());
     assert!(rig.core.flight.is_none());

@@ -8,49 +8,49 @@ use crate::types::error::{ErrorKind, InvalidationCause};
 /// What to do about a failed append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum RetryDecision {
-    /// The identical request again.
+    /// Send the identical request again.
     Retry {
-        /// Not before this delay, if the server named one.
+        /// The delay that the server asked for.
         after: Option<Duration>,
-        /// This try may have been applied.
+        /// Whether the server may have applied this attempt.
         ambiguous: bool,
-        /// The server refused in a way that may pass; it is tried only so often.
+        /// Whether the server refused the request in a way that may be temporary. Such retries are counted and limited.
         refused: bool,
     },
-    /// The same bytes will never pass: cut them.
+    /// The request is too large: split the batch.
     Split,
-    /// The channel cannot go on.
+    /// Invalidate the channel.
     Invalid(InvalidationCause),
 }
 
-/// `ambiguous`: an earlier try of the same request may have been applied. `patient`: refusals that may pass have not
-/// used up their tries.
-pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> RetryDecision {
-    let again = |after, ambiguous, refused| RetryDecision::Retry {
+/// Decides about a failed append. `ambiguous`: an earlier attempt of the same request may have been applied.
+/// `may_retry_refusal`: the retries for temporary refusals are not used up.
+pub(super) fn of(failure: &Failure, ambiguous: bool, may_retry_refusal: bool) -> RetryDecision {
+    let retry = |after, ambiguous, refused| RetryDecision::Retry {
         after,
         ambiguous,
         refused,
     };
     match failure {
-        // What a proxy answers in the place of host or token tells nothing of either.
+        // A proxy that answers in place of the account host says nothing about the host or the credential.
         Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
-            again(None, false, false)
+            retry(None, false, false)
         }
-        // Nor does what the account host refuses for another reason than the credential.
-        Failure::AccountRefused(_) if !failure.is_about_credentials() => again(None, false, false),
-        Failure::AccountRefused(_) if patient => again(None, false, true),
-        // A credential or a name that cannot be used will not become usable.
+        // A refusal by the account host for any reason but the credential says nothing about the rows.
+        Failure::AccountRefused(_) if !failure.is_about_credentials() => retry(None, false, false),
+        Failure::AccountRefused(_) if may_retry_refusal => retry(None, false, true),
+        // Retrying cannot help: the credential or the account name is unusable.
         Failure::NotSent(_) | Failure::AccountRefused(_) => {
             RetryDecision::Invalid(InvalidationCause::Unauthorized)
         }
-        Failure::Ambiguous(_) => again(None, true, false),
-        Failure::Throttled { after, .. } => again(*after, false, false),
+        Failure::Ambiguous(_) => retry(None, true, false),
+        Failure::Throttled { after, .. } => retry(*after, false, false),
         Failure::Answered { status, code, .. } => match (*status, code.as_deref()) {
-            // Cut in two, rows of which all may be in already could go in twice.
+            // All of the rows may be in the table. If the batch were split, half of them could land twice.
             (413, _) if ambiguous => RetryDecision::Invalid(InvalidationCause::Ambiguous),
             (413, _) => RetryDecision::Split,
-            // A misrouted request or a credential that is being renewed: the channel may well be in order.
-            (404, None) | (401 | 403, _) if patient => again(None, false, true),
+            // A misrouted request, or a credential that is being renewed: the channel itself may be healthy.
+            (404, None) | (401 | 403, _) if may_retry_refusal => retry(None, false, true),
             (401 | 403, _) => RetryDecision::Invalid(InvalidationCause::Unauthorized),
             (_, Some(code)) => RetryDecision::Invalid(cause_of_code(code, *status, ambiguous)),
             (409, None) => RetryDecision::Invalid(superseded(ambiguous)),
@@ -60,7 +60,7 @@ pub(super) fn of(failure: &Failure, ambiguous: bool, patient: bool) -> RetryDeci
     }
 }
 
-/// After an unanswered try of ours the server may have moved on by that very try.
+/// After one of our own unanswered attempts, that attempt may be what moved the server's sequencer.
 fn superseded(ambiguous: bool) -> InvalidationCause {
     if ambiguous {
         InvalidationCause::Ambiguous
@@ -91,7 +91,7 @@ fn cause_of_code(code: &str, status: u16, ambiguous: bool) -> InvalidationCause 
     }
 }
 
-/// What an unhealthy status code means.
+/// The cause that an unhealthy status code stands for.
 pub(super) fn of_status(code: &str) -> InvalidationCause {
     cause_of_code(code, 0, false)
 }
@@ -113,20 +113,20 @@ mod tests {
         answered(status, code, ErrorKind::Refused)
     }
 
-    const AGAIN: RetryDecision = RetryDecision::Retry {
+    const RETRY: RetryDecision = RetryDecision::Retry {
         after: None,
         ambiguous: false,
         refused: false,
     };
 
     #[test]
-    fn what_did_not_decide_is_tried_again() {
+    fn failures_that_say_nothing_about_the_rows_are_retried() {
         let second = Some(Duration::from_secs(1));
         let error = |kind| Error::new(kind, "no");
         let table = [
-            (Failure::NotSent(error(ErrorKind::Unreachable)), AGAIN),
-            (Failure::AccountRefused(error(ErrorKind::NotFound)), AGAIN),
-            (Failure::AccountRefused(error(ErrorKind::Refused)), AGAIN),
+            (Failure::NotSent(error(ErrorKind::Unreachable)), RETRY),
+            (Failure::AccountRefused(error(ErrorKind::NotFound)), RETRY),
+            (Failure::AccountRefused(error(ErrorKind::Refused)), RETRY),
             (
                 Failure::NotSent(error(ErrorKind::Authentication)),
                 RetryDecision::Invalid(InvalidationCause::Unauthorized),
@@ -153,15 +153,15 @@ mod tests {
         ];
         for (failure, expected) in table {
             for ambiguous in [false, true] {
-                for patient in [false, true] {
-                    assert_eq!(of(&failure, ambiguous, patient), expected, "{failure:?}");
+                for may_retry in [false, true] {
+                    assert_eq!(of(&failure, ambiguous, may_retry), expected, "{failure:?}");
                 }
             }
         }
     }
 
     #[test]
-    fn refusals_that_may_pass_are_tried_only_so_often() {
+    fn temporary_refusals_are_retried_until_their_retries_are_used_up() {
         let once_more = RetryDecision::Retry {
             after: None,
             ambiguous: false,
@@ -177,7 +177,7 @@ mod tests {
             (refused(403, None), InvalidationCause::Unauthorized),
             (refused(403, Some("X")), InvalidationCause::Unauthorized),
             (
-                // The token exchange says 400 where others say 401.
+                // The token exchange answers 400 where other endpoints answer 401.
                 Failure::AccountRefused(Error::new(ErrorKind::Authentication, "no")),
                 InvalidationCause::Unauthorized,
             ),
@@ -194,9 +194,9 @@ mod tests {
     }
 
     #[test]
-    fn what_was_decided_is_decided() {
+    fn final_refusals_invalidate_the_channel_with_their_cause() {
         use InvalidationCause::{Ambiguous, Fenced, Gone, MustReopen, Rejected};
-        // The cause, and the cause after an unanswered try.
+        // The cause, and the cause after an unanswered attempt.
         let table = [
             (
                 400,

@@ -1,4 +1,4 @@
-//! A channel's state machine on a bench, for unit tests: driven by hand, with a server that answers as it is told.
+//! A test rig for unit tests: a channel's state machine that the test drives step by step, with the answers it chooses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,13 +21,13 @@ use crate::compress::compressor::Compressor;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 
-/// A channel that was opened at the token 9 with two rejects behind it.
+/// A channel that was opened with 9 as the committed token and two earlier rejects.
 pub(super) struct Rig {
     pub(super) core: Core,
     pub(super) now: Instant,
     budget: Arc<Budget>,
     share: Share,
-    /// The request ids it has offered.
+    /// How many request ids were offered to the core.
     ids: u128,
 }
 
@@ -52,7 +52,7 @@ impl Rig {
             committed_token: Some(9.into()),
             created_on_ms: Some(1),
             rejected: 2,
-            is_first_hand: true,
+            is_all_committed: true,
             is_tracked: true,
         };
         let budget = Budget::new(1 << 20);
@@ -65,7 +65,7 @@ impl Rig {
         }
     }
 
-    /// Asks the core what to do. Each call offers another request id.
+    /// Polls the core. Each call offers another request id.
     pub(super) fn poll(&mut self) -> Action {
         self.ids += 1;
         self.core.poll(self.now, false, Uuid::from_u128(self.ids))
@@ -110,7 +110,7 @@ impl Rig {
         self.sent()
     }
 
-    /// Appends rows numbered from `first`, which are sent and accepted.
+    /// Appends rows numbered from `first`, sends them, and has them accepted.
     pub(super) fn accept(&mut self, first: i64, rows: u64) {
         self.send(first, rows);
         self.accepted();
@@ -135,7 +135,7 @@ impl Rig {
         self.core.on_response(self.now, Err(failure), 0.0);
     }
 
-    /// The action that asks for rows to be compressed.
+    /// The core's next action, which has to be a compression.
     pub(super) fn compression(&mut self) -> Action {
         match self.poll() {
             action @ (Action::Seal(..) | Action::Split(..)) => action,
@@ -143,7 +143,7 @@ impl Rig {
         }
     }
 
-    /// Compresses what the action asks for.
+    /// Executes a compression.
     pub(super) fn compress(&mut self, action: Action) {
         let (raw, limit) = match action {
             Action::Seal(raw, limit) => (raw, limit),
@@ -154,7 +154,7 @@ impl Rig {
         self.core.on_sealed(self.now, sealed);
     }
 
-    /// The request that leaves now.
+    /// The core's next action, which has to be a request.
     pub(super) fn sent(&mut self) -> AppendRequest {
         match self.poll() {
             Action::Send(request) => request,
@@ -166,8 +166,8 @@ impl Rig {
         matches!(self.poll(), Action::Wait(_))
     }
 
-    /// Asks and is answered at once.
-    pub(super) fn hear(&mut self, token: i64, rejected: u64) -> Option<CommitSample> {
+    /// A status poll that is answered at once.
+    pub(super) fn status(&mut self, token: i64, rejected: u64) -> Option<CommitSample> {
         let status = ChannelStatus {
             latest_committed_offset_token: Some(token.into()),
             created_on_ms: Some(1),
@@ -178,15 +178,15 @@ impl Rig {
         self.core.on_status(self.now, Some(&status))
     }
 
-    /// Asks and is not answered.
-    pub(super) fn ask_in_vain(&mut self) {
+    /// A status poll that fails.
+    pub(super) fn poll_fails(&mut self) {
         self.core.asked(self.now);
-        self.miss();
+        self.fail_poll();
     }
 
-    pub(super) fn miss(&mut self) {
+    pub(super) fn fail_poll(&mut self) {
         let why = Error::new(ErrorKind::Unreachable, "no");
-        self.core.on_status_missed(self.now, &why);
+        self.core.on_status_failed(self.now, &why);
     }
 
     pub(super) fn windows(&self) -> Vec<(u64, u64, u64)> {
@@ -203,12 +203,13 @@ impl Rig {
         self.core.refusal().map(|e| e.kind())
     }
 
-    /// Waits until no replica can be older than the open.
+    /// Waits until no status can be from before the open.
     pub(super) fn outlast_replicas(&mut self) {
         self.now += REPLICA_LAG;
     }
 
-    pub(super) fn hear_nothing(&mut self) {
+    /// A status poll whose answer does not have the channel.
+    pub(super) fn status_absent(&mut self) {
         self.core.asked(self.now);
         self.core.on_status(self.now, None);
     }
@@ -217,8 +218,7 @@ impl Rig {
         self.now + Duration::from_millis(ms)
     }
 
-    /// A server that asks for it has the channel opened again, with nothing committed beyond `token`. Returns how it was
-    /// opened.
+    /// The server asks for a reopen and answers it with `token` as the committed one. Returns how the core asked for it.
     pub(super) fn reopen(&mut self, token: i64, rejected: u64) -> Reopen {
         let why = Error::new(ErrorKind::Refused, "no");
         self.core

@@ -1,4 +1,4 @@
-//! What a channel is to do next: seal, send, or wait, and until when.
+//! What the driver does next: compress, send, reopen, or wait, and until when.
 
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -7,19 +7,19 @@ use super::batch::{RawBatch, SealedBatch};
 use super::ledger::Pending;
 use super::replay::Reopen;
 use super::responses::{FIRST_DELAY, InFlight, LONGEST_DELAY};
-use super::{Core, Phase};
+use super::{Compressing, Core, Phase};
 use crate::api::AppendRequest;
 use crate::api::call::Attempt;
 use crate::base::retry::{Retry, RetryLimit};
 use crate::types::close_report::RowState;
 use crate::types::offset::OffsetToken;
 
-/// What the driver is to do next.
+/// The next step of the driver.
 #[derive(Debug)]
 pub(crate) enum Action {
-    /// Compress this into requests of at most so many bytes and call `on_sealed`.
+    /// Compress this batch into requests of at most this many bytes and call `on_sealed`.
     Seal(RawBatch, usize),
-    /// The same for a sealed batch that is too large for the server.
+    /// The same for a sealed batch that the server does not accept in one request.
     Split(SealedBatch, usize),
     /// Send this and call `on_response`.
     Send(AppendRequest),
@@ -32,8 +32,8 @@ pub(crate) enum Action {
 }
 
 impl Core {
-    /// What to do at `now`. `pressed`: an append of the client waits for memory. `fresh_id` is for a batch that is sent for
-    /// the first time; its retries keep it.
+    /// Returns what to do at `now`. `pressed`: an append of the client waits for memory. `fresh_id` is the request id for a
+    /// batch that is sent for the first time; retries keep theirs.
     pub(crate) fn poll(&mut self, now: Instant, pressed: bool, fresh_id: Uuid) -> Action {
         self.request_limit = self.limits.request_limit.get();
         match self.phase {
@@ -61,23 +61,23 @@ impl Core {
             return Action::Stop;
         }
         let full = self.full_at();
-        // While an older batch waits, the open batch stays open and takes more rows into its request.
+        // While an older batch waits, the open batch stays open, so that its request gets more rows.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
         let mut wake = self.drain_until;
         if let Some(open) = &self.open {
             let due = open.first_append + self.limits.max_client_lag;
             let wanted = now >= due || self.flush_through > open.position - open.rows();
             let len = open.payload.len();
-            // Under pressure, a batch is sealed if it is half full, or can leave at once.
-            let turn = self.turn(now);
-            let relieved = pressed && (len >= full / 2 || (is_next && turn == Some(now)));
-            // Not while another batch waits for compression: that sends nothing sooner, and appends wait for the driver only
-            // while the open batch is full.
-            if self.raw.is_empty() && (relieved || len >= full || (is_next && wanted)) {
+            // While an append waits for memory, a batch is sealed if it is half full or can be sent at once.
+            let send_at = self.next_send_if_idle(now);
+            let relieves = pressed && (len >= full / 2 || (is_next && send_at == Some(now)));
+            // Never while another batch waits for compression: nothing would be sent sooner, and `is_behind` would no longer
+            // hold back appends.
+            if self.raw.is_empty() && (relieves || len >= full || (is_next && wanted)) {
                 self.seal_open();
             } else if is_next {
                 wake = earliest(wake, Some(due));
-                wake = earliest(wake, turn.filter(|_| pressed));
+                wake = earliest(wake, send_at.filter(|_| pressed));
             }
         }
         if let Some(action) = self.next_compression() {
@@ -89,7 +89,7 @@ impl Core {
         }
     }
 
-    /// Whether the channel is closing, and everything is committed or its time is over.
+    /// Whether the channel is closing, and everything is committed or the deadline has passed.
     fn is_drained(&self, now: Instant) -> bool {
         self.drain_until
             .is_some_and(|until| now >= until || self.ledger.committed() == self.appended)
@@ -105,27 +105,33 @@ impl Core {
             && is_too_large
             && let Some(batch) = self.ready.pop_front()
         {
-            self.compressing = Some((batch.range(RowState::Sealed), true));
+            self.compressing = Some(Compressing {
+                range: batch.range(RowState::Sealed),
+                is_split: true,
+            });
             return Some(Action::Split(batch, limit));
         }
         let batch = self.raw.pop_front()?;
-        self.compressing = Some((batch.range(RowState::Sealed), false));
+        self.compressing = Some(Compressing {
+            range: batch.range(RowState::Sealed),
+            is_split: false,
+        });
         Some(Action::Seal(batch, limit))
     }
 
-    /// Whether a batch exceeds the limit that was learned since it was sealed, and can be split.
+    /// Whether a batch can be split and exceeds the limit, which may have been learned since it was sealed.
     fn is_too_large(&self, batch: &SealedBatch) -> bool {
         batch.payload.body.len() > self.request_limit && batch.may_be_split()
     }
 
-    /// The next request, or when to ask again.
+    /// The next request, or the time at which there may be one.
     fn next_request(
         &mut self,
         now: Instant,
         fresh_id: Uuid,
     ) -> Result<AppendRequest, Option<Instant>> {
         let nothing_fits = self.ready.front().is_none_or(|b| self.is_too_large(b));
-        let splitting = self.compressing.as_ref().is_some_and(|(_, first)| *first);
+        let splitting = self.compressing.as_ref().is_some_and(|c| c.is_split);
         if self
             .flight
             .as_ref()
@@ -133,7 +139,7 @@ impl Core {
         {
             return Err(None);
         }
-        let at = self.paced(now);
+        let at = self.next_send(now);
         if at > now {
             return Err(Some(at));
         }
@@ -201,8 +207,8 @@ impl Core {
         })
     }
 
-    /// When the next request may leave.
-    fn paced(&mut self, now: Instant) -> Instant {
+    /// The earliest time for the next request, by the pace and the backoff.
+    fn next_send(&mut self, now: Instant) -> Instant {
         [&mut self.bytes_pace, &mut self.requests_pace]
             .into_iter()
             .zip([0.0, 1.0])
@@ -211,11 +217,12 @@ impl Core {
             .fold(now, Instant::max)
     }
 
-    /// When a batch that is sealed now may leave, unless it has to wait for an answer.
-    fn turn(&mut self, now: Instant) -> Option<Instant> {
-        self.flight.is_none().then(|| self.paced(now))
+    /// The same if no request is in flight.
+    fn next_send_if_idle(&mut self, now: Instant) -> Option<Instant> {
+        self.flight.is_none().then(|| self.next_send(now))
     }
 
+    /// A token for a request whose rows have none.
     fn mint(&mut self) -> OffsetToken {
         self.minted += 1;
         OffsetToken::from_server(&format!("{}-{}", self.mint_prefix, self.minted))

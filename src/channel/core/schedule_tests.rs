@@ -41,13 +41,13 @@ fn after_rejects_requests_are_small_and_leave_one_by_one_until_commits_are_clean
         let mut rig = Rig::new();
         rig.core.limits.isolate_rejects = isolates;
         rig.accept(10, 5);
-        rig.hear(14, 2);
+        rig.status(14, 2);
         let usual = rig.core.request_full_at();
         assert_eq!(rig.core.full_at(), usual, "nothing was rejected yet");
         rig.accept(15, 5);
         assert_eq!(rig.core.last_len, 15);
         rig.core.last_len = 400 << 10;
-        rig.hear(19, 3);
+        rig.status(19, 3);
         let full_at = if isolates { 100 << 10 } else { usual };
         assert_eq!(rig.core.full_at(), full_at);
         rig.accept(20, 5);
@@ -57,16 +57,16 @@ fn after_rejects_requests_are_small_and_leave_one_by_one_until_commits_are_clean
             continue;
         }
         assert!(rig.waits(), "the request before it is not committed yet");
-        rig.hear(24, 4);
+        rig.status(24, 4);
         assert_eq!(rig.core.full_at(), MIN_ISOLATED_BATCH, "it was a small one");
         rig.sent();
         rig.accepted();
-        rig.hear(29, 4);
+        rig.status(29, 4);
         let size = MIN_ISOLATED_BATCH + MIN_ISOLATED_BATCH / 4;
         assert_eq!(rig.core.full_at(), size);
         for token in 30..60 {
             rig.accept(token, 1);
-            rig.hear(token, 4);
+            rig.status(token, 4);
         }
         assert_eq!(rig.core.isolating, None, "they are as large as before");
         rig.accept(60, 1);
@@ -151,13 +151,13 @@ fn a_close_ends_a_channel_as_soon_as_all_is_committed() {
     rig.accept(10, 1);
     rig.append(11, 1);
     rig.core.drain(rig.in_ms(60_000));
-    rig.hear(10, 2);
+    rig.status(10, 2);
     let work = rig.compression();
     rig.compress(work);
     rig.sent();
     rig.accepted();
     assert!(rig.waits(), "the last row is not committed");
-    rig.hear(11, 2);
+    rig.status(11, 2);
     assert!(matches!(rig.poll(), Action::Stop));
     let error = rig.core.refusal().unwrap();
     assert_eq!(error.kind(), ErrorKind::ChannelClosed);

@@ -122,7 +122,7 @@ impl Model {
             committed_token: Some(OffsetToken::from(-1)),
             created_on_ms: Some(1),
             rejected: 0,
-            is_first_hand: true,
+            is_all_committed: true,
             is_tracked: true,
         };
         let budget = Budget::new(BUDGET);
@@ -288,7 +288,7 @@ impl Model {
             Step::StatusMissed => {
                 let why = Error::new(ErrorKind::Unreachable, "no");
                 self.core.asked(self.now);
-                self.core.on_status_missed(self.now, &why);
+                self.core.on_status_failed(self.now, &why);
             }
         }
         self.check();

@@ -1,4 +1,5 @@
-//! Which tokens an append may carry: each promises "everything up to here", so they rise, or at least never repeat.
+//! Which tokens an append may carry. A token promises that everything up to it is committed, so integers have to rise and
+//! texts must not repeat.
 
 use std::collections::HashSet;
 
@@ -7,26 +8,27 @@ use super::used_tokens::UsedTokens;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// The tokens a channel has seen, as far as they matter.
+/// The tokens that new ones are checked against.
 #[derive(Debug)]
 pub(super) struct Tokens {
     open: Option<OffsetToken>,
     highest: Highest,
-    /// Those that are not integers, and may still end a request or be committed.
+    /// Text tokens that may still end a request or become the committed token.
     outstanding: HashSet<OffsetToken>,
-    /// The latest of those that are not integers and no longer outstanding.
+    /// The latest text tokens that are no longer outstanding.
     used: UsedTokens,
 }
 
-/// The greatest numbers among the tokens. Texts made of digits are not compared with each other, but are the same tokens as
-/// the integers of their digits.
+/// The greatest numbers among the tokens. Texts that consist of digits are not compared with each other. But on the server
+/// they equal the integers with these digits, so such a text has to exceed every appended integer, and an integer every
+/// such text.
 #[derive(Debug, Clone, Copy, Default)]
 struct Highest {
-    /// Of the integers, and of the open token if it reads as one.
+    /// The greatest integer, or the open token if it reads as one.
     known: Option<i128>,
-    /// Of the integers that were appended.
+    /// The greatest integer that was appended.
     appended: Option<i128>,
-    /// Of the texts that were appended and read as integers.
+    /// The greatest appended text that reads as an integer.
     text: Option<i128>,
 }
 
@@ -68,8 +70,8 @@ impl Tokens {
         }
     }
 
-    /// Refuses units whose tokens repeat or, where they are integers, do not rise. A text token repeats if it is
-    /// outstanding, the committed one, the open's, or one of the last [`UsedTokens::MOST`].
+    /// Refuses units whose integer tokens do not rise or whose text tokens repeat. A text token repeats if it is outstanding,
+    /// the committed one, the open's, or one of the last [`UsedTokens::MAX`].
     pub(super) fn check(&self, units: &[Unit], watermark: Option<&OffsetToken>) -> Result<()> {
         let mut highest = self.highest;
         for unit in units {
@@ -97,7 +99,7 @@ impl Tokens {
                 }
             }
         }
-        // The same text twice among the new ones.
+        // The new units must not repeat a text among themselves. A single one cannot, so the common case allocates nothing.
         let mut new = HashSet::new();
         for unit in units.get(1..).map_or(&[][..], |_| units) {
             if let UnitTokens::Whole { end, .. } = &unit.tokens
@@ -110,7 +112,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// Notes a unit that was appended.
+    /// Records a unit that was appended.
     pub(super) fn note(&mut self, unit: &Unit) {
         match &unit.tokens {
             UnitTokens::Untracked => {}
@@ -128,7 +130,7 @@ impl Tokens {
         }
     }
 
-    /// Of an accepted batch only the last token can ever be committed. Before that it may still be cut at any unit.
+    /// Once a batch is accepted, it is not split any more, so of its tokens only the last one can be committed.
     pub(super) fn accepted(&mut self, batch: &SealedBatch) {
         self.accepted_units(&batch.units);
     }
@@ -142,14 +144,14 @@ impl Tokens {
         }
     }
 
-    /// A committed token is the watermark now, or behind it.
+    /// The token is committed: it is the watermark or precedes it.
     pub(super) fn committed(&mut self, token: &OffsetToken) {
         self.settle(token);
     }
 
-    /// Gives back what a busy channel needs and one that rests does not.
-    pub(super) fn rest(&mut self) {
-        self.used.rest();
+    /// Releases memory that an idle channel does not need.
+    pub(super) fn shrink(&mut self) {
+        self.used.shrink();
         self.outstanding.shrink_to_fit();
     }
 
@@ -164,7 +166,7 @@ fn backward(token: i128, last: i128) -> Error {
     Error::new(
         ErrorKind::TokenReused,
         format!(
-            "the offset token {token} does not come after {last}; tokens of a channel must rise, or a resume would lose or repeat rows"
+            "the offset token {token} does not come after {last}; integer tokens of a channel have to rise, otherwise a resume would lose or repeat rows"
         ),
     )
 }
@@ -173,7 +175,7 @@ fn reused(token: &OffsetToken) -> Error {
     Error::new(
         ErrorKind::TokenReused,
         format!(
-            "the offset token {token:?} was used before; a token promises \"everything up to here\", so rows that share one go in one append_rows"
+            "the offset token {token:?} was used before; a token promises that everything up to it is committed, so append rows that share a token in one append_rows"
         ),
     )
 }
@@ -205,7 +207,7 @@ mod tests {
         }
     }
 
-    /// What becomes of units appended one after the other, each in a call of its own.
+    /// Which of these units are accepted if each is appended in a separate call.
     fn verdicts(open: Option<&str>, units: &[Unit]) -> Vec<bool> {
         let mut tokens = Tokens::new(open.map(token));
         let mut verdicts = Vec::new();

@@ -1,4 +1,4 @@
-//! The latest tokens a channel has used, as fingerprints: the tokens themselves may be long.
+//! The latest text tokens that a channel has used, as fingerprints because tokens may be long.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -14,9 +14,9 @@ pub(super) struct UsedTokens {
 
 impl UsedTokens {
     /// How many tokens are remembered.
-    pub(super) const MOST: usize = 4096;
-    /// How many tokens are remembered of a channel at rest.
-    pub(super) const MOST_AT_REST: usize = 256;
+    pub(super) const MAX: usize = 4096;
+    /// How many tokens of an idle channel are remembered.
+    pub(super) const MAX_IDLE: usize = 256;
 
     pub(super) fn contains(&self, token: &OffsetToken) -> bool {
         !self.known.is_empty() && self.known.contains(&fingerprint(token))
@@ -26,13 +26,13 @@ impl UsedTokens {
         let fingerprint = fingerprint(token);
         if self.known.insert(fingerprint) {
             self.oldest_first.push_back(fingerprint);
-            self.keep(Self::MOST);
+            self.keep(Self::MAX);
         }
     }
 
-    /// Forgets all but the latest.
-    pub(super) fn rest(&mut self) {
-        self.keep(Self::MOST_AT_REST);
+    /// Releases memory that an idle channel does not need.
+    pub(super) fn shrink(&mut self) {
+        self.keep(Self::MAX_IDLE);
         self.oldest_first.shrink_to_fit();
         self.known.shrink_to_fit();
     }
@@ -56,15 +56,15 @@ mod tests {
     #[test]
     fn the_oldest_tokens_are_forgotten_first() {
         let mut used = UsedTokens::default();
-        for n in 0..UsedTokens::MOST + 10 {
+        for n in 0..UsedTokens::MAX + 10 {
             used.push(&token(n));
             used.push(&token(n));
         }
         assert!(!used.contains(&token(9)) && used.contains(&token(10)));
-        assert_eq!(used.known.len(), UsedTokens::MOST);
-        used.rest();
-        let first_kept = UsedTokens::MOST + 10 - UsedTokens::MOST_AT_REST;
+        assert_eq!(used.known.len(), UsedTokens::MAX);
+        used.shrink();
+        let first_kept = UsedTokens::MAX + 10 - UsedTokens::MAX_IDLE;
         assert!(!used.contains(&token(first_kept - 1)) && used.contains(&token(first_kept)));
-        assert!(used.known.capacity() < 4 * UsedTokens::MOST_AT_REST);
+        assert!(used.known.capacity() < 4 * UsedTokens::MAX_IDLE);
     }
 }

@@ -210,7 +210,7 @@ async fn tokens_that_were_used_or_go_backward_are_refused() {
     says(
         &error,
         kind,
-        &["\"order-17\" was used before", "go in one append_rows"],
+        &["\"order-17\" was used before", "in one append_rows"],
     );
     let error = channel
         .append_rows([&row], ("x", "order-17"))
