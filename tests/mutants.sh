@@ -360,8 +360,8 @@ mutant "append again what a shard has committed" src/ingest/flow.rs <<'DIFF'
 DIFF
 
 mutant "an unanswered elastic request is not said to be perhaps there twice" src/elastic/responses.rs <<'DIFF'
--                flight.ambiguous |= again.ambiguous;
-+                flight.ambiguous |= again.ambiguous && again.refused;
+-                flight.ambiguous |= terms.ambiguous;
++                flight.ambiguous |= terms.ambiguous && terms.refused;
 DIFF
 
 mutant "a new id for each try of an elastic request" src/elastic/schedule.rs <<'DIFF'
@@ -387,7 +387,7 @@ mutant "rows handed back to the wrong append" src/elastic/batch.rs <<'DIFF'
 DIFF
 
 mutant "an append cut in two is acknowledged by its first half" src/elastic/responses.rs <<'DIFF'
--                self.part_cut(last.append);
+-                self.add_part(last.append);
 +                let _ = last.append;
 DIFF
 

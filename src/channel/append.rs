@@ -1,4 +1,4 @@
-//! The append that a caller awaits: staged rows wait for memory, or for the driver, and move into the open batch.
+//! The future of an append: it moves staged rows into the open batch and, before that, waits for memory and for the driver.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -19,7 +19,7 @@ use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
 type Wait = Pin<Box<dyn Future<Output = Result<Waited>> + Send>>;
 
-/// What came of a wait.
+/// The end of a wait.
 enum Waited {
     Charged(Charge),
     CaughtUp,
@@ -27,25 +27,26 @@ enum Waited {
     Late,
 }
 
-/// An append under way: resolves to a [`Receipt`] once the rows are in memory.
+/// The future of an append. It resolves to a [`Receipt`] once the rows are in memory.
 ///
-/// A single row and rows that share a token were encoded at the call, of other rows as many as fit into 256 KiB. The future
-/// waits for memory and, while two batches are still to be compressed, for the compression, and at once returns if the
-/// channel is invalidated. It does not borrow rows given by reference to [`append_row`](crate::Channel::append_row), and is
-/// `Send` even if their type is not `Sync`.
+/// A single row and rows that share a token are encoded at the call. Of other rows, 256 KiB are encoded at the call and the
+/// rest as memory allows. The future waits for memory and, while two batches are still to be compressed, for the
+/// compression. If the channel is invalidated, it returns at once. It does not borrow a row that was passed by reference to
+/// [`append_row`](crate::Channel::append_row), and is `Send` even if the row's type is not `Sync`.
 ///
-/// Cancel safe: dropped before it resolves, a single row or rows that share a token are not appended at all; of other rows
-/// a prefix may be, and where they have tokens [`last_appended`](crate::Channel::last_appended) tells which.
+/// Cancel safe: if the future is dropped before it resolves, a single row or rows that share a token are not appended. Of
+/// other rows a prefix may be appended, and if they have tokens, [`last_appended`](crate::Channel::last_appended) returns
+/// the last one.
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct Append<'a, S = Encoded> {
     writer: &'a mut Writer,
-    /// Lent by the writer until the append is dropped.
+    /// Taken from the writer, and returned to it on drop.
     staging: Option<Staging>,
     source: S,
     from: u64,
     failed: Option<Error>,
     wait: Option<Wait>,
-    /// The driver was waited for long enough.
+    /// The wait for the driver has timed out: do not wait for it again.
     is_late: bool,
 }
 
@@ -57,7 +58,7 @@ impl<S> std::fmt::Debug for Append<'_, S> {
     }
 }
 
-// The source is never pinned.
+// `poll` never pins the source.
 impl<S> Unpin for Append<'_, S> {}
 
 impl<S> Drop for Append<'_, S> {
@@ -167,7 +168,7 @@ impl<'a, S> Append<'a, S> {
 }
 
 impl<'a, S: RowSource> Append<'a, S> {
-    /// An append whose first piece is staged.
+    /// Starts an append and stages its first piece.
     fn filled(writer: &'a mut Writer, source: S) -> Self {
         let mut append = Self::start(writer, source, |_| Ok(()));
         append.fill();
@@ -235,7 +236,7 @@ impl<S: RowSource> Future for Append<'_, S> {
                 match waited {
                     Ok(Waited::Charged(charge)) => staging.add_credit(charge),
                     Ok(Waited::CaughtUp) => {}
-                    // The rows are appended all the same: only lack of memory makes an append fail.
+                    // The rows are appended anyway: only lack of memory makes an append fail.
                     Ok(Waited::Late) => this.is_late = true,
                     Err(error) => {
                         this.failed = Some(error);

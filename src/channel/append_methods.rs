@@ -1,4 +1,4 @@
-//! What a channel takes: rows with offset tokens on a tracked one, rows without on an untracked one.
+//! The methods that append: with offset tokens on a tracked channel, without on an untracked one.
 
 use serde::Serialize;
 
@@ -14,7 +14,7 @@ use crate::types::offset::OffsetToken;
 use crate::types::offset::arguments::{IntoOffset, IntoOffsets, Offset, Offsets};
 
 impl Channel<Tracked> {
-    /// Appends one row with its offset token. The row is encoded now; for what the future waits, see [`Append`].
+    /// Appends one row with its offset token. The row is encoded at the call. For what the future waits, see [`Append`].
     ///
     /// ```no_run
     /// # use snowpipe_streaming::Channel;
@@ -27,11 +27,11 @@ impl Channel<Tracked> {
     /// # Errors
     ///
     /// Nothing was appended:
-    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
-    /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset.
-    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
-    ///   use the memory up, until they are taken.
-    /// - [`ErrorKind::Invalidated`] and the like: the channel takes no more rows.
+    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row is at fault.
+    /// - [`ErrorKind::InvalidOffset`], [`ErrorKind::TokenReused`]: the offset is at fault.
+    /// - [`ErrorKind::Backpressure`]: there was no memory within the append timeout. Without a timeout, this error means that
+    ///   rows handed back by an elastic channel use up the memory until the caller takes them.
+    /// - [`ErrorKind::Invalidated`] and the like: the channel accepts no more rows.
     pub fn append_row<R: Serialize + ?Sized>(
         &mut self,
         row: &R,
@@ -40,8 +40,8 @@ impl Channel<Tracked> {
         Append::row(&mut self.writer, row, offset.into_offset().map(Some))
     }
 
-    /// Appends one row that is a JSON object already, as brokers and files deliver them, with its offset token. The row is
-    /// parsed to check it and not decoded; its nulls stay, whatever [`Nulls`](crate::Nulls) says.
+    /// Appends one row that is already a JSON object, as brokers and files deliver it, with its offset token. The row is
+    /// validated but not decoded, so its nulls stay, whatever [`Nulls`](crate::Nulls) says.
     ///
     /// ```
     /// # use snowpipe_streaming::{Channel, Result};
@@ -60,7 +60,7 @@ impl Channel<Tracked> {
     ///
     /// # Errors
     ///
-    /// As [`append_row`](Self::append_row); [`ErrorKind::InvalidRow`] also if it is not valid JSON.
+    /// As [`append_row`](Self::append_row). [`ErrorKind::InvalidRow`] also if the row is not valid JSON.
     pub fn append_json(&mut self, row: impl AsRef<[u8]>, offset: impl IntoOffset) -> Append<'_> {
         let offset = offset.into_offset().map(Some);
         Append::json(&mut self.writer, row.as_ref(), offset)
@@ -78,8 +78,8 @@ impl Channel<Tracked> {
     /// # Ok(()) }
     /// ```
     ///
-    /// With `first..`, rows are encoded as memory allows, and a failure or cancellation half-way leaves a prefix appended,
-    /// which [`last_appended`](Self::last_appended) tells. Of no rows nothing is appended.
+    /// With `first..`, rows are encoded as memory allows, and after a failure or a cancellation a prefix may be appended;
+    /// [`last_appended`](Self::last_appended) returns its last token. Without rows, nothing is appended.
     ///
     /// # Errors
     ///
@@ -105,19 +105,19 @@ impl Channel<Tracked> {
         Append::rows(&mut self.writer, rows, Ok(offsets))
     }
 
-    /// Appends rows that come with an offset each. May be split anywhere.
+    /// Appends rows with an offset each. The rows may be split anywhere.
     ///
     /// ```no_run
     /// # use snowpipe_streaming::Channel;
     /// # async fn example(channel: &mut Channel, orders: Vec<(String, serde_json::Value)>) -> snowpipe_streaming::Result<()> {
-    /// // Gaps between the offsets are fine, and they may be text.
+    /// // Offsets may have gaps and may be text.
     /// channel.append_each(orders.iter().map(|(id, order)| (order, id))).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
     ///
-    /// As [`append_row`](Self::append_row); rows before the one at fault may have been appended.
+    /// As [`append_row`](Self::append_row). Rows before the one at fault may have been appended.
     pub fn append_each<I, R, O>(&mut self, rows: I) -> Append<'_, Each<I::IntoIter>>
     where
         I: IntoIterator<Item = (R, O)>,
@@ -127,7 +127,7 @@ impl Channel<Tracked> {
         Append::each(&mut self.writer, rows.into_iter())
     }
 
-    /// Appends rows that are bytes already, with offsets as in [`append_rows`](Self::append_rows).
+    /// Appends encoded rows, with offsets as in [`append_rows`](Self::append_rows).
     ///
     /// # Errors
     ///
@@ -158,42 +158,41 @@ impl Channel<Tracked> {
         self.writer.try_append(batch, Some(offsets))
     }
 
-    /// The last committed token this channel knows of, without asking the server: at first that of the open.
+    /// The last committed token that this channel knows, without a call to the server: at first the one from the open.
     pub fn latest_committed_offset_token(&self) -> Option<OffsetToken> {
         self.shared().core().committed_token()
     }
 
-    /// Watches the committed token.
+    /// Returns an observer of the committed token.
     pub fn commits(&self) -> Commits {
-        Commits::new(self.hold.subscribe())
+        Commits::new(self.current.subscribe())
     }
 
     /// Flushes, and waits until everything appended so far is committed. Returns the committed token.
     ///
-    /// Bounded by the client's `retry_for` and `commit_stall_timeout`; with [`Recovery::Replay`](crate::Recovery::Replay) by
-    /// these for each time the channel is opened again. Cancel safe: to wait for less long, wrap it in
-    /// `tokio::time::timeout`.
+    /// Bounded by the client's `retry_for` and `commit_stall_timeout`, with [`Recovery::Replay`](crate::Recovery::Replay) once
+    /// more for each reopen. Cancel safe: for a shorter wait, wrap it in `tokio::time::timeout`.
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; everything is committed all
-    ///   the same, and the channel goes on.
-    /// - Why the channel was invalidated.
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet. Everything is committed, and the
+    ///   channel can still be used.
+    /// - The reason if the channel was invalidated.
     pub async fn wait_for_commit(&self) -> Result<Option<OffsetToken>> {
         self.commit_all().await
     }
 
-    /// The token of the last row in memory or beyond, since this channel was opened.
+    /// The token of the last row that was appended since this channel was opened.
     pub fn last_appended(&self) -> Option<OffsetToken> {
         self.writer.last.clone().map(Offset::into_token)
     }
 
-    /// The last committed token as what it means to the caller; `None` on a channel that never committed one. The row with
-    /// this token is committed: resume with the row after it.
+    /// The last committed token, parsed as the caller's type, or `None` if the channel has none. The row with this token is
+    /// committed: resume with the row after it.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::InvalidOffset`] if the token is not a `T`: another program wrote it.
+    /// [`ErrorKind::InvalidOffset`] if the token cannot be parsed as a `T`, because another program wrote it.
     pub fn resume_after<T: std::str::FromStr>(&self) -> Result<Option<T>>
     where
         T::Err: std::fmt::Display,
@@ -205,7 +204,8 @@ impl Channel<Tracked> {
 }
 
 impl Channel<Untracked> {
-    /// Flushes, and waits until everything appended so far is committed. Bounded as that of a tracked channel. Cancel safe.
+    /// Flushes, and waits until everything appended so far is committed. Bounded as [`Channel::<Tracked>::wait_for_commit`].
+    /// Cancel safe.
     ///
     /// # Errors
     ///
@@ -214,7 +214,7 @@ impl Channel<Untracked> {
         self.commit_all().await.map(drop)
     }
 
-    /// Appends one row. The row is encoded now; for what the future waits, see [`Append`].
+    /// Appends one row. The row is encoded at the call. For what the future waits, see [`Append`].
     ///
     /// # Errors
     ///
@@ -223,7 +223,7 @@ impl Channel<Untracked> {
         Append::row(&mut self.writer, row, Ok(None))
     }
 
-    /// Appends one row that is a JSON object already, as [`Channel::<Tracked>::append_json`] does.
+    /// Appends one row that is already a JSON object, as [`Channel::<Tracked>::append_json`] does.
     ///
     /// # Errors
     ///
@@ -232,11 +232,11 @@ impl Channel<Untracked> {
         Append::json(&mut self.writer, row.as_ref(), Ok(None))
     }
 
-    /// Appends rows. May be split anywhere.
+    /// Appends rows. The rows may be split anywhere.
     ///
     /// # Errors
     ///
-    /// As [`Channel::<Tracked>::append_row`]; rows before the one at fault may have been appended.
+    /// As [`Channel::<Tracked>::append_row`]. Rows before the one at fault may have been appended.
     pub fn append_rows<I>(&mut self, rows: I) -> Append<'_, Plain<I::IntoIter>>
     where
         I: IntoIterator,
@@ -245,7 +245,7 @@ impl Channel<Untracked> {
         Append::plain(&mut self.writer, rows.into_iter())
     }
 
-    /// Appends rows that are bytes already.
+    /// Appends encoded rows.
     ///
     /// # Errors
     ///

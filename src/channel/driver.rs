@@ -1,4 +1,4 @@
-//! The driver: one task per channel. It does what the core says and decides nothing.
+//! The driver: one task per channel, which executes the core's actions and makes no decisions.
 
 use std::sync::Arc;
 
@@ -18,9 +18,9 @@ use crate::base::task::{Task, finished, reached};
 use crate::context::ClientContext;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Starts the driver. It ends by itself when the channel has ended, and takes the channel off the client's list.
+/// Starts the driver. When the channel has ended, the driver removes it from the registry and ends.
 pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
-    // At the level of errors, so that warnings name the channel whatever the filter is.
+    // An error span, so that no filter removes the channel's name from warnings.
     let span = error_span!("channel", name = %shared.name);
     let driving = Driving { registry, shared };
     tokio::spawn(
@@ -28,7 +28,7 @@ pub(crate) fn spawn(registry: Arc<Registry>, shared: Arc<Shared>) {
     );
 }
 
-/// A running driver. However it stops, also if the runtime shuts down or the transport panics, its channel ends.
+/// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport.
 struct Driving {
     registry: Arc<Registry>,
     shared: Arc<Shared>,
@@ -66,12 +66,12 @@ async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
         }
         match action {
             Action::Seal(batch, limit) => {
-                shared.tell_caught_up();
+                shared.signal_caught_up();
                 let len = batch.payload.len();
                 sealing = Some(seal(context, len, limit, move || Ok(batch)));
             }
             Action::Split(batch, limit) => {
-                shared.tell_caught_up();
+                shared.signal_caught_up();
                 let len = batch.payload.uncompressed_len;
                 sealing = Some(seal(context, len, limit, move || batch.decompress()));
             }
@@ -82,7 +82,7 @@ async fn drive(context: &Arc<ClientContext>, shared: &Arc<Shared>) {
                 sending = Some(send(Arc::clone(context), Arc::clone(shared), request));
             }
             Action::Reopen(how) => {
-                shared.tell_caught_up();
+                shared.signal_caught_up();
                 sending = None;
                 opening = Some(reopen(Arc::clone(context), Arc::clone(shared), how));
             }
@@ -148,7 +148,7 @@ fn reopen(context: Arc<ClientContext>, shared: Arc<Shared>, how: Reopen) -> Task
     })
 }
 
-/// Compresses the rows that `batch` gives, of which there are `len` bytes, into requests of at most `limit` bytes.
+/// Compresses the batch that `batch` returns, of `len` uncompressed bytes, into requests of at most `limit` bytes.
 fn seal(
     context: &ClientContext,
     len: usize,

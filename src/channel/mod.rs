@@ -1,4 +1,4 @@
-//! Channels: one ordered writer each.
+//! Channels: the public type, and what joins it to its state machine (`core`), its task (`driver`) and its receipts.
 
 pub(crate) mod append;
 mod append_methods;
@@ -56,7 +56,7 @@ impl Mode for Untracked {
 #[derive(Debug)]
 pub enum Tracked {}
 
-/// A channel whose rows carry none. The SDK sends tokens that it makes itself, and shows them nowhere. See
+/// A channel whose rows carry no offset tokens. The SDK sends tokens that it makes itself and never shows. See
 /// [`StreamingIngestClient::open_untracked_channel`](crate::StreamingIngestClient::open_untracked_channel).
 #[derive(Debug)]
 pub enum Untracked {}
@@ -64,13 +64,13 @@ pub enum Untracked {}
 /// One ordered writer into a pipe.
 ///
 /// A row is *appended* (in memory), *sealed* (compressed into a batch), *sent*, *accepted* (buffered by the server, HTTP
-/// 200) and *committed* (in the table, or rejected and counted). Only committed is durable.
+/// 200) and *committed* (in the table, or rejected and counted). Only committed rows are durable.
 ///
-/// A channel is not `Clone`: tokens must rise in the order of appends, and two writers that interleave would lose rows on
+/// A channel is not `Clone`: tokens must rise in the order of appends, and two interleaved writers would lose rows on
 /// resume. For more parallelism, open more channels.
 ///
-/// Dropping a channel flushes it and goes on in the background until everything is committed, at most for the client's
-/// close timeout; receipts resolve all the while. To know the outcome, [`close`](Self::close) it.
+/// Dropping a channel flushes it. It continues in the background until everything is committed, for at most the client's
+/// close timeout, and receipts still resolve. To know the outcome, call [`close`](Self::close).
 ///
 /// ```no_run
 /// # use snowpipe_streaming::StreamingIngestClient;
@@ -112,7 +112,7 @@ pub enum Untracked {}
 /// # Ok(()) }
 /// ```
 ///
-/// And rows with one on an untracked channel:
+/// Rows with an offset on an untracked channel:
 ///
 /// ```compile_fail,E0061
 /// # use snowpipe_streaming::{Channel, Untracked};
@@ -122,8 +122,8 @@ pub enum Untracked {}
 /// ```
 pub struct Channel<M: Mode = Tracked> {
     writer: Writer,
-    /// The hold on the name, which a reopen replaces: for those who watch commits.
-    hold: watch::Sender<Arc<Shared>>,
+    /// The shared state since the last open, for observers of commits. A reopen replaces it.
+    current: watch::Sender<Arc<Shared>>,
     policy: OnUncommitted,
     mode: PhantomData<fn() -> M>,
 }
@@ -137,7 +137,7 @@ impl<M: Mode> std::fmt::Debug for Channel<M> {
 impl<M: Mode> Channel<M> {
     pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
         Self {
-            hold: watch::Sender::new(Arc::clone(&shared)),
+            current: watch::Sender::new(Arc::clone(&shared)),
             writer: Writer::new(registry, shared),
             policy,
             mode: PhantomData,
@@ -148,21 +148,22 @@ impl<M: Mode> Channel<M> {
         &self.writer.shared
     }
 
-    /// The channel's name, in the case it was created in: to open it, the case does not matter.
+    /// The channel's name, in the case in which it was created. Opens ignore the case.
     pub fn name(&self) -> &str {
         &self.shared().name
     }
 
-    /// Sends what was appended so far without waiting for the lag.
+    /// Sends everything appended so far without waiting for
+    /// [`max_client_lag`](crate::ClientBuilder::max_client_lag).
     pub fn initiate_flush(&self) {
         self.shared().update_and_wake(|core, _| core.flush());
     }
 
-    /// Flushes, and waits until everything appended so far is accepted by the server. It may still be lost if the channel
-    /// is reopened: for durability use [`wait_for_commit`](Self::wait_for_commit).
+    /// Flushes, and waits until the server has accepted everything appended so far. A reopen may still lose these rows; for
+    /// durability use [`wait_for_commit`](Self::wait_for_commit).
     ///
-    /// Bounded by the client's `retry_for`; with [`Recovery::Replay`](crate::Recovery::Replay) by that for each time the
-    /// channel is opened again. Cancel safe.
+    /// Bounded by the client's `retry_for`, with [`Recovery::Replay`](crate::Recovery::Replay) once more for each reopen.
+    /// Cancel safe.
     ///
     /// # Errors
     ///
@@ -180,26 +181,26 @@ impl<M: Mode> Channel<M> {
         self.initiate_flush();
         let shared = self.shared();
         let through = shared.core().appended();
-        // Not of the receipt's kind: rejects of any row count, and each is reported once.
+        // Other than a receipt, this reports rejects of any row, each window once.
         shared
             .wait(|p| p.committed_outcome(through, through))
             .await?;
         let progress = shared.progress();
         match shared.unreported(&progress).first() {
             Some(window) => {
-                shared.reported(window);
+                shared.mark_reported(window);
                 Err(window.to_error(progress.committed_token))
             }
             None => Ok(progress.committed_token),
         }
     }
 
-    /// Waits until the channel takes no more rows, and returns why: [`ErrorKind::Invalidated`], or that the client was
-    /// closed.
+    /// Waits until the channel accepts no more rows, and returns the reason: [`ErrorKind::Invalidated`], or that the client
+    /// was closed.
     ///
-    /// An append says the same at once. Receipts do so only when it is settled what was committed, which may take the
-    /// client's `settle_timeout`: a loop that has nothing to append can watch this beside them, and
-    /// [`reopen`](Self::reopen) without waiting.
+    /// Appends fail with the same error at once. Receipts fail only when it is final which rows are committed, which may take
+    /// the client's `settle_timeout`. A task that has nothing to append can await this future beside the receipts and
+    /// [`reopen`](Self::reopen) the channel without that delay.
     ///
     /// Cancel safe.
     pub async fn invalidated(&self) -> Error {
@@ -212,7 +213,7 @@ impl<M: Mode> Channel<M> {
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the server does not know the channel; whatever keeps it from answering.
+    /// [`ErrorKind::NotFound`] if the server does not know the channel, and the errors of the call itself.
     pub async fn status(&self) -> Result<ChannelStatus> {
         let context = &self.writer.registry.context;
         let names = [self.name().to_owned()];
@@ -227,22 +228,20 @@ impl<M: Mode> Channel<M> {
         })
     }
 
-    /// As [`status`](Self::status), right after the channel was opened and with the patience of the open.
+    /// As [`status`](Self::status), right after an open, and retried for as long as the open.
     pub(crate) async fn status_after_open(&self) -> Result<ChannelStatus> {
         let context = &self.writer.registry.context;
         context.status_after_open(self.name(), OPEN_PATIENCE).await
     }
 
-    /// Whether a status is of this channel, and not of one of the same name that was dropped before.
+    /// Whether a status belongs to this channel and not to another one of the same name.
     pub(crate) fn is_shown_by(&self, status: &ChannelStatus) -> bool {
         let core = self.shared().core();
         core.is_same_channel(status)
     }
 
-    /// Opens the channel again, after it was invalidated or to begin afresh: a new hold on the same name. What was
-    /// appended before and is not committed is given up by this channel; the committed token says where to resume.
-    ///
-    /// Receipts handed out before resolve by that token.
+    /// Reopens the channel, after an invalidation or to start over. Rows that were appended before and are not committed are
+    /// given up; the committed token says where to resume. Earlier receipts resolve according to that token.
     ///
     /// Cancel safe in that it may be called again; a cancelled reopen leaves the channel invalidated.
     ///
@@ -253,8 +252,8 @@ impl<M: Mode> Channel<M> {
         self.reopen_with(self.policy).await.map(drop)
     }
 
-    /// As [`reopen`](Self::reopen), with another policy this once. Returns the close report of the hold that ended, and
-    /// whether the outcome of some of its rows cannot be known: they were sent, and the channel has been dropped and made anew.
+    /// As [`reopen`](Self::reopen), with another policy for this call. Returns the close report of the state that ended, and
+    /// whether the outcome of some of its sent rows is unknown because the channel was dropped and created again.
     pub(crate) async fn reopen_with(
         &mut self,
         policy: OnUncommitted,
@@ -282,33 +281,33 @@ impl<M: Mode> Channel<M> {
         shared.update(|core, _| core.inherit_rejects(unreported));
         let timeout = self.writer.timeout;
         self.writer = Writer::new(Arc::clone(&self.writer.registry), Arc::clone(&shared));
-        self.hold.send_replace(shared);
+        self.current.send_replace(shared);
         self.writer.timeout = timeout;
         let report = old.core().report();
         Ok((report, is_in_doubt))
     }
 
-    /// Flushes, waits until everything is committed, and says what came of it. The channel's committed token stays with
-    /// the server, for the next run.
+    /// Flushes, waits until everything is committed, and returns a report. The server keeps the channel's committed token for
+    /// the next run.
     ///
-    /// Bounded by the client's close timeout. Cancelled, it is as if the channel had been dropped: it goes on in the
-    /// background.
+    /// Bounded by the client's close timeout. If the future is cancelled, the channel continues in the background as if it had
+    /// been dropped.
     ///
     /// # Errors
     ///
-    /// - If not everything is committed, why; [`close_report`](Error::close_report) lists what is not, by state.
-    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet; all is committed.
+    /// - The reason if not everything is committed; [`close_report`](Error::close_report) lists the uncommitted rows by state.
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet. Everything is committed.
     pub async fn close(self) -> Result<CloseReport> {
         let until = Instant::now() + self.writer.registry.context.options.close_timeout;
         self.close_by(until).await
     }
 
-    /// As [`close`](Self::close), but waits until then and no longer.
+    /// As [`close`](Self::close), but bounded by `until`.
     pub(crate) async fn close_by(self, until: Instant) -> Result<CloseReport> {
         let shared = Arc::clone(self.shared());
         shared.update_and_wake(|core, _| core.drain(until));
         let error = shared.wait(|p| p.final_error().map(Ok)).await?;
-        // At once, not when the driver gets to it: the name can be opened again now.
+        // The driver would do this as well, but the name has to be free when this call returns.
         self.writer.registry.forget(&shared);
         let report = shared.core().report();
         let progress = shared.progress();
@@ -323,25 +322,25 @@ impl<M: Mode> Channel<M> {
         }
     }
 
-    /// The server's reject counter, as the open or a later status told it.
+    /// The server's reject counter, from the open or a later status.
     pub(crate) fn rows_rejected(&self) -> u64 {
         self.shared().core().rows_rejected()
     }
 
-    /// Appends wait for memory however long it takes, whatever the client's append timeout is.
+    /// Lets appends wait for memory without a timeout, whatever the client's append timeout is.
     pub(crate) fn wait_for_memory(&mut self) {
         self.writer.timeout = None;
     }
 
-    /// Where the server rejected rows, oldest first, as far as its counter is above `total` since.
+    /// The reject windows whose counter exceeds `total`, oldest first.
     pub(crate) fn rejects_above(&self, total: u64) -> Vec<RejectWindow> {
         let rejects = self.shared().progress().rejects;
-        let news = rejects.iter().filter(|window| window.total > total);
-        news.cloned().collect()
+        let above = rejects.iter().filter(|window| window.total > total);
+        above.cloned().collect()
     }
 
-    /// The query for the rows of this channel that the server rejected, of a table with `ERROR_LOGGING = TRUE`. The table's
-    /// name goes into it as it is written here, quotes and all.
+    /// A query for the rows of this channel that the server rejected, for a table with `ERROR_LOGGING = TRUE`. The table's
+    /// name is inserted as given, so quote it if it needs quotes.
     ///
     /// The columns are those of Snowflake's page "Snowpipe Streaming error tables".
     pub fn error_table_sql(&self, table: &str) -> String {

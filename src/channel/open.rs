@@ -1,4 +1,4 @@
-//! Opening a channel: what becomes of an earlier holder's uncommitted rows is decided here.
+//! Opening a channel, including the policy for uncommitted rows of an earlier holder.
 
 use std::future::IntoFuture;
 use std::marker::PhantomData;
@@ -27,7 +27,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 use crate::types::offset::arguments::IntoOffset;
 
-/// A channel about to be opened: `.await` it, or set options first.
+/// A request to open a channel: `.await` it, or set options first.
 ///
 /// ```no_run
 /// # use std::time::Duration;
@@ -62,7 +62,7 @@ impl<M: Mode> OpenChannel<M> {
         }
     }
 
-    /// What to do if rows of an earlier holder are accepted and not yet committed.
+    /// Sets what to do if rows of an earlier holder are accepted and not yet committed.
     pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
         self.policy = policy;
         self
@@ -70,7 +70,7 @@ impl<M: Mode> OpenChannel<M> {
 }
 
 impl OpenChannel<Tracked> {
-    /// Sets the channel's committed token as it is opened, whatever it was: to begin elsewhere in the source.
+    /// Overwrites the channel's committed token, to start at another place of the source.
     pub fn offset_token(mut self, token: impl IntoOffset) -> Self {
         self.offset_token = Some(
             token
@@ -101,7 +101,7 @@ impl<M: Mode> IntoFuture for OpenChannel<M> {
     }
 }
 
-/// Opens `name`, which is free or `old`'s, and sets its driver going. The status is that of the open response.
+/// Opens `name`, which must be free or belong to `old`, and starts its driver. Returns the status in the answer as well.
 pub(super) async fn open<M: Mode>(
     registry: &Arc<Registry>,
     name: &str,
@@ -169,11 +169,11 @@ pub(super) async fn open<M: Mode>(
     Ok((shared, answer.status))
 }
 
-/// The name as the server spells it. An address finds a channel in any case, and a status call only in the case the channel
-/// was created in.
+/// The name in the server's spelling. An open ignores the case, but a status call needs the case in which the channel was
+/// created.
 fn spelled_by_server<'a>(name: &'a str, status: &'a ChannelStatus) -> &'a str {
     let spelled = status.channel_name();
-    // Another name than the one asked for is not believed.
+    // A name that differs in more than case is a mistake of the server.
     if spelled.to_lowercase() == name.to_lowercase() {
         spelled
     } else {
@@ -188,8 +188,8 @@ fn client_closed() -> Error {
     )
 }
 
-/// Opens `name` and tells whether nothing of an earlier holder was discarded by that. `patience`: how long trouble is met
-/// with another try.
+/// Opens `name`, retrying for `patience`. Also returns whether the server confirmed that no rows of an earlier holder were
+/// uncommitted, so that none were discarded.
 pub(super) async fn request(
     context: &ClientContext,
     name: &str,
@@ -206,7 +206,7 @@ pub(super) async fn request(
         problem: "the channel cannot be opened",
     };
     loop {
-        // To open twice does no harm: the second open takes over from the first.
+        // Retrying an open is harmless: the second one takes over from the first.
         let open = |attempt| async move {
             let _turn = context.turn_to_open().await;
             let api = &context.api;
@@ -226,11 +226,11 @@ pub(super) async fn request(
             return Err(failure.into_error());
         }
         let now = Instant::now();
-        // From when the server said so: an outage before is no time to commit in.
+        // The wait starts when the server first answers so: during an outage before that, nothing could be committed.
         let until = *wait_until.get_or_insert(now + policy.patience());
         let left = until.saturating_duration_since(now);
         if left.is_zero() {
-            // Not allowed to discard, or allowed and the server still will not.
+            // Either the policy forbids discarding, or the server refuses even an open that discards.
             if !fail_on_uncommitted || matches!(policy, OnUncommitted::Wait(_)) {
                 return Err(uncommitted(context, name, failure).await);
             }
@@ -243,14 +243,14 @@ pub(super) async fn request(
         }
         debug!(
             channel = name,
-            "an earlier holder's rows are not committed yet"
+            "rows of an earlier holder are not committed yet; waiting"
         );
         sleep(waiting.next(context.random_unit()).min(left)).await;
     }
 }
 
-/// An answer without a status does not say that nothing is committed: the status is asked for, once no replica shows a state
-/// from before the open. Rows that were committed shortly before would be sent again.
+/// Completes an answer that has no status by a status call. The call waits until no replica shows a state from before the
+/// open. Otherwise rows that were committed shortly before it would be sent again.
 async fn with_status(
     context: &ClientContext,
     name: &str,
@@ -262,7 +262,7 @@ async fn with_status(
     } else {
         warn!(
             channel = name,
-            "the open was answered without a status; the status is asked for in {REPLICA_LAG:?}"
+            "the open was answered without a status; requesting the status in {REPLICA_LAG:?}"
         );
         sleep(REPLICA_LAG).await;
         context.status_after_open(name, patience).await?
@@ -286,7 +286,7 @@ async fn uncommitted(context: &ClientContext, name: &str, failure: Failure) -> E
     });
     Error::new(
         ErrorKind::UncommittedData,
-        format!("rows that an earlier holder of the channel {name:?} sent are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
+        format!("rows of an earlier holder of the channel {name:?} are accepted and still not committed; try again later, or open with OnUncommitted::Discard if its source can be read again from the committed token"),
     )
     .with_committed_token(committed)
     .because_of(failure.into_error())
@@ -301,7 +301,7 @@ fn unhealthy(name: &str, status: &ChannelStatus) -> Error {
     };
     Error::new(
         kind,
-        format!("the channel {name:?} opened in a state that takes no rows; look at the pipe and its table, and at the role's rights to them"),
+        format!("the channel {name:?} was opened, but its status is not healthy and it accepts no rows; look at the pipe and its table, and at the role's privileges on them"),
     )
     .with_code(Some(code.to_owned()))
 }

@@ -1,4 +1,4 @@
-//! The alarm: channels say what they want, and the poller sleeps until the first of them wants it.
+//! The poll timer: channels publish their interest in a status poll, and the poller sleeps until the first one is due.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -6,7 +6,8 @@ use tokio::sync::Notify;
 
 use super::core::polling::{CommitSample, Due, LatencyEstimator, PollInterest};
 
-/// What the channels of a client and its poller share. To set it costs the same however many channels there are.
+/// The timer that the channels of a client and its poller share. The cost of setting it does not depend on the number of
+/// channels.
 #[derive(Debug, Default)]
 pub(crate) struct PollTimer {
     state: Mutex<State>,
@@ -16,19 +17,19 @@ pub(crate) struct PollTimer {
 #[derive(Debug, Default)]
 struct State {
     estimator: LatencyEstimator,
-    /// Earlier than any channel's, if some want less by now: then it is looked for in vain once.
+    /// When a poll is due. May be too early if a channel's interest has decreased since; the poller then finds nothing to do.
     due: Option<Due>,
 }
 
 impl PollTimer {
-    /// A channel wants this from now on. That it wants less than before needs no telling.
+    /// A channel's interest has changed. A decrease need not be reported.
     pub(crate) fn set(&self, interest: PollInterest) {
         if self.lock().include(interest) {
             self.moved.notify_one();
         }
     }
 
-    /// Takes all that was set. What is set from here on counts again.
+    /// Clears the timer and returns the estimator. Interests that are set from here on count again.
     pub(crate) fn take(&self) -> LatencyEstimator {
         let mut state = self.lock();
         state.due = None;
@@ -50,7 +51,7 @@ impl PollTimer {
         self.lock().due
     }
 
-    /// Resolves when it is set to an earlier time.
+    /// Resolves when the timer is set to an earlier time.
     pub(crate) async fn moved(&self) {
         self.moved.notified().await;
     }
@@ -62,7 +63,7 @@ impl PollTimer {
 }
 
 impl State {
-    /// Whether something is due earlier now.
+    /// Includes an interest, and returns whether a poll is due earlier than before.
     fn include(&mut self, interest: PollInterest) -> bool {
         let Some(due) = self.estimator.due(interest) else {
             return false;

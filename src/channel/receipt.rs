@@ -1,4 +1,5 @@
-//! Receipts: a position against a watermark. Making one costs a reference count, dropping one costs nothing.
+//! Receipts and the observer of commits. A receipt compares a position with the channel's watermarks: it costs a reference
+//! count and no registration.
 
 use std::sync::Arc;
 
@@ -9,10 +10,10 @@ use super::shared::Shared;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// Follows rows that were appended, through *accepted* to *committed*.
+/// Tracks appended rows until they are *accepted* and *committed*.
 ///
-/// A receipt stands for the last row of its call and everything appended before it: to wait for many, wait for the last.
-/// It is cheap to clone and to drop, and outlives its channel.
+/// A receipt covers the rows of its call and everything appended before them: to wait for many appends, wait for the last
+/// receipt. It is cheap to clone and to drop, and may outlive its channel.
 ///
 /// ```no_run
 /// # use snowpipe_streaming::{Channel, ErrorKind};
@@ -42,14 +43,14 @@ impl Receipt {
         }
     }
 
-    /// Waits until the server has buffered the rows. It may still lose them if the channel is reopened: only
-    /// [`committed`](Self::committed) is durable.
+    /// Waits until the server has buffered the rows. A reopen of the channel may still lose them: only
+    /// [`committed`](Self::committed) rows are durable.
     ///
     /// Cancel safe: dropping the future changes nothing.
     ///
     /// # Errors
     ///
-    /// Why the channel was invalidated, if these rows were not accepted before.
+    /// The reason if the channel was invalidated before these rows were accepted.
     pub async fn accepted(&self) -> Result<()> {
         let (from, position) = (self.from, self.position);
         self.shared
@@ -59,17 +60,16 @@ impl Receipt {
 
     /// Waits until the rows are committed: each is in the table, or was rejected and counted.
     ///
-    /// It does not flush. The rows are sent when their batch is full or
-    /// [`max_client_lag`](crate::ClientBuilder::max_client_lag) has passed, so the wait is the lag and then some seconds until
-    /// the server commits. A handler of a request that must answer sooner calls
-    /// [`initiate_flush`](crate::Channel::initiate_flush) after its append, or the client has a shorter lag; then each request
-    /// is a small one of its own, and there are ten a second for each channel. Many handlers should await receipts at the same
-    /// time and leave the batching to the lag:
+    /// This call does not flush. The rows are sent when their batch is full or
+    /// [`max_client_lag`](crate::ClientBuilder::max_client_lag) has passed, and the server takes some seconds more to commit
+    /// them. A request handler that must answer sooner calls [`initiate_flush`](crate::Channel::initiate_flush) after its
+    /// append, or the client is built with a shorter lag. Each append is then sent in a small request, and a channel may send
+    /// ten of these a second. Prefer many handlers that await their receipts concurrently and leave the batching to the lag:
     ///
     /// ```no_run
     /// # use snowpipe_streaming::{Channel, Result};
     /// # async fn example(channel: &tokio::sync::Mutex<Channel>, ride: serde_json::Value, id: u64) -> Result<()> {
-    /// // The lock is for the append only: receipts of several handlers wait together.
+    /// // The lock is held for the append only, so several handlers await their receipts concurrently.
     /// let receipt = channel.lock().await.append_row(&ride, id).await?;
     /// receipt.committed().await
     /// # }
@@ -79,10 +79,10 @@ impl Receipt {
     ///
     /// # Errors
     ///
-    /// - [`ErrorKind::RowsRejected`] if the server rejected rows in a window that reaches into those up to here;
-    ///   [`is_committed`](Error::is_committed) is true and the channel goes on.
-    /// - Why the channel was invalidated; [`is_ambiguous`](Error::is_ambiguous) says whether the rows may be in the table
-    ///   all the same.
+    /// - [`ErrorKind::RowsRejected`] if the server rejected rows in a window that overlaps with these rows.
+    ///   [`is_committed`](Error::is_committed) is true, and the channel can still be used.
+    /// - The reason if the channel was invalidated. [`is_ambiguous`](Error::is_ambiguous) says whether the rows may be in the
+    ///   table nevertheless.
     pub async fn committed(&self) -> Result<()> {
         let (from, position) = (self.from, self.position);
         let result = self
@@ -92,13 +92,13 @@ impl Receipt {
         if let Err(error) = &result
             && let Some(window) = error.rejects()
         {
-            self.shared.reported(window);
+            self.shared.mark_reported(window);
         }
         result
     }
 }
 
-/// Watches a channel's committed token, also after the channel is reopened.
+/// An observer of a channel's committed token, which continues after a reopen.
 ///
 /// ```no_run
 /// # use snowpipe_streaming::{Channel, ErrorKind};
@@ -107,8 +107,8 @@ impl Receipt {
 /// tokio::spawn(async move {
 ///     loop {
 ///         match commits.changed().await {
-///             Ok(token) => println!("the source may forget everything up to {token}"),
-///             // Whoever holds the channel reopens it.
+///             Ok(token) => println!("the source may discard everything up to {token}"),
+///             // The task that owns the channel reopens it.
 ///             Err(error) if matches!(error.kind(), ErrorKind::Invalidated(_)) => {}
 ///             Err(_) => break,
 ///         }
@@ -118,13 +118,13 @@ impl Receipt {
 /// ```
 #[derive(Clone)]
 pub struct Commits {
-    /// The channel as it was opened last.
-    hold: watch::Receiver<Arc<Shared>>,
+    /// The shared state since the channel's last open.
+    current: watch::Receiver<Arc<Shared>>,
     shared: Arc<Shared>,
     progress: watch::Receiver<Progress>,
-    /// The token that `changed` returned last, or that there was at first.
+    /// The token that `changed` returned last, or the one at the start.
     seen: Option<OffsetToken>,
-    /// Whether `changed` has returned why this hold ended.
+    /// Whether `changed` has returned the error that ended `shared`.
     is_end_seen: bool,
 }
 
@@ -137,12 +137,12 @@ impl std::fmt::Debug for Commits {
 }
 
 impl Commits {
-    pub(crate) fn new(hold: watch::Receiver<Arc<Shared>>) -> Self {
-        let shared = Arc::clone(&hold.borrow());
+    pub(crate) fn new(current: watch::Receiver<Arc<Shared>>) -> Self {
+        let shared = Arc::clone(&current.borrow());
         let progress = shared.subscribe();
         let seen = progress.borrow().committed_token.clone();
         Self {
-            hold,
+            current,
             shared,
             progress,
             seen,
@@ -152,16 +152,16 @@ impl Commits {
 
     /// The last committed token now.
     pub fn latest(&self) -> Option<OffsetToken> {
-        self.hold.borrow().progress().committed_token
+        self.current.borrow().progress().committed_token
     }
 
-    /// Waits until the committed token is another than this returned last, or than it was when the observer was made, and
-    /// returns it.
+    /// Waits until the committed token differs from the last one that this method returned, or from the one when the observer
+    /// was created, and returns it.
     ///
-    /// When the channel is invalidated, it returns why, once. The next call then waits until the channel is reopened, and
-    /// continues with the commits that follow.
+    /// When the channel is invalidated, this method returns the reason once. The next call waits until the channel is reopened
+    /// and continues with the commits that follow.
     ///
-    /// Cancel safe: no change is lost, intermediate tokens may be skipped.
+    /// Cancel safe: no change is lost. Intermediate tokens may be skipped.
     ///
     /// # Errors
     ///
@@ -169,10 +169,10 @@ impl Commits {
     /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no further commit will come.
     pub async fn changed(&mut self) -> Result<OffsetToken> {
         loop {
-            let hold = Arc::clone(&self.hold.borrow_and_update());
-            if !Arc::ptr_eq(&hold, &self.shared) {
-                self.progress = hold.subscribe();
-                self.shared = hold;
+            let current = Arc::clone(&self.current.borrow_and_update());
+            if !Arc::ptr_eq(&current, &self.shared) {
+                self.progress = current.subscribe();
+                self.shared = current;
                 self.is_end_seen = false;
             }
             let end = {
@@ -190,15 +190,15 @@ impl Commits {
                     self.is_end_seen = true;
                     return Err(error);
                 }
-                // Without its handle the channel is not reopened.
+                // A channel whose handle was dropped is never reopened.
                 Some(error) => {
-                    if self.hold.changed().await.is_err() {
+                    if self.current.changed().await.is_err() {
                         return Err(error);
                     }
                 }
                 None => tokio::select! {
                     biased;
-                    Ok(()) = self.hold.changed() => {}
+                    Ok(()) = self.current.changed() => {}
                     changed = self.progress.changed() => {
                         if changed.is_err() {
                             return Err(Error::new(

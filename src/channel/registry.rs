@@ -1,4 +1,4 @@
-//! The names of a client's channels: each is held by one at a time, from the open to the end of the last drain.
+//! The channel names of a client. A name belongs to one channel at a time, from its open until it has drained.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ const MAX_NAME: usize = 255;
 /// A channel name in use.
 #[derive(Debug)]
 enum Slot {
-    /// Being opened; if it is being reopened, over this hold, which goes on settling.
+    /// Being opened. If it is being reopened, the old channel stays and is still polled.
     Opening(Option<Arc<Shared>>),
     Live(Arc<Shared>),
 }
@@ -33,7 +33,7 @@ impl Slot {
     }
 }
 
-/// The channels of a client by name, with what they share.
+/// The channels of a client by name, with the state they share.
 #[derive(Debug)]
 pub(crate) struct Registry {
     pub(crate) context: Arc<ClientContext>,
@@ -42,7 +42,7 @@ pub(crate) struct Registry {
     closing: Arc<Closing>,
 }
 
-/// Whether a client takes no more channels: it was closed, or the last of its handles and channels is gone.
+/// Whether the client has ended: it was closed, or the last of its handles and channels was dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Closing {
     is_closed: AtomicBool,
@@ -54,7 +54,7 @@ impl Closing {
         self.is_closed.load(Ordering::Acquire)
     }
 
-    /// `false` if that was done before.
+    /// Returns `false` if it was closed before.
     fn close(&self) -> bool {
         let is_first = !self.is_closed.swap(true, Ordering::AcqRel);
         self.changed.notify_waiters();
@@ -65,7 +65,7 @@ impl Closing {
     pub(crate) async fn closed(&self) {
         let changed = self.changed.notified();
         tokio::pin!(changed);
-        // Registered before the flag is read, or the one notification could fall in between.
+        // Registered before the flag is read. Otherwise the only notification could come between the two.
         changed.as_mut().enable();
         if !self.is_closed() {
             changed.await;
@@ -73,7 +73,7 @@ impl Closing {
     }
 }
 
-/// Clients, channels and drivers keep the registry; the status poller does not.
+/// Clients, channels and drivers keep the registry alive. The status poller does not.
 impl Drop for Registry {
     fn drop(&mut self) {
         self.closing.close();
@@ -90,7 +90,7 @@ impl Registry {
         }
     }
 
-    /// What wakes the status poller.
+    /// The timer of the status poller.
     pub(crate) fn poll_timer(&self) -> &Arc<PollTimer> {
         &self.poll_timer
     }
@@ -99,7 +99,7 @@ impl Registry {
         self.closing.is_closed()
     }
 
-    /// Ends all channels. `false` if that was done before.
+    /// Ends all channels. Returns `false` if that was done before.
     pub(crate) fn end(&self, error: &Error) -> bool {
         if !self.closing.close() {
             return false;
@@ -120,7 +120,7 @@ impl Registry {
         self.closing.closed().await;
     }
 
-    /// What outlives the registry, and says that it is gone.
+    /// The flag that outlives the registry, for tasks that must end with it.
     pub(crate) fn closing(&self) -> &Arc<Closing> {
         &self.closing
     }
@@ -131,8 +131,8 @@ impl Registry {
         slots.values().filter_map(Slot::channel).cloned().collect()
     }
 
-    /// Reserves a name, so that nothing else in this client opens it. It may be taken only from `old`, which gets it back if
-    /// the open fails. Names that differ only in case are the same name: the server ignores the case in paths.
+    /// Reserves a free name, or the name of `old`, which keeps it if the open fails. Names that differ only in case are the
+    /// same name, because the server ignores the case in paths.
     pub(crate) fn reserve(
         self: &Arc<Self>,
         name: &str,
@@ -169,7 +169,7 @@ impl Registry {
         })
     }
 
-    /// Takes an ended channel off the list, unless its name has gone to another since.
+    /// Removes an ended channel, unless its name belongs to another channel by now.
     pub(crate) fn forget(&self, shared: &Arc<Shared>) {
         let mut slots = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         let key = shared.name.to_lowercase();
@@ -182,7 +182,8 @@ impl Registry {
 /// Refuses a name that no channel of a client can have.
 fn check(name: &str) -> Result<()> {
     let problem = if name.is_empty() {
-        "the channel name is empty; give it one that its next run will use again".to_owned()
+        "the channel name is empty; use a name that is the same in each run of the program"
+            .to_owned()
     } else if name.len() > MAX_NAME {
         format!(
             "the channel name is {} bytes long; use at most {MAX_NAME}",
@@ -198,7 +199,7 @@ fn check(name: &str) -> Result<()> {
     Err(Error::new(ErrorKind::Config, problem))
 }
 
-/// A name taken; given back on drop unless a channel was put there.
+/// A reserved name. Dropping the reservation frees the name unless [`fill`](Self::fill) has put a channel there.
 #[derive(Debug)]
 pub(crate) struct Reservation {
     registry: Arc<Registry>,
@@ -207,7 +208,7 @@ pub(crate) struct Reservation {
 }
 
 impl Reservation {
-    /// Puts the open channel under the name. `false` if the client ended meanwhile.
+    /// Registers the open channel under the name. Returns `false` if the client ended meanwhile.
     pub(crate) fn fill(mut self, shared: &Arc<Shared>) -> bool {
         let mut slots = self
             .registry

@@ -1,4 +1,4 @@
-//! Where the rows of an append come from: they are encoded piece by piece, as memory allows.
+//! The sources of an append's rows, which are encoded piece by piece as memory allows.
 
 use serde::Serialize;
 
@@ -8,14 +8,14 @@ use crate::rows::RowBatch;
 use crate::types::error::Result;
 use crate::types::offset::arguments::{IntoOffset, Offset, Offsets};
 
-/// Where the rows of an append come from, piece by piece.
+/// The rows of an append, piece by piece.
 pub trait RowSource {
-    /// Stages the next piece. Stages nothing when there is no more.
+    /// Stages the next piece, or nothing if there are no more rows.
     #[doc(hidden)]
     fn fill(&mut self, staging: &mut Staging) -> Result<()>;
 }
 
-/// Everything was encoded at the call.
+/// No more rows: everything was encoded at the call.
 #[derive(Debug)]
 pub struct Encoded(pub(super) ());
 
@@ -25,7 +25,7 @@ impl RowSource for Encoded {
     }
 }
 
-/// Rows with consecutive numbers, still to be encoded.
+/// Rows with consecutive integer tokens, still to be encoded.
 #[derive(Debug)]
 pub struct Numbered<I> {
     pub(super) rows: Option<I>,
@@ -91,7 +91,7 @@ where
     }
 }
 
-/// Rows that are bytes already.
+/// Encoded rows.
 #[derive(Debug, Default)]
 pub struct BatchSource {
     batch: RowBatch,
@@ -121,7 +121,7 @@ impl RowSource for BatchSource {
         } else {
             staging.piece().min(rest.len())
         };
-        // A piece ends with the last line that fits, or with the first one if that alone is longer.
+        // A piece ends with the last line that fits, but has at least one line.
         let cut = rest
             .get(..wanted)
             .and_then(|head| head.iter().rposition(|b| *b == b'\n'));
@@ -148,6 +148,7 @@ impl RowSource for BatchSource {
     }
 }
 
+/// The tokens of a single row.
 pub(super) fn one(offset: Offset) -> UnitTokens {
     match offset {
         Offset::Token(token) => match token.as_integer() {
@@ -161,7 +162,7 @@ pub(super) fn one(offset: Offset) -> UnitTokens {
     }
 }
 
-/// Each row ends in the only newline it has.
+/// A row has one newline, at its end.
 fn count_rows(piece: &[u8]) -> u64 {
     memchr::memchr_iter(b'\n', piece).count() as u64
 }

@@ -1,4 +1,4 @@
-//! One open channel, as its handle, its driver, its receipts and the status poller share it.
+//! The state of an open channel, shared by its handle, its driver, its receipts and the status poller.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -15,18 +15,18 @@ use crate::base::metrics::Counters;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::reject_window::RejectWindow;
 
-/// The core behind a short lock, and who is to be told of its changes.
+/// The core behind a lock that is held briefly, and the means to notify others of its changes.
 pub(crate) struct Shared {
     pub(crate) name: String,
     pub(crate) share: Share,
     core: Mutex<Core>,
     progress: watch::Sender<Progress>,
     driver: Notify,
-    /// Told when the driver has taken a batch to compress, or cannot for now.
+    /// Notified when the driver has taken a batch to compress, or cannot for now.
     caught_up: Notify,
-    alarm: Arc<PollTimer>,
+    poll_timer: Arc<PollTimer>,
     counters: Arc<Counters>,
-    /// The windows that some call has returned as an error, by their totals.
+    /// The reject windows that a call has returned as an error, identified by their totals.
     reported: Mutex<BTreeSet<u64>>,
 }
 
@@ -48,7 +48,7 @@ impl Shared {
         name: String,
         core: Core,
         share: Share,
-        alarm: Arc<PollTimer>,
+        poll_timer: Arc<PollTimer>,
         counters: Arc<Counters>,
     ) -> Arc<Self> {
         let (progress, _) = watch::channel(core.progress());
@@ -59,23 +59,23 @@ impl Shared {
             progress,
             driver: Notify::new(),
             caught_up: Notify::new(),
-            alarm,
+            poll_timer,
             counters,
             reported: Mutex::default(),
         })
     }
 
-    /// Looks at the core. Nothing else may be locked or awaited meanwhile.
+    /// Locks the core. The caller must not take another lock or await while it holds the guard.
     pub(crate) fn core(&self) -> MutexGuard<'_, Core> {
         // The core's methods do not panic half-way; a poisoned lock holds a consistent core.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the core and tells everybody what came of it.
+    /// Changes the core and publishes the result: metrics, progress, and the poll interest if it changed.
     pub(crate) fn update<R>(&self, change: impl FnOnce(&mut Core, Instant) -> R) -> R {
         let now = Instant::now();
         let mut core = self.core();
-        let wanted = core.poll_interest();
+        let interest_before = core.poll_interest();
         let before = core.counters();
         let result = change(&mut core, now);
         self.counters.moved(before, core.counters());
@@ -89,8 +89,8 @@ impl Shared {
         });
         let interest = core.poll_interest();
         drop(core);
-        if interest != wanted {
-            self.alarm.set(interest);
+        if interest != interest_before {
+            self.poll_timer.set(interest);
         }
         result
     }
@@ -110,8 +110,8 @@ impl Shared {
         self.driver.notified().await;
     }
 
-    /// Wakes the append that waits for the driver, or the next one that would.
-    pub(crate) fn tell_caught_up(&self) {
+    /// Wakes the append that waits for the driver, or lets the next one pass.
+    pub(crate) fn signal_caught_up(&self) {
         self.caught_up.notify_one();
     }
 
@@ -127,7 +127,7 @@ impl Shared {
         self.progress.borrow().clone()
     }
 
-    /// Waits until `outcome` knows one.
+    /// Waits until `outcome` returns a result for the published progress.
     pub(crate) async fn wait<R>(
         &self,
         mut outcome: impl FnMut(&Progress) -> Option<Result<R>>,
@@ -146,7 +146,7 @@ impl Shared {
         }
     }
 
-    /// Resolves when the channel takes no more rows.
+    /// Resolves when the channel accepts no more rows.
     pub(crate) async fn refused(&self) -> Error {
         let mut progress = self.progress.subscribe();
         loop {
@@ -164,12 +164,12 @@ impl Shared {
         }
     }
 
-    /// Notes that a call has returned this window as an error.
-    pub(crate) fn reported(&self, window: &RejectWindow) {
+    /// Records that a call has returned this window as an error.
+    pub(crate) fn mark_reported(&self, window: &RejectWindow) {
         let rejects = Arc::clone(&self.progress.borrow().rejects);
         let mut reported = self.reported.lock().unwrap_or_else(PoisonError::into_inner);
         reported.insert(window.total);
-        // Windows that grew or were merged since leave their old totals behind.
+        // Drop the totals of windows that have been merged since.
         if reported.len() > rejects.len() {
             reported.retain(|total| rejects.binary_search_by_key(total, |w| w.total).is_ok());
         }

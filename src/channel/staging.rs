@@ -1,5 +1,5 @@
-//! Staging: an append encodes rows on the caller's thread, one piece after the other, and charges them to the budget before
-//! they move into the open batch.
+//! Staging: an append encodes rows on the caller's thread, piece by piece. A piece is charged to the budget before it moves
+//! into the open batch.
 
 use std::sync::Arc;
 
@@ -24,12 +24,12 @@ const PIECE: usize = 256 << 10;
 pub struct Staging {
     context: Arc<ClientContext>,
     encoded: Vec<u8>,
-    /// Rows that were bytes already, without a copy. Either these or `encoded` is empty.
+    /// Rows that the caller passed as bytes, without a copy. Either this or `encoded` is empty.
     ready: Bytes,
     units: Vec<Unit>,
-    /// What the units cost beside the bytes of their rows.
+    /// The charge of the units in addition to the bytes of their rows.
     overhead: usize,
-    /// Charged for the staged rows.
+    /// The charge taken for the staged rows so far.
     credit: Charge,
 }
 
@@ -42,13 +42,13 @@ impl std::fmt::Debug for Staging {
     }
 }
 
-/// What became of staged rows.
+/// The outcome of moving staged rows into the open batch.
 pub(super) enum Staged {
-    /// They are in the open batch, whose last row has this position. `wake`: the driver has to look.
+    /// The rows are in the open batch: the position of the last one, and whether to wake the driver.
     Appended { position: u64, wake: bool },
-    /// There is no memory for them.
+    /// There is no memory for the rows now.
     NoMemory,
-    /// The driver has two batches to compress before them.
+    /// The open batch is full and another one is still to be compressed.
     Behind,
 }
 
@@ -64,20 +64,20 @@ impl Staging {
         }
     }
 
-    /// Has a buffer for rows afterwards.
+    /// Makes sure that there is a buffer for rows.
     pub(super) fn acquire_buffer(&mut self) {
         if self.encoded.capacity() == 0 {
             self.encoded = self.context.buffers.piece();
         }
     }
 
-    /// Gives a large buffer back to the client. Nothing is staged any more.
+    /// Discards what is staged and returns a large buffer to the client's pool.
     pub(super) fn release_buffer(&mut self) {
         self.discard();
         self.context.buffers.keep_piece(&mut self.encoded);
     }
 
-    /// Drops what is staged, and returns its charge.
+    /// Discards what is staged and returns its charge to the budget.
     pub(super) fn discard(&mut self) {
         self.clear();
         self.units.clear();
@@ -85,7 +85,7 @@ impl Staging {
         self.credit.shrink_to(0);
     }
 
-    /// The staged rows are in a batch, or not needed.
+    /// Clears the bytes of rows that are in a batch by now, or discarded.
     fn clear(&mut self) {
         self.encoded.clear();
         // `Bytes::clear` would keep the caller's buffer alive.
@@ -93,17 +93,17 @@ impl Staging {
         self.overhead = 0;
     }
 
-    /// Together with the longest row this is well below what a channel may ever hold.
+    /// The size of a piece. A piece and the longest row together fit well into the memory of a channel.
     pub(super) fn piece(&self) -> usize {
         PIECE.min(self.context.options.max_unit() / 2)
     }
 
-    /// Whether what is staged, tokens included, is enough for one piece.
+    /// Whether the staged rows, with the charge of their units, fill a piece.
     pub(super) fn is_full(&self) -> bool {
         self.encoded.len() + self.overhead >= self.piece()
     }
 
-    /// Stages rows that are bytes already, as one unit.
+    /// Stages encoded rows as one unit.
     pub(super) fn stage_bytes(
         &mut self,
         bytes: Bytes,
@@ -111,7 +111,7 @@ impl Staging {
         tokens: UnitTokens,
     ) -> Result<()> {
         let len = bytes.len();
-        // Of several rows that may be split, the caller has checked each.
+        // Several rows that may be split were checked one by one by the caller.
         if rows == 1 || matches!(tokens, UnitTokens::Whole { .. }) {
             self.check_unit(&bytes)?;
         }
@@ -120,21 +120,21 @@ impl Staging {
         Ok(())
     }
 
-    /// Adds a unit whose rows are staged.
+    /// Adds the unit of rows that are staged.
     fn push(&mut self, unit: Unit) {
         let (overhead, before) = (unit.overhead(), self.units.len());
         push_unit(&mut self.units, unit);
         self.overhead += overhead * (self.units.len() - before);
     }
 
-    /// Refuses a unit that no request or budget could ever carry.
+    /// Refuses a unit that never fits into a request or into the budget.
     pub(super) fn check_unit(&self, unit: &[u8]) -> Result<()> {
         let options = &self.context.options;
         if unit.len() > options.max_unit() {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!(
-                    "{} bytes of rows that may not be split are more than {}: the least of a quarter of the memory budget and {}; append fewer rows under one token, or raise the memory budget",
+                    "{} bytes of rows that may not be split are more than {}, the smaller of a quarter of the memory budget and {}; append fewer rows with one token, or raise the memory budget",
                     unit.len(),
                     options.max_unit(),
                     options.max_uncompressed,
@@ -150,7 +150,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Encodes one row as a unit of its own.
+    /// Encodes one row as a unit.
     pub(super) fn stage_row<R: Serialize + ?Sized>(
         &mut self,
         row: &R,
@@ -169,7 +169,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Encodes rows until a piece is full or there is no `next` one, as one unit.
+    /// Encodes rows as one unit until a piece is full or `next` returns `None`.
     pub(super) fn stage_run<R: Serialize>(
         &mut self,
         tokens: UnitTokens,
@@ -191,7 +191,7 @@ impl Staging {
         Ok(())
     }
 
-    /// Encodes rows that stay together.
+    /// Encodes rows that may not be split.
     pub(super) fn stage_whole<R: Serialize>(
         &mut self,
         rows: impl Iterator<Item = R>,
@@ -202,7 +202,7 @@ impl Staging {
         for row in rows {
             rows::encode(&row, self.context.options.nulls, &mut self.encoded)?;
             count += 1;
-            // Not only at the end: an endless iterator must not fill the memory first.
+            // Checked after each row, so that an endless iterator does not fill the memory.
             if self.encoded.len() > self.context.options.max_unit() {
                 break;
             }
@@ -218,7 +218,8 @@ impl Staging {
         Ok(())
     }
 
-    /// Moves the staged rows into the open batch of a channel, unless they have to wait: for the driver only if `waits`.
+    /// Moves the staged rows into the open batch of a channel, unless they have to wait. With `waits`, they also wait for the
+    /// driver.
     pub(super) fn append_to(&mut self, shared: &Shared, waits: bool) -> Result<Staged> {
         let mut new_batch = None;
         loop {
@@ -239,7 +240,7 @@ impl Staging {
                 }
                 AppendOutcome::NoMemory => return Ok(Staged::NoMemory),
                 AppendOutcome::NoBatch { expected } => {
-                    // No clock is read and no other lock taken under that of the core.
+                    // Neither read a clock nor take another lock while the core is locked.
                     drop(core);
                     new_batch = Some(RawBatch::new(
                         self.context.buffers.batch(expected),
@@ -252,7 +253,7 @@ impl Staging {
         }
     }
 
-    /// How many bytes are to be charged in addition before the staged rows can be appended.
+    /// How many bytes still have to be charged before the staged rows can be appended.
     pub(super) fn missing(&self) -> usize {
         (self.bytes().len() + self.overhead).saturating_sub(self.credit.bytes())
     }
@@ -280,7 +281,7 @@ impl Staging {
         self.units.is_empty()
     }
 
-    /// The staged rows: encoded ones, or else those that came as bytes.
+    /// The bytes of the staged rows.
     fn bytes(&self) -> &[u8] {
         if self.ready.is_empty() {
             &self.encoded

@@ -1,4 +1,4 @@
-//! The writing end of a channel: moves staged rows into the open batch, and knows what was appended last.
+//! The writing end of a channel: moves staged rows into the open batch and remembers the last token.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,11 +17,11 @@ use crate::types::offset::arguments::{Offset, Offsets};
 pub(crate) struct Writer {
     pub(crate) registry: Arc<Registry>,
     pub(crate) shared: Arc<Shared>,
-    /// What the last append staged its rows in, for the next one.
+    /// The staging state of the last append, for reuse by the next one.
     idle: Option<Staging>,
     /// How long an append waits for memory.
     pub(super) timeout: Option<Duration>,
-    /// Rows appended since open. Only this handle appends, so the core need not be asked.
+    /// Rows appended since the open. Only this handle appends, so the core need not be locked to know it.
     pub(super) appended: u64,
     pub(crate) last: Option<Offset>,
 }
@@ -47,7 +47,7 @@ impl Writer {
         }
     }
 
-    /// Lends out what an append stages its rows in, until [`keep`](Self::keep).
+    /// Takes the staging state for an append, which returns it with [`keep`](Self::keep).
     pub(super) fn staging(&mut self) -> Staging {
         let mut staging = self.idle.take().unwrap_or_else(|| {
             let context = Arc::clone(&self.registry.context);
@@ -57,13 +57,13 @@ impl Writer {
         staging
     }
 
-    /// Takes back what [`staging`](Self::staging) has lent out. Rows that are still staged are dropped.
+    /// Keeps the staging state for the next append. Rows that are still staged are discarded.
     pub(super) fn keep(&mut self, mut staging: Staging) {
         staging.release_buffer();
         self.idle = Some(staging);
     }
 
-    /// Moves staged rows into the open batch, unless they have to wait: for the driver only if `waits`.
+    /// Moves staged rows into the open batch, unless they have to wait. With `waits`, they also wait for the driver.
     pub(super) fn append(&mut self, staging: &mut Staging, waits: bool) -> Result<Staged> {
         let (rows, last) = (staging.rows(), staging.last_offset());
         let staged = staging.append_to(&self.shared, waits)?;
@@ -99,13 +99,13 @@ impl Writer {
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<()> {
-        // All rows are checked before the first is appended.
+        // Check all rows before the first one is appended.
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
             for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
                 staging.check_unit(row)?;
             }
         }
-        // Two pieces in a row are more than one piece's bytes together.
+        // An upper bound: two consecutive pieces always have more bytes together than one full piece.
         let pieces = 2 * (batch.as_bytes().len() / staging.piece() + 1);
         let overhead = match &offsets {
             Some(Offsets::Whole { start, end }) => {
@@ -118,7 +118,7 @@ impl Writer {
             return Err(Error::new(
                 ErrorKind::TooLarge,
                 format!(
-                    "a batch of {} bytes is more than the channel's {} bytes of memory; split it, or append it without `try_`",
+                    "a batch of {} bytes exceeds the channel's {} bytes of memory; split it, or append it without `try_`",
                     batch.as_bytes().len(),
                     self.shared.share.cap()
                 ),
@@ -130,7 +130,7 @@ impl Writer {
         let Some(charge) = self.shared.share.try_charge(bytes) else {
             return Err(Error::new(
                 ErrorKind::Backpressure,
-                "there is no memory for the batch now; nothing was appended: try again, or use `append_batch`, which waits",
+                "there is no memory for the batch now, and nothing was appended; try again, or use `append_batch`, which waits",
             ));
         };
         staging.add_credit(charge);

@@ -1,4 +1,4 @@
-//! What an elastic append is told in the end: accepted, or handed back.
+//! The outcome of an elastic append: accepted, or failed with its rows handed back.
 
 use std::fmt;
 use std::future::Future;
@@ -16,17 +16,17 @@ use crate::base::budget::HandedBack;
 use crate::rows::RowBatch;
 use crate::types::error::{Error, Result};
 
-/// What became of an append.
+/// The outcome of an append.
 pub(super) type Outcome<T> = std::result::Result<Accepted<T>, FailedAppend<T>>;
 
 /// The acknowledgement of an append: a future that resolves when the server has all its rows, or when they are given up.
 ///
-/// It may be dropped; the rows are sent all the same. If they fail then, the channel keeps the failure for
-/// [`checkpoint`](super::ElasticChannel::checkpoint), and takes no more rows until somebody has asked for it. That also
-/// goes for an acknowledgement that is dropped after the failure and before anybody has seen it.
+/// It may be dropped, and the rows are still sent. If they then fail, the channel keeps the failure for
+/// [`checkpoint`](super::ElasticChannel::checkpoint) and refuses appends until that is called. The same holds if the
+/// acknowledgement is dropped after the failure without having been awaited.
 ///
-/// Rows that failed are part of the memory budget until the acknowledgement is awaited, or a checkpoint hands them over. If they
-/// use the budget up, appends fail with [`ErrorKind::Backpressure`](crate::ErrorKind::Backpressure) instead of waiting.
+/// Failed rows count towards the memory budget until the acknowledgement is awaited or a checkpoint returns them. If they
+/// use up the budget, appends fail with [`ErrorKind::Backpressure`](crate::ErrorKind::Backpressure) instead of waiting.
 ///
 /// Cancel safe: it may be awaited by reference, and again.
 pub struct Ack<T> {
@@ -54,12 +54,12 @@ impl<T> Future for Ack<T> {
             return Poll::Pending;
         };
         self.receiver = None;
-        // The channel, which is kept alive from here, tells every append before it lets go of it.
+        // The core, which `shared` keeps alive, sends an outcome for every append before it drops the sender.
         let Ok(mut outcome) = answer else {
             return Poll::Pending;
         };
         if let Err(failed) = &mut outcome {
-            failed.taken();
+            failed.release_charge();
         }
         Poll::Ready(outcome)
     }
@@ -84,7 +84,7 @@ impl<T> fmt::Debug for Ack<T> {
     }
 }
 
-/// An append whose rows the server has. They are durable, and in the table seconds later.
+/// An append that the server has accepted. Its rows are durable, and in the table seconds later.
 #[derive(Debug)]
 pub struct Accepted<T> {
     pub(super) tag: T,
@@ -94,17 +94,17 @@ pub struct Accepted<T> {
 }
 
 impl<T> Accepted<T> {
-    /// What was given with the rows.
+    /// The tag of the append.
     pub fn tag(&self) -> &T {
         &self.tag
     }
 
-    /// What was given with the rows.
+    /// The tag of the append.
     pub fn into_tag(self) -> T {
         self.tag
     }
 
-    /// The ids of the requests that brought the rows, for Snowflake's support: one, unless they were too many for one.
+    /// The ids of the requests with the rows, for Snowflake's support: one, unless the rows were split.
     pub fn request_ids(&self) -> impl Iterator<Item = String> {
         self.requests.iter().map(Uuid::to_string)
     }
@@ -114,8 +114,8 @@ impl<T> Accepted<T> {
         self.retry_count
     }
 
-    /// Whether rows may be in the table twice: a request was repeated after one that went unanswered. Not every repetition
-    /// is of that kind; a throttled request, for one, was not carried out.
+    /// Whether rows may be in the table twice, because a request was repeated after an attempt without an answer. Other
+    /// repetitions do not count: a throttled request, for example, was not carried out.
     pub fn may_be_duplicated(&self) -> bool {
         self.ambiguous
     }
@@ -123,14 +123,14 @@ impl<T> Accepted<T> {
 
 /// An append that was given up, with the rows that the server is not known to have.
 ///
-/// What was accepted of the same append is not among them. No conversion drops the rows: where they are not wanted,
-/// [`into_error`](Self::into_error) says so.
+/// If part of the append was accepted, these rows are not included. No conversion drops the rows implicitly: to discard
+/// them, call [`into_error`](Self::into_error).
 ///
 /// ```
 /// # use snowpipe_streaming::{ElasticChannel, Result};
 /// # async fn example(channel: ElasticChannel, ride: serde_json::Value) -> Result<()> {
 /// if let Err(failed) = channel.append_row(&ride, ()).await?.await {
-///     // In a file, a queue or another channel: the rows are only here.
+///     // Keep them in a file, a queue or another channel: there is no other copy.
 ///     std::fs::write("not-sent.ndjson", failed.rows()?.as_bytes()).expect("the disk takes them");
 ///     return Err(failed.into_error());
 /// }
@@ -150,25 +150,25 @@ pub struct FailedAppend<T> {
     pub(super) error: Error,
     pub(super) returned: Vec<Returned>,
     pub(super) retry_count: u32,
-    /// Of what is remembered of it; `None` once the caller has it.
+    /// The charge of the append's bookkeeping, `None` once the caller has the failure.
     pub(super) charge: Option<HandedBack>,
 }
 
 impl<T> FailedAppend<T> {
-    /// The caller has it now, with its rows, which are no longer part of the memory budget.
-    pub(super) fn taken(&mut self) {
+    /// Releases the charge when the failure and its rows are handed to the caller.
+    pub(super) fn release_charge(&mut self) {
         self.charge = None;
         for rows in &mut self.returned {
             rows.charge = None;
         }
     }
 
-    /// What was given with the rows.
+    /// The tag of the append.
     pub fn tag(&self) -> &T {
         &self.tag
     }
 
-    /// What was given with the rows.
+    /// The tag of the append.
     pub fn into_tag(self) -> T {
         self.tag
     }
@@ -178,13 +178,12 @@ impl<T> FailedAppend<T> {
         &self.error
     }
 
-    /// Why the rows were given up. The rows are dropped.
+    /// Why the rows were given up. This drops the rows.
     pub fn into_error(self) -> Error {
         self.error
     }
 
-    /// Whether rows of this append may be in the table all the same, so that appending them again may leave them there
-    /// twice.
+    /// Whether rows of this append may be in the table nevertheless, so that appending them again may duplicate them.
     pub fn is_ambiguous(&self) -> bool {
         self.error.is_ambiguous()
     }
@@ -194,18 +193,17 @@ impl<T> FailedAppend<T> {
         self.retry_count
     }
 
-    /// How many rows come back.
+    /// The number of rows that are handed back.
     pub fn row_count(&self) -> u64 {
         self.returned.iter().map(|rows| rows.part.rows).sum()
     }
 
-    /// The rows, as they were to be sent. They are unpacked for it. Since the failure was handed over they are no longer part
-    /// of the client's memory budget.
+    /// The rows, decompressed. They no longer count towards the client's memory budget.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if they cannot be unpacked, which means that memory was
-    /// overwritten.
+    /// [`ErrorKind::Protocol`](crate::ErrorKind::Protocol) if the rows cannot be decompressed, which means that memory was
+    /// corrupted.
     pub fn rows(&self) -> Result<RowBatch> {
         let bytes = match self.returned.as_slice() {
             [single] => single.rows()?,
@@ -245,8 +243,8 @@ impl<T> std::error::Error for FailedAppend<T> {
     }
 }
 
-/// Not everything was acknowledged. Returned by [`checkpoint`](super::ElasticChannel::checkpoint) and
-/// [`close`](super::ElasticChannel::close).
+/// The error of [`checkpoint`](super::ElasticChannel::checkpoint) and [`close`](super::ElasticChannel::close): appends have
+/// failed.
 pub struct CheckpointError<T> {
     pub(super) error: Error,
     pub(super) failures: u64,
@@ -254,12 +252,12 @@ pub struct CheckpointError<T> {
 }
 
 impl<T> CheckpointError<T> {
-    /// Why the last of them failed.
+    /// Why the last append failed.
     pub fn error(&self) -> &Error {
         &self.error
     }
 
-    /// Why the last of them failed. The rows that come back are dropped.
+    /// Why the last append failed. This drops the rows that are handed back.
     pub fn into_error(self) -> Error {
         self.error
     }
@@ -269,13 +267,13 @@ impl<T> CheckpointError<T> {
         self.failures
     }
 
-    /// Those that are not yet reported. The others were handed to their [`Ack`], or to a checkpoint of another
-    /// handle.
+    /// The failed appends that nothing has reported yet. The others were reported by their [`Ack`] or by a checkpoint of
+    /// another handle.
     pub fn failed(&self) -> &[FailedAppend<T>] {
         &self.failed
     }
 
-    /// Those that are not yet reported, to append their rows again.
+    /// The failed appends that nothing has reported yet, to append their rows again.
     pub fn into_failed(self) -> Vec<FailedAppend<T>> {
         self.failed
     }
@@ -295,7 +293,7 @@ impl<T> fmt::Display for CheckpointError<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} appends failed, and {} of them come back here",
+            "{} appends failed; the rows of {} of them are handed back here",
             self.failures,
             self.failed.len(),
         )

@@ -1,4 +1,4 @@
-//! The append: rows are encoded on the caller's thread, then wait for memory, then move into the open batch.
+//! The append: rows are encoded on the caller's thread, wait for memory, and move into the open batch.
 
 use std::fmt;
 use std::future::Future;
@@ -27,7 +27,7 @@ pub(super) struct Rows {
 }
 
 impl Rows {
-    /// Encodes rows that are given up or accepted together.
+    /// Encodes the rows of one append.
     pub(super) fn encode<R: Serialize>(
         context: &ClientContext,
         rows: impl Iterator<Item = R>,
@@ -38,7 +38,7 @@ impl Rows {
             rows::encode(&row, context.options.nulls, &mut bytes)?;
             check_row(context, bytes.get(start..).unwrap_or_default())?;
             count += 1;
-            // Not only at the end: an endless iterator must not fill the memory first.
+            // Checked after each row, so that an endless iterator does not fill the memory.
             check_whole(context, bytes.len())?;
         }
         Ok(Self {
@@ -60,7 +60,7 @@ impl Rows {
     }
 }
 
-/// Refuses rows that the memory budget could never hold beside others.
+/// Refuses rows that are too large a part of the memory budget.
 fn check_whole(context: &ClientContext, len: usize) -> Result<()> {
     let options = &context.options;
     if len <= options.max_unit() {
@@ -69,14 +69,14 @@ fn check_whole(context: &ClientContext, len: usize) -> Result<()> {
     Err(Error::new(
         ErrorKind::TooLarge,
         format!(
-            "the rows of one append are more than {} bytes: the least of a quarter of the memory budget and {}; append fewer rows at once, or raise the memory budget",
+            "the rows of one append are more than {} bytes, the smaller of a quarter of the memory budget and {}; append fewer rows at once, or raise the memory budget",
             options.max_unit(),
             options.max_uncompressed,
         ),
     ))
 }
 
-/// Refuses a row that no request could carry.
+/// Refuses a row that never fits into a request.
 fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
     let options = &context.options;
     if row.len() <= options.always_fits() {
@@ -89,14 +89,14 @@ fn check_row(context: &ClientContext, row: &[u8]) -> Result<()> {
     Err(Error::new(
         ErrorKind::TooLarge,
         format!(
-            "a row of {} bytes compresses to {compressed} bytes, more than the {} bytes of one request; append a smaller row",
+            "a row of {} bytes compresses to {compressed} bytes, which is more than the {} bytes of one request; append a smaller row",
             row.len(),
             options.max_request_bytes
         ),
     ))
 }
 
-/// Refuses what the channel could never hold, and would wait for in vain.
+/// Refuses an append that never fits into the channel's memory and would wait without end.
 fn check_cost<T>(shared: &Shared<T>, len: usize) -> Result<()> {
     let cost = len + append_cost::<T>();
     if cost <= shared.share.cap() {
@@ -105,7 +105,7 @@ fn check_cost<T>(shared: &Shared<T>, len: usize) -> Result<()> {
     Err(Error::new(
         ErrorKind::TooLarge,
         format!(
-            "an append takes {cost} bytes with its tag, more than the channel's {} bytes of memory; put the tag in a box, or raise the memory budget",
+            "an append takes {cost} bytes with its tag, which is more than the channel's {} bytes of memory; put the tag in a `Box`, or raise the memory budget",
             shared.share.cap()
         ),
     ))
@@ -113,12 +113,12 @@ fn check_cost<T>(shared: &Shared<T>, len: usize) -> Result<()> {
 
 type Wait = Pin<Box<dyn Future<Output = Result<Charge>> + Send>>;
 
-/// An append under way: resolves to its [`Ack`] once the rows are in memory.
+/// The future of an append. It resolves to an [`Ack`] once the rows are in memory.
 ///
-/// The rows were encoded at the call and are not borrowed. The future waits for nothing but the memory budget, and returns
-/// at once if the channel takes no more rows.
+/// The rows are encoded at the call and not borrowed. The future only waits for the memory budget, and returns at once if
+/// the channel accepts no more rows.
 ///
-/// Cancel safe: dropped before it resolves, nothing was appended.
+/// Cancel safe: if the future is dropped before it resolves, nothing is appended.
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct ElasticAppend<T> {
     context: Arc<ClientContext>,
@@ -145,6 +145,7 @@ impl<T> ElasticAppend<T> {
         }
     }
 
+    /// Moves charged rows into the open batch.
     fn enter(&self, rows: Rows, tag: T, charge: Charge) -> Result<Ack<T>> {
         let (ack_sender, receiver) = oneshot::channel();
         let append = Append {
@@ -159,7 +160,7 @@ impl<T> ElasticAppend<T> {
             Some(error) => Err((error, append)),
             None => Ok(core.append(now, now_ms, append, charge)),
         });
-        // The tag of what is refused is dropped here, outside the lock.
+        // The tag of a refused append is dropped here, outside the lock.
         if entered.map_err(|(error, _)| error)? {
             self.shared.wake_driver();
         }
@@ -194,7 +195,7 @@ impl<T: Send + 'static> ElasticAppend<T> {
     }
 }
 
-// Neither rows nor tag are ever pinned.
+// `poll` pins neither the rows nor the tag.
 impl<T> Unpin for ElasticAppend<T> {}
 
 impl<T: Send + 'static> Future for ElasticAppend<T> {

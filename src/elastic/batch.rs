@@ -1,4 +1,4 @@
-//! Batches of an elastic channel: the rows of many appends, open, sealed, and handed back.
+//! Batches of an elastic channel: the rows of many appends while they are collected, compressed, and handed back.
 
 use std::sync::{Arc, OnceLock};
 
@@ -18,8 +18,8 @@ pub(super) struct Part {
     pub(super) len: usize,
 }
 
-/// The rows of many appends. `P` is what holds the rows: plain bytes while the batch is open or waits, an [`Arc<Frame>`]
-/// while it is compressed, a [`Piece`] afterwards.
+/// The rows of many appends. The payload `P` is plain bytes until the batch is compressed, an [`Arc<Frame>`] during the
+/// compression, and a [`Piece`] afterwards.
 #[derive(Debug)]
 pub(super) struct Batch<P> {
     pub(super) payload: P,
@@ -32,10 +32,10 @@ pub(super) struct Batch<P> {
 /// A batch that is not compressed yet.
 pub(super) type RawBatch = Batch<Vec<u8>>;
 
-/// A batch that is being compressed. The compression shares its rows.
+/// A batch that is being compressed. It shares its rows with the compression task.
 pub(super) type Compressing = Batch<Arc<Frame>>;
 
-/// A batch that is ready to be sent: one request.
+/// A compressed batch: the content of one request.
 pub(super) type SealedBatch = Batch<Piece>;
 
 impl<P> Batch<P> {
@@ -43,7 +43,7 @@ impl<P> Batch<P> {
         self.parts.iter().map(|part| part.rows).sum()
     }
 
-    /// The same batch, with the payload that `convert` makes of its own.
+    /// Converts the payload.
     pub(super) fn map<Q>(self, convert: impl FnOnce(P) -> Q) -> Batch<Q> {
         Batch {
             payload: convert(self.payload),
@@ -62,7 +62,7 @@ impl RawBatch {
 }
 
 impl SealedBatch {
-    /// Whether it is larger than `limit` and has several rows.
+    /// Whether the batch exceeds `limit` and can be split.
     pub(super) fn is_too_large(&self, limit: usize) -> bool {
         self.payload.body.len() > limit && self.may_be_split()
     }
@@ -71,26 +71,26 @@ impl SealedBatch {
         self.rows() > 1
     }
 
-    /// Its rows, to be handed back or compressed again.
+    /// Prepares the rows to be handed back or compressed again.
     pub(super) fn into_frame(self) -> Compressing {
         self.map(|piece| {
             Arc::new(Frame {
-                packed: Some((piece.body, piece.len)),
+                compressed: Some((piece.body, piece.len)),
                 rows: OnceLock::new(),
             })
         })
     }
 }
 
-/// The body of a request, and how many bytes of rows are in it.
+/// The body of a request, and its uncompressed length.
 #[derive(Debug)]
 pub(super) struct Piece {
     pub(super) body: Bytes,
     pub(super) len: usize,
 }
 
-/// Compresses rows into as many requests as `limit` makes necessary. A single row is sealed even if it is larger: its append
-/// checked that it fits into the largest request, and the limit may have been learned since.
+/// Compresses rows into as few requests of at most `limit` bytes as halving allows. A single row is sealed even if it is
+/// larger: its append checked that it fits into the largest request, and `limit` may have been learned since.
 pub(super) fn seal(compressor: &mut Compressor, rows: Bytes, limit: usize) -> Result<Vec<Piece>> {
     let mut todo = vec![rows];
     let mut done = Vec::with_capacity(1);
@@ -110,7 +110,7 @@ pub(super) fn seal(compressor: &mut Compressor, rows: Bytes, limit: usize) -> Re
     Ok(done)
 }
 
-/// Where two rows meet near the middle; `None` if it is one row.
+/// A row boundary near the middle, or `None` if there is only one row.
 fn middle(rows: &[u8]) -> Option<usize> {
     let half = rows.len() / 2;
     let is_end = |byte: &u8| *byte == b'\n';
@@ -120,7 +120,8 @@ fn middle(rows: &[u8]) -> Option<usize> {
     (at < rows.len()).then_some(at)
 }
 
-/// The parts of `rows` that lie in its first `len` bytes; the last of them is cut where these end.
+/// Removes from `parts` what lies in the first `len` bytes of `rows`, and returns it. A part that extends beyond `len` is
+/// split there.
 pub(super) fn assign(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part> {
     let mut at = 0;
     let whole = parts.iter().take_while(|part| {
@@ -148,22 +149,23 @@ pub(super) fn assign(parts: &mut Vec<Part>, rows: &[u8], len: usize) -> Vec<Part
 /// The rows of a batch, plain or compressed. Compressed rows are decompressed at the first use.
 #[derive(Debug)]
 pub(super) struct Frame {
-    packed: Option<(Bytes, usize)>,
+    /// The compressed rows and their uncompressed length.
+    compressed: Option<(Bytes, usize)>,
     rows: OnceLock<Bytes>,
 }
 
 impl Frame {
     pub(super) fn of_rows(rows: Bytes) -> Self {
         Self {
-            packed: None,
+            compressed: None,
             rows: OnceLock::from(rows),
         }
     }
 
-    /// The length of its rows.
+    /// The length of the rows, uncompressed.
     pub(super) fn len(&self) -> usize {
-        let packed = self.packed.as_ref().map(|(_, len)| *len);
-        packed
+        let compressed = self.compressed.as_ref().map(|(_, len)| *len);
+        compressed
             .or_else(|| self.rows.get().map(Bytes::len))
             .unwrap_or(0)
     }
@@ -172,7 +174,10 @@ impl Frame {
         if let Some(rows) = self.rows.get() {
             return Ok(rows.clone());
         }
-        let (body, len) = self.packed.as_ref().map_or((&[][..], 0), |p| (&p.0, p.1));
+        let (body, len) = self
+            .compressed
+            .as_ref()
+            .map_or((&[][..], 0), |p| (&p.0, p.1));
         let rows = decompress(body, len).map_err(|why| {
             let text = "a sealed batch could not be read back";
             Error::new(ErrorKind::Protocol, text).with_source(why)
@@ -181,18 +186,18 @@ impl Frame {
     }
 }
 
-/// Where an append's rows are in a batch that failed.
+/// The rows of one append in a batch that was given up.
 #[derive(Debug, Clone)]
 pub(super) struct Returned {
     pub(super) frame: Arc<Frame>,
     pub(super) at: usize,
     pub(super) part: Part,
-    /// The batch's, which all of its appends share; `None` once the caller has taken the rows.
+    /// The charge of the batch, shared by its appends. `None` once the caller has the rows.
     pub(super) charge: Option<Arc<HandedBack>>,
 }
 
 impl Returned {
-    /// One for each part, in order.
+    /// Splits a batch into the rows of its appends, in order.
     pub(super) fn of(batch: Compressing) -> Vec<Self> {
         let frame = batch.payload;
         let charge = Arc::new(batch.charge.handed_back());
@@ -254,11 +259,11 @@ mod tests {
         let rows = Bytes::from_static(b"{\"a\":1}\n{\"a\":22}\n");
         let parts = [part(1, 1, 8), part(2, 1, 9)];
         let body = Compressor::new(1).unwrap().compress(&rows).unwrap();
-        let packed = Frame {
-            packed: Some((body, 17)),
+        let compressed = Frame {
+            compressed: Some((body, 17)),
             rows: OnceLock::new(),
         };
-        for frame in [packed, Frame::of_rows(rows)] {
+        for frame in [compressed, Frame::of_rows(rows)] {
             let returned = Returned::of(Batch {
                 payload: Arc::new(frame),
                 parts: parts.to_vec(),

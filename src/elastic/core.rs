@@ -1,8 +1,8 @@
 //! The state machine of an elastic channel: no I/O, no clock, no runtime. Every method takes `now`.
 //!
-//! Rows move through it in one direction: appended into the open batch, sealed, sent, accepted. Batches stand for
-//! themselves: each is tried until it is accepted or given up, whatever becomes of the others. The state and the append
-//! are here; what to do next is in `schedule`, what answers mean in `answers`.
+//! Rows move through it in one direction: appended into the open batch, sealed, sent, accepted. Batches are independent:
+//! each is tried until it is accepted or given up. The state and the append are here. `schedule` decides what the driver
+//! does next, and `responses` reads the answers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -21,24 +21,24 @@ use crate::base::retry::{Backoff, Retry};
 use crate::compress::ratio::Ratio;
 use crate::types::error::Error;
 
-/// The numbers an elastic channel runs by.
+/// The options and limits of an elastic channel.
 #[derive(Debug, Clone)]
 pub(super) struct Limits {
     pub(super) max_client_lag: Duration,
     pub(super) request_limit: RequestLimit,
     pub(super) max_uncompressed: usize,
     pub(super) retry_for: Duration,
-    /// Requests on their way at once.
+    /// The largest number of concurrent requests.
     pub(super) requests: usize,
 }
 
-/// What an append is charged with beside its rows' bytes: what is remembered of it, so that appends of tiny rows are
-/// bounded by the memory budget too. Its tag counts twice, for it moves from the channel to the acknowledgement.
+/// The charge of an append in addition to the bytes of its rows. It stands for the bookkeeping, so that the memory budget
+/// bounds appends of tiny rows as well. The tag counts twice, because it moves from the core into the acknowledgement.
 pub(super) const fn append_cost<T>() -> usize {
     512 + 2 * size_of::<T>()
 }
 
-/// An append as it comes in.
+/// A new append.
 pub(super) struct Append<T> {
     pub(super) rows: Bytes,
     pub(super) count: u64,
@@ -46,32 +46,32 @@ pub(super) struct Append<T> {
     pub(super) ack_sender: oneshot::Sender<Outcome<T>>,
 }
 
-/// An append without an outcome yet.
+/// An append that has no outcome yet.
 struct Pending<T> {
     tag: T,
     ack_sender: oneshot::Sender<Outcome<T>>,
-    /// In how many batches there are rows of it.
+    /// The number of batches with rows of this append.
     parts: usize,
     requests: Vec<Uuid>,
     retry_count: u32,
-    /// Rows of it may be in the table without having been acknowledged, or twice.
+    /// Whether an attempt without an answer may have been applied: its rows may be in the table unacknowledged, or twice.
     ambiguous: bool,
     returned: Vec<Returned>,
     error: Option<Error>,
     charge: Charge,
 }
 
-/// A batch that was sent, and is neither accepted nor given up.
+/// A batch that was sent and is neither accepted nor given up.
 #[derive(Debug)]
 pub(super) struct InFlight {
     pub(super) batch: SealedBatch,
     pub(super) request_id: Uuid,
     pub(super) tries: u32,
-    /// An earlier try may have been applied.
+    /// Whether the server may have applied an earlier attempt.
     pub(super) ambiguous: bool,
     pub(super) refusals: u32,
     pub(super) retry: Retry,
-    /// When it is to be tried again; `None` while a try is under way.
+    /// When to retry, or `None` while an attempt is under way.
     pub(super) retry_at: Option<Instant>,
 }
 
@@ -85,7 +85,7 @@ impl InFlight {
 pub(super) struct Core<T> {
     pub(super) limits: Limits,
     pub(super) rng: fastrand::Rng,
-    /// It takes no more rows, for this reason.
+    /// Why the channel accepts no more rows.
     end: Option<Error>,
     pub(super) stopped: bool,
     /// The number of the next append.
@@ -94,36 +94,40 @@ pub(super) struct Core<T> {
 
     pub(super) open: Option<RawBatch>,
     pub(super) raw: VecDeque<RawBatch>,
-    /// What the driver is compressing, and whether it goes before all that is ready: it was sent and is too large.
+    /// What the driver is compressing, and whether that is a sealed batch that is being split. Its parts precede all ready
+    /// batches.
     pub(super) compressing: Option<(Compressing, bool)>,
     pub(super) ready: VecDeque<SealedBatch>,
-    pub(super) flights: BTreeMap<u64, InFlight>,
-    pub(super) launched: u64,
+    pub(super) in_flight: BTreeMap<u64, InFlight>,
+    /// The number of batches sent so far, which numbers the next one in `in_flight`.
+    pub(super) batches_sent: u64,
     /// Appends before this one are sealed without waiting for the lag.
     pub(super) flush_through: u64,
-    /// All handles are gone, or it is closed: end when nothing is held any more, at the latest then.
+    /// Set when the channel is closed or the last handle dropped: the channel ends when every append has an outcome, and at
+    /// this time at the latest.
     pub(super) drain_until: Option<Instant>,
+    /// Whether the last handle was dropped.
     abandoned: bool,
 
-    /// Compressed over uncompressed size, learned; decides when the open batch is full.
+    /// The learned compression ratio. It decides when the open batch is full.
     pub(super) ratio: Ratio,
-    /// The client's limit as the last poll read it: one poll must not see two of them.
+    /// The client's limit as of the last `poll`. Other channels may lower it at any time, and one `poll` must use one value.
     pub(super) request_limit: usize,
-    /// How many requests may be on their way: one after a 429, and one more with each that is accepted.
+    /// How many requests may be under way: one after a 429, and one more with each accepted one.
     pub(super) window: usize,
     pub(super) throttle: Backoff,
     pub(super) throttled_until: Option<Instant>,
-    /// When a batch was accepted last.
+    /// When the last batch was accepted.
     pub(super) last_accept: Option<Instant>,
-    /// Whether somebody was told that no batch gets through.
+    /// Whether the warning that no batch is accepted was logged.
     pub(super) is_warned: bool,
 
-    /// Failed appends since the beginning, and why the last one failed.
+    /// The number of failed appends so far.
     failures: u64,
     last_failure: Option<Error>,
     /// Failed appends that are not yet reported.
     unreported: Vec<FailedAppend<T>>,
-    /// Outcomes that are not awaited. They are dropped outside the lock: the tags in them are the caller's.
+    /// Outcomes whose acknowledgement was dropped. Dropped outside the lock, because dropping a tag runs the caller's code.
     spent: Vec<Accepted<T>>,
 }
 
@@ -139,8 +143,8 @@ impl<T> Core<T> {
             raw: VecDeque::new(),
             compressing: None,
             ready: VecDeque::new(),
-            flights: BTreeMap::new(),
-            launched: 0,
+            in_flight: BTreeMap::new(),
+            batches_sent: 0,
             flush_through: 0,
             drain_until: None,
             abandoned: false,
@@ -164,28 +168,28 @@ impl<T> Core<T> {
         self.next
     }
 
-    /// Every append before this one has an outcome.
+    /// Every append before the one with this number has an outcome.
     pub(super) fn settled(&self) -> u64 {
         self.appends
             .first_key_value()
             .map_or(self.next, |(n, _)| *n)
     }
 
-    /// Why no more rows are taken.
+    /// The error with which appends are refused.
     pub(super) fn refusal(&self) -> Option<Error> {
-        self.end.clone().or_else(|| self.unheard_error())
+        self.end.clone().or_else(|| self.unreported_error())
     }
 
-    /// Whether it will never take rows again.
+    /// Whether the channel will never accept rows again.
     pub(super) fn is_closed(&self) -> bool {
         self.end.is_some()
     }
 
-    /// That appends failed and their failures are not yet reported.
-    pub(super) fn unheard_error(&self) -> Option<Error> {
+    /// An error about failures that are not yet reported, if there are any.
+    pub(super) fn unreported_error(&self) -> Option<Error> {
         let failed = self.unreported.first()?;
         let text = format!(
-            "{} appends failed and their failures are not yet reported; call `checkpoint` for their rows, then go on: {}",
+            "{} appends failed and their failures are not yet reported; call `checkpoint` to get their rows, then continue: {}",
             self.unreported.len(),
             failed.error.message()
         );
@@ -193,14 +197,15 @@ impl<T> Core<T> {
         Some(error.because_of(failed.error.clone()))
     }
 
-    /// What anybody waits for: how many appends have an outcome, whether rows are taken, whether all is over.
-    pub(super) fn marks(&self) -> (u64, bool, bool) {
-        let takes_rows = self.end.is_none() && self.unreported.is_empty();
-        (self.settled(), takes_rows, self.stopped)
+    /// The state that tasks wait for: how many appends have an outcome, whether rows are accepted, whether the channel has
+    /// ended.
+    pub(super) fn observable(&self) -> (u64, bool, bool) {
+        let accepts_rows = self.end.is_none() && self.unreported.is_empty();
+        (self.settled(), accepts_rows, self.stopped)
     }
 
-    /// Takes the rows of an append into the open batch, whether or not it is to be refused; `charge` covers them. Returns
-    /// whether the driver has to look.
+    /// Moves the rows of an append into the open batch. The caller has checked [`refusal`](Self::refusal), and `charge` covers
+    /// the append. Returns whether to wake the driver.
     pub(super) fn append(
         &mut self,
         now: Instant,
@@ -226,7 +231,7 @@ impl<T> Core<T> {
             },
         );
         if append.count == 0 {
-            self.tell(number);
+            self.resolve(number);
             return false;
         }
         let mut wake = false;
@@ -262,18 +267,18 @@ impl<T> Core<T> {
         full.clamp(1, self.limits.max_uncompressed)
     }
 
-    /// Asks for everything appended so far to be sealed now.
+    /// Requests that everything appended so far is sealed now.
     pub(super) fn flush(&mut self) {
         self.flush_through = self.next;
     }
 
-    /// The last handle is gone.
+    /// The last handle was dropped.
     pub(super) fn abandon(&mut self, until: Instant, why: Error) {
         self.abandoned = true;
         self.drain(until, why);
     }
 
-    /// Failed appends that will never be reported.
+    /// The number of failed appends that can no longer be reported.
     pub(super) fn lost(&self) -> usize {
         if self.abandoned && self.stopped {
             self.unreported.len()
@@ -282,22 +287,22 @@ impl<T> Core<T> {
         }
     }
 
-    /// Takes no more rows, and ends when all have an outcome, at the latest `until`.
+    /// Refuses further appends, and ends the channel when all have an outcome or at `until`.
     pub(super) fn drain(&mut self, until: Instant, why: Error) {
         self.flush();
         self.end.get_or_insert(why);
         self.drain_until = Some(self.drain_until.map_or(until, |earlier| earlier.min(until)));
     }
 
-    /// Ends at once: what has no outcome is given up.
+    /// Ends at once. Appends without an outcome are given up.
     pub(super) fn stop(&mut self, why: &Error) {
         self.end.get_or_insert_with(|| why.clone());
         self.stopped = true;
         if let Some((batch, _)) = self.compressing.take() {
             self.give_up(batch, why);
         }
-        for mut flight in std::mem::take(&mut self.flights).into_values() {
-            // Its answer may be on the way.
+        for mut flight in std::mem::take(&mut self.in_flight).into_values() {
+            // An attempt under way may still be applied.
             flight.ambiguous |= flight.retry_at.is_none();
             self.fail(flight, why);
         }
@@ -310,7 +315,7 @@ impl<T> Core<T> {
         }
     }
 
-    /// A batch is given up after it was sent.
+    /// Gives up a batch that was sent.
     pub(super) fn fail(&mut self, flight: InFlight, why: &Error) {
         self.note_request(&flight);
         let why = match why.request_id() {
@@ -320,7 +325,7 @@ impl<T> Core<T> {
         self.give_up(flight.batch.into_frame(), &why);
     }
 
-    /// The appends of a batch learn of the request it was in.
+    /// Records the attempts of a request in the appends of its batch.
     pub(super) fn note_request(&mut self, flight: &InFlight) {
         for part in &flight.batch.parts {
             if let Some(append) = self.appends.get_mut(&part.append) {
@@ -330,7 +335,7 @@ impl<T> Core<T> {
         }
     }
 
-    /// Hands the rows of a batch back to the callers who appended them. The rows keep their charge until they are taken.
+    /// Hands the rows of a batch back to their appends. The rows keep their charge until the callers have them.
     pub(super) fn give_up(&mut self, batch: Compressing, why: &Error) {
         for returned in Returned::of(batch) {
             let number = returned.part.append;
@@ -353,25 +358,26 @@ impl<T> Core<T> {
         }
     }
 
-    /// Rows of an append are in one batch more than before.
-    pub(super) fn part_cut(&mut self, number: u64) {
+    /// Rows of an append are in one more batch, because a batch was split within the append.
+    pub(super) fn add_part(&mut self, number: u64) {
         if let Some(append) = self.appends.get_mut(&number) {
             append.parts += 1;
         }
     }
 
-    /// Rows of an append are through; with the last of them it is told its outcome.
+    /// One batch with rows of an append was accepted or given up. The last one resolves the append.
     fn part_done(&mut self, number: u64) {
         let Some(append) = self.appends.get_mut(&number) else {
             return;
         };
         append.parts = append.parts.saturating_sub(1);
         if append.parts == 0 {
-            self.tell(number);
+            self.resolve(number);
         }
     }
 
-    fn tell(&mut self, number: u64) {
+    /// Sends the outcome of an append. If its acknowledgement was dropped, a failure is kept for the next checkpoint.
+    fn resolve(&mut self, number: u64) {
         let Some(append) = self.appends.remove(&number) else {
             return;
         };
@@ -407,14 +413,14 @@ impl<T> Core<T> {
         self.unreported.push(failed);
     }
 
-    /// How many appends have failed since the beginning, why the last one did, and the failures that are not yet reported.
+    /// The number of failed appends so far, the last error, and the failures that are not yet reported, which this removes.
     pub(super) fn failures(&mut self) -> (u64, Option<Error>, Vec<FailedAppend<T>>) {
         let mut unreported = std::mem::take(&mut self.unreported);
-        unreported.iter_mut().for_each(FailedAppend::taken);
+        unreported.iter_mut().for_each(FailedAppend::release_charge);
         (self.failures, self.last_failure.clone(), unreported)
     }
 
-    /// Outcomes that are not awaited, to be dropped outside the lock.
+    /// The outcomes whose acknowledgement was dropped, to be dropped outside the lock.
     pub(super) fn take_spent(&mut self) -> Vec<Accepted<T>> {
         std::mem::take(&mut self.spent)
     }

@@ -119,7 +119,7 @@ impl Rig {
         let sealed = core
             .ready
             .iter()
-            .chain(core.flights.values().map(|f| &f.batch));
+            .chain(core.in_flight.values().map(|f| &f.batch));
         let sealed = sealed.map(|b| b.charge.bytes());
         let compressing = core.compressing.iter().map(|(b, _)| b.charge.bytes());
         let held: usize = raw.chain(sealed).chain(compressing).sum();

@@ -1,4 +1,4 @@
-//! The driver of an elastic channel: one task that does what the core says, and nothing on its own account.
+//! The driver of an elastic channel: one task, which executes the core's actions and makes no decisions.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::types::error::{Error, ErrorKind, Result};
 
 type Answer = std::result::Result<(), Failure>;
 
-/// Starts the driver. It ends by itself when the channel has ended.
+/// Starts the driver. It ends when the channel has ended.
 pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Arc<Shared<T>>) {
     let driving = Driving {
         context: Arc::clone(context),
@@ -29,8 +29,8 @@ pub(super) fn spawn<T: Send + 'static>(context: &Arc<ClientContext>, shared: &Ar
     context.runtime.spawn(drive.instrument(span));
 }
 
-/// A driver at work. However it stops, a runtime that shuts down or a transport that panics included, nothing waits for it
-/// any longer.
+/// Ends the channel when the driver stops for any reason, including a runtime shutdown and a panic of the transport, so that
+/// no task waits for it.
 struct Driving<T> {
     context: Arc<ClientContext>,
     shared: Arc<Shared<T>>,
@@ -80,7 +80,7 @@ async fn drive<T>(context: &Arc<ClientContext>, shared: &Arc<Shared<T>>) {
     }
 }
 
-/// The first of these that is done, which is taken out; never, if there is none.
+/// Waits for the first task that finishes and removes it. Never resolves if there are no tasks.
 async fn first(tasks: &mut Vec<(u64, Task<Answer>)>) -> (u64, Answer) {
     poll_fn(|cx| {
         let done =

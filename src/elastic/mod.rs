@@ -1,4 +1,4 @@
-//! The elastic channel of a pipe: at least once, in no order, from as many tasks as append.
+//! The elastic channel of a pipe: rows are delivered at least once, in no order, from any number of tasks.
 
 pub(crate) mod ack;
 pub(crate) mod append;
@@ -27,29 +27,29 @@ use crate::rows::{self, RowBatch};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Appends rows at least once and in no order: a row may be in the table twice, and rows of one task may be there in
-/// another order than they were appended.
+/// A channel that delivers rows at least once and in no order: a row may be in the table twice, and rows of one task may
+/// land in another order than they were appended.
 ///
-/// It is the mode for many producers that have nothing to resume from. There are no offsets, and nothing to open: every
-/// pipe has one elastic channel, for all clients. A row is *appended* (in memory), *sealed* (compressed into a batch),
-/// *sent* and *accepted*. Accepted is durable here, and the last thing a client is told: the rows are in the table seconds
-/// later, and those that the table does not take are counted in the [status](Self::status) and listed in the error
-/// table. Give each row an id of its own if twice is too often. Rows that must be there once go through a
-/// [named channel](crate::StreamingIngestClient::open_channel).
+/// It suits many producers that have no source to resume from. There are no offsets and nothing to open: a pipe has one
+/// elastic channel for all clients. A row is *appended* (in memory), *sealed* (compressed into a batch), *sent* and
+/// *accepted*. Accepted rows are durable, and in the table seconds later. No later state is reported to the client: rows that
+/// the table rejects are counted in the [status](Self::status) and listed in the error table. Give each row a unique id if
+/// duplicates matter, or use a [named channel](crate::StreamingIngestClient::open_channel), which delivers each row once.
 ///
-/// Cheap to clone. The clones share batches, memory and requests, and many tasks append through them at once; each append
-/// carries a tag, whatever that is to the caller, and comes back with it. Several requests are on their way at a time
-/// ([`elastic_requests`](crate::ClientBuilder::elastic_requests)); after a 429 one, and gradually more.
+/// A channel is cheap to clone. The clones share batches, memory and requests, so that many tasks can append at once. Each
+/// append carries a tag of the caller's type, which its outcome returns. Several requests are under way at a time
+/// ([`elastic_requests`](crate::ClientBuilder::elastic_requests)); after a 429 only one, and gradually more.
 ///
-/// A request that goes unanswered is repeated with the same id, and only then may its rows be in the table twice:
-/// [`Accepted::may_be_duplicated`](crate::elastic::Accepted::may_be_duplicated) says so, and [`FailedAppend::is_ambiguous`](crate::elastic::FailedAppend::is_ambiguous) of rows that are handed back. No failure is
-/// silent: it goes to the [`Ack`], or if that was dropped to the next [`checkpoint`](Self::checkpoint), and until then
-/// appends are refused.
+/// A request without an answer is repeated with the same id. Only then may its rows be in the table twice, which
+/// [`Accepted::may_be_duplicated`](crate::elastic::Accepted::may_be_duplicated) and, for rows that are handed back,
+/// [`FailedAppend::is_ambiguous`](crate::elastic::FailedAppend::is_ambiguous) report. No failure is silent: the
+/// [`Ack`] reports it or, if that was dropped, the next [`checkpoint`](Self::checkpoint), and until then appends
+/// are refused.
 ///
-/// When the last clone is dropped, what is unsent goes on in the background for the client's close timeout. What fails then
-/// can only be logged: to receive it, [`close`](Self::close) the channel. A channel works without its client, which may be
-/// dropped before it. When the client is closed or aborted, what has no outcome fails with [`ErrorKind::ClientClosed`] and is
-/// handed back.
+/// When the last clone is dropped, the channel continues to send in the background for the client's close timeout. Failures
+/// during that time are only logged: to receive them, [`close`](Self::close) the channel. The channel keeps working if its
+/// client is dropped. When the client is closed or aborted, appends without an outcome fail with
+/// [`ErrorKind::ClientClosed`] and their rows are handed back.
 ///
 /// ```no_run
 /// # use snowpipe_streaming::{ElasticChannel, StreamingIngestClient};
@@ -57,14 +57,14 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// # async fn example(client: StreamingIngestClient, rides: Vec<Ride>) -> snowpipe_streaming::Result<()> {
 /// let channel: ElasticChannel<usize> = client.elastic_channel();
 /// for (n, ride) in rides.iter().enumerate() {
-///     // Waits for memory; await what it returns to learn of this one row.
+///     // Waits for memory. It returns an `Ack`, to be awaited for the outcome of this row.
 ///     channel.append_row(ride, n).await?;
 /// }
 /// match channel.checkpoint().await {
 ///     Ok(()) => {} // All rows are durable.
 ///     Err(error) => {
 ///         for failed in error.into_failed() {
-///             // Twice, perhaps, if `failed.is_ambiguous()`.
+///             // May duplicate rows if `failed.is_ambiguous()`.
 ///             channel.append_batch(&failed.rows()?, *failed.tag()).await?;
 ///         }
 ///     }
@@ -74,8 +74,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// ```
 pub struct ElasticChannel<T = ()> {
     handle: Arc<Handle<T>>,
-    /// How many failures this clone's checkpoints have told of.
-    told: AtomicU64,
+    /// How many failures this clone's checkpoints have reported.
+    reported: AtomicU64,
 }
 
 /// Counts the clones: with the last one the channel drains.
@@ -97,7 +97,7 @@ impl<T> Clone for ElasticChannel<T> {
     fn clone(&self) -> Self {
         Self {
             handle: Arc::clone(&self.handle),
-            told: AtomicU64::new(self.told.load(Ordering::Relaxed)),
+            reported: AtomicU64::new(self.reported.load(Ordering::Relaxed)),
         }
     }
 }
@@ -111,7 +111,7 @@ impl<T> fmt::Debug for ElasticChannel<T> {
 fn closed() -> Error {
     Error::new(
         ErrorKind::ChannelClosed,
-        "the elastic channel was closed; ask the context for another",
+        "the elastic channel was closed; get another one from the client",
     )
 }
 
@@ -136,7 +136,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
         };
         let channel = Self {
             handle: Arc::new(handle),
-            told: AtomicU64::new(0),
+            reported: AtomicU64::new(0),
         };
         (channel, settle)
     }
@@ -149,40 +149,40 @@ impl<T: Send + 'static> ElasticChannel<T> {
         ElasticAppend::new(&self.handle.context, self.shared(), rows, tag)
     }
 
-    /// Appends one row. It is encoded now; the future waits for memory only.
+    /// Appends one row. The row is encoded at the call. The future only waits for memory.
     ///
     /// # Errors
     ///
     /// Nothing was appended:
-    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row.
-    /// - [`ErrorKind::Backpressure`]: with an append timeout; without one if rows that an elastic channel handed back
-    ///   use the memory up, until they are taken.
-    /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: no more rows are taken.
+    /// - [`ErrorKind::InvalidRow`], [`ErrorKind::TooLarge`]: the row is at fault.
+    /// - [`ErrorKind::Backpressure`]: there was no memory within the append timeout. Without a timeout, this error means that
+    ///   rows handed back by an elastic channel use up the memory until the caller takes them.
+    /// - [`ErrorKind::ChannelClosed`], [`ErrorKind::ClientClosed`]: the channel accepts no more rows.
     /// - The kind of an earlier append's failure that is not yet reported: call [`checkpoint`](Self::checkpoint).
     pub fn append_row<R: Serialize + ?Sized>(&self, row: &R, tag: T) -> ElasticAppend<T> {
         self.append_rows([row], tag)
     }
 
-    /// Appends one row that is a JSON object already, as brokers and files deliver them. The row is parsed to check it and
-    /// not decoded; its nulls stay.
+    /// Appends one row that is already a JSON object, as brokers and files deliver it. The row is validated but not decoded, so
+    /// its nulls stay.
     ///
     /// # Errors
     ///
-    /// As [`append_row`](Self::append_row); [`ErrorKind::InvalidRow`] also if it is not valid JSON.
+    /// As [`append_row`](Self::append_row). [`ErrorKind::InvalidRow`] also if the row is not valid JSON.
     pub fn append_json(&self, row: impl AsRef<[u8]>, tag: T) -> ElasticAppend<T> {
         let row = rows::json(row.as_ref());
         let rows = row.and_then(|row| Rows::encode(&self.handle.context, [row].into_iter()));
         self.append(rows, tag)
     }
 
-    /// Appends rows that are acknowledged together. They are encoded now, all of them: together they are at most a quarter
+    /// Appends rows that are acknowledged together. All of them are encoded at the call: together they may be at most a quarter
     /// of the memory budget, and at most 16 MiB.
     ///
-    /// No rows are acknowledged at once.
+    /// An append without rows is acknowledged at once.
     ///
     /// # Errors
     ///
-    /// As [`append_row`](Self::append_row); nothing was appended.
+    /// As [`append_row`](Self::append_row). Nothing was appended.
     pub fn append_rows<I>(&self, rows: I, tag: T) -> ElasticAppend<T>
     where
         I: IntoIterator,
@@ -192,7 +192,7 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.append(rows, tag)
     }
 
-    /// Appends rows that are bytes already: of a [`FailedAppend`], say.
+    /// Appends encoded rows, for example those of a [`FailedAppend`].
     ///
     /// # Errors
     ///
@@ -202,36 +202,37 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.append(rows, tag)
     }
 
-    /// Sends what was appended so far without waiting for the lag.
+    /// Sends everything appended so far without waiting for
+    /// [`max_client_lag`](crate::ClientBuilder::max_client_lag).
     pub fn initiate_flush(&self) {
         self.shared().update_and_wake(|core, _| core.flush());
     }
 
     /// Flushes, and waits until everything that was appended before, through any clone, is accepted or has failed.
     ///
-    /// Bounded as [`checkpoint`](Self::checkpoint). Cancel safe: to wait for less long, wrap it in `tokio::time::timeout`.
+    /// Bounded as [`checkpoint`](Self::checkpoint). Cancel safe: for a shorter wait, wrap it in `tokio::time::timeout`.
     ///
     /// # Errors
     ///
-    /// The error of an append that failed and is not yet reported: [`checkpoint`](Self::checkpoint) reports it and hands
-    /// back the rows.
+    /// The error of a failed append that is not yet reported. [`checkpoint`](Self::checkpoint) reports it and hands back its
+    /// rows.
     pub async fn wait_for_flush(&self) -> Result<()> {
         let through = self.shared().flush();
         self.shared().settle(through).await
     }
 
-    /// Flushes, and waits until everything that was appended before, through any clone, has an outcome: `Ok` says that all
-    /// of it is accepted, and so was everything since the last checkpoint of this clone.
+    /// Flushes, and waits until everything that was appended before, through any clone, has an outcome. `Ok` means that all of
+    /// it was accepted, and everything else since the last checkpoint of this clone.
     ///
-    /// Each clone reports every failure once. The rows of failures that no [`Ack`] reported go to the first
-    /// checkpoint that asks. Tasks that each rely on checkpoints therefore take a clone each.
+    /// Each clone reports every failure once. The rows of failures that no [`Ack`] has reported go to the first
+    /// checkpoint that is called. So tasks that each rely on checkpoints need a clone each.
     ///
-    /// Bounded by the client's `retry_for` and what is ahead in the queue. Cancel safe: cancelled, it has reported
+    /// Bounded by the client's `retry_for` and the batches ahead in the queue. Cancel safe: a cancelled call has reported
     /// nothing.
     ///
     /// # Errors
     ///
-    /// [`CheckpointError`], with the appends that failed.
+    /// [`CheckpointError`] with the appends that failed.
     pub async fn checkpoint(&self) -> Result<(), CheckpointError<T>> {
         let through = self.shared().update_and_wake(|core, _| {
             core.flush();
@@ -241,10 +242,10 @@ impl<T: Send + 'static> ElasticChannel<T> {
         self.failures()
     }
 
-    /// What has failed since this clone was last told.
+    /// The failures since the last checkpoint of this clone.
     fn failures(&self) -> Result<(), CheckpointError<T>> {
         let (total, last, failed) = self.shared().update(|core, _| core.failures());
-        let before = self.told.swap(total, Ordering::Relaxed);
+        let before = self.reported.swap(total, Ordering::Relaxed);
         let failures = total.saturating_sub(before).max(failed.len() as u64);
         match last {
             Some(error) if failures > 0 => Err(CheckpointError {
@@ -256,13 +257,13 @@ impl<T: Send + 'static> ElasticChannel<T> {
         }
     }
 
-    /// Asks the server for the status of the pipe's elastic channel: its counters, over all clients.
+    /// Asks the server for the status of the pipe's elastic channel. Its counters cover all clients.
     ///
     /// Cancel safe.
     ///
     /// # Errors
     ///
-    /// [`ErrorKind::NotFound`] if the server does not know the pipe; whatever keeps it from answering.
+    /// [`ErrorKind::NotFound`] if the server does not know the pipe, and the errors of the call itself.
     pub async fn status(&self) -> Result<ChannelStatus> {
         let context = &self.handle.context;
         let names = [ELASTIC.to_owned()];
@@ -278,16 +279,15 @@ impl<T: Send + 'static> ElasticChannel<T> {
         })
     }
 
-    /// Whether the channel takes no more rows: it was closed, or its client was.
+    /// Whether the channel accepts no more rows because it or its client was closed.
     pub fn is_closed(&self) -> bool {
         self.shared().core().is_closed()
     }
 
-    /// Flushes, waits until everything appended through any clone has an outcome, and ends the channel: clones take no
-    /// more rows.
+    /// Flushes, waits until everything appended through any clone has an outcome, and ends the channel for all clones.
     ///
-    /// Bounded by the client's close timeout; what has no outcome by then fails with [`ErrorKind::Timeout`] and is handed
-    /// back. Cancelled, the channel goes on to end in the background.
+    /// Bounded by the client's close timeout: appends without an outcome by then fail with [`ErrorKind::Timeout`], and their
+    /// rows are handed back. If the future is cancelled, the channel ends in the background.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! What answers mean for the batches of an elastic channel.
+//! How an elastic channel handles the answers to its requests and the results of compression.
 
 use std::time::Duration;
 
@@ -11,71 +11,71 @@ use crate::api::failure::Failure;
 use crate::base::retry::{Retry, WARN_AFTER};
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// How often a refusal that may pass (401, 403, 404 without a code, 410) is met with another try.
+/// How often a request is retried after a refusal that may be temporary (401, 403, 404 without a code, 410).
 const REFUSALS: u32 = 3;
 
 /// What to do about a failed append.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// The identical request again.
-    Again(Again),
-    /// The same bytes will never pass: cut them.
-    Smaller,
-    /// Give the rows back.
+enum RetryDecision {
+    /// Send the identical request again.
+    Retry(RetryTerms),
+    /// The request is too large: split the batch.
+    Split,
+    /// Hand the rows back.
     GiveUp,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Again {
-    /// Not before this delay, if the server named one.
+struct RetryTerms {
+    /// The delay that the server asked for.
     after: Option<Duration>,
-    /// This try may have been applied.
+    /// Whether the server may have applied this attempt.
     ambiguous: bool,
-    /// The server refused in a way that may pass; it is tried only so often.
+    /// Whether the server refused the request in a way that may be temporary. Such retries are counted and limited.
     refused: bool,
-    /// The server asks to slow down.
+    /// Whether the server asked to slow down.
     throttled: bool,
 }
 
-/// `patient`: refusals that may pass have not used up their tries.
-fn verdict(failure: &Failure, patient: bool) -> Verdict {
-    let refused = Verdict::Again(Again {
+/// Decides about a failed append. `may_retry_refusal`: the retries for temporary refusals are not used up.
+fn retry_decision(failure: &Failure, may_retry_refusal: bool) -> RetryDecision {
+    let refused = RetryDecision::Retry(RetryTerms {
         refused: true,
-        ..Again::default()
+        ..RetryTerms::default()
     });
     match failure {
-        // What a proxy answers in the place of host or token tells nothing of either.
+        // A proxy that answers in place of the account host says nothing about the host or the credential.
         Failure::NotSent(error) if error.is_retryable() || error.kind() == ErrorKind::Protocol => {
-            Verdict::Again(Again::default())
+            RetryDecision::Retry(RetryTerms::default())
         }
-        // Nor does what the account host refuses for another reason than the credential.
+        // A refusal by the account host for any reason but the credential says nothing about the rows.
         Failure::AccountRefused(_) if !failure.is_about_credentials() => {
-            Verdict::Again(Again::default())
+            RetryDecision::Retry(RetryTerms::default())
         }
-        Failure::AccountRefused(_) if patient => refused,
-        // A credential or a name that cannot be used will not become usable.
-        Failure::NotSent(_) | Failure::AccountRefused(_) => Verdict::GiveUp,
-        Failure::Ambiguous(_) => Verdict::Again(Again {
+        Failure::AccountRefused(_) if may_retry_refusal => refused,
+        // Retrying cannot help: the credential or the account name is unusable.
+        Failure::NotSent(_) | Failure::AccountRefused(_) => RetryDecision::GiveUp,
+        Failure::Ambiguous(_) => RetryDecision::Retry(RetryTerms {
             ambiguous: true,
-            ..Again::default()
+            ..RetryTerms::default()
         }),
-        Failure::Throttled { after, .. } => Verdict::Again(Again {
+        Failure::Throttled { after, .. } => RetryDecision::Retry(RetryTerms {
             after: *after,
             throttled: true,
-            ..Again::default()
+            ..RetryTerms::default()
         }),
         Failure::Answered { status, code, .. } => match (*status, code) {
-            (413, _) => Verdict::Smaller,
-            // A credential that is being renewed, a request to the wrong host, a pipe that moved to another: nothing has
-            // to be opened there again.
-            (401 | 403 | 410, _) | (404, None) if patient => refused,
-            _ => Verdict::GiveUp,
+            (413, _) => RetryDecision::Split,
+            // A credential that is being renewed, a request to the wrong host, or a pipe that moved to another host. The
+            // named channel gives up on 410, because it has to be reopened there. An elastic channel has nothing to reopen.
+            (401 | 403 | 410, _) | (404, None) if may_retry_refusal => refused,
+            _ => RetryDecision::GiveUp,
         },
     }
 }
 
 impl<T> Core<T> {
-    /// The driver compressed what it was given.
+    /// The driver has compressed a batch.
     pub(super) fn on_sealed(&mut self, sealed: Result<Vec<Piece>>) {
         let Some((batch, is_split)) = self.compressing.take() else {
             return;
@@ -84,7 +84,7 @@ impl<T> Core<T> {
             Ok(sealed) => sealed,
             Err(error) => return self.give_up(batch, &error),
         };
-        // The pieces share the charge of the whole, which is only the compressed length if it was sealed before.
+        // The pieces share the charge of the whole. If the batch was sealed before, that is only its compressed length.
         let (mut remaining, mut parts) = (batch.charge, batch.parts);
         let (mut at, mut sealed) = (0, Vec::with_capacity(pieces.len()));
         for Piece { body, len } in pieces {
@@ -95,7 +95,7 @@ impl<T> Core<T> {
                 .last()
                 .filter(|_| assigned.len() + parts.len() > whole)
             {
-                self.part_cut(last.append);
+                self.add_part(last.append);
             }
             at += len;
             self.ratio.learn(body.len(), len);
@@ -116,14 +116,14 @@ impl<T> Core<T> {
         }
     }
 
-    /// The answer to a request.
+    /// The request with this number was answered.
     pub(super) fn on_answer(
         &mut self,
         now: Instant,
         number: u64,
         answer: std::result::Result<(), Failure>,
     ) {
-        let Some(mut flight) = self.flights.remove(&number) else {
+        let Some(mut flight) = self.in_flight.remove(&number) else {
             return;
         };
         let failure = match answer {
@@ -132,19 +132,19 @@ impl<T> Core<T> {
                 self.window = (self.window + 1).min(self.limits.requests);
                 self.last_accept = Some(now);
                 if std::mem::take(&mut self.is_warned) {
-                    info!("batches get through again");
+                    info!("batches are accepted again");
                 }
                 return self.accept(&flight);
             }
             Err(failure) => failure,
         };
-        match verdict(&failure, flight.refusals < REFUSALS) {
-            Verdict::Again(again) => {
-                flight.ambiguous |= again.ambiguous;
-                flight.refusals += u32::from(again.refused);
+        match retry_decision(&failure, flight.refusals < REFUSALS) {
+            RetryDecision::Retry(terms) => {
+                flight.ambiguous |= terms.ambiguous;
+                flight.refusals += u32::from(terms.refused);
                 if flight.retry.is_over(now) {
                     let text = format!(
-                        "a batch could not be delivered for {:?}: {}; append its rows again when the server can be reached",
+                        "a batch could not be delivered within {:?}: {}; append its rows again when the server can be reached",
                         self.limits.retry_for,
                         failure.error().message()
                     );
@@ -153,28 +153,28 @@ impl<T> Core<T> {
                     return self.fail(flight, &error);
                 }
                 self.warn(now, &flight.retry, failure.error());
-                self.wait(now, &mut flight, again);
-                self.flights.insert(number, flight);
+                self.schedule_retry(now, &mut flight, terms);
+                self.in_flight.insert(number, flight);
             }
-            Verdict::Smaller if flight.batch.may_be_split() => {
+            RetryDecision::Split if flight.batch.may_be_split() => {
                 self.note_request(&flight);
                 let refused = flight.batch.payload.body.len();
                 self.limits.request_limit.refused(refused);
                 self.ready.push_front(flight.batch);
             }
-            Verdict::Smaller => {
+            RetryDecision::Split => {
                 let text = format!(
-                    "the server does not take {} bytes in one request, and they are one row; append a smaller row",
+                    "the server does not accept {} bytes in one request, and these are a single row; append a smaller row",
                     flight.batch.payload.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());
                 self.fail(flight, &error);
             }
-            Verdict::GiveUp => self.fail(flight, &failure.into_error()),
+            RetryDecision::GiveUp => self.fail(flight, &failure.into_error()),
         }
     }
 
-    /// Warns once that no batch gets through and why, when none was accepted for some time of trying.
+    /// Warns once that no batch is accepted and why, after some time of trying.
     fn warn(&mut self, now: Instant, retry: &Retry, error: &Error) {
         let since_accept = self
             .last_accept
@@ -182,23 +182,23 @@ impl<T> Core<T> {
         let tried_for = retry.elapsed(now).min(since_accept);
         if tried_for >= WARN_AFTER && !std::mem::replace(&mut self.is_warned, true) {
             let retry_for = self.limits.retry_for;
-            warn!(%error, "no batch gets through for {tried_for:.0?}; each is tried for {retry_for:?}");
+            warn!(%error, "no batch was accepted for {tried_for:.0?}; each is retried for up to {retry_for:?}");
         }
     }
 
-    /// A batch waits for its next try; after a 429 all of them do, and then go one by one.
-    fn wait(&mut self, now: Instant, flight: &mut InFlight, again: Again) {
+    /// Schedules the next attempt of a batch. After a 429, all batches wait for it and are then sent one at a time.
+    fn schedule_retry(&mut self, now: Instant, flight: &mut InFlight, terms: RetryTerms) {
         let unit = self.rng.f64();
-        flight.retry_at = if again.throttled {
+        flight.retry_at = if terms.throttled {
             let delay = self.throttle.next(unit);
-            let at = now + again.after.map_or(delay, |after| after.max(delay));
+            let at = now + terms.after.map_or(delay, |after| after.max(delay));
             self.window = 1;
-            // At most this long: batches that were not sent yet wait as well, and their time has not begun.
+            // Bounded, because batches that were not sent yet wait as well, and no deadline of theirs has started.
             let at_most = now + self.limits.retry_for;
             self.throttled_until = self.throttled_until.max(Some(at.min(at_most)));
             Some(at)
         } else {
-            let next = flight.retry.next(now, again.after, unit);
+            let next = flight.retry.next(now, terms.after, unit);
             next.or(Some(now))
         };
     }
@@ -217,65 +217,68 @@ mod tests {
     }
 
     #[test]
-    fn what_did_not_decide_is_tried_again() {
+    fn failures_that_say_nothing_about_the_rows_are_retried() {
         let second = Some(Duration::from_secs(1));
         let error = |kind| Error::new(kind, "no");
-        let again = Again::default();
+        let terms = RetryTerms::default();
         let ambiguous = true;
         let throttled = true;
         let table = [
             (
                 Failure::NotSent(error(ErrorKind::Unreachable)),
-                Verdict::Again(again),
+                RetryDecision::Retry(terms),
             ),
             (
                 Failure::NotSent(error(ErrorKind::Protocol)),
-                Verdict::Again(again),
+                RetryDecision::Retry(terms),
             ),
             (
                 Failure::AccountRefused(error(ErrorKind::NotFound)),
-                Verdict::Again(again),
+                RetryDecision::Retry(terms),
             ),
             (
                 Failure::AccountRefused(error(ErrorKind::Refused)),
-                Verdict::Again(again),
+                RetryDecision::Retry(terms),
             ),
             (
                 Failure::NotSent(error(ErrorKind::Authentication)),
-                Verdict::GiveUp,
+                RetryDecision::GiveUp,
             ),
-            (Failure::NotSent(error(ErrorKind::Config)), Verdict::GiveUp),
+            (
+                Failure::NotSent(error(ErrorKind::Config)),
+                RetryDecision::GiveUp,
+            ),
             (
                 Failure::Ambiguous(error(ErrorKind::Server)),
-                Verdict::Again(Again { ambiguous, ..again }),
+                RetryDecision::Retry(RetryTerms { ambiguous, ..terms }),
             ),
             (
                 Failure::Throttled {
                     after: second,
                     error: error(ErrorKind::Throttled),
                 },
-                Verdict::Again(Again {
+                RetryDecision::Retry(RetryTerms {
                     after: second,
                     throttled,
-                    ..again
+                    ..terms
                 }),
             ),
         ];
         for (failure, expected) in table {
-            assert_eq!(verdict(&failure, false), expected, "{failure:?}");
-            assert_eq!(verdict(&failure, true), expected, "{failure:?}");
+            assert_eq!(retry_decision(&failure, false), expected, "{failure:?}");
+            assert_eq!(retry_decision(&failure, true), expected, "{failure:?}");
         }
     }
 
     #[test]
-    fn refusals_that_may_pass_are_tried_only_so_often() {
-        let once_more = Verdict::Again(Again {
+    fn temporary_refusals_are_retried_until_their_retries_are_used_up() {
+        let once_more = RetryDecision::Retry(RetryTerms {
             refused: true,
-            ..Again::default()
+            ..RetryTerms::default()
         });
         for failure in [
             answered(401, Some("390303"), ErrorKind::Authentication),
-            // The token exchange says 400 where others say 401.
+            // The token exchange answers 400 where other endpoints answer 401.
             Failure::AccountRefused(Error::new(ErrorKind::Authentication, "no")),
             Failure::AccountRefused(Error::new(ErrorKind::Forbidden, "no")),
             answered(403, Some("390403"), ErrorKind::Forbidden),
@@ -283,14 +286,18 @@ mod tests {
             answered(410, Some("ERR_PIPE_FAILED_OVER"), ErrorKind::NotFound),
             answered(410, None, ErrorKind::NotFound),
         ] {
-            assert_eq!(verdict(&failure, true), once_more, "{failure:?}");
-            assert_eq!(verdict(&failure, false), Verdict::GiveUp, "{failure:?}");
+            assert_eq!(retry_decision(&failure, true), once_more, "{failure:?}");
+            assert_eq!(
+                retry_decision(&failure, false),
+                RetryDecision::GiveUp,
+                "{failure:?}"
+            );
         }
     }
 
     #[test]
-    fn what_was_decided_is_decided() {
-        for patient in [false, true] {
+    fn final_refusals_hand_the_rows_back() {
+        for may_retry in [false, true] {
             for failure in [
                 answered(400, Some("ERR_INVALID_REQUEST"), ErrorKind::Refused),
                 answered(400, None, ErrorKind::Refused),
@@ -302,10 +309,14 @@ mod tests {
                 answered(409, None, ErrorKind::Refused),
                 answered(200, Some("17"), ErrorKind::Refused),
             ] {
-                assert_eq!(verdict(&failure, patient), Verdict::GiveUp, "{failure:?}");
+                assert_eq!(
+                    retry_decision(&failure, may_retry),
+                    RetryDecision::GiveUp,
+                    "{failure:?}"
+                );
             }
             let too_large = answered(413, Some("X"), ErrorKind::TooLarge);
-            assert_eq!(verdict(&too_large, patient), Verdict::Smaller);
+            assert_eq!(retry_decision(&too_large, may_retry), RetryDecision::Split);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What an elastic channel is to do next: seal, send, or wait, and until when.
+//! What the driver of an elastic channel does next: compress, send, or wait, and until when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,16 +12,16 @@ use crate::api::call::Attempt;
 use crate::base::retry::{Retry, RetryLimit};
 use crate::types::error::{Error, ErrorKind};
 
-/// How long a batch waits before its second try, and before its later ones at most.
+/// The backoff before the second attempt of a batch, and the longest one.
 pub(super) const FIRST_DELAY: Duration = Duration::from_millis(100);
 pub(super) const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// What the driver is to do next.
+/// The next step of the driver.
 #[derive(Debug)]
 pub(super) enum Action {
-    /// Compress these rows into requests of at most so many bytes and call `on_sealed`.
+    /// Compress these rows into requests of at most this many bytes and call `on_sealed`.
     Seal(Arc<Frame>, usize),
-    /// Send this and call `on_answer` with the number of the flight.
+    /// Send this request and call `on_answer` with its number.
     Send(u64, ElasticRequest),
     /// Wait for an event, at most until this time.
     Wait(Option<Instant>),
@@ -30,7 +30,7 @@ pub(super) enum Action {
 }
 
 impl<T> Core<T> {
-    /// What to do at `now`. `pressed`: an append of the client waits for memory.
+    /// Returns what to do at `now`. `pressed`: an append of the client waits for memory.
     pub(super) fn poll(&mut self, now: Instant, pressed: bool) -> Action {
         self.request_limit = self.limits.request_limit.get();
         if let Some(until) = self.drain_until.filter(|_| !self.stopped) {
@@ -53,10 +53,10 @@ impl<T> Core<T> {
         }
     }
 
-    /// Closes the open batch if it is time to, and otherwise returns when it will be.
+    /// Closes the open batch if it is due, and otherwise returns when it will be.
     fn seal_open(&mut self, now: Instant, pressed: bool) -> Option<Instant> {
         let open = self.open.as_ref()?;
-        // While an older batch waits, the open batch stays open and takes more rows into its request.
+        // While an older batch waits, the open batch stays open, so that its request gets more rows.
         let is_next = self.raw.is_empty() && self.ready.is_empty() && self.compressing.is_none();
         let due = open.first_append + self.limits.max_client_lag;
         let first = open.parts.first().map_or(0, |part| part.append);
@@ -85,34 +85,35 @@ impl<T> Core<T> {
         Some((frame, limit))
     }
 
-    /// The next request, or when to ask again.
+    /// The next request, or the time at which there may be one.
     fn next_request(&mut self, now: Instant) -> Result<(u64, ElasticRequest), Option<Instant>> {
-        let waiting = self.flights.values().filter(|f| f.retry_at.is_none());
-        if waiting.count() >= self.window {
+        let under_way = self.in_flight.values().filter(|f| f.retry_at.is_none());
+        if under_way.count() >= self.window {
             return Err(None);
         }
-        let again = self.flights.iter();
-        let again = again.filter_map(|(n, flight)| Some((self.due(flight)?, *n)));
-        let again = again.min();
-        if let Some((_, number)) = again.filter(|(due, _)| *due <= now) {
+        let retries = self.in_flight.iter();
+        let next_retry = retries
+            .filter_map(|(n, flight)| Some((self.due(flight)?, *n)))
+            .min();
+        if let Some((_, number)) = next_retry.filter(|(due, _)| *due <= now) {
             return self.request(number).ok_or(None);
         }
-        let again = again.map(|(due, _)| due);
+        let retry_due = next_retry.map(|(due, _)| due);
         let limit = self.request_limit;
         let is_ready = self.ready.front().is_some_and(|b| !b.is_too_large(limit));
-        if !is_ready || self.flights.len() >= self.limits.requests {
-            return Err(again);
+        if !is_ready || self.in_flight.len() >= self.limits.requests {
+            return Err(retry_due);
         }
         if let Some(until) = self.throttled_until.filter(|until| *until > now) {
-            return Err(earliest(again, Some(until)));
+            return Err(earliest(retry_due, Some(until)));
         }
         let Some(batch) = self.ready.pop_front() else {
-            return Err(again);
+            return Err(retry_due);
         };
-        let number = self.launched;
-        self.launched += 1;
+        let number = self.batches_sent;
+        self.batches_sent += 1;
         let id = self.rng.u128(..).to_le_bytes();
-        self.flights.insert(
+        self.in_flight.insert(
             number,
             InFlight {
                 batch,
@@ -129,11 +130,10 @@ impl<T> Core<T> {
                 retry_at: None,
             },
         );
-        self.request(number).ok_or(again)
+        self.request(number).ok_or(retry_due)
     }
 
-    /// When a batch is to be tried again: however long the server asks to wait, the last try is made in time to tell the
-    /// caller.
+    /// When to retry a batch. However long a delay the server asks for, the last attempt is made by the batch's deadline.
     fn due(&self, flight: &InFlight) -> Option<Instant> {
         let due = self.throttled_until.max(Some(flight.retry_at?))?;
         let deadline = flight.retry.deadline();
@@ -141,7 +141,7 @@ impl<T> Core<T> {
     }
 
     fn request(&mut self, number: u64) -> Option<(u64, ElasticRequest)> {
-        let flight = self.flights.get_mut(&number)?;
+        let flight = self.in_flight.get_mut(&number)?;
         flight.tries = flight.tries.saturating_add(1);
         flight.retry_at = None;
         let Piece { body, len } = &flight.batch.payload;

@@ -1,4 +1,4 @@
-//! One elastic channel, as its handles, its driver, its acknowledgements and its client share it.
+//! The state of an elastic channel, shared by its handles, its driver, its acknowledgements and its client.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,11 +11,11 @@ use super::core::Core;
 use crate::base::budget::Share;
 use crate::types::error::{Error, Result};
 
-/// The core behind a short lock, and who is to be told of its changes.
+/// The core behind a lock that is held briefly, and the means to notify others of its changes.
 pub(super) struct Shared<T> {
     pub(super) share: Share,
     core: Mutex<Core<T>>,
-    /// For those who wait for what [`Core::marks`] tells. Wakes them in the order of waiting, as a `watch` does not.
+    /// Notified when [`Core::observable`] changes. Unlike a `watch`, it wakes tasks in the order in which they waited.
     changed: Notify,
     driver: Notify,
 }
@@ -41,24 +41,24 @@ impl<T> Shared<T> {
         })
     }
 
-    /// Looks at the core. Nothing else may be locked or awaited meanwhile.
+    /// Locks the core. The caller must not take another lock or await while it holds the guard.
     pub(super) fn core(&self) -> MutexGuard<'_, Core<T>> {
         // The core's methods do not panic half-way; a poisoned lock holds a consistent core.
         self.core.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Changes the core and tells everybody what came of it.
+    /// Changes the core and wakes waiting tasks if its observable state changed.
     pub(super) fn update<R>(&self, change: impl FnOnce(&mut Core<T>, Instant) -> R) -> R {
         let now = Instant::now();
         let mut core = self.core();
-        let before = core.marks();
+        let before = core.observable();
         let result = change(&mut core, now);
-        let is_news = core.marks() != before;
+        let has_changed = core.observable() != before;
         let spent = core.take_spent();
         drop(core);
-        // What the caller's tags do when they are dropped is not to be done under the lock.
+        // Dropping a tag runs the caller's code, which must not run under the lock.
         drop(spent);
-        if is_news {
+        if has_changed {
             self.changed.notify_waiters();
         }
         result
@@ -71,7 +71,7 @@ impl<T> Shared<T> {
         result
     }
 
-    /// Logs a failure that is lost.
+    /// Warns of failures that can no longer be reported.
     pub(super) fn warn_of_lost(&self) {
         let appends = self.core().lost();
         if appends > 0 {
@@ -96,42 +96,42 @@ impl<T> Shared<T> {
             .await;
     }
 
-    /// Waits until nothing will change any more.
+    /// Waits until the channel has ended.
     pub(super) async fn stopped(&self) {
         self.wait(|core| core.stopped.then_some(())).await;
     }
 
-    /// Resolves when no more rows are taken.
+    /// Resolves when appends are refused, with the error.
     pub(super) async fn refused(&self) -> Error {
         self.wait(Core::refusal).await
     }
 
-    /// What `outcome` knows in the end.
+    /// Waits until `outcome` returns a value.
     async fn wait<R>(&self, outcome: impl Fn(&Core<T>) -> Option<R>) -> R {
         loop {
             let changed = self.changed.notified();
             tokio::pin!(changed);
-            // Registered before the core is looked at, or a change could fall in between.
+            // Registered before the core is read. Otherwise a change could come between the two.
             changed.as_mut().enable();
-            let told = outcome(&self.core());
-            if let Some(told) = told {
-                return told;
+            let result = outcome(&self.core());
+            if let Some(result) = result {
+                return result;
             }
             changed.await;
         }
     }
 }
 
-/// An elastic channel as its client sees it, whatever its tags are.
+/// An elastic channel as its client sees it, independent of the type of its tags.
 #[async_trait::async_trait]
 pub(crate) trait Settle: fmt::Debug + Send + Sync {
-    /// Sends what was appended so far without waiting for the lag; how many appends that are.
+    /// Sends everything appended so far without waiting for the lag, and returns the number of appends so far.
     fn flush(&self) -> u64;
 
-    /// Ends it at once: what has no outcome is handed back.
+    /// Ends the channel at once. Appends without an outcome are handed back.
     fn end(&self, why: &Error);
 
-    /// Waits until so many appends have an outcome.
+    /// Waits until this many appends have an outcome.
     ///
     /// # Errors
     ///
@@ -154,6 +154,6 @@ impl<T: Send> Settle for Shared<T> {
 
     async fn settle(&self, through: u64) -> Result<()> {
         self.settled(through).await;
-        self.core().unheard_error().map_or(Ok(()), Err)
+        self.core().unreported_error().map_or(Ok(()), Err)
     }
 }

@@ -130,7 +130,7 @@ pub(super) fn check_committed<O: Ord + std::fmt::Display>(
     Err(Error::new(
         ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
         format!(
-            "the channel {channel:?} had committed the offset {}, and after it was opened again it has {}; it was dropped and made anew, or another program writes it: choose another name, or find out which rows the table has",
+            "the channel {channel:?} had committed the offset {}, but after a reopen it reports {}; it was dropped and created again, or another program writes to it; choose another name, or find out which rows the table has",
             name(known),
             name(committed),
         ),
@@ -142,7 +142,7 @@ pub(super) fn in_doubt(channel: &str) -> Error {
     Error::new(
         ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
         format!(
-            "the channel {channel:?} was dropped and made anew while rows were on their way, and with it went the word on whether they are committed; find out which rows the table has, and have the source begin after them"
+            "the channel {channel:?} was dropped and created again while sent rows were not yet known to be committed, so their outcome is unknown; find out which rows the table has, and start the source after them"
         ),
     )
 }

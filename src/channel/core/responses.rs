@@ -136,7 +136,7 @@ impl Core {
             RetryDecision::Split if flight.batch.may_be_split() => self.learn_limit(flight),
             RetryDecision::Split => {
                 let text = format!(
-                    "the server does not accept {} bytes in one request, and these rows may not be split; append fewer rows with one token, or smaller rows",
+                    "the server does not accept {} bytes in one request, and these rows may not be split; append fewer rows with one token, or a smaller row",
                     flight.batch.payload.body.len()
                 );
                 let error = Error::new(ErrorKind::TooLarge, text).because_of(failure.into_error());

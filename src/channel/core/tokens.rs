@@ -166,7 +166,7 @@ fn backward(token: i128, last: i128) -> Error {
     Error::new(
         ErrorKind::TokenReused,
         format!(
-            "the offset token {token} does not come after {last}; integer tokens of a channel have to rise, otherwise a resume would lose or repeat rows"
+            "the offset token {token} does not come after {last}; integer tokens of a channel must rise, otherwise a resume would lose or repeat rows"
         ),
     )
 }

@@ -51,7 +51,7 @@ impl Core {
         self.interest
     }
 
-    pub(super) fn marks(&self) -> CounterSnapshot {
+    pub(super) fn counters(&self) -> CounterSnapshot {
         CounterSnapshot
     }
 

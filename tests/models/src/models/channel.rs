@@ -112,7 +112,7 @@ pub(crate) async fn caller_and_driver_wake_each_other() {
                 core.appended
             };
             while shared.update(accept) < ROWS {
-                shared.tell_caught_up();
+                shared.signal_caught_up();
                 shared.woken().await;
             }
         }
