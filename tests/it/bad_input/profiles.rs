@@ -309,7 +309,7 @@ async fn channel_names_that_cannot_be_used_are_not_sent() {
     let client = stage.client().await;
     let long = "é".repeat(128);
     let cases: [(&str, &[&str]); 7] = [
-        ("", &["channel name is empty", "give it one"]),
+        ("", &["channel name is empty", "the same in each run"]),
         ("ELASTIC", &["\"ELASTIC\" is reserved", "choose another"]),
         ("elastic", &["\"elastic\" is reserved"]),
         ("Elastic", &["\"Elastic\" is reserved"]),

@@ -252,7 +252,7 @@ async fn rows_that_no_request_can_carry_are_refused_at_the_call() {
     let heavy = small.unwrap().elastic_channel();
     let append = heavy.append_row(&row(1), [0_u8; 70_000]);
     let error = append.await.unwrap_err();
-    assert!(error.to_string().contains("in a box"), "{error}");
+    assert!(error.to_string().contains("in a `Box`"), "{error}");
     let error = channel.append_rows([1, 2], ()).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidRow);
     channel
