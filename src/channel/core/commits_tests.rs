@@ -242,18 +242,18 @@ fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
 fn an_outdated_status_does_not_say_that_nothing_was_committed() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
-    rig.hear(10, 2);
+    rig.status(10, 2);
     rig.accept(11, 1);
     rig.wait(100);
-    assert_eq!(rig.hear(10, 2), None);
+    assert_eq!(rig.status(10, 2), None);
     rig.wait(200);
-    assert_eq!(rig.hear(9, 2), None, "a replica lags");
+    assert_eq!(rig.status(9, 2), None, "a replica lags");
     rig.wait(300);
     let sample = CommitSample {
         missed: Duration::from_millis(100),
         seen: Duration::from_millis(600),
     };
-    assert_eq!(rig.hear(11, 2), Some(sample));
+    assert_eq!(rig.status(11, 2), Some(sample));
 }
 
 #[test]
@@ -266,7 +266,7 @@ fn statuses_that_are_refused_for_the_credential_end_the_channel_as_unauthorized(
     ] {
         let mut rig = Rig::new();
         rig.accept(10, 1);
-        rig.ask_in_vain();
+        rig.poll_fails();
         rig.wait(600_000);
         rig.core.asked(rig.now);
         rig.core.on_status_missed(rig.now, &Error::new(kind, "no"));
