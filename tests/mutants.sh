@@ -583,10 +583,10 @@ DIFF
 mutant "only the first channel of a failed status call learns of it" src/client/poller.rs <<'DIFF'
 -    for channel in channels {
 -        let _named = span(channel).entered();
--        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
+-        channel.update_and_wake(|core, now| core.on_status_failed(now, why));
 +    for channel in channels.iter().take(1) {
 +        let _named = span(channel).entered();
-+        channel.update_and_wake(|core, now| core.on_status_missed(now, why));
++        channel.update_and_wake(|core, now| core.on_status_failed(now, why));
 DIFF
 
 mutant "a channel that is reopened goes on sending meanwhile" src/channel/mod.rs <<'DIFF'

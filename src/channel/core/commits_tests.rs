@@ -269,7 +269,7 @@ fn statuses_that_are_refused_for_the_credential_end_the_channel_as_unauthorized(
         rig.poll_fails();
         rig.wait(600_000);
         rig.core.asked(rig.now);
-        rig.core.on_status_missed(rig.now, &Error::new(kind, "no"));
+        rig.core.on_status_failed(rig.now, &Error::new(kind, "no"));
         assert_eq!(rig.cause(), Some(ErrorKind::Invalidated(cause)));
     }
 }
