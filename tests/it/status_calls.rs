@@ -134,3 +134,27 @@ async fn a_status_call_without_an_answer_is_made_again_after_15_seconds() {
     let waited = accepted.elapsed().as_secs();
     assert!((15..18).contains(&waited), "{waited} s");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_delay_that_the_server_asks_for_holds_for_all_channels() {
+    let world = World::new();
+    let client = limited(&world, 1).await;
+    let mut channels = Vec::new();
+    for n in 0..3 {
+        let mut channel = client.open_channel(format!("c{n}")).await.unwrap();
+        drop(channel.append_row(&row(0), 0).await.unwrap());
+        channels.push(channel);
+    }
+    for channel in &channels {
+        channel.wait_for_commit().await.unwrap();
+    }
+    // It asks for one channel in a call now.
+    let minute = Fault::Throttle(Some(seconds(60))).on(Endpoint::Status);
+    world.emulator.faults().push(minute);
+    let before = world.requests(Endpoint::Status);
+    for channel in &mut channels {
+        drop(channel.append_row(&row(1), 1).await.unwrap());
+    }
+    sleep(seconds(50)).await;
+    assert_eq!(world.requests(Endpoint::Status) - before, 1);
+}

@@ -74,6 +74,25 @@ impl Plan {
     }
 }
 
+#[test]
+fn rows_appended_together_are_charged_for_each_of_their_units() {
+    let rows = || vec!["{}\n".to_owned()];
+    let run = Plan::Run {
+        first: 10,
+        rows: rows(),
+    };
+    let whole = Plan::Whole {
+        name: 1,
+        rows: rows(),
+    };
+    let units = [run.unit(), whole.unit()];
+    let alone = units
+        .each_ref()
+        .map(|unit| cost(3, std::slice::from_ref(unit)));
+    assert!(alone[0] > 3 && alone[1] > alone[0], "{alone:?}");
+    assert_eq!(cost(6, &units), alone[0] + alone[1]);
+}
+
 fn token(text: &str) -> OffsetToken {
     OffsetToken::new(text).unwrap()
 }
