@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::types::secret::Secret;
 use bytes::Bytes;
-use secrecy::SecretString;
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -101,12 +101,12 @@ pub struct TokenCache(Arc<cache::TokenCache<Error>>);
 
 impl TokenCache {
     /// A token that is valid now. One that has to be fetched lives for an hour.
-    pub async fn get(&self, time: &dyn TimeSource) -> Result<SecretString> {
+    pub async fn get(&self, time: &dyn TimeSource) -> Result<Secret> {
         let fetch = || {
             let obtained_at = time.now();
             async move {
                 Ok(cache::Fetched {
-                    token: SecretString::from("token"),
+                    token: Secret::from("token"),
                     obtained_at,
                     expires_at: obtained_at + Duration::from_secs(3_600),
                 })

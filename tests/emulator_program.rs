@@ -209,11 +209,7 @@ fn a_given_key_is_named_in_the_profile_and_not_copied() {
     let dir = directory();
     let here = dir.path();
     let key = snowpipe_streaming::emulator::Emulator::generate_key().expect("a key");
-    fs::write(
-        here.join("user.p8"),
-        secrecy::ExposeSecret::expose_secret(&key),
-    )
-    .expect("a file");
+    fs::write(here.join("user.p8"), key.expose()).expect("a file");
     let options = [
         "--private-key",
         "user.p8",

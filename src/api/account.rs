@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderValue, Method, StatusCode, header};
-use secrecy::ExposeSecret;
 use tokio::time::Instant;
 use tracing::debug;
 use url::{Position, Url, form_urlencoded};
@@ -122,7 +121,7 @@ impl Account {
         let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
         let now = self.clock.now();
         // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
-        let expires_at = wire::token_expiry(token.expose_secret())
+        let expires_at = wire::token_expiry(token.expose())
             .filter(|end| *end > now)
             .unwrap_or(now + TOKEN_LIFE);
         debug!("fetched a scoped token");
@@ -153,7 +152,7 @@ impl Account {
             let has_another = credential.refused(&bearer);
             if self.clock.learn(&response) || has_another {
                 let next = self.bearer(credential).await?;
-                if next.token.expose_secret() != bearer.token.expose_secret() {
+                if next.token.expose() != bearer.token.expose() {
                     debug!(request_id = %attempt.request_id, "the credential was refused, trying its next token");
                     response = self.send(call, &self.base, &next, attempt).await?;
                 }

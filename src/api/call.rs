@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Method, header};
-use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
@@ -101,9 +100,8 @@ impl Call {
             let message = format!("{} failed: {why}", self.what);
             Failure::NotSent(Error::new(ErrorKind::Config, message))
         };
-        let mut authorization =
-            HeaderValue::try_from(format!("Bearer {}", bearer.token.expose_secret()))
-                .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.token.expose()))
+            .map_err(|_| refused("the credential holds characters that cannot be sent"))?;
         authorization.set_sensitive(true);
         let mut request = Request::new(self.body.clone());
         *request.method_mut() = self.method.clone();

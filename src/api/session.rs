@@ -4,7 +4,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::StatusCode;
-use secrecy::ExposeSecret;
 use tracing::debug;
 
 use super::ApiConfig;
@@ -135,7 +134,7 @@ impl Session {
         }
         debug!(request_id = %attempt.request_id, %status, "the scoped token was refused, fetching another");
         let next = self.token(&ingest, attempt).await?;
-        if next.token.expose_secret() == held.token.expose_secret() {
+        if next.token.expose() == held.token.expose() {
             if status == StatusCode::UNAUTHORIZED {
                 return Err(same_again(call));
             }

@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
 use std::time::{Duration, SystemTime};
 
+use crate::types::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use secrecy::SecretString;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use url::Url;
@@ -90,12 +90,12 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
 }
 
 /// The answer to `POST /oauth/token`: text, a JSON string, `{"token": …}` or `{"access_token": …}`.
-pub(crate) fn scoped_token(body: &[u8]) -> Result<SecretString> {
+pub(crate) fn scoped_token(body: &[u8]) -> Result<Secret> {
     let is_token_char = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:".contains(c);
     // The answer is not quoted: it may hold a token all the same.
     text_or_field(body, |fields| [fields.token, fields.access_token])
         .filter(|token| token.chars().all(is_token_char))
-        .map(SecretString::from)
+        .map(Secret::from)
         .ok_or_else(|| {
             protocol(
                 "the answer to the token exchange holds no token; check the account's URL and any proxy between",

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::types::secret::Secret;
 use tokio::time::Instant;
 
 use super::flight::{SingleFlight, Stopped};
@@ -18,7 +18,7 @@ const RENEWAL_BACKOFF: Duration = Duration::from_secs(30);
 /// A token that `fetch` returned.
 #[derive(Debug)]
 pub(crate) struct Fetched {
-    pub(crate) token: SecretString,
+    pub(crate) token: Secret,
     pub(crate) obtained_at: SystemTime,
     pub(crate) expires_at: SystemTime,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Fetched {
 /// A valid token and its generation.
 #[derive(Debug, Clone)]
 pub(crate) struct Held {
-    pub(crate) token: SecretString,
+    pub(crate) token: Secret,
     /// Identifies this token in [`TokenCache::invalidate`].
     pub(crate) generation: u64,
 }
@@ -122,11 +122,11 @@ impl<E> TokenCache<E> {
     }
 
     /// Drops this token, if it is the current one.
-    pub(crate) fn forget(&self, token: &SecretString) {
+    pub(crate) fn forget(&self, token: &Secret) {
         let mut state = lock(&self.state);
         state
             .current
-            .take_if(|current| current.held.token.expose_secret() == token.expose_secret());
+            .take_if(|current| current.held.token.expose() == token.expose());
     }
 
     fn look(&self, now: SystemTime) -> Look {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, SystemTime};
 
-use secrecy::{ExposeSecret, SecretString};
+use crate::types::secret::Secret;
 use tokio::sync::Notify;
 use tokio::task::yield_now;
 use tokio::time::{Instant, advance, sleep, timeout};
@@ -46,7 +46,7 @@ impl Rig {
         let number = self.fetches.fetch_add(1, Ordering::SeqCst) + 1;
         let obtained_at = self.clock.now();
         Fetched {
-            token: SecretString::from(format!("token-{number}")),
+            token: Secret::from(format!("token-{number}")),
             obtained_at,
             expires_at: obtained_at + life,
         }
@@ -92,7 +92,7 @@ impl Rig {
 }
 
 fn text(held: &Held) -> String {
-    held.token.expose_secret().to_owned()
+    held.token.expose().to_owned()
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::SystemTime;
 
+use crate::types::secret::Secret;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
@@ -11,7 +12,6 @@ use jsonwebtoken::crypto::aws_lc;
 use jsonwebtoken::{Algorithm, EncodingKey};
 use rsa::pkcs1::EncodeRsaPrivateKey as _;
 use rsa::pkcs8::EncodePublicKey as _;
-use secrecy::SecretString;
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tracing::debug;
@@ -42,7 +42,7 @@ pub struct KeyPair {
 }
 
 struct Signed {
-    token: SecretString,
+    token: Secret,
     issued_s: u64,
     expires_s: u64,
 }
@@ -69,7 +69,7 @@ impl KeyPair {
         user: &str,
         role: Option<&str>,
         private_key: &[u8],
-        passphrase: Option<&SecretString>,
+        passphrase: Option<&Secret>,
     ) -> Result<Self> {
         let private = private_key::read(private_key, passphrase)?;
         let public_key = private
@@ -118,7 +118,7 @@ impl KeyPair {
     }
 
     /// The JWT for `now`: the last one while it is valid, otherwise a new one.
-    fn jwt(&self, now: SystemTime) -> Result<SecretString> {
+    fn jwt(&self, now: SystemTime) -> Result<Secret> {
         let now_s = epoch_millis(now) / 1000;
         let mut signed = self.signed.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = &*signed
@@ -129,7 +129,7 @@ impl KeyPair {
         }
         let issued_s = now_s.saturating_sub(CLOCK_SKEW_S);
         let expires_s = issued_s + LIFETIME_S;
-        let token = SecretString::from(self.encode(issued_s, expires_s)?);
+        let token = Secret::from(self.encode(issued_s, expires_s)?);
         *signed = Some(Signed {
             token: token.clone(),
             issued_s,

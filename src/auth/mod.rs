@@ -65,7 +65,6 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
-use secrecy::SecretString;
 use url::Url;
 
 pub use self::keypair::KeyPair;
@@ -75,20 +74,21 @@ pub use self::spcs::SpcsToken;
 use crate::base::time::TimeSource;
 use crate::http::Transport;
 use crate::types::error::Result;
+pub use crate::types::secret::Secret;
 
 const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
 
 /// The value of `Authorization` for the account host. `Debug` omits the token.
 #[derive(Debug, Clone)]
 pub struct Bearer {
-    pub(crate) token: SecretString,
+    pub(crate) token: Secret,
     pub(crate) token_type: Cow<'static, str>,
 }
 
 impl Bearer {
     /// Creates a bearer token. `token_type` is the value of `X-Snowflake-Authorization-Token-Type`: `KEYPAIR_JWT`, `OAUTH` or
     /// `PROGRAMMATIC_ACCESS_TOKEN`.
-    pub fn new(token: impl Into<SecretString>, token_type: impl Into<Cow<'static, str>>) -> Self {
+    pub fn new(token: impl Into<Secret>, token_type: impl Into<Cow<'static, str>>) -> Self {
         Self {
             token: token.into(),
             token_type: token_type.into(),
@@ -96,7 +96,7 @@ impl Bearer {
     }
 
     /// The token itself.
-    pub fn token(&self) -> &SecretString {
+    pub fn token(&self) -> &Secret {
         &self.token
     }
 

@@ -4,12 +4,12 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::types::secret::Secret;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, header};
-use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::Mutex;
 use tracing::debug;
 use url::{Url, form_urlencoded};
@@ -49,9 +49,9 @@ pub struct OAuth {
 #[derive(Clone)]
 struct Client {
     id: String,
-    secret: SecretString,
+    secret: Secret,
     /// Locked during the request: a refresh token that can be used once must not be sent twice.
-    refresh_token: Option<Arc<Mutex<SecretString>>>,
+    refresh_token: Option<Arc<Mutex<Secret>>>,
     endpoint: Option<Url>,
     role: Option<String>,
     scope: Option<String>,
@@ -60,7 +60,7 @@ struct Client {
 
 impl OAuth {
     /// Creates a credential for the client-credentials grant.
-    pub fn client_credentials(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+    pub fn client_credentials(id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         Self::of(Client {
             id: id.into(),
             secret: secret.into(),
@@ -75,8 +75,8 @@ impl OAuth {
     /// Creates a credential for the refresh-token grant.
     pub fn refresh_token(
         id: impl Into<String>,
-        secret: impl Into<SecretString>,
-        token: impl Into<SecretString>,
+        secret: impl Into<Secret>,
+        token: impl Into<Secret>,
     ) -> Self {
         let mut oauth = Self::client_credentials(id, secret);
         let token = Arc::new(Mutex::new(token.into()));
@@ -221,8 +221,8 @@ impl Client {
         Ok(granted)
     }
 
-    fn request(&self, url: &Url, refresh_token: Option<&SecretString>) -> Result<Request> {
-        let secret = self.secret.expose_secret();
+    fn request(&self, url: &Url, refresh_token: Option<&Secret>) -> Result<Request> {
+        let secret = self.secret.expose();
         let mut form = form_urlencoded::Serializer::new(String::new());
         match refresh_token {
             None => form
@@ -231,7 +231,7 @@ impl Client {
                 .append_pair("client_secret", secret),
             Some(token) => form
                 .append_pair("grant_type", "refresh_token")
-                .append_pair("refresh_token", token.expose_secret()),
+                .append_pair("refresh_token", token.expose()),
         };
         let role_scope = || self.role.as_deref().map(session_role);
         if let Some(scope) = self.scope.clone().or_else(role_scope)

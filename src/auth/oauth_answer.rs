@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::types::secret::Secret;
 use http::StatusCode;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 use url::form_urlencoded::byte_serialize;
 use zeroize::Zeroizing;
@@ -24,10 +24,10 @@ const REDACTED: &str = "[redacted]";
 
 /// The tokens that the server granted.
 pub(super) struct Granted {
-    pub(super) access_token: SecretString,
+    pub(super) access_token: Secret,
     pub(super) life: Duration,
     /// Replaces the refresh token that was sent.
-    pub(super) refresh_token: Option<SecretString>,
+    pub(super) refresh_token: Option<Secret>,
 }
 
 #[derive(Default, Deserialize)]
@@ -50,7 +50,7 @@ fn text(field: &Scalar) -> Option<&str> {
 pub(super) fn read(
     response: &Response,
     place: &str,
-    secrets: &[Option<&SecretString>],
+    secrets: &[Option<&Secret>],
 ) -> Result<Granted> {
     let status = response.status();
     let Object(fields): Object<Fields> =
@@ -59,7 +59,7 @@ pub(super) fn read(
         Some(token) if status.is_success() => Ok(Granted {
             access_token: token.into(),
             life: life(&fields.expires_in),
-            refresh_token: text(&fields.refresh_token).map(SecretString::from),
+            refresh_token: text(&fields.refresh_token).map(Secret::from),
         }),
         _ => {
             let code = text(&fields.error).or_else(|| text(&fields.code));
@@ -123,11 +123,8 @@ fn life(expires_in: &Scalar) -> Duration {
 }
 
 /// Removes secrets from `text`: a server may repeat what it was sent, plain or percent-encoded.
-fn without(secrets: &[Option<&SecretString>], text: &str) -> String {
-    let secrets = secrets
-        .iter()
-        .flatten()
-        .map(|secret| secret.expose_secret());
+fn without(secrets: &[Option<&Secret>], text: &str) -> String {
+    let secrets = secrets.iter().flatten().map(|secret| secret.expose());
     let hidden =
         secrets
             .filter(|secret| !secret.is_empty())
@@ -179,7 +176,7 @@ mod tests {
     fn a_new_refresh_token_is_read() {
         let refresh = |body| {
             let token = granted(body).unwrap().refresh_token;
-            token.map(|token| token.expose_secret().to_owned())
+            token.map(|token| token.expose().to_owned())
         };
         assert_eq!(
             refresh(r#"{"access_token":"a","refresh_token":"b"}"#).as_deref(),
@@ -210,7 +207,7 @@ mod tests {
 
     #[test]
     fn a_percent_encoded_secret_in_the_answer_is_redacted() {
-        let secret = SecretString::from("hu/sh+ =");
+        let secret = Secret::from("hu/sh+ =");
         let body = r#"{"error_description":"bad form: client_secret=hu%2Fsh%2B+%3D&x=1"}"#;
         let mut response = http::Response::new(body.to_owned().into());
         *response.status_mut() = StatusCode::BAD_REQUEST;
@@ -226,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_secret_in_the_error_code_is_redacted() {
-        let secret = SecretString::from("hush");
+        let secret = Secret::from("hush");
         for body in [r#"{"error":"hush"}"#, r#"{"code":"no hush","message":"x"}"#] {
             let mut response = http::Response::new(body.to_owned().into());
             *response.status_mut() = StatusCode::BAD_REQUEST;

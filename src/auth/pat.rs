@@ -1,7 +1,7 @@
 //! Programmatic access tokens, which `ALTER USER … ADD PROGRAMMATIC ACCESS TOKEN` creates.
 
+use crate::types::secret::Secret;
 use async_trait::async_trait;
-use secrecy::SecretString;
 
 use super::{Bearer, Credential, CredentialContext, TOKEN_EXCHANGE, scope};
 use crate::types::error::Result;
@@ -9,14 +9,14 @@ use crate::types::error::Result;
 /// A user's programmatic access token.
 #[derive(Debug)]
 pub struct ProgrammaticAccessToken {
-    token: SecretString,
+    token: Secret,
     role: Option<String>,
 }
 
 impl ProgrammaticAccessToken {
     /// Creates a credential from a token, and a role if it is not the user's default role. A token that is restricted to a role
     /// works with that role only.
-    pub fn new(token: impl Into<SecretString>, role: Option<&str>) -> Self {
+    pub fn new(token: impl Into<Secret>, role: Option<&str>) -> Self {
         Self {
             token: token.into(),
             role: role.map(str::to_owned),

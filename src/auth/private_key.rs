@@ -1,5 +1,6 @@
 //! Reads an RSA private key in the formats that openssl writes, and names the remedy for those that are not supported.
 
+use crate::types::secret::Secret;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use rsa::RsaPrivateKey;
@@ -8,7 +9,6 @@ use rsa::pkcs8::pkcs5::EncryptionScheme;
 use rsa::pkcs8::pkcs5::pbes2::Kdf;
 use rsa::pkcs8::{self, EncryptedPrivateKeyInfo, PrivateKeyInfo, SubjectPublicKeyInfoRef};
 use rsa::traits::PublicKeyParts as _;
-use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
 
 use crate::types::error::{Error, ErrorKind, Result};
@@ -29,7 +29,7 @@ const GENERATE: &str = "openssl genrsa 2048 | openssl pkcs8 -topk8 -v2 aes-256-c
 /// Reads a private key given as PEM (PKCS#8, encrypted PKCS#8 or PKCS#1), as the base64 inside a PEM, or as DER.
 ///
 /// PEM may come from an environment variable: with quotes around it, `\n` spelled out, or blanks instead of line ends.
-pub(super) fn read(key: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+pub(super) fn read(key: &[u8], passphrase: Option<&Secret>) -> Result<RsaPrivateKey> {
     let key = match std::str::from_utf8(key) {
         Ok(text) => from_text(text, passphrase)?,
         Err(_) => from_der(key, passphrase)?,
@@ -43,7 +43,7 @@ pub(super) fn read(key: &[u8], passphrase: Option<&SecretString>) -> Result<RsaP
     Ok(key)
 }
 
-fn from_text(text: &str, passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+fn from_text(text: &str, passphrase: Option<&Secret>) -> Result<RsaPrivateKey> {
     let text = Zeroizing::new(unquote(text).replace("\\r", "").replace("\\n", "\n"));
     if !text.contains("-----BEGIN") {
         return from_der(&base64_body(&text)?, passphrase);
@@ -109,7 +109,7 @@ fn base64_body(text: &str) -> Result<Zeroizing<Vec<u8>>> {
         .map_err(|_| garbage())
 }
 
-fn from_der(der: &[u8], passphrase: Option<&SecretString>) -> Result<RsaPrivateKey> {
+fn from_der(der: &[u8], passphrase: Option<&Secret>) -> Result<RsaPrivateKey> {
     if let Ok(info) = PrivateKeyInfo::try_from(der) {
         from_pkcs8(&info)
     } else if let Ok(info) = EncryptedPrivateKeyInfo::try_from(der) {
@@ -141,11 +141,11 @@ fn from_pkcs8(info: &PrivateKeyInfo<'_>) -> Result<RsaPrivateKey> {
 
 fn decrypt(
     info: &EncryptedPrivateKeyInfo<'_>,
-    passphrase: Option<&SecretString>,
+    passphrase: Option<&Secret>,
 ) -> Result<RsaPrivateKey> {
     check_work(&info.encryption_algorithm)?;
     let passphrase = passphrase
-        .map(SecretString::expose_secret)
+        .map(Secret::expose)
         .filter(|p| !p.is_empty())
         .ok_or_else(|| {
             refuse("the private key is encrypted and no passphrase was given; set private_key_passphrase, or PRIVATE_KEY_PASSPHRASE in the environment")

@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use crate::types::secret::Secret;
 use async_trait::async_trait;
-use secrecy::SecretString;
 use zeroize::Zeroizing;
 
 use super::{Bearer, Credential, CredentialContext, access_token_form};
@@ -55,7 +55,7 @@ impl Credential for SpcsToken {
 }
 
 /// Reads the token. Errors are retryable, because the platform may be replacing the file.
-fn read(path: &Path) -> Result<SecretString> {
+fn read(path: &Path) -> Result<Secret> {
     let unusable = |why: &str| {
         let message = format!(
             "the SPCS token file {} {why}; in Snowpark Container Services check spcs_token_path and SNOWFLAKE_SPCS_TOKEN_PATH, elsewhere choose another authorization_type",
@@ -72,6 +72,6 @@ fn read(path: &Path) -> Result<SecretString> {
         })?;
     match text.trim() {
         "" => Err(unusable("is empty")),
-        token => Ok(SecretString::from(token)),
+        token => Ok(Secret::from(token)),
     }
 }

@@ -10,8 +10,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
-use secrecy::SecretString;
 use serde_json::{Value, json};
+use snowpipe_streaming::auth::Secret;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{
     BinaryFormat, DataFile, Ddl, Emulator, Endpoint, Fault, Limits, Server, Tls,
@@ -59,7 +59,7 @@ struct Options {
         env = "SNOWPIPE_EMULATOR_ADMIN_TOKEN",
         hide_env_values = true
     )]
-    admin_token: Option<SecretString>,
+    admin_token: Option<Secret>,
 
     /// A further host name of the emulator; the first one is used in the profile.
     #[arg(long, value_name = "NAME")]
@@ -227,7 +227,7 @@ fn certificate(options: &Options) -> Option<PathBuf> {
 }
 
 /// The key to register, and the profile of an earlier run if there is one.
-fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<dyn Error>> {
+fn key(options: &Options) -> Result<(Option<Secret>, Option<Value>), Box<dyn Error>> {
     let existing = match &options.write_profile {
         Some(path) => profile::read(path)?,
         None => None,
@@ -257,7 +257,7 @@ fn key(options: &Options) -> Result<(Option<SecretString>, Option<Value>), Box<d
     Ok((fresh, None))
 }
 
-fn build(options: &Options, key: Option<&SecretString>) -> Result<Emulator, Box<dyn Error>> {
+fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Error>> {
     let script = match &options.ddl {
         Some(path) => Some(read(path)?),
         None => None,
@@ -348,9 +348,9 @@ fn new_profile(options: &Options, emulator: &Emulator, url: &str) -> Result<Valu
     Ok(profile)
 }
 
-fn read_key(path: &Path) -> Result<SecretString, Box<dyn Error>> {
+fn read_key(path: &Path) -> Result<Secret, Box<dyn Error>> {
     fs::read_to_string(path)
-        .map(SecretString::from)
+        .map(Secret::from)
         .map_err(|why| named("the private key", path, &why))
 }
 

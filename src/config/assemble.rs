@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use secrecy::SecretString;
+use crate::types::secret::Secret;
 
 use super::endpoint::url_text;
 use super::files::{read_small, warn_if_shared};
@@ -47,9 +47,7 @@ impl Profile {
         match kind {
             Kind::KeyPair => {
                 profile.key = key(layers, &mut origins)?;
-                profile.passphrase = layers
-                    .read(&PASSPHRASE, &mut origins)
-                    .map(SecretString::from);
+                profile.passphrase = layers.read(&PASSPHRASE, &mut origins).map(Secret::from);
             }
             Kind::OAuth => profile.oauth = oauth(layers, &mut origins)?,
             Kind::AccessToken => profile.access_token = access_token(layers, &mut origins)?,
@@ -164,7 +162,7 @@ fn key(layers: &Layers, origins: &mut Origins) -> Result<Option<KeySource>> {
     };
     origins.insert(setting.key, found.origin.clone());
     Ok(Some(if setting.key == KEY.key {
-        KeySource::Text(SecretString::from(found.text))
+        KeySource::Text(Secret::from(found.text))
     } else {
         KeySource::File(PathBuf::from(found.text))
     }))
@@ -189,21 +187,21 @@ fn oauth(layers: &Layers, origins: &mut Origins) -> Result<OAuthParts> {
     let mut text = |setting| layers.read(setting, origins);
     Ok(OAuthParts {
         client_id: text(&OAUTH_CLIENT_ID),
-        client_secret: text(&OAUTH_CLIENT_SECRET).map(SecretString::from),
-        refresh_token: text(&OAUTH_REFRESH_TOKEN).map(SecretString::from),
+        client_secret: text(&OAUTH_CLIENT_SECRET).map(Secret::from),
+        refresh_token: text(&OAUTH_REFRESH_TOKEN).map(Secret::from),
         token_endpoint: is_own.then(|| text(&OAUTH_TOKEN_ENDPOINT)).flatten(),
         scope: text(&OAUTH_SCOPE),
         include_scope,
     })
 }
 
-fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<SecretString>> {
+fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<Secret>> {
     let Some((setting, found)) = layers.one_of(&[&ACCESS_TOKEN, &TOKEN_FILE])? else {
         return Ok(None);
     };
     origins.insert(setting.key, found.origin.clone());
     if setting.key == ACCESS_TOKEN.key {
-        return Ok(Some(SecretString::from(found.text)));
+        return Ok(Some(Secret::from(found.text)));
     }
     let file = Path::new(found.text);
     warn_if_shared("access token", file);
@@ -211,7 +209,7 @@ fn access_token(layers: &Layers, origins: &mut Origins) -> Result<Option<SecretS
     let token = std::str::from_utf8(&bytes).ok().map(str::trim);
     token
         .filter(|token| !token.is_empty())
-        .map(|token| Some(SecretString::from(token)))
+        .map(|token| Some(Secret::from(token)))
         .ok_or_else(|| {
             config(format!(
                 "the access token {} is empty or not text; write only the token into the file",
@@ -235,7 +233,7 @@ fn token_file(layers: &Layers, origins: &mut Origins) -> Option<PathBuf> {
 
 impl OAuthParts {
     /// The client id and secret, both of which are required.
-    pub(super) fn complete(&self) -> Result<(&str, &SecretString)> {
+    pub(super) fn complete(&self) -> Result<(&str, &Secret)> {
         let id = self.client_id.as_deref();
         let secret = self.client_secret.as_ref();
         Ok((

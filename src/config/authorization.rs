@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use crate::types::secret::Secret;
 
 use crate::auth::settings::OAuthSettings;
 
@@ -14,7 +14,7 @@ pub(crate) enum Authorization {
     /// An access token from an OAuth server.
     OAuth(OAuthSettings),
     /// A programmatic access token.
-    ProgrammaticAccessToken(SecretString),
+    ProgrammaticAccessToken(Secret),
     /// The token in this file, which Snowpark Container Services write and replace.
     SpcsToken(PathBuf),
 }

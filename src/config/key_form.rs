@@ -1,6 +1,5 @@
 //! Describes the format of a profile's private key for people.
 
-use secrecy::ExposeSecret as _;
 use zeroize::Zeroizing;
 
 use super::{KeySource, Profile, read_small};
@@ -9,7 +8,7 @@ impl Profile {
     /// The format of the private key in words. `None` if there is no key or it cannot be read.
     pub(crate) fn key_form(&self) -> Option<&'static str> {
         match self.key.as_ref()? {
-            KeySource::Text(text) => Some(form(text.expose_secret())),
+            KeySource::Text(text) => Some(form(text.expose())),
             KeySource::File(file) => {
                 let bytes = read_small("private key", file).ok()?;
                 Some(form(&Zeroizing::new(

@@ -21,7 +21,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::types::secret::Secret;
 use url::Url;
 
 pub(crate) use self::authorization::Authorization;
@@ -83,9 +83,9 @@ pub struct Profile {
     application: Option<String>,
     kind: Kind,
     key: Option<KeySource>,
-    passphrase: Option<SecretString>,
+    passphrase: Option<Secret>,
     oauth: OAuthParts,
-    access_token: Option<SecretString>,
+    access_token: Option<Secret>,
     token_file: Option<PathBuf>,
     origins: BTreeMap<&'static str, Origin>,
 }
@@ -102,7 +102,7 @@ enum Kind {
 
 #[derive(Clone)]
 enum KeySource {
-    Text(SecretString),
+    Text(Secret),
     File(PathBuf),
 }
 
@@ -110,8 +110,8 @@ enum KeySource {
 #[derive(Clone)]
 struct OAuthParts {
     client_id: Option<String>,
-    client_secret: Option<SecretString>,
-    refresh_token: Option<SecretString>,
+    client_secret: Option<Secret>,
+    refresh_token: Option<Secret>,
     token_endpoint: Option<String>,
     scope: Option<String>,
     include_scope: bool,
@@ -322,7 +322,7 @@ impl Profile {
                     KEY_FILE.names()
                 )));
             }
-            Some(KeySource::Text(text)) => text.expose_secret().as_bytes(),
+            Some(KeySource::Text(text)) => text.expose().as_bytes(),
             Some(KeySource::File(file)) => {
                 from_file = read_small("private key", file)?;
                 warn_if_shared("private key", file);
@@ -403,7 +403,7 @@ impl fmt::Debug for KeySource {
 const REDACTED: &str = "[redacted]";
 const ACCOUNT_DOMAIN: &str = ".snowflakecomputing.com";
 
-fn redacted(secret: Option<&SecretString>) -> Option<&'static str> {
+fn redacted(secret: Option<&Secret>) -> Option<&'static str> {
     secret.map(|_| REDACTED)
 }
 

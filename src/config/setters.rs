@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use crate::types::secret::Secret;
 
 use super::origin::Origin;
 use super::settings::{
@@ -58,7 +58,7 @@ impl Profile {
 
     /// Logs in with this private key, PEM or the base64 inside it. Replaces any key or other credential.
     #[must_use]
-    pub fn with_private_key(mut self, key: impl Into<SecretString>) -> Self {
+    pub fn with_private_key(mut self, key: impl Into<Secret>) -> Self {
         self.key = Some(KeySource::Text(key.into()));
         self.log_in_with(Kind::KeyPair).set_here(&KEY, &[&KEY_FILE])
     }
@@ -72,7 +72,7 @@ impl Profile {
 
     /// Sets the passphrase of an encrypted private key.
     #[must_use]
-    pub fn with_private_key_passphrase(mut self, passphrase: impl Into<SecretString>) -> Self {
+    pub fn with_private_key_passphrase(mut self, passphrase: impl Into<Secret>) -> Self {
         self.passphrase = Some(passphrase.into());
         self.set_here(&PASSPHRASE, &[])
     }
@@ -80,11 +80,7 @@ impl Profile {
     /// Logs in with access tokens for this OAuth client. Replaces any other credential. A refresh token and a token endpoint
     /// that were read, not set by a method, belong to another client and are removed.
     #[must_use]
-    pub fn with_oauth_client(
-        mut self,
-        id: impl Into<String>,
-        secret: impl Into<SecretString>,
-    ) -> Self {
+    pub fn with_oauth_client(mut self, id: impl Into<String>, secret: impl Into<Secret>) -> Self {
         if !self.is_set_here(&OAUTH_REFRESH_TOKEN) {
             self.oauth.refresh_token = None;
             self.origins.remove(OAUTH_REFRESH_TOKEN.key);
@@ -102,7 +98,7 @@ impl Profile {
 
     /// Sets the refresh token of the OAuth client. Without it the client credentials alone are used.
     #[must_use]
-    pub fn with_oauth_refresh_token(mut self, token: impl Into<SecretString>) -> Self {
+    pub fn with_oauth_refresh_token(mut self, token: impl Into<Secret>) -> Self {
         self.oauth.refresh_token = Some(token.into());
         self.set_here(&OAUTH_REFRESH_TOKEN, &[])
     }
@@ -131,7 +127,7 @@ impl Profile {
 
     /// Logs in with this programmatic access token. Replaces any other credential.
     #[must_use]
-    pub fn with_personal_access_token(mut self, token: impl Into<SecretString>) -> Self {
+    pub fn with_personal_access_token(mut self, token: impl Into<Secret>) -> Self {
         self.access_token = Some(token.into());
         self.log_in_with(Kind::AccessToken)
             .set_here(&ACCESS_TOKEN, &[&TOKEN_FILE])

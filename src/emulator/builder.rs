@@ -3,7 +3,7 @@
 use std::sync::Mutex;
 use std::time::Duration;
 
-use secrecy::{ExposeSecret as _, SecretString};
+use crate::types::secret::Secret;
 
 use super::auth::keys::{self, PublicKey};
 use super::auth::login::{Kind, Login};
@@ -39,12 +39,12 @@ pub struct EmulatorBuilder {
     seed: u64,
     account: String,
     user: String,
-    private_key: Option<SecretString>,
+    private_key: Option<Secret>,
     public_keys: Vec<(String, String)>,
-    oauth_clients: Vec<(String, SecretString, Option<String>)>,
-    refresh_tokens: Vec<(String, SecretString)>,
+    oauth_clients: Vec<(String, Secret, Option<String>)>,
+    refresh_tokens: Vec<(String, Secret)>,
     access_token_life: Duration,
-    tokens: Vec<(Kind, SecretString, Option<String>)>,
+    tokens: Vec<(Kind, Secret, Option<String>)>,
 }
 
 impl Emulator {
@@ -196,7 +196,7 @@ impl EmulatorBuilder {
 
     /// That user's private key, as unencrypted PKCS#8 PEM. By default one is made and shared by all emulators of the
     /// process.
-    pub fn private_key(mut self, pem: SecretString) -> Self {
+    pub fn private_key(mut self, pem: Secret) -> Self {
         self.private_key = Some(pem);
         self
     }
@@ -213,7 +213,7 @@ impl EmulatorBuilder {
     pub fn oauth_client(
         mut self,
         id: impl Into<String>,
-        secret: impl Into<SecretString>,
+        secret: impl Into<Secret>,
         role: Option<&str>,
     ) -> Self {
         let role = role.map(str::to_owned);
@@ -222,11 +222,7 @@ impl EmulatorBuilder {
     }
 
     /// Gives an OAuth client a refresh token. It works once: the answer holds the next.
-    pub fn refresh_token(
-        mut self,
-        client: impl Into<String>,
-        token: impl Into<SecretString>,
-    ) -> Self {
+    pub fn refresh_token(mut self, client: impl Into<String>, token: impl Into<Secret>) -> Self {
         self.refresh_tokens.push((client.into(), token.into()));
         self
     }
@@ -238,21 +234,21 @@ impl EmulatorBuilder {
     }
 
     /// Accepts this programmatic access token as a login; with a role, for that role only.
-    pub fn access_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
+    pub fn access_token(self, token: impl Into<Secret>, role: Option<&str>) -> Self {
         self.token(Kind::ProgrammaticAccessToken, token.into(), role)
     }
 
     /// Accepts this access token of an external OAuth server as a login; with a role, for that role only.
-    pub fn external_token(self, token: impl Into<SecretString>, role: Option<&str>) -> Self {
+    pub fn external_token(self, token: impl Into<Secret>, role: Option<&str>) -> Self {
         self.token(Kind::AccessToken, token.into(), role)
     }
 
     /// Lets a service of Snowpark Container Services log in with this token of its file.
-    pub fn spcs_token(self, token: impl Into<SecretString>) -> Self {
+    pub fn spcs_token(self, token: impl Into<Secret>) -> Self {
         self.token(Kind::AccessToken, token.into(), None)
     }
 
-    fn token(mut self, kind: Kind, token: SecretString, role: Option<&str>) -> Self {
+    fn token(mut self, kind: Kind, token: Secret, role: Option<&str>) -> Self {
         self.tokens.push((kind, token, role.map(str::to_owned)));
         self
     }
@@ -269,14 +265,14 @@ impl EmulatorBuilder {
         };
         let mut oauth = OAuth::new(self.access_token_life);
         for (id, secret, role) in &self.oauth_clients {
-            oauth.register(id, secret.expose_secret(), role.as_deref());
+            oauth.register(id, secret.expose(), role.as_deref());
         }
         for (client, token) in &self.refresh_tokens {
-            oauth.register_refresh_token(client, token.expose_secret());
+            oauth.register_refresh_token(client, token.expose());
         }
         let mut login = Login::new(&self.account, &self.ingest_host, self.token_life, oauth)?;
         for (kind, token, role) in &self.tokens {
-            login.register_token(*kind, token.expose_secret(), role.as_deref());
+            login.register_token(*kind, token.expose(), role.as_deref());
         }
         login.register(&self.user, PublicKey::of_private_pem(&private_key)?);
         for (user, pem) in &self.public_keys {
@@ -290,7 +286,7 @@ impl EmulatorBuilder {
         state.observer = self.observer;
         let faults = Faults::seeded(self.seed);
         // With the same key, an emulator that is restarted continues to accept the files of running clients.
-        let files = Stage::new(private_key.expose_secret().as_bytes());
+        let files = Stage::new(private_key.expose().as_bytes());
         Ok(Emulator::new(Shared {
             handler: Mutex::new(Handler::new(state, files, login, faults.clone())),
             faults,

@@ -4,8 +4,8 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
+use crate::types::secret::Secret;
 use bytes::Bytes;
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::auth::keys::{self, PublicKey};
@@ -57,7 +57,7 @@ pub(crate) struct Shared {
     pub(crate) faults: Faults,
     pub(crate) account: String,
     pub(crate) user: String,
-    pub(crate) private_key: SecretString,
+    pub(crate) private_key: Secret,
     #[cfg(feature = "emulator-server")]
     pub(crate) statements: Statements,
 }
@@ -72,7 +72,7 @@ impl Emulator {
     /// # Errors
     ///
     /// When the system gives no random bytes.
-    pub fn generate_key() -> Result<SecretString> {
+    pub fn generate_key() -> Result<Secret> {
         keys::generate()
     }
 
@@ -81,7 +81,7 @@ impl Emulator {
     /// # Errors
     ///
     /// When the key cannot be read.
-    pub fn public_key_of(private_key: &SecretString) -> Result<String> {
+    pub fn public_key_of(private_key: &Secret) -> Result<String> {
         PublicKey::of_private_pem(private_key)?.to_pem()
     }
 
@@ -138,7 +138,7 @@ impl Emulator {
             "url": url,
             "account": self.0.account,
             "user": self.0.user,
-            "private_key": self.0.private_key.expose_secret(),
+            "private_key": self.0.private_key.expose(),
         })
         .to_string()
     }

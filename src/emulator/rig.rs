@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::types::secret::Secret;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
@@ -9,7 +10,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, Response};
-use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 
 use super::auth::keys::{self, PublicKey};
@@ -218,9 +218,9 @@ pub(crate) fn jwt(iat: u64, exp: u64) -> String {
     jwt_of(&key, "EMULATOR.STREAMING_INGEST", iat, exp)
 }
 
-pub(crate) fn jwt_of(key: &SecretString, subject: &str, iat: u64, exp: u64) -> String {
+pub(crate) fn jwt_of(key: &Secret, subject: &str, iat: u64, exp: u64) -> String {
     let body: String = key
-        .expose_secret()
+        .expose()
         .lines()
         .filter(|line| !line.starts_with("-----"))
         .collect();

@@ -3,9 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::types::secret::Secret;
 use http::Uri;
 use hyper_util::client::proxy::matcher::Matcher;
-use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use crate::base::host::is_on_this_machine;
@@ -23,7 +23,7 @@ pub(super) enum ProxySource {
     /// No proxies.
     Nothing,
     /// One proxy for all hosts. The URL may contain a password.
-    Fixed(SecretString),
+    Fixed(Secret),
 }
 
 impl ProxySource {
@@ -56,7 +56,7 @@ impl ProxySource {
         if !matches!(url.path(), "" | "/") || url.query().is_some() || url.fragment().is_some() {
             return Err(refused("must end after host and port"));
         }
-        Ok(Self::Fixed(SecretString::from(String::from(url))))
+        Ok(Self::Fixed(Secret::from(String::from(url))))
     }
 
     /// Configures the client to use these proxies.
@@ -67,7 +67,7 @@ impl ProxySource {
         Ok(match self {
             Self::System => client,
             Self::Nothing => client.no_proxy(),
-            Self::Fixed(url) => client.proxy(reqwest::Proxy::all(url.expose_secret())?),
+            Self::Fixed(url) => client.proxy(reqwest::Proxy::all(url.expose())?),
         })
     }
 
@@ -75,7 +75,7 @@ impl ProxySource {
         let matcher = match self {
             Self::System => Some(Matcher::from_system()),
             Self::Nothing => None,
-            Self::Fixed(url) => Some(Matcher::builder().all(url.expose_secret()).build()),
+            Self::Fixed(url) => Some(Matcher::builder().all(url.expose()).build()),
         };
         Proxies {
             matcher: matcher.map(Arc::new),

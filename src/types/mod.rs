@@ -6,4 +6,5 @@ pub(crate) mod error;
 pub(crate) mod offset;
 pub(crate) mod pipe;
 pub(crate) mod reject_window;
+pub(crate) mod secret;
 pub(crate) mod sql_names;

@@ -4,9 +4,9 @@
 use std::net::{Ipv4Addr, SocketAddr};
 
 use reqwest::Method;
-use secrecy::SecretString;
 use serde_json::json;
 use snowpipe_streaming::ErrorKind;
+use snowpipe_streaming::auth::Secret;
 use snowpipe_streaming::emulator::{Emulator, Server};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -122,7 +122,7 @@ async fn no_web_page_gets_anything_done() {
 async fn the_token_is_asked_for_whatever_the_path_looks_like() {
     let emulator = Emulator::builder().build().unwrap();
     let server = Server::builder(emulator)
-        .admin_token(SecretString::from("swordfish"))
+        .admin_token(Secret::from("swordfish"))
         .host("emulator")
         .bind()
         .await
@@ -172,16 +172,12 @@ async fn other_machines_are_let_in_only_with_a_token() {
     assert!(why.to_string().contains("use a loopback address"), "{why}");
     for builder in [
         builder().allow_remote(true),
-        builder()
-            .allow_remote(true)
-            .admin_token(SecretString::from("")),
+        builder().allow_remote(true).admin_token(Secret::from("")),
     ] {
         let why = builder.bind().await.unwrap_err();
         assert!(why.to_string().contains("needs an admin token"), "{why}");
     }
-    let builder = builder()
-        .allow_remote(true)
-        .admin_token(SecretString::from("t"));
+    let builder = builder().allow_remote(true).admin_token(Secret::from("t"));
     let server = builder.bind().await.unwrap();
     let url = format!(
         "http://127.0.0.1:{}/_emulator/health",

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
+use crate::types::secret::Secret;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::HeaderValue;
-use secrecy::SecretString;
 use url::Url;
 use uuid::Uuid;
 
@@ -108,7 +108,7 @@ impl Credential for Badge {
         }
         self.shown.fetch_add(1, Ordering::SeqCst);
         Ok(Bearer {
-            token: SecretString::from("primary"),
+            token: Secret::from("primary"),
             token_type: "KEYPAIR_JWT".into(),
         })
     }

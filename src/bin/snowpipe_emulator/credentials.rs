@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 
 use clap::Args;
-use secrecy::zeroize::Zeroizing;
-use secrecy::{ExposeSecret as _, SecretString};
+use snowpipe_streaming::auth::Secret;
+use zeroize::Zeroizing;
 
 use crate::named;
 
@@ -22,7 +22,7 @@ pub(crate) struct CredentialOptions {
         env = "SNOWPIPE_EMULATOR_OAUTH_CLIENT",
         hide_env_values = true
     )]
-    oauth_client: Vec<SecretString>,
+    oauth_client: Vec<Secret>,
 
     /// A file of OAuth clients, one ID:SECRET a line; may be given several times.
     #[arg(long, value_name = "FILE")]
@@ -36,7 +36,7 @@ pub(crate) struct CredentialOptions {
         env = "SNOWPIPE_EMULATOR_ACCESS_TOKEN",
         hide_env_values = true
     )]
-    access_token: Vec<SecretString>,
+    access_token: Vec<Secret>,
 
     /// A file of programmatic access tokens, one a line; may be given several times.
     #[arg(long, value_name = "FILE")]
@@ -46,8 +46,8 @@ pub(crate) struct CredentialOptions {
 /// The credentials from the options.
 pub(crate) struct Credentials {
     /// The ids and secrets of OAuth clients.
-    pub(crate) oauth_clients: Vec<(String, SecretString)>,
-    pub(crate) access_tokens: Vec<SecretString>,
+    pub(crate) oauth_clients: Vec<(String, Secret)>,
+    pub(crate) access_tokens: Vec<Secret>,
 }
 
 impl Credentials {
@@ -77,14 +77,10 @@ impl CredentialOptions {
 }
 
 /// The lines of the options and of the files.
-fn entries(
-    what: &str,
-    given: &[SecretString],
-    files: &[PathBuf],
-) -> Result<Vec<SecretString>, Box<dyn Error>> {
+fn entries(what: &str, given: &[Secret], files: &[PathBuf]) -> Result<Vec<Secret>, Box<dyn Error>> {
     let mut entries = Vec::new();
     for text in given {
-        entries.extend(lines(text.expose_secret()));
+        entries.extend(lines(text.expose()));
     }
     for path in files {
         let text = fs::read_to_string(path).map_err(|why| named(what, path, &why))?;
@@ -98,14 +94,14 @@ fn entries(
     Ok(entries)
 }
 
-fn lines(text: &str) -> impl Iterator<Item = SecretString> {
+fn lines(text: &str) -> impl Iterator<Item = Secret> {
     let lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
-    lines.map(SecretString::from)
+    lines.map(Secret::from)
 }
 
 /// Splits `ID:SECRET`. The error does not contain the text, which may be the secret.
-fn oauth_client(text: &SecretString) -> Result<(String, SecretString), &'static str> {
-    match text.expose_secret().split_once(':') {
+fn oauth_client(text: &Secret) -> Result<(String, Secret), &'static str> {
+    match text.expose().split_once(':') {
         Some((id, secret)) if !id.is_empty() && !secret.is_empty() => {
             Ok((id.to_owned(), secret.into()))
         }

@@ -5,8 +5,8 @@ use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
+use snowpipe_streaming::auth::Secret;
 
 use crate::{named, read_key};
 
@@ -32,10 +32,10 @@ pub(crate) fn read(path: &Path) -> Result<Option<Value>, Box<dyn Error>> {
 }
 
 /// The private key in a profile, or in the file that it names.
-pub(crate) fn key(profile: &Value, path: &Path) -> Result<SecretString, Box<dyn Error>> {
+pub(crate) fn key(profile: &Value, path: &Path) -> Result<Secret, Box<dyn Error>> {
     let text = |key: &str| profile.get(key).and_then(Value::as_str);
     match (text("private_key"), text("private_key_file")) {
-        (Some(key), _) => Ok(SecretString::from(key)),
+        (Some(key), _) => Ok(Secret::from(key)),
         (None, Some(file)) => read_key(Path::new(file)),
         (None, None) => Err(format!(
             "the profile {} has no key: remove it, and the emulator writes a new one",
@@ -78,7 +78,7 @@ pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error
     if let Some(fields) = profile.as_object_mut() {
         fields.insert("written_by".to_owned(), json!(WRITTEN_BY));
     }
-    let text = SecretString::from(format!("{profile:#}\n"));
+    let text = Secret::from(format!("{profile:#}\n"));
     let mut options = fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -92,7 +92,7 @@ pub(crate) fn write(path: &Path, mut profile: Value) -> Result<(), Box<dyn Error
     let aside = PathBuf::from(aside);
     let written = options
         .open(&aside)
-        .and_then(|mut file| file.write_all(text.expose_secret().as_bytes()))
+        .and_then(|mut file| file.write_all(text.expose().as_bytes()))
         .and_then(|()| rename_if_free(&aside, path));
     // Ignored: after a rename the file is gone.
     let _ = fs::remove_file(&aside);

@@ -2,8 +2,6 @@
 
 use std::path::PathBuf;
 
-use secrecy::ExposeSecret as _;
-
 use super::{KEYS, PEM, env, json, refused};
 use crate::auth::settings::OAuthSettings;
 use crate::config::Profile;
@@ -23,7 +21,7 @@ fn oauth(profile: Result<Profile>) -> OAuthSettings {
 
 fn access_token(profile: Result<Profile>) -> String {
     match authorization(profile) {
-        Authorization::ProgrammaticAccessToken(token) => token.expose_secret().to_owned(),
+        Authorization::ProgrammaticAccessToken(token) => token.expose().to_owned(),
         _ => panic!("not an access token"),
     }
 }
@@ -75,8 +73,8 @@ fn an_oauth_client_needs_id_and_secret_and_no_user() {
            "oauth_scope": "s", "oauth_include_scope": false"#,
     ));
     assert_eq!(all.client_id, "id");
-    assert_eq!(all.client_secret.expose_secret(), "sec");
-    assert_eq!(all.refresh_token.unwrap().expose_secret(), "ref");
+    assert_eq!(all.client_secret.expose(), "sec");
+    assert_eq!(all.refresh_token.unwrap().expose(), "ref");
     assert_eq!(all.token_endpoint.as_deref(), Some("https://h/token"));
     assert_eq!(
         (all.scope.as_deref(), all.include_scope),
@@ -261,5 +259,5 @@ fn another_oauth_client_keeps_no_settings_of_the_previous_one() {
         settings.token_endpoint.as_deref(),
         Some("https://program.example")
     );
-    assert_eq!(settings.refresh_token.unwrap().expose_secret(), "fresh");
+    assert_eq!(settings.refresh_token.unwrap().expose(), "fresh");
 }

@@ -3,19 +3,19 @@
 use std::fmt;
 use std::sync::OnceLock;
 
+use crate::types::secret::Secret;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der, PublicKeyX509Der};
 use aws_lc_rs::rsa::{KeyPair, KeySize};
 use aws_lc_rs::signature::{KeyPair as _, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pkcs8::{Document, LineEnding, SecretDocument};
-use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// A fresh 2048-bit key as unencrypted PKCS#8 PEM.
-pub(crate) fn generate() -> Result<SecretString> {
+pub(crate) fn generate() -> Result<Secret> {
     let unmade = || Error::new(ErrorKind::Config, "no RSA key could be generated");
     let pair = KeyPair::generate(KeySize::Rsa2048).map_err(|_| unmade())?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(|_| unmade())?;
@@ -23,12 +23,12 @@ pub(crate) fn generate() -> Result<SecretString> {
     let pem = document
         .to_pem("PRIVATE KEY", LineEnding::LF)
         .map_err(|_| unmade())?;
-    Ok(SecretString::from(pem.as_str()))
+    Ok(Secret::from(pem.as_str()))
 }
 
 /// The key of emulators that were given none. One a process: making one takes longer than most tests do.
-pub(crate) fn shared() -> Result<SecretString> {
-    static SHARED: OnceLock<SecretString> = OnceLock::new();
+pub(crate) fn shared() -> Result<Secret> {
+    static SHARED: OnceLock<Secret> = OnceLock::new();
     if let Some(key) = SHARED.get() {
         return Ok(key.clone());
     }
@@ -63,7 +63,7 @@ impl PublicKey {
     }
 
     /// The public half of an unencrypted PKCS#8 PEM.
-    pub(crate) fn of_private_pem(pem: &SecretString) -> Result<Self> {
+    pub(crate) fn of_private_pem(pem: &Secret) -> Result<Self> {
         let unread = || {
             Error::new(
                 ErrorKind::Config,
@@ -71,7 +71,7 @@ impl PublicKey {
                  make one with `openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048`",
             )
         };
-        let (_, document) = SecretDocument::from_pem(pem.expose_secret()).map_err(|_| unread())?;
+        let (_, document) = SecretDocument::from_pem(pem.expose()).map_err(|_| unread())?;
         let pair = KeyPair::from_pkcs8(document.as_bytes()).map_err(|_| unread())?;
         let der: PublicKeyX509Der<'_> = pair.public_key().as_der().map_err(|_| unread())?;
         Ok(Self {

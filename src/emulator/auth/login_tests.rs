@@ -2,12 +2,12 @@
 
 use std::time::{Duration, SystemTime};
 
+use crate::types::secret::Secret;
 use aws_lc_rs::rsa::KeyPair;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use http::{Request, Response};
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 
 use crate::emulator::auth::keys;
@@ -140,7 +140,7 @@ fn strangers_and_forgers_are_turned_away() {
 fn a_registered_public_key_lets_its_user_in() {
     let key = Emulator::generate_key().unwrap();
     let body: String = key
-        .expose_secret()
+        .expose()
         .lines()
         .filter(|line| !line.starts_with("-----"))
         .collect();
@@ -172,7 +172,7 @@ fn unreadable_keys_are_an_error_that_names_them() {
         why.to_string().contains("public key cannot be read"),
         "{why}"
     );
-    let key = SecretString::from("-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n");
+    let key = Secret::from("-----BEGIN PRIVATE KEY-----\nAAEC\n-----END PRIVATE KEY-----\n");
     let why = settings().private_key(key).build().unwrap_err();
     assert!(why.to_string().contains("openssl genpkey"), "{why}");
     assert!(!why.to_string().contains("AAEC"));
@@ -246,13 +246,10 @@ fn the_profile_is_what_the_official_sdk_reads() {
             "url": "http://127.0.0.1:8080",
             "account": "EXAMPLE",
             "user": "LOADER",
-            "private_key": key.expose_secret(),
+            "private_key": key.expose(),
         })
     );
-    assert!(
-        key.expose_secret()
-            .starts_with("-----BEGIN PRIVATE KEY-----\n")
-    );
+    assert!(key.expose().starts_with("-----BEGIN PRIVATE KEY-----\n"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use secrecy::SecretString;
+use crate::types::secret::Secret;
 
 use super::guard::Guard;
 use super::serve::{self, Server, ServerLimits};
@@ -34,7 +34,7 @@ pub struct ServerBuilder {
     limits: ServerLimits,
     hosts: Vec<String>,
     allow_remote: bool,
-    admin_token: Option<SecretString>,
+    admin_token: Option<Secret>,
     tls: Option<Tls>,
 }
 
@@ -78,7 +78,7 @@ impl ServerBuilder {
     }
 
     /// The bearer token that every request to `/_emulator/` must carry. Without it none is asked for.
-    pub fn admin_token(mut self, token: SecretString) -> Self {
+    pub fn admin_token(mut self, token: Secret) -> Self {
         self.admin_token = Some(token);
         self
     }

@@ -2,12 +2,12 @@
 
 use std::net::IpAddr;
 
+use crate::types::secret::Secret;
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, ORIGIN};
 use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderName, Method, StatusCode};
-use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::protocol::routes::{is_sql, is_under};
@@ -25,20 +25,16 @@ pub(crate) fn is_admin(path: &str) -> bool {
 pub(crate) struct Guard {
     hosts: Vec<String>,
     any_address: bool,
-    admin_token: Option<SecretString>,
+    admin_token: Option<Secret>,
 }
 
 impl Guard {
     /// `hosts` are names besides those of loopback; with `any_address` every IP address is one as well.
-    pub(crate) fn new(
-        hosts: Vec<String>,
-        any_address: bool,
-        admin_token: Option<SecretString>,
-    ) -> Self {
+    pub(crate) fn new(hosts: Vec<String>, any_address: bool, admin_token: Option<Secret>) -> Self {
         Self {
             hosts,
             any_address,
-            admin_token: admin_token.filter(|token| !token.expose_secret().is_empty()),
+            admin_token: admin_token.filter(|token| !token.expose().is_empty()),
         }
     }
 
@@ -137,10 +133,10 @@ fn is_json(head: &Parts) -> bool {
     essence.is_some_and(|kind| kind.trim().eq_ignore_ascii_case("application/json"))
 }
 
-fn check_token(head: &Parts, token: &SecretString) -> Result<(), Refusal> {
+fn check_token(head: &Parts, token: &Secret) -> Result<(), Refusal> {
     let given = only(head, AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
     let given = given.unwrap_or_default().as_bytes();
-    verify_slices_are_equal(given, token.expose_secret().as_bytes()).map_err(|_| {
+    verify_slices_are_equal(given, token.expose().as_bytes()).map_err(|_| {
         refusal(
             StatusCode::UNAUTHORIZED,
             "The header Authorization: Bearer … does not carry the admin token.",

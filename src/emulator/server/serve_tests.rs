@@ -2,13 +2,13 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use crate::types::secret::Secret;
 use aws_lc_rs::rand::SystemRandom;
 use aws_lc_rs::rsa::KeyPair;
 use aws_lc_rs::signature::RSA_PKCS1_SHA256;
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::Method;
-use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
@@ -31,9 +31,8 @@ pub(crate) const ROWS: &str =
     "/v2/streaming/data/databases/D/schemas/S/pipes/T-STREAMING/channels/c/rows";
 
 /// A key-pair JWT for the default account and user, valid at `now`.
-fn jwt(private_key: &SecretString, now: SystemTime) -> String {
-    let (_, key) =
-        pkcs8::SecretDocument::from_pem(private_key.expose_secret()).expect("a PKCS#8 PEM");
+fn jwt(private_key: &Secret, now: SystemTime) -> String {
+    let (_, key) = pkcs8::SecretDocument::from_pem(private_key.expose()).expect("a PKCS#8 PEM");
     let pair = KeyPair::from_pkcs8(key.as_bytes()).expect("an RSA key");
     let public = Emulator::public_key_of(private_key).expect("its public half");
     let (_, public) = pkcs8::Document::from_pem(&public).expect("a PEM");

@@ -1,7 +1,7 @@
 //! What the crate's files name and the models have no use for, as small as compiles.
 
 pub(crate) mod offset {
-    #[derive(Debug, Clone, PartialEq, Eq)]
+    #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
     pub struct OffsetToken;
 }
 

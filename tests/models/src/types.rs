@@ -7,3 +7,5 @@ pub(crate) mod error;
 pub(crate) use crate::stubs::offset;
 #[path = "../../../src/types/reject_window.rs"]
 pub(crate) mod reject_window;
+#[path = "../../../src/types/secret.rs"]
+pub(crate) mod secret;

@@ -4,7 +4,7 @@ use core::sync::atomic::{AtomicU32, Ordering};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use secrecy::SecretString;
+use crate::types::secret::Secret;
 use tokio::sync::Notify;
 
 use super::{joined, parallel};
@@ -37,7 +37,7 @@ impl Tokens {
                 fetched.fetch_add(1, Ordering::Relaxed);
                 tokio::task::yield_now().await;
                 Ok(Fetched {
-                    token: SecretString::from("token"),
+                    token: Secret::from("token"),
                     obtained_at: Still.now(),
                     expires_at: Still.now() + Duration::from_secs(3600),
                 })
