@@ -147,9 +147,9 @@ DIFF
 
 mutant "a reopened channel is a success of the source" src/ingest/flow.rs <<'DIFF'
 -                    if self.is_idle {
--                        self.source.well(WAIT);
+-                        self.source.succeeded(WAIT);
 -                    }
-+                    self.source.well(WAIT);
++                    self.source.succeeded(WAIT);
 DIFF
 
 mutant "count the delay of statuses from the question" src/client/throttle.rs <<'DIFF'
@@ -237,13 +237,13 @@ mutant "release while dead letters cannot be kept" src/ingest/flow.rs <<'DIFF'
 DIFF
 
 mutant "one method of a source that succeeds ends the trouble of all" src/ingest/retrying.rs <<'DIFF'
--        self.troubles.remove(what);
-+        self.troubles.retain(|_, _| what.is_empty());
+-        self.retries.remove(what);
++        self.retries.retain(|_, _| what.is_empty());
 DIFF
 
 mutant "follow no channel while dead letters cannot be kept" src/ingest/rejects.rs <<'DIFF'
 -                Err(Setback::Retry(pause)) => self.keep_rejects_at = Some(Instant::now() + pause),
-+                Err(Setback::Retry(pause)) => self.source.brake.interrupting(tokio::time::sleep(pause)).await?,
++                Err(Setback::Retry(pause)) => self.source.shutdown.interrupting(tokio::time::sleep(pause)).await?,
 DIFF
 
 mutant "a channel that closes takes its name back" src/channel/core/replay.rs <<'DIFF'

@@ -1,4 +1,4 @@
-//! The account host: calls on it with the credential, the ingest host that it names, and the tokens that it gives for it.
+//! The account host: authenticated calls, the discovery of the ingest host, and the exchange of tokens for it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,12 +22,12 @@ use crate::http::client::MAX_RESPONSE;
 use crate::http::{MAX_ANSWER, Response, Transport};
 use crate::types::error::{Error, ErrorKind};
 
-/// How long a scoped token lives if it does not say.
+/// The assumed lifetime of a scoped token without an expiry.
 const TOKEN_LIFE: Duration = Duration::from_secs(55 * 60);
 
 const FORM: HeaderValue = HeaderValue::from_static("application/x-www-form-urlencoded");
 
-/// The account host, and who we are to it.
+/// The account host, with the credential and what is learned from its answers.
 #[derive(Debug)]
 pub(super) struct Account {
     url: Url,
@@ -38,7 +38,7 @@ pub(super) struct Account {
     credential: Mutex<Arc<dyn Credential>>,
     transport: Arc<dyn Transport>,
     pub(super) clock: HostClock,
-    pub(super) doubt: AuthBackoff,
+    pub(super) auth_backoff: AuthBackoff,
     pub(super) counters: Arc<Counters>,
 }
 
@@ -63,22 +63,22 @@ impl Account {
             credential: Mutex::new(credential),
             transport,
             clock: HostClock::new(time),
-            doubt: AuthBackoff::default(),
+            auth_backoff: AuthBackoff::default(),
             counters: Arc::default(),
         }
     }
 
-    /// Proves who we are with another credential from now on.
+    /// Replaces the credential.
     pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
         *self.held_credential() = credential;
-        self.doubt.settled();
+        self.auth_backoff.reset();
     }
 
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Asks for the ingest host.
+    /// Discovers the ingest host.
     pub(super) async fn discover(&self, attempt: Attempt) -> Result<IngestHost, Failure> {
         let what = format!("discovering the ingest host of account {}", self.name);
         let call = Call::new(
@@ -87,7 +87,7 @@ impl Account {
             Method::GET,
             "/v2/streaming/hostname".to_owned(),
         );
-        self.doubt.wait().await;
+        self.auth_backoff.wait().await;
         let response = self.call_with(&*self.credential(), &call, attempt).await?;
         let at = wire::ingest_host(response.body(), &self.url).map_err(Failure::Ambiguous)?;
         debug!(host = at.host, "discovered the ingest host");
@@ -104,7 +104,7 @@ impl Account {
             "exchanging the credential of account {} for a token",
             self.name
         );
-        self.doubt.wait().await;
+        self.auth_backoff.wait().await;
         let credential = self.credential();
         let mut call = Call::new(
             Endpoint::Token,
@@ -120,7 +120,7 @@ impl Account {
         let response = self.call_with(&*credential, &call, attempt).await?;
         let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
         let now = self.clock.now();
-        // A token that is past its end on arrival tells of a clock that is off, not of a useless token.
+        // If a token seems expired on arrival, a clock is wrong, and the token is still usable.
         let expires_at = wire::token_expiry(token.expose())
             .filter(|end| *end > now)
             .unwrap_or(now + TOKEN_LIFE);
@@ -138,8 +138,8 @@ impl Account {
         self.call_with(&*self.credential(), call, attempt).await
     }
 
-    /// A call to the account host. If the bearer token is refused and the credential or the clock has another one to offer,
-    /// it goes out once more as the same attempt.
+    /// Makes a call to the account host. If the bearer token is refused, and the credential has another one or the clock was
+    /// corrected, the call is sent once more as part of the same attempt.
     async fn call_with(
         &self,
         credential: &dyn Credential,
@@ -163,7 +163,7 @@ impl Account {
             return Ok(response);
         }
         if matches!(status.as_u16(), 400 | 401 | 403) {
-            self.doubt.refused();
+            self.auth_backoff.refused();
         }
         let host = match call.endpoint {
             #[cfg(feature = "sql-api")]
@@ -191,7 +191,7 @@ impl Account {
             });
         bearer.map_err(|error| {
             if !error.is_retryable() {
-                self.doubt.refused();
+                self.auth_backoff.refused();
             }
             Failure::NotSent(error)
         })
@@ -215,7 +215,7 @@ impl Account {
         let limit = self.attempt_timeout;
         let started = Instant::now();
         let max_answer = match call.endpoint {
-            // It carries the rows of a result.
+            // The answer contains the rows of a result.
             Endpoint::Statement => MAX_RESPONSE,
             _ => MAX_ANSWER,
         };

@@ -1,16 +1,17 @@
-//! How long to wait before the account host is asked again, once credentials are refused.
+//! The backoff of calls to the account host while credentials are refused.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-/// The pause after the second refusal in a row; after the first there is none, for most often a token has just expired.
+/// The pause after the second consecutive refusal. There is none after the first, which usually means that a token has just
+/// expired.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// Counts refusals without an acceptance between them, and spaces what is asked because of them.
+/// Counts consecutive refusals, and spaces the calls that follow them.
 #[derive(Debug, Default)]
 pub(super) struct AuthBackoff {
     state: Mutex<State>,
@@ -34,16 +35,17 @@ impl AuthBackoff {
         state.refusals = state.refusals.saturating_add(1);
     }
 
-    /// A token was taken, or there is another credential.
-    pub(super) fn settled(&self) {
+    /// A token was accepted, or the credential was replaced.
+    pub(super) fn reset(&self) {
         *self.state() = State::default();
     }
 
-    pub(super) fn is_raised(&self) -> bool {
+    /// Whether the last credential or token was refused.
+    pub(super) fn is_active(&self) -> bool {
         self.state().refusals > 0
     }
 
-    /// Waits until the account host may be asked.
+    /// Waits until the account host may be called.
     pub(super) async fn wait(&self) {
         let not_before = self.state().not_before;
         if let Some(at) = not_before {
@@ -60,24 +62,24 @@ impl AuthBackoff {
 mod tests {
     use super::*;
 
-    async fn waited(doubt: &AuthBackoff) -> Duration {
+    async fn waited(backoff: &AuthBackoff) -> Duration {
         let start = Instant::now();
-        doubt.wait().await;
+        backoff.wait().await;
         start.elapsed()
     }
 
     #[tokio::test(start_paused = true)]
     async fn pauses_double_to_ten_seconds_and_end_with_an_acceptance() {
-        let doubt = AuthBackoff::default();
-        assert_eq!(waited(&doubt).await, Duration::ZERO);
+        let backoff = AuthBackoff::default();
+        assert_eq!(waited(&backoff).await, Duration::ZERO);
         for millis in [0, 250, 500, 1000, 2000, 4000, 8000, 10_000, 10_000] {
-            doubt.refused();
-            assert!(doubt.is_raised());
-            assert_eq!(waited(&doubt).await, Duration::from_millis(millis));
+            backoff.refused();
+            assert!(backoff.is_active());
+            assert_eq!(waited(&backoff).await, Duration::from_millis(millis));
         }
-        doubt.refused();
-        doubt.settled();
-        assert!(!doubt.is_raised());
-        assert_eq!(waited(&doubt).await, Duration::ZERO);
+        backoff.refused();
+        backoff.reset();
+        assert!(!backoff.is_active());
+        assert_eq!(waited(&backoff).await, Duration::ZERO);
     }
 }

@@ -1,4 +1,4 @@
-//! A request on its way: what is called, and the HTTP message made of it.
+//! A call: its endpoint and content, and the HTTP request made from it.
 
 use std::sync::Arc;
 
@@ -19,14 +19,14 @@ const TOKEN_TYPE: HeaderName = HeaderName::from_static("x-snowflake-authorizatio
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// Which try of which request this is. The id stays, the count rises.
+/// An attempt of a request. All attempts share the request id, and the count rises.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Attempt {
     pub(crate) request_id: Uuid,
     pub(crate) retry_count: u32,
 }
 
-/// A request but for the host, the credential and the attempt.
+/// A request without the host, the credential and the attempt.
 pub(super) struct Call {
     pub(super) endpoint: Endpoint,
     /// Names the call in messages, as in "opening channel \"x\"".
@@ -65,7 +65,7 @@ impl Call {
         Ok(self)
     }
 
-    /// The body of a success, unless it says no all the same.
+    /// Reads the body of a successful answer, unless it contains a refusal.
     pub(super) fn answer<T: DeserializeOwned>(&self, response: &Response) -> Result<T, Failure> {
         match wire::refusal(response.body()) {
             Some(said) => Err(decided(Host::Ingest, &self.what, response.status(), said)),
@@ -73,7 +73,7 @@ impl Call {
         }
     }
 
-    /// The whole request to the host at `base`, its id and count included.
+    /// The HTTP request to the host at `base`, with the request id and the retry count.
     pub(super) fn request(
         &self,
         base: &str,
@@ -91,7 +91,7 @@ impl Call {
             retry_count,
         } = attempt;
         let counted = match self.endpoint {
-            // It has a mark of its own for a repeated request.
+            // The SQL API marks a repeated request with `retry=true`.
             Endpoint::Statement => String::new(),
             _ => format!("&retryCount={retry_count}"),
         };
@@ -123,7 +123,7 @@ impl Call {
     }
 }
 
-/// The shape Snowflake recommends: product, platform, language, and the program that uses it.
+/// In the form that Snowflake recommends: product, platform, language, and the program that uses the SDK.
 pub(super) fn user_agent(application: Option<&str>) -> HeaderValue {
     let product = concat!("snowpipe-streaming-rust/", env!("CARGO_PKG_VERSION"));
     let platform = format!("({} {})", std::env::consts::OS, std::env::consts::ARCH);

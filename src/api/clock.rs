@@ -1,4 +1,4 @@
-//! The account host's clock, as far as it is known: ours, until a credential is refused by a host whose clock is another.
+//! The clock that JWTs are made by: this machine's, until an account host whose clock differs refuses a credential.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -10,14 +10,14 @@ use tracing::warn;
 use crate::base::time::{TimeSource, epoch_millis};
 use crate::http::Response;
 
-/// Clocks that differ by less are taken for the same: `Date` has no fractions, and an answer takes time.
+/// Smaller differences are ignored: `Date` has no fractions of a second, and an answer takes time.
 const TOLERANCE_MS: u64 = 30_000;
 
-/// Clocks that differ by more are not corrected: a server that makes up a `Date` would otherwise get a JWT signed for any year
-/// it likes. A machine with the wrong time zone, or the wrong date by a day, differs by less.
+/// Larger differences are not corrected, so that no server can make the client sign a JWT for an arbitrary date. A wrong time
+/// zone, or a date that is wrong by a day, is a smaller difference.
 const MAX_SKEW_MS: u64 = 36 * 60 * 60 * 1000;
 
-/// Our clock, set right by what the account host says.
+/// This machine's clock, corrected by the account host's `Date`.
 #[derive(Debug)]
 pub(super) struct HostClock {
     ours: Arc<dyn TimeSource>,
@@ -33,7 +33,7 @@ impl HostClock {
         }
     }
 
-    /// Takes over the time of an answer, if it is not the time we thought it was, and not too far from ours. Says whether.
+    /// Corrects the clock by the `Date` of an answer if they differ, but not by too much. Returns whether it was corrected.
     pub(super) fn learn(&self, answer: &Response) -> bool {
         let Some(theirs) = date(answer).map(epoch_millis) else {
             return false;
@@ -51,7 +51,7 @@ impl HostClock {
         let seconds = difference / 1000;
         if difference.unsigned_abs() > MAX_SKEW_MS {
             warn!(
-                "this machine's clock is {seconds} s {direction} the account host's, which is too much to be corrected; set the clock right"
+                "this machine's clock is {seconds} s {direction} the account host's, which is too much to correct; set the clock right"
             );
             return false;
         }
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
     use crate::base::time::TokioClock;
 
-    /// What the clock learns of a host that is so many seconds ahead, or behind.
+    /// Whether and by how much the clock is corrected by a host that is `ahead` seconds ahead, or behind.
     fn learned(ahead: i64) -> (bool, i64) {
         let epoch = SystemTime::UNIX_EPOCH + Duration::from_secs(1_768_658_400);
         let theirs = SystemTime::UNIX_EPOCH
@@ -98,8 +98,8 @@ mod tests {
             .unwrap();
         let clock = HostClock::new(Arc::new(TokioClock::starting_at(epoch)));
         let has_learned = clock.learn(&answer);
-        let told = i64::try_from(epoch_millis(clock.now())).unwrap();
-        (has_learned, (told - 1_768_658_400_000) / 1_000)
+        let corrected = i64::try_from(epoch_millis(clock.now())).unwrap();
+        (has_learned, (corrected - 1_768_658_400_000) / 1_000)
     }
 
     #[tokio::test(start_paused = true)]

@@ -1,4 +1,4 @@
-//! What a failed attempt means: whether the server may have acted on it, and what the caller may do next.
+//! The classification of failed attempts: whether the server may have acted on one, and what the caller may do next.
 
 use std::time::{Duration, SystemTime};
 
@@ -10,24 +10,24 @@ use crate::auth::flight::Stopped;
 use crate::http::{Response, TransportError, TransportErrorKind};
 use crate::types::error::{Error, ErrorKind};
 
-/// The longest delay a server can ask for and get.
+/// The longest `Retry-After` that is respected.
 const MAX_RETRY_AFTER: Duration = Duration::from_secs(3600);
 
-/// Why an attempt failed, by what may be done next.
+/// A failed attempt, classified by what may be done next.
 #[derive(Debug, Clone)]
 pub(crate) enum Failure {
-    /// The request did not go out: the same bytes again are safe. Whether they can help says `Error::is_retryable`.
+    /// The request was not sent, so sending it again is safe. `Error::is_retryable` says whether it can help.
     NotSent(Error),
     /// The server may have acted on the request.
     Ambiguous(Error),
-    /// 429: not acted on; to be sent again, `after` that long if the server said so.
+    /// 429: the server did not act on the request. It may be sent again, after the delay that the server asked for.
     Throttled {
         after: Option<Duration>,
         error: Error,
     },
-    /// The account host refused to name the ingest host or to exchange the credential: the request did not go out.
+    /// The account host refused to name the ingest host or to exchange the credential, so the request was not sent.
     AccountRefused(Error),
-    /// The server decided.
+    /// The server refused the request.
     Answered {
         status: u16,
         code: Option<String>,
@@ -77,8 +77,8 @@ impl Failure {
         )
     }
 
-    /// The failure of a call to the account host that comes before the request itself: whatever became of that call, the
-    /// request is not out, and what was refused is not the request.
+    /// Converts the failure of a call to the account host that precedes the request itself: the request was not sent, and a
+    /// refusal is not about it.
     pub(super) fn before_sending(self) -> Self {
         match self {
             Self::Ambiguous(error) => Self::NotSent(error),
@@ -114,7 +114,7 @@ impl From<Stopped> for Failure {
     }
 }
 
-/// No complete answer came. `what` names the call.
+/// The failure of a call without a complete answer. `what` names the call.
 pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     let kind = match why.kind() {
         TransportErrorKind::Timeout => ErrorKind::Timeout,
@@ -134,17 +134,17 @@ pub(super) fn unanswered(what: &str, why: TransportError) -> Failure {
     }
 }
 
-/// Which host answers: the same status has another cause and remedy on each.
+/// The host that answered. The cause and remedy of a status depend on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Host {
     Account,
     Ingest,
-    /// The account host as the SQL API, whose refusals are about statements.
+    /// The SQL API of the account host, whose refusals are about statements.
     #[cfg(feature = "sql-api")]
     Statements,
 }
 
-/// The server answered with a status that is not a success.
+/// The failure of a call that was answered with an error status.
 pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemTime) -> Failure {
     let status = response.status();
     let said = wire::server_error(response.body());
@@ -158,7 +158,7 @@ pub(super) fn answered(host: Host, what: &str, response: &Response, now: SystemT
     }
 }
 
-/// The server decided, with an error status or inside a 200.
+/// The failure of a call that the server refused, with an error status or in the body of a 200.
 pub(super) fn decided(host: Host, what: &str, status: StatusCode, said: ServerError) -> Failure {
     let error = describe(host, what, status, &said);
     Failure::Answered {
@@ -183,7 +183,7 @@ fn describe(host: Host, what: &str, status: StatusCode, said: &ServerError) -> E
     )
     .with_status(status.as_u16())
     .with_code(said.code.clone());
-    // Two opens of one name race; the loser may simply ask again.
+    // Two concurrent opens of one name: the one that lost may try again.
     if code == "ERR_OPEN_CHANNEL_IN_PROGRESS" {
         error.with_retryable(true)
     } else {
@@ -260,7 +260,7 @@ fn meaning(host: Host, status: StatusCode, code: &str) -> (ErrorKind, &'static s
     }
 }
 
-/// `Retry-After` in seconds or as an HTTP date, cut at an hour.
+/// `Retry-After`, in seconds or as an HTTP date, limited to an hour.
 fn retry_after(headers: &HeaderMap, now: SystemTime) -> Option<Duration> {
     let value = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let delay = match value.parse() {

@@ -1,4 +1,4 @@
-//! The endpoints: one attempt each, with host and token acquired on the way.
+//! Snowflake's endpoints. Each method makes one attempt, for which the session provides the host and the token.
 
 mod account;
 mod auth_backoff;
@@ -41,15 +41,15 @@ const MIN_APPEND_TIMESTAMP: HeaderName =
     HeaderName::from_static("x-snowflake-min-append-timestamp-ms");
 const SESSION: HeaderName = HeaderName::from_static("x-snowflake-session");
 
-/// The channel of every pipe that is there without being opened.
+/// The name of the elastic channel, which every pipe has and which need not be opened.
 pub(crate) const ELASTIC: &str = "ELASTIC";
 
-/// What the name of a table's default pipe ends in ("Use PIPE objects with Snowpipe Streaming").
+/// The suffix of the name of a table's default pipe ("Use PIPE objects with Snowpipe Streaming").
 const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
 
 const NDJSON: HeaderValue = HeaderValue::from_static("application/x-ndjson");
 
-/// Where the calls go, and for whom.
+/// The target of the calls.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiConfig {
     /// Scheme, host and port of the account host.
@@ -77,7 +77,7 @@ pub(crate) struct AppendRequest {
     pub(crate) uncompressed_len: usize,
     /// When the oldest row of the batch was appended, in milliseconds since the Unix epoch.
     pub(crate) first_append_ms: u64,
-    /// What the last append answer of this channel carried as [`AppendAnswer::session`].
+    /// [`AppendAnswer::session`] of the channel's last append.
     pub(crate) session: Option<HeaderValue>,
 }
 
@@ -93,19 +93,19 @@ pub(crate) struct ElasticRequest {
     pub(crate) first_append_ms: u64,
 }
 
-/// The server has buffered the batch, and has not committed it yet.
+/// The answer to an accepted append.
 #[derive(Debug)]
 pub(crate) struct AppendAnswer {
     pub(crate) next_continuation_token: String,
-    /// Sent with the channel's next append; `None` ends the session before.
+    /// To be sent with the channel's next append. `None` ends the previous session.
     pub(crate) session: Option<HeaderValue>,
 }
 
-/// The channel is ours.
+/// The answer to a successful open.
 #[derive(Debug)]
 pub(crate) struct OpenAnswer {
     pub(crate) next_continuation_token: String,
-    /// `None` if the answer has none. May be unhealthy: an invalid pipe opens all the same.
+    /// `None` if the answer has no status. May be unhealthy: the server also opens a channel on an invalid pipe.
     pub(crate) status: Option<ChannelStatus>,
 }
 
@@ -113,7 +113,7 @@ pub(crate) struct OpenAnswer {
 #[derive(Debug)]
 pub(crate) struct Api {
     /// Shared by the pipes of an account.
-    link: Arc<Session>,
+    session: Arc<Session>,
     counters: Arc<Counters>,
     database: String,
     schema: String,
@@ -144,10 +144,10 @@ impl Api {
         transport: Arc<dyn Transport>,
         time: Arc<dyn TimeSource>,
     ) -> Self {
-        let link = Session::new(&config, credential, transport, time);
+        let session = Session::new(&config, credential, transport, time);
         Self {
-            counters: Arc::clone(link.counters()),
-            link: Arc::new(link),
+            counters: Arc::clone(session.counters()),
+            session: Arc::new(session),
             database: config.database,
             schema: config.schema,
             pipe: config.pipe,
@@ -157,7 +157,7 @@ impl Api {
     /// The endpoints of another pipe, with the same host and token. Its calls are counted apart.
     pub(crate) fn for_pipe(&self, pipe: &PipePath) -> Self {
         Self {
-            link: Arc::clone(&self.link),
+            session: Arc::clone(&self.session),
             counters: Arc::default(),
             database: pipe.database().to_owned(),
             schema: pipe.schema().to_owned(),
@@ -167,31 +167,31 @@ impl Api {
 
     /// Discovers the ingest host and fetches a token now.
     pub(crate) async fn connect(&self, attempt: Attempt) -> Result<(), Failure> {
-        self.link.connect(attempt).await
+        self.session.connect(attempt).await
     }
 
     /// Discovers the ingest host, unless it is known.
     #[cfg(feature = "doctor")]
     pub(crate) async fn ingest_host(&self, attempt: Attempt) -> Result<wire::IngestHost, Failure> {
-        self.link.ingest_host(attempt).await
+        self.session.ingest_host(attempt).await
     }
 
-    /// Proves who we are with another credential from now on.
+    /// Replaces the credential.
     pub(crate) fn set_credential(&self, credential: Arc<dyn Credential>) {
-        self.link.set_credential(credential);
+        self.session.set_credential(credential);
     }
 
-    /// What is counted of the calls, and of what is sent with them.
+    /// The counters of the calls and their content.
     pub(crate) fn counters(&self) -> &Arc<Counters> {
         &self.counters
     }
 
-    /// Forgets the ingest host and its token; the next call finds them anew.
+    /// Forgets the ingest host and its token. The next call discovers them again.
     pub(crate) fn forget_host(&self) {
-        self.link.forget();
+        self.session.forget();
     }
 
-    /// Opens a channel, which takes it from its last holder.
+    /// Opens a channel and takes it from its last holder.
     pub(crate) async fn open_channel(
         &self,
         channel: &str,
@@ -227,7 +227,7 @@ impl Api {
                 },
             }
         };
-        self.link.call(&call, attempt, read).await
+        self.session.call(&call, attempt, read).await
     }
 
     /// Sends one batch.
@@ -262,15 +262,15 @@ impl Api {
                 session: response.headers().get(SESSION).cloned(),
             })
         };
-        self.link
+        self.session
             .call(&call, append.attempt, read)
             .await
             .inspect(|_| self.counters().bytes_accepted(append.uncompressed_len))
             .map_err(Failure::with_rows_at_risk)
     }
 
-    /// Sends one batch to the elastic channel of the pipe. A default pipe is addressed by its table, which makes the pipe
-    /// if it is not there yet.
+    /// Sends one batch to the elastic channel of the pipe. A default pipe is addressed by its table, because that creates the
+    /// pipe if it does not exist.
     pub(crate) async fn append_elastic(&self, append: &ElasticRequest) -> Result<(), Failure> {
         let what = format!("appending to the elastic channel of pipe {}", self.pipe());
         let target = match self.pipe.strip_suffix(DEFAULT_PIPE_SUFFIX) {
@@ -281,9 +281,9 @@ impl Api {
         let mut call = self.counted_call(Endpoint::Append, what, Method::POST, path);
         call.headers = rows_headers(append.uncompressed_len, append.first_append_ms);
         call.body = append.body.clone();
-        // There is no continuation token in the answer, or anything else to use.
+        // The answer has no continuation token and no other content of use.
         let read = |response: &Response| call.answer::<IgnoredAny>(response).map(drop);
-        self.link
+        self.session
             .call(&call, append.attempt, read)
             .await
             .inspect(|()| {
@@ -293,7 +293,7 @@ impl Api {
             .map_err(Failure::with_rows_at_risk)
     }
 
-    /// The statuses by the names asked for; channels the server does not know are absent.
+    /// The statuses of channels by name. Channels that the server does not know are absent.
     pub(crate) async fn channel_statuses(
         &self,
         channels: &[String],
@@ -315,11 +315,11 @@ impl Api {
             let Object(answer) = call.answer(response)?;
             wire::channel_statuses(&answer).map_err(Failure::Ambiguous)
         };
-        let answered = self.link.call(&call, attempt, read).await?;
+        let answered = self.session.call(&call, attempt, read).await?;
         Ok(by_asked_name(channels, answered))
     }
 
-    /// Drops a channel with what it remembers.
+    /// Drops a channel with its committed token.
     pub(crate) async fn drop_channel(
         &self,
         channel: &str,
@@ -333,18 +333,18 @@ impl Api {
             Method::DELETE,
             self.channel_path("", channel)?,
         );
-        // Not failing is the server's default, and a DELETE with a body does not pass every proxy.
+        // `false` is the server's default, and some proxies do not pass a DELETE with a body.
         if fail_on_uncommitted_rows {
             call = call.json(&DropBody {
                 fail_on_uncommitted_rows,
             })?;
         }
-        self.link.call(&call, attempt, |_| Ok(())).await
+        self.session.call(&call, attempt, |_| Ok(())).await
     }
 
     /// The account's name.
     pub(crate) fn account(&self) -> &str {
-        self.link.account_name()
+        self.session.account_name()
     }
 
     fn counted_call(&self, endpoint: Endpoint, what: String, method: Method, path: String) -> Call {
@@ -393,7 +393,7 @@ fn encoded(text: &str) -> String {
     utf8_percent_encode(text, QUERY).to_string()
 }
 
-/// A name as one segment of a path. `.` and `..` cannot be one, encoded or not: they would change the path.
+/// A name as a segment of a path. `.` and `..` would change the path, even if encoded.
 fn segment(name: &str) -> Result<String, Failure> {
     if matches!(name, "" | "." | "..") {
         let message = format!("{name:?} cannot be part of an address; use another name");
@@ -402,7 +402,7 @@ fn segment(name: &str) -> Result<String, Failure> {
     Ok(encoded(name))
 }
 
-/// The statuses under the names that were asked for. The server may spell a name in another case.
+/// The statuses by the requested names. The server may spell a name in another case.
 fn by_asked_name(
     asked: &[String],
     mut answered: BTreeMap<String, ChannelStatus>,

@@ -1,4 +1,4 @@
-//! The way to the servers: the ingest host is discovered, a token fetched, and one call made with it.
+//! The session with an account: it discovers the ingest host, keeps a token for it, and makes calls with that token.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,7 +19,7 @@ use crate::base::time::TimeSource;
 use crate::http::{Response, Transport};
 use crate::types::error::{Error, ErrorKind};
 
-/// The ingest host, and the account host through which it is found.
+/// The ingest host, and the account host through which it is discovered.
 #[derive(Debug)]
 pub(super) struct Session {
     account: Arc<Account>,
@@ -27,12 +27,12 @@ pub(super) struct Session {
     discovery: SingleFlight<Arc<Ingest>, Failure>,
 }
 
-/// The ingest host with the token for it. They are forgotten together.
+/// The ingest host with its token. They are forgotten together.
 #[derive(Debug)]
 struct Ingest {
     at: IngestHost,
     tokens: Arc<TokenCache<Failure>>,
-    /// The generation of a token that was fetched because of a 403, and was answered the same.
+    /// The generation of a token that was fetched because of a 403 and was answered with a 403 as well.
     forbidden: AtomicU64,
 }
 
@@ -73,8 +73,7 @@ impl Session {
         Ok(self.ingest(attempt).await?.at.clone())
     }
 
-    /// Proves who we are with another credential from now on. Tokens of the old one go on being used by requests that are
-    /// under way, and by nothing else.
+    /// Replaces the credential. Only requests that are under way still use a token of the old one.
     pub(super) fn set_credential(&self, credential: Arc<dyn Credential>) {
         self.account.set_credential(credential);
         let mut ingest = self.known_ingest();
@@ -88,7 +87,7 @@ impl Session {
         self.account.name()
     }
 
-    /// What is counted of the calls, and of what is sent with them.
+    /// The counters of the calls and their content.
     pub(super) fn counters(&self) -> &Arc<Counters> {
         &self.account.counters
     }
@@ -98,7 +97,7 @@ impl Session {
         *self.known_ingest() = None;
     }
 
-    /// Makes a call on the ingest host, with one fresh token if the first is refused, and reads a success.
+    /// Makes a call to the ingest host, with one new token if the first is refused, and reads a successful answer.
     pub(super) async fn call<T>(
         &self,
         call: &Call,
@@ -119,8 +118,8 @@ impl Session {
         result.map_err(|failure| failure.of(attempt.request_id))
     }
 
-    /// The answer to a call. A refused request was not acted on, so it goes out again as the same attempt, with a token
-    /// that was fetched since; once, and only if no other token has just been refused.
+    /// Returns the answer to a call. The server did not act on a request whose token it refused, so the request is sent again
+    /// with a new token as part of the same attempt: once, and only if no other token has just been refused.
     async fn reach(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
         let ingest = self.ingest(attempt).await?;
         let held = self.token(&ingest, attempt).await?;
@@ -153,18 +152,18 @@ impl Session {
         Ok(response)
     }
 
-    /// Notes what a status says of the token, and drops a token that is refused.
+    /// Records what a status says about the token, drops a refused one, and returns whether to try another.
     fn is_worth_another_token(&self, ingest: &Ingest, held: &Held, status: StatusCode) -> bool {
         match status {
             StatusCode::UNAUTHORIZED => {
-                let was_raised = self.account.doubt.is_raised();
+                let was_refused_before = self.account.auth_backoff.is_active();
                 let was_current = ingest.tokens.invalidate(held.generation);
                 if was_current {
-                    self.account.doubt.refused();
+                    self.account.auth_backoff.refused();
                 }
-                !(was_current && was_raised)
+                !(was_current && was_refused_before)
             }
-            // Rights are the role's. A token may be from before they were granted, but the next one is not.
+            // The token may be older than a grant of privileges to the role. The next token is not.
             StatusCode::FORBIDDEN => {
                 let is_first = ingest.forbidden.load(Ordering::Relaxed) != held.generation;
                 if is_first {
@@ -173,7 +172,7 @@ impl Session {
                 is_first
             }
             _ => {
-                self.account.doubt.settled();
+                self.account.auth_backoff.reset();
                 false
             }
         }
@@ -219,7 +218,7 @@ impl Session {
     }
 }
 
-/// A poisoned lock holds a value that is written in one step, so it is whole.
+/// Locks even if poisoned: the values are written in one step, so they are consistent.
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -228,7 +227,7 @@ fn scoped(held: &Held) -> Bearer {
     Bearer::new(held.token.clone(), "OAUTH")
 }
 
-/// The ingest host refused a token, and the account host has no other.
+/// The ingest host refused a token, and the account host gave the same one again.
 fn same_again(call: &Call) -> Failure {
     let status = StatusCode::UNAUTHORIZED.as_u16();
     let message = format!(

@@ -1,4 +1,4 @@
-//! Snowflake's SQL API: submitting a statement, and asking for it again while it runs.
+//! Snowflake's SQL API: submitting a statement, and polling it while it runs.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::types::offset::QUERY;
 
 const PATH: &str = "/api/v2/statements";
 
-/// What is to be carried out, and where.
+/// A statement and its context.
 #[derive(Debug, Serialize)]
 pub(crate) struct Submission<'a> {
     pub(crate) statement: &'a str,
@@ -42,7 +42,7 @@ pub(crate) struct Submission<'a> {
     pub(crate) bindings: BTreeMap<String, Binding<'a>>,
 }
 
-/// A value in place of a `?`.
+/// A value for a `?` in the statement.
 #[derive(Debug, Serialize)]
 pub(crate) struct Binding<'a> {
     #[serde(rename = "type")]
@@ -50,23 +50,23 @@ pub(crate) struct Binding<'a> {
     pub(crate) value: &'a str,
 }
 
-/// How far a statement is.
+/// The state of a statement.
 #[derive(Debug)]
 pub(crate) enum Answer {
-    /// It runs; this is its handle.
+    /// The statement is running, with this handle.
     Running(String),
-    /// It was carried out.
+    /// The statement has finished.
     Done(ResultSet),
 }
 
-/// A statement that runs.
+/// The answer for a running statement.
 #[derive(Deserialize)]
 struct Running {
     #[serde(rename = "statementHandle", default)]
     handle: Scalar,
 }
 
-/// What a statement gave.
+/// The result of a statement.
 #[derive(Debug, Deserialize)]
 pub(crate) struct ResultSet {
     #[serde(rename = "resultSetMetaData")]
@@ -75,7 +75,7 @@ pub(crate) struct ResultSet {
     pub(crate) data: Vec<Vec<Option<String>>>,
 }
 
-/// The shape of what a statement gave.
+/// The columns and partitions of a result.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Meta {
@@ -94,7 +94,7 @@ pub(crate) struct Column {
 /// The SQL API of one account. Every method is one attempt.
 #[derive(Debug)]
 pub(crate) struct Statements {
-    link: Session,
+    session: Session,
 }
 
 impl Statements {
@@ -105,11 +105,11 @@ impl Statements {
         time: Arc<dyn TimeSource>,
     ) -> Self {
         Self {
-            link: Session::new(config, credential, transport, time),
+            session: Session::new(config, credential, transport, time),
         }
     }
 
-    /// Submits a statement. A repeated request is marked as one, so that the server does not carry it out twice.
+    /// Submits a statement. A repeated request is marked, so that the server does not execute it twice.
     pub(crate) async fn submit(
         &self,
         submission: &Submission<'_>,
@@ -124,7 +124,7 @@ impl Statements {
         self.ask(&call, attempt).await
     }
 
-    /// Asks for a statement that was still running.
+    /// Polls a running statement.
     pub(crate) async fn look(&self, handle: &str, attempt: Attempt) -> Result<Answer, Failure> {
         let path = format!("{PATH}/{}", utf8_percent_encode(handle, QUERY));
         let call = Call::new(
@@ -137,7 +137,7 @@ impl Statements {
     }
 
     async fn ask(&self, call: &Call, attempt: Attempt) -> Result<Answer, Failure> {
-        let response = self.link.account(call, attempt).await?;
+        let response = self.session.account(call, attempt).await?;
         read(&response, &call.what)
             .map_err(|error| Failure::Ambiguous(error).of(attempt.request_id))
     }
@@ -155,7 +155,7 @@ fn read(response: &Response, what: &str) -> Result<Answer> {
     match serde_json::from_slice(body) {
         Ok(Object(result)) => Ok(Answer::Done(result)),
         Err(why) if why.is_data() => Err(unreadable(&printable(&why.to_string(), text::MESSAGE))),
-        // It says what there is instead of JSON.
+        // The error of `wire::json` describes a body that is not JSON.
         Err(_) => wire::json(body, what).map(|Object(result)| Answer::Done(result)),
     }
 }

@@ -56,34 +56,34 @@ impl ClientBuilder {
 
     /// How long a row may wait in an open batch before it is sent. Default one second.
     ///
-    /// It is the only timer of batching: armed by the first row of a batch. Longer gives fewer, larger requests.
+    /// The first row of a batch starts this timer, and there is no other one. A longer lag makes fewer and larger requests.
     pub fn max_client_lag(mut self, lag: Duration) -> Self {
         self.options.max_client_lag = lag;
         self
     }
 
-    /// Bytes of rows all channels of the client may hold together, open and compressed. Default 128 MiB, at least 256 KiB.
-    /// Appends wait while it is used up.
+    /// The bytes of rows, compressed or not, that all channels of the client may hold together. Default 128 MiB, at least
+    /// 256 KiB. Appends wait while the budget is used up.
     pub fn memory_budget(mut self, bytes: usize) -> Self {
         self.options.memory_budget = bytes;
         self
     }
 
-    /// Bytes of rows one channel may hold, from half the memory budget, which is the default, to all of it.
+    /// The bytes of rows that one channel may hold: from half of the memory budget, which is the default, to all of it.
     pub fn channel_memory(mut self, bytes: usize) -> Self {
         self.options.channel_memory = Some(bytes);
         self
     }
 
-    /// How large a compressed request may be, in bytes. Default 4,000,000, just below Snowflake's 4 MB. If the server
-    /// refuses less (413), the channel learns it.
+    /// The largest compressed request, in bytes. Default 4,000,000, just below Snowflake's 4 MB. If the server refuses a smaller
+    /// request (413), the client lowers the limit.
     pub fn max_request_bytes(mut self, bytes: usize) -> Self {
         self.options.max_request_bytes = bytes;
         self
     }
 
-    /// The zstd level of requests, 1 to 9. Default 1, which costs the least. Where the network is slower than the processor,
-    /// 3 makes requests smaller, for about twice the work.
+    /// The zstd level of requests, from 1 to 9. Default 1, which costs the least. If the network is slower than the processor,
+    /// level 3 makes smaller requests for about twice the work.
     pub fn compression_level(mut self, level: i32) -> Self {
         self.options.compression_level = level;
         self
@@ -95,8 +95,8 @@ impl ClientBuilder {
         self
     }
 
-    /// How long a batch is retried, or status calls for accepted rows may fail, before the channel is invalidated as
-    /// unreachable, or on an elastic channel the rows are handed back. Default ten minutes.
+    /// How long a batch is retried, and how long status calls for accepted rows may fail, before the channel is invalidated as
+    /// unreachable. An elastic channel hands the rows back. Default ten minutes.
     pub fn retry_for(mut self, duration: Duration) -> Self {
         self.options.retry_for = duration;
         self
@@ -108,14 +108,14 @@ impl ClientBuilder {
         self
     }
 
-    /// How long statuses may show no commit of accepted rows before their channel is invalidated. Time in which status
+    /// How long statuses may show no commit of accepted rows before the channel is invalidated. The time during which status
     /// calls fail does not count. Default 120 seconds.
     pub fn commit_stall_timeout(mut self, timeout: Duration) -> Self {
         self.options.commit_stall_timeout = timeout;
         self
     }
 
-    /// How long an invalidated channel goes on asking what of its sent rows was committed. Default 30 seconds.
+    /// How long an invalidated channel is still polled to learn which of its sent rows were committed. Default 30 seconds.
     pub fn settle_timeout(mut self, timeout: Duration) -> Self {
         self.options.settle_timeout = timeout;
         self
@@ -133,46 +133,46 @@ impl ClientBuilder {
         self
     }
 
-    /// What becomes of top-level nulls. Default [`Nulls::Send`].
+    /// Whether top-level nulls are sent. Default [`Nulls::Send`].
     pub fn nulls(mut self, nulls: Nulls) -> Self {
         self.options.nulls = nulls;
         self
     }
 
-    /// What to do about uncommitted rows of an earlier holder, for channels that do not say it themselves.
+    /// What to do about uncommitted rows of an earlier holder. An open may override it.
     pub fn on_uncommitted(mut self, policy: OnUncommitted) -> Self {
         self.options.on_uncommitted = policy;
         self
     }
 
-    /// What becomes of channels that have to be opened again. Default [`Recovery::Surface`].
+    /// What to do with channels that have to be reopened. Default [`Recovery::Surface`].
     pub fn recovery(mut self, recovery: Recovery) -> Self {
         self.options.recovery = recovery;
         self
     }
 
-    /// After the server rejected rows, sends smaller requests one by one for a while, so that the next
+    /// Sends smaller requests, one at a time, for a while after the server rejected rows, so that the next
     /// [`RejectWindow`](crate::RejectWindow) is narrower. Default off.
     pub fn isolate_rejects(mut self, isolate: bool) -> Self {
         self.options.isolate_rejects = isolate;
         self
     }
 
-    /// Batches of at least so many bytes are compressed off the async threads. Default 256 KiB; `usize::MAX` never does,
+    /// The size from which batches are compressed off the async threads, in bytes. Default 256 KiB. With `usize::MAX` none is,
     /// which keeps a simulation deterministic.
     pub fn offload_threshold(mut self, bytes: usize) -> Self {
         self.options.offload_threshold = bytes;
         self
     }
 
-    /// Proves who the client is with this credential instead of the profile's, which then needs no user and no key.
+    /// Authenticates with this credential instead of the profile's. The profile then needs no user and no key.
     pub fn credential(mut self, credential: impl Credential) -> Self {
         self.credential = Some(Arc::new(credential));
         self
     }
 
-    /// How many requests of one [`ElasticChannel`](crate::ElasticChannel) are on their way at once. Default 4, at least 1.
-    /// Named channels have one each.
+    /// The number of concurrent requests of one [`ElasticChannel`](crate::ElasticChannel). Default 4, at least 1. A named
+    /// channel has one at a time.
     pub fn elastic_requests(mut self, requests: usize) -> Self {
         self.options.elastic_requests = requests;
         self
@@ -184,27 +184,27 @@ impl ClientBuilder {
         self
     }
 
-    /// Reads the wall clock here instead of the operating system's.
+    /// Reads the wall clock from this source instead of the operating system.
     pub fn time_source(mut self, time: impl TimeSource) -> Self {
         self.time = Arc::new(time);
         self
     }
 
-    /// Seeds request ids and jitter, so that a simulation repeats itself. Default: from the operating system.
+    /// Seeds request ids and jitter, so that a simulation is reproducible. Default: seeded by the operating system.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Checks everything, finds the ingest host and exchanges the first token.
+    /// Checks the options, discovers the ingest host and exchanges the first token.
     ///
-    /// Cancel safe: nothing is left behind.
+    /// Cancel safe: a cancelled call has no effect.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Config`]: the profile or an option is missing or malformed.
     /// - [`ErrorKind::Authentication`]: the key cannot be read, or the account refuses it.
-    /// - Whatever keeps the server from answering, after a few tries.
+    /// - The error of a call that still fails after a few attempts.
     pub async fn build(self) -> Result<StreamingIngestClient> {
         let Self {
             profile,

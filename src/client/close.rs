@@ -1,5 +1,5 @@
-//! What concerns all channels of a client at once: flushes, the close, the end. Also its elastic channels, which have no
-//! names.
+//! Operations on all channels of a client: flush, close and abort. Also its elastic channels, which are not in the registry
+//! because they have no names.
 
 use std::sync::{Arc, PoisonError, Weak};
 
@@ -9,11 +9,11 @@ use crate::elastic::shared::Settle;
 use crate::types::error::{Error, ErrorKind, Result};
 
 impl StreamingIngestClient {
-    /// The elastic channel of the client's pipe, for rows that carry tags of type `T`: at least once, in no order, no
-    /// offsets. Nothing is asked of the server.
+    /// Returns a handle of the elastic channel of the client's pipe, with tags of type `T`. Rows are delivered at least once, in
+    /// no order and without offsets. This does not call the server.
     ///
-    /// What is returned has batches and requests of its own, which its clones share. It is cheap to clone and not to be
-    /// had anew for each append.
+    /// Each handle that this method returns has separate batches and requests, which its clones share. Clone a handle instead
+    /// of calling this method for each append.
     pub fn elastic_channel<T: Send + 'static>(&self) -> ElasticChannel<T> {
         let inner = &self.inner;
         let (channel, settle) = ElasticChannel::start(&inner.context);
@@ -31,7 +31,7 @@ impl StreamingIngestClient {
         channel
     }
 
-    /// Sends what all channels hold so far without waiting for the lag.
+    /// Sends everything appended to any channel so far, without waiting for the lag.
     pub fn initiate_flush(&self) {
         for channel in self.inner.registry.channels() {
             channel.update_and_wake(|core, _| core.flush());
@@ -39,15 +39,15 @@ impl StreamingIngestClient {
         self.inner.flush_elastic();
     }
 
-    /// Flushes all channels, and waits until everything appended to them so far is accepted by the server. It may still be
-    /// lost if a channel is reopened: for durability wait for the commit, of each channel.
+    /// Flushes all channels, and waits until the server has accepted everything appended to them so far. A reopen of a channel
+    /// may still lose these rows; for durability wait for the commit of each channel.
     ///
     /// Bounded as [`Channel::wait_for_flush`](crate::Channel::wait_for_flush). Cancel safe.
     ///
     /// # Errors
     ///
-    /// Of the channels that were invalidated, why the first was, in order of their names; of an elastic channel, if appends
-    /// failed and that was not yet reported.
+    /// The error of the first invalidated channel, in the order of their names. Otherwise the error of an elastic channel with
+    /// failed appends that are not yet reported.
     pub async fn wait_for_flush(&self) -> Result<()> {
         let inner = &self.inner;
         let named = inner.registry.channels().into_iter().map(|channel| {
@@ -71,14 +71,14 @@ impl StreamingIngestClient {
     }
 
     /// Flushes all channels, waits until their rows are committed (on elastic channels, accepted) or the close timeout has
-    /// passed, and ends the client. Channels that are still open take no more rows.
+    /// passed, and ends the client. Channels that are still open then refuse appends.
     ///
-    /// Cancelled, the client stays open; what was flushed is sent.
+    /// If the future is cancelled, the client stays open, and the flushed rows are still sent.
     ///
     /// # Errors
     ///
-    /// The first channel's error, if rows of any are not committed; of an elastic channel, if appends failed and that
-    /// was not yet reported.
+    /// The error of the first channel with uncommitted rows. Otherwise the error of an elastic channel with failed appends that
+    /// are not yet reported.
     pub async fn close(self) -> Result<()> {
         let inner = Arc::clone(&self.inner);
         let channels = inner.registry.channels();
@@ -106,7 +106,7 @@ impl StreamingIngestClient {
         }
         for (channel, through) in elastic {
             let outcome = tokio::time::timeout_at(deadline, channel.settle(through)).await;
-            let late = "the elastic channel was not acknowledged in time; what is left of it is handed back";
+            let late = "the appends of the elastic channel were not acknowledged in time; their rows are handed back";
             result =
                 result.and(outcome.unwrap_or_else(|_| Err(Error::new(ErrorKind::Timeout, late))));
         }
@@ -117,11 +117,11 @@ impl StreamingIngestClient {
 
 impl StreamingIngestClient {
     /// Ends all channels at once, as a crash of the process does: nothing more is sent, requests under way are dropped, and
-    /// what is not committed resolves to [`ErrorKind::ClientClosed`]. On elastic channels, what has no outcome is handed
-    /// back.
+    /// receipts of uncommitted rows resolve to [`ErrorKind::ClientClosed`]. Elastic channels hand back the rows of appends
+    /// without an outcome.
     ///
-    /// It is for tests of what a program does after a crash, and for programs that must end now. To end a client otherwise,
-    /// [`close`](Self::close) it.
+    /// This is for tests of what a program does after a crash, and for programs that must end now. Otherwise use
+    /// [`close`](Self::close).
     ///
     /// ```
     /// # use snowpipe_streaming::{ErrorKind, Result, StreamingIngestClient};
@@ -147,7 +147,7 @@ impl ClientInner {
         }
     }
 
-    /// The elastic channels, and how many appends of each were asked to be sent.
+    /// Flushes the elastic channels, and returns each with the number of appends that were flushed.
     fn flush_elastic(&self) -> Vec<(Arc<dyn Settle>, u64)> {
         let channels = self.elastic_channels().into_iter();
         channels

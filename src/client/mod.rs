@@ -35,9 +35,9 @@ use crate::types::pipe::PipePath;
 
 /// Streams rows into one pipe of one account. Cheap to clone; all clones are one client.
 ///
-/// Channels keep what they need of the client: a function may return a channel alone. When the last clone and the last
-/// channel are dropped, dropped channels drain in the background, as they do while the client lives. To wait for that,
-/// [`close`](Self::close) the client.
+/// Channels keep the parts of the client that they need, so a function may return a channel alone. Dropped channels drain
+/// in the background even after the last clone of the client is dropped. To wait for that, [`close`](Self::close) the
+/// client.
 ///
 /// ```no_run
 /// use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
@@ -52,7 +52,7 @@ pub struct StreamingIngestClient {
     inner: Arc<ClientInner>,
 }
 
-/// The channels of a client, and what ends them.
+/// The state that the clones of a client share.
 #[derive(Debug)]
 pub(crate) struct ClientInner {
     context: Arc<ClientContext>,
@@ -67,7 +67,7 @@ impl StreamingIngestClient {
     }
 
     /// Starts to build a client for a table, through its default pipe `<TABLE>-STREAMING`, with the credentials of
-    /// `profile`. Snowflake makes that pipe when it is first used.
+    /// `profile`. Snowflake creates that pipe when it is first used.
     ///
     /// ```no_run
     /// use snowpipe_streaming::{Profile, StreamingIngestClient};
@@ -148,27 +148,27 @@ impl StreamingIngestClient {
         Self::start(self.inner.context.for_pipe(pipe))
     }
 
-    /// Opens a channel whose rows carry offset tokens, creating it if there is none of this name.
+    /// Opens a channel whose rows carry offset tokens. If there is no channel of this name, the server creates one.
     ///
-    /// A channel is one ordered writer. Its name lives as long as it is used, across restarts: give each instance of a
-    /// program names of its own, for opening a name takes it away from its last holder. Names that differ only in case are
-    /// the same name ("Snowpipe Streaming REST API endpoints"); the channel is followed by the name it was created with,
-    /// which [`Channel::name`](crate::Channel::name) returns. `.await` what is returned, or set options on it first.
+    /// A channel is one ordered writer. Its name and its committed token persist across restarts. Opening a channel takes it
+    /// away from its last holder, so give each instance of a program different names. Names that differ only in case are the
+    /// same name ("Snowpipe Streaming REST API endpoints"). [`Channel::name`](crate::Channel::name) returns the name with which
+    /// the channel was created. `.await` the returned value, or set options on it first.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
     /// - [`ErrorKind::ChannelAlreadyOpen`]: this client has it open, or it is still draining.
     /// - [`ErrorKind::UncommittedData`]: see [`OnUncommitted`](crate::OnUncommitted).
-    /// - Whatever keeps the server from answering.
+    /// - The error of the call itself.
     ///
-    /// Cancel safe: a cancelled open may have taken the name on the server, but leaves nothing behind here.
+    /// Cancel safe: a cancelled open may have taken the channel on the server, but the client keeps nothing of it.
     pub fn open_channel(&self, name: impl Into<String>) -> OpenChannel<Tracked> {
         OpenChannel::new(Arc::clone(&self.inner.registry), name.into())
     }
 
-    /// Opens a channel whose rows carry no offsets: for sources that cannot be read again. The SDK gives each request a
-    /// token of its own, so that commits can be followed, but there is nothing to resume from.
+    /// Opens a channel whose rows carry no offsets, for sources that cannot be read again. The SDK adds a token to each request
+    /// to track commits, but there is no offset to resume from.
     ///
     /// # Errors
     ///
@@ -187,8 +187,8 @@ impl StreamingIngestClient {
         self.inner.context.options.close_timeout
     }
 
-    /// Proves who this client is with another credential of the same account from now on. The token for the ingest host is
-    /// exchanged anew when it is needed next; requests that are under way are not disturbed, and no channel is reopened.
+    /// Replaces the credential with another one of the same account. The next call exchanges a new token for the ingest host.
+    /// Requests under way are not affected, and no channel is reopened.
     ///
     /// ```no_run
     /// # fn example(client: &snowpipe_streaming::StreamingIngestClient) -> snowpipe_streaming::Result<()> {
@@ -207,7 +207,7 @@ impl StreamingIngestClient {
         &self.inner.context.pipe
     }
 
-    /// Bytes of rows held now, of all channels. Never more than the memory budget.
+    /// The bytes of rows that all channels hold now. Never more than the memory budget.
     pub fn memory_in_use(&self) -> usize {
         self.inner.context.budget.in_use()
     }
@@ -218,7 +218,7 @@ impl StreamingIngestClient {
         self.inner.context.budget.audit()
     }
 
-    /// What this client has done so far, and what it holds now.
+    /// A snapshot of this client's metrics.
     pub fn metrics(&self) -> Metrics {
         let inner = &self.inner;
         let api = &inner.context.api;
@@ -231,14 +231,14 @@ impl StreamingIngestClient {
         )
     }
 
-    /// Asks the server for the status of channels, also of those that other programs write. Names the server does not know are absent.
-    /// Names are case-sensitive here ("Snowpipe Streaming REST API endpoints").
+    /// Asks the server for the status of channels, including those that other programs write to. Names that the server does not
+    /// know are absent from the result. Names are case-sensitive here ("Snowpipe Streaming REST API endpoints").
     ///
     /// Cancel safe.
     ///
     /// # Errors
     ///
-    /// Whatever keeps the server from answering, after a few tries.
+    /// The error of a call that still fails after a few attempts.
     pub async fn channel_statuses<N: AsRef<str>>(
         &self,
         names: impl IntoIterator<Item = N>,
@@ -278,8 +278,8 @@ impl StreamingIngestClient {
         Ok(found)
     }
 
-    /// The committed tokens of channels, fresh from the server; `None` for a channel without one. Names the server does
-    /// not know are absent.
+    /// Asks the server for the committed tokens of channels, `None` for a channel without one. Names that the server does not
+    /// know are absent from the result.
     ///
     /// Cancel safe.
     ///
@@ -297,17 +297,17 @@ impl StreamingIngestClient {
             .collect())
     }
 
-    /// Drops a channel on the server: its committed token is forgotten, and with it the place to resume from. Rows in the
-    /// table stay. A channel with accepted rows that are not committed is left alone.
+    /// Drops a channel on the server, with its committed token and so the place to resume from. Rows in the table stay. A
+    /// channel with accepted but uncommitted rows is not dropped.
     ///
-    /// Cancel safe in that it may be called again: cancelled, it may or may not have been done.
+    /// Cancel safe in that it may be called again: a cancelled call may or may not have dropped the channel.
     ///
     /// # Errors
     ///
     /// - [`ErrorKind::Config`]: the name is empty, longer than 255 bytes, or `ELASTIC`, which is reserved.
-    /// - [`ErrorKind::ChannelAlreadyOpen`]: close it first.
-    /// - [`ErrorKind::UncommittedData`]: rows of it are not committed yet; try again later.
-    /// - [`ErrorKind::NotFound`], and whatever keeps the server from answering.
+    /// - [`ErrorKind::ChannelAlreadyOpen`]: close the channel first.
+    /// - [`ErrorKind::UncommittedData`]: the channel has uncommitted rows; try again later.
+    /// - [`ErrorKind::NotFound`], and the errors of the call itself.
     pub async fn drop_channel(&self, name: &str) -> Result<()> {
         let inner = &self.inner;
         let _slot = inner.registry.reserve(name, None)?;
@@ -317,7 +317,7 @@ impl StreamingIngestClient {
                 unanswered.store(true, Ordering::Relaxed);
                 Err(failure)
             }
-            // It was an earlier try of ours that dropped it.
+            // An earlier attempt of this call, which got no answer, has dropped the channel.
             Err(Failure::Answered {
                 code: Some(_),
                 error,
@@ -331,7 +331,7 @@ impl StreamingIngestClient {
             match error.code() {
                 Some("ERR_CHANNEL_HAS_UNCOMMITTED_DATA") => Error::new(
                     ErrorKind::UncommittedData,
-                    format!("the channel {name:?} has rows that are accepted and not committed; drop it when they are"),
+                    format!("the channel {name:?} has rows that are accepted but not committed; drop it when they are committed"),
                 )
                 .because_of(error),
                 _ => error,

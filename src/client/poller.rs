@@ -17,13 +17,14 @@ use crate::channel::registry::Registry;
 use crate::channel::shared::Shared;
 use crate::types::error::{Error, ErrorKind};
 
-/// Polls a second, and how many may come at once after a pause.
+/// Polls per second.
 const RATE: f64 = 2.0;
+/// How many polls may follow each other at once after a pause.
 const BURST: f64 = 5.0;
-/// A status that takes longer is asked for anew.
+/// The timeout of a status call.
 const DEADLINE: Duration = Duration::from_secs(15);
 
-/// Runs until the client is closed, or its last handle and channel are gone.
+/// Runs until the client is closed or its last handle and channel are dropped.
 pub(crate) async fn run(registry: Weak<Registry>) {
     let Some((timer, closing)) = registry.upgrade().map(|registry| {
         let timer = Arc::clone(registry.poll_timer());
@@ -32,7 +33,7 @@ pub(crate) async fn run(registry: Weak<Registry>) {
         return;
     };
     let mut bucket = Bucket::new(Instant::now(), RATE, BURST);
-    // Until the server asks for fewer.
+    // Lowered when the server accepts fewer channels in one call.
     let mut chunk = MAX_CHANNELS;
     let mut throttle = Throttle::default();
     loop {
@@ -89,8 +90,8 @@ pub(crate) async fn run(registry: Weak<Registry>) {
     }
 }
 
-/// Whom to ask for. If one channel is due, all that wait for a commit go with it; if an idle one is, all idle ones that
-/// will be soon: they fall into step, and one call serves them all.
+/// The channels to include in the next status call. If one channel is due, all that wait for a commit are included. If an
+/// idle channel is due, so are all idle channels that will be due soon: they synchronize, and one call serves them all.
 fn due(channels: Vec<Arc<Shared>>, estimator: LatencyEstimator, now: Instant) -> Vec<Arc<Shared>> {
     let (mut waiting, mut idle) = (Vec::new(), Vec::new());
     let (mut is_due, mut is_idle_due) = (false, false);
@@ -121,17 +122,17 @@ fn due(channels: Vec<Arc<Shared>>, estimator: LatencyEstimator, now: Instant) ->
     waiting
 }
 
-/// What became of one call.
+/// The outcome of one call.
 enum Outcome {
     Answered,
     Missed,
-    /// 429, with the delay the server asks for.
+    /// 429, with the delay that the server asks for.
     Throttled(Duration),
-    /// It named more channels than the server takes in one call.
+    /// The call named more channels than the server accepts in one.
     TooMany,
 }
 
-/// Makes one call and hands its answer to the channels.
+/// Makes one call and passes its answer to the channels.
 async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
     let names: Vec<String> = channels.iter().map(|c| c.name.clone()).collect();
     let now = Instant::now();
@@ -155,7 +156,7 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
                     let is_current = core.epoch() == epoch;
                     is_current.then(|| core.on_status(now, status)).flatten()
                 });
-                // What all channels saw in one answer is one event, and this tells most closely when it was.
+                // The samples of one answer count as one. The one with the latest missed poll is the most precise.
                 seen = seen.into_iter().chain(sample).max_by_key(|s| s.missed);
             }
             if let Some(sample) = seen {
@@ -165,7 +166,7 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
         }
         Ok(Err(failure)) if is_too_many(&failure) && channels.len() > 1 => Outcome::TooMany,
         Ok(Err(failure)) => {
-            debug!(error = %failure.error(), "channel statuses could not be had");
+            debug!(error = %failure.error(), "status call failed");
             registry.context.heal_after(&failure);
             missed(channels, failure.error());
             match failure {
@@ -176,7 +177,7 @@ async fn ask(registry: &Registry, channels: &[Arc<Shared>]) -> Outcome {
             }
         }
         Err(_) => {
-            debug!("channel statuses took too long");
+            debug!("status call timed out");
             let text = format!("the status call had no answer within {DEADLINE:?}");
             missed(channels, &Error::new(ErrorKind::Timeout, text));
             Outcome::Missed
@@ -191,7 +192,7 @@ fn missed(channels: &[Arc<Shared>], why: &Error) {
     }
 }
 
-/// Whom log lines are about: here nothing else says it.
+/// Names the channel in log lines, which no other span does here.
 fn span(channel: &Shared) -> Span {
     error_span!("channel", name = %channel.name)
 }

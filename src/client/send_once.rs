@@ -1,4 +1,4 @@
-//! The whole of it in one call, for jobs and functions that end when their rows are in.
+//! Open, append, commit and close in one call, for jobs and functions that end when their rows are committed.
 
 use serde::Serialize;
 
@@ -9,12 +9,12 @@ use crate::types::offset::OffsetToken;
 use crate::types::offset::arguments::{IntoOffsets, Offsets};
 
 impl StreamingIngestClient {
-    /// Opens a channel, appends rows, waits until they are committed, and closes it: for a job or a function that must not
-    /// end with rows in memory.
+    /// Opens a channel, appends rows, waits until they are committed, and closes the channel. For a job or a function that must
+    /// not end with rows in memory.
     ///
-    /// It may be run again with the same rows and offsets: what the channel's committed token covers is skipped, so that a
-    /// job that died half-way is finished by its next run, and nothing is twice in the table. That holds where offsets are
-    /// integers; rows that share a token of another kind are skipped only if it is the last committed one.
+    /// The call may be repeated with the same rows and offsets. Rows that the channel's committed token covers are skipped, so
+    /// that the next run of a job finishes what a crashed one has started, without duplicates. This requires integer offsets:
+    /// rows that share a text token are skipped only if it is the last committed one.
     ///
     /// ```no_run
     /// # async fn example(client: snowpipe_streaming::StreamingIngestClient, rows: Vec<serde_json::Value>) -> snowpipe_streaming::Result<()> {
@@ -23,7 +23,7 @@ impl StreamingIngestClient {
     /// # Ok(()) }
     /// ```
     ///
-    /// Cancelled, what was appended drains in the background.
+    /// If the future is cancelled, the appended rows drain in the background.
     ///
     /// # Errors
     ///

@@ -1,14 +1,14 @@
-//! `Retry-After` of the status call: no question before the delay that the server asks for, within limits.
+//! `Retry-After` of the status call: no call is made before the delay that the server asks for, within limits.
 
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// When the next status call may leave, by what the server answered to those before it.
+/// When the next status call may be made, according to the server's answers to the previous ones.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Throttle {
     not_before: Option<Instant>,
-    /// When the first call left that has had no answer since.
+    /// When the first of the calls was made that have all failed since.
     unanswered_since: Option<Instant>,
 }
 
@@ -22,13 +22,13 @@ impl Throttle {
         *self = Self::default();
     }
 
-    /// The call that left at `asked` got no usable answer.
+    /// The call that was made at `asked` got no usable answer.
     pub(super) fn missed(&mut self, asked: Instant) {
         self.unanswered_since.get_or_insert(asked);
     }
 
-    /// The call that left at `asked` was answered 429 at `now`, from when on the server's delay counts. However long the
-    /// server asks for, a call is made when `retry_for` is over: channels give up by its answer.
+    /// The call that was made at `asked` was answered 429 at `now`, when the server's delay starts. However long the delay is,
+    /// a call is made when `retry_for` ends, because channels give up only on the outcome of a call.
     pub(super) fn throttled(
         &mut self,
         asked: Instant,

@@ -1,4 +1,4 @@
-//! A run under way: rows are read, handed to their channels, and released when they are committed.
+//! The main loop of a run: rows are read, appended to their channels, and released when they are committed.
 
 use std::collections::BTreeMap;
 use std::future::poll_fn;
@@ -22,7 +22,7 @@ use crate::types::close_report::UncommittedRange;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::arguments::Shown;
 
-/// A run under way.
+/// The state of a run.
 pub(super) struct Flow<'a, S: Source> {
     pub(super) client: StreamingIngestClient,
     pub(super) name: String,
@@ -35,16 +35,16 @@ pub(super) struct Flow<'a, S: Source> {
     pub(super) tally: Tally,
     pub(super) options: Options,
     pub(super) resumed_after: Option<S::Offset>,
-    /// When the source is asked again to keep rejects, after it failed to.
+    /// When to retry `dead_letter` after it failed.
     pub(super) keep_rejects_at: Option<Instant>,
     observer: Option<Observer<'a, S::Offset>>,
-    /// The source said that nothing will come any more.
+    /// Whether the source has no more rows, now or later.
     pub(super) is_end: bool,
-    /// The source had nothing when it was asked last.
+    /// Whether the last read returned nothing.
     pub(super) is_idle: bool,
 }
 
-/// What was counted.
+/// The counters of the report.
 #[derive(Debug, Default)]
 pub(super) struct Tally {
     pub(super) appended: u64,
@@ -53,38 +53,38 @@ pub(super) struct Tally {
     pub(super) reopens: u64,
 }
 
-/// What a run waited for.
+/// What ended a wait of the run.
 enum Happened<E> {
     Event((usize, Event)),
-    /// The source is asked again to keep rejects.
+    /// `dead_letter` is due.
     RejectsDue,
-    /// There may be rows to read, or the source could not wait for them.
+    /// There may be rows to read, or `ready` failed.
     Ready(Result<(), E>),
 }
 
-/// What a source does that waits for rows, for messages.
+/// Names `Source::ready` in messages.
 const WAIT: &str = "wait for rows";
 
-/// Rows of a batch that go to one channel.
+/// The rows of a batch for one channel.
 type Group<O, R> = Vec<(O, R)>;
 
-/// A batch, divided among the channels.
+/// A batch divided among the channels.
 struct Division<O, R> {
     groups: Vec<Group<O, R>>,
-    /// The places just before the groups.
+    /// The offsets just before the groups.
     marks: Vec<O>,
 }
 
 impl<'a, S: Source> Flow<'a, S> {
     pub(super) fn new(run: Run<'a, S>) -> Self {
-        let brake = Shutdown::new(run.stop, run.options.drain_timeout);
+        let shutdown = Shutdown::new(run.stop, run.options.drain_timeout);
         let patience = run.options.source_patience;
         let layout = match &run.shards {
             Some((count, _)) => Layout::Sharded(*count),
             None => Layout::Plain,
         };
         Self {
-            source: RetryingSource::new(run.source, brake, run.client.clone(), patience),
+            source: RetryingSource::new(run.source, shutdown, run.client.clone(), patience),
             client: run.client,
             name: run.name,
             layout,
@@ -102,20 +102,20 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    /// Runs from the opening of the channels to their close. However it ends, it has let go of their names.
+    /// Runs from opening the channels to closing them. Their names are free when it returns, with an error as well.
     pub(super) async fn run(mut self) -> Result<Report<S::Offset>> {
         let finish = match self.stream().await {
             Ok(()) => Ok(Finish::Exhausted),
             Err(StopReason::Failed(error)) => Err(error),
             Err(StopReason::Interrupted) => {
-                self.source.brake.begin_draining();
+                self.source.shutdown.begin_draining();
                 match self.drain().await {
                     Err(StopReason::Failed(error)) => Err(error),
                     Ok(()) | Err(StopReason::Interrupted) => Ok(Finish::Stopped),
                 }
             }
         };
-        let uncommitted = self.close(self.source.brake.until()).await;
+        let uncommitted = self.close(self.source.shutdown.until()).await;
         Ok(Report {
             finish: finish?,
             resumed_after: self.resumed_after,
@@ -135,7 +135,9 @@ impl<'a, S: Source> Flow<'a, S> {
             let rejects_due = self.rejects_due();
             let has_room = self.rows_in_flight() < self.options.max_in_flight;
             let may_read = has_room && !self.is_end;
-            let RetryingSource { source, brake, .. } = &mut self.source;
+            let RetryingSource {
+                source, shutdown, ..
+            } = &mut self.source;
             let ready = async {
                 if self.is_idle {
                     source.ready().await
@@ -145,7 +147,7 @@ impl<'a, S: Source> Flow<'a, S> {
             };
             let happened = tokio::select! {
                 biased;
-                () = brake.pulled() => return Err(StopReason::Interrupted),
+                () = shutdown.requested() => return Err(StopReason::Interrupted),
                 event = any(self.shards.iter().enumerate()) => Happened::Event(event),
                 () = reached(rejects_due) => Happened::RejectsDue,
                 ready = ready, if may_read => Happened::Ready(ready),
@@ -157,12 +159,12 @@ impl<'a, S: Source> Flow<'a, S> {
                     }
                     self.recover(shard, error).await?;
                 }
-                Happened::Event((shard, event)) => self.note(shard, &event).await?,
+                Happened::Event((shard, event)) => self.on_event(shard, &event).await?,
                 Happened::RejectsDue => self.keep_due_rejects().await?,
                 Happened::Ready(Ok(())) => {
-                    // Otherwise it was not called.
+                    // Otherwise `ready` was not called.
                     if self.is_idle {
-                        self.source.well(WAIT);
+                        self.source.succeeded(WAIT);
                     }
                     self.is_idle = false;
                     self.read().await?;
@@ -174,12 +176,12 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    /// Waits for what is in flight until the time is up.
+    /// Waits until the rows in flight are committed, or until the drain timeout.
     async fn drain(&mut self) -> Result<(), StopReason> {
         self.flush();
         while !self.is_done() {
             let rejects_due = self.rejects_due();
-            // One that ended has nothing in flight, and will not have.
+            // Skips shards without rows in flight: while draining they have no further events.
             let busy = self.shards.iter().enumerate();
             let busy = busy.filter(|(_, shard)| shard.rows_in_flight() > 0);
             let happened = async {
@@ -189,13 +191,13 @@ impl<'a, S: Source> Flow<'a, S> {
                     () = reached(rejects_due) => None,
                 }
             };
-            match self.source.brake.interrupting(happened).await? {
+            match self.source.shutdown.interrupting(happened).await? {
                 Some((shard, Event::Invalidated(error))) => {
-                    // The next run will find out what of it is committed.
+                    // The next run finds out which of its rows are committed.
                     debug!(%error, "a channel ended while it was drained");
                     self.give_up(shard);
                 }
-                Some((shard, event)) => self.note(shard, &event).await?,
+                Some((shard, event)) => self.on_event(shard, &event).await?,
                 None => self.keep_due_rejects().await?,
             }
             self.publish();
@@ -203,7 +205,7 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    /// Closes the channels, and says what is not committed by then.
+    /// Closes the channels, and returns the rows that are not committed by then.
     async fn close(&mut self, until: Instant) -> BTreeMap<String, Vec<UncommittedRange>> {
         let mut uncommitted = BTreeMap::new();
         for shard in std::mem::take(&mut self.shards) {
@@ -225,7 +227,7 @@ impl<'a, S: Source> Flow<'a, S> {
         uncommitted
     }
 
-    /// Reads rows and hands them to their channels.
+    /// Reads rows and appends them to their channels.
     async fn read(&mut self) -> Result<(), StopReason> {
         let room = self.options.max_in_flight - self.rows_in_flight();
         let max = usize::try_from(room).unwrap_or(usize::MAX);
@@ -239,7 +241,7 @@ impl<'a, S: Source> Flow<'a, S> {
             self.flush();
         }
         self.release().await?;
-        // A source in memory never waits: the channels shall have their turn.
+        // A source in memory never waits, so let the tasks of the channels run.
         tokio::task::yield_now().await;
         Ok(())
     }
@@ -267,7 +269,7 @@ impl<'a, S: Source> Flow<'a, S> {
             self.marks.push(mark, false);
         }
         self.marks.push(through, is_bare);
-        // Before anything is awaited: what they did not take is not in flight, and must not be released.
+        // Before the next await: rows that a channel refused are not in flight, and must not be released.
         for (index, _) in &failed {
             self.give_up(*index);
         }
@@ -277,7 +279,7 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    /// Finds each shard's rows that it has not got yet.
+    /// Groups the rows by shard, without those that a shard has already got.
     fn divide(
         &mut self,
         after: Option<S::Offset>,
@@ -295,7 +297,7 @@ impl<'a, S: Source> Flow<'a, S> {
             if is_new && group.is_empty() {
                 marks.extend(before.take());
             }
-            // Of a single shard no other one's rows lie in between.
+            // With a single shard, no rows of other shards lie in between.
             if self.shards.len() > 1 {
                 before = Some(offset.clone());
             }
@@ -306,7 +308,7 @@ impl<'a, S: Source> Flow<'a, S> {
         Division { groups, marks }
     }
 
-    /// Appends rows to a shard. The inner error is that of a channel that was invalidated.
+    /// Appends rows to a shard. The inner error means that the channel was invalidated.
     async fn append(
         &mut self,
         index: usize,
@@ -324,8 +326,8 @@ impl<'a, S: Source> Flow<'a, S> {
         let rows_with_offsets = group.into_iter().map(shown);
         let appended = tokio::select! {
             biased;
-            // Told to stop, the run still hands over what it has read, as long as it may.
-            () = self.source.brake.spent() => return Err(StopReason::Interrupted),
+            // A run that was asked to stop still appends the rows that it has read, until the drain timeout.
+            () = self.source.shutdown.timed_out() => return Err(StopReason::Interrupted),
             appended = shard.channel.append_each(rows_with_offsets) => appended,
         };
         match appended {
@@ -339,7 +341,7 @@ impl<'a, S: Source> Flow<'a, S> {
         }
     }
 
-    async fn note(&mut self, index: usize, event: &Event) -> Result<(), StopReason> {
+    async fn on_event(&mut self, index: usize, event: &Event) -> Result<(), StopReason> {
         match event {
             Event::Committed => {
                 self.keep_new_rejects(index).await?;
@@ -365,7 +367,7 @@ impl<'a, S: Source> Flow<'a, S> {
         self.release().await
     }
 
-    /// Releases what lies below everything in flight, unless rejects are not kept yet: they may be among it.
+    /// Releases the rows before everything in flight, unless rejects are not kept yet, which may be among them.
     pub(super) async fn release(&mut self) -> Result<(), StopReason> {
         if self.rejects_due().is_some() {
             return Ok(());
@@ -382,13 +384,13 @@ impl<'a, S: Source> Flow<'a, S> {
         Ok(())
     }
 
-    /// Up to here no shard needs anything any more.
+    /// The offset up to which no shard needs any more rows.
     pub(super) fn position(&self) -> Option<S::Offset> {
         let reached = self.shards.iter().map(|shard| shard.reached.as_ref()).min();
         reached.flatten().max(self.released.as_ref()).cloned()
     }
 
-    /// What a shard has in flight is no longer: it will be read again.
+    /// Gives up the rows that a shard has in flight. They will be read again.
     pub(super) fn give_up(&mut self, index: usize) {
         if let Some(shard) = self.shards.get_mut(index) {
             shard.give_up();
@@ -397,7 +399,7 @@ impl<'a, S: Source> Flow<'a, S> {
         (self.is_end, self.is_idle) = (false, false);
     }
 
-    /// Nothing is in flight, and all rejects are kept.
+    /// Whether nothing is in flight and all rejects are kept.
     fn is_done(&self) -> bool {
         self.rows_in_flight() == 0 && self.rejects_due().is_none()
     }
@@ -435,7 +437,7 @@ impl<'a, S: Source> Flow<'a, S> {
     }
 }
 
-/// The first event of any shard, of the first one that has any.
+/// The next event of any shard. If several have one, the first of them wins.
 async fn any<'s, O: Offset>(shards: impl Iterator<Item = (usize, &'s Shard<O>)>) -> (usize, Event) {
     let mut events: Vec<_> = shards
         .map(|(index, shard)| (index, Box::pin(shard.event())))

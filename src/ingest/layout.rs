@@ -1,4 +1,4 @@
-//! The names of a run's channels, and whether an earlier run spread the same source over others.
+//! The names of a run's channels, and the check that no earlier run has spread the same source over other channels.
 
 use std::collections::BTreeMap;
 
@@ -12,12 +12,12 @@ use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// The most channels a run may be spread over.
+/// The largest number of shards.
 pub(super) const MOST_SHARDS: usize = 64;
-/// A longer name cannot be that of a channel.
+/// The longest channel name.
 const MAX_NAME: usize = 255;
 
-/// How a source is spread: over one channel of the run's name, or over so many named after it.
+/// How a source is spread: over one channel with the run's name, or over this many channels named after it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Layout {
     Plain,
@@ -25,7 +25,7 @@ pub(super) enum Layout {
 }
 
 impl Layout {
-    /// The names of its channels, in order.
+    /// The names of the channels, in order.
     pub(super) fn names(self, name: &str) -> Vec<String> {
         match self {
             Self::Plain => vec![name.to_owned()],
@@ -54,15 +54,14 @@ impl Layout {
     }
 }
 
-/// Refuses to go on if channels of another layout hold anything that is not released: which rows they have would not be
-/// known.
+/// Fails if channels of another layout have committed rows that are not released: it is unknown which rows these are.
 ///
-/// A channel with nothing of the kind is opened and closed again: what an earlier run may have sent last is committed or
-/// gone after that, and cannot land later.
+/// The other channels of such a layout are opened and closed. After that, rows that an earlier run sent last are either
+/// committed or discarded, and cannot land later.
 ///
 /// # Errors
 ///
-/// [`ErrorKind::Config`], or what keeps the server from answering.
+/// [`ErrorKind::Config`], or the error of a call.
 pub(super) async fn check_others<O: Offset>(
     client: &StreamingIngestClient,
     name: &str,
@@ -76,7 +75,7 @@ pub(super) async fn check_others<O: Offset>(
     let retries = Retries::For {
         patience: OPEN_PATIENCE,
         channel: name,
-        problem: "the statuses of channels of other layouts cannot be had",
+        problem: "the statuses of channels of other layouts cannot be requested",
     };
     let firsts: Vec<String> = firsts.collect();
     let known = client.statuses(&firsts, retries).await?;
@@ -144,7 +143,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_tell_the_layout() {
+    fn names_show_the_layout() {
         assert_eq!(Layout::Plain.names("rides"), ["rides"]);
         assert_eq!(
             Layout::Sharded(3).names("rides"),

@@ -1,8 +1,8 @@
-//! From a source that can be read again to a table, each row once: what a source has to offer, and the loop that runs it.
+//! Streams a source that can be read again into a table, each row once.
 //!
 //! A [`Source`] is a queue, a table, a log or a file whose rows have offsets. [`run`] streams it into a channel: it opens
-//! the channel, resumes after what is committed, reads, appends, releases what is committed, opens the channel again when it
-//! was invalidated, and drains when it is asked to stop.
+//! the channel, resumes after the committed offset, reads, appends, releases committed rows, reopens the channel when it is
+//! invalidated, and drains it when asked to stop.
 //!
 //! ```
 //! # use std::collections::BTreeMap;
@@ -57,46 +57,47 @@
 //!
 //! # What is guaranteed
 //!
-//! Each row is in the table once, or was rejected and is a dead letter, whatever crashes: the program, the server, or the
-//! way between them. A row is *released* when it is committed, and when the dead letters among it are kept. Nothing that is
-//! committed is appended again.
+//! Each row is in the table once, or was rejected and is a dead letter, even if the program, the server or the network
+//! fails. Rows are *released* when they are committed and the dead letters among them are kept. No committed row is appended
+//! again.
 //!
-//! That rests on the source:
+//! This relies on the source:
 //!
-//! - Offsets rise, and the same offset always means the same row. A run that sees them fall ends with
+//! - Offsets rise, and the same offset always means the same row. A run whose source violates the order ends with
 //!   [`ErrorKind::Source`](crate::ErrorKind::Source).
-//! - An offset's text reads back as the same offset. Integers do; [`Padded`], [`Pair`] and [`LogPosition`] help with others.
-//! - What is not released can be read again.
-//! - One run at a time for a channel name. Two take the channel from each other; each goes on after what the other has
-//!   committed, none discards the other's rows, and the one that commits nothing in between ends with
-//!   [`Fenced`](crate::InvalidationCause::Fenced). Give each instance of a program a name of its own.
+//! - An offset can be parsed back from its text. This holds for integers. [`Padded`], [`Pair`] and [`LogPosition`] help with
+//!   other offsets.
+//! - Rows that are not released can be read again.
+//! - There is one run at a time for a channel name. Two runs take the channel from each other: each resumes after the rows
+//!   that the other has committed, neither discards the other's rows, and the one that commits nothing in between ends with
+//!   [`Fenced`](crate::InvalidationCause::Fenced). Give each instance of a program a different name.
 //!
 //! # Dead letters
 //!
-//! The server counts the rows it rejects and does not name them, so [`Source::dead_letter`] gets all rows of a stretch that
-//! holds them. They are handed over before they are released, perhaps again after a crash: *at least once*. A source that
-//! keeps them by offset, and the counter beside them (see [`Source::rejects_seen`]), hears of each reject and notices none
-//! twice. Good rows among them are in the table.
+//! The server counts the rows that it rejects and does not name them, so [`Source::dead_letter`] gets all rows of a range
+//! that includes them. It gets them before they are released, and may get them again after a crash: *at least once*. A source
+//! that keeps them by offset, together with the counter (see [`Source::rejects_seen`]), records each reject exactly once. The
+//! valid rows of the range are in the table.
 //!
-//! A source that cannot keep them is asked again, with pauses that grow from a tenth of a second to half a minute. Meanwhile
-//! the run goes on, but releases nothing; after [`Run::source_patience`] it ends.
+//! If the source fails to keep them, the call is retried after pauses that grow from a tenth of a second to half a minute.
+//! Meanwhile the run continues but releases nothing. After [`Run::source_patience`] it ends.
 //!
 //! # Channels that end
 //!
 //! | Why | What a run does |
 //! |---|---|
-//! | the server asks for a reopen, the channel is gone, a request went unanswered, the server was away for the client's `retry_for` | opens it again, at most three times without a commit in between |
-//! | commits stall | opens it again once |
-//! | another writer opened it, or committed an offset of its own | opens it again once, discards nothing, and goes on if what is committed lies ahead |
-//! | the server refuses a batch for good, or the credentials | ends |
+//! | the server asks for a reopen, the channel is gone, a request got no answer, the server was unreachable for the client's `retry_for` | reopens it, at most three times without a commit in between |
+//! | commits stall | reopens it once |
+//! | another writer opened it, or committed another offset | reopens it once, discards nothing, and continues if the committed offset is not lower |
+//! | the server refuses a batch or the credential for good | ends |
 //!
-//! Rows that were sent are given thirty seconds to be committed before they are sent again.
+//! Sent rows have thirty seconds to be committed before they are sent again.
 //!
 //! # Several channels
 //!
-//! With [`Run::shards`] rows are spread by a key. Each shard keeps its order; the release waits for the slowest. Another
-//! number of shards, or none, is refused until all that the old channels committed is released: run with the old number
-//! until it ends, then change it.
+//! With [`Run::shards`], rows are spread by a key. Each shard keeps its order, and the release waits for the slowest one. A
+//! different number of shards is refused until everything that the old channels committed is released: run with the old
+//! number until the source ends, then change it.
 
 mod flow;
 mod layout;
@@ -119,27 +120,27 @@ pub use self::shards::stable_hash;
 pub use self::source::{Batch, Offset, Rejected, Source};
 use crate::client::StreamingIngestClient;
 
-/// Streams a source into the channel `name`, or, with [`Run::shards`], into several named after it. Set options on what is
-/// returned, then `.await` it.
+/// Streams a source into the channel `name`, or, with [`Run::shards`], into several channels named after it. Set options on
+/// the returned value, then `.await` it.
 ///
-/// Dropped before it is done, it is as if the program had crashed there, but for what was appended: that drains in the
-/// background. The next run goes on from what is committed. With the same client it waits for that; before a run with another
-/// client, [`abort`](StreamingIngestClient::abort) the first one, or the two are writers of one channel.
+/// Dropping the future before it resolves is like a crash of the program, except that appended rows drain in the background.
+/// The next run resumes after the committed rows. With the same client, it waits for the drain. Before a run with another
+/// client, [`abort`](StreamingIngestClient::abort) the first one. Otherwise both are writers of one channel.
 ///
 /// # Errors
 ///
-/// What is not committed then is read again by the next run, which can begin at once.
+/// The next run, which may start at once, reads uncommitted rows again.
 ///
-/// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option makes no sense, or an earlier run used another number of
+/// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option is out of range, or an earlier run used another number of
 ///   shards.
 /// - [`ErrorKind::Source`](crate::ErrorKind::Source): the source failed for good or for too long, and its error is the
 ///   error's source; or its offsets do not rise.
 /// - [`ErrorKind::InvalidOffset`](crate::ErrorKind::InvalidOffset): the channel's committed token is not an offset of this
 ///   source.
 /// - [`ErrorKind::InvalidRow`](crate::ErrorKind::InvalidRow), [`ErrorKind::TooLarge`](crate::ErrorKind::TooLarge): a row
-///   that no channel takes.
-/// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): a channel that opening it again does not fix.
-/// - Whatever keeps a channel from being opened.
+///   that no channel accepts.
+/// - [`ErrorKind::Invalidated`](crate::ErrorKind::Invalidated): a channel was invalidated, and reopening it cannot help.
+/// - The error of an open.
 pub fn run<'a, S: Source>(
     client: &StreamingIngestClient,
     name: impl Into<String>,

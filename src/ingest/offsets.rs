@@ -1,4 +1,4 @@
-//! Offsets for sources that do not count their rows with one integer. Integers need no help: they are offsets themselves.
+//! Offset types for sources that do not number their rows with one integer. Integers are offsets themselves.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -7,8 +7,8 @@ use std::str::FromStr;
 use super::source::Offset;
 use crate::types::error::{Error, ErrorKind};
 
-/// A number whose text has twenty digits, so that tokens sort as text as they do as numbers: for queries on the table's
-/// side that compare them as text.
+/// A number whose text has twenty digits, so that tokens sort as text in the order of the numbers. For queries that compare
+/// tokens as text.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::Padded;
@@ -37,11 +37,11 @@ impl FromStr for Padded {
     }
 }
 
-/// Two offsets of which the second counts within the first: a line of a numbered file, an item of an order. As text
+/// Two offsets, of which the second counts within the first: a line of a numbered file, an item of an order. Its text is
 /// `3:1042`.
 ///
-/// It rises as the source does only if the first part is read to its end before the next begins. The partitions of a log
-/// that are read side by side are several sources: give each its own run and channel.
+/// A pair rises only if the source reads each first part to its end before the next one begins. The partitions of a log that
+/// are read concurrently are several sources: give each its own run and channel.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::Pair;
@@ -60,7 +60,7 @@ impl<A: fmt::Display, B: fmt::Display> fmt::Display for Pair<A, B> {
     }
 }
 
-/// The first colon parts the two: the text of `A` must have none.
+/// The first colon separates the parts, so the text of `A` must not contain one.
 impl<A: FromStr, B: FromStr> FromStr for Pair<A, B> {
     type Err = Error;
 
@@ -71,10 +71,10 @@ impl<A: FromStr, B: FromStr> FromStr for Pair<A, B> {
     }
 }
 
-/// A position in a database's log, in bytes from its beginning, as `PostgreSQL` writes it: the upper and the lower 32 bits in
+/// A position in a database's log, in bytes from its beginning. Its text is `PostgreSQL`'s: the upper and the lower 32 bits in
 /// hexadecimal, `16/B374D848`.
 ///
-/// For logs that number their files and count bytes in each, take a [`Pair`].
+/// For logs that number their files and count the bytes of each, use a [`Pair`].
 ///
 /// ```
 /// use snowpipe_streaming::ingest::LogPosition;
@@ -117,13 +117,13 @@ fn unreadable(text: &str, what: &str) -> Error {
     )
 }
 
-/// Whether offsets of a type are in the order of numbers, as far as they are made of digits. Text is not: `"10" < "9"`.
+/// Whether digits of an offset type sort as numbers. Text does not: `"10" < "9"`.
 pub(super) fn are_numbers<O: Offset>() -> bool {
     matches!(("9".parse::<O>(), "10".parse::<O>()), (Ok(nine), Ok(ten)) if nine < ten)
 }
 
-/// Tells which numbers are missing among those that pass by in order: rows that a source has deleted, or not shown. Numbers are
-/// integers, up to 64 bits, with or without a sign.
+/// Finds the numbers that are missing in a rising sequence, such as rows that a source has deleted or does not show. Numbers
+/// are integers of up to 64 bits, with or without a sign.
 ///
 /// ```
 /// use snowpipe_streaming::ingest::Gaps;
@@ -148,12 +148,12 @@ impl<N> Default for Gaps<N> {
 }
 
 impl<N: Copy + Into<i128> + TryFrom<i128>> Gaps<N> {
-    /// Nothing is expected of the first number.
+    /// Starts with any number.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The first number is expected right after this one.
+    /// Expects the first number right after this one.
     pub fn after(last: N) -> Self {
         Self {
             last: Some(last),
@@ -161,8 +161,7 @@ impl<N: Copy + Into<i128> + TryFrom<i128>> Gaps<N> {
         }
     }
 
-    /// A number passes. Returns those that are missing right before it. One that does not rise is passed by again, and
-    /// tells nothing.
+    /// Passes the next number, and returns those that are missing right before it. A number that does not rise is ignored.
     pub fn pass(&mut self, number: N) -> Option<RangeInclusive<N>> {
         let here = number.into();
         let expected = self.last.map_or(here, |last| last.into().saturating_add(1));
@@ -178,7 +177,7 @@ impl<N: Copy + Into<i128> + TryFrom<i128>> Gaps<N> {
         Some(N::try_from(expected).ok()?..=N::try_from(here - 1).ok()?)
     }
 
-    /// How many were missing so far.
+    /// How many numbers were missing so far.
     pub fn missing(&self) -> u64 {
         self.missing
     }
@@ -244,11 +243,11 @@ mod tests {
     }
 
     #[test]
-    fn gaps_are_told_once() {
+    fn gaps_are_reported_once() {
         let mut gaps = Gaps::new();
-        let told: Vec<_> = [5, 6, 9, 9, 3, 10, 12].map(|n| gaps.pass(n)).into();
+        let reported: Vec<_> = [5, 6, 9, 9, 3, 10, 12].map(|n| gaps.pass(n)).into();
         assert_eq!(
-            told,
+            reported,
             [None, None, Some(7..=8), None, None, None, Some(11..=11)]
         );
         assert_eq!(gaps.missing(), 3);

@@ -1,4 +1,4 @@
-//! What to do about a channel that was invalidated: whether to open it again, how, and how often.
+//! The recovery of an invalidated channel: whether to reopen it, with which policy, and how often.
 
 use std::time::Duration;
 
@@ -8,26 +8,26 @@ use crate::base::options::OnUncommitted;
 use crate::base::retry::Backoff;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
 
-/// How long rows that were sent before may take to be committed, until they are sent again: all of them can be read again.
+/// Sent rows get this long to be committed. Then they are discarded and sent again, because the source can be read again.
 pub(super) const OWN_ROWS: OnUncommitted = OnUncommitted::WaitThenDiscard(Duration::from_secs(30));
-/// The same of rows that may be another writer's: they are never discarded.
+/// The policy for rows that may be another writer's. They are never discarded.
 const OTHERS_ROWS: OnUncommitted = OnUncommitted::Wait(Duration::from_secs(120));
-/// How often a channel is opened again without a commit in between.
+/// How often a channel is reopened without a commit in between.
 const MOST_REOPENS: u32 = 3;
-/// A channel with nothing to commit that was well for so long is well.
+/// A channel with nothing to commit that was healthy for this long counts as recovered.
 const RECOVERED_AFTER: Duration = Duration::from_secs(600);
-/// The first and the longest pause before.
+/// The first and the longest pause before a reopen.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// What was tried since the last commit of rows of our own.
+/// The reopens since the last commit of this run's rows.
 #[derive(Debug)]
 pub(super) struct Attempts {
     reopens: u32,
-    /// These are worth one reopen each.
+    /// The causes that were tried and are worth one reopen only.
     tried: Vec<InvalidationCause>,
     backoff: Backoff,
-    /// When it was opened again last.
+    /// When the channel was last reopened.
     last: Option<Instant>,
 }
 
@@ -41,20 +41,20 @@ impl Attempts {
         }
     }
 
-    /// Rows of our own were committed: whatever went wrong before is fixed.
+    /// This run's rows were committed, so the channel has recovered.
     pub(super) fn succeeded(&mut self) {
         *self = Self::new();
     }
 
-    /// Such a commit came to light that was made before the last trouble: only that one counts.
-    pub(super) fn had_succeeded(&mut self) {
+    /// A commit became known that was made before the last invalidation. Only that invalidation still counts.
+    pub(super) fn succeeded_before_last(&mut self) {
         self.reopens = self.reopens.min(1);
         let last = self.tried.pop();
         self.tried = Vec::from_iter(last);
     }
 
-    /// It had nothing to commit: if it was well for long, the last reopen has helped.
-    pub(super) fn had_rest(&mut self) {
+    /// The channel was invalidated with nothing to commit. If it was healthy for long before, the last reopen has helped.
+    pub(super) fn invalidated_when_idle(&mut self) {
         if self
             .last
             .is_some_and(|last| last.elapsed() >= RECOVERED_AFTER)
@@ -63,8 +63,8 @@ impl Attempts {
         }
     }
 
-    /// Whether to open the channel once more because of `trouble`, and what with what is uncommitted then; and how long to
-    /// wait before. `unit` is random in [0, 1).
+    /// The policy for a reopen because of `trouble` and the pause before it, or `None` if it should not be tried. `unit` is a
+    /// random number in [0, 1).
     pub(super) fn next(&mut self, trouble: &Error, unit: f64) -> Option<(OnUncommitted, Duration)> {
         use InvalidationCause::{
             Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected,
@@ -74,11 +74,11 @@ impl Attempts {
             ErrorKind::Invalidated(cause) => match cause {
                 MustReopen | Gone | Ambiguous | Unreachable => OWN_ROWS,
                 CommitStalled if self.is_first(cause) => OWN_ROWS,
-                // Two runs that take a channel from each other go on for as long as each commits something.
+                // Two runs that take a channel from each other continue as long as each commits something.
                 Fenced | OffsetConflict if self.is_first(cause) => OTHERS_ROWS,
                 CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
             },
-            // It was the reopen that failed.
+            // The reopen itself failed, after its wait.
             ErrorKind::UncommittedData => return None,
             _ if trouble.is_retryable() => self.last_policy(),
             _ => return None,
@@ -94,7 +94,7 @@ impl Attempts {
         is_first
     }
 
-    /// What is uncommitted may still be another writer's.
+    /// The policy of the last reopen: uncommitted rows may still be another writer's.
     fn last_policy(&self) -> OnUncommitted {
         let is_theirs = |cause: &InvalidationCause| {
             matches!(
@@ -110,12 +110,13 @@ impl Attempts {
     }
 }
 
-/// Whether a run can go on after `committed`, the offset of a channel that was opened again, if it knows everything
-/// through `known` to be committed. A higher one is that of another run of the same source.
+/// Checks whether a run can continue after a reopen that found `committed`, if everything through `known` was committed
+/// before. A higher offset is from another run of the same source. No offset is fine if the channel was gone and created
+/// again.
 ///
 /// # Errors
 ///
-/// The table lost rows that were committed. A channel that is gone and made anew starts without an offset.
+/// [`InvalidationCause::OffsetConflict`] if committed rows are missing.
 pub(super) fn check_committed<O: Ord + std::fmt::Display>(
     channel: &str,
     trouble: &Error,
@@ -137,7 +138,7 @@ pub(super) fn check_committed<O: Ord + std::fmt::Display>(
     ))
 }
 
-/// To send the rows again could double them, not to send them could lose them.
+/// The error if the outcome of sent rows is unknown: sending them again may duplicate them, and skipping them may lose them.
 pub(super) fn in_doubt(channel: &str) -> Error {
     Error::new(
         ErrorKind::Invalidated(InvalidationCause::OffsetConflict),
@@ -245,7 +246,7 @@ mod tests {
         for cause in [MustReopen, MustReopen, Fenced] {
             attempts.next(&invalidated(cause), 0.0).unwrap();
         }
-        attempts.had_succeeded();
+        attempts.succeeded_before_last();
         assert_eq!(attempts.next(&invalidated(Fenced), 0.0), None);
         attempts.next(&invalidated(MustReopen), 0.0).unwrap();
     }
@@ -255,10 +256,10 @@ mod tests {
         let just_less = RECOVERED_AFTER.checked_sub(Duration::from_millis(1));
         for (well_for, again) in [(RECOVERED_AFTER, 3), (just_less.unwrap(), 0)] {
             let mut attempts = Attempts::new();
-            attempts.had_rest();
+            attempts.invalidated_when_idle();
             while attempts.next(&invalidated(Gone), 0.0).is_some() {}
             tokio::time::advance(well_for).await;
-            attempts.had_rest();
+            attempts.invalidated_when_idle();
             let mut allowed = 0;
             while attempts.next(&invalidated(Gone), 0.0).is_some() {
                 allowed += 1;

@@ -1,7 +1,7 @@
-//! Rejected rows on their way to the source, which keeps them as dead letters before they are released.
+//! Rejected rows, which the source keeps as dead letters before they are released.
 //!
-//! A source that cannot keep them is asked again later, and the run goes on meanwhile: it follows its channels and reads, but
-//! settles no rows of the shard and releases nothing.
+//! If the source fails to keep them, the call is retried later. Meanwhile the run continues to follow its channels and to
+//! read, but settles no rows of the shard and releases nothing.
 
 use std::collections::VecDeque;
 
@@ -21,7 +21,7 @@ use crate::types::offset::OffsetToken;
 pub(super) struct Rejects<O> {
     /// The channel's reject counter as of the last reject that was queued.
     counted: u64,
-    /// What the source has not kept yet, oldest first.
+    /// The rejects that the source has not kept yet, oldest first.
     queue: VecDeque<Unkept<O>>,
 }
 
@@ -46,14 +46,13 @@ impl<O: Offset> Rejects<O> {
         self.queue.is_empty()
     }
 
-    /// The source has heard of this many rejects.
-    pub(super) fn known(&mut self, total: u64) {
+    /// Sets how many rejects the source already knows.
+    pub(super) fn set_known(&mut self, total: u64) {
         self.counted = total;
     }
 
-    /// Queues rejects that were counted while the shard did not follow its channel, with all rows that the shard did not
-    /// know to be committed, through `through`. A counter never goes backward: where it has, the channel was dropped and made anew, and counts
-    /// from 0.
+    /// Queues rejects that were counted while the shard did not follow its channel, with all rows after the settled ones through
+    /// `through`. A counter that went backward is that of a channel that was dropped and created again, which starts at 0.
     fn queue_uncounted(
         &mut self,
         channel: &str,
@@ -81,7 +80,7 @@ impl<O: Offset> Rejects<O> {
         }
     }
 
-    /// Queues the rejects that the channel has seen since. `reached` is the last row handed to the channel.
+    /// Queues the rejects that the channel has observed since. `reached` is the last row that was appended to the channel.
     fn queue_windows(&mut self, channel: &Channel, reached: Option<&O>) {
         for window in channel.rejects_above(self.counted) {
             let offset = |token: Option<&OffsetToken>| token?.parse::<O>().ok();
@@ -109,15 +108,15 @@ impl<O: Offset> Rejects<O> {
 /// The server's count of rejected rows, right after an open.
 pub(super) struct Counter {
     total: u64,
-    /// The count includes rejects up to here, as far as the status tells. Another writer of the channel may have committed more
-    /// than the open showed.
+    /// The committed token that belongs to the count, if the status is current. Another writer may have committed more than the
+    /// open showed.
     through: Option<OffsetToken>,
     message: Option<String>,
 }
 
 impl Counter {
-    /// The open's answer knows most; a status may come from a replica that lags behind it, or still shows the channel that
-    /// had the name before.
+    /// Combines the counter of the open, which is always current, with that of a status, which may be from a lagging replica or
+    /// from an earlier channel of the same name.
     pub(super) fn new(channel: &Channel, status: &ChannelStatus) -> Self {
         let opened_with = channel.rows_rejected();
         let shown = status.rows_error_count();
@@ -139,7 +138,7 @@ impl Counter {
 }
 
 impl<S: Source> Flow<'_, S> {
-    /// A shard's channel was opened: has the source keep what was rejected while the shard did not follow it.
+    /// After an open: has the source keep the rows that were rejected while the shard did not follow its channel.
     pub(super) async fn keep_uncounted_rejects(
         &mut self,
         index: usize,
@@ -158,7 +157,7 @@ impl<S: Source> Flow<'_, S> {
         self.keep_rejects().await
     }
 
-    /// Has the source keep what the server says it rejected since.
+    /// Has the source keep the rows that the server has rejected since.
     pub(super) async fn keep_new_rejects(&mut self, index: usize) -> Result<(), StopReason> {
         if let Some(shard) = self.shards.get_mut(index) {
             let reached = shard.reached.as_ref();
@@ -167,25 +166,25 @@ impl<S: Source> Flow<'_, S> {
         self.keep_rejects().await
     }
 
-    /// When the source is asked again to keep rejects, if there are any it has not kept.
+    /// When to call `dead_letter` next, if there are rejects that the source has not kept.
     pub(super) fn rejects_due(&self) -> Option<Instant> {
         let are_kept = self.shards.iter().all(|shard| shard.rejects.are_kept());
         (!are_kept).then(|| self.keep_rejects_at.unwrap_or_else(Instant::now))
     }
 
-    /// Has the source keep all queued rejects, unless it failed to a short while ago.
+    /// Has the source keep all queued rejects, unless a pause after a failure has not passed yet.
     pub(super) async fn keep_rejects(&mut self) -> Result<(), StopReason> {
         while self.rejects_due().is_some_and(|at| at <= Instant::now()) {
             match self.keep_next_rejects().await {
                 Ok(()) => self.keep_rejects_at = None,
                 Err(Setback::Retry(pause)) => self.keep_rejects_at = Some(Instant::now() + pause),
-                Err(Setback::StopReason(halt)) => return Err(halt),
+                Err(Setback::Stop(reason)) => return Err(reason),
             }
         }
         Ok(())
     }
 
-    /// Reads the next rows of the oldest rejects once more, for the source to keep. The counter moves with the last of them.
+    /// Reads the next rows of the oldest rejects again and has the source keep them. The counter moves with the last of them.
     async fn keep_next_rejects(&mut self) -> Result<(), Setback> {
         let is_pending = |(_, shard): &(usize, &mut Shard<S::Offset>)| !shard.rejects.are_kept();
         let Some((index, shard)) = self.shards.iter_mut().enumerate().find(is_pending) else {
@@ -200,7 +199,7 @@ impl<S: Source> Flow<'_, S> {
         let through = &unkept.rejected.through;
         let mut rows = batch.rows;
         rows.retain(|(offset, row)| offset <= through && self.router.shard_of(row) == index);
-        // With nothing left to read, what is missing was released by another run.
+        // If there is nothing left to read, another run has released the missing rows.
         let is_last = batch.through.as_ref().is_none_or(|read| read >= through);
         if is_last || !rows.is_empty() {
             let mut rejected = unkept.rejected.clone();

@@ -1,4 +1,4 @@
-//! What a run tells: while it goes on, and at its end.
+//! The progress of a run and its final report.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,63 +14,63 @@ use crate::types::close_report::UncommittedRange;
 pub enum Finish {
     /// The source came to its end, and all of it is committed and released.
     Exhausted,
-    /// It was told to stop.
+    /// The run was asked to stop.
     Stopped,
 }
 
-/// What a run did.
+/// The report of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Report<O> {
-    /// Why it ended.
+    /// Why the run ended.
     pub finish: Finish,
-    /// Where it resumed: it read what comes after this offset; `None`: from the beginning.
+    /// The offset after which the run started to read. `None`: from the beginning.
     pub resumed_after: Option<O>,
-    /// Rows appended. Those that were appended again after a reopen count again.
+    /// Rows appended. Rows that were appended again after a reopen count again.
     pub rows_appended: u64,
     /// Rows committed that this run appended, rejected ones included.
     pub rows_committed: u64,
-    /// Rows of which the server said, since this run began, that it rejected them.
+    /// Rows that the server reported as rejected since this run began.
     pub rows_rejected: u64,
-    /// How often a channel was opened again.
+    /// How often a channel was reopened.
     pub reopens: u64,
-    /// Everything up to here is committed, and the source knows it.
+    /// The offset up to which everything is committed and released.
     pub released: Option<O>,
-    /// What was appended and is not known to be committed, by channel, oldest first. The next run finds out, and sends
-    /// again what is not. Empty unless the run was stopped and its drain timeout was too short.
+    /// The rows that were appended and are not known to be committed, by channel, oldest first. The next run finds out which
+    /// are committed, and sends the others again. Empty unless the run was stopped and its drain timeout was too short.
     pub uncommitted: BTreeMap<String, Vec<UncommittedRange>>,
 }
 
-/// How far a run has come.
+/// The progress of a run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Progress<O> {
-    /// Where the run resumed.
+    /// The offset after which the run started to read.
     pub resumed_after: Option<O>,
-    /// Everything up to here was read and, as far as there are rows, appended.
+    /// The offset up to which everything was read and appended.
     pub appended: Option<O>,
-    /// Everything up to here is accepted.
+    /// The offset up to which everything is accepted.
     pub accepted: Option<O>,
-    /// Everything up to here is committed.
+    /// The offset up to which everything is committed.
     pub committed: Option<O>,
-    /// Everything up to here is released.
+    /// The offset up to which everything is released.
     pub released: Option<O>,
-    /// Rows appended, again those that were appended again.
+    /// Rows appended. Rows that were appended again after a reopen count again.
     pub rows_appended: u64,
     /// Rows committed that this run appended.
     pub rows_committed: u64,
     /// Rows that wait for their commit.
     pub rows_in_flight: u64,
-    /// Rows of which the server said that it rejected them.
+    /// Rows that the server reported as rejected since this run began.
     pub rows_rejected: u64,
-    /// How often a channel was opened again.
+    /// How often a channel was reopened.
     pub reopens: u64,
-    /// How long ago the oldest rows were appended that are not committed.
+    /// How long ago the oldest uncommitted rows were appended.
     pub waiting_for: Option<Duration>,
 }
 
 impl<O> Report<O> {
-    /// The report of a run that did nothing: for tests of what handles reports, which set the other fields.
+    /// The report of a run that did nothing, for tests of code that handles reports. Set the other fields as needed.
     pub fn new(finish: Finish) -> Self {
         Self {
             finish,
@@ -86,7 +86,7 @@ impl<O> Report<O> {
 }
 
 impl<O> Progress<O> {
-    /// The progress of a run that has done nothing: for tests of observers, which set the other fields.
+    /// The progress of a run that has done nothing, for tests of observers. Set the other fields as needed.
     pub fn new() -> Self {
         Self {
             resumed_after: None,

@@ -1,4 +1,4 @@
-//! Where a run begins, and where it goes on after a channel was opened again.
+//! Where a run starts to read, and where it continues after a channel was reopened.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -19,11 +19,11 @@ use crate::channel::Channel;
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// How often it is looked whether a name is free again.
+/// The interval at which a taken name is tried again.
 const DRAINING: Duration = Duration::from_millis(200);
 
 impl<S: Source> Flow<'_, S> {
-    /// Opens the channels and finds the place to go on from.
+    /// Opens the channels and finds the offset to resume from.
     pub(super) async fn resume(&mut self) -> Result<(), StopReason> {
         self.released = self.source.released().await?;
         let names = self.layout.names(&self.name);
@@ -32,7 +32,7 @@ impl<S: Source> Flow<'_, S> {
             layout::check_others(&self.client, name, self.layout, released).await?;
             open(&self.client, names).await
         };
-        let channels = self.source.brake.interrupting(begin).await??;
+        let channels = self.source.shutdown.interrupting(begin).await??;
         self.shards = channels.into_iter().map(Shard::new).collect();
         let mut committed = Vec::new();
         for Shard { channel, .. } in &self.shards {
@@ -49,10 +49,10 @@ impl<S: Source> Flow<'_, S> {
             after = self.resumed_after.as_ref().map(ToString::to_string),
             "the run resumes"
         );
-        self.go_on().await
+        self.rewind().await
     }
 
-    /// Opens a channel again that was invalidated, and goes on after what it has committed.
+    /// Reopens an invalidated channel, and continues after its committed offset.
     pub(super) async fn recover(
         &mut self,
         index: usize,
@@ -66,16 +66,16 @@ impl<S: Source> Flow<'_, S> {
                 return Ok(());
             };
             let Some((policy, pause)) = shard.attempts.next(&trouble, unit) else {
-                // That another writer holds the channel says more than that its rows are not committed yet.
+                // The invalidation by another writer is more informative than the failed open because of its uncommitted rows.
                 let is_theirs = trouble.kind() == ErrorKind::UncommittedData;
                 let error = if is_theirs { invalidated } else { trouble };
-                // An open that failed does not know it.
+                // The error of a failed open has no committed token.
                 let committed = error.committed_token().cloned();
                 let committed = committed.or_else(|| shard.channel.latest_committed_offset_token());
                 return Err(error.with_committed_token(committed).into());
             };
-            warn!(channel = shard.channel.name(), error = %trouble, "the channel is opened again");
-            self.source.brake.interrupting(sleep(pause)).await?;
+            warn!(channel = shard.channel.name(), error = %trouble, "reopening the channel");
+            self.source.shutdown.interrupting(sleep(pause)).await?;
             match self.reopen(index, &invalidated, policy).await {
                 Err(StopReason::Failed(error)) => trouble = error,
                 done => return done,
@@ -93,11 +93,11 @@ impl<S: Source> Flow<'_, S> {
             return Ok(());
         };
         let reopening = shard.channel.reopen_with(policy);
-        let (report, is_in_doubt) = self.source.brake.interrupting(reopening).await??;
+        let (report, is_in_doubt) = self.source.shutdown.interrupting(reopening).await??;
         shard.is_in_doubt |= is_in_doubt;
         let (appended, committed) = std::mem::take(&mut shard.counts).uncounted(&report);
         if committed > 0 {
-            shard.attempts.had_succeeded();
+            shard.attempts.succeeded_before_last();
         }
         self.tally.appended += appended;
         self.tally.committed += committed;
@@ -115,11 +115,11 @@ impl<S: Source> Flow<'_, S> {
         )?;
         self.source.check(name, committed.as_ref()).await?;
         self.catch_up(index, committed, false).await?;
-        self.go_on().await
+        self.rewind().await
     }
 
-    /// Takes note of what a channel has committed by the time it is opened. If the server has rejected rows that the source
-    /// has not heard of, all rows since are in doubt, and kept.
+    /// After an open: settles everything through `committed`. If the server has rejected rows that the source does not know
+    /// of, any of the rows since the settled ones may be rejected, and the source keeps them all.
     async fn catch_up(
         &mut self,
         index: usize,
@@ -130,11 +130,11 @@ impl<S: Source> Flow<'_, S> {
             return Ok(());
         };
         let status = shard.channel.status_after_open();
-        let status = self.source.brake.interrupting(status).await??;
+        let status = self.source.shutdown.interrupting(status).await??;
         let counter = Counter::new(&shard.channel, &status);
         if is_first {
             let seen = self.source.rejects_seen(shard.channel.name()).await?;
-            shard.rejects.known(seen.unwrap_or(counter.total()));
+            shard.rejects.set_known(seen.unwrap_or(counter.total()));
         }
         self.keep_uncounted_rejects(index, &counter, committed.as_ref())
             .await?;
@@ -144,8 +144,8 @@ impl<S: Source> Flow<'_, S> {
         Ok(())
     }
 
-    /// Reads on where the slowest shard needs it.
-    async fn go_on(&mut self) -> Result<(), StopReason> {
+    /// Continues to read where the slowest shard needs it.
+    async fn rewind(&mut self) -> Result<(), StopReason> {
         let position = self.position();
         self.marks.rewind(position.as_ref());
         if let Some(position) = position {
@@ -157,8 +157,8 @@ impl<S: Source> Flow<'_, S> {
     }
 }
 
-/// Opens channels side by side: each may have to wait for what an earlier run sent, and one of this client, that failed or
-/// was dropped, may still be draining.
+/// Opens channels concurrently. An open may have to wait for rows of an earlier run, or until a channel that a dropped or
+/// failed run of this client has left is drained.
 async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<Channel>> {
     let drained = Instant::now() + client.close_timeout();
     let mut opening = JoinSet::new();

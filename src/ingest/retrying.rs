@@ -1,4 +1,4 @@
-//! A source that is asked again after it failed, and whose answers are checked.
+//! Calls to a source: failures are retried, and answers are checked.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -16,45 +16,45 @@ use crate::types::error::{Error, ErrorKind, Result};
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A source, and which of its methods fail.
+/// A source, with the retries of its methods.
 pub(super) struct RetryingSource<'a, S> {
     pub(super) source: &'a mut S,
-    pub(super) brake: Shutdown<'a>,
+    pub(super) shutdown: Shutdown<'a>,
     client: StreamingIngestClient,
     patience: Duration,
-    /// The methods that failed when they were called last, by what the source could not do. That another method succeeds
-    /// does not end the trouble of one: a source that can be read and keeps no dead letters would be asked without end.
-    troubles: BTreeMap<&'static str, Retry>,
+    /// The retries of the methods whose last call failed, by the methods' names in messages. The success of one method does
+    /// not reset another. Otherwise a source that can be read but fails to keep dead letters would be retried without end.
+    retries: BTreeMap<&'static str, Retry>,
 }
 
-/// Why an attempt that does not wait failed.
+/// Why a single attempt failed.
 #[derive(Debug)]
 pub(super) enum Setback {
-    /// The source failed: the next attempt is due after this pause.
+    /// The source failed. The next attempt is due after this pause.
     Retry(Duration),
-    /// The run cannot go on.
-    StopReason(StopReason),
+    /// The run has to stop.
+    Stop(StopReason),
 }
 
 impl From<StopReason> for Setback {
-    fn from(halt: StopReason) -> Self {
-        Self::StopReason(halt)
+    fn from(reason: StopReason) -> Self {
+        Self::Stop(reason)
     }
 }
 
 impl<'a, S: Source> RetryingSource<'a, S> {
     pub(super) fn new(
         source: &'a mut S,
-        brake: Shutdown<'a>,
+        shutdown: Shutdown<'a>,
         client: StreamingIngestClient,
         patience: Duration,
     ) -> Self {
         Self {
             source,
-            brake,
+            shutdown,
             client,
             patience,
-            troubles: BTreeMap::new(),
+            retries: BTreeMap::new(),
         }
     }
 
@@ -62,10 +62,10 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         loop {
             match self.source.released().await {
                 Ok(released) => {
-                    self.well("tell what is released");
+                    self.succeeded("return the released offset");
                     return Ok(released);
                 }
-                Err(error) => self.pause("tell what is released", error).await?,
+                Err(error) => self.pause("return the released offset", error).await?,
             }
         }
     }
@@ -78,7 +78,7 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         loop {
             match self.source.check(channel, committed).await {
                 Ok(()) => {
-                    self.well("accept the channel");
+                    self.succeeded("accept the channel");
                     return Ok(());
                 }
                 Err(error) => self.pause("accept the channel", error).await?,
@@ -90,10 +90,10 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         loop {
             match self.source.rejects_seen(channel).await {
                 Ok(seen) => {
-                    self.well("tell which rejects it has seen");
+                    self.succeeded("return the rejects it has seen");
                     return Ok(seen);
                 }
-                Err(error) => self.pause("tell which rejects it has seen", error).await?,
+                Err(error) => self.pause("return the rejects it has seen", error).await?,
             }
         }
     }
@@ -102,7 +102,7 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         loop {
             match self.source.release_through(through).await {
                 Ok(()) => {
-                    self.well("release rows");
+                    self.succeeded("release rows");
                     return Ok(());
                 }
                 Err(error) => self.pause("release rows", error).await?,
@@ -110,7 +110,7 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         }
     }
 
-    /// Reads rows whose offsets rise. `through` is given if anything was read.
+    /// Reads rows, and checks that their offsets rise. `through` is set if anything was read.
     pub(super) async fn read_after(
         &mut self,
         after: Option<&S::Offset>,
@@ -119,13 +119,13 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         loop {
             match self.try_read_after(after, max).await {
                 Ok(batch) => return Ok(batch),
-                Err(Setback::Retry(pause)) => self.brake.interrupting(sleep(pause)).await?,
-                Err(Setback::StopReason(halt)) => return Err(halt),
+                Err(Setback::Retry(pause)) => self.shutdown.interrupting(sleep(pause)).await?,
+                Err(Setback::Stop(reason)) => return Err(reason),
             }
         }
     }
 
-    /// As [`read_after`](Self::read_after), once.
+    /// A single attempt of [`read_after`](Self::read_after).
     pub(super) async fn try_read_after(
         &mut self,
         after: Option<&S::Offset>,
@@ -134,14 +134,14 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         const WHAT: &str = "be read";
         match self.source.read_after(after, max).await {
             Ok(batch) => {
-                self.well(WHAT);
+                self.succeeded(WHAT);
                 Ok(checked(after, batch).map_err(StopReason::from)?)
             }
             Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
         }
     }
 
-    /// Has the source keep rows, once.
+    /// A single attempt to have the source keep rejected rows.
     pub(super) async fn try_dead_letter(
         &mut self,
         rejected: &Rejected<S::Offset>,
@@ -150,34 +150,34 @@ impl<'a, S: Source> RetryingSource<'a, S> {
         const WHAT: &str = "keep dead letters";
         match self.source.dead_letter(rejected, rows).await {
             Ok(()) => {
-                self.well(WHAT);
+                self.succeeded(WHAT);
                 Ok(())
             }
             Err(error) => Err(Setback::Retry(self.failed(WHAT, error)?)),
         }
     }
 
-    /// Waits before the source is asked again.
+    /// Waits before the next attempt of the method named `what`.
     pub(super) async fn pause(
         &mut self,
         what: &'static str,
         error: S::Error,
     ) -> Result<(), StopReason> {
         let pause = self.failed(what, error)?;
-        self.brake.interrupting(sleep(pause)).await
+        self.shutdown.interrupting(sleep(pause)).await
     }
 
-    /// It succeeded: its next failure is a first one.
-    pub(super) fn well(&mut self, what: &'static str) {
-        self.troubles.remove(what);
+    /// The method succeeded, so its next failure is a first one.
+    pub(super) fn succeeded(&mut self, what: &'static str) {
+        self.retries.remove(what);
     }
 
-    /// Returns how long to wait before the source is asked again, or the end of the run.
+    /// The method failed. Returns how long to wait before the next attempt, or the error that ends the run.
     fn failed(&mut self, what: &'static str, error: S::Error) -> Result<Duration, StopReason> {
         let is_fatal = self.source.is_fatal(&error);
         let error: Box<dyn std::error::Error + Send + Sync> = error.into();
         let now = Instant::now();
-        let retry = self.troubles.entry(what).or_insert_with(|| {
+        let retry = self.retries.entry(what).or_insert_with(|| {
             let limit = RetryLimit::For(self.patience);
             Retry::new(FIRST_PAUSE, LONGEST_PAUSE, limit).started(now)
         });
@@ -190,25 +190,25 @@ impl<'a, S: Source> RetryingSource<'a, S> {
             let how = if is_fatal {
                 String::new()
             } else {
-                format!(", for {:?} now", retry.elapsed(now))
+                format!(" for {:?}", retry.elapsed(now))
             };
             let text = format!("the source could not {what}{how}: {error}");
             return Err(Error::new(ErrorKind::Source, text)
                 .with_boxed_source(error)
                 .into());
         };
-        warn!(%error, "the source could not {what}; it is asked again");
+        warn!(%error, "the source could not {what}; trying again");
         Ok(next.saturating_duration_since(now))
     }
 }
 
-/// Refuses what would lose or repeat rows on a resume.
+/// Refuses offsets that do not rise: a resume would lose or repeat rows.
 fn checked<O: Offset, R>(after: Option<&O>, mut batch: Batch<O, R>) -> Result<Batch<O, R>> {
     let mut before = after;
     for (offset, _) in &batch.rows {
         if let Some(before) = before.filter(|before| offset <= *before) {
             return Err(disordered(&format!(
-                "gave the offset {offset} after {before}; offsets have to rise, and to come after the one that was asked for"
+                "gave the offset {offset} after {before}; offsets must rise, starting after the one that was passed to `read_after`"
             )));
         }
         before = Some(offset);
@@ -217,17 +217,17 @@ fn checked<O: Offset, R>(after: Option<&O>, mut batch: Batch<O, R>) -> Result<Ba
         (None, _) => batch.through = batch.rows.last().map(|(last, _)| last.clone()),
         (Some(through), Some(last)) if through < *last => {
             return Err(disordered(&format!(
-                "says that it was read through {through}, but it had come to {last} already"
+                "returned a batch read through {through}, although it was already read through to {last}"
             )));
         }
-        // Nothing new, in other words.
+        // Nothing new was read.
         (Some(through), Some(last)) if batch.rows.is_empty() && through == *last => {}
         (through, _) => batch.through = through,
     }
     Ok(batch)
 }
 
-/// Refuses an offset whose text does not read back: a resume would begin elsewhere.
+/// Refuses an offset that cannot be parsed back from its text: a resume would start at another place.
 pub(super) fn check_text<O: Offset>(offset: &O) -> Result<()> {
     let text = offset.to_string();
     let problem = match text.parse::<O>() {

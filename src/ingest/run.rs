@@ -1,4 +1,4 @@
-//! The builder of a run: its options, and how it is started.
+//! The builder of a run, with its options.
 
 use std::fmt;
 use std::future::IntoFuture;
@@ -13,12 +13,12 @@ use crate::base::options::FAR_FUTURE;
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// Which shard a row belongs to: a hash of its key.
+/// Hashes the key of a row, to choose its shard.
 pub(super) type Hash<'a, R> = Box<dyn FnMut(&R) -> u64 + Send + 'a>;
 pub(super) type Observer<'a, O> = Box<dyn FnMut(&Progress<O>) + Send + 'a>;
 pub(super) type Stop<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
 
-/// A run about to start: `.await` it, or set options first. Made by [`run`](super::run).
+/// A run that has not started: `.await` it, or set options first. Created by [`run`](super::run).
 #[must_use = "nothing is read until this is awaited"]
 pub struct Run<'a, S: Source> {
     pub(super) client: StreamingIngestClient,
@@ -30,7 +30,7 @@ pub struct Run<'a, S: Source> {
     pub(super) options: Options,
 }
 
-/// The numbers a run goes by.
+/// The options of a run.
 #[derive(Debug, Clone)]
 pub(super) struct Options {
     pub(super) batch_rows: usize,
@@ -67,18 +67,18 @@ impl<'a, S: Source> Run<'a, S> {
         }
     }
 
-    /// Stops when `told` resolves: nothing more is read, and what was appended is waited for, at most for the
-    /// [`drain_timeout`](Self::drain_timeout). Default: never.
-    pub fn until(mut self, told: impl Future<Output = ()> + Send + 'a) -> Self {
-        self.stop = Box::pin(told);
+    /// Stops the run when `stop` resolves: nothing more is read, and the run waits until the appended rows are committed, for at
+    /// most the [`drain_timeout`](Self::drain_timeout). Default: never.
+    pub fn until(mut self, stop: impl Future<Output = ()> + Send + 'a) -> Self {
+        self.stop = Box::pin(stop);
         self
     }
 
     /// Spreads the rows over `count` channels, `<name>-0-of-<count>` and so on, by a hash of each row's key. Rows with
     /// the same hash stay in order. At most 64.
     ///
-    /// The hash must be the same in every run: take [`stable_hash`](super::shards::stable_hash), and never a hasher of the
-    /// standard library. Another count is refused until what the old channels committed is released.
+    /// The hash must be the same in every run: use [`stable_hash`](super::shards::stable_hash), and never a hasher of the
+    /// standard library. A different count is refused until everything that the old channels committed is released.
     pub fn shards(mut self, count: usize, hash: impl FnMut(&S::Row) -> u64 + Send + 'a) -> Self {
         self.shards = Some((count, Box::new(hash)));
         self
@@ -90,27 +90,27 @@ impl<'a, S: Source> Run<'a, S> {
         self
     }
 
-    /// How many rows may wait for their commit before no more are read. Default 160,000.
+    /// How many rows may wait for their commit before the run pauses reading. Default 160,000.
     pub fn max_in_flight(mut self, rows: u64) -> Self {
         self.options.max_in_flight = rows;
         self
     }
 
-    /// How long a run that was told to stop waits for the commit of what it has appended. Default 60 seconds.
+    /// How long a run that was asked to stop waits until its appended rows are committed. Default 60 seconds.
     pub fn drain_timeout(mut self, timeout: Duration) -> Self {
         self.options.drain_timeout = FAR_FUTURE.min(timeout);
         self
     }
 
-    /// How long one method of the source may go on failing, whatever others do, before the run gives up. Default ten
-    /// minutes.
+    /// How long one method of the source may fail without a success before the run gives up. Successes of other methods do not
+    /// count. Default ten minutes.
     pub fn source_patience(mut self, patience: Duration) -> Self {
         self.options.source_patience = patience;
         self
     }
 
-    /// Calls `observe` whenever rows were appended, accepted, committed or released. It runs within the run: it has to
-    /// be quick.
+    /// Calls `observe` whenever rows were appended, accepted, committed or released. It is called within the run's task, so it
+    /// must be quick.
     pub fn observe(mut self, observe: impl FnMut(&Progress<S::Offset>) + Send + 'a) -> Self {
         self.observer = Some(Box::new(observe));
         self

@@ -1,4 +1,4 @@
-//! One channel of a run, and the rows on their way through it.
+//! One channel of a run, with its rows in flight.
 
 use std::collections::VecDeque;
 
@@ -16,22 +16,22 @@ use crate::types::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct Shard<O> {
     pub(super) channel: Channel,
-    /// Rows up to here are committed, and if the server rejected some, the source knows.
+    /// Rows up to this offset are committed, and the source has kept the rejects among them.
     pub(super) settled: Option<O>,
-    /// Rows up to here are settled or in flight: they are not appended again.
+    /// Rows up to this offset are settled or in flight. They are not appended again.
     pub(super) reached: Option<O>,
     in_flight: VecDeque<InFlight<O>>,
-    /// How many of these, from the front, are accepted.
+    /// How many appends at the front of `in_flight` are accepted.
     accepted: usize,
     rows_in_flight: u64,
     pub(super) rejects: Rejects<O>,
     pub(super) attempts: Attempts,
-    /// Rows were sent, and the channel was dropped and made anew: whether they are committed can no longer be known.
+    /// The outcome of sent rows is unknown, because the channel was dropped and created again.
     pub(super) is_in_doubt: bool,
     pub(super) counts: Counts,
 }
 
-/// Rows appended and committed since a channel was opened last, as far as they are counted already.
+/// The rows appended and committed since a channel was last opened that are already in the run's tally.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Counts {
     appended: u64,
@@ -39,7 +39,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// The channel ended. Rows appended and committed that were not counted before.
+    /// The rows of an ended channel that are not in the tally yet: appended and committed.
     pub(super) fn uncounted(self, report: &CloseReport) -> (u64, u64) {
         (
             report.rows_appended.saturating_sub(self.appended),
@@ -48,7 +48,7 @@ impl Counts {
     }
 }
 
-/// Rows of one append.
+/// The rows of one append.
 #[derive(Debug)]
 struct InFlight<O> {
     receipt: Receipt,
@@ -58,21 +58,21 @@ struct InFlight<O> {
     since: Instant,
 }
 
-/// What may happen to a channel.
+/// An event of a channel.
 #[derive(Debug)]
 pub(super) enum Event {
     /// The oldest rows in flight are committed.
     Committed,
-    /// The oldest rows that were not accepted are.
+    /// The oldest rows that were not accepted yet are accepted.
     Accepted,
-    /// The channel takes no more rows.
+    /// The channel accepts no more rows.
     Invalidated(Error),
 }
 
 impl<O: Offset> Shard<O> {
-    /// A channel that was just opened.
+    /// A shard with a channel that was just opened.
     pub(super) fn new(mut channel: Channel) -> Self {
-        // To wait is what a run does about a server that is slower than its source.
+        // A run has nothing better to do than to wait for a server that is slower than its source.
         channel.wait_for_memory();
         Self {
             channel,
@@ -88,7 +88,7 @@ impl<O: Offset> Shard<O> {
         }
     }
 
-    /// Waits for what happens next. Cancel safe.
+    /// Waits for the next event. Cancel safe.
     pub(super) async fn event(&self) -> Event {
         let oldest = self.in_flight.front();
         let unaccepted = self.in_flight.get(self.accepted);
@@ -124,7 +124,7 @@ impl<O: Offset> Shard<O> {
         self.accepted += 1;
     }
 
-    /// The oldest rows in flight are committed, and the rejects among them kept. Returns how many they were.
+    /// The oldest rows in flight are committed, and the rejects among them are kept. Returns the number of rows.
     pub(super) fn settled(&mut self) -> u64 {
         let Some(oldest) = self.in_flight.pop_front() else {
             return 0;
@@ -137,14 +137,14 @@ impl<O: Offset> Shard<O> {
         oldest.rows
     }
 
-    /// The channel takes no more rows.
+    /// The channel was invalidated.
     pub(super) fn invalidated(&mut self) {
         if self.in_flight.is_empty() {
-            self.attempts.had_rest();
+            self.attempts.invalidated_when_idle();
         }
     }
 
-    /// What is in flight is given up: the source will be asked for it again.
+    /// Gives up the rows in flight. They will be read again.
     pub(super) fn give_up(&mut self) {
         self.in_flight.clear();
         self.accepted = 0;

@@ -1,4 +1,4 @@
-//! Which rows go where, and up to where everything is done.
+//! The assignment of rows to shards, and the offsets up to which rows may be released.
 
 use std::collections::VecDeque;
 
@@ -18,7 +18,7 @@ pub fn stable_hash(key: &[u8]) -> u64 {
     })
 }
 
-/// Knows each row's shard.
+/// Assigns rows to shards.
 pub(super) struct Router<'a, R> {
     shards: Option<(usize, Hash<'a, R>)>,
 }
@@ -39,7 +39,7 @@ impl<'a, R> Router<'a, R> {
     }
 }
 
-/// Places in the source up to which it was read, in order: those that may be released once nothing before is in flight.
+/// Offsets up to which the source was read, in order. Each may be released once nothing up to it is in flight.
 #[derive(Debug)]
 pub(super) struct ReleasePoints<O> {
     marks: VecDeque<O>,
@@ -52,7 +52,7 @@ impl<O: Ord + Clone> ReleasePoints<O> {
         }
     }
 
-    /// The source was read through here. `bare`: there were no rows since the last mark, which this one then replaces.
+    /// The source was read through `mark`. `bare`: there were no rows since the last mark, which this one then replaces.
     pub(super) fn push(&mut self, mark: O, bare: bool) {
         if bare || self.marks.back() == Some(&mark) {
             self.marks.pop_back();
@@ -60,7 +60,7 @@ impl<O: Ord + Clone> ReleasePoints<O> {
         self.marks.push_back(mark);
     }
 
-    /// The last mark below `lowest`; the last of all if there is none.
+    /// The last mark below `lowest`, or the last mark if nothing is in flight.
     pub(super) fn below(&self, lowest: Option<&O>) -> Option<&O> {
         match lowest {
             Some(lowest) => self.marks.iter().rev().find(|mark| *mark < lowest),
@@ -75,7 +75,7 @@ impl<O: Ord + Clone> ReleasePoints<O> {
         }
     }
 
-    /// What lies beyond will be read again.
+    /// Drops the marks beyond `to`, because the rows there will be read again.
     pub(super) fn rewind(&mut self, to: Option<&O>) {
         while self.marks.back().is_some_and(|mark| Some(mark) > to) {
             self.marks.pop_back();

@@ -1,4 +1,4 @@
-//! How a run is told to stop, and how long it may go on after that.
+//! The stop signal of a run, and the drain timeout that follows it.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio::time::{Instant, sleep_until};
 use super::run::Stop;
 use crate::types::error::Error;
 
-/// Why a step of a run was not finished.
+/// Why a step of a run did not finish.
 #[derive(Debug)]
 pub(super) enum StopReason {
-    /// The run was told to stop; or, if it was draining, its time is up.
+    /// The run was asked to stop or, while draining, its drain timeout has passed.
     Interrupted,
-    /// It cannot go on.
+    /// The run has failed.
     Failed(Error),
 }
 
@@ -22,65 +22,65 @@ impl From<Error> for StopReason {
     }
 }
 
-/// Told to stop, or not yet. Its futures are cancel safe.
+/// The state of the stop signal. Its futures are cancel safe.
 pub(super) struct Shutdown<'a> {
-    told: Stop<'a>,
+    signal: Stop<'a>,
     drain_timeout: Duration,
     deadline: Option<Instant>,
     is_draining: bool,
 }
 
 impl<'a> Shutdown<'a> {
-    pub(super) fn new(told: Stop<'a>, drain_timeout: Duration) -> Self {
+    pub(super) fn new(signal: Stop<'a>, drain_timeout: Duration) -> Self {
         Self {
-            told,
+            signal,
             drain_timeout,
             deadline: None,
             is_draining: false,
         }
     }
 
-    /// Resolves when the run is told to stop, and ever after.
-    pub(super) async fn pulled(&mut self) {
+    /// Resolves when the run is asked to stop, and immediately after that.
+    pub(super) async fn requested(&mut self) {
         if self.deadline.is_none() {
-            self.told.as_mut().await;
+            self.signal.as_mut().await;
             self.deadline = Some(Instant::now() + self.drain_timeout);
         }
     }
 
-    /// Resolves when the time to drain is up.
-    pub(super) async fn spent(&mut self) {
-        self.pulled().await;
+    /// Resolves when the drain timeout has passed.
+    pub(super) async fn timed_out(&mut self) {
+        self.requested().await;
         sleep_until(self.until()).await;
     }
 
-    /// From now on the run drains: it is interrupted only when its time is up.
+    /// Switches to draining: from now on the run is interrupted only by the drain timeout.
     pub(super) fn begin_draining(&mut self) {
         self.is_draining = true;
     }
 
-    /// Resolves when what is under way has to be left.
-    pub(super) async fn halted(&mut self) {
+    /// Resolves when the current step has to be interrupted.
+    pub(super) async fn interrupted(&mut self) {
         if self.is_draining {
-            self.spent().await;
+            self.timed_out().await;
         } else {
-            self.pulled().await;
+            self.requested().await;
         }
     }
 
-    /// The result of `work`, unless it has to be left before.
+    /// The result of `work`, unless it is interrupted before.
     pub(super) async fn interrupting<T>(
         &mut self,
         work: impl Future<Output = T>,
     ) -> Result<T, StopReason> {
         tokio::select! {
             biased;
-            () = self.halted() => Err(StopReason::Interrupted),
+            () = self.interrupted() => Err(StopReason::Interrupted),
             result = work => Ok(result),
         }
     }
 
-    /// When the time to drain is up: now, if the run was not told to stop.
+    /// When the drain timeout passes: now, if the run was not asked to stop.
     pub(super) fn until(&self) -> Instant {
         self.deadline.unwrap_or_else(Instant::now)
     }

@@ -1,4 +1,4 @@
-//! What a source of rows has to offer, so that its rows can be streamed exactly once.
+//! The interface of a source whose rows are streamed exactly once.
 
 use std::fmt;
 use std::future::Future;
@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-/// A place in a source: it becomes the offset token of its row, and is read back from it on resume.
+/// A place in a source. Its text becomes the offset token of its row, and is parsed again on resume.
 ///
-/// The order must be that of the source, and the text must read back as the same offset. Implemented for everything that
-/// has the traits, integers among them. `String` is in the order of its bytes, whatever it is made of: `"10" < "9"`.
+/// The order must be that of the source, and the text must parse as the same offset. Implemented for every type that has
+/// these traits, including integers. `String` has the order of its bytes, even if it consists of digits: `"10" < "9"`.
 pub trait Offset:
     Ord + Clone + fmt::Display + FromStr<Err: fmt::Display> + Send + Sync + 'static
 {
@@ -21,21 +21,21 @@ impl<T> Offset for T where
 {
 }
 
-/// What a source has read.
+/// The result of a read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Batch<O, R> {
-    /// Rows with their offsets, which rise.
+    /// Rows with rising offsets.
     pub rows: Vec<(O, R)>,
-    /// The place up to which the source was read: that of the last row, or beyond it if a filter dropped what came after.
+    /// The offset up to which the source was read: that of the last row, or a higher one if a filter dropped the rows after it.
     /// `None` if there was nothing to read.
     pub through: Option<O>,
-    /// Whether the source will never have more.
+    /// Whether the source has no more rows, now or later.
     pub is_end: bool,
 }
 
 impl<O: Clone, R> Batch<O, R> {
-    /// Rows, read up to the last one of them.
+    /// A batch of rows that was read up to its last row.
     pub fn new(rows: Vec<(O, R)>) -> Self {
         Self {
             through: rows.last().map(|(offset, _)| offset.clone()),
@@ -44,12 +44,12 @@ impl<O: Clone, R> Batch<O, R> {
         }
     }
 
-    /// Nothing now; there may be more later.
+    /// No rows now. There may be more later.
     pub fn idle() -> Self {
         Self::new(Vec::new())
     }
 
-    /// Nothing now or later: the run ends when everything before is committed.
+    /// No rows now or later: the run ends when everything before is committed.
     pub fn end() -> Self {
         Self {
             is_end: true,
@@ -57,14 +57,14 @@ impl<O: Clone, R> Batch<O, R> {
         }
     }
 
-    /// These rows are the last: the run ends when they are committed.
+    /// Marks these rows as the last ones: the run ends when they are committed.
     #[must_use]
     pub fn with_end(mut self) -> Self {
         self.is_end = true;
         self
     }
 
-    /// Read up to `through`, past the last row.
+    /// Sets the offset up to which the source was read, past the last row.
     #[must_use]
     pub fn with_through(mut self, through: O) -> Self {
         self.through = Some(through);
@@ -72,7 +72,7 @@ impl<O: Clone, R> Batch<O, R> {
     }
 }
 
-/// Rows among which the server rejected some, on their way to [`Source::dead_letter`].
+/// Describes the rows that are passed to [`Source::dead_letter`], some of which the server rejected.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Rejected<O> {
@@ -80,21 +80,21 @@ pub struct Rejected<O> {
     pub channel: String,
     /// How many rows were rejected.
     pub count: u64,
-    /// They come after this offset; `None`: anywhere from the beginning.
+    /// The rejected rows come after this offset. `None`: anywhere from the beginning.
     pub after: Option<O>,
-    /// They come at or before this offset.
+    /// The rejected rows come at or before this offset.
     pub through: O,
-    /// What the server said of the last one.
+    /// The server's message about the last rejected row.
     pub message: Option<String>,
-    /// How many rows of the channel were rejected ever, as far as this call has them: a source that keeps the number in the
-    /// same transaction as the rows, and returns it from [`Source::rejects_seen`], hears of each reject even if the program
-    /// dies in between.
+    /// The channel's reject counter, including the rejects of this call. A source that stores the counter in the same
+    /// transaction as the rows, and returns it from [`Source::rejects_seen`], records each reject once, even if the program
+    /// crashes in between.
     pub total: u64,
 }
 
 impl<O> Rejected<O> {
-    /// `count` rejected rows of a new channel, after the one offset and through the other: for tests of a source, which set
-    /// the other fields.
+    /// `count` rejected rows of a new channel, after one offset and through another, for tests of a source. Set the other fields
+    /// as needed.
     ///
     /// ```
     /// use snowpipe_streaming::ingest::Rejected;
@@ -115,22 +115,23 @@ impl<O> Rejected<O> {
     }
 }
 
-/// Rows that can be read again from any offset that is not released.
+/// A source of rows that can be read again from any offset that is not released.
 ///
-/// Methods are called by one task, one at a time, and none but [`ready`](Self::ready) is cancelled unless the whole run is:
-/// one that waits for a network sets itself a deadline. Work that blocks belongs on `tokio::task::spawn_blocking`.
+/// One task calls the methods, one at a time. Only [`ready`](Self::ready) may be cancelled without the whole run being
+/// cancelled, so a method that waits for a network should set a deadline. Work that blocks belongs on
+/// `tokio::task::spawn_blocking`.
 pub trait Source: Send {
     /// A place in the source.
     type Offset: Offset;
     /// A row: serializes as a JSON object.
     type Row: Serialize + Send;
-    /// Why the source failed. It is asked again, after a pause, unless [`is_fatal`](Self::is_fatal) says otherwise. A type of
-    /// its own lets the run's caller find it again as the source of the run's error.
+    /// The error of a failed method. The call is retried after a pause, unless [`is_fatal`](Self::is_fatal) returns `true`. With
+    /// a specific type, the run's caller can find it as the source of the run's error.
     type Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send;
 
-    /// Reads at most `max` rows after the offset, in order; from the beginning if there is none. Returns at once: with
-    /// [`Batch::idle`] if there is nothing now, with [`Batch::end`] if there never will be. The same offset gives the
-    /// same rows again, as far as they are not released.
+    /// Reads at most `max` rows after the offset, or from the beginning without one, in order. Returns at once: with
+    /// [`Batch::idle`] if there are no rows now, with [`Batch::end`] if there will never be any. The same offset returns the
+    /// same rows again, unless they are released.
     fn read_after(
         &mut self,
         after: Option<&Self::Offset>,
@@ -145,8 +146,8 @@ pub trait Source: Send {
         }
     }
 
-    /// Everything up to and including this offset is committed: it will not be read again and may be forgotten.
-    /// Does nothing by default.
+    /// Everything up to and including this offset is committed. It will not be read again and may be deleted. Does nothing by
+    /// default.
     fn release_through(
         &mut self,
         through: &Self::Offset,
@@ -155,17 +156,17 @@ pub trait Source: Send {
         async { Ok(()) }
     }
 
-    /// The offset that was released last, by this run or an earlier one, if the source keeps it. `None` by default.
+    /// The last released offset, of this run or an earlier one, if the source stores it. `None` by default.
     fn released(
         &mut self,
     ) -> impl Future<Output = Result<Option<Self::Offset>, Self::Error>> + Send {
         async { Ok(None) }
     }
 
-    /// Keeps rows among which the server rejected some. Called before they are released, and perhaps again with the same
-    /// rows after a restart. Its good rows are in the table: they are never sent again.
+    /// Stores rows of which the server rejected some. Called before they are released, and possibly again with the same rows
+    /// after a restart. The valid rows among them are in the table and never sent again.
     ///
-    /// Many rows come in several calls, in order. Only the last one has the new [`total`](Rejected::total), and it may
+    /// Many rows are passed in several calls, in order. Only the last call has the new [`total`](Rejected::total), and it may
     /// have no rows.
     fn dead_letter(
         &mut self,
@@ -173,11 +174,11 @@ pub trait Source: Send {
         rows: Vec<(Self::Offset, Self::Row)>,
     ) -> impl Future<Output = Result<(), Self::Error>> + Send;
 
-    /// The [`total`](Rejected::total) of the channel that [`dead_letter`](Self::dead_letter) heard last, in any run; 0 if it
-    /// never heard any. `None` if that is not kept, which is the default: rejects that were counted while nobody looked are then not reported.
+    /// The last [`total`](Rejected::total) of the channel that was passed to [`dead_letter`](Self::dead_letter) in any run, or 0
+    /// if there was none. `None`, the default, if the source does not store it: rejects that were counted while no run was
+    /// active are then not reported.
     ///
-    /// The name of a channel is unique in its pipe only: a store that serves several pipes or accounts needs these in its
-    /// key as well.
+    /// A channel's name is unique only within its pipe. A store for several pipes or accounts needs these in its key as well.
     fn rejects_seen(
         &mut self,
         channel: &str,
@@ -186,8 +187,8 @@ pub trait Source: Send {
         async { Ok(None) }
     }
 
-    /// Looks at a channel's committed offset before anything is read, appended or released. An error that is fatal stops
-    /// the run: the channel and the source do not belong together. Accepts everything by default.
+    /// Checks a channel's committed offset before anything is read, appended or released. A fatal error stops the run, for
+    /// example because the channel does not belong to this source. Accepts everything by default.
     fn check(
         &mut self,
         channel: &str,
@@ -197,7 +198,7 @@ pub trait Source: Send {
         async { Ok(()) }
     }
 
-    /// Whether asking again is of no use. `false` by default.
+    /// Whether retrying is useless. `false` by default.
     fn is_fatal(&self, error: &Self::Error) -> bool {
         let _ = error;
         false
