@@ -154,7 +154,7 @@ impl Api {
         }
     }
 
-    /// The endpoints of another pipe, with the same host and token. Its calls are counted apart.
+    /// The endpoints of another pipe, with the same host and token. Its calls are counted separately.
     pub(crate) fn for_pipe(&self, pipe: &PipePath) -> Self {
         Self {
             session: Arc::clone(&self.session),

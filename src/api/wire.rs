@@ -1,7 +1,7 @@
-//! Reading what the server answers, in every variant it has been seen to use. Pure: bytes in, values or an error out.
+//! Parsing the server's answers, in every variant that has been observed. Pure functions from bytes to values or errors.
 //!
-//! What decides about rows (continuation and committed tokens, reject counters) is read strictly: a wrong type is an
-//! error, never a default. What only informs is read leniently: an unreadable value is as good as none.
+//! Fields that decide about rows (continuation and committed tokens, reject counters) are read strictly: a wrong type is an
+//! error, never a default. Informational fields are read leniently: an unreadable value counts as missing.
 
 use std::collections::BTreeMap;
 use std::net::Ipv6Addr;
@@ -21,19 +21,19 @@ use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 
-/// The most channels that one status call asks for, and that its answer may hold.
+/// The most channels in one status call and in its answer.
 pub(crate) const MAX_CHANNELS: usize = 1000;
 
-/// Longer than any DNS name with a scheme and a port.
+/// The longest accepted text of an ingest host: longer than any DNS name with a scheme and a port.
 const MAX_HOST_TEXT: usize = 300;
 
-/// From here on, a JWT's `exp` is taken for milliseconds: as seconds it would lie in the year 5138.
+/// From this value on, a JWT's `exp` is read as milliseconds: as seconds it would be in the year 5138.
 const MILLISECONDS_FROM: f64 = 1e11;
 
-/// Where the ingest endpoints are.
+/// The host of the ingest endpoints.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct IngestHost {
-    /// The name alone: what a token is scoped to.
+    /// The name without scheme and port, to which a token is scoped.
     pub(crate) host: String,
     /// Scheme, host and port, without a slash at the end.
     pub(crate) base: String,
@@ -92,7 +92,7 @@ pub(crate) fn ingest_host(body: &[u8], account_url: &Url) -> Result<IngestHost> 
 /// The answer to `POST /oauth/token`: text, a JSON string, `{"token": …}` or `{"access_token": …}`.
 pub(crate) fn scoped_token(body: &[u8]) -> Result<Secret> {
     let is_token_char = |c: char| c.is_ascii_alphanumeric() || "-._~+/=:".contains(c);
-    // The answer is not quoted: it may hold a token all the same.
+    // The error does not quote the answer, which may contain a token.
     text_or_field(body, |fields| [fields.token, fields.access_token])
         .filter(|token| token.chars().all(is_token_char))
         .map(Secret::from)
@@ -109,7 +109,7 @@ struct Claims {
     exp: Scalar,
 }
 
-/// When a JWT expires, given in seconds or in milliseconds. `None` if the token is no JWT or does not say.
+/// When a JWT expires, given in seconds or in milliseconds. `None` if the token is not a JWT or has no expiry.
 pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     let payload = token.split('.').nth(1)?;
     let payload = URL_SAFE_NO_PAD.decode(payload.trim_end_matches('=')).ok()?;
@@ -127,7 +127,7 @@ pub(crate) fn token_expiry(token: &str) -> Option<SystemTime> {
     SystemTime::UNIX_EPOCH.checked_add(since)
 }
 
-/// What an answer says of an error, fit to be shown. Both parts may be missing.
+/// The error in an answer, escaped for display. Both parts may be missing.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct ServerError {
     pub(crate) code: Option<String>,
@@ -144,7 +144,7 @@ struct ErrorFields {
 }
 
 /// The body of an error: `code` or `error_code` or a numeric `status_code`, with `message`; or a bare JSON string.
-/// Anything else, such as a gateway's HTML page, says nothing.
+/// Anything else, such as a gateway's HTML page, is ignored.
 pub(crate) fn server_error(body: &[u8]) -> ServerError {
     if let Ok(Object(fields)) = serde_json::from_slice(body) {
         return error_fields(&fields);
@@ -181,7 +181,7 @@ fn is_code(text: &str) -> bool {
             .all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }
 
-/// A 200 that says no all the same: its `status_code` is not 0.
+/// The refusal in the body of a 200, whose `status_code` is then not 0.
 pub(crate) fn refusal(body: &[u8]) -> Option<ServerError> {
     let Object(fields) = serde_json::from_slice::<Object<ErrorFields>>(body).ok()?;
     let code = fields.status_code.text()?;
@@ -223,7 +223,7 @@ pub(crate) struct Statuses {
     channel_statuses: Option<Named<StatusFields, MAX_CHANNELS>>,
 }
 
-/// What an answer says of a channel, under all the names that have been seen.
+/// A channel in an answer, with all field names that have been observed.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct StatusFields {
@@ -270,7 +270,7 @@ pub(crate) fn opened_status(answer: &Opened) -> Result<Option<ChannelStatus>> {
     }
 }
 
-/// The answer to a status call, by the names as the server wrote them.
+/// The answer to a status call, by the names in the server's spelling.
 pub(crate) fn channel_statuses(answer: &Statuses) -> Result<BTreeMap<String, ChannelStatus>> {
     let Some(Named(entries)) = &answer.channel_statuses else {
         return Err(protocol(
@@ -351,7 +351,7 @@ fn token(field: &Scalar) -> Result<Option<OffsetToken>> {
     }
 }
 
-/// A row counter under the first of its names that is there; 0 if none is.
+/// A row counter, from the first of its names that is present, or 0.
 fn counter(fields: &[(&str, &Scalar)]) -> Result<u64> {
     let found = fields
         .iter()
@@ -377,7 +377,7 @@ fn whole(value: &Scalar) -> Option<u64> {
     }
 }
 
-/// What the account host answers.
+/// The fields of the account host's answers.
 #[derive(Default, Deserialize)]
 #[serde(default)]
 struct AccountFields {
@@ -386,7 +386,7 @@ struct AccountFields {
     access_token: Scalar,
 }
 
-/// An answer that is one text, however it is wrapped: bare, a JSON string, or in one of these fields of a JSON object.
+/// An answer that is a single text: bare, as a JSON string, or in one of these fields of a JSON object.
 fn text_or_field<const N: usize>(
     body: &[u8],
     fields: impl FnOnce(AccountFields) -> [Scalar; N],
@@ -413,7 +413,7 @@ fn non_empty(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// As much of a text as is shown, if there is any.
+/// A text, shortened and escaped for display, unless it is empty.
 fn shown(text: &str, max: usize) -> Option<String> {
     Some(printable(text, max)).filter(|text| !text.is_empty())
 }

@@ -119,8 +119,8 @@ impl StreamingIngestClient {
     }
 
     /// A client of another pipe of the same account. The two share the options, the login, the host, the connections, the
-    /// memory budget, the size of requests that a 413 has taught, and the clock. Each has its own channels and counters, and is
-    /// closed on its own.
+    /// memory budget, the request limit learned from 413 answers, and the clock. Each has its own channels and counters, and is
+    /// closed separately.
     ///
     /// Nothing is sent: whether the pipe exists is known with the first channel that is opened.
     ///

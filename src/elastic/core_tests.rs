@@ -1,4 +1,4 @@
-//! The state machine alone: instants are passed in, answers are made by hand.
+//! The state machine alone: the tests pass in the time and the answers.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use crate::types::error::ErrorKind;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A request with the number of its flight.
+/// A request with its number.
 type Sent = (u64, ElasticRequest);
 
 struct Rig {
@@ -50,7 +50,7 @@ impl Rig {
         self.start + seconds * SECOND
     }
 
-    /// Appends so many rows, tagged with the number of the append. Returns whether the driver has to look.
+    /// Appends this many rows, tagged with the number of the append. Returns whether to wake the driver.
     fn append(&mut self, now: Instant, count: u64) -> bool {
         let tag = self.acks.len() as u64;
         let rows: String = (0..count)
@@ -71,7 +71,7 @@ impl Rig {
         wake
     }
 
-    /// Compresses whatever there is to, and returns what comes after.
+    /// Executes all compressions, and returns the action that follows.
     fn poll(&mut self, now: Instant) -> Action {
         loop {
             match self.core.poll(now, false) {
@@ -93,7 +93,7 @@ impl Rig {
         }
     }
 
-    /// When the core wants to be asked again, in milliseconds from the start.
+    /// When the core asks to be polled again, in milliseconds from the start.
     fn wait(&mut self, now: Instant) -> Option<u128> {
         match self.poll(now) {
             Action::Wait(until) => until.map(|until| (until - self.start).as_millis()),
@@ -112,7 +112,7 @@ impl Rig {
         self.core.flush();
     }
 
-    /// What is charged is the sum of what is held, to the byte.
+    /// Checks that the budget's use is the sum of the charges, to the byte.
     fn sums_up(&self) {
         let core = &self.core;
         let raw = core.raw.iter().chain(&core.open).map(|b| b.charge.bytes());
@@ -181,7 +181,7 @@ fn the_driver_is_woken_for_the_first_row_of_a_batch_and_for_one_that_is_full() {
 }
 
 #[test]
-fn debug_output_tells_how_far_it_is_and_holds_no_row() {
+fn debug_output_shows_the_progress_and_no_row() {
     let mut rig = Rig::new(1);
     rig.append(rig.start, 0);
     rig.append(rig.start, 1);
@@ -279,7 +279,7 @@ fn a_long_delay_that_the_server_asks_for_does_not_outlast_the_retry_time() {
     let first = rig.order(rig.start);
     rig.answer(rig.start, &first, Err(throttled(Some(3600 * SECOND))));
     rig.batch(rig.start);
-    // Nobody hears of the second batch before it was tried.
+    // The second batch is not given up before it was tried.
     let again = rig.order(rig.at(100));
     rig.answer(rig.at(100), &again, Err(unanswered()));
     let second = rig.order(rig.at(100));
@@ -289,7 +289,7 @@ fn a_long_delay_that_the_server_asks_for_does_not_outlast_the_retry_time() {
 }
 
 #[test]
-fn requests_refused_in_company_halve_the_limit_once() {
+fn requests_that_are_refused_together_halve_the_limit_once() {
     let mut rig = Rig::new(4);
     let now = rig.start;
     let mut orders = Vec::new();
@@ -324,7 +324,7 @@ fn requests_refused_in_company_halve_the_limit_once() {
 }
 
 #[test]
-fn a_batch_cut_after_an_unanswered_try_stays_in_doubt() {
+fn a_batch_split_after_an_unanswered_attempt_stays_ambiguous() {
     let mut rig = Rig::new(4);
     rig.append(rig.start, 2);
     rig.core.flush();
@@ -377,7 +377,7 @@ fn an_end_hands_back_rows_wherever_they_are() {
 }
 
 #[test]
-fn outcomes_nobody_waits_for_are_kept_if_they_are_failures() {
+fn outcomes_without_an_acknowledgement_are_kept_if_they_are_failures() {
     let mut rig = Rig::new(4);
     let now = rig.start;
     for answer in [Ok(()), Err(refused(400))] {
@@ -396,22 +396,22 @@ fn outcomes_nobody_waits_for_are_kept_if_they_are_failures() {
     assert!(rig.core.refusal().is_none());
 }
 
-/// Something that happens to a channel.
+/// An event of a channel.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     Append(u64),
-    /// Nobody waits for the last append any more.
-    Deaf,
+    /// The last acknowledgement is dropped.
+    DropAck,
     Flush,
     Pass(u32),
-    /// The n-th request under way is answered so.
+    /// The n-th request under way is answered.
     Answer(usize, u16),
 }
 
 fn event() -> impl Strategy<Value = Event> {
     prop_oneof![
         4 => (0u64..300).prop_map(Event::Append),
-        1 => Just(Event::Deaf),
+        1 => Just(Event::DropAck),
         2 => Just(Event::Flush),
         2 => (0u32..60).prop_map(Event::Pass),
         6 => (0usize..4, prop_oneof![Just(200u16), Just(0), Just(429), Just(400), Just(401), Just(413)])
@@ -423,22 +423,22 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn whatever_happens_every_append_is_told_once_and_no_row_is_lost_or_held(
+    fn every_append_has_one_outcome_and_no_row_is_lost_or_held(
         events in proptest::collection::vec(event(), 0..60),
         requests in 1usize..4,
     ) {
         let mut rig = Rig::new(requests);
-        let (mut now, mut sent, mut deaf) = (rig.start, Vec::new(), 0);
-        let (mut appended, mut accepted, mut heard) = (0, 0, Vec::new());
+        let (mut now, mut sent, mut dropped) = (rig.start, Vec::new(), 0);
+        let (mut appended, mut accepted, mut reported) = (0, 0, Vec::new());
         for event in events {
             match event {
                 Event::Append(rows) => {
                     rig.append(now, rows);
                     appended += rows;
                 }
-                Event::Deaf => match rig.acks.pop().map(|mut ack| ack.try_recv()) {
-                    Some(Ok(told)) => heard.extend(told.err()),
-                    gone => deaf += gone.iter().count(),
+                Event::DropAck => match rig.acks.pop().map(|mut ack| ack.try_recv()) {
+                    Some(Ok(outcome)) => reported.extend(outcome.err()),
+                    gone => dropped += gone.iter().count(),
                 },
                 Event::Flush => rig.core.flush(),
                 Event::Pass(seconds) => now += seconds * SECOND,
@@ -466,9 +466,9 @@ proptest! {
         rig.core.stop(&Error::new(ErrorKind::ClientClosed, "over"));
         rig.sums_up();
         let (_, _, mut failed) = rig.core.failures();
-        let told = rig.core.take_spent().len() + failed.len();
-        prop_assert_eq!(told, deaf, "whom nobody waits for are kept or spent");
-        failed.append(&mut heard);
+        let kept = rig.core.take_spent().len() + failed.len();
+        prop_assert_eq!(kept, dropped, "outcomes of dropped acknowledgements are kept or spent");
+        failed.append(&mut reported);
         for ack in &mut rig.acks {
             failed.extend(ack.try_recv().unwrap().err());
         }

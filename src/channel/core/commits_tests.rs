@@ -1,4 +1,4 @@
-//! When the status is asked for, and what it means.
+//! When the status is polled, and what an answer means.
 
 use super::*;
 use crate::api::AppendAnswer;
@@ -35,11 +35,11 @@ fn rows_that_were_sent_when_rejects_were_counted_may_be_rejected_later() {
     let mut rig = Rig::new();
     rig.accept(10, 5);
     rig.send(15, 5);
-    // It knows nothing yet of the request that is under way.
+    // The status does not include the request that is under way.
     rig.status(14, 2);
     rig.accepted();
     rig.send(20, 5);
-    // And so it is with a rise.
+    // The same if the counter rises.
     rig.status(19, 3);
     rig.status(24, 4);
     assert_eq!(rig.windows(), [(1, 5, 15), (1, 10, 15)]);
@@ -63,7 +63,7 @@ fn a_stale_read_of_the_counter_is_no_second_rise() {
 }
 
 #[test]
-fn windows_beyond_the_most_are_told_as_one() {
+fn windows_beyond_the_limit_are_merged() {
     let mut rig = Rig::new();
     for (token, count) in (10..).zip(3..).take(MAX_WINDOWS + 3) {
         rig.accept(token, 1);
@@ -149,7 +149,7 @@ fn absent_from_three_answers_is_gone() {
 }
 
 #[test]
-fn a_token_that_was_not_sent_is_asked_for_once_more() {
+fn a_token_that_was_not_sent_is_polled_once_more() {
     let mut rig = Rig::new();
     rig.outlast_replicas();
     rig.accept(10, 1);
@@ -216,7 +216,7 @@ fn a_channel_waits_for_a_commit_of_what_was_accepted_last_and_then_of_what_came_
 }
 
 #[test]
-fn a_status_that_could_not_be_had_is_no_reason_to_ask_at_once() {
+fn after_a_failed_poll_the_next_one_is_not_immediate() {
     let mut rig = Rig::new();
     rig.wait(30_000);
     rig.core.asked(rig.now);
@@ -275,7 +275,7 @@ fn statuses_that_are_refused_for_the_credential_end_the_channel_as_unauthorized(
 }
 
 #[test]
-fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
+fn a_failed_poll_does_not_show_that_nothing_was_committed() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     rig.wait(100);
@@ -294,7 +294,7 @@ fn a_status_that_could_not_be_had_does_not_say_that_nothing_was_committed() {
 }
 
 #[test]
-fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
+fn a_channel_that_drains_is_polled_for_its_last_rows_only() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     let first = rig.now;
@@ -316,7 +316,7 @@ fn whoever_closes_a_channel_waits_for_its_last_rows_alone() {
 }
 
 #[test]
-fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
+fn an_invalidated_channel_is_polled_soon_and_then_as_after_an_accept() {
     let mut rig = Rig::new();
     rig.send(10, 4);
     let why = Error::new(ErrorKind::Refused, "no");
@@ -341,7 +341,7 @@ fn an_invalidated_channel_asks_soon_and_goes_on_as_if_all_had_been_accepted() {
 }
 
 #[test]
-fn an_invalidated_channel_asks_each_second_for_what_was_sent_last() {
+fn an_invalidated_channel_is_polled_each_second_for_its_last_rows() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     rig.send(11, 1);
@@ -369,7 +369,7 @@ fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
     rig.status(10, 2);
     let stalled = ErrorKind::Invalidated(InvalidationCause::CommitStalled);
     assert_eq!(rig.cause(), Some(stalled));
-    // It asks on, and what comes in still counts.
+    // It is still polled, and commits still count.
     assert!(!rig.core.is_ended());
     rig.status(11, 2);
     assert!(matches!(rig.poll(), Action::Stop));
@@ -394,7 +394,7 @@ fn a_stall_counts_the_time_between_answers_alone() {
 }
 
 #[test]
-fn a_status_that_is_not_believed_shows_no_stall() {
+fn an_implausible_status_shows_no_stall() {
     let mut rig = Rig::new();
     rig.outlast_replicas();
     rig.accept(10, 1);
@@ -448,7 +448,7 @@ fn a_commit_may_be_seen_before_the_answer_to_its_request() {
 fn rows_that_another_writer_committed_are_not_listed_as_lost_when_ours_are_refused() {
     let mut rig = Rig::new();
     rig.send(10, 4);
-    // Who reads the same source has sent the same rows with the same token.
+    // Another reader of the same source has sent the same rows with the same token.
     rig.status(13, 2);
     let stale = Failure::Answered {
         status: 400,
@@ -470,7 +470,7 @@ fn an_open_that_counts_fewer_rejects_makes_no_window_of_old_ones() {
     rig.accept(10, 5);
     rig.status(14, 3);
     assert_eq!(rig.windows(), [(1, 0, 5)]);
-    // Its counter comes from a replica that lags.
+    // The counter comes from a lagging replica.
     rig.reopen(14, 2);
     rig.accept(15, 5);
     rig.status(19, 3);

@@ -1,4 +1,4 @@
-//! What a token in a status means, given what was sent and when the status was asked for.
+//! What the token of a status means, given the pending requests and the time at which the status was requested.
 
 use super::*;
 
@@ -19,12 +19,12 @@ fn ledger(open: Option<&str>, sent: &[(&str, u64)]) -> Ledger {
     ledger
 }
 
-/// What a status means that is asked for when no replica lags behind the open any more.
+/// The reading of a status that is requested when no replica lags behind the open any more.
 fn see(ledger: &mut Ledger, text: &str) -> Reading {
     see_at(ledger, REPLICA_LAG, Some(text), Some(7))
 }
 
-/// What a status means that is asked for so long after the open.
+/// The reading of a status that is requested this long after the open.
 fn see_at(
     ledger: &mut Ledger,
     after_open: Duration,
@@ -75,7 +75,7 @@ fn a_stale_read_is_ignored_and_never_moves_backward() {
 }
 
 #[test]
-fn at_rest_the_latest_tokens_are_still_known_for_committed() {
+fn an_idle_ledger_still_knows_the_latest_tokens_as_committed() {
     let mut l = ledger(None, &[]);
     for n in 0..1_000_u64 {
         l.sent(Pending {
@@ -93,7 +93,7 @@ fn at_rest_the_latest_tokens_are_still_known_for_committed() {
 }
 
 #[test]
-fn an_unknown_token_is_asked_for_twice() {
+fn an_unknown_token_is_a_conflict_when_it_is_seen_twice() {
     let mut l = ledger(Some("5"), &[("9", 3)]);
     assert_eq!(see(&mut l, "77"), Reading::Suspicious);
     assert_eq!(
@@ -149,7 +149,7 @@ fn what_may_be_from_before_the_first_token_is_no_conflict() {
 }
 
 #[test]
-fn after_another_open_older_states_are_looked_out_for_again() {
+fn after_a_reopen_older_states_are_possible_again() {
     let mut l = ledger(Some("5"), &[("6", 1), ("7", 2)]);
     assert_eq!(see(&mut l, "6"), Reading::Advanced);
     assert!(l.has_moved());
@@ -171,7 +171,7 @@ fn a_missing_creation_time_is_not_a_change() {
 }
 
 #[test]
-fn a_refused_request_is_taken_back() {
+fn a_refused_request_is_removed() {
     let mut l = ledger(None, &[("6", 1), ("7", 2)]);
     l.unsend(&token("6"));
     assert_eq!(l.pending().count(), 2, "only the latest can be");

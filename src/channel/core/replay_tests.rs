@@ -1,4 +1,4 @@
-//! How often a channel is opened again, and what a reopen leaves behind.
+//! How often a channel is reopened, and the state after a reopen.
 
 use http::HeaderValue;
 
@@ -10,7 +10,7 @@ use crate::channel::core::rig::Rig;
 use crate::channel::core::schedule::Action;
 
 #[test]
-fn what_a_reopen_cannot_remedy_or_has_not_mended_surfaces() {
+fn a_cause_that_a_reopen_cannot_fix_or_has_not_fixed_surfaces() {
     use InvalidationCause::{
         Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected, Unauthorized,
         Unreachable,
@@ -58,7 +58,7 @@ fn refuse(rig: &mut Rig, after: Option<Duration>) {
     rig.core.on_response(rig.now, Err(failure), 0.5);
 }
 
-/// How long it waits after its request has failed.
+/// The backoff after a failed request.
 fn pause(rig: &mut Rig) -> Duration {
     refuse(rig, None);
     match rig.poll() {
@@ -326,7 +326,7 @@ fn a_channel_that_ends_returns_the_memory_of_all_rows_at_once() {
 }
 
 #[test]
-fn a_commit_that_an_open_shows_tells_nothing_of_how_long_commits_take() {
+fn a_commit_that_an_open_shows_is_no_sample_of_the_latency() {
     let mut rig = replaying();
     rig.accept(10, 1);
     rig.wait(400_000);
@@ -412,7 +412,7 @@ fn invalidate(rig: &mut Rig) {
         .invalidate(rig.now, InvalidationCause::MustReopen, why);
 }
 
-/// Has what is ready accepted.
+/// Has all ready batches accepted.
 fn accept_all(rig: &mut Rig) {
     while let Action::Send(_) = rig.poll() {
         let answer = AppendAnswer {
@@ -442,7 +442,7 @@ fn after_three_reopens_only_a_commit_allows_another() {
 }
 
 #[test]
-fn an_idle_channel_that_was_well_for_long_may_be_opened_again() {
+fn an_idle_channel_that_was_healthy_for_long_may_be_reopened() {
     for well_for in [RECOVERED_AFTER, RECOVERED_AFTER / 2] {
         let mut rig = replaying();
         for _ in 0..3 {

@@ -1,4 +1,4 @@
-//! What a refused request leaves behind when the channel closes, and what rows cost until then.
+//! The report after a refused request, and the charge of rows until then.
 
 use super::*;
 use crate::api::failure::Failure;
@@ -8,7 +8,7 @@ use crate::types::close_report::{RowState, UncommittedRange};
 
 type Range = (RowState, u64, Option<OffsetToken>, Option<OffsetToken>);
 
-/// Runs out of time. What is listed as uncommitted, and how many rows may have reached the server.
+/// Closes the channel at its deadline. Returns the uncommitted ranges and how many rows may have reached the server.
 fn closed(rig: &mut Rig) -> (Vec<Range>, u64) {
     rig.core.drain(rig.now);
     assert!(matches!(rig.poll(), Action::Stop));

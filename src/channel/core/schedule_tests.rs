@@ -1,4 +1,4 @@
-//! What goes next, and what has to wait for it.
+//! The order of compressions and requests, and when each is due.
 
 use super::*;
 use crate::base::buffers::EAGER_BATCH_BYTES;
@@ -7,7 +7,7 @@ use crate::channel::core::MIN_ISOLATED_BATCH;
 use crate::channel::core::rig::Rig;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 
-/// The first and the last token of the request that leaves now.
+/// The first and the last token of the core's next action, which has to be a request.
 fn sent(rig: &mut Rig) -> (OffsetToken, OffsetToken) {
     let request = rig.sent();
     (request.start.unwrap(), request.end)
@@ -88,7 +88,7 @@ fn batches_are_small_while_the_server_keeps_up_and_as_large_as_a_request_otherwi
 }
 
 #[test]
-fn a_close_ends_a_channel_at_the_earlier_of_its_own_time_and_that_of_the_last_word() {
+fn a_close_ends_a_settling_channel_at_the_earlier_of_the_two_deadlines() {
     for (drain, end) in [(10_000, 10_000), (40_000, 30_000)] {
         let mut rig = Rig::new();
         rig.accept(10, 1);

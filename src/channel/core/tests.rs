@@ -1,4 +1,4 @@
-//! The core against a server of a few lines: whatever the order of events, rows land once, in order, or with an error.
+//! The core against a minimal server: in any order of events, rows land once and in order, or with an error.
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ mod server;
 
 const BUDGET: usize = 16 << 10;
 
-/// One thing that happens.
+/// An event.
 #[derive(Debug, Clone, Copy)]
 enum Step {
     Append(u8),
@@ -35,14 +35,14 @@ enum Step {
     Status,
     /// A status that asks for a reopen.
     Unhealthy,
-    /// The open that the core asked for, after so many more commits; the rest of what is buffered is discarded.
+    /// The reopen that the core asked for, after this many more commits. The other buffered rows are discarded.
     Reopen(u8),
-    /// A read of the status as it was some commits ago.
+    /// A read of the status from some commits ago.
     StaleStatus(u8),
     StatusMissed,
 }
 
-/// How a request fares.
+/// The outcome of a request.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Way {
     Through,
@@ -178,7 +178,7 @@ impl Model {
     }
 
     fn drive(&mut self) {
-        // Now and then somebody waits for memory.
+        // Now and then an append waits for memory.
         let pressed = self.rows.is_multiple_of(7);
         match self.core.poll(self.now, pressed, Uuid::nil()) {
             action @ (Action::Seal(..) | Action::Split(..)) => {
@@ -195,7 +195,7 @@ impl Model {
                         || how.policy == OnUncommitted::Wait(Duration::from_secs(120))
                 );
                 self.is_asked_to_reopen = true;
-                // A request that is given up may arrive all the same.
+                // A request that is abandoned may arrive nevertheless.
                 if let Some(order) = self.order.take_if(|_| self.rows.is_multiple_of(2)) {
                     let _ = self.server.append(&order);
                 }
@@ -236,7 +236,7 @@ impl Model {
                 after: Some(Duration::from_secs(1)),
                 error: error(ErrorKind::Throttled),
             }),
-            // As often as the core has patience for it, no oftener.
+            // Only as often as the core retries it.
             Way::Misrouted => {
                 let refusals = self.core.flight.as_ref().map_or(REFUSALS, |f| f.refusals);
                 if refusals < REFUSALS {
@@ -336,7 +336,7 @@ impl Model {
         self.seen_epoch = core.epoch;
     }
 
-    /// Everything goes well from here on.
+    /// From here on, nothing fails.
     fn finish(&mut self) {
         self.core.drain(self.now + Duration::from_secs(3600));
         for _ in 0..10_000 {

@@ -1,4 +1,4 @@
-//! A server of a few lines: it numbers requests, buffers and commits rows, and keeps every token it ever told.
+//! A minimal server: it numbers requests, buffers and commits rows, and keeps every token that it has committed.
 
 use std::collections::VecDeque;
 
@@ -10,7 +10,7 @@ use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind};
 use crate::types::offset::OffsetToken;
 
-/// What the other side knows.
+/// The state of the server.
 #[derive(Debug)]
 pub(super) struct Server {
     knows_replays: bool,
@@ -19,7 +19,7 @@ pub(super) struct Server {
     last_end: Option<OffsetToken>,
     buffered: VecDeque<(OffsetToken, Vec<u64>)>,
     pub(super) landed: Vec<u64>,
-    /// The committed tokens so far, the last one now.
+    /// The committed tokens so far. The last one is the current one.
     tokens: Vec<Option<OffsetToken>>,
 }
 
