@@ -49,6 +49,7 @@
 //! - Wait for commits: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
 //! - Run a job that ends when its rows are in: [`StreamingIngestClient::send_once`].
 //! - Append rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
+//! - Stream into several tables with one login: [`StreamingIngestClient::for_pipe`].
 //! - Write from many producers with nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be in
 //!   the table twice.
 //! - Stream a queue, a table or a log, with resuming and recovery included: [`ingest`].
