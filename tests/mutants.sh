@@ -616,6 +616,16 @@ mutant "charge the bookkeeping of the first unit of an append only" src/channel/
 +    bytes + units.iter().take(1).map(Unit::overhead).sum::<usize>()
 DIFF
 
+mutant "reopen a channel over another one of its name" src/channel/registry.rs <<'DIFF'
+-            (Some(Slot::Live(live)), Some(old)) => Arc::ptr_eq(live, old),
++            (Some(Slot::Live(live)), Some(old)) => live.name == old.name,
+DIFF
+
+mutant "send into a channel that is unhealthy after its reopen" src/channel/core/replay.rs <<'DIFF'
+-        if !status.is_healthy() {
++        if !status.is_healthy() && status.status_code().is_empty() {
+DIFF
+
 if $is_check; then
   echo "$total mutants fit the code"
   exit 0

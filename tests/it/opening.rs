@@ -222,3 +222,24 @@ async fn an_open_answer_without_a_status_means_that_the_status_is_asked_for() {
     let error = client.open_channel("c").await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Forbidden, "{error}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_channel_is_not_reopened_over_another_one_of_its_name() {
+    let world = World::new();
+    let (client, mut first) = world.channel().await;
+    let refusal = Fault::BadRequest("NEW".to_owned()).on(Endpoint::Append);
+    world.emulator.faults().push(refusal);
+    let refused = first.append_row(&row(0), 0).await.unwrap();
+    refused.committed().await.unwrap_err();
+    tokio::task::yield_now().await;
+    let mut second = client.open_channel("C").await.unwrap();
+    let error = first.reopen().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ChannelAlreadyOpen);
+    let receipt = second.append_row(&row(0), 0).await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(world.requests(Endpoint::Open), 2);
+    second.close().await.unwrap();
+    first.reopen().await.unwrap();
+    assert_eq!(first.resume_after::<i64>().unwrap(), Some(0));
+    assert_eq!(world.landed(), [0]);
+}

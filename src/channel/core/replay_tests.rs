@@ -193,6 +193,20 @@ fn opened(token: i64) -> Opened {
 }
 
 #[test]
+fn a_channel_that_is_unhealthy_after_its_reopen_surfaces() {
+    let mut rig = replaying();
+    rig.send(10, 1);
+    invalidate(&mut rig);
+    rig.poll();
+    let mut answer = opened(9);
+    answer.status.status_code = "ERR_PIPE_IN_INVALID_STATE".to_owned();
+    rig.core.on_recovered(rig.now, Ok(answer));
+    let gone = ErrorKind::Invalidated(InvalidationCause::Gone);
+    assert_eq!(rig.cause(), Some(gone));
+    assert!(rig.core.ready.is_empty(), "nothing is sent into it");
+}
+
+#[test]
 fn a_reopened_channel_sends_at_once_and_its_pauses_are_short_again() {
     let mut rig = replaying();
     rig.send(10, 1);

@@ -36,6 +36,21 @@ fn nothing_passes_a_batch_that_is_to_be_cut() {
 }
 
 #[test]
+fn a_batch_is_cut_when_its_turn_comes() {
+    let mut rig = Rig::new();
+    rig.send(10, 4);
+    rig.seal(14, 4);
+    // Another channel learned the limit.
+    rig.core.limits.request_limit.refused(2);
+    assert!(rig.waits(), "a request is under way");
+    rig.accepted();
+    let cut = rig.compression();
+    assert!(matches!(cut, Action::Split(..)));
+    rig.compress(cut);
+    assert_eq!(sent(&mut rig), (14.into(), 14.into()));
+}
+
+#[test]
 fn after_rejects_requests_are_small_and_leave_one_by_one_until_commits_are_clean() {
     for isolates in [true, false] {
         let mut rig = Rig::new();
