@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tracing::warn;
 
-/// Compressed bytes. A proxy or server answers 413 for reasons that no open of a channel changes, so the limit lives as long as
+/// In compressed bytes. A proxy or server answers 413 for reasons that no open of a channel changes, so the limit lives as long as
 /// the client: a channel that learned its own would meet the same refusals after every open.
 #[derive(Debug, Clone)]
 pub(crate) struct RequestLimit(Arc<AtomicUsize>);
@@ -22,7 +22,7 @@ impl RequestLimit {
 
     /// The server refused a request of `bytes` as too large.
     ///
-    /// The refused size is halved, not the limit: requests of one size are refused in company.
+    /// The refused size is halved and not the limit, because several requests of one size may be refused at the same time.
     pub(crate) fn refused(&self, bytes: usize) {
         let half = (bytes / 2).max(1);
         if self.0.fetch_min(half, Ordering::Relaxed) > half {
@@ -44,7 +44,7 @@ mod tests {
         limit.refused(800);
         assert_eq!(other.get(), 400);
         other.refused(800);
-        assert_eq!(limit.get(), 400, "the two were sent in company");
+        assert_eq!(limit.get(), 400, "both were sent under the old limit");
         limit.refused(1);
         assert_eq!(other.get(), 1, "a request has at least a byte");
     }

@@ -1,4 +1,5 @@
-//! What the channels of a client share, in part with the clients of other pipes: the endpoints, options, the byte budget, the size of requests, the clock, randomness, compressors.
+//! What the channels of a client share: the endpoints, options, the byte budget, the size of requests, the clock, randomness and
+//! compressors. Clients of other pipes share all but the endpoints.
 
 pub(crate) mod retries;
 
