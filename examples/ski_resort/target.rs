@@ -12,7 +12,6 @@ use snowpipe_streaming::emulator::{Emulator, MemoryTransport, Server};
 use snowpipe_streaming::sql::{SqlClient, TableName};
 use snowpipe_streaming::time::{SystemClock, TimeSource};
 use snowpipe_streaming::{ErrorKind, PipePath, Profile, StreamingIngestClient};
-use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -45,8 +44,6 @@ pub(crate) struct Target {
     pub(crate) warehouse: Option<String>,
     /// The last reported connection failure; none after a success.
     pub(crate) reported: Mutex<Option<(ErrorKind, Option<u16>)>>,
-    /// The client that those of the tables are made from.
-    pub(crate) connected: OnceCell<StreamingIngestClient>,
 }
 
 /// How to reach the server.
@@ -106,7 +103,6 @@ impl Target {
             verify_sql: args.verify_sql,
             warehouse: args.warehouse.clone(),
             reported: Mutex::default(),
-            connected: OnceCell::new(),
         })
     }
 
@@ -156,7 +152,7 @@ impl Target {
     pub(crate) async fn client(&self, table: Table) -> Result<StreamingIngestClient> {
         let deadline = Instant::now() + CONNECT_TIMEOUT;
         loop {
-            match self.connect().await {
+            match self.connect(table).await {
                 Err(error) if error.is_retryable() && Instant::now() < deadline => {
                     // The tables connect at the same time, and usually fail for the same reason: report it once.
                     if self.is_new(Some((error.kind(), error.http_status()))) {
@@ -167,7 +163,7 @@ impl Target {
                 Err(error) => return Err(error.into()),
                 Ok(client) => {
                     self.is_new(None);
-                    return Ok(client.for_pipe(self.pipe(table)?));
+                    return Ok(client);
                 }
             }
         }
@@ -179,19 +175,14 @@ impl Target {
         std::mem::replace(&mut *reported, failure) != failure
     }
 
-    /// The client that those of all tables are made from: they share the login, the connections and the memory budget.
-    async fn connect(&self) -> snowpipe_streaming::Result<&StreamingIngestClient> {
-        let connect = async || {
-            let pipe = self.pipe(Table::LiftRide)?;
-            let builder = StreamingIngestClient::builder(self.profile.clone(), pipe)
-                .max_client_lag(self.max_client_lag);
-            let builder = match self.transport() {
-                Some(memory) => builder.transport(memory),
-                None => builder,
-            };
-            builder.build().await
+    async fn connect(&self, table: Table) -> snowpipe_streaming::Result<StreamingIngestClient> {
+        let builder = StreamingIngestClient::builder(self.profile.clone(), self.pipe(table)?)
+            .max_client_lag(self.max_client_lag);
+        let builder = match self.transport() {
+            Some(memory) => builder.transport(memory),
+            None => builder,
         };
-        self.connected.get_or_try_init(connect).await
+        builder.build().await
     }
 
     /// How many rows of a table have landed, and how many different TXIDs they have, counted over the SQL API.
@@ -248,7 +239,6 @@ impl Target {
                 emulator,
                 clock: Arc::new(SystemClock),
             };
-            self.connected = OnceCell::new();
         }
         self
     }

@@ -70,7 +70,6 @@ impl World {
             verify_sql: false,
             warehouse: None,
             reported: Mutex::default(),
-            connected: tokio::sync::OnceCell::new(),
         };
         let line = ["ski_resort", "--only", "streamer", "--duration", "1h"];
         Self {

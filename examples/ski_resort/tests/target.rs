@@ -10,7 +10,6 @@ use futures_util::future::join_all;
 use snowpipe_streaming::Profile;
 use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use snowpipe_streaming::time::SystemClock;
-use tokio::sync::OnceCell;
 use tokio::sync::watch;
 use tracing::Level;
 
@@ -248,8 +247,6 @@ async fn an_unreachable_server_is_reported_once_for_all_tables_and_again_after_a
     target.profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
     let trace = Trace::of(Level::WARN);
     for times in 1..=2 {
-        // As a program that begins anew.
-        target.connected = OnceCell::new();
         let away = Fault::Refuse.on(Endpoint::Hostname).times(40);
         emulator.faults().push(away);
         join_all(Table::ALL.map(|table| target.client(table)))
