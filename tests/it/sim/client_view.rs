@@ -17,6 +17,8 @@ pub struct RequestInfo {
     pub number: Option<u64>,
     /// The channel that is opened or appended to, in upper case.
     pub channel: Option<String>,
+    /// When it was sent.
+    pub sent: Instant,
 }
 
 impl RequestInfo {
@@ -27,6 +29,7 @@ impl RequestInfo {
             name.to_uppercase()
         });
         Self {
+            sent: Instant::now(),
             part: Part::of(request),
             number: None,
             channel,
@@ -38,6 +41,8 @@ impl RequestInfo {
 pub struct ClientView {
     /// The channels, by client and name, of which the last append was refused for good.
     refused: BTreeSet<(u64, String)>,
+    /// By client and channel: when the last open was answered.
+    opened: BTreeMap<(u64, String), Instant>,
     /// By client: when it last got a status.
     status: BTreeMap<u64, Instant>,
     /// By client: until when it was asked not to ask for a status.
@@ -93,9 +98,18 @@ impl ClientView {
             }
             (Part::Opens, Some(channel)) if status.is_success() => {
                 self.refused.remove(&(process, channel.clone()));
+                self.opened.insert((process, channel.clone()), now);
             }
             (Part::Appends, Some(channel)) if status == StatusCode::BAD_REQUEST => {
-                self.refused.insert((process, channel.clone()));
+                let key = (process, channel.clone());
+                // The refusal of a request from before the open says nothing of the channel as it is now.
+                if self
+                    .opened
+                    .get(&key)
+                    .is_none_or(|opened| asked.sent >= *opened)
+                {
+                    self.refused.insert(key);
+                }
             }
             _ => {}
         }
