@@ -50,8 +50,8 @@ async fn a_source_that_keeps_no_count_is_told_of_no_rejects_from_before_the_run(
     let (first, client) = (client(&world).await, client(&world).await);
     let mut channel = first.open_channel("c").await.unwrap();
     channel.append_row(&json!({ "LIFT": "" }), 0).await.unwrap();
-    let told = channel.wait_for_commit().await.unwrap_err();
-    assert_eq!(told.kind(), ErrorKind::RowsRejected);
+    let error = channel.wait_for_commit().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::RowsRejected);
     channel.close().await.unwrap();
     let mut shelf = shelf(0..10, &[]);
     shelf.stock().keeps_no_count = true;

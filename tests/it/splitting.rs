@@ -12,6 +12,12 @@ fn narrow(bytes: usize) -> World {
     World::with(|e| e.limits(limits))
 }
 
+/// How many requests were answered 413.
+fn refused(world: &World) -> usize {
+    let log = world.emulator.log();
+    log.iter().filter(|r| r.status == Some(413)).count()
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
     let world = narrow(60_000);
@@ -54,10 +60,6 @@ async fn the_limit_is_kept_for_the_channels_that_are_opened_afterwards() {
     let mut channel = client.open_channel("c").await.unwrap();
     let run = channel.append_rows(noisy(0..2_000), 0..).await.unwrap();
     run.committed().await.unwrap();
-    let refused = |world: &World| {
-        let log = world.emulator.log();
-        log.iter().filter(|r| r.status == Some(413)).count()
-    };
     let learned = refused(&world);
     assert!(learned > 0);
     channel.reopen().await.unwrap();
@@ -125,10 +127,6 @@ async fn a_unit_that_cannot_be_cut_is_tried_above_the_learned_limit() {
     let mut channel = client.open_channel("c").await.unwrap();
     let run = channel.append_rows(noisy(0..2_000), 0..).await.unwrap();
     run.committed().await.unwrap();
-    let refused = |world: &World| {
-        let log = world.emulator.log();
-        log.iter().filter(|r| r.status == Some(413)).count()
-    };
     let before = refused(&world);
     assert!(
         before > 0,
