@@ -152,7 +152,7 @@ mutant "a reopened channel is a success of the source" src/ingest/flow.rs <<'DIF
 +                    self.source.succeeded(WAIT);
 DIFF
 
-mutant "count the delay of statuses from the question" src/client/throttle.rs <<'DIFF'
+mutant "count the delay of statuses from the question" src/channel/polling/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now.min(asked) + after).min(last_try));
 DIFF
@@ -163,7 +163,7 @@ mutant "replay over a conflict" src/channel/core/ledger.rs <<'DIFF'
 +            None => {}
 DIFF
 
-mutant "believe a status asked for before a reopen" src/client/poller.rs <<'DIFF'
+mutant "believe a status asked for before a reopen" src/channel/polling/poller.rs <<'DIFF'
 -                    let is_current = core.epoch() == epoch;
 +                    let is_current = core.epoch() >= epoch;
 DIFF
@@ -304,7 +304,7 @@ mutant "a receipt resolves with its first row" src/channel/core/progress.rs <<'D
 +        if self.committed > from {
 DIFF
 
-mutant "ask for commits as rarely as for an idle channel" src/channel/core/polling.rs <<'DIFF'
+mutant "ask for commits as rarely as for an idle channel" src/channel/polling/estimator.rs <<'DIFF'
 -const SLOWEST: Duration = Duration::from_secs(1);
 +const SLOWEST: Duration = Duration::from_secs(30);
 DIFF
@@ -489,12 +489,12 @@ mutant "wait for statuses without end" src/channel/core/commits.rs <<'DIFF'
 +        let retry_for = self.limits.retry_for * 100;
 DIFF
 
-mutant "ignore the delay a server asks for on a status" src/client/throttle.rs <<'DIFF'
+mutant "ignore the delay a server asks for on a status" src/channel/polling/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now + after).min(last_try).min(asked));
 DIFF
 
-mutant "put off statuses beyond the retry time" src/client/throttle.rs <<'DIFF'
+mutant "put off statuses beyond the retry time" src/channel/polling/throttle.rs <<'DIFF'
 -        self.not_before = Some((now + after).min(last_try));
 +        self.not_before = Some((now + after).max(last_try));
 DIFF
@@ -580,7 +580,7 @@ mutant "a server shortens the delay before a retry" src/base/retry.rs <<'DIFF'
 +        let delay = asked.unwrap_or(backoff);
 DIFF
 
-mutant "only the first channel of a failed status call learns of it" src/client/poller.rs <<'DIFF'
+mutant "only the first channel of a failed status call learns of it" src/channel/polling/poller.rs <<'DIFF'
 -    for channel in channels {
 -        let _named = span(channel).entered();
 -        channel.update_and_wake(|core, now| core.on_status_failed(now, why));

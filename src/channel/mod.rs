@@ -7,7 +7,7 @@ pub(crate) mod commit_stream;
 pub(crate) mod core;
 mod driver;
 pub(crate) mod open;
-pub(crate) mod poll_timer;
+pub(crate) mod polling;
 pub(crate) mod receipt;
 pub(crate) mod registry;
 pub(crate) mod row_source;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Notify;
 use tracing::debug;
 
-use super::poll_timer::PollTimer;
+use super::polling::timer::PollTimer;
 use super::shared::Shared;
 use crate::api::ELASTIC;
 use crate::context::ClientContext;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use super::core::Core;
 use super::core::progress::Progress;
-use super::poll_timer::PollTimer;
+use super::polling::timer::PollTimer;
 use crate::base::budget::Share;
 use crate::base::metrics::Counters;
 use crate::types::error::{Error, ErrorKind, Result};

@@ -2,9 +2,7 @@
 
 pub(crate) mod builder;
 mod close;
-mod poller;
 mod send_once;
-mod throttle;
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -22,6 +20,7 @@ use crate::base::metrics::Metrics;
 use crate::base::options::Options;
 use crate::base::time::TimeSource;
 use crate::channel::open::OpenChannel;
+use crate::channel::polling::poller;
 use crate::channel::registry::Registry;
 use crate::channel::{Tracked, Untracked};
 use crate::config::Profile;

@@ -7,13 +7,15 @@ use tokio::time::Instant;
 use tracing::{debug, warn};
 
 use super::ledger::{Observation, REPLICA_LAG, Reading};
-use super::polling::{CommitSample, HEARTBEAT, LONE, PollInterest};
 use super::{Core, Phase, retry_decision};
+use crate::channel::polling::interest::{CommitSample, HEARTBEAT, PollInterest};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
+/// Rows that are accepted this long after the previous ones are polled for when their commit is expected, even if polls are scarce.
+const LONE: Duration = Duration::from_millis(2_500);
 /// The delay before a poll that does not wait for the learned time: sent rows of an invalidated channel are undecided.
 const RECHECK_SOON: Duration = Duration::from_millis(50);
 /// The delay before an implausible answer is checked by another poll: a replica of the server may lag.

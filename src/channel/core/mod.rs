@@ -10,7 +10,6 @@ pub(crate) mod batch;
 mod close;
 mod commits;
 pub(crate) mod ledger;
-pub(crate) mod polling;
 pub(crate) mod progress;
 pub(crate) mod replay;
 pub(crate) mod responses;

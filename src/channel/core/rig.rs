@@ -8,7 +8,6 @@ use uuid::Uuid;
 
 use super::batch::{RawBatch, Unit, UnitTokens, seal};
 use super::ledger::REPLICA_LAG;
-use super::polling::CommitSample;
 use super::replay::{Opened, Reopen};
 use super::schedule::Action;
 use super::{Core, Limits, Opening};
@@ -17,6 +16,7 @@ use crate::api::{AppendAnswer, AppendRequest};
 use crate::base::budget::{Budget, Share};
 use crate::base::options::Recovery;
 use crate::base::request_limit::RequestLimit;
+use crate::channel::polling::interest::CommitSample;
 use crate::compress::compressor::Compressor;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, InvalidationCause};

@@ -1,8 +1,7 @@
 //! The crate's channel as far as it is shared between tasks, the registry of names and the poll timer.
 
 pub(crate) mod core;
-#[path = "../../../src/channel/poll_timer.rs"]
-pub(crate) mod poll_timer;
+pub(crate) mod polling;
 #[path = "../../../src/channel/receipt.rs"]
 pub(crate) mod receipt;
 #[path = "../../../src/channel/registry.rs"]

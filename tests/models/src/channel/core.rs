@@ -1,15 +1,13 @@
 //! A channel's state for the models: counters in place of batches.
 
-#[path = "../../../../src/channel/core/polling.rs"]
-pub(crate) mod polling;
 #[path = "../../../../src/channel/core/progress.rs"]
 pub(crate) mod progress;
 
 use tokio::time::Instant;
 
-use self::polling::PollInterest;
 use self::progress::{End, Progress};
 use crate::base::metrics::CounterSnapshot;
+use crate::channel::polling::interest::PollInterest;
 use crate::types::error::Error;
 use crate::types::offset::OffsetToken;
 

@@ -4,7 +4,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::core::polling::{CommitSample, Due, LatencyEstimator, PollInterest};
+use super::estimator::{Due, LatencyEstimator};
+use super::interest::{CommitSample, PollInterest};
 
 /// The timer that the channels of a client and its poller share. The cost of setting it does not depend on the number of
 /// channels.

@@ -7,10 +7,8 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// Rows that are accepted this long after the previous ones get a burst of their own.
-pub(crate) const LONE: Duration = Duration::from_millis(2_500);
-/// The interval at which an idle channel is polled to notice its invalidation.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(30);
+use super::interest::{CommitSample, PollInterest};
+
 /// The shortest delay between an accept and a poll: no server commits at once.
 const FIRST: Duration = Duration::from_millis(50);
 /// The shortest interval between polls while a commit is due.
@@ -19,27 +17,6 @@ const STEP: Duration = Duration::from_millis(80);
 const SPAN: Duration = Duration::from_millis(320);
 /// The longest time without a poll while a commit is pending.
 const SLOWEST: Duration = Duration::from_secs(1);
-
-/// Why, and until when, a channel is to be included in a status call.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum PollInterest {
-    /// No call is needed.
-    Nothing,
-    /// By this time, to notice an invalidation.
-    Heartbeat(Instant),
-    /// At this time, whatever the other channels need.
-    At(Instant),
-    /// To learn that rows are committed.
-    Commit {
-        /// When the rows were accepted.
-        accepted: Instant,
-        /// When the last poll was sent. It may be from before the accept.
-        asked: Instant,
-        /// Whether the rows followed a pause. Then a caller may be waiting for exactly these rows, and polls for them are
-        /// worth more than polls for a steady stream.
-        is_lone: bool,
-    },
-}
 
 /// When to poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,14 +34,6 @@ impl Due {
             latest: self.latest.min(other.latest),
         }
     }
-}
-
-/// How long after their accept rows were found to be committed: the poll after `missed` did not show it, the next one,
-/// after `seen`, did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct CommitSample {
-    pub(crate) missed: Duration,
-    pub(crate) seen: Duration,
 }
 
 /// Learns the commit latency. See the module's documentation.

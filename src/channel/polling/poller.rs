@@ -6,13 +6,14 @@ use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use tracing::{Span, debug, error_span};
 
+use super::estimator::LatencyEstimator;
+use super::interest::{CommitSample, HEARTBEAT, PollInterest};
 use super::throttle::Throttle;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
 use crate::api::wire::MAX_CHANNELS;
 use crate::base::retry::Bucket;
 use crate::base::task::reached;
-use crate::channel::core::polling::{CommitSample, HEARTBEAT, LatencyEstimator, PollInterest};
 use crate::channel::registry::Registry;
 use crate::channel::shared::Shared;
 use crate::types::error::{Error, ErrorKind};
