@@ -1,5 +1,6 @@
 //! The account host: authenticated calls, the discovery of the ingest host, and the exchange of tokens for it.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -88,7 +89,10 @@ impl Account {
             "/v2/streaming/hostname".to_owned(),
         );
         self.auth_backoff.wait().await;
-        let response = self.call_with(&*self.credential(), &call, attempt).await?;
+        let credential = self.credential();
+        let response = self
+            .call_with(&*credential, |_| Cow::Borrowed(&call), attempt)
+            .await?;
         let at = wire::ingest_host(response.body(), &self.url).map_err(Failure::Ambiguous)?;
         debug!(host = at.host, "discovered the ingest host");
         Ok(at)
@@ -106,18 +110,22 @@ impl Account {
         );
         self.auth_backoff.wait().await;
         let credential = self.credential();
-        let mut call = Call::new(
+        let call = Call::new(
             Endpoint::Token,
             what,
             Method::POST,
             "/oauth/token".to_owned(),
         );
-        call.headers = vec![(header::CONTENT_TYPE, FORM)];
-        call.body = form_urlencoded::Serializer::new(String::new())
-            .extend_pairs(credential.exchange_form(ingest_host))
-            .finish()
-            .into();
-        let response = self.call_with(&*credential, &call, attempt).await?;
+        let exchange = |bearer: &Bearer| {
+            let mut call = call.clone();
+            call.headers = vec![(header::CONTENT_TYPE, FORM)];
+            call.body = form_urlencoded::Serializer::new(String::new())
+                .extend_pairs(credential.exchange_form(bearer, ingest_host))
+                .finish()
+                .into();
+            Cow::Owned(call)
+        };
+        let response = self.call_with(&*credential, exchange, attempt).await?;
         let token = wire::scoped_token(response.body()).map_err(Failure::Ambiguous)?;
         let now = self.clock.now();
         // If a token seems expired on arrival, a clock is wrong, and the token is still usable.
@@ -135,26 +143,29 @@ impl Account {
     /// Makes a call to the account host and returns a success.
     #[cfg(feature = "sql-api")]
     pub(super) async fn call(&self, call: &Call, attempt: Attempt) -> Result<Response, Failure> {
-        self.call_with(&*self.credential(), call, attempt).await
+        let credential = self.credential();
+        self.call_with(&*credential, |_| Cow::Borrowed(call), attempt)
+            .await
     }
 
-    /// Makes a call to the account host. If the bearer token is refused, and the credential has another one or the clock was
-    /// corrected, the call is sent once more as part of the same attempt.
-    async fn call_with(
+    /// Makes the call that `call` returns for a bearer token to the account host. If the token is refused, and the credential
+    /// has another one or the clock was corrected, the call is sent once more as part of the same attempt.
+    async fn call_with<'c>(
         &self,
         credential: &dyn Credential,
-        call: &Call,
+        call: impl Fn(&Bearer) -> Cow<'c, Call> + Send + Sync,
         attempt: Attempt,
     ) -> Result<Response, Failure> {
         let bearer = self.bearer(credential).await?;
-        let mut response = self.send(call, &self.base, &bearer, attempt).await?;
+        let first = call(&bearer);
+        let mut response = self.send(&first, &self.base, &bearer, attempt).await?;
         if response.status() == StatusCode::UNAUTHORIZED {
             let has_another = credential.refused(&bearer);
             if self.clock.learn(&response) || has_another {
                 let next = self.bearer(credential).await?;
                 if next.token.expose() != bearer.token.expose() {
                     debug!(request_id = %attempt.request_id, "the credential was refused, trying its next token");
-                    response = self.send(call, &self.base, &next, attempt).await?;
+                    response = self.send(&call(&next), &self.base, &next, attempt).await?;
                 }
             }
         }
@@ -165,12 +176,12 @@ impl Account {
         if matches!(status.as_u16(), 400 | 401 | 403) {
             self.auth_backoff.refused();
         }
-        let host = match call.endpoint {
+        let host = match first.endpoint {
             #[cfg(feature = "sql-api")]
             Endpoint::Statement => Host::Statements,
             _ => Host::Account,
         };
-        Err(answered(host, &call.what, &response, self.clock.now()))
+        Err(answered(host, &first.what, &response, self.clock.now()))
     }
 
     async fn bearer(&self, credential: &dyn Credential) -> Result<Bearer, Failure> {
@@ -187,13 +198,13 @@ impl Account {
                 let account = &self.name;
                 let message =
                     format!("the credential of account {account} gave no token within {limit:?}");
-                Err(Error::new(ErrorKind::Timeout, message))
+                Err(Error::new(ErrorKind::Timeout, message).into())
             });
         bearer.map_err(|error| {
             if !error.is_retryable() {
                 self.auth_backoff.refused();
             }
-            Failure::NotSent(error)
+            Failure::NotSent(error.into())
         })
     }
 

@@ -27,6 +27,7 @@ pub(crate) struct Attempt {
 }
 
 /// A request without the host, the credential and the attempt.
+#[derive(Clone)]
 pub(super) struct Call {
     pub(super) endpoint: Endpoint,
     /// Names the call in messages, as in "opening channel \"x\"".

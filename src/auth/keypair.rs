@@ -16,7 +16,9 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use tracing::debug;
 
-use super::{Bearer, Credential, CredentialContext, private_key, scope, session_role};
+use super::{
+    Bearer, Credential, CredentialContext, CredentialError, KEYPAIR_JWT, private_key, session_role,
+};
 use crate::base::time::epoch_millis;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -28,7 +30,6 @@ const CLOCK_SKEW_S: u64 = 60;
 const RENEW_BEFORE_S: u64 = 5 * 60;
 
 const HEADER: &str = r#"{"typ":"JWT","alg":"RS256"}"#;
-const GRANT_TYPE: &str = "urn:ietf:params:oauth:grant-type:jwt-bearer";
 
 /// Key-pair authentication: a user's RSA key, and the last JWT signed with it.
 pub struct KeyPair {
@@ -181,15 +182,12 @@ impl fmt::Debug for KeyPair {
 
 #[async_trait]
 impl Credential for KeyPair {
-    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
-        Ok(Bearer::new(self.jwt(context.now())?, "KEYPAIR_JWT"))
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
+        Ok(Bearer::new(self.jwt(context.now())?, KEYPAIR_JWT))
     }
 
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        vec![
-            ("grant_type", GRANT_TYPE.to_owned()),
-            ("scope", scope(ingest_host, self.role.as_deref())),
-        ]
+    fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 
     fn refused(&self, _bearer: &Bearer) -> bool {

@@ -308,13 +308,16 @@ async fn without_a_role_there_is_no_scope_claim() {
     let pair = KeyPair::new("a", "u", None, PLAIN.as_bytes(), None).unwrap();
     let claims = part(&token(&pair, NOON).await, 1);
     assert_eq!(claims.get("scp"), None);
-    let form = pair.exchange_form("acct.ingest.snowflakecomputing.com");
+    let bearer = bearer_at(&pair, at(NOON)).await;
+    let form = pair.exchange_form(&bearer, "acct.ingest.snowflakecomputing.com");
     assert_eq!(form[1].1, "acct.ingest.snowflakecomputing.com");
 }
 
-#[test]
-fn the_exchange_scope_has_host_and_role() {
-    let form = pair(PLAIN, None).unwrap().exchange_form("host.example");
+#[tokio::test]
+async fn the_exchange_scope_has_host_and_role() {
+    let pair = pair(PLAIN, None).unwrap();
+    let bearer = bearer_at(&pair, at(NOON)).await;
+    let form = pair.exchange_form(&bearer, "host.example");
     assert_eq!(
         form,
         [

@@ -18,8 +18,7 @@
 //!
 //! ```
 //! use async_trait::async_trait;
-//! use snowpipe_streaming::auth::{Bearer, Credential, CredentialContext};
-//! use snowpipe_streaming::{Error, Result};
+//! use snowpipe_streaming::auth::{Bearer, Credential, CredentialContext, CredentialError};
 //! # #[derive(Debug)]
 //! # struct Vault;
 //! # impl Vault { async fn access_token(&self) -> std::io::Result<String> { Ok("secret".into()) } }
@@ -29,24 +28,22 @@
 //!
 //! #[async_trait]
 //! impl Credential for FromVault {
-//!     async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
+//!     async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
 //!         // Retried: the vault may be reachable again soon.
-//!         let token = self.0.access_token().await.map_err(Error::no_token_yet)?;
+//!         let token = self.0.access_token().await.map_err(CredentialError::temporary)?;
 //!         Ok(Bearer::new(token, "OAUTH"))
 //!     }
 //!
-//!     fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-//!         vec![
-//!             ("grant_type", "urn:ietf:params:oauth:grant-type:token-exchange".into()),
-//!             ("scope", format!("{ingest_host} session:role:LOADER")),
-//!             ("subject_token_type", "urn:ietf:params:oauth:token-type:access_token".into()),
-//!         ]
+//!     fn role(&self) -> Option<&str> {
+//!         Some("LOADER")
 //!     }
 //! }
-//! # assert_eq!(FromVault(Vault).exchange_form("h")[1].1, "h session:role:LOADER");
+//! # let bearer = Bearer::new("secret", "OAUTH");
+//! # assert_eq!(FromVault(Vault).exchange_form(&bearer, "h")[1].1, "h session:role:LOADER");
 //! ```
 
 pub(crate) mod cache;
+mod error;
 pub(crate) mod flight;
 pub(crate) mod keypair;
 mod oauth;
@@ -67,16 +64,18 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use url::Url;
 
+pub use self::error::CredentialError;
 pub use self::keypair::KeyPair;
 pub use self::oauth::OAuth;
 pub use self::pat::ProgrammaticAccessToken;
 pub use self::spcs::SpcsToken;
 use crate::base::time::TimeSource;
 use crate::http::Transport;
-use crate::types::error::Result;
 pub use crate::types::secret::Secret;
 
-const TOKEN_EXCHANGE: &str = "urn:ietf:params:oauth:grant-type:token-exchange";
+const KEYPAIR_JWT: &str = "KEYPAIR_JWT";
+const OAUTH: &str = "OAUTH";
+const PROGRAMMATIC_ACCESS_TOKEN: &str = "PROGRAMMATIC_ACCESS_TOKEN";
 
 /// The value of `Authorization` for the account host. `Debug` omits the token.
 #[derive(Debug, Clone)]
@@ -147,14 +146,44 @@ pub trait Credential: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// If there is no token: [`Error::no_token_yet`](crate::Error::no_token_yet) or
-    /// [`Error::no_token`](crate::Error::no_token). If the error [is retryable](crate::Error::is_retryable), rows wait and the
-    /// client calls again. Otherwise channels are invalidated as [`Unauthorized`](crate::InvalidationCause::Unauthorized).
-    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer>;
+    /// If there is no token: [`CredentialError::temporary`] or [`CredentialError::permanent`]. If the error
+    /// [is retryable](CredentialError::is_retryable), rows wait and the client calls again. Otherwise channels are invalidated
+    /// as [`Unauthorized`](crate::InvalidationCause::Unauthorized).
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer, CredentialError>;
 
-    /// The form fields of the request that exchanges the bearer token for one scoped to `ingest_host`, before percent-encoding.
-    /// The client sends the bearer token in `Authorization`.
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)>;
+    /// The role of the scoped token. The default is `None`, which is the user's default role.
+    fn role(&self) -> Option<&str> {
+        None
+    }
+
+    /// The form fields of the request that exchanges `bearer` for a token scoped to `ingest_host`, before percent-encoding. The
+    /// client sends the bearer token in `Authorization`.
+    ///
+    /// The default follows from [`Bearer::token_type`] and [`role`](Self::role): the grant `jwt-bearer` for `KEYPAIR_JWT`, and
+    /// `token-exchange` for `PROGRAMMATIC_ACCESS_TOKEN` and for any other type, which is exchanged as an OAuth access token.
+    fn exchange_form(&self, bearer: &Bearer, ingest_host: &str) -> Vec<(&'static str, String)> {
+        let scope = match self.role() {
+            Some(role) => format!("{ingest_host} {}", session_role(role)),
+            None => ingest_host.to_owned(),
+        };
+        let (grant_type, subject_token_type) = match bearer.token_type() {
+            KEYPAIR_JWT => ("jwt-bearer", None),
+            PROGRAMMATIC_ACCESS_TOKEN => ("token-exchange", Some("programmatic_access_token")),
+            _ => (
+                "token-exchange",
+                Some("urn:ietf:params:oauth:token-type:access_token"),
+            ),
+        };
+        let mut form = vec![
+            (
+                "grant_type",
+                format!("urn:ietf:params:oauth:grant-type:{grant_type}"),
+            ),
+            ("scope", scope),
+        ];
+        form.extend(subject_token_type.map(|kind| ("subject_token_type", kind.to_owned())));
+        form
+    }
 
     /// Called when the account host refused a bearer token with 401. Returns whether [`bearer`](Self::bearer) may return a
     /// different token now; if so, the client calls it once more. The default is `false`.
@@ -166,12 +195,16 @@ pub trait Credential: fmt::Debug + Send + Sync + 'static {
 
 #[async_trait]
 impl<C: Credential + ?Sized> Credential for Arc<C> {
-    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
         (**self).bearer(context).await
     }
 
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        (**self).exchange_form(ingest_host)
+    fn role(&self) -> Option<&str> {
+        (**self).role()
+    }
+
+    fn exchange_form(&self, bearer: &Bearer, ingest_host: &str) -> Vec<(&'static str, String)> {
+        (**self).exchange_form(bearer, ingest_host)
     }
 
     fn refused(&self, bearer: &Bearer) -> bool {
@@ -179,26 +212,6 @@ impl<C: Credential + ?Sized> Credential for Arc<C> {
     }
 }
 
-/// The scope for `ingest_host` with this role, or with the user's default role.
-fn scope(ingest_host: &str, role: Option<&str>) -> String {
-    match role {
-        Some(role) => format!("{ingest_host} {}", session_role(role)),
-        None => ingest_host.to_owned(),
-    }
-}
-
 fn session_role(role: &str) -> String {
     format!("session:role:{role}")
-}
-
-/// The form fields that exchange an OAuth access token.
-fn access_token_form(ingest_host: &str, role: Option<&str>) -> Vec<(&'static str, String)> {
-    vec![
-        ("grant_type", TOKEN_EXCHANGE.to_owned()),
-        ("scope", scope(ingest_host, role)),
-        (
-            "subject_token_type",
-            "urn:ietf:params:oauth:token-type:access_token".to_owned(),
-        ),
-    ]
 }

@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 use super::cache::{Fetched, TokenCache};
 use super::oauth_answer::{Granted, read};
 use super::settings::OAuthSettings;
-use super::{Bearer, Credential, CredentialContext, access_token_form, session_role};
+use super::{Bearer, Credential, CredentialContext, CredentialError, OAUTH, session_role};
 use crate::base::host::is_on_this_machine;
 use crate::http::{MAX_ANSWER, Request, Transport, TransportErrorKind, attempt};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -141,7 +141,7 @@ impl OAuth {
 
 #[async_trait]
 impl Credential for OAuth {
-    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
+    async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
         // The fetch continues if its callers are cancelled: its answer may hold the only valid refresh token.
         let fetch = || {
             let (client, transport) = (Arc::clone(&self.client), Arc::clone(context.transport));
@@ -163,11 +163,11 @@ impl Credential for OAuth {
             }
         };
         let held = self.tokens.get(context.time, fetch).await?;
-        Ok(Bearer::new(held.token, "OAUTH"))
+        Ok(Bearer::new(held.token, OAUTH))
     }
 
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        access_token_form(ingest_host, self.client.role.as_deref())
+    fn role(&self) -> Option<&str> {
+        self.client.role.as_deref()
     }
 
     fn refused(&self, bearer: &Bearer) -> bool {

@@ -3,8 +3,7 @@
 use crate::types::secret::Secret;
 use async_trait::async_trait;
 
-use super::{Bearer, Credential, CredentialContext, TOKEN_EXCHANGE, scope};
-use crate::types::error::Result;
+use super::{Bearer, Credential, CredentialContext, CredentialError, PROGRAMMATIC_ACCESS_TOKEN};
 
 /// A user's programmatic access token.
 #[derive(Debug)]
@@ -26,15 +25,11 @@ impl ProgrammaticAccessToken {
 
 #[async_trait]
 impl Credential for ProgrammaticAccessToken {
-    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
-        Ok(Bearer::new(self.token.clone(), "PROGRAMMATIC_ACCESS_TOKEN"))
+    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
+        Ok(Bearer::new(self.token.clone(), PROGRAMMATIC_ACCESS_TOKEN))
     }
 
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        vec![
-            ("grant_type", TOKEN_EXCHANGE.to_owned()),
-            ("scope", scope(ingest_host, self.role.as_deref())),
-            ("subject_token_type", "programmatic_access_token".to_owned()),
-        ]
+    fn role(&self) -> Option<&str> {
+        self.role.as_deref()
     }
 }

@@ -8,7 +8,7 @@ use crate::types::secret::Secret;
 use async_trait::async_trait;
 use zeroize::Zeroizing;
 
-use super::{Bearer, Credential, CredentialContext, access_token_form};
+use super::{Bearer, Credential, CredentialContext, CredentialError, OAUTH};
 use crate::types::error::{Error, ErrorKind, Result};
 
 /// Longer than any token.
@@ -33,7 +33,7 @@ impl SpcsToken {
 
 #[async_trait]
 impl Credential for SpcsToken {
-    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
+    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
         let path = self.path.clone();
         let read = tokio::task::spawn_blocking(move || read(&path));
         let token = read.await.map_err(|_| {
@@ -42,11 +42,7 @@ impl Credential for SpcsToken {
                 "the runtime shut down while the token file was read",
             )
         })??;
-        Ok(Bearer::new(token, "OAUTH"))
-    }
-
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-        access_token_form(ingest_host, None)
+        Ok(Bearer::new(token, OAUTH))
     }
 
     fn refused(&self, _bearer: &Bearer) -> bool {

@@ -79,7 +79,7 @@ fn a_profile_can_be_built_with_methods() {
     );
     let pair = profile.key_pair().unwrap();
     assert_eq!(pair.fingerprint(), FINGERPRINT);
-    assert_eq!(pair.exchange_form("h")[1].1, "h session:role:R");
+    assert_eq!(pair.role(), Some("R"));
     // The last key is used.
     let replaced = profile.with_private_key("nonsense").key_pair();
     assert_eq!(replaced.unwrap_err().kind(), ErrorKind::Authentication);

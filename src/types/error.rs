@@ -193,25 +193,6 @@ struct Inner {
 }
 
 impl Error {
-    /// For implementations of [`Credential`](crate::auth::Credential): there is no token, and retrying does not help. The kind
-    /// is [`ErrorKind::Authentication`]. `why` becomes the source and part of the text, and must not contain secrets.
-    pub fn no_token(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        let new = |why: &str| {
-            let message = format!("the credential gave no token: {why}");
-            Self::new(ErrorKind::Authentication, message)
-        };
-        match why.into().downcast::<Self>() {
-            Ok(why) => new(why.message()).because_of(*why),
-            Err(why) => new(&why.to_string()).with_boxed_source(why),
-        }
-    }
-
-    /// Like [`no_token`](Self::no_token), if there may be a token later. The error [is retryable](Self::is_retryable): rows
-    /// wait, and the client asks the credential again.
-    pub fn no_token_yet(why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
-        Self::no_token(why).with_retryable(true)
-    }
-
     /// Creates an error. Its kind decides whether it is retryable, unless that is changed.
     pub(crate) fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         let retryable = matches!(
@@ -421,27 +402,5 @@ impl std::error::Error for Error {
             .source
             .as_ref()
             .map(|s| &**s as &(dyn std::error::Error + 'static))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::error::Error as _;
-
-    use super::{Error, ErrorKind};
-
-    #[test]
-    fn no_token_takes_over_the_code_and_the_request_id_of_its_source() {
-        let why = Error::new(ErrorKind::Server, "no answer")
-            .with_code(Some("E1".to_owned()))
-            .with_request_id("r1");
-        let error = Error::no_token_yet(why);
-        assert_eq!(
-            error.to_string(),
-            "the credential gave no token: no answer [E1] (request r1)"
-        );
-        assert_eq!((error.code(), error.request_id()), (Some("E1"), Some("r1")));
-        assert_eq!(error.source().unwrap().to_string(), "no answer");
-        assert!(error.is_retryable());
     }
 }

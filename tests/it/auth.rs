@@ -8,12 +8,13 @@ use std::time::{Duration, SystemTime};
 use async_trait::async_trait;
 use serde_json::json;
 use snowpipe_streaming::auth::{
-    Bearer, Credential, CredentialContext, KeyPair, OAuth, ProgrammaticAccessToken, SpcsToken,
+    Bearer, Credential, CredentialContext, CredentialError, KeyPair, OAuth,
+    ProgrammaticAccessToken, SpcsToken,
 };
 use snowpipe_streaming::emulator::{EmulatorBuilder, Endpoint, Fault};
 use snowpipe_streaming::time::TokioClock;
 use snowpipe_streaming::transport::{Request, Response};
-use snowpipe_streaming::{Error, ErrorKind, PipePath, Profile, Result, StreamingIngestClient};
+use snowpipe_streaming::{ErrorKind, PipePath, Profile, Result, StreamingIngestClient};
 use tokio::time::{advance, sleep};
 
 use crate::support::{World, answer, row};
@@ -121,27 +122,17 @@ async fn rows_land_with_the_credential_a_profile_describes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_land_with_a_credential_of_ones_own() {
-    /// A vault that gives out tokens by number, and learns which are refused.
+async fn rows_land_with_a_custom_credential() {
+    /// A vault whose first token is stale. It returns the second one after a refusal.
     #[derive(Debug, Default)]
     struct Vault(Mutex<usize>);
 
     #[async_trait]
     impl Credential for Vault {
-        async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer> {
+        async fn bearer(&self, context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
             assert_eq!(context.account_url(), "http://127.0.0.1:8080/");
             let tokens = ["stale", "from elsewhere"];
             Ok(Bearer::new(tokens[*self.0.lock().unwrap()], "OAUTH"))
-        }
-
-        fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-            let token_exchange = "urn:ietf:params:oauth:grant-type:token-exchange";
-            let access_token = "urn:ietf:params:oauth:token-type:access_token";
-            vec![
-                ("grant_type", token_exchange.to_owned()),
-                ("scope", ingest_host.to_owned()),
-                ("subject_token_type", access_token.to_owned()),
-            ]
         }
 
         fn refused(&self, _bearer: &Bearer) -> bool {
@@ -153,8 +144,8 @@ async fn rows_land_with_a_credential_of_ones_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_credential_of_ones_own_says_whether_to_ask_it_again() {
-    /// A vault that is away for its first calls, or shut for good.
+async fn the_error_of_a_custom_credential_decides_whether_it_is_called_again() {
+    /// A vault that does not answer its first calls, or refuses all of them.
     #[derive(Debug)]
     struct Vault {
         away: u32,
@@ -164,20 +155,16 @@ async fn a_credential_of_ones_own_says_whether_to_ask_it_again() {
 
     #[async_trait]
     impl Credential for Vault {
-        async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer> {
+        async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
             let asked = self.asked.fetch_add(1, Ordering::Relaxed);
             let why = io::Error::other("no answer from the vault");
             if self.is_shut {
-                Err(Error::no_token(why))
+                Err(CredentialError::permanent(why))
             } else if asked < self.away {
-                Err(Error::no_token_yet(why))
+                Err(CredentialError::temporary(why))
             } else {
                 Ok(Bearer::new("from elsewhere", "OAUTH"))
             }
-        }
-
-        fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
-            OAuth::client_credentials("", "").exchange_form(ingest_host)
         }
     }
 

@@ -1,6 +1,12 @@
 //! The forms and headers of each way to authenticate, as observed of the official SDK 1.9.1 and written down by hand.
 
-use snowpipe_streaming::auth::{Credential, OAuth, ProgrammaticAccessToken, SpcsToken};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use async_trait::async_trait;
+use snowpipe_streaming::auth::{
+    Bearer, Credential, CredentialContext, CredentialError, OAuth, ProgrammaticAccessToken,
+    SpcsToken,
+};
 use snowpipe_streaming::transport::{
     Request, Response, Transport, TransportError, TransportErrorKind,
 };
@@ -66,6 +72,67 @@ async fn a_programmatic_access_token_is_exchanged_under_its_role() {
             exchange.text(),
             format!("{EXCHANGE}&scope={scope}&subject_token_type=programmatic_access_token")
         );
+    }
+}
+
+/// Two tokens of different types. The second is returned when the first was refused.
+#[derive(Debug)]
+struct TwoTokens {
+    types: [&'static str; 2],
+    is_refused: AtomicBool,
+}
+
+#[async_trait]
+impl Credential for TwoTokens {
+    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
+        let [first, second] = self.types;
+        let token_type = if self.is_refused.load(Ordering::Relaxed) {
+            second
+        } else {
+            first
+        };
+        Ok(Bearer::new(format!("{token_type}-text"), token_type))
+    }
+
+    fn role(&self) -> Option<&str> {
+        Some("R1")
+    }
+
+    fn refused(&self, _bearer: &Bearer) -> bool {
+        !self.is_refused.swap(true, Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn the_type_of_a_token_decides_how_it_is_exchanged() {
+    let scope = "&scope=127.0.0.1+session%3Arole%3AR1";
+    let key_pair =
+        format!("grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ajwt-bearer{scope}");
+    let pat = format!("{EXCHANGE}{scope}&subject_token_type=programmatic_access_token");
+    let access = format!("{EXCHANGE}{scope}{ACCESS_TOKEN}");
+    for (types, forms) in [
+        (["KEYPAIR_JWT", "OAUTH"], [&key_pair, &access]),
+        (
+            ["PROGRAMMATIC_ACCESS_TOKEN", "KEYPAIR_JWT"],
+            [&pat, &key_pair],
+        ),
+        (["ANOTHER", "PROGRAMMATIC_ACCESS_TOKEN"], [&access, &pat]),
+    ] {
+        let stage = Stage::new().await;
+        stage.answer(Call::Token, text(401, "refused"));
+        let credential = TwoTokens {
+            types,
+            is_refused: AtomicBool::new(false),
+        };
+        connect(&stage, credential).await.unwrap();
+        let exchanges = stage.seen(Call::Token);
+        let sent: Vec<_> = exchanges.iter().map(Seen::text).collect();
+        assert_eq!(sent, forms);
+        let kinds: Vec<_> = exchanges
+            .iter()
+            .map(|seen| seen.header(TOKEN_TYPE).unwrap())
+            .collect();
+        assert_eq!(kinds, types);
     }
 }
 

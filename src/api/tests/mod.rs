@@ -15,10 +15,10 @@ use uuid::Uuid;
 use super::call::Attempt;
 use super::failure::Failure;
 use super::{Api, ApiConfig, AppendAnswer, AppendRequest};
-use crate::auth::{Bearer, Credential, CredentialContext};
+use crate::auth::{Bearer, Credential, CredentialContext, CredentialError};
 use crate::base::time::TokioClock;
 use crate::http::{Request, Response, Transport, TransportError, TransportErrorKind};
-use crate::types::error::{Error, ErrorKind, Result as CrateResult};
+use crate::types::error::{Error, ErrorKind};
 use crate::types::offset::OffsetToken;
 
 mod classification;
@@ -102,9 +102,9 @@ struct Badge {
 
 #[async_trait]
 impl Credential for Badge {
-    async fn bearer(&self, _context: CredentialContext<'_>) -> CrateResult<Bearer> {
+    async fn bearer(&self, _context: CredentialContext<'_>) -> Result<Bearer, CredentialError> {
         if self.broken {
-            return Err(Error::new(ErrorKind::Authentication, "the key is unusable"));
+            return Err(Error::new(ErrorKind::Authentication, "the key is unusable").into());
         }
         self.shown.fetch_add(1, Ordering::SeqCst);
         Ok(Bearer {
@@ -113,7 +113,7 @@ impl Credential for Badge {
         })
     }
 
-    fn exchange_form(&self, ingest_host: &str) -> Vec<(&'static str, String)> {
+    fn exchange_form(&self, _bearer: &Bearer, ingest_host: &str) -> Vec<(&'static str, String)> {
         vec![
             ("grant_type", "urn:a:b".to_owned()),
             ("scope", format!("{ingest_host} session:role:SKIER")),
