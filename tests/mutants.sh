@@ -323,8 +323,8 @@ mutant "count the rejects of a channel that was dropped" src/ingest/rejects.rs <
 DIFF
 
 mutant "a few tries for the status after an open" src/channel/mod.rs <<'DIFF'
--        context.status_after_open(self.name(), OPEN_PATIENCE).await
-+        context.status_after_open(self.name(), OPEN_PATIENCE / 60).await
+-        context.status_after_open(self.name(), OPEN_RETRY_FOR).await
++        context.status_after_open(self.name(), OPEN_RETRY_FOR / 60).await
 DIFF
 
 mutant "a few tries for the statuses before a run" src/ingest/layout.rs <<'DIFF'

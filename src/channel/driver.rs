@@ -113,7 +113,7 @@ fn send(
     request: AppendRequest,
 ) -> Task<Result<AppendAnswer, Failure>> {
     Box::pin(async move {
-        let _turn = context.turn_to_append().await;
+        let _permit = context.append_permit().await;
         let Attempt {
             request_id,
             retry_count,
@@ -132,7 +132,7 @@ fn send(
             Ok(_) => debug!(request = %request_id, through = ?end, "accepted"),
             Err(failure) => {
                 debug!(request = %request_id, error = %failure.error(), "not accepted");
-                context.heal_after(failure);
+                context.rediscover_if_moved(failure);
             }
         }
         answer
@@ -142,8 +142,8 @@ fn send(
 fn reopen(context: Arc<ClientContext>, shared: Arc<Shared>, how: Reopen) -> Task<Result<Opened>> {
     Box::pin(async move {
         sleep(how.pause.mul_f64(0.5 + context.random_unit() / 2.0)).await;
-        let patience = context.options.retry_for;
-        let opened = open::request(&context, &shared.name, how.policy, None, patience).await;
+        let retry_for = context.options.retry_for;
+        let opened = open::request(&context, &shared.name, how.policy, None, retry_for).await;
         opened.map(|(answer, _)| answer)
     })
 }

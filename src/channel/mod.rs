@@ -25,7 +25,7 @@ use self::registry::Registry;
 use self::shared::Shared;
 use self::writer::Writer;
 use crate::base::options::OnUncommitted;
-use crate::context::retries::OPEN_PATIENCE;
+use crate::context::retries::OPEN_RETRY_FOR;
 use crate::types::channel_status::ChannelStatus;
 use crate::types::close_report::CloseReport;
 use crate::types::error::{Error, ErrorKind, Result};
@@ -231,7 +231,7 @@ impl<M: Mode> Channel<M> {
     /// As [`status`](Self::status), right after an open, and retried for as long as the open.
     pub(crate) async fn status_after_open(&self) -> Result<ChannelStatus> {
         let context = &self.writer.registry.context;
-        context.status_after_open(self.name(), OPEN_PATIENCE).await
+        context.status_after_open(self.name(), OPEN_RETRY_FOR).await
     }
 
     /// Whether a status belongs to this channel and not to another one of the same name.

@@ -21,7 +21,7 @@ use crate::base::options::OnUncommitted;
 use crate::base::retry::Backoff;
 use crate::channel::core::replay::Opened;
 use crate::context::ClientContext;
-use crate::context::retries::{OPEN_PATIENCE, Retries};
+use crate::context::retries::{OPEN_RETRY_FOR, Retries};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
@@ -114,7 +114,7 @@ pub(super) async fn open<M: Mode>(
     let (answer, is_all_committed) = tokio::select! {
         biased;
         () = registry.closed() => return Err(client_closed()),
-        answer = request(context, name, policy, offset_token, OPEN_PATIENCE) => answer?,
+        answer = request(context, name, policy, offset_token, OPEN_RETRY_FOR) => answer?,
     };
     let status = &answer.status;
     if !status.is_healthy() {
@@ -188,27 +188,27 @@ fn client_closed() -> Error {
     )
 }
 
-/// Opens `name`, retrying for `patience`. Also returns whether the server confirmed that no rows of an earlier holder were
+/// Opens `name`, retrying for `retry_for`. Also returns whether the server confirmed that no rows of an earlier holder were
 /// uncommitted, so that none were discarded.
 pub(super) async fn request(
     context: &ClientContext,
     name: &str,
     policy: OnUncommitted,
     offset_token: Option<&OffsetToken>,
-    patience: Duration,
+    retry_for: Duration,
 ) -> Result<(Opened, bool)> {
     let mut wait_until: Option<Instant> = None;
     let mut fail_on_uncommitted = policy != OnUncommitted::Discard;
     let mut waiting = Backoff::new(Duration::from_millis(250), Duration::from_secs(2));
     let retries = Retries::For {
-        patience,
+        retry_for,
         channel: name,
         problem: "the channel cannot be opened",
     };
     loop {
         // Retrying an open is harmless: the second one takes over from the first.
         let open = |attempt| async move {
-            let _turn = context.turn_to_open().await;
+            let _permit = context.open_permit().await;
             let api = &context.api;
             api.open_channel(name, offset_token, fail_on_uncommitted, attempt)
                 .await
@@ -216,7 +216,7 @@ pub(super) async fn request(
         let failure = match context.retrying_as(retries, open).await {
             Ok(answer) => {
                 return Ok((
-                    with_status(context, name, answer, patience).await?,
+                    with_status(context, name, answer, retry_for).await?,
                     fail_on_uncommitted,
                 ));
             }
@@ -255,7 +255,7 @@ async fn with_status(
     context: &ClientContext,
     name: &str,
     answer: OpenAnswer,
-    patience: Duration,
+    retry_for: Duration,
 ) -> Result<Opened> {
     let status = if let Some(status) = answer.status {
         status
@@ -265,7 +265,7 @@ async fn with_status(
             "the open was answered without a status; requesting the status in {REPLICA_LAG:?}"
         );
         sleep(REPLICA_LAG).await;
-        context.status_after_open(name, patience).await?
+        context.status_after_open(name, retry_for).await?
     };
     Ok(Opened {
         next_continuation_token: answer.next_continuation_token,

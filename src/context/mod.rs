@@ -88,14 +88,14 @@ impl ClientContext {
         }
     }
 
-    /// Waits for a permit to open a channel. Dropping the permit ends the turn.
-    pub(crate) async fn turn_to_open(&self) -> Option<SemaphorePermit<'_>> {
+    /// Waits for a permit to open a channel, which is returned when it is dropped.
+    pub(crate) async fn open_permit(&self) -> Option<SemaphorePermit<'_>> {
         // The semaphore is never closed, so this is always `Some`.
         self.opens.acquire().await.ok()
     }
 
     /// Waits for a permit to send an append.
-    pub(crate) async fn turn_to_append(&self) -> Option<SemaphorePermit<'_>> {
+    pub(crate) async fn append_permit(&self) -> Option<SemaphorePermit<'_>> {
         self.appends.acquire().await.ok()
     }
 

@@ -13,8 +13,8 @@ use crate::base::retry::{Retry, RetryLimit};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// How long an open, and the status call that follows it, is retried while the server fails.
-pub(crate) const OPEN_PATIENCE: Duration = Duration::from_secs(60);
+/// How long an open, and the status call that follows it, is retried.
+pub(crate) const OPEN_RETRY_FOR: Duration = Duration::from_secs(60);
 
 /// The pause before the second try, and the longest one before a later try.
 pub(crate) const FIRST_DELAY: Duration = Duration::from_millis(200);
@@ -29,11 +29,11 @@ pub(crate) const FEW_TRIES: RetryLimit = RetryLimit::Tries {
 /// How long a call is retried.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Retries<'a> {
-    /// Up to [`TRIES`] attempts.
+    /// A few attempts: [`FEW_TRIES`].
     Few,
-    /// For as long as `patience`. A long outage is logged, with `problem` as the text.
+    /// For as long as `retry_for`. A long outage is logged, with `problem` as the text.
     For {
-        patience: Duration,
+        retry_for: Duration,
         channel: &'a str,
         problem: &'static str,
     },
@@ -43,29 +43,29 @@ impl Retries<'_> {
     fn limit(self) -> RetryLimit {
         match self {
             Self::Few => FEW_TRIES,
-            Self::For { patience, .. } => RetryLimit::For(patience),
+            Self::For { retry_for, .. } => RetryLimit::For(retry_for),
         }
     }
 
     /// Whether the same call may succeed later.
     fn may_help(self, failure: &Failure) -> bool {
-        let is_patient = matches!(self, Self::For { .. });
+        let is_long = matches!(self, Self::For { .. });
         match failure {
             Failure::NotSent(error) => error.is_retryable(),
             Failure::Ambiguous(_) | Failure::Throttled { .. } => true,
-            Failure::AccountRefused(_) => is_patient && !failure.is_about_credentials(),
+            Failure::AccountRefused(_) => is_long && !failure.is_about_credentials(),
             Failure::Answered { code, .. } => {
                 let is_transient =
                     |code| matches!(code, "ERR_OPEN_CHANNEL_IN_PROGRESS" | "STALE_PIPE_CACHE");
-                is_moved(failure) || (is_patient && code.as_deref().is_some_and(is_transient))
+                is_moved(failure) || (is_long && code.as_deref().is_some_and(is_transient))
             }
         }
     }
 }
 
 impl ClientContext {
-    /// After a request to the wrong host, makes the next call look up the host again.
-    pub(crate) fn heal_after(&self, failure: &Failure) {
+    /// If the failure is that of a request to the wrong host, the next call looks up the host again.
+    pub(crate) fn rediscover_if_moved(&self, failure: &Failure) {
         if is_moved(failure) {
             info!(error = %failure.error(), "rediscovering the ingest host");
             self.api.forget_host();
@@ -87,7 +87,7 @@ impl ClientContext {
     pub(crate) async fn status_after_open(
         &self,
         name: &str,
-        patience: Duration,
+        retry_for: Duration,
     ) -> Result<ChannelStatus> {
         let names = [name.to_owned()];
         let names = &names;
@@ -99,7 +99,7 @@ impl ClientContext {
             })
         };
         let retries = Retries::For {
-            patience,
+            retry_for,
             channel: name,
             problem: "the status of the channel cannot be read",
         };
@@ -119,14 +119,14 @@ impl ClientContext {
     {
         let mut retry = Retry::new(FIRST_DELAY, LONGEST_PAUSE, retries.limit());
         retry_call(self.request_id(), call, |failure| {
-            self.heal_after(failure);
+            self.rediscover_if_moved(failure);
             if !retries.may_help(failure) {
                 return None;
             }
             let now = Instant::now();
             let next = retry.next(now, failure.asked_delay(), self.random_unit())?;
             if let Retries::For {
-                patience,
+                retry_for,
                 channel,
                 problem,
             } = retries
@@ -134,7 +134,7 @@ impl ClientContext {
                 let error = failure.error();
                 debug!(channel, %error, "{problem}");
                 if let Some(failing_for) = retry.warn(now) {
-                    warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {patience:?}");
+                    warn!(channel, %error, "{problem} for {failing_for:.0?}; retrying for up to {retry_for:?}");
                 }
             }
             Some(next)

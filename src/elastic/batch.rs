@@ -33,7 +33,7 @@ pub(super) struct Batch<P> {
 pub(super) type RawBatch = Batch<Vec<u8>>;
 
 /// A batch that is being compressed. It shares its rows with the compression task.
-pub(super) type Compressing = Batch<Arc<Frame>>;
+pub(super) type FrameBatch = Batch<Arc<Frame>>;
 
 /// A compressed batch: the content of one request.
 pub(super) type SealedBatch = Batch<Piece>;
@@ -56,7 +56,7 @@ impl<P> Batch<P> {
 }
 
 impl RawBatch {
-    pub(super) fn into_frame(self) -> Compressing {
+    pub(super) fn into_frame(self) -> FrameBatch {
         self.map(|bytes| Arc::new(Frame::of_rows(bytes.into())))
     }
 }
@@ -72,7 +72,7 @@ impl SealedBatch {
     }
 
     /// Prepares the rows to be handed back or compressed again.
-    pub(super) fn into_frame(self) -> Compressing {
+    pub(super) fn into_frame(self) -> FrameBatch {
         self.map(|piece| {
             Arc::new(Frame {
                 compressed: Some((piece.body, piece.len)),
@@ -198,7 +198,7 @@ pub(super) struct Returned {
 
 impl Returned {
     /// Splits a batch into the rows of its appends, in order.
-    pub(super) fn of(batch: Compressing) -> Vec<Self> {
+    pub(super) fn of(batch: FrameBatch) -> Vec<Self> {
         let frame = batch.payload;
         let charge = Arc::new(batch.charge.handed_back());
         let mut at = 0;
@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_large_is_cut_between_rows() {
+    fn a_batch_that_is_too_large_is_cut_between_rows() {
         let mut compressor = Compressor::new(1).unwrap();
         let rows = Bytes::from_static(b"{\"a\":1}\n{\"a\":22}\n{\"a\":333}\n");
         let whole = seal(&mut compressor, rows.clone(), 1000).unwrap();
@@ -244,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_are_dealt_by_the_bytes_of_the_pieces() {
+    fn parts_are_assigned_by_the_bytes_of_the_pieces() {
         // Two rows of append 1, three of append 2.
         let rows = b"{}\n{}\n{}\n{}\n{}\n";
         let mut parts = vec![part(1, 2, 6), part(2, 3, 9)];
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn each_append_has_its_own_rows_back() {
+    fn each_append_gets_its_own_rows_back() {
         let rows = Bytes::from_static(b"{\"a\":1}\n{\"a\":22}\n");
         let parts = [part(1, 1, 8), part(2, 1, 9)];
         let body = Compressor::new(1).unwrap().compress(&rows).unwrap();

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::ack::{Accepted, FailedAppend, Outcome};
-use super::batch::{Compressing, Part, RawBatch, Returned, SealedBatch};
+use super::batch::{FrameBatch, Part, RawBatch, Returned, SealedBatch};
 use super::schedule::{FIRST_DELAY, LONGEST_DELAY};
 use crate::base::budget::Charge;
 use crate::base::request_limit::RequestLimit;
@@ -61,6 +61,14 @@ struct Pending<T> {
     charge: Charge,
 }
 
+/// A batch at the driver.
+#[derive(Debug)]
+pub(super) struct Compressing {
+    pub(super) batch: FrameBatch,
+    /// A sealed batch that is being split. Its parts precede all ready batches.
+    pub(super) is_split: bool,
+}
+
 /// A batch that was sent and is neither accepted nor given up.
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -94,9 +102,8 @@ pub(super) struct Core<T> {
 
     pub(super) open: Option<RawBatch>,
     pub(super) raw: VecDeque<RawBatch>,
-    /// What the driver is compressing, and whether that is a sealed batch that is being split. Its parts precede all ready
-    /// batches.
-    pub(super) compressing: Option<(Compressing, bool)>,
+    /// What the driver is compressing.
+    pub(super) compressing: Option<Compressing>,
     pub(super) ready: VecDeque<SealedBatch>,
     pub(super) in_flight: BTreeMap<u64, InFlight>,
     /// The number of batches sent so far, which numbers the next one in `in_flight`.
@@ -298,7 +305,7 @@ impl<T> Core<T> {
     pub(super) fn stop(&mut self, why: &Error) {
         self.end.get_or_insert_with(|| why.clone());
         self.stopped = true;
-        if let Some((batch, _)) = self.compressing.take() {
+        if let Some(Compressing { batch, .. }) = self.compressing.take() {
             self.give_up(batch, why);
         }
         for mut flight in std::mem::take(&mut self.in_flight).into_values() {
@@ -336,7 +343,7 @@ impl<T> Core<T> {
     }
 
     /// Hands the rows of a batch back to their appends. The rows keep their charge until the callers have them.
-    pub(super) fn give_up(&mut self, batch: Compressing, why: &Error) {
+    pub(super) fn give_up(&mut self, batch: FrameBatch, why: &Error) {
         for returned in Returned::of(batch) {
             let number = returned.part.append;
             if let Some(append) = self.appends.get_mut(&number) {

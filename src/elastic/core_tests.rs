@@ -121,7 +121,7 @@ impl Rig {
             .iter()
             .chain(core.in_flight.values().map(|f| &f.batch));
         let sealed = sealed.map(|b| b.charge.bytes());
-        let compressing = core.compressing.iter().map(|(b, _)| b.charge.bytes());
+        let compressing = core.compressing.iter().map(|c| c.batch.charge.bytes());
         let held: usize = raw.chain(sealed).chain(compressing).sum();
         let appends = core.appends.len() * append_cost::<u64>();
         let handed_back = self.budget.handed_back();
@@ -191,7 +191,7 @@ fn debug_output_shows_the_progress_and_no_row() {
 }
 
 #[test]
-fn no_more_requests_than_allowed_and_what_waits_goes_together() {
+fn requests_are_limited_and_waiting_rows_share_the_next_one() {
     let mut rig = Rig::new(2);
     let now = rig.start;
     let mut orders = Vec::new();
@@ -210,7 +210,7 @@ fn no_more_requests_than_allowed_and_what_waits_goes_together() {
 }
 
 #[test]
-fn after_a_429_one_request_is_on_its_way_and_one_more_with_each_success() {
+fn after_a_429_one_request_is_in_flight_and_one_more_with_each_success() {
     let mut rig = Rig::new(4);
     let now = rig.start;
     let mut orders = Vec::new();
@@ -251,7 +251,7 @@ fn after_a_429_one_request_is_on_its_way_and_one_more_with_each_success() {
 }
 
 #[test]
-fn tries_keep_their_id_and_the_last_one_is_in_time() {
+fn attempts_keep_their_id_and_the_last_one_is_before_the_deadline() {
     let mut rig = Rig::new(4);
     rig.batch(rig.start);
     let first = rig.order(rig.start);
@@ -347,7 +347,7 @@ fn a_batch_split_after_an_unanswered_attempt_stays_ambiguous() {
 }
 
 #[test]
-fn an_end_hands_back_rows_wherever_they_are() {
+fn an_end_hands_back_rows_in_every_state() {
     let mut rig = Rig::new(1);
     let now = rig.start;
     rig.batch(now);

@@ -6,7 +6,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::batch::{Piece, SealedBatch, assign};
-use super::core::{Core, InFlight};
+use super::core::{Compressing, Core, InFlight};
 use crate::api::failure::Failure;
 use crate::base::retry::{Retry, WARN_AFTER};
 use crate::types::error::{Error, ErrorKind, Result};
@@ -77,7 +77,7 @@ fn retry_decision(failure: &Failure, may_retry_refusal: bool) -> RetryDecision {
 impl<T> Core<T> {
     /// The driver has compressed a batch.
     pub(super) fn on_sealed(&mut self, sealed: Result<Vec<Piece>>) {
-        let Some((batch, is_split)) = self.compressing.take() else {
+        let Some(Compressing { batch, is_split }) = self.compressing.take() else {
             return;
         };
         let (pieces, rows) = match sealed.and_then(|pieces| Ok((pieces, batch.payload.rows()?))) {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::batch::{Frame, Piece};
-use super::core::{Core, InFlight};
+use super::core::{Compressing, Core, InFlight};
 use crate::api::ElasticRequest;
 use crate::api::call::Attempt;
 use crate::base::retry::{Retry, RetryLimit};
@@ -81,7 +81,10 @@ impl<T> Core<T> {
             self.raw.pop_front()?.into_frame()
         };
         let frame = Arc::clone(&batch.payload);
-        self.compressing = Some((batch, is_too_large));
+        self.compressing = Some(Compressing {
+            batch,
+            is_split: is_too_large,
+        });
         Some((frame, limit))
     }
 

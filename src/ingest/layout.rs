@@ -7,7 +7,7 @@ use tracing::debug;
 use super::recover::OWN_ROWS;
 use super::source::Offset;
 use crate::client::StreamingIngestClient;
-use crate::context::retries::{OPEN_PATIENCE, Retries};
+use crate::context::retries::{OPEN_RETRY_FOR, Retries};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
@@ -73,7 +73,7 @@ pub(super) async fn check_others<O: Offset>(
         .collect();
     let firsts = others.iter().map(|layout| layout.first(name));
     let retries = Retries::For {
-        patience: OPEN_PATIENCE,
+        retry_for: OPEN_RETRY_FOR,
         channel: name,
         problem: "the statuses of channels of other layouts cannot be requested",
     };
@@ -153,7 +153,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_released_may_be_left_behind() {
+    fn an_old_layout_is_refused_if_it_committed_more_than_was_released() {
         let check = |committed: Option<&str>, released: Option<u64>| {
             let committed = committed.map(OffsetToken::from_server);
             check_released(

@@ -190,14 +190,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_types_in_the_order_of_numbers_are_numbers() {
+    fn only_integers_sort_as_numbers() {
         assert!(are_numbers::<u64>() && are_numbers::<i128>());
         assert!(!are_numbers::<String>());
         assert!(!are_numbers::<Padded>() && !are_numbers::<Pair>());
     }
 
     #[test]
-    fn texts_are_as_documented() {
+    fn offsets_have_the_documented_text() {
         assert_eq!(Padded(u64::MAX).to_string(), "18446744073709551615");
         assert_eq!(Pair(3, 1042).to_string(), "3:1042");
         assert_eq!(Pair(1, Pair(2, 3)).to_string(), "1:2:3");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn other_texts_are_refused() {
+    fn malformed_offsets_are_refused() {
         for text in [
             "",
             "42",
@@ -257,7 +257,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_below_zero_have_gaps_as_well() {
+    fn negative_offsets_have_gaps_too() {
         let mut gaps = Gaps::after(-3);
         assert_eq!(gaps.pass(2_i64), Some(-2..=1));
         assert_eq!(gaps.pass(2), None);

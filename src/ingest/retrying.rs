@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_read_goes_forward() {
+    fn a_batch_is_read_through_its_last_offset_or_a_later_one() {
         assert_eq!(check(None, &[], None).unwrap(), None);
         assert_eq!(check(Some(3), &[4, 9], None).unwrap(), Some(9));
         assert_eq!(check(Some(3), &[4, 9], Some(9)).unwrap(), Some(9));
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn what_goes_backward_is_refused_with_both_offsets() {
+    fn offsets_that_do_not_rise_are_refused_and_named() {
         let refused = |after, rows: &[i64], through, named: [&str; 2]| {
             let error = check(after, rows, through).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Source);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_reads_back_as_itself() {
+    fn an_offset_must_parse_back_from_its_text() {
         check_text(&17_u64).unwrap();
         check_text(&"order_17".to_owned()).unwrap();
         let nan = check_text(&Rounded(17)).unwrap_err();

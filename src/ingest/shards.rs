@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hash_is_what_it_always_was() {
+    fn the_hash_has_its_published_values() {
         // The values published with the algorithm.
         assert_eq!(stable_hash(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(stable_hash(b"a"), 0xaf63_dc4c_8601_ec8c);
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn what_lies_below_everything_in_flight_may_be_released() {
+    fn offsets_below_the_first_in_flight_may_be_released() {
         let mut marks = ReleasePoints::new();
         assert_eq!(marks.below(None), None);
         for mark in [10, 20, 30] {
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn without_rows_in_between_a_mark_moves() {
+    fn a_point_without_new_rows_replaces_the_previous_one() {
         let mut marks = ReleasePoints::new();
         marks.push(10, false);
         marks.push(10, false);
@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_read_again_is_no_longer_marked() {
+    fn a_rewind_removes_later_points() {
         let mut marks = ReleasePoints::new();
         for mark in [10, 20, 30] {
             marks.push(mark, false);

@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_row_leaves_the_batch_as_it_was() {
+    fn an_invalid_row_leaves_the_batch_unchanged() {
         let mut builder = RowBatch::builder();
         builder.push(&json!({ "A": 1 })).unwrap();
         let not_json: [&[u8]; 6] = [

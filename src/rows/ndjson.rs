@@ -67,7 +67,7 @@ mod tests {
     use crate::rows::RowBatch;
 
     #[test]
-    fn a_line_is_taken_in_every_form_it_comes_in() {
+    fn a_line_is_accepted_in_every_form() {
         let text = String::from("{\"A\":1}\n");
         let (bytes, shared) = (text.clone().into_bytes(), Bytes::from(text.clone()));
         let batches = [

@@ -1,9 +1,9 @@
-//! What a failed attempt is taken for.
+//! How failed attempts are classified.
 
 use super::*;
 
 async fn append_failure(reply: Reply) -> Failure {
-    let rig = Rig::introduced([reply]);
+    let rig = Rig::logged_in([reply]);
     let failure = rig.append().await.unwrap_err();
     assert_eq!(rig.seen().len(), 3, "one attempt is one request");
     let id = "01234567-89ab-cdef-0123-456789abcdef";
@@ -17,7 +17,7 @@ async fn append_failure(reply: Reply) -> Failure {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_never_left_is_not_sent() {
+async fn a_request_that_never_left_is_not_sent() {
     for (kind, expected, retryable) in [
         (TransportErrorKind::Dns, ErrorKind::Unreachable, true),
         (TransportErrorKind::Connect, ErrorKind::Unreachable, true),
@@ -34,7 +34,7 @@ async fn what_never_left_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_may_have_arrived_is_ambiguous() {
+async fn a_request_that_may_have_arrived_is_ambiguous() {
     let replies = [
         (Reply::Fail(TransportErrorKind::Timeout), ErrorKind::Timeout),
         (
@@ -77,7 +77,7 @@ async fn what_may_have_arrived_is_ambiguous() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unanswered_call_ends_at_the_deadline() {
-    let rig = Rig::introduced([Reply::Hang]);
+    let rig = Rig::logged_in([Reply::Hang]);
     let started = tokio::time::Instant::now();
     let failure = rig.append().await.unwrap_err();
     assert_eq!(started.elapsed(), Duration::from_secs(60));
@@ -114,7 +114,7 @@ async fn a_429_carries_the_delay_the_server_asks_for() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_server_decides_with_status_and_code() {
+async fn status_and_code_decide_the_kind_of_the_error() {
     let cases = [
         (
             400,
@@ -195,8 +195,8 @@ async fn the_server_decides_with_status_and_code() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn losing_a_race_for_a_channel_may_be_tried_again() {
-    let rig = Rig::introduced([answer(409, r#"{"code":"ERR_OPEN_CHANNEL_IN_PROGRESS"}"#)]);
+async fn an_open_that_lost_a_race_is_retryable() {
+    let rig = Rig::logged_in([answer(409, r#"{"code":"ERR_OPEN_CHANNEL_IN_PROGRESS"}"#)]);
     let failure = rig
         .api
         .open_channel("rides", None, true, FIRST)
@@ -206,7 +206,7 @@ async fn losing_a_race_for_a_channel_may_be_tried_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_step_before_the_request_leaves_it_unsent() {
+async fn a_failed_login_step_leaves_the_request_unsent() {
     let failing: [fn() -> Reply; 6] = [
         || answer(500, ""),
         || answer(503, "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\""),
@@ -240,7 +240,7 @@ async fn a_step_before_the_request_leaves_it_unsent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_step_before_the_request_names_the_step_and_the_remedy() {
+async fn a_refused_login_step_names_the_step_and_the_remedy() {
     for (replies, step, status, kind, remedy) in [
         (
             vec![answer(401, r#"{"code":"390144"}"#)],
@@ -277,7 +277,7 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_remedy() {
             ErrorKind::Refused,
             "any proxy between",
         ),
-        // What these say of an append they do not say of a login.
+        // The remedies for an append do not fit a login.
         (
             vec![host(), answer(410, "")],
             "exchanging",
@@ -329,7 +329,7 @@ async fn a_refused_step_before_the_request_names_the_step_and_the_remedy() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_step_before_the_request_keeps_its_delay() {
+async fn a_throttled_login_step_keeps_the_servers_delay() {
     let rig = Rig::new([host(), answer_with(429, &[("retry-after", "9")], "")]);
     let failure = rig.append().await.unwrap_err();
     assert!(
@@ -339,7 +339,7 @@ async fn a_throttled_step_before_the_request_keeps_its_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unusable_credential_is_said_as_it_is() {
+async fn the_error_of_a_credential_is_returned_unchanged() {
     let badge = Badge {
         broken: true,
         ..Badge::default()
@@ -369,9 +369,9 @@ async fn a_failed_discovery_is_tried_again_by_the_next_call() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_invalid_pipe_opens_and_says_so() {
+async fn an_open_of_an_invalid_pipe_reports_its_status() {
     let with_token = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"ERR_PIPE_IN_INVALID_STATE"}}"#;
-    let rig = Rig::introduced([answer(200, with_token)]);
+    let rig = Rig::logged_in([answer(200, with_token)]);
     let opened = rig
         .api
         .open_channel("rides", None, true, FIRST)
@@ -382,7 +382,7 @@ async fn an_invalid_pipe_opens_and_says_so() {
     assert!(!status.is_healthy());
 
     let without = include_str!("../../../tests/fixtures/wire/open_invalid_pipe.json");
-    let rig = Rig::introduced([answer(200, without)]);
+    let rig = Rig::logged_in([answer(200, without)]);
     let failure = rig
         .api
         .open_channel("rides", None, true, FIRST)
@@ -393,8 +393,8 @@ async fn an_invalid_pipe_opens_and_says_so() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_answer_that_cannot_be_read_is_ambiguous_but_puts_no_rows_at_risk() {
-    let rig = Rig::introduced([answer(200, "{}")]);
+async fn an_unreadable_status_puts_no_rows_at_risk() {
+    let rig = Rig::logged_in([answer(200, "{}")]);
     let names = ["rides".to_owned()];
     let failure = rig.api.channel_statuses(&names, FIRST).await.unwrap_err();
     assert!(matches!(failure, Failure::Ambiguous(_)));
@@ -403,11 +403,10 @@ async fn a_status_answer_that_cannot_be_read_is_ambiguous_but_puts_no_rows_at_ri
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_continuation_token_too_long_for_an_address_is_not_sent() {
-    let rig = Rig::introduced([]);
-    let endless = "x".repeat(70_000);
+async fn a_continuation_token_too_long_for_a_url_is_not_sent() {
+    let rig = Rig::logged_in([]);
     let append = AppendRequest {
-        continuation_token: endless,
+        continuation_token: "x".repeat(70_000),
         ..batch(None)
     };
     let failure = rig.api.append_rows("rides", &append).await.unwrap_err();
@@ -424,7 +423,7 @@ fn the_futures_can_be_spawned() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_longer_than_any_real_one_is_not_read() {
+async fn an_answer_over_the_limit_is_not_read() {
     let padding = "x".repeat(crate::http::MAX_ANSWER);
     let long = format!(r#"{{"next_continuation_token":"0_2","padding":"{padding}"}}"#);
     let failure = append_failure(answer(200, &long)).await;

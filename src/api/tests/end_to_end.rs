@@ -100,7 +100,7 @@ async fn open_append_and_drop() {
 }
 
 #[tokio::test]
-async fn statuses_and_a_throttle() {
+async fn statuses_and_a_throttled_call() {
     let server = server().await;
     let statuses =
         "/v2/streaming/databases/SKI/schemas/PUBLIC/pipes/LIFT_RIDE-STREAMING:bulk-channel-status";
@@ -132,8 +132,8 @@ async fn statuses_and_a_throttle() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_named() {
-    // Nobody listens there, and nobody else can.
+async fn an_unreachable_server_is_named() {
+    // The port is reserved and has no listener.
     let held = tokio::net::TcpSocket::new_v4().unwrap();
     held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let address = held.local_addr().unwrap().to_string();

@@ -1,4 +1,4 @@
-//! The endpoints over a transport that answers as it is told.
+//! The endpoints over a scripted transport.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -36,7 +36,7 @@ const FIRST: Attempt = Attempt {
 #[derive(Debug)]
 enum Reply {
     Answer(Response),
-    /// The answer is under way for so long.
+    /// The answer arrives after this delay.
     Late(Duration, Response),
     Fail(TransportErrorKind),
     Hang,
@@ -67,7 +67,7 @@ fn token(text: &str) -> Reply {
     answer(200, text)
 }
 
-/// Plays its replies in order and keeps what it was asked. One request too many is a failed test.
+/// Returns its replies in order and keeps the requests. A request without a reply fails the test.
 #[derive(Debug)]
 struct Script {
     replies: Mutex<VecDeque<Reply>>,
@@ -80,7 +80,7 @@ impl Transport for Script {
         let reply = self.replies.lock().unwrap().pop_front();
         let reply = reply.unwrap_or_else(|| panic!("unexpected {request:?}"));
         self.seen.lock().unwrap().push(request);
-        // As on a network, others run while the answer is under way.
+        // As on a network, other tasks run before the answer arrives.
         tokio::task::yield_now().await;
         match reply {
             Reply::Answer(response) => Ok(response),
@@ -139,13 +139,13 @@ struct Rig {
 }
 
 impl Rig {
-    /// A client that has seen nothing yet.
+    /// A client that is not logged in.
     fn new(replies: impl IntoIterator<Item = Reply>) -> Self {
         Self::with(config(), Badge::default(), replies)
     }
 
-    /// A client that first finds its host and gets the token `scoped-1`.
-    fn introduced(replies: impl IntoIterator<Item = Reply>) -> Self {
+    /// A client whose first replies are its host and the token `scoped-1`.
+    fn logged_in(replies: impl IntoIterator<Item = Reply>) -> Self {
         let introduction = [host(), token("scoped-1")];
         Self::new(introduction.into_iter().chain(replies))
     }
@@ -169,7 +169,7 @@ impl Rig {
         self.api.append_rows("rides", &batch(None)).await
     }
 
-    /// The requests as text, once the script is played to its end.
+    /// The requests as text. All replies must have been used.
     fn seen(&self) -> Vec<String> {
         let left = self.script.replies.lock().unwrap();
         assert!(left.is_empty(), "never asked for: {left:?}");
@@ -204,7 +204,7 @@ fn batch(session: Option<HeaderValue>) -> AppendRequest {
     }
 }
 
-/// A request as it would be written down, but for `User-Agent`, with the headers sorted.
+/// A request as text, without `User-Agent` and with the headers sorted.
 fn text(request: &Request) -> String {
     let mut headers: Vec<_> = request
         .headers()

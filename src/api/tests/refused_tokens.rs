@@ -1,4 +1,4 @@
-//! What a refused token costs: exchanges, pauses, and requests sent again.
+//! How often a refused token is exchanged and its request repeated, and the pauses between.
 
 use super::*;
 use tokio::task::yield_now;
@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance};
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
-    let rig = Rig::introduced([
+    let rig = Rig::logged_in([
         answer(401, r#"{"code":"390303"}"#),
         token("scoped-2"),
         answer(200, r#"{"next_continuation_token":"0_2"}"#),
@@ -25,9 +25,9 @@ async fn a_refused_token_is_renewed_once_and_the_same_attempt_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn each_token_that_is_refused_after_others_were_taken_is_renewed() {
+async fn a_token_refused_after_accepted_requests_is_renewed_without_a_pause() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
-    let rig = Rig::introduced([
+    let rig = Rig::logged_in([
         answer(401, ""),
         token("scoped-2"),
         accepted(),
@@ -35,16 +35,20 @@ async fn each_token_that_is_refused_after_others_were_taken_is_renewed() {
         token("scoped-3"),
         accepted(),
     ]);
-    let begun = Instant::now();
+    let started = Instant::now();
     for _ in 0..2 {
         rig.append().await.unwrap();
     }
-    assert_eq!(begun.elapsed(), Duration::ZERO, "no refusal is a first one");
+    assert_eq!(
+        started.elapsed(),
+        Duration::ZERO,
+        "each refusal is a first one"
+    );
     assert_eq!(rig.seen().len(), 8);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_over_on_arrival_is_used_all_the_same() {
+async fn a_token_that_has_expired_on_arrival_is_used() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
     // {"exp":1}: a clock is off, this machine's or the server's.
     let rig = Rig::new([host(), token("x.eyJleHAiOjF9.y"), accepted(), accepted()]);
@@ -55,11 +59,11 @@ async fn a_token_that_is_over_on_arrival_is_used_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_life_of_a_token_begins_with_its_arrival() {
+async fn the_lifetime_of_a_token_begins_with_its_arrival() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
-    // The renewal is asked for beside the last call.
-    let taken = [accepted(), accepted(), accepted(), token("scoped-2")];
-    let replies = [host(), late(50, "scoped-1")].into_iter().chain(taken);
+    // The renewal is requested beside the last call.
+    let rest = [accepted(), accepted(), accepted(), token("scoped-2")];
+    let replies = [host(), late(50, "scoped-1")].into_iter().chain(rest);
     let rig = Rig::new(replies);
     rig.append().await.unwrap();
     // It lives for 55 minutes, and is renewed when five are left.
@@ -74,7 +78,7 @@ async fn the_life_of_a_token_begins_with_its_arrival() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_ends_on_its_way_is_used_all_the_same() {
+async fn a_token_that_expires_in_transit_is_used() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
     // {"exp":1768658420}: twenty seconds after the world began.
     let ends_soon = "x.eyJleHAiOjE3Njg2NTg0MjB9.y";
@@ -86,8 +90,8 @@ async fn a_token_that_ends_on_its_way_is_used_all_the_same() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_refused_twice_is_an_answer() {
-    let rig = Rig::introduced([answer(401, ""), token("scoped-2"), answer(401, "")]);
+async fn a_second_refusal_is_returned() {
+    let rig = Rig::logged_in([answer(401, ""), token("scoped-2"), answer(401, "")]);
     let failure = rig.append().await.unwrap_err();
     assert!(
         matches!(failure, Failure::Answered { status: 401, .. }),
@@ -104,9 +108,9 @@ async fn a_token_refused_twice_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_403_is_asked_again_with_one_other_token_and_never_with_a_third() {
+async fn a_403_is_retried_with_one_new_token_only() {
     let no = || answer(403, r#"{"code":"390191","message":"no"}"#);
-    let rig = Rig::introduced([no(), token("scoped-2"), no(), no()]);
+    let rig = Rig::logged_in([no(), token("scoped-2"), no(), no()]);
     for _ in 0..2 {
         let failure = rig.append().await.unwrap_err();
         assert_eq!(failure.code(), Some("390191"));
@@ -126,7 +130,7 @@ async fn a_403_is_asked_again_with_one_other_token_and_never_with_a_third() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_token_that_comes_again_is_not_sent_again_at_once() {
-    let rig = Rig::introduced([answer(401, ""), token("scoped-1")]);
+    let rig = Rig::logged_in([answer(401, ""), token("scoped-1")]);
     let failure = rig.append().await.unwrap_err();
     let error = failure.into_error();
     assert_eq!(error.kind(), ErrorKind::Authentication);
@@ -139,9 +143,9 @@ async fn a_refused_token_that_comes_again_is_not_sent_again_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_refused_in_a_row_cost_one_exchange_each_with_growing_pauses() {
+async fn refusals_in_a_row_cost_one_exchange_each_and_growing_pauses() {
     let no = || answer(401, "");
-    let rig = Rig::introduced([
+    let rig = Rig::logged_in([
         no(),
         token("scoped-2"),
         no(),
@@ -162,7 +166,7 @@ async fn tokens_refused_in_a_row_cost_one_exchange_each_with_growing_pauses() {
 #[tokio::test(start_paused = true)]
 async fn concurrent_refusals_of_one_token_cause_one_renewal() {
     let accepted = || answer(200, r#"{"next_continuation_token":"0_2"}"#);
-    let rig = Rig::introduced([
+    let rig = Rig::logged_in([
         answer(401, ""),
         answer(401, ""),
         token("scoped-2"),

@@ -1,12 +1,12 @@
-//! What goes out: method, path, query, headers and body of each endpoint, letter by letter.
+//! The requests, byte by byte: method, path, query, headers and body of each endpoint.
 
 use super::*;
 
 const QUERY: &str = "requestId=01234567-89ab-cdef-0123-456789abcdef&retryCount=0";
 
 #[tokio::test(start_paused = true)]
-async fn the_introduction() {
-    let rig = Rig::introduced([]);
+async fn a_login_discovers_the_host_and_exchanges_the_credential() {
+    let rig = Rig::logged_in([]);
     rig.api.connect(FIRST).await.unwrap();
     let expected = [
         format!(
@@ -34,7 +34,7 @@ async fn the_introduction() {
 #[tokio::test(start_paused = true)]
 async fn open() {
     let body = r#"{"next_continuation_token":"0_1","channel_status":{"channel_status_code":"SUCCESS","last_committed_offset_token":"41"}}"#;
-    let rig = Rig::introduced([answer(200, body), answer(200, body)]);
+    let rig = Rig::logged_in([answer(200, body), answer(200, body)]);
     let token = OffsetToken::from(41);
     let attempt = Attempt {
         request_id: ID,
@@ -73,7 +73,7 @@ async fn open() {
 #[tokio::test(start_paused = true)]
 async fn append_with_tokens_and_session() {
     let body = r#"{"status_code":0,"message":"Data buffered successfully","next_continuation_token":"0_2"}"#;
-    let rig = Rig::introduced([answer_with(200, &[("x-snowflake-session", "s2")], body)]);
+    let rig = Rig::logged_in([answer_with(200, &[("x-snowflake-session", "s2")], body)]);
     let (start, end) = (OffsetToken::new("a/1&b").unwrap(), OffsetToken::from(-7));
     let session = HeaderValue::from_static("s1");
     let append = AppendRequest {
@@ -105,7 +105,7 @@ async fn append_with_tokens_and_session() {
 
 #[tokio::test(start_paused = true)]
 async fn append_without_start_token_and_session() {
-    let rig = Rig::introduced([answer(200, r#"{"next_continuation_token":"0_2"}"#)]);
+    let rig = Rig::logged_in([answer(200, r#"{"next_continuation_token":"0_2"}"#)]);
     let accepted = rig.append().await.unwrap();
     assert_eq!(accepted.session, None);
     let request = &rig.seen()[2];
@@ -116,9 +116,9 @@ async fn append_without_start_token_and_session() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statuses_come_back_under_the_names_asked_for() {
+async fn statuses_are_returned_under_the_requested_names() {
     let body = r#"{"channel_statuses":{"a":{"rows_error_count":1},"RIDES":{"rows_error_count":2},"other":{"rows_error_count":3}}}"#;
-    let rig = Rig::introduced([answer(200, body)]);
+    let rig = Rig::logged_in([answer(200, body)]);
     let names = ["A", "a", "rides", "gone"].map(str::to_owned);
     let statuses = rig.api.channel_statuses(&names, FIRST).await.unwrap();
     let errors: Vec<_> = statuses
@@ -154,7 +154,7 @@ async fn the_status_of_no_channel_needs_no_call() {
 
 #[tokio::test(start_paused = true)]
 async fn drop_with_and_without_a_body() {
-    let rig = Rig::introduced([answer(200, ""), answer(204, "")]);
+    let rig = Rig::logged_in([answer(200, ""), answer(204, "")]);
     rig.api.drop_channel("rides", false, FIRST).await.unwrap();
     rig.api.drop_channel("rides", true, FIRST).await.unwrap();
     let plain = format!(
@@ -200,8 +200,8 @@ async fn a_name_that_would_change_the_path_is_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forgotten_host_is_found_anew_with_a_new_token() {
-    let rig = Rig::introduced([
+async fn a_forgotten_host_is_discovered_again_with_a_new_token() {
+    let rig = Rig::logged_in([
         answer(200, "{}"),
         answer(200, "elsewhere.example"),
         token("scoped-2"),

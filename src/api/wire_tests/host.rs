@@ -1,4 +1,4 @@
-//! The ingest host as the account names it: what is read, what is made of it, and what is refused.
+//! The ingest host in the account's answer: which forms are read, which URL results, and what is refused.
 
 use super::{account, ingest_host, url};
 use crate::api::wire::IngestHost;
@@ -14,7 +14,7 @@ fn pair(host: &str, base: &str) -> (String, String) {
 }
 
 #[test]
-fn a_host_name_is_read_however_it_is_wrapped() {
+fn a_host_name_is_read_in_every_form() {
     for body in [
         fixture!("hostname_text.txt"),
         fixture!("hostname_newline.txt"),
@@ -129,7 +129,7 @@ fn a_bare_ipv6_address_gets_its_brackets() {
 }
 
 #[test]
-fn what_is_no_host_is_refused() {
+fn an_invalid_host_is_refused() {
     for body in [
         "",
         "   \n",

@@ -1,4 +1,4 @@
-//! Whatever a server sends, reading it does not panic.
+//! No answer of a server makes the parser panic.
 
 use proptest::prelude::*;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::api::failure::{Failure, Host, answered};
 use crate::base::mutated::mutated;
 
-/// JSON of any shape that leans towards the names we read.
+/// JSON of any shape, with many of the field names that the client reads.
 fn hostile() -> impl Strategy<Value = Value> {
     let leaf = prop_oneof![
         Just(Value::Null),
@@ -48,7 +48,7 @@ fn hostile() -> impl Strategy<Value = Value> {
     })
 }
 
-/// Answers as they have been seen.
+/// Observed answers.
 fn answers() -> Vec<Vec<u8>> {
     [
         fixture!("status_variants.json"),
@@ -79,12 +79,12 @@ fn read_everything(body: &[u8]) {
 
 proptest! {
     #[test]
-    fn no_bytes_make_it_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
+    fn no_bytes_panic(body in prop::collection::vec(any::<u8>(), 0..200)) {
         read_everything(&body);
     }
 
     #[test]
-    fn no_json_makes_it_panic(value in hostile(), cut in 0usize..400) {
+    fn no_json_panics(value in hostile(), cut in 0usize..400) {
         let body = value.to_string().into_bytes();
         read_everything(&body);
         read_everything(body.get(..cut).unwrap_or(&body));
@@ -92,7 +92,7 @@ proptest! {
     }
 
     #[test]
-    fn no_nearly_right_answer_makes_it_panic(body in mutated(answers())) {
+    fn no_almost_valid_answer_panics(body in mutated(answers())) {
         read_everything(&body);
     }
 

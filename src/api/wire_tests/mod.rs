@@ -1,4 +1,4 @@
-//! Answers in every variant that was seen.
+//! Answers in every observed variant.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime};
@@ -59,7 +59,7 @@ fn account() -> Url {
 }
 
 #[test]
-fn a_token_is_read_however_it_is_wrapped() {
+fn a_token_is_read_in_every_form() {
     for body in [
         fixture!("token_text.txt"),
         fixture!("token_newline.txt"),
@@ -73,7 +73,7 @@ fn a_token_is_read_however_it_is_wrapped() {
 }
 
 #[test]
-fn what_is_no_token_is_refused_and_not_quoted() {
+fn an_invalid_token_is_refused_and_not_quoted() {
     for body in ["", "{}", "{\"token\":null}", "to ken-hush", "<hush/>"] {
         let error = scoped_token(body.as_bytes()).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Protocol);
@@ -91,7 +91,7 @@ fn expiry_of(claims: &str) -> Option<Duration> {
 }
 
 #[test]
-fn the_end_of_a_token_is_read_in_seconds_and_milliseconds() {
+fn the_expiry_of_a_token_is_read_in_seconds_and_milliseconds() {
     let end = Duration::from_secs(2_000_000_000);
     let from_literal = token_expiry(JWT).unwrap();
     assert_eq!(from_literal, SystemTime::UNIX_EPOCH + end);
@@ -104,7 +104,7 @@ fn the_end_of_a_token_is_read_in_seconds_and_milliseconds() {
 }
 
 #[test]
-fn a_token_that_does_not_say_when_it_ends_has_no_end() {
+fn a_token_without_a_valid_expiry_has_none() {
     for claims in [
         "{}",
         "[]",
@@ -318,7 +318,7 @@ fn statuses_are_read_in_every_spelling() {
 }
 
 #[test]
-fn what_decides_about_rows_is_never_guessed() {
+fn fields_that_decide_about_rows_must_be_readable() {
     for entry in [
         json!({"last_committed_offset_token": {"value": "9"}}),
         json!({"last_committed_offset_token": true}),
@@ -344,7 +344,7 @@ fn what_decides_about_rows_is_never_guessed() {
 }
 
 #[test]
-fn what_only_informs_may_be_unreadable() {
+fn informative_fields_may_be_unreadable() {
     let entry = json!({
         "channel_status_code": "SUCCESS",
         "created_on_ms": "yesterday",
@@ -407,7 +407,7 @@ fn fields_that_do_not_matter_are_skipped() {
 }
 
 #[test]
-fn texts_that_are_shown_are_short_and_move_no_cursor() {
+fn shown_text_is_cut_and_escaped() {
     let long = "\u{1b}[2J".to_owned() + &"x".repeat(100_000);
     let said = server_error(&bytes(&json!({"code": long, "message": long})));
     let string = server_error(&bytes(&json!(long)));

@@ -204,7 +204,7 @@ proptest! {
 }
 
 #[test]
-fn what_is_too_large_for_one_request_becomes_several() {
+fn a_batch_too_large_for_one_request_becomes_several() {
     let budget = Budget::new(BUDGET);
     let rows: Vec<_> = (0..64).map(|n| noise(n, 100)).collect();
     let plans = [Plan::Run { first: 100, rows }];
@@ -217,7 +217,7 @@ fn what_is_too_large_for_one_request_becomes_several() {
 }
 
 #[test]
-fn rows_that_stay_together_are_never_parted() {
+fn rows_that_stay_together_are_never_split() {
     let budget = Budget::new(BUDGET);
     let rows = |from: u64| (from..from + 20).map(|n| noise(n, 100)).collect();
     let whole = |name| Plan::Whole {
@@ -260,7 +260,7 @@ fn only_what_continues_a_run_joins_it() {
 }
 
 #[test]
-fn rows_that_stay_together_are_parted_at_the_edge_nearer_to_the_middle() {
+fn rows_that_stay_together_are_split_at_the_edge_nearer_to_the_middle() {
     let budget = Budget::new(BUDGET);
     let head = |lens: [usize; 3]| {
         let whole = |(name, len): (u16, usize)| Plan::Whole {

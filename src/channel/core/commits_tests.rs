@@ -8,7 +8,7 @@ use crate::channel::core::rig::Rig;
 use crate::channel::core::schedule::Action;
 
 #[test]
-fn a_rise_is_put_between_the_last_count_and_what_was_sent() {
+fn a_reject_window_spans_from_the_last_count_to_the_last_sent_row() {
     let mut rig = Rig::new();
     rig.accept(10, 5);
     rig.status(14, 2);
@@ -51,7 +51,7 @@ fn rows_that_were_sent_when_rejects_were_counted_may_be_rejected_later() {
 }
 
 #[test]
-fn a_stale_read_of_the_counter_is_no_second_rise() {
+fn a_stale_reject_counter_makes_no_second_window() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     rig.status(10, 2);
@@ -129,7 +129,7 @@ fn a_status_changes_nothing_once_the_channel_has_ended_or_while_it_is_opened_aga
 }
 
 #[test]
-fn absent_from_three_answers_is_gone() {
+fn a_channel_absent_from_three_answers_is_gone() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     for _ in 0..5 {
@@ -355,7 +355,7 @@ fn an_invalidated_channel_is_polled_each_second_for_its_last_rows() {
 }
 
 #[test]
-fn no_commit_for_long_is_a_stall_and_any_commit_starts_it_anew() {
+fn a_long_time_without_a_commit_is_a_stall_and_a_commit_restarts_it() {
     let mut rig = Rig::new();
     rig.accept(10, 1);
     rig.wait(100_000);

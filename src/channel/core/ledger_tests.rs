@@ -108,7 +108,7 @@ fn an_unknown_token_is_a_conflict_when_it_is_seen_twice() {
 }
 
 #[test]
-fn a_token_that_vanishes_or_a_channel_made_anew_is_a_conflict() {
+fn a_token_that_vanishes_or_a_recreated_channel_is_a_conflict() {
     for (open, later) in [(Some("5"), Duration::ZERO), (None, REPLICA_LAG)] {
         let mut l = ledger(open, &[("6", 1)]);
         assert_eq!(see(&mut l, "6"), Reading::Advanced);
@@ -124,7 +124,7 @@ fn a_token_that_vanishes_or_a_channel_made_anew_is_a_conflict() {
 }
 
 #[test]
-fn what_may_be_from_before_the_open_is_no_conflict() {
+fn a_status_that_may_be_from_before_the_open_is_no_conflict() {
     let almost = REPLICA_LAG.saturating_sub(Duration::from_millis(1));
     for (token, created_on_ms) in [(Some("4"), 7), (None, 7), (Some("5"), 6)] {
         let mut l = ledger(Some("5"), &[("6", 1)]);
@@ -137,7 +137,7 @@ fn what_may_be_from_before_the_open_is_no_conflict() {
 }
 
 #[test]
-fn what_may_be_from_before_the_first_token_is_no_conflict() {
+fn a_status_that_may_be_from_before_the_first_token_is_no_conflict() {
     let mut l = ledger(None, &[("6", 1)]);
     let hour = Duration::from_secs(3600);
     assert_eq!(see_at(&mut l, hour, Some("6"), Some(7)), Reading::Advanced);

@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_committed_is_accepted_even_if_no_answer_said_so() {
+    fn committed_rows_are_accepted_even_without_an_answer() {
         for settled in [false, true] {
             let progress = ended(0, 3, 5, settled);
             progress.accepted_outcome(0, 3).unwrap().unwrap();

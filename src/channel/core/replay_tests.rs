@@ -280,7 +280,7 @@ fn an_answer_that_has_the_channel_ends_its_absence() {
 }
 
 #[test]
-fn what_an_open_shows_to_be_committed_is_not_sent_again() {
+fn rows_that_an_open_shows_as_committed_are_not_sent_again() {
     let mut rig = replaying();
     rig.accept(10, 2);
     rig.accept(12, 3);

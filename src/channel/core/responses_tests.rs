@@ -71,7 +71,7 @@ fn rows_that_are_being_compressed_at_the_end_come_after_those_that_were() {
 }
 
 #[test]
-fn a_refused_batch_was_not_sent_unless_a_try_of_it_had_no_answer() {
+fn a_refused_batch_was_not_sent_unless_an_attempt_had_no_answer() {
     for in_doubt in [false, true] {
         let mut rig = Rig::new();
         rig.send(10, 4);
@@ -96,7 +96,7 @@ fn a_refused_batch_was_not_sent_unless_a_try_of_it_had_no_answer() {
 }
 
 #[test]
-fn a_try_without_an_answer_is_remembered_after_later_ones_with_an_answer() {
+fn an_unanswered_attempt_is_remembered_after_answered_ones() {
     for last in [409, 413] {
         let mut rig = Rig::new();
         rig.send(10, 4);

@@ -14,7 +14,7 @@ fn sent(rig: &mut Rig) -> (OffsetToken, OffsetToken) {
 }
 
 #[test]
-fn nothing_passes_a_batch_that_is_to_be_cut() {
+fn no_batch_overtakes_one_that_is_to_be_cut() {
     let mut rig = Rig::new();
     rig.send(10, 4);
     rig.append(14, 1);
@@ -124,7 +124,7 @@ fn a_close_ends_a_settling_channel_at_the_earlier_of_the_two_deadlines() {
 }
 
 #[test]
-fn a_later_close_does_not_put_off_an_earlier_one() {
+fn a_later_close_does_not_postpone_an_earlier_one() {
     for closes in [[1_000, 5_000], [5_000, 1_000]] {
         let mut rig = Rig::new();
         rig.accept(10, 1);

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_server_is_asked_at_growing_intervals_up_to_a_second() {
+    fn an_unknown_latency_is_polled_at_growing_intervals_up_to_a_second() {
         let mut estimator = LatencyEstimator::default();
         let seen = polls(&mut estimator, 6_000);
         assert_eq!(
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_keeps_its_time_is_asked_just_before_and_just_after() {
+    fn a_constant_latency_is_polled_just_before_and_just_after_the_commit() {
         for delay in [300, 1_000, 5_000, 29_990] {
             let mut estimator = LatencyEstimator::default();
             for _ in 0..10 {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_server_that_became_quicker_or_slower_is_caught_up_with() {
+    fn the_estimate_follows_a_latency_that_changes() {
         let mut estimator = LatencyEstimator::default();
         for delay in [1_000, 100, 4_000, 0] {
             for _ in 0..12 {
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn one_late_commit_is_forgotten_with_the_next() {
+    fn one_late_commit_is_forgotten_after_the_next() {
         for (delay, late) in [(100, 800), (100, 2_000), (100, 600_000), (5_000, 600_000)] {
             let mut estimator = LatencyEstimator::default();
             for _ in 0..10 {
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_that_follow_each_other_insist_on_one_poll_a_second_only() {
+    fn a_steady_stream_needs_one_poll_a_second_only() {
         let estimator = LatencyEstimator {
             expected: ms(300),
             ..LatencyEstimator::default()
