@@ -333,7 +333,7 @@ mutant "a few tries for the statuses before a run" src/ingest/layout.rs <<'DIFF'
 DIFF
 
 mutant "an open answer without a status is nothing committed" src/channel/open.rs <<'DIFF'
--            context.status_after_open(name, patience).await?
+-            context.status_after_open(name, retry_for).await?
 +            ChannelStatus::default()
 DIFF
 
