@@ -1,4 +1,4 @@
-//! The client of a job: how it connects, opens channels, and what it has used.
+//! The client of a job: connecting, opening channels, and measuring what it used.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -11,10 +11,10 @@ use snowpipe_streaming::{Channel, Pacing, Profile, StreamingIngestClient};
 use crate::job::{Job, Metrics, Outcome, Task};
 use crate::usage;
 
-/// How long an append waits for memory that a stalled server does not give back.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long an append waits for memory while the server is stalled.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A client as the job describes it.
+/// Connects the client that the job describes.
 pub(crate) async fn connect(job: &Job) -> Result<StreamingIngestClient> {
     let transport = HttpTransport::builder()
         .add_root_certificate_file(&job.ca)?
@@ -34,11 +34,11 @@ pub(crate) async fn connect(job: &Job) -> Result<StreamingIngestClient> {
             Pacing::Off
         });
     let client = match job.task {
-        // One channel may have all of it.
+        // One channel may use the whole budget.
         Task::Stalled { memory_budget } => client
             .memory_budget(memory_budget)
             .channel_memory(memory_budget)
-            .append_timeout(PATIENCE),
+            .append_timeout(APPEND_TIMEOUT),
         _ => client,
     };
     Ok(client.build().await?)
@@ -54,7 +54,7 @@ pub(crate) async fn open(client: &StreamingIngestClient, job: &Job) -> Result<Ve
     Ok(try_join_all(opens).await?)
 }
 
-/// What a process has used since it was begun.
+/// The resources that this process has used since the span began.
 #[derive(Debug)]
 pub(crate) struct Span {
     started: Instant,
@@ -63,7 +63,7 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Measures from here on.
+    /// Begins a span.
     pub(crate) fn begin() -> Self {
         usage::forget_peak();
         Self {
@@ -73,7 +73,7 @@ impl Span {
         }
     }
 
-    /// What was used until now, to stream `rows`.
+    /// Ends the span, in which `rows` were streamed.
     pub(crate) fn end(&self, rows: u64, client: &StreamingIngestClient) -> Outcome {
         Outcome {
             wall_s: self.started.elapsed().as_secs_f64(),
@@ -87,7 +87,7 @@ impl Span {
     }
 }
 
-/// What the client has counted so far.
+/// The client's counters.
 pub(crate) fn metrics(client: &StreamingIngestClient) -> Metrics {
     let metrics = client.metrics();
     let requests = metrics.requests.iter();

@@ -1,4 +1,4 @@
-//! A process in which the client runs alone and once, so that the process has used what the client has used.
+//! A process that runs one client once, so that the process's resource usage is the client's.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::{extremes, known, stream};
 pub(crate) fn run(job: &str) -> Result<()> {
     let job: Job = serde_json::from_str(job)?;
     let pool = Arc::new(Pool::read(&job.pool, job.config.form)?);
-    // As `#[tokio::main]` makes it.
+    // The same runtime as that of `#[tokio::main]`.
     let runtime = Runtime::new()?;
     let outcome = runtime.block_on(async {
         let client = connect(&job).await?;

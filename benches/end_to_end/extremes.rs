@@ -1,4 +1,4 @@
-//! What the client holds and does where it cannot or need not stream: a stalled server, nothing to do, a crowd of channels.
+//! Extreme situations: a stalled server, an idle client, and thousands of channels.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use crate::job::{Job, Outcome};
 use crate::rows::Pool;
 use crate::usage;
 
-/// Appends until the client takes no more.
+/// Appends until the client accepts no more rows.
 pub(crate) async fn stalled(
     client: &StreamingIngestClient,
     pool: &Pool,
@@ -35,7 +35,7 @@ fn is_full(error: &anyhow::Error) -> bool {
     error.is_some_and(|error| error.kind() == ErrorKind::Backpressure)
 }
 
-/// Sends one batch, and then leaves the client alone for so many seconds. The outcome counts the requests of that time.
+/// Sends one batch and then leaves the client idle for `seconds`. The outcome counts the requests of that time.
 pub(crate) async fn idle(
     client: &StreamingIngestClient,
     pool: &Pool,
@@ -72,7 +72,7 @@ pub(crate) async fn many(
     let rss_of_channels = usage::rss_bytes().unwrap_or(0).saturating_sub(rss);
 
     let span = Span::begin();
-    // Each channel is as far as the others.
+    // All channels have the same number of rows.
     let mut next = 0;
     let mut rows = 0;
     while rows < job.config.rows {

@@ -1,6 +1,6 @@
 //! Medians and percentiles.
 
-/// A count as a number to calculate with.
+/// Converts a count for calculations.
 #[expect(
     clippy::cast_precision_loss,
     reason = "rows, bytes and nanoseconds of a run are far below 2^53"
@@ -9,7 +9,7 @@ pub(crate) fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// The middle one; of an even number of them the mean of the two in the middle. Zero of none.
+/// The median. Zero if there are no values.
 pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -20,7 +20,7 @@ pub(crate) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     )
 }
 
-/// The smallest value that `percent` in a hundred do not exceed. Zero of none.
+/// The smallest value that `percent` percent of the values do not exceed. Zero if there are no values.
 pub(crate) fn percentile(values: impl IntoIterator<Item = f64>, percent: usize) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);

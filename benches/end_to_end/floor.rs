@@ -1,6 +1,6 @@
-//! What the work itself costs without a client: the rows encoded and compressed, in one thread and with memory that is
-//! used again. It is measured alone on the machine, and beside a neighbour that does the same work all the time, because a
-//! client shares the processors and their caches with the server.
+//! The cost of the work without a client, called the floor: encoding and compressing the rows in one thread, with reused
+//! memory. It is measured on an otherwise idle machine, and beside a busy neighbour, a process that does the same work all the
+//! time. A client shares the processors and their caches with the server, as the floor does with its neighbour.
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -13,15 +13,15 @@ use crate::figures::float;
 use crate::rows::{Form, Pool};
 use crate::usage;
 
-/// As the client compresses.
+/// The compression level of the client.
 const LEVEL: i32 = 1;
 /// Bytes of rows in a body.
 const BODIES: [usize; 4] = [256 << 10, 1 << 20, 4 << 20, 14 << 20];
 
-/// Rows of one pass of the neighbour: few, so that it soon says that it is busy.
+/// Rows of one pass of the neighbour: few, so that it soon reports that it is busy.
 const PASS: u64 = 10_000;
 
-/// What is asked of a floor process.
+/// The input of a floor process.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) pool: PathBuf,
@@ -41,14 +41,14 @@ pub(crate) struct Floor {
 /// The cost of the cheapest bodies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Floors {
-    /// With the machine to itself.
+    /// On an otherwise idle machine.
     pub(crate) alone: Floor,
     /// Beside a busy neighbour.
     pub(crate) beside: Floor,
 }
 
 impl Floors {
-    /// Of several measurements the one in the middle, each for itself.
+    /// The medians of several measurements.
     pub(crate) fn middle(runs: &[Self]) -> Option<Self> {
         let middle = |of: fn(&Self) -> &Floor| {
             let mut floors: Vec<&Floor> = runs.iter().map(of).collect();
@@ -64,11 +64,11 @@ impl Floors {
     }
 }
 
-/// Is busy with the same work until the standard input ends. Says `{}` after the first pass.
+/// Does the same work until the standard input ends. Prints `{}` after the first pass.
 pub(crate) fn be_neighbour(pool: &Path) -> Result<()> {
     let pool = Pool::read(pool, Form::Typed)?;
     std::thread::spawn(|| {
-        // An input that breaks is an end as well.
+        // A read error counts as the end.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(0);
     });
@@ -98,7 +98,7 @@ pub(crate) fn run(job: &str) -> Result<()> {
 
 fn floor(pool: &Pool, size: usize, rows: u64) -> Result<Floor> {
     let mut compressor = Compressor::new(LEVEL)?;
-    // A row more than the size, and what does not get smaller.
+    // Room for one row more than the size, and for incompressible bodies.
     let mut body = Vec::with_capacity(size + 1_024);
     let mut packed = Vec::with_capacity(zstd::zstd_safe::compress_bound(size + 1_024));
     let mut json_bytes = 0;
@@ -132,14 +132,14 @@ fn encode(pool: &Pool, row: usize, body: &mut Vec<u8>) -> Result<()> {
         Pool::Typed(rows) => write(rows.get(row), body),
         Pool::Value(rows) => write(rows.get(row), body),
         Pool::Ndjson(lines) => {
-            body.extend_from_slice(lines.line(row).context("it is in the pool")?);
+            body.extend_from_slice(lines.line(row).context("the row is in the pool")?);
             Ok(())
         }
     }
 }
 
 fn write<R: Serialize>(row: Option<&R>, body: &mut Vec<u8>) -> Result<()> {
-    serde_json::to_writer(&mut *body, row.context("it is in the pool")?)?;
+    serde_json::to_writer(&mut *body, row.context("the row is in the pool")?)?;
     body.push(b'\n');
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Which configurations are measured.
+//! The configurations that are measured.
 
 use crate::job::Config;
 use crate::options::Options;
@@ -6,7 +6,7 @@ use crate::rows::Form;
 
 const MILLION: u64 = 1_000_000;
 
-/// What a plain run measures: each property along one axis, where the others are as usual.
+/// The configurations of a plain run. Each varies one property.
 const USUAL: [(u64, usize, usize, u64, Form); 16] = [
     (MILLION, 1, 1, 0, Form::Typed),
     (MILLION, 100, 1, 0, Form::Typed),

@@ -1,4 +1,4 @@
-//! What an orchestrator asks of a client process, and what that answers: one line of JSON each.
+//! The input and the outcome of a client process, each one line of JSON.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rows::Form;
 
-/// Of single rows one append of so many is timed, by the official SDK's script as well.
+/// If rows are appended one by one, one append out of this many is timed. The official SDK's script does the same.
 pub(crate) const SINGLE_ROWS_A_LAP: u64 = 16;
 
 /// One run of a client.
@@ -16,11 +16,11 @@ pub(crate) struct Job {
     pub(crate) task: Task,
     pub(crate) url: String,
     pub(crate) profile: PathBuf,
-    /// The authority that vouches for the server.
+    /// The file with the root certificate of the server.
     pub(crate) ca: PathBuf,
     /// The file of rows.
     pub(crate) pool: PathBuf,
-    /// What the run's channels are called, with a number behind it. No two runs on a sink share it.
+    /// The prefix of the names of the run's channels. Unique among the runs on a sink.
     pub(crate) name: String,
     #[serde(flatten)]
     pub(crate) config: Config,
@@ -35,9 +35,9 @@ pub(crate) struct Config {
     /// Rows of one append; one row is appended alone.
     pub(crate) batch: usize,
     pub(crate) channels: usize,
-    /// How long the server takes to answer.
+    /// The latency of the server's answers.
     pub(crate) delay_ms: u64,
-    /// Rows a second of each channel; 0 for as many as the client takes.
+    /// Rows per second of each channel; 0 for as many as the client accepts.
     pub(crate) rate: u64,
     pub(crate) form: Form,
     pub(crate) paced: bool,
@@ -66,11 +66,11 @@ pub(crate) enum Task {
     Stalled { memory_budget: usize },
     /// Sends one batch, and then does nothing.
     Idle { seconds: u64 },
-    /// Opens the channels at once, and streams the rows to all of them in turn.
+    /// Opens the channels concurrently, and streams the rows to them in turn.
     Many,
 }
 
-/// What came of a run.
+/// The outcome of a run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Outcome {
     /// Rows of the measured span: from the first append until all is accepted.
@@ -86,14 +86,14 @@ pub(crate) struct Outcome {
     pub(crate) append_p50_us: f64,
     pub(crate) append_p99_us: f64,
     pub(crate) append_max_us: f64,
-    /// When the caller knew that a token is committed.
+    /// When the caller learned that a token is committed.
     pub(crate) known: Vec<Stamp>,
     #[serde(default)]
     pub(crate) metrics: Metrics,
-    /// How long it took to open the channels.
+    /// The time for opening the channels.
     #[serde(default)]
     pub(crate) open_s: f64,
-    /// What the open channels added to the memory.
+    /// The memory that the open channels added.
     #[serde(default)]
     pub(crate) rss_of_channels: u64,
 }
@@ -101,7 +101,7 @@ pub(crate) struct Outcome {
 /// A channel, a token, and a time in microseconds of the Unix epoch.
 pub(crate) type Stamp = (String, String, u64);
 
-/// What the client counted in the run.
+/// The client's counters for the run.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(crate) struct Metrics {
     /// By endpoint.

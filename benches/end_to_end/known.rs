@@ -1,4 +1,4 @@
-//! When the caller knows that its rows are committed: alone after a flush, and in a steady stream.
+//! When the caller learns that its rows are committed: after a single flush, and in a steady stream.
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -11,15 +11,15 @@ use crate::client::{self, Span};
 use crate::job::{Job, Outcome, Stamp};
 use crate::rows::Pool;
 
-/// Between two flushes: each is to be a lone one, not one that waits for its turn behind the polls of the one before.
+/// The pause between two flushes, so that the polls of one flush do not delay the next.
 const PAUSE: Duration = Duration::from_millis(500);
-/// A steady stream appends so many rows at every tick, 2,000 a second.
+/// The rows that a steady stream appends at every tick: 2,000 a second.
 const ROWS_A_TICK: usize = 100;
 const TICK: Duration = Duration::from_millis(50);
-/// From one receipt that is followed to the next.
+/// The distance between two receipts that are awaited.
 const TICKS_A_RECEIPT: u64 = 2;
 
-/// Appends one batch at a time from the row `next` on, and waits until it is known to be committed.
+/// Appends one batch at a time, starting at row `next`, and waits until it is known to be committed.
 pub(crate) async fn flushes(
     channel: &mut Channel,
     pool: &Pool,
@@ -48,7 +48,7 @@ pub(crate) async fn flushes(
     Ok(known)
 }
 
-/// Streams the job's rows at 2,000 a second, and follows a receipt every 100 ms.
+/// Streams the job's rows at 2,000 a second, and awaits a receipt every 100 ms.
 pub(crate) async fn steady(
     client: &StreamingIngestClient,
     pool: &Arc<Pool>,
@@ -84,7 +84,7 @@ pub(crate) async fn steady(
     Ok(outcome)
 }
 
-/// That this is known now.
+/// Records that this token is known to be committed now.
 fn stamp(channel: &str, token: u64) -> Result<Stamp> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     Ok((

@@ -1,4 +1,4 @@
-//! Where runs are made: the pool, the sinks, and what one run has given.
+//! Makes runs with a pool of rows and sinks, and checks their results.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -15,7 +15,7 @@ use crate::job::{Config, Job, Outcome, Task};
 use crate::process::{self, Companion, Counts, Sink};
 use crate::rows::{self, Form};
 
-/// The pool and the sinks of one orchestrator. They are gone when this is dropped.
+/// The pool and the sinks of one orchestrator, which end when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Lab {
     dir: TempDir,
@@ -26,7 +26,7 @@ pub(crate) struct Lab {
     commit_ms: u64,
 }
 
-/// One run: what the client says, and what the sink says.
+/// The result of one run, as the client and as the sink counted it.
 #[derive(Debug, Clone)]
 pub(crate) struct Sample {
     pub(crate) outcome: Outcome,
@@ -47,7 +47,7 @@ impl Lab {
         Ok(lab)
     }
 
-    /// Lets the sinks commit so long after they have accepted, and not at once.
+    /// Lets the sinks commit this long after they have accepted, instead of at once.
     pub(crate) fn commit_after(self, commit_ms: u64) -> Self {
         Self { commit_ms, ..self }
     }
@@ -57,14 +57,14 @@ impl Lab {
         self.dir.path().join("rides.ndjson")
     }
 
-    /// Runs our client once.
+    /// Runs this crate's client once.
     pub(crate) fn run(&mut self, task: Task, config: Config, flushes: u32) -> Result<Sample> {
         self.run_with(task, config, flushes, |job| {
             process::run_child("client", job)
         })
     }
 
-    /// Runs whatever `client` runs, once, against the sink that the configuration asks for.
+    /// Runs `client` once against the sink that the configuration needs.
     pub(crate) fn run_with(
         &mut self,
         task: Task,
@@ -89,7 +89,7 @@ impl Lab {
         };
         let outcome = client(&job);
         let counts = sink.counts()?;
-        // What the sink has refused is why a client fails.
+        // The refusals of the sink explain why a client fails.
         let outcome = outcome.with_context(|| format!("{config:?}; {}", counts.refused()))?;
         let sample = Sample { outcome, counts };
         // A stalled server has not accepted anything yet.
@@ -135,21 +135,21 @@ impl Lab {
     }
 }
 
-/// What a process says that has nothing to say.
+/// The output of a process without results.
 #[derive(Debug, Deserialize)]
 struct Empty {}
 
 impl Sample {
-    /// Whether the sink has every row of each channel, and each once; where it reads rows, whether it has read them all.
+    /// Checks that the sink has every row of each channel exactly once and, if it reads rows, that it has read all of them.
     pub(crate) fn is_complete(&self, is_read: bool) -> Result<()> {
         let (sent, landed) = (&self.outcome.channels, &self.counts.channels);
         ensure!(self.counts.fault_count == 0, "{}", self.counts.refused());
         ensure!(
             sent == landed,
-            "the rows of each channel that were streamed, {sent:?}, are not those that arrived, {landed:?}"
+            "the rows streamed to each channel, {sent:?}, are not the rows that arrived, {landed:?}"
         );
         let (rows, read) = (self.counts.rows(), self.counts.rows_read);
-        ensure!(!is_read || read == rows, "of {rows} rows {read} were read");
+        ensure!(!is_read || read == rows, "{read} of {rows} rows were read");
         Ok(())
     }
 
@@ -161,7 +161,7 @@ impl Sample {
         self.outcome.cpu_s * 1e6 / float(self.outcome.rows)
     }
 
-    /// Bodies alone.
+    /// Only bodies count.
     pub(crate) fn wire_bytes_per_row(&self) -> f64 {
         float(self.counts.body_bytes) / float(self.counts.rows())
     }
@@ -170,7 +170,7 @@ impl Sample {
         self.counts.cpu_s * 1e6 / float(self.counts.rows())
     }
 
-    /// Of each token that the caller followed, the milliseconds from the server's commit to the caller knowing.
+    /// For each awaited token, the milliseconds from the server's commit until the caller learned of it.
     pub(crate) fn known_ms(&self) -> Vec<f64> {
         let since_commit = |(channel, token, at): &(String, String, u64)| {
             let row: u64 = token.parse().ok()?;

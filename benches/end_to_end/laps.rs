@@ -1,4 +1,4 @@
-//! How long each append took.
+//! The durations of appends.
 
 use std::time::{Duration, Instant};
 
@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 use crate::figures::float;
 
-/// Takes the time of one append after the other.
+/// Measures one append after the other.
 #[derive(Debug)]
 pub(crate) struct Laps {
     started: Instant,
@@ -15,7 +15,7 @@ pub(crate) struct Laps {
 }
 
 impl Laps {
-    /// All memory is taken here, not while it measures.
+    /// Allocates all memory, so that measuring allocates none.
     pub(crate) fn new() -> Result<Self> {
         let longest = Duration::from_secs(600);
         Ok(Self {
@@ -29,19 +29,19 @@ impl Laps {
         self.started = Instant::now();
     }
 
-    /// It ends.
+    /// The append has ended.
     pub(crate) fn lap(&mut self) {
         let nanos = self.started.elapsed().as_nanos();
         self.nanos
             .saturating_record(u64::try_from(nanos).unwrap_or(u64::MAX));
     }
 
-    /// Takes in what another has measured.
+    /// Adds the measurements of another.
     pub(crate) fn add(&mut self, other: &Self) -> Result<()> {
         Ok(self.nanos.add(&other.nanos)?)
     }
 
-    /// Microseconds that so many in a hundred did not exceed.
+    /// The duration in microseconds that `percent` percent of the appends did not exceed.
     pub(crate) fn percentile_us(&self, percent: f64) -> f64 {
         float(self.nanos.value_at_percentile(percent)) / 1e3
     }

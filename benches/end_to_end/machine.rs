@@ -1,15 +1,15 @@
-//! Where and with what it is measured.
+//! The machine and the versions of a measurement.
 
 use std::process::Command;
 use std::thread;
 
 use serde::Serialize;
 
-/// What figures depend on beside what is measured.
+/// What else the figures depend on.
 #[derive(Debug, Serialize)]
 pub(crate) struct Machine {
     pub(crate) cores: usize,
-    /// Runnable tasks in the minute before, where the system tells.
+    /// The load average of the minute before, if the system reports it.
     pub(crate) load_before: Option<f64>,
     pub(crate) rustc: String,
     pub(crate) crate_version: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct Machine {
 }
 
 impl Machine {
-    /// As it is now.
+    /// Inspects the machine.
     pub(crate) fn look() -> Self {
         let rustc = Command::new("rustc").arg("--version").output().ok();
         let rustc = rustc.and_then(|output| String::from_utf8(output.stdout).ok());

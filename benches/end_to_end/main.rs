@@ -1,5 +1,5 @@
-//! The client against a server that costs next to nothing, each in a process of its own, and beside it what the work costs
-//! without a client. `cargo bench --bench end_to_end` prints a table; `-- --help` says what else there is.
+//! Measures the client against a server that costs next to nothing, each in a separate process, and the cost of the work
+//! without a client. `cargo bench --bench end_to_end` prints a table; `-- --help` lists the other measurements.
 
 mod client;
 mod client_process;
@@ -22,7 +22,7 @@ mod report;
 #[path = "../../examples/ski_resort/resorts.rs"]
 #[expect(
     dead_code,
-    reason = "the example needs more of resorts than their lifts"
+    reason = "the example uses more than the lifts of its resorts"
 )]
 mod resorts;
 mod rows;
@@ -70,7 +70,7 @@ enum Part {
     /// The process of the work alone
     #[command(hide = true)]
     Floor { job: String },
-    /// The process that is busy beside such a one
+    /// The process that does the same work beside a floor process
     #[command(hide = true)]
     Neighbour { pool: PathBuf },
     /// `cargo bench NAME` is for benches of that name
@@ -79,7 +79,7 @@ enum Part {
 }
 
 fn main() -> Result<()> {
-    // Cargo says so to every bench.
+    // Cargo passes this to every bench.
     let arguments = std::env::args_os().filter(|argument| argument != "--bench");
     let Arguments { part, options } = Arguments::parse_from(arguments);
     match part {

@@ -1,4 +1,4 @@
-//! Single measurements, each for one promise that the table does not show.
+//! Single measurements, each of one property that the table does not show.
 
 use std::fs::File;
 
@@ -18,7 +18,7 @@ const BUDGET: usize = 128 << 20;
 /// Longer than any run: the server never answers.
 const NEVER_MS: u64 = 600_000;
 
-/// What is measured alone.
+/// A single measurement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Mode {
     /// The memory of a client whose server has stopped answering
@@ -33,14 +33,14 @@ pub(crate) enum Mode {
     Steady,
 }
 
-/// Carries out each of them with few rows.
+/// Runs all measurements with few rows.
 pub(crate) fn test_all(options: &Options) -> Result<()> {
     Mode::value_variants()
         .iter()
         .try_for_each(|mode| run(*mode, options))
 }
 
-/// Measures it, prints it, and writes it down if a file is named.
+/// Makes one measurement, prints it, and writes it to the file that the options name.
 pub(crate) fn run(mode: Mode, options: &Options) -> Result<()> {
     let machine = Machine::look();
     let figures = measure(mode, options)?;
@@ -66,7 +66,7 @@ fn measure(mode: Mode, options: &Options) -> Result<Value> {
     }
 }
 
-/// What the options name, and otherwise one channel that has no delay and is given 1,000 rows at once.
+/// The configuration of the options. The default is one channel without delay and appends of 1,000 rows.
 fn config(options: &Options, rows: u64) -> Config {
     Config {
         rows: options.rows.unwrap_or(rows),
@@ -165,8 +165,9 @@ fn rtt(mut lab: Lab, options: &Options) -> Result<Value> {
     }))
 }
 
-/// Rows a second of one channel, after the first quarter of the time: by then the burst is spent. A request waits until the
-/// one before it is paid for, so a time is compared with what the requests one earlier brought. `None` if there are too few.
+/// Rows per second of one channel after the first quarter of the time, when the burst is used up. A request waits until the
+/// pacing allows for the one before it, so each time is compared with the rows of the request before. `None` if there are too
+/// few requests.
 fn sustained(commits: &[Stamp]) -> Option<f64> {
     let row = |at: usize| commits.get(at)?.1.parse::<u64>().ok();
     let (_, _, first) = commits.first()?;

@@ -1,8 +1,8 @@
-//! This crate and the official SDK in turn, with the same rows and the same sink. `benches/official/run.sh` sets it up.
+//! Compares this crate and the official SDK, with the same rows and the same sink. `benches/official/run.sh` sets it up.
 //!
 //! First each runs once against a sink that reads and compares every row; these runs are not measured. Then they run in pairs, and
-//! the side that begins changes from pair to pair. Two statistics tell how they compare, and the comparison fails where they
-//! contradict each other, or where a requirement is not met.
+//! take turns in running first. Each ratio has two statistics, and the comparison fails if these contradict each other, or if a
+//! requirement is not met.
 
 pub(crate) mod compare;
 mod print;
@@ -25,8 +25,8 @@ use crate::machine::{self, Machine};
 use crate::process;
 use crate::rows::Form;
 
-/// Batch, channels, delay and rate of what is compared. At the rate of the last one both keep up on a small machine, so that
-/// what an append takes is no wait for the processor.
+/// Batch, channels, delay and rate of the configurations. At the rate of the last one both keep up on a small machine, so that
+/// the duration of an append contains no wait for the processor.
 const CONFIGURATIONS: [(usize, usize, u64, u64); 7] = [
     (1, 1, 0, 0),
     (100, 1, 0, 0),
@@ -40,10 +40,10 @@ const CONFIGURATIONS: [(usize, usize, u64, u64); 7] = [
 /// Rows for a floor, unless the runs have fewer.
 const FLOOR_ROWS: u64 = 500_000;
 
-/// What may be asked of the comparison.
+/// The command line of the comparison.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct OfficialArgs {
-    /// A Python that has the official SDK
+    /// A Python interpreter with the official SDK
     #[arg(long)]
     python: PathBuf,
     /// The script that runs it
@@ -52,24 +52,24 @@ pub(crate) struct OfficialArgs {
     /// Rows of a run
     #[arg(long, default_value_t = 1_000_000)]
     rows: u64,
-    /// How often each of the two runs; with an even number each begins equally often
+    /// Runs of each side; with an even number each runs first equally often
     #[arg(long, default_value_t = 6)]
     pairs: usize,
-    /// Lone flushes after each run, for the time until a commit is known
+    /// Single flushes after each run, for the time until a commit is known
     #[arg(long, default_value_t = 3)]
     flushes: u32,
-    /// Rows of one append, to measure nothing but that
+    /// Measure only the configurations with this many rows per append
     #[arg(long)]
     batch: Option<usize>,
     /// `[CONFIGURATION:]FIGURE>=VALUE` or `<=`, as in `1000:cpu_us_per_row<=0.5`: fail unless both statistics meet it
     #[arg(long)]
     require: Vec<Requirement>,
-    /// Where the figures go as JSON
+    /// The file to which the figures are written as JSON
     #[arg(long)]
     json: Option<PathBuf>,
 }
 
-/// All that was measured.
+/// The results of the comparison.
 #[derive(Debug, Serialize)]
 struct Comparison {
     machine: Machine,
@@ -80,14 +80,14 @@ struct Comparison {
     configurations: Vec<Compared>,
 }
 
-/// Who runs.
+/// One of the two that are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Side {
     Ours,
     Official,
 }
 
-/// Measures both, prints it and writes it down.
+/// Measures both sides, prints the comparison and writes it to a file.
 pub(crate) fn run(args: &OfficialArgs) -> Result<()> {
     ensure!(args.pairs > 0, "without a pair there is nothing to compare");
     let machine = Machine::look();
@@ -100,7 +100,7 @@ pub(crate) fn run(args: &OfficialArgs) -> Result<()> {
     let mut lab = Lab::new(false)?;
     let mut floors = Vec::new();
     let mut pairs: Vec<Vec<[Figures; 2]>> = configs.iter().map(|_| Vec::new()).collect();
-    // All configurations in turn: what else the machine does meanwhile meets each of them.
+    // All configurations in turn, so that other load on the machine affects each of them.
     for pair in 0..args.pairs {
         floors.push(lab.floors(Form::Typed, args.rows.min(FLOOR_ROWS))?);
         for (index, (config, pairs)) in configs.iter().zip(&mut pairs).enumerate() {
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &OfficialArgs) -> Result<()> {
         floors,
     };
     comparison.print();
-    // Contradictions are in it as well.
+    // The file is written even if there are contradictions.
     if let Some(path) = &args.json {
         serde_json::to_writer_pretty(File::create(path)?, &comparison)?;
     }
@@ -153,13 +153,13 @@ fn configs(args: &OfficialArgs) -> Vec<Config> {
             rate,
             form: Form::Typed,
             paced: false,
-            // The official SDK does not speak it.
+            // The official SDK does not support it.
             http2: false,
         })
         .collect()
 }
 
-/// Who begins, and who follows.
+/// The order of the two sides in this turn.
 pub(crate) fn order(turn: usize) -> [Side; 2] {
     if turn.is_multiple_of(2) {
         [Side::Ours, Side::Official]
@@ -168,7 +168,7 @@ pub(crate) fn order(turn: usize) -> [Side; 2] {
     }
 }
 
-/// Runs both once against a sink that reads every row: both have to send the very lines of the pool.
+/// Runs both once against a sink that reads every row: both have to send exactly the lines of the pool.
 fn check(configs: &[Config], args: &OfficialArgs) -> Result<()> {
     let mut lab = Lab::new(true)?;
     for config in configs {
@@ -190,7 +190,7 @@ fn measure(side: Side, lab: &mut Lab, config: Config, args: &OfficialArgs) -> Re
     Ok(Figures::of(&sample, refused))
 }
 
-/// One run, and how often it refused an append.
+/// One run, and how often an append was refused.
 fn run_side(
     side: Side,
     lab: &mut Lab,
@@ -233,7 +233,7 @@ fn command(job: &Job, args: &OfficialArgs) -> Command {
     command
 }
 
-/// Whether the two statistics of each ratio say the same. A ratio of which they do not is not worth quoting.
+/// Fails if the two statistics of a ratio contradict each other. Such a ratio must not be quoted.
 pub(crate) fn agree(compared: &[Compared]) -> Result<()> {
     let found = compared.iter().flat_map(|one| &one.contradictions);
     let found: Vec<String> = found.map(ToString::to_string).collect();
@@ -246,7 +246,7 @@ pub(crate) fn agree(compared: &[Compared]) -> Result<()> {
     Ok(())
 }
 
-/// Whether everything that is required is met.
+/// Fails if a requirement is not met.
 pub(crate) fn meet(compared: &[Compared], required: &[Requirement]) -> Result<()> {
     let unmet: Vec<String> = required
         .iter()
@@ -254,7 +254,7 @@ pub(crate) fn meet(compared: &[Compared], required: &[Requirement]) -> Result<()
         .collect();
     ensure!(
         unmet.is_empty(),
-        "what is required is not met:\n{}",
+        "requirements are not met:\n{}",
         unmet.join("\n")
     );
     Ok(())

@@ -1,4 +1,4 @@
-//! When the comparison with the official SDK fails: statistics that contradict each other, and requirements that are not met.
+//! When the comparison with the official SDK fails: contradicting statistics, and requirements that are not met.
 
 use crate::job::Config;
 use crate::official::compare::{Compared, Figures};
@@ -19,7 +19,7 @@ fn config() -> Config {
     }
 }
 
-/// Pairs that differ in rows a second alone: ours, and the official SDK's.
+/// Pairs that differ only in rows per second: this crate's, and the official SDK's.
 fn compared(rates: &[(f64, f64)]) -> Compared {
     let run = |rows_per_s| Figures {
         rows_per_s,
@@ -34,11 +34,11 @@ fn compared(rates: &[(f64, f64)]) -> Compared {
 }
 
 fn requirement(text: &str) -> Requirement {
-    text.parse().expect("it is a requirement")
+    text.parse().expect("the requirement parses")
 }
 
 #[test]
-fn each_side_begins_as_often_as_the_other() {
+fn each_side_runs_first_equally_often() {
     assert_eq!(order(0), [Side::Ours, Side::Official]);
     assert_eq!(order(1), [Side::Official, Side::Ours]);
     // In each configuration, over two pairs.
@@ -57,7 +57,7 @@ fn a_percentile_of_few_appends_is_not_compared() {
 }
 
 #[test]
-fn ratios_say_their_spread() {
+fn ratios_have_their_spread() {
     let compared = compared(&[(3.0, 1.0), (2.0, 1.0), (4.0, 2.0), (5.0, 2.0)]);
     let ratio = compared.ratios["rows_per_s"];
     assert_eq!((ratio.lowest, ratio.highest), (2.0, 3.0));
@@ -69,8 +69,8 @@ fn ratios_say_their_spread() {
 }
 
 #[test]
-fn statistics_that_contradict_each_other_fail_the_run() {
-    // By the pairs a third more, by the medians a little less.
+fn contradicting_statistics_fail_the_run() {
+    // A third more by the ratios of the pairs, a little less by the medians.
     let torn = compared(&[(4.0, 3.0), (0.96, 0.72), (0.9, 1.0)]);
     let why = agree(&[torn]).expect_err("1.33 beside 0.96").to_string();
     assert!(why.contains("1000x4+50ms:rows_per_s: 1.33 is"), "{why}");
@@ -79,18 +79,18 @@ fn statistics_that_contradict_each_other_fail_the_run() {
         "{why}"
     );
 
-    // On one side of 1, but far apart.
+    // Both are above 1, but far apart.
     assert!(agree(&[compared(&[(2.0, 1.0), (3.0, 1.2), (6.0, 4.0)])]).is_err());
 }
 
 #[test]
-fn statistics_that_say_the_same_do_not() {
-    agree(&[compared(&[(3.0, 1.0), (3.1, 1.0), (2.9, 1.0)])]).expect("they are alike");
-    // Both say that there is no difference to speak of.
+fn statistics_that_agree_pass() {
+    agree(&[compared(&[(3.0, 1.0), (3.1, 1.0), (2.9, 1.0)])]).expect("the statistics agree");
+    // Both statistics show no significant difference.
     let equal = compared(&[(1.01, 1.0), (1.0, 1.01), (0.99, 1.0)]);
-    agree(&[equal]).expect("they are alike");
-    // One pair says it.
-    agree(&[compared(&[(1.0, 3.0)])]).expect("they are one");
+    agree(&[equal]).expect("the statistics agree");
+    // With one pair both statistics are the same.
+    agree(&[compared(&[(1.0, 3.0)])]).expect("the statistics agree");
 }
 
 #[test]
@@ -114,12 +114,12 @@ fn a_requirement_is_met_by_both_statistics() {
         "times_floor<=100",
     ] {
         let why = meet(&compared, &[requirement(unmet)]).expect_err(unmet);
-        assert!(why.to_string().contains("is not met"), "{why}");
+        assert!(why.to_string().contains("are not met"), "{why}");
     }
 }
 
 #[test]
-fn a_requirement_that_can_never_be_looked_at_is_refused() {
+fn a_requirement_that_cannot_be_checked_is_refused() {
     for wrong in [
         "rows_per_s",
         "rows_per_s>2",
@@ -133,8 +133,8 @@ fn a_requirement_that_can_never_be_looked_at_is_refused() {
     assert!(of_another.is_possible(&[config()]).is_err());
     requirement("rows_per_s>=2")
         .is_possible(&[config()])
-        .expect("it is of any");
+        .expect("it applies to any configuration");
     requirement("1000x4+50ms:rows_per_s>=2")
         .is_possible(&[config()])
-        .expect("it is there");
+        .expect("the configuration is measured");
 }

@@ -1,12 +1,12 @@
-//! What may be asked on the command line.
+//! The command line.
 
 use std::path::{Path, PathBuf};
 
 use crate::rows::Form;
 
-/// Of any of `--rows`, `--batch`, `--channels`, `--delay-ms` and `--form` the table has the one line they name.
+/// With any of `--rows`, `--batch`, `--channels`, `--delay-ms` and `--form`, the table has only the line with these values.
 #[derive(Debug, Clone, clap::Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate flag")]
 pub(crate) struct Options {
     /// Rows of a run
     #[arg(long)]
@@ -14,16 +14,16 @@ pub(crate) struct Options {
     /// Rows of one append
     #[arg(long)]
     pub(crate) batch: Option<usize>,
-    /// Channels side by side
+    /// Concurrent channels
     #[arg(long)]
     pub(crate) channels: Option<usize>,
-    /// How long the server takes to answer
+    /// The latency of the server's answers
     #[arg(long)]
     pub(crate) delay_ms: Option<u64>,
     /// What is appended
     #[arg(long)]
     pub(crate) form: Option<Form>,
-    /// How often each line is measured; the table has the medians
+    /// Runs per line; the table shows the medians
     #[arg(long)]
     runs: Option<usize>,
     /// Every combination, which takes long
@@ -32,33 +32,33 @@ pub(crate) struct Options {
     /// Keep to the service's limits for a channel
     #[arg(long)]
     pub(crate) paced: bool,
-    /// Rows a second of each channel; 0 for as many as the client takes
+    /// Rows per second of each channel; 0 for as many as the client accepts
     #[arg(long, default_value_t = 0)]
     pub(crate) rate: u64,
-    /// HTTP/2 and not HTTP/1.1
+    /// HTTP/2 instead of HTTP/1.1
     #[arg(long)]
     pub(crate) http2: bool,
-    /// Where the figures go as JSON
+    /// The file to which the figures are written as JSON
     #[arg(long)]
     pub(crate) json: Option<PathBuf>,
-    /// Few rows, each of them counted by the server
+    /// Few rows, each of them checked by the server
     #[arg(long)]
     pub(crate) test: bool,
 }
 
 impl Options {
-    /// Whether one line of the table is named.
+    /// Whether the options name one line of the table.
     pub(crate) fn names_one(&self) -> bool {
         let numbers = self.rows.is_some() || self.batch.is_some() || self.channels.is_some();
         numbers || self.delay_ms.is_some() || self.form.is_some()
     }
 
-    /// How often each line is measured.
+    /// Runs per line.
     pub(crate) fn runs(&self) -> usize {
         self.runs.unwrap_or(if self.test { 1 } else { 3 }).max(1)
     }
 
-    /// Where the table goes. That of a test is worth no file unless one is named.
+    /// The file for the table. A test writes none by default.
     pub(crate) fn table_json(&self) -> Option<PathBuf> {
         let usual =
             || Some(Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("end_to_end.json"));

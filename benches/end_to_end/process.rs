@@ -1,4 +1,4 @@
-//! Processes of this same executable: what one of them has used is its own, and the sink's share is not the client's.
+//! Child processes of this executable, so that the resource usage of the sink is not counted as the client's.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -13,24 +13,24 @@ use serde::{Deserialize, Serialize};
 
 use crate::job::Stamp;
 
-/// A process of this executable that runs until this is dropped.
+/// A child process that runs until this is dropped.
 #[derive(Debug)]
 pub(crate) struct Companion {
     child: Child,
-    /// Its end is the process's.
+    /// The process ends when this is closed.
     commands: Option<ChildStdin>,
     answers: BufReader<ChildStdout>,
 }
 
-/// A sink that runs.
+/// A running sink.
 #[derive(Debug)]
 pub(crate) struct Sink {
-    /// Where it is.
+    /// Its address.
     pub(crate) place: Place,
     companion: Companion,
 }
 
-/// What a client has to know of a sink.
+/// What a client needs to connect to a sink.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Place {
     pub(crate) url: String,
@@ -38,23 +38,23 @@ pub(crate) struct Place {
     pub(crate) profile: PathBuf,
 }
 
-/// What a sink has counted since it was last reset.
+/// The counters of a sink since its last reset.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct Counts {
     /// The rows of each channel.
     pub(crate) channels: BTreeMap<String, u64>,
-    /// Rows that were compared with what they should be; how many of them are the same JSON in other bytes.
+    /// Rows that were compared with the expected ones, and how many of them are the same JSON in other bytes.
     pub(crate) rows_read: u64,
     pub(crate) rewritten: u64,
-    /// Requests with rows that were refused, and why the first of them were.
+    /// Refused requests with rows, and the reasons of the first of them.
     pub(crate) fault_count: u64,
     pub(crate) faults: Vec<String>,
     pub(crate) data_requests: u64,
     pub(crate) status_requests: u64,
-    /// Of the data requests.
+    /// The bytes of data requests.
     pub(crate) body_bytes: u64,
     pub(crate) cpu_s: f64,
-    /// When a request's end token became the committed one.
+    /// When the end token of each request became the committed token.
     pub(crate) commits: Vec<Stamp>,
 }
 
@@ -64,7 +64,7 @@ impl Counts {
         self.channels.values().sum()
     }
 
-    /// What the sink has refused, in words.
+    /// A message about the refused requests.
     pub(crate) fn refused(&self) -> String {
         format!(
             "the sink refused {} requests with rows: {:?}",
@@ -74,7 +74,7 @@ impl Counts {
 }
 
 impl Companion {
-    /// Starts one in a role, and reads what it says first.
+    /// Starts a process in this role, and reads its first line.
     pub(crate) fn start<T: DeserializeOwned>(role: &str, args: &[OsString]) -> Result<(Self, T)> {
         let mut child = Command::new(env::current_exe()?)
             .arg(role)
@@ -109,18 +109,18 @@ impl Companion {
 }
 
 impl Sink {
-    /// Starts one with these arguments.
+    /// Starts a sink with these arguments.
     pub(crate) fn start(args: &[OsString]) -> Result<Self> {
         let (companion, place) = Companion::start("sink", args)?;
         Ok(Self { place, companion })
     }
 
-    /// What it has counted.
+    /// Reads the counters.
     pub(crate) fn counts(&mut self) -> Result<Counts> {
         self.companion.ask("stats")
     }
 
-    /// Lets it count from zero.
+    /// Resets the counters.
     pub(crate) fn reset(&mut self) -> Result<()> {
         self.companion.ask::<serde_json::Value>("reset").map(drop)
     }
@@ -129,7 +129,7 @@ impl Sink {
 impl Drop for Companion {
     fn drop(&mut self) {
         drop(self.commands.take());
-        // It has nothing left to say.
+        // Its output is not needed any more.
         let _ = self.child.wait();
     }
 }

@@ -14,11 +14,11 @@ use crate::lab::Sample;
 use crate::machine::Machine;
 use crate::rows::{Form, POOL};
 
-/// All that a run of the table has given.
+/// The results of the table.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     pub(crate) machine: Machine,
-    /// Runnable tasks in the minute before the end.
+    /// The load average of the last minute.
     pub(crate) load_after: Option<f64>,
     pub(crate) floors: BTreeMap<Form, Floors>,
     pub(crate) lines: Vec<Line>,
@@ -32,7 +32,7 @@ pub(crate) struct Line {
     pub(crate) runs: usize,
     pub(crate) rows_per_s: f64,
     pub(crate) cpu_us_per_row: f64,
-    /// By the floor alone on the machine, and by that beside a busy neighbour.
+    /// CPU per row divided by the floor on an idle machine, and by the floor beside a busy neighbour.
     pub(crate) times_floor: f64,
     pub(crate) times_busy_floor: f64,
     pub(crate) wire_bytes_per_row: f64,
@@ -49,7 +49,7 @@ pub(crate) struct Line {
 }
 
 impl Line {
-    /// Medians of the samples; of the longest append the longest; of commits that became known all together.
+    /// Medians of the samples, except: the maximum of the longest appends, and percentiles over the commits of all samples.
     pub(crate) fn new(config: Config, samples: &[Sample], floors: &Floors) -> Self {
         let of = |figure: fn(&Sample) -> f64| median(samples.iter().map(figure));
         let known = || samples.iter().flat_map(Sample::known_ms);
@@ -135,22 +135,22 @@ const HEADS: [[&str; 18]; 2] = [
     ],
 ];
 
-/// What is counted, and how.
+/// Explains the columns.
 const LEGEND: &str = "\
-Each run is a process of its own that streams to a sink process on the same machine, over TLS on loopback. The lines take
-turns; each has the medians of its runs, and of the longest appends the longest.
+Each run is a separate process that streams to a sink process on the same machine, over TLS on loopback. The lines take
+turns; each shows the medians of its runs, and the maximum of their longest appends.
 rows/s      from the first append until all rows are accepted
-CPU us      user and system time of the client process in that span; reading the rows is not in it
-x floor     that, by the cost of encoding and compressing alone: one thread, no client
-x busy      the same floor, beside a process that does the same work all the time
+CPU us      user and system time of the client process in that span; reading the rows is not included
+x floor     CPU divided by the cost of encoding and compressing alone: one thread, no client
+x busy      the same with the floor measured beside a process that does the same work all the time
 wire B      bodies of data requests
-peak MiB    the most that was resident, and how far that is above what was with all rows read and nothing appended
-append      one call, with the wait for memory; a batch of 1 is append_row
-known ms    lone flushes after the stream: from the server's commit until Receipt::committed returns
+peak MiB    the peak of resident memory, and how much that is above the memory with all rows read and nothing appended
+append      one call, including the wait for memory; a batch of 1 is append_row
+known ms    single flushes after the stream: from the server's commit until Receipt::committed returns
 sink us     CPU of the sink, which shares the machine";
 
 impl Report {
-    /// Prints it for people.
+    /// Prints the table.
     pub(crate) fn print(&self) {
         let machine = &self.machine;
         let load = |load: Option<f64>| load.map_or_else(|| "?".to_owned(), |load| load.to_string());
@@ -193,7 +193,7 @@ impl Report {
         print_aligned(&table);
     }
 
-    /// Writes it for programs.
+    /// Writes the report as JSON.
     pub(crate) fn write(&self, path: &Path) -> Result<()> {
         serde_json::to_writer_pretty(File::create(path)?, self)?;
         println!("\nalso in {}", path.display());
@@ -201,7 +201,7 @@ impl Report {
     }
 }
 
-/// Each column as wide as its widest cell.
+/// Prints a table whose columns are as wide as their widest cells.
 pub(crate) fn print_aligned<const N: usize>(table: &[[String; N]]) {
     let mut widths = [0; N];
     for row in table {

@@ -1,4 +1,4 @@
-//! The rows that are streamed: lift rides as `examples/ski_resort` writes them, the same for everybody.
+//! The rows that all runs stream: lift rides as in `examples/ski_resort`.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -16,20 +16,20 @@ use snowpipe_streaming::{Channel, Receipt, RowBatch};
 use crate::dice::Dice;
 use crate::resorts::Resort;
 
-/// Rows in a pool. They are unique, and streamed again and again: many more than fit into a compressor's window.
+/// Rows in a pool. They are unique, and are streamed repeatedly. They are many more than fit into a compressor's window.
 pub(crate) const POOL: usize = 100_000;
 
 /// 2026-01-17T15:00:00Z, when the lifts open.
 const OPENING: i64 = 1_768_662_000;
-/// The rides are those of a week of days, in no order, as they come from many gates: sorted ones would compress better.
+/// The rides are those of a week, in random order, as they arrive from many gates. Sorted rides would compress better.
 const DAYS: u64 = 7;
 const OPEN_SECONDS: u64 = 8 * 3_600;
 
-/// What a program has in its hands when it appends.
+/// The form in which a program has its rows when it appends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Form {
-    /// A struct that serde writes.
+    /// A struct that serde serializes.
     Typed,
     /// A `serde_json::Value`.
     Value,
@@ -37,7 +37,7 @@ pub(crate) enum Form {
     Ndjson,
 }
 
-/// A ride, in the order of its columns. The texts lie in the struct: a pool is to weigh little beside what is measured.
+/// A ride, in the order of its columns. The texts are stored inline, so that the pool needs little memory.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) struct Ride {
@@ -89,7 +89,7 @@ pub(crate) enum Pool {
     Ndjson(Lines),
 }
 
-/// NDJSON, and where each line ends.
+/// NDJSON, and the end of each line.
 #[derive(Debug)]
 pub(crate) struct Lines {
     text: Bytes,
@@ -110,8 +110,8 @@ impl Pool {
         Ok(pool)
     }
 
-    /// Appends the rows from the one numbered `next` on, which is its token: `batch` of them, or fewer where the pool
-    /// ends. Returns how many.
+    /// Appends `batch` rows, or fewer at the end of the pool, starting at number `next`. The numbers are the tokens. Returns
+    /// the receipt and how many rows were appended.
     pub(crate) async fn append(
         &self,
         channel: &mut Channel,
@@ -172,7 +172,7 @@ impl Lines {
         self.text.slice(self.range(from, until))
     }
 
-    /// Where the lines from one to before another lie.
+    /// The bytes of a range of lines.
     fn range(&self, from: usize, until: usize) -> Range<usize> {
         let end_of = |lines: usize| match lines.checked_sub(1) {
             Some(last) => self.ends.get(last).copied().unwrap_or(self.text.len()),

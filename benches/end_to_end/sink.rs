@@ -1,19 +1,19 @@
 //! The server that a client is measured against, as a separate process. It discards what it receives, but checks that no row
 //! is missing or repeated.
 //!
-//! It speaks what this crate and the official SDK 1.9.1 need of the service, over TLS 1.3 on loopback. The offset tokens of a row
-//! are its number in the channel, from 0. A request is refused whose rows do not continue those of the channel, or whose body is
-//! too short for them; otherwise what is sent is thrown away. With `--check FILE` every body is decompressed, the files of the
-//! official SDK are decrypted as well, and each row is compared with the one that its number stands for.
+//! It implements the part of the service's protocol that this crate and the official SDK 1.9.1 use, over TLS 1.3 on loopback.
+//! The offset token of a row is its number in the channel, from 0. A request is refused if its rows do not continue those of the
+//! channel, or if its body is too short for them; otherwise its body is discarded. With `--check FILE` every body is
+//! decompressed, the files of the official SDK are decrypted as well, and each row is compared with the row of its number.
 //!
-//! On its standard output it says first where it is:
+//! It first prints its address:
 //!
 //! ```json
 //! {"url":"https://127.0.0.1:40123","ca":"/tmp/x/ca.pem","profile":"/tmp/x/profile.json"}
 //! ```
 //!
-//! Then a line `stats` on its standard input is answered with what was counted since the start or the last `reset`, and
-//! `reset` with `{}`. It ends with its input.
+//! Then it answers each line `stats` on its standard input with its counters since the start or the last `reset`, and each
+//! line `reset` with `{}`. It ends when its input ends.
 
 mod account;
 mod files;
@@ -38,16 +38,16 @@ use self::requests::Service;
 use self::socket::Tls;
 use self::state::State;
 
-/// How the sink behaves.
+/// The options of the sink.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct SinkArgs {
-    /// How long an answer to rows, files and uploads takes
+    /// The latency of answers to rows, files and uploads
     #[arg(long, default_value_t = 0)]
     pub(crate) delay_ms: u64,
-    /// How long after its acceptance a request's end token is the committed one
+    /// The time from accepting a request to committing it
     #[arg(long, default_value_t = 0)]
     pub(crate) commit_ms: u64,
-    /// Read the rows, and refuse a request in which they are not those of this file
+    /// Read the rows, and refuse requests whose rows are not those of this file
     #[arg(long)]
     pub(crate) check: Option<PathBuf>,
 }
@@ -56,7 +56,7 @@ pub(crate) struct SinkArgs {
 ///
 /// # Errors
 ///
-/// If it cannot listen, cannot write its files, or is told something it does not know.
+/// If it cannot listen, cannot write its files, or reads an unknown command.
 pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).context("no port is free")?;
     let url = format!("https://{}", listener.local_addr()?);
@@ -67,7 +67,7 @@ pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
         files.path().join("profile.json"),
     );
     std::fs::write(&ca, tls.certificate_pem())?;
-    // Of the emulator only its key is used.
+    // Only the emulator's key is used.
     let emulator = Emulator::builder().build()?;
     std::fs::write(&profile, emulator.profile_json(&url))?;
 
@@ -83,7 +83,7 @@ pub(crate) fn run(args: &SinkArgs) -> anyhow::Result<()> {
             .map(Arc::new),
     };
     listener.set_nonblocking(true)?;
-    // Ends with the process, or the process with it.
+    // Runs until the process ends.
     thread::spawn(move || {
         if let Err(why) = socket::serve(listener, &tls, &service) {
             eprintln!("the sink cannot serve any more: {why}");

@@ -1,4 +1,4 @@
-//! What the sink refuses, and what it takes for complete. Each fault is one that a count of rows does not show.
+//! What the sink refuses, and what it considers complete. A count of rows would show none of these faults.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -19,22 +19,22 @@ use crate::sink::judge::Pool;
 use crate::sink::requests::Service;
 use crate::sink::state::State;
 
-/// Lines of the test's pool: as incompressible as rides, and fewer than the rows that are sent.
+/// Lines of the pool. They are as incompressible as rides, and fewer than the rows that are sent.
 const LINES: u64 = 8;
-/// With any key and vector that sink and file agree on.
+/// Any initialization vector and key will do, if sink and file have the same.
 const IV: [u8; 16] = [3; 16];
 const KEY: [u8; 32] = [7; 32];
 
-/// A sink, as a client sees it.
+/// A sink and the pool of its rows.
 struct Sink {
     service: Service,
     lines: Vec<String>,
 }
 
 impl Sink {
-    /// One that reads rows, with the channels A and B open.
+    /// A sink that reads rows, with the channels A and B open.
     async fn reading() -> Self {
-        let mut sink = Self::trusting().await;
+        let mut sink = Self::discarding().await;
         let file = tempfile::NamedTempFile::new().expect("a file can be made");
         std::fs::write(file.path(), sink.lines.concat()).expect("it can be written");
         let pool = Pool::read(file.path()).expect("it has rows");
@@ -42,8 +42,8 @@ impl Sink {
         sink
     }
 
-    /// One that throws bodies away.
-    async fn trusting() -> Self {
+    /// A sink that discards bodies, with the same channels open.
+    async fn discarding() -> Self {
         let mut dice = Dice::new(1, 0);
         let mut line = |n| {
             let (a, b) = (dice.bits(128), dice.bits(128));
@@ -66,7 +66,7 @@ impl Sink {
         sink
     }
 
-    /// The status of the answer, and what is wrong with the request.
+    /// Returns the status and the message of the answer.
     async fn call(
         &self,
         method: &str,
@@ -88,7 +88,7 @@ impl Sink {
         (head.status, message.map(str::to_owned))
     }
 
-    /// Appends these rows under the tokens `first` and `last`. What is wrong with that, if anything.
+    /// Appends these rows with the tokens `first` and `last`. Returns the reason if they are refused.
     async fn append(&self, channel: &str, first: u64, last: u64, rows: &[u64]) -> Option<String> {
         self.send(channel, first, last, &self.frame(rows)).await
     }
@@ -101,21 +101,21 @@ impl Sink {
         why
     }
 
-    /// The lines of these rows, compressed. Each ends with an empty line, as some of the official SDK's do.
+    /// The lines of these rows, compressed. Empty lines follow them, as in some requests of the official SDK.
     fn frame(&self, rows: &[u64]) -> Vec<u8> {
         let line = |row: &u64| self.lines.get(usize::try_from(row % LINES).ok()?);
         let lines: Vec<&str> = rows.iter().filter_map(line).map(String::as_str).collect();
         pack(&lines.join("\n"))
     }
 
-    /// Uploads a file with these rows, and returns what an append has to say of it.
+    /// Uploads a file with these rows, and returns the description of it for an append.
     async fn upload(&self, name: &str, first: u64, last: u64, rows: &[u64]) -> Value {
         let file = self.frame(rows);
         let length = file.len().to_string();
         let headers = [("x-amz-decoded-content-length", length)];
-        // The cipher is its own inverse, and what opens a file also closes it.
-        let closed =
-            internals::open_upload(&chunked(&file), file.len(), &KEY, IV).expect("it is whole");
+        // The cipher is its own inverse, so the function that decrypts a file also encrypts it.
+        let closed = internals::open_upload(&chunked(&file), file.len(), &KEY, IV)
+            .expect("the upload is complete");
         let path = format!("/sink/{name}");
         let uploaded = self.call("PUT", &path, &headers, &chunked(&closed)).await;
         assert_eq!(uploaded, (StatusCode::OK, None));
@@ -137,7 +137,7 @@ impl Sink {
         self.call("POST", &path, &[], body.as_bytes()).await.1
     }
 
-    /// What the sink has counted, beside what a client says that it has sent.
+    /// The counters of the sink, with the rows that a client reports as sent.
     fn sample(&self, sent: &[(&str, u64)]) -> Sample {
         let channels = sent.iter().map(|(name, rows)| ((*name).to_owned(), *rows));
         Sample {
@@ -145,8 +145,7 @@ impl Sink {
                 channels: channels.collect(),
                 ..Outcome::default()
             },
-            counts: serde_json::from_value(self.service.state.stats())
-                .expect("it is the same JSON"),
+            counts: serde_json::from_value(self.service.state.stats()).expect("the counters parse"),
         }
     }
 }
@@ -155,7 +154,7 @@ fn pack(text: &str) -> Vec<u8> {
     zstd::encode_all(text.as_bytes(), 1).expect("it can be compressed")
 }
 
-/// A body as S3 clients send it: one piece, and its checksum.
+/// A body in the encoding of S3 clients: one chunk, and its checksum.
 fn chunked(content: &[u8]) -> Vec<u8> {
     let checksum = STANDARD.encode(crc32(content).to_be_bytes());
     let mut body = format!("{:x}\r\n", content.len()).into_bytes();
@@ -179,11 +178,11 @@ fn says(why: Option<String>, expected: &str) {
 }
 
 #[tokio::test]
-async fn rows_that_continue_are_taken_and_counted_by_channel() {
+async fn consecutive_rows_are_accepted_and_counted_by_channel() {
     let sink = Sink::reading().await;
     assert_eq!(sink.append("A", 0, 4, &[0, 1, 2, 3, 4]).await, None);
     assert_eq!(sink.append("B", 0, 1, &[0, 1]).await, None);
-    // The pool begins again.
+    // The pool starts again.
     assert_eq!(sink.append("A", 5, 9, &[5, 6, 7, 8, 9]).await, None);
     let file = sink.upload("0.ndjson", 2, 4, &[2, 3, 4]).await;
     assert_eq!(sink.append_file("B", &file).await, None);
@@ -194,7 +193,7 @@ async fn rows_that_continue_are_taken_and_counted_by_channel() {
 }
 
 #[tokio::test]
-async fn one_row_lost_and_another_repeated_in_a_body_is_seen() {
+async fn a_body_with_one_row_lost_and_another_repeated_is_refused() {
     let sink = Sink::reading().await;
     let why = sink.append("A", 0, 3, &[0, 1, 1, 3]).await;
     says(
@@ -211,8 +210,8 @@ async fn one_row_lost_and_another_repeated_in_a_body_is_seen() {
 }
 
 #[tokio::test]
-async fn a_request_lost_and_another_repeated_is_seen_without_reading() {
-    for sink in [Sink::trusting().await, Sink::reading().await] {
+async fn a_lost_and_a_repeated_request_are_found_without_reading_rows() {
+    for sink in [Sink::discarding().await, Sink::reading().await] {
         assert_eq!(sink.append("A", 0, 3, &[0, 1, 2, 3]).await, None);
         says(
             sink.append("A", 0, 3, &[0, 1, 2, 3]).await,
@@ -226,7 +225,7 @@ async fn a_request_lost_and_another_repeated_is_seen_without_reading() {
             sink.append("A", 3, 6, &[3, 4, 5, 6]).await,
             "goes on with row 4",
         );
-        // The sum is right.
+        // The total is right.
         let complete = sink.sample(&[("A", 4), ("B", 0)]).is_complete(false);
         let why = complete
             .expect_err("three requests were refused")
@@ -236,8 +235,8 @@ async fn a_request_lost_and_another_repeated_is_seen_without_reading() {
 }
 
 #[tokio::test]
-async fn a_row_too_few_in_one_channel_and_one_too_many_in_another_is_seen() {
-    let sink = Sink::trusting().await;
+async fn a_missing_row_in_one_channel_and_an_extra_row_in_another_are_found() {
+    let sink = Sink::discarding().await;
     assert_eq!(sink.append("A", 0, 4, &[0, 1, 2, 3, 4]).await, None);
     assert_eq!(sink.append("B", 0, 2, &[0, 1, 2]).await, None);
     sink.sample(&[("A", 5), ("B", 3)])
@@ -248,7 +247,7 @@ async fn a_row_too_few_in_one_channel_and_one_too_many_in_another_is_seen() {
             .is_complete(false)
             .is_err()
     );
-    // Where rows are to be read, those that were not do not count.
+    // If rows are to be read, unread rows do not count.
     assert!(
         sink.sample(&[("A", 5), ("B", 3)])
             .is_complete(true)
@@ -258,7 +257,7 @@ async fn a_row_too_few_in_one_channel_and_one_too_many_in_another_is_seen() {
 
 #[tokio::test]
 async fn a_body_without_rows_does_not_count_as_rows() {
-    for sink in [Sink::trusting().await, Sink::reading().await] {
+    for sink in [Sink::discarding().await, Sink::reading().await] {
         says(sink.send("A", 0, 99, b"").await, "0 bytes cannot hold them");
         says(sink.send("A", 0, 99, &pack("")).await, "cannot hold them");
         // Half of the rows are missing.
@@ -268,10 +267,10 @@ async fn a_body_without_rows_does_not_count_as_rows() {
             "cannot hold them",
         );
     }
-    // What only is long enough is found where it is read.
+    // Reading finds a body that is only long enough.
     let sink = Sink::reading().await;
     let zeros = vec![0; 2_700];
-    says(sink.send("A", 0, 99, &zeros).await, "are no zstd");
+    says(sink.send("A", 0, 99, &zeros).await, "are not a zstd frame");
     let rows = sink.frame(&(0..LINES - 1).collect::<Vec<_>>());
     says(
         sink.send("A", 0, LINES - 1, &rows).await,
@@ -280,12 +279,12 @@ async fn a_body_without_rows_does_not_count_as_rows() {
     let rows = sink.frame(&(0..LINES).collect::<Vec<_>>());
     says(
         sink.send("A", 0, LINES - 2, &rows).await,
-        "has a further row",
+        "has an additional row",
     );
 }
 
 #[tokio::test]
-async fn a_changed_row_is_seen_and_other_json_for_the_same_row_is_counted() {
+async fn a_changed_row_is_refused_and_equal_json_in_other_bytes_is_counted() {
     let sink = Sink::reading().await;
     let mut row: Value = serde_json::from_str(&sink.lines[0]).expect("it is JSON");
     let text = row["TEXT"].as_str().expect("it is a text").to_owned();
@@ -300,8 +299,8 @@ async fn a_changed_row_is_seen_and_other_json_for_the_same_row_is_counted() {
 }
 
 #[tokio::test]
-async fn tokens_that_number_no_rows_and_channels_that_are_not_open_are_refused() {
-    let sink = Sink::trusting().await;
+async fn tokens_that_are_not_numbers_of_rows_and_closed_channels_are_refused() {
+    let sink = Sink::discarding().await;
     for tokens in [
         "",
         "?startOffsetToken=&endOffsetToken=",
@@ -316,7 +315,7 @@ async fn tokens_that_number_no_rows_and_channels_that_are_not_open_are_refused()
         sink.append("C", 0, 1, &[0, 1]).await,
         "channel C is not open",
     );
-    // As many faults as there were, and not only as many as are kept in words.
+    // All faults are counted, although only some messages are kept.
     for _ in 0..20 {
         says(
             sink.append("C", 0, 1, &[0, 1]).await,
@@ -327,7 +326,7 @@ async fn tokens_that_number_no_rows_and_channels_that_are_not_open_are_refused()
 }
 
 #[tokio::test]
-async fn files_are_opened_and_each_is_appended_once() {
+async fn files_are_decrypted_and_each_is_appended_once() {
     let sink = Sink::reading().await;
     let wrong = sink.upload("0.ndjson", 0, 3, &[0, 1, 1, 3]).await;
     says(sink.append_file("A", &wrong).await, "in the place of row 2");
@@ -340,15 +339,15 @@ async fn files_are_opened_and_each_is_appended_once() {
 
     let mut file = sink.upload("3.ndjson", 4, 7, &[4, 5, 6, 7]).await;
     file["iv_base64"] = json!(STANDARD.encode([4; 16]));
-    says(sink.append_file("A", &file).await, "are no zstd");
+    says(sink.append_file("A", &file).await, "are not a zstd frame");
     let mut file = sink.upload("4.ndjson", 4, 7, &[4, 5, 6, 7]).await;
     file["fragment_row_count"] = json!(5);
     says(sink.append_file("A", &file).await, "are to be 5 rows");
 }
 
 #[tokio::test]
-async fn the_length_of_a_file_is_its_own_and_not_what_an_append_says() {
-    let sink = Sink::trusting().await;
+async fn the_length_of_a_file_is_that_of_the_upload_and_not_of_the_append() {
+    let sink = Sink::discarding().await;
     let mut file = sink.upload("0.ndjson", 0, 3, &[0, 1, 2, 3]).await;
     file["file_length_bytes"] = json!(1_000_000);
     file["fragment_length_bytes"] = json!(1_000_000);
@@ -356,7 +355,7 @@ async fn the_length_of_a_file_is_its_own_and_not_what_an_append_says() {
         sink.append_file("A", &file).await,
         "the append names 1000000",
     );
-    // An empty file with as many rows as one likes.
+    // An append that claims rows for an empty file.
     let file = sink.upload("1.ndjson", 0, 99, &[]).await;
     says(sink.append_file("A", &file).await, "cannot hold them");
     let file = sink.upload("2.ndjson", 0, 3, &[0, 1, 2, 3]).await;

@@ -1,4 +1,4 @@
-//! The run that the table is made of: the rows as fast as the client takes them, one task a channel.
+//! The runs of the table: rows as fast as the client accepts them, one task per channel.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::known;
 use crate::laps::Laps;
 use crate::rows::Pool;
 
-/// Streams the job's rows until all are accepted, and then flushes alone a few times.
+/// Streams the job's rows until all are accepted, and then makes a few single flushes.
 pub(crate) async fn stream(
     client: &StreamingIngestClient,
     pool: &Arc<Pool>,
@@ -64,7 +64,7 @@ async fn write(
     Config { batch, rate, .. }: Config,
     mut laps: Laps,
 ) -> Result<(Channel, u64, Laps)> {
-    // To look at the clock would cost a good part of what a single row does.
+    // Reading the clock would take a large part of the time of a single row.
     let timed = if batch == 1 { SINGLE_ROWS_A_LAP } else { 1 };
     let begun = Instant::now();
     let mut next = 0;

@@ -1,4 +1,4 @@
-//! The table: every configuration in turn, as often as asked for.
+//! The table: every configuration in turn, several times.
 
 use std::collections::BTreeMap;
 
@@ -13,12 +13,12 @@ use crate::options::Options;
 use crate::report::{Line, Report};
 use crate::rows::Form;
 
-/// Lone flushes after each stream.
+/// Single flushes after each stream.
 const FLUSHES: u32 = 3;
 /// Rows for a floor.
 const FLOOR_ROWS: u64 = 500_000;
 
-/// Measures what the options ask for, prints it and writes it down.
+/// Measures the configurations of the options, prints the table and writes it to a file.
 pub(crate) fn run(options: &Options) -> Result<()> {
     let machine = Machine::look();
     let mut lab = Lab::new(options.test)?;
@@ -27,7 +27,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let floor_rows = if options.test { 2_500 } else { FLOOR_ROWS };
     let mut floors: BTreeMap<Form, Vec<Floors>> = BTreeMap::new();
     let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); configs.len()];
-    // In turn: what else the machine does meanwhile meets all of them.
+    // In turn, so that other load on the machine affects all of them.
     for run in 1..=options.runs() {
         eprintln!("run {run} of {}", options.runs());
         for form in configs.iter().map(|config| config.form) {

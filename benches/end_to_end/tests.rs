@@ -1,6 +1,6 @@
-//! The judges of the end-to-end bench can fail: the sink, which has to notice rows that are lost, repeated or changed, and the
-//! comparison, which has to notice statistics that contradict each other. The bench is a program without a test harness, so its
-//! parts are compiled here once more.
+//! Tests that the checks of the end-to-end bench can fail: the sink must find rows that are lost, repeated or changed, and the
+//! comparison must find statistics that contradict each other. The bench has no test harness, so its parts are compiled here
+//! again.
 
 #![expect(dead_code, reason = "what measures is not used here")]
 #![expect(clippy::expect_used, clippy::float_cmp, reason = "tests may panic")]

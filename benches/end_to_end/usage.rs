@@ -1,4 +1,4 @@
-//! What this process has used: processor time and memory.
+//! The processor time and the memory that this process has used.
 
 use rustix::time::{ClockId, clock_gettime};
 
@@ -10,17 +10,17 @@ pub(crate) fn cpu_seconds() -> f64 {
     std::time::Duration::new(seconds, nanos).as_secs_f64()
 }
 
-/// Memory that is resident now; `None` where there is no `/proc`.
+/// The resident memory; `None` if there is no `/proc`.
 pub(crate) fn rss_bytes() -> Option<u64> {
     status("VmRSS:")
 }
 
-/// The most that was resident since the start or [`forget_peak`]; `None` where there is no `/proc`.
+/// The peak of resident memory since the start or [`forget_peak`]; `None` if there is no `/proc`.
 pub(crate) fn peak_rss_bytes() -> Option<u64> {
     status("VmHWM:")
 }
 
-/// Lets the peak begin at what is resident now, where the system can do that: making the rows is not part of a run.
+/// Resets the peak to the current resident memory, if the system supports it, so that making the rows does not count.
 pub(crate) fn forget_peak() {
     let _ = std::fs::write("/proc/self/clear_refs", "5");
 }

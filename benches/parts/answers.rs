@@ -1,4 +1,4 @@
-//! What the server's answers cost, and the token that goes with each request.
+//! The cost of the server's answers, and of the token for each request.
 
 use std::collections::BTreeMap;
 use std::hint::black_box;
@@ -10,12 +10,12 @@ use snowpipe_streaming::internals::{self, Ledger, TokenCache};
 use snowpipe_streaming::time::SystemClock;
 use tokio::runtime::Builder;
 
-/// Requests that are sent between two statuses.
+/// Requests between two statuses.
 const PENDING: u64 = 16;
 /// Rows of a request.
 const ROWS: u64 = 1_000;
 
-/// A ledger that has seen more commits than it remembers, with requests on their way.
+/// A ledger that has seen more commits than it remembers, with requests in flight.
 fn busy() -> (Ledger, u64) {
     let mut ledger = Ledger::default();
     let mut next = 0;
@@ -34,7 +34,7 @@ fn send(ledger: &mut Ledger, next: u64) -> u64 {
     next + ROWS
 }
 
-/// A request noted and committed, and statuses that tell nothing new.
+/// A request that is sent and committed, and statuses without news.
 pub(crate) fn ledger(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("ledger");
     let (mut ledger, mut next) = busy();
@@ -55,7 +55,7 @@ pub(crate) fn ledger(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// The look that every request takes, and the fetch of the first.
+/// The lookup of every request, and the fetch of the first one.
 pub(crate) fn token_cache(criterion: &mut Criterion) {
     let runtime = Builder::new_current_thread()
         .build()
@@ -83,9 +83,8 @@ pub(crate) fn statuses(criterion: &mut Criterion) {
         let body = body.to_string();
         group.throughput(Throughput::Elements(channels));
         group.bench_function(BenchmarkId::new("channels", channels), |bencher| {
-            bencher.iter(|| {
-                internals::channel_statuses(body.as_bytes()).expect("the answer is in order")
-            });
+            bencher
+                .iter(|| internals::channel_statuses(body.as_bytes()).expect("the answer parses"));
         });
     }
     group.finish();

@@ -1,4 +1,4 @@
-//! What each part of the client costs by itself: rows in, requests out, answers back.
+//! The cost of each part of the client: appending rows, making requests, reading answers.
 
 #![expect(
     clippy::expect_used,
@@ -23,10 +23,10 @@ use tokio::runtime::{Builder, Runtime};
 use crate::rows::Row;
 use crate::sink::Sink;
 
-/// Bytes of JSON of a row.
+/// The lengths of rows as JSON, in bytes.
 const LENGTHS: [usize; 3] = [200, 1_000, 20_000];
 
-/// The same rows in the three forms that an append takes.
+/// The same rows in the three forms that an append accepts.
 #[derive(Debug)]
 struct Forms {
     rows: Vec<Row>,
@@ -35,14 +35,14 @@ struct Forms {
 }
 
 impl Forms {
-    /// So many rows of `len` bytes each.
+    /// `count` rows of `len` bytes each.
     fn new(count: u64, len: usize) -> Self {
         let rows = rows::rows(count, len);
-        let value = |row| serde_json::to_value(row).expect("the row is plain");
+        let value = |row| serde_json::to_value(row).expect("the row is valid JSON");
         let values = rows.iter().map(value).collect();
         let mut ndjson = Vec::new();
         for row in &rows {
-            serde_json::to_writer(&mut ndjson, row).expect("the row is plain");
+            serde_json::to_writer(&mut ndjson, row).expect("the row is valid JSON");
             ndjson.push(b'\n');
         }
         Self {
@@ -53,7 +53,7 @@ impl Forms {
     }
 }
 
-/// A client of a sink on one thread: nothing else runs while something is measured.
+/// A client of a sink on one thread, so that nothing else runs during a measurement.
 #[derive(Debug)]
 struct Bench {
     runtime: Runtime,
@@ -71,7 +71,7 @@ impl Bench {
             .offload_threshold(usize::MAX);
         let client = runtime
             .block_on(client.build())
-            .expect("the sink lets everybody in");
+            .expect("the sink accepts every login");
         Self { runtime, client }
     }
 

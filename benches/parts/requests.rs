@@ -1,4 +1,4 @@
-//! From a batch to a request: the compression alone, and all of the way from a flush to the answer.
+//! From a batch to a request: only the compression, and everything from a flush to the answer.
 
 use std::time::{Duration, Instant};
 
@@ -7,12 +7,12 @@ use snowpipe_streaming::internals::Compressor;
 
 use crate::{Bench, Forms, LENGTHS};
 
-/// Uncompressed bytes of a batch that is not urgent, and of one that a flush cut short.
+/// Uncompressed sizes of a full batch, and of one that is flushed early.
 const BATCHES: [usize; 2] = [4 << 20, 64 << 10];
 
-/// Bytes to one frame.
+/// Compresses bytes to one frame.
 pub(crate) fn compress(criterion: &mut Criterion) {
-    let mut compressor = Compressor::new(1).expect("there is memory for a context");
+    let mut compressor = Compressor::new(1).expect("the context is allocated");
     let mut group = criterion.benchmark_group("compress");
     group.sampling_mode(SamplingMode::Flat).sample_size(20);
     for batch in BATCHES {
@@ -24,7 +24,7 @@ pub(crate) fn compress(criterion: &mut Criterion) {
                 bencher.iter(|| {
                     compressor
                         .compress(ready.as_bytes())
-                        .expect("zstd takes all")
+                        .expect("zstd accepts any input")
                 });
             });
         }
@@ -32,7 +32,7 @@ pub(crate) fn compress(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// A flush of a batch: seal, compress, send to a server that answers at once, be accepted. The appends are not measured.
+/// A flush of a batch: seal, compress, send to a server that answers at once, accept. The appends are not measured.
 pub(crate) fn seal(criterion: &mut Criterion) {
     let bench = Bench::new();
     let mut group = criterion.benchmark_group("seal");
@@ -50,7 +50,7 @@ pub(crate) fn seal(criterion: &mut Criterion) {
                     for _ in 0..times {
                         let append = channel.append_batch(&ready, next..);
                         let appended = bench.runtime.block_on(append);
-                        drop(appended.expect("it takes rows"));
+                        drop(appended.expect("the rows are appended"));
                         next += ready.len();
                         let started = Instant::now();
                         bench.flush(&mut channel);

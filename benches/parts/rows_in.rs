@@ -1,4 +1,4 @@
-//! Encoding a row, and appending it: what the caller's own task pays. Sealing, compression and sending happen between the
+//! Encoding and appending a row: the cost for the caller's task. Sealing, compression and sending happen between the
 //! measurements.
 
 use std::hint::black_box;
@@ -11,10 +11,10 @@ use crate::{Bench, Forms, LENGTHS};
 
 /// Rows of one measured call.
 const ROWS: u64 = 100;
-/// So much is appended before it is sent, so that memory is never what is waited for.
+/// The bytes that are appended before they are sent. Appends never wait for memory.
 const UNSENT: usize = 8 << 20;
 
-/// Rows to NDJSON in one buffer.
+/// Encodes rows as NDJSON in one buffer.
 pub(crate) fn encode(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("encode");
     for len in LENGTHS {
@@ -25,7 +25,7 @@ pub(crate) fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 out.clear();
                 for row in &forms.rows {
-                    internals::encode(black_box(row), &mut out).expect("it is an object");
+                    internals::encode(black_box(row), &mut out).expect("the row is an object");
                 }
             });
         });
@@ -33,7 +33,7 @@ pub(crate) fn encode(criterion: &mut Criterion) {
             bencher.iter(|| {
                 out.clear();
                 for row in &forms.values {
-                    internals::encode(black_box(row), &mut out).expect("it is an object");
+                    internals::encode(black_box(row), &mut out).expect("the row is an object");
                 }
             });
         });
@@ -41,7 +41,7 @@ pub(crate) fn encode(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Rows into the open batch, encoding included.
+/// Appends rows to the open batch, encoding included.
 pub(crate) fn append(criterion: &mut Criterion) {
     let bench = Bench::new();
     let mut group = criterion.benchmark_group("append");
@@ -55,7 +55,10 @@ pub(crate) fn append(criterion: &mut Criterion) {
             bencher.iter_custom(|times| {
                 measure(&bench, &mut channel, times, unsent, async |channel| {
                     for row in &forms.rows {
-                        let _receipt = channel.append_row(row, next).await.expect("it takes rows");
+                        let _receipt = channel
+                            .append_row(row, next)
+                            .await
+                            .expect("the rows are appended");
                         next += 1;
                     }
                 })
@@ -65,7 +68,7 @@ pub(crate) fn append(criterion: &mut Criterion) {
             bencher.iter_custom(|times| {
                 measure(&bench, &mut channel, times, unsent, async |channel| {
                     let append = channel.append_rows(&forms.rows, next..);
-                    let _receipt = append.await.expect("it takes rows");
+                    let _receipt = append.await.expect("the rows are appended");
                     next += ROWS;
                 })
             });
@@ -74,7 +77,7 @@ pub(crate) fn append(criterion: &mut Criterion) {
             bencher.iter_custom(|times| {
                 measure(&bench, &mut channel, times, unsent, async |channel| {
                     let append = channel.append_rows(&forms.values, next..);
-                    let _receipt = append.await.expect("it takes rows");
+                    let _receipt = append.await.expect("the rows are appended");
                     next += ROWS;
                 })
             });
@@ -83,7 +86,7 @@ pub(crate) fn append(criterion: &mut Criterion) {
             bencher.iter_custom(|times| {
                 measure(&bench, &mut channel, times, unsent, async |channel| {
                     let append = channel.append_batch(&forms.ready, next..);
-                    let _receipt = append.await.expect("it takes rows");
+                    let _receipt = append.await.expect("the rows are appended");
                     next += ROWS;
                 })
             });
@@ -92,7 +95,7 @@ pub(crate) fn append(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// An append of a single row that is bytes already: the charge, the lock, the tokens and the move, and no encoding.
+/// Appends a single row that is already encoded: the charge, the lock, the tokens and the copy.
 pub(crate) fn hand_off(criterion: &mut Criterion) {
     let bench = Bench::new();
     let mut group = criterion.benchmark_group("hand off");
@@ -114,7 +117,7 @@ pub(crate) fn hand_off(criterion: &mut Criterion) {
 
 async fn append_ready(channel: &mut Channel, ready: &RowBatch, next: u64) -> u64 {
     let append = channel.append_batch(ready, next..);
-    let _receipt = append.await.expect("it takes rows");
+    let _receipt = append.await.expect("the rows are appended");
     ready.len()
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-/// A lift ride with a note that makes it as long as it should be.
+/// A lift ride with a note of the length that makes the row as long as requested.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "UPPERCASE")]
 pub(crate) struct Row {
@@ -26,7 +26,7 @@ const WORDS: [&str; 8] = [
     "powder", "groomed", "windy", "queue", "icy", "sunny", "closed", "bumps",
 ];
 
-/// Rows of exactly `len` bytes of JSON each, newline not counted. No two are alike.
+/// Unique rows of exactly `len` bytes of JSON each, without the newline.
 pub(crate) fn rows(count: u64, len: usize) -> Vec<Row> {
     (0..count).map(|i| row(i, len)).collect()
 }
@@ -52,7 +52,9 @@ fn row(i: u64, len: usize) -> Row {
         activation_day_count: 1,
         note: String::new(),
     };
-    let empty = serde_json::to_vec(&row).expect("the row is plain").len();
+    let empty = serde_json::to_vec(&row)
+        .expect("the row is valid JSON")
+        .len();
     let mut word = scattered;
     while row.note.len() < len.saturating_sub(empty) {
         row.note.push_str(pick(&WORDS, word >> 32));

@@ -1,4 +1,4 @@
-//! A server that takes everything at once and looks at nothing: what is measured against it is the client alone.
+//! A server that accepts everything at once and checks nothing, so that only the client is measured.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,7 +10,7 @@ use snowpipe_streaming::emulator::Emulator;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use snowpipe_streaming::{ClientBuilder, Pacing, PipePath, Profile, StreamingIngestClient};
 
-/// Commits whatever it is sent.
+/// Accepts and commits all rows.
 #[derive(Debug, Default)]
 pub(crate) struct Sink {
     /// The last end token of each channel.
@@ -20,8 +20,8 @@ pub(crate) struct Sink {
 impl Sink {
     /// A client of a sink, without pacing.
     pub(crate) fn client() -> ClientBuilder {
-        let emulator = Emulator::builder().build().expect("a key can be made");
-        // Of the emulator only its key is used.
+        let emulator = Emulator::builder().build().expect("the emulator starts");
+        // Only the emulator's key is used.
         let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1"))
             .expect("the emulator's own profile");
         let pipe = PipePath::new("DB", "PUBLIC", "ROW_PIPE").expect("a plain name");

@@ -1,5 +1,5 @@
-//! What one run gives, and how the runs of the two sides compare. There are two ways to say that: the median of the ratios of
-//! the pairs, which is quoted, and the ratio of the two medians. On a quiet machine they are nearly the same.
+//! The figures of a run, and the ratios between the runs of the two sides. A ratio has two statistics: the median of the ratios
+//! of the pairs, which is quoted, and the ratio of the two medians. On a quiet machine they are nearly the same.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,11 +11,11 @@ use crate::floor::Floors;
 use crate::job::Config;
 use crate::lab::Sample;
 
-/// How far the two statistics of a ratio may be apart, as a factor.
+/// How far the two statistics of a ratio may differ, as a factor.
 const APART: f64 = 1.1;
-/// The same of figures that hang on few appends or few pages.
+/// The same for figures that depend on few appends or few pages.
 const APART_OF_TAILS: f64 = 1.5;
-/// How far they may be apart if one says less and the other more.
+/// How far they may differ if one is below 1 and the other above.
 const APART_ACROSS_ONE: f64 = 1.05;
 
 /// A figure that is compared.
@@ -23,13 +23,13 @@ const APART_ACROSS_ONE: f64 = 1.05;
 pub(crate) struct Figure {
     pub(crate) name: &'static str,
     of: fn(&Figures) -> f64,
-    /// How far its two statistics may be apart.
+    /// How far its two statistics may differ.
     apart: f64,
-    /// How many appends of a run have to be timed for it: of fewer the 99th percentile is about the longest.
+    /// How many timed appends a run needs for this figure. With fewer, the 99th percentile is about the maximum.
     least_appends: u64,
 }
 
-/// All of them, in the order of their columns.
+/// The figures in the order of their columns.
 pub(crate) const FIGURES: [Figure; 7] = [
     figure("rows_per_s", |run| run.rows_per_s, APART),
     figure("cpu_us_per_row", |run| run.cpu_us_per_row, APART),
@@ -57,21 +57,21 @@ const fn figure(name: &'static str, of: fn(&Figures) -> f64, apart: f64) -> Figu
 pub(crate) struct Figures {
     pub(crate) rows_per_s: f64,
     pub(crate) cpu_us_per_row: f64,
-    /// Bodies of requests with rows, a row.
+    /// Bytes of bodies of requests with rows, per row.
     pub(crate) wire_bytes: f64,
     pub(crate) peak_rss: f64,
-    /// How far the peak is above what was resident with all rows made and none appended.
+    /// How far the peak is above the resident memory with all rows made and none appended.
     pub(crate) rss_above_rows: f64,
     pub(crate) append_p50_us: f64,
     pub(crate) append_p99_us: f64,
-    /// Of several runs the longest.
+    /// For several runs, the maximum.
     pub(crate) append_max_us: f64,
-    /// From the server's commit of a lone flush until the caller knows.
+    /// From the server's commit of a single flush until the caller learns of it.
     pub(crate) commit_known_s: f64,
     pub(crate) sink_cpu_us_per_row: f64,
     pub(crate) data_requests: f64,
     pub(crate) status_requests: f64,
-    /// How often an append was refused for want of room, and tried again.
+    /// How often an append was refused for lack of memory, and retried.
     pub(crate) refused: f64,
 }
 
@@ -115,20 +115,20 @@ impl Figures {
     }
 }
 
-/// One figure of ours by the official SDK's.
+/// A figure of this crate divided by that of the official SDK.
 #[derive(Debug, Clone, Copy, Serialize)]
 pub(crate) struct Ratio {
     /// The median of the ratios of the pairs.
     pub(crate) median: f64,
     /// The ratio of the two medians.
     pub(crate) of_medians: f64,
-    /// Of the ratios of the pairs.
+    /// The range of the ratios of the pairs.
     pub(crate) lowest: f64,
     pub(crate) highest: f64,
 }
 
 impl Ratio {
-    /// Whether its two statistics cannot both be true. Of what is not known they say nothing.
+    /// Whether its two statistics contradict each other. Unknown values contradict nothing.
     fn contradicts_itself(self, apart: f64) -> bool {
         let (low, high) = (
             self.median.min(self.of_medians),
@@ -139,7 +139,7 @@ impl Ratio {
     }
 }
 
-/// A ratio of which the two statistics cannot both be true.
+/// A ratio whose two statistics contradict each other.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Contradiction {
     configuration: String,
@@ -165,22 +165,22 @@ impl fmt::Display for Contradiction {
 /// One configuration.
 #[derive(Debug, Serialize)]
 pub(crate) struct Compared {
-    /// What requirements call it.
+    /// Its name in requirements.
     pub(crate) name: String,
     pub(crate) batch: usize,
     pub(crate) channels: usize,
     pub(crate) delay_ms: u64,
-    /// Rows a second of each channel; 0 for as many as are taken.
+    /// Rows per second of each channel; 0 for as many as are accepted.
     pub(crate) rate: u64,
     pub(crate) ours: Figures,
     pub(crate) official: Figures,
-    /// Of each figure the highest by the lowest of the runs.
+    /// For each figure, the highest value of the runs divided by the lowest.
     pub(crate) ours_spread: BTreeMap<&'static str, f64>,
     pub(crate) official_spread: BTreeMap<&'static str, f64>,
-    /// Ours by the official SDK's, by the figures' names.
+    /// The ratios by the names of the figures.
     pub(crate) ratios: BTreeMap<&'static str, Ratio>,
     pub(crate) contradictions: Vec<Contradiction>,
-    /// CPU a row of ours by the floor alone on the machine, and by that beside a busy neighbour.
+    /// This crate's CPU per row divided by the floor on an idle machine, and by the floor beside a busy neighbour.
     pub(crate) times_floor: Option<f64>,
     pub(crate) times_busy_floor: Option<f64>,
 }
@@ -241,7 +241,7 @@ impl Compared {
     }
 }
 
-/// What a configuration is called, in short: `1000`, `1000x4`, `1000+50ms`, `1000@200000/s`.
+/// The short name of a configuration: `1000`, `1000x4`, `1000+50ms`, `1000@200000/s`.
 pub(crate) fn name(config: Config) -> String {
     let part = |is_unusual: bool, part: String| if is_unusual { part } else { String::new() };
     [

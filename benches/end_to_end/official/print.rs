@@ -1,4 +1,4 @@
-//! The comparison as a table for people.
+//! Prints the comparison as a table.
 
 use std::collections::BTreeMap;
 
@@ -32,12 +32,12 @@ const HEADS: [[&str; COLUMNS]; 2] = [
 
 const LEGEND: &str = "\
 ours, official   medians
-spread           the highest by the lowest of the runs
-ratio            ours by the official SDK's, the median of the pairs'; below it the ratio of the medians, and the lowest and
-                 highest of the pairs";
+spread           the highest value of the runs divided by the lowest
+ratio            ours divided by the official SDK's, the median of the pairs; below it the ratio of the medians, and the lowest
+                 and highest of the pairs";
 
 impl Comparison {
-    /// Prints it.
+    /// Prints the table.
     pub(crate) fn print(&self) {
         println!(
             "\nsnowpipe-streaming {} beside the official SDK: {} rows a run, {} pairs; {}, {} cores",
@@ -76,7 +76,7 @@ impl Comparison {
 impl Compared {
     fn cells(&self) -> [[String; COLUMNS]; 7] {
         let factor = |factor: f64| format!("{factor:.2}");
-        // What is not known has empty cells.
+        // Unknown figures have empty cells.
         let spread = |spread: &BTreeMap<&str, f64>| {
             line("spread", |name| {
                 let known = spread.get(name).filter(|factor| factor.is_finite());
@@ -125,13 +125,13 @@ impl Compared {
     }
 }
 
-/// A line below the figures, with what there is to say of each figure that is compared.
+/// A line below the figures, with one cell per compared figure.
 fn line(who: &str, of: impl Fn(&str) -> Option<String>) -> [String; COLUMNS] {
     let mut line: [String; COLUMNS] = Default::default();
     let figures = FIGURES.iter();
     let figures = figures.map(|figure| of(figure.name).unwrap_or_default());
     let cells = std::iter::once(who.to_owned()).chain(figures);
-    // Behind the batch, the channels and the delay.
+    // After the batch, the channels and the delay.
     for (place, cell) in line.iter_mut().skip(3).zip(cells) {
         *place = cell;
     }

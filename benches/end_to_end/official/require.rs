@@ -8,13 +8,13 @@ use anyhow::{Context as _, Error, Result, ensure};
 use super::compare::{self, Compared, FIGURES};
 use crate::job::Config;
 
-/// Figures of this crate alone: its CPU a row by that of a floor.
+/// Figures of this crate only: its CPU per row divided by that of a floor.
 const OF_FLOOR: [&str; 2] = ["times_floor", "times_busy_floor"];
 
-/// What a figure has to come to. Of a ratio both statistics have to meet it.
+/// A threshold for a figure. Both statistics of a ratio have to meet it.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Requirement {
-    /// Of every configuration if there is none.
+    /// The configuration; `None` for all.
     configuration: Option<String>,
     figure: String,
     bound: Bound,
@@ -39,8 +39,11 @@ impl FromStr for Requirement {
                     .context("a requirement is [CONFIGURATION:]FIGURE>=VALUE or <=VALUE")?;
                 (name, value, Bound::AtMost)
             };
-        let value: f64 = value.trim().parse().context("the value is no number")?;
-        ensure!(value.is_finite(), "the value is no number");
+        let value: f64 = value
+            .trim()
+            .parse()
+            .context("the value is not a finite number")?;
+        ensure!(value.is_finite(), "the value is not a finite number");
         let name = name.trim();
         let (configuration, figure) = match name.rsplit_once(':') {
             Some((configuration, figure)) => (Some(configuration.to_owned()), figure),
@@ -70,7 +73,7 @@ impl fmt::Display for Requirement {
 }
 
 impl Requirement {
-    /// Whether its configuration is among those that are measured: what is never looked at is never met.
+    /// Fails if its configuration is not measured, because the requirement would never be checked.
     pub(crate) fn is_possible(&self, configs: &[Config]) -> Result<()> {
         let names: Vec<String> = configs.iter().copied().map(compare::name).collect();
         let of_one = self.configuration.as_ref();
@@ -82,7 +85,7 @@ impl Requirement {
         Ok(())
     }
 
-    /// Where it is not met, in words. A figure that is not known does not meet it.
+    /// Messages about the configurations that do not meet it. An unknown figure does not meet it.
     pub(crate) fn unmet(&self, compared: &[Compared]) -> Vec<String> {
         let concerned = compared.iter().filter(|one| {
             let only = self.configuration.as_ref();
@@ -96,7 +99,7 @@ impl Requirement {
         concerned.filter_map(unmet).collect()
     }
 
-    /// What the figure came to, by each statistic.
+    /// The figure by each statistic.
     fn values(&self, of: &Compared) -> Vec<f64> {
         match self.figure.as_str() {
             "times_floor" => of.times_floor.into_iter().collect(),

@@ -1,5 +1,5 @@
-//! What clients ask an account before they send rows. Observed of the official SDK 1.9.1: the host name without a port, a JWT
-//! that no two calls may get alike, and a complete description of the stage its files go to.
+//! The answers of the account before rows are sent. Observed of the official SDK 1.9.1: the host name without a port, a JWT
+//! that must differ between calls, and a complete description of the stage for its files.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,16 +7,16 @@ use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
-/// How long tokens and the stage's credentials are good: longer than any run.
+/// The lifetime of tokens and of the stage's credentials: longer than any run.
 const LIFE: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The first part of the path of an upload.
 pub(super) const BUCKET: &str = "sink";
 
-/// The key that files are encrypted with.
+/// The key with which files are encrypted.
 pub(super) const PIPE_KEY: [u8; 32] = [7; 32];
 
-/// A token whose signature is none: clients do not look at it.
+/// A token without a real signature, which clients do not check.
 pub(super) fn token() -> String {
     let claims = json!({ "exp": until().as_secs(), "jti": fastrand::u64(..) });
     let header = json!({ "alg": "RS256", "typ": "JWT" });
@@ -25,7 +25,7 @@ pub(super) fn token() -> String {
         .join(".")
 }
 
-/// Where files go, and the key they are encrypted with.
+/// The stage for files, and their encryption key.
 pub(super) fn pipe_info() -> Value {
     let until_ms = u64::try_from(until().as_millis()).unwrap_or(u64::MAX);
     let location = json!({

@@ -1,5 +1,5 @@
-//! The files that the official SDK uploads and then appends by name: their lengths always, and their content where rows are
-//! read.
+//! The files that the official SDK uploads and then appends by name. Their lengths are always kept, and their content only if
+//! rows are read.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use snowpipe_streaming::internals;
 
 use super::account::PIPE_KEY;
 
-/// What an append says of a file.
+/// The description of a file in an append.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Fragment {
     file_path: String,
@@ -29,16 +29,16 @@ pub(crate) struct Fragment {
     iv_base64: String,
 }
 
-/// A file as it was uploaded: in pieces with their lengths, and a checksum behind them.
+/// A file in the encoding of its upload: chunks with their lengths, and a checksum.
 #[derive(Debug)]
 pub(crate) struct Upload {
     /// The length of the file itself.
     pub(crate) length: u64,
-    /// The body of the upload, if it is to be read.
+    /// The body of the upload, if rows are read.
     pub(crate) body: Option<Bytes>,
 }
 
-/// Uploaded files that no append has named yet.
+/// Uploaded files that are not appended yet.
 #[derive(Debug, Default)]
 pub(crate) struct Files(BTreeMap<String, Upload>);
 
@@ -47,7 +47,7 @@ impl Files {
         self.0.insert(path, upload);
     }
 
-    /// The file of a fragment. Rows are in one append only, so a file is given once.
+    /// Removes and returns the file of a fragment. Each file can be appended once.
     pub(crate) fn take(&mut self, fragment: &Fragment) -> Result<Upload, String> {
         let Fragment { file_path, .. } = fragment;
         let upload = self

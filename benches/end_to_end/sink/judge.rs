@@ -1,5 +1,5 @@
-//! What a request with rows has to hold: as many bytes as its rows need at least and, where rows are read, the rows that its
-//! tokens name, in order and unchanged.
+//! Checks of requests with rows: the body has at least as many bytes as its rows need and, if rows are read, contains the rows
+//! of its tokens, in order and unchanged.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::rows::Lines;
 
-/// Every ride has 218 random bits, in TXID and RFID. No compressor makes a ride shorter than that.
+/// Every ride has 218 random bits, in TXID and RFID, which cannot be compressed.
 const LEAST_BYTES: u64 = 27;
 
 /// The numbers of the rows in a request. They are its offset tokens: a channel's first row is number 0.
@@ -36,7 +36,7 @@ impl Span {
         self.last - self.first + 1
     }
 
-    /// Whether a compressed body can hold the rows at all, which shows without reading it.
+    /// Checks without reading a compressed body that it is long enough for the rows.
     pub(crate) fn fits(self, body_bytes: u64) -> Result<(), String> {
         if body_bytes < self.rows().saturating_mul(LEAST_BYTES) {
             return Err(format!(
@@ -54,7 +54,7 @@ impl std::fmt::Display for Span {
     }
 }
 
-/// The rows that clients stream: row `n` of every channel is line `n` of the pool, which begins again after its last one.
+/// The rows that clients stream: row `n` of every channel is line `n` of the pool, which starts again after its last line.
 #[derive(Debug)]
 pub(crate) struct Pool(Lines);
 
@@ -68,13 +68,14 @@ impl Pool {
 
     /// Compares the lines of a zstd frame with the rows of a span. Returns how many of them are the same JSON in other bytes.
     pub(crate) fn compare(&self, span: Span, frame: &[u8]) -> Result<u64, String> {
-        let text = zstd::decode_all(frame).map_err(|why| format!("{span} are no zstd: {why}"))?;
+        let text =
+            zstd::decode_all(frame).map_err(|why| format!("{span} are not a zstd frame: {why}"))?;
         let mut number = span.first;
         let mut rewritten = 0;
         // The official SDK ends each append with an empty line.
         for line in text.split(|byte| *byte == b'\n').filter(|l| !l.is_empty()) {
             if number > span.last {
-                return Err(format!("the body of {span} has a further row"));
+                return Err(format!("the body of {span} has an additional row"));
             }
             let expected = self.line(number);
             if line != expected {

@@ -1,4 +1,4 @@
-//! What the sink answers. Bodies with rows are thrown away as they come, unless they are to be read.
+//! The answers of the sink. Bodies with rows are discarded as they arrive, unless rows are read.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -25,14 +25,14 @@ type Answer = Response<Full<Bytes>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Service {
     pub(crate) state: Arc<State>,
-    /// How long an answer to data takes.
+    /// The latency of answers to data.
     pub(crate) delay: Duration,
-    /// The rows that clients stream, where what they send is read.
+    /// The rows that clients stream, if what they send is read.
     pub(crate) pool: Option<Arc<Pool>>,
 }
 
-/// A body with data: its length, and the bytes themselves where they are to be read.
-struct Taken {
+/// A body with data: its length, and its bytes if rows are read.
+struct Received {
     length: u64,
     bytes: Option<Bytes>,
 }
@@ -43,7 +43,7 @@ struct Names {
 }
 
 impl Service {
-    /// The answer to any request; an error if the client broke off.
+    /// Answers a request. Fails if the client breaks the connection.
     pub(crate) async fn answer<B>(&self, request: Request<B>) -> Result<Answer, B::Error>
     where
         B: Body<Data = Bytes> + Unpin,
@@ -105,7 +105,7 @@ impl Service {
             found.map(|(_, value)| value.into_owned())
         };
         let (start, end) = (token("startOffsetToken"), token("endOffsetToken"));
-        let body = self.take(body).await?;
+        let body = self.receive(body).await?;
         self.pause().await;
         let accept = || {
             let span = Span::parse(start.as_deref(), end.as_deref())?;
@@ -121,12 +121,12 @@ impl Service {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let body = self.take(body).await?;
+        let body = self.receive(body).await?;
         self.pause().await;
         let length = headers.get("x-amz-decoded-content-length");
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
         let upload = Upload {
-            // The body has more than the file, but not less.
+            // The body contains at least the file.
             length: length.unwrap_or(0).min(body.length),
             body: body.bytes,
         };
@@ -162,26 +162,26 @@ impl Service {
         Ok(self.verdict(accept()))
     }
 
-    /// Reads a body to its end, and keeps it if it is to be looked into.
-    async fn take<B>(&self, body: B) -> Result<Taken, B::Error>
+    /// Reads a body to its end, and keeps its bytes if rows are read.
+    async fn receive<B>(&self, body: B) -> Result<Received, B::Error>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         if self.pool.is_none() {
             let length = discarded(body).await?;
-            return Ok(Taken {
+            return Ok(Received {
                 length,
                 bytes: None,
             });
         }
         let bytes = body.collect().await?.to_bytes();
-        Ok(Taken {
+        Ok(Received {
             length: bytes.len() as u64,
             bytes: Some(bytes),
         })
     }
 
-    /// Whether a body holds the rows of its tokens, as far as it is looked into.
+    /// Checks that a body contains the rows of its tokens, as far as it was read.
     fn judge(&self, span: Span, length: u64, frame: Option<&[u8]>) -> Result<(), String> {
         span.fits(length)?;
         if let Some((pool, frame)) = self.pool.as_ref().zip(frame) {
@@ -202,7 +202,7 @@ impl Service {
         answer
     }
 
-    /// A timer of no length may still take a millisecond.
+    /// Waits for the configured latency. Without one there is no timer, because even an empty one may take a millisecond.
     async fn pause(&self) {
         if !self.delay.is_zero() {
             tokio::time::sleep(self.delay).await;
@@ -210,7 +210,7 @@ impl Service {
     }
 }
 
-/// What is asked of the account.
+/// Answers the requests for the account.
 fn account(method: &Method, segments: &[&str]) -> Answer {
     match (method.as_str(), segments) {
         ("GET", ["v2", "streaming", "hostname"]) => text_answer("127.0.0.1".to_owned()),
@@ -227,7 +227,7 @@ fn account(method: &Method, segments: &[&str]) -> Answer {
     }
 }
 
-/// Reads a body to its end; its length.
+/// Reads a body to its end and returns its length.
 async fn discarded<B>(mut body: B) -> Result<u64, B::Error>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -239,7 +239,7 @@ where
     Ok(bytes)
 }
 
-/// What cannot be read says nothing.
+/// Parses a body. One that cannot be parsed counts as empty.
 fn read<T: Default + serde::de::DeserializeOwned>(body: &[u8]) -> T {
     serde_json::from_slice(body).unwrap_or_default()
 }

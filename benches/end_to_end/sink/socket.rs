@@ -1,4 +1,4 @@
-//! Connections to the sink: TLS, the HTTP version that comes of it, and every byte counted.
+//! Connections to the sink: TLS, the negotiated HTTP version, and a counter for all bytes.
 
 use std::io::{self, IoSlice};
 use std::net::TcpListener;
@@ -22,25 +22,25 @@ use super::requests::Service;
 
 const H2: &[u8] = b"h2";
 const HTTP1: &[u8] = b"http/1.1";
-/// How much of an HTTP/1.1 body is read at once.
+/// The size of the read buffer for HTTP/1.1.
 const READ_BUFFER: usize = 256 * 1024;
-/// How much a client may send over HTTP/2 unasked: more than a request, so that it never waits for leave to go on.
+/// The flow-control window of HTTP/2: larger than a request, so that the client never waits for it.
 const WINDOW: u32 = 32 * 1024 * 1024;
 
-/// A certificate for loopback, made at the start.
+/// A certificate for loopback, created at the start.
 pub(super) struct Tls {
     acceptor: TlsAcceptor,
     certificate_pem: String,
 }
 
 impl Tls {
-    /// Vouches for itself.
+    /// It is self-signed.
     pub(super) fn generate() -> anyhow::Result<Self> {
         let names = ["127.0.0.1", "localhost"].map(str::to_owned);
         let CertifiedKey { cert, signing_key } = rcgen::generate_simple_self_signed(names)?;
         let key = PrivateKeyDer::Pkcs8(signing_key.serialize_der().into());
         let provider = CryptoProvider {
-            // As most servers choose, whatever the client prefers: both sides of a comparison shall pay for the same cipher.
+            // The server chooses the cipher, as most do, so that both sides of a comparison use the same one.
             cipher_suites: vec![
                 aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256,
                 aws_lc_rs::cipher_suite::TLS13_AES_256_GCM_SHA384,
@@ -64,7 +64,7 @@ impl Tls {
     }
 }
 
-/// Accepts connections for as long as it can, all on this thread.
+/// Accepts and serves connections on this thread.
 pub(super) fn serve(listener: TcpListener, tls: &Tls, service: &Service) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -78,9 +78,9 @@ pub(super) fn serve(listener: TcpListener, tls: &Tls, service: &Service) -> io::
     })
 }
 
-/// Serves one connection to its end. A client may break it at any time, which is nobody's fault.
+/// Serves one connection to its end. It is no error if a client breaks it.
 async fn connection(stream: TcpStream, acceptor: TlsAcceptor, service: Service) {
-    // Small answers are the rule; without this each waits for the client's delayed acknowledgement.
+    // Otherwise each small answer waits for the client's delayed acknowledgement.
     let _ = stream.set_nodelay(true);
     let counted = Counted {
         stream,
@@ -109,7 +109,7 @@ async fn connection(stream: TcpStream, acceptor: TlsAcceptor, service: Service) 
     };
 }
 
-/// A socket that counts what passes, TLS and HTTP headers included.
+/// A socket that counts all bytes, TLS and HTTP headers included.
 struct Counted {
     stream: TcpStream,
     bytes: Arc<AtomicU64>,

@@ -1,5 +1,5 @@
-//! What the sink counts, and what it knows of channels. Rows are accepted in the order of their numbers alone, without a gap and
-//! without a repetition.
+//! The counters and the channels of the sink. Rows are accepted only in the order of their numbers, without a gap and without a
+//! repetition.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,10 +12,10 @@ use super::files::{Files, Fragment, Upload};
 use super::judge::Span;
 use crate::usage;
 
-/// How many commits are remembered.
+/// How many commits are kept.
 const MOST_COMMITS: usize = 10_000;
 
-/// How many faults are kept in words. They are counted all.
+/// How many messages about faults are kept. All faults are counted.
 const MOST_FAULTS: usize = 10;
 
 /// Shared by all connections.
@@ -28,18 +28,18 @@ pub(crate) struct State {
 
 #[derive(Debug, Default)]
 struct Counts {
-    /// Bodies of data requests, as they came.
+    /// The bytes of the bodies of data requests.
     body_bytes: u64,
     data_requests: u64,
     status_requests: u64,
     other_requests: u64,
-    /// Rows that were read and are those that they should be; how many of them are the same JSON in other bytes.
+    /// Rows that were read and are the expected ones, and how many of them are the same JSON in other bytes.
     rows_read: u64,
     rewritten: u64,
     fault_count: u64,
     faults: Vec<String>,
     files: Files,
-    /// Processor time that was used before counting began.
+    /// The processor time that was used before the last reset.
     cpu_before: f64,
     channels: BTreeMap<String, Channel>,
     commits: VecDeque<(String, String, u64)>,
@@ -48,7 +48,7 @@ struct Counts {
 #[derive(Debug, Default)]
 struct Channel {
     created_ms: u64,
-    /// The row that comes next, which is how many were accepted.
+    /// The number of the next row, which is how many rows were accepted.
     next: u64,
     committed: Option<String>,
     rows_committed: u64,
@@ -69,7 +69,7 @@ impl State {
         self.socket_bytes.clone()
     }
 
-    /// An open makes the channel anew: every run begins with nothing committed.
+    /// Opens a channel, with nothing committed: every run starts anew.
     pub(crate) fn open(&self, channel: &str) -> Value {
         let mut counts = self.counts();
         counts.other_requests += 1;
@@ -88,19 +88,19 @@ impl State {
         counts.channels.remove(channel);
     }
 
-    /// A request that is neither about rows nor about a channel.
+    /// Counts a request that is about neither rows nor a channel.
     pub(crate) fn other(&self) {
         self.counts().other_requests += 1;
     }
 
-    /// A request with rows, with a file, or about files.
+    /// Counts a request with rows, with a file, or about files.
     pub(crate) fn data_request(&self, body_bytes: u64) {
         let mut counts = self.counts();
         counts.data_requests += 1;
         counts.body_bytes += body_bytes;
     }
 
-    /// A file that was uploaded. Its rows count when they are appended.
+    /// Stores an uploaded file. Its rows count when they are appended.
     pub(crate) fn put_file(&self, path: String, upload: Upload) {
         self.counts().files.put(path, upload);
     }
@@ -110,7 +110,7 @@ impl State {
         self.counts().files.take(fragment)
     }
 
-    /// Notes what is wrong with a request.
+    /// Counts a fault.
     pub(crate) fn fault(&self, why: &str) {
         let mut counts = self.counts();
         counts.fault_count += 1;
@@ -119,7 +119,7 @@ impl State {
         }
     }
 
-    /// Rows that were read, and how many of them are the same JSON in other bytes.
+    /// Counts rows that were read, and how many of them are the same JSON in other bytes.
     pub(crate) fn has_read(&self, rows: u64, rewritten: u64) {
         let mut counts = self.counts();
         counts.rows_read += rows;
@@ -152,7 +152,7 @@ impl State {
         Ok(())
     }
 
-    /// The statuses of those of the channels that are open.
+    /// The statuses of these channels, as far as they are open.
     pub(crate) fn statuses(&self, channels: &[String]) -> BTreeMap<String, Value> {
         let now_us = now_us();
         let mut counts = self.counts();
@@ -165,7 +165,7 @@ impl State {
         channels.iter().filter_map(&mut status).collect()
     }
 
-    /// What was counted since the last reset.
+    /// The counters since the last reset, as JSON.
     pub(crate) fn stats(&self) -> Value {
         let counts = self.counts();
         let channels = counts.channels.iter();
@@ -188,7 +188,7 @@ impl State {
         })
     }
 
-    /// Counts from 0 again. The channels and files of the run before are gone.
+    /// Resets the counters and removes all channels and files.
     pub(crate) fn reset(&self) {
         *self.counts() = Counts {
             cpu_before: usage::cpu_seconds(),
@@ -236,7 +236,7 @@ impl Channel {
     }
 }
 
-/// Microseconds since the Unix epoch, as the clients' processes have them too.
+/// Microseconds since the Unix epoch, which the clients' processes measure as well.
 fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     u64::try_from(since.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
