@@ -48,7 +48,8 @@
 //!   that are bytes already. They wait for memory, and for the compression if rows come faster than it is.
 //! - Wait for commits: [`Receipt`], [`Commits`], [`Channel::wait_for_commit`].
 //! - Run a job that ends when its rows are in: [`StreamingIngestClient::send_once`].
-//! - Append rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`].
+//! - Append rows without offsets, of a source that cannot be read again: [`StreamingIngestClient::open_untracked_channel`]; from
+//!   many tasks, such as the handlers of a service: [`Sender`].
 //! - Stream into several tables with one login: [`StreamingIngestClient::for_pipe`].
 //! - Write from many producers with nothing to resume from: [`ElasticChannel`], where accepted is durable and a row may be in
 //!   the table twice.
@@ -153,6 +154,7 @@ pub use self::base::options::{Nulls, OnUncommitted, Pacing, Recovery};
 #[cfg(feature = "stream")]
 pub use self::channel::commit_stream::CommitStream;
 pub use self::channel::receipt::{Commits, Receipt};
+pub use self::channel::sender::Sender;
 pub use self::channel::{Channel, Tracked, Untracked};
 pub use self::client::StreamingIngestClient;
 pub use self::client::builder::ClientBuilder;

@@ -102,7 +102,9 @@ DIFF
 
 mutant "forget a budget refund" src/channel/staging.rs <<'DIFF'
 -        self.credit.shrink_to(0);
+-    }
 +        let _ = &self.credit;
++    }
 DIFF
 
 mutant "drop the last batch on close" src/channel/core/schedule.rs <<'DIFF'
@@ -208,6 +210,30 @@ mutant "append half of a cancelled unit" src/channel/append.rs <<'DIFF'
 +        if let Some(mut staging) = self.staging.take() {
 +            let _ = self.writer.append(&mut staging, false);
 +        }
+DIFF
+
+mutant "wake one of the appends that wait for the driver" src/channel/shared.rs <<'DIFF'
+-        self.caught_up.notify_waiters();
++        self.caught_up.notify_one();
+DIFF
+
+mutant "a channel that closes takes the rows of its senders" src/channel/core/mod.rs <<'DIFF'
+-        if self.drain_until.is_some() {
+-            return Some(closed());
+-        }
++        let _ = closed;
+DIFF
+
+mutant "a channel that closes lets its senders wait" src/channel/core/progress.rs <<'DIFF'
+-        if self.is_closing {
+-            return Some(closed());
+-        }
++        let _ = closed;
+DIFF
+
+mutant "a receipt begins with the first row of its channel" src/channel/writer.rs <<'DIFF'
+-        Receipt::new(Arc::clone(shared), rows.start, rows.end)
++        Receipt::new(Arc::clone(shared), 0, rows.end)
 DIFF
 
 mutant "the lag begins with the last row" src/channel/core/mod.rs <<'DIFF'
@@ -569,9 +595,10 @@ mutant "an ended channel holds the memory of accepted rows" src/channel/core/clo
 +        let _ = &self.retained;
 DIFF
 
-mutant "an append waits for what it holds itself" src/base/budget.rs <<'DIFF'
--        let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
-+        let part = (self.budget.capacity / waiting).max(permits as usize);
+mutant "an append waits for what it holds itself" src/channel/staging.rs <<'DIFF'
+-        self.credit.shrink_to(0);
+-        self.len() + self.overhead
++        self.len() + self.overhead - self.credit.bytes()
 DIFF
 
 mutant "a server shortens the delay before a retry" src/base/retry.rs <<'DIFF'

@@ -11,9 +11,6 @@ use tracing::warn;
 
 use crate::types::error::{Error, ErrorKind, Result};
 
-/// A waiting append may still hold this much of an earlier charge, and must not wait for its own bytes.
-const LEFT_OVER: usize = 4 << 10;
-
 /// The bytes that a client may hold.
 #[derive(Debug)]
 pub(crate) struct Budget {
@@ -190,7 +187,7 @@ impl Share {
     /// Rows that were handed back do not count, because the channel can do nothing more with them.
     fn surplus_over_equal_part(&self, permits: u32) -> u32 {
         let waiting = self.budget.waiting.load(Ordering::Acquire).max(1);
-        let part = (self.budget.capacity / waiting).max(permits as usize + LEFT_OVER);
+        let part = (self.budget.capacity / waiting).max(permits as usize);
         let beyond = self.cap.saturating_sub(part);
         u32::try_from(beyond.saturating_sub(self.handed_back.load(Ordering::Acquire))).unwrap_or(0)
     }
@@ -287,7 +284,7 @@ impl Charge {
 
     /// Grows the charge to at least `bytes` if the missing bytes are free now.
     pub(crate) fn try_cover(&mut self, bytes: usize) -> bool {
-        let missing = bytes.saturating_sub(self.bytes);
+        let missing = bytes.saturating_sub(self.bytes());
         missing == 0 || self.try_grow(missing)
     }
 

@@ -119,22 +119,6 @@ async fn while_others_wait_no_share_takes_more_than_an_equal_part() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_does_not_wait_for_what_it_holds_of_an_earlier_charge() {
-    let budget = Budget::new(10_000);
-    let (a, b) = (budget.share(10_000), budget.share(10_000));
-    let mut left_over = a.try_charge(4_000).unwrap();
-    let others = b.try_charge(6_000).unwrap();
-    let (more_of_b, more_of_a) = (wait(&b, 1_000), wait(&a, 5_000));
-    tokio::pin!(more_of_b, more_of_a);
-    assert!(futures_util::poll!(&mut more_of_b).is_pending());
-    assert!(futures_util::poll!(&mut more_of_a).is_pending());
-    drop(others);
-    assert_eq!(more_of_b.await.unwrap().bytes(), 1_000);
-    left_over.absorb(more_of_a.await.unwrap());
-    assert_eq!(left_over.bytes(), 9_000, "more than an equal part");
-}
-
-#[tokio::test(start_paused = true)]
 async fn several_waiting_appends_of_one_share_count_as_one() {
     let budget = Budget::new(100_000);
     let share = budget.share(80_000);

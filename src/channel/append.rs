@@ -1,6 +1,7 @@
 //! The future of an append: it moves staged rows into the open batch and, before that, waits for memory and for the driver.
 
 use std::future::Future;
+use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -11,7 +12,7 @@ use super::core::batch::UnitTokens;
 use super::receipt::Receipt;
 use super::row_source::{BatchSource, Each, Encoded, Numbered, Plain, RowSource, one};
 use super::staging::{Staged, Staging};
-use super::writer::Writer;
+use super::writer::{Appended, Writer};
 use crate::base::budget::{Charge, late};
 use crate::rows::{self, RowBatch};
 use crate::types::error::{Error, Result};
@@ -39,15 +40,54 @@ enum Waited {
 /// the last one.
 #[must_use = "rows are appended only when the future is awaited"]
 pub struct Append<'a, S = Encoded> {
-    writer: &'a mut Writer,
+    writer: AppendWriter<'a>,
     /// Taken from the writer, and returned to it on drop.
     staging: Option<Staging>,
     source: S,
-    from: u64,
+    appended: Appended,
     failed: Option<Error>,
     wait: Option<Wait>,
     /// The wait for the driver has timed out: do not wait for it again.
     is_late: bool,
+}
+
+/// The writer of an append.
+pub(crate) enum AppendWriter<'a> {
+    Channel(&'a mut Writer),
+    /// Part of the future, so that appends of one sender may run at once.
+    Sender(Box<Writer>),
+}
+
+impl<'a> From<&'a mut Writer> for AppendWriter<'a> {
+    fn from(writer: &'a mut Writer) -> Self {
+        Self::Channel(writer)
+    }
+}
+
+impl From<Writer> for AppendWriter<'static> {
+    fn from(writer: Writer) -> Self {
+        Self::Sender(Box::new(writer))
+    }
+}
+
+impl Deref for AppendWriter<'_> {
+    type Target = Writer;
+
+    fn deref(&self) -> &Writer {
+        match self {
+            Self::Channel(writer) => writer,
+            Self::Sender(writer) => writer,
+        }
+    }
+}
+
+impl DerefMut for AppendWriter<'_> {
+    fn deref_mut(&mut self) -> &mut Writer {
+        match self {
+            Self::Channel(writer) => writer,
+            Self::Sender(writer) => writer,
+        }
+    }
 }
 
 impl<S> std::fmt::Debug for Append<'_, S> {
@@ -71,7 +111,7 @@ impl<S> Drop for Append<'_, S> {
 
 impl<'a> Append<'a, Encoded> {
     pub(crate) fn row<R: Serialize + ?Sized>(
-        writer: &'a mut Writer,
+        writer: impl Into<AppendWriter<'a>>,
         row: &R,
         offset: Result<Option<Offset>>,
     ) -> Self {
@@ -81,7 +121,11 @@ impl<'a> Append<'a, Encoded> {
         })
     }
 
-    pub(crate) fn json(writer: &'a mut Writer, row: &[u8], offset: Result<Option<Offset>>) -> Self {
+    pub(crate) fn json(
+        writer: impl Into<AppendWriter<'a>>,
+        row: &[u8],
+        offset: Result<Option<Offset>>,
+    ) -> Self {
         Self::start(writer, Encoded(()), |staging| {
             let tokens = offset?.map_or(UnitTokens::Untracked, one);
             staging.stage_row(rows::json(row)?, tokens)
@@ -94,7 +138,11 @@ where
     I: Iterator,
     I::Item: Serialize,
 {
-    pub(crate) fn rows(writer: &'a mut Writer, rows: I, offsets: Result<Offsets>) -> Self {
+    pub(crate) fn rows(
+        writer: impl Into<AppendWriter<'a>>,
+        rows: I,
+        offsets: Result<Offsets>,
+    ) -> Self {
         let nothing = Numbered {
             rows: None,
             next: 0,
@@ -118,7 +166,7 @@ where
     R: Serialize,
     O: IntoOffset,
 {
-    pub(crate) fn each(writer: &'a mut Writer, rows: I) -> Self {
+    pub(crate) fn each(writer: impl Into<AppendWriter<'a>>, rows: I) -> Self {
         Self::filled(writer, Each { rows })
     }
 }
@@ -128,14 +176,14 @@ where
     I: Iterator,
     I::Item: Serialize,
 {
-    pub(crate) fn plain(writer: &'a mut Writer, rows: I) -> Self {
+    pub(crate) fn plain(writer: impl Into<AppendWriter<'a>>, rows: I) -> Self {
         Self::filled(writer, Plain { rows })
     }
 }
 
 impl<'a> Append<'a, BatchSource> {
     pub(crate) fn batch(
-        writer: &'a mut Writer,
+        writer: impl Into<AppendWriter<'a>>,
         batch: RowBatch,
         offsets: Result<Option<Offsets>>,
     ) -> Self {
@@ -148,18 +196,18 @@ impl<'a> Append<'a, BatchSource> {
 
 impl<'a, S> Append<'a, S> {
     fn start(
-        writer: &'a mut Writer,
+        writer: impl Into<AppendWriter<'a>>,
         source: S,
         stage: impl FnOnce(&mut Staging) -> Result<()>,
     ) -> Self {
+        let mut writer = writer.into();
         let mut staging = writer.staging();
-        let from = writer.appended;
         let failed = stage(&mut staging).err();
         Self {
             writer,
             staging: Some(staging),
             source,
-            from,
+            appended: Appended::default(),
             failed,
             wait: None,
             is_late: false,
@@ -169,7 +217,7 @@ impl<'a, S> Append<'a, S> {
 
 impl<'a, S: RowSource> Append<'a, S> {
     /// Starts an append and stages its first piece.
-    fn filled(writer: &'a mut Writer, source: S) -> Self {
+    fn filled(writer: impl Into<AppendWriter<'a>>, source: S) -> Self {
         let mut append = Self::start(writer, source, |_| Ok(()));
         append.fill();
         append
@@ -182,27 +230,24 @@ impl<'a, S: RowSource> Append<'a, S> {
         }
     }
 
-    fn wait_for_memory(&self, missing: usize) -> Wait {
+    fn wait_for_memory(&self, bytes: usize) -> Wait {
         let shared = Arc::clone(&self.writer.shared);
         let timeout = self.writer.timeout;
         Box::pin(async move {
             let refused = shared.refused();
-            let charge = shared
-                .share
-                .charge_within(missing, timeout, refused)
-                .await?;
-            Ok(Waited::Charged(charge))
+            let charged = shared.share.charge_within(bytes, timeout, refused);
+            Ok(Waited::Charged(charged.await?))
         })
     }
 
-    fn wait_for_the_driver(&self) -> Wait {
+    fn wait_for_the_driver(&self, len: usize) -> Wait {
         let shared = Arc::clone(&self.writer.shared);
         let timeout = self.writer.timeout;
         Box::pin(async move {
             tokio::select! {
                 biased;
                 error = shared.refused() => Err(error),
-                () = shared.has_caught_up() => Ok(Waited::CaughtUp),
+                () = shared.has_caught_up(len) => Ok(Waited::CaughtUp),
                 () = late(timeout) => Ok(Waited::Late),
             }
         })
@@ -221,12 +266,7 @@ impl<S: RowSource> Future for Append<'_, S> {
                 return Poll::Ready(Err(error));
             }
             if staging.is_empty() {
-                let position = this.writer.appended;
-                return Poll::Ready(Ok(Receipt::new(
-                    Arc::clone(&this.writer.shared),
-                    this.from,
-                    position,
-                )));
+                return Poll::Ready(Ok(this.appended.receipt(&this.writer.shared)));
             }
             if let Some(wait) = &mut this.wait {
                 let Poll::Ready(waited) = wait.as_mut().poll(cx) else {
@@ -245,15 +285,19 @@ impl<S: RowSource> Future for Append<'_, S> {
                 }
             }
             match this.writer.append(staging, !this.is_late) {
-                Ok(Staged::Appended { .. }) => {
+                Ok(Staged::Appended { rows, .. }) => {
+                    this.appended.add(rows);
                     this.is_late = false;
                     this.fill();
                 }
                 Ok(Staged::NoMemory) => {
-                    let missing = staging.missing();
-                    this.wait = Some(this.wait_for_memory(missing));
+                    let bytes = staging.release_credit();
+                    this.wait = Some(this.wait_for_memory(bytes));
                 }
-                Ok(Staged::Behind) => this.wait = Some(this.wait_for_the_driver()),
+                Ok(Staged::Behind) => {
+                    let len = staging.len();
+                    this.wait = Some(this.wait_for_the_driver(len));
+                }
                 Err(error) => this.failed = Some(error),
             }
         }

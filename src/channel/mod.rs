@@ -11,6 +11,7 @@ pub(crate) mod polling;
 pub(crate) mod receipt;
 pub(crate) mod registry;
 pub(crate) mod row_source;
+pub(crate) mod sender;
 pub(crate) mod shared;
 mod staging;
 mod writer;
@@ -67,7 +68,8 @@ pub enum Untracked {}
 /// 200) and *committed* (in the table, or rejected and counted). Only committed rows are durable.
 ///
 /// A channel is not `Clone`: tokens must rise in the order of appends, and two interleaved writers would lose rows on
-/// resume. For more parallelism, open more channels.
+/// resume. For more parallelism, open more channels. Rows without tokens have no order to keep: any number of tasks append to
+/// a `Channel<Untracked>` through its [`Sender`](crate::Sender)s.
 ///
 /// Dropping a channel flushes it. It continues in the background until everything is committed, for at most the client's
 /// close timeout, and receipts still resolve. To know the outcome, call [`close`](Self::close).
@@ -121,8 +123,9 @@ pub enum Untracked {}
 /// # Ok(()) }
 /// ```
 pub struct Channel<M: Mode = Tracked> {
+    registry: Arc<Registry>,
     writer: Writer,
-    /// The shared state since the last open, for observers of commits. A reopen replaces it.
+    /// The shared state since the last open, for observers of commits and senders. A reopen replaces it.
     current: watch::Sender<Arc<Shared>>,
     policy: OnUncommitted,
     mode: PhantomData<fn() -> M>,
@@ -138,7 +141,8 @@ impl<M: Mode> Channel<M> {
     pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>, policy: OnUncommitted) -> Self {
         Self {
             current: watch::Sender::new(Arc::clone(&shared)),
-            writer: Writer::new(registry, shared),
+            writer: Writer::new(Arc::clone(&registry.context), shared),
+            registry,
             policy,
             mode: PhantomData,
         }
@@ -215,7 +219,7 @@ impl<M: Mode> Channel<M> {
     ///
     /// [`ErrorKind::NotFound`] if the server does not know the channel, and the errors of the call itself.
     pub async fn status(&self) -> Result<ChannelStatus> {
-        let context = &self.writer.registry.context;
+        let context = &self.registry.context;
         let names = [self.name().to_owned()];
         let mut statuses = context
             .retrying(|attempt| context.api.channel_statuses(&names, attempt))
@@ -230,7 +234,7 @@ impl<M: Mode> Channel<M> {
 
     /// As [`status`](Self::status), right after an open, and retried for as long as the open.
     pub(crate) async fn status_after_open(&self) -> Result<ChannelStatus> {
-        let context = &self.writer.registry.context;
+        let context = &self.registry.context;
         context.status_after_open(self.name(), OPEN_RETRY_FOR).await
     }
 
@@ -270,9 +274,8 @@ impl<M: Mode> Channel<M> {
                 core.end(now, gone(), true);
             }
         });
-        let registry = &self.writer.registry;
         let (shared, status) =
-            open::open::<M>(registry, &old.name, policy, None, Some(&old)).await?;
+            open::open::<M>(&self.registry, &old.name, policy, None, Some(&old)).await?;
         let is_in_doubt = old.update_and_wake(|core, now| {
             core.on_reopened(now, gone(), &status);
             core.is_in_doubt(&status)
@@ -280,7 +283,7 @@ impl<M: Mode> Channel<M> {
         let unreported = old.unreported(&old.progress());
         shared.update(|core, _| core.inherit_rejects(unreported));
         let timeout = self.writer.timeout;
-        self.writer = Writer::new(Arc::clone(&self.writer.registry), Arc::clone(&shared));
+        self.writer = Writer::new(Arc::clone(&self.registry.context), Arc::clone(&shared));
         self.current.send_replace(shared);
         self.writer.timeout = timeout;
         let report = old.core().report();
@@ -298,8 +301,12 @@ impl<M: Mode> Channel<M> {
     /// - The reason if not everything is committed; [`close_report`](Error::close_report) lists the uncommitted rows by state.
     /// - [`ErrorKind::RowsRejected`] if the server rejected rows that no call has reported yet. Everything is committed.
     pub async fn close(self) -> Result<CloseReport> {
-        let until = Instant::now() + self.writer.registry.context.options.close_timeout;
+        let until = self.close_deadline();
         self.close_by(until).await
+    }
+
+    fn close_deadline(&self) -> Instant {
+        Instant::now() + self.registry.context.options.close_timeout
     }
 
     /// As [`close`](Self::close), but bounded by `until`.
@@ -308,7 +315,7 @@ impl<M: Mode> Channel<M> {
         shared.update_and_wake(|core, _| core.drain(until));
         let error = shared.wait(|p| p.final_error().map(Ok)).await?;
         // The driver would do this as well, but the name has to be free when this call returns.
-        self.writer.registry.forget(&shared);
+        self.registry.forget(&shared);
         let report = shared.core().report();
         let progress = shared.progress();
         if !report.uncommitted.is_empty() {
@@ -348,5 +355,13 @@ impl<M: Mode> Channel<M> {
             "SELECT timestamp, error_code, error_metadata, error_data FROM ERROR_TABLE({table}) WHERE error_metadata:service = 'snowpipe_streaming' AND error_metadata:details:channel_name = '{}' ORDER BY timestamp",
             self.name().replace('\'', "''")
         )
+    }
+}
+
+/// A dropped channel drains in the background. Its senders do not keep it open.
+impl<M: Mode> Drop for Channel<M> {
+    fn drop(&mut self) {
+        let until = self.close_deadline();
+        self.shared().update_and_wake(|core, _| core.drain(until));
     }
 }

@@ -64,13 +64,13 @@ impl Receipt {
     /// [`max_client_lag`](crate::ClientBuilder::max_client_lag) has passed, and the server takes some seconds more to commit
     /// them. A request handler that must answer sooner calls [`initiate_flush`](crate::Channel::initiate_flush) after its
     /// append, or the client is built with a shorter lag. Each append is then sent in a small request, and a channel may send
-    /// ten of these a second. Prefer many handlers that await their receipts concurrently and leave the batching to the lag:
+    /// ten of these a second. Prefer many handlers that await their receipts concurrently and leave the batching to the lag.
+    /// If their rows need no offsets, each has a [`Sender`](crate::Sender):
     ///
     /// ```no_run
-    /// # use snowpipe_streaming::{Channel, Result};
-    /// # async fn example(channel: &tokio::sync::Mutex<Channel>, ride: serde_json::Value, id: u64) -> Result<()> {
-    /// // The lock is held for the append only, so several handlers await their receipts concurrently.
-    /// let receipt = channel.lock().await.append_row(&ride, id).await?;
+    /// # use snowpipe_streaming::{Result, Sender};
+    /// # async fn example(rides: Sender, ride: serde_json::Value) -> Result<()> {
+    /// let receipt = rides.append_row(&ride).await?;
     /// receipt.committed().await
     /// # }
     /// ```

@@ -110,13 +110,23 @@ impl Shared {
         self.driver.notified().await;
     }
 
-    /// Wakes the append that waits for the driver, or lets the next one pass.
+    /// Wakes the appends that wait for the driver.
     pub(crate) fn signal_caught_up(&self) {
-        self.caught_up.notify_one();
+        self.caught_up.notify_waiters();
     }
 
-    pub(crate) async fn has_caught_up(&self) {
-        self.caught_up.notified().await;
+    /// Waits until an append of `len` bytes need not wait for the driver.
+    pub(crate) async fn has_caught_up(&self, len: usize) {
+        loop {
+            let signal = self.caught_up.notified();
+            tokio::pin!(signal);
+            // Registered before the core is asked. Otherwise the only signal could come between the two.
+            signal.as_mut().enable();
+            if !self.core().is_behind(len) {
+                return;
+            }
+            signal.await;
+        }
     }
 
     pub(crate) fn subscribe(&self) -> watch::Receiver<Progress> {
@@ -150,12 +160,8 @@ impl Shared {
     pub(crate) async fn refused(&self) -> Error {
         let mut progress = self.progress.subscribe();
         loop {
-            let end = progress
-                .borrow_and_update()
-                .end
-                .as_ref()
-                .map(|end| end.error.clone());
-            if let Some(error) = end {
+            let refusal = progress.borrow_and_update().refusal();
+            if let Some(error) = refusal {
                 return error.with_committed_token(self.core().committed_token());
             }
             if progress.changed().await.is_err() {

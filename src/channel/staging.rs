@@ -1,6 +1,7 @@
 //! Staging: an append encodes rows on the caller's thread, piece by piece. A piece is charged to the budget before it moves
 //! into the open batch.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -44,8 +45,8 @@ impl std::fmt::Debug for Staging {
 
 /// The outcome of moving staged rows into the open batch.
 pub(super) enum Staged {
-    /// The rows are in the open batch: the position of the last one, and whether to wake the driver.
-    Appended { position: u64, wake: bool },
+    /// The rows are in the open batch: their positions, after the start and through the end, and whether to wake the driver.
+    Appended { rows: Range<u64>, wake: bool },
     /// There is no memory for the rows now.
     NoMemory,
     /// The open batch is full and another one is still to be compressed.
@@ -222,6 +223,7 @@ impl Staging {
     /// driver.
     pub(super) fn append_to(&mut self, shared: &Shared, waits: bool) -> Result<Staged> {
         let mut new_batch = None;
+        let rows = self.rows();
         loop {
             let bytes = if self.ready.is_empty() {
                 &self.encoded[..]
@@ -236,7 +238,8 @@ impl Staging {
                 AppendOutcome::Appended { position, wake } => {
                     drop(core);
                     self.clear();
-                    return Ok(Staged::Appended { position, wake });
+                    let rows = position - rows..position;
+                    return Ok(Staged::Appended { rows, wake });
                 }
                 AppendOutcome::NoMemory => return Ok(Staged::NoMemory),
                 AppendOutcome::NoBatch { expected } => {
@@ -253,9 +256,11 @@ impl Staging {
         }
     }
 
-    /// How many bytes still have to be charged before the staged rows can be appended.
-    pub(super) fn missing(&self) -> usize {
-        (self.bytes().len() + self.overhead).saturating_sub(self.credit.bytes())
+    /// Returns what is left of an earlier charge, and says how many bytes to wait for. Appends that wait hold nothing, so no
+    /// number of them waits for each other.
+    pub(super) fn release_credit(&mut self) -> usize {
+        self.credit.shrink_to(0);
+        self.len() + self.overhead
     }
 
     /// Adds a charge for the staged rows.
@@ -263,7 +268,7 @@ impl Staging {
         self.credit.absorb(charge);
     }
 
-    pub(super) fn rows(&self) -> u64 {
+    fn rows(&self) -> u64 {
         self.units.iter().map(|unit| unit.rows).sum()
     }
 
@@ -279,6 +284,11 @@ impl Staging {
 
     pub(super) fn is_empty(&self) -> bool {
         self.units.is_empty()
+    }
+
+    /// How many bytes the staged rows have.
+    pub(super) fn len(&self) -> usize {
+        self.bytes().len()
     }
 
     /// The bytes of the staged rows.

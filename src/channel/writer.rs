@@ -1,28 +1,27 @@
 //! The writing end of a channel: moves staged rows into the open batch and remembers the last token.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::core::batch::UNIT_CHARGE;
 use super::receipt::Receipt;
-use super::registry::Registry;
 use super::row_source::{BatchSource, RowSource};
 use super::shared::Shared;
 use super::staging::{Staged, Staging};
+use crate::context::ClientContext;
 use crate::rows::RowBatch;
 use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::arguments::{Offset, Offsets};
 
-/// The writing end of a channel.
+/// The writing end of a channel: its handle has one for all its appends, and a sender makes one for each.
 pub(crate) struct Writer {
-    pub(crate) registry: Arc<Registry>,
+    context: Arc<ClientContext>,
     pub(crate) shared: Arc<Shared>,
     /// The staging state of the last append, for reuse by the next one.
     idle: Option<Staging>,
     /// How long an append waits for memory.
     pub(super) timeout: Option<Duration>,
-    /// Rows appended since the open. Only this handle appends, so the core need not be locked to know it.
-    pub(super) appended: u64,
     pub(crate) last: Option<Offset>,
 }
 
@@ -36,13 +35,12 @@ impl std::fmt::Debug for Writer {
 }
 
 impl Writer {
-    pub(crate) fn new(registry: Arc<Registry>, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(context: Arc<ClientContext>, shared: Arc<Shared>) -> Self {
         Self {
-            timeout: registry.context.options.append_timeout,
-            registry,
+            timeout: context.options.append_timeout,
+            context,
             shared,
             idle: None,
-            appended: 0,
             last: None,
         }
     }
@@ -50,7 +48,7 @@ impl Writer {
     /// Takes the staging state for an append, which returns it with [`keep`](Self::keep).
     pub(super) fn staging(&mut self) -> Staging {
         let mut staging = self.idle.take().unwrap_or_else(|| {
-            let context = Arc::clone(&self.registry.context);
+            let context = Arc::clone(&self.context);
             Staging::new(context, self.shared.share.nothing())
         });
         staging.acquire_buffer();
@@ -65,15 +63,15 @@ impl Writer {
 
     /// Moves staged rows into the open batch, unless they have to wait. With `waits`, they also wait for the driver.
     pub(super) fn append(&mut self, staging: &mut Staging, waits: bool) -> Result<Staged> {
-        let (rows, last) = (staging.rows(), staging.last_offset());
+        let last = staging.last_offset();
         let staged = staging.append_to(&self.shared, waits)?;
-        if let Staged::Appended { position, wake } = staged {
-            self.registry.context.api.counters().appended(rows);
-            self.appended = position;
+        if let Staged::Appended { rows, wake } = &staged {
+            let count = rows.end - rows.start;
+            self.context.api.counters().appended(count);
             if last.is_some() {
                 self.last = last;
             }
-            if wake {
+            if *wake {
                 self.shared.wake_driver();
             }
         }
@@ -86,11 +84,10 @@ impl Writer {
         batch: &RowBatch,
         offsets: Option<Offsets>,
     ) -> Result<Receipt> {
-        let from = self.appended;
         let mut staging = self.staging();
         let result = self.try_append_staged(&mut staging, batch, offsets);
         self.keep(staging);
-        result.map(|()| Receipt::new(Arc::clone(&self.shared), from, self.appended))
+        result.map(|appended| appended.receipt(&self.shared))
     }
 
     fn try_append_staged(
@@ -98,7 +95,7 @@ impl Writer {
         staging: &mut Staging,
         batch: &RowBatch,
         offsets: Option<Offsets>,
-    ) -> Result<()> {
+    ) -> Result<Appended> {
         // Check all rows before the first one is appended.
         if !matches!(offsets, Some(Offsets::Whole { .. })) {
             for row in batch.as_bytes().split_inclusive(|b| *b == b'\n') {
@@ -135,24 +132,37 @@ impl Writer {
         };
         staging.add_credit(charge);
         let mut source = BatchSource::new(batch.clone(), offsets);
+        let mut appended = Appended::default();
         loop {
             source.fill(staging)?;
             if staging.is_empty() {
-                return Ok(());
+                return Ok(appended);
             }
-            self.append(staging, false)?;
+            if let Staged::Appended { rows, .. } = self.append(staging, false)? {
+                appended.add(rows);
+            }
         }
     }
 }
 
-/// A dropped channel drains in the background.
-impl Drop for Writer {
-    fn drop(&mut self) {
-        let until = tokio::time::Instant::now() + self.registry.context.options.close_timeout;
-        self.shared.update_and_wake(|core, _| {
-            if !core.is_ended() {
-                core.drain(until);
-            }
-        });
+/// The positions of the rows that one append has appended, and of what other tasks appended between its pieces.
+#[derive(Debug, Default)]
+pub(super) struct Appended(Option<Range<u64>>);
+
+impl Appended {
+    /// Adds the positions of the next piece.
+    pub(super) fn add(&mut self, piece: Range<u64>) {
+        let end = piece.end;
+        self.0.get_or_insert(piece).end = end;
+    }
+
+    /// The receipt of the append. Without rows, it stands for everything that was appended before.
+    pub(super) fn receipt(&self, shared: &Arc<Shared>) -> Receipt {
+        let before = || {
+            let position = shared.core().appended();
+            position..position
+        };
+        let rows = self.0.clone().unwrap_or_else(before);
+        Receipt::new(Arc::clone(shared), rows.start, rows.end)
     }
 }

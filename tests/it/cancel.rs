@@ -261,11 +261,19 @@ enum Untracked {
     Row,
     Rows,
     Batch,
+    SenderRow,
+    SenderRows,
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twice() {
-    let ops = [Untracked::Row, Untracked::Rows, Untracked::Batch];
+    let ops = [
+        Untracked::Row,
+        Untracked::Rows,
+        Untracked::Batch,
+        Untracked::SenderRow,
+        Untracked::SenderRows,
+    ];
     for (recovery, op) in BOTH.into_iter().flat_map(|r| ops.map(|op| (r, op))) {
         // Without tokens to resume from, a channel that surfaces could only lose rows or double them.
         let replayed = match recovery {
@@ -297,9 +305,23 @@ async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twi
                     let append = channel.append_batch(&batch(0..END));
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
+                Untracked::SenderRow => {
+                    let sender = channel.sender();
+                    let one_by_one = async {
+                        for row in noisy(0..END) {
+                            drop(sender.append_row(&row).await.unwrap());
+                            appended += 1;
+                        }
+                    };
+                    polls(left, one_by_one).await.is_some()
+                }
+                Untracked::SenderRows => {
+                    let append = channel.sender().append_rows(noisy(0..END));
+                    polls(left, append).await.map(Result::unwrap).is_some()
+                }
             };
             // A row that was given up is not in; of rows that were, the first ones are.
-            let is_row = matches!(op, Untracked::Row);
+            let is_row = matches!(op, Untracked::Row | Untracked::SenderRow);
             let expected = done.then_some(END).or(is_row.then_some(appended));
             let last = channel.append_row(&row(-1)).await.unwrap();
             last.committed().await.unwrap();

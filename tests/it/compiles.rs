@@ -4,7 +4,9 @@ use std::cell::Cell;
 
 use serde::Serialize;
 use snowpipe_streaming::append::Append;
-use snowpipe_streaming::{Channel, Commits, OffsetToken, Receipt, RowBatch, StreamingIngestClient};
+use snowpipe_streaming::{
+    Channel, Commits, OffsetToken, Receipt, RowBatch, Sender, StreamingIngestClient,
+};
 
 use crate::support::World;
 
@@ -105,6 +107,27 @@ async fn offsets_are_written_as_they_come() {
     );
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_sender_is_shared_and_its_appends_are_spawned() {
+    let client = World::new().client().await;
+    let channel = client.open_untracked_channel("c").await.unwrap();
+    let sender = channel.sender();
+    let one: Append<'static> = {
+        let row = ride(1);
+        sender.append_row(&row)
+    };
+    // Two appends of one handle at once.
+    let two = sender.append_rows(vec![ride(2), ride(3)]);
+    let (one, two) = (tokio::spawn(one), tokio::spawn(two));
+    let _: Receipt = one.await.unwrap().unwrap();
+    let receipt = two.await.unwrap().unwrap();
+    let line = RowBatch::from_ndjson("{\"n\":4}").unwrap();
+    let _ = sender.append_batch(&line).await.unwrap();
+    let _ = sender.append_json("{\"n\":5}").await.unwrap();
+    receipt.committed().await.unwrap();
+    assert_eq!(channel.close().await.unwrap().rows_committed, 5);
+}
+
 #[test]
 fn handles_are_what_their_users_need() {
     fn send<T: Send>() {}
@@ -115,8 +138,10 @@ fn handles_are_what_their_users_need() {
     send_and_sync::<StreamingIngestClient>();
     send_and_sync::<Receipt>();
     send_and_sync::<Commits>();
+    send_and_sync::<Sender>();
     cloned::<StreamingIngestClient>();
     cloned::<Receipt>();
     cloned::<Commits>();
+    cloned::<Sender>();
     assert_eq!(size_of::<snowpipe_streaming::Error>(), size_of::<usize>());
 }

@@ -67,6 +67,7 @@ mod runtime_shutdown;
 mod scale;
 mod scripted_server;
 mod secrets;
+mod senders;
 mod sim;
 mod splitting;
 mod status_calls;

@@ -7,7 +7,8 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 use snowpipe_streaming::{ErrorKind, RowBatch};
-use tokio::time::{Instant, sleep};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::support::{World, ndjson, noisy, row, rows};
 
@@ -152,6 +153,62 @@ async fn a_batch_under_long_tokens_is_appended_whole_or_refused() {
     world.emulator.faults().clear();
     channel.close().await.unwrap();
     assert_eq!(world.landed(), (0..10 * appended).collect::<Vec<_>>());
+    assert_eq!(client.memory_in_use(), 0);
+}
+
+/// Among many waiting channels an append asks for all of its channel's memory, so it must not wait for bytes of its own, or of
+/// another append that waits.
+#[tokio::test(start_paused = true)]
+async fn an_append_holds_nothing_while_it_waits() {
+    let world = World::new();
+    let lag = Duration::from_secs(60);
+    let builder = world.builder().max_client_lag(lag);
+    let builder = builder.memory_budget(256 << 10).channel_memory(256 << 10);
+    let client = builder.build().await.unwrap();
+    let open = async |name: &str| client.open_untracked_channel(name).await.unwrap();
+    for (channel, seconds) in [("first", 30), ("filler", 5)] {
+        let slow = Fault::Delay(Duration::from_secs(seconds)).on(Endpoint::Append);
+        world.emulator.faults().push(slow.channel(channel));
+    }
+    // While its request is unanswered, its batch stays open, and the next piece costs less there than it was charged.
+    let mut first = open("first").await;
+    first.append_row(&row(0)).await.unwrap();
+    first.initiate_flush();
+    sleep(Duration::from_secs(1)).await;
+    first.append_row(&row(1)).await.unwrap();
+    let mut filler = open("filler").await;
+    let filling = filler.append_rows(noisy(1_000..2_400)).await.unwrap();
+    filler.initiate_flush();
+    sleep(Duration::from_secs(1)).await;
+    // What is in flight is compressed by now.
+    filler.append_rows(noisy(2_400..2_760)).await.unwrap();
+    let mut appends = JoinSet::new();
+    appends.spawn(async move {
+        first.append_rows(noisy(2..1_000)).await.unwrap();
+        first
+    });
+    let mut landing: Vec<_> = (0..2_760).collect();
+    for n in (0..20).map(|n| 3_000 + 150 * n) {
+        sleep(Duration::from_millis(1)).await;
+        let mut other = open(&n.to_string()).await;
+        let rows: Vec<_> = noisy(n..n + 150).collect();
+        let batch = RowBatch::from_ndjson(ndjson(&rows)).unwrap();
+        landing.extend(n..n + 150);
+        appends.spawn(async move {
+            other.append_batch(&batch).await.unwrap();
+            other
+        });
+    }
+    let hour = Duration::from_secs(3_600);
+    let channels = timeout(hour, appends.join_all()).await;
+    for channel in channels.expect("none waits forever") {
+        channel.close().await.unwrap();
+    }
+    filling.accepted().await.unwrap();
+    filler.close().await.unwrap();
+    let mut landed = world.landed();
+    landed.sort_unstable();
+    assert_eq!(landed, landing);
     assert_eq!(client.memory_in_use(), 0);
 }
 

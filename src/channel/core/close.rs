@@ -4,6 +4,7 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::ledger::{Observation, Reading};
+use super::progress::closed;
 use super::{Core, Phase};
 use crate::types::channel_status::ChannelStatus;
 use crate::types::close_report::{CloseReport, RowState, UncommittedRange};
@@ -109,10 +110,7 @@ impl Core {
     pub(super) fn end_drained(&mut self, now: Instant) {
         let error = if self.ledger.committed() == self.appended {
             info!(rows = self.appended, "channel closed");
-            Error::new(
-                ErrorKind::ChannelClosed,
-                "the channel is closed; open it again to append",
-            )
+            closed()
         } else {
             let error =
                 self.past_deadline("the channel was closed before everything was committed");

@@ -29,7 +29,7 @@ use tokio::time::Instant;
 use self::batch::{RawBatch, SealedBatch, Unit, cost, push_unit};
 use self::commits::CommitTracker;
 use self::ledger::Ledger;
-use self::progress::{End, Progress};
+use self::progress::{End, Progress, closed};
 use self::replay::{Reopening, Reopens};
 use self::responses::InFlight;
 use self::tokens::Tokens;
@@ -246,8 +246,11 @@ impl Core {
         self.appended
     }
 
-    /// The error with which appends are refused, once the channel has ended.
+    /// The error with which appends are refused, once the channel is being closed or accepts no more rows.
     pub(crate) fn refusal(&self) -> Option<Error> {
+        if self.drain_until.is_some() {
+            return Some(closed());
+        }
         let error = self.end.as_ref()?;
         Some(error.clone().with_committed_token(self.committed_token()))
     }
@@ -262,6 +265,7 @@ impl Core {
             committed: self.ledger.committed(),
             committed_token: self.committed_token(),
             rejects: self.commit.rejects(),
+            is_closing: self.drain_until.is_some(),
             end: self.end.as_ref().map(|error| End {
                 error: error.clone(),
                 sent: self.sent,
@@ -317,13 +321,15 @@ impl Core {
         }
         let mut wake = false;
         let full = self.full_at();
-        let open = match (&mut self.open, new_batch.take()) {
-            (Some(open), _) => open,
-            (none, Some(new_batch)) => {
+        let open = match &mut self.open {
+            Some(open) => open,
+            none => {
+                let Some(new_batch) = new_batch.take() else {
+                    return Ok(AppendOutcome::NoBatch { expected: 0 });
+                };
                 wake = true;
                 none.insert(new_batch)
             }
-            (None, None) => return Ok(AppendOutcome::NoBatch { expected: 0 }),
         };
         open.payload.extend_from_slice(bytes);
         for unit in units.drain(..) {

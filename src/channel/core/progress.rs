@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::types::error::{Error, Result};
+use crate::types::error::{Error, ErrorKind, Result};
 use crate::types::offset::OffsetToken;
 use crate::types::reject_window::RejectWindow;
 
@@ -13,6 +13,8 @@ pub(crate) struct Progress {
     pub(crate) committed: u64,
     pub(crate) committed_token: Option<OffsetToken>,
     pub(crate) rejects: Arc<Vec<RejectWindow>>,
+    /// Whether the handle was closed or dropped.
+    pub(crate) is_closing: bool,
     pub(crate) end: Option<End>,
 }
 
@@ -32,7 +34,23 @@ impl PartialEq for End {
     }
 }
 
+/// The error of an append to a channel that was closed or dropped.
+pub(crate) fn closed() -> Error {
+    Error::new(
+        ErrorKind::ChannelClosed,
+        "the channel is closed; open it again to append",
+    )
+}
+
 impl Progress {
+    /// The error with which appends are refused, once the channel is being closed or accepts no more rows.
+    pub(crate) fn refusal(&self) -> Option<Error> {
+        if self.is_closing {
+            return Some(closed());
+        }
+        self.end.as_ref().map(|end| end.error.clone())
+    }
+
     /// Whether the rows after `from` through `position` are accepted, or `None` if that is still open.
     pub(crate) fn accepted_outcome(&self, from: u64, position: u64) -> Option<Result<()>> {
         if self.accepted >= position || self.committed >= position {
@@ -78,7 +96,6 @@ impl Progress {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::error::ErrorKind;
 
     /// What receipts see of a channel that was invalidated.
     fn ended(accepted: u64, committed: u64, sent: u64, settled: bool) -> Progress {

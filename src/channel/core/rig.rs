@@ -200,7 +200,7 @@ impl Rig {
     }
 
     pub(super) fn cause(&self) -> Option<ErrorKind> {
-        self.core.refusal().map(|e| e.kind())
+        self.core.end.as_ref().map(Error::kind)
     }
 
     /// Waits until no status can be from before the open.

@@ -154,7 +154,8 @@ fn a_channel_that_is_opened_again_while_it_closes_ends_in_time_and_says_why_it_w
     assert_eq!(until, Some(rig.in_ms(5_000)));
     rig.wait(5_000);
     assert!(matches!(rig.poll(), Action::Stop));
-    let error = rig.core.refusal().unwrap();
+    assert_eq!(rig.core.refusal().unwrap().kind(), ErrorKind::ChannelClosed);
+    let error = rig.core.end.unwrap();
     let cause = InvalidationCause::MustReopen;
     assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
     assert!(error.to_string().contains("the pipe is stale"), "{error}");

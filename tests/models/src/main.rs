@@ -46,11 +46,19 @@ const MODELS: &[Model] = &[
     ("budget: a wait learns what was handed back", 20_000, || {
         block_on(bytes::a_wait_learns_what_was_handed_back())
     }),
+    (
+        "budget: appends of one channel all have their turn",
+        20_000,
+        || block_on(bytes::appends_of_one_channel_all_have_their_turn()),
+    ),
     ("shared: no wake-up is lost", 20_000, || {
         block_on(shared::no_wake_up_is_lost())
     }),
     ("shared: caller and driver wake each other", 20_000, || {
         block_on(shared::caller_and_driver_wake_each_other())
+    }),
+    ("shared: all waiting appends learn of room", 20_000, || {
+        block_on(shared::all_waiting_appends_learn_of_room())
     }),
     ("buffers: empty and few", 500, || {
         block_on(kept::buffers_are_empty_and_few())

@@ -14,6 +14,8 @@ use crate::types::offset::OffsetToken;
 #[derive(Debug)]
 pub(crate) struct Core {
     pub(crate) appended: u64,
+    /// The rows of a full batch.
+    pub(crate) batch_rows: u64,
     pub(crate) progress: Progress,
     pub(crate) interest: PollInterest,
 }
@@ -22,6 +24,7 @@ impl Core {
     pub(crate) fn new() -> Self {
         Self {
             appended: 0,
+            batch_rows: 1,
             progress: Progress::default(),
             interest: PollInterest::Nothing,
         }
@@ -51,6 +54,11 @@ impl Core {
 
     pub(super) fn counters(&self) -> CounterSnapshot {
         CounterSnapshot
+    }
+
+    /// One batch is full with so many rows, and a row has a length of one.
+    pub(crate) fn is_behind(&self, len: usize) -> bool {
+        self.appended - self.progress.accepted + len as u64 > self.batch_rows
     }
 
     pub(crate) fn is_ended(&self) -> bool {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::Notify;
 
-use super::joined;
+use super::{joined, parallel};
 use crate::base::budget::{Budget, Share};
 use crate::types::error::ErrorKind;
 
@@ -137,4 +137,26 @@ pub(crate) async fn a_wait_learns_what_was_handed_back() {
     drop(joined(vec![fails]).await);
     joined(vec![accepted]).await;
     assert_at_rest(&budget, [&elastic, &named]);
+}
+
+/// Several appends of one channel wait while another channel waits too; all have their turn.
+pub(crate) async fn appends_of_one_channel_all_have_their_turn() {
+    let budget = Budget::new(CAPACITY);
+    let (a, b) = (budget.share(CAPACITY), budget.share(CAPACITY));
+    let held = a.try_charge(90_000).expect("all is free");
+    let waits = [&a, &a, &a, &b].map(|share| {
+        let share = share.clone();
+        async move {
+            // Each piece is in a batch and accepted before the next one.
+            for _ in 0..2 {
+                let charge = share.charge(40_000).await;
+                assert_eq!(charge.bytes(), 40_000);
+            }
+        }
+    });
+    let waits = parallel(waits);
+    let accepted = tokio::spawn(async move { drop(held) });
+    joined(waits).await;
+    joined(vec![accepted]).await;
+    assert_at_rest(&budget, [&a, &b]);
 }

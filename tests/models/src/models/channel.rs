@@ -94,13 +94,13 @@ pub(crate) async fn caller_and_driver_wake_each_other() {
         let shared = Arc::clone(&shared);
         async move {
             let append = |core: &mut Core, _| {
-                if core.appended == core.progress.accepted {
+                if !core.is_behind(1) {
                     core.appended += 1;
                 }
                 core.appended
             };
             while shared.update_and_wake(append) < ROWS {
-                shared.has_caught_up().await;
+                shared.has_caught_up(1).await;
             }
         }
     });
@@ -119,4 +119,47 @@ pub(crate) async fn caller_and_driver_wake_each_other() {
     });
     joined(vec![caller, driver]).await;
     assert_eq!(shared.progress().accepted, ROWS);
+}
+
+/// Two appends wait for the driver, which takes only full batches. Both learn that it has taken one, although the first alone
+/// does not fill the next.
+pub(crate) async fn all_waiting_appends_learn_of_room() {
+    const FULL: u64 = 2;
+    let shared = channel("A", &Arc::default());
+    shared.update(|core, _| (core.appended, core.batch_rows) = (FULL, FULL));
+    let callers = (0..FULL).map(|_| {
+        let shared = Arc::clone(&shared);
+        async move {
+            let append = |core: &mut Core, _| {
+                let has_room = !core.is_behind(1);
+                core.appended += u64::from(has_room);
+                has_room
+            };
+            while !shared.update_and_wake(append) {
+                shared.has_caught_up(1).await;
+            }
+        }
+    });
+    let callers = parallel(callers);
+    let driver = tokio::spawn({
+        let shared = Arc::clone(&shared);
+        async move {
+            let take = |core: &mut Core, _| {
+                let is_full = core.appended - core.progress.accepted == FULL;
+                if is_full {
+                    core.progress.accepted = core.appended;
+                }
+                is_full
+            };
+            while shared.progress().accepted < 2 * FULL {
+                if shared.update(take) {
+                    shared.signal_caught_up();
+                } else {
+                    shared.woken().await;
+                }
+            }
+        }
+    });
+    joined(callers).await;
+    joined(vec![driver]).await;
 }
