@@ -1,0 +1,138 @@
+//! The service: a router whose handlers append with a sender, and the task that owns the channel.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::{DefaultBodyLimit, Query, State};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use axum::routing::post;
+use serde::Deserialize;
+use snowpipe_streaming::{
+    Channel, CloseReport, Error, ErrorKind, Receipt, RowBatch, Sender, Untracked,
+};
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+const NDJSON: &str = "application/x-ndjson";
+/// The longest body. An append of up to 256 KiB is one piece: either all rows of a request are appended or none, and a client can
+/// repeat a request that was refused.
+const BODY_BYTES: usize = 128 << 10;
+/// How long a client waits before it repeats a request that was answered with 503, in seconds.
+const RETRY_AFTER_SECONDS: u8 = 1;
+/// The pause between two attempts to reopen the channel.
+const REOPEN_PAUSE: Duration = Duration::from_secs(5);
+
+/// Serves until `stop` resolves, then answers the requests under way, and closes the channel when their rows are committed.
+///
+/// # Errors
+///
+/// If the service cannot accept connections, or not everything is committed in time.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    channel: Channel<Untracked>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) -> Result<CloseReport> {
+    let router = Router::new()
+        .route("/rides", post(append))
+        .layer(DefaultBodyLimit::max(BODY_BYTES))
+        .with_state(channel.sender());
+    let (served, all_served) = oneshot::channel();
+    let owner = tokio::spawn(own(channel, all_served));
+    let result = axum::serve(listener, router)
+        .with_graceful_shutdown(stop)
+        .await;
+    // The owner waits for it, and has not ended before.
+    let _ = served.send(());
+    let report = owner.await??;
+    result?;
+    Ok(report)
+}
+
+/// Owns the channel: reopens it when it is invalidated, and closes it when all requests are served.
+async fn own(
+    mut channel: Channel<Untracked>,
+    mut all_served: oneshot::Receiver<()>,
+) -> Result<CloseReport, Error> {
+    loop {
+        tokio::select! {
+            biased;
+            _ = &mut all_served => return channel.close().await,
+            why = channel.invalidated() => tracing::error!(%why, "reopening the channel"),
+        }
+        if let Err(error) = channel.reopen().await {
+            tracing::error!(%error, "the channel cannot be reopened; trying again");
+            tokio::time::sleep(REOPEN_PAUSE).await;
+        }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Options {
+    wait: Option<Wait>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Wait {
+    Commit,
+}
+
+/// Appends the rows of a request. Answers 202 when they are in memory, and with `?wait=commit` 200 when they are in the table.
+async fn append(
+    State(rides): State<Sender>,
+    Query(options): Query<Options>,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Result<StatusCode, Refusal> {
+    let receipt = append_body(&rides, &headers, &body).await?;
+    match options.wait {
+        None => Ok(StatusCode::ACCEPTED),
+        Some(Wait::Commit) => {
+            receipt.committed().await?;
+            Ok(StatusCode::OK)
+        }
+    }
+}
+
+/// Appends one JSON object, or with the content type of NDJSON an object per line.
+async fn append_body(rides: &Sender, headers: &HeaderMap, body: &Bytes) -> Result<Receipt, Error> {
+    if headers.get(CONTENT_TYPE).is_some_and(|kind| kind == NDJSON) {
+        rides.append_batch(&RowBatch::from_ndjson(body)?).await
+    } else {
+        rides.append_json(body).await
+    }
+}
+
+/// The answer to a request whose rows are not appended, or not known to be in the table.
+#[derive(Debug)]
+struct Refusal(Error);
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Self(error)
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let Self(error) = self;
+        let text = format!("{error}\n");
+        match error.kind() {
+            ErrorKind::InvalidRow => (StatusCode::BAD_REQUEST, text).into_response(),
+            ErrorKind::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, text).into_response(),
+            // Committed: the table has rejected some row of the same requests to Snowflake.
+            ErrorKind::RowsRejected => (StatusCode::UNPROCESSABLE_ENTITY, text).into_response(),
+            // The rows may be in the table nevertheless.
+            _ if error.is_ambiguous() => (StatusCode::BAD_GATEWAY, text).into_response(),
+            // No memory, or the channel is being reopened or closed: another attempt, or another instance, may succeed.
+            _ => {
+                let later = [(RETRY_AFTER, RETRY_AFTER_SECONDS.to_string())];
+                (StatusCode::SERVICE_UNAVAILABLE, later, text).into_response()
+            }
+        }
+    }
+}
