@@ -184,5 +184,6 @@ fn channel(kind: Kind) -> ChannelPlan {
         patience_ms: 600_000,
         source_outage: None,
         respelled: false,
+        senders: 0,
     }
 }

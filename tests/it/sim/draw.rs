@@ -11,7 +11,7 @@ use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, Server
 use super::source_outage::{Call, SourceOutage};
 
 /// What goes wrong beside the emulator's faults, by the names it is counted under.
-pub const OWN_FAULTS: [&str; 40] = [
+pub const OWN_FAULTS: [&str; 42] = [
     "client crash",
     "server crash",
     "lost buffer",
@@ -52,6 +52,8 @@ pub const OWN_FAULTS: [&str; 40] = [
     "name in another case",
     "reused token",
     "open without a status",
+    "appends of several senders",
+    "senders of a reopened channel",
 ];
 
 /// Each fault of the emulator once, with some parameters.
@@ -177,6 +179,10 @@ pub fn draw(seed: u64) -> Plan {
         .filter_map(|channel| channel.source_outage);
     let ends = ends.chain(source_outages.map(SourceOutage::until_ms));
     plan.calm_ms = plan.calm_ms.max(ends.max().unwrap_or(0));
+    let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0073_656e_6465_7273);
+    for channel in plan.channels.iter_mut().filter(|c| !c.is_tracked()) {
+        channel.senders = *pick(rng, &[0, 0, 2, 5]);
+    }
     plan
 }
 
@@ -343,6 +349,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         patience_ms: 600_000,
         source_outage: None,
         respelled: false,
+        senders: 0,
     }
 }
 

@@ -82,6 +82,8 @@ pub struct ChannelPlan {
     pub source_outage: Option<SourceOutage>,
     /// Names are written in another case with each open.
     pub respelled: bool,
+    /// Without offsets: so many senders append at once. None: the channel's own handle appends.
+    pub senders: usize,
 }
 
 impl ChannelPlan {

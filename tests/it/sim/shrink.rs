@@ -138,6 +138,9 @@ fn plainer(plan: &Plan) -> Vec<Plan> {
         with(is_out || channel.chunk == 1, &|p| {
             p.channels[i].chunk = 1;
         });
+        with(is_out || channel.senders == 0, &|p| {
+            p.channels[i].senders = 0;
+        });
         with(is_out || channel.row_bytes == 0, &|p| {
             p.channels[i].row_bytes = 0;
         });

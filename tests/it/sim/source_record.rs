@@ -122,9 +122,10 @@ impl SourceRecord {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
         let rivals: Vec<bool> = world.plan.rivals(index).collect();
         let shared = rivals.contains(&false);
-        let source = world
-            .truth
-            .expect(plan.rows, plan.row_bytes, plan.is_tracked(), shared);
+        // Appends of several senders land in any order.
+        let is_unordered = shared || plan.senders > 0;
+        let source =
+            (world.truth).expect(plan.rows, plan.row_bytes, plan.is_tracked(), is_unordered);
         let state = State {
             ops: plan.ops.clone(),
             doing: "nothing",

@@ -65,8 +65,8 @@ struct SourceRows {
     row_bytes: usize,
     /// Each row may be there once, and not once by each append.
     tracked: bool,
-    /// Others write the same rows to the same channel.
-    shared: bool,
+    /// Its appends may land in any order: others write the same rows, or several senders do.
+    is_unordered: bool,
     rows: Vec<Vec<Landed>>,
     /// By channel, in upper case.
     lanes: BTreeMap<String, Lane>,
@@ -115,12 +115,12 @@ impl GroundTruth {
     }
 
     /// Expects so many rows of another source; its index.
-    pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, shared: bool) -> usize {
+    pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, is_unordered: bool) -> usize {
         let mut sources = self.sources();
         sources.push(SourceRows {
             row_bytes,
             tracked,
-            shared,
+            is_unordered,
             rows: vec![Vec::new(); usize::try_from(rows).unwrap()],
             ..SourceRows::default()
         });
@@ -276,10 +276,10 @@ impl GroundTruth {
             lane.refused.insert(mark.row);
         }
         let last = lane.last[usize::from(refused)].replace((attempt, mark.row));
-        // Rows without offsets may be sent again, but in a later append; and only of one writer the appends are in order.
+        // Rows without offsets may be sent again, but in a later append; and only of one writer without senders the appends are in order.
         let is_behind = |(append, row)| {
             let is_comparable = source.tracked || append == attempt;
-            (is_comparable && row > mark.row) || (!source.shared && append > attempt)
+            (is_comparable && row > mark.row) || (!source.is_unordered && append > attempt)
         };
         if last.is_some_and(is_behind) {
             self.blame(format!(

@@ -4,12 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
 
-use snowpipe_streaming::{Channel, Error, ErrorKind, Receipt, Untracked};
+use futures_util::future::join_all;
+use snowpipe_streaming::{Channel, Error, ErrorKind, Receipt, Result, Sender, Untracked};
 use tokio::time::{sleep, sleep_until};
 
 use super::judge;
 use super::plan::{Kind, Op};
 use super::source_record::{At, Ending, SourceRecord};
+use super::tracked_program::polled;
 use super::world::ClientProcess;
 
 pub struct Program {
@@ -29,15 +31,26 @@ impl Program {
     pub async fn run(mut self) {
         // An earlier life has sent them, and their outcome is unknown.
         self.doubt(0..self.record.plan.rows);
+        let mut kept = None;
         loop {
-            let mut channel = self.open().await;
-            let mut sent = Vec::new();
-            let failed = self.stream(&mut channel, &mut sent).await;
-            self.record.at("settle");
-            let closed = match failed {
-                Some(error) => Err(error),
-                None => channel.close().await.map(|_| ()),
+            let (mut channel, senders) = if let Some((channel, senders)) = kept.take() {
+                (self.reopened(channel).await, senders)
+            } else {
+                let channel = self.open().await;
+                let senders = (0..self.record.plan.senders).map(|_| channel.sender());
+                let senders: Vec<Sender> = senders.collect();
+                (channel, senders)
             };
+            let mut sent = Vec::new();
+            let failed = self.stream(&mut channel, &senders, &mut sent).await;
+            self.record.at("settle");
+            let (closed, left) = match failed {
+                Some(error) => (Err(error), Some(channel)),
+                None => (channel.close().await.map(|_| ()), None),
+            };
+            if left.is_none() {
+                self.refused(&senders).await;
+            }
             self.record.log(format!("over: {closed:?}"));
             if let Err(error) = &closed {
                 judge::invalidation(&self.record, &self.process, error);
@@ -49,6 +62,37 @@ impl Program {
                 return self.record.end(Ending::Done);
             }
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
+            // Senders go on with the channel that is reopened. Without any, the next open takes the name.
+            let left = left.filter(|_| !senders.is_empty());
+            kept = left.map(|channel| (channel, senders));
+        }
+    }
+
+    /// The channel, reopened.
+    async fn reopened(&mut self, mut channel: Channel<Untracked>) -> Channel<Untracked> {
+        self.record.at("reopen");
+        while let Err(error) = channel.reopen().await {
+            self.record.log(format!("not reopened: {error:?}"));
+            sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
+        }
+        self.record.world.count("senders of a reopened channel");
+        channel
+    }
+
+    /// After the close of their channel, senders append nothing.
+    async fn refused(&self, senders: &[Sender]) {
+        for sender in senders {
+            let attempt = self.record.world.id();
+            let done = sender.append_row(&self.record.row(0, attempt)).await;
+            let is_refused = |error: &Error| {
+                matches!(
+                    error.kind(),
+                    ErrorKind::ChannelClosed | ErrorKind::ClientClosed
+                )
+            };
+            if !done.as_ref().is_err_and(is_refused) {
+                self.record.blame(format!("a closed channel says {done:?}"));
+            }
         }
     }
 
@@ -112,6 +156,7 @@ impl Program {
     async fn stream(
         &mut self,
         channel: &mut Channel<Untracked>,
+        senders: &[Sender],
         sent: &mut Vec<Sent>,
     ) -> Option<Error> {
         let record = Arc::clone(&self.record);
@@ -145,37 +190,84 @@ impl Program {
                 () = sleep_until(available) => {}
             }
             record.at("append");
-            let attempt = record.world.id();
-            record.log(format!("append {attempt}: {rows:?}"));
-            self.mark(rows.clone(), At::Sent);
-            let done = if rows.end - rows.start == 1 {
-                // Of a single row nothing is appended if it is cancelled.
-                let row = record.row(next, attempt);
-                super::tracked_program::polled(channel.append_row(&row), cancel).await
-            } else {
-                let rows = rows.clone().map(|n| record.row(n, attempt));
-                Some(channel.append_rows(rows).await)
-            };
-            match done {
-                Some(Ok(receipt)) => {
-                    record.follow(&self.process, receipt.clone(), rows.clone(), attempt);
-                    sent.push(Sent { rows, receipt });
-                }
-                // Of many rows a prefix may be appended.
-                Some(Err(error)) => {
-                    self.doubt(rows);
-                    if error.kind() != ErrorKind::Backpressure {
-                        return Some(error);
+            let mut failed = None;
+            for (rows, attempt, done) in self.append(channel, senders, rows, cancel).await {
+                match done {
+                    Some(Ok(receipt)) => {
+                        record.follow(&self.process, receipt.clone(), rows.clone(), attempt);
+                        sent.push(Sent { rows, receipt });
+                    }
+                    // Of many rows a prefix may be appended.
+                    Some(Err(error)) => {
+                        self.doubt(rows);
+                        if error.kind() != ErrorKind::Backpressure {
+                            failed.get_or_insert(error);
+                        }
+                    }
+                    None => {
+                        cancel = None;
+                        record.world.count("cancelled append");
+                        self.mark(rows, At::Unsent);
                     }
                 }
-                None => {
-                    cancel = None;
-                    record.world.count("cancelled append");
-                    self.mark(rows, At::Unsent);
-                }
+            }
+            if failed.is_some() {
+                return failed;
             }
         }
         None
+    }
+
+    /// Appends rows by the channel's own handle, or parts of them by each sender at once.
+    async fn append(
+        &self,
+        channel: &mut Channel<Untracked>,
+        senders: &[Sender],
+        rows: Range<u64>,
+        cancel: Option<u32>,
+    ) -> Vec<(Range<u64>, u64, Option<Result<Receipt>>)> {
+        let record = &self.record;
+        let begin = |rows: &Range<u64>| {
+            let attempt = record.world.id();
+            record.log(format!("append {attempt}: {rows:?}"));
+            self.mark(rows.clone(), At::Sent);
+            attempt
+        };
+        let made = |rows: Range<u64>, attempt| rows.map(move |n| record.row(n, attempt));
+        // Of a single row nothing is appended if it is cancelled.
+        let is_single = |rows: &Range<u64>| rows.end - rows.start == 1;
+        if senders.is_empty() {
+            let attempt = begin(&rows);
+            let done = if is_single(&rows) {
+                let row = record.row(rows.start, attempt);
+                polled(channel.append_row(&row), cancel).await
+            } else {
+                Some(channel.append_rows(made(rows.clone(), attempt)).await)
+            };
+            return vec![(rows, attempt, done)];
+        }
+        let part = (rows.end - rows.start).div_ceil(senders.len() as u64);
+        let starts = rows.clone().step_by(usize::try_from(part).unwrap());
+        let parts = starts.map(|start| start..rows.end.min(start + part));
+        let appends: Vec<_> = parts
+            .zip(senders)
+            .map(|(rows, sender)| {
+                let attempt = begin(&rows);
+                async move {
+                    let done = if is_single(&rows) {
+                        let row = record.row(rows.start, attempt);
+                        polled(sender.append_row(&row), cancel).await
+                    } else {
+                        Some(sender.append_rows(made(rows.clone(), attempt)).await)
+                    };
+                    (rows, attempt, done)
+                }
+            })
+            .collect();
+        if appends.len() > 1 {
+            record.world.count("appends of several senders");
+        }
+        join_all(appends).await
     }
 
     /// The rows of the next append.
