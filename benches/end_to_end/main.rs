@@ -29,6 +29,8 @@ mod rows;
 mod sink;
 mod stream;
 mod table;
+#[path = "../../examples/shared/text_table.rs"]
+mod text_table;
 mod usage;
 
 use std::path::PathBuf;

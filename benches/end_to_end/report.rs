@@ -13,6 +13,7 @@ use crate::job::Config;
 use crate::lab::Sample;
 use crate::machine::Machine;
 use crate::rows::{Form, POOL};
+use crate::text_table::{Align, aligned};
 
 /// The results of the table.
 #[derive(Debug, Serialize)]
@@ -190,7 +191,7 @@ impl Report {
             .into_iter()
             .chain(self.lines.iter().map(Line::cells))
             .collect();
-        print_aligned(&table);
+        print!("{}", aligned([Align::Right; 18], &table));
     }
 
     /// Writes the report as JSON.
@@ -198,22 +199,5 @@ impl Report {
         serde_json::to_writer_pretty(File::create(path)?, self)?;
         println!("\nalso in {}", path.display());
         Ok(())
-    }
-}
-
-/// Prints a table whose columns are as wide as their widest cells.
-pub(crate) fn print_aligned<const N: usize>(table: &[[String; N]]) {
-    let mut widths = [0; N];
-    for row in table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    for row in table {
-        let cells = row.iter().zip(widths);
-        let cells: Vec<_> = cells
-            .map(|(cell, width)| format!("{cell:>width$}"))
-            .collect();
-        println!("{}", cells.join("  "));
     }
 }

@@ -21,4 +21,6 @@ mod resorts;
 mod rows;
 mod sink;
 mod sink_tests;
+#[path = "../../examples/shared/text_table.rs"]
+mod text_table;
 mod usage;

@@ -122,10 +122,11 @@ fn landed(
     landing: &Path,
     schema: &Schema,
 ) -> rusqlite::Result<BTreeMap<String, i64>> {
-    let (id, number) = match table {
-        Table::Orders => ("ORDER_ID", "CUSTOMER_ID"),
-        Table::OrderItems => ("ORDER_ITEM_ID", "ROUND(UNIT_PRICE * 100)"),
+    let number = match table {
+        Table::Orders => "CUSTOMER_ID",
+        Table::OrderItems => "ROUND(UNIT_PRICE * 100)",
     };
+    let id = table.id();
     let connection = open_read_only(landing)?;
     let sql = format!(
         "SELECT {id}, CAST({number} AS INTEGER) FROM {} WHERE {id} IN (SELECT value FROM json_each(?))",

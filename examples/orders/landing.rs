@@ -4,8 +4,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::data_file::open_read_only;
+use crate::data_file::{self, count_statement, open_read_only};
 use crate::table::{Schema, Table};
+use crate::text_table::Align::{Left, Right};
+use crate::text_table::aligned;
 
 /// The counts of the two tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,21 +58,27 @@ impl Landed {
             let verdict = if found == expected {
                 ""
             } else if is_incomplete && may_be_early {
-                "  not all landed yet"
+                "not all landed yet"
             } else {
-                "  wrong"
+                "wrong"
             };
-            format!("{what:25}  {found:>9} of {expected:>9}{verdict}\n")
+            [
+                what.to_owned(),
+                found.to_string(),
+                "of".to_owned(),
+                expected.to_string(),
+                verdict.to_owned(),
+            ]
         });
-        lines.concat()
+        aligned([Left, Right, Left, Right, Left], &lines)
     }
 }
 
 /// The statements that count rows in tables of these names. They work in the emulator's file and in Snowflake.
 pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
     [
-        format!("SELECT count(*), count(DISTINCT ORDER_ID) FROM {orders}"),
-        format!("SELECT count(*), count(DISTINCT ORDER_ITEM_ID) FROM {items}"),
+        count_statement(orders, Table::Orders.id()),
+        count_statement(items, Table::OrderItems.id()),
         format!(
             "SELECT count(*) FROM {orders} o LEFT JOIN (SELECT DISTINCT ORDER_ID FROM {items}) i \
              ON i.ORDER_ID = o.ORDER_ID WHERE i.ORDER_ID IS NULL"
@@ -87,24 +95,26 @@ pub(crate) fn statements(orders: &str, items: &str) -> [String; 4] {
 /// # Errors
 /// If the file cannot be read, or does not have these tables.
 pub(crate) fn count(path: &Path, schema: &Schema) -> Result<Landed> {
-    let count = || -> rusqlite::Result<Landed> {
+    let [all_orders, all_items] =
+        Table::ALL.map(|table| data_file::count(path, &schema.table(table), table.id()));
+    let (all_orders, all_items) = (all_orders?, all_items?);
+    let [orders, items] = Table::ALL.map(|table| schema.table(table));
+    let [_, _, childless, orphans] = &statements(&orders, &items);
+    let lonely = || -> rusqlite::Result<(u64, u64)> {
         let connection = open_read_only(path)?;
         // 256 MiB, so that the ids of millions of rows are compared in memory.
         connection.execute_batch("PRAGMA cache_size = -262144; PRAGMA temp_store = MEMORY")?;
-        let [orders, items] = Table::ALL.map(|table| schema.table(table));
-        let [all_orders, all_items, childless, orphans] = &statements(&orders, &items);
-        let pair = |sql: &str| connection.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)));
         let number = |sql: &str| connection.query_row(sql, [], |row| row.get(0));
-        let (orders, distinct_orders) = pair(all_orders)?;
-        let (items, distinct_items) = pair(all_items)?;
-        Ok(Landed {
-            orders,
-            distinct_orders,
-            items,
-            distinct_items,
-            orders_without_items: number(childless)?,
-            items_without_order: number(orphans)?,
-        })
+        Ok((number(childless)?, number(orphans)?))
     };
-    count().with_context(|| format!("cannot count in the landing {}", path.display()))
+    let (orders_without_items, items_without_order) =
+        lonely().with_context(|| format!("cannot count in the landing {}", path.display()))?;
+    Ok(Landed {
+        orders: all_orders.rows,
+        distinct_orders: all_orders.distinct,
+        items: all_items.rows,
+        distinct_items: all_items.distinct,
+        orders_without_items,
+        items_without_order,
+    })
 }

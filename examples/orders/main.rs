@@ -32,6 +32,8 @@ mod signals;
 mod source;
 mod table;
 mod target;
+#[path = "../shared/text_table.rs"]
+mod text_table;
 
 #[cfg(test)]
 mod tests;

@@ -12,6 +12,8 @@ use crate::landing::{self, Landed};
 use crate::offsets::{ItemOffset, OrderOffset};
 use crate::table::{Schema, Table};
 use crate::target::{Clients, Target};
+use crate::text_table::Align::{Left, Right};
+use crate::text_table::aligned;
 
 /// The result of the reconciliation.
 #[derive(Debug)]
@@ -121,36 +123,36 @@ impl Line {
     fn is_complete(&self) -> bool {
         self.token == self.expected && self.errors == 0
     }
+
+    fn cells(&self) -> [String; 7] {
+        let remark = if self.is_complete() { "" } else { "incomplete" };
+        [
+            self.channel.clone(),
+            self.pipe.clone(),
+            self.token.clone().unwrap_or_else(|| "-".to_owned()),
+            self.rows.to_string(),
+            self.inserted.to_string(),
+            self.errors.to_string(),
+            remark.to_owned(),
+        ]
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let width = |of: fn(&Line) -> &str| self.lines.iter().map(|line| of(line).len()).max();
-        let channels = width(|line| &line.channel).unwrap_or(0);
-        let pipes = width(|line| &line.pipe).unwrap_or(0);
-        let (rows, inserted) = ("rows", "inserted");
-        writeln!(
-            f,
-            "{:channels$}  {:pipes$}  {:15}  {rows:>9}  {inserted:>9}  errors",
-            "channel", "pipe", "committed token"
-        )?;
-        for line in &self.lines {
-            writeln!(
-                f,
-                "{:channels$}  {:pipes$}  {:15}  {:>9}  {:>9}  {:>6}{}",
-                line.channel,
-                line.pipe,
-                line.token.as_deref().unwrap_or("-"),
-                line.rows,
-                line.inserted,
-                line.errors,
-                if line.is_complete() {
-                    ""
-                } else {
-                    "  incomplete"
-                }
-            )?;
-        }
+        let heads = [
+            "channel",
+            "pipe",
+            "committed token",
+            "rows",
+            "inserted",
+            "errors",
+            "",
+        ];
+        let mut rows = vec![heads.map(str::to_owned)];
+        rows.extend(self.lines.iter().map(Line::cells));
+        let columns = [Left, Left, Left, Right, Right, Right, Left];
+        f.write_str(&aligned(columns, &rows))?;
         writeln!(f)?;
         if let Some(landed) = &self.landed {
             let is_incomplete = self.lines.iter().any(|line| line.token != line.expected);

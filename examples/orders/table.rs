@@ -17,6 +17,14 @@ pub(crate) struct Schema {
 impl Table {
     pub(crate) const ALL: [Self; 2] = [Self::Orders, Self::OrderItems];
 
+    /// The column with the id of a row.
+    pub(crate) fn id(self) -> &'static str {
+        match self {
+            Self::Orders => "ORDER_ID",
+            Self::OrderItems => "ORDER_ITEM_ID",
+        }
+    }
+
     /// The table's name in the schema RAW.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -73,11 +73,8 @@ impl Target {
     /// If the profile cannot be used, or does not match the pipes of the configuration.
     pub(crate) fn account(path: &Path, config: &Config, landing: Option<PathBuf>) -> Result<Self> {
         let profile = profile::load(path)?;
-        if let Some(missing) = landing.as_ref().filter(|path| !path.exists()) {
-            bail!(
-                "there is no landing {}: name the data file of the emulator that the profile leads to, or leave --landing out",
-                missing.display()
-            );
+        if let Some(missing) = data_file::missing(landing.as_deref()) {
+            bail!(missing);
         }
         Ok(Self {
             route: Route::Profile,
@@ -98,8 +95,7 @@ impl Target {
             let scratch = TempDir::new().context("cannot create a folder for the tables")?;
             (scratch.path().join("landing.db"), Some(scratch))
         };
-        let emulator = data_file::emulator(&path, SETUP)
-            .with_context(|| format!("the landing {} cannot be used", path.display()))?;
+        let emulator = data_file::emulator(&path, SETUP)?;
         let profile = emulator.profile()?;
         Ok(Self {
             schema: schema(&profile, config)?,

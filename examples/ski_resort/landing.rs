@@ -1,4 +1,4 @@
-//! Counts rows in the emulator's data file, over a separate read-only connection.
+//! Queries of the emulator's data file while it runs, over a separate read-only connection.
 
 use std::path::Path;
 
@@ -8,24 +8,12 @@ use rusqlite::Connection;
 use crate::data_file::open_read_only;
 use crate::table::Table;
 
-/// How many rows of a table have landed, and how many different TXIDs they have.
-pub(crate) fn count(path: &Path, table: Table) -> Result<(i64, i64)> {
-    // The same as count(DISTINCT TXID), but faster: grouping sorts, where DISTINCT looks up each value.
-    let sql = format!(
-        "SELECT coalesce(sum(ROWS), 0), count(TXID) FROM (SELECT TXID, count(*) AS ROWS FROM {} GROUP BY TXID)",
-        table.name()
-    );
-    open(path)?
-        .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
-        .with_context(|| cannot_count(path, table))
-}
-
 /// How many rows of a table have landed. Fast, because rows are never deleted there.
 pub(crate) fn rows(path: &Path, table: Table) -> Result<i64> {
     let sql = format!("SELECT coalesce(max(rowid), 0) FROM {}", table.name());
     open(path)?
         .query_row(&sql, [], |row| row.get(0))
-        .with_context(|| cannot_count(path, table))
+        .with_context(|| format!("cannot count {} in {}", table.name(), path.display()))
 }
 
 /// The tables that are missing, perhaps only for now.
@@ -43,8 +31,4 @@ pub(crate) fn missing(path: &Path) -> Result<Vec<Table>> {
 
 fn open(path: &Path) -> Result<Connection> {
     open_read_only(path).with_context(|| format!("cannot open the landing {}", path.display()))
-}
-
-fn cannot_count(path: &Path, table: Table) -> String {
-    format!("cannot count {} in {}", table.name(), path.display())
 }

@@ -38,6 +38,8 @@ mod stream;
 mod summary;
 mod table;
 mod target;
+#[path = "../shared/text_table.rs"]
+mod text_table;
 mod unused_flags;
 mod vocabulary;
 mod world;

@@ -12,14 +12,16 @@ use snowpipe_streaming::{ChannelStatus, OffsetToken, StreamingIngestClient};
 use tokio::time::timeout;
 
 use crate::cli::Args;
+use crate::data_file::{self, Landed, count_statement};
 use crate::error_text::with_causes;
-use crate::landing;
 use crate::misconfigured::is_misconfigured;
 use crate::pipeline::channel;
 use crate::queue::Queue;
 use crate::stream::{check, release_committed};
-use crate::table::Table;
+use crate::table::{ID, Table};
 use crate::target::Target;
+use crate::text_table::Align::{Left, Right};
+use crate::text_table::aligned;
 
 /// How often a table that still changes is counted.
 const MAX_COUNTS: u32 = 20;
@@ -73,7 +75,7 @@ struct Line {
 struct Found {
     /// None if the channel does not exist.
     status: Option<ChannelStatus>,
-    landed: Option<(i64, i64)>,
+    landed: Option<Landed>,
 }
 
 impl Summary {
@@ -156,16 +158,7 @@ impl Summary {
     }
 
     fn to_text(&self, target: &Target) -> String {
-        let mut text = String::new();
-        let mut row = |cells: [&str; 8]| {
-            let [table, rest @ ..] = cells;
-            let _ = write!(text, "{table:<14}");
-            for cell in rest {
-                let _ = write!(text, " {cell:>10}");
-            }
-            text.push('\n');
-        };
-        row([
+        let heads = [
             "table",
             "generated",
             "committed",
@@ -174,7 +167,8 @@ impl Summary {
             "landed",
             "txids",
             "queued",
-        ]);
+        ];
+        let mut rows = vec![heads.map(str::to_owned)];
         for table in Table::ALL {
             let Some(line) = self.tables.get(table.name()) else {
                 continue;
@@ -182,28 +176,28 @@ impl Summary {
             let known = |count: Option<String>| count.unwrap_or_else(|| "?".to_owned());
             let of_server = |count: u64| known(line.is_known.then(|| count.to_string()));
             let token = line.committed_offset_token.as_deref();
-            row([
-                table.name(),
-                &line.generated.to_string(),
-                token.unwrap_or(if line.is_known { "none" } else { "?" }),
-                &of_server(line.rows_inserted),
-                &of_server(line.rejected),
-                &known(line.landed.map(|n| n.to_string())),
-                &known(line.distinct_txid.map(|n| n.to_string())),
-                &line.left_in_queue.to_string(),
+            rows.push([
+                table.name().to_owned(),
+                line.generated.to_string(),
+                token
+                    .unwrap_or(if line.is_known { "none" } else { "?" })
+                    .to_owned(),
+                of_server(line.rows_inserted),
+                of_server(line.rejected),
+                known(line.landed.map(|n| n.to_string())),
+                known(line.distinct_txid.map(|n| n.to_string())),
+                line.left_in_queue.to_string(),
             ]);
         }
+        let columns = [Left, Right, Right, Right, Right, Right, Right, Right];
+        let mut text = aligned(columns, &rows);
         text.push_str(self.verdict());
         text.push('\n');
         if target.landing.is_none() && !target.verify_sql {
             text.push_str("To count the landed rows:\n");
             for table in Table::ALL {
-                let _ = writeln!(
-                    text,
-                    "  SELECT COUNT(*), COUNT(DISTINCT TXID) FROM {}.{};",
-                    target.namespace(),
-                    table.name()
-                );
+                let name = format!("{}.{}", target.namespace(), table.name());
+                let _ = writeln!(text, "  {};", count_statement(&name, ID));
             }
         }
         text
@@ -289,15 +283,15 @@ async fn find(target: &Target, table: Table, name: &str, limit: Duration) -> Res
     ))
 }
 
-/// How many rows and different TXIDs have landed, if they can be counted.
-async fn landed(target: &Target, table: Table) -> Result<Option<(i64, i64)>> {
+/// Counts the landed rows and their TXIDs, if that is possible.
+async fn landed(target: &Target, table: Table) -> Result<Option<Landed>> {
     if target.verify_sql {
         return target.count(table).await.map(Some);
     }
     let Some(landing) = target.landing.clone() else {
         return Ok(None);
     };
-    let count = tokio::task::spawn_blocking(move || landing::count(&landing, table));
+    let count = tokio::task::spawn_blocking(move || data_file::count(&landing, table.name(), ID));
     count.await?.map(Some)
 }
 
@@ -329,8 +323,10 @@ fn line(
         }
         line.is_known = true;
         line.committed_offset_token = token.map(ToString::to_string);
-        line.landed = landed.map(|(rows, _)| rows);
-        line.distinct_txid = landed.map(|(_, txids)| txids);
+        line.landed = landed.map(|landed| landed.rows.try_into()).transpose()?;
+        line.distinct_txid = landed
+            .map(|landed| landed.distinct.try_into())
+            .transpose()?;
         if let Some(status) = &status {
             line.rows_inserted = status.rows_inserted_count();
             line.rejected = status.rows_error_count();

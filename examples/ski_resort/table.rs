@@ -1,5 +1,8 @@
 //! The three kinds of row, with their tables and pipes.
 
+/// The column with the id of a row, in all tables.
+pub(crate) const ID: &str = "TXID";
+
 /// One of the three tables. Lists and reports have this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {

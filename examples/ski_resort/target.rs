@@ -1,7 +1,6 @@
 //! The destination of the rows: the local emulator, or the account of a profile.
 
 use std::collections::BTreeMap;
-use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,11 +15,11 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::cli::{Args, ProfileSource};
-use crate::data_file;
+use crate::data_file::{self, Landed};
 use crate::error_text::with_causes;
 use crate::files::Files;
 use crate::misconfigured::Misconfigured;
-use crate::table::Table;
+use crate::table::{ID, Table};
 
 /// The tables and pipes of the emulator, and of an account.
 pub(crate) const SETUP: &str = include_str!("sql/setup.sql");
@@ -83,12 +82,8 @@ impl Target {
                 (Route::Profile, profile, args.landing.clone())
             }
         };
-        if let Some(missing) = landing.as_ref().filter(|path| !path.exists()) {
-            return Err(Misconfigured::new(format!(
-                "there is no landing {}: name the data file of the emulator that the profile leads to, or leave --landing \
-                 out",
-                missing.display()
-            )));
+        if let Some(missing) = data_file::missing(landing.as_deref()) {
+            return Err(Misconfigured::new(missing));
         }
         let mut pipes = BTreeMap::new();
         for table in Table::ALL {
@@ -185,13 +180,15 @@ impl Target {
         builder.build().await
     }
 
-    /// How many rows of a table have landed, and how many different TXIDs they have, counted over the SQL API.
-    pub(crate) async fn count(&self, table: Table) -> Result<(i64, i64)> {
+    /// Counts the landed rows of a table and their TXIDs over the SQL API.
+    pub(crate) async fn count(&self, table: Table) -> Result<Landed> {
         let pipe = self.pipe(table)?;
         let name = TableName::new(pipe.database(), pipe.schema(), table.name())?;
-        let counts = self.sql()?.count(&name, Some("TXID")).await?;
-        let distinct = counts.distinct.unwrap_or_default();
-        Ok((counts.rows.try_into()?, distinct.try_into()?))
+        let counts = self.sql()?.count(&name, Some(ID)).await?;
+        Ok(Landed {
+            rows: counts.rows,
+            distinct: counts.distinct.unwrap_or_default(),
+        })
     }
 
     /// A client for SQL statements.
@@ -245,17 +242,10 @@ impl Target {
 }
 
 async fn emulator(files: &Files) -> Result<Server> {
-    let unusable = |error: &(dyn Error + 'static)| {
-        let landing = files.landing.display();
-        Misconfigured::new(format!(
-            "the landing {landing} cannot be used: {}",
-            with_causes(error)
-        ))
-    };
     let path = files.landing.clone();
     let emulator = tokio::task::spawn_blocking(move || data_file::emulator(&path, SETUP))
         .await?
-        .map_err(|error| unusable(error.as_ref()))?;
+        .map_err(|error| Misconfigured::new(with_causes(error.as_ref())))?;
     let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     Ok(Server::bind(emulator, any_port).await?)
 }

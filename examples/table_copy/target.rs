@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use snowpipe_streaming::emulator::Server;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::task::spawn_blocking;
@@ -30,9 +30,7 @@ impl Target {
     /// If the file cannot be used.
     pub(crate) async fn emulator(landing: &Path) -> Result<Self> {
         let path = landing.to_owned();
-        let emulator = spawn_blocking(move || data_file::emulator(&path, SETUP))
-            .await?
-            .with_context(|| format!("cannot use the landing {}", landing.display()))?;
+        let emulator = spawn_blocking(move || data_file::emulator(&path, SETUP)).await??;
         let any_port = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
         let server = Server::bind(emulator, any_port).await?;
         let profile = server.profile()?;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Comparison;
 use super::compare::{Compared, FIGURES, Figures, Ratio};
-use crate::report::print_aligned;
+use crate::text_table::{Align, aligned};
 
 const COLUMNS: usize = 13;
 
@@ -69,7 +69,7 @@ impl Comparison {
         let heads = HEADS.map(|head| head.map(str::to_owned));
         let lines = self.configurations.iter().flat_map(Compared::cells);
         let table: Vec<_> = heads.into_iter().chain(lines).collect();
-        print_aligned(&table);
+        print!("{}", aligned([Align::Right; COLUMNS], &table));
     }
 }
 

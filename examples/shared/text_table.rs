@@ -1,0 +1,33 @@
+//! Tables of text with aligned columns.
+
+#![allow(dead_code, reason = "some tables are aligned to one side")]
+
+/// The alignment of a column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Align {
+    Left,
+    Right,
+}
+
+/// One line for each row. Columns are as wide as their widest cells, with two spaces between them.
+pub(crate) fn aligned<const N: usize>(columns: [Align; N], rows: &[[String; N]]) -> String {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.len().max(*width);
+        }
+    }
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().zip(columns).zip(widths);
+        let cells: Vec<_> = cells
+            .map(|((cell, align), width)| match align {
+                Align::Left => format!("{cell:<width$}"),
+                Align::Right => format!("{cell:>width$}"),
+            })
+            .collect();
+        text.push_str(cells.join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
