@@ -1,4 +1,4 @@
-//! What is charged to the memory budget: enough, never more than there is, and nothing when nothing is held.
+//! The charges to the memory budget: they cover all rows, never exceed the budget, and are zero when nothing is held.
 
 use std::time::Duration;
 
@@ -88,7 +88,7 @@ async fn nothing_is_charged_when_nothing_is_held() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_that_is_tried_goes_in_as_a_whole_or_not_at_all() {
+async fn try_append_batch_appends_all_rows_or_none() {
     let world = World::new();
     let client = world
         .builder()

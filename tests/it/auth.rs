@@ -189,7 +189,7 @@ async fn the_error_of_a_custom_credential_decides_whether_it_is_called_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_account_does_not_know_is_refused_in_words() {
+async fn refused_credentials_are_reported_with_the_remedy() {
     let pat = |token, role| ProgrammaticAccessToken::new(token, role);
     let oauth = OAuth::client_credentials;
     let cases: [(Arc<dyn Credential>, &str); 5] = [
@@ -393,7 +393,7 @@ async fn a_credential_is_swapped_while_rows_are_under_way() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_swapped_credential_fixes_a_client_whose_own_was_revoked() {
+async fn a_new_credential_replaces_a_revoked_one() {
     let world = World::with(account);
     let refuse = |request: &Request| -> Option<Response> {
         (request.headers()["authorization"] == format!("Bearer {PAT}").as_str()

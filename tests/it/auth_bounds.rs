@@ -1,4 +1,4 @@
-//! Refusals for ever end in a clear error, within a bounded time and number of requests.
+//! Credentials that are always refused end in a clear error, within a bounded time and number of requests.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,7 +15,7 @@ use crate::support::{World, answer, row};
 
 const UNAUTHORIZED: ErrorKind = ErrorKind::Invalidated(InvalidationCause::Unauthorized);
 
-/// What comes of a row once the server begins to refuse.
+/// The outcome of a row when the server refuses credentials: the error, and how long it took.
 async fn row_against(
     world: &World,
     refusals: impl IntoIterator<Item = Rule>,
@@ -175,11 +175,11 @@ async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_takes_longer_than_a_poll_waits_is_had_all_the_same() {
+async fn a_token_fetch_that_outlasts_a_poll_completes() {
     let world = World::with(|e| e.token_life(Duration::from_secs(3000)));
     let (_client, channel) = world.channel().await;
     let slow = Fault::Delay(Duration::from_secs(40));
-    // Only heartbeats need a token, and none of them waits so long.
+    // Only heartbeats need a token, and a poll does not wait that long.
     world
         .emulator
         .faults()

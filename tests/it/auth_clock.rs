@@ -1,4 +1,4 @@
-//! Clocks that differ: ours is wrong, the account host's is what counts.
+//! A wrong clock of this machine: the client uses the account host's time.
 
 use std::time::{Duration, SystemTime};
 
@@ -37,7 +37,7 @@ fn wrong(ahead: i64) -> Wrong {
     }
 }
 
-/// Rows land although our clock is so many seconds ahead; what was warned of, and the statuses of all requests.
+/// Lands rows with a clock that is `ahead` by this many seconds. Returns the warnings, and the HTTP statuses of all requests.
 async fn land(ahead: i64) -> (String, Vec<u16>) {
     let warnings = Trace::of(Level::WARN);
     let world = World::new();

@@ -27,7 +27,7 @@ async fn connect(stage: &Stage, credential: impl Credential) -> Result<(), Error
     client.channel_statuses(["c"]).await.map(drop)
 }
 
-/// What the account host was shown, and what it was asked to exchange.
+/// The calls with their credentials and token types.
 fn shown(stage: &Stage) -> Vec<(Call, String, String)> {
     let header = |seen: &Seen, name| seen.header(name).unwrap_or("none").to_owned();
     stage
@@ -259,7 +259,7 @@ impl Transport for Failing {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_network_that_cannot_reach_the_oauth_server_is_told_from_settings_that_are_wrong() {
+async fn an_unreachable_oauth_server_is_distinguished_from_wrong_settings() {
     for (failure, kind) in [
         (TransportErrorKind::Timeout, ErrorKind::Timeout),
         (TransportErrorKind::Request, ErrorKind::Config),

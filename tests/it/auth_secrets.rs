@@ -1,4 +1,4 @@
-//! No way to authenticate reveals its secrets: not by a `Debug`, not by an error, not by a trace.
+//! No credential reveals its secrets in `Debug`, errors or traces.
 
 use std::sync::{Arc, Mutex};
 
@@ -25,8 +25,8 @@ const SECRETS: [&str; 9] = [
     "Y2xpZW50LWlkOmNsaWVudC1zZWNyZXQtNzE=",
 ];
 
-/// Runs through a login, a refused token, and refusals for ever, in which the OAuth server repeats what it was sent. All
-/// that was said of it.
+/// Runs a login, a refused token and then permanent refusals, in which the OAuth server repeats what it was sent. Returns the
+/// text of all errors and traces.
 async fn run(credential: Arc<dyn Credential>, sent: &str) -> String {
     let stage = Stage::new().await;
     let access = |number: u32, rest: &str| {

@@ -1,4 +1,4 @@
-//! Bad input of every kind: it is refused before it can do harm, by a message that names the thing and the remedy.
+//! Bad input is refused before it can do harm, with a message that names the input and the remedy.
 
 mod appends;
 mod profiles;

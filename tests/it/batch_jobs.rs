@@ -1,4 +1,4 @@
-//! A job that sends everything and ends, and is run again.
+//! Jobs that send all their rows and end, and that may be run again.
 
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 
@@ -54,7 +54,7 @@ async fn a_unit_is_sent_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_fails_says_what_is_not_committed() {
+async fn a_failed_job_reports_what_is_not_committed() {
     let world = World::new();
     let client = world.client().await;
     world

@@ -1,5 +1,4 @@
-//! Cancel safety: every future of the public face is dropped after every number of polls it takes, and rows still land
-//! once. Paused clock throughout.
+//! Cancel safety: every public future is dropped after each possible number of polls, and rows still land once. Paused clock throughout.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
@@ -14,7 +13,7 @@ use snowpipe_streaming::{
 
 use crate::support::{World, noisy, row};
 
-/// A future that is polled at most so often: `None` if that was not enough.
+/// A future that is polled at most `left` times. `None` if that was not enough.
 struct Polls<F> {
     future: Pin<Box<F>>,
     left: usize,
@@ -75,7 +74,7 @@ fn batch(range: std::ops::Range<i64>) -> RowBatch {
     RowBatch::from_ndjson(lines.join("\n")).unwrap()
 }
 
-/// Appends what is missing up to `end` and waits for its commits. A channel that surfaces is reopened for it.
+/// Appends the missing rows up to `end` and waits for their commits. Reopens an invalidated channel.
 async fn make_up(channel: &mut Channel, end: i64) {
     loop {
         let last = channel.last_appended();
@@ -148,8 +147,8 @@ const OPS: [Op; 16] = [
     Op::DropOther,
 ];
 
-/// Appends a hundred rows, then does the operation, gives it up after so many polls, and says whether it was done.
-async fn give_up(
+/// Appends a hundred rows, and drops the operation after `left` polls. Returns whether it completed.
+async fn cancel(
     op: Op,
     left: usize,
     client: &StreamingIngestClient,
@@ -236,7 +235,7 @@ async fn whatever_is_given_up_wherever_rows_land_once() {
             let world = world(ReplayedToken::Stale);
             let client = builder(&world, recovery).build().await.unwrap();
             let mut channel = open(&client).await;
-            let is_done = give_up(op, left, &client, &mut channel).await;
+            let is_done = cancel(op, left, &client, &mut channel).await;
             make_up(&mut channel, END).await;
             let mut landed = world.landed();
             landed.sort_unstable();
@@ -255,7 +254,7 @@ async fn whatever_is_given_up_wherever_rows_land_once() {
     }
 }
 
-/// What an untracked channel is given up in.
+/// The operations of an untracked channel that are cancelled.
 #[derive(Debug, Clone, Copy)]
 enum Untracked {
     Row,
@@ -320,7 +319,7 @@ async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twi
                     polls(left, append).await.map(Result::unwrap).is_some()
                 }
             };
-            // A row that was given up is not in; of rows that were, the first ones are.
+            // A cancelled append of one row has appended nothing; one of several rows may have appended the first of them.
             let is_row = matches!(op, Untracked::Row | Untracked::SenderRow);
             let expected = done.then_some(END).or(is_row.then_some(appended));
             let last = channel.append_row(&row(-1)).await.unwrap();
@@ -408,7 +407,7 @@ async fn a_close_that_is_given_up_equals_a_drop() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_whose_close_is_given_up_goes_on() {
+async fn a_client_whose_close_is_cancelled_stays_usable() {
     for recovery in BOTH {
         let mut left = 0;
         loop {

@@ -1,4 +1,4 @@
-//! A channel's life on the emulator: flush instants, commits, resumption.
+//! A channel on the emulator: when it flushes, commits, and resumes.
 
 use std::time::Duration;
 

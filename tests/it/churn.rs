@@ -1,5 +1,5 @@
-//! Everything at once over real HTTP and on several threads: writers, faults at every endpoint, and users who reopen, close
-//! and cancel. Each batch is compressed off the async threads. In the end every row is there once, in order, byte for byte.
+//! Concurrency over real HTTP and on several threads: writers, faults at every endpoint, and callers that reopen, close and
+//! cancel. Each batch is compressed off the async threads. In the end every row has landed once, in order, byte for byte.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::IntoFuture as _;
@@ -62,15 +62,13 @@ impl AtRate for Fault {
     }
 }
 
-/// What comes of `future`, or a failed test instead of one that hangs. A busy machine takes its time for all of this.
+/// The output of `future`. The test fails if it takes very long.
 async fn in_time<F: Future>(future: F) -> F::Output {
-    let patience = Duration::from_secs(300);
-    tokio::time::timeout(patience, future)
-        .await
-        .expect("it hangs")
+    let limit = Duration::from_secs(300);
+    tokio::time::timeout(limit, future).await.expect("it hangs")
 }
 
-/// What a row holds beside its number: up to some hundred characters that no other row has.
+/// The content of a row: up to some hundred characters that no other row has.
 fn content(channel: &str, row: u64) -> String {
     let seed = channel.bytes().fold(row, |seed, byte| {
         seed.wrapping_mul(131).wrapping_add(u64::from(byte))
@@ -102,12 +100,12 @@ struct Writer {
     tally: Tally,
 }
 
-/// How often a writer did what the test is about.
+/// How often a writer did each operation.
 #[derive(Debug, Default, Clone, Copy)]
 struct Tally {
     reopened: u32,
     cancelled: u32,
-    /// Receipts that said committed, and closes that succeeded, compared with the table at that moment.
+    /// Committed receipts and successful closes that were compared with the table at that moment.
     checked: u32,
 }
 
@@ -146,7 +144,7 @@ impl Writer {
         self.tally
     }
 
-    /// Some appends from `next` on, and a wait for what was appended, or none. What comes after them.
+    /// Makes some appends, starting at `next`, and may wait for their commits. Returns the next number.
     async fn write(&mut self, channel: &mut Channel, mut next: u64) -> Result<u64> {
         for _ in 0..self.dice.u32(1..8) {
             let end = (next + self.dice.u64(1..12)).min(ROWS);
@@ -197,7 +195,7 @@ impl Writer {
         check(&self.emulator, &self.name, rows);
     }
 
-    /// Opens the channel, however often it takes.
+    /// Opens the channel, with as many attempts as needed.
     async fn open(&self) -> Channel {
         loop {
             let opened = self.client.open_channel(&self.name);
@@ -209,7 +207,7 @@ impl Writer {
     }
 }
 
-/// Gives up what is not committed.
+/// Reopens a channel. Its uncommitted rows are lost.
 async fn reopen(channel: &mut Channel) {
     while let Err(error) = channel.reopen().await {
         may_pass(&error);

@@ -1,4 +1,4 @@
-//! How channels begin and end: earlier holders, drops, closes. Paused clock throughout.
+//! Opens after earlier holders, drops and closes of channels. Paused clock throughout.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::support::{World, cause, row, rows};
 
 #[tokio::test(start_paused = true)]
-async fn what_an_earlier_holder_left_uncommitted_is_waited_for_or_discarded() {
+async fn uncommitted_rows_of_an_earlier_holder_are_awaited_or_discarded() {
     let world = World::new();
     let first = world.client().await;
     let mut channel = first.open_channel("c").await.unwrap();
@@ -100,7 +100,7 @@ async fn a_channel_works_after_its_client_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_dropped_with_its_client_drains() {
+async fn a_channel_dropped_with_its_client_drains() {
     let world = World::new();
     let (client, mut channel) = world.channel().await;
     let open = client.open_untracked_channel("d");
@@ -200,7 +200,7 @@ async fn a_dropped_channel_that_cannot_be_opened_again_is_given_up_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_is_given_up_does_not_begin_its_time_anew() {
+async fn a_cancelled_close_keeps_its_deadline() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let never = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);

@@ -1,4 +1,4 @@
-//! How long a commit goes unnoticed, and how many polls that takes, in virtual time.
+//! How long it takes to notice a commit, and with how many polls, in virtual time.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::support::{World, row};
 
-/// The instants at which a server commits what it has accepted.
+/// When a server commits accepted rows.
 #[derive(Debug, Clone, Copy)]
 struct Pace {
     delay_ms: u64,
@@ -30,11 +30,11 @@ impl Pace {
         })
     }
 
-    /// When rows that were accepted so long after the world began are committed. It begins on a tick of every period.
+    /// When rows are committed that were accepted at `accepted`. Both times count from the start of the world.
     fn commits(self, accepted: Duration) -> Duration {
-        let ripe = u64::try_from(accepted.as_millis()).unwrap() + self.delay_ms;
+        let due = u64::try_from(accepted.as_millis()).unwrap() + self.delay_ms;
         let tick = self.every_ms.max(1);
-        Duration::from_millis(ripe.div_ceil(tick) * tick)
+        Duration::from_millis(due.div_ceil(tick) * tick)
     }
 }
 
@@ -70,7 +70,7 @@ async fn lone_flushes(channel: &mut Channel, pace: Pace, start: Instant, count: 
     delays
 }
 
-/// A row every 400 ms, sent as the lag of the client allows, for so long.
+/// Appends a row every 400 ms, for `time`.
 async fn stream(channel: &mut Channel, pace: Pace, start: Instant, time: Duration) -> Delays {
     let mut followed = Vec::new();
     let begin = Instant::now();

@@ -1,4 +1,4 @@
-//! What has to compile, as users write it. What must not is in the documentation of `Channel`.
+//! Code of users that has to compile. Code that must not compile is in the documentation of `Channel`.
 
 use std::cell::Cell;
 
@@ -43,7 +43,7 @@ async fn rows_that_cannot_be_shared_go_from_a_spawned_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_may_be_gone_before_the_await() {
+async fn a_row_may_be_dropped_before_the_await() {
     let client = World::new().client().await;
     let mut channel = client.open_channel("c").await.unwrap();
     let append: Append<'_> = {
@@ -129,7 +129,7 @@ async fn a_sender_is_shared_and_its_appends_are_spawned() {
 }
 
 #[test]
-fn handles_are_what_their_users_need() {
+fn handles_are_send_and_clone_where_users_need_it() {
     fn send<T: Send>() {}
     fn send_and_sync<T: Send + Sync>() {}
     fn cloned<T: Clone>() {}

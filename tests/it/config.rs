@@ -1,4 +1,4 @@
-//! Configuration as it lies around on a machine.
+//! Configuration from the files and the environment of a machine.
 
 use serde_json::Value;
 use snowpipe_streaming::emulator::{Emulator, Server};
@@ -9,7 +9,7 @@ use crate::network::{URL, run};
 use crate::scripted_server::within;
 use crate::support::row;
 
-/// Streams with what is configured, and says what that is.
+/// Streams with the discovered configuration, and returns its settings.
 async fn stream() -> Result<String> {
     let profile = Profile::discover()?;
     let settings = ["account", "role", "database"].map(|key| {

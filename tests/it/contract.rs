@@ -1,4 +1,4 @@
-//! One suite of a client's behaviour on both ways to the emulator: in memory under a paused clock, and over loopback HTTP.
+//! One suite of client tests over both transports to the emulator: in memory under a paused clock, and over loopback HTTP.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -117,8 +117,8 @@ on_both_grounds![
     a_reopen_that_discards_loses_what_is_not_committed,
     uncommitted_rows_are_spared_until_the_deadline,
     uncommitted_rows_are_waited_for,
-    rejected_rows_are_reported_once_and_the_channel_goes_on,
-    a_dropped_channel_begins_anew,
+    rejected_rows_are_reported_once_and_the_channel_continues,
+    a_dropped_channel_starts_over,
     statuses_list_every_known_channel,
     an_untracked_channel_commits_and_has_no_tokens_to_resume_from,
     a_batch_over_the_servers_limit_is_split_in_order,
@@ -254,7 +254,7 @@ async fn uncommitted_rows_are_waited_for<G: Ground>() {
     assert_eq!(ground.landed(), [1, 2, 3]);
 }
 
-async fn rejected_rows_are_reported_once_and_the_channel_goes_on<G: Ground>() {
+async fn rejected_rows_are_reported_once_and_the_channel_continues<G: Ground>() {
     let ddl = "CREATE TABLE DB.PUBLIC.RIDES_PIPE (N INTEGER NOT NULL, LIFT VARCHAR(20));
         CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
         FROM TABLE (DATA_SOURCE (TYPE => 'STREAMING')) MATCH_BY_COLUMN_NAME=CASE_SENSITIVE;";
@@ -293,7 +293,7 @@ async fn rejected_rows_are_reported_once_and_the_channel_goes_on<G: Ground>() {
     assert!(report.is_clean(), "an earlier hold's rejects are not ours");
 }
 
-async fn a_dropped_channel_begins_anew<G: Ground>() {
+async fn a_dropped_channel_starts_over<G: Ground>() {
     let ground = G::new().await;
     let client = ground.client().await;
     let mut channel = client.open_channel("c").await.unwrap();

@@ -1,4 +1,4 @@
-//! What the engineer on call sees: an error with its causes, and log lines.
+//! Diagnostics: errors with their causes, and log lines.
 
 use std::error::Error as _;
 use std::time::Duration;
@@ -256,7 +256,7 @@ async fn an_elastic_channels_outage_is_logged_once_for_all_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_status_brings_names_its_channel() {
+async fn log_lines_about_a_status_name_the_channel() {
     let trace = Trace::of(Level::WARN);
     let world = strict();
     let (_client, mut channel) = world.channel().await;
@@ -284,7 +284,7 @@ async fn a_stall_names_channel_and_pipe() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_whose_pipe_is_gone_says_how_far_it_came() {
+async fn a_run_whose_pipe_is_gone_reports_its_progress() {
     let world = strict();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);

@@ -31,7 +31,7 @@ fn appends(world: &World) -> Vec<LoggedRequest> {
     log
 }
 
-/// A server that takes so many bytes in one request.
+/// A server that accepts at most `bytes` in one request.
 fn narrow(bytes: usize) -> World {
     let mut limits = Limits::off();
     limits.request_bytes = Some(bytes);

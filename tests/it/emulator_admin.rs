@@ -1,4 +1,4 @@
-//! The emulator's own endpoints as a test in another language uses them: over HTTP, beside a client that streams.
+//! The emulator's admin endpoints over HTTP, as a test in another language uses them, beside a client that streams.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -93,7 +93,7 @@ fn settings() -> EmulatorBuilder {
 }
 
 #[tokio::test]
-async fn what_happened_can_be_asked_for() {
+async fn tables_channels_and_requests_can_be_queried() {
     let rig = Rig::start(settings()).await;
     assert_eq!(rig.get("health").await["status"], "ok");
     let client = rig.client().await;
@@ -161,7 +161,7 @@ async fn what_happened_can_be_asked_for() {
 }
 
 #[tokio::test]
-async fn tables_can_be_made_and_dropped_while_it_runs() {
+async fn tables_can_be_created_and_dropped_at_runtime() {
     let rig = Rig::start(Emulator::builder()).await;
     let made = rig.post("ddl", json!({ "sql": DDL })).await;
     assert_eq!(made, json!({ "tables": [TABLE], "pipes": [TABLE] }));
@@ -324,9 +324,9 @@ async fn a_reset_leaves_tables_and_keys_and_nothing_else() {
     within(receipt.committed()).await.unwrap();
 }
 
-/// What came while the emulator ran is there after a restart, and the script it was started with still fits.
+/// Tables created at runtime are there after a restart, and the original DDL script still matches the file.
 #[tokio::test]
-async fn a_data_file_remembers_what_was_made_while_it_ran() {
+async fn a_data_file_keeps_tables_created_at_runtime() {
     let dir = tempfile::TempDir::new().unwrap();
     let open = || {
         let ddl = Ddl::Bootstrap(DDL.to_owned());

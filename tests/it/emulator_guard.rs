@@ -1,5 +1,5 @@
-//! Which clients may use the emulator's own endpoints and the SQL API: programs of this machine, not web pages, other machines,
-//! or a client that would take all of the server's time.
+//! Which clients may use the emulator's admin endpoints and the SQL API: programs on this machine, but not web pages, other
+//! machines, or a client that would use all of the server's time.
 
 use std::net::{Ipv4Addr, SocketAddr};
 

@@ -1,4 +1,4 @@
-//! A pipe that moves to another host while rows are on their way. Paused clock throughout.
+//! A pipe that moves to another host while rows are in flight. Paused clock throughout.
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -131,7 +131,7 @@ fn bare(status: u16) -> Response {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_replays_goes_on_at_the_second_host_by_itself() {
+async fn a_replaying_channel_continues_at_the_second_host() {
     for gone in [failed_over(), bare(410), bare(404)] {
         let text = format!("{gone:?}");
         let pair = Pair::new(Recovery::Replay, gone).await;

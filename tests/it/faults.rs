@@ -1,4 +1,4 @@
-//! What goes wrong, and what becomes of the rows: ambiguity, fencing, rejects, stalls, ends. Paused clock throughout.
+//! Faults and their effect on rows: ambiguity, fencing, rejects, stalls, ends. Paused clock throughout.
 
 use std::future::IntoFuture;
 use std::time::Duration;
@@ -247,7 +247,7 @@ async fn an_unreachable_server_invalidates_after_the_retry_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves() {
+async fn a_refused_batch_is_terminal_and_receipts_of_accepted_rows_still_resolve() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let before = channel.append_row(&row(0), 0).await.unwrap();
@@ -265,7 +265,7 @@ async fn a_refused_batch_is_terminal_and_what_was_accepted_before_still_resolves
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_refused_for_good_is_neither_skipped_nor_sent_again() {
+async fn a_permanently_refused_batch_is_neither_skipped_nor_sent_again() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         let world = World::new();
         let client = world.builder().recovery(recovery).build().await.unwrap();
@@ -297,7 +297,7 @@ async fn a_batch_refused_for_good_is_neither_skipped_nor_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_refused_for_good_ends_a_run_that_has_released_what_went_before() {
+async fn a_permanently_refused_batch_ends_a_run_that_has_released_earlier_rows() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         let world = World::new();
         let client = world.builder().recovery(recovery).build().await.unwrap();
@@ -380,7 +380,7 @@ async fn a_throttled_request_waits_as_long_as_the_server_asks() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_throttled_status_is_asked_for_again_when_the_server_says_so() {
+async fn a_throttled_status_call_is_repeated_after_the_servers_delay() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let throttle = Fault::Throttle(Some(Duration::from_secs(7)));

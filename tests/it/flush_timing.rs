@@ -1,4 +1,4 @@
-//! When requests leave: exact instants on a paused clock.
+//! When requests are sent: exact times on a paused clock.
 
 use std::time::Duration;
 
@@ -58,7 +58,7 @@ async fn a_flush_of_the_client_is_one_of_all_its_channels() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_of_the_client_says_which_channel_could_not() {
+async fn a_failed_flush_of_the_client_names_the_channel() {
     let world = World::new();
     let (client, mut first) = world.channel().await;
     let mut second = client.open_channel("d").await.unwrap();
@@ -86,7 +86,7 @@ async fn no_rows_no_requests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_trickle_goes_out_once_a_lag() {
+async fn a_trickle_of_rows_is_sent_once_per_lag() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     for n in 0..40 {

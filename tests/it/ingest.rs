@@ -1,4 +1,4 @@
-//! The run of a source: what it reads, appends and releases; how it stops, and how it goes on after a crash.
+//! The run of a source: what it reads, appends and releases, how it stops, and how it resumes after a crash.
 
 use std::time::Duration;
 
@@ -85,7 +85,7 @@ async fn a_crash_at_any_moment_loses_and_doubles_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_a_filter_dropped_at_the_end_is_released_too() {
+async fn rows_that_a_filter_dropped_at_the_end_are_released() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
@@ -127,7 +127,7 @@ async fn an_idle_source_is_asked_now_and_then() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_fails_is_asked_again() {
+async fn a_source_that_fails_is_retried() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
@@ -147,7 +147,7 @@ async fn a_source_that_fails_is_asked_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_goes_on_failing_ends_the_run() {
+async fn a_source_that_keeps_failing_ends_the_run() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
@@ -189,7 +189,7 @@ async fn a_fatal_error_of_the_source_ends_the_run_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_asked_to_stop_waits_for_commits_as_long_as_it_may() {
+async fn a_stopped_run_waits_for_commits_until_its_drain_timeout() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
@@ -327,7 +327,7 @@ impl Source for Scripted {
 }
 
 #[tokio::test(start_paused = true)]
-async fn progress_tells_what_is_accepted_from_what_is_committed() {
+async fn progress_distinguishes_accepted_from_committed() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(5)));
     let client = world.client().await;
     let slow = Fault::Delay(Duration::from_secs(20)).on(Endpoint::Append);
@@ -421,7 +421,7 @@ impl Source for Texts {
 }
 
 #[tokio::test(start_paused = true)]
-async fn texts_made_of_digits_are_offsets_in_the_order_of_texts() {
+async fn text_offsets_made_of_digits_sort_as_text() {
     for batch_rows in [1, 2, 10] {
         let world = World::new();
         let client = world.client().await;
@@ -450,7 +450,7 @@ async fn the_last_rows_of_a_source_are_sent_without_waiting_for_the_lag() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_that_is_asked_to_stop_hands_over_what_it_has_read() {
+async fn a_stopped_run_appends_what_it_has_read() {
     let world = World::new();
     let builder = world.builder().memory_budget(256 << 10);
     let client = builder.build().await.unwrap();

@@ -1,4 +1,4 @@
-//! Several shards of one run that fail at the same time: in the middle of a hand-out, and while the run drains.
+//! Several shards of one run that fail at the same time: while rows are being appended, and while the run drains.
 
 use std::time::Duration;
 
@@ -63,7 +63,7 @@ async fn shards_that_fail_in_one_hand_out_lose_and_double_nothing() {
 /// Rows 0 to 4 are behind: they were appended and not committed, and are read again with all others. While the append to
 /// the first shard waits for memory, the two shards behind it fail, of which one has come further than the other.
 #[tokio::test(start_paused = true)]
-async fn what_a_shard_that_fails_beside_another_did_not_take_is_not_released() {
+async fn rows_not_appended_to_a_failing_shard_are_not_released() {
     const ROWS: i64 = 16_010;
     let shard_of = |row: &Value| match row["N"].as_i64().unwrap() {
         0..5 => 2,
@@ -90,10 +90,10 @@ async fn what_a_shard_that_fails_beside_another_did_not_take_is_not_released() {
         // A code is believed half a minute after an open.
         sleep(Duration::from_secs(40)).await;
         fail(2);
-        // It is being opened again, and until what it has sent is discarded nothing is read.
+        // The channel is being reopened. Nothing is read until its uncommitted rows are discarded.
         sleep(Duration::from_secs(10)).await;
         more.stock().rows.extend((10..ROWS).zip(noisy(10..ROWS)));
-        // By now all rows are being handed out.
+        // By now all rows are being appended.
         sleep(Duration::from_secs(40)).await;
         more.stock().is_open = false;
         fail(1);
@@ -111,7 +111,7 @@ async fn what_a_shard_that_fails_beside_another_did_not_take_is_not_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_waits_for_the_shards_that_are_well_and_releases_their_rows() {
+async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
@@ -157,7 +157,7 @@ async fn a_drain_waits_for_the_shards_that_are_well_and_releases_their_rows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drain_sends_what_the_lag_would_still_hold_back() {
+async fn a_drain_flushes_without_waiting_for_the_lag() {
     let world = World::new();
     let lag = Duration::from_secs(3_600);
     let client = world.builder().max_client_lag(lag).build().await.unwrap();
@@ -174,7 +174,7 @@ async fn a_drain_sends_what_the_lag_would_still_hold_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_made_anew_gets_nothing_again_that_only_waits_for_another_shard() {
+async fn a_recreated_channel_gets_no_rows_again_that_only_wait_for_another_shard() {
     let world = World::new();
     let (client, other) = (world.client().await, world.client().await);
     let mut shelf = Shelf::of(0..100);
@@ -199,7 +199,7 @@ async fn a_channel_made_anew_gets_nothing_again_that_only_waits_for_another_shar
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_commits_in_between_may_be_opened_again_any_number_of_times() {
+async fn a_shard_that_commits_between_reopens_may_be_reopened_any_number_of_times() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
@@ -220,14 +220,14 @@ async fn a_shard_that_commits_in_between_may_be_opened_again_any_number_of_times
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_are_given_up_are_read_again_though_the_source_has_nothing_new() {
+async fn abandoned_rows_are_read_again_even_if_the_source_has_no_new_rows() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..100);
     shelf.stock().is_open = true;
     shelf.stock().ready_after = Some(Duration::MAX);
     let faults = world.emulator.faults();
-    // They are discarded by then.
+    // By then the rows are discarded.
     let lost = Fault::WithholdCommits(Duration::from_secs(100)).on(Endpoint::Append);
     faults.push(lost.channel("c-1-of-2"));
     let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());

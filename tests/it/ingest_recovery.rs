@@ -1,4 +1,4 @@
-//! Channels that are invalidated under a run: what is opened again, what ends it, and two runs of one source.
+//! Channels that are invalidated during a run: which causes lead to a reopen, which end the run, and two runs of one source.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ fn all(n: i64) -> Vec<i64> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_can_be_opened_again_is_and_nothing_is_lost_or_doubled() {
+async fn an_invalidated_channel_is_reopened_without_loss_or_duplicates() {
     let invalid = |code: &str| Fault::Invalidate(code.to_owned());
     for fault in [
         invalid("ERR_CHANNEL_MUST_BE_REOPENED"),
@@ -182,7 +182,7 @@ async fn a_server_that_is_away_for_long_is_worth_a_reopen() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_thief_that_stays_ends_the_run_as_fenced() {
+async fn a_writer_that_keeps_the_channel_ends_the_run_as_fenced() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
@@ -264,7 +264,7 @@ async fn an_offset_that_somebody_else_committed_is_resumed_from_if_it_is_ahead()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_was_dropped_is_made_anew_and_nothing_is_sent_again() {
+async fn a_dropped_channel_is_recreated_and_nothing_is_sent_again() {
     let world = World::new();
     let (client, other) = (world.client().await, world.client().await);
     let mut shelf = Shelf::of(0..10);
@@ -372,7 +372,7 @@ async fn a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_ope
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_call_that_goes_on_failing_ends_a_run_with_its_cause() {
+async fn a_status_call_that_keeps_failing_ends_a_run_with_its_cause() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
@@ -409,7 +409,7 @@ async fn a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_can
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_each_hold_of_a_channel_committed_is_counted_once() {
+async fn committed_rows_are_counted_once_across_reopens() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);

@@ -26,7 +26,7 @@ async fn misled(world: &World, lies: &Arc<AtomicBool>, status: Value) -> Streami
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_from_before_the_run_are_kept_with_what_the_server_says_of_them() {
+async fn rejects_from_before_the_run_are_kept_with_the_servers_message() {
     let world = world();
     let (first, client) = (client(&world).await, client(&world).await);
     let mut shelf = shelf(0..10, &[0]);
@@ -45,7 +45,7 @@ async fn rejects_from_before_the_run_are_kept_with_what_the_server_says_of_them(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_keeps_no_count_is_told_of_no_rejects_from_before_the_run() {
+async fn a_source_without_a_count_gets_no_rejects_from_before_the_run() {
     let world = world();
     let (first, client) = (client(&world).await, client(&world).await);
     let mut channel = first.open_channel("c").await.unwrap();
@@ -98,7 +98,7 @@ async fn a_replica_that_lags_hides_no_rejects_from_the_next_run() {
     let mut shelf = shelf(0..10, &[4]);
     let first = client(&world).await;
     let run = ingest::run(&first, "c", &mut shelf).into_future();
-    // Accepted by then, and not committed.
+    // By then the rows are accepted and not committed.
     timeout(Duration::from_millis(300), run).await.unwrap_err();
     first.abort();
     let lag = Fault::StaleStatus(Duration::from_secs(60)).on(Endpoint::Status);
@@ -130,7 +130,7 @@ async fn rejects_that_the_open_does_not_count_yet_are_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_shows_the_channel_before_hides_no_rejects_of_the_one_made_anew() {
+async fn a_status_of_the_dropped_channel_hides_no_rejects_of_the_recreated_one() {
     let world = world();
     let lies = Arc::new(AtomicBool::new(false));
     let before = json!({ "created_on_ms": 1, "rows_error_count": 3 });
@@ -149,7 +149,7 @@ async fn a_replica_that_shows_the_channel_before_hides_no_rejects_of_the_one_mad
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_of_a_channel_made_anew_are_kept_though_the_source_remembers_more() {
+async fn rejects_of_a_recreated_channel_are_kept_even_if_the_source_has_counted_more() {
     for crash in [false, true] {
         let world = world();
         let client = client(&world).await;

@@ -50,7 +50,7 @@ pub fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
     shelf
 }
 
-/// A client whose batches are small enough to tell windows apart.
+/// A client with small batches, so that reject windows are distinct.
 pub async fn client(world: &World) -> StreamingIngestClient {
     let builder = world.builder().max_client_lag(Duration::from_millis(100));
     builder.build().await.unwrap()
@@ -136,7 +136,7 @@ async fn dead_letters_are_the_rows_of_the_window_and_no_others() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn dead_letters_begin_behind_what_only_waits_for_another_shard() {
+async fn dead_letters_start_after_rows_that_only_wait_for_another_shard() {
     let world = world();
     let client = client(&world).await;
     let mut shelf = shelf(0..20, &[]);
@@ -202,7 +202,7 @@ async fn rejects_are_kept_by_the_next_run_wherever_the_first_one_crashed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rejects_are_kept_though_the_channel_was_taken_away_before_they_were_heard_of() {
+async fn rejects_are_kept_even_if_the_channel_ended_before_they_were_reported() {
     let world = world();
     let client = client(&world).await;
     let mut shelf = shelf(0..40, &[5, 35]);

@@ -1,5 +1,5 @@
-//! Runs under faults drawn from a seed, stopped and crashed at moments drawn from it: each good row lands once, and each bad
-//! one is a dead letter before it is released.
+//! Runs with random faults, stops and crashes from a seed: each good row lands once, and each bad row is a dead letter before
+//! it is released.
 
 use std::time::Duration;
 
@@ -91,7 +91,7 @@ fn world(rng: &mut fastrand::Rng) -> World {
     world
 }
 
-/// What may end a run under such faults: another one goes on.
+/// Whether an error may end a run under such faults. The next run continues.
 fn is_expected(error: &Error) -> bool {
     matches!(
         error.kind(),

@@ -101,7 +101,7 @@ async fn a_slow_shard_holds_back_the_release_and_a_crash_then_doubles_nothing() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_shard_that_is_invalidated_goes_on_alone() {
+async fn an_invalidated_shard_recovers_alone() {
     let faults = [
         Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()),
         Fault::SecondWriter,
@@ -188,7 +188,7 @@ async fn another_number_of_shards_is_refused_until_the_old_ones_are_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_old_layout_sent_last_cannot_land_after_the_new_one_has_begun() {
+async fn rows_of_an_old_layout_cannot_land_after_the_new_one_has_started() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(10)));
     let mut shelf = Shelf::of(0..10);
     // It crashes when everything is accepted, and nothing committed: no channel has an offset.

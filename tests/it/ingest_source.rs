@@ -1,4 +1,4 @@
-//! A source in memory that outlives the program which reads it, and forgets what is released.
+//! A source in memory that survives simulated crashes of the program, and deletes released rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -10,33 +10,33 @@ use tokio::time::sleep;
 
 use crate::support::row;
 
-/// What is on the disk, so to speak. A clone is the same one.
+/// The simulated disk. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Shelf(Arc<Mutex<Stock>>);
 
 #[derive(Debug, Default)]
 pub struct Stock {
     pub rows: BTreeMap<i64, Value>,
-    /// Up to here there is nothing to be had but what is in `rows`: a filter has dropped the rest.
+    /// A filter has dropped all rows up to here that are not in `rows`.
     pub filtered_through: Option<i64>,
-    /// More may come.
+    /// Whether more rows may come.
     pub is_open: bool,
-    /// After so long, or a tenth of a second.
+    /// How long `ready` takes; the default is a tenth of a second.
     pub ready_after: Option<Duration>,
     pub released: Option<i64>,
-    /// It does not know what is released, and keeps all rows.
+    /// Whether the source does not store what is released, and keeps all rows.
     pub is_forgetful: bool,
-    /// Dead letters with their channels.
+    /// The dead letters, with their channels.
     pub letters: BTreeMap<i64, String>,
-    /// What the server said of the rejects, once for each call.
+    /// The server's messages about the rejects, one for each call.
     pub messages: Vec<String>,
     pub rejects_seen: BTreeMap<String, u64>,
-    /// It does not say which rejects it has seen.
+    /// Whether the source does not report which rejects it has seen.
     pub keeps_no_count: bool,
-    /// The next calls of a method fail so.
+    /// The failures of the next calls, by method.
     pub failures: VecDeque<(&'static str, Failure)>,
     pub reads: usize,
-    /// What the run called, other than reads.
+    /// The calls of the run, without reads.
     pub calls: Vec<String>,
 }
 

@@ -1,5 +1,4 @@
-//! The folders of `src` are layers: a file imports from its own layer and from those below, and from nothing above. And no
-//! source file is longer than a reader can hold.
+//! The folders of `src` are layers: a file imports only from its layer and those below. And no source file is too long.
 
 use std::fs;
 use std::path::{Path, PathBuf};

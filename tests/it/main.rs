@@ -1,4 +1,4 @@
-//! The crate as its users see it: with the emulator in memory under a paused clock, and over real sockets.
+//! Integration tests over the public API: with the emulator in memory under a paused clock, and over real sockets.
 #![allow(
     unreachable_pub,
     clippy::unwrap_used,

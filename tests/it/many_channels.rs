@@ -1,4 +1,4 @@
-//! Thousands of channels in one client: what they ask of the server, and that they do not wait for each other.
+//! Thousands of channels in one client: their requests, and that they do not wait for each other.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The byte budget: backpressure is an await, and what is charged is given back on every path.
+//! The byte budget: appends wait for memory, and every path returns its charges.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! What a client counts of itself.
+//! The metrics of a client.
 
 use std::time::Duration;
 
@@ -56,7 +56,7 @@ async fn rows_requests_and_retries_are_counted() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_went_before_an_open_is_not_counted_again() {
+async fn rows_from_before_a_reopen_are_not_counted_again() {
     let world = World::new();
     let (client, mut channel) = world.channel().await;
     for n in 0..3 {
@@ -70,7 +70,7 @@ async fn what_went_before_an_open_is_not_counted_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn ends_are_counted_by_how_they_came() {
+async fn invalidations_are_counted_by_cause() {
     let world = World::new();
     let surfacing = world.client().await;
     let mut channel = surfacing.open_channel("c").await.unwrap();

@@ -1,4 +1,4 @@
-//! What the environment says of the network, seen by a process of its own: proxies and trusted authorities.
+//! Network settings of the environment, in a separate process: proxies and trusted certificate authorities.
 
 use std::process::Command;
 
@@ -25,7 +25,7 @@ fn is_setting(name: &str) -> bool {
         || ["DATABASE_NAME", "SCHEMA_NAME"].contains(&&*name)
 }
 
-/// Runs this test in a process with this environment; returns what it prints.
+/// Runs this test in a process with this environment, and returns its output.
 pub async fn run(test: &'static str, url: String, variables: &[(&'static str, String)]) -> String {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture"]);
@@ -119,9 +119,9 @@ async fn proxies_and_authorities_of_the_environment_are_honoured() {
 }
 
 #[tokio::test]
-async fn plain_http_to_this_machine_goes_past_the_proxies_of_the_environment() {
+async fn plain_http_to_this_machine_bypasses_the_proxies_of_the_environment() {
     const THIS: &str =
-        "network::plain_http_to_this_machine_goes_past_the_proxies_of_the_environment";
+        "network::plain_http_to_this_machine_bypasses_the_proxies_of_the_environment";
     if let Ok(url) = std::env::var(URL) {
         return ask(url).await;
     }
@@ -135,7 +135,7 @@ async fn plain_http_to_this_machine_goes_past_the_proxies_of_the_environment() {
     assert_eq!(proxy.seen(), [""; 0]);
 }
 
-/// What both clients of an emulator find.
+/// Prints the results of both clients of an emulator.
 async fn count(profile: &str) {
     let profile = Profile::from_json(profile).unwrap();
     let pipe = PipePath::for_table("DB", "PUBLIC", "RIDES").unwrap();
@@ -149,9 +149,9 @@ async fn count(profile: &str) {
 }
 
 #[tokio::test]
-async fn no_proxy_of_the_environment_comes_between_a_client_and_this_machine() {
+async fn clients_of_an_emulator_on_this_machine_use_no_proxy_of_the_environment() {
     const THIS: &str =
-        "network::no_proxy_of_the_environment_comes_between_a_client_and_this_machine";
+        "network::clients_of_an_emulator_on_this_machine_use_no_proxy_of_the_environment";
     if let Ok(profile) = std::env::var(URL) {
         return count(&profile).await;
     }
@@ -160,7 +160,7 @@ async fn no_proxy_of_the_environment_comes_between_a_client_and_this_machine() {
     let server = Server::bind(emulator, "127.0.0.1:0".parse().unwrap());
     let server = server.await.unwrap();
     let profile = server.emulator().profile_json(&server.url());
-    // Nobody is there.
+    // There is no proxy at this address.
     let proxy = "http://127.0.0.1:1".to_owned();
     let answer = run(
         THIS,

@@ -1,4 +1,4 @@
-//! What receipts, waits and watchers see of commits and rejects.
+//! How receipts, waits and `Commits` report commits and rejects.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,7 +212,7 @@ async fn each_window_of_rejects_is_reported_even_if_several_end_at_the_same_row(
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_whose_serializer_panics_leaves_the_channel_as_it_was() {
+async fn a_row_whose_serializer_panics_leaves_the_channel_unchanged() {
     struct Bad;
     impl serde::Serialize for Bad {
         fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {

@@ -1,4 +1,4 @@
-//! The guide's table of what the official SDK has: nothing is left out, and each row says what there is here.
+//! The guide's table of the official SDK's names: it is complete, and each row has the counterpart in this crate.
 
 use std::collections::BTreeMap;
 
@@ -27,7 +27,7 @@ fn every_row_has_an_entry_or_a_reason() {
     assert!(rows.len() > 100, "{} rows", rows.len());
     for (official, here) in rows {
         assert!(!official.is_empty(), "a row names nothing: {here}");
-        // Whether what a link names is there, rustdoc checks.
+        // rustdoc checks the targets of the links.
         let entry = here.contains("](crate::") || here.contains("the same");
         let reason = here.starts_with("Not ") && here.split_whitespace().count() > 4;
         let own = [
@@ -57,7 +57,7 @@ fn every_public_name_of_the_official_sdk_is_in_one_row() {
 }
 
 #[test]
-fn settings_that_are_said_to_be_the_same_are_those_of_a_profile() {
+fn settings_listed_as_equal_are_those_of_a_profile() {
     let same = rows()
         .into_iter()
         .filter(|(_, here)| here.starts_with("the same"))

@@ -1,4 +1,4 @@
-//! Opening, reopening and dropping channels when the server is odd or the client goes away meanwhile.
+//! Opening, reopening and dropping channels when the server's answers are unusual or the client is dropped meanwhile.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -58,7 +58,7 @@ async fn an_open_that_waits_returns_when_the_client_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drop_whose_answer_was_lost_is_a_drop() {
+async fn a_drop_whose_answer_was_lost_succeeds() {
     let world = World::new();
     let client = world.client().await;
     client
@@ -121,7 +121,7 @@ async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reopen_is_the_last_word_on_what_was_sent_before() {
+async fn a_reopen_decides_about_rows_sent_before_it() {
     let world = World::new();
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();

@@ -1,4 +1,4 @@
-//! What becomes of the rows where somebody else has the channel too: fenced, in conflict, made anew. Paused clock throughout.
+//! Rows of a channel that another writer uses as well: fencing, conflicts, recreated channels. Paused clock throughout.
 
 use std::time::Duration;
 
@@ -138,7 +138,7 @@ async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn over_a_channel_made_anew_nothing_is_sent_again() {
+async fn nothing_is_sent_again_to_a_recreated_channel() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         for is_opened_by_another in [false, true] {
             let world = World::new();
@@ -152,7 +152,7 @@ async fn over_a_channel_made_anew_nothing_is_sent_again() {
                 other.open_channel("c").await.unwrap();
             }
             let expected = match (recovery, is_opened_by_another) {
-                // It is gone, says the append; the reopen makes it anew.
+                // The append reports a missing channel, and a reopen would create it again.
                 (Recovery::Surface, false) => InvalidationCause::Gone,
                 _ => InvalidationCause::OffsetConflict,
             };
@@ -176,7 +176,7 @@ async fn over_a_channel_made_anew_nothing_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_somebody_who_opens_and_goes_has_discarded_are_appended_again_by_their_caller() {
+async fn rows_discarded_by_another_writers_open_are_appended_again_by_the_caller() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
     let (_client, mut channel) = world.channel().await;
     let lost = channel.append_rows(rows(0..10), 0..).await.unwrap();

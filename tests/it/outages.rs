@@ -1,4 +1,4 @@
-//! Statuses that cannot be had: how long that is waited for, and what it is called in the end. Paused clock throughout.
+//! Status calls that keep failing: how long the client waits, and the error in the end. Paused clock throughout.
 
 use std::future::IntoFuture;
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! The protocol over real HTTP: what the client sends, letter by letter, and what it does about every answer.
+//! The protocol over real HTTP: what the client sends, byte by byte, and how it reacts to every answer.
 
 mod account;
 mod append;

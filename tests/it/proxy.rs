@@ -1,4 +1,4 @@
-//! A proxy between the client and Snowflake: with user and password, unwilling, or not there.
+//! A proxy between the client and Snowflake: one with user and password, one that refuses, and one that is absent.
 
 use std::sync::{Arc, Mutex};
 
@@ -200,7 +200,7 @@ async fn unsent(proxy: &str, kind: TransportErrorKind) -> String {
 }
 
 #[tokio::test]
-async fn a_socks_proxy_with_user_and_password_is_one_as_well() {
+async fn a_socks_proxy_with_user_and_password_is_used() {
     let (stage, authority) = (Stage::new().await, Authority::new());
     let url = before(&stage, authority.acceptor("127.0.0.1")).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

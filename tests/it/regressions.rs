@@ -1,4 +1,4 @@
-//! Histories that once went wrong. Paused clock throughout.
+//! Histories that revealed defects. Paused clock throughout.
 
 use std::future::IntoFuture;
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! How a channel is opened again in place: the pause before, refusals on the way, and what it keeps. Paused clock throughout.
+//! Reopening in place: the pause before it, refusals, and what the channel keeps. Paused clock throughout.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -1,4 +1,4 @@
-//! `Recovery::Replay`: what a channel goes through by itself, and what it leaves to its caller. Paused clock throughout.
+//! `Recovery::Replay`: what a channel recovers from by itself, and what it reports to its caller. Paused clock throughout.
 
 use std::cell::Cell;
 use std::time::Duration;
@@ -40,7 +40,7 @@ async fn struck_by(world: &World, fault: impl Into<snowpipe_streaming::emulator:
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_makes_a_channel_reopen_loses_and_doubles_nothing_and_receipts_stay_valid() {
+async fn a_reopen_loses_and_duplicates_nothing_and_receipts_stay_valid() {
     for replay in [ReplayedToken::Accept, ReplayedToken::Stale] {
         for fault in [
             Fault::Lose,
@@ -97,7 +97,7 @@ async fn rows_that_were_accepted_and_lost_by_the_server_are_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_writer_that_comes_back_fences_for_good() {
+async fn a_second_fencing_without_a_commit_surfaces() {
     let world = World::new();
     let (_client, mut channel) = replaying(&world).await;
     let faults = world.emulator.faults();
@@ -107,7 +107,7 @@ async fn a_writer_that_comes_back_fences_for_good() {
     assert_eq!(cause(&error), InvalidationCause::Fenced);
     assert_eq!(world.landed(), Vec::<i64>::new());
 
-    // A commit of one's own in between starts the count anew.
+    // A commit between two fencings resets the count.
     channel.reopen().await.unwrap();
     for n in 0..3 {
         faults.push(Fault::SecondWriter.on(Endpoint::Append));
@@ -171,13 +171,13 @@ async fn a_second_stall_surfaces_and_names_the_rows() {
     assert_eq!(cause(&error), InvalidationCause::CommitStalled);
     let text = error.to_string();
     assert!(text.contains("3 accepted (\"5\" through \"7\")"), "{text}");
-    // Two stalls, the wait for what was in doubt before the reopen, the settling.
+    // Two stalls, the wait for uncommitted rows before the reopen, and the settling.
     let took = accepted.elapsed();
     assert!((290..=310).contains(&took.as_secs()), "{took:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_asks_for_a_reopen_again_and_again_surfaces() {
+async fn a_code_that_repeatedly_asks_for_a_reopen_surfaces() {
     let world = World::new();
     let (_client, mut channel) = replaying(&world).await;
     let fault = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into());
@@ -244,7 +244,7 @@ async fn untracked_rows_are_replayed_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_that_is_being_reopened_closes_in_time_and_says_what_is_at_risk() {
+async fn a_channel_that_is_being_reopened_closes_in_time_and_reports_what_is_at_risk() {
     let world = World::with(|e| e.replay(ReplayedToken::Stale));
     let (client, mut channel) = replaying(&world).await;
     let faults = world.emulator.faults();
@@ -272,7 +272,7 @@ async fn a_channel_that_is_being_reopened_closes_in_time_and_says_what_is_at_ris
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_caller_may_reopen_what_is_being_reopened() {
+async fn the_caller_may_reopen_a_channel_that_is_being_reopened() {
     let world = World::with(|e| e.replay(ReplayedToken::Stale));
     let (client, mut channel) = replaying(&world).await;
     let faults = world.emulator.faults();
@@ -373,7 +373,7 @@ async fn stalled(recovery: Recovery, stall: Stall) {
         most
     };
     let ((), most) = tokio::join!(streams, watch);
-    // One that surfaces holds nothing of what is accepted.
+    // Without replay, a channel holds no accepted rows.
     let is_held = recovery == Recovery::Replay || stall != Stall::WithholdCommits;
     assert!(!is_held || most > BUDGET * 9 / 10, "{text}: {most} used");
     assert_eq!(client.memory_in_use(), 0, "{text}");
@@ -386,8 +386,7 @@ async fn stalled(recovery: Recovery, stall: Stall) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_budget_holds_for_a_hundred_channels_of_a_server_that_stalls_and_all_of_it_comes_back()
-{
+async fn a_hundred_channels_of_a_stalled_server_keep_the_budget_and_return_all_of_it() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         for stall in [
             Stall::Refuse,

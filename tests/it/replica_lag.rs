@@ -1,4 +1,4 @@
-//! Statuses from a replica that lags: what they show is not believed for as long as it may be old. Paused clock throughout.
+//! Statuses from a replica that lags: the client ignores them as long as they may be outdated. Paused clock throughout.
 
 use std::time::Duration;
 
@@ -114,7 +114,7 @@ async fn the_code_of_a_status_with_an_old_token_does_not_invalidate() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_code_that_stays_after_an_open_is_believed_when_no_replica_lags_so_far() {
+async fn a_code_that_persists_for_longer_than_the_replica_lag_is_believed() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let opened = Instant::now();

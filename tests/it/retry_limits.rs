@@ -1,4 +1,4 @@
-//! How long things take when a number is extreme, or the server asks for too much.
+//! Bounds on durations: extreme options, and a server that asks for too long a delay.
 
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ async fn a_server_that_asks_for_an_hour_does_not_stretch_the_retry_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_pipe_that_moved_is_found_again_by_calls_that_are_no_channels() {
+async fn calls_without_a_channel_rediscover_a_moved_pipe() {
     let world = World::new();
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
@@ -162,7 +162,7 @@ async fn a_short_lag_does_not_build_up_a_queue_of_tiny_requests() {
         "{:?}",
         start.elapsed()
     );
-    // The burst, ten a second, and what was left at the end.
+    // The burst, ten requests a second, and one for the rest.
     assert_eq!(world.requests(Endpoint::Append), 10 + 100 + 1);
     channel.wait_for_commit().await.unwrap();
     assert_eq!(world.landed(), (0..1000).collect::<Vec<_>>());

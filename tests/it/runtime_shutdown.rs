@@ -1,4 +1,4 @@
-//! A runtime that shuts down while a batch is being compressed: receipts resolve, and the memory comes back.
+//! A runtime that shuts down while a batch is being compressed: receipts resolve, and the memory is returned.
 
 use std::sync::{Arc, mpsc};
 
@@ -39,7 +39,7 @@ async fn connect(recovery: Recovery) -> StreamingIngestClient {
 }
 
 #[test]
-fn receipts_resolve_and_memory_comes_back_when_the_runtime_ends_during_compression() {
+fn receipts_resolve_and_memory_is_returned_if_the_runtime_ends_during_compression() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         let (runtime, release) = occupied();
         let (client, channel, receipt) = runtime.block_on(async {

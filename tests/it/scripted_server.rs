@@ -1,4 +1,4 @@
-//! A scripted server on real HTTP: answers written by hand go out, requests are kept as they were on the wire.
+//! A scripted server on real HTTP: it returns prepared answers and keeps requests as they were on the wire.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt::Write as _;
@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use wiremock::matchers::any;
 use wiremock::{Mock, MockServer, Request, Respond, ResponseTemplate};
 
-/// Longer than any test takes: what has not come by then will not.
+/// The timeout of a test. No test takes that long.
 const HUNG: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -29,7 +29,7 @@ pub(crate) enum Call {
     Drop,
 }
 
-/// A request as it came.
+/// A received request.
 #[derive(Debug, Clone)]
 pub(crate) struct Seen {
     pub(crate) call: Call,
@@ -93,7 +93,7 @@ struct Script {
     count: watch::Sender<usize>,
 }
 
-/// The server. Without a script it lets a client in, opens channels, takes rows and commits them at once.
+/// The server. Without a script it accepts logins, opens channels, accepts rows and commits them at once.
 pub(crate) struct Stage {
     server: MockServer,
     script: Arc<Script>,
@@ -117,24 +117,24 @@ impl Stage {
         self.server.uri()
     }
 
-    /// The next request to this endpoint that is not scripted yet is answered so.
+    /// Adds an answer to this endpoint, which is used once.
     pub(crate) fn answer(&self, call: Call, answer: ResponseTemplate) {
         let mut acts = self.script.acts.lock().unwrap();
         acts.next.entry(call).or_default().push_back(answer);
     }
 
-    /// What is not scripted otherwise is answered so.
+    /// Sets the answer to all further requests to this endpoint.
     pub(crate) fn always(&self, call: Call, answer: ResponseTemplate) {
         self.script.acts.lock().unwrap().always.insert(call, answer);
     }
 
-    /// From now on, statuses say that this much is committed, until an append is accepted.
+    /// Sets the committed token in statuses, until an append is accepted.
     pub(crate) fn commit(&self, channel: &str, token: &str) {
         let mut acts = self.script.acts.lock().unwrap();
         acts.committed.insert(channel.to_owned(), token.to_owned());
     }
 
-    /// Accepted rows are not committed any more.
+    /// Stops committing accepted rows.
     pub(crate) fn withhold_commits(&self) {
         self.script.acts.lock().unwrap().withholds = true;
     }
@@ -153,7 +153,7 @@ impl Stage {
         self.seen(call).len()
     }
 
-    /// Waits until an endpoint was called so often.
+    /// Waits until an endpoint was called this many times.
     pub(crate) async fn called(&self, call: Call, times: usize) {
         let mut count = self.script.count.subscribe();
         let enough = count.wait_for(|_| self.count(call) >= times);
@@ -176,7 +176,7 @@ impl Stage {
     }
 }
 
-/// A client that does not keep a test waiting.
+/// A client with short delays.
 pub(crate) fn builder(profile: Profile) -> ClientBuilder {
     let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
     // Reading the operating system's trust store takes longer than most tests.
@@ -190,12 +190,12 @@ pub(crate) fn builder(profile: Profile) -> ClientBuilder {
         .close_timeout(Duration::from_secs(10))
 }
 
-/// What comes of `future`, or a failed test instead of a hung one.
+/// The output of `future`. The test fails if it takes too long.
 pub(crate) async fn within<F: Future>(future: F) -> F::Output {
     tokio::time::timeout(HUNG, future).await.expect("it hangs")
 }
 
-/// What went wrong with all that `error` says of it: its text, its debug form and its causes'.
+/// All text of an error: its message, its debug form and its causes.
 pub(crate) fn everything(error: &Error) -> String {
     let mut text = format!("{error}\n{error:?}\n{error:#?}");
     let mut cause = std::error::Error::source(error);

@@ -1,4 +1,4 @@
-//! No secret is ever revealed: not by a `Debug`, not by an error, not by a trace of a whole run.
+//! No secret is revealed in `Debug`, errors, or the trace of a whole run.
 
 use serde_json::json;
 use snowpipe_streaming::OnUncommitted;

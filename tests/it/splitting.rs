@@ -1,4 +1,4 @@
-//! A server that takes less in one request than the client thought: 413, and what is cut where.
+//! A server that accepts less in one request than the client assumed (413), and where batches are split.
 
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::report::RowState;
@@ -19,7 +19,7 @@ fn refused(world: &World) -> usize {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
+async fn a_batch_too_large_for_the_server_is_split_and_the_limit_is_learned() {
     let world = narrow(60_000);
     let builder = world.builder().pacing(Pacing::Off);
     let client = builder.max_request_bytes(1 << 20).build().await.unwrap();
@@ -79,8 +79,7 @@ async fn the_limit_is_kept_for_the_channels_that_are_opened_afterwards() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn rows_that_stay_together_are_cut_between_units_only_and_one_that_cannot_go_ends_the_channel()
- {
+async fn batches_are_split_only_between_units_and_a_unit_too_large_ends_the_channel() {
     let world = narrow(60_000);
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();

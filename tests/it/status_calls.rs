@@ -1,4 +1,4 @@
-//! What the status call is asked for: by the client for its channels, and by its caller. Paused clock throughout.
+//! Status calls: those of the poller for all channels, and those of the caller. Paused clock throughout.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn named(request: &Request) -> Option<usize> {
     is_status.then(|| body["channel_names"].as_array().unwrap().len())
 }
 
-/// A server that takes so many channels in one status call.
+/// A server that accepts a limited number of channels in one status call.
 async fn limited(world: &World, most: usize) -> StreamingIngestClient {
     let refuse = move |request: &Request| -> Option<Response> {
         let refusal = json!({ "code": TOO_MANY, "message": "too many channels" });

@@ -112,7 +112,7 @@ impl World {
 
 type Meddle = dyn Fn(&Request) -> Option<Response> + Send + Sync;
 
-/// A server with somebody in between.
+/// A transport that may answer requests in place of the emulator.
 struct Meddled {
     inner: MemoryTransport,
     meddle: Box<Meddle>,

@@ -1,4 +1,4 @@
-//! HTTPS with a private authority: a client that trusts it works, one that does not says why it cannot.
+//! HTTPS with a private certificate authority: a client that trusts it works, another one reports why it cannot.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

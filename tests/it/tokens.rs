@@ -19,7 +19,7 @@ async fn assert_reused(channel: &mut Channel, token: &str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_text_token_that_was_committed_is_not_taken_again() {
+async fn a_committed_text_token_is_refused() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     for (n, token) in [(0, "a"), (1, "b")] {
@@ -37,7 +37,7 @@ async fn a_text_token_that_was_committed_is_not_taken_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whether_a_text_token_is_taken_again_does_not_depend_on_where_requests_end() {
+async fn a_reused_text_token_is_refused_wherever_requests_end() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     // Both in one request, which only the second ends.

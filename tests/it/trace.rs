@@ -1,4 +1,4 @@
-//! What is traced while a test runs, as text.
+//! Captures the traces of a test as text.
 
 use std::io;
 use std::sync::{Arc, Mutex};

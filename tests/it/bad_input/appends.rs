@@ -1,4 +1,4 @@
-//! Rows and offset tokens, and channels that take no more.
+//! Rows and offset tokens, and channels that accept no more rows.
 
 use std::collections::BTreeMap;
 
@@ -19,8 +19,8 @@ async fn client(stage: &Stage) -> StreamingIngestClient {
     builder.max_request_bytes(128 << 10).build().await.unwrap()
 }
 
-/// Nothing of what was refused stays behind, and the channel goes on.
-async fn goes_on(client: &StreamingIngestClient, channel: &mut Channel, stage: &Stage) {
+/// Refused rows leave nothing behind, and the channel accepts others.
+async fn still_works(client: &StreamingIngestClient, channel: &mut Channel, stage: &Stage) {
     assert_eq!(channel.last_appended(), None);
     assert_eq!(client.memory_in_use(), 0);
     let receipt = channel.append_row(&json!({"GOOD": 1}), 1).await.unwrap();
@@ -68,7 +68,7 @@ async fn rows_that_are_no_json_objects_are_refused_at_the_call() {
         ErrorKind::InvalidRow,
         &["the row cannot be sent", "key"],
     );
-    goes_on(&client, &mut channel, &stage).await;
+    still_works(&client, &mut channel, &stage).await;
 }
 
 #[tokio::test]
@@ -96,7 +96,7 @@ async fn floats_that_are_no_numbers_are_refused_at_the_call() {
     let rows = [json!({"A": 1}), json!([])];
     let error = channel.append_rows(&rows, 1..=2).await.unwrap_err();
     says(&error, ErrorKind::InvalidRow, &["not a JSON object"]);
-    goes_on(&client, &mut channel, &stage).await;
+    still_works(&client, &mut channel, &stage).await;
 }
 
 #[test]
@@ -173,7 +173,7 @@ async fn rows_and_units_over_the_limits_are_refused_at_the_call() {
     let batch = RowBatch::from_ndjson(format!("{part}\n").repeat(9)).unwrap();
     let error = channel.try_append_batch(&batch, 1..).unwrap_err();
     says(&error, kind, &["the channel's 524288 bytes", "split it"]);
-    goes_on(&client, &mut channel, &stage).await;
+    still_works(&client, &mut channel, &stage).await;
 }
 
 #[tokio::test]
@@ -294,7 +294,7 @@ async fn a_token_of_another_program_names_itself_and_the_type() {
 }
 
 #[tokio::test]
-async fn an_invalidated_channel_takes_nothing_and_says_why() {
+async fn an_invalidated_channel_refuses_rows_with_the_reason() {
     let stage = Stage::new().await;
     stage.answer(
         Call::Append,

@@ -1,4 +1,4 @@
-//! Servers that cannot be reached, and those that do not know the pipe or the role.
+//! Servers that cannot be reached, and unknown pipes and roles.
 
 use snowpipe_streaming::transport::HttpTransport;
 use snowpipe_streaming::{Error, ErrorKind};

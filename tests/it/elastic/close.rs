@@ -1,4 +1,4 @@
-//! How an elastic channel ends, and what becomes of its rows.
+//! How an elastic channel ends, and what happens to its rows.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{appends, channel, landed};
 use crate::support::{World, row, rows};
 
 #[tokio::test(start_paused = true)]
-async fn a_close_brings_what_is_left_and_ends_all_clones() {
+async fn a_close_sends_the_remaining_rows_and_ends_all_clones() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     let clone = channel.clone();
@@ -79,7 +79,7 @@ async fn a_close_keeps_its_deadline_and_hands_back_the_rest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_dropped_channel_goes_on_in_the_background() {
+async fn a_dropped_channel_continues_in_the_background() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     world
@@ -130,7 +130,7 @@ async fn an_abort_hands_everything_back() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_closes_brings_what_is_left() {
+async fn a_close_of_the_client_sends_the_remaining_rows() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     drop(channel.append_rows(rows(0..10), 1).await.unwrap());
@@ -186,7 +186,7 @@ async fn a_channel_of_a_closed_client_takes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_accepted_outlives_a_server_that_loses_its_buffer() {
+async fn accepted_rows_survive_a_server_that_loses_its_buffer() {
     use snowpipe_streaming::emulator::MemoryStorage;
     let memory = MemoryStorage::new();
     let world = World::with(|e| e.memory(memory.clone()));

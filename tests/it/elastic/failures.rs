@@ -14,7 +14,7 @@ fn refused() -> Fault {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_refused_for_good_comes_back_and_the_others_go_on() {
+async fn a_permanently_refused_batch_is_handed_back_and_the_others_continue() {
     let world = World::new();
     let (client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));
@@ -104,7 +104,7 @@ async fn refusals_that_do_not_pass_come_back_after_a_few_tries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_row_too_large_for_the_server_comes_back_alone() {
+async fn one_row_too_large_for_the_server_is_handed_back_alone() {
     let world = narrow(400);
     let (_client, channel) = channel(&world).await;
     let mut rng = fastrand::Rng::with_seed(1);
@@ -121,7 +121,7 @@ async fn one_row_too_large_for_the_server_comes_back_alone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_an_append_in_pieces_only_what_failed_comes_back() {
+async fn only_the_failed_pieces_of_an_append_are_handed_back() {
     let world = narrow(60_000);
     let builder = world.builder().max_request_bytes(1 << 20);
     let client = builder.build().await.unwrap();

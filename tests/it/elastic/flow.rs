@@ -1,4 +1,4 @@
-//! Rows on their way: batching, several requests at once, retries, memory.
+//! Batching, concurrent requests, retries and memory of an elastic channel.
 
 use std::time::Duration;
 
@@ -94,7 +94,7 @@ async fn several_requests_are_on_their_way_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_unanswered_request_is_repeated_and_said_to_be_possibly_there_twice() {
+async fn an_unanswered_request_is_repeated_and_reported_as_a_possible_duplicate() {
     for (fault, times) in [
         (Fault::ApplyThenLose, 2),
         (Fault::ApplyThenHang, 2),
@@ -134,7 +134,7 @@ async fn an_unanswered_request_is_repeated_and_said_to_be_possibly_there_twice()
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_did_not_carry_out_is_repeated_without_doubt() {
+async fn a_request_that_was_not_carried_out_is_repeated_unambiguously() {
     for fault in [
         Fault::Refuse,
         Fault::Throttle(None),
@@ -192,7 +192,7 @@ async fn after_a_429_requests_go_one_by_one_for_a_while_and_not_before_the_delay
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_the_server_finds_too_large_is_cut_and_the_limit_is_learned() {
+async fn a_batch_too_large_for_the_server_is_split_and_the_limit_is_learned() {
     let world = narrow(60_000);
     let builder = world.builder().max_request_bytes(1 << 20);
     let client = builder.build().await.unwrap();

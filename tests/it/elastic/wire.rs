@@ -1,4 +1,4 @@
-//! Elastic appends as they are on the wire, over real HTTP: both addresses of "Snowpipe Streaming REST API endpoints".
+//! The requests of elastic appends over real HTTP, to both endpoints of "Snowpipe Streaming REST API endpoints".
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ fn query_names(seen: &Seen) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_row_goes_to_the_pipe_or_to_the_table_with_nothing_of_a_named_channel() {
+async fn requests_go_to_the_pipe_or_the_table_without_parameters_of_named_channels() {
     let pipe =
         "/v2/streaming/data/databases/DB/schemas/PUBLIC/pipes/RIDES_PIPE/channels/ELASTIC/rows";
     let table = "/v2/streaming/data/databases/DB/schemas/PUBLIC/tables/Lift%20Rides/rows";
@@ -91,7 +91,7 @@ async fn a_row_goes_to_the_pipe_or_to_the_table_with_nothing_of_a_named_channel(
 }
 
 #[tokio::test]
-async fn an_unclear_answer_means_the_identical_request_again() {
+async fn an_ambiguous_answer_repeats_the_identical_request() {
     for (answer, twice) in [
         (empty(408), true),
         (html(502), true),
@@ -124,7 +124,7 @@ async fn an_unclear_answer_means_the_identical_request_again() {
 }
 
 #[tokio::test]
-async fn success_is_what_says_so() {
+async fn any_answer_without_an_error_is_a_success() {
     for answer in [
         OK,
         r#"{"status_code":0,"message":"OK","next_continuation_token":""}"#,

@@ -1,4 +1,4 @@
-//! What can be chosen at a request: every fault of the simulator's vocabulary, and a crash or another writer.
+//! The choices at a request: every fault of the simulator's vocabulary, a crash, or another writer.
 
 use std::fmt;
 use std::sync::LazyLock;

@@ -23,9 +23,9 @@ use crate::sim::script::Event;
 
 /// One row goes into each append.
 const ROWS: u64 = 5;
-/// A row comes into being every so often.
+/// The interval between rows.
 const GAP: Duration = Duration::from_millis(50);
-/// By then everything is acknowledged, or something hangs.
+/// The timeout for all acknowledgements.
 const PATIENCE: Duration = Duration::from_secs(45 * 60);
 
 #[derive(Debug)]
@@ -40,7 +40,7 @@ impl Subject for Elastic {
         [130, 5_000, 5_000]
     }
 
-    /// It has no token, it is not opened, its status is not polled, and what the server accepted survives the server.
+    /// An elastic channel has no tokens, is not opened or polled, and accepted rows survive a crash of the server.
     fn has(&self, entry: &Entry, _: &[Choice]) -> bool {
         let is_of_channel = matches!(
             entry.event,

@@ -1,37 +1,37 @@
 //! Every history of a small scope: one channel, few rows, at most two faults and a crash or another writer.
 //!
-//! The simulator draws long histories; here short ones are enumerated. The programs, the world and what must hold at each step and
-//! at rest are the simulator's. One more thing must hold: a client ends with every row committed, and each error on the way there
-//! names a fault that was injected ([`explain`]).
+//! The simulator draws long random histories; here short ones are enumerated. The programs, the world and the checks are the
+//! simulator's. One check is added: a client ends with every row committed, and each error on the way names a fault that was
+//! injected ([`explain`]).
 //!
-//! A history is a list of choices, each a event ([`choice`]) at one of the first six requests after the open. The search
+//! A history is a list of choices, each an event ([`choice`]) at one of the first six requests after the open. The search
 //! ([`search`]) tries, for each configuration ([`scope`], [`elastic`]) and for both answers to a replayed token:
 //!
 //! - each fault at each request, and each pair of faults at each pair of requests;
 //! - each crash of the client or the server and each other writer at each request, alone and beside each fault at each request;
-//! - the same beside each pair of faults that stand for the others.
+//! - the same beside each pair of faults from a representative set of twelve.
 //!
-//! What is left out, and why nothing is lost by it:
+//! These histories are left out, because they add nothing:
 //!
-//! - A choice at a request that never comes, a fault at a request that it cannot strike, or that a server which is down never sees:
-//!   the history would be the one without it. What the shorter history met says so. The few choices that do not come to pass
-//!   all the same are counted apart, and nothing is added to them.
-//! - Two faults at one request: the first one is its fate.
-//! - A crash of the client before its request arrives: what has left it arrives all the same, so this is a crash before the answer.
-//!   A crash of the server after an answer has arrived: the next request is refused, as if the server went down when it was sent.
-//! - Beside a pair of faults and a crash, faults after which a client does what it does after one of the twelve that are kept: it
-//!   sends the request again (`throttle` and `refuse`, `hang` and `lose`), gets a token (`unauthorized` and `not-found`), finds the
-//!   channel ended by a code, or its status old.
-//! - For `ingest::run` a committed token that is not true, and another writer with another source: nothing there compares with the
-//!   token. What the elastic simulator does not have either for an elastic channel.
+//! - A choice that has no effect: at a request that never comes, a fault that does not apply to the request, or any fault while the
+//!   server is down. The run of the shorter history shows which these are. The few other choices without effect are counted
+//!   separately and not extended.
+//! - Two faults at one request: only the first would have an effect.
+//! - A crash of the client before its request arrives: the request arrives anyway, so this is a crash before the answer. A crash of
+//!   the server after an answer has arrived: the next request is refused, as if the server went down when it was sent.
+//! - Beside a pair of faults and a crash, faults to which a client reacts as to one of the twelve: it sends the request again
+//!   (`throttle` and `refuse`, `hang` and `lose`), gets a token (`unauthorized` and `not-found`), finds the channel ended by a
+//!   code, or its status outdated.
+//! - For `ingest::run`, a false committed token, and another writer with another source: nothing there compares with the token.
+//!   For an elastic channel, whatever the elastic simulator leaves out as well.
 //!
 //! ```text
 //! cargo test --release --test it exhaustive -- --nocapture
 //! EXHAUSTIVE_ONE="surface-stale 2:lose 4:stale-status" cargo test --test it exhaustive -- --nocapture
 //! ```
 //!
-//! In a debug build every single choice is tried, and of the longer histories a fixed part. `EXHAUSTIVE_STRIDE=1` tries all of
-//! them, a larger number each so many-th; `EXHAUSTIVE_ONLY=surface` takes the configurations with that in their names.
+//! A debug build tries every history of one choice, and a fixed part of the longer ones. `EXHAUSTIVE_STRIDE=1` tries all of them,
+//! and `EXHAUSTIVE_STRIDE=n` every n-th. `EXHAUSTIVE_ONLY=surface` selects the configurations with that text in their names.
 
 mod choice;
 mod elastic;
@@ -48,7 +48,7 @@ use self::search::{Subject, explore, text};
 use crate::sim::setting;
 use crate::sim::truth::Sabotage;
 
-/// Of the histories with several choices a debug build tries each so many-th.
+/// A debug build tries one out of this many histories with several choices.
 const DEBUG_STRIDE: u64 = 499;
 
 fn subjects() -> impl Iterator<Item = &'static dyn Subject> {

@@ -15,7 +15,7 @@ use crate::sim::truth::Sabotage;
 pub enum Client {
     /// One named channel.
     Named(Recovery),
-    /// `ingest::run` with so many shards.
+    /// `ingest::run` with this many shards.
     Ingest(u8),
 }
 

@@ -1,8 +1,8 @@
-//! The enumeration: from each history to those that have one choice more, behind its last.
+//! The enumeration: it extends each history by one choice after its last.
 //!
-//! A history is run before another choice is added to it. What it met until the place of the new choice is what the longer
-//! history will meet, so choices at requests that never come, and faults that do not fit a request, are not tried. Where
-//! requests are on their way at the same time, a choice at the later one may still prevent one at the earlier.
+//! A history is run before another choice is added to it. The longer history begins with the same requests up to the new choice,
+//! so choices at requests that never come, and faults that do not apply to a request, are not tried. If requests are concurrent,
+//! a choice at the later one may still prevent one at the earlier.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,10 +13,10 @@ use super::choice::{Choice, ENTRIES, Entry};
 use crate::sim::script::{Event, RequestSeen};
 use crate::sim::shrink::essence;
 
-/// Choices are made at so many requests.
+/// The number of requests at which choices are made.
 const REQUESTS: u64 = 6;
 
-/// What came of a history.
+/// The result of a history.
 #[derive(Debug)]
 pub struct History {
     pub wrong: Vec<String>,
@@ -28,9 +28,9 @@ pub struct History {
 /// Who is put through all histories.
 pub trait Subject: Sync {
     fn name(&self) -> &'static str;
-    /// How many histories there are at least with one choice, with two and with three.
+    /// The minimum number of histories with one choice, with two and with three.
     fn least(&self) -> [u64; 3];
-    /// Whether something can be chosen beside what is chosen.
+    /// Whether this event can be added to the choices before.
     fn has(&self, entry: &Entry, before: &[Choice]) -> bool;
     fn run(&self, choices: &[Choice]) -> History;
 }
@@ -59,7 +59,7 @@ pub fn text(name: &str, choices: &[Choice]) -> String {
     words.join(" ")
 }
 
-/// Tries all histories of a subject, or of those with several choices each so many-th, on so many threads.
+/// Tries the histories of a subject on this many threads. Of those with several choices it tries every `stride`-th.
 pub fn explore(subject: &dyn Subject, stride: u64, threads: usize) -> Tally {
     let tally = Mutex::new(Tally::default());
     let search = Search {

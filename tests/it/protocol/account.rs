@@ -177,7 +177,7 @@ async fn refusals_say_what_to_do_and_are_not_repeated() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let again = [Call::Hostname, Call::Token].map(async |call| {
         let stage = Stage::new().await;
         stage.answer(call, html(502));
@@ -194,7 +194,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_given_up() {
+async fn failures_that_persist_are_reported() {
     let cases = [
         (html(503), ErrorKind::Server, 4),
         (refusal(429, "390701"), ErrorKind::Throttled, 4),

@@ -1,4 +1,4 @@
-//! A channel's reaction to what an append is answered.
+//! How a channel reacts to the answers to appends.
 
 use std::time::Duration;
 
@@ -89,7 +89,7 @@ async fn a_refusal_for_good_invalidates_at_once() {
 }
 
 #[tokio::test]
-async fn an_unclear_answer_means_the_identical_request_again() {
+async fn an_ambiguous_answer_repeats_the_identical_request() {
     let again = async |answer: ResponseTemplate| {
         let stage = Stage::new().await;
         stage.answer(Call::Append, answer.clone());
@@ -127,7 +127,7 @@ async fn an_unclear_answer_means_the_identical_request_again() {
 }
 
 #[tokio::test]
-async fn no_answer_within_the_deadline_means_again_too() {
+async fn a_request_without_an_answer_within_the_deadline_is_repeated() {
     let stage = Stage::new().await;
     let late = json(200, GOOD).set_delay(Duration::from_secs(3600));
     stage.answer(Call::Append, late);
@@ -192,7 +192,7 @@ async fn stale_after_an_unclear_answer_is_ambiguous_until_the_token_tells() {
             stage.commit("c", "1");
         }
         stage.answer(Call::Open, opened(None, "SUCCESS"));
-        // Asking goes on until the token is seen, or for nothing.
+        // The client polls until it sees the token, or until `settle_timeout`.
         let settle = Duration::from_millis(if committed { 20_000 } else { 100 });
         let client = stage
             .builder()
@@ -237,7 +237,7 @@ async fn a_refused_token_is_replaced_within_the_attempt() {
 }
 
 #[tokio::test]
-async fn credentials_and_rights_refused_again_and_again_invalidate() {
+async fn repeatedly_refused_credentials_and_privileges_invalidate() {
     for (status, code) in [(401, "390303"), (403, "390189")] {
         let stage = Stage::new().await;
         stage.always(Call::Append, refusal(status, code));
@@ -282,13 +282,17 @@ async fn rights_that_come_back_in_time_save_the_channel() {
 }
 
 #[tokio::test]
-async fn a_bare_404_is_healed_and_one_that_stays_is_not() {
+async fn a_bare_404_is_resolved_by_a_rediscovery_unless_it_persists() {
     let stage = Stage::new().await;
     stage.answer(Call::Append, html(404));
     let client = stage.client().await;
     let (_channel, outcome) = one_row(&client).await;
     outcome.unwrap();
-    assert_eq!(stage.count(Call::Hostname), 2, "the host is asked for anew");
+    assert_eq!(
+        stage.count(Call::Hostname),
+        2,
+        "the host is looked up again"
+    );
     let seen = stage.seen(Call::Append);
     assert_eq!(seen[1].header("authorization"), Some("Bearer scoped-2"));
     assert_eq!(seen[0].body, seen[1].body);
@@ -349,7 +353,7 @@ fn too_large() -> ResponseTemplate {
 }
 
 #[tokio::test]
-async fn too_large_is_split_and_goes_on() {
+async fn a_batch_too_large_is_split() {
     let stage = Stage::new().await;
     stage.answer(Call::Append, too_large());
     let client = stage

@@ -1,4 +1,4 @@
-//! Statuses asked for and channels dropped, by what the server answers.
+//! Status calls and drops of channels, by the server's answer.
 
 use std::collections::BTreeMap;
 
@@ -69,7 +69,7 @@ async fn a_refusal_is_reported_with_its_code_and_a_remedy() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let retry = "\"ERR_GENERAL_EXCEPTION_RETRY_REQUEST\"";
     let cases = [
         [empty(408), json(503, retry)],
@@ -95,7 +95,7 @@ async fn what_may_pass_is_tried_again() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_given_up() {
+async fn failures_that_persist_are_reported() {
     let cases = [
         (html(500), ErrorKind::Server),
         (refusal(429, "390701"), ErrorKind::Throttled),
@@ -280,7 +280,7 @@ async fn a_channel_the_server_does_not_know_is_not_found() {
 }
 
 #[tokio::test]
-async fn a_channel_is_dropped_whatever_the_success_says() {
+async fn a_drop_succeeds_with_any_body() {
     for answer in [json(200, "{}"), empty(200), empty(204), html(200)] {
         let stage = Stage::new().await;
         stage.answer(Call::Drop, answer);

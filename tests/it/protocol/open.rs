@@ -1,4 +1,4 @@
-//! Opening a channel, by what the server answers.
+//! Opening a channel, by the server's answer.
 
 use std::time::Duration;
 
@@ -133,7 +133,7 @@ async fn opens_after(answer: ResponseTemplate) -> Stage {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again() {
+async fn temporary_failures_are_retried() {
     let answers = [
         empty(408),
         refusal(429, "390701"),
@@ -260,7 +260,7 @@ async fn waiting_in_vain_may_end_in_discarding() {
 }
 
 #[tokio::test]
-async fn discarding_asks_nobody() {
+async fn discarding_needs_no_status_call() {
     let stage = Stage::new().await;
     let client = stage.client().await;
     client

@@ -1,4 +1,4 @@
-//! An open channel's reaction to the statuses it polls for.
+//! How an open channel reacts to polled statuses.
 
 use std::time::Duration;
 
@@ -84,7 +84,7 @@ async fn a_channel_missing_from_two_answers_is_not() {
 }
 
 #[tokio::test]
-async fn a_channel_made_later_is_a_conflict_when_repeated() {
+async fn a_later_creation_time_is_a_conflict_when_repeated() {
     let later = status_of(Some("0"), "SUCCESS", 0).replace("1768658400000", "1768658400001");
     let stage = Stage::new().await;
     stage.always(Call::Status, statuses(&[("c", later)]));
@@ -133,7 +133,7 @@ async fn polls_that_fail_are_repeated_until_the_commit_is_seen() {
 }
 
 #[tokio::test]
-async fn a_poll_finds_the_pipe_again() {
+async fn a_poll_rediscovers_a_moved_pipe() {
     for answer in [empty(404), empty(410)] {
         let stage = Stage::new().await;
         let client = stage.client().await;
@@ -191,7 +191,7 @@ async fn rejected_rows_are_reported_under_either_name_of_the_counter() {
         assert_eq!(window.through, Some(OffsetToken::from(1)));
         assert_eq!(window.bound, Some(OffsetToken::from(1)));
         assert!(error.to_string().contains("Numeric value 'x'"), "{error}");
-        // The channel goes on, and later rows are not tainted.
+        // The channel continues, and later rows are not in the reject window.
         let receipt = channel.append_row(&json!({"A": 2}), 2).await.unwrap();
         let later = status_of(Some("2"), "SUCCESS", 2).replace("rows_error_count", name);
         stage.always(Call::Status, statuses(&[("c", later)]));

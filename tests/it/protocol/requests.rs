@@ -1,4 +1,4 @@
-//! Each endpoint's request as it is on the wire.
+//! The request of each endpoint on the wire.
 
 use std::fmt::Write as _;
 use std::time::{SystemTime, UNIX_EPOCH};

@@ -1,6 +1,6 @@
-//! What one process carries against the service's limits: rates in virtual time, with producers that append as fast as memory
-//! lets them. With `--nocapture` each test prints its lines of the table in the notes on performance; `SCALE=full` adds those
-//! that move too many bytes for every day.
+//! The throughput of one process under the service's limits: rates in virtual time, with producers that append as fast as memory
+//! allows. With `--nocapture` each test prints its lines of the table in the notes on performance. `SCALE=full` adds lines that
+//! move too many bytes for every run.
 
 mod service;
 
@@ -27,7 +27,7 @@ struct Setup {
     channels: usize,
     /// From a request to its answer.
     delay: Duration,
-    /// Every so many appends one is answered 429 though it is within the limits.
+    /// Answers one out of this many appends with 429 although it is within the limits.
     throttles_every: Option<usize>,
     pacing: Pacing,
     /// The memory of the client.
@@ -56,7 +56,7 @@ impl Setup {
     }
 }
 
-/// What came of it. MB a second, over the second half of the time: by then a channel's burst is spent.
+/// The throughput in MB per second over the second half of the time, when the bursts of the channels are used up.
 #[derive(Debug)]
 struct Carried {
     all: f64,
@@ -183,7 +183,7 @@ fn rate(admitted: &[Admitted]) -> f64 {
 }
 
 #[test]
-fn one_channel_carries_what_the_service_allows_whatever_the_delay() {
+fn one_channel_reaches_the_services_limit_at_any_latency() {
     for delay in [0, 50, 200] {
         let carried = carried(Setup::new(1, delay));
         assert!((19.5..20.1).contains(&carried.all), "{carried:?}");
@@ -211,12 +211,12 @@ fn without_pacing_the_service_throttles() {
         ..Setup::new(1, 50)
     });
     assert!(carried.over_limit > 10, "{carried:?}");
-    // A little more, for a request may begin in one second what the next one pays for.
+    // A little more, because a request that starts in one second may count in the next.
     assert!((19.5..22.0).contains(&carried.all), "{carried:?}");
 }
 
 #[test]
-fn channels_add_up_and_none_goes_short() {
+fn channels_add_up_and_share_fairly() {
     let mut setups = vec![
         Setup::new(4, 50).budget_mib(32),
         Setup::new(10, 50).budget_mib(64),

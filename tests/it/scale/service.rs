@@ -1,5 +1,5 @@
-//! The service as far as its limits go: 429 for more than a channel or a table may carry, an answer after a delay, and a
-//! note of each request that was admitted.
+//! A service with limits: it answers after a delay, refuses more than a channel or a table may send with 429, and records each
+//! admitted request.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,7 +25,7 @@ pub const REQUEST_BYTES: usize = 4_000_000;
 pub struct Network {
     /// From a request to its answer.
     pub delay: Duration,
-    /// Every so many appends one is answered 429 though it is within the limits.
+    /// Answers one out of this many appends with 429 although it is within the limits.
     pub throttles_every: Option<usize>,
 }
 
@@ -53,7 +53,7 @@ pub struct Seen {
     table: Leak,
 }
 
-/// Accepts what is within the limits, and commits it at once. Clones are of one service.
+/// Accepts requests within the limits, and commits them at once. Clones share their state.
 #[derive(Debug, Clone)]
 pub struct Service {
     network: Network,
