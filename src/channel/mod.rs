@@ -128,6 +128,8 @@ pub struct Channel<M: Mode = Tracked> {
     /// The shared state since the last open, for observers of commits and senders. A reopen replaces it.
     current: watch::Sender<Arc<Shared>>,
     policy: OnUncommitted,
+    /// A drop ends the channel instead of draining it.
+    ends_on_drop: bool,
     mode: PhantomData<fn() -> M>,
 }
 
@@ -144,6 +146,7 @@ impl<M: Mode> Channel<M> {
             writer: Writer::new(Arc::clone(&registry.context), shared),
             registry,
             policy,
+            ends_on_drop: false,
             mode: PhantomData,
         }
     }
@@ -339,6 +342,11 @@ impl<M: Mode> Channel<M> {
         self.writer.timeout = None;
     }
 
+    /// Makes a drop of the channel end it at once, as a crash of the process does: nothing more is sent, and its name is free.
+    pub(crate) fn end_on_drop(&mut self) {
+        self.ends_on_drop = true;
+    }
+
     /// The reject windows whose counter exceeds `total`, oldest first.
     pub(crate) fn rejects_above(&self, total: u64) -> Vec<RejectWindow> {
         let rejects = self.shared().progress().rejects;
@@ -358,9 +366,21 @@ impl<M: Mode> Channel<M> {
     }
 }
 
-/// A dropped channel drains in the background. Its senders do not keep it open.
+/// A dropped channel drains in the background, unless it ends at once. Its senders do not keep it open.
 impl<M: Mode> Drop for Channel<M> {
     fn drop(&mut self) {
+        if self.ends_on_drop {
+            let text = "the channel was dropped before everything was committed";
+            let error = Error::new(ErrorKind::ChannelClosed, text);
+            let shared = self.shared();
+            shared.update_and_wake(|core, now| {
+                if !core.is_ended() {
+                    core.end(now, error, false);
+                }
+            });
+            self.registry.forget(shared);
+            return;
+        }
         let until = self.close_deadline();
         self.shared().update_and_wake(|core, _| core.drain(until));
     }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`delivery`] | What is guaranteed of a row? What does the client do about each fault? How do I handle errors? |
 //! | [`sources`] | How do I stream a queue, a table or a log so that each row lands once? What is a row? |
+//! | [`machines`] | How do several programs share the partitions of a stream? |
 //! | [`elastic`] | How do many producers write without offsets? |
 //! | [`configuration`] | Where do account and credentials come from? What does each option do? |
 //! | [`tuning`] | How much memory and how many channels do I need? What are the limits? |
@@ -31,6 +32,9 @@ pub mod elastic {}
 // Its example needs the emulator, so it is tested where there is one.
 #[cfg_attr(any(not(doctest), feature = "emulator"), doc = include_str!("emulator.md"))]
 pub mod emulator {}
+
+#[doc = include_str!("machines.md")]
+pub mod machines {}
 
 #[doc = include_str!("sources.md")]
 pub mod sources {}

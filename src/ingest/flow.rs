@@ -7,6 +7,7 @@ use std::task::Poll;
 use tokio::time::Instant;
 use tracing::debug;
 
+use super::group::quota::QuotaShare;
 use super::layout::Layout;
 use super::offsets::are_numbers;
 use super::report::{Finish, Progress, Report};
@@ -38,6 +39,7 @@ pub(super) struct Flow<'a, S: Source> {
     /// When to retry `dead_letter` after it failed.
     pub(super) keep_rejects_at: Option<Instant>,
     observer: Option<Observer<'a, S::Offset>>,
+    quota: Option<QuotaShare>,
     /// Whether the source has no more rows, now or later.
     pub(super) is_end: bool,
     /// Whether the last read returned nothing.
@@ -60,6 +62,8 @@ enum Happened<E> {
     RejectsDue,
     /// There may be rows to read, or `ready` failed.
     Ready(Result<(), E>),
+    /// Other partitions of the group have fewer rows in flight.
+    QuotaFreed,
 }
 
 /// Names `Source::ready` in messages.
@@ -97,6 +101,7 @@ impl<'a, S: Source> Flow<'a, S> {
             resumed_after: None,
             keep_rejects_at: None,
             observer: run.observer,
+            quota: run.quota,
             is_end: false,
             is_idle: false,
         }
@@ -133,8 +138,14 @@ impl<'a, S: Source> Flow<'a, S> {
         self.resume().await?;
         while !(self.is_end && self.is_done()) {
             let rejects_due = self.rejects_due();
-            let has_room = self.rows_in_flight() < self.options.max_in_flight;
-            let may_read = has_room && !self.is_end;
+            let may_read = self.room() > 0 && !self.is_end;
+            let quota = &mut self.quota;
+            let quota_freed = async {
+                match quota {
+                    Some(quota) => quota.freed().await,
+                    None => std::future::pending().await,
+                }
+            };
             let RetryingSource {
                 source, shutdown, ..
             } = &mut self.source;
@@ -151,6 +162,7 @@ impl<'a, S: Source> Flow<'a, S> {
                 event = any(self.shards.iter().enumerate()) => Happened::Event(event),
                 () = reached(rejects_due) => Happened::RejectsDue,
                 ready = ready, if may_read => Happened::Ready(ready),
+                () = quota_freed, if !may_read && !self.is_end => Happened::QuotaFreed,
             };
             match happened {
                 Happened::Event((shard, Event::Invalidated(error))) => {
@@ -170,6 +182,7 @@ impl<'a, S: Source> Flow<'a, S> {
                     self.read().await?;
                 }
                 Happened::Ready(Err(error)) => self.source.pause(WAIT, error).await?,
+                Happened::QuotaFreed => {}
             }
             self.publish();
         }
@@ -229,8 +242,11 @@ impl<'a, S: Source> Flow<'a, S> {
 
     /// Reads rows and appends them to their channels.
     async fn read(&mut self) -> Result<(), StopReason> {
-        let room = self.options.max_in_flight - self.rows_in_flight();
-        let max = usize::try_from(room).unwrap_or(usize::MAX);
+        let max = usize::try_from(self.room()).unwrap_or(usize::MAX);
+        if max == 0 {
+            // Meanwhile other partitions of the group have taken the room.
+            return Ok(());
+        }
         let after = self.position();
         let max = max.min(self.options.batch_rows);
         let batch = self.source.read_after(after.as_ref(), max).await?;
@@ -395,6 +411,8 @@ impl<'a, S: Source> Flow<'a, S> {
         if let Some(shard) = self.shards.get_mut(index) {
             shard.give_up();
         }
+        // The partitions beside this one may use the room while it recovers.
+        let _ = self.room();
         self.marks.rewind(self.position().as_ref());
         (self.is_end, self.is_idle) = (false, false);
     }
@@ -402,6 +420,16 @@ impl<'a, S: Source> Flow<'a, S> {
     /// Whether nothing is in flight and all rejects are kept.
     fn is_done(&self) -> bool {
         self.rows_in_flight() == 0 && self.rejects_due().is_none()
+    }
+
+    /// How many rows may be read now.
+    fn room(&mut self) -> u64 {
+        let in_flight = self.rows_in_flight();
+        let room = self.options.max_in_flight.saturating_sub(in_flight);
+        match &mut self.quota {
+            Some(quota) => room.min(quota.room(in_flight)),
+            None => room,
+        }
     }
 
     fn rows_in_flight(&self) -> u64 {

@@ -70,7 +70,8 @@
 //! - Rows that are not released can be read again.
 //! - There is one run at a time for a channel name. Two runs take the channel from each other: each resumes after the rows
 //!   that the other has committed, neither discards the other's rows, and the one that commits nothing in between ends with
-//!   [`Fenced`](crate::InvalidationCause::Fenced). Give each instance of a program a different name.
+//!   [`Fenced`](crate::InvalidationCause::Fenced). Give each instance of a program a different name, or let an engine assign
+//!   partitions to the instances: see [`group`](mod@group).
 //!
 //! # Dead letters
 //!
@@ -89,6 +90,7 @@
 //! | the server asks for a reopen, the channel is gone, a request got no answer, the server was unreachable for the client's `retry_for` | reopens it, at most three times without a commit in between |
 //! | commits stall | reopens it once |
 //! | another writer opened it, or committed another offset | reopens it once, discards nothing, and continues if the committed offset is not lower |
+//! | any of these, and [`Source::ownership`] is not `Unknown` | `Owned`: reopens it as after a lost answer; `Lost`: ends |
 //! | the server refuses a batch or the credential for good | ends |
 //!
 //! Sent rows have thirty seconds to be committed before they are sent again.
@@ -100,6 +102,7 @@
 //! number until the source ends, then change it.
 
 mod flow;
+pub mod group;
 mod layout;
 mod offsets;
 mod recover;
@@ -113,11 +116,12 @@ mod shards;
 mod shutdown;
 mod source;
 
+use self::group::{Group, Partitions};
 pub use self::offsets::{Gaps, LogPosition, Padded, Pair};
 pub use self::report::{Finish, Progress, Report};
 pub use self::run::Run;
 pub use self::shards::stable_hash;
-pub use self::source::{Batch, Offset, Rejected, Source};
+pub use self::source::{Batch, Offset, Ownership, Rejected, Source};
 use crate::client::StreamingIngestClient;
 
 /// Streams a source into the channel `name`, or, with [`Run::shards`], into several channels named after it. Set options on
@@ -147,4 +151,32 @@ pub fn run<'a, S: Source>(
     source: &'a mut S,
 ) -> Run<'a, S> {
     Run::new(client, name.into(), source)
+}
+
+/// Streams the partitions that an engine assigns to this program, each into a channel named after `name` and the partition. Set
+/// options on the returned value, then `.await` it.
+///
+/// `name` is the same in each program that takes part, and in each run. Change it when the partitions are others under the same
+/// names, for example when a topic was created again or the cluster was replaced.
+///
+/// Dropping the future before it resolves is like a crash of the program: the channels end at once, and rows that are not
+/// committed are read again by the next owners of the partitions. The engine is not left.
+///
+/// See [`group`](mod@group) for what is guaranteed.
+///
+/// # Errors
+///
+/// What concerns one partition stops that partition only: see [`group::PartitionState`]. The errors are those that concern all:
+///
+/// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option is out of range.
+/// - [`ErrorKind::Source`](crate::ErrorKind::Source): the engine failed for good or for too long, or a source panicked.
+/// - [`ErrorKind::Authentication`](crate::ErrorKind::Authentication), or an invalidation as
+///   [`Unauthorized`](crate::InvalidationCause::Unauthorized): the credential is refused.
+/// - [`ErrorKind::ClientClosed`](crate::ErrorKind::ClientClosed).
+pub fn group<'a, T: Partitions>(
+    client: &StreamingIngestClient,
+    name: impl Into<String>,
+    partitions: &'a mut T,
+) -> Group<'a, T> {
+    Group::new(client, name.into(), partitions)
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::source::Ownership;
 use crate::base::options::OnUncommitted;
 use crate::base::retry::Backoff;
 use crate::types::error::{Error, ErrorKind, InvalidationCause, Result};
@@ -23,6 +24,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// The reopens since the last commit of this run's rows.
 #[derive(Debug)]
 pub(super) struct Attempts {
+    /// The policy for rows that this run, or the last owner of its source, has sent.
+    own_rows: OnUncommitted,
     reopens: u32,
     /// The causes that were tried and are worth one reopen only.
     tried: Vec<InvalidationCause>,
@@ -32,8 +35,9 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(own_rows: OnUncommitted) -> Self {
         Self {
+            own_rows,
             reopens: 0,
             tried: Vec::new(),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
@@ -43,7 +47,7 @@ impl Attempts {
 
     /// This run's rows were committed, so the channel has recovered.
     pub(super) fn succeeded(&mut self) {
-        *self = Self::new();
+        *self = Self::new(self.own_rows);
     }
 
     /// A commit became known that was made before the last invalidation. Only that invalidation still counts.
@@ -65,15 +69,23 @@ impl Attempts {
 
     /// The policy for a reopen because of `trouble` and the pause before it, or `None` if it should not be tried. `unit` is a
     /// random number in [0, 1).
-    pub(super) fn next(&mut self, trouble: &Error, unit: f64) -> Option<(OnUncommitted, Duration)> {
+    pub(super) fn next(
+        &mut self,
+        trouble: &Error,
+        ownership: Ownership,
+        unit: f64,
+    ) -> Option<(OnUncommitted, Duration)> {
         use InvalidationCause::{
             Ambiguous, CommitStalled, Fenced, Gone, MustReopen, OffsetConflict, Rejected,
             Unauthorized, Unreachable,
         };
         let policy = match trouble.kind() {
+            _ if ownership == Ownership::Lost => return None,
             ErrorKind::Invalidated(cause) => match cause {
-                MustReopen | Gone | Ambiguous | Unreachable => OWN_ROWS,
-                CommitStalled if self.is_first(cause) => OWN_ROWS,
+                MustReopen | Gone | Ambiguous | Unreachable => self.own_rows,
+                CommitStalled if self.is_first(cause) => self.own_rows,
+                // The other writer is an earlier owner, whose rows this run can read again.
+                Fenced | OffsetConflict if ownership == Ownership::Owned => self.own_rows,
                 // Two runs that take a channel from each other continue as long as each commits something.
                 Fenced | OffsetConflict if self.is_first(cause) => OTHERS_ROWS,
                 CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
@@ -105,7 +117,7 @@ impl Attempts {
         if self.tried.iter().any(is_theirs) {
             OTHERS_ROWS
         } else {
-            OWN_ROWS
+            self.own_rows
         }
     }
 }
@@ -156,14 +168,16 @@ mod tests {
     };
 
     use super::*;
+    use Ownership::{Lost, Owned, Unknown};
 
     fn invalidated(cause: InvalidationCause) -> Error {
         Error::new(ErrorKind::Invalidated(cause), "no")
     }
 
     fn policies(causes: &[InvalidationCause]) -> Vec<Option<OnUncommitted>> {
-        let mut attempts = Attempts::new();
-        let mut next = |cause: &InvalidationCause| attempts.next(&invalidated(*cause), 0.5);
+        let mut attempts = Attempts::new(OWN_ROWS);
+        let mut next =
+            |cause: &InvalidationCause| attempts.next(&invalidated(*cause), Unknown, 0.5);
         causes
             .iter()
             .map(|cause| next(cause).map(|(policy, _)| policy))
@@ -198,6 +212,26 @@ mod tests {
     }
 
     #[test]
+    fn an_owner_takes_its_channel_back_three_times_and_a_former_owner_never() {
+        for cause in [Fenced, OffsetConflict] {
+            let mut attempts = Attempts::new(OWN_ROWS);
+            let mut next = |ownership| {
+                let next = attempts.next(&invalidated(cause), ownership, 0.0);
+                next.map(|(policy, _)| policy)
+            };
+            let tries = [Owned, Owned, Owned, Owned].map(&mut next);
+            assert_eq!(
+                tries,
+                [Some(OWN_ROWS), Some(OWN_ROWS), Some(OWN_ROWS), None]
+            );
+        }
+        for cause in [Fenced, OffsetConflict, MustReopen, Gone] {
+            let mut attempts = Attempts::new(OWN_ROWS);
+            assert_eq!(attempts.next(&invalidated(cause), Lost, 0.0), None);
+        }
+    }
+
+    #[test]
     fn some_causes_are_worth_none() {
         assert_eq!(policies(&[Rejected]), [None]);
         assert_eq!(policies(&[Unauthorized]), [None]);
@@ -205,32 +239,35 @@ mod tests {
 
     #[test]
     fn a_reopen_that_failed_is_tried_again_under_the_same_policy() {
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(OWN_ROWS);
         let server = Error::new(ErrorKind::Server, "no");
         let policy = |next: Option<(OnUncommitted, Duration)>| next.map(|(policy, _)| policy);
         assert_eq!(
-            policy(attempts.next(&invalidated(Fenced), 0.0)),
+            policy(attempts.next(&invalidated(Fenced), Unknown, 0.0)),
             Some(OTHERS_ROWS)
         );
-        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OTHERS_ROWS));
+        assert_eq!(
+            policy(attempts.next(&server, Unknown, 0.0)),
+            Some(OTHERS_ROWS)
+        );
         attempts.succeeded();
         assert_eq!(
-            policy(attempts.next(&invalidated(Gone), 0.0)),
+            policy(attempts.next(&invalidated(Gone), Unknown, 0.0)),
             Some(OWN_ROWS)
         );
-        assert_eq!(policy(attempts.next(&server, 0.0)), Some(OWN_ROWS));
+        assert_eq!(policy(attempts.next(&server, Unknown, 0.0)), Some(OWN_ROWS));
         let theirs = Error::new(ErrorKind::UncommittedData, "no");
-        assert_eq!(attempts.next(&theirs, 0.0), None);
+        assert_eq!(attempts.next(&theirs, Unknown, 0.0), None);
         let forbidden = Error::new(ErrorKind::Forbidden, "no");
-        assert_eq!(attempts.next(&forbidden, 0.0), None);
+        assert_eq!(attempts.next(&forbidden, Unknown, 0.0), None);
     }
 
     #[test]
     fn after_a_commit_everything_is_tried_again_and_pauses_grow_before() {
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(OWN_ROWS);
         let pause = |attempts: &mut Attempts, cause| {
             attempts
-                .next(&invalidated(cause), 1.0)
+                .next(&invalidated(cause), Unknown, 1.0)
                 .map(|(_, pause)| pause.as_millis())
         };
         assert_eq!(pause(&mut attempts, Fenced), Some(250));
@@ -242,26 +279,28 @@ mod tests {
 
     #[test]
     fn a_commit_before_the_trouble_forgives_what_was_before_and_not_the_trouble() {
-        let mut attempts = Attempts::new();
+        let mut attempts = Attempts::new(OWN_ROWS);
         for cause in [MustReopen, MustReopen, Fenced] {
-            attempts.next(&invalidated(cause), 0.0).unwrap();
+            attempts.next(&invalidated(cause), Unknown, 0.0).unwrap();
         }
         attempts.succeeded_before_last();
-        assert_eq!(attempts.next(&invalidated(Fenced), 0.0), None);
-        attempts.next(&invalidated(MustReopen), 0.0).unwrap();
+        assert_eq!(attempts.next(&invalidated(Fenced), Unknown, 0.0), None);
+        attempts
+            .next(&invalidated(MustReopen), Unknown, 0.0)
+            .unwrap();
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_channel_that_was_well_for_long_may_be_opened_again_as_often_as_before() {
         let just_less = RECOVERED_AFTER.checked_sub(Duration::from_millis(1));
         for (well_for, again) in [(RECOVERED_AFTER, 3), (just_less.unwrap(), 0)] {
-            let mut attempts = Attempts::new();
+            let mut attempts = Attempts::new(OWN_ROWS);
             attempts.invalidated_when_idle();
-            while attempts.next(&invalidated(Gone), 0.0).is_some() {}
+            while attempts.next(&invalidated(Gone), Unknown, 0.0).is_some() {}
             tokio::time::advance(well_for).await;
             attempts.invalidated_when_idle();
             let mut allowed = 0;
-            while attempts.next(&invalidated(Gone), 0.0).is_some() {
+            while attempts.next(&invalidated(Gone), Unknown, 0.0).is_some() {
                 allowed += 1;
             }
             assert_eq!(allowed, again, "after {well_for:?}");

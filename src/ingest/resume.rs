@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::flow::Flow;
 use super::layout;
-use super::recover::{OWN_ROWS, check_committed, in_doubt};
+use super::recover::{check_committed, in_doubt};
 use super::rejects::Counter;
 use super::shard::Shard;
 use super::shutdown::StopReason;
@@ -29,11 +29,19 @@ impl<S: Source> Flow<'_, S> {
         let names = self.layout.names(&self.name);
         let begin = async {
             let (name, released) = (&self.name, self.released.as_ref());
-            layout::check_others(&self.client, name, self.layout, released).await?;
-            open(&self.client, names).await
+            // A partition of a group has one channel, so there are no channels of other layouts.
+            if !self.options.is_partition {
+                layout::check_others(&self.client, name, self.layout, released).await?;
+            }
+            open(&self.client, names, self.options.own_rows).await
         };
         let channels = self.source.shutdown.interrupting(begin).await??;
-        self.shards = channels.into_iter().map(Shard::new).collect();
+        for mut channel in channels {
+            if self.options.is_partition {
+                channel.end_on_drop();
+            }
+            self.shards.push(Shard::new(channel, self.options.own_rows));
+        }
         let mut committed = Vec::new();
         for Shard { channel, .. } in &self.shards {
             let offset = channel.resume_after()?;
@@ -61,11 +69,15 @@ impl<S: Source> Flow<'_, S> {
         self.give_up(index);
         let mut trouble = invalidated.clone();
         loop {
+            let Some(shard) = self.shards.get(index) else {
+                return Ok(());
+            };
+            let ownership = self.source.ownership(shard.channel.name()).await?;
             let unit = self.client.random_unit();
             let Some(shard) = self.shards.get_mut(index) else {
                 return Ok(());
             };
-            let Some((policy, pause)) = shard.attempts.next(&trouble, unit) else {
+            let Some((policy, pause)) = shard.attempts.next(&trouble, ownership, unit) else {
                 // The invalidation by another writer is more informative than the failed open because of its uncommitted rows.
                 let is_theirs = trouble.kind() == ErrorKind::UncommittedData;
                 let error = if is_theirs { invalidated } else { trouble };
@@ -159,14 +171,18 @@ impl<S: Source> Flow<'_, S> {
 
 /// Opens channels concurrently. An open may have to wait for rows of an earlier run, or until a channel that a dropped or
 /// failed run of this client has left is drained.
-async fn open(client: &StreamingIngestClient, names: Vec<String>) -> Result<Vec<Channel>> {
+async fn open(
+    client: &StreamingIngestClient,
+    names: Vec<String>,
+    policy: OnUncommitted,
+) -> Result<Vec<Channel>> {
     let drained = Instant::now() + client.close_timeout();
     let mut opening = JoinSet::new();
     for (index, name) in names.into_iter().enumerate() {
         let client = client.clone();
         opening.spawn(async move {
             loop {
-                let channel = client.open_channel(&name).on_uncommitted(OWN_ROWS).await;
+                let channel = client.open_channel(&name).on_uncommitted(policy).await;
                 let is_taken =
                     matches!(&channel, Err(error) if error.kind() == ErrorKind::ChannelAlreadyOpen);
                 if !is_taken || Instant::now() >= drained {

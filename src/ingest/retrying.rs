@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 use tracing::warn;
 
 use super::shutdown::{Shutdown, StopReason};
-use super::source::{Batch, Offset, Rejected, Source};
+use super::source::{Batch, Offset, Ownership, Rejected, Source};
 use crate::base::retry::{Retry, RetryLimit};
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
@@ -82,6 +82,21 @@ impl<'a, S: Source> RetryingSource<'a, S> {
                     return Ok(());
                 }
                 Err(error) => self.pause("accept the channel", error).await?,
+            }
+        }
+    }
+
+    pub(super) async fn ownership(&mut self, channel: &str) -> Result<Ownership, StopReason> {
+        const WHAT: &str = "say whether it is still owned";
+        loop {
+            // The answer may take long, for example until an engine is reachable again.
+            let answer = self.source.ownership(channel);
+            match self.shutdown.interrupting(answer).await? {
+                Ok(ownership) => {
+                    self.succeeded(WHAT);
+                    return Ok(ownership);
+                }
+                Err(error) => self.pause(WHAT, error).await?,
             }
         }
     }
@@ -194,6 +209,7 @@ impl<'a, S: Source> RetryingSource<'a, S> {
             };
             let text = format!("the source could not {what}{how}: {error}");
             return Err(Error::new(ErrorKind::Source, text)
+                .with_retryable(!is_fatal)
                 .with_boxed_source(error)
                 .into());
         };

@@ -6,10 +6,12 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::flow::Flow;
+use super::group::quota::QuotaShare;
 use super::layout::MOST_SHARDS;
+use super::recover::OWN_ROWS;
 use super::report::{Progress, Report};
 use super::source::Source;
-use crate::base::options::FAR_FUTURE;
+use crate::base::options::{FAR_FUTURE, OnUncommitted};
 use crate::client::StreamingIngestClient;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -28,15 +30,34 @@ pub struct Run<'a, S: Source> {
     pub(super) stop: Stop<'a>,
     pub(super) observer: Option<Observer<'a, S::Offset>>,
     pub(super) options: Options,
+    /// The rows that a group allows this partition to have in flight, besides `max_in_flight`.
+    pub(super) quota: Option<QuotaShare>,
 }
 
 /// The options of a run.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Options {
     pub(super) batch_rows: usize,
     pub(super) max_in_flight: u64,
     pub(super) drain_timeout: Duration,
     pub(super) source_patience: Duration,
+    /// The policy for uncommitted rows of this source.
+    pub(super) own_rows: OnUncommitted,
+    /// The source is a partition of a group. It may be taken from this run at any time, which then ends at once.
+    pub(super) is_partition: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            batch_rows: 10_000,
+            max_in_flight: 160_000,
+            drain_timeout: Duration::from_secs(60),
+            source_patience: Duration::from_secs(600),
+            own_rows: OWN_ROWS,
+            is_partition: false,
+        }
+    }
 }
 
 impl<S: Source> fmt::Debug for Run<'_, S> {
@@ -58,13 +79,19 @@ impl<'a, S: Source> Run<'a, S> {
             shards: None,
             stop: Box::pin(std::future::pending()),
             observer: None,
-            options: Options {
-                batch_rows: 10_000,
-                max_in_flight: 160_000,
-                drain_timeout: Duration::from_secs(60),
-                source_patience: Duration::from_secs(600),
-            },
+            options: Options::default(),
+            quota: None,
         }
+    }
+
+    /// A run of a partition of a group.
+    pub(super) fn of_partition(mut self, options: Options, quota: QuotaShare) -> Self {
+        self.options = Options {
+            is_partition: true,
+            ..options
+        };
+        self.quota = Some(quota);
+        self
     }
 
     /// Stops the run when `stop` resolves: nothing more is read, and the run waits until the appended rows are committed, for at

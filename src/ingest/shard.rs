@@ -7,6 +7,7 @@ use tokio::time::Instant;
 use super::recover::Attempts;
 use super::rejects::Rejects;
 use super::source::Offset;
+use crate::base::options::OnUncommitted;
 use crate::channel::Channel;
 use crate::channel::receipt::Receipt;
 use crate::types::close_report::CloseReport;
@@ -71,7 +72,7 @@ pub(super) enum Event {
 
 impl<O: Offset> Shard<O> {
     /// A shard with a channel that was just opened.
-    pub(super) fn new(mut channel: Channel) -> Self {
+    pub(super) fn new(mut channel: Channel, own_rows: OnUncommitted) -> Self {
         // A run has nothing better to do than to wait for a server that is slower than its source.
         channel.wait_for_memory();
         Self {
@@ -82,7 +83,7 @@ impl<O: Offset> Shard<O> {
             accepted: 0,
             rows_in_flight: 0,
             rejects: Rejects::new(),
-            attempts: Attempts::new(),
+            attempts: Attempts::new(own_rows),
             is_in_doubt: false,
             counts: Counts::default(),
         }

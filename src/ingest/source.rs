@@ -115,6 +115,20 @@ impl<O> Rejected<O> {
     }
 }
 
+/// Whether the rows of a source are still this program's to stream. See [`Source::ownership`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Ownership {
+    /// The source does not know. A channel that another writer took is opened again once.
+    #[default]
+    Unknown,
+    /// The source belongs to this program: the other writer took the channel by mistake or late. The channel is opened again,
+    /// at most three times without a commit in between.
+    Owned,
+    /// The source belongs to another program by now. The channel is never opened again, and the run ends.
+    Lost,
+}
+
 /// A source of rows that can be read again from any offset that is not released.
 ///
 /// One task calls the methods, one at a time. Only [`ready`](Self::ready) may be cancelled without the whole run being
@@ -196,6 +210,19 @@ pub trait Source: Send {
     ) -> impl Future<Output = Result<(), Self::Error>> + Send {
         let _ = (channel, committed);
         async { Ok(()) }
+    }
+
+    /// Whether this program may open the channel again after it was invalidated. Called before each reopen: an open takes the
+    /// channel from its writer, so a program that has lost its rows to another one must not open it.
+    ///
+    /// A source that gets its rows assigned, as a partition of a consumer group, asks the engine here, and may wait for an
+    /// answer that is up to date. [`Ownership::Unknown`] by default.
+    fn ownership(
+        &mut self,
+        channel: &str,
+    ) -> impl Future<Output = Result<Ownership, Self::Error>> + Send {
+        let _ = channel;
+        async { Ok(Ownership::Unknown) }
     }
 
     /// Whether retrying is useless. `false` by default.

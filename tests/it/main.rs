@@ -35,6 +35,8 @@ mod failed_connections;
 mod failover;
 mod faults;
 mod flush_timing;
+mod group;
+mod group_sim;
 mod ingest;
 mod ingest_failing_shards;
 mod ingest_recovery;

@@ -1,0 +1,170 @@
+//! The rows that all partitions of a group may have in flight together.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::watch;
+
+/// The part of the limit that has to be free before a partition that has rows in flight reads more. Without it, each commit
+/// of a few rows would be followed by a read of a few rows.
+const FREE_PART: u64 = 8;
+
+/// The limit and its use.
+#[derive(Debug)]
+pub(in crate::ingest) struct Quota {
+    limit: u64,
+    used: Mutex<Used>,
+    freed: watch::Sender<()>,
+}
+
+#[derive(Debug, Default)]
+struct Used {
+    rows: u64,
+    partitions: u64,
+}
+
+impl Quota {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: Mutex::default(),
+            freed: watch::Sender::new(()),
+        })
+    }
+
+    /// The share of one more partition.
+    pub(super) fn share(self: &Arc<Self>) -> QuotaShare {
+        self.used().partitions += 1;
+        QuotaShare {
+            quota: Arc::clone(self),
+            freed: self.freed.subscribe(),
+            rows: 0,
+        }
+    }
+
+    fn used(&self) -> MutexGuard<'_, Used> {
+        self.used.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// More rows in flight than this leave no room.
+    fn threshold(&self) -> u64 {
+        self.limit - self.limit / FREE_PART
+    }
+
+    /// Replaces `before` rows of a share by `after` rows.
+    fn replace(&self, before: u64, after: u64) {
+        let mut used = self.used();
+        let was_full = used.rows > self.threshold();
+        used.rows = (used.rows + after).saturating_sub(before);
+        let is_full = used.rows > self.threshold();
+        drop(used);
+        if was_full && !is_full {
+            self.freed.send_replace(());
+        }
+    }
+}
+
+/// The rows of one partition.
+#[derive(Debug)]
+pub(in crate::ingest) struct QuotaShare {
+    quota: Arc<Quota>,
+    freed: watch::Receiver<()>,
+    rows: u64,
+}
+
+impl QuotaShare {
+    /// How many rows the partition may read, now that it has `in_flight` rows in flight. A partition with none may always read
+    /// its even part of the limit, so partitions whose rows are not committed do not stop the others.
+    pub(in crate::ingest) fn room(&mut self, in_flight: u64) -> u64 {
+        // Before the use is read, so that `freed` resolves for what happens from now on.
+        self.freed.borrow_and_update();
+        if in_flight != self.rows {
+            self.quota.replace(self.rows, in_flight);
+            self.rows = in_flight;
+        }
+        let used = self.quota.used();
+        let free = if used.rows > self.quota.threshold() {
+            0
+        } else {
+            self.quota.limit - used.rows
+        };
+        if in_flight == 0 {
+            free.max(self.quota.limit / used.partitions.max(1)).max(1)
+        } else {
+            free
+        }
+    }
+
+    /// Resolves when the other partitions have become small enough since the last call of [`room`](Self::room). Cancel safe.
+    pub(in crate::ingest) async fn freed(&mut self) {
+        // The quota keeps the sender alive.
+        let _ = self.freed.changed().await;
+    }
+}
+
+impl Drop for QuotaShare {
+    fn drop(&mut self) {
+        self.quota.replace(self.rows, 0);
+        self.quota.used().partitions -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_share_the_limit() {
+        let quota = Quota::new(800);
+        let (mut a, mut b) = (quota.share(), quota.share());
+        assert_eq!((a.room(0), b.room(0)), (800, 800));
+        assert_eq!(a.room(300), 500);
+        assert_eq!(b.room(300), 200);
+        // Less than an eighth is free.
+        assert_eq!((a.room(401), b.room(300)), (0, 0));
+        assert_eq!((a.room(400), b.room(300)), (100, 100));
+    }
+
+    #[test]
+    fn a_partition_without_rows_in_flight_may_always_read() {
+        let quota = Quota::new(800);
+        let (mut slow, mut idle) = (quota.share(), quota.share());
+        assert_eq!(slow.room(800), 0);
+        assert_eq!(idle.room(0), 400);
+        assert_eq!(idle.room(400), 0);
+        drop(slow);
+        assert_eq!(idle.room(400), 400);
+
+        let tiny = Quota::new(1);
+        let mut shares: Vec<_> = (0..10).map(|_| tiny.share()).collect();
+        assert!(shares.iter_mut().all(|share| share.room(0) == 1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_waiting_partition_resumes_when_others_have_fewer_rows() {
+        let quota = Quota::new(800);
+        let (mut a, mut b) = (quota.share(), quota.share());
+        a.room(700);
+        assert_eq!(b.room(100), 0);
+        assert!(waits(&mut b).await);
+        a.room(650);
+        assert!(waits(&mut b).await, "750 are in flight");
+        a.room(600);
+        assert!(!waits(&mut b).await);
+        assert_eq!(b.room(100), 100);
+
+        a.room(700);
+        assert_eq!(b.room(100), 0);
+        drop(a);
+        assert!(!waits(&mut b).await);
+        assert_eq!(b.room(100), 700);
+    }
+
+    /// Whether nothing was freed since the share was last read.
+    async fn waits(share: &mut QuotaShare) -> bool {
+        tokio::select! {
+            biased;
+            () = share.freed() => false,
+            () = tokio::task::yield_now() => true,
+        }
+    }
+}

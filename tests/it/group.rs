@@ -1,0 +1,500 @@
+//! `ingest::group` on partitions that a test assigns and takes: what each change and each failure does to them.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use serde_json::Value;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
+use snowpipe_streaming::ingest::group::{
+    Event, GroupReport, PartitionReport, PartitionState, Partitions,
+};
+use snowpipe_streaming::ingest::{self, Batch, Finish, Ownership, Rejected, Source};
+use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, StreamingIngestClient};
+use tokio::sync::{Notify, mpsc};
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep, timeout_at};
+
+use crate::ingest_source::{Failure, Shelf};
+use crate::support::{World, row};
+
+/// How long a report that a test waits for may take.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// A partition of a test: a shelf, and an answer to who owns it.
+#[derive(Debug, Clone)]
+struct Lift {
+    shelf: Shelf,
+    ownership: Arc<Mutex<Ownership>>,
+    /// The next read panics.
+    panics: bool,
+}
+
+impl Lift {
+    fn of(numbers: std::ops::Range<i64>) -> Self {
+        let shelf = Shelf::of(numbers);
+        shelf.stock().is_open = true;
+        // The token of the channel is the only position.
+        shelf.stock().is_forgetful = true;
+        Self {
+            shelf,
+            ownership: Arc::default(),
+            panics: false,
+        }
+    }
+
+    fn owned(self, ownership: Ownership) -> Self {
+        *self.ownership.lock().unwrap() = ownership;
+        self
+    }
+
+    fn add(&self, numbers: std::ops::Range<i64>) {
+        let rows = numbers.map(|n| (n, row(n)));
+        self.shelf.stock().rows.extend(rows);
+    }
+}
+
+impl Source for Lift {
+    type Offset = i64;
+    type Row = Value;
+    type Error = Failure;
+
+    async fn read_after(
+        &mut self,
+        after: Option<&i64>,
+        max: usize,
+    ) -> Result<Batch<i64, Value>, Failure> {
+        assert!(!self.panics, "this lift is out of order");
+        assert!(max > 0);
+        self.shelf.read_after(after, max).await
+    }
+
+    async fn release_through(&mut self, _: &i64) -> Result<(), Failure> {
+        Ok(())
+    }
+
+    async fn dead_letter(
+        &mut self,
+        rejected: &Rejected<i64>,
+        rows: Vec<(i64, Value)>,
+    ) -> Result<(), Failure> {
+        self.shelf.dead_letter(rejected, rows).await
+    }
+
+    async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<(), Failure> {
+        self.shelf.check(channel, committed).await
+    }
+
+    async fn ownership(&mut self, _: &str) -> Result<Ownership, Failure> {
+        Ok(*self.ownership.lock().unwrap())
+    }
+
+    fn is_fatal(&self, error: &Failure) -> bool {
+        self.shelf.is_fatal(error)
+    }
+}
+
+/// An engine that says what a test says.
+struct Resort {
+    events: mpsc::UnboundedReceiver<Event<&'static str, Lift>>,
+    has_left: Arc<Notify>,
+}
+
+impl Partitions for Resort {
+    type Partition = &'static str;
+    type Source = Lift;
+    type Error = Failure;
+
+    async fn next(&mut self) -> Result<Option<Event<&'static str, Lift>>, Failure> {
+        Ok(self.events.recv().await)
+    }
+
+    async fn leave(&mut self) -> Result<(), Failure> {
+        self.has_left.notify_one();
+        Ok(())
+    }
+}
+
+type Reports = Arc<Mutex<BTreeMap<&'static str, PartitionReport<i64>>>>;
+type Ended = Result<GroupReport<&'static str, i64>, Error>;
+
+/// A group that runs beside the test.
+struct Group {
+    engine: Option<mpsc::UnboundedSender<Event<&'static str, Lift>>>,
+    stop: Arc<Notify>,
+    has_left: Arc<Notify>,
+    reports: Reports,
+    changed: Arc<Notify>,
+    task: JoinHandle<Ended>,
+}
+
+impl Group {
+    fn start(client: &StreamingIngestClient) -> Self {
+        let (engine, events) = mpsc::unbounded_channel();
+        let (stop, has_left) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let (reports, changed) = (Reports::default(), Arc::new(Notify::new()));
+        let task = {
+            let (client, stop) = (client.clone(), Arc::clone(&stop));
+            let (reports, changed) = (Arc::clone(&reports), Arc::clone(&changed));
+            let has_left = Arc::clone(&has_left);
+            tokio::spawn(async move {
+                let mut engine = Resort { events, has_left };
+                ingest::group(&client, "resort", &mut engine)
+                    .observe(|progress| {
+                        let report = progress.report.clone();
+                        reports.lock().unwrap().insert(progress.partition, report);
+                        changed.notify_one();
+                    })
+                    .until(stop.notified())
+                    .await
+            })
+        };
+        Self {
+            engine: Some(engine),
+            stop,
+            has_left,
+            reports,
+            changed,
+            task,
+        }
+    }
+
+    fn say(&self, event: Event<&'static str, Lift>) {
+        let engine = self.engine.as_ref().unwrap();
+        assert!(engine.send(event).is_ok(), "the group has ended");
+    }
+
+    fn assign(&self, partition: &'static str, lift: &Lift) {
+        self.say(Event::Assigned(vec![(partition, lift.clone())]));
+    }
+
+    /// Waits until the report of a partition is as wanted.
+    async fn until(
+        &self,
+        partition: &str,
+        is_so: impl Fn(&PartitionReport<i64>) -> bool,
+    ) -> PartitionReport<i64> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let report = self.reports.lock().unwrap().get(partition).cloned();
+            if let Some(report) = report.filter(&is_so) {
+                return report;
+            }
+            let changed = timeout_at(deadline, self.changed.notified()).await;
+            assert!(changed.is_ok(), "{:#?}", self.reports.lock().unwrap());
+        }
+    }
+
+    async fn state(&self, partition: &str, state: PartitionState) -> PartitionReport<i64> {
+        self.until(partition, |report| report.state == state).await
+    }
+
+    async fn committed(&self, partition: &str, rows: u64) -> PartitionReport<i64> {
+        let is_so = |report: &PartitionReport<i64>| report.rows_committed == rows;
+        self.until(partition, is_so).await
+    }
+
+    /// Stops the group, which drains.
+    async fn stop(self) -> GroupReport<&'static str, i64> {
+        self.stop.notify_one();
+        let report = self.task.await.unwrap().unwrap();
+        assert_eq!(report.finish, Finish::Stopped);
+        report
+    }
+}
+
+fn numbers(range: std::ops::Range<i64>) -> Vec<i64> {
+    range.collect()
+}
+
+fn landed(world: &World) -> Vec<i64> {
+    let mut landed = world.landed();
+    landed.sort_unstable();
+    landed
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_partition_has_a_channel_named_after_it() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    group.say(Event::Assigned(vec![
+        ("Elkhorn", Lift::of(0..100)),
+        ("elkhorn", Lift::of(100..200)),
+    ]));
+    let capital = group.committed("Elkhorn", 100).await;
+    let small = group.committed("elkhorn", 100).await;
+    assert_eq!(capital.channel, "resort:~elkhorn");
+    assert_eq!(small.channel, "resort:elkhorn");
+    let report = group.stop().await;
+    assert_eq!(report.totals.rows_committed, 200);
+    assert_eq!((report.assigned, report.revoked, report.lost), (2, 0, 0));
+    assert_eq!(landed(&world), numbers(0..200));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_revoked_partition_ends_at_once_and_continues_where_it_was_when_assigned_again() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let (a, b) = (Lift::of(0..50), Lift::of(1_000..1_050));
+    group.assign("a", &a);
+    group.assign("b", &b);
+    group.committed("a", 50).await;
+    group.committed("b", 50).await;
+    group.say(Event::Revoked(vec!["a"]));
+    group.state("a", PartitionState::Unowned).await;
+    let reads = a.shelf.stock().reads;
+    let appends = world.requests(Endpoint::Append);
+    a.add(50..60);
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(a.shelf.stock().reads, reads, "a revoked partition is read");
+    assert_eq!(world.requests(Endpoint::Append), appends);
+
+    b.add(1_050..1_060);
+    group.committed("b", 60).await;
+    group.assign("a", &a);
+    let again = group.committed("a", 60).await;
+    assert_eq!(again.assignments, 2);
+    assert_eq!(again.progress.resumed_after, Some(49));
+    group.say(Event::Lost(vec!["a", "b"]));
+    group.state("b", PartitionState::Unowned).await;
+    let report = group.stop().await;
+    assert_eq!((report.assigned, report.revoked, report.lost), (3, 1, 2));
+    assert_eq!(report.totals.owned, 0);
+    let all = (0..60).chain(1_000..1_060);
+    assert_eq!(landed(&world), all.collect::<Vec<_>>());
+}
+
+#[tokio::test(start_paused = true)]
+async fn rows_of_a_revoked_partition_that_are_not_sent_are_never_sent() {
+    let world = World::new();
+    let builder = world.builder().max_client_lag(Duration::from_secs(20));
+    let client = builder.build().await.unwrap();
+    let group = Group::start(&client);
+    group.assign("a", &Lift::of(0..50));
+    group
+        .until("a", |report| report.progress.rows_in_flight == 50)
+        .await;
+    group.say(Event::Revoked(vec!["a"]));
+    group.state("a", PartitionState::Unowned).await;
+    // The name is free at once.
+    let channel = client.open_channel("resort:a").await.unwrap();
+    assert_eq!(channel.resume_after::<i64>().unwrap(), None);
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.requests(Endpoint::Append), 0);
+    group.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_open_that_is_answered_after_the_revocation_is_not_used() {
+    let world = World::new();
+    let slow = Fault::Delay(Duration::from_secs(5));
+    world
+        .emulator
+        .faults()
+        .push(slow.on(Endpoint::Open).times(1));
+    let group = Group::start(&world.client().await);
+    let lift = Lift::of(0..50);
+    group.assign("a", &lift);
+    sleep(Duration::from_secs(1)).await;
+    group.say(Event::Revoked(vec!["a"]));
+    sleep(Duration::from_secs(30)).await;
+    assert_eq!(lift.shelf.stock().reads, 0);
+    assert_eq!(world.requests(Endpoint::Append), 0);
+    group.assign("a", &lift);
+    group.committed("a", 50).await;
+    group.stop().await;
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stopped_group_commits_what_it_has_appended_and_then_leaves() {
+    let world = World::with(|e| e.commit_delay(Duration::from_secs(8)));
+    let group = Group::start(&world.client().await);
+    group.assign("a", &Lift::of(0..50));
+    group
+        .until("a", |report| report.progress.rows_in_flight == 50)
+        .await;
+    let has_left = Arc::clone(&group.has_left);
+    let report = group.stop().await;
+    has_left.notified().await;
+    assert_eq!(report.partitions["a"].state, PartitionState::Stopped);
+    assert_eq!(report.partitions["a"].progress.released, Some(49));
+    assert_eq!(report.totals.rows_committed, 50);
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_fails_for_good_does_not_stop_the_others() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let (gap, panics, other) = (Lift::of(0..50), Lift::of(100..150), Lift::of(200..250));
+    gap.shelf
+        .stock()
+        .failures
+        .push_back(("check", Failure::Fatal));
+    group.assign("gap", &gap);
+    let out_of_order = Lift {
+        panics: true,
+        ..panics
+    };
+    group.assign("panics", &out_of_order);
+    group.assign("other", &other);
+    let failed = group.state("gap", PartitionState::Failed).await;
+    let error = failed.error.unwrap();
+    assert_eq!(error.kind(), ErrorKind::Source);
+    assert!(error.to_string().contains("the disk is gone"), "{error}");
+    let failed = group.state("panics", PartitionState::Failed).await;
+    let error = failed.error.unwrap().to_string();
+    assert!(error.contains("this lift is out of order"), "{error}");
+    group.committed("other", 50).await;
+    other.add(250..300);
+    group.committed("other", 100).await;
+    let report = group.stop().await;
+    assert_eq!((report.totals.owned, report.totals.failed), (3, 2));
+    assert_eq!(world.landed(), numbers(200..300));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_whose_channel_cannot_be_opened_is_tried_again() {
+    let world = World::new();
+    let forbidden = Fault::Forbidden.on(Endpoint::Open).always();
+    world.emulator.faults().push(forbidden);
+    let group = Group::start(&world.client().await);
+    group.assign("a", &Lift::of(0..50));
+    let retrying = group.state("a", PartitionState::Retrying).await;
+    assert_eq!(retrying.error.unwrap().kind(), ErrorKind::Forbidden);
+    world.emulator.faults().clear();
+    let healed = group.committed("a", 50).await;
+    assert_eq!(healed.state, PartitionState::Streaming);
+    assert!(healed.failures > 0);
+    group.stop().await;
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+/// Another writer opens the channel of the partition.
+async fn take(world: &World) {
+    let rival = world.client().await;
+    rival.open_channel("resort:a").await.unwrap();
+    rival.abort();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_takes_its_channel_back_from_a_writer_that_came_late() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let lift = Lift::of(0..50).owned(Ownership::Owned);
+    group.assign("a", &lift);
+    group.committed("a", 50).await;
+    let mut expected = 50;
+    for _ in 0..5 {
+        take(&world).await;
+        lift.add(expected..expected + 10);
+        expected += 10;
+        let rows = u64::try_from(expected).unwrap();
+        group.committed("a", rows).await;
+    }
+    let report = group.stop().await;
+    assert_eq!(report.partitions["a"].reopens, 5);
+    assert_eq!(report.partitions["a"].failures, 0);
+    assert_eq!(world.landed(), numbers(0..100));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_owner_gives_up_after_three_reopens_without_a_commit() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let fenced = Fault::SecondWriter.on(Endpoint::Append).always();
+    world.emulator.faults().push(fenced);
+    group.assign("a", &Lift::of(0..50).owned(Ownership::Owned));
+    let failed = group.state("a", PartitionState::Failed).await;
+    let kind = failed.error.unwrap().kind();
+    assert_eq!(kind, ErrorKind::Invalidated(InvalidationCause::Fenced));
+    let opens = world.requests(Endpoint::Open);
+    assert_eq!(opens, 4, "once, and three times again");
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.requests(Endpoint::Open), opens);
+    group.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_former_owner_never_opens_the_channel_again() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let lift = Lift::of(0..50);
+    group.assign("a", &lift);
+    group.committed("a", 50).await;
+    *lift.ownership.lock().unwrap() = Ownership::Lost;
+    take(&world).await;
+    lift.add(50..60);
+    let unowned = group.state("a", PartitionState::Unowned).await;
+    assert_eq!(unowned.failures, 0);
+    let opens = world.requests(Endpoint::Open);
+    sleep(Duration::from_secs(600)).await;
+    assert_eq!(world.requests(Endpoint::Open), opens);
+    group.stop().await;
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_partition_with_uncommitted_rows_recovers_by_itself() {
+    let world = World::new();
+    let group = Group::start(&world.client().await);
+    let lost = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
+    world
+        .emulator
+        .faults()
+        .push(lost.on(Endpoint::Status).times(1));
+    // No row comes after these.
+    group.assign("a", &Lift::of(0..50));
+    group
+        .until("a", |report| report.progress.released == Some(49))
+        .await;
+    let report = group.stop().await;
+    assert_eq!(report.partitions["a"].reopens, 1);
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_closed_ends_the_group_and_leaves_the_engine() {
+    let world = World::new();
+    let client = world.client().await;
+    let group = Group::start(&client);
+    group.assign("a", &Lift::of(0..50));
+    group.committed("a", 50).await;
+    client.abort();
+    group.has_left.notified().await;
+    let error = group.task.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ClientClosed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_whose_engine_ends_streams_its_partitions_to_their_end() {
+    let world = World::new();
+    let mut group = Group::start(&world.client().await);
+    let lift = Lift::of(0..50);
+    lift.shelf.stock().is_open = false;
+    group.assign("a", &lift);
+    group.engine = None;
+    let report = group.task.await.unwrap().unwrap();
+    let state = report.partitions["a"].state;
+    assert_eq!(
+        (report.finish, state),
+        (Finish::Exhausted, PartitionState::Exhausted)
+    );
+    assert_eq!(world.landed(), numbers(0..50));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_group_without_rows_in_flight_or_without_a_name_is_refused() {
+    let world = World::new();
+    let client = world.client().await;
+    let (_engine, events) = mpsc::unbounded_channel();
+    let has_left = Arc::new(Notify::new());
+    let mut engine = Resort { events, has_left };
+    let nameless = ingest::group(&client, "", &mut engine).await;
+    let none = ingest::group(&client, "resort", &mut engine).total_in_flight(0);
+    for refused in [nameless, none.await] {
+        let error = refused.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config, "{error}");
+    }
+}

@@ -1,0 +1,112 @@
+//! A process of the simulated group: it can be killed or suspended at any moment, and the network delays what it sends.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use snowpipe_streaming::emulator::MemoryTransport;
+use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep};
+
+/// A process. A clone is the same one.
+#[derive(Debug, Clone)]
+pub struct Process {
+    pub id: u64,
+    condition: Arc<watch::Sender<Condition>>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Condition {
+    Awake,
+    Suspended,
+    Dead,
+}
+
+impl Process {
+    pub fn new(id: u64) -> Self {
+        Self {
+            id,
+            condition: Arc::new(watch::Sender::new(Condition::Awake)),
+        }
+    }
+
+    /// Resolves when the process runs: at once, unless it is suspended. Never if it is dead.
+    pub async fn awake(&self) {
+        let mut condition = self.condition.subscribe();
+        let is_awake = |condition: &Condition| *condition == Condition::Awake;
+        if condition.wait_for(is_awake).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    pub fn is_suspended(&self) -> bool {
+        *self.condition.borrow() == Condition::Suspended
+    }
+
+    pub fn suspend(&self) {
+        self.change(Condition::Suspended);
+    }
+
+    pub fn resume(&self) {
+        self.change(Condition::Awake);
+    }
+
+    pub fn kill(&self) {
+        self.change(Condition::Dead);
+    }
+
+    fn change(&self, to: Condition) {
+        self.condition.send_if_modified(|condition| {
+            let changes = *condition != Condition::Dead;
+            if changes {
+                *condition = to;
+            }
+            changes
+        });
+    }
+}
+
+/// The network of one process.
+pub struct Network {
+    pub process: Process,
+    pub inner: Arc<MemoryTransport>,
+    pub rng: Mutex<fastrand::Rng>,
+    /// Until then a request may be delayed for long.
+    pub calm_at: Instant,
+}
+
+impl fmt::Debug for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Network")
+    }
+}
+
+impl Network {
+    fn delay(&self) -> Duration {
+        let mut rng = self.rng.lock().unwrap();
+        let is_long = rng.u8(..40) == 0 && Instant::now() < self.calm_at;
+        Duration::from_millis(rng.u64(..if is_long { 25_000 } else { 40 }))
+    }
+}
+
+#[async_trait::async_trait]
+impl Transport for Network {
+    async fn call(&self, request: Request) -> Result<Response, TransportError> {
+        self.process.awake().await;
+        let (there, back) = (self.delay(), self.delay());
+        let inner = Arc::clone(&self.inner);
+        let (sender, receiver) = oneshot::channel();
+        // What has left a process arrives, whatever becomes of the process.
+        tokio::spawn(async move {
+            sleep(there).await;
+            let _ = sender.send(inner.call(request).await);
+        });
+        let Ok(answer) = receiver.await else {
+            return std::future::pending().await;
+        };
+        sleep(back).await;
+        self.process.awake().await;
+        answer
+    }
+}
