@@ -1,0 +1,114 @@
+//! A member as a process, whose states of partitions this process follows.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::{ExitStatus, Stdio};
+
+use anyhow::{Context, Result, bail, ensure};
+use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::sync::watch;
+
+/// The last state of each partition, with the reason of a failure.
+pub(crate) type States = BTreeMap<String, String>;
+
+/// A process that is killed when this value is dropped.
+pub(crate) struct Process {
+    child: Child,
+    states: watch::Receiver<States>,
+}
+
+impl Process {
+    /// # Errors
+    /// If the program cannot be started.
+    pub(crate) fn start(program: &Path, options: &[String]) -> Result<Self> {
+        let mut child = Command::new(program)
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .with_context(|| format!("cannot start {}", program.display()))?;
+        let stdout = child.stdout.take().context("the process has no output")?;
+        let (follower, states) = watch::channel(States::new());
+        tokio::spawn(follow(stdout, follower));
+        Ok(Self { child, states })
+    }
+
+    pub(crate) fn states(&self) -> States {
+        self.states.borrow().clone()
+    }
+
+    /// How many partitions stream.
+    pub(crate) fn streaming(&self) -> usize {
+        streaming(&self.states.borrow())
+    }
+
+    /// Waits until `count` partitions stream. Cancel safe.
+    ///
+    /// # Errors
+    /// If the process ends before.
+    pub(crate) async fn streams(&mut self, count: usize) -> Result<()> {
+        self.until(|states| streaming(states) >= count).await
+    }
+
+    /// Waits until the states are as wanted. Cancel safe.
+    ///
+    /// # Errors
+    /// If the process ends before.
+    pub(crate) async fn until(&mut self, mut wanted: impl FnMut(&States) -> bool) -> Result<()> {
+        if self.states.wait_for(|states| wanted(states)).await.is_err() {
+            bail!("the member has ended, with {:?}", self.states());
+        }
+        Ok(())
+    }
+
+    /// Kills the process, which cannot do anything about it, and waits until it is gone.
+    ///
+    /// # Errors
+    /// If it cannot be killed.
+    pub(crate) async fn kill(&mut self) -> Result<()> {
+        Ok(self.child.kill().await?)
+    }
+
+    /// Sends a signal: `TERM`, `STOP` or `CONT`.
+    ///
+    /// # Errors
+    /// If there is no such process.
+    pub(crate) async fn signal(&self, signal: &str) -> Result<()> {
+        let id = self.child.id().context("the member has ended")?;
+        let kill = Command::new("kill")
+            .args([format!("-{signal}"), id.to_string()])
+            .status();
+        ensure!(kill.await?.success(), "cannot signal the member {id}");
+        Ok(())
+    }
+
+    /// Asks the process to drain, and waits until it has ended.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub(crate) async fn stop(&mut self) -> Result<ExitStatus> {
+        self.signal("TERM").await?;
+        Ok(self.child.wait().await?)
+    }
+}
+
+fn streaming(states: &States) -> usize {
+    states
+        .values()
+        .filter(|state| *state == "streaming")
+        .count()
+}
+
+/// Reads the lines of a member until it has ended.
+async fn follow(stdout: ChildStdout, states: watch::Sender<States>) {
+    let mut lines = BufReader::new(stdout).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        if let Some((partition, state)) = line.split_once(' ') {
+            states.send_modify(|states| {
+                states.insert(partition.to_owned(), state.to_owned());
+            });
+        }
+    }
+}
