@@ -42,6 +42,17 @@ pub(crate) struct PartitionSource {
     is_dead: bool,
     /// A record that [`Source::ready`] has received.
     next: Option<OwnedMessage>,
+    /// Everything up to here is in the table or was skipped.
+    released: Option<i64>,
+    /// An undecodable record that stops the partition, once everything before it is in the table.
+    obstacle: Option<Obstacle>,
+}
+
+struct Obstacle {
+    /// The position before it.
+    next: i64,
+    offset: i64,
+    reason: String,
 }
 
 /// A failure of one partition.
@@ -53,6 +64,9 @@ pub(crate) enum PartitionError {
     Misplaced(Partition, Misplaced),
     #[error("{0} at offset {1}: {2}; see --undecodable")]
     Undecodable(Partition, i64, String),
+    /// See [`Obstacle`], which says more.
+    #[error("an undecodable record")]
+    Obstacle,
     #[error("{0}: the records after {1} did not arrive in time")]
     Late(Partition, i64),
     #[error("{0}: {1}")]
@@ -95,6 +109,8 @@ impl PartitionSource {
             highest: 0,
             is_dead: false,
             next: None,
+            released: None,
+            obstacle: None,
         }
     }
 
@@ -189,8 +205,12 @@ impl PartitionSource {
             Decoded::Skipped => records.tombstones += 1,
             Decoded::Undecodable(reason) => {
                 if self.reading.undecodable == Undecodable::Stop {
-                    let partition = self.partition().clone();
-                    return Err(PartitionError::Undecodable(partition, offset, reason));
+                    self.obstacle = Some(Obstacle {
+                        next: self.position.unwrap_or(offset),
+                        offset,
+                        reason,
+                    });
+                    return Err(PartitionError::Obstacle);
                 }
                 let letter = DeadLetter::undecodable(record, reason);
                 records.undecodable.push(letter);
@@ -212,6 +232,23 @@ impl PartitionSource {
             Some(AutoOffsetReset | NoOffset | OffsetOutOfRange)
         );
         PartitionError::Kafka(self.partition().clone(), error)
+    }
+
+    /// Whether rows before an obstacle are not yet known to be in the table.
+    fn is_pending_before(&self, obstacle: &Obstacle) -> bool {
+        let begin = self.start.map(|start| start - 1);
+        self.released.max(begin) < Some(obstacle.next - 1)
+    }
+
+    /// The end of the partition, if everything before the obstacle is in the table.
+    fn stopped_by(&mut self, obstacle: Obstacle) -> Result<Batch<i64, Row>, PartitionError> {
+        if self.is_pending_before(&obstacle) {
+            self.obstacle = Some(obstacle);
+            return Ok(Batch::idle());
+        }
+        let partition = self.partition().clone();
+        let Obstacle { offset, reason, .. } = obstacle;
+        Err(PartitionError::Undecodable(partition, offset, reason))
     }
 
     /// Counts the undecodable records and keeps them as dead letters.
@@ -267,6 +304,9 @@ impl Source for PartitionSource {
         let start = self.start.unwrap_or(0);
         let next = after.map_or(start, |after| after.saturating_add(1));
         let next = next.max(start);
+        if let Some(obstacle) = self.obstacle.take_if(|obstacle| obstacle.next == next) {
+            return self.stopped_by(obstacle);
+        }
         if self.position != Some(next) {
             self.seek(next).await?;
         }
@@ -281,7 +321,10 @@ impl Source for PartitionSource {
             let position = self.position;
             self.next = self.next.take().filter(|r| Some(r.offset()) >= position);
         }
-        let records = self.take(max)?;
+        let records = match self.take(max) {
+            Err(PartitionError::Obstacle) => return Ok(Batch::idle()),
+            records => records?,
+        };
         self.keep(records.undecodable).await?;
         if records.tombstones > 0 {
             self.reading.status.update(&self.log.partition, |status| {
@@ -294,15 +337,24 @@ impl Source for PartitionSource {
     }
 
     async fn ready(&mut self) -> Result<(), PartitionError> {
-        if self.next.is_some() || self.position.is_none() {
-            return Ok(());
+        if self
+            .obstacle
+            .as_ref()
+            .is_some_and(|o| self.is_pending_before(o))
+        {
+            // Called again after the next commit.
+            std::future::pending().await
+        } else if self.next.is_some() || self.position.is_none() {
+            Ok(())
+        } else {
+            self.receive().await
         }
-        self.receive().await
     }
 
     async fn release_through(&mut self, through: &i64) -> Result<(), PartitionError> {
         let owner = self.log.owner();
         owner.reached(self.partition(), through.saturating_add(1));
+        self.released = Some(*through);
         Ok(())
     }
 

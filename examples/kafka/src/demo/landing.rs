@@ -5,15 +5,19 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 use snowpipe_streaming::emulator::tables::Catalog;
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Server};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::cluster::Rides;
 
+/// What takes longer will not happen.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(90);
 pub(crate) const TABLE: &str = "RESORT.PUBLIC.LIFT_RIDE";
 const DDL: &str = "CREATE TABLE RESORT.PUBLIC.LIFT_RIDE
     (RIDE_ID NUMBER, LIFT VARCHAR, PASS NUMBER, RECORD_CONTENT VARIANT, RECORD_METADATA VARIANT)";
@@ -77,9 +81,15 @@ impl Landing {
     /// Waits until the table has this many rows.
     ///
     /// # Errors
-    /// Never, as long as the emulator lives.
+    /// If it takes too long.
     pub(crate) async fn has_rows(&mut self, count: u64) -> Result<()> {
-        self.rows.wait_for(|rows| *rows >= count).await?;
+        let reached = self.rows.wait_for(|rows| *rows >= count);
+        let is_reached = timeout(PATIENCE, reached).await.is_ok();
+        ensure!(
+            is_reached,
+            "only {} of {count} rows have landed",
+            self.rows()
+        );
         Ok(())
     }
 

@@ -8,6 +8,9 @@ use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
+use tokio::time::timeout;
+
+use super::landing::PATIENCE;
 
 /// The last state of each partition, with the reason of a failure.
 pub(crate) type States = BTreeMap<String, String>;
@@ -47,7 +50,7 @@ impl Process {
     /// Waits until `count` partitions stream. Cancel safe.
     ///
     /// # Errors
-    /// If the process ends before.
+    /// If the process ends before, or it takes too long.
     pub(crate) async fn streams(&mut self, count: usize) -> Result<()> {
         self.until(|states| streaming(states) >= count).await
     }
@@ -55,12 +58,17 @@ impl Process {
     /// Waits until the states are as wanted. Cancel safe.
     ///
     /// # Errors
-    /// If the process ends before.
+    /// If the process ends before, or it takes too long.
     pub(crate) async fn until(&mut self, mut wanted: impl FnMut(&States) -> bool) -> Result<()> {
-        if self.states.wait_for(|states| wanted(states)).await.is_err() {
-            bail!("the member has ended, with {:?}", self.states());
+        let reached = self.states.wait_for(|states| wanted(states));
+        match timeout(PATIENCE, reached)
+            .await
+            .map(|reached| reached.is_ok())
+        {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("the member has ended, with {:?}", self.states()),
+            Err(_) => bail!("the member stays with {:?}", self.states()),
         }
-        Ok(())
     }
 
     /// Kills the process, which cannot do anything about it, and waits until it is gone.

@@ -1,0 +1,86 @@
+//! Members that are killed, suspended and started at random, from a seed.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use tokio::time::sleep;
+
+use crate::process::Process;
+use crate::world::{World, stop};
+
+const PARTITIONS: i32 = 8;
+const STEPS: usize = 6;
+
+/// The member of one number, and whether it is suspended.
+struct Slot {
+    member: Process,
+    is_suspended: bool,
+}
+
+impl Slot {
+    fn start(world: &World) -> Result<Self> {
+        Ok(Self {
+            member: world.member(&[])?,
+            is_suspended: false,
+        })
+    }
+}
+
+async fn run(seed: u64) -> Result<()> {
+    let mut rng = fastrand::Rng::with_seed(seed);
+    let emulator = Emulator::builder().commit_delay(Duration::from_millis(rng.u64(100..800)));
+    let mut world = World::with(PARTITIONS, emulator).await?;
+    let mut slots = (0..3)
+        .map(|_| Slot::start(&world))
+        .collect::<Result<Vec<_>>>()?;
+    for _ in 0..STEPS {
+        let faults = world.landing.emulator.faults();
+        faults.push(
+            rng.choice([Fault::ApplyThenLose, Fault::Lose, Fault::FailedOver])
+                .context("none")?
+                .on(Endpoint::Append),
+        );
+        faults.push(
+            rng.choice([Fault::Zombie, Fault::ApplyThenLose])
+                .context("none")?
+                .on(Endpoint::Open),
+        );
+        world.ride(rng.u64(500..3_000)).await?;
+        let at = rng.usize(..slots.len());
+        let slot = slots.get_mut(at).context("no member")?;
+        if slot.is_suspended {
+            slot.member.signal("CONT").await?;
+            slot.is_suspended = false;
+        } else if rng.bool() {
+            slot.member.kill().await?;
+            *slot = Slot::start(&world)?;
+        } else {
+            slot.member.signal("STOP").await?;
+            slot.is_suspended = true;
+        }
+        // The events of a run at random happen at times at random.
+        sleep(Duration::from_millis(rng.u64(500..3_000))).await;
+    }
+    for slot in &mut slots {
+        if slot.is_suspended {
+            slot.member.signal("CONT").await?;
+        }
+    }
+    world.ride(1_000).await?;
+    world.lands().await?;
+    for slot in slots {
+        stop(slot.member).await?;
+    }
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_killed_and_suspended_at_random() -> Result<()> {
+    run(1).await.context("seed 1")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_are_killed_and_suspended_at_random_again() -> Result<()> {
+    run(2).await.context("seed 2")
+}

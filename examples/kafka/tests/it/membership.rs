@@ -1,0 +1,136 @@
+//! Members that join, leave, die and wake up again.
+
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+
+use crate::world::{World, stop};
+
+/// Rows are committed late, so a member that dies has rows that are not.
+fn slow() -> snowpipe_streaming::emulator::EmulatorBuilder {
+    Emulator::builder().commit_delay(Duration::from_millis(700))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_joins_and_the_first_one_leaves() -> Result<()> {
+    let mut world = World::with(6, slow()).await?;
+    world.ride(3_000).await?;
+    let mut first = world.member(&[])?;
+    first.streams(6).await?;
+    world.ride(3_000).await?;
+    let mut second = world.member(&[])?;
+    second.streams(3).await?;
+    first.until(|states| count(states, "unowned") >= 3).await?;
+    world.ride(3_000).await?;
+    stop(first).await?;
+    second.streams(6).await?;
+    world.ride(3_000).await?;
+    world.lands().await?;
+    stop(second).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_killed_with_rows_in_flight() -> Result<()> {
+    let mut world = World::with(6, slow()).await?;
+    let mut stays = world.member(&[])?;
+    let mut dies = world.member(&[])?;
+    tokio::try_join!(stays.streams(1), dies.streams(1))?;
+    world.ride(6_000).await?;
+    world.landing.has_rows(1).await?;
+    world.ride(6_000).await?;
+    dies.kill().await?;
+    world.ride(6_000).await?;
+    stays.streams(6).await?;
+    world.lands().await?;
+    stop(stays).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_is_suspended_for_longer_than_its_session() -> Result<()> {
+    let mut world = World::with(6, slow()).await?;
+    let mut stays = world.member(&[])?;
+    let mut sleeps = world.member(&[])?;
+    tokio::try_join!(stays.streams(1), sleeps.streams(1))?;
+    world.ride(6_000).await?;
+    world.landing.has_rows(1).await?;
+    sleeps.signal("STOP").await?;
+    world.ride(6_000).await?;
+    stays.streams(6).await?;
+    sleeps.signal("CONT").await?;
+    // It has lost what it had, and gets a part again.
+    sleeps.until(|states| count(states, "unowned") > 0).await?;
+    world.ride(6_000).await?;
+    sleeps.streams(1).await?;
+    world.lands().await?;
+    stop(sleeps).await?;
+    stop(stays).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_group_forgets_a_member() -> Result<()> {
+    let mut world = World::new(4).await?;
+    let mut member = world.member(&[])?;
+    member.streams(4).await?;
+    world.ride(4_000).await?;
+    let unknown = RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID;
+    let brokers = &world.cluster.brokers;
+    brokers.request_errors(RDKafkaApiKey::Heartbeat, &[unknown]);
+    member.until(|states| count(states, "unowned") == 4).await?;
+    world.ride(4_000).await?;
+    member.streams(4).await?;
+    world.lands().await?;
+    stop(member).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_open_arrives_late_and_takes_the_channel_from_its_owner() -> Result<()> {
+    let mut world = World::new(4).await?;
+    let faults = world.landing.emulator.faults();
+    faults.push(Fault::Zombie.on(Endpoint::Open).times(4));
+    faults.push(Fault::SecondWriter.on(Endpoint::Append).after(3).times(2));
+    let mut first = world.member(&[])?;
+    first.streams(4).await?;
+    world.ride(4_000).await?;
+    world.landing.has_rows(1).await?;
+    world
+        .landing
+        .emulator
+        .faults()
+        .push(Fault::Zombie.on(Endpoint::Open).times(2));
+    let mut second = world.member(&[])?;
+    second.streams(2).await?;
+    world.ride(4_000).await?;
+    world.lands().await?;
+    let injected = world.landing.emulator.faults().injected();
+    ensure!(injected.len() == 2, "{injected:?}");
+    stop(second).await?;
+    stop(first).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_static_member_restarts_within_its_session() -> Result<()> {
+    let mut world = World::new(4).await?;
+    let mut stays = world.member(&["--instance-id=a"])?;
+    let mut restarts = world.member(&["--instance-id=b"])?;
+    tokio::try_join!(stays.streams(1), restarts.streams(1))?;
+    world.ride(4_000).await?;
+    stop(restarts).await?;
+    let mut restarts = world.member(&["--instance-id=b"])?;
+    restarts.streams(1).await?;
+    world.ride(4_000).await?;
+    world.lands().await?;
+    stop(restarts).await?;
+    stop(stays).await?;
+    world.is_exact()
+}
+
+fn count(states: &crate::process::States, state: &str) -> usize {
+    states.values().filter(|s| *s == state).count()
+}

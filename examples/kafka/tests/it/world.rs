@@ -1,0 +1,103 @@
+//! Brokers, the emulator, and members that are started with the same options.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
+use tempfile::TempDir;
+
+use crate::cluster::{Cluster, Rides};
+use crate::landing::{Landing, TABLE};
+use crate::process::Process;
+
+pub(crate) const TOPIC: &str = "rides";
+pub(crate) const SOURCE_ID: &str = "resort";
+/// A member that is silent for so long is dead. The mock cluster needs three seconds at least.
+pub(crate) const SESSION: Duration = Duration::from_secs(3);
+
+pub(crate) struct World {
+    pub(crate) cluster: Cluster,
+    pub(crate) landing: Landing,
+    pub(crate) rides: Rides,
+    pub(crate) partitions: i32,
+    produced: u64,
+    folder: TempDir,
+    profile: PathBuf,
+}
+
+impl World {
+    pub(crate) async fn new(partitions: i32) -> Result<Self> {
+        Self::with(partitions, Emulator::builder()).await
+    }
+
+    /// A world with another emulator.
+    pub(crate) async fn with(partitions: i32, emulator: EmulatorBuilder) -> Result<Self> {
+        let landing = Landing::start(emulator).await?;
+        let folder = TempDir::new()?;
+        let profile = landing.write_profile(folder.path())?;
+        Ok(Self {
+            cluster: Cluster::start(TOPIC, partitions)?,
+            landing,
+            rides: Rides::new(),
+            partitions,
+            produced: 0,
+            folder,
+            profile,
+        })
+    }
+
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Starts a member with more options.
+    pub(crate) fn member(&self, more: &[&str]) -> Result<Process> {
+        let mut options = vec![
+            format!("--brokers={}", self.cluster.brokers.bootstrap_servers()),
+            "--group=resort".to_owned(),
+            format!("--source-id={SOURCE_ID}"),
+            format!("--topic={TOPIC}={TABLE}"),
+            format!("--profile={}", self.profile.display()),
+            format!("--set=session.timeout.ms={}", SESSION.as_millis()),
+            "--set=heartbeat.interval.ms=500".to_owned(),
+            "--with-metadata".to_owned(),
+        ];
+        options.extend(more.iter().map(|option| (*option).to_owned()));
+        let program = Path::new(env!("CARGO_BIN_EXE_kafka-to-snowflake"));
+        Process::start(program, &options)
+    }
+
+    /// Produces rides.
+    pub(crate) async fn ride(&mut self, count: u64) -> Result<()> {
+        let numbers = self.produced..self.produced + count;
+        self.produced += count;
+        let rides = &mut self.rides;
+        self.cluster
+            .ride(TOPIC, self.partitions, numbers, rides)
+            .await
+    }
+
+    /// Waits until as many rows have landed as rides were produced.
+    pub(crate) async fn lands(&mut self) -> Result<()> {
+        self.landing.has_rows(self.produced).await
+    }
+
+    /// Fails unless each ride is in the table once, and each channel has committed its last one.
+    pub(crate) fn is_exact(&self) -> Result<()> {
+        for (partition, found) in self.landing.reconcile(SOURCE_ID, TOPIC, &self.rides)? {
+            ensure!(
+                found.is_exact && found.committed == found.produced,
+                "partition {partition}: {found:?}"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Ends a member as SIGTERM does, which has to succeed.
+pub(crate) async fn stop(mut member: Process) -> Result<()> {
+    let ended = member.stop().await.context("the member has ended before")?;
+    ensure!(ended.success(), "the member ended with {ended}");
+    Ok(())
+}
