@@ -8,7 +8,7 @@ use snowpipe_streaming::{ErrorKind, OffsetToken, RowBatch, StreamingIngestClient
 
 use crate::support::{World, ndjson, row, rows};
 
-/// The least there is.
+/// The smallest budget.
 const BUDGET: usize = 256 << 10;
 
 async fn small(world: &World) -> StreamingIngestClient {

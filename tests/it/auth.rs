@@ -25,7 +25,7 @@ const FIRST_REFRESH: &str = "the first refresh token";
 const PAT: &str = "a programmatic access token";
 const SPCS: &str = "a container's token";
 
-/// An account that everybody here can log in to.
+/// An account that accepts all credentials of these tests.
 fn account(emulator: EmulatorBuilder) -> EmulatorBuilder {
     emulator
         .oauth_client(ID, SECRET, Some("LOADER"))
@@ -290,7 +290,7 @@ async fn a_container_token_that_changed_meanwhile_is_read_again() {
     let file = token_file("of yesterday");
     let path = file.path().to_owned();
     let world = World::with(account);
-    // The platform changes the file while the old token is on its way.
+    // The platform replaces the file while the old token is in flight.
     let rotate = move |request: &Request| -> Option<Response> {
         if request.headers()["authorization"] == "Bearer of yesterday" {
             std::fs::write(&path, format!("{SPCS}\n")).unwrap();

@@ -65,7 +65,7 @@ async fn an_account_host_that_refuses_for_ever_invalidates_the_channel() {
     }
 }
 
-/// A client whose account host exchanges no token while `is_away`, and answers so instead.
+/// A client whose account host gives this answer instead of a token while `is_away`.
 async fn behind_an_account_host(
     world: &World,
     status: u16,
@@ -83,7 +83,7 @@ async fn behind_an_account_host(
     (client, is_away)
 }
 
-/// What an account host says in maintenance, or a proxy in its place: nothing about the credential.
+/// Answers of an account host in maintenance, or of a proxy. They say nothing about the credential.
 const NOT_ABOUT_CREDENTIALS: [u16; 4] = [302, 404, 409, 410];
 
 const RETRY_FOR: Duration = Duration::from_secs(100);
@@ -145,7 +145,7 @@ async fn statuses_that_are_refused_for_ever_cost_few_exchanges() {
     let (kind, text, _) = row_against(&world, refusals).await;
     assert!(matches!(kind, ErrorKind::Invalidated(_)), "{text}");
     sleep(Duration::from_secs(3600)).await;
-    // Asked as often as statuses are for ten minutes, it would be more than 600.
+    // At the rate of status calls it would be more than 600 in ten minutes.
     let tokens = world.requests(Endpoint::Token);
     assert!(tokens <= 100, "{tokens}");
 }
@@ -156,7 +156,7 @@ async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
     let (client, mut channel) = world.channel().await;
     let hang = Fault::Hang.on(Endpoint::Token).always();
     world.emulator.faults().push(hang);
-    // Into the last five minutes of the token, in which heartbeats have asked for its renewal.
+    // In the last five minutes of the token, heartbeats have started its renewal.
     sleep(Duration::from_secs(2750)).await;
     assert!(world.requests(Endpoint::Token) > 1, "a renewal has begun");
     let start = Instant::now();
@@ -165,7 +165,7 @@ async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
         receipt.committed().await.unwrap();
         sleep(Duration::from_secs(10)).await;
     }
-    // The lag of a second, half a second until it is committed, and the polls' pace.
+    // The lag of a second, half a second until the commit, and the interval of polls.
     assert!(
         start.elapsed() < Duration::from_secs(10 * 13),
         "{:?}",

@@ -11,7 +11,7 @@ use tracing::Level;
 use crate::support::{World, row};
 use crate::trace::Trace;
 
-/// The world's clock, and how far ours is ahead of it.
+/// A clock that is ahead of the world's clock by this much.
 #[derive(Debug)]
 struct Wrong {
     right: TokioClock,
@@ -51,7 +51,7 @@ async fn land(ahead: i64) -> (String, Vec<u16>) {
     for n in 0..4 {
         let receipt = channel.append_row(&row(n), n).await.unwrap();
         receipt.committed().await.unwrap();
-        // Longer than JWTs and scoped tokens live.
+        // Longer than the lifetime of JWTs and scoped tokens.
         advance(Duration::from_secs(4000)).await;
     }
     assert_eq!(world.landed(), [0, 1, 2, 3]);

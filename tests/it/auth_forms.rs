@@ -20,7 +20,7 @@ const ACCESS_TOKEN: &str =
     "&subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
 const EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Atoken-exchange";
 
-/// Builds a client, or fails to, with no key in its profile.
+/// Builds a client with a profile without a key.
 async fn connect(stage: &Stage, credential: impl Credential) -> Result<(), Error> {
     let profile = Profile::new("MYORG-MYACCT").with_url(stage.url());
     let client = builder(profile).credential(credential).build().await?;
@@ -247,7 +247,7 @@ async fn secrets_are_sent_to_no_unprotected_endpoint() {
     }
 }
 
-/// A network that fails in one way.
+/// A network on which every request fails with this kind of error.
 #[derive(Debug)]
 struct Failing(TransportErrorKind);
 

@@ -51,7 +51,7 @@ async fn run(credential: Arc<dyn Credential>, sent: &str) -> String {
     let profile = Profile::new("MYORG-MYACCT").with_url(stage.url());
     let build = || builder(profile.clone()).credential(Arc::clone(&credential));
     output.push(format!("{:?}", build()));
-    // Only OAuth has another token to show.
+    // Only OAuth has another token.
     if let Err(error) = build().build().await {
         output.push(everything(&error));
     }
@@ -131,7 +131,7 @@ async fn a_transport_that_logs_requests_logs_no_credential() {
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     receipt.committed().await.unwrap();
     let logged = logged.lock().unwrap();
-    // The OAuth server's, the hostname, the scoped token, the open, the append and a status.
+    // The calls: OAuth server, hostname, scoped token, open, append and status.
     assert!(logged.len() >= 6, "{logged:?}");
     for headers in logged.iter() {
         assert!(

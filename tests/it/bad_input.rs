@@ -6,7 +6,7 @@ mod servers;
 
 use snowpipe_streaming::{Error, ErrorKind};
 
-/// Checks kind and words; of the remedy as well.
+/// Checks the kind of an error, and that its message contains these words, including the remedy.
 #[track_caller]
 fn says(error: &Error, kind: ErrorKind, words: &[&str]) {
     let text = error.to_string();

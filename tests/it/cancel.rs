@@ -56,7 +56,7 @@ fn world(replayed: ReplayedToken) -> World {
 }
 
 fn builder(world: &World, recovery: Recovery) -> ClientBuilder {
-    // Every answer is waited for, and so is memory.
+    // Appends wait for every answer and for memory.
     let transport = world.transport().with_latency(Duration::from_millis(1));
     let builder = world.builder().transport(transport);
     builder.recovery(recovery).memory_budget(256 << 10)
@@ -104,7 +104,7 @@ async fn open_when_free(client: &StreamingIngestClient) -> Channel {
     }
 }
 
-/// An operation that a caller may give up, and may have to make up for afterwards.
+/// An operation that is cancelled. Its missing rows are appended afterwards.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Op {
     AppendRow,
@@ -274,7 +274,7 @@ async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twi
         Untracked::SenderRows,
     ];
     for (recovery, op) in BOTH.into_iter().flat_map(|r| ops.map(|op| (r, op))) {
-        // Without tokens to resume from, a channel that surfaces could only lose rows or double them.
+        // Without tokens to resume from, an invalidated channel could only lose or duplicate rows.
         let replayed = match recovery {
             Recovery::Replay => ReplayedToken::Stale,
             _ => ReplayedToken::Accept,
@@ -421,7 +421,7 @@ async fn a_client_whose_close_is_cancelled_stays_usable() {
             let is_done = closed.is_some();
             if is_done {
                 let error = channel.append_row(&row(0), 500).await.unwrap_err();
-                // A channel that was invalidated before says so still.
+                // A channel that was invalidated before still reports that.
                 let kind = error.kind();
                 let is_expected =
                     matches!(kind, ErrorKind::ClientClosed | ErrorKind::Invalidated(_));

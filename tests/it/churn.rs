@@ -23,8 +23,7 @@ use crate::support::TABLE;
 const WRITERS: u64 = 6;
 const ROWS: u64 = 240;
 
-/// What goes wrong with how many of the requests. Of each kind that a client is made for, but not a hang: with a real clock
-/// that is a wait.
+/// The faults, with the share of requests that they hit. There are no hangs, because they take real time here.
 fn faults() -> Vec<Rule> {
     let late = Fault::Delay(Duration::from_millis(15));
     let lost = "ERR_CHANNEL_MUST_BE_REOPENED".to_owned();
@@ -120,7 +119,7 @@ impl Writer {
                     continue;
                 }
                 Ok(after) if self.dice.bool() => {
-                    // The user goes, and comes again. What is committed stays so, whatever the call returns.
+                    // The caller closes the channel and opens it again. Committed rows stay committed even if the close fails.
                     if channel.close().await.is_ok() {
                         self.check(0..after);
                     }
@@ -152,10 +151,10 @@ impl Writer {
                 (next..end).map(|n| json!({ "C": self.name, "N": n, "T": content(&self.name, n) }));
             let mut append = channel.append_rows(rows, next..).into_future();
             if self.dice.u8(..6) == 0 {
-                // The caller gives up after the first poll, wherever that ended.
-                let gave_up = futures_util::poll!(&mut append).is_pending();
+                // The caller cancels the append after the first poll.
+                let is_cancelled = futures_util::poll!(&mut append).is_pending();
                 drop(append);
-                self.tally.cancelled += u32::from(gave_up);
+                self.tally.cancelled += u32::from(is_cancelled);
                 next = channel
                     .last_appended()
                     .map_or(0, |last| last.parse::<u64>().unwrap() + 1);
@@ -179,7 +178,7 @@ impl Writer {
         Ok(next)
     }
 
-    /// Compares a receipt with the table as soon as it says committed.
+    /// When the receipt resolves as committed, checks that the rows are in the table.
     fn watch(&mut self, receipt: Receipt, rows: Range<u64>) {
         let (emulator, name) = (self.emulator.clone(), self.name.clone());
         self.tally.checked += 1;
@@ -220,7 +219,7 @@ fn resume(channel: &Channel) -> u64 {
     committed.map_or(0, |last| last + 1)
 }
 
-/// Whether another try may help, after what this test does to the server.
+/// Checks that the error may be temporary under the faults of this test.
 #[track_caller]
 fn may_pass(error: &Error) {
     let passing = [
@@ -235,12 +234,15 @@ fn may_pass(error: &Error) {
     );
 }
 
-/// These rows have landed, or nothing may say that they are committed.
+/// Checks that these rows, which were reported as committed, have landed.
 fn check(emulator: &Emulator, name: &str, rows: Range<u64>) {
     let landed = landed(emulator).filter(|(channel, ..)| channel == name);
     let landed: BTreeSet<u64> = landed.map(|(_, n, _)| n).collect();
     let missing = rows.into_iter().find(|n| !landed.contains(n));
-    assert_eq!(missing, None, "a row of {name} is said to be committed");
+    assert_eq!(
+        missing, None,
+        "a row of {name} was reported as committed and is missing"
+    );
 }
 
 async fn churn(replay: ReplayedToken, recovery: Recovery, seed: u64) {

@@ -64,7 +64,7 @@ async fn all_channels_share_one_deadline_and_the_first_failure_is_returned() {
     let states: Vec<_> = uncommitted.iter().map(|r| (r.state, r.rows)).collect();
     assert_eq!(states, [(RowState::Accepted, 2)]);
 
-    // What is behind a channel that is late is waited for all the same.
+    // The close also waits for channels after a slow one.
     let mut landed = world.landed();
     landed.sort_unstable();
     assert_eq!(landed, [0, 30, 31, 32, 33]);

@@ -38,7 +38,7 @@ impl Pace {
     }
 }
 
-/// How long after each of its commits a receipt resolved.
+/// The delays from each commit until its receipt resolved.
 #[derive(Debug, Default)]
 struct Delays(Vec<Duration>);
 
@@ -49,7 +49,7 @@ impl Delays {
     }
 }
 
-/// Follows a receipt. Times are counted from `start`, when the world began.
+/// Awaits a receipt and returns how long the commit went unnoticed. Times count from `start`, when the world began.
 async fn unnoticed(pace: Pace, start: Instant, receipt: Receipt) -> Duration {
     receipt.accepted().await.unwrap();
     let committed = pace.commits(start.elapsed());
@@ -57,7 +57,7 @@ async fn unnoticed(pace: Pace, start: Instant, receipt: Receipt) -> Duration {
     start.elapsed().checked_sub(committed).unwrap()
 }
 
-/// Rows that are flushed alone, the channel having been idle for ten seconds and something.
+/// Flushes single rows, each after the channel was idle for more than ten seconds.
 async fn lone_flushes(channel: &mut Channel, pace: Pace, start: Instant, count: i64) -> Delays {
     let mut delays = Delays::default();
     for n in 0..count {
@@ -85,13 +85,13 @@ async fn stream(channel: &mut Channel, pace: Pace, start: Instant, time: Duratio
     Delays(delays.into_iter().map(Result::unwrap).collect())
 }
 
-/// Polls a second since `start`, the burst not counted.
+/// Polls per second since `start`, without the burst.
 fn polls_a_second(world: &World, start: Instant) -> f64 {
     let polls = u32::try_from(world.requests(Endpoint::Status)).unwrap();
     (f64::from(polls) - 5.0) / start.elapsed().as_secs_f64()
 }
 
-/// Servers that take about as long for every commit.
+/// Servers with a constant commit latency.
 const STEADY: [Pace; 7] = [
     AT_ONCE,
     pace(30, 0),
@@ -102,7 +102,7 @@ const STEADY: [Pace; 7] = [
     pace(29_990, 0),
 ];
 
-/// Servers that take longer for some: how many milliseconds longer is the second number.
+/// Servers with a variable commit latency: a commit takes up to the second number of milliseconds longer.
 const UNSTEADY: [Pace; 5] = [
     pace(500, 250),
     pace(1_000, 300),
@@ -130,7 +130,7 @@ async fn the_commit_of_a_lone_flush_is_known_within_a_tenth_of_a_second() {
         let delays = lone_flushes(&mut channel, pace, start, 200).await;
         let p95 = delays.p95_ms();
         assert!(p95 <= 100, "{pace:?}: {p95} ms");
-        // One a second until the commit is due, and from then on no more than the burst.
+        // One poll a second until the commit is due, and from then on at most the burst.
         let polls = world.requests(Endpoint::Status) as u64;
         let most = 200 * (pace.delay_ms / 1_000 + 5);
         assert!(polls <= most, "{pace:?}: {polls} polls");

@@ -64,7 +64,7 @@ async fn a_connection_of_the_cli_is_discovered_and_streams() {
             ("SNOWFLAKE_CONNECTIONS_RIDES_ROLE", "LOADER".to_owned()),
             ("SNOWFLAKE_ROLE", "NOBODY".to_owned()),
             ("SNOWFLAKE_DATABASE", "DB".to_owned()),
-            // Of no use to reach this machine, and not asked.
+            // The proxy is not used for this machine.
             ("HTTP_PROXY", "http://proxy.invalid:3128".to_owned()),
         ],
     )

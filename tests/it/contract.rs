@@ -16,10 +16,10 @@ use snowpipe_streaming::{
 use crate::scripted_server::{self, noise, within};
 use crate::support::{TABLE, World, row, rows};
 
-/// Longer than any test.
+/// The timeout of a test.
 const NEVER: Duration = Duration::from_secs(3600);
 
-/// An emulator and the way to it.
+/// An emulator and the transport to it.
 trait Ground: Sized {
     async fn with(configure: impl FnOnce(EmulatorBuilder) -> EmulatorBuilder) -> Self;
     fn emulator(&self) -> &Emulator;
@@ -196,7 +196,7 @@ async fn a_second_client_fences_the_first<G: Ground>() {
     assert_eq!(ground.landed(), [1, 2]);
 }
 
-/// Leaves accepted rows 1 to 3 behind, and no client.
+/// Leaves rows 1 to 3 accepted and uncommitted, and ends the client.
 async fn leave_uncommitted<G: Ground>(ground: &G) {
     let client = ground.client().await;
     let mut channel = client.open_channel("c").await.unwrap();

@@ -3,8 +3,8 @@
 use std::collections::HashSet;
 use std::process::Command;
 
-/// What the test harness of this program lists. A name in a comment, a function without a test attribute and code that is
-/// not compiled are not in it.
+/// The tests that the harness of this program lists. It omits names in comments, functions without a test attribute, and code
+/// that is not compiled.
 fn listing(options: &[&str]) -> String {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
@@ -26,7 +26,7 @@ fn runnable() -> HashSet<String> {
     running(&listing(&[]), &listing(&["--ignored"]))
 }
 
-/// What is wrong with the last column of these rows.
+/// The errors in the last column of these rows.
 fn complaints<'a>(
     rows: impl IntoIterator<Item = &'a str>,
     runnable: &HashSet<String>,

@@ -18,7 +18,7 @@ CREATE PIPE DB.PUBLIC.RIDES_PIPE AS COPY INTO DB.PUBLIC.RIDES_PIPE
 /// The access token that lets a test use the SQL API.
 pub const TOKEN: &str = "pat-of-a-test";
 
-/// A server, and an HTTP client that knows nothing of this crate.
+/// A server, and an HTTP client that does not use this crate.
 pub struct Rig {
     pub server: Server,
     pub http: reqwest::Client,
@@ -38,7 +38,7 @@ impl Rig {
         self.http.request(method, url)
     }
 
-    /// The status and the JSON of an answer of the emulator itself.
+    /// Calls an admin endpoint. Returns the status and the JSON.
     pub async fn admin(&self, method: Method, path: &str, body: Option<Value>) -> (u16, Value) {
         let mut request = self.request(method, &format!("/_emulator/{path}"));
         if let Some(body) = body {
@@ -170,7 +170,7 @@ async fn tables_can_be_created_and_dropped_at_runtime() {
     let receipt = channel.append_rows(rows(0..2), 0..).await.unwrap();
     within(receipt.committed()).await.unwrap();
 
-    // A script that is wrong changes nothing, whatever was right in it.
+    // A script with an error changes nothing.
     let wrong =
         json!({ "sql": format!("DROP TABLE {TABLE}; CREATE TABLE DB.PUBLIC.T (A NOTHING);") });
     let (status, body) = rig.admin(Method::POST, "ddl", Some(wrong)).await;
@@ -274,7 +274,7 @@ async fn commits_wait_for_a_manual_step() {
     rig.post("commits", json!({ "commit_now": true })).await;
     within(receipt.committed()).await.unwrap();
 
-    // Those that wait already go at the new pace, although no request comes.
+    // The new pace applies to rows that wait already, even without a request.
     rig.post("commits", json!({ "hold": false, "delay_ms": 3_600_000 }))
         .await;
     let receipt = channel.append_rows(rows(2..4), 2..).await.unwrap();
@@ -317,7 +317,7 @@ async fn a_reset_leaves_tables_and_keys_and_nothing_else() {
         json!({ "faults": [], "injected": {} })
     );
     assert_eq!(rig.get("commits").await["hold"], false);
-    // Whoever was logged in still is.
+    // Logged-in clients stay logged in.
     let client = rig.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
     let receipt = channel.append_rows(rows(0..1), 0..).await.unwrap();

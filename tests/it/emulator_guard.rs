@@ -85,12 +85,12 @@ async fn no_web_page_gets_anything_done() {
         let (status, _) = answer(reset().header("origin", origin)).await;
         assert_eq!(status, wanted, "{origin}");
     }
-    // Not at the endpoints of the service either.
+    // The endpoints of the service refuse it as well.
     let foreign = rig.request(Method::GET, "/v2/streaming/hostname");
     let (status, _) = answer(foreign.header("origin", "http://evil.example")).await;
     assert_eq!(status, 403);
 
-    // What a form can send without asking first.
+    // The content types that a form can send without a preflight request.
     for kind in [
         "text/plain",
         "application/x-www-form-urlencoded",
@@ -197,7 +197,7 @@ async fn other_machines_are_let_in_only_with_a_token() {
     assert_eq!(answer(by_name).await.0, 403);
 }
 
-/// Statements that take all the time they may get do not delay other clients, and their number is bounded.
+/// Slow statements do not delay other clients, and their number is bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn statements_without_end_do_not_block_other_clients() {
     let rig = Rig::start(Emulator::builder()).await;
@@ -212,8 +212,7 @@ async fn statements_without_end_do_not_block_other_clients() {
     for _ in 0..30 {
         running.spawn(answer(rig.sql("").body(endless.clone())));
     }
-    // Two run, sixteen wait, and the others are refused for now: those are answered at once. A machine that is slow to
-    // ask has seen some run out of their time before.
+    // Two run, sixteen wait, and the others are refused at once. On a slow machine some have already timed out.
     let mut refused = 0;
     for _ in 0..12 {
         let (status, _) = within(running.join_next()).await.unwrap().unwrap();

@@ -17,14 +17,14 @@ use crate::support::{World, answer, rows};
 const FIRST: &str = "127.0.0.1";
 const SECOND: &str = "127.0.0.2";
 
-/// Two ingest hosts before one server. Once the pipe has moved, the first answers nothing but `gone`.
+/// Two ingest hosts in front of one server. After the pipe has moved, the first answers only `gone`.
 struct TwoHosts {
     inner: MemoryTransport,
     has_moved: Arc<AtomicBool>,
     gone: Response,
-    /// The host the last token was made for, and the token.
+    /// The host for which the last token was issued, and the token.
     token: Mutex<(String, String)>,
-    /// The hosts that ingest calls went to.
+    /// The hosts of all ingest calls.
     calls: Arc<Mutex<Vec<String>>>,
 }
 
@@ -107,7 +107,7 @@ impl Pair {
         self.has_moved.store(true, Ordering::Relaxed);
     }
 
-    /// The first host was asked, and whatever came after the second was found went there.
+    /// Checks that the first host was called, and that all calls after the rediscovery went to the second.
     fn has_gone_over(&self) {
         let calls = self.calls.lock().unwrap();
         let before = calls.iter().take_while(|host| *host == FIRST).count();

@@ -190,7 +190,7 @@ async fn commits_that_stall_end_in_an_error_that_names_the_rows() {
             .contains("3 accepted (\"5\" through \"7\")"),
         "{error}"
     );
-    // The stall, which the next status finds, then the settling.
+    // The stall, found at the next status, and then the settling.
     let waited = accepted.elapsed();
     let expected = Duration::from_secs(150)..Duration::from_secs(152);
     assert!(expected.contains(&waited), "{waited:?}");
@@ -213,7 +213,7 @@ async fn an_invalidation_is_reported_before_the_committed_token_is_final() {
     let expected = Duration::from_secs(120)..Duration::from_secs(122);
     assert!(expected.contains(&waited), "{waited:?}");
     client.abort();
-    // The first reason stays.
+    // The first cause is kept.
     assert_eq!(channel.invalidated().await.kind(), error.kind());
 
     let (client, channel) = World::new().channel().await;
@@ -272,7 +272,7 @@ async fn a_permanently_refused_batch_is_neither_skipped_nor_sent_again() {
         let mut channel = client.open_channel("c").await.unwrap();
         let before = channel.append_rows(rows(0..10), 0..).await.unwrap();
         before.accepted().await.unwrap();
-        // Only once: a second try of the batch, or the batch after it, would be taken.
+        // The fault hits once: a second attempt, or the next batch, would be accepted.
         let fault = Fault::BadRequest("ERR_INVALID_REQUEST".into());
         world.emulator.faults().push(fault);
         let refused = channel.append_rows(rows(10..20), 10..).await.unwrap();

@@ -94,7 +94,7 @@ async fn a_trickle_of_rows_is_sent_once_per_lag() {
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     channel.close().await.unwrap();
-    // Each batch is armed by its own first row: at 0, 1.25, 2.5, … the next row after the last batch left.
+    // The lag of each batch starts with its first row: at 0, 1.25, 2.5, …, the next row after the previous batch was sent.
     assert!(
         (8..=10).contains(&world.requests(Endpoint::Append)),
         "{}",
@@ -123,7 +123,7 @@ async fn pacing_keeps_a_channel_within_ten_requests_a_second() {
             .await
             .unwrap();
     }
-    // The burst is one second's worth; the rest comes at ten a second.
+    // The burst is that of one second; the other requests follow at ten a second.
     assert_eq!(start.elapsed(), Duration::from_secs(3));
     assert_eq!(world.requests(Endpoint::Append), 40, "none was refused");
     channel.close().await.unwrap();

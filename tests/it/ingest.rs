@@ -49,7 +49,7 @@ async fn everything_lands_once_and_is_released() {
     assert_eq!((last.rows_committed, last.rows_in_flight), (1_000, 0));
     assert_eq!(last.waiting_for, None);
 
-    // What comes later is appended after it.
+    // Later rows are appended after them.
     for n in 1_000..1_003 {
         shelf.stock().rows.insert(n, row(n));
     }
@@ -94,7 +94,7 @@ async fn rows_that_a_filter_dropped_at_the_end_are_released() {
     assert_eq!(report.released, Some(17));
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
 
-    // With no rows at all, and the committed offset far behind.
+    // Without any rows, and with a committed offset far behind.
     shelf.stock().filtered_through = Some(40);
     let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
     assert_eq!(
@@ -182,7 +182,7 @@ async fn a_fatal_error_of_the_source_ends_the_run_at_once() {
             "{method}"
         );
 
-        // The next run can begin at once.
+        // The next run can start at once.
         ingest::run(&client, "c", &mut shelf).await.unwrap();
         assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{method}");
     }
@@ -223,7 +223,7 @@ async fn a_stopped_run_waits_for_commits_until_its_drain_timeout() {
     let accepted: Vec<_> = ranges.iter().map(|r| (r.state, r.rows)).collect();
     assert_eq!(accepted, [(RowState::Accepted, 30)]);
 
-    // At once, in the same client: the name is free again, and the rows are waited for.
+    // At once in the same client: the name is free again, and the run waits for the rows.
     shelf.stock().is_open = false;
     let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
     assert_eq!((report.rows_appended, report.released), (0, Some(129)));
@@ -232,7 +232,7 @@ async fn a_stopped_run_waits_for_commits_until_its_drain_timeout() {
 
 #[tokio::test(start_paused = true)]
 async fn a_run_is_stopped_wherever_it_is() {
-    // In the pauses of a source that fails, while a channel is opened, and while one is opened again.
+    // During the pauses of a failing source, during an open, and during a reopen.
     let hang = Fault::Hang.on(Endpoint::Open).always();
     let cases: [(&str, Vec<Rule>); 3] = [
         ("read", vec![]),
@@ -290,7 +290,7 @@ async fn a_server_that_stalls_is_not_read_ahead_of() {
     let rows: u64 = report.uncommitted["c"].iter().map(|r| r.rows).sum();
     assert_eq!(rows, 200);
 
-    // Without a bound on the rows it is the memory that bounds.
+    // Without a limit on rows, the memory is the limit.
     let report = ingest::run(&client, "c", &mut shelf)
         .until(sleep(Duration::from_secs(60)))
         .drain_timeout(Duration::from_secs(5))
@@ -355,7 +355,7 @@ async fn progress_distinguishes_accepted_from_committed() {
         (last, last),
     ];
     assert_eq!(states, expected);
-    // The second request leaves after the first commit, and its answer is under way for longer than its commit takes.
+    // The second request is sent after the first commit, and its answer arrives after its own commit.
     assert_eq!(times, [0, 1, 6, 27, 28]);
 }
 
@@ -370,7 +370,7 @@ async fn offsets_that_do_not_rise_end_the_run() {
     assert_eq!(error.kind(), ErrorKind::Source);
     assert!(error.to_string().contains("offset 4 after 4"), "{error}");
 
-    // The name is free, and nothing is on its way any more.
+    // The name is free, and nothing is in flight.
     let mut source = Scripted(vec![good(), Batch::end()]);
     ingest::run(&client, "c", &mut source).await.unwrap();
     assert_eq!(world.landed(), [4]);
@@ -390,7 +390,7 @@ async fn options_that_make_no_sense_are_refused() {
     assert_eq!(world.requests(Endpoint::Open), 0);
 }
 
-/// Rows by texts that are made of digits.
+/// Rows whose offsets are texts made of digits.
 struct Texts(Vec<&'static str>);
 
 impl Source for Texts {
@@ -429,7 +429,7 @@ async fn text_offsets_made_of_digits_sort_as_text() {
         let run = ingest::run(&client, "c", &mut texts).batch_rows(batch_rows);
         let report = run.await.unwrap();
         assert_eq!(report.released.as_deref(), Some("2"));
-        // A run resumes after the committed text, whatever number it is.
+        // A run resumes after the committed text, compared as text.
         texts.0.extend(["20", "3", "9"]);
         let report = ingest::run(&client, "c", &mut texts).await.unwrap();
         assert_eq!(report.resumed_after.as_deref(), Some("2"));
@@ -458,7 +458,7 @@ async fn a_stopped_run_appends_what_it_has_read() {
     world.emulator.faults().push(throttle.on(Endpoint::Append));
     let mut shelf = Shelf::of(0..0);
     shelf.stock().rows = (0..).zip(noisy(0..5_000)).collect();
-    // It waits for memory then, in the midst of a batch.
+    // The run then waits for memory, in the middle of a batch.
     let report = ingest::run(&client, "c", &mut shelf)
         .batch_rows(1_000)
         .until(sleep(Duration::from_secs(10)))

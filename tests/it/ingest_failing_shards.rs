@@ -20,7 +20,7 @@ fn sorted(world: &World) -> Vec<i64> {
     landed
 }
 
-/// Rows that compress badly, so that a hand-out waits for memory.
+/// Rows that hardly compress, so that appends wait for memory.
 fn shelf(rows: i64) -> Shelf {
     let shelf = Shelf::default();
     shelf.stock().rows = (0..rows).zip(noisy(0..rows)).collect();
@@ -51,7 +51,7 @@ async fn shards_that_fail_in_one_hand_out_lose_and_double_nothing() {
             assert_eq!(report.finish, Finish::Exhausted);
             assert_eq!(report.reopens, failing.len() as u64, "{failing:?}");
             assert_eq!(report.rows_committed, ROWS.unsigned_abs());
-            // Those of an append that was cut short, too.
+            // This includes rows of an append that ended early.
             assert_eq!(report.rows_appended, client.metrics().rows_appended);
             assert_eq!(report.released, Some(ROWS - 1));
             let all: Vec<_> = (0..ROWS).collect();
@@ -60,8 +60,8 @@ async fn shards_that_fail_in_one_hand_out_lose_and_double_nothing() {
     }
 }
 
-/// Rows 0 to 4 are behind: they were appended and not committed, and are read again with all others. While the append to
-/// the first shard waits for memory, the two shards behind it fail, of which one has come further than the other.
+/// Rows 0 to 4 are uncommitted, and are read again with all others. While the append to the first shard waits for memory, the
+/// other two shards fail, of which one has committed more than the other.
 #[tokio::test(start_paused = true)]
 async fn rows_not_appended_to_a_failing_shard_are_not_released() {
     const ROWS: i64 = 16_010;
@@ -136,7 +136,7 @@ async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
     };
     let begun = Instant::now();
     let run = ingest::run(&client, "c", &mut shelf)
-        // The later rows are those of the shards that fail.
+        // The later rows belong to the failing shards.
         .shards(3, |row| by_number(row) / 50 * (1 + by_number(row) % 2))
         .until(sleep(Duration::from_secs(8)))
         .drain_timeout(Duration::from_secs(120));
@@ -144,7 +144,7 @@ async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
     let report = report.unwrap();
     assert_eq!(report.finish, Finish::Stopped);
     assert_eq!((report.rows_appended, report.rows_committed), (110, 100));
-    // Up to here all rows are those of the first shard, but for one that was committed before.
+    // All rows up to here belong to the first shard, except one that was committed before.
     assert_eq!(report.released, Some(50));
     let uncommitted: Vec<_> = report.uncommitted.keys().collect();
     assert_eq!(uncommitted, ["c-1-of-3", "c-2-of-3"]);
@@ -205,7 +205,7 @@ async fn a_shard_that_commits_between_reopens_may_be_reopened_any_number_of_time
     let mut shelf = Shelf::of(0..100);
     for n in 0..8 {
         let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
-        // Each is the first append after the one that was committed since the last.
+        // Each fault hits the first append after a commit.
         let must = must.on(Endpoint::Append).channel("c-1-of-2").after(n + 1);
         world.emulator.faults().push(must);
     }

@@ -140,7 +140,7 @@ async fn commits_that_stall_are_worth_one_reopen() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
-    // Until the rows were discarded, and not as long as to stall again.
+    // Until the rows are discarded, and for less time than a second stall takes.
     let withheld = Fault::WithholdCommits(Duration::from_secs(200));
     world.emulator.faults().push(withheld.on(Endpoint::Append));
     let report = ingest::run(&client, "c", &mut shelf).await.unwrap();
@@ -157,7 +157,7 @@ async fn commits_that_stall_are_worth_one_reopen() {
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     let cause = InvalidationCause::CommitStalled;
     assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
-    // Two stalls, and the wait for what may yet be committed.
+    // Two stalls, and the wait for rows that may still be committed.
     let took = begun.elapsed().as_secs();
     assert!((270..280).contains(&took), "{took}");
 }
@@ -220,7 +220,7 @@ async fn rows_of_another_writer_are_never_discarded() {
     let run = ingest::run(&ours, "c", &mut shelf).into_future();
     let (report, ()) = tokio::join!(run, thief);
     let report = report.unwrap();
-    // The thief's rows are those of the same source: they are waited for, and not sent again.
+    // The other writer's rows are those of the same source: the run waits for them and does not send them again.
     assert_eq!((report.reopens, report.released), (1, Some(19)));
     assert_eq!(world.landed(), all(20));
 }
@@ -290,7 +290,7 @@ async fn two_runs_of_one_source_lose_and_double_nothing() {
         let world = World::new();
         let (one, two) = (world.client().await, world.client().await);
         let mut shelf = Shelf::of(0..400);
-        // Each reads and releases on its own account, as if from a log that is kept.
+        // Each run reads and releases independently, as if from a log that is kept.
         shelf.stock().is_forgetful = true;
         let mut copy = Shelf::of(0..400);
         copy.stock().is_forgetful = true;
@@ -385,7 +385,7 @@ async fn a_status_call_that_keeps_failing_ends_a_run_with_its_cause() {
     assert_eq!(world.landed(), all(0));
 }
 
-/// The channel is opened again while the source cannot wait for rows: that is no success of the source.
+/// The channel is reopened while the source fails to wait for rows. The reopen does not count as a success of the source.
 #[tokio::test(start_paused = true)]
 async fn a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_cannot_wait() {
     let world = World::new();

@@ -13,7 +13,7 @@ use crate::ingest_rejects::{client, good, landed, shelf, world};
 use crate::ingest_source::Failure;
 use crate::support::{World, answer, row};
 
-/// A client that gets `status` for the channel `c` once, when `lies` is set.
+/// A client that gets `status` for the channel `c` once, after `lies` is set.
 async fn misled(world: &World, lies: &Arc<AtomicBool>, status: Value) -> StreamingIngestClient {
     let lie = Arc::clone(lies);
     let builder = world.meddled(move |request| {
@@ -86,7 +86,7 @@ async fn a_crash_between_the_commit_and_the_dead_letters_loses_none() {
         ]
     );
 
-    // Known by now: a third run has no doubts about its own rows.
+    // The source knows the count by now, so a third run keeps none of its rows as rejects.
     shelf.stock().rows.insert(10, row(10));
     let third = ingest::run(&second, "c", &mut shelf).await.unwrap();
     assert_eq!((third.rows_rejected, third.released), (0, Some(10)));
@@ -183,7 +183,7 @@ async fn rejects_of_a_writer_that_comes_between_the_open_and_its_status_are_kept
     let client = client(&world).await;
     let slow = Fault::Delay(Duration::from_secs(30)).on(Endpoint::Open);
     world.emulator.faults().push(slow);
-    // It reads the same source, and is quicker.
+    // The other writer reads the same source and is faster.
     let other = async {
         sleep(Duration::from_secs(1)).await;
         let client = world.client().await;

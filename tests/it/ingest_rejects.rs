@@ -33,12 +33,12 @@ pub fn landed(world: &World) -> Vec<i64> {
     landed
 }
 
-/// These numbers without the bad ones.
+/// The numbers of this range that are not bad.
 pub fn good(numbers: std::ops::Range<i64>, bad: &[i64]) -> Vec<i64> {
     numbers.filter(|n| !bad.contains(n)).collect()
 }
 
-/// Rows of which these are bad.
+/// A source with these rows, of which some are bad.
 pub fn shelf(numbers: std::ops::Range<i64>, bad: &[i64]) -> Shelf {
     let shelf = Shelf::of(numbers);
     for n in bad {
@@ -118,7 +118,7 @@ async fn dead_letters_are_the_rows_of_the_window_and_no_others() {
     let world = world();
     let client = client(&world).await;
     let mut shelf = shelf(0..40, &[22]);
-    // As many as ten rows are read at once, and a request has fifteen.
+    // Up to ten rows are read at once, and a request has fifteen.
     let report = ingest::run(&client, "c", &mut shelf)
         .batch_rows(10)
         .max_in_flight(15)
@@ -262,7 +262,7 @@ async fn dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience(
     assert!((25..=60).contains(&tries), "{tries}");
     assert_eq!(shelf.stock().released, None);
 
-    // All is committed by now. The next run releases nothing either.
+    // By now everything is committed. The next run releases nothing either.
     let run = ingest::run(&client, "c", &mut shelf);
     let error = run
         .source_patience(Duration::from_secs(20))

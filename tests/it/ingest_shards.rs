@@ -167,7 +167,7 @@ async fn another_number_of_shards_is_refused_until_the_old_ones_are_drained() {
     }
     assert_eq!(shelf.stock().released, Some(0));
 
-    // With the old number until it is drained, then with another, then with none.
+    // With the old number of shards until it is drained, then with another number, then without shards.
     ingest::run(&client, "c", &mut shelf)
         .shards(2, by_number)
         .await
@@ -191,7 +191,7 @@ async fn another_number_of_shards_is_refused_until_the_old_ones_are_drained() {
 async fn rows_of_an_old_layout_cannot_land_after_the_new_one_has_started() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(10)));
     let mut shelf = Shelf::of(0..10);
-    // It crashes when everything is accepted, and nothing committed: no channel has an offset.
+    // It crashes when everything is accepted and nothing is committed, so no channel has an offset.
     let client = world.client().await;
     let run = ingest::run(&client, "c", &mut shelf).shards(2, by_number);
     timeout(Duration::from_secs(3), run.into_future())

@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The layers from the lowest to the highest. A module stands for all that is in its folder, but for what a longer name in
-/// this list stands for.
+/// The layers from the lowest to the highest. A module includes everything in its folder, except modules that are in this list
+/// themselves.
 const LAYERS: [&str; 18] = [
     "types",
     "base",
@@ -44,7 +44,7 @@ const ROOMS: [&str; 13] = [
     "emulator::builder",
 ];
 
-/// What the emulator may take from the client: nothing that reads or writes the protocol.
+/// The layers of the client that the emulator may import: nothing that reads or writes the protocol.
 const EMULATOR: [&str; 3] = ["types", "base", "http"];
 
 const MOST_LINES: usize = 500;
@@ -72,7 +72,7 @@ fn sources(folder: &str) -> Vec<(String, String)> {
     found
 }
 
-/// Where `module` stands in a list of layers.
+/// The index of the layer that `module` belongs to.
 fn place(layers: &[&str], module: &str) -> Option<usize> {
     let is_in = |name: &str| {
         let rest = module.strip_prefix(name);

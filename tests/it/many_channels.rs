@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::support::{World, row};
 
-/// As many as one pipe may have.
+/// The maximum number of channels of a pipe.
 const MANY: u32 = 2_000;
 
 async fn open(client: &StreamingIngestClient, count: u32) -> Vec<Channel> {
@@ -20,7 +20,7 @@ async fn open(client: &StreamingIngestClient, count: u32) -> Vec<Channel> {
 
 #[tokio::test(start_paused = true)]
 async fn an_idle_client_beats_every_half_a_minute_and_renews_its_token() {
-    // A call names at most a thousand channels. Of many a few beats are enough: they take their time in a test.
+    // A call names at most a thousand channels. With many channels a few heartbeats are enough, because they are slow in a test.
     for (channels, calls_a_beat, minutes) in [(1, 1, 60), (MANY, 2, 5)] {
         let world = World::with(|e| e.token_life(Duration::from_secs(1_800)));
         let client = world.client().await;
@@ -62,7 +62,7 @@ async fn channels_are_opened_at_the_same_time() {
     assert_eq!(world.requests(Endpoint::Open), held.len());
     drop(held);
 
-    // And with a token that has run out: one more is fetched, for all.
+    // With an expired token: one new token is fetched for all.
     sleep(Duration::from_secs(3_601)).await;
     let start = Instant::now();
     let tokens = world.requests(Endpoint::Token);

@@ -156,8 +156,8 @@ async fn a_batch_under_long_tokens_is_appended_whole_or_refused() {
     assert_eq!(client.memory_in_use(), 0);
 }
 
-/// Among many waiting channels an append asks for all of its channel's memory, so it must not wait for bytes of its own, or of
-/// another append that waits.
+/// With many waiting channels, an append needs all of its channel's memory. It must not wait for its own bytes, or for those of
+/// another waiting append.
 #[tokio::test(start_paused = true)]
 async fn an_append_holds_nothing_while_it_waits() {
     let world = World::new();
@@ -180,7 +180,7 @@ async fn an_append_holds_nothing_while_it_waits() {
     let filling = filler.append_rows(noisy(1_000..2_400)).await.unwrap();
     filler.initiate_flush();
     sleep(Duration::from_secs(1)).await;
-    // What is in flight is compressed by now.
+    // By now the batch in flight is compressed.
     filler.append_rows(noisy(2_400..2_760)).await.unwrap();
     let mut appends = JoinSet::new();
     appends.spawn(async move {
@@ -325,7 +325,7 @@ async fn no_more_than_two_full_batches_wait_to_be_compressed() {
     assert!(in_use < 5 << 20, "and not more: {in_use}");
     append.await.unwrap().committed().await.unwrap();
 
-    // Who will not wait is refused for want of memory alone.
+    // An append that does not wait is refused only for lack of memory.
     channel
         .try_append_batch(&rows, 1_000..)
         .unwrap()

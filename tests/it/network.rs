@@ -13,10 +13,10 @@ use crate::scripted_server::{Stage, within};
 use crate::support::row;
 use crate::tls::{Authority, before};
 
-/// What the process is to ask for, or whom.
+/// The variable with the URL or the profile for the process.
 pub const URL: &str = "SNOWPIPE_TEST_URL";
 
-/// Whether a variable could speak for the machine that the tests run on.
+/// Whether a variable may contain network settings of the machine that runs the tests.
 fn is_setting(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
     let begins = ["SNOWFLAKE_", "SSL_CERT_", "PRIVATE_KEY", "SS_"];
@@ -40,7 +40,7 @@ pub async fn run(test: &'static str, url: String, variables: &[(&'static str, St
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The part of the process.
+/// Requests `url` and prints the result. Runs in the separate process.
 async fn ask(url: String) {
     let answer = match HttpTransport::builder().build() {
         Ok(transport) => {
@@ -126,7 +126,7 @@ async fn plain_http_to_this_machine_bypasses_the_proxies_of_the_environment() {
         return ask(url).await;
     }
     let (stage, proxy) = (Stage::new().await, Proxy::new().await);
-    // As a token endpoint may be, whatever the account's URL is.
+    // A token endpoint may have such a URL, whatever the account's URL is.
     let url = format!("{}/v2/streaming/hostname", stage.url());
     for name in ["HTTP_PROXY", "http_proxy", "ALL_PROXY"] {
         let answer = run(THIS, url.clone(), &[(name, proxy.url(USER))]).await;
@@ -177,7 +177,7 @@ async fn clients_of_an_emulator_on_this_machine_use_no_proxy_of_the_environment(
 async fn the_whole_protocol_runs_over_ipv6() {
     let emulator = Emulator::builder().ingest_host("[::1]").build().unwrap();
     if let Err(why) = std::net::TcpListener::bind("[::1]:0") {
-        // The operating system was built or booted without IPv6: there is nothing to reach.
+        // The operating system has no IPv6.
         assert!(
             matches!(
                 why.kind(),

@@ -33,7 +33,7 @@ async fn a_commit_between_two_looks_is_seen_by_the_second() {
     for n in 0..3 {
         let receipt = channel.append_row(&row(n), n).await.unwrap();
         receipt.committed().await.unwrap();
-        // Nobody was looking when it happened.
+        // The commit happened before the call.
         let seen = tokio::time::timeout(Duration::from_secs(10), commits.changed()).await;
         assert_eq!(seen.unwrap().unwrap(), OffsetToken::from(n));
     }
@@ -49,7 +49,7 @@ async fn a_commit_is_seen_once_and_the_last_one_before_the_end() {
     let mut channel = client.open_channel("c").await.unwrap();
     channel.append_row(&row(0), 0).await.unwrap();
     channel.wait_for_commit().await.unwrap();
-    // What was committed before it began is no news to it.
+    // It does not report commits from before it was created.
     let mut commits = channel.commits();
     assert_eq!(commits.latest(), Some(0.into()));
     let next = tokio::time::timeout(Duration::from_secs(60), commits.changed());
@@ -103,7 +103,7 @@ async fn commits_are_watched_across_a_reopen() {
         drop(channel.append_row(&row(9), 9).await.unwrap());
         let why = ErrorKind::Invalidated(InvalidationCause::MustReopen);
         assert_eq!(commits.changed().await.unwrap_err().kind(), why);
-        // Returned once: the next call waits for the reopen.
+        // It is returned once. The next call waits for the reopen.
         let again = tokio::time::timeout(Duration::from_secs(60), commits.changed());
         assert!(again.await.is_err());
         channel.reopen().await.unwrap();
@@ -170,7 +170,7 @@ async fn an_untracked_channel_shows_no_token() {
     );
     let range = &report.uncommitted[0];
     assert_eq!((range.rows, &range.first, &range.last), (1, &None, &None));
-    // The server has one, by which commits were followed.
+    // The server has a token, which the client uses to track commits.
     let status = &client.channel_statuses(["c"]).await.unwrap()["c"];
     assert!(status.latest_committed_offset_token().is_some());
 }
@@ -280,7 +280,7 @@ async fn rejects_that_were_not_reported_before_a_reopen_are_reported_after_it() 
     bad.accepted().await.unwrap();
     drop(bad);
     channel.reopen().await.unwrap();
-    // They are not among the rows of this hold.
+    // They are not rows of this open.
     let good = channel.append_row(&json!({"N": 1}), 1).await.unwrap();
     good.committed().await.unwrap();
     let error = channel.wait_for_commit().await.unwrap_err();

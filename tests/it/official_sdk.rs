@@ -6,9 +6,9 @@ const TABLES: &str = include_str!("../../src/guide/coming_from_the_official_sdk.
 const PROFILE: &str = include_str!("../../src/config/mod.rs");
 const SURFACE: &str = include_str!("../fixtures/official_sdk_1.9.1.txt");
 
-/// What is official, and what there is here, row by row.
+/// The rows of the table: the official name and the counterpart.
 fn rows() -> Vec<(Vec<&'static str>, &'static str)> {
-    // The tables that count have these two columns.
+    // Only tables with these two columns are read.
     TABLES
         .split("| Official | Here |\n|---|---|\n")
         .skip(1)

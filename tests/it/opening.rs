@@ -19,7 +19,7 @@ async fn a_server_that_will_not_discard_is_believed_and_not_asked_for_ever() {
     let client = world
         .meddled(move |request| {
             (request.method() == "PUT").then(|| {
-                // A loop that never yields could not be ended by a timeout.
+                // A timeout could not end a loop that never yields.
                 assert!(seen.fetch_add(1, Ordering::Relaxed) < 100, "a busy loop");
                 answer(409, &json!({"code": "ERR_CHANNEL_HAS_UNCOMMITTED_DATA"}))
             })
@@ -114,7 +114,7 @@ async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
     channel.reopen().await.unwrap_err();
     receipt.committed().await.unwrap();
     assert_eq!(world.landed(), [0]);
-    // The name is free again once the old hold has ended.
+    // The name is free again when the old channel has ended.
     world.emulator.faults().clear();
     channel.reopen().await.unwrap();
     assert_eq!(channel.resume_after::<i64>().unwrap(), Some(0));
@@ -168,7 +168,7 @@ async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
         assert_eq!(channel.status().await.unwrap().channel_name(), "Rides");
         let receipt = channel.append_row(&row(1), 1).await.unwrap();
         receipt.committed().await.unwrap();
-        // Idle, and opened again.
+        // The channel is idle and reopened.
         tokio::time::sleep(Duration::from_secs(120)).await;
         let must = Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
         world.emulator.faults().push(must.on(Endpoint::Append));
@@ -181,7 +181,7 @@ async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
         let receipt = channel.append_row(&row(2), 2).await.unwrap();
         receipt.committed().await.unwrap();
         assert!(channel.error_table_sql("T").contains("= 'Rides'"));
-        // In this client the name is taken in any case, until the channel is closed.
+        // In this client the name stays in use until the channel is closed.
         let error = client.open_channel("rides").await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ChannelAlreadyOpen);
         channel.close().await.unwrap();

@@ -47,7 +47,7 @@ async fn a_second_writer_fences_the_first() {
     assert_eq!(world.landed(), [0]);
 }
 
-/// The rows of the other writer are never committed: a channel that replays cannot open again before its deadline.
+/// The other writer's rows are never committed, so a replaying channel cannot be reopened before its deadline.
 #[tokio::test(start_paused = true)]
 async fn a_close_that_runs_out_of_time_in_a_reopen_names_the_other_writer() {
     for closes_client in [false, true] {
@@ -113,7 +113,7 @@ async fn a_token_that_this_client_never_sent_is_a_conflict() {
 #[tokio::test(start_paused = true)]
 async fn a_token_that_vanishes_is_a_conflict_and_nothing_is_sent_again() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
-        // The second row is not committed within the test's time.
+        // The second row is not committed during the test.
         let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
         let client = world.builder().recovery(recovery).build().await.unwrap();
         let mut channel = client.open_channel("c").await.unwrap();
@@ -166,7 +166,7 @@ async fn nothing_is_sent_again_to_a_recreated_channel() {
             assert_eq!(cause(&error), expected, "{text}: {error}");
             tokio::time::sleep(Duration::from_secs(600)).await;
             assert_eq!(world.landed(), (0..10).collect::<Vec<_>>(), "{text}");
-            // Without the other's open it is the second append that finds out.
+            // Without an open by the other writer, the second append finds it.
             let sent = if is_opened_by_another { 1 } else { 2 };
             assert_eq!(world.requests(Endpoint::Append), sent, "{text}");
             channel.reopen().await.unwrap();

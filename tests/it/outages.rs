@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::ingest_source::Shelf;
 use crate::support::{World, cause, row};
 
-/// What cannot be reached.
+/// The kind of outage.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Outage {
     /// The status call: no connection.
@@ -22,7 +22,7 @@ enum Outage {
     StatusHangs,
     /// Both hosts.
     Everything,
-    /// The account host, which gives no token in the place of the one that expires.
+    /// The account host, which issues no new token for one that expires.
     AccountHost,
 }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// The files that a reader of the repository is led to, relative to its root.
+/// The Markdown files that are checked, relative to the repository's root.
 const PAPERS: [&str; 9] = [
     "README.md",
     "ARCHITECTURE.md",
@@ -45,7 +45,7 @@ fn anchors(text: &str) -> HashSet<String> {
         .collect()
 }
 
-/// Where the links of a text lead, but for those to other sites and to items of the crate, which rustdoc checks.
+/// The targets of a text's links, except links to other sites, and to items of the crate, which rustdoc checks.
 fn targets(text: &str) -> BTreeSet<&str> {
     let after = prose(text).flat_map(|line| line.split("](").skip(1));
     after
@@ -55,7 +55,7 @@ fn targets(text: &str) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The links of a file that lead nowhere.
+/// The broken links of a file.
 fn dead(file: &Path, text: &str) -> Vec<String> {
     let is_dead = |target: &&str| {
         let (path, anchor) = target.split_once('#').unwrap_or((target, ""));

@@ -23,12 +23,12 @@ pub struct Proxy {
 }
 
 impl Proxy {
-    /// Connects clients that know user and password.
+    /// Connects clients with the right user and password.
     pub async fn new() -> Self {
         Self::answering(None).await
     }
 
-    /// Answers everybody so.
+    /// Answers every request with this status.
     async fn refusing(status: &'static str) -> Self {
         Self::answering(Some(status)).await
     }
@@ -185,7 +185,7 @@ async fn a_proxy_that_refuses_is_distinguished_from_one_that_is_absent() {
     );
 }
 
-/// Why a call through this proxy is not sent.
+/// The error of a call through this proxy.
 async fn unsent(proxy: &str, kind: TransportErrorKind) -> String {
     let transport = HttpTransport::builder().proxy(proxy).unwrap();
     let mut request = Request::default();
@@ -222,7 +222,7 @@ async fn a_socks_proxy_with_user_and_password_is_used() {
     assert!(error.contains(&sentence), "{error}");
 }
 
-/// SOCKS 5 as far as it takes: one login by password, one connection to an IPv4 address.
+/// A minimal SOCKS 5 server: one login by password, one connection to an IPv4 address.
 async fn serve_socks(mut client: TcpStream) {
     let methods = block(&mut client, 1).await;
     assert!(methods.contains(&2), "it can log in with a password");
@@ -246,7 +246,7 @@ async fn serve_socks(mut client: TcpStream) {
     let _ = tokio::io::copy_bidirectional(&mut client, &mut server).await;
 }
 
-/// Some bytes that mean nothing here, a length, and as many bytes.
+/// Skips some bytes, and reads a length and as many bytes.
 async fn block(client: &mut TcpStream, skip: usize) -> Vec<u8> {
     for _ in 0..skip {
         client.read_u8().await.unwrap();

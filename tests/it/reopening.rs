@@ -57,7 +57,7 @@ async fn a_reopen_that_is_refused_for_its_credential_is_tried_again() {
         let mut channel = client.open_channel("c").await.unwrap();
         let faults = world.emulator.faults();
         faults.push(must_reopen().on(Endpoint::Append));
-        // More than one try meets within itself.
+        // More refusals than one attempt resolves by itself.
         faults.push(refusal.clone().on(Endpoint::Open).times(4));
         let receipt = channel.append_row(&row(0), 0).await.unwrap();
         receipt.committed().await.unwrap();

@@ -20,7 +20,7 @@ async fn replaying(world: &World) -> (StreamingIngestClient, Channel) {
     (client, channel)
 }
 
-/// Rows 0 to 9 are accepted and wait for their commit when `fault` strikes the append of 10 to 19.
+/// Rows 0 to 9 are accepted and uncommitted when `fault` hits the append of rows 10 to 19.
 async fn struck_by(world: &World, fault: impl Into<snowpipe_streaming::emulator::Rule>) {
     let fault = fault.into();
     let text = format!("{fault:?}");
@@ -67,7 +67,7 @@ async fn a_reopen_loses_and_duplicates_nothing_and_receipts_stay_valid() {
 
 #[tokio::test(start_paused = true)]
 async fn rows_that_were_accepted_and_lost_by_the_server_are_sent_again() {
-    // Commits do not come by themselves within the test's time.
+    // No commit happens by itself during the test.
     let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
     let client = world
         .builder()
@@ -80,7 +80,7 @@ async fn rows_that_were_accepted_and_lost_by_the_server_are_sent_again() {
     receipt.accepted().await.unwrap();
     let held = client.memory_in_use();
     assert!(held > 0, "accepted rows are held until they are committed");
-    // Opened by another, who waits for nothing, writes nothing and goes: the rows are discarded.
+    // Another writer opens the channel without waiting and closes it again: the rows are discarded.
     let other = world.client().await;
     let opening = other
         .open_channel("c")
@@ -200,7 +200,7 @@ async fn a_refused_batch_is_not_replayed() {
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     let error = receipt.committed().await.unwrap_err();
     assert_eq!(cause(&error), InvalidationCause::Unauthorized);
-    // A batch that is sent again would be taken.
+    // A batch that is sent again would be accepted.
     faults.clear();
     let sent = world.requests(Endpoint::Append);
     tokio::time::sleep(Duration::from_secs(600)).await;
@@ -305,17 +305,17 @@ async fn a_dropped_channel_is_replayed_in_the_background() {
     assert_eq!(again.resume_after::<i64>().unwrap(), Some(9));
 }
 
-/// What a server does that stalls.
+/// How the server stalls.
 #[derive(Debug, Clone, Copy, PartialEq)]
 enum Stall {
     Refuse,
     Hang,
     WithholdCommits,
-    /// Refuses, and then has every other channel opened again.
+    /// Refuses appends, and then invalidates every other channel.
     Invalidate,
 }
 
-/// Appends a channel's rows until they are committed. A channel that surfaces is reopened for it.
+/// Appends a channel's rows until they are committed. Reopens an invalidated channel.
 async fn stream(client: &StreamingIngestClient, recovery: Recovery, i: i64) {
     let mut channel = client.open_channel(format!("c{i}")).await.unwrap();
     loop {
@@ -425,7 +425,7 @@ async fn rows_committed_with_rejects_are_never_sent_again() {
     assert_eq!(world.emulator.error_rows("DB.PUBLIC.T").unwrap().len(), 1);
 }
 
-/// The widths of the reported windows, with three bad rows some way apart in a fast stream.
+/// The widths of the reject windows of three bad rows in a fast stream.
 async fn window_widths(isolate: bool) -> Vec<i64> {
     let ddl = "CREATE TABLE DB.PUBLIC.T (N NUMBER NOT NULL, NOISE VARCHAR);";
     let world = World::with(|e| e.catalog(Catalog::from_ddl(ddl).unwrap()));
@@ -483,7 +483,7 @@ async fn a_status_asked_for_before_a_reopen_and_answered_after_it_is_no_news() {
     first.committed().await.unwrap();
     channel.append_row(&row(1), 1).await.unwrap();
     channel.wait_for_flush().await.unwrap();
-    // The next append is refused while the poll for the last is on its way to a server that takes its time.
+    // The next append is refused while the poll for the last one waits for a slow server.
     let faults = world.emulator.faults();
     faults.push(Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into()).on(Endpoint::Append));
     faults.push(Fault::Delay(Duration::from_secs(5)).on(Endpoint::Status));

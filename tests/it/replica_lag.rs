@@ -14,7 +14,7 @@ fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// From now on a replica answers for statuses that is so far behind.
+/// From now on, a replica that lags by this much answers status calls.
 fn lag(world: &World, by: Duration) {
     let rule = Fault::StaleStatus(by).on(Endpoint::Status);
     world.emulator.faults().push(rule.always());
@@ -35,7 +35,7 @@ async fn a_status_from_before_the_open_is_no_conflict() {
     let world = World::new();
     let client = client(&world, Recovery::Surface).await;
     let mut channel = client.open_channel("c").await.unwrap();
-    // So that the replica shows no token, then each of these.
+    // So the replica first shows no token, and then each of these.
     for n in 0..3 {
         commit(&mut channel, n).await;
         sleep(seconds(3)).await;
@@ -65,14 +65,14 @@ fn opens(world: &World) -> usize {
     world.emulator.log().iter().filter(is_open).count()
 }
 
-/// A channel that was invalidated for some seconds and is open again: by itself, or by its caller.
+/// A channel that was invalidated and is open again after some seconds, by replay or by its caller.
 async fn reopened(world: &World, client: &StreamingIngestClient, recovery: Recovery) -> Channel {
     let mut channel = client.open_channel("c").await.unwrap();
     commit(&mut channel, 0).await;
     let faults = world.emulator.faults();
     faults.push(Fault::Refuse.on(Endpoint::Open).times(4));
     faults.push(Fault::Invalidate(MUST_BE_REOPENED.into()).on(Endpoint::Status));
-    // The heartbeat finds it.
+    // The heartbeat finds the invalidation.
     while !faults.injected().contains_key("invalidate") {
         sleep(seconds(1)).await;
     }
@@ -92,7 +92,7 @@ async fn the_code_of_a_status_from_before_the_reopen_does_not_invalidate() {
         let client = client(&world, recovery).await;
         let mut channel = reopened(&world, &client, recovery).await;
         lag(&world, seconds(15));
-        // Its token is that of the open.
+        // The outdated status has the same token as the open.
         commit(&mut channel, 1).await;
         assert_eq!(opens(&world), 2, "{recovery:?}");
         assert_eq!(world.landed(), [0, 1]);

@@ -48,7 +48,7 @@ fn receipts_resolve_and_memory_is_returned_if_the_runtime_ends_during_compressio
             let rows = (0..100).map(|n| serde_json::json!({ "N": n }));
             let receipt = channel.append_rows(rows, 0..).await.unwrap();
             channel.initiate_flush();
-            // Compression is queued behind the blocked thread once the driver has had its turn.
+            // When the driver has run, the compression is queued behind the blocked thread.
             for _ in 0..100 {
                 yield_now().await;
             }

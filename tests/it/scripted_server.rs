@@ -206,7 +206,7 @@ pub(crate) fn everything(error: &Error) -> String {
     text
 }
 
-/// Letters that hardly compress.
+/// Text that hardly compresses.
 pub(crate) fn noise(seed: u64, len: usize) -> String {
     let mut rng = fastrand::Rng::with_seed(seed);
     std::iter::repeat_with(|| rng.alphanumeric())
@@ -231,7 +231,7 @@ pub(crate) fn empty(status: u16) -> ResponseTemplate {
     ResponseTemplate::new(status)
 }
 
-/// An error as it is documented.
+/// An error in the documented form.
 pub(crate) fn refusal(status: u16, code: &str) -> ResponseTemplate {
     json(
         status,

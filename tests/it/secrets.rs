@@ -16,7 +16,7 @@ fn secrets(stage: &Stage) -> Vec<String> {
     let key = pem.lines().filter(|line| !line.starts_with("-----"));
     let jwts = stage.all().into_iter().filter_map(|seen| {
         let bearer = seen.header("authorization")?.strip_prefix("Bearer ")?;
-        // The signature: the rest is no secret without it.
+        // The signature. The rest of the token is not secret.
         let (_, signature) = bearer.rsplit_once('.')?;
         (seen.call == Call::Hostname || seen.call == Call::Token).then(|| signature.to_owned())
     });

@@ -182,7 +182,7 @@ async fn senders_go_on_after_reopens_in_the_middle() {
     }
 }
 
-/// Appends rows until the channel takes no more. Returns the rows whose append resolved, and the last error.
+/// Appends rows until the channel accepts no more. Returns the rows whose append resolved, and the last error.
 async fn append_until_closed(rides: Sender, rows: Range<i64>) -> (Vec<i64>, ErrorKind) {
     let mut appended = Vec::new();
     for n in rows {
@@ -190,7 +190,7 @@ async fn append_until_closed(rides: Sender, rows: Range<i64>) -> (Vec<i64>, Erro
             Ok(_) => appended.push(n),
             Err(error) => return (appended, error.kind()),
         }
-        // Others have their turn.
+        // Let other tasks run.
         tokio::task::yield_now().await;
     }
     panic!("the channel takes everything");

@@ -83,7 +83,7 @@ async fn batches_are_split_only_between_units_and_a_unit_too_large_ends_the_chan
     let world = narrow(60_000);
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
-    // Each unit some 25 kB compressed: two fit, all do not.
+    // Each unit has about 25 kB compressed: two fit into a request, all do not.
     for unit in 0..8 {
         let (from, to) = (unit * 200, (unit + 1) * 200);
         let tokens = (format!("{unit}a"), format!("{unit}z"));
@@ -131,7 +131,7 @@ async fn a_unit_that_cannot_be_cut_is_tried_above_the_learned_limit() {
         before > 0,
         "the limit is learned, and halving made it less than the server's"
     );
-    // Some 50 kB compressed.
+    // About 50 kB compressed.
     let unit = channel.append_rows(noisy(2_000..2_400), 2_000..=2_399);
     unit.await.unwrap().committed().await.unwrap();
     assert_eq!(refused(&world), before);

@@ -117,7 +117,7 @@ async fn channels_that_wait_at_different_times_share_two_calls_a_second() {
         sleep(Duration::from_millis(250)).await;
     }
     let polls = world.requests(Endpoint::Status);
-    // Ten seconds, and five that a pause has saved up.
+    // Two polls a second for ten seconds, and the burst of five.
     assert!((10..=25).contains(&polls), "{polls}");
 }
 
@@ -148,7 +148,7 @@ async fn a_delay_that_the_server_asks_for_holds_for_all_channels() {
     for channel in &channels {
         channel.wait_for_commit().await.unwrap();
     }
-    // It asks for one channel in a call now.
+    // Each call now names one channel.
     let minute = Fault::Throttle(Some(seconds(60))).on(Endpoint::Status);
     world.emulator.faults().push(minute);
     let before = world.requests(Endpoint::Status);

@@ -78,7 +78,7 @@ impl World {
         (client, channel)
     }
 
-    /// The values of `N` of the rows that landed, in order. The other columns hold what `row` or `noisy_row` puts there.
+    /// The values of `N` of the landed rows, in order. Checks that the other columns are as `row` or `noisy_row` made them.
     pub fn landed(&self) -> Vec<i64> {
         let numbered = |landed: &Value| {
             let n = number(landed);
@@ -154,7 +154,7 @@ pub fn cause(error: &Error) -> InvalidationCause {
     }
 }
 
-/// A row whose text is its own, so that the bytes of another row in its place are noticed.
+/// A row with a unique text, so that a row with another row's bytes is found.
 pub fn row(n: i64) -> Value {
     json!({ "N": n, "LIFT": format!("Elkhorn {n}") })
 }
@@ -173,7 +173,7 @@ pub fn ndjson(rows: &[Value]) -> String {
     lines
 }
 
-/// Rows that hardly compress: each some 150 bytes.
+/// Rows of about 150 bytes that hardly compress.
 pub fn noisy(range: std::ops::Range<i64>) -> impl Iterator<Item = Value> {
     range.map(noisy_row)
 }

@@ -47,7 +47,7 @@ impl Authority {
     }
 }
 
-/// Puts TLS before a server; returns the URL to reach it by.
+/// Puts TLS in front of a server. Returns its URL.
 pub async fn before(stage: &Stage, tls: TlsAcceptor) -> String {
     let server: SocketAddr = stage.url().replace("http://", "").parse().unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -56,7 +56,7 @@ pub async fn before(stage: &Stage, tls: TlsAcceptor) -> String {
         while let Ok((stream, _)) = listener.accept().await {
             let tls = tls.clone();
             tokio::spawn(async move {
-                // A client that does not trust the certificate leaves here.
+                // A client that does not trust the certificate disconnects here.
                 let Ok(mut client) = tls.accept(stream).await else {
                     return;
                 };

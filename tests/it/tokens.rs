@@ -26,7 +26,7 @@ async fn a_committed_text_token_is_refused() {
         let receipt = append(&mut channel, n, token).await;
         receipt.committed().await.unwrap();
     }
-    // A status that lags shows `a`, which would pass for the commit of a second row with that token.
+    // An outdated status shows `a`, which would look like the commit of a second row with that token.
     let lag = Fault::StaleStatus(Duration::from_secs(1)).on(Endpoint::Status);
     world.emulator.faults().push(lag.always());
     assert_reused(&mut channel, "a").await;
@@ -40,7 +40,7 @@ async fn a_committed_text_token_is_refused() {
 async fn a_reused_text_token_is_refused_wherever_requests_end() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
-    // Both in one request, which only the second ends.
+    // Both rows are in one request, whose end token is the second.
     drop(channel.append_row(&row(0), "a").await.unwrap());
     let receipt = append(&mut channel, 1, "b").await;
     receipt.committed().await.unwrap();
@@ -60,7 +60,7 @@ async fn at_rest_the_latest_256_text_tokens_are_still_refused() {
     }
     channel.wait_for_commit().await.unwrap();
     assert_reused(&mut channel, &token(0)).await;
-    // The next status finds nothing to wait for.
+    // At the next status no row waits for its commit.
     tokio::time::sleep(Duration::from_secs(60)).await;
     for n in [299, 298, 44] {
         assert_reused(&mut channel, &token(n)).await;

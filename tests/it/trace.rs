@@ -7,11 +7,11 @@ use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing::{Dispatch, Level};
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Everything traced on this thread, for as long as it lives.
+/// Captures the traces of this thread until it is dropped.
 pub struct Trace {
     text: Text,
-    /// A single subscriber is believed to be every thread's: a place in the code that another test's thread comes by first
-    /// would stay silent here too.
+    /// A second subscriber. With a single one, `tracing` caches for all threads whether a callsite is enabled, so a callsite that
+    /// another test's thread reaches first would stay disabled here.
     _other: Dispatch,
     _guard: DefaultGuard,
 }

@@ -11,7 +11,7 @@ use snowpipe_streaming::{
 use super::says;
 use crate::scripted_server::{Call, Stage, noise, opened, refusal, within};
 
-/// Small enough for rows to be too large for it.
+/// A small budget, for which rows can be too large.
 const BUDGET: usize = 1 << 20;
 
 async fn client(stage: &Stage) -> StreamingIngestClient {
@@ -233,7 +233,7 @@ async fn tokens_that_cannot_be_sent_are_refused() {
         "more than 4096",
         "shorter",
     ];
-    // A slash travels as three bytes.
+    // A slash is sent as three bytes.
     let slashes = "/".repeat(1366);
     says(
         &channel.append_row(&row, &slashes[..]).await.unwrap_err(),

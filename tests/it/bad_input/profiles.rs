@@ -21,7 +21,7 @@ fn key_file(name: &str) -> Profile {
     profile().with_private_key_file(format!("tests/fixtures/keys/{name}"))
 }
 
-/// A client is refused before anything is sent: there is no server at the address.
+/// Checks that a client is refused before anything is sent. There is no server at the address.
 async fn refused(profile: Profile) -> Error {
     let profile = profile.with_url("http://127.0.0.1:1");
     builder(profile).build().await.unwrap_err()

@@ -73,7 +73,7 @@ async fn a_close_keeps_its_deadline_and_hands_back_the_rest() {
         })
         .collect();
     failed.sort_unstable();
-    // The first was sent and unanswered; the others were not sent.
+    // The first batch was sent and not answered; the others were not sent.
     assert_eq!(failed, [(0, true, 1), (1, false, 1), (2, false, 1)]);
     assert_eq!(client.memory_in_use(), 0);
 }

@@ -126,7 +126,7 @@ async fn only_the_failed_pieces_of_an_append_are_handed_back() {
     let builder = world.builder().max_request_bytes(1 << 20);
     let client = builder.build().await.unwrap();
     let channel = client.elastic_channel();
-    // After the one that is too large, and one of its halves.
+    // After the batch that is too large and one of its halves.
     world
         .emulator
         .faults()
@@ -278,7 +278,7 @@ async fn rows_handed_back_are_charged_until_they_are_taken() {
     };
     let ack = channel.append_rows(noisy(0..1_000), 0).await.unwrap();
     let held = flush().await;
-    // What cannot be compressed of some 150 bytes a row.
+    // The compressed size of rows of about 150 bytes.
     assert!(held > 90_000, "{held}");
     let failed = ack.await.unwrap_err();
     assert_eq!(client.memory_in_use(), 0, "the caller has them now");
@@ -291,7 +291,7 @@ async fn rows_handed_back_are_charged_until_they_are_taken() {
         client.memory_in_use() > 90_000,
         "they wait for a checkpoint"
     );
-    // The one that was awaited, and the one that was not.
+    // The awaited failure and the other one.
     let checked = channel.checkpoint().await.unwrap_err();
     assert_eq!((checked.failures(), checked.failed().len()), (2, 1));
     assert_eq!(client.memory_in_use(), 0);

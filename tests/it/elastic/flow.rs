@@ -166,7 +166,7 @@ async fn after_a_429_requests_go_one_by_one_for_a_while_and_not_before_the_delay
     let mut acks = vec![channel.append_row(&row(0), 0).await.unwrap()];
     channel.initiate_flush();
     tokio::time::sleep(SECOND).await;
-    // From the second request on each takes ten seconds.
+    // Each request after the first takes ten seconds.
     faults.push(Fault::Delay(10 * SECOND).on(Endpoint::Append).always());
     for n in 1..8 {
         acks.push(channel.append_row(&row(n), n).await.unwrap());
@@ -183,7 +183,7 @@ async fn after_a_429_requests_go_one_by_one_for_a_while_and_not_before_the_delay
         tokio::time::sleep_until(start + seconds * SECOND).await;
         sent.push(appends(&world).len() - 1);
     }
-    // One; and when that is through two.
+    // First one request, and two after its success.
     assert_eq!(sent, [1, 3]);
     for outcome in join_all(acks).await {
         assert!(!outcome.unwrap().may_be_duplicated());
@@ -214,7 +214,7 @@ async fn a_batch_too_large_for_the_server_is_split_and_the_limit_is_learned() {
     let log = appends(&world);
     let refused = log.iter().filter(|r| r.status == Some(413)).count();
     assert!((1..=16).contains(&refused), "{refused} of {}", log.len());
-    // What is cut is another rowset: no id is used for two bodies.
+    // The halves are new rowsets: no id is used for two bodies.
     let mut ids: Vec<_> = log.iter().map(|r| &r.request_id).collect();
     ids.sort();
     ids.dedup();
@@ -278,7 +278,7 @@ async fn a_stalled_server_makes_appends_wait_and_the_budget_holds() {
         .push(Fault::Refuse.on(Endpoint::Append).always());
     let mut acks = Vec::new();
     let stuck = async {
-        // Of tiny rows the acknowledgements take more memory than the rows.
+        // The acknowledgements of tiny rows take more memory than the rows.
         for n in 0.. {
             acks.push(channel.append_row(&row(n), n).await.unwrap());
             assert!(

@@ -8,7 +8,7 @@ use snowpipe_streaming::{ElasticChannel, ErrorKind, Pacing, StreamingIngestClien
 
 use crate::scripted_server::{Call, Seen, Stage, empty, html, json, refusal, within};
 
-/// The answer as it is documented.
+/// The documented answer.
 const OK: &str = r#"{"message":"OK"}"#;
 
 async fn by_table(stage: &Stage) -> StreamingIngestClient {

@@ -10,23 +10,23 @@ use crate::sim::outage::{Failing, Outage, Part};
 use crate::sim::plan::Step;
 use crate::sim::script::{Event, RequestPhase, RequestSeen};
 
-/// A event with the name by which a history is printed and run again.
+/// An event with its name in the text of a history.
 #[derive(Debug)]
 pub struct Entry {
     pub name: &'static str,
     pub event: Event,
-    /// One of those that stand for all faults beside another fault and a step.
+    /// Whether it is in the representative set, which is combined with another fault and a step.
     pub is_core: bool,
 }
 
-/// A event at a request.
+/// An event at a request.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
     pub request: u64,
     pub entry: &'static Entry,
 }
 
-/// All that can be chosen.
+/// All choices.
 pub static ENTRIES: LazyLock<Vec<Entry>> = LazyLock::new(entries);
 
 fn entries() -> Vec<Entry> {
@@ -48,7 +48,7 @@ fn invalidate(code: &str) -> Fault {
     Fault::Invalidate(code.to_owned())
 }
 
-/// Those that stand for all.
+/// The representative set of faults.
 fn core_faults() -> Vec<(&'static str, Event)> {
     let refused = Fault::BadRequest("ERR_INVALID_REQUEST".to_owned());
     let faults = [
@@ -159,7 +159,7 @@ fn steps() -> Vec<(&'static str, Event)> {
 }
 
 impl Entry {
-    /// A crash or another writer, and no fault.
+    /// Whether it is a crash or another writer, and not a fault.
     pub fn is_step(&self) -> bool {
         self.event
             .step()
@@ -174,7 +174,7 @@ impl Entry {
         matches!(self.event, Event::Fault(Fault::ForeignToken(_)))
     }
 
-    /// What comes first at a request.
+    /// The order of events at the same request.
     pub fn place(&self) -> u8 {
         match self.event {
             Event::Step(RequestPhase::Sent, Step::Outage(_)) => 1,
@@ -185,7 +185,7 @@ impl Entry {
         }
     }
 
-    /// Whether it can happen to a request as it was met, and makes a difference.
+    /// Whether the event applies to this request and has an effect.
     pub fn fits(&self, met: RequestSeen) -> bool {
         match &self.event {
             Event::Fault(fault) => met.is_handled && strikes(fault, met.part),

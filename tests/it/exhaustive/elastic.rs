@@ -21,7 +21,7 @@ use crate::sim::elastic::world::World;
 use crate::sim::plan::Step;
 use crate::sim::script::Event;
 
-/// One row goes into each append.
+/// The number of rows. Each append has one.
 const ROWS: u64 = 5;
 /// The interval between rows.
 const GAP: Duration = Duration::from_millis(50);
@@ -78,7 +78,7 @@ async fn run(choices: &[Choice]) -> History {
     if timeout(PATIENCE, program.live()).await.is_err() {
         world.blame("it hangs");
     }
-    // What is late arrives.
+    // Delayed requests arrive.
     sleep(Duration::from_secs(200)).await;
     let landed = world.table();
     for wrong in world.ledger().check(&landed) {
@@ -134,7 +134,7 @@ struct Program {
 }
 
 impl Program {
-    /// One life after the other, until one has come to the end.
+    /// Runs the program repeatedly after crashes, until one run completes.
     async fn live(&mut self) {
         let world = Arc::clone(&self.world);
         let mut steps = world.script.steps();
@@ -179,7 +179,7 @@ impl Program {
             for ack in acks {
                 failures += u64::from(!self.settle(ack).await);
             }
-            // A checkpoint counts all failures, and has the rows of those that no acknowledgement reported.
+            // A checkpoint counts all failures, and returns the rows of those that no acknowledgement reported.
             let reported = match channel.checkpoint().await {
                 Ok(()) => 0,
                 Err(error) if error.failed().is_empty() => error.failures(),
@@ -228,7 +228,7 @@ impl Program {
         outcome.is_ok()
     }
 
-    /// When all is acknowledged, nothing is held any more.
+    /// When everything is acknowledged, no memory is in use.
     async fn rest(&self, client: StreamingIngestClient) {
         let held = client.memory_in_use();
         if held != 0 {
@@ -241,7 +241,7 @@ impl Program {
     }
 }
 
-/// Until the client crashes, and for how long. What else happens meanwhile happens here.
+/// Runs the world until the client crashes. Returns how long the client is down.
 async fn crash(world: &Arc<World>, steps: &mut mpsc::UnboundedReceiver<Step>) -> Duration {
     while let Some(step) = steps.recv().await {
         world.log(format!("step {step:?}"));

@@ -4,9 +4,9 @@ use snowpipe_streaming::{ErrorKind, InvalidationCause as Cause};
 
 use super::choice::{Choice, Entry};
 
-/// The first of the errors that names no fault that was injected.
+/// The first error that no injected fault explains.
 pub fn unexplained(errors: &[ErrorKind], choices: &[Choice]) -> Option<ErrorKind> {
-    // A program that drops a channel and opens it again at once gets an error: the channel still drains.
+    // A program that drops a channel and reopens it at once gets this error, because the channel still drains.
     let explains = |kind: ErrorKind| {
         kind == ErrorKind::ChannelAlreadyOpen
             || choices.iter().any(|choice| names(choice.entry, kind))
@@ -14,11 +14,11 @@ pub fn unexplained(errors: &[ErrorKind], choices: &[Choice]) -> Option<ErrorKind
     errors.iter().copied().find(|kind| !explains(*kind))
 }
 
-/// Whether an error of this kind names the fault.
+/// Whether the fault explains an error of this kind.
 fn names(entry: &Entry, kind: ErrorKind) -> bool {
     use ErrorKind::{Invalidated, Timeout, Unreachable};
     let kinds: &[ErrorKind] = match entry.name {
-        // The first try may have been carried out, and the server knows its token no more.
+        // The first attempt may have been applied, and the server may have forgotten its token.
         "lose"
         | "apply-then-lose"
         | "hang"
@@ -29,9 +29,9 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
         | "apply-then-500"
         | "server-down"
         | "server-down-unanswered" => &[Invalidated(Cause::Ambiguous)],
-        // So may one of an append. One of an open may be carried out after its repetition, and fence it.
+        // As above for an append. A late open may be applied after its repetition, and fence the channel.
         "zombie" | "late" => &[Invalidated(Cause::Ambiguous), Invalidated(Cause::Fenced)],
-        // At the exchange of the credential, or twice in a row.
+        // If it hits the exchange of the credential, or two attempts in a row.
         "unauthorized" | "expire-token" => {
             &[ErrorKind::Authentication, Invalidated(Cause::Unauthorized)]
         }
@@ -40,7 +40,7 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             ErrorKind::Forbidden,
             Invalidated(Cause::Unauthorized),
         ],
-        // Receipts go with their client.
+        // Receipts end with their client.
         "crash" | "crash-unanswered" => &[ErrorKind::ClientClosed],
         "stale" => &[Invalidated(Cause::Fenced), Invalidated(Cause::Ambiguous)],
         "bad-request" => &[Invalidated(Cause::Rejected), ErrorKind::Refused],
@@ -48,7 +48,7 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             Invalidated(Cause::Fenced),
             Invalidated(Cause::Ambiguous),
             Invalidated(Cause::MustReopen),
-            // What it discards when all is sent shows in nothing else.
+            // If it discards rows after everything is sent, no other error shows it.
             Invalidated(Cause::CommitStalled),
         ],
         "twin" | "rival" => &[
@@ -57,7 +57,7 @@ fn names(entry: &Entry, kind: ErrorKind) -> bool {
             Invalidated(Cause::MustReopen),
             Invalidated(Cause::OffsetConflict),
             Invalidated(Cause::CommitStalled),
-            // The twin is gone after a while.
+            // The other writer ends after a while.
             ErrorKind::ClientClosed,
         ],
         "withhold" => &[

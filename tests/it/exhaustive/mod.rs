@@ -85,7 +85,7 @@ fn every_history_ends_with_all_rows_committed_and_errors_that_name_an_injected_f
                 failure.times, failure.wrong
             ));
         }
-        // Or the choices are offered where they do not fit.
+        // Otherwise choices are offered where they do not apply.
         assert!(
             10 * tally.void < two + three + 10,
             "{} are void",
@@ -111,7 +111,7 @@ fn every_history_ends_with_all_rows_committed_and_errors_that_name_an_injected_f
     );
 }
 
-/// Runs one history as it was printed.
+/// Runs one history from its printed text.
 fn alone(one: &str) {
     let mut words = one.split_whitespace();
     let name = words.next().unwrap_or_default();
@@ -126,7 +126,7 @@ fn alone(one: &str) {
 
 #[test]
 fn a_server_that_betrays_is_found_out() {
-    // After it all rows go into one request.
+    // After the fault, all rows go into one request.
     let choices = [choice::read("2:second-writer")];
     let surface = CONFIGURATIONS[0];
     assert_eq!(surface.history(&choices, None).wrong, [""; 0]);
@@ -149,14 +149,14 @@ fn an_error_that_names_no_injected_fault_is_found_out() {
     assert_eq!(explain::unexplained(&[rejected], &refused), None);
     assert_eq!(explain::unexplained(&[rejected], &lost), Some(rejected));
     assert_eq!(explain::unexplained(&[rejected], &[]), Some(rejected));
-    // No error is asked for.
+    // The client reports no error.
     assert_eq!(explain::unexplained(&[], &refused), None);
 }
 
 /// A choice that has no effect would make a history count as two.
 #[test]
 fn a_choice_that_does_not_come_to_pass_is_found_out() {
-    // The fifth request is one for a status.
+    // The fifth request is a status call.
     for never in ["5:bad-request", "60:lose"] {
         let history = CONFIGURATIONS[0].history(&[choice::read(never)], None);
         assert_eq!(history.undone.len(), 1, "{never}");

@@ -10,7 +10,7 @@ use crate::sim::plan::{ChannelPlan, Kind, Plan, Policy, ProcessPlan, ServerPlan}
 use crate::sim::run::run;
 use crate::sim::truth::Sabotage;
 
-/// Who streams.
+/// The client under test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Client {
     /// One named channel.
@@ -75,7 +75,7 @@ impl Subject for Configuration {
         let beside = |is: fn(&Entry) -> bool| before.iter().any(|choice| is(choice.entry));
         let is_ingest = matches!(self.client, Client::Ingest(_));
         let is_own_thief = entry.name == "rival";
-        // A token that is not true is set right by a program that sees it, and not while others write.
+        // A program that sees a false token corrects it, but not while others write.
         if entry.is_foreign_token() && (is_ingest || beside(Entry::is_rival_writer)) {
             return false;
         }
@@ -91,10 +91,10 @@ impl Subject for Configuration {
 }
 
 impl Configuration {
-    /// Runs a history, on a server that may betray.
+    /// Runs a history, on a server that may be sabotaged.
     pub fn history(self, choices: &[Choice], sabotage: Option<Sabotage>) -> History {
         let mut outcome = run(&self.plan(choices), sabotage);
-        // A rival's own source is another one.
+        // A rival with its own source has other rows.
         let own = outcome.errors.iter().filter(|(source, _)| *source == 0);
         let own: Vec<_> = own.map(|(_, kind)| *kind).collect();
         if let Some(kind) = explain::unexplained(&own, choices) {

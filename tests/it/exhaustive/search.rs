@@ -25,7 +25,7 @@ pub struct History {
     pub trace: Vec<String>,
 }
 
-/// Who is put through all histories.
+/// A client and a server for which all histories are tried.
 pub trait Subject: Sync {
     fn name(&self) -> &'static str;
     /// The minimum number of histories with one choice, with two and with three.
@@ -39,9 +39,9 @@ pub trait Subject: Sync {
 #[derive(Debug, Default)]
 pub struct Tally {
     pub tried: [u64; 4],
-    /// Those of which a choice did not come to pass: they are others, with a choice less.
+    /// Histories in which a choice had no effect. They equal shorter histories.
     pub void: u64,
-    /// The shortest history of each kind of failure, and how many there are.
+    /// The kinds of failure, each with its shortest history and the number of histories.
     pub failed: BTreeMap<String, Failure>,
 }
 
@@ -52,7 +52,7 @@ pub struct Failure {
     pub wrong: Vec<String>,
 }
 
-/// A history as it is printed and run again.
+/// The text of a history, which is printed and can be run again.
 pub fn text(name: &str, choices: &[Choice]) -> String {
     let choices = choices.iter().map(Choice::to_string);
     let words: Vec<_> = std::iter::once(name.to_owned()).chain(choices).collect();
@@ -96,7 +96,7 @@ impl Search<'_> {
         }
     }
 
-    /// Runs a history; the choices that can be added to it.
+    /// Runs a history. Returns the choices that can be added to it.
     fn visit(&self, choices: &[Choice]) -> Vec<Choice> {
         let ran = catch_unwind(AssertUnwindSafe(|| self.subject.run(choices)));
         let history = ran.unwrap_or_else(|why| {
@@ -146,10 +146,10 @@ impl Search<'_> {
     fn is_in_scope(&self, choices: &[&Choice]) -> bool {
         let is_step = |choice: &&&Choice| choice.entry.is_step();
         let steps = choices.iter().filter(is_step).count();
-        let stands_for_others = |choice: &&Choice| choice.entry.is_core || choice.entry.is_step();
+        let is_representative = |choice: &&Choice| choice.entry.is_core || choice.entry.is_step();
         if steps > 1
             || choices.len() - steps > 2
-            || (choices.len() > 2 && !choices.iter().all(stands_for_others))
+            || (choices.len() > 2 && !choices.iter().all(is_representative))
         {
             return false;
         }
@@ -161,7 +161,7 @@ impl Search<'_> {
             let place = names.position(|name| name == choice.entry.name);
             4_096 * number + 8 * place.unwrap() as u64 + choice.request
         });
-        // A part that is fixed, and does not prefer one request or fault to another.
+        // A fixed part of the histories, with all requests and faults alike.
         let mixed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 32;
         mixed.is_multiple_of(self.stride)
     }

@@ -11,7 +11,7 @@ use crate::scripted_server::{
     Call, Seen, Stage, builder, empty, html, json, refusal, text, within,
 };
 
-/// What `openssl pkey -pubout -outform DER | openssl dgst -sha256 -binary | base64` says of the key.
+/// The output of `openssl pkey -pubout -outform DER | openssl dgst -sha256 -binary | base64` for the key.
 const FINGERPRINT: &str = "SHA256:9703Br/cSxH7v8SqgG9yG3woKYIaqQrd6UoVEWG+ajE=";
 
 fn claims(seen: &Seen) -> Value {

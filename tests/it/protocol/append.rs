@@ -141,7 +141,7 @@ async fn a_request_without_an_answer_within_the_deadline_is_repeated() {
     let receipt = channel.append_row(&json!({"A": 1}), 1).await.unwrap();
     within(receipt.committed()).await.unwrap();
     let seen = stage.seen(Call::Append);
-    // Where the machine is slow, the second answer comes after its deadline as well.
+    // On a slow machine the second answer is late as well.
     assert!(seen.len() >= 2);
     assert_eq!(seen[0].attempt().0, seen[1].attempt().0);
     assert_eq!(seen[1].attempt().1, "1");
@@ -188,7 +188,7 @@ async fn stale_after_an_unclear_answer_is_ambiguous_until_the_token_tells() {
             refusal(400, "STALE_CONTINUATION_TOKEN_SEQUENCER"),
         );
         if committed {
-            // The first try was applied, and only its answer was lost.
+            // The first attempt was applied, and only its answer was lost.
             stage.commit("c", "1");
         }
         stage.answer(Call::Open, opened(None, "SUCCESS"));

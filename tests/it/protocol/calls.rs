@@ -11,7 +11,7 @@ use crate::scripted_server::{
     Call, Seen, Stage, empty, html, json, refusal, status_of, statuses, within,
 };
 
-/// The calls that are not part of a channel's life.
+/// The calls of a client that need no open channel.
 const CALLS: [Call; 2] = [Call::Status, Call::Drop];
 
 async fn make(client: &StreamingIngestClient, call: Call) -> Result<(), Error> {
@@ -61,7 +61,7 @@ async fn a_refusal_is_reported_with_its_code_and_a_remedy() {
             assert_eq!((error.kind(), error.code()), (kind, code), "{text}");
             assert!(text.contains(remedy) && text.contains("\"c\""), "{text}");
             assert!(!error.is_retryable(), "{text}");
-            // Rights may have been granted since the token was made.
+            // Privileges may have been granted since the token was issued.
             let tries = if kind == ErrorKind::Forbidden { 2 } else { 1 };
             assert_eq!(stage.count(call), tries, "{text}");
         }

@@ -81,7 +81,7 @@ async fn a_refusal_is_reported_with_its_code_and_a_remedy() {
         assert!(!error.is_retryable() && !error.is_ambiguous(), "{text}");
         let id = stage.seen(Call::Open)[0].attempt().0.to_owned();
         assert_eq!(error.request_id(), Some(id.as_str()), "{text}");
-        // Rights may have been granted since the token was made.
+        // Privileges may have been granted since the token was issued.
         let tries = if kind == ErrorKind::Forbidden { 2 } else { 1 };
         assert_eq!(stage.count(Call::Open), tries, "{text}");
     }
@@ -116,7 +116,7 @@ async fn a_channel_that_opens_unhealthy_is_refused() {
     }
 }
 
-/// Opens a channel past one such answer; returns the server.
+/// Opens a channel although the first answer is this one. Returns the server.
 async fn opens_after(answer: ResponseTemplate) -> Stage {
     let stage = Stage::new().await;
     stage.answer(Call::Open, answer);
@@ -201,7 +201,7 @@ fn uncommitted() -> ResponseTemplate {
     refusal(409, "ERR_CHANNEL_HAS_UNCOMMITTED_DATA")
 }
 
-/// Whether each open asked the server to spare uncommitted rows.
+/// Whether each open asked the server to fail if there are uncommitted rows.
 fn sparing(stage: &Stage) -> Vec<bool> {
     let seen = stage.seen(Call::Open);
     seen.iter()

@@ -8,7 +8,7 @@ use snowpipe_streaming::{OnUncommitted, PipePath, StreamingIngestClient};
 
 use crate::scripted_server::{Call, Seen, Stage, json, within};
 
-/// Everything but what differs from run to run: host, port, the program's version, ids, times and signatures.
+/// The request without what differs between runs: host, port, the program's version, ids, times and signatures.
 fn on_the_wire(seen: &Seen) -> String {
     let id = seen.query("requestId").unwrap();
     assert_eq!(uuid::Uuid::parse_str(id).unwrap().to_string(), id);
@@ -216,7 +216,7 @@ async fn the_session_of_an_append_answer_is_echoed_once() {
             None => answer,
         }
     };
-    // Neither an open's nor a status's session is an append's.
+    // The session of an open or a status is not sent with appends.
     let stray = |answer: wiremock::ResponseTemplate| {
         answer.insert_header("x-snowflake-session", "not-an-append")
     };

@@ -16,7 +16,7 @@ use tokio::time::Instant;
 
 use self::service::{Admitted, Network, Service};
 
-/// Bytes of one row: few and long ones, for what a row costs is not asked here.
+/// The length of a row in bytes. Rows are long, because the cost per row is not measured here.
 const ROW: usize = 64 << 10;
 /// Rows of one append.
 const ROWS: u64 = 8;
@@ -25,14 +25,14 @@ const ROWS: u64 = 8;
 #[derive(Debug, Clone, Copy)]
 struct Setup {
     channels: usize,
-    /// From a request to its answer.
+    /// The latency of answers.
     delay: Duration,
     /// Answers one out of this many appends with 429 although it is within the limits.
     throttles_every: Option<usize>,
     pacing: Pacing,
     /// The memory of the client.
     budget: usize,
-    /// How long there are rows, in virtual time.
+    /// How long rows are appended, in virtual time.
     lasts: Duration,
 }
 
@@ -62,11 +62,11 @@ struct Carried {
     all: f64,
     slowest: f64,
     fastest: f64,
-    /// Requests a second of one channel.
+    /// Requests per second of one channel.
     requests: f64,
-    /// Answered 429 because a limit was exceeded.
+    /// Requests refused with 429 because a limit was exceeded.
     over_limit: usize,
-    /// Uncompressed over compressed.
+    /// The compression ratio.
     ratio: f64,
 }
 
@@ -109,7 +109,7 @@ fn carried(setup: Setup) -> Carried {
 }
 
 async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
-    // Of the emulator only its key is used.
+    // Only the emulator's key is used.
     let emulator = Emulator::builder().build().unwrap();
     let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
     let pipe = PipePath::new("DB", "PUBLIC", "RIDES_PIPE").unwrap();
@@ -126,7 +126,7 @@ async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
         .unwrap()
 }
 
-/// As many rows as the channel takes.
+/// Appends as many rows as the channel accepts.
 async fn produce(mut channel: Channel, rows: Arc<Vec<RowBatch>>) {
     let mut next = 0;
     for batch in rows.iter().cycle() {
@@ -136,7 +136,7 @@ async fn produce(mut channel: Channel, rows: Arc<Vec<RowBatch>>) {
     }
 }
 
-/// Rows that compress about as well as lift rides do: three eighths of each are noise.
+/// Rows that compress about as well as lift rides: three eighths of each are random.
 fn rows() -> Vec<RowBatch> {
     let mut rng = fastrand::Rng::with_seed(1);
     let batch = |_| {
@@ -150,7 +150,7 @@ fn rows() -> Vec<RowBatch> {
         }
         RowBatch::from_ndjson(ndjson).unwrap()
     };
-    // Together they are longer than what zstd looks back.
+    // Together they are longer than the window of zstd.
     (0..4).map(batch).collect()
 }
 
@@ -175,7 +175,7 @@ fn read_off(service: &Service, setup: Setup, half: Instant) -> Carried {
     }
 }
 
-/// From the first request to the last one: what each waits for is that those before it are paid for.
+/// The rate from the first request to the last one. Each request waits until the pacing allows for those before it.
 fn rate(admitted: &[Admitted]) -> f64 {
     let (last, paid) = admitted.split_last().unwrap();
     let bytes: f64 = paid.iter().map(|one| one.bytes).sum();
@@ -199,7 +199,7 @@ fn a_429_costs_no_more_than_its_request_at_the_channels_pace() {
         lasts: Duration::from_secs(20),
         ..Setup::new(1, 50)
     });
-    // At the least: one request in ten is paced twice.
+    // The lower bound: one request in ten is paced twice.
     assert!((17.0..20.1).contains(&carried.all), "{carried:?}");
     assert_eq!(carried.over_limit, 0);
 }
@@ -238,7 +238,7 @@ fn channels_add_up_and_share_fairly() {
     }
     for setup in setups {
         let carried = carried(setup);
-        // No channel carries more for long: the service sees to that.
+        // The service does not accept more from one channel.
         assert!(carried.slowest > 19.5, "{setup:?}: {carried:?}");
         assert_eq!(carried.over_limit, 0, "{setup:?}");
     }

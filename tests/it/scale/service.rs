@@ -20,10 +20,10 @@ pub const TABLE_BYTES: f64 = 20e9;
 /// Bytes of one request on the wire.
 pub const REQUEST_BYTES: usize = 4_000_000;
 
-/// What stands between a client and the service.
+/// The network between a client and the service.
 #[derive(Debug, Clone, Copy)]
 pub struct Network {
-    /// From a request to its answer.
+    /// The latency of answers.
     pub delay: Duration,
     /// Answers one out of this many appends with 429 although it is within the limits.
     pub throttles_every: Option<usize>,
@@ -36,18 +36,18 @@ pub struct Admitted {
     pub bytes: f64,
 }
 
-/// What the service has seen.
+/// The requests that the service has received.
 #[derive(Debug, Default)]
 pub struct Seen {
-    /// What each channel was admitted.
+    /// The admitted requests of each channel.
     pub admitted: BTreeMap<String, Vec<Admitted>>,
     /// Appends, admitted or not.
     pub appends: usize,
-    /// Answered 429 because a limit was exceeded.
+    /// Requests refused with 429 because a limit was exceeded.
     pub over_limit: usize,
-    /// Answered 429 without a reason.
+    /// Requests refused with 429 although they were within the limits.
     pub injected: usize,
-    /// Compressed bytes of all that was admitted.
+    /// Compressed bytes of all admitted requests.
     pub wire_bytes: usize,
     channels: BTreeMap<String, Channel>,
     table: Leak,
@@ -67,7 +67,7 @@ struct Channel {
     committed: Option<String>,
 }
 
-/// Full when it holds what a second lets out. It may be overfilled once, and admits nothing until that has leaked.
+/// A leaky bucket of the size of one second's limit. A request may overfill it, and no other is admitted until that has leaked.
 #[derive(Debug, Default)]
 struct Leak {
     level: f64,
@@ -79,7 +79,7 @@ impl Leak {
         let since = self.at.map_or(0.0, |at| (now - at).as_secs_f64());
         self.level = (self.level - since * rate).max(0.0);
         self.at = Some(now);
-        // The client reckons with other roundings.
+        // The client rounds differently.
         self.level.floor() <= rate
     }
 }
