@@ -653,6 +653,70 @@ mutant "send into a channel that is unhealthy after its reopen" src/channel/core
 +        if !status.is_healthy() && status.status_code().is_empty() {
 DIFF
 
+mutant "drain the channel of a partition that is revoked" src/ingest/resume.rs <<'DIFF'
+-            if self.options.is_partition {
+-                channel.end_on_drop();
+-            }
++            let _ = &mut channel;
+DIFF
+
+mutant "keep the task of a partition that is revoked" src/ingest/group/member.rs <<'DIFF'
+-                task.abort();
++                let _ = task.is_finished();
+DIFF
+
+mutant "open a channel again that a former owner has lost" src/ingest/recover.rs <<'DIFF'
+-            _ if ownership == Ownership::Lost => return None,
++            _ if ownership == Ownership::Lost && self.reopens > 0 => return None,
+DIFF
+
+mutant "an owner takes its channel back only once" src/ingest/recover.rs <<'DIFF'
+-                Fenced | OffsetConflict if ownership == Ownership::Owned => self.own_rows,
++                Fenced | OffsetConflict if ownership == Ownership::Owned && self.is_first(cause) => self.own_rows,
+DIFF
+
+mutant "a former owner says that its partition failed" src/ingest/group/task.rs <<'DIFF'
+-        if is_taken && self.is_unowned().await {
++        if !is_taken && self.is_unowned().await {
+DIFF
+
+mutant "listen to the task of an earlier assignment" src/ingest/group/board.rs <<'DIFF'
+-        if entry.generation == self.generation {
++        if entry.generation >= self.generation {
+DIFF
+
+mutant "partitions whose names differ in case share a channel" src/ingest/group/names.rs <<'DIFF'
+-        'A'..='Z' | ESCAPE => name.extend([ESCAPE, char.to_ascii_lowercase()]),
++        ESCAPE => name.extend([ESCAPE, char.to_ascii_lowercase()]),
+DIFF
+
+mutant "a partition without rows in flight waits for the others" src/ingest/group/quota.rs <<'DIFF'
+-        if in_flight == 0 {
++        if in_flight == 0 && used.rows == 0 {
+DIFF
+
+mutant "read although other partitions have taken the room" src/ingest/flow.rs <<'DIFF'
+-        if max == 0 {
++        if max == 0 && self.quota.is_none() {
+DIFF
+
+mutant "start partitions while the group drains" src/ingest/group/member.rs <<'DIFF'
+-                    Some(Event::Assigned(partitions)) if drained_by.is_none() => {
++                    Some(Event::Assigned(partitions)) if drained_by.is_none() || self.tasks.is_empty() => {
+DIFF
+
+mutant "give up a partition for good that could be tried again" src/ingest/group/task.rs <<'DIFF'
+-            _ => Self::Retry,
++            _ if error.is_retryable() => Self::Retry,
++            _ => Self::GiveUp,
+DIFF
+
+mutant "leave the engine before the partitions are drained" src/ingest/group/member.rs <<'DIFF'
+-                    self.stop.send_replace(true);
++                    self.stop.send_replace(true);
++                    self.engine.leave().await;
+DIFF
+
 if $is_check; then
   echo "$total mutants fit the code"
   exit 0

@@ -141,10 +141,6 @@ impl Cluster {
         true
     }
 
-    pub fn is_member(&self, member: u64) -> bool {
-        self.state().members.contains_key(&member)
-    }
-
     pub fn owns(&self, member: u64, partition: usize) -> bool {
         let state = self.state();
         state.members.contains_key(&member) && state.owners[partition] == Some(member)

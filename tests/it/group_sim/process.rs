@@ -5,9 +5,12 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use snowpipe_streaming::emulator::MemoryTransport;
+use snowpipe_streaming::transport::TransportErrorKind;
 use snowpipe_streaming::transport::{Request, Response, Transport, TransportError};
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep};
+
+use super::script::{Event, Script};
 
 /// A process. A clone is the same one.
 #[derive(Debug, Clone)]
@@ -67,6 +70,9 @@ impl Process {
     }
 }
 
+/// Longer than any session.
+const LONG_DELAY: Duration = Duration::from_secs(20);
+
 /// The network of one process.
 pub struct Network {
     pub process: Process,
@@ -74,6 +80,7 @@ pub struct Network {
     pub rng: Mutex<fastrand::Rng>,
     /// Until then a request may be delayed for long.
     pub calm_at: Instant,
+    pub script: Arc<Script>,
 }
 
 impl fmt::Debug for Network {
@@ -94,7 +101,16 @@ impl Network {
 impl Transport for Network {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
         self.process.awake().await;
-        let (there, back) = (self.delay(), self.delay());
+        let event = self.script.next(request.uri().path(), self.process.id);
+        let (mut there, back) = (self.delay(), self.delay());
+        if event == Some(Event::Delay) {
+            there += LONG_DELAY;
+        }
+        let lost = |what| Err(TransportError::new(TransportErrorKind::Interrupted, what));
+        if event == Some(Event::LoseRequest) {
+            sleep(there).await;
+            return lost("the request is lost");
+        }
         let inner = Arc::clone(&self.inner);
         let (sender, receiver) = oneshot::channel();
         // What has left a process arrives, whatever becomes of the process.
@@ -106,6 +122,9 @@ impl Transport for Network {
             return std::future::pending().await;
         };
         sleep(back).await;
+        if event == Some(Event::LoseAnswer) {
+            return lost("the answer is lost");
+        }
         self.process.awake().await;
         answer
     }
