@@ -27,7 +27,7 @@ async fn in_time<T>(work: impl Future<Output = T>) -> T {
 }
 
 #[tokio::test(start_paused = true)]
-async fn tokens_that_cost_more_than_their_rows_do_not_wait_for_ever() {
+async fn tokens_that_cost_more_than_their_rows_do_not_wait_endlessly() {
     let world = World::new();
     let client = small(&world).await;
     let mut channel = client.open_channel("c").await.unwrap();
@@ -41,7 +41,7 @@ async fn tokens_that_cost_more_than_their_rows_do_not_wait_for_ever() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_row_as_long_as_may_be_fits_behind_others() {
+async fn a_row_of_the_maximum_length_fits_after_others() {
     for budget in [BUDGET, 1 << 20] {
         let world = World::new();
         let client = world.builder().memory_budget(budget).build().await.unwrap();

@@ -31,7 +31,7 @@ async fn row_against(
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_ingest_host_that_refuses_for_ever_invalidates_the_channel() {
+async fn an_ingest_host_that_always_refuses_invalidates_the_channel() {
     for (fault, status, exchanges) in [
         (Fault::Unauthorized, "401", 5),
         (Fault::Forbidden, "403", 2),
@@ -49,7 +49,7 @@ async fn an_ingest_host_that_refuses_for_ever_invalidates_the_channel() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_account_host_that_refuses_for_ever_invalidates_the_channel() {
+async fn an_account_host_that_always_refuses_invalidates_the_channel() {
     for fault in [Fault::Unauthorized, Fault::Forbidden] {
         let world = World::new();
         let refusals = [
@@ -139,7 +139,7 @@ async fn a_refusal_of_the_account_host_is_not_one_of_elastic_rows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn statuses_that_are_refused_for_ever_cost_few_exchanges() {
+async fn statuses_that_are_always_refused_cost_few_exchanges() {
     let world = World::new();
     let refusals = [Fault::Unauthorized.on(Endpoint::Status).always()];
     let (kind, text, _) = row_against(&world, refusals).await;
@@ -158,7 +158,7 @@ async fn a_token_endpoint_that_hangs_stops_nothing_while_the_token_is_valid() {
     world.emulator.faults().push(hang);
     // In the last five minutes of the token, heartbeats have started its renewal.
     sleep(Duration::from_secs(2750)).await;
-    assert!(world.requests(Endpoint::Token) > 1, "a renewal has begun");
+    assert!(world.requests(Endpoint::Token) > 1, "a renewal has started");
     let start = Instant::now();
     for n in 0..10 {
         let receipt = channel.append_row(&row(n), n).await.unwrap();
@@ -197,7 +197,7 @@ async fn a_token_fetch_that_outlasts_a_poll_completes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_refresh_that_gives_the_same_token_for_ever_ends() {
+async fn a_refresh_that_always_gives_the_same_token_ends() {
     let world = World::new();
     let same = |request: &Request| -> Option<Response> {
         let path = request.uri().path();
@@ -255,7 +255,7 @@ async fn an_oauth_server_that_gives_a_useless_token_for_ever_ends() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_caller_who_does_not_give_up_is_slowed_down() {
+async fn a_caller_that_keeps_retrying_is_slowed_down() {
     let world = World::with(|e| e.access_token("good", None));
     let good = ProgrammaticAccessToken::new("good", None);
     let client = world.builder().credential(good).build().await.unwrap();

@@ -227,7 +227,7 @@ async fn cancel(
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_is_given_up_wherever_rows_land_once() {
+async fn rows_land_once_whatever_is_cancelled_at_any_poll() {
     for (recovery, op) in BOTH.into_iter().flat_map(|r| OPS.map(|op| (r, op))) {
         let mut left = 0;
         loop {
@@ -265,7 +265,7 @@ enum Untracked {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twice() {
+async fn a_cancelled_untracked_append_leaves_its_first_rows_and_no_duplicates() {
     let ops = [
         Untracked::Row,
         Untracked::Rows,
@@ -342,7 +342,7 @@ async fn an_untracked_append_that_is_given_up_leaves_its_first_rows_and_none_twi
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_job_that_is_given_up_is_finished_by_its_next_run() {
+async fn a_cancelled_job_is_completed_by_its_next_run() {
     for recovery in BOTH {
         let mut left = 0;
         loop {
@@ -368,7 +368,7 @@ async fn a_job_that_is_given_up_is_finished_by_its_next_run() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_build_or_an_open_that_is_given_up_leaves_nothing_behind() {
+async fn a_cancelled_build_or_open_leaves_nothing_behind() {
     for (recovery, left) in BOTH.into_iter().flat_map(|r| (0..40).map(move |n| (r, n))) {
         let world = world(ReplayedToken::Stale);
         let built = polls(left, builder(&world, recovery).build()).await;
@@ -388,7 +388,7 @@ async fn a_build_or_an_open_that_is_given_up_leaves_nothing_behind() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_close_that_is_given_up_equals_a_drop() {
+async fn a_cancelled_close_equals_a_drop() {
     for (recovery, left) in BOTH.into_iter().flat_map(|r| (0..20).map(move |n| (r, n))) {
         let world = world(ReplayedToken::Stale);
         let client = builder(&world, recovery).build().await.unwrap();

@@ -22,9 +22,9 @@ async fn every_channel_is_flushed_and_committed_before_the_client_ends() {
         receipts.push(channel.append_row(&row(n), 7).await.unwrap());
         channels.push(channel);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     client.close().await.unwrap();
-    assert!(begun.elapsed() < Duration::from_secs(10), "nothing lags");
+    assert!(started.elapsed() < Duration::from_secs(10), "nothing lags");
     for receipt in receipts {
         receipt.committed().await.unwrap();
     }
@@ -55,9 +55,9 @@ async fn all_channels_share_one_deadline_and_the_first_failure_is_returned() {
         receipts.push(channel.append_rows(rows(own), 0..).await.unwrap());
         channels.push(channel);
     }
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = client.close().await.unwrap_err();
-    assert_eq!(begun.elapsed(), limit);
+    assert_eq!(started.elapsed(), limit);
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(error.to_string().contains("\"b\""), "{error}");
     let uncommitted = &error.close_report().unwrap().uncommitted;
@@ -108,10 +108,10 @@ async fn a_flush_of_all_channels_waits_for_each() {
     let mut b = client.open_channel("b").await.unwrap();
     let _ = a.append_row(&row(0), 0).await.unwrap();
     let late = b.append_row(&row(1), 0).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     client.wait_for_flush().await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(3));
-    let accepted = begun.elapsed();
+    assert!(started.elapsed() >= Duration::from_secs(3));
+    let accepted = started.elapsed();
     late.accepted().await.unwrap();
-    assert_eq!(begun.elapsed(), accepted, "it was accepted already");
+    assert_eq!(started.elapsed(), accepted, "it was accepted already");
 }

@@ -189,9 +189,9 @@ async fn a_dropped_channel_that_cannot_be_opened_again_is_given_up_in_time() {
     faults.push(Fault::Refuse.on(Endpoint::Open).always());
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     drop(channel);
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = receipt.committed().await.unwrap_err();
-    assert_eq!(begun.elapsed(), Duration::from_secs(60), "{error}");
+    assert_eq!(started.elapsed(), Duration::from_secs(60), "{error}");
     faults.clear();
     tokio::task::yield_now().await;
     let channel = client.open_channel("c").await.unwrap();
@@ -207,11 +207,11 @@ async fn a_cancelled_close_keeps_its_deadline() {
     world.emulator.faults().push(never);
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     receipt.accepted().await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let half = tokio::time::timeout(Duration::from_secs(30), channel.close());
     assert!(half.await.is_err());
     receipt.committed().await.unwrap_err();
-    assert_eq!(begun.elapsed(), Duration::from_secs(60));
+    assert_eq!(started.elapsed(), Duration::from_secs(60));
 }
 
 #[tokio::test(start_paused = true)]

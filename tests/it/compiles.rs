@@ -57,7 +57,7 @@ async fn a_row_may_be_dropped_before_the_await() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn offsets_are_written_as_they_come() {
+async fn offsets_of_all_types_are_accepted() {
     let client = World::new().client().await;
     let mut channel = client.open_channel("c").await.unwrap();
     let rows = vec![ride(1), ride(2)];

@@ -68,7 +68,7 @@ async fn a_batch_that_was_tried_for_too_long_names_its_last_request_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_that_waited_in_vain_names_the_servers_code() {
+async fn an_open_that_timed_out_names_the_servers_code() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(3600)));
     let (_first, mut channel) = world.channel().await;
     let receipt = channel.append_row(&row(0), 0).await.unwrap();

@@ -66,7 +66,7 @@ async fn raw(rig: &Rig, head: &str) -> String {
 }
 
 #[tokio::test]
-async fn no_web_page_gets_anything_done() {
+async fn web_pages_are_refused() {
     let rig = Rig::start(Emulator::builder()).await;
     let reset = || {
         rig.request(Method::POST, "/_emulator/reset")
@@ -199,7 +199,7 @@ async fn other_machines_are_let_in_only_with_a_token() {
 
 /// Slow statements do not delay other clients, and their number is bounded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn statements_without_end_do_not_block_other_clients() {
+async fn slow_statements_do_not_block_other_clients() {
     let rig = Rig::start(Emulator::builder()).await;
     let client = rig.client().await;
     let mut channel = client.open_channel("c").await.unwrap();

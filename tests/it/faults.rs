@@ -43,8 +43,7 @@ async fn a_request_that_was_not_sent_or_lost_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_lost_after_the_rows_were_applied_is_no_double_where_the_server_knows_the_token()
-{
+async fn a_lost_answer_makes_no_duplicates_if_the_server_remembers_the_token() {
     for fault in [
         Fault::ApplyThenLose,
         Fault::Cut,
@@ -75,8 +74,8 @@ async fn an_answer_lost_after_the_rows_were_applied_is_no_double_where_the_serve
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_the_receipt_still_learns_the_truth()
- {
+async fn a_repetition_refused_as_stale_invalidates_the_channel_and_the_receipt_resolves_correctly()
+{
     let world = World::with(|e| e.replay(ReplayedToken::Stale));
     let (_client, mut channel) = world.channel().await;
     world
@@ -102,7 +101,7 @@ async fn where_the_server_calls_the_replay_stale_the_channel_is_invalidated_and_
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stale_answer_after_a_try_that_did_not_land_leaves_the_rows_ambiguous() {
+async fn a_stale_answer_after_an_attempt_that_did_not_land_leaves_the_rows_ambiguous() {
     let world = World::new();
     let client = world
         .builder()
@@ -398,7 +397,7 @@ async fn a_throttled_status_call_is_repeated_after_the_servers_delay() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_that_is_put_off_for_an_hour_is_asked_for_within_the_retry_time() {
+async fn a_status_delayed_for_an_hour_is_polled_within_the_retry_time() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let throttle = Fault::Throttle(Some(Duration::from_secs(3600)));

@@ -59,7 +59,7 @@ async fn everything_lands_once_and_is_released() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_crash_at_any_moment_loses_and_doubles_nothing() {
+async fn a_crash_at_any_moment_loses_and_duplicates_nothing() {
     for is_forgetful in [false, true] {
         for crash in (0..60).map(|i| Duration::from_millis(i * 117)) {
             let world = World::new();
@@ -152,13 +152,13 @@ async fn a_source_that_keeps_failing_ends_the_run() {
     let client = world.client().await;
     let mut shelf = Shelf::of(0..10);
     shelf.stock().failures = vec![("read", Failure::Passing); 1_000].into();
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Source);
     let source = std::error::Error::source(&error).unwrap();
     assert_eq!(source.downcast_ref(), Some(&Failure::Passing));
     assert!(error.to_string().contains("the disk is busy"), "{error}");
-    assert_eq!(begun.elapsed().as_secs(), 600);
+    assert_eq!(started.elapsed().as_secs(), 600);
     // Pauses double up to half a minute.
     let tries = 1_000 - shelf.stock().failures.len();
     assert!((25..=60).contains(&tries), "{tries}");
@@ -206,13 +206,13 @@ async fn a_stopped_run_waits_for_commits_until_its_drain_timeout() {
     }
     let withheld = Fault::WithholdCommits(Duration::from_secs(30));
     world.emulator.faults().push(withheld.on(Endpoint::Append));
-    let begun = Instant::now();
+    let started = Instant::now();
     let report = ingest::run(&client, "c", &mut shelf)
         .until(sleep(stop))
         .drain_timeout(Duration::from_secs(10))
         .await
         .unwrap();
-    assert_eq!(begun.elapsed().as_secs(), 15);
+    assert_eq!(started.elapsed().as_secs(), 15);
     assert_eq!(report.finish, Finish::Stopped);
     assert_eq!((report.rows_appended, report.rows_committed), (30, 0));
     assert_eq!(
@@ -247,16 +247,16 @@ async fn a_run_is_stopped_wherever_it_is() {
         for fault in faults {
             world.emulator.faults().push(fault);
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let report = ingest::run(&client, "c", &mut shelf)
             .until(sleep(Duration::from_millis(1_200)))
             .await
             .unwrap();
         assert_eq!(report.finish, Finish::Stopped);
         assert!(
-            begun.elapsed() < Duration::from_secs(2),
+            started.elapsed() < Duration::from_secs(2),
             "{:?}",
-            begun.elapsed()
+            started.elapsed()
         );
     }
 }
@@ -332,7 +332,7 @@ async fn progress_distinguishes_accepted_from_committed() {
     let client = world.client().await;
     let slow = Fault::Delay(Duration::from_secs(20)).on(Endpoint::Append);
     world.emulator.faults().push(slow.after(1));
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut seen = Vec::new();
     ingest::run(&client, "c", &mut Shelf::of(0..20))
         .batch_rows(10)
@@ -340,7 +340,7 @@ async fn progress_distinguishes_accepted_from_committed() {
         .observe(|progress| {
             let now = (progress.accepted, progress.committed);
             if seen.last().is_none_or(|(last, _)| *last != now) {
-                seen.push((now, begun.elapsed().as_secs()));
+                seen.push((now, started.elapsed().as_secs()));
             }
         })
         .await
@@ -442,10 +442,10 @@ async fn the_last_rows_of_a_source_are_sent_without_waiting_for_the_lag() {
     let world = World::new();
     let lag = Duration::from_secs(3_600);
     let client = world.builder().max_client_lag(lag).build().await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut shelf = Shelf::of(0..10);
     ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert!(begun.elapsed() < lag, "{:?}", begun.elapsed());
+    assert!(started.elapsed() < lag, "{:?}", started.elapsed());
     assert_eq!(world.landed(), (0..10).collect::<Vec<_>>());
 }
 

@@ -134,7 +134,7 @@ async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
             faults.push(must.on(Endpoint::Status).channel(name));
         }
     };
-    let begun = Instant::now();
+    let started = Instant::now();
     let run = ingest::run(&client, "c", &mut shelf)
         // The later rows belong to the failing shards.
         .shards(3, |row| by_number(row) / 50 * (1 + by_number(row) % 2))
@@ -151,7 +151,7 @@ async fn a_drain_waits_for_healthy_shards_and_releases_their_rows() {
     assert_eq!(sorted(&world), (0..100).collect::<Vec<_>>());
     let longest = Duration::from_secs(100);
     assert!(
-        begun.elapsed() < longest,
+        started.elapsed() < longest,
         "failed shards are not waited for"
     );
 }

@@ -52,7 +52,7 @@ async fn an_invalidated_channel_is_reopened_without_loss_or_duplicates() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_client_that_replays_is_left_to_do_so() {
+async fn a_run_leaves_reopens_to_a_replaying_client() {
     let must = || Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned());
     for fault in [must(), Fault::SecondWriter, Fault::Stale, Fault::Zombie] {
         for after in 0..5 {
@@ -153,12 +153,12 @@ async fn commits_that_stall_are_worth_one_reopen() {
     let mut shelf = Shelf::of(0..10);
     let withheld = Fault::WithholdCommits(Duration::MAX).on(Endpoint::Append);
     world.emulator.faults().push(withheld.always());
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     let cause = InvalidationCause::CommitStalled;
     assert_eq!(error.kind(), ErrorKind::Invalidated(cause));
     // Two stalls, and the wait for rows that may still be committed.
-    let took = begun.elapsed().as_secs();
+    let took = started.elapsed().as_secs();
     assert!((270..280).contains(&took), "{took}");
 }
 
@@ -226,7 +226,7 @@ async fn rows_of_another_writer_are_never_discarded() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_offset_that_somebody_else_committed_is_resumed_from_if_it_is_ahead() {
+async fn a_run_resumes_from_another_writers_offset_if_it_is_ahead() {
     for (foreign, end) in [("14", None), ("3", Some("3")), ("x", Some("x"))] {
         let world = World::new();
         let client = world.client().await;
@@ -285,7 +285,7 @@ async fn a_dropped_channel_is_recreated_and_nothing_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn two_runs_of_one_source_lose_and_double_nothing() {
+async fn two_runs_of_one_source_lose_and_duplicate_nothing() {
     for later in (0..25).map(|i| Duration::from_millis(i * 290)) {
         let world = World::new();
         let (one, two) = (world.client().await, world.client().await);
@@ -334,15 +334,15 @@ async fn a_first_open_waits_for_what_an_earlier_run_sent_and_then_sends_it_again
     last.accepted().await.unwrap();
     drop((client, channel));
     let client = world.client().await;
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut shelf = Shelf::of(0..10);
     ingest::run(&client, "c", &mut shelf).await.unwrap();
-    assert!(begun.elapsed() >= Duration::from_secs(30));
+    assert!(started.elapsed() >= Duration::from_secs(30));
     assert_eq!(world.landed(), all(10));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_open() {
+async fn a_status_call_after_an_open_is_retried_as_long_as_the_open() {
     // At the beginning, and after a reopen.
     for reopens in [0, 1] {
         let world = World::new();
@@ -361,12 +361,12 @@ async fn a_status_call_that_fails_after_an_open_is_given_the_patience_of_the_ope
             sleep(Duration::from_secs(40)).await;
             world.emulator.faults().clear();
         };
-        let begun = Instant::now();
+        let started = Instant::now();
         let run = ingest::run(&client, "c", &mut shelf).into_future();
         let (report, ()) = tokio::join!(run, back);
         let report = report.unwrap();
         assert_eq!((report.reopens, report.released), (reopens, Some(9)));
-        assert!(begun.elapsed() >= Duration::from_secs(40));
+        assert!(started.elapsed() >= Duration::from_secs(40));
         assert_eq!(world.landed(), all(10));
     }
 }
@@ -378,16 +378,16 @@ async fn a_status_call_that_keeps_failing_ends_a_run_with_its_cause() {
     let mut shelf = Shelf::of(0..10);
     let unavailable = Fault::ServerError(503).on(Endpoint::Status);
     world.emulator.faults().push(unavailable.always());
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Server, "{error}");
-    assert_eq!(begun.elapsed().as_secs(), 60);
+    assert_eq!(started.elapsed().as_secs(), 60);
     assert_eq!(world.landed(), all(0));
 }
 
 /// The channel is reopened while the source fails to wait for rows. The reopen does not count as a success of the source.
 #[tokio::test(start_paused = true)]
-async fn a_reopened_channel_does_not_prolong_the_patience_with_a_source_that_cannot_wait() {
+async fn a_reopen_does_not_prolong_the_patience_for_a_failing_source() {
     let world = World::new();
     let client = world.client().await;
     let mut shelf = Shelf::of(0..1);
@@ -462,10 +462,10 @@ async fn a_run_waits_for_memory_beyond_the_append_timeout_after_a_reopen_too() {
     faults.push(Fault::Throttle(Some(minute)).on(Endpoint::Append).times(2));
     let mut shelf = Shelf::of(0..0);
     shelf.stock().rows = (0..).zip(noisy(0..5_000)).collect();
-    let begun = Instant::now();
+    let started = Instant::now();
     let run = ingest::run(&client.unwrap(), "c", &mut shelf);
     let report = run.await.unwrap();
-    assert!(begun.elapsed() > minute);
+    assert!(started.elapsed() > minute);
     assert_eq!(report.reopens, 1);
     assert_eq!(world.landed(), all(5_000));
 }

@@ -251,11 +251,11 @@ async fn dead_letters_that_cannot_be_kept_end_the_run_after_the_source_patience(
     let client = client(&world).await;
     let mut shelf = shelf(0..10, &[4]);
     shelf.stock().failures = vec![("dead letter", Failure::Passing); 10_000].into();
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = ingest::run(&client, "c", &mut shelf).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Source);
     assert!(error.to_string().contains("keep dead letters"), "{error}");
-    let took = begun.elapsed().as_secs();
+    let took = started.elapsed().as_secs();
     assert!((600..605).contains(&took), "{took}");
     // Pauses double up to half a minute, although the rows can be read each time.
     let tries = 10_000 - shelf.stock().failures.len();

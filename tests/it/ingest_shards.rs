@@ -70,7 +70,7 @@ async fn one_hot_key_idle_shards_and_a_restart_lose_and_double_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_shard_holds_back_the_release_and_a_crash_then_doubles_nothing() {
+async fn a_slow_shard_holds_back_the_release_and_a_crash_then_duplicates_nothing() {
     let world = World::new();
     let mut shelf = Shelf::of(0..100);
     shelf.stock().is_open = true;

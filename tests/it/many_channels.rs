@@ -19,7 +19,7 @@ async fn open(client: &StreamingIngestClient, count: u32) -> Vec<Channel> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_idle_client_beats_every_half_a_minute_and_renews_its_token() {
+async fn an_idle_client_polls_every_half_minute_and_renews_its_token() {
     // A call names at most a thousand channels. With many channels a few heartbeats are enough, because they are slow in a test.
     for (channels, calls_a_beat, minutes) in [(1, 1, 60), (MANY, 2, 5)] {
         let world = World::with(|e| e.token_life(Duration::from_secs(1_800)));

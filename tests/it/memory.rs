@@ -56,7 +56,7 @@ async fn a_stalled_server_makes_appends_wait_and_the_budget_holds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn one_channel_cannot_take_all() {
+async fn one_channel_cannot_use_the_whole_budget() {
     let world = World::new();
     let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
     let mut greedy = client.open_channel("greedy").await.unwrap();
@@ -281,7 +281,7 @@ async fn a_cancelled_unit_is_not_appended_at_all() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_unit_that_could_never_fit_is_refused_and_not_waited_for() {
+async fn a_unit_too_large_for_the_budget_is_refused_without_waiting() {
     let world = World::new();
     let client = world.builder().memory_budget(BUDGET).build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();

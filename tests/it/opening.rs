@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::support::{World, answer, row};
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_will_not_discard_is_believed_and_not_asked_for_ever() {
+async fn an_open_ends_if_the_server_does_not_discard_rows() {
     let world = World::new();
     let opens = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&opens);
@@ -101,7 +101,7 @@ async fn a_name_that_no_channel_can_have_is_neither_opened_nor_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_a_reopen_that_failed_receipts_still_learn_the_truth() {
+async fn receipts_resolve_correctly_after_a_failed_reopen() {
     let world = World::with(|e| e.commit_delay(Duration::from_secs(5)));
     let client = world.client().await;
     let mut channel = client.open_channel("c").await.unwrap();
@@ -192,7 +192,7 @@ async fn a_channel_opened_in_another_case_is_followed_by_the_servers_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_open_answer_without_a_status_means_that_the_status_is_asked_for() {
+async fn an_open_answered_without_a_status_is_followed_by_a_status_call() {
     let world = World::new();
     let (earlier, mut channel) = world.channel().await;
     let receipt = channel.append_row(&row(6), 6).await.unwrap();

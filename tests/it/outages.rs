@@ -67,7 +67,7 @@ fn seconds(seconds: u64) -> Duration {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_steady_stream_rides_out_an_outage_shorter_than_the_retry_time() {
+async fn a_steady_stream_survives_an_outage_shorter_than_the_retry_time() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         for outage in OUTAGES {
             let world = World::new();
@@ -91,7 +91,7 @@ async fn a_steady_stream_rides_out_an_outage_shorter_than_the_retry_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_outage_longer_than_the_retry_time_is_called_one() {
+async fn an_outage_longer_than_the_retry_time_is_reported() {
     for recovery in [Recovery::Surface, Recovery::Replay] {
         for outage in OUTAGES {
             let world = World::new();
@@ -100,11 +100,11 @@ async fn an_outage_longer_than_the_retry_time_is_called_one() {
             let receipt = channel.append_row(&row(0), 0).await.unwrap();
             receipt.accepted().await.unwrap();
             outage.begin(&world);
-            let begun = Instant::now();
+            let started = Instant::now();
             let error = channel.invalidated().await;
             let text = format!("{recovery:?}, {outage:?}: {error}");
             assert_eq!(cause(&error), InvalidationCause::Unreachable, "{text}");
-            let lasted = begun.elapsed();
+            let lasted = started.elapsed();
             assert!(
                 (seconds(600)..seconds(632)).contains(&lasted),
                 "{text}: {lasted:?}"
@@ -118,7 +118,7 @@ async fn an_outage_longer_than_the_retry_time_is_called_one() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_run_rides_out_an_outage_shorter_than_the_retry_time() {
+async fn a_run_survives_an_outage_shorter_than_the_retry_time() {
     for outage in OUTAGES {
         let world = World::new();
         let client = world.client().await;

@@ -257,7 +257,7 @@ async fn block(client: &mut TcpStream, skip: usize) -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn trust_is_not_the_proxys_matter() {
+async fn a_proxy_does_not_change_which_certificates_are_trusted() {
     let (stage, authority, proxy) = (Stage::new().await, Authority::new(), Proxy::new().await);
     let url = before(&stage, authority.acceptor("elsewhere.invalid")).await;
     let error = connect(&stage, &url, &authority, &proxy.url(USER))

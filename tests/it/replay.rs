@@ -473,7 +473,7 @@ async fn after_a_reject_requests_are_smaller_if_asked_for_and_windows_narrower()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_asked_for_before_a_reopen_and_answered_after_it_is_no_news() {
+async fn a_status_requested_before_a_reopen_is_ignored_after_it() {
     let world = World::new();
     let slow = world.transport().with_latency(Duration::from_millis(100));
     let builder = world.builder().recovery(Recovery::Replay).transport(slow);

@@ -173,7 +173,7 @@ async fn a_token_of_another_writer_is_a_conflict_when_no_replica_lags_so_far() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_replica_that_does_not_know_a_new_channel_yet_is_no_loss_of_it() {
+async fn a_replica_that_does_not_know_a_new_channel_yet_does_not_end_it() {
     let world = World::new();
     let (_client, mut channel) = world.channel().await;
     let faults = world.emulator.faults();

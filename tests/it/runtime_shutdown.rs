@@ -18,9 +18,9 @@ fn occupied() -> (Runtime, mpsc::Sender<()>) {
         .build()
         .unwrap();
     let (release, released) = mpsc::channel::<()>();
-    let (begun, has_begun) = mpsc::channel();
+    let (started, has_begun) = mpsc::channel();
     runtime.spawn_blocking(move || {
-        begun.send(()).unwrap();
+        started.send(()).unwrap();
         let _ = released.recv();
     });
     has_begun.recv().unwrap();

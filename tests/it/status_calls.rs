@@ -52,15 +52,15 @@ async fn a_server_that_takes_one_channel_in_a_call_is_asked_for_one_at_a_time() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_server_that_finds_one_channel_too_many_has_not_answered() {
+async fn a_refusal_of_a_single_channel_as_too_many_is_a_failure() {
     let world = World::new();
     let client = limited(&world, 0).await;
     let mut channel = client.open_channel("c").await.unwrap();
     drop(channel.append_row(&row(0), 0).await.unwrap());
-    let begun = Instant::now();
+    let started = Instant::now();
     let error = channel.invalidated().await;
     assert_eq!(cause(&error), InvalidationCause::Unreachable);
-    assert!((600..632).contains(&begun.elapsed().as_secs()));
+    assert!((600..632).contains(&started.elapsed().as_secs()));
     let error = client.channel_statuses(["c", "d"]).await.unwrap_err();
     assert_eq!(error.code(), Some(TOO_MANY));
 }
@@ -73,14 +73,14 @@ async fn statuses_that_fail_count_from_the_first_before_the_server_asks_for_a_de
     faults.push(Fault::ServerError(503).on(Endpoint::Status).always());
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
     receipt.accepted().await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     sleep(seconds(400)).await;
     faults.clear();
     let hour = Fault::Throttle(Some(seconds(3_600)));
     faults.push(hour.on(Endpoint::Status).always());
     let error = channel.invalidated().await;
     assert_eq!(cause(&error), InvalidationCause::Unreachable);
-    let lasted = begun.elapsed().as_secs();
+    let lasted = started.elapsed().as_secs();
     assert!((600..602).contains(&lasted), "{lasted} s");
 }
 
@@ -95,10 +95,10 @@ async fn a_delay_that_the_server_asks_for_ends_with_an_answer() {
     sleep(seconds(500)).await;
     faults.push(Fault::Throttle(Some(seconds(3_600))).on(Endpoint::Status));
     let second = channel.append_row(&row(1), 1).await.unwrap();
-    let begun = Instant::now();
+    let started = Instant::now();
     let before = world.requests(Endpoint::Status);
     second.committed().await.unwrap();
-    let waited = begun.elapsed().as_secs();
+    let waited = started.elapsed().as_secs();
     assert!((600..603).contains(&waited), "{waited} s");
     assert_eq!(world.requests(Endpoint::Status) - before, 2);
 }

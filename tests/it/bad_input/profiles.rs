@@ -148,7 +148,7 @@ fn missing_account_and_user_name_their_settings() {
 }
 
 #[test]
-fn profiles_that_cannot_be_read_say_where() {
+fn unreadable_profiles_are_reported_with_their_place() {
     let refused = |json: &str| Profile::from_json(json).unwrap_err();
     says(
         &refused("{\n\"account\": \"A\",}"),
@@ -183,7 +183,7 @@ fn profiles_that_cannot_be_read_say_where() {
 }
 
 #[test]
-fn addresses_that_cannot_be_used_say_how_to_write_them() {
+fn unusable_urls_are_refused_with_the_right_form() {
     let cases: [(&str, &[&str]); 9] = [
         (
             "https://",
@@ -261,7 +261,7 @@ fn pipe_paths_have_three_names() {
 }
 
 #[tokio::test]
-async fn options_too_small_to_work_name_the_least() {
+async fn options_that_are_too_small_are_refused_with_the_minimum() {
     let stage = Stage::new().await;
     let error = stage
         .builder()

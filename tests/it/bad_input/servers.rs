@@ -62,7 +62,7 @@ async fn a_server_without_tls_is_named() {
 }
 
 #[tokio::test]
-async fn a_pipe_that_is_not_there_or_not_ours_is_named() {
+async fn a_missing_or_forbidden_pipe_is_named() {
     let missing = "ERR_PIPE_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
     let cases = [
         (

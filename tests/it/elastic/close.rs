@@ -168,7 +168,7 @@ async fn a_client_that_closes_returns_the_unreported_failures() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_channel_of_a_closed_client_takes_nothing() {
+async fn a_channel_of_a_closed_client_accepts_nothing() {
     let world = World::new();
     let client = world.client().await;
     client.clone().close().await.unwrap();

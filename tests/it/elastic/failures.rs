@@ -79,7 +79,7 @@ async fn an_unreachable_server_ends_in_rows_handed_back_after_the_retry_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn refusals_that_do_not_pass_come_back_after_a_few_tries() {
+async fn persistent_refusals_are_handed_back_after_a_few_attempts() {
     for (fault, kind) in [
         (Fault::Unauthorized, ErrorKind::Authentication),
         (Fault::Forbidden, ErrorKind::Forbidden),
@@ -175,7 +175,7 @@ async fn an_unawaited_failure_goes_to_the_next_checkpoint_and_stops_appends_unti
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_acknowledgement_dropped_unread_gives_its_failure_back() {
+async fn the_failure_of_a_dropped_acknowledgement_goes_to_the_checkpoint() {
     let world = World::new();
     let (_client, channel) = channel(&world).await;
     world.emulator.faults().push(refused().on(Endpoint::Append));

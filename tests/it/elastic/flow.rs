@@ -328,7 +328,7 @@ async fn an_append_timeout_is_backpressure_with_nothing_appended() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_append_that_is_given_up_while_it_waits_is_not_appended() {
+async fn an_append_cancelled_while_it_waits_appends_nothing() {
     let world = World::new();
     let client = world
         .builder()

@@ -140,7 +140,7 @@ async fn any_answer_without_an_error_is_a_success() {
 }
 
 #[tokio::test]
-async fn a_refusal_for_good_is_not_repeated() {
+async fn a_permanent_refusal_is_not_repeated() {
     for (answer, kind) in [
         (refusal(400, "ERR_BAD_ROWS"), ErrorKind::Refused),
         (empty(400), ErrorKind::Refused),

@@ -125,7 +125,7 @@ fn alone(one: &str) {
 }
 
 #[test]
-fn a_server_that_betrays_is_found_out() {
+fn a_sabotaged_server_is_detected() {
     // After the fault, all rows go into one request.
     let choices = [choice::read("2:second-writer")];
     let surface = CONFIGURATIONS[0];
@@ -142,7 +142,7 @@ fn a_server_that_betrays_is_found_out() {
 }
 
 #[test]
-fn an_error_that_names_no_injected_fault_is_found_out() {
+fn an_error_that_names_no_injected_fault_is_detected() {
     let rejected = ErrorKind::Invalidated(InvalidationCause::Rejected);
     let refused = [choice::read("1:bad-request")];
     let lost = [choice::read("1:lose")];
@@ -155,7 +155,7 @@ fn an_error_that_names_no_injected_fault_is_found_out() {
 
 /// A choice that has no effect would make a history count as two.
 #[test]
-fn a_choice_that_does_not_come_to_pass_is_found_out() {
+fn a_choice_without_effect_is_detected() {
     // The fifth request is a status call.
     for never in ["5:bad-request", "60:lose"] {
         let history = CONFIGURATIONS[0].history(&[choice::read(never)], None);

@@ -148,7 +148,7 @@ async fn a_request_without_an_answer_within_the_deadline_is_repeated() {
 }
 
 #[tokio::test]
-async fn a_batch_is_not_retried_for_ever() {
+async fn a_batch_is_retried_for_a_limited_time() {
     let stage = Stage::new().await;
     stage.always(
         Call::Append,
@@ -257,7 +257,7 @@ async fn repeatedly_refused_credentials_and_privileges_invalidate() {
 }
 
 #[tokio::test]
-async fn rights_that_come_back_in_time_save_the_channel() {
+async fn privileges_restored_in_time_save_the_channel() {
     let stage = Stage::new().await;
     for _ in 0..2 {
         stage.answer(Call::Append, refusal(403, "390189"));
@@ -395,7 +395,7 @@ async fn a_batch_too_large_is_split() {
 }
 
 #[tokio::test]
-async fn too_large_that_cannot_be_split_stops_the_channel() {
+async fn a_unit_too_large_ends_the_channel() {
     let stage = Stage::new().await;
     stage.always(Call::Append, too_large());
     let client = stage.client().await;

@@ -214,7 +214,7 @@ fn sparing(stage: &Stage) -> Vec<bool> {
 }
 
 #[tokio::test]
-async fn an_earlier_holders_rows_are_waited_for() {
+async fn an_open_waits_for_rows_of_an_earlier_holder() {
     let stage = Stage::new().await;
     stage.answer(Call::Open, uncommitted());
     stage.answer(Call::Open, uncommitted());

@@ -101,7 +101,7 @@ async fn a_later_creation_time_is_a_conflict_when_repeated() {
 }
 
 #[tokio::test]
-async fn one_odd_answer_is_not_believed() {
+async fn one_implausible_answer_is_ignored() {
     for odd in [entry(Some("999"), "SUCCESS"), entry(None, "SUCCESS")] {
         let stage = Stage::new().await;
         let client = stage.client().await;
