@@ -165,6 +165,11 @@ mutant "replay over a conflict" src/channel/core/ledger.rs <<'DIFF'
 +            None => {}
 DIFF
 
+mutant "exchange the next token of a credential with the form of the refused one" src/api/account.rs <<'DIFF'
+-                    response = self.send(&call(&next), &self.base, &next, attempt).await?;
++                    response = self.send(&first, &self.base, &next, attempt).await?;
+DIFF
+
 mutant "believe a status asked for before a reopen" src/channel/polling/poller.rs <<'DIFF'
 -                    let is_current = core.epoch() == epoch;
 +                    let is_current = core.epoch() >= epoch;
