@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::{Parser, ValueEnum};
+use clap::{ArgGroup, Parser, ValueEnum};
 use snowpipe_streaming::PipePath;
 
 use crate::row::Layout;
@@ -16,6 +16,7 @@ use crate::row::Layout;
 /// and move them when one ends. Without any option, it shows that on brokers and a table in memory.
 #[derive(Debug, Parser)]
 #[command(version, about)]
+#[command(group = ArgGroup::new("kept_letters").args(["dead_letters", "dead_letter_topic"]))]
 #[allow(clippy::doc_markdown, reason = "the terminal shows the text as it is")]
 pub(crate) struct Args {
     /// Brokers to ask for the others: HOST:PORT, separated by commas
@@ -49,15 +50,19 @@ pub(crate) struct Args {
     #[arg(long, value_enum, default_value_t = Tombstones::Row)]
     pub(crate) tombstones: Tombstones,
     /// A record that is not JSON stops its partition, is skipped, or is kept as a dead letter
-    #[arg(long, value_enum, default_value_t = Undecodable::Stop)]
-    pub(crate) undecodable: Undecodable,
-    /// The file of dead letters, a JSON object in each line: undecodable records, and rows that the table rejected
     #[arg(
         long,
-        value_name = "FILE",
-        required_if_eq("undecodable", "dead-letter")
+        value_enum,
+        default_value_t = Undecodable::Stop,
+        requires_if("dead-letter", "kept_letters")
     )]
+    pub(crate) undecodable: Undecodable,
+    /// The file of dead letters, a JSON object in each line: undecodable records, and rows that the table rejected
+    #[arg(long, value_name = "FILE", conflicts_with = "dead_letter_topic")]
     pub(crate) dead_letters: Option<PathBuf>,
+    /// A topic for dead letters in place of a file; it has to exist
+    #[arg(long, value_name = "TOPIC")]
+    pub(crate) dead_letter_topic: Option<String>,
     /// Where a partition begins whose channel is new: with its log, or at the offset that the group has committed
     #[arg(long, value_enum, default_value_t = Start::Earliest)]
     pub(crate) start: Start,
@@ -193,10 +198,12 @@ mod tests {
     }
 
     #[test]
-    fn dead_letters_need_a_file() {
+    fn dead_letters_need_a_place() {
         let options = "x --brokers b --group g --topic t=A.B.C --undecodable dead-letter";
         let parse = |more: &str| Args::try_parse_from(options.split(' ').chain(more.split(' ')));
         assert!(parse("--with-key").is_err());
         assert!(parse("--dead-letters letters.ndjson").is_ok());
+        assert!(parse("--dead-letter-topic letters").is_ok());
+        assert!(parse("--dead-letters letters.ndjson --dead-letter-topic letters").is_err());
     }
 }

@@ -3,7 +3,6 @@
 //! The queue of the partition is placed by a seek: first after the committed token, and again whenever the run asks for other
 //! rows than the next ones. Records below the wanted offset are dropped.
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -71,8 +70,8 @@ pub(crate) enum PartitionError {
     Late(Partition, i64),
     #[error("{0}: {1}")]
     Kafka(Partition, KafkaError),
-    #[error("cannot write the dead letters: {0}")]
-    Letters(io::Error),
+    #[error("cannot keep the dead letters: {0:#}")]
+    Letters(anyhow::Error),
     #[error("{0}: a call to librdkafka panicked")]
     Panicked(Partition),
 }

@@ -32,11 +32,7 @@ pub(crate) async fn run(args: Args, mut stop: watch::Receiver<bool>) -> Result<b
     let reading = Reading {
         layout: args.layout(),
         undecodable: args.undecodable,
-        letters: args
-            .dead_letters
-            .as_deref()
-            .map(DeadLetters::open)
-            .transpose()?,
+        letters: DeadLetters::open(&args)?,
         start: args.start,
         on_gap: args.on_gap,
         heartbeat: settings::heartbeat(&config)?,

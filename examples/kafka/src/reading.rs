@@ -8,7 +8,6 @@ use crate::letters::DeadLetters;
 use crate::row::Layout;
 use crate::status::Status;
 
-#[derive(Debug)]
 pub(crate) struct Reading {
     pub(crate) layout: Layout,
     pub(crate) undecodable: Undecodable,

@@ -73,14 +73,7 @@ pub(crate) fn consumer(args: &Args) -> Result<ClientConfig> {
     for (key, value) in DEFAULTS {
         config.set(key, value);
     }
-    let of_file = match &args.properties {
-        Some(path) => read(path)?,
-        None => Vec::new(),
-    };
-    let given = args.settings.iter().map(|text| pair(text));
-    for given in of_file.into_iter().map(Ok).chain(given) {
-        let (key, value) = given?;
-        check(&key, &value)?;
+    for (key, value) in of_user(args)? {
         config.set(key, value);
     }
     for (key, value, _) in FIXED {
@@ -92,6 +85,35 @@ pub(crate) fn consumer(args: &Args) -> Result<ClientConfig> {
         config.set("group.instance.id", instance);
     }
     Ok(config)
+}
+
+/// The settings of the producer of dead letters: those of the connection, which the user gave.
+///
+/// # Errors
+/// As of [`consumer`].
+pub(crate) fn producer(args: &Args) -> Result<ClientConfig> {
+    let mut config = ClientConfig::new();
+    for (key, value) in of_user(args)? {
+        config.set(key, value);
+    }
+    config.set("bootstrap.servers", &args.brokers);
+    config.set("enable.idempotence", "true");
+    Ok(config)
+}
+
+/// What the user has set, in the file first.
+fn of_user(args: &Args) -> Result<Vec<(String, String)>> {
+    let mut settings = match &args.properties {
+        Some(path) => read(path)?,
+        None => Vec::new(),
+    };
+    for text in &args.settings {
+        settings.push(pair(text)?);
+    }
+    for (key, value) in &settings {
+        check(key, value)?;
+    }
+    Ok(settings)
 }
 
 /// The interval of heartbeats.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use snowpipe_streaming::emulator::Emulator;
+use tempfile::TempDir;
 use tokio::sync::watch;
 use tokio::time::interval;
 
@@ -37,12 +38,9 @@ pub(crate) async fn run(mut stop: watch::Receiver<bool>) -> Result<bool> {
 
 async fn show() -> Result<bool> {
     let mut landing = Landing::start(Emulator::builder()).await?;
-    let folder = env::temp_dir().join(format!("kafka-to-snowflake-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).context("cannot create a folder for the profile")?;
-    let profile = landing.write_profile(&folder)?;
-    let shown = stream(&mut landing, &profile).await;
-    let _ = std::fs::remove_dir_all(&folder);
-    let rides = shown?;
+    let folder = TempDir::new().context("cannot create a folder for the profile")?;
+    let profile = landing.write_profile(folder.path())?;
+    let rides = stream(&mut landing, &profile).await?;
 
     println!(
         "\n{:<12} {:>9} {:>9} {:>9}  once",

@@ -85,8 +85,9 @@ impl Process {
     /// If there is no such process.
     pub(crate) async fn signal(&self, signal: &str) -> Result<()> {
         let id = self.child.id().context("the member has ended")?;
-        let kill = Command::new("kill")
-            .args([format!("-{signal}"), id.to_string()])
+        // The shell's own command: there may be no other.
+        let kill = Command::new("sh")
+            .args(["-c", "kill -$0 $1", signal, &id.to_string()])
             .status();
         ensure!(kill.await?.success(), "cannot signal the member {id}");
         Ok(())

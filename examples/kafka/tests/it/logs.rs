@@ -58,6 +58,24 @@ async fn records_are_deleted_before_they_are_read() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_new_channel_begins_where_the_group_was() -> Result<()> {
+    let mut world = World::new(1).await?;
+    world.ride(100).await?;
+    world.commit_offset(0, 40)?;
+    let member = world.member(&["--start=group"])?;
+    world.landing.has_rows(60).await?;
+    stop(member).await?;
+    world
+        .rides
+        .entry(0)
+        .or_default()
+        .retain(|offset, _| *offset >= 40);
+    world.is_exact()?;
+    ensure!(world.committed_offset(0)? == Some(100));
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn another_cluster_has_fewer_records_than_are_committed() -> Result<()> {
     let mut world = World::new(2).await?;
     world.ride(200).await?;

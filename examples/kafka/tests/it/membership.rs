@@ -2,14 +2,19 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
+use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder, Endpoint, Fault};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
+use crate::landing::PATIENCE;
+use crate::process::States;
 use crate::world::{World, stop};
 
 /// Rows are committed late, so a member that dies has rows that are not.
-fn slow() -> snowpipe_streaming::emulator::EmulatorBuilder {
+fn slow() -> EmulatorBuilder {
     Emulator::builder().commit_delay(Duration::from_millis(700))
 }
 
@@ -131,6 +136,78 @@ async fn a_static_member_restarts_within_its_session() -> Result<()> {
     world.is_exact()
 }
 
-fn count(states: &crate::process::States, state: &str) -> usize {
+#[tokio::test(flavor = "multi_thread")]
+async fn a_member_of_many_partitions_waits_for_commits_for_longer_than_it_may_be_silent()
+-> Result<()> {
+    let mut world = World::new(64).await?;
+    let withheld = Fault::WithholdCommits(Duration::from_secs(11));
+    world
+        .landing
+        .emulator
+        .faults()
+        .push(withheld.on(Endpoint::Append).times(64));
+    let mut member = world.member(&["--set=max.poll.interval.ms=10000"])?;
+    member.streams(64).await?;
+    world.ride(6_400).await?;
+    world.lands().await?;
+    ensure!(
+        count(&member.states(), "streaming") == 64,
+        "it was not thrown out"
+    );
+    stop(member).await?;
+    world.is_exact()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_show_the_lag() -> Result<()> {
+    let mut world = World::new(2).await?;
+    let port = std::net::TcpListener::bind("127.0.0.1:0")?
+        .local_addr()?
+        .port();
+    let options = [
+        &*format!("--metrics=127.0.0.1:{port}"),
+        "--set=statistics.interval.ms=200",
+    ];
+    let mut member = world.member(&options)?;
+    member.streams(2).await?;
+    world.ride(200).await?;
+    world.lands().await?;
+    let wanted = |partition| {
+        let labels = format!("{{topic=\"rides\",partition=\"{partition}\"}}");
+        [
+            format!("kafka_to_snowflake_lag{labels} 0\n"),
+            format!("kafka_to_snowflake_committed_offset{labels} 99\n"),
+            format!("kafka_to_snowflake_rows_committed_total{labels} 100\n"),
+        ]
+    };
+    let wanted = [wanted(0), wanted(1)].concat();
+    let mut page = String::new();
+    let shown = async {
+        // The page has no news to wait for.
+        while !wanted.iter().all(|line| page.contains(line)) {
+            sleep(Duration::from_millis(100)).await;
+            page = scrape(port).await?;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    match timeout(PATIENCE, shown).await {
+        Ok(shown) => shown?,
+        Err(_) => bail!("{wanted:?} are not in {page}"),
+    }
+    ensure!(page.contains("snowpipe_streaming_rows_"), "{page}");
+    stop(member).await
+}
+
+async fn scrape(port: u16) -> Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).await?;
+    stream
+        .write_all(b"GET /metrics HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await?;
+    let mut page = String::new();
+    stream.read_to_string(&mut page).await?;
+    Ok(page)
+}
+
+fn count(states: &States, state: &str) -> usize {
     states.values().filter(|s| *s == state).count()
 }

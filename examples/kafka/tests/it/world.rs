@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer, StreamConsumer};
+use rdkafka::{ClientConfig, Message, Offset, TopicPartitionList};
 use snowpipe_streaming::emulator::{Emulator, EmulatorBuilder};
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::cluster::{Cluster, Rides};
-use crate::landing::{Landing, TABLE};
+use crate::landing::{Landing, PATIENCE, TABLE};
 use crate::process::Process;
 
 pub(crate) const TOPIC: &str = "rides";
@@ -66,6 +69,52 @@ impl World {
         options.extend(more.iter().map(|option| (*option).to_owned()));
         let program = Path::new(env!("CARGO_BIN_EXE_kafka-to-snowflake"));
         Process::start(program, &options)
+    }
+
+    /// A client of the group that is no member.
+    fn observer(&self) -> Result<BaseConsumer> {
+        let mut config = ClientConfig::new();
+        config.set(
+            "bootstrap.servers",
+            self.cluster.brokers.bootstrap_servers(),
+        );
+        Ok(config.set("group.id", "resort").create()?)
+    }
+
+    /// The offset that the group has committed.
+    pub(crate) fn committed_offset(&self, partition: i32) -> Result<Option<i64>> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition(TOPIC, partition);
+        let found = self.observer()?.committed_offsets(list, SESSION)?;
+        let found = found
+            .find_partition(TOPIC, partition)
+            .context("no such partition")?;
+        Ok(found.offset().to_raw().filter(|offset| *offset >= 0))
+    }
+
+    /// Commits an offset as another program of the group would.
+    pub(crate) fn commit_offset(&self, partition: i32, offset: i64) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(TOPIC, partition, Offset::Offset(offset))?;
+        Ok(self.observer()?.commit(&list, CommitMode::Sync)?)
+    }
+
+    /// The value of the first record in partition 0 of a topic.
+    pub(crate) async fn first_value(&self, topic: &str) -> Result<String> {
+        let mut config = ClientConfig::new();
+        config.set(
+            "bootstrap.servers",
+            self.cluster.brokers.bootstrap_servers(),
+        );
+        let consumer: StreamConsumer = config.set("group.id", "reader").create()?;
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, 0, Offset::Beginning)?;
+        consumer.assign(&list)?;
+        let record = timeout(PATIENCE, consumer.recv())
+            .await
+            .context("no record")??;
+        let value = record.payload_view::<str>().context("no value")??;
+        Ok(value.to_owned())
     }
 
     /// Produces rides.
