@@ -21,7 +21,7 @@ use crate::place::{Misplaced, Place, Watermarks, place};
 
 /// A seek needs no broker, so it takes milliseconds.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(1);
-const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+const BROKER_TIMEOUT: Duration = Duration::from_secs(5);
 /// A new leader may be behind for a moment: how often and how long after each other a log that is too short is looked at.
 const SHORT_LOG_CHECKS: u32 = 5;
 const SHORT_LOG_PAUSE: Duration = Duration::from_secs(1);

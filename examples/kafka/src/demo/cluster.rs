@@ -32,6 +32,8 @@ impl Cluster {
         let producer = ClientConfig::new()
             .set("bootstrap.servers", brokers.bootstrap_servers())
             .set("linger.ms", "5")
+            // A broker that was away for a moment is asked again soon.
+            .set("socket.timeout.ms", "5000")
             .create()?;
         Ok(Self { brokers, producer })
     }
