@@ -8,7 +8,7 @@ use snowpipe_streaming::emulator::{Emulator, Endpoint, Fault};
 use tokio::time::sleep;
 
 use crate::process::Process;
-use crate::world::{World, stop};
+use crate::world::{SOURCE_ID, TOPIC, World, stop};
 
 const PARTITIONS: i32 = 8;
 const STEPS: usize = 6;
@@ -35,17 +35,23 @@ async fn run(seed: u64) -> Result<()> {
     let mut slots = (0..3)
         .map(|_| Slot::start(&world))
         .collect::<Result<Vec<_>>>()?;
-    for _ in 0..STEPS {
+    // A channel that is invalidated four times without a commit in between fails, so each has its faults once.
+    let mut partitions: Vec<_> = (0..PARTITIONS).collect();
+    rng.shuffle(&mut partitions);
+    for partition in partitions.into_iter().take(STEPS) {
+        let channel = format!("{SOURCE_ID}:{TOPIC}:{partition}");
         let faults = world.landing.emulator.faults();
         faults.push(
             rng.choice([Fault::ApplyThenLose, Fault::Lose, Fault::FailedOver])
                 .context("none")?
-                .on(Endpoint::Append),
+                .on(Endpoint::Append)
+                .channel(&channel),
         );
         faults.push(
             rng.choice([Fault::Zombie, Fault::ApplyThenLose])
                 .context("none")?
-                .on(Endpoint::Open),
+                .on(Endpoint::Open)
+                .channel(&channel),
         );
         world.ride(rng.u64(500..3_000)).await?;
         let at = rng.usize(..slots.len());

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::landing::PATIENCE;
 use crate::process::States;
-use crate::world::{World, stop};
+use crate::world::{SOURCE_ID, TOPIC, World, stop};
 
 /// Rows are committed late, so a member that dies has rows that are not.
 fn slow() -> EmulatorBuilder {
@@ -97,8 +97,11 @@ async fn the_group_forgets_a_member() -> Result<()> {
 async fn an_open_arrives_late_and_takes_the_channel_from_its_owner() -> Result<()> {
     let mut world = World::new(4).await?;
     let faults = world.landing.emulator.faults();
-    faults.push(Fault::Zombie.on(Endpoint::Open).times(4));
-    faults.push(Fault::SecondWriter.on(Endpoint::Append).after(3).times(2));
+    for partition in 0..4 {
+        let channel = format!("{SOURCE_ID}:{TOPIC}:{partition}");
+        faults.push(Fault::Zombie.on(Endpoint::Open).channel(&channel));
+        faults.push(Fault::SecondWriter.on(Endpoint::Append).channel(&channel));
+    }
     let mut first = world.member(&[])?;
     first.streams(4).await?;
     world.ride(4_000).await?;
