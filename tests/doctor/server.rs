@@ -5,7 +5,9 @@ use snowpipe_streaming::doctor::{Check, Options, Outcome};
 use snowpipe_streaming::emulator::{Endpoint, Fault, Limits};
 use snowpipe_streaming::transport::Request;
 
-use crate::world::{World, assert_found, examine, examine_with, meddled, outcome, pipe, transport};
+use crate::world::{
+    World, assert_found, examine, examine_with, intercepted, outcome, pipe, transport,
+};
 
 #[tokio::test]
 async fn a_login_that_is_forbidden_or_not_found() {
@@ -43,7 +45,7 @@ async fn a_role_that_the_user_may_not_assume() {
         ))
     };
     let profile = world.profile().with_role("NOBODY");
-    let report = examine_with(profile, &pipe(), meddled(without)).await;
+    let report = examine_with(profile, &pipe(), intercepted(without)).await;
     assert_found(
         &report,
         Check::Role,
@@ -56,7 +58,7 @@ async fn a_role_that_the_user_may_not_assume() {
     // It is not the role if there is no token without it either.
     let never = |request: &Request| (request.uri().path() == "/oauth/token").then_some((400, "{}"));
     let profile = world.profile().with_role("NOBODY");
-    let report = examine_with(profile, &pipe(), meddled(never)).await;
+    let report = examine_with(profile, &pipe(), intercepted(never)).await;
     assert_found(&report, Check::Token, "400", "");
     assert_eq!(outcome(&report, Check::Role), Outcome::Skipped);
 }
@@ -110,7 +112,7 @@ async fn a_pipe_that_is_broken() {
             r#"{"code": "ERR_PIPE_IN_INVALID_STATE", "message": "It is."}"#,
         ))
     };
-    let report = examine_with(world.profile(), &pipe(), meddled(status)).await;
+    let report = examine_with(world.profile(), &pipe(), intercepted(status)).await;
     assert_found(
         &report,
         Check::Pipe,
@@ -125,7 +127,7 @@ async fn a_pipe_that_is_broken() {
             r#"{"next_continuation_token": "0_1", "channel_status": {"channel_status_code": "ERR_PIPE_IN_INVALID_STATE"}}"#,
         ))
     };
-    let report = examine_with(world.profile(), &pipe(), meddled(opened)).await;
+    let report = examine_with(world.profile(), &pipe(), intercepted(opened)).await;
     assert_found(
         &report,
         Check::Channel,

@@ -9,8 +9,8 @@ use snowpipe_streaming::transport::HttpTransport;
 use tokio::net::{TcpListener, TcpSocket};
 
 use crate::world::{
-    KEYS, Off, World, assert_complete, assert_found, examine, examine_with, meddled, outcome, pipe,
-    tls, transport,
+    KEYS, Off, World, assert_complete, assert_found, examine, examine_with, intercepted, outcome,
+    pipe, tls, transport,
 };
 
 #[tokio::test]
@@ -303,7 +303,7 @@ async fn an_ingest_host_that_cannot_be_reached() {
     let world = World::new().await;
     let (_held, port) = closed();
     let host = Box::leak(format!("127.0.0.1:{port}").into_boxed_str());
-    let elsewhere = meddled(|request| {
+    let elsewhere = intercepted(|request| {
         (request.uri().path() == "/v2/streaming/hostname").then_some((200, &*host))
     });
     let report = examine_with(world.profile(), &pipe(), elsewhere).await;
@@ -317,7 +317,7 @@ async fn an_ingest_host_that_cannot_be_reached() {
     if is_behind_a_proxy() {
         return;
     }
-    let nowhere = meddled(|request| {
+    let nowhere = intercepted(|request| {
         let asked = request.uri().path() == "/v2/streaming/hostname";
         asked.then_some((200, "https://ingest.invalid"))
     });

@@ -137,23 +137,23 @@ pub(crate) fn outcome(report: &Report, check: Check) -> Outcome {
 }
 
 /// Answers some requests in the server's place.
-struct Meddled {
+struct Interceptor {
     inner: HttpTransport,
-    meddle: Box<Meddle>,
+    intercept: Box<Intercept>,
 }
 
-type Meddle = dyn Fn(&Request) -> Option<(u16, &'static str)> + Send + Sync;
+type Intercept = dyn Fn(&Request) -> Option<(u16, &'static str)> + Send + Sync;
 
-impl fmt::Debug for Meddled {
+impl fmt::Debug for Interceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meddled")
+        f.write_str("Interceptor")
     }
 }
 
 #[async_trait]
-impl Transport for Meddled {
+impl Transport for Interceptor {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
-        let Some((status, body)) = (self.meddle)(&request) else {
+        let Some((status, body)) = (self.intercept)(&request) else {
             return self.inner.call(request).await;
         };
         let response = http::Response::builder().status(status);
@@ -161,12 +161,12 @@ impl Transport for Meddled {
     }
 }
 
-pub(crate) fn meddled(
-    meddle: impl Fn(&Request) -> Option<(u16, &'static str)> + Send + Sync + 'static,
+pub(crate) fn intercepted(
+    intercept: impl Fn(&Request) -> Option<(u16, &'static str)> + Send + Sync + 'static,
 ) -> Options {
-    Options::new().transport(Meddled {
+    Options::new().transport(Interceptor {
         inner: transport(),
-        meddle: Box::new(meddle),
+        intercept: Box::new(intercept),
     })
 }
 

@@ -298,7 +298,7 @@ async fn a_container_token_that_changed_meanwhile_is_read_again() {
         None
     };
     let builder = world
-        .meddled(rotate)
+        .intercepted(rotate)
         .credential(SpcsToken::new(file.path()));
     land(&builder.build().await.unwrap(), 0..1).await.unwrap();
     assert_eq!(world.landed(), [0]);
@@ -356,7 +356,12 @@ async fn a_credential_is_swapped_while_rows_are_under_way() {
         None
     };
     let first = ProgrammaticAccessToken::new(PAT, None);
-    let client = world.meddled(note).credential(first).build().await.unwrap();
+    let client = world
+        .intercepted(note)
+        .credential(first)
+        .build()
+        .await
+        .unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
     let delay = Fault::Delay(Duration::from_secs(5));
     world.emulator.faults().push(delay.on(Endpoint::Append));
@@ -401,7 +406,7 @@ async fn a_new_credential_replaces_a_revoked_one() {
             .then(|| answer(401, &json!({"code": "390303", "message": "revoked"})))
     };
     let first = ProgrammaticAccessToken::new(PAT, None);
-    let building = world.meddled(refuse).credential(first).build();
+    let building = world.intercepted(refuse).credential(first).build();
     let error = building.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication);
 

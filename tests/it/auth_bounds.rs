@@ -76,7 +76,7 @@ async fn behind_an_account_host(
         let is_away = request.uri().path() == "/oauth/token" && away.load(Ordering::Relaxed);
         is_away.then(|| answer(status, &json!({})))
     };
-    let builder = world.meddled(elsewhere).retry_for(RETRY_FOR);
+    let builder = world.intercepted(elsewhere).retry_for(RETRY_FOR);
     let client = builder.build().await.unwrap();
     let expire = Fault::ExpireToken.on(Endpoint::Append);
     world.emulator.faults().push(expire);
@@ -219,7 +219,7 @@ async fn a_refresh_that_always_gives_the_same_token_ends() {
                     .then(|| answer(401, &json!({"code": "390303", "message": "no"})))
             })
     };
-    let client = world.meddled(same).build().await.unwrap();
+    let client = world.intercepted(same).build().await.unwrap();
     let mut channel = client.open_channel("c").await.unwrap();
     let start = Instant::now();
     let receipt = channel.append_row(&row(0), 0).await.unwrap();
@@ -244,7 +244,7 @@ async fn an_oauth_server_that_gives_a_useless_token_for_ever_ends() {
         })
     };
     let oauth = OAuth::client_credentials("id", "secret");
-    let building = world.meddled(useless).credential(oauth).build();
+    let building = world.intercepted(useless).credential(oauth).build();
     let error = building.await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Authentication, "{error}");
     assert_eq!(

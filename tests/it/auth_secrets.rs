@@ -118,7 +118,7 @@ async fn a_transport_that_logs_requests_logs_no_credential() {
     let log = Arc::clone(&logged);
     let oauth = OAuth::refresh_token("client-id", "client-secret-71", "refresh-first-72");
     let client = world
-        .meddled(move |request| {
+        .intercepted(move |request| {
             let headers = format!("{:?}", request.headers());
             log.lock().unwrap().push(headers);
             None

@@ -16,7 +16,7 @@ use crate::support::{World, answer, row};
 /// A client that gets `status` for the channel `c` once, after `lies` is set.
 async fn misled(world: &World, lies: &Arc<AtomicBool>, status: Value) -> StreamingIngestClient {
     let lie = Arc::clone(lies);
-    let builder = world.meddled(move |request| {
+    let builder = world.intercepted(move |request| {
         let is_status = request.uri().path().ends_with(":bulk-channel-status");
         let is_of_c = request.body().as_ref() == br#"{"channel_names":["c"]}"#;
         (is_status && is_of_c && lie.swap(false, Ordering::Relaxed))

@@ -243,7 +243,7 @@ async fn receipts_resolve_though_the_transport_panics() {
     let armed = Arc::new(AtomicBool::new(false));
     let trap = Arc::clone(&armed);
     let client = world
-        .meddled(move |request| {
+        .intercepted(move |request| {
             let append = request.uri().path().ends_with("/rows");
             assert!(
                 !(append && trap.load(Ordering::Relaxed)),

@@ -17,7 +17,7 @@ async fn an_open_ends_if_the_server_does_not_discard_rows() {
     let opens = Arc::new(AtomicUsize::new(0));
     let seen = Arc::clone(&opens);
     let client = world
-        .meddled(move |request| {
+        .intercepted(move |request| {
             (request.method() == "PUT").then(|| {
                 // A timeout could not end a loop that never yields.
                 assert!(seen.fetch_add(1, Ordering::Relaxed) < 100, "a busy loop");
@@ -199,7 +199,7 @@ async fn an_open_answered_without_a_status_is_followed_by_a_status_call() {
     receipt.committed().await.unwrap();
     drop((channel, earlier));
     let opens = || {
-        world.meddled(|request| {
+        world.intercepted(|request| {
             let bare = json!({ "next_continuation_token": "0_2" });
             (request.method() == "PUT").then(|| answer(200, &bare))
         })

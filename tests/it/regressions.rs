@@ -132,7 +132,7 @@ async fn rows_that_may_have_been_committed_before_the_channel_was_dropped_are_no
     let is_deaf = Arc::new(AtomicBool::new(false));
     let deaf = Arc::clone(&is_deaf);
     let client = world
-        .meddled(move |request| {
+        .intercepted(move |request| {
             let is_status = request.uri().path().ends_with(":bulk-channel-status");
             (is_status && deaf.load(Ordering::Relaxed)).then(|| answer(503, &serde_json::json!({})))
         })

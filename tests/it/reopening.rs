@@ -20,7 +20,7 @@ async fn the_pause_before_a_reopen_is_drawn_from_its_upper_half() {
         let world = World::new();
         let opened = Arc::new(Mutex::new(Vec::new()));
         let opens = Arc::clone(&opened);
-        let builder = world.meddled(move |request| {
+        let builder = world.intercepted(move |request| {
             if request.method() == http::Method::PUT {
                 opens.lock().unwrap().push(Instant::now());
             }

@@ -29,7 +29,7 @@ async fn limited(world: &World, most: usize) -> StreamingIngestClient {
         let refusal = json!({ "code": TOO_MANY, "message": "too many channels" });
         (named(request)? > most).then(|| answer(400, &refusal))
     };
-    world.meddled(refuse).build().await.unwrap()
+    world.intercepted(refuse).build().await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]

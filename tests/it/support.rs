@@ -56,14 +56,14 @@ impl World {
         MemoryTransport::new(self.emulator.clone(), self.clock.clone())
     }
 
-    /// A client whose requests `meddle` sees first, and may answer in the server's place.
-    pub fn meddled(
+    /// A client whose requests `intercept` receives first, and may answer instead of the server.
+    pub fn intercepted(
         &self,
-        meddle: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
+        intercept: impl Fn(&Request) -> Option<Response> + Send + Sync + 'static,
     ) -> ClientBuilder {
-        self.builder().transport(Meddled {
+        self.builder().transport(Interceptor {
             inner: self.transport(),
-            meddle: Box::new(meddle),
+            intercept: Box::new(intercept),
         })
     }
 
@@ -110,24 +110,24 @@ impl World {
     }
 }
 
-type Meddle = dyn Fn(&Request) -> Option<Response> + Send + Sync;
+type Intercept = dyn Fn(&Request) -> Option<Response> + Send + Sync;
 
 /// A transport that may answer requests in place of the emulator.
-struct Meddled {
+struct Interceptor {
     inner: MemoryTransport,
-    meddle: Box<Meddle>,
+    intercept: Box<Intercept>,
 }
 
-impl fmt::Debug for Meddled {
+impl fmt::Debug for Interceptor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Meddled")
+        f.write_str("Interceptor")
     }
 }
 
 #[async_trait::async_trait]
-impl Transport for Meddled {
+impl Transport for Interceptor {
     async fn call(&self, request: Request) -> Result<Response, TransportError> {
-        match (self.meddle)(&request) {
+        match (self.intercept)(&request) {
             Some(response) => Ok(response),
             None => self.inner.call(request).await,
         }

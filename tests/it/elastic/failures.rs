@@ -344,7 +344,7 @@ async fn untaken_failures_end_appends_before_they_fill_the_memory() {
 #[tokio::test(start_paused = true)]
 async fn acknowledgements_resolve_though_the_transport_panics() {
     let world = World::new();
-    let builder = world.meddled(|request| {
+    let builder = world.intercepted(|request| {
         let is_append = request.uri().path().ends_with("/rows");
         assert!(!is_append, "a transport with a fault");
         None

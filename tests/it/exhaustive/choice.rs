@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use snowpipe_streaming::emulator::Fault;
 
-use crate::sim::outage::{Failing, Outage, Part};
+use crate::sim::outage::{FailureMode, Outage, Part};
 use crate::sim::plan::Step;
 use crate::sim::script::{Event, RequestPhase, RequestSeen};
 
@@ -100,11 +100,11 @@ fn other_faults() -> Vec<(&'static str, Event)> {
     ];
     let faults = faults.map(|(name, fault)| (name, Event::Fault(fault)));
     let answers = ["answer-302", "answer-404", "answer-409"].into_iter();
-    let answers = answers.zip(Failing::REFUSALS.map(Failing::Refused));
+    let answers = answers.zip(FailureMode::REFUSALS.map(FailureMode::Refused));
     let answers = answers.map(|(name, failing)| (name, Event::Answer(failing)));
     let outages = [
-        ("away", Failing::NoConnection),
-        ("silent", Failing::NoAnswer),
+        ("away", FailureMode::NoConnection),
+        ("silent", FailureMode::NoAnswer),
     ];
     let outages = outages.map(|(name, how)| {
         let outage = Outage {
@@ -114,7 +114,10 @@ fn other_faults() -> Vec<(&'static str, Event)> {
         };
         (name, Event::Step(RequestPhase::Sent, Step::Outage(outage)))
     });
-    let mut all = vec![("bare", Event::Bare), ("late", Event::Late(seconds(25)))];
+    let mut all = vec![
+        ("bare", Event::OpenWithoutStatus),
+        ("late", Event::Late(seconds(25))),
+    ];
     all.extend(faults);
     all.extend(answers);
     all.extend(outages);
@@ -131,10 +134,10 @@ fn steps() -> Vec<(&'static str, Event)> {
         lose,
         down_ms: 4_000,
     };
-    let rival = |own_source, life_ms| Step::Thief {
+    let rival = |own_source, lifetime_ms| Step::RivalWriter {
         channel: 0,
         own_source,
-        life_ms,
+        lifetime_ms,
     };
     let steps = [
         ("crash-unanswered", RequestPhase::Handled, client.clone()),
@@ -167,7 +170,7 @@ impl Entry {
     }
 
     pub fn is_rival_writer(&self) -> bool {
-        matches!(self.event.step(), Some(Step::Thief { .. }))
+        matches!(self.event.step(), Some(Step::RivalWriter { .. }))
     }
 
     pub fn is_foreign_token(&self) -> bool {
@@ -186,19 +189,19 @@ impl Entry {
     }
 
     /// Whether the event applies to this request and has an effect.
-    pub fn fits(&self, met: RequestSeen) -> bool {
+    pub fn fits(&self, seen: RequestSeen) -> bool {
         match &self.event {
-            Event::Fault(fault) => met.is_handled && strikes(fault, met.part),
-            Event::Bare => met.is_handled && met.part == Part::Opens,
-            Event::Answer(_) => met.is_handled && Part::Account.covers(met.part),
+            Event::Fault(fault) => seen.is_handled && applies(fault, seen.part),
+            Event::OpenWithoutStatus => seen.is_handled && seen.part == Part::Opens,
+            Event::Answer(_) => seen.is_handled && Part::Account.covers(seen.part),
             Event::Late(_) | Event::Step(RequestPhase::Sent, _) => true,
-            Event::Step(RequestPhase::Handled, _) => met.is_handled,
-            Event::Step(RequestPhase::Answered, _) => met.is_answered,
+            Event::Step(RequestPhase::Handled, _) => seen.is_handled,
+            Event::Step(RequestPhase::Answered, _) => seen.is_answered,
         }
     }
 }
 
-fn strikes(fault: &Fault, part: Part) -> bool {
+fn applies(fault: &Fault, part: Part) -> bool {
     let is_channel = matches!(part, Part::Appends | Part::Statuses);
     match fault {
         Fault::Stale | Fault::BadRequest(_) => part == Part::Appends,

@@ -26,7 +26,7 @@ const ROWS: u64 = 5;
 /// The interval between rows.
 const GAP: Duration = Duration::from_millis(50);
 /// The timeout for all acknowledgements.
-const PATIENCE: Duration = Duration::from_secs(45 * 60);
+const TIMEOUT: Duration = Duration::from_secs(45 * 60);
 
 #[derive(Debug)]
 pub struct Elastic;
@@ -54,7 +54,7 @@ impl Subject for Elastic {
         );
         let is_loss = matches!(
             entry.event.step(),
-            Some(Step::ServerCrash { lose: true, .. } | Step::Thief { .. })
+            Some(Step::ServerCrash { lose: true, .. } | Step::RivalWriter { .. })
         );
         !is_of_channel && !is_loss
     }
@@ -75,14 +75,14 @@ async fn run(choices: &[Choice]) -> History {
         world: Arc::clone(&world),
         errors: Vec::new(),
     };
-    if timeout(PATIENCE, program.live()).await.is_err() {
-        world.blame("it hangs");
+    if timeout(TIMEOUT, program.run()).await.is_err() {
+        world.report_violation("it hangs");
     }
     // Delayed requests arrive.
     sleep(Duration::from_secs(200)).await;
     let landed = world.table();
     for wrong in world.ledger().check(&landed) {
-        world.blame(wrong);
+        world.report_violation(wrong);
     }
     let mut wrong = world.wrong();
     if let Some(kind) = unexplained(&program.errors, choices) {
@@ -90,8 +90,8 @@ async fn run(choices: &[Choice]) -> History {
     }
     History {
         wrong,
-        met: world.script.met(),
-        undone: world.script.undone(),
+        seen: world.script.seen(),
+        skipped: world.script.skipped(),
         trace: world.trace(),
     }
 }
@@ -107,7 +107,7 @@ fn plan(choices: &[Choice]) -> Plan {
         server_downs: Vec::new(),
         outages: Vec::new(),
         script: Some(script.collect()),
-        calm_ms: 0,
+        faults_end_ms: 0,
         latency_ms: 30,
         late_per_mille: 0,
         request_bytes: None,
@@ -135,7 +135,7 @@ struct Program {
 
 impl Program {
     /// Runs the program repeatedly after crashes, until one run completes.
-    async fn live(&mut self) {
+    async fn run(&mut self) {
         let world = Arc::clone(&self.world);
         let mut steps = world.script.steps();
         loop {
@@ -146,7 +146,7 @@ impl Program {
                     None => sleep(Duration::from_secs(3)).await,
                 }
             };
-            world.script.begin();
+            world.script.start_counting();
             *world.client.lock().unwrap() = Some(client.clone());
             let crash = tokio::select! {
                 biased;
@@ -155,7 +155,7 @@ impl Program {
             };
             world.client.lock().unwrap().take();
             let Some(down) = crash else {
-                return self.rest(client).await;
+                return self.check_idle(client).await;
             };
             is_dead.store(true, Ordering::Relaxed);
             client.abort();
@@ -184,14 +184,15 @@ impl Program {
                 Ok(()) => 0,
                 Err(error) if error.failed().is_empty() => error.failures(),
                 Err(error) => {
-                    self.world.blame(format!("reported twice: {error:?}"));
+                    self.world
+                        .report_violation(format!("reported twice: {error:?}"));
                     return;
                 }
             };
             if reported != failures {
                 let what =
                     format!("{failures} appends failed, and a checkpoint reports {reported}");
-                self.world.blame(what);
+                self.world.report_violation(what);
             }
         }
     }
@@ -229,14 +230,15 @@ impl Program {
     }
 
     /// When everything is acknowledged, no memory is in use.
-    async fn rest(&self, client: StreamingIngestClient) {
+    async fn check_idle(&self, client: StreamingIngestClient) {
         let held = client.memory_in_use();
         if held != 0 {
-            self.world.blame(format!("{held} bytes are held at rest"));
+            self.world
+                .report_violation(format!("{held} bytes are held at rest"));
         }
         if let Err(error) = client.close().await {
             self.world
-                .blame(format!("the client did not close: {error:?}"));
+                .report_violation(format!("the client did not close: {error:?}"));
         }
     }
 }
@@ -256,7 +258,7 @@ async fn crash(world: &Arc<World>, steps: &mut mpsc::UnboundedReceiver<Step>) ->
                 });
             }
             Step::Outage(outage) => world.fail(outage),
-            other => world.blame(format!("an elastic channel has no {other:?}")),
+            other => world.report_violation(format!("an elastic channel has no {other:?}")),
         }
     }
     std::future::pending().await

@@ -74,7 +74,7 @@ impl Subject for Configuration {
     fn has(&self, entry: &Entry, before: &[Choice]) -> bool {
         let beside = |is: fn(&Entry) -> bool| before.iter().any(|choice| is(choice.entry));
         let is_ingest = matches!(self.client, Client::Ingest(_));
-        let is_own_thief = entry.name == "rival";
+        let is_own_rival = entry.name == "rival";
         // A program that sees a false token corrects it, but not while others write.
         if entry.is_foreign_token() && (is_ingest || beside(Entry::is_rival_writer)) {
             return false;
@@ -82,7 +82,7 @@ impl Subject for Configuration {
         if entry.is_rival_writer() && beside(Entry::is_foreign_token) {
             return false;
         }
-        !(is_ingest && is_own_thief)
+        !(is_ingest && is_own_rival)
     }
 
     fn run(&self, choices: &[Choice]) -> History {
@@ -103,8 +103,8 @@ impl Configuration {
         }
         History {
             wrong: outcome.wrong,
-            met: outcome.met,
-            undone: outcome.undone,
+            seen: outcome.seen,
+            skipped: outcome.skipped,
             trace: outcome.trace,
         }
     }
@@ -128,7 +128,7 @@ impl Configuration {
             rates: Vec::new(),
             steps: Vec::new(),
             script: Some(script.collect()),
-            calm_ms: 0,
+            faults_end_ms: 0,
         }
     }
 }
@@ -139,7 +139,7 @@ fn server(replay: ReplayedToken) -> ServerPlan {
         commit_delay_ms: 150,
         commit_every_ms: 0,
         latency_ms: 30,
-        bare_open_per_mille: 0,
+        open_without_status_per_mille: 0,
         late_per_mille: 0,
         request_bytes: None,
         requests_per_second: None,

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::choice::{Choice, ENTRIES, Entry};
 use crate::sim::script::{Event, RequestSeen};
-use crate::sim::shrink::essence;
+use crate::sim::shrink::failure_kind;
 
 /// The number of requests at which choices are made.
 const REQUESTS: u64 = 6;
@@ -20,8 +20,8 @@ const REQUESTS: u64 = 6;
 #[derive(Debug)]
 pub struct History {
     pub wrong: Vec<String>,
-    pub met: Vec<RequestSeen>,
-    pub undone: Vec<Event>,
+    pub seen: Vec<RequestSeen>,
+    pub skipped: Vec<Event>,
     pub trace: Vec<String>,
 }
 
@@ -103,8 +103,8 @@ impl Search<'_> {
             let why = why.downcast_ref::<String>().map_or("", String::as_str);
             History {
                 wrong: vec![format!("panicked: {why}")],
-                met: Vec::new(),
-                undone: Vec::new(),
+                seen: Vec::new(),
+                skipped: Vec::new(),
                 trace: Vec::new(),
             }
         });
@@ -112,25 +112,25 @@ impl Search<'_> {
         if !history.wrong.is_empty() {
             tally.fail(choices, &history.wrong);
         }
-        if !history.undone.is_empty() {
+        if !history.skipped.is_empty() {
             tally.void += 1;
             return Vec::new();
         }
         tally.tried[choices.len()] += 1;
         drop(tally);
-        self.children(choices, &history.met)
+        self.children(choices, &history.seen)
     }
 
-    fn children(&self, choices: &[Choice], met: &[RequestSeen]) -> Vec<Choice> {
+    fn children(&self, choices: &[Choice], seen: &[RequestSeen]) -> Vec<Choice> {
         let last = choices.last();
         let from = last.map_or(1, |last| last.request);
         let mut children = Vec::new();
-        for (request, met) in (1..=REQUESTS).zip(met).filter(|(at, _)| *at >= from) {
+        for (request, seen) in (1..=REQUESTS).zip(seen).filter(|(at, _)| *at >= from) {
             for entry in ENTRIES.iter() {
                 let is_behind = last.is_none_or(|last| {
                     last.request < request || last.entry.place() < entry.place()
                 });
-                if !is_behind || !entry.fits(*met) || !self.subject.has(entry, choices) {
+                if !is_behind || !entry.fits(*seen) || !self.subject.has(entry, choices) {
                     continue;
                 }
                 children.push(Choice { request, entry });
@@ -171,7 +171,7 @@ impl Tally {
     fn fail(&mut self, choices: &[Choice], wrong: &[String]) {
         let failure = self
             .failed
-            .entry(essence(wrong))
+            .entry(failure_kind(wrong))
             .or_insert_with(|| Failure {
                 times: 0,
                 history: choices.to_vec(),

@@ -1,4 +1,4 @@
-//! What each client was answered, and when the server could not answer: clients are judged by what they can know.
+//! What each client can know: the answers that it received, and the outages. The checks compare clients with this.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -7,9 +7,9 @@ use http::{StatusCode, header};
 use snowpipe_streaming::transport::{Request, Response};
 use tokio::time::Instant;
 
-use super::outage::{Failing, Outage, Part};
+use super::outage::{FailureMode, Outage, Part};
 
-/// What a request asks for, noted before it is sent.
+/// The properties of a request, recorded before it is sent.
 #[derive(Debug, Clone)]
 pub struct RequestInfo {
     pub part: Part,
@@ -43,29 +43,29 @@ pub struct ClientView {
     refused: BTreeSet<(u64, String)>,
     /// By client and channel: when the last open was answered.
     opened: BTreeMap<(u64, String), Instant>,
-    /// By client: when it last got a status.
+    /// By client: when it last received a status.
     status: BTreeMap<u64, Instant>,
-    /// By client: until when it was asked not to ask for a status.
+    /// By client: until when the server asked it not to call for a status.
     not_before: BTreeMap<u64, Instant>,
-    /// By client: until when it was asked not to ask for a status or a token, whether it has got a status since or not.
-    put_off: BTreeMap<u64, Instant>,
+    /// By client: until when the server asked it not to call for a status or a token. A status received since does not clear it.
+    throttled_until: BTreeMap<u64, Instant>,
     /// By client: until when its token is valid.
     token: BTreeMap<u64, Instant>,
-    outages: Vec<Past>,
+    outages: Vec<PastOutage>,
 }
 
-/// An outage that began.
+/// An outage that has started.
 #[derive(Debug)]
-struct Past {
+struct PastOutage {
     outage: Outage,
     from: Instant,
     until: Instant,
-    /// Until when the clients' tokens were valid that they had at its beginning.
+    /// By client: until when the token that it had at the start of the outage is valid.
     token: BTreeMap<u64, Instant>,
 }
 
 impl ClientView {
-    /// A client was given an answer. `token_life`: of a token that it holds.
+    /// Records an answer to a client. `token_life`: how long tokens are valid.
     pub fn note(
         &mut self,
         process: u64,
@@ -86,8 +86,8 @@ impl ClientView {
                 let after = answer.headers().get(header::RETRY_AFTER);
                 let after = after.and_then(|after| after.to_str().ok()?.parse().ok());
                 let until = now + Duration::from_secs(after.unwrap_or(0));
-                let put_off = self.put_off.entry(process).or_insert(until);
-                *put_off = until.max(*put_off);
+                let throttled_until = self.throttled_until.entry(process).or_insert(until);
+                *throttled_until = until.max(*throttled_until);
                 if asked.part == Part::Statuses {
                     let not_before = self.not_before.entry(process).or_insert(until);
                     *not_before = until.max(*not_before);
@@ -102,7 +102,7 @@ impl ClientView {
             }
             (Part::Appends, Some(channel)) if status == StatusCode::BAD_REQUEST => {
                 let key = (process, channel.clone());
-                // The refusal of a request from before the open says nothing of the channel as it is now.
+                // A refusal of a request sent before the open does not apply to the reopened channel.
                 if self
                     .opened
                     .get(&key)
@@ -117,7 +117,7 @@ impl ClientView {
 
     pub fn begin(&mut self, outage: Outage) {
         let from = Instant::now();
-        self.outages.push(Past {
+        self.outages.push(PastOutage {
             outage,
             from,
             until: from + outage.length(),
@@ -125,7 +125,7 @@ impl ClientView {
         });
     }
 
-    /// The outages of a part of the server now.
+    /// The current outage of a part of the server.
     pub fn outage(&self, part: Part) -> Option<Outage> {
         let now = Instant::now();
         let mut outages = self.outages.iter();
@@ -134,39 +134,42 @@ impl ClientView {
             .map(|past| past.outage)
     }
 
-    /// Whether a client knows that a channel takes no more of its rows as it is.
+    /// Whether a client knows that the channel refuses its rows until it is reopened.
     pub fn is_refused(&self, process: u64, channel: &str) -> bool {
         self.refused.contains(&(process, channel.to_uppercase()))
     }
 
-    /// For how long a client has got no status.
+    /// How long ago a client received its last status.
     pub fn silence(&self, process: u64) -> Option<Duration> {
         self.status.get(&process).map(Instant::elapsed)
     }
 
-    /// Whether the server has asked a client to wait before it asks for a status.
+    /// Whether the server asked a client to wait longer before its next status call.
     pub fn is_early(&self, process: u64) -> bool {
         let until = self.not_before.get(&process);
         until.is_some_and(|until| Instant::now() < *until)
     }
 
-    /// Until when outages keep or kept a client from getting a status, if there were any. While its token is valid, one
-    /// of the account host does not. A call that has no answer goes on for as long as an `attempt`, and a throttled one is
-    /// put off.
-    pub fn kept_until(&self, process: u64, attempt: Duration) -> Option<Instant> {
+    /// Until when outages and throttling block or blocked the status calls of a client, if they did. An outage of the account
+    /// host does not block them while the client's token is valid. A call without an answer lasts for an `attempt`.
+    pub fn blocked_until(&self, process: u64, attempt: Duration) -> Option<Instant> {
         let now = Instant::now();
-        let kept = |past: &Past| {
+        let blocked = |past: &PastOutage| {
             let from = match past.outage.part {
                 Part::Appends | Part::Opens => return None,
                 Part::Tokens | Part::Account => past.token.get(&process).copied(),
                 _ => None,
             };
-            let hangs = past.outage.how == Failing::NoAnswer;
+            let hangs = past.outage.how == FailureMode::NoAnswer;
             let until = past.until + attempt.saturating_mul(u32::from(hangs));
             let from = from.unwrap_or(past.from);
             (from < until && from <= now).then_some(until)
         };
-        let put_off = self.put_off.get(&process).copied();
-        self.outages.iter().filter_map(kept).chain(put_off).max()
+        let throttled_until = self.throttled_until.get(&process).copied();
+        self.outages
+            .iter()
+            .filter_map(blocked)
+            .chain(throttled_until)
+            .max()
     }
 }

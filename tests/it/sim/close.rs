@@ -12,15 +12,15 @@ use super::source_record::Ending;
 use super::tracked_program::Program;
 
 impl Program {
-    /// Closes the channel for good, if everything is committed.
+    /// Closes the channel. Returns the ending if everything is committed or the channel was taken over.
     pub async fn finish(&mut self, channel: Channel, from: u64) -> Option<Ending> {
-        self.record.at("close");
+        self.record.set_activity("close");
         let rows = from..self.record.plan.rows;
         let done = channel.close().await;
         if self.closed(&done, rows) {
             return Some(Ending::Done);
         }
-        self.ran_out(&done);
+        self.check_close_timeout(&done);
         self.record.log(format!("not closed: {done:?}"));
         if let Err(error) = &done {
             judge::invalidation(&self.record, &self.process, error);
@@ -28,25 +28,25 @@ impl Program {
         self.ceded(&done.err()?)
     }
 
-    /// A close may run out of time, but not hide that the server has refused the channel's rows.
-    fn ran_out(&self, done: &Result<CloseReport, Error>) {
+    /// Checks a close that timed out: it must not hide that the server has refused the channel's rows.
+    fn check_close_timeout(&self, done: &Result<CloseReport, Error>) {
         let record = &self.record;
-        let ran_out = matches!(done, Err(error) if error.kind() == ErrorKind::Timeout);
-        if ran_out
+        let close_timed_out = matches!(done, Err(error) if error.kind() == ErrorKind::Timeout);
+        if close_timed_out
             && record
                 .world
                 .view()
                 .is_refused(self.process.id, &record.name)
         {
-            record.blame(format!(
+            record.report_violation(format!(
                 "an append was refused, and the close says {done:?}"
             ));
         }
-        record.state.lock().unwrap().ran_out = ran_out;
+        record.state.lock().unwrap().close_timed_out = close_timed_out;
     }
 
-    /// Closes or drops the channel half-way.
-    pub async fn part(&mut self, channel: Channel, op: Op, appended: Range<u64>) {
+    /// Closes or drops the channel before all rows are appended.
+    pub async fn close_early(&mut self, channel: Channel, op: Op, appended: Range<u64>) {
         let time_limit = match op {
             Op::Close => Duration::MAX,
             Op::CloseFor(ms) => Duration::from_millis(ms),
@@ -55,13 +55,13 @@ impl Program {
         match timeout(time_limit, channel.close()).await {
             Ok(done) => {
                 self.closed(&done, appended);
-                self.ran_out(&done);
+                self.check_close_timeout(&done);
             }
             Err(_) => self.unobserved(),
         }
     }
 
-    /// What a close came to: whether all is committed.
+    /// Checks the result of a close. Returns whether everything is committed.
     fn closed(&self, done: &Result<CloseReport, Error>, rows: Range<u64>) -> bool {
         let record = &self.record;
         let (report, whole) = match done {
@@ -72,21 +72,21 @@ impl Program {
             ),
         };
         let Some(report) = report else {
-            record.blame(format!("a close failed without a report: {done:?}"));
+            record.report_violation(format!("a close failed without a report: {done:?}"));
             return false;
         };
-        record.view(&report.rejects);
+        record.note_rejects(&report.rejects);
         let appended = rows.end - rows.start;
         let last = (appended > 0).then(|| record.token(rows.end - 1));
         if whole && last.is_some() && report.committed_token != last {
-            record.blame(format!("closed at {last:?} with {done:?}"));
+            record.report_violation(format!("closed at {last:?} with {done:?}"));
         }
         let open: u64 = report.uncommitted.iter().map(|range| range.rows).sum();
         if report.rows_appended != appended
             || report.rows_committed + open != appended
             || whole != (open == 0)
         {
-            record.blame(format!(
+            record.report_violation(format!(
                 "{appended} rows were appended, and closed with {done:?}"
             ));
         }

@@ -1,8 +1,8 @@
-//! What a row holds beside the numbers it is known by: letters that hardly compress, other ones for each row.
+//! The content of rows: letters that hardly compress, different for each row.
 
 use std::sync::LazyLock;
 
-/// From here all contents are taken.
+/// All contents are slices of this text.
 static LETTERS: LazyLock<String> = LazyLock::new(|| {
     let mut rng = fastrand::Rng::with_seed(1);
     std::iter::repeat_with(|| rng.alphanumeric())
@@ -10,7 +10,7 @@ static LETTERS: LazyLock<String> = LazyLock::new(|| {
         .collect()
 });
 
-/// So many bytes of a source's row as one append brings it.
+/// The content of a source's row in one append, of this many bytes.
 pub fn content(source: usize, row: u64, attempt: u64, bytes: usize) -> &'static str {
     let letters: &'static str = &LETTERS;
     let bytes = bytes.min(letters.len());

@@ -1,4 +1,5 @@
-//! Who has opened a channel, and who knows: a program may give a channel up to another writer only if there is one.
+//! Tracks which client opened a channel last, and which clients know. A program may give up a channel only if another client
+//! has opened it.
 
 use std::collections::BTreeMap;
 
@@ -9,30 +10,30 @@ use super::plan::Plan;
 use super::source_record::{Reader, SourceRecord};
 use super::world::ClientProcess;
 
-/// The number of an open, which goes with its answer.
+/// The number of an open, attached to its answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Opened(pub u64);
 
 /// The opens of all channels, by their names in upper case, and the sources behind each.
 #[derive(Debug, Default)]
-pub struct Contests {
-    /// The number of the last open, and whose it was, if that is known.
+pub struct ChannelOpens {
+    /// The number of the last open, and its client if known.
     last: BTreeMap<String, (u64, Option<u64>)>,
-    /// The last open of which a client knows.
+    /// The last open whose answer a client has received.
     known: BTreeMap<(u64, String), u64>,
     readers: BTreeMap<String, Vec<Reader>>,
 }
 
-impl Contests {
-    /// A source is to be streamed into a channel.
-    pub fn enter(&mut self, channel: &str, reader: Reader) {
+impl ChannelOpens {
+    /// Registers a source of a channel.
+    pub fn register(&mut self, channel: &str, reader: Reader) {
         let readers = self.readers.entry(channel.to_uppercase()).or_default();
         readers.push(reader);
     }
 
-    /// Looks which channels were opened since the last look. `process`: the client whose open was handled in between, if it
-    /// was one. Returns the number of that open.
-    pub fn look(&mut self, server: &Emulator, process: Option<u64>) -> Option<Opened> {
+    /// Records the channels that were opened since the last call. `process`: the client whose open was handled in between, if
+    /// any. Returns the number of that open.
+    pub fn update(&mut self, server: &Emulator, process: Option<u64>) -> Option<Opened> {
         let mut opened = None;
         for name in self.readers.keys() {
             let Some(channel) = server.channel(name) else {
@@ -41,7 +42,7 @@ impl Contests {
             let number = channel.client_sequencer + 1;
             let before = self.last.get(name).map_or(0, |(number, _)| *number);
             if number > before {
-                // Where there were several, one of them came late.
+                // With several opens, one of them was delayed, so the client of the last one is unknown.
                 let process = process.filter(|_| number == before + 1);
                 self.last.insert(name.clone(), (number, process));
                 opened = Some(Opened(number));
@@ -50,13 +51,13 @@ impl Contests {
         opened
     }
 
-    /// A client was answered an open.
-    pub fn knows(&mut self, process: u64, channel: &str, opened: Opened) {
+    /// Records that a client received the answer to an open.
+    pub fn note_known(&mut self, process: u64, channel: &str, opened: Opened) {
         self.known
             .insert((process, channel.to_uppercase()), opened.0);
     }
 
-    /// Whether a client has opened a channel last, and knows.
+    /// Whether a client was the last to open a channel, and knows.
     fn is_held(&self, process: u64, channel: &str) -> bool {
         let channel = channel.to_uppercase();
         let last = self.last.get(&channel);
@@ -66,11 +67,11 @@ impl Contests {
     }
 }
 
-/// Whether the token is that of a row which another source has brought to the channel.
+/// Whether the token belongs to a row of another source that landed in the channel.
 pub fn is_rival(record: &SourceRecord, token: &OffsetToken) -> bool {
     let world = &record.world;
-    let contests = world.contests.lock().unwrap();
-    let readers = contests.readers.get(&record.name.to_uppercase());
+    let opens = world.opens.lock().unwrap();
+    let readers = opens.readers.get(&record.name.to_uppercase());
     readers.into_iter().flatten().any(|reader| {
         let row = reader.row(token.as_str());
         let landed = world.truth.next(reader.source);
@@ -78,26 +79,26 @@ pub fn is_rival(record: &SourceRecord, token: &OffsetToken) -> bool {
     })
 }
 
-/// A program gives its channel up to another writer: somebody has opened it since.
-pub fn ceded(record: &SourceRecord, process: &ClientProcess, error: &Error) {
+/// Checks a program that gives up its channel to another writer: another client must have opened it.
+pub fn check_ceded(record: &SourceRecord, process: &ClientProcess, error: &Error) {
     let world = &record.world;
     world.count("cession judged");
     let ErrorKind::Invalidated(cause) = error.kind() else {
         return;
     };
-    // One that replays has opened the channel once more before it gives up.
+    // A replaying client has reopened the channel before it gives up.
     let replays = world.plan.processes[record.plan.process].recovery == Recovery::Replay;
     let is_injected = cause == InvalidationCause::Fenced && world.plan.fences();
     if replays || is_injected {
         return;
     }
     if world
-        .contests
+        .opens
         .lock()
         .unwrap()
         .is_held(process.id, &record.name)
     {
-        record.blame(format!(
+        record.report_violation(format!(
             "it was the last to open its channel, and gave it up as {cause:?}"
         ));
     }

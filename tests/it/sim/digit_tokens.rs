@@ -1,4 +1,4 @@
-//! Numbers as texts, in the order of their bytes: `"0"`, `"1"`, `"10"`, `"100"`, `"101"`.
+//! Offsets that are numbers as texts, in the order of their bytes: `"0"`, `"1"`, `"10"`, `"100"`, `"101"`.
 
 use std::sync::LazyLock;
 

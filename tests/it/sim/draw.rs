@@ -1,4 +1,4 @@
-//! A seed becomes a script.
+//! Draws the script of a seed.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::outage::{Outage, Part};
 use super::plan::{ChannelPlan, Kind, Op, Plan, Policy, ProcessPlan, Rate, ServerPlan, Step};
 use super::source_outage::{Call, SourceOutage};
 
-/// What goes wrong beside the emulator's faults, by the names it is counted under.
+/// The names of the counters of events other than the emulator's faults.
 pub const OWN_FAULTS: [&str; 42] = [
     "client crash",
     "server crash",
@@ -56,7 +56,7 @@ pub const OWN_FAULTS: [&str; 42] = [
     "senders of a reopened channel",
 ];
 
-/// Each fault of the emulator once, with some parameters.
+/// Each fault of the emulator once, with random parameters.
 pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
     let code = *pick(
         rng,
@@ -127,7 +127,7 @@ pub fn draw(seed: u64) -> Plan {
         rates: rates(rng),
         steps: Vec::new(),
         script: None,
-        calm_ms: span_ms + 10_000,
+        faults_end_ms: span_ms + 10_000,
     };
     let steps = *pick(rng, &[0, 1, 1, 2, 4, 8]);
     for _ in 0..steps {
@@ -137,32 +137,32 @@ pub fn draw(seed: u64) -> Plan {
         }
     }
     plan.steps.sort_by_key(|(at, _)| *at);
-    let is_theft = |(_, step): &(u64, Step)| matches!(step, Step::Thief { .. });
+    let is_takeover = |(_, step): &(u64, Step)| matches!(step, Step::RivalWriter { .. });
     let is_blind = |channel: &ChannelPlan| !channel.sees_token();
-    if plan.steps.iter().any(is_theft) || plan.channels.iter().any(is_blind) {
-        // Nobody sets a token right while others write to the channel, or without a hand on it; and one that is tampered
-        // with twice in the same way looks as if nothing had been committed in between.
+    if plan.steps.iter().any(is_takeover) || plan.channels.iter().any(is_blind) {
+        // No program corrects a foreign token while others write to the channel, or if it does not see the token. The same
+        // foreign token injected twice also looks as if nothing had been committed in between.
         let foreign = |fault: &Fault| matches!(fault, Fault::ForeignToken(_));
         plan.rates.retain(|rate| !foreign(&rate.fault));
         plan.steps
-            .retain(|(_, step)| !matches!(step, Step::Strike { fault, .. } if foreign(fault)));
+            .retain(|(_, step)| !matches!(step, Step::Inject { fault, .. } if foreign(fault)));
     }
-    // Some are left to nothing but a takeover, so that the winner is known.
+    // Some scripts contain only a takeover, so that the winner is known.
     let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0074_6865_6674);
     let target = plan.channels.iter().position(ChannelPlan::sees_token);
     if let Some(channel) = target.filter(|_| rng.u8(..20) == 0) {
-        steal_only(rng, &mut plan, channel, span_ms);
+        takeover_only(rng, &mut plan, channel, span_ms);
         return plan;
     }
-    // Drawn apart, so that what else a seed brings stays as it was.
+    // A separate generator keeps everything else that a seed determines unchanged.
     let rng = &mut fastrand::Rng::with_seed(seed ^ 0x006f_7574_6167_6573);
     for channel in &mut plan.channels {
         vary(rng, channel, span_ms);
     }
-    plan.server.bare_open_per_mille = *pick(rng, &[0, 0, 0, 0, 0, 0, 100, 1_000]);
+    plan.server.open_without_status_per_mille = *pick(rng, &[0, 0, 0, 0, 0, 0, 100, 1_000]);
     match rng.u8(..40) {
-        // Some are left to nothing but outages, so that the outcome follows from the outage.
-        0..5 => fail_only(rng, &mut plan, span_ms),
+        // Some scripts contain only outages, so that the outcome follows from the outage.
+        0..5 => outage_only(rng, &mut plan, span_ms),
         5..14 => {
             let outage = Outage::draw(rng, &Part::ALL, 400_000);
             let at = rng.u64(..span_ms);
@@ -178,7 +178,7 @@ pub fn draw(seed: u64) -> Plan {
         .iter()
         .filter_map(|channel| channel.source_outage);
     let ends = ends.chain(source_outages.map(SourceOutage::until_ms));
-    plan.calm_ms = plan.calm_ms.max(ends.max().unwrap_or(0));
+    plan.faults_end_ms = plan.faults_end_ms.max(ends.max().unwrap_or(0));
     let rng = &mut fastrand::Rng::with_seed(seed ^ 0x0073_656e_6465_7273);
     for channel in plan.channels.iter_mut().filter(|c| !c.is_tracked()) {
         channel.senders = *pick(rng, &[0, 0, 2, 5]);
@@ -186,19 +186,19 @@ pub fn draw(seed: u64) -> Plan {
     plan
 }
 
-/// Offsets and names as they are rarely, and sources that fail for a while.
+/// Adds rare offsets and names, and temporary failures of sources.
 fn vary(rng: &mut fastrand::Rng, channel: &mut ChannelPlan, span_ms: u64) {
     channel.respelled = rng.u8(..6) == 0;
     if channel.is_tracked() && rng.u8(..4) == 0 {
         channel.ops.push((rng.u64(..=channel.rows), Op::Reuse));
     }
-    let is_odd = rng.u8(..3) == 0;
+    let has_digits = rng.u8(..3) == 0;
     match &mut channel.kind {
-        Kind::Texts if is_odd => channel.kind = Kind::Digits,
+        Kind::Texts if has_digits => channel.kind = Kind::Digits,
         Kind::Source { digits, .. } => {
-            *digits = is_odd;
+            *digits = has_digits;
             if rng.bool() {
-                // A source that has rows is not asked to wait.
+                // `ready` is called less often than the others, so it gets more weight.
                 let waits = [Call::Ready; 3];
                 let calls = [&Call::ALL[..], &waits].concat();
                 let call = *pick(rng, &calls);
@@ -217,14 +217,14 @@ fn vary(rng: &mut fastrand::Rng, channel: &mut ChannelPlan, span_ms: u64) {
     }
 }
 
-fn fail_only(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
+fn outage_only(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
     plan.rates.clear();
     plan.server.late_per_mille = 0;
     let outage = Outage::draw(rng, &Part::ALL, 900_000);
     plan.server.token_life_s = *pick(rng, &[60, 150, 300, 3_600]);
     let mut at = rng.u64(..span_ms);
     if matches!(outage.part, Part::Tokens | Part::Account) && rng.bool() {
-        // Shortly before the token is to be renewed.
+        // Shortly before the token has to be renewed.
         plan.server.token_life_s = rng.u64(60..400);
         at = plan.server.token_life_s * rng.u64(850..950);
         for channel in &mut plan.channels {
@@ -234,7 +234,7 @@ fn fail_only(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
     plan.steps = vec![(at, Step::Outage(outage))];
 }
 
-/// A replica that lags, and often a channel that is opened again meanwhile.
+/// Adds a lagging replica, and often a channel that is reopened at the same time.
 fn lag(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
     if rng.bool() {
         plan.rates.clear();
@@ -249,7 +249,7 @@ fn lag(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
     plan.steps.push((at, lag));
     for _ in 0..rng.u8(..3) {
         let channel = rng.usize(..plan.channels.len());
-        let reopened = Step::Strike {
+        let reopened = Step::Inject {
             fault: Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".to_owned()),
             endpoint: Some(*pick(rng, &[Endpoint::Append, Endpoint::Status])),
             channel: Some(channel),
@@ -258,16 +258,16 @@ fn lag(rng: &mut fastrand::Rng, plan: &mut Plan, span_ms: u64) {
     }
 }
 
-fn steal_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_ms: u64) {
+fn takeover_only(rng: &mut fastrand::Rng, plan: &mut Plan, channel: usize, span_ms: u64) {
     plan.rates.clear();
     plan.server.late_per_mille = 0;
     for channel in &mut plan.channels {
-        channel.ops.retain(|(_, op)| !op.leaves());
+        channel.ops.retain(|(_, op)| !op.ends_session());
     }
-    let rival = Step::Thief {
+    let rival = Step::RivalWriter {
         channel,
         own_source: true,
-        life_ms: None,
+        lifetime_ms: None,
     };
     plan.steps = vec![(rng.u64(..span_ms), rival)];
 }
@@ -286,7 +286,7 @@ fn server(rng: &mut fastrand::Rng, channels: &[ChannelPlan]) -> ServerPlan {
         commit_delay_ms: rng.u64(..3_000),
         commit_every_ms: *pick(rng, &[0, 250, 1_000, 5_000]),
         latency_ms: *pick(rng, &[0, 1, 30, 200, 1_500]),
-        bare_open_per_mille: 0,
+        open_without_status_per_mille: 0,
         late_per_mille: *pick(rng, &[0, 0, 0, 20]),
         request_bytes: Some(request_bytes),
         requests_per_second: *pick(rng, &[None, Some(10), Some(1)]),
@@ -321,7 +321,7 @@ fn channel(rng: &mut fastrand::Rng, process: usize) -> ChannelPlan {
         },
         _ => Kind::Untracked { resend: rng.bool() },
     };
-    // Large rows that are all there at the start soon fill the smallest budget.
+    // Large rows that are all available at the start soon fill the smallest budget.
     let (row_bytes, gaps) = match rng.u8(..4) {
         0 => (rng.usize(1_500..6_000), [0, 0, 5, 50]),
         _ => (rng.usize(..200), [5, 50, 200, 600]),
@@ -369,7 +369,7 @@ fn op(rng: &mut fastrand::Rng) -> Op {
     }
 }
 
-/// Nothing, one fault often, some now and then, or all of them rarely.
+/// No fault, one frequent fault, several occasional faults, or all faults rarely.
 fn rates(rng: &mut fastrand::Rng) -> Vec<Rate> {
     let all = faults(rng);
     let (some, most): (Vec<Fault>, u64) = match rng.u8(..10) {
@@ -415,15 +415,15 @@ fn step(rng: &mut fastrand::Rng, plan: &Plan) -> Vec<Step> {
         0..3 => vec![client],
         3 | 4 => vec![server],
         5 => vec![client, server],
-        6 if plan.channels[channel].is_tracked() => vec![Step::Thief {
+        6 if plan.channels[channel].is_tracked() => vec![Step::RivalWriter {
             channel,
             own_source: plan.channels[channel].sees_token() && rng.bool(),
-            life_ms: rng.bool().then(|| rng.u64(1_000..90_000)),
+            lifetime_ms: rng.bool().then(|| rng.u64(1_000..90_000)),
         }],
         _ => {
             let all = faults(rng);
             let fault = pick(rng, &all).clone();
-            vec![Step::Strike {
+            vec![Step::Inject {
                 fault,
                 endpoint: endpoint(rng),
                 channel: rng.bool().then_some(channel),

@@ -1,7 +1,7 @@
-//! The elastic channel under everything that can go wrong: nothing acknowledged is missing, nothing is there twice that
-//! was not said to be possibly there twice, nothing is there that was handed back without doubt.
+//! The simulator of the elastic channel. Under every fault, acknowledged rows are in the table, rows are duplicated only if
+//! their acknowledgement reported that, and rows returned as certainly not accepted are not in the table.
 //!
-//! Many producers append through clones of one channel. More seeds than usual:
+//! Many producers append through clones of one channel. To run more seeds:
 //!
 //! ```text
 //! SIM_SEEDS=2000 SIM_FIRST=0 cargo test --release --test it sim::elastic -- --nocapture
@@ -20,12 +20,12 @@ use self::plan::{Plan, kinds};
 use self::process::run;
 use super::fingerprint;
 use super::setting;
-use super::shrink::essence;
+use super::shrink::failure_kind;
 
-/// How many seeds run if `SIM_SEEDS` is not set.
+/// The number of seeds if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 200;
 
-/// What comes to pass besides faults and ends of clients, by the names it is counted under.
+/// The names of the counters of events other than faults and ends of clients.
 const OWN: [&str; 14] = [
     "accepted",
     "accepted, perhaps twice",
@@ -44,7 +44,7 @@ const OWN: [&str; 14] = [
 ];
 
 #[test]
-fn acknowledged_rows_are_there_and_twice_only_where_that_was_said() {
+fn acknowledged_rows_are_present_and_duplicated_only_if_reported() {
     let first = setting("SIM_FIRST").unwrap_or(0);
     let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS).max(1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -55,7 +55,7 @@ fn acknowledged_rows_are_there_and_twice_only_where_that_was_said() {
         let history = run(&Plan::draw(seed));
         fingerprint::record("elastic", seed, &history.trace);
         if surveys && !history.wrong.is_empty() {
-            let kind = essence(&history.wrong);
+            let kind = failure_kind(&history.wrong);
             failed.entry(kind).or_default().push(seed);
             continue;
         }
@@ -83,7 +83,7 @@ fn acknowledged_rows_are_there_and_twice_only_where_that_was_said() {
 }
 
 #[test]
-fn the_same_seed_is_the_same_history() {
+fn the_same_seed_gives_the_same_history() {
     let mut histories = Vec::new();
     for seed in 0..8 {
         let history = run(&Plan::draw(seed));
@@ -91,18 +91,18 @@ fn the_same_seed_is_the_same_history() {
         for (line, other) in history.trace.iter().zip(&again.trace) {
             assert_eq!(line, other, "seed {seed}");
         }
-        assert!(history == again, "seed {seed} goes on differently");
+        assert!(history == again, "seed {seed} differs in its second run");
         assert!(
             !histories.contains(&history),
-            "seed {seed} is another one's twin"
+            "seed {seed} has the history of another seed"
         );
         histories.push(history);
     }
 }
 
-/// The checks can fail: a row less, or one more, is found out.
+/// Removes or duplicates a row that must be in the table exactly once.
 #[test]
-fn a_table_that_is_not_as_it_was_said_to_be_is_found_out() {
+fn a_table_that_contradicts_the_ledger_is_detected() {
     let mut found = [0; 2];
     for seed in 0..20 {
         let history = run(&Plan::draw(seed));

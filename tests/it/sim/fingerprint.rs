@@ -1,5 +1,5 @@
-//! A hash of each history, to hold behaviour fast while code moves: with `SIM_TRACES=FILE` both simulators append a line for
-//! each seed. Two states of the code that send the same requests at the same virtual times write the same lines.
+//! A hash of each history, which shows whether a refactoring changes behaviour. With `SIM_TRACES=FILE` both simulators append a
+//! line for each seed. Two versions that send the same requests at the same virtual times write the same lines.
 
 use std::fs::OpenOptions;
 use std::hash::{DefaultHasher, Hash, Hasher};

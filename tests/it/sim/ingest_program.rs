@@ -1,4 +1,4 @@
-//! A program that leaves everything to `ingest::run`: all it has is a source.
+//! A program that streams its source with `ingest::run`.
 
 use std::marker::PhantomData;
 use std::sync::Arc;
@@ -23,22 +23,22 @@ pub struct Program {
     pub rng: fastrand::Rng,
 }
 
-/// The source does not answer now.
+/// The source is temporarily unavailable.
 #[derive(Debug, thiserror::Error)]
 #[error("the source is away")]
 pub struct SourceUnavailable;
 
 impl Program {
-    /// One run after the other, until one has come to the end of the source.
+    /// Repeats runs until one reaches the end of the source.
     pub async fn run(mut self) {
         while self.record.ended().is_none() {
-            self.record.at("run");
+            self.record.set_activity("run");
             let outcome = match self.record.plan.kind {
                 Kind::Source { digits: true, .. } => {
                     self.record.world.count("offsets of digits");
-                    self.once::<String>().await
+                    self.run_once::<String>().await
                 }
-                _ => self.once::<u64>().await,
+                _ => self.run_once::<u64>().await,
             };
             match outcome {
                 Ok(Finish::Exhausted) => return self.record.end(Ending::Done),
@@ -55,7 +55,8 @@ impl Program {
                             | ErrorKind::InvalidRow
                     );
                     if odd {
-                        self.record.blame(format!("a run failed oddly: {error:?}"));
+                        self.record
+                            .report_violation(format!("a run failed unexpectedly: {error:?}"));
                     }
                 }
             }
@@ -63,7 +64,7 @@ impl Program {
         }
     }
 
-    async fn once<O: SourceOffset>(&mut self) -> Result<Finish, Error> {
+    async fn run_once<O: SourceOffset>(&mut self) -> Result<Finish, Error> {
         let plan = &self.record.plan;
         let mut source = Rows::<O> {
             record: Arc::clone(&self.record),
@@ -88,9 +89,9 @@ impl Program {
             }
             _ => run,
         };
-        // Told to stop now and then, as at a deployment.
+        // Stop some runs early, as a deployment does.
         let life = Duration::from_millis(self.rng.u64(1_000..120_000));
-        let outcome = if self.rng.bool() && !self.record.world.is_calm() {
+        let outcome = if self.rng.bool() && !self.record.world.faults_are_over() {
             run.until(sleep(life)).await
         } else {
             run.await
@@ -121,13 +122,13 @@ impl Program {
         if report.finish == Finish::Exhausted
             && (released != record.plan.rows.checked_sub(1) || !report.uncommitted.is_empty())
         {
-            record.blame("a run that is at its end has not released everything");
+            record.report_violation("a run that is at its end has not released everything");
         }
         let kept = record.state.lock().unwrap().kept.released.checked_sub(1);
-        // A run that is stopped at once has not asked what is released.
+        // A run that is stopped at once has not read the release position.
         let is_other = released.is_some() && released != kept;
         if !record.shared && (report.rows_rejected != reported || is_other) {
-            record.blame(format!(
+            record.report_violation(format!(
                 "of {reported} rejects and a release through {kept:?} a run says {report:?}"
             ));
         }
@@ -138,9 +139,9 @@ impl Program {
 struct Rows<O> {
     record: Arc<SourceRecord>,
     rng: fastrand::Rng,
-    /// Of each call in [`Call::ALL`].
+    /// By call, in the order of [`Call::ALL`].
     streaks: [FailureStreak; 7],
-    /// How many rejects it has heard of.
+    /// The number of rejects reported to it.
     reported: u64,
     offset: PhantomData<O>,
 }
@@ -150,26 +151,26 @@ impl<O> Rows<O> {
         Duration::from_millis(self.record.plan.patience_ms)
     }
 
-    /// Fails now and then, and each time during a source outage.
+    /// Fails at random, and always during an outage of this call.
     fn answer(&mut self, call: Call) -> Result<(), SourceUnavailable> {
         self.start(call)?;
         self.note(call, false);
         Ok(())
     }
 
-    /// As [`answer`](Self::answer), of a call that succeeds later.
+    /// Like [`answer`](Self::answer), for a call that succeeds later.
     fn start(&mut self, call: Call) -> Result<(), SourceUnavailable> {
         let world = &self.record.world;
         let source_outage = self.record.plan.source_outage;
-        let is_spell =
-            source_outage.is_some_and(|source_outage| source_outage.strikes(call, world.now_ms()));
-        let is_away = !world.is_calm() && self.rng.u8(..50) == 0;
-        if is_spell {
+        let is_outage =
+            source_outage.is_some_and(|source_outage| source_outage.applies(call, world.now_ms()));
+        let is_transient = !world.faults_are_over() && self.rng.u8(..50) == 0;
+        if is_outage {
             world.count(call.name());
-        } else if is_away {
+        } else if is_transient {
             world.count("source away");
         }
-        if is_spell || is_away {
+        if is_outage || is_transient {
             self.note(call, true);
             return Err(SourceUnavailable);
         }
@@ -179,11 +180,11 @@ impl<O> Rows<O> {
     fn note(&mut self, call: Call, failed: bool) {
         let time_limit = self.time_limit();
         if let Err(why) = self.streaks[call as usize].note(failed, time_limit) {
-            self.record.blame(format!("{call:?}: {why}"));
+            self.record.report_violation(format!("{call:?}: {why}"));
         }
     }
 
-    /// A run gives a source up only after it failed for as long as it may.
+    /// Checks that a run gave up its source only after it had failed for the time limit.
     fn check_given_up(&self, error: &Error) {
         self.record.world.count("source given up");
         let longest = self
@@ -193,13 +194,13 @@ impl<O> Rows<O> {
             .max()
             .unwrap();
         if longest < self.time_limit() {
-            self.record.blame(format!(
+            self.record.report_violation(format!(
                 "a source that failed for {longest:?} was given up: {error:?}"
             ));
         }
     }
 
-    /// Keeping takes a while.
+    /// Simulates the time of a durable write.
     async fn work(&mut self) {
         sleep(Duration::from_millis(self.rng.u64(..500))).await;
     }
@@ -223,7 +224,7 @@ impl<O: SourceOffset> Source for Rows<O> {
         let record = &self.record;
         let next = after.map_or(0, |after| after.row() + 1);
         if next < self.kept(|kept| kept.released) && !record.shared {
-            record.blame(format!("row {next} is read though it was released"));
+            record.report_violation(format!("row {next} is read though it was released"));
         }
         if next >= record.plan.rows {
             return Ok(Batch::end());
@@ -246,7 +247,7 @@ impl<O: SourceOffset> Source for Rows<O> {
             Some(at) => sleep_until(at).await,
             None => sleep(Duration::from_millis(100)).await,
         }
-        // Until here the run may have given up waiting.
+        // Before this point the run may have dropped the call.
         self.note(Call::Ready, false);
         Ok(())
     }
@@ -279,10 +280,10 @@ impl<O: SourceOffset> Source for Rows<O> {
         self.answer(Call::DeadLetter)?;
         let record = Arc::clone(&self.record);
         match (record.world.sabotage, &mut rows[..]) {
-            (Some(Sabotage::SwapLetters), [first, .., last]) => {
+            (Some(Sabotage::SwapDeadLetters), [first, .., last]) => {
                 std::mem::swap(&mut first.1, &mut last.1);
             }
-            (Some(Sabotage::LoseLetter), [_, .., _]) => {
+            (Some(Sabotage::LoseDeadLetter), [_, .., _]) => {
                 let bad = rows
                     .iter()
                     .position(|(offset, _)| record.is_bad(offset.row()));
@@ -290,7 +291,7 @@ impl<O: SourceOffset> Source for Rows<O> {
             }
             _ => {}
         }
-        rejects::letter(&record, rejected, &rows);
+        rejects::check_dead_letter(&record, rejected, &rows);
         let is_last = rejected.total > self.kept(|kept| kept.seen(&rejected.channel));
         if is_last {
             self.reported += rejected.count;
@@ -302,7 +303,7 @@ impl<O: SourceOffset> Source for Rows<O> {
             rejected.channel, rejected.count, rejected.total
         ));
         let later = match record.world.sabotage {
-            Some(Sabotage::KeepLater) if is_last => std::mem::take(&mut rows),
+            Some(Sabotage::KeepDeadLettersLater) if is_last => std::mem::take(&mut rows),
             _ => Vec::new(),
         };
         self.kept(|kept| kept.keep(rejected, &rows));
@@ -318,7 +319,7 @@ impl<O: SourceOffset> Source for Rows<O> {
 
     async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, SourceUnavailable> {
         self.answer(Call::RejectsSeen)?;
-        // From the first run on.
+        // The source has stored all rejects since the first run.
         Ok(Some(self.kept(|kept| kept.seen(channel))))
     }
 
@@ -331,7 +332,7 @@ impl<O: SourceOffset> Source for Rows<O> {
         let committed = committed.map(O::row);
         let landed = record.world.truth.last(record.source, channel);
         if committed > landed || (committed < landed && !record.shared) {
-            record.blame(format!(
+            record.report_violation(format!(
                 "{channel} resumes after {committed:?}, and {landed:?} landed last"
             ));
         }

@@ -1,4 +1,4 @@
-//! Whether what clients say fits what happened: of takeovers, of outages, and of errors in general.
+//! Checks the errors that clients report against what happened: takeovers, outages and lagging replicas.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,63 +7,66 @@ use std::time::Duration;
 use snowpipe_streaming::{Error, ErrorKind, InvalidationCause, Recovery};
 use tokio::time::Instant;
 
-use super::outage::Failing;
+use super::outage::FailureMode;
 use super::plan::Plan;
 use super::source_record::{Ending, SourceRecord};
 use super::world::{ClientProcess, World};
 
-/// A commit is known so soon after it, and after so many ways to the server, unless the server is out of reach.
-const KNOWN: (Duration, u32) = (Duration::from_secs(4), 8);
-/// The poller makes two calls a second at most.
+/// The time after which a commit is known, and the number of network latencies added to it, if the server is reachable.
+const COMMIT_KNOWN: (Duration, u32) = (Duration::from_secs(4), 8);
+/// The poller makes at most two calls per second.
 const BETWEEN_CALLS: Duration = Duration::from_millis(500);
-/// The poller waits so long for a status.
+/// How long the poller waits for a status.
 const STATUS: Duration = Duration::from_secs(15);
-/// An outage is over for a client so long after its end, besides an attempt that began before.
-const OVER: Duration = Duration::from_secs(60);
+/// The time that a client needs to recover after an outage, in addition to an attempt that started before its end.
+const RECOVERY: Duration = Duration::from_secs(60);
 
-/// Without anything else in the way one of two writers wins, and the other gets an error.
+/// If nothing else fails, one of two writers wins and the other gets an error.
 pub fn takeovers(world: &World, records: &[Arc<SourceRecord>]) {
     let plan = &world.plan;
-    if !plan.is_takeover_alone() {
+    if !plan.has_only_takeover() {
         return;
     }
-    // A channel without rows is left out, and so is its rival.
+    // A channel without rows is not used, and neither is its rival.
     let contested = records.iter().filter(|record| record.plan.rows > 0);
     let contested: Vec<_> = contested.filter(|record| record.contested).collect();
     let won = |record: &&Arc<SourceRecord>| record.ended() == Some(Ending::Done);
     if !contested.is_empty() {
         world.count("takeover judged");
     }
-    // A replay opens the channel once more before it gives way, and may take it from the winner by that.
+    // A replaying client reopens the channel before it gives up, and may take it from the winner by that.
     let replays = |record: &&Arc<SourceRecord>| {
         plan.processes[record.plan.process].recovery == Recovery::Replay
     };
-    // One whose close ran out of time before it could know of the other takes the channel from it with its next open.
+    // A program whose close timed out before it could learn of the other writer takes the channel over with its next open.
     let took_unaware = |record: &&Arc<SourceRecord>| {
-        record.ended() == Some(Ending::Ceded(None)) && record.state.lock().unwrap().ran_out
+        record.ended() == Some(Ending::Ceded(None)) && record.state.lock().unwrap().close_timed_out
     };
     let settled = !contested.iter().any(|r| replays(r) || took_unaware(r));
     if settled && !contested.is_empty() && !contested.iter().any(won) {
-        world.blame("of two writers none won");
+        world.report_violation("of two writers none won");
     }
     for record in contested {
-        let view = match record.ended() {
+        let is_explained = match record.ended() {
             Some(Ending::Ceded(Some(ErrorKind::Invalidated(cause)))) => matches!(
                 cause,
                 InvalidationCause::Fenced | InvalidationCause::OffsetConflict
             ),
-            Some(Ending::Ceded(None)) => record.state.lock().unwrap().ran_out,
+            Some(Ending::Ceded(None)) => record.state.lock().unwrap().close_timed_out,
             ended => ended == Some(Ending::Done),
         };
-        if !view {
-            record.blame(format!("it lost its channel and view {:?}", record.ended()));
+        if !is_explained {
+            record.report_violation(format!(
+                "it lost its channel and reported {:?}",
+                record.ended()
+            ));
         }
     }
 }
 
-/// Where nothing else goes wrong, a channel is opened again only as often as the server asks for it.
+/// If nothing else fails, a channel is reopened only as often as the server requires it.
 pub fn reopens(world: &World, records: &[Arc<SourceRecord>]) {
-    if !world.plan.is_lag_alone() {
+    if !world.plan.has_only_lag() {
         return;
     }
     world.count("lag judged");
@@ -75,20 +78,20 @@ pub fn reopens(world: &World, records: &[Arc<SourceRecord>]) {
         .map(|record| record.state.lock().unwrap().reopens)
         .sum();
     if reopens > asked {
-        world.blame(format!(
+        world.report_violation(format!(
             "channels were invalidated {reopens} times, and the server did so {asked} times"
         ));
     }
 }
 
-/// Counts the scripts in which errors are held against outages.
+/// Counts the scripts in which errors are compared with outages.
 pub fn outages(world: &World) {
-    if world.plan.is_outage_alone() {
+    if world.plan.has_only_outages() {
         world.count("outage judged");
     }
 }
 
-/// Why a client ended a channel.
+/// Checks the cause of an invalidation.
 pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Error) {
     record.note(error);
     let ErrorKind::Invalidated(cause) = error.kind() else {
@@ -98,27 +101,27 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
     let silence = world.view().silence(process.id);
     let process = &plan.processes[record.plan.process];
     let stall = Duration::from_secs(process.stall_s);
-    // Of one that replays it may be long ago.
+    // With replay, the stall may have been detected long ago.
     let is_prompt = process.recovery == Recovery::Surface;
     if cause == InvalidationCause::CommitStalled
         && is_prompt
         && silence.is_none_or(|silence| silence >= stall)
     {
-        record.blame(format!(
+        record.report_violation(format!(
             "commits are said to stall after {silence:?} without a status"
         ));
     }
     if cause == InvalidationCause::OffsetConflict && !plan.has_conflicts() {
-        record.blame("a conflict without another writer");
+        record.report_violation("a conflict without another writer");
     }
     if cause == InvalidationCause::MustReopen {
         record.state.lock().unwrap().reopens += 1;
     }
-    if !plan.is_outage_alone() {
+    if !plan.has_only_outages() {
         return;
     }
-    let is_refused = |failing| matches!(failing, Failing::Refused(_));
-    // What turns out to be too large after it went unanswered is not cut.
+    let is_refused = |failing| matches!(failing, FailureMode::Refused(_));
+    // An unanswered batch that is then refused as too large is not split.
     if cause == InvalidationCause::Ambiguous && error.http_status() == Some(413) {
         return;
     }
@@ -128,32 +131,32 @@ pub fn invalidation(record: &SourceRecord, process: &ClientProcess, error: &Erro
         _ => false,
     };
     if !is_named {
-        record.blame(format!("an outage is said to be {cause:?}"));
+        record.report_violation(format!("an outage is said to be {cause:?}"));
     }
     let lengths = plan.outages().map(|outage| outage.length());
-    let over = lengths.sum::<Duration>() + Duration::from_secs(process.attempt_s) + OVER;
+    let over = lengths.sum::<Duration>() + Duration::from_secs(process.attempt_s) + RECOVERY;
     if over < Duration::from_secs(process.retry_s) {
-        record.blame(format!("an outage was not ridden out: {cause:?}"));
+        record.report_violation(format!("an outage was not ridden out: {cause:?}"));
     }
 }
 
-/// How long a commit may take to become known. A server that answers for few channels in one call is called once for each few
-/// of them, and refuses longer calls until the client has learned the limit.
-fn known(plan: &Plan) -> Duration {
+/// How long a commit may take to become known. A server that limits the channels of a status call needs several calls, and
+/// refuses longer ones until the client has learned the limit.
+fn commit_known_within(plan: &Plan) -> Duration {
     let latency = Duration::from_millis(plan.server.latency_ms);
     let calls = plan.server.status_names.map_or(0, |names| {
         let calls = plan.channels.len().div_ceil(names);
         2 * calls + calls.ilog2() as usize
     });
     let calls = u32::try_from(calls).unwrap();
-    KNOWN.0 + latency * KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
+    COMMIT_KNOWN.0 + latency * COMMIT_KNOWN.1 + (BETWEEN_CALLS + 2 * latency) * calls
 }
 
-/// How long it took to know of a commit. Outages that are all that goes wrong are known to be in the way; of everything else
-/// it is known when it is over.
+/// Checks how long it took until a commit was known. If all faults are outages, the time of the outages does not count;
+/// otherwise the time starts after all faults and their aftereffects.
 pub fn commit(record: &SourceRecord, process: &ClientProcess, rows: Range<u64>, attempt: u64) {
     let world = &record.world;
-    let is_known = world.plan.script.is_none() || world.plan.is_outage_alone();
+    let is_known = world.plan.script.is_none() || world.plan.has_only_outages();
     if record.shared || !is_known {
         return;
     }
@@ -161,21 +164,21 @@ pub fn commit(record: &SourceRecord, process: &ClientProcess, rows: Range<u64>, 
         return;
     };
     let landed = world.start + Duration::from_millis(landed_ms);
-    let free = if world.plan.is_quiet() {
+    let free = if world.plan.is_fault_free() {
         None
-    } else if world.plan.is_outage_alone() {
+    } else if world.plan.has_only_outages() {
         let hangs = world.plan.processes[record.plan.process].attempt_s;
         let hangs = Duration::from_secs(hangs).max(STATUS);
-        world.view().kept_until(process.id, hangs)
+        world.view().blocked_until(process.id, hangs)
     } else {
-        Some(world.calm_at() + world.plan.echo())
+        Some(world.faults_end() + world.plan.aftereffects())
     };
     let since = free.max(Some(landed));
     let took = since.map_or(Duration::ZERO, |since| {
         Instant::now().saturating_duration_since(since)
     });
-    if took > known(&world.plan) {
-        record.blame(format!(
+    if took > commit_known_within(&world.plan) {
+        record.report_violation(format!(
             "rows {rows:?} landed, and that became known {took:?} later"
         ));
     }

@@ -1,22 +1,25 @@
-//! Nothing lost, nothing twice: clients and a server in one thread and in virtual time, with everything going wrong that
-//! the protocol knows.
+//! The simulator: clients and a server in one thread and in virtual time, under every fault that the protocol allows. No row
+//! is lost, and none is committed twice.
 //!
-//! A seed is a script ([`draw`]); [`run`] carries it out and checks at each step and at the end what must hold; a script
-//! that fails is made small ([`shrink`]) and printed. More seeds than usual:
+//! A seed determines a script ([`draw`]). [`run`] executes it and checks the invariants after each step and at the end. A
+//! failing script is shrunk ([`shrink`]) and printed. To run more seeds:
 //!
 //! ```text
 //! SIM_SEEDS=100000 SIM_FIRST=0 cargo test --release --test it sim -- --nocapture
 //! ```
 //!
-//! With `SIM_SURVEY=1` all of them run, and those that fail are listed by what is wrong. With `SIM_TRACES=FILE` a hash of each
+//! With `SIM_SURVEY=1` all seeds run, and the failing ones are listed by the kind of failure. With `SIM_TRACES=FILE` a hash of each
 //! history is appended to the file ([`fingerprint`]).
 //!
-//! [`plan`] says what a script can hold. [`run`] carries it out in a [`world`]; [`tracked`], [`untracked`] and [`sourced`] are
-//! the programs that stream. [`record`], [`view`] and [`wire`] record what the programs and the server see. [`truth`] knows what
-//! landed; [`judge`], [`ends`], [`rejects`] and [`contest`] check what must hold, [`time_limit`] says by when, and [`betray`] shows
-//! that each judge can fail. [`outage`] makes a part of the server fail for longer than any retry time, [`source_outage`] does this with
-//! one call of a source. [`script`] makes things happen at requests by their numbers. [`elastic`] is the simulator of the elastic
-//! channel.
+//! - [`plan`] defines scripts, and [`run`] executes them in a [`world`].
+//! - [`tracked_program`], [`untracked_program`] and [`ingest_program`] are the programs that stream rows.
+//! - [`source_record`], [`client_view`] and [`wire`] record what the programs and the server observe. [`truth`] records which
+//!   rows were committed.
+//! - [`judge`], [`close`], [`rejects`] and [`contention`] check the invariants, and [`time_limits`] bounds how long everything
+//!   may take. [`sabotage`] tests that each check can fail.
+//! - [`outage`] makes a part of the server fail for longer than any retry time; [`source_outage`] does the same for one call of
+//!   a source. [`script`] triggers events at requests, by their numbers.
+//! - [`elastic`] is the simulator of the elastic channel.
 
 mod client_view;
 mod close;
@@ -51,10 +54,10 @@ use snowpipe_streaming::emulator::Fault;
 
 use self::draw::{OWN_FAULTS, draw, faults};
 use self::run::run;
-use self::shrink::{essence, shrink, shrink_by};
+use self::shrink::{failure_kind, shrink, shrink_by};
 use self::truth::Sabotage;
 
-/// How many seeds run if `SIM_SEEDS` is not set.
+/// The number of seeds if `SIM_SEEDS` is not set.
 const SEEDS: u64 = 500;
 
 pub fn setting(name: &str) -> Option<u64> {
@@ -66,7 +69,7 @@ pub fn setting(name: &str) -> Option<u64> {
 }
 
 #[test]
-fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
+fn nothing_is_lost_or_duplicated_under_any_fault() {
     let first = setting("SIM_FIRST").unwrap_or(0);
     let seeds = setting("SIM_SEEDS").unwrap_or(SEEDS).max(1);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
@@ -80,7 +83,7 @@ fn nothing_is_lost_and_nothing_is_there_twice_whatever_goes_wrong() {
             if !surveys {
                 fail(seed, &outcome.wrong);
             }
-            let kind = essence(&outcome.wrong);
+            let kind = failure_kind(&outcome.wrong);
             failed.entry(kind).or_default().push(seed);
         }
         requests += outcome
@@ -119,7 +122,7 @@ fn fail(seed: u64, wrong: &[String]) -> ! {
     let trace = &trace[..end.map_or(trace.len(), |end| end + 1)];
     let from = trace.len().saturating_sub(100);
     panic!(
-        "seed {seed}: {:#?}\nthe same of less: {why:#?}\n{small}\nthe end of its trace:\n{}\n\
+        "seed {seed}: {:#?}\nthe shrunk script: {why:#?}\n{small}\nthe end of its trace:\n{}\n\
          alone: SIM_FIRST={seed} SIM_SEEDS=1 cargo test --test it sim",
         &wrong[..wrong.len().min(5)],
         trace[from..].join("\n")
@@ -127,7 +130,7 @@ fn fail(seed: u64, wrong: &[String]) -> ! {
 }
 
 #[test]
-fn the_same_seed_is_the_same_history() {
+fn the_same_seed_gives_the_same_history() {
     let mut histories = Vec::new();
     for seed in 0..8 {
         let plan = draw(seed);
@@ -137,17 +140,17 @@ fn the_same_seed_is_the_same_history() {
         for (line, other) in lines {
             assert_eq!(line, other, "seed {seed}");
         }
-        assert!(history == again, "seed {seed} goes on differently");
+        assert!(history == again, "seed {seed} differs in its second run");
         assert!(
             !histories.contains(&history),
-            "seed {seed} is another one's twin"
+            "seed {seed} has the history of another seed"
         );
         histories.push(history);
     }
 }
 
 #[test]
-fn a_script_that_fails_is_made_small_and_still_fails() {
+fn a_failing_script_still_fails_after_shrinking() {
     let whole = draw(3);
     let wrong = run(&whole, Some(Sabotage::Double)).wrong;
     assert!(!wrong.is_empty());
@@ -161,9 +164,9 @@ fn a_script_that_fails_is_made_small_and_still_fails() {
     );
 }
 
-/// A judge that finds two failures of a takeover, one of them in scripts whose channel is left out.
+/// The check reports two kinds of failure for a takeover, one of them only for scripts whose channel has no rows.
 #[test]
-fn a_script_is_made_small_only_as_far_as_it_fails_in_the_same_way() {
+fn shrinking_preserves_the_kind_of_failure() {
     let judge = |plan: &plan::Plan| {
         let stolen = plan.rivals(0).next().is_some();
         let view = match (stolen, plan.channels[0].rows) {
@@ -185,8 +188,8 @@ fn a_script_is_made_small_only_as_far_as_it_fails_in_the_same_way() {
 }
 
 #[test]
-fn a_channel_that_is_left_out_is_not_judged() {
-    let is_judged = |plan: &plan::Plan| plan.is_takeover_alone() && plan.rivals(0).any(|own| own);
+fn a_channel_without_rows_is_not_checked() {
+    let is_judged = |plan: &plan::Plan| plan.has_only_takeover() && plan.rivals(0).any(|own| own);
     let mut plan = (0..1_000).map(draw).find(is_judged).unwrap();
     plan.channels[0].rows = 0;
     assert_eq!(run(&plan, None).wrong, [""; 0]);

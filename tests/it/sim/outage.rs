@@ -1,4 +1,4 @@
-//! Outages: a part of the server fails every request for a while, in one way.
+//! Outages: a part of the server fails every request for a while, in the same way.
 
 use std::fmt;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use http::{Method, StatusCode, header};
 use snowpipe_streaming::emulator::Reply;
 use snowpipe_streaming::transport::{Request, Response};
 
-/// What fails.
+/// The part of the server that fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     Statuses,
@@ -34,7 +34,7 @@ impl Part {
         Self::Everything,
     ];
 
-    /// The part that a request is for: one of the first four, or the account host.
+    /// The part that a request addresses: one of the first four, or the account host.
     pub fn of(request: &Request) -> Self {
         let path = request.uri().path();
         if path.ends_with(":bulk-channel-status") {
@@ -74,20 +74,20 @@ impl Part {
     }
 }
 
-/// How it fails.
+/// How requests fail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Failing {
+pub enum FailureMode {
     NoConnection,
-    /// The request is lost, and no answer ever comes.
+    /// The request is lost and never answered.
     NoAnswer,
     Busy,
-    /// 429, with a `Retry-After` of so many seconds.
+    /// 429, with a `Retry-After` of this many seconds.
     Throttled(Option<u64>),
-    /// A refusal that is not about the request: 302, 404 or 409 of something in between.
+    /// 302, 404 or 409 from a proxy or gateway, whatever the request is.
     Refused(u16),
 }
 
-impl Failing {
+impl FailureMode {
     pub const REFUSALS: [u16; 3] = [302, 404, 409];
 
     /// The name it is counted under.
@@ -138,23 +138,25 @@ impl Failing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outage {
     pub part: Part,
-    pub how: Failing,
+    pub how: FailureMode,
     pub length_ms: u64,
 }
 
 impl Outage {
-    /// Draws one of these parts that lasts up to `most_ms`, or a little.
+    /// Draws an outage of one of these parts, either short or up to `most_ms` long.
     pub fn draw(rng: &mut fastrand::Rng, parts: &[Part], most_ms: u64) -> Self {
         let part = parts[rng.usize(..parts.len())];
-        // Only something in front of the account host was ever seen to refuse what is not about a request.
+        // Such refusals were only observed from proxies in front of the account host.
         let may_refuse = matches!(part, Part::Tokens | Part::Account);
         let how = match rng.u8(..7) {
-            _ if may_refuse && rng.bool() => Failing::Refused(Failing::REFUSALS[rng.usize(..3)]),
-            0 | 1 => Failing::NoConnection,
-            2 | 3 => Failing::NoAnswer,
-            4 => Failing::Busy,
-            5 => Failing::Throttled(None),
-            _ => Failing::Throttled(Some(rng.u64(1..30))),
+            _ if may_refuse && rng.bool() => {
+                FailureMode::Refused(FailureMode::REFUSALS[rng.usize(..3)])
+            }
+            0 | 1 => FailureMode::NoConnection,
+            2 | 3 => FailureMode::NoAnswer,
+            4 => FailureMode::Busy,
+            5 => FailureMode::Throttled(None),
+            _ => FailureMode::Throttled(Some(rng.u64(1..30))),
         };
         let length_ms = match rng.u8(..2) {
             0 => rng.u64(1_000..30_000),

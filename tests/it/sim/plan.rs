@@ -1,4 +1,4 @@
-//! A script: everything that a run does, as data. A seed draws one, a person can read it, shrinking takes parts of it away.
+//! A script: everything that a run does, as data. It is drawn from a seed, printed on failure and reduced by shrinking.
 
 use std::fmt;
 
@@ -16,14 +16,14 @@ pub struct Plan {
     pub server: ServerPlan,
     pub processes: Vec<ProcessPlan>,
     pub channels: Vec<ChannelPlan>,
-    /// What goes wrong at random until it is calm.
+    /// The faults injected at random until `faults_end_ms`.
     pub rates: Vec<Rate>,
-    /// What happens when, in milliseconds since the start.
+    /// The steps, each with its time in milliseconds since the start.
     pub steps: Vec<(u64, Step)>,
-    /// What happens at which request, if requests are counted.
+    /// The events, each with the number of its request. `None`: requests are not counted.
     pub script: Option<Vec<(u64, Event)>>,
-    /// From here on nothing goes wrong any more.
-    pub calm_ms: u64,
+    /// The time after which no fault is injected.
+    pub faults_end_ms: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -33,9 +33,9 @@ pub struct ServerPlan {
     pub commit_every_ms: u64,
     /// One way.
     pub latency_ms: u64,
-    /// How many opens in a thousand are answered without the channel's status.
-    pub bare_open_per_mille: u64,
-    /// How many requests in a thousand arrive after a long time, their retries perhaps before them.
+    /// The number of opens per thousand that are answered without the channel's status.
+    pub open_without_status_per_mille: u64,
+    /// The number of requests per thousand that are delayed for long. Their retries may arrive before them.
     pub late_per_mille: u64,
     pub request_bytes: Option<usize>,
     pub requests_per_second: Option<u64>,
@@ -56,7 +56,7 @@ pub struct ProcessPlan {
     pub close_s: u64,
     pub append_ms: Option<u64>,
     pub isolate: bool,
-    /// It writes to a channel of another one.
+    /// Whether it writes to a channel of another process.
     pub is_rival_writer: bool,
 }
 
@@ -65,24 +65,24 @@ pub struct ProcessPlan {
 pub struct ChannelPlan {
     pub process: usize,
     pub kind: Kind,
-    /// How many rows its source has; none, and the channel is left out.
+    /// The number of rows of its source. A channel without rows is not used.
     pub rows: u64,
-    /// A row comes into being every so many milliseconds.
+    /// The interval at which the source produces rows, in milliseconds.
     pub gap_ms: u64,
-    /// At most so many rows go into one append.
+    /// The maximum number of rows of an append.
     pub chunk: u64,
     pub row_bytes: usize,
-    /// Of a hundred rows the table refuses so many.
+    /// The percentage of rows that the table rejects.
     pub bad_percent: u64,
     pub policy: Policy,
-    /// What else is done, once each, when the source is read so far.
+    /// Other operations, each done once when the source has been read up to a row.
     pub ops: Vec<(u64, Op)>,
-    /// Of a source: how long it may fail, and when it does.
+    /// For a source: how long it may fail before the run gives up, and when it fails.
     pub patience_ms: u64,
     pub source_outage: Option<SourceOutage>,
-    /// Names are written in another case with each open.
+    /// Whether opens vary the case of the channel's name.
     pub respelled: bool,
-    /// Without offsets: so many senders append at once. None: the channel's own handle appends.
+    /// For an untracked channel: the number of concurrent senders. With 0, the channel's handle appends.
     pub senders: usize,
 }
 
@@ -91,13 +91,13 @@ impl ChannelPlan {
         !matches!(self.kind, Kind::Untracked { .. })
     }
 
-    /// Whether its program asks for statuses itself.
+    /// Whether its program calls `status` itself.
     pub fn asks_for_status(&self) -> bool {
         let asks = self.ops.iter().any(|(_, op)| *op == Op::Status);
         asks || matches!(self.kind, Kind::Source { .. })
     }
 
-    /// Whether the program sees the committed token itself when it opens the channel.
+    /// Whether the program reads the committed token when it opens the channel.
     pub fn sees_token(&self) -> bool {
         matches!(self.kind, Kind::Numbers | Kind::Texts | Kind::Digits)
     }
@@ -105,15 +105,15 @@ impl ChannelPlan {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Offsets are the row's numbers; every way to append them.
+    /// Offsets are the rows' numbers. The program uses every append method.
     Numbers,
     /// Offsets are texts.
     Texts,
-    /// Offsets are texts of digits, which rise as texts do.
+    /// Offsets are texts of digits, in the order of texts.
     Digits,
-    /// No offsets. `resend`: rows that may or may not be in are sent again.
+    /// No offsets. `resend`: rows whose outcome is unknown are sent again.
     Untracked { resend: bool },
-    /// `ingest::run` with a source, into one channel or into so many. `digits`: its offsets are texts of digits.
+    /// `ingest::run` with a source, into one channel (0) or this many shards. `digits`: offsets are texts of digits.
     Source { shards: u8, digits: bool },
 }
 
@@ -129,23 +129,23 @@ pub enum Op {
     Flush,
     WaitFlush,
     WaitCommit,
-    /// Waits for the commit, but only so many milliseconds.
+    /// Waits for the commit, for at most this many milliseconds.
     WaitCommitFor(u64),
     Close,
-    /// Closes, but gives up waiting after so many milliseconds.
+    /// Closes, and drops the close after this many milliseconds.
     CloseFor(u64),
     Drop,
     Reopen,
     Status,
-    /// Appends a row once more with a token that was used before.
+    /// Appends a row with a token that was used before.
     Reuse,
-    /// The next append that waits is dropped when it was polled so often more.
+    /// Drops the next append that is pending, after this many more polls.
     Cancel(u32),
 }
 
 impl Op {
-    /// Whether the program lets go of its channel.
-    pub fn leaves(self) -> bool {
+    /// Whether the program stops using its channel handle.
+    pub fn ends_session(self) -> bool {
         matches!(
             self,
             Self::Close | Self::CloseFor(_) | Self::Drop | Self::Reopen
@@ -162,22 +162,22 @@ pub struct Rate {
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// The process is gone, and there again after so many milliseconds.
+    /// The process stops, and restarts after this many milliseconds.
     ClientCrash { process: usize, down_ms: u64 },
-    /// The same of the server. `lose`: with what it had accepted and not committed.
+    /// The server stops and restarts. `lose`: it loses the rows that it had accepted and not committed.
     ServerCrash { lose: bool, down_ms: u64 },
-    /// Another process opens a channel: with the same source, or with one of its own. It may be gone after a while.
-    Thief {
+    /// Another process opens a channel, with the same source or its own. It may stop after `lifetime_ms`.
+    RivalWriter {
         channel: usize,
         own_source: bool,
-        life_ms: Option<u64>,
+        lifetime_ms: Option<u64>,
     },
     /// A part of the server fails every request for a while.
     Outage(Outage),
-    /// For a while statuses come from a replica that is so far behind.
+    /// Statuses come from a replica that lags by `lag_ms`.
     Lag { lag_ms: u64, length_ms: u64 },
-    /// Strikes the next request.
-    Strike {
+    /// Injects a fault into the next matching request.
+    Inject {
         fault: Fault,
         endpoint: Option<Endpoint>,
         channel: Option<usize>,
@@ -185,7 +185,7 @@ pub enum Step {
 }
 
 impl Step {
-    /// How long it lasts, if that is said and nothing else ends it.
+    /// How long it lasts, or 0 if the step sets no length.
     pub fn length_ms(&self) -> u64 {
         match self {
             Self::Outage(outage) => outage.length_ms,
@@ -196,15 +196,15 @@ impl Step {
 }
 
 impl Plan {
-    /// Whether the committed token is tampered with, so that somebody has to set it right.
-    pub fn tampers(&self) -> bool {
+    /// Whether a foreign committed token is injected, which a program has to correct.
+    pub fn has_foreign_token(&self) -> bool {
         self.faults()
             .any(|fault| matches!(fault, Fault::ForeignToken(_)))
     }
 
     pub fn faults(&self) -> impl Iterator<Item = &Fault> {
-        let struck = self.steps.iter().filter_map(|(_, step)| match step {
-            Step::Strike { fault, .. } => Some(fault),
+        let injected = self.steps.iter().filter_map(|(_, step)| match step {
+            Step::Inject { fault, .. } => Some(fault),
             _ => None,
         });
         let scripted = self.events().filter_map(|event| match event {
@@ -212,33 +212,34 @@ impl Plan {
             _ => None,
         });
         let rates = self.rates.iter().map(|rate| &rate.fault);
-        rates.chain(struck).chain(scripted)
+        rates.chain(injected).chain(scripted)
     }
 
-    /// Whether nothing but a takeover can end a hold of a channel, so that the winner is known.
-    pub fn is_takeover_alone(&self) -> bool {
-        let leaves = |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.leaves());
+    /// Whether only a takeover can make a program stop using its channel, so that the winner is known.
+    pub fn has_only_takeover(&self) -> bool {
+        let ends_session =
+            |channel: &ChannelPlan| channel.ops.iter().any(|(_, op)| op.ends_session());
         let mut steps = self.all_steps();
-        let is_theft = matches!(steps.next(), Some(Step::Thief { .. }));
+        let is_takeover = matches!(steps.next(), Some(Step::RivalWriter { .. }));
         self.rates.is_empty()
             && self.server.late_per_mille == 0
-            && is_theft
+            && is_takeover
             && steps.next().is_none()
             && self.events().all(|event| event.step().is_some())
-            && !self.channels.iter().any(leaves)
+            && !self.channels.iter().any(ends_session)
     }
 
-    /// Whether nothing goes wrong.
-    pub fn is_quiet(&self) -> bool {
+    /// Whether the script has no faults.
+    pub fn is_fault_free(&self) -> bool {
         self.rates.is_empty()
             && self.steps.is_empty()
             && self.script.is_none()
             && self.server.late_per_mille == 0
-            && self.server.bare_open_per_mille == 0
+            && self.server.open_without_status_per_mille == 0
     }
 
-    /// Whether nothing but outages goes wrong, so that each error can be held against them.
-    pub fn is_outage_alone(&self) -> bool {
+    /// Whether all faults are outages, so that each error can be compared with them.
+    pub fn has_only_outages(&self) -> bool {
         self.rates.is_empty()
             && self.server.late_per_mille == 0
             && self.events().all(|event| event.step().is_some())
@@ -246,11 +247,11 @@ impl Plan {
             && self.outages().count() == self.all_steps().count()
     }
 
-    /// Whether nothing but channels that are to be opened again and replicas that lag behind that goes wrong.
-    pub fn is_lag_alone(&self) -> bool {
+    /// Whether all faults are lagging replicas and channels that must be reopened.
+    pub fn has_only_lag(&self) -> bool {
         let is_lag = |step: &Step| match step {
             Step::Lag { .. } => true,
-            Step::Strike { fault, .. } => matches!(fault, Fault::Invalidate(_)),
+            Step::Inject { fault, .. } => matches!(fault, Fault::Invalidate(_)),
             _ => false,
         };
         self.rates.is_empty()
@@ -259,17 +260,17 @@ impl Plan {
             && self.steps.iter().all(|(_, step)| is_lag(step))
     }
 
-    /// Whether several write to a channel, or its token is tampered with.
+    /// Whether a channel has several writers or a foreign token.
     pub fn has_conflicts(&self) -> bool {
-        let is_theft = |step: &Step| matches!(step, Step::Thief { .. });
-        self.tampers() || self.all_steps().any(is_theft)
+        let is_takeover = |step: &Step| matches!(step, Step::RivalWriter { .. });
+        self.has_foreign_token() || self.all_steps().any(is_takeover)
     }
 
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.script.iter().flatten().map(|(_, event)| event)
     }
 
-    /// Those at a time and those at a request.
+    /// The steps at a time and the steps at a request.
     fn all_steps(&self) -> impl Iterator<Item = &Step> {
         let timed = self.steps.iter().map(|(_, step)| step);
         timed.chain(self.events().filter_map(Event::step))
@@ -285,7 +286,7 @@ impl Plan {
     /// The rivals of a channel: whether each has a source of its own.
     pub fn rivals(&self, wanted: usize) -> impl Iterator<Item = bool> {
         self.all_steps().filter_map(move |step| match step {
-            Step::Thief {
+            Step::RivalWriter {
                 channel,
                 own_source,
                 ..
@@ -297,7 +298,11 @@ impl Plan {
 
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}, calm at {} ms", self.seed, self.calm_ms)?;
+        writeln!(
+            f,
+            "seed {}, no faults after {} ms",
+            self.seed, self.faults_end_ms
+        )?;
         writeln!(f, "  {:?}", self.server)?;
         for (i, process) in self.processes.iter().enumerate() {
             let mut channels = self.channels.iter();

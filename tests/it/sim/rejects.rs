@@ -1,4 +1,4 @@
-//! Whether what clients say of rejected rows fits the rows that the table refused: the windows of a channel, and the dead
+//! Checks the rejects that clients report against the rows that the table rejected: the windows of a channel, and the dead
 //! letters of a source.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,18 +9,18 @@ use snowpipe_streaming::{OffsetToken, RejectWindow};
 use super::digit_tokens::SourceOffset;
 use super::source_record::{Row, SourceRecord};
 
-/// What a source keeps of rejects and releases, as on a disk.
+/// The rejects and releases that a source has stored durably.
 #[derive(Debug, Default)]
 pub struct DurableState {
-    /// Everything before this row is released.
+    /// All rows before this one are released.
     pub released: u64,
     dead: BTreeSet<u64>,
-    /// By channel, how many of its rows were rejected.
+    /// By channel: the number of its rejected rows.
     totals: BTreeMap<String, u64>,
 }
 
 impl DurableState {
-    /// How many rejects of a channel the source has heard of.
+    /// The number of rejects of a channel that were reported to the source.
     pub fn seen(&self, channel: &str) -> u64 {
         self.totals.get(channel).copied().unwrap_or(0)
     }
@@ -32,8 +32,8 @@ impl DurableState {
     }
 }
 
-/// Every rejected row is in a reported window, and every window holds as many as it says. `unobserved`: some windows may
-/// have been reported to no one.
+/// Checks that every rejected row is in a reported window, and that every window contains as many as it reports. `unobserved`:
+/// some windows may not have been observed by any program.
 pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: bool) {
     let read = record.reader();
     let refused = record.world.truth.refused(record.source);
@@ -48,24 +48,24 @@ pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: boo
     for window in reported {
         let held = refused.iter().filter(|row| inside(window, **row)).count();
         if (held as u64) < window.count {
-            record.blame(format!(
+            record.report_violation(format!(
                 "{window:?} holds {held} rejected rows: {refused:?}"
             ));
         }
     }
-    if unobserved || record.world.plan.tampers() {
+    if unobserved || record.world.plan.has_foreign_token() {
         return;
     }
     let missed = refused
         .iter()
         .find(|row| !reported.iter().any(|window| inside(window, **row)));
     if let Some(row) = missed {
-        record.blame(format!(
+        record.report_violation(format!(
             "no window says that row {row} was rejected: {reported:?}"
         ));
     }
-    // A window may reach into the next one, for its rows are those that were sent by then. The tokens before which windows
-    // begin are exact: what is committed up to one of them was counted in the windows before it.
+    // A window may overlap the next one, because it ends at the last row sent by then. The starts of windows are exact: rejects
+    // before a start are counted in earlier windows.
     let mut counts: BTreeMap<u64, u64> = BTreeMap::new();
     for window in reported {
         let first = number(&window.after).map_or(0, |after| after + 1);
@@ -76,16 +76,16 @@ pub fn windows(record: &SourceRecord, reported: &[RejectWindow], unobserved: boo
         let held = refused.iter().filter(|row| (*first..end).contains(row));
         let held = held.count() as u64;
         if held != *count {
-            record.blame(format!(
+            record.report_violation(format!(
                 "{count} rejected rows were counted from row {first} to {end}, and {held} were rejected: {reported:?}"
             ));
         }
     }
 }
 
-/// A piece of dead letters: its rows are those of its offsets, and with the last piece of a window all that the channel
-/// rejected in it are kept, no more and no fewer than are counted.
-pub fn letter<O: SourceOffset>(
+/// Checks one call with dead letters: the rows match their offsets, and after the last call of a window all rows that the
+/// channel rejected in it are stored, as many as are counted.
+pub fn check_dead_letter<O: SourceOffset>(
     record: &SourceRecord,
     rejected: &Rejected<O>,
     rows: &[(O, Row<'static>)],
@@ -97,15 +97,15 @@ pub fn letter<O: SourceOffset>(
     for (offset, row) in rows {
         let n = offset.row();
         if !record.is_row(n, row) {
-            record.blame(format!("the dead letter of row {n} is {row:?}"));
+            record.report_violation(format!("the dead letter of row {n} is {row:?}"));
         }
         if !window.contains(&n) || last.is_some_and(|last| last >= n) {
-            record.blame(format!(
+            record.report_violation(format!(
                 "the dead letter of row {n} comes after {last:?} in {window:?}"
             ));
         }
         if truth.is_elsewhere(record.source, &rejected.channel, n) {
-            record.blame(format!(
+            record.report_violation(format!(
                 "the dead letter of row {n} is not of {}",
                 rejected.channel
             ));
@@ -132,21 +132,21 @@ pub fn letter<O: SourceOffset>(
     );
     let is_last = rejected.total > seen;
     if is_last && rejected.total != seen + rejected.count {
-        record.blame(format!("{what}, {} are said to be new", rejected.count));
+        record.report_violation(format!("{what}, {} are said to be new", rejected.count));
     }
     if rejected.total < seen || before > seen || rejected.total > upto {
-        record.blame(format!("miscounted {what}"));
+        record.report_violation(format!("miscounted {what}"));
     }
     if let Some(row) = unkept.filter(|_| is_last) {
-        record.blame(format!("row {row} is not among the {what}"));
+        record.report_violation(format!("row {row} is not among the {what}"));
     }
 }
 
-/// Rows are about to be released: not before they are in the table or dead letters, and each of them once.
+/// Checks a release: all its rows are in the table or are dead letters, and none was released before.
 pub fn release(record: &SourceRecord, through: u64) {
     let truth = &record.world.truth;
     if let Some(row) = truth.missing(record.source, 0..through + 1) {
-        record.blame(format!("row {row} is released, and not committed"));
+        record.report_violation(format!("row {row} is released, and not committed"));
     }
     if record.shared {
         return;
@@ -160,16 +160,16 @@ pub fn release(record: &SourceRecord, through: u64) {
     let (unkept, released) = (unkept.copied(), state.kept.released);
     drop(state);
     if let Some(row) = unkept {
-        record.blame(format!("row {row} is released before it is a dead letter"));
+        record.report_violation(format!("row {row} is released before it is a dead letter"));
     }
     if through < released {
-        record.blame(format!(
+        record.report_violation(format!(
             "rows are released through {through}, and those before {released} were before"
         ));
     }
 }
 
-/// When a source is at its end, it has heard of each rejected row once.
+/// Checks at the end of a source that each rejected row was reported to it once.
 pub fn totals(record: &SourceRecord) {
     if record.shared {
         return;
@@ -177,8 +177,8 @@ pub fn totals(record: &SourceRecord) {
     let refused = record.world.truth.refused(record.source).len() as u64;
     let reported: u64 = record.state.lock().unwrap().kept.totals.values().sum();
     if reported != refused {
-        record.blame(format!(
-            "{refused} rows were rejected, and the source view of {reported}"
+        record.report_violation(format!(
+            "{refused} rows were rejected, and {reported} were reported to the source"
         ));
     }
 }

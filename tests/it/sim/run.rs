@@ -1,4 +1,4 @@
-//! Carries out a script: processes that live and die, a server that does too, and what must hold when all is over.
+//! Executes a script: processes and a server that crash and restart, and the checks at the end.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,29 +18,29 @@ use super::wire::Wire;
 use super::world::{ClientProcess, TABLE, World};
 use super::{ingest_program, judge, tracked_program, untracked_program};
 
-/// A sabotage has programs begin so long after the calm.
-const DALLIED: Duration = Duration::from_secs(40 * 60);
+/// How long after the last fault [`Sabotage::StartLate`] starts the programs.
+const LATE_START: Duration = Duration::from_secs(40 * 60);
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Outcome {
-    /// What was wrong, first things first.
+    /// The violations found, in order.
     pub wrong: Vec<String>,
     pub trace: Vec<String>,
-    /// How often what went wrong on purpose.
+    /// How often each injected fault occurred.
     pub counts: BTreeMap<&'static str, u64>,
     pub took: Duration,
-    /// The errors that programs were given, by the sources of their rows.
+    /// The errors that programs received, with their sources.
     pub errors: Vec<(usize, ErrorKind)>,
-    /// The requests that the script counts, and what it could not do.
-    pub met: Vec<RequestSeen>,
-    pub undone: Vec<Event>,
+    /// The requests that the script counted, and its events that did not occur.
+    pub seen: Vec<RequestSeen>,
+    pub skipped: Vec<Event>,
 }
 
-/// The process goes down for so long, or for ever.
+/// How long the process is down. `None`: it does not restart.
 type Crash = Option<Duration>;
 
-/// A process, seen from outside.
+/// Controls a running process.
 struct Handle {
     crash: mpsc::UnboundedSender<Crash>,
 }
@@ -55,43 +55,43 @@ pub fn run(plan: &Plan, sabotage: Option<Sabotage>) -> Outcome {
     let plan = Arc::new(plan.clone());
     runtime.block_on(async {
         let world = World::new(plan, sabotage);
-        direct(&world).await;
+        execute(&world).await;
         Outcome {
             wrong: world.wrong(),
             trace: world.trace(),
             took: world.start.elapsed(),
             errors: world.errors(),
-            met: world.script.met(),
-            undone: world.script.undone(),
+            seen: world.script.seen(),
+            skipped: world.script.skipped(),
             counts: world.counts(),
         }
     })
 }
 
-async fn direct(world: &Arc<World>) {
-    let mut cast = Cast::new(world);
-    let play = async {
+async fn execute(world: &Arc<World>) {
+    let mut participants = Participants::new(world);
+    let script = async {
         for (at, step) in &world.plan.steps {
             sleep_until(world.start + Duration::from_millis(*at)).await;
             world.log(format!("step {step:?}"));
-            cast.step(step);
+            participants.step(step);
             world.check();
         }
-        sleep_until(world.calm_at()).await;
+        sleep_until(world.faults_end()).await;
         world.log("calm");
-        world.calm();
+        world.end_faults();
         let mut steps = world.script.steps();
         loop {
             tokio::select! {
                 biased;
                 Some(step) = steps.recv() => {
                     world.log(format!("step {step:?}"));
-                    cast.step(&step);
+                    participants.step(&step);
                     world.check();
                 }
-                ended = cast.processes.join_next() => match ended {
+                ended = participants.processes.join_next() => match ended {
                     Some(Ok(())) => {}
-                    Some(Err(why)) => world.blame(format!("a process panicked: {why}")),
+                    Some(Err(why)) => world.report_violation(format!("a process panicked: {why}")),
                     None => break,
                 },
             }
@@ -100,28 +100,28 @@ async fn direct(world: &Arc<World>) {
     let in_time = tokio::select! {
         biased;
         () = world.failed.notified() => return,
-        done = timeout_at(world.calm_at() + world.plan.whole_time_limit(), play) => done.is_ok(),
+        done = timeout_at(world.faults_end() + world.plan.whole_time_limit(), script) => done.is_ok(),
     };
     if !in_time {
-        for record in &cast.records {
+        for record in &participants.records {
             if record.ended().is_none() && record.plan.rows > 0 {
-                let doing = record.state.lock().unwrap().doing;
-                record.blame(format!("hangs at {doing}"));
+                let activity = record.state.lock().unwrap().activity;
+                record.report_violation(format!("hangs at {activity}"));
             }
         }
     }
-    cast.check();
+    participants.check();
 }
 
-/// Who takes part.
-struct Cast {
+/// The processes of a run and their records.
+struct Participants {
     world: Arc<World>,
     records: Vec<Arc<SourceRecord>>,
     handles: Vec<Handle>,
     processes: JoinSet<()>,
 }
 
-impl Cast {
+impl Participants {
     fn new(world: &Arc<World>) -> Self {
         let plan = &world.plan;
         let channels = plan.channels.iter().enumerate();
@@ -135,20 +135,20 @@ impl Cast {
                 ))
             })
             .collect();
-        let mut cast = Self {
+        let mut participants = Self {
             world: Arc::clone(world),
             records,
             handles: Vec::new(),
             processes: JoinSet::new(),
         };
         for (i, process) in plan.processes.iter().enumerate() {
-            let own = cast.records.iter();
+            let own = participants.records.iter();
             let own = own.filter(|record| record.plan.process == i && record.plan.rows > 0);
             let records = own.cloned().collect();
-            let handle = cast.start(process.clone(), records);
-            cast.handles.push(handle);
+            let handle = participants.start(process.clone(), records);
+            participants.handles.push(handle);
         }
-        cast
+        participants
     }
 
     fn start(&mut self, plan: ProcessPlan, records: Vec<Arc<SourceRecord>>) -> Handle {
@@ -160,7 +160,7 @@ impl Cast {
                 records,
                 crashes,
             };
-            self.processes.spawn(process.live());
+            self.processes.spawn(process.run());
         }
         Handle { crash }
     }
@@ -169,7 +169,7 @@ impl Cast {
         match step {
             Step::ClientCrash { process, down_ms } => {
                 let down = Duration::from_millis(*down_ms);
-                // One that is through with its work cannot crash any more.
+                // A process that has finished cannot crash.
                 let _ = self.handles[*process].crash.send(Some(down));
             }
             Step::ServerCrash { lose, down_ms } => {
@@ -185,11 +185,11 @@ impl Cast {
                     world.start_server(lose);
                 });
             }
-            Step::Thief {
+            Step::RivalWriter {
                 channel,
                 own_source,
-                life_ms,
-            } => self.steal(*channel, *own_source, *life_ms),
+                lifetime_ms,
+            } => self.start_rival(*channel, *own_source, *lifetime_ms),
             Step::Outage(outage) => {
                 self.world.count(outage.part.outage());
                 self.world.view().begin(*outage);
@@ -204,7 +204,7 @@ impl Cast {
                     world.set_lag(None);
                 });
             }
-            Step::Strike {
+            Step::Inject {
                 fault,
                 endpoint,
                 channel,
@@ -216,19 +216,19 @@ impl Cast {
                 if let Some(channel) = channel {
                     rule = rule.channel(format!("c{channel}"));
                 }
-                self.world.strike(rule);
+                self.world.inject(rule);
             }
         }
     }
 
-    fn steal(&mut self, channel: usize, own_source: bool, life_ms: Option<u64>) {
+    fn start_rival(&mut self, channel: usize, own_source: bool, lifetime_ms: Option<u64>) {
         let victim = Arc::clone(&self.records[channel]);
         if victim.plan.rows == 0 {
             return;
         }
         let record = if own_source {
             self.world.count("rival with a source of its own");
-            // No two sources have a token in common, or clients could not distinguish them.
+            // Sources must not share tokens: clients could not distinguish them.
             let plan = ChannelPlan {
                 kind: Kind::Texts,
                 ops: Vec::new(),
@@ -247,7 +247,7 @@ impl Cast {
             ..self.world.plan.processes[record.plan.process].clone()
         };
         let handle = self.start(process, vec![record]);
-        if let Some(life) = life_ms.filter(|_| !own_source) {
+        if let Some(life) = lifetime_ms.filter(|_| !own_source) {
             tokio::spawn(async move {
                 sleep(Duration::from_millis(life)).await;
                 let _ = handle.crash.send(None);
@@ -257,7 +257,7 @@ impl Cast {
 
     fn check(&self) {
         self.world.check();
-        self.world.check_never();
+        self.world.check_not_committed();
         for record in &self.records {
             record.check();
             for row in 0..record.plan.rows {
@@ -272,7 +272,7 @@ impl Cast {
     }
 }
 
-/// A program with a client and channels, through all its lives.
+/// A process with a client and channels, across its crashes and restarts.
 struct Process {
     world: Arc<World>,
     plan: ProcessPlan,
@@ -281,14 +281,14 @@ struct Process {
 }
 
 impl Process {
-    async fn live(mut self) {
+    async fn run(mut self) {
         loop {
             let asks = self
                 .records
                 .iter()
                 .any(|record| record.plan.asks_for_status());
-            let only_polls = !asks && self.world.plan.server.bare_open_per_mille == 0;
-            let process = self.world.found(&self.plan, only_polls);
+            let only_polls = !asks && self.world.plan.server.open_without_status_per_mille == 0;
+            let process = self.world.start_process(&self.plan, only_polls);
             let mut programs = JoinSet::new();
             let crash = tokio::select! {
                 biased;
@@ -296,7 +296,7 @@ impl Process {
                 () = work(&self.world, &self.plan, &self.records, &process, &mut programs) => None,
             };
             let Some(crash) = crash else {
-                return self.rest(&process).await;
+                return self.check_idle(&process).await;
             };
             self.world.count("client crash");
             process.die();
@@ -314,9 +314,9 @@ impl Process {
         }
     }
 
-    /// When all channels are closed, nothing is held any more.
-    async fn rest(&self, process: &ClientProcess) {
-        sleep_until(self.world.calm_at()).await;
+    /// Checks that the client holds no memory after all channels are closed.
+    async fn check_idle(&self, process: &ClientProcess) {
+        sleep_until(self.world.faults_end()).await;
         sleep(Duration::from_secs(
             self.plan.close_s + self.plan.settle_s + 5,
         ))
@@ -324,17 +324,18 @@ impl Process {
         let client = process.client.lock().unwrap().take().unwrap();
         if client.memory_in_use() != 0 {
             let held = client.memory_in_use();
-            self.world.blame(format!("{held} bytes are held at rest"));
+            self.world
+                .report_violation(format!("{held} bytes are held at rest"));
         }
         if let Err(error) = client.close().await {
-            self.world.blame(format!(
+            self.world.report_violation(format!(
                 "a client without channels did not close: {error:?}"
             ));
         }
     }
 }
 
-/// Builds a client, and has all programs of the process run to their ends.
+/// Builds a client, and runs all programs of the process to completion.
 async fn work(
     world: &Arc<World>,
     plan: &ProcessPlan,
@@ -349,8 +350,8 @@ async fn work(
         let (record, process) = (Arc::clone(record), Arc::clone(process));
         let rng = fastrand::Rng::with_seed(seed);
         programs.spawn(async move {
-            if record.world.sabotage == Some(Sabotage::Dally) {
-                sleep_until(record.world.calm_at() + DALLIED).await;
+            if record.world.sabotage == Some(Sabotage::StartLate) {
+                sleep_until(record.world.faults_end() + LATE_START).await;
             }
             match record.plan.kind {
                 Kind::Untracked { .. } => {
@@ -385,7 +386,7 @@ async fn work(
     }
     while let Some(ended) = programs.join_next().await {
         if let Err(why) = ended {
-            world.blame(format!("a program panicked: {why}"));
+            world.report_violation(format!("a program panicked: {why}"));
         }
     }
 }
@@ -397,7 +398,7 @@ async fn connect(
 ) -> StreamingIngestClient {
     let seconds = Duration::from_secs;
     loop {
-        // A server that is down has no profile to give.
+        // A server that is down provides no profile.
         if let Some(server) = world.server() {
             let profile = Profile::from_json(&server.profile_json("http://127.0.0.1")).unwrap();
             let pipe = PipePath::for_table("DB", "PUBLIC", TABLE).unwrap();

@@ -1,4 +1,4 @@
-//! The judges can fail: each betrayal of a server, or of what stands between it and a program, is found out by its judge.
+//! Tests that each check can fail: it detects a sabotaged server, connection or source.
 
 use bytes::Bytes;
 use http::StatusCode;
@@ -10,7 +10,7 @@ use super::plan::{ChannelPlan, Kind, Plan};
 use super::run::run;
 use super::truth::Sabotage;
 
-/// In how many of the first twenty scripts that are fit for it a sabotage is found out in these words.
+/// In how many of the first twenty suitable scripts a violation with these words is reported for the sabotage.
 fn found(sabotage: Sabotage, words: &str, is_fit: impl Fn(&Plan) -> bool) -> usize {
     let plans = (0..).map(draw).filter(is_fit).take(20);
     let wrong = plans.map(|plan| run(&plan, Some(sabotage)).wrong);
@@ -19,13 +19,13 @@ fn found(sabotage: Sabotage, words: &str, is_fit: impl Fn(&Plan) -> bool) -> usi
 }
 
 #[test]
-fn a_server_that_betrays_is_found_out() {
+fn a_sabotaged_server_is_detected() {
     for (sabotage, least) in [
         (Sabotage::Lose, 15),
         (Sabotage::Double, 15),
         (Sabotage::Reverse, 15),
         (Sabotage::ForgetRejects, 5),
-        (Sabotage::Mix, 15),
+        (Sabotage::SwapContents, 15),
     ] {
         let found = found(sabotage, "", |_| true);
         assert!(found >= least, "{sabotage:?}: found in {found} of 20 runs");
@@ -33,7 +33,7 @@ fn a_server_that_betrays_is_found_out() {
 }
 
 #[test]
-fn what_is_wrong_with_rejects_and_releases_is_found_out() {
+fn wrong_rejects_and_releases_are_detected() {
     let is_source = |channel: &ChannelPlan| matches!(channel.kind, Kind::Source { .. });
     let windows = |plan: &Plan| {
         plan.channels
@@ -52,14 +52,18 @@ fn what_is_wrong_with_rejects_and_releases_is_found_out() {
             &windows as &dyn Fn(&Plan) -> bool,
         ),
         (Sabotage::CountHalf, "miscounted dead letters", &letters),
-        (Sabotage::SwapLetters, "the dead letter of row", &letters),
         (
-            Sabotage::LoseLetter,
+            Sabotage::SwapDeadLetters,
+            "the dead letter of row",
+            &letters,
+        ),
+        (
+            Sabotage::LoseDeadLetter,
             "is not among the dead letters",
             &letters,
         ),
         (
-            Sabotage::KeepLater,
+            Sabotage::KeepDeadLettersLater,
             "is released before it is a dead letter",
             &letters,
         ),
@@ -75,7 +79,7 @@ fn what_is_wrong_with_rejects_and_releases_is_found_out() {
 }
 
 #[test]
-fn what_is_said_too_early_or_too_late_is_found_out() {
+fn early_and_late_reports_are_detected() {
     let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
     for (sabotage, words, is_fit) in [
         (
@@ -83,8 +87,12 @@ fn what_is_said_too_early_or_too_late_is_found_out() {
             "was called committed and is not",
             &is_untracked as &dyn Fn(&Plan) -> bool,
         ),
-        (Sabotage::TellLater, "that became known", &Plan::is_quiet),
-        (Sabotage::Dally, "hangs at nothing", &|_| true),
+        (
+            Sabotage::DelayStatuses,
+            "that became known",
+            &Plan::is_fault_free,
+        ),
+        (Sabotage::StartLate, "hangs at nothing", &|_| true),
     ] {
         let found = found(sabotage, words, is_fit);
         assert!(found >= 5, "{sabotage:?}: {words:?} in {found} of 20 runs");
@@ -92,7 +100,7 @@ fn what_is_said_too_early_or_too_late_is_found_out() {
 }
 
 #[test]
-fn rows_and_appends_out_of_order_are_found_out() {
+fn rows_and_appends_out_of_order_are_detected() {
     let is_untracked = |plan: &Plan| !plan.channels.iter().any(ChannelPlan::is_tracked);
     let is_sharded = |plan: &Plan| {
         let sharded = |c: &ChannelPlan| matches!(c.kind, Kind::Source { shards: 2.., .. });
@@ -110,12 +118,12 @@ fn rows_and_appends_out_of_order_are_found_out() {
 }
 
 #[test]
-fn what_is_wrong_with_contested_channels_is_found_out() {
+fn conflicts_over_a_channel_are_detected() {
     let is_contested = |plan: &Plan| {
         let mut channels = 0..plan.channels.len();
         channels.any(|channel| plan.rivals(channel).any(|own| own))
     };
-    // What the judge has to see through is not injected besides.
+    // Without other faults that explain the error.
     let is_plain = |plan: &Plan| is_contested(plan) && plan.rates.is_empty();
     for (sabotage, words, is_fit) in [
         (
@@ -134,7 +142,7 @@ fn what_is_wrong_with_contested_channels_is_found_out() {
     }
 }
 
-/// The refusal of an append by a client that another one has taken the channel from.
+/// The refusal of an append after another client has taken over the channel.
 pub fn stale() -> Response {
     let refusal = json!({ "code": "STALE_CONTINUATION_TOKEN_SEQUENCER", "message": "stale" });
     let mut answer = Response::new(refusal.to_string().into());
@@ -142,7 +150,7 @@ pub fn stale() -> Response {
     answer
 }
 
-/// Every committed token is that of the row after it.
+/// Advances every committed token by one row.
 pub fn ahead(body: &Bytes) -> Bytes {
     changed(body, &|name, value| {
         if name == "last_committed_offset_token"
@@ -158,7 +166,7 @@ pub fn ahead(body: &Bytes) -> Bytes {
     })
 }
 
-/// Every count of rejected rows is half of what it was.
+/// Halves every count of rejected rows.
 pub fn count_half(body: &Bytes) -> Bytes {
     changed(body, &|name, value| {
         if name == "rows_error_count"
@@ -169,7 +177,7 @@ pub fn count_half(body: &Bytes) -> Bytes {
     })
 }
 
-/// The body with each of its named values changed.
+/// The body with `change` applied to each named value.
 fn changed(body: &Bytes, change: &dyn Fn(&str, &mut Value)) -> Bytes {
     let Ok(mut value) = serde_json::from_slice(body) else {
         return body.clone();

@@ -1,4 +1,4 @@
-//! What happens at which request, counted from the first open on: the choices of a history that is not drawn from a seed.
+//! Events at numbered requests, counted from the first open. Enumerated histories consist of them.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -9,30 +9,30 @@ use snowpipe_streaming::transport::Request;
 use tokio::sync::mpsc;
 use tokio::time::sleep;
 
-use super::outage::{Failing, Part};
+use super::outage::{FailureMode, Part};
 use super::plan::Step;
 
-/// Something that happens at a request.
+/// An event at a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// The server does this to it.
+    /// The server applies a fault to the request.
     Fault(Fault),
-    /// It arrives so late.
+    /// The request is delayed.
     Late(Duration),
     /// The answer to an open lacks the channel's status.
-    Bare,
-    /// Something in front of the server answers.
-    Answer(Failing),
-    /// Something that is not about one request.
+    OpenWithoutStatus,
+    /// A proxy in front of the server answers.
+    Answer(FailureMode),
+    /// A step that is not limited to one request.
     Step(RequestPhase, Step),
 }
 
-/// When at a request a step happens.
+/// The phase of a request at which a step happens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum RequestPhase {
-    /// It is on its way.
+    /// The request was sent.
     Sent,
-    /// The server has handled it, and its answer is on its way.
+    /// The server has handled it, and the answer was sent.
     Handled,
     /// Its answer has arrived.
     Answered,
@@ -47,13 +47,13 @@ impl Event {
     }
 }
 
-/// A request as it was met.
+/// What happened to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RequestSeen {
     pub part: Part,
-    /// The server was there for it.
+    /// Whether the server received it.
     pub is_handled: bool,
-    /// There was an answer.
+    /// Whether the client received an answer.
     pub is_answered: bool,
 }
 
@@ -62,72 +62,72 @@ pub struct RequestSeen {
 pub struct Script {
     counts: bool,
     events: Vec<(u64, Event)>,
-    /// Steps whose request has come.
-    cues: mpsc::UnboundedSender<Step>,
+    /// Steps whose request has reached their phase.
+    due_steps: mpsc::UnboundedSender<Step>,
     steps: Mutex<Option<mpsc::UnboundedReceiver<Step>>>,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    has_begun: bool,
-    met: Vec<RequestSeen>,
-    /// The events that came to pass.
+    is_counting: bool,
+    seen: Vec<RequestSeen>,
+    /// The indices of the events that occurred.
     done: BTreeSet<usize>,
 }
 
 impl Script {
     /// Without events no requests are counted.
     pub fn new(events: Option<Vec<(u64, Event)>>) -> Arc<Self> {
-        let (cues, steps) = mpsc::unbounded_channel();
+        let (due_steps, steps) = mpsc::unbounded_channel();
         Arc::new(Self {
             counts: events.is_some(),
             events: events.unwrap_or_default(),
-            cues,
+            due_steps,
             steps: Mutex::new(Some(steps)),
             state: Mutex::default(),
         })
     }
 
-    /// The steps, each when its request has come.
+    /// Receives each step when its request reaches the step's phase.
     pub fn steps(&self) -> mpsc::UnboundedReceiver<Step> {
         self.steps.lock().unwrap().take().unwrap()
     }
 
-    /// From now on requests are counted, if they are at all.
-    pub fn begin(&self) {
-        self.state().has_begun = self.counts;
+    /// Starts to count requests, if the script has events.
+    pub fn start_counting(&self) {
+        self.state().is_counting = self.counts;
     }
 
-    /// A request leaves: its number, if it is counted.
+    /// Assigns a number to a request that is sent, if requests are counted.
     pub fn number(&self, part: Part) -> Option<u64> {
         let mut state = self.state();
-        if !state.has_begun {
+        if !state.is_counting {
             return None;
         }
-        state.met.push(RequestSeen {
+        state.seen.push(RequestSeen {
             part,
             is_handled: false,
             is_answered: false,
         });
-        Some(state.met.len() as u64)
+        Some(state.seen.len() as u64)
     }
 
-    /// A request has come to a moment of its way.
-    pub fn cue(&self, number: Option<u64>, moment: RequestPhase) {
+    /// Triggers the steps of a request that reaches a phase.
+    pub fn reach(&self, number: Option<u64>, moment: RequestPhase) {
         for (i, (at, event)) in self.events.iter().enumerate() {
             if let Event::Step(when, step) = event
                 && Some(*at) == number
                 && *when == moment
             {
                 self.state().done.insert(i);
-                let _ = self.cues.send(step.clone());
+                let _ = self.due_steps.send(step.clone());
             }
         }
     }
 
-    /// How late a request arrives.
-    pub fn lateness(&self, number: Option<u64>) -> Duration {
+    /// The delay of a request.
+    pub fn request_delay(&self, number: Option<u64>) -> Duration {
         let late = self.take(number, |event| match event {
             Event::Late(late) => Some(*late),
             _ => None,
@@ -135,7 +135,7 @@ impl Script {
         late.unwrap_or_default()
     }
 
-    /// Has the server handle a request, as the script wants it.
+    /// Passes a request to the server with the script's events applied.
     pub fn handle(
         &self,
         number: Option<u64>,
@@ -143,7 +143,7 @@ impl Script {
         now: SystemTime,
         request: Request,
     ) -> Reply {
-        self.note(number, |met| met.is_handled = true);
+        self.note(number, |seen| seen.is_handled = true);
         let answer = self.take(number, |event| match event {
             Event::Answer(failing) => Some(failing.reply()),
             _ => None,
@@ -159,37 +159,39 @@ impl Script {
             return emulator.handle(now, request);
         };
         let faults = emulator.faults();
-        let struck = || faults.injected().values().sum::<u64>();
-        let before = struck();
+        let injected = || faults.injected().values().sum::<u64>();
+        let before = injected();
         faults.push(fault.clone());
         let reply = emulator.handle(now, request);
-        if struck() > before {
+        if injected() > before {
             self.state().done.insert(event);
         }
-        // One that does not fit this request strikes none. No other rules are there beside a script.
+        // A fault that does not apply to this request must not hit another. A script has no other rules.
         faults.clear();
         reply
     }
 
-    pub fn is_bare(&self, number: Option<u64>) -> bool {
-        let bare = self.take(number, |event| (*event == Event::Bare).then_some(()));
+    pub fn omits_status(&self, number: Option<u64>) -> bool {
+        let bare = self.take(number, |event| {
+            (*event == Event::OpenWithoutStatus).then_some(())
+        });
         bare.is_some()
     }
 
-    /// An answer arrives, or the news that there is none.
+    /// Records that a request was answered or failed.
     pub fn arrive(self: &Arc<Self>, number: Option<u64>, is_answered: bool) {
-        self.note(number, |met| met.is_answered = is_answered);
+        self.note(number, |seen| seen.is_answered = is_answered);
         if number.is_some() {
             let script = Arc::clone(self);
             tokio::spawn(async move {
-                // The client has made of it what it can.
+                // After the client has processed the answer.
                 sleep(Duration::from_millis(1)).await;
-                script.cue(number, RequestPhase::Answered);
+                script.reach(number, RequestPhase::Answered);
             });
         }
     }
 
-    /// The first event at a request of which `pick` makes something. It comes to pass.
+    /// The first event at a request that `pick` accepts. It is marked as done.
     fn take<T>(&self, number: Option<u64>, pick: impl Fn(&Event) -> Option<T>) -> Option<T> {
         let (event, found) = self.look(number, pick)?;
         self.state().done.insert(event);
@@ -210,17 +212,17 @@ impl Script {
     fn note(&self, number: Option<u64>, change: impl FnOnce(&mut RequestSeen)) {
         if let Some(number) = number {
             let place = usize::try_from(number - 1).unwrap();
-            change(&mut self.state().met[place]);
+            change(&mut self.state().seen[place]);
         }
     }
 
     /// The requests that were counted.
-    pub fn met(&self) -> Vec<RequestSeen> {
-        self.state().met.clone()
+    pub fn seen(&self) -> Vec<RequestSeen> {
+        self.state().seen.clone()
     }
 
-    /// The events that did not come to pass.
-    pub fn undone(&self) -> Vec<Event> {
+    /// The events that did not occur.
+    pub fn skipped(&self) -> Vec<Event> {
         let done = &self.state().done;
         let events = self.events.iter().enumerate();
         events

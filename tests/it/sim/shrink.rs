@@ -1,4 +1,4 @@
-//! Takes away from a script that fails whatever it fails without.
+//! Shrinks a failing script: removes the parts without which it still fails in the same way.
 
 use snowpipe_streaming::emulator::ReplayedToken;
 
@@ -6,31 +6,31 @@ use super::plan::Plan;
 use super::run::run;
 use super::truth::Sabotage;
 
-/// How many smaller scripts are tried.
+/// The maximum number of smaller scripts to try.
 const TRIES: usize = 400;
 
-/// A script that fails as this one does, as small as it could be made, and what is wrong with it.
+/// A smaller script with the same kind of failure, and its violations.
 pub fn shrink(plan: &Plan, sabotage: Option<Sabotage>) -> (Plan, Vec<String>) {
     shrink_by(plan, |plan| run(plan, sabotage).wrong)
 }
 
-/// As [`shrink`], where `judge` says what is wrong with a script.
+/// Like [`shrink`], with `judge` returning the violations of a script.
 pub fn shrink_by(plan: &Plan, judge: impl Fn(&Plan) -> Vec<String>) -> (Plan, Vec<String>) {
     let mut best = plan.clone();
     let mut wrong = judge(plan);
-    let wanted = essence(&wrong);
+    let wanted = failure_kind(&wrong);
     let mut tries = 0;
     loop {
         let mut smaller = false;
         let mut part = 0;
-        // What was taken away in vain is not tried again until something else went.
+        // A part that cannot be removed is not tried again until another part was removed.
         while let Some(candidate) = without(&best, part) {
             tries += 1;
             if tries > TRIES {
                 return (best, wrong);
             }
             let found = judge(&candidate);
-            if essence(&found) == wanted {
+            if failure_kind(&found) == wanted {
                 (best, wrong, smaller) = (candidate, found, true);
             } else {
                 part += 1;
@@ -42,15 +42,15 @@ pub fn shrink_by(plan: &Plan, judge: impl Fn(&Plan) -> Vec<String>) -> (Plan, Ve
     }
 }
 
-/// What is wrong first, without its numbers, texts and lists: the same mistake at another time.
-pub fn essence(wrong: &[String]) -> String {
+/// The first violation without numbers, texts and lists, so that the same defect at another time compares equal.
+pub fn failure_kind(wrong: &[String]) -> String {
     let first = wrong.first().map_or("", String::as_str);
     let end = first.find(['"', '[']).unwrap_or(first.len());
     let letters = first[..end].chars();
     letters.filter(|letter| !letter.is_ascii_digit()).collect()
 }
 
-/// The script without its part of this number; `None` if it has no so many.
+/// The script without its part of this number. `None` if it has fewer parts.
 fn without(plan: &Plan, mut part: usize) -> Option<Plan> {
     let mut plan = plan.clone();
     let live: Vec<usize> = (0..plan.channels.len())
@@ -91,11 +91,11 @@ fn without(plan: &Plan, mut part: usize) -> Option<Plan> {
         }
         part -= 1;
     }
-    plainer(&plan).into_iter().nth(part)
+    simplified(&plan).into_iter().nth(part)
 }
 
-/// The script with one setting each at what is most ordinary.
-fn plainer(plan: &Plan) -> Vec<Plan> {
+/// Copies of the script, each with one setting reset to its simplest value.
+fn simplified(plan: &Plan) -> Vec<Plan> {
     let mut plans = Vec::new();
     let mut with = |is_plain: bool, change: &dyn Fn(&mut Plan)| {
         if !is_plain {

@@ -1,4 +1,4 @@
-//! A source that fails for a while, and how long it is asked in vain.
+//! Temporary failures of a source, and how long a run retries it.
 
 use std::time::Duration;
 
@@ -41,7 +41,7 @@ impl Call {
     }
 }
 
-/// One call of a source fails whenever it is made.
+/// A period in which one call of a source always fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SourceOutage {
     pub call: Call,
@@ -54,7 +54,7 @@ impl SourceOutage {
         self.from_ms + self.length_ms
     }
 
-    pub fn strikes(self, call: Call, now_ms: u64) -> bool {
+    pub fn applies(self, call: Call, now_ms: u64) -> bool {
         call == self.call && (self.from_ms..self.until_ms()).contains(&now_ms)
     }
 }
@@ -69,7 +69,7 @@ pub struct FailureStreak {
 }
 
 impl FailureStreak {
-    /// A call failed or not. An error says that the source is asked too long or too often.
+    /// Records the result of a call. Returns an error if the source was retried for too long or too often.
     pub fn note(&mut self, failed: bool, time_limit: Duration) -> Result<(), String> {
         if !failed {
             *self = Self::default();
@@ -81,18 +81,18 @@ impl FailureStreak {
         self.last = Some(now);
         self.times += 1;
         let took = now - since;
-        // Pauses double up to half a minute.
+        // Pauses between retries double up to half a minute.
         let most = 20 + u32::try_from(took.as_secs() / 10).unwrap();
         if before >= time_limit || self.times > most {
             return Err(format!(
-                "a source with {time_limit:?} of time_limit is asked {} times in {took:?}",
+                "a source with a time limit of {time_limit:?} is called {} times in {took:?}",
                 self.times
             ));
         }
         Ok(())
     }
 
-    /// How long the source was asked in vain.
+    /// How long the call has been failing.
     pub fn length(&self) -> Duration {
         self.since
             .zip(self.last)

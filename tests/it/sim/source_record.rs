@@ -1,4 +1,4 @@
-//! A channel's source and what is known of it across the lives of its process.
+//! A channel's source, and what its programs know of it across restarts of their process.
 
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -20,9 +20,9 @@ pub struct SourceRecord {
     pub name: String,
     /// The source's index in the truth.
     pub source: usize,
-    /// Another source is written to the same channel: the second one to commit has lost it.
+    /// Whether another source is written to the same channel. The second one to commit loses the channel.
     pub contested: bool,
-    /// Others may write the same rows.
+    /// Whether other processes may write the same rows.
     pub shared: bool,
     pub state: Mutex<State>,
 }
@@ -30,41 +30,41 @@ pub struct SourceRecord {
 #[derive(Default)]
 pub struct State {
     ops: Vec<(u64, Op)>,
-    /// Nothing more is to be done, and how it ended.
+    /// How the program ended, if it has.
     pub ended: Option<Ending>,
-    /// What the process is at, for when it hangs there.
-    pub doing: &'static str,
-    /// Where rows were said to be rejected.
+    /// What the program is activity, for the report of a hang.
+    pub activity: &'static str,
+    /// The windows of rejected rows that were reported.
     reported: Vec<RejectWindow>,
-    /// Rejects may have been counted while no program observed them.
+    /// Whether rejects may have been counted while no program observed them.
     pub unobserved: bool,
-    /// The last hold's close ran out of time, before the client could know of another writer.
-    pub ran_out: bool,
-    /// How often its channels were to be opened again.
+    /// Whether the last close timed out, before the client could learn of another writer.
+    pub close_timed_out: bool,
+    /// How often its channels had to be reopened.
     pub reopens: u64,
-    /// Receipts that are not resolved.
+    /// The number of unresolved receipts.
     waiting: u64,
-    pub fates: Vec<Fate>,
+    pub row_states: Vec<RowState>,
     pub kept: DurableState,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Ending {
     Done,
-    /// Lost to the other writer, which was noticed by this error, or by the token at an open.
+    /// The other writer took over: noticed by this error or, with `None`, by the token at an open.
     Ceded(Option<ErrorKind>),
 }
 
-/// What an untracked channel's program knows of a row.
+/// What the program of an untracked channel knows about a row.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Fate {
-    pub at: At,
-    /// How many appends of it may or may not have landed.
-    pub doubts: usize,
+pub struct RowState {
+    pub at: Progress,
+    /// The number of its appends that may have landed.
+    pub ambiguous_appends: usize,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum At {
+pub enum Progress {
     #[default]
     Unsent,
     Sent,
@@ -89,7 +89,7 @@ enum Good {
     No(&'static str),
 }
 
-/// Reads the rows of a source's tokens.
+/// Converts a source's tokens to row numbers.
 #[derive(Debug, Clone, Copy)]
 pub struct Reader {
     kind: Kind,
@@ -97,7 +97,7 @@ pub struct Reader {
 }
 
 impl Reader {
-    /// The row of a token; `None` if it is not one of this source.
+    /// The row of a token, or `None` if it is not a token of this source.
     pub fn row(self, token: &str) -> Option<u64> {
         match self.kind {
             Kind::Texts => {
@@ -122,20 +122,20 @@ impl SourceRecord {
     pub fn new(world: &Arc<World>, index: usize, plan: ChannelPlan, name: String) -> Self {
         let rivals: Vec<bool> = world.plan.rivals(index).collect();
         let shared = rivals.contains(&false);
-        // Appends of several senders land in any order.
+        // Appends of concurrent senders land in any order.
         let is_unordered = shared || plan.senders > 0;
         let source =
             (world.truth).expect(plan.rows, plan.row_bytes, plan.is_tracked(), is_unordered);
         let state = State {
             ops: plan.ops.clone(),
-            doing: "nothing",
-            fates: vec![Fate::default(); usize::try_from(plan.rows).unwrap()],
+            activity: "nothing",
+            row_states: vec![RowState::default(); usize::try_from(plan.rows).unwrap()],
             ..State::default()
         };
         let kind = plan.kind;
-        let mut contests = world.contests.lock().unwrap();
-        contests.enter(&name, Reader { kind, source });
-        drop(contests);
+        let mut opens = world.opens.lock().unwrap();
+        opens.register(&name, Reader { kind, source });
+        drop(opens);
         Self {
             world: Arc::clone(world),
             name,
@@ -147,7 +147,7 @@ impl SourceRecord {
         }
     }
 
-    /// Whether the table refuses a row.
+    /// Whether the table rejects a row.
     pub fn is_bad(&self, row: u64) -> bool {
         let seed = self.world.plan.seed ^ (self.source as u64) << 32 ^ row;
         fastrand::Rng::with_seed(seed).u64(..100) < self.plan.bad_percent
@@ -167,7 +167,7 @@ impl SourceRecord {
         }
     }
 
-    /// Whether it is this row as one of the appends brings it.
+    /// Whether this is row `n` of one of the appends.
     pub fn is_row(&self, n: u64, row: &Row<'_>) -> bool {
         *row == self.row(n, row.a)
     }
@@ -189,7 +189,7 @@ impl SourceRecord {
         }
     }
 
-    /// The channel's name as it is written this time.
+    /// The channel's name for an open, possibly in another case.
     pub fn spelled(&self, rng: &mut fastrand::Rng) -> String {
         if self.plan.respelled && rng.bool() {
             self.world.count("name in another case");
@@ -208,35 +208,36 @@ impl SourceRecord {
         }
     }
 
-    /// When the source has the rows before this one.
+    /// When the source has produced this many rows.
     pub fn available(&self, rows: u64) -> Instant {
         self.world.start + Duration::from_millis(self.plan.gap_ms * rows)
     }
 
-    pub fn at(&self, doing: &'static str) {
-        self.state.lock().unwrap().doing = doing;
+    pub fn set_activity(&self, activity: &'static str) {
+        self.state.lock().unwrap().activity = activity;
     }
 
     pub fn log(&self, what: impl std::fmt::Display) {
         self.world.log(format!("channel {}: {what}", self.source));
     }
 
-    pub fn blame(&self, what: impl std::fmt::Display) {
-        self.world.blame(format!("channel {}: {what}", self.source));
+    pub fn report_violation(&self, what: impl std::fmt::Display) {
+        self.world
+            .report_violation(format!("channel {}: {what}", self.source));
     }
 
-    /// The program was given an error.
+    /// Records an error that the program received.
     pub fn note(&self, error: &Error) {
         self.world.note(self.source, error);
     }
 
     pub fn end(&self, ending: Ending) {
         self.log(format!("{ending:?}"));
-        let late = Instant::now().saturating_duration_since(self.world.calm_at());
+        let late = Instant::now().saturating_duration_since(self.world.faults_end());
         let time_limit = self.world.plan.time_limit(&self.plan);
         if late > time_limit {
-            self.blame(format!(
-                "it is through {late:?} after the calm, and may take {time_limit:?}"
+            self.report_violation(format!(
+                "it finished {late:?} after the last fault, and may take {time_limit:?}"
             ));
         }
         self.state.lock().unwrap().ended = Some(ending);
@@ -246,19 +247,19 @@ impl SourceRecord {
         self.state.lock().unwrap().ended
     }
 
-    /// The next thing to do when the source is read up to `row`.
+    /// The next operation that is due when the source has been read up to `row`.
     pub fn due(&self, row: u64) -> Option<Op> {
         let mut state = self.state.lock().unwrap();
         let at = state.ops.iter().position(|(at, _)| *at <= row)?;
         Some(state.ops.remove(at).1)
     }
 
-    /// Notes the rejects that an error or a report holds.
-    pub fn view<'a>(&self, windows: impl IntoIterator<Item = &'a RejectWindow>) {
+    /// Records the reject windows of an error or a report.
+    pub fn note_rejects<'a>(&self, windows: impl IntoIterator<Item = &'a RejectWindow>) {
         let mut state = self.state.lock().unwrap();
         for window in windows {
-            // A reopen hands windows on, which changes nothing that a caller sees of them.
-            let sight = |w: &RejectWindow| {
+            // A reopen passes windows on, with the same public fields.
+            let visible = |w: &RejectWindow| {
                 let RejectWindow {
                     count,
                     after,
@@ -272,14 +273,14 @@ impl SourceRecord {
             if !state
                 .reported
                 .iter()
-                .any(|known| sight(known) == sight(window))
+                .any(|known| visible(known) == visible(window))
             {
                 state.reported.push(window.clone());
             }
         }
     }
 
-    /// Follows a receipt to its end, and checks what it says against the table as it is at that moment.
+    /// Awaits a receipt, and compares its outcome with the table at that moment.
     pub fn follow(
         self: &Arc<Self>,
         process: &Arc<ClientProcess>,
@@ -317,29 +318,31 @@ impl SourceRecord {
         match outcome {
             Ok(()) => {
                 if let Some(row) = truth.missing(self.source, rows.clone()) {
-                    self.blame(format!(
+                    self.report_violation(format!(
                         "row {row} of {rows:?} was called committed and is not"
                     ));
                 }
                 let refused = truth.refused(self.source);
                 if let Some(row) = refused.iter().find(|row| rows.contains(row)) {
-                    self.blame(format!(
+                    self.report_violation(format!(
                         "row {row} was rejected, and its receipt does not say so"
                     ));
                 }
             }
             Err(error) if error.kind() == ErrorKind::RowsRejected => {
-                self.view(error.rejects());
+                self.note_rejects(error.rejects());
                 if let Some(row) = truth.missing(self.source, rows.clone()) {
-                    self.blame(format!(
+                    self.report_violation(format!(
                         "row {row} of {rows:?} was called committed and is not"
                     ));
                 }
             }
-            Err(error) if error.is_committed() => self.blame(format!("odd: {error:?}")),
+            Err(error) if error.is_committed() => self.report_violation(format!(
+                "a receipt fails although its rows are committed: {error:?}"
+            )),
             Err(error) => {
                 if !error.is_ambiguous() {
-                    self.world.never(self.source, rows, attempt);
+                    self.world.note_not_committed(self.source, rows, attempt);
                 }
                 let known = matches!(
                     error.kind(),
@@ -349,45 +352,47 @@ impl SourceRecord {
                         | ErrorKind::ChannelClosed
                 );
                 if !known {
-                    self.blame(format!("a receipt failed oddly: {error:?}"));
+                    self.report_violation(format!("a receipt failed unexpectedly: {error:?}"));
                 }
             }
         }
     }
 
-    /// What must hold when all is over.
+    /// Checks the invariants at the end of the run.
     pub fn check(&self) {
         let state = self.state.lock().unwrap();
         let (waiting, ended) = (state.waiting, state.ended);
-        let (reported, unobserved, fates) = (
+        let (reported, unobserved, row_states) = (
             state.reported.clone(),
             state.unobserved,
-            state.fates.clone(),
+            state.row_states.clone(),
         );
         drop(state);
         if waiting > 0 {
-            self.blame(format!("{waiting} receipts never resolved"));
+            self.report_violation(format!("{waiting} receipts never resolved"));
         }
         if ended.is_none() && self.plan.rows > 0 {
-            self.blame("it was given up");
+            self.report_violation("it was given up");
         }
         for row in 0..self.plan.rows {
             let landings = self.world.truth.landings(self.source, row);
             if let Some(wrong) = landings.iter().find(|l| l.refused != self.is_bad(row)) {
-                self.blame(format!("row {row} ended in the wrong table: {wrong:?}"));
+                self.report_violation(format!("row {row} ended in the wrong table: {wrong:?}"));
             }
-            let fate = fates[usize::try_from(row).unwrap()];
-            let (least, most) = match (self.plan.kind, fate.at) {
-                (Kind::Untracked { .. }, At::Acknowledged) => (1, fate.doubts + 1),
-                (Kind::Untracked { .. }, _) => (0, fate.doubts),
+            let row_state = row_states[usize::try_from(row).unwrap()];
+            let (least, most) = match (self.plan.kind, row_state.at) {
+                (Kind::Untracked { .. }, Progress::Acknowledged) => {
+                    (1, row_state.ambiguous_appends + 1)
+                }
+                (Kind::Untracked { .. }, _) => (0, row_state.ambiguous_appends),
                 _ if ended == Some(Ending::Done) => (1, 1),
                 _ => (0, 1),
             };
             if !(least..=most).contains(&landings.len()) {
-                self.blame(format!(
+                self.report_violation(format!(
                     "row {row} is there {} times and not {least} to {most} times: {landings:?}, {:?}",
                     landings.len(),
-                    fate.at
+                    row_state.at
                 ));
             }
         }
@@ -413,10 +418,10 @@ impl SourceRecord {
             .and_then(|server| server.channel(&self.name));
         let kept = server.and_then(|record| record.offset_token);
         if !self.contested
-            && !self.world.plan.tampers()
+            && !self.world.plan.has_foreign_token()
             && kept.as_deref() != last.as_ref().map(OffsetToken::as_str)
         {
-            self.blame(format!("the server's token is {kept:?} and not {last:?}"));
+            self.report_violation(format!("the server's token is {kept:?} and not {last:?}"));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A program that streams a source into a channel with offsets, and reopens the channel when it has to.
+//! A program that streams a source into a channel with offsets, and reopens the channel when necessary.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -16,15 +16,15 @@ use super::plan::{Kind, Op};
 use super::source_record::{Ending, SourceRecord};
 use super::world::ClientProcess;
 
-/// Why a hold of a channel is over.
-enum Over {
+/// Why the program stops appending.
+enum StreamEnd {
     /// Everything is appended.
     Appended,
-    /// It takes no more rows.
+    /// The channel refuses rows.
     Failed(Error),
-    /// It is to be closed or dropped now, appended up to a row.
-    Part(Op, u64),
-    /// It is to be reopened although nothing is wrong.
+    /// The channel is to be closed or dropped before this row.
+    CloseEarly(Op, u64),
+    /// The channel is to be reopened although it is valid.
     Reopen,
 }
 
@@ -35,11 +35,11 @@ pub struct Program {
 }
 
 impl Program {
-    /// Until every row is committed.
+    /// Runs until every row is committed.
     pub async fn run(mut self) {
         while self.record.ended().is_none() {
             let channel = self.open(None).await;
-            if let Some(ending) = self.hold(channel).await {
+            if let Some(ending) = self.use_channel(channel).await {
                 self.record.end(ending);
                 return;
             }
@@ -51,9 +51,9 @@ impl Program {
         sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
     }
 
-    /// Opens the channel, however often that takes. `token` sets the committed token.
+    /// Opens the channel, with retries. `token` sets the committed token.
     async fn open(&mut self, token: Option<String>) -> Channel {
-        self.record.at("open");
+        self.record.set_activity("open");
         loop {
             let name = self.record.spelled(&mut self.rng);
             let opening = {
@@ -86,13 +86,14 @@ impl Program {
             error.kind(),
             ErrorKind::Config | ErrorKind::ClientClosed | ErrorKind::InvalidOffset
         ) {
-            self.record.blame(format!("it cannot be opened: {error:?}"));
+            self.record
+                .report_violation(format!("it cannot be opened: {error:?}"));
         }
         self.pause().await;
     }
 
-    /// Streams from the committed token on, over as many reopens as it takes. `None`: open it afresh.
-    async fn hold(&mut self, mut channel: Channel) -> Option<Ending> {
+    /// Streams from the committed token, reopening the channel as necessary. `None`: the caller opens a new handle.
+    async fn use_channel(&mut self, mut channel: Channel) -> Option<Ending> {
         loop {
             let from = match self.resume(&channel) {
                 Ok(from) => from,
@@ -102,17 +103,17 @@ impl Program {
                     continue;
                 }
             };
-            self.record.state.lock().unwrap().ran_out = false;
+            self.record.state.lock().unwrap().close_timed_out = false;
             self.watch(&channel);
             let over = self.stream(&mut channel, from).await;
             match over {
-                Over::Appended => return self.finish(channel, from).await,
-                Over::Part(op, next) => {
-                    self.part(channel, op, from..next).await;
+                StreamEnd::Appended => return self.finish(channel, from).await,
+                StreamEnd::CloseEarly(op, next) => {
+                    self.close_early(channel, op, from..next).await;
                     return None;
                 }
-                Over::Reopen => {}
-                Over::Failed(error) => {
+                StreamEnd::Reopen => {}
+                StreamEnd::Failed(error) => {
                     self.record.log(format!("failed: {error:?}"));
                     judge::invalidation(&self.record, &self.process, &error);
                     if let Some(ending) = self.ceded(&error) {
@@ -125,7 +126,7 @@ impl Program {
                     self.pause().await;
                 }
             }
-            self.record.at("reopen");
+            self.record.set_activity("reopen");
             while let Err(error) = channel.reopen().await {
                 self.not_open(&error).await;
             }
@@ -148,7 +149,7 @@ impl Program {
         self.record.state.lock().unwrap().unobserved = true;
     }
 
-    /// Whether a failure means that the other source has won.
+    /// The ending if a failure means that the other source has taken over the channel.
     pub fn ceded(&self, error: &Error) -> Option<Ending> {
         let lost = matches!(
             error.kind(),
@@ -157,11 +158,11 @@ impl Program {
         if !lost || !self.record.contested {
             return None;
         }
-        contention::ceded(&self.record, &self.process, error);
+        contention::check_ceded(&self.record, &self.process, error);
         Some(Ending::Ceded(Some(error.kind())))
     }
 
-    /// The row to go on with. An error: it is another's channel now, or the token must be set right.
+    /// The row to resume with. An error: the other writer has the channel (`Some`), or the token must be corrected (`None`).
     fn resume(&self, channel: &Channel) -> Result<u64, Option<Ending>> {
         let record = &self.record;
         let token = channel.latest_committed_offset_token();
@@ -173,16 +174,16 @@ impl Program {
         };
         match next {
             Some(next) if next == landed || (next < landed && record.shared) => Ok(next),
-            _ if record.world.plan.tampers() => Err(None),
+            _ if record.world.plan.has_foreign_token() => Err(None),
             None if token
                 .as_ref()
                 .is_some_and(|token| contention::is_rival(record, token)) =>
             {
-                // One that has brought nothing yet takes the channel over.
+                // A source without committed rows takes the channel over.
                 (landed == 0).then_some(0).ok_or(Some(Ending::Ceded(None)))
             }
             _ => {
-                record.blame(format!(
+                record.report_violation(format!(
                     "it resumes after {token:?}, and {landed} rows landed"
                 ));
                 Ok(landed)
@@ -190,9 +191,9 @@ impl Program {
         }
     }
 
-    /// What an operator does about a token that is not true: look at the table, and set it.
+    /// Corrects a foreign token from the table, as an operator would.
     async fn repair(&mut self, channel: Channel) -> Channel {
-        self.record.at("repair");
+        self.record.set_activity("repair");
         drop(channel);
         let landed = self.record.world.truth.next(self.record.source);
         let token = match landed.checked_sub(1) {
@@ -203,13 +204,13 @@ impl Program {
         self.open(Some(token)).await
     }
 
-    /// Appends the source from a row on.
-    async fn stream(&mut self, channel: &mut Channel, from: u64) -> Over {
+    /// Appends the source's rows from this one on.
+    async fn stream(&mut self, channel: &mut Channel, from: u64) -> StreamEnd {
         let record = Arc::clone(&self.record);
         let mut next = from;
         // The last rows of the appends so far.
         let mut used = Vec::new();
-        // Until an append has waited, and was cancelled.
+        // The number of polls after which an append is cancelled, until one was.
         let mut cancel = None;
         loop {
             while let Some(op) = record.due(next) {
@@ -228,20 +229,20 @@ impl Program {
                 }
             }
             if next >= record.plan.rows {
-                return Over::Appended;
+                return StreamEnd::Appended;
             }
             let rows = self
                 .rng
                 .u64(1..=record.plan.chunk)
                 .min(record.plan.rows - next);
-            record.at("wait for rows");
+            record.set_activity("wait for rows");
             let available = record.available(next + rows);
             tokio::select! {
                 biased;
-                error = channel.invalidated() => return Over::Failed(error),
+                error = channel.invalidated() => return StreamEnd::Failed(error),
                 () = sleep_until(available) => {}
             }
-            record.at("append");
+            record.set_activity("append");
             let attempt = record.world.id();
             let done = self.append(channel, next, rows, attempt, cancel).await;
             let last = channel.last_appended();
@@ -249,7 +250,9 @@ impl Program {
             match done {
                 Some(Ok(receipt)) => {
                     if reached <= next {
-                        record.blame(format!("{reached} is reached after {next} and {rows} more"));
+                        record.report_violation(format!(
+                            "{reached} is reached after {next} and {rows} more"
+                        ));
                     }
                     record.follow(&self.process, receipt, next..reached, attempt);
                 }
@@ -268,16 +271,16 @@ impl Program {
         }
     }
 
-    fn refused(&self, error: Error) -> Over {
+    fn refused(&self, error: Error) -> StreamEnd {
         let known = matches!(error.kind(), ErrorKind::Invalidated(_));
         if !known {
             self.record
-                .blame(format!("an append failed oddly: {error:?}"));
+                .report_violation(format!("an append failed unexpectedly: {error:?}"));
         }
-        Over::Failed(error)
+        StreamEnd::Failed(error)
     }
 
-    /// Appends rows in one of the ways there are. `None`: it was cancelled.
+    /// Appends rows by a random method. `None`: the append was cancelled.
     async fn append(
         &mut self,
         channel: &mut Channel,
@@ -322,17 +325,17 @@ impl Program {
         }
     }
 
-    /// Does something between two appends.
+    /// Performs an operation between two appends.
     async fn operate(
         &mut self,
         channel: &mut Channel,
         op: Op,
         from: u64,
         next: u64,
-    ) -> Option<Over> {
+    ) -> Option<StreamEnd> {
         let record = Arc::clone(&self.record);
         record.log(format!("{op:?} at {next}"));
-        record.at("operate");
+        record.set_activity("operate");
         match op {
             Op::Flush => channel.initiate_flush(),
             Op::WaitFlush => {
@@ -355,27 +358,27 @@ impl Program {
                     let token = status.latest_committed_offset_token();
                     let row = token.and_then(|token| record.reader().row(token.as_str()));
                     if row.is_some_and(|row| row >= record.world.truth.next(record.source)) {
-                        record.blame(format!("its status shows {token:?}"));
+                        record.report_violation(format!("its status shows {token:?}"));
                     }
                 }
                 Err(error) => record.log(format!("no status: {error:?}")),
             },
-            Op::Reopen => return Some(Over::Reopen),
-            Op::Close | Op::CloseFor(_) | Op::Drop => return Some(Over::Part(op, next)),
+            Op::Reopen => return Some(StreamEnd::Reopen),
+            Op::Close | Op::CloseFor(_) | Op::Drop => return Some(StreamEnd::CloseEarly(op, next)),
             Op::Cancel(_) | Op::Reuse => {}
         }
         None
     }
 
-    /// A token that was used before is refused, and nothing is appended.
-    async fn reuse(&mut self, channel: &mut Channel, used: &[u64]) -> Option<Over> {
+    /// Appends with a used token, and checks that the append is refused.
+    async fn reuse(&mut self, channel: &mut Channel, used: &[u64]) -> Option<StreamEnd> {
         let record = Arc::clone(&self.record);
         let row = *used.get(self.rng.usize(..used.len().max(1)))?;
         record.world.count("reused token");
         let attempt = record.world.id();
         let again = channel.append_row(&record.row(row, attempt), record.token(row));
         match again.await {
-            Ok(_) => record.blame(format!("the token of row {row} was taken twice")),
+            Ok(_) => record.report_violation(format!("the token of row {row} was taken twice")),
             Err(error) => match error.kind() {
                 ErrorKind::TokenReused | ErrorKind::Backpressure => {}
                 _ => return Some(self.refused(error)),
@@ -384,25 +387,25 @@ impl Program {
         None
     }
 
-    /// What a wait for the commit came to.
-    fn committed(&self, done: Result<(), Error>, from: u64, next: u64) -> Option<Over> {
+    /// Checks the result of a wait for commits.
+    fn committed(&self, done: Result<(), Error>, from: u64, next: u64) -> Option<StreamEnd> {
         match done {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::RowsRejected => {
-                self.record.view(error.rejects());
+                self.record.note_rejects(error.rejects());
             }
             Err(error) => return Some(self.refused(error)),
         }
         let truth = &self.record.world.truth;
         if let Some(row) = truth.missing(self.record.source, from..next) {
             self.record
-                .blame(format!("row {row} was waited for, and is not committed"));
+                .report_violation(format!("row {row} was waited for, and is not committed"));
         }
         None
     }
 }
 
-/// The output of a future, or `None` if it was dropped when it was polled so often and not done.
+/// The output of a future, or `None` if it was dropped because it was pending after this many polls.
 pub async fn polled<F: Future + Unpin>(mut future: F, cancel: Option<u32>) -> Option<F::Output> {
     let Some(mut left) = cancel else {
         return Some(future.await);

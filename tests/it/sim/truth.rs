@@ -1,4 +1,4 @@
-//! What really became of each row: the emulator's commits under observation. They can also be noted wrongly on purpose.
+//! The ground truth: the rows that the emulator committed. A [`Sabotage`] falsifies the record on purpose.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,10 +13,10 @@ use tokio::time::{Instant, sleep};
 
 use super::content::content;
 
-/// How the observation of the commits is falsified, to see whether a judge notices.
+/// How commits, answers or programs are falsified, to test that a check detects it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Sabotage {
-    /// A commit's rows vanish.
+    /// A commit's rows are lost.
     Lose,
     /// A commit's rows land twice.
     Double,
@@ -24,29 +24,29 @@ pub enum Sabotage {
     Reverse,
     /// The appends of a commit land in reverse order.
     Overtake,
-    /// Rejected rows are counted and kept nowhere.
+    /// Rejected rows are counted and not stored.
     ForgetRejects,
-    /// Two rows of a commit have one another's content.
-    Mix,
+    /// Two rows of a commit have swapped contents.
+    SwapContents,
     /// The server counts half of the rejected rows.
     CountHalf,
-    /// Two dead letters have one another's offset.
-    SwapLetters,
-    /// Of several dead letters one is lost on its way to the source.
-    LoseLetter,
-    /// The source says that it keeps dead letters, and does so later.
-    KeepLater,
-    /// The source forgets what it has released.
+    /// Two dead letters have swapped rows.
+    SwapDeadLetters,
+    /// One of several dead letters does not reach the source.
+    LoseDeadLetter,
+    /// The source acknowledges dead letters before it stores them.
+    KeepDeadLettersLater,
+    /// The source reports an earlier release position.
     ForgetRelease,
-    /// Rows land a while after they are said to be committed.
+    /// Rows land after they are reported as committed.
     LandLater,
-    /// Answers to questions for statuses take long.
-    TellLater,
-    /// Programs begin long after the calm.
-    Dally,
-    /// An open tells of the row after the last one that is committed.
+    /// Answers to status calls are delayed.
+    DelayStatuses,
+    /// Programs start long after the last fault.
+    StartLate,
+    /// An open returns the token of the row after the last committed one.
     Ahead,
-    /// Every append is refused as if another writer had the channel.
+    /// Every append is refused as if another writer had taken over the channel.
     Fence,
 }
 
@@ -61,25 +61,25 @@ pub struct GroundTruth {
 /// One source's rows as they landed.
 #[derive(Debug, Default, Clone)]
 struct SourceRows {
-    /// How many bytes each row holds beside the numbers it is known by.
+    /// The length of each row's content, in bytes.
     row_bytes: usize,
-    /// Each row may be there once, and not once by each append.
+    /// Whether each row may land once in total. Otherwise it may land once per append.
     tracked: bool,
-    /// Its appends may land in any order: others write the same rows, or several senders do.
+    /// Whether its appends may land in any order, because several processes or senders write.
     is_unordered: bool,
     rows: Vec<Vec<Landed>>,
     /// By channel, in upper case.
-    lanes: BTreeMap<String, Lane>,
+    channels: BTreeMap<String, ChannelRows>,
     /// One more than the highest row that landed.
     next: u64,
 }
 
 /// The rows that came through a channel.
 #[derive(Debug, Default, Clone)]
-struct Lane {
+struct ChannelRows {
     rows: BTreeSet<u64>,
     refused: BTreeSet<u64>,
-    /// What landed last in the table, and in the error table: the append and the row.
+    /// The append and the row that landed last in the table, and in the error table.
     last: [Option<(u64, u64)>; 2],
 }
 
@@ -92,9 +92,9 @@ pub struct Landed {
     pub at_ms: u64,
 }
 
-/// What the simulator writes into a row to know it again.
+/// The columns that identify a row.
 #[derive(Debug, Deserialize)]
-struct Mark {
+struct RowIdentity {
     #[serde(rename = "C")]
     source: usize,
     #[serde(rename = "N")]
@@ -114,7 +114,7 @@ impl GroundTruth {
         }
     }
 
-    /// Expects so many rows of another source; its index.
+    /// Adds a source with this many rows. Returns its index.
     pub fn expect(&self, rows: u64, row_bytes: usize, tracked: bool, is_unordered: bool) -> usize {
         let mut sources = self.sources();
         sources.push(SourceRows {
@@ -127,24 +127,24 @@ impl GroundTruth {
         sources.len() - 1
     }
 
-    /// One more than the highest row that landed: where its source goes on.
+    /// One more than the highest row that landed: the row at which its source resumes.
     pub fn next(&self, source: usize) -> u64 {
         self.sources()[source].next
     }
 
-    /// Where a row landed, each time it did.
+    /// All landings of a row.
     pub fn landings(&self, source: usize, row: u64) -> Vec<Landed> {
         self.sources()[source].rows[usize::try_from(row).unwrap()].clone()
     }
 
-    /// The first of the rows that landed nowhere.
+    /// The first of the rows that did not land.
     pub fn missing(&self, source: usize, rows: Range<u64>) -> Option<u64> {
         let sources = self.sources();
         rows.into_iter()
             .find(|row| sources[source].rows[usize::try_from(*row).unwrap()].is_empty())
     }
 
-    /// When the last of the rows landed that an append brought.
+    /// When the last of the rows of an append landed.
     pub fn landed_ms(&self, source: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
         let sources = self.sources();
         let rows = rows.filter_map(|row| sources[source].rows.get(usize::try_from(row).ok()?));
@@ -164,25 +164,29 @@ impl GroundTruth {
     /// The rows in the error table that came through a channel.
     pub fn refused_by(&self, source: usize, channel: &str) -> BTreeSet<u64> {
         let sources = self.sources();
-        let lane = sources[source].lanes.get(&channel.to_uppercase());
-        lane.map(|lane| lane.refused.clone()).unwrap_or_default()
+        let channel_rows = sources[source].channels.get(&channel.to_uppercase());
+        channel_rows
+            .map(|channel_rows| channel_rows.refused.clone())
+            .unwrap_or_default()
     }
 
     /// Whether a row landed through another channel than this one.
     pub fn is_elsewhere(&self, source: usize, channel: &str, row: u64) -> bool {
         let sources = self.sources();
-        let mut lanes = sources[source].lanes.iter();
-        lanes.any(|(name, lane)| *name != channel.to_uppercase() && lane.rows.contains(&row))
+        let mut channels = sources[source].channels.iter();
+        channels.any(|(name, channel_rows)| {
+            *name != channel.to_uppercase() && channel_rows.rows.contains(&row)
+        })
     }
 
     /// The last row that came through a channel.
     pub fn last(&self, source: usize, channel: &str) -> Option<u64> {
         let sources = self.sources();
-        let lane = sources[source].lanes.get(&channel.to_uppercase())?;
-        lane.rows.last().copied()
+        let channel_rows = sources[source].channels.get(&channel.to_uppercase())?;
+        channel_rows.rows.last().copied()
     }
 
-    /// Whether an append brought one of these rows.
+    /// The first of these rows that landed by this append.
     pub fn brought(&self, source: usize, rows: Range<u64>, attempt: u64) -> Option<u64> {
         let sources = self.sources();
         rows.into_iter().find(|row| {
@@ -191,12 +195,12 @@ impl GroundTruth {
         })
     }
 
-    /// What was found to be wrong since this was asked last.
+    /// The violations found since the last call.
     pub fn take_wrong(&self) -> Vec<String> {
         std::mem::take(&mut self.wrong.lock().unwrap())
     }
 
-    /// Notes the rows of each commit of an emulator, unless it is to be betrayed.
+    /// An observer that records the rows of each commit of an emulator, falsified by the sabotage if there is one.
     pub fn observer(
         self: &Arc<Self>,
         sabotage: Option<Sabotage>,
@@ -206,18 +210,18 @@ impl GroundTruth {
     }
 
     fn note_commit(self: &Arc<Self>, commit: &CommittedRows, sabotage: Option<Sabotage>) {
-        let mut rows = marks(&commit.rows);
+        let mut rows = row_identities(&commit.rows);
         let rejected = commit.rejected.iter();
-        let mut rejected: Vec<Mark> = rejected
+        let mut rejected: Vec<RowIdentity> = rejected
             .map(|row| serde_json::from_str(&row.payload).unwrap())
             .collect();
         match sabotage {
             Some(Sabotage::Lose) => rows.clear(),
-            Some(Sabotage::Double) => rows.extend(marks(&commit.rows)),
+            Some(Sabotage::Double) => rows.extend(row_identities(&commit.rows)),
             Some(Sabotage::Reverse) => rows.reverse(),
             Some(Sabotage::Overtake) => rows.sort_by_key(|row| Reverse(row.attempt)),
             Some(Sabotage::ForgetRejects) => rejected.clear(),
-            Some(Sabotage::Mix) => mix(&mut rows),
+            Some(Sabotage::SwapContents) => swap_contents(&mut rows),
             _ => {}
         }
         let channel = commit.channel.clone();
@@ -240,57 +244,65 @@ impl GroundTruth {
         }
     }
 
-    fn note(&self, mark: &Mark, channel: &str, refused: bool) {
+    fn note(&self, identity: &RowIdentity, channel: &str, refused: bool) {
         let mut sources = self.sources();
-        let Some(source) = sources.get_mut(mark.source) else {
-            return self.blame(format!("{mark:?} is of no source"));
+        let Some(source) = sources.get_mut(identity.source) else {
+            return self.report_violation(format!("{identity:?} is of no source"));
         };
         let rows = source.rows.len() as u64;
-        if mark.row >= rows {
-            return self.blame(format!("{mark:?} is beyond its source"));
+        if identity.row >= rows {
+            return self.report_violation(format!("{identity:?} is beyond its source"));
         }
-        if mark.content != content(mark.source, mark.row, mark.attempt, source.row_bytes) {
-            self.blame(format!(
+        if identity.content
+            != content(
+                identity.source,
+                identity.row,
+                identity.attempt,
+                source.row_bytes,
+            )
+        {
+            self.report_violation(format!(
                 "row {} of channel {} by append {} holds what another row should",
-                mark.row, mark.source, mark.attempt
+                identity.row, identity.source, identity.attempt
             ));
         }
-        let before = &mut source.rows[usize::try_from(mark.row).unwrap()];
+        let before = &mut source.rows[usize::try_from(identity.row).unwrap()];
         let mut same = before.iter();
-        let twice = same.find(|landed| source.tracked || landed.attempt == mark.attempt);
+        let twice = same.find(|landed| source.tracked || landed.attempt == identity.attempt);
         if let Some(first) = twice {
-            self.blame(format!(
+            self.report_violation(format!(
                 "twice: row {} of channel {} by append {} after append {}",
-                mark.row, mark.source, mark.attempt, first.attempt
+                identity.row, identity.source, identity.attempt, first.attempt
             ));
         }
-        let attempt = mark.attempt;
+        let attempt = identity.attempt;
         before.push(Landed {
             attempt,
             refused,
             at_ms: u64::try_from(self.start.elapsed().as_millis()).unwrap(),
         });
-        let lane = source.lanes.entry(channel.to_uppercase()).or_default();
-        lane.rows.insert(mark.row);
+        let channel_rows = source.channels.entry(channel.to_uppercase()).or_default();
+        channel_rows.rows.insert(identity.row);
         if refused {
-            lane.refused.insert(mark.row);
+            channel_rows.refused.insert(identity.row);
         }
-        let last = lane.last[usize::from(refused)].replace((attempt, mark.row));
-        // Rows without offsets may be sent again, but in a later append; and only of one writer without senders the appends are in order.
+        let last = channel_rows.last[usize::from(refused)].replace((attempt, identity.row));
+        // Rows without offsets may be sent again, but only in a later append. Appends are in order only for a single writer
+        // without senders.
         let is_behind = |(append, row)| {
             let is_comparable = source.tracked || append == attempt;
-            (is_comparable && row > mark.row) || (!source.is_unordered && append > attempt)
+            (is_comparable && row > identity.row) || (!source.is_unordered && append > attempt)
         };
         if last.is_some_and(is_behind) {
-            self.blame(format!(
+            self.report_violation(format!(
                 "out of order: row {} of channel {} by append {attempt} after {last:?} in {channel}",
-                mark.row, mark.source
+                identity.row, identity.source
             ));
         }
-        source.next = source.next.max(mark.row + 1);
+        source.next = source.next.max(identity.row + 1);
     }
 
-    fn blame(&self, what: String) {
+    fn report_violation(&self, what: String) {
         self.wrong.lock().unwrap().push(what);
     }
 
@@ -299,14 +311,14 @@ impl GroundTruth {
     }
 }
 
-/// Mixes up the content of two rows.
-fn mix(rows: &mut [Mark]) {
+/// Swaps the contents of two rows.
+fn swap_contents(rows: &mut [RowIdentity]) {
     if let [first, .., last] = rows {
         std::mem::swap(&mut first.content, &mut last.content);
     }
 }
 
-fn marks<'a>(rows: impl IntoIterator<Item = &'a Value>) -> Vec<Mark> {
-    let marks = rows.into_iter().map(Mark::deserialize);
+fn row_identities<'a>(rows: impl IntoIterator<Item = &'a Value>) -> Vec<RowIdentity> {
+    let marks = rows.into_iter().map(RowIdentity::deserialize);
     marks.map(Result::unwrap).collect()
 }

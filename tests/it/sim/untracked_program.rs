@@ -1,4 +1,4 @@
-//! A program that streams rows without offsets, and remembers itself what became of them.
+//! A program that streams rows without offsets, and records the outcome of each row itself.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::{sleep, sleep_until};
 
 use super::judge;
 use super::plan::{Kind, Op};
-use super::source_record::{At, Ending, SourceRecord};
+use super::source_record::{Ending, Progress, SourceRecord};
 use super::tracked_program::polled;
 use super::world::ClientProcess;
 
@@ -20,17 +20,17 @@ pub struct Program {
     pub rng: fastrand::Rng,
 }
 
-/// An append of this hold.
+/// An append with its receipt.
 struct Sent {
     rows: Range<u64>,
     receipt: Receipt,
 }
 
 impl Program {
-    /// Until every row is acknowledged or given up.
+    /// Runs until every row is acknowledged or given up.
     pub async fn run(mut self) {
-        // An earlier life has sent them, and their outcome is unknown.
-        self.doubt(0..self.record.plan.rows);
+        // Rows that were sent before a restart have an unknown outcome.
+        self.mark_ambiguous(0..self.record.plan.rows);
         let mut kept = None;
         loop {
             let (mut channel, senders) = if let Some((channel, senders)) = kept.take() {
@@ -43,7 +43,7 @@ impl Program {
             };
             let mut sent = Vec::new();
             let failed = self.stream(&mut channel, &senders, &mut sent).await;
-            self.record.at("settle");
+            self.record.set_activity("settle");
             let (closed, left) = match failed {
                 Some(error) => (Err(error), Some(channel)),
                 None => (channel.close().await.map(|_| ()), None),
@@ -62,7 +62,7 @@ impl Program {
                 return self.record.end(Ending::Done);
             }
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
-            // Senders go on with the channel that is reopened. Without any, the next open takes the name.
+            // Senders continue on the reopened channel. Without senders, the next open uses the name again.
             let left = left.filter(|_| !senders.is_empty());
             kept = left.map(|channel| (channel, senders));
         }
@@ -70,7 +70,7 @@ impl Program {
 
     /// The channel, reopened.
     async fn reopened(&mut self, mut channel: Channel<Untracked>) -> Channel<Untracked> {
-        self.record.at("reopen");
+        self.record.set_activity("reopen");
         while let Err(error) = channel.reopen().await {
             self.record.log(format!("not reopened: {error:?}"));
             sleep(Duration::from_millis(self.rng.u64(100..5_000))).await;
@@ -79,7 +79,7 @@ impl Program {
         channel
     }
 
-    /// After the close of their channel, senders append nothing.
+    /// Checks that senders cannot append after their channel is closed.
     async fn refused(&self, senders: &[Sender]) {
         for sender in senders {
             let attempt = self.record.world.id();
@@ -91,13 +91,14 @@ impl Program {
                 )
             };
             if !done.as_ref().is_err_and(is_refused) {
-                self.record.blame(format!("a closed channel says {done:?}"));
+                self.record
+                    .report_violation(format!("a closed channel says {done:?}"));
             }
         }
     }
 
     async fn open(&mut self) -> Channel<Untracked> {
-        self.record.at("open");
+        self.record.set_activity("open");
         loop {
             let name = self.record.spelled(&mut self.rng);
             let opening = {
@@ -113,31 +114,35 @@ impl Program {
         }
     }
 
-    /// The first row that is to be sent.
+    /// The first unsent row.
     fn next(&self) -> Option<u64> {
         let state = self.record.state.lock().unwrap();
-        let mut fates = state.fates.iter().zip(0..);
-        fates
-            .find(|(fate, _)| fate.at == At::Unsent)
+        let mut row_states = state.row_states.iter().zip(0..);
+        row_states
+            .find(|(row_state, _)| row_state.at == Progress::Unsent)
             .map(|(_, row)| row)
     }
 
-    fn mark(&self, rows: Range<u64>, at: At) {
+    fn mark(&self, rows: Range<u64>, at: Progress) {
         let mut state = self.record.state.lock().unwrap();
         for row in rows {
-            state.fates[usize::try_from(row).unwrap()].at = at;
+            state.row_states[usize::try_from(row).unwrap()].at = at;
         }
     }
 
-    /// Rows that were sent may be in or not.
-    fn doubt(&self, rows: Range<u64>) {
+    /// Marks the outcome of sent rows as unknown.
+    fn mark_ambiguous(&self, rows: Range<u64>) {
         let again = self.record.plan.kind == Kind::Untracked { resend: true };
         let mut state = self.record.state.lock().unwrap();
         for row in rows {
-            let fate = &mut state.fates[usize::try_from(row).unwrap()];
-            if fate.at == At::Sent {
-                fate.doubts += 1;
-                fate.at = if again { At::Unsent } else { At::GivenUp };
+            let row_state = &mut state.row_states[usize::try_from(row).unwrap()];
+            if row_state.at == Progress::Sent {
+                row_state.ambiguous_appends += 1;
+                row_state.at = if again {
+                    Progress::Unsent
+                } else {
+                    Progress::GivenUp
+                };
             }
         }
     }
@@ -145,14 +150,14 @@ impl Program {
     async fn settle(&self, sent: &Sent) {
         let rows = sent.rows.clone();
         match sent.receipt.committed().await {
-            Ok(()) => self.mark(rows, At::Acknowledged),
-            Err(error) if error.is_committed() => self.mark(rows, At::Acknowledged),
-            Err(error) if error.is_ambiguous() => self.doubt(rows),
-            Err(_) => self.mark(rows, At::Unsent),
+            Ok(()) => self.mark(rows, Progress::Acknowledged),
+            Err(error) if error.is_committed() => self.mark(rows, Progress::Acknowledged),
+            Err(error) if error.is_ambiguous() => self.mark_ambiguous(rows),
+            Err(_) => self.mark(rows, Progress::Unsent),
         }
     }
 
-    /// Appends what is to be sent, and says why it cannot go on.
+    /// Appends all unsent rows. Returns the error that stopped it, if any.
     async fn stream(
         &mut self,
         channel: &mut Channel<Untracked>,
@@ -160,11 +165,11 @@ impl Program {
         sent: &mut Vec<Sent>,
     ) -> Option<Error> {
         let record = Arc::clone(&self.record);
-        // Until an append has waited, and was cancelled.
+        // The number of polls after which an append is cancelled, until one was.
         let mut cancel = None;
         while let Some(next) = self.next() {
             while let Some(op) = record.due(next) {
-                record.at("operate");
+                record.set_activity("operate");
                 match op {
                     Op::Cancel(polls) => cancel = Some(polls),
                     Op::WaitFlush => {
@@ -181,7 +186,7 @@ impl Program {
                     _ => channel.initiate_flush(),
                 }
             }
-            record.at("wait for rows");
+            record.set_activity("wait for rows");
             let rows = self.unsent(next);
             let available = record.available(rows.end);
             tokio::select! {
@@ -189,7 +194,7 @@ impl Program {
                 error = channel.invalidated() => return Some(error),
                 () = sleep_until(available) => {}
             }
-            record.at("append");
+            record.set_activity("append");
             let mut failed = None;
             for (rows, attempt, done) in self.append(channel, senders, rows, cancel).await {
                 match done {
@@ -199,7 +204,7 @@ impl Program {
                     }
                     // Of many rows a prefix may be appended.
                     Some(Err(error)) => {
-                        self.doubt(rows);
+                        self.mark_ambiguous(rows);
                         if error.kind() != ErrorKind::Backpressure {
                             failed.get_or_insert(error);
                         }
@@ -207,7 +212,7 @@ impl Program {
                     None => {
                         cancel = None;
                         record.world.count("cancelled append");
-                        self.mark(rows, At::Unsent);
+                        self.mark(rows, Progress::Unsent);
                     }
                 }
             }
@@ -218,7 +223,7 @@ impl Program {
         None
     }
 
-    /// Appends rows by the channel's own handle, or parts of them by each sender at once.
+    /// Appends rows by the channel's handle, or a part of them by each sender concurrently.
     async fn append(
         &self,
         channel: &mut Channel<Untracked>,
@@ -230,11 +235,11 @@ impl Program {
         let begin = |rows: &Range<u64>| {
             let attempt = record.world.id();
             record.log(format!("append {attempt}: {rows:?}"));
-            self.mark(rows.clone(), At::Sent);
+            self.mark(rows.clone(), Progress::Sent);
             attempt
         };
         let made = |rows: Range<u64>, attempt| rows.map(move |n| record.row(n, attempt));
-        // Of a single row nothing is appended if it is cancelled.
+        // A cancelled append of a single row appends nothing.
         let is_single = |rows: &Range<u64>| rows.end - rows.start == 1;
         if senders.is_empty() {
             let attempt = begin(&rows);
@@ -274,8 +279,10 @@ impl Program {
     fn unsent(&mut self, next: u64) -> Range<u64> {
         let most = self.rng.u64(1..=self.record.plan.chunk);
         let state = self.record.state.lock().unwrap();
-        let fates = &state.fates[usize::try_from(next).unwrap()..];
-        let run = fates.iter().take_while(|fate| fate.at == At::Unsent);
+        let row_states = &state.row_states[usize::try_from(next).unwrap()..];
+        let run = row_states
+            .iter()
+            .take_while(|row_state| row_state.at == Progress::Unsent);
         next..next + (run.count() as u64).min(most)
     }
 }

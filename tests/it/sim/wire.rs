@@ -22,7 +22,7 @@ use super::script::RequestPhase;
 use super::truth::Sabotage;
 use super::world::{ClientProcess, World};
 
-/// What a client sends through.
+/// The transport of a client.
 pub struct Wire {
     pub world: Arc<World>,
     pub process: Arc<ClientProcess>,
@@ -43,7 +43,7 @@ impl Transport for Wire {
         let (world, process) = (&self.world, self.process.id);
         let asked = RequestInfo::of(&request);
         world.check_throttled(&self.process, &asked);
-        // On its own: what has left a client arrives, whatever becomes of the client.
+        // In a separate task: a request that was sent arrives even if the client stops.
         let (sender, receiver) = oneshot::channel();
         let asked = RequestInfo {
             number: self.number(asked.part),
@@ -60,8 +60,8 @@ impl Transport for Wire {
                     world.view().note(process, &asked, answer, life);
                     let opened = answer.extensions().get::<Opened>();
                     if let (Some(channel), Some(opened)) = (&asked.channel, opened) {
-                        let mut contests = world.contests.lock().unwrap();
-                        contests.knows(process, channel, *opened);
+                        let mut opens = world.opens.lock().unwrap();
+                        opens.note_known(process, channel, *opened);
                     }
                 }
                 answer
@@ -72,7 +72,7 @@ impl Transport for Wire {
 }
 
 impl Wire {
-    /// The requests of a rival are not counted.
+    /// Assigns the number of a request. The requests of a rival are not counted.
     fn number(&self, part: Part) -> Option<u64> {
         let is_counted = !self.process.is_rival_writer;
         is_counted.then(|| self.world.script.number(part)).flatten()
@@ -99,9 +99,9 @@ fn outcome(reply: &Reply) -> String {
 }
 
 impl World {
-    /// A program that said to wait for uncommitted rows, and never to discard them, is obeyed.
+    /// Checks that a client that waits for uncommitted rows does not discard them.
     fn check_open(&self, request: &Request) {
-        if request.method() != http::Method::PUT || self.plan.tampers() {
+        if request.method() != http::Method::PUT || self.plan.has_foreign_token() {
             return;
         }
         let path = request.uri().path().to_lowercase();
@@ -116,14 +116,14 @@ impl World {
             && self.plan.processes[channel.process].recovery == Recovery::Surface;
         let body = String::from_utf8_lossy(request.body());
         if waits && !body.contains("\"fail_on_uncommitted_rows\":true") {
-            self.blame(format!(
-                "it discards what it was reported to wait for: {path} {body}"
+            self.report_violation(format!(
+                "it discards rows that it should wait for: {path} {body}"
             ));
         }
     }
 
-    /// A poller that is asked to wait before it asks for a status again, waits; but it asks once at the end of its
-    /// patience. A program that asks for a status by itself has a patience of its own.
+    /// Checks that a throttled poller waits for as long as the server asked it to, except for one call when `retry_for` ends.
+    /// Status calls of a program have their own limit.
     fn check_throttled(&self, process: &ClientProcess, asked: &RequestInfo) {
         if !process.only_polls || asked.part != Part::Statuses {
             return;
@@ -133,20 +133,20 @@ impl World {
         let is_early = view.is_early(process.id);
         drop(view);
         if is_early && silence < process.time_limit {
-            self.blame(format!(
+            self.report_violation(format!(
                 "client {} asks for a status before it was asked to",
                 process.id
             ));
         }
     }
 
-    /// Now and then the answer to an open lacks the channel's status.
-    fn bared(&self, is_open: bool, number: Option<u64>, reply: Reply) -> Reply {
+    /// Removes the channel's status from the answer to an open, at random or if the script says so.
+    fn with_status_omitted(&self, is_open: bool, number: Option<u64>, reply: Reply) -> Reply {
         let Reply::Respond(mut answer) = reply else {
             return reply;
         };
-        let is_bare = || self.is_bare() || self.script.is_bare(number);
-        if is_open && answer.status().is_success() && is_bare() {
+        let omits_status = || self.omits_status() || self.script.omits_status(number);
+        if is_open && answer.status().is_success() && omits_status() {
             let mut body: Value = serde_json::from_slice(answer.body()).unwrap();
             if body
                 .as_object_mut()
@@ -161,8 +161,8 @@ impl World {
         Reply::Respond(answer)
     }
 
-    /// What a sabotage makes of an answer on its way to the client.
-    fn betrayed(&self, part: Part, reply: Reply) -> Reply {
+    /// The answer, falsified if the run is sabotaged.
+    fn sabotaged(&self, part: Part, reply: Reply) -> Reply {
         match (self.sabotage, reply) {
             (Some(Sabotage::CountHalf), Reply::Respond(mut answer))
                 if matches!(part, Part::Opens | Part::Statuses) =>
@@ -190,8 +190,8 @@ impl World {
     ) -> Result<Response, TransportError> {
         let what = describe(&request);
         self.check_open(&request);
-        self.script.cue(asked.number, RequestPhase::Sent);
-        let late = self.lateness() + self.script.lateness(asked.number);
+        self.script.reach(asked.number, RequestPhase::Sent);
+        let late = self.request_delay() + self.script.request_delay(asked.number);
         if !late.is_zero() {
             self.count("late request");
         }
@@ -200,25 +200,25 @@ impl World {
         let part = asked.part;
         let is_open = part == Part::Opens;
         let outage = self.view().outage(part);
-        let (reply, lives) = match outage {
+        let (reply, restarts) = match outage {
             Some(outage) => {
                 self.count(outage.how.name());
-                (outage.how.reply(), self.lives())
+                (outage.how.reply(), self.restarts())
             }
-            None => self.hand_over(process, &asked, request),
+            None => self.handle_request(process, &asked, request),
         };
         self.check();
         let place = asked
             .number
             .map_or_else(String::new, |number| format!("#{number} "));
-        let met = outcome(&reply);
-        self.log(format!("client {process} {place}{what} -> {met}"));
-        let reply = self.bared(is_open, asked.number, reply);
-        let reply = self.betrayed(part, reply);
-        if self.sabotage == Some(Sabotage::TellLater) && part == Part::Statuses {
+        let answered = outcome(&reply);
+        self.log(format!("client {process} {place}{what} -> {answered}"));
+        let reply = self.with_status_omitted(is_open, asked.number, reply);
+        let reply = self.sabotaged(part, reply);
+        if self.sabotage == Some(Sabotage::DelayStatuses) && part == Part::Statuses {
             sleep(Duration::from_secs(10)).await;
         }
-        self.script.cue(asked.number, RequestPhase::Handled);
+        self.script.reach(asked.number, RequestPhase::Handled);
         let broken = |why| Err(TransportError::new(TransportErrorKind::Interrupted, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),
@@ -240,7 +240,7 @@ impl World {
         };
         sleep(latency).await;
         let answer = match answer {
-            Ok(_) if self.lives() != lives => broken("the server went down"),
+            Ok(_) if self.restarts() != restarts => broken("the server went down"),
             answer => answer,
         };
         self.script.arrive(asked.number, answer.is_ok());

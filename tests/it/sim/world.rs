@@ -1,4 +1,4 @@
-//! The world of a run: a server that can be down, a network, the clients that live, and what is seen of them at each step.
+//! The state of a run: a server that can be down, a network, the running clients, and the checks after each step.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -20,7 +20,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::client_view::{ClientView, RequestInfo};
-use super::contention::Contests;
+use super::contention::ChannelOpens;
 use super::plan::{Plan, ProcessPlan};
 use super::script::Script;
 use super::source_record::Reader;
@@ -32,11 +32,11 @@ pub const TABLE: &str = "RIDES";
 pub struct World {
     pub plan: Arc<Plan>,
     pub truth: Arc<GroundTruth>,
-    /// What is betrayed, to see whether a judge notices.
+    /// What is falsified, to test that a check detects it.
     pub sabotage: Option<Sabotage>,
     pub clock: TokioClock,
     pub start: Instant,
-    /// Somebody has found something wrong.
+    /// Notified when a violation is found.
     pub failed: Notify,
     pub script: Arc<Script>,
     errors: Mutex<Vec<(usize, ErrorKind)>>,
@@ -47,11 +47,11 @@ pub struct World {
     wrong: Mutex<Vec<String>>,
     counts: Mutex<BTreeMap<&'static str, u64>>,
     running: Mutex<BTreeMap<u64, Arc<ClientProcess>>>,
-    eyes: Mutex<BTreeMap<(u64, usize), Eye>>,
-    never: Mutex<Vec<Never>>,
+    watched: Mutex<BTreeMap<(u64, usize), WatchedChannel>>,
+    not_committed: Mutex<Vec<NotCommitted>>,
     view: Mutex<ClientView>,
-    pub contests: Mutex<Contests>,
-    /// How far statuses are behind.
+    pub opens: Mutex<ChannelOpens>,
+    /// The lag of statuses.
     lag: Mutex<Option<Duration>>,
     ids: AtomicU64,
 }
@@ -59,34 +59,34 @@ pub struct World {
 #[derive(Default)]
 struct Server {
     emulator: Option<Emulator>,
-    /// How often it went down.
-    lives: u64,
+    /// How often it stopped.
+    restarts: u64,
 }
 
-/// A line of the trace: when, and behind which others of the same instant.
+/// A line of the trace: its time, its position among the lines of the same time, and its text.
 type Line = (u64, usize, String);
 
-/// A channel's committed token as its client knows it.
-struct Eye {
+/// A channel whose committed token is checked at each step.
+struct WatchedChannel {
     commits: Commits,
     read: Reader,
 }
 
-/// Rows of which a client said that they are not in the table.
-struct Never {
+/// Rows that a client reported as not committed.
+struct NotCommitted {
     source: usize,
     rows: Range<u64>,
     attempt: u64,
 }
 
-/// One life of a process.
+/// A process from its start to its crash or end.
 #[derive(Debug)]
 pub struct ClientProcess {
     pub id: u64,
     pub budget: usize,
     /// Its `retry_for`.
     pub time_limit: Duration,
-    /// Nothing but the poller asks for statuses.
+    /// Whether only the poller calls for statuses.
     pub only_polls: bool,
     pub is_rival_writer: bool,
     is_dead: AtomicBool,
@@ -94,7 +94,7 @@ pub struct ClientProcess {
 }
 
 impl ClientProcess {
-    /// The process is gone: it sends nothing any more.
+    /// Marks the process as dead: it sends nothing more.
     pub fn die(&self) {
         self.is_dead.store(true, Ordering::Relaxed);
     }
@@ -124,10 +124,10 @@ impl World {
             wrong: Mutex::default(),
             counts: Mutex::default(),
             running: Mutex::default(),
-            eyes: Mutex::default(),
-            never: Mutex::default(),
+            watched: Mutex::default(),
+            not_committed: Mutex::default(),
             view: Mutex::default(),
-            contests: Mutex::default(),
+            opens: Mutex::default(),
             lag: Mutex::default(),
             ids: AtomicU64::new(0),
             plan,
@@ -136,7 +136,7 @@ impl World {
         world
     }
 
-    /// A number that was not used before.
+    /// A unique number.
     pub fn id(&self) -> u64 {
         self.ids.fetch_add(1, Ordering::Relaxed)
     }
@@ -145,13 +145,13 @@ impl World {
         u64::try_from(self.start.elapsed().as_millis()).unwrap()
     }
 
-    /// From when on nothing goes wrong any more.
-    pub fn calm_at(&self) -> Instant {
-        self.start + Duration::from_millis(self.plan.calm_ms)
+    /// The time after which no fault is injected.
+    pub fn faults_end(&self) -> Instant {
+        self.start + Duration::from_millis(self.plan.faults_end_ms)
     }
 
-    pub fn is_calm(&self) -> bool {
-        Instant::now() >= self.calm_at()
+    pub fn faults_are_over(&self) -> bool {
+        Instant::now() >= self.faults_end()
     }
 
     pub fn start_server(&self, lose: bool) {
@@ -174,18 +174,18 @@ impl World {
             .commit_delay(Duration::from_millis(plan.commit_delay_ms))
             .commit_every(Duration::from_millis(plan.commit_every_ms))
             .token_life(Duration::from_secs(plan.token_life_s))
-            .seed(self.plan.seed.wrapping_add(server.lives))
+            .seed(self.plan.seed.wrapping_add(server.restarts))
             .build()
             .unwrap();
         self.set_rules(&emulator);
         server.emulator = Some(emulator);
     }
 
-    /// What goes wrong at random, in the place of what went wrong so far.
+    /// Replaces the emulator's random faults by those that apply now.
     fn set_rules(&self, emulator: &Emulator) {
         let faults = emulator.faults();
         faults.clear();
-        if self.is_calm() {
+        if self.faults_are_over() {
             return;
         }
         if let Some(lag) = *self.lag.lock().unwrap() {
@@ -201,7 +201,7 @@ impl World {
         }
     }
 
-    /// From now on statuses are so far behind.
+    /// Sets the lag of statuses.
     pub fn set_lag(&self, lag: Option<Duration>) {
         *self.lag.lock().unwrap() = lag;
         if let Some(server) = self.server() {
@@ -209,12 +209,12 @@ impl World {
         }
     }
 
-    /// A program was given an error.
+    /// Records an error that a program received.
     pub fn note(&self, source: usize, error: &Error) {
         self.errors.lock().unwrap().push((source, error.kind()));
     }
 
-    /// The errors that programs were given, by the sources of their rows.
+    /// The errors that programs received, with their sources.
     pub fn errors(&self) -> Vec<(usize, ErrorKind)> {
         self.errors.lock().unwrap().clone()
     }
@@ -228,7 +228,7 @@ impl World {
         let Some(emulator) = server.emulator.take() else {
             return;
         };
-        server.lives += 1;
+        server.restarts += 1;
         for (name, times) in emulator.faults().injected() {
             *self.counts.lock().unwrap().entry(name).or_default() += times;
         }
@@ -239,32 +239,32 @@ impl World {
         self.server.lock().unwrap().emulator.clone()
     }
 
-    pub fn strike(&self, rule: Rule) {
+    pub fn inject(&self, rule: Rule) {
         if let Some(server) = self.server() {
             server.faults().push(rule);
         }
     }
 
-    /// From now on nothing goes wrong.
-    pub fn calm(&self) {
+    /// Starts the server if it is down, and removes all faults.
+    pub fn end_faults(&self) {
         self.start_server(false);
         if let Some(server) = self.server() {
             server.faults().clear();
         }
     }
 
-    /// Counts something that went wrong and is not a fault of the emulator's.
+    /// Counts an event that is not a fault of the emulator.
     pub fn count(&self, what: &'static str) {
         *self.counts.lock().unwrap().entry(what).or_default() += 1;
     }
 
-    /// How often what went wrong.
+    /// How often each fault occurred.
     pub fn counts(&self) -> BTreeMap<&'static str, u64> {
         self.stop_server();
         self.counts.lock().unwrap().clone()
     }
 
-    pub fn blame(&self, what: impl fmt::Display) {
+    pub fn report_violation(&self, what: impl fmt::Display) {
         let now = self.now_ms();
         self.log(format!("WRONG {what}"));
         self.wrong
@@ -278,13 +278,13 @@ impl World {
         self.wrong.lock().unwrap().clone()
     }
 
-    /// A line of the trace.
+    /// Adds a line to the trace.
     pub fn log(&self, what: impl fmt::Display) {
         self.log_at(0, what);
     }
 
-    /// A line of the trace from a task that may run before or after others of the same instant: which of those that wait
-    /// for the same value are woken first is left to chance.
+    /// Adds a line of the trace at a position among the lines of the same time. Tasks that wait for the same value are woken
+    /// in an arbitrary order.
     pub fn log_at(&self, place: usize, what: impl fmt::Display) {
         let line = (self.now_ms(), place, what.to_string());
         self.trace.lock().unwrap().push(line);
@@ -299,7 +299,7 @@ impl World {
             .collect()
     }
 
-    pub fn found(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<ClientProcess> {
+    pub fn start_process(&self, plan: &ProcessPlan, only_polls: bool) -> Arc<ClientProcess> {
         let process = Arc::new(ClientProcess {
             id: self.id(),
             budget: plan.budget,
@@ -318,23 +318,26 @@ impl World {
 
     /// Watches a channel's committed token against what landed of its source.
     pub fn watch(&self, process: &ClientProcess, source: usize, commits: Commits, read: Reader) {
-        let eye = Eye { commits, read };
-        self.eyes.lock().unwrap().insert((process.id, source), eye);
+        let channel = WatchedChannel { commits, read };
+        self.watched
+            .lock()
+            .unwrap()
+            .insert((process.id, source), channel);
     }
 
-    /// A client said that these rows, as this append brought them, are not in the table.
-    pub fn never(&self, source: usize, rows: Range<u64>, attempt: u64) {
-        self.never.lock().unwrap().push(Never {
+    /// Records that a client reported the rows of this append as not committed.
+    pub fn note_not_committed(&self, source: usize, rows: Range<u64>, attempt: u64) {
+        self.not_committed.lock().unwrap().push(NotCommitted {
             source,
             rows,
             attempt,
         });
     }
 
-    /// What must hold at every step.
+    /// Checks the invariants of every step.
     pub fn check(&self) {
         for what in self.truth.take_wrong() {
-            self.blame(what);
+            self.report_violation(what);
         }
         for process in self.running.lock().unwrap().values() {
             let client = process.client.lock().unwrap();
@@ -343,14 +346,14 @@ impl World {
             };
             self.check_memory(client, process.budget);
         }
-        for ((_, source), eye) in self.eyes.lock().unwrap().iter() {
-            let token = eye.commits.latest();
+        for ((_, source), channel) in self.watched.lock().unwrap().iter() {
+            let token = channel.commits.latest();
             let known = token
                 .as_ref()
-                .and_then(|token| eye.read.row(token.as_str()));
+                .and_then(|token| channel.read.row(token.as_str()));
             let landed = self.truth.next(*source);
             if known.is_some_and(|known| known >= landed) {
-                self.blame(format!(
+                self.report_violation(format!(
                     "channel {source} believes {token:?} is committed, and {landed} rows landed"
                 ));
             }
@@ -360,55 +363,60 @@ impl World {
     fn check_memory(&self, client: &StreamingIngestClient, budget: usize) {
         let held = client.memory_in_use();
         if held > budget {
-            self.blame(format!("{held} bytes are held, {budget} are allowed"));
+            self.report_violation(format!("{held} bytes are held, {budget} are allowed"));
         }
         if let Err(what) = audit_memory(client) {
-            self.blame(format!("the byte budget does not add up: {what}"));
+            self.report_violation(format!("the byte budget does not add up: {what}"));
         }
     }
 
-    /// Rows that a client said are not in the table, and that are.
-    pub fn check_never(&self) {
-        for never in self.never.lock().unwrap().iter() {
-            let rows = never.rows.clone();
-            if let Some(row) = self.truth.brought(never.source, rows, never.attempt) {
-                self.blame(format!(
+    /// Checks that rows reported as not committed are not in the table.
+    pub fn check_not_committed(&self) {
+        for claim in self.not_committed.lock().unwrap().iter() {
+            let rows = claim.rows.clone();
+            if let Some(row) = self.truth.brought(claim.source, rows, claim.attempt) {
+                self.report_violation(format!(
                     "row {row} of channel {} is in the table by append {}, whose receipt said that it cannot be",
-                    never.source, never.attempt
+                    claim.source, claim.attempt
                 ));
             }
         }
     }
 
-    /// How often the server went down.
-    pub fn lives(&self) -> u64 {
-        self.server.lock().unwrap().lives
+    /// How often the server stopped.
+    pub fn restarts(&self) -> u64 {
+        self.server.lock().unwrap().restarts
     }
 
-    /// Now and then a request takes very long to arrive.
-    pub fn lateness(&self) -> Duration {
+    /// A random additional delay of a request, mostly zero.
+    pub fn request_delay(&self) -> Duration {
         let mut rng = self.rng.lock().unwrap();
-        let late = !self.is_calm() && rng.u64(..1000) < self.plan.server.late_per_mille;
+        let late = !self.faults_are_over() && rng.u64(..1000) < self.plan.server.late_per_mille;
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
     }
 
     /// Whether the answer to an open lacks the channel's status.
-    pub fn is_bare(&self) -> bool {
-        let per_mille = self.plan.server.bare_open_per_mille;
-        per_mille > 0 && !self.is_calm() && self.rng.lock().unwrap().u64(..1000) < per_mille
+    pub fn omits_status(&self) -> bool {
+        let per_mille = self.plan.server.open_without_status_per_mille;
+        per_mille > 0 && !self.faults_are_over() && self.rng.lock().unwrap().u64(..1000) < per_mille
     }
 
-    /// Has the server handle a request, if it is up. Also how often it went down before.
-    pub fn hand_over(&self, process: u64, asked: &RequestInfo, request: Request) -> (Reply, u64) {
+    /// Passes a request to the server, if it is up. Also returns how often the server had stopped.
+    pub fn handle_request(
+        &self,
+        process: u64,
+        asked: &RequestInfo,
+        request: Request,
+    ) -> (Reply, u64) {
         let server = self.server.lock().unwrap();
         let is_open = request.method() == http::Method::PUT;
         let mut reply = Reply::Refuse;
         if let Some(emulator) = &server.emulator {
-            let mut contests = self.contests.lock().unwrap();
+            let mut opens = self.opens.lock().unwrap();
             let now = self.clock.now();
-            contests.look(emulator, None);
+            opens.update(emulator, None);
             reply = self.script.handle(asked.number, emulator, now, request);
-            let opened = contests.look(emulator, is_open.then_some(process));
+            let opened = opens.update(emulator, is_open.then_some(process));
             if let (Some(opened), Reply::Respond(answer) | Reply::RespondAfter(_, answer)) =
                 (opened, &mut reply)
             {
@@ -417,7 +425,7 @@ impl World {
         }
         let opened = |answer: &Response| answer.status().is_success();
         if is_open && matches!(&reply, Reply::Respond(answer) if opened(answer)) {
-            self.script.begin();
+            self.script.start_counting();
         }
         let conflict = |answer: &Response| answer.status() == StatusCode::CONFLICT;
         if is_open && matches!(&reply, Reply::Respond(answer) if conflict(answer)) {
@@ -427,7 +435,7 @@ impl World {
         {
             self.count("request too large");
         }
-        (reply, server.lives)
+        (reply, server.restarts)
     }
 }
 

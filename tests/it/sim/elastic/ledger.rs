@@ -1,4 +1,4 @@
-//! What each program learned of each append, and whether the table agrees.
+//! Records what each program learned about each append, and compares it with the table.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,28 +7,28 @@ use snowpipe_streaming::elastic::{Accepted, FailedAppend};
 
 use super::super::content::content;
 
-/// A row in the table, as its append brought it.
+/// A row in the table, with the append that wrote it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Landed {
     pub row: u64,
     pub attempt: u64,
 }
 
-/// What is known of an append.
+/// The known outcome of an append.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Fate {
-    /// Nothing: its program died, or has no answer yet.
+pub enum AttemptOutcome {
+    /// The program crashed, or has no answer yet.
     Unknown,
     /// The append itself failed or was given up.
     NotAppended,
     Accepted {
         twice: bool,
     },
-    /// A checkpoint says so, which does not say whether rows are there twice.
+    /// Acknowledged by a checkpoint, which does not report duplicates.
     Checkpointed,
     Failed {
         ambiguous: bool,
-        back: BTreeSet<u64>,
+        returned: BTreeSet<u64>,
     },
 }
 
@@ -36,10 +36,10 @@ pub enum Fate {
 pub struct Attempt {
     pub producer: usize,
     pub rows: Vec<u64>,
-    pub fate: Fate,
+    pub outcome: AttemptOutcome,
 }
 
-/// All appends by their numbers, and the rows of each producer that are still to be brought.
+/// All appends by number, and the rows that each producer has yet to send.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ledger {
     pub attempts: Vec<Attempt>,
@@ -55,7 +55,7 @@ impl Ledger {
         self.attempts.push(Attempt {
             producer,
             rows,
-            fate: Fate::Unknown,
+            outcome: AttemptOutcome::Unknown,
         });
         self.attempts.len() as u64 - 1
     }
@@ -65,31 +65,31 @@ impl Ledger {
     }
 
     pub fn is_unknown(&self, number: u64) -> bool {
-        self.attempts[usize::try_from(number).unwrap()].fate == Fate::Unknown
+        self.attempts[usize::try_from(number).unwrap()].outcome == AttemptOutcome::Unknown
     }
 
-    /// Whether each of its rows has to be there once.
+    /// Whether each of its rows must be in the table exactly once.
     pub fn is_once(&self, number: u64) -> bool {
-        let fate = &self.attempts[usize::try_from(number).unwrap()].fate;
-        *fate == Fate::Accepted { twice: false }
+        let outcome = &self.attempts[usize::try_from(number).unwrap()].outcome;
+        *outcome == AttemptOutcome::Accepted { twice: false }
     }
 
     pub fn not_appended(&mut self, number: u64) {
         let attempt = self.of(number);
-        attempt.fate = Fate::NotAppended;
+        attempt.outcome = AttemptOutcome::NotAppended;
         let (producer, rows) = (attempt.producer, attempt.rows.clone());
         self.unsent[producer].extend(rows);
     }
 
     pub fn accepted(&mut self, accepted: &Accepted<u64>) {
         let attempt = self.of(*accepted.tag());
-        assert_eq!(attempt.fate, Fate::Unknown, "reported twice");
+        assert_eq!(attempt.outcome, AttemptOutcome::Unknown, "reported twice");
         let twice = accepted.may_be_duplicated();
-        attempt.fate = Fate::Accepted { twice };
+        attempt.outcome = AttemptOutcome::Accepted { twice };
     }
 
     pub fn checkpointed(&mut self, number: u64) {
-        self.of(number).fate = Fate::Checkpointed;
+        self.of(number).outcome = AttemptOutcome::Checkpointed;
     }
 
     pub fn failed(&mut self, failed: &FailedAppend<u64>) {
@@ -105,32 +105,32 @@ impl Ledger {
             rows.iter().all(|row| row.attempt == *failed.tag()),
             "rows of another append"
         );
-        let back: BTreeSet<u64> = rows.iter().map(|row| row.row).collect();
+        let returned: BTreeSet<u64> = rows.iter().map(|row| row.row).collect();
         assert!(
-            back.len() == rows.len() && !back.is_empty(),
+            returned.len() == rows.len() && !returned.is_empty(),
             "handed back twice, or nothing"
         );
         let attempt = self.of(*failed.tag());
-        assert_eq!(attempt.fate, Fate::Unknown, "reported twice");
+        assert_eq!(attempt.outcome, AttemptOutcome::Unknown, "reported twice");
         let ambiguous = failed.is_ambiguous();
-        attempt.fate = Fate::Failed {
+        attempt.outcome = AttemptOutcome::Failed {
             ambiguous,
-            back: back.clone(),
+            returned: returned.clone(),
         };
         let producer = attempt.producer;
-        self.unsent[producer].extend(back);
+        self.unsent[producer].extend(returned);
     }
 
-    /// The programs that knew of these are gone; their rows are sent again.
+    /// After a crash: the rows of appends without a known outcome are sent again.
     pub fn forget(&mut self) {
         for attempt in &self.attempts {
-            if attempt.fate == Fate::Unknown {
+            if attempt.outcome == AttemptOutcome::Unknown {
                 self.unsent[attempt.producer].extend(&attempt.rows);
             }
         }
     }
 
-    /// What is wrong with a table.
+    /// The violations of a table.
     pub fn check(&self, table: &[Landed]) -> Vec<String> {
         let mut times: BTreeMap<Landed, usize> = BTreeMap::new();
         for row in table {
@@ -144,12 +144,17 @@ impl Ledger {
                     attempt: number,
                 };
                 let times = times.remove(&landed).unwrap_or(0);
-                let is_right = match &attempt.fate {
-                    Fate::Unknown => true,
-                    Fate::NotAppended => times == 0,
-                    Fate::Accepted { twice: false } => times == 1,
-                    Fate::Accepted { twice: true } | Fate::Checkpointed => times >= 1,
-                    Fate::Failed { ambiguous, back } => match (ambiguous, back.contains(row)) {
+                let is_right = match &attempt.outcome {
+                    AttemptOutcome::Unknown => true,
+                    AttemptOutcome::NotAppended => times == 0,
+                    AttemptOutcome::Accepted { twice: false } => times == 1,
+                    AttemptOutcome::Accepted { twice: true } | AttemptOutcome::Checkpointed => {
+                        times >= 1
+                    }
+                    AttemptOutcome::Failed {
+                        ambiguous,
+                        returned,
+                    } => match (ambiguous, returned.contains(row)) {
                         (false, true) => times == 0,
                         (false, false) => times == 1,
                         (true, true) => true,
@@ -159,7 +164,7 @@ impl Ledger {
                 if !is_right {
                     wrong.push(format!(
                         "row {row} is there {times} times by append {number}: {:?}",
-                        attempt.fate
+                        attempt.outcome
                     ));
                 }
             }
@@ -172,20 +177,20 @@ impl Ledger {
         wrong
     }
 
-    /// How often what came to pass.
+    /// How often each outcome occurred.
     pub fn counts(&self, table: &[Landed]) -> BTreeMap<&'static str, u64> {
         let mut counts = BTreeMap::new();
         for attempt in &self.attempts {
-            let what = match attempt.fate {
-                Fate::Unknown => "unknown",
-                Fate::NotAppended => "not appended",
-                Fate::Accepted { twice: false } => "accepted",
-                Fate::Accepted { twice: true } => "accepted, perhaps twice",
-                Fate::Checkpointed => "acknowledged by a checkpoint",
-                Fate::Failed {
+            let what = match attempt.outcome {
+                AttemptOutcome::Unknown => "unknown",
+                AttemptOutcome::NotAppended => "not appended",
+                AttemptOutcome::Accepted { twice: false } => "accepted",
+                AttemptOutcome::Accepted { twice: true } => "accepted, perhaps twice",
+                AttemptOutcome::Checkpointed => "acknowledged by a checkpoint",
+                AttemptOutcome::Failed {
                     ambiguous: false, ..
                 } => "handed back",
-                Fate::Failed {
+                AttemptOutcome::Failed {
                     ambiguous: true, ..
                 } => "handed back, perhaps there",
             };
@@ -199,7 +204,7 @@ impl Ledger {
     }
 }
 
-/// A row of the table, or as it was to be sent, which holds what its producer wrote into it.
+/// Reads a row of the table or of a failed append, and checks its content.
 pub fn landed(row: &Value) -> Landed {
     let number = |name: &str| row[name].as_u64().unwrap();
     let (producer, noise) = (

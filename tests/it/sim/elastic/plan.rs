@@ -1,4 +1,4 @@
-//! A seed becomes a script.
+//! The script of an elastic run, drawn from a seed.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use super::super::outage::{Outage, Part};
 use super::super::script::Event;
 use super::super::time_limits::LATE;
 
-/// A client tries again after so long at most, whatever a server of a script asks for.
+/// The maximum delay before a retry that a server in a script can ask for.
 const LONGEST_DELAY: Duration = Duration::from_secs(30);
 
-/// What an elastic channel needs of a server.
+/// The parts of the server that an elastic channel uses.
 pub const PARTS: [Part; 5] = [
     Part::Appends,
     Part::Tokens,
@@ -20,10 +20,10 @@ pub const PARTS: [Part; 5] = [
     Part::Everything,
 ];
 
-/// How a life of the client ends before its time.
+/// How a client is stopped early.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
-    /// The process is gone, and with it what it knew.
+    /// The process stops and loses its state.
     Crash,
     /// The client is aborted; the programs get an error.
     Abort,
@@ -36,15 +36,16 @@ pub struct Plan {
     pub seed: u64,
     /// Faults of appends, each with its rate in thousandths.
     pub rates: Vec<(Fault, u32)>,
-    /// When the client's lives end, in milliseconds, and the server's.
+    /// When clients are stopped, in milliseconds.
     pub ends: Vec<(u64, End)>,
+    /// When the server stops, and for how long, in milliseconds.
     pub server_downs: Vec<(u64, u64)>,
-    /// What else fails, and from when on.
+    /// The outages, each with its start in milliseconds.
     pub outages: Vec<(u64, Outage)>,
-    /// What happens at which request, if requests are counted.
+    /// The events, each with the number of its request. `None`: requests are not counted.
     pub script: Option<Vec<(u64, Event)>>,
-    /// From then on nothing goes wrong.
-    pub calm_ms: u64,
+    /// The time after which no fault is injected.
+    pub faults_end_ms: u64,
     pub latency_ms: u64,
     pub late_per_mille: u32,
     pub request_bytes: Option<usize>,
@@ -54,7 +55,7 @@ pub struct Plan {
     /// Rows of each producer.
     pub producers: Vec<u64>,
     pub chunk: usize,
-    /// How many of ten acknowledgements are awaited at once.
+    /// The number of acknowledgements out of ten that are awaited immediately.
     pub awaited: u32,
     pub noise: usize,
     pub pause_ms: u64,
@@ -91,7 +92,7 @@ fn faults() -> Vec<Fault> {
     ]
 }
 
-/// What goes wrong, by the names it is counted under.
+/// The names of the counters of faults.
 pub fn kinds() -> Vec<&'static str> {
     let mut kinds: Vec<_> = faults().iter().map(Fault::name).collect();
     kinds.extend(["Crash", "Abort", "Close", "server down"]);
@@ -102,7 +103,7 @@ pub fn kinds() -> Vec<&'static str> {
 impl Plan {
     pub fn draw(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
-        let calm_ms = rng.u64(10_000..120_000);
+        let faults_end_ms = rng.u64(10_000..120_000);
         let mut rates = faults();
         rng.shuffle(&mut rates);
         rates.truncate(rng.usize(0..6));
@@ -111,14 +112,14 @@ impl Plan {
         let mut ends: Vec<_> = (0..rng.usize(0..3))
             .map(|_| {
                 let ends = [End::Crash, End::Abort, End::Close];
-                (rng.u64(0..calm_ms), ends[rng.usize(..3)])
+                (rng.u64(0..faults_end_ms), ends[rng.usize(..3)])
             })
             .collect();
         ends.sort_by_key(|(at, _)| *at);
-        let downs = (0..rng.usize(0..3)).map(|_| (rng.u64(0..calm_ms), rng.u64(100..10_000)));
+        let downs = (0..rng.usize(0..3)).map(|_| (rng.u64(0..faults_end_ms), rng.u64(100..10_000)));
         let mut server_downs: Vec<_> = downs.collect();
         server_downs.sort_unstable();
-        // Long rows use up the memory.
+        // Long rows fill the memory budget.
         let noise = [rng.usize(0..200), rng.usize(500..2_000)][rng.usize(..2)];
         let mut plan = Self {
             seed,
@@ -127,7 +128,7 @@ impl Plan {
             server_downs,
             outages: Vec::new(),
             script: None,
-            calm_ms,
+            faults_end_ms,
             latency_ms: rng.u64(0..200),
             late_per_mille: if rng.bool() { 0 } else { rng.u32(1..50) },
             // Any single row fits.
@@ -151,7 +152,7 @@ impl Plan {
         plan
     }
 
-    /// Drawn apart, so that what else a seed brings stays as it was.
+    /// Adds outages from a separate generator, which keeps everything else that a seed determines unchanged.
     fn add_outages(&mut self) {
         let mut rng = fastrand::Rng::with_seed(self.seed ^ 0x006f_7574_6167_6573);
         let is_alone = match rng.u8(..6) {
@@ -165,28 +166,29 @@ impl Plan {
             self.server_downs.clear();
             self.late_per_mille = 0;
         }
-        let at = rng.u64(..self.calm_ms);
+        let at = rng.u64(..self.faults_end_ms);
         let outage = Outage::draw(&mut rng, &PARTS, 300_000);
-        self.calm_ms = self.calm_ms.max(at + outage.length_ms);
+        self.faults_end_ms = self.faults_end_ms.max(at + outage.length_ms);
         self.outages.push((at, outage));
     }
 
-    /// By so long after the calm everything is acknowledged, or something hangs: attempts that were begun before and what
-    /// they were asked to wait, requests that are late, and what is left to append.
+    /// How long after the last fault everything may take to be acknowledged: earlier attempts and their retry delays, delayed
+    /// requests, and the remaining appends.
     pub fn time_limit(&self) -> Duration {
         let is_late = self.late_per_mille > 0;
         let late = if is_late { LATE } else { Duration::ZERO };
-        let echo = late + Duration::from_secs(self.attempt_s + self.close_s) + LONGEST_DELAY;
-        // At worst each row is a request of its own, and its producer waits for it before the next one.
+        let aftereffects =
+            late + Duration::from_secs(self.attempt_s + self.close_s) + LONGEST_DELAY;
+        // In the worst case each row is a separate request, and its producer awaits it before the next one.
         let all: u64 = self.producers.iter().sum();
         let most = self.producers.iter().max();
         let calls = Duration::from_millis(2 * self.latency_ms * all);
         let pause = self.pause_ms + self.lag_ms;
-        echo + calls + Duration::from_millis(pause * most.copied().unwrap_or(0))
+        aftereffects + calls + Duration::from_millis(pause * most.copied().unwrap_or(0))
     }
 
-    /// Whether nothing but outages goes wrong, so that each error can be held against them.
-    pub fn is_outage_alone(&self) -> bool {
+    /// Whether all faults are outages, so that each error can be compared with them.
+    pub fn has_only_outages(&self) -> bool {
         !self.outages.is_empty()
             && self.rates.is_empty()
             && self.ends.is_empty()

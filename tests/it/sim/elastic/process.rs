@@ -1,4 +1,4 @@
-//! The lives of a client with its producers, one after the other, until all rows are acknowledged.
+//! Runs clients with their producers, one after the other, until all rows are acknowledged.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use super::plan::{End, Plan};
 use super::producer::Producer;
 use super::world::{Wire, World};
 
-/// What came of a run.
+/// The result of a run.
 #[derive(Debug, PartialEq, Eq)]
 pub struct History {
     pub wrong: Vec<String>,
@@ -33,18 +33,18 @@ pub fn run(plan: &Plan) -> History {
         .unwrap();
     runtime.block_on(async {
         let world = World::new(plan);
-        tokio::spawn(Arc::clone(&world).trouble());
-        let until = world.at(plan.calm_ms) + plan.time_limit();
-        if timeout_at(until, world.live()).await.is_err() {
-            world.blame("it hangs");
+        tokio::spawn(Arc::clone(&world).interrupt_server());
+        let until = world.at(plan.faults_end_ms) + plan.time_limit();
+        if timeout_at(until, world.run_client()).await.is_err() {
+            world.report_violation("it hangs");
         }
-        // What is late arrives.
-        sleep_until(world.at(plan.calm_ms)).await;
+        // Delayed requests arrive.
+        sleep_until(world.at(plan.faults_end_ms)).await;
         sleep(Duration::from_secs(200)).await;
         let landed = world.table();
         let ledger = world.ledger().clone();
         for wrong in ledger.check(&landed) {
-            world.blame(wrong);
+            world.report_violation(wrong);
         }
         let mut counts = world.counts();
         counts.extend(ledger.counts(&landed));
@@ -59,8 +59,8 @@ pub fn run(plan: &Plan) -> History {
 }
 
 impl World {
-    /// The server goes down and comes back, until it is calm.
-    async fn trouble(self: Arc<Self>) {
+    /// Stops and restarts the server, until the last fault.
+    async fn interrupt_server(self: Arc<Self>) {
         for (at, down) in &self.plan.server_downs {
             sleep_until(self.at(*at)).await;
             self.count("server down");
@@ -68,21 +68,21 @@ impl World {
             sleep(Duration::from_millis(*down)).await;
             self.start_server();
         }
-        sleep_until(self.at(self.plan.calm_ms)).await;
+        sleep_until(self.at(self.plan.faults_end_ms)).await;
         self.start_server();
         if let Some(server) = self.server() {
             server.faults().clear();
         }
     }
 
-    async fn live(self: &Arc<Self>) {
+    async fn run_client(self: &Arc<Self>) {
         for (at, end) in &self.plan.ends {
-            let mut life = Life::begin(self).await;
-            let producers = life.producers();
+            let mut client_run = ClientRun::start(self).await;
+            let producers = client_run.producers();
             tokio::select! {
                 biased;
                 () = sleep_until(self.at(*at)) => {}
-                () = work(self, producers, &mut life.tasks) => return life.rest().await,
+                () = work(self, producers, &mut client_run.tasks) => return client_run.check_idle().await,
             }
             self.count(match end {
                 End::Crash => "Crash",
@@ -90,13 +90,13 @@ impl World {
                 End::Close => "Close",
             });
             self.log(format!("{end:?}"));
-            life.end(*end).await;
+            client_run.end(*end).await;
             sleep(Duration::from_millis(500)).await;
         }
-        let mut life = Life::begin(self).await;
-        let producers = life.producers();
-        work(self, producers, &mut life.tasks).await;
-        life.rest().await;
+        let mut client_run = ClientRun::start(self).await;
+        let producers = client_run.producers();
+        work(self, producers, &mut client_run.tasks).await;
+        client_run.check_idle().await;
     }
 }
 
@@ -110,21 +110,21 @@ async fn work(world: &Arc<World>, producers: Vec<Producer>, tasks: &mut JoinSet<
 async fn join(world: &Arc<World>, tasks: &mut JoinSet<()>) {
     while let Some(ended) = tasks.join_next().await {
         if let Err(why) = ended {
-            world.blame(format!("a producer panicked: {why}"));
+            world.report_violation(format!("a producer panicked: {why}"));
         }
     }
 }
 
-/// One life of the process.
-struct Life {
+/// A client and its producers, from start to crash or end.
+struct ClientRun {
     world: Arc<World>,
     client: StreamingIngestClient,
     is_dead: Arc<AtomicBool>,
     tasks: JoinSet<()>,
 }
 
-impl Life {
-    async fn begin(world: &Arc<World>) -> Self {
+impl ClientRun {
+    async fn start(world: &Arc<World>) -> Self {
         let is_dead = Arc::<AtomicBool>::default();
         loop {
             if let Some(client) = connect(world, &is_dead).await {
@@ -143,14 +143,14 @@ impl Life {
     fn producers(&self) -> Vec<Producer> {
         let channel = self.client.elastic_channel();
         let numbers = 0..self.world.plan.producers.len();
-        let lives = self.world.ledger().attempts.len() as u64;
+        let attempts = self.world.ledger().attempts.len() as u64;
         numbers
             .map(|number| Producer {
                 world: Arc::clone(&self.world),
                 number,
                 channel: channel.clone(),
                 rng: fastrand::Rng::with_seed(
-                    self.world.plan.seed ^ (number as u64) << 40 ^ lives << 50,
+                    self.world.plan.seed ^ (number as u64) << 40 ^ attempts << 50,
                 ),
                 acks: Vec::new(),
                 unobserved: BTreeSet::new(),
@@ -180,21 +180,22 @@ impl Life {
         }
     }
 
-    /// When all is acknowledged, nothing is held any more.
-    async fn rest(self) {
+    /// Checks that the client holds no memory after everything is acknowledged.
+    async fn check_idle(self) {
         self.world.client.lock().unwrap().take();
         let held = self.client.memory_in_use();
         if held != 0 {
-            self.world.blame(format!("{held} bytes are held at rest"));
+            self.world
+                .report_violation(format!("{held} bytes are held at rest"));
         }
         if let Err(error) = self.client.close().await {
             self.world
-                .blame(format!("the client did not close: {error:?}"));
+                .report_violation(format!("the client did not close: {error:?}"));
         }
         for (producer, unsent) in self.world.ledger().unsent.iter().enumerate() {
             if !unsent.is_empty() {
                 self.world
-                    .blame(format!("producer {producer} left {unsent:?}"));
+                    .report_violation(format!("producer {producer} left {unsent:?}"));
             }
         }
     }
@@ -206,7 +207,7 @@ pub async fn connect(
 ) -> Option<StreamingIngestClient> {
     let plan = &world.plan;
     let seconds = Duration::from_secs;
-    // A server that is down has no profile to give.
+    // A server that is down provides no profile.
     let profile = world.server()?.profile_json("http://127.0.0.1");
     let profile = Profile::from_json(&profile).unwrap();
     let wire = Wire {

@@ -1,4 +1,4 @@
-//! A program that appends rows through a clone until all of them are acknowledged.
+//! A program that appends rows through a clone of the channel until all of them are acknowledged.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -20,14 +20,14 @@ pub struct Producer {
     pub rng: fastrand::Rng,
     /// Appends whose acknowledgement is awaited later, or dropped.
     pub acks: Vec<(u64, Ack<u64>)>,
-    /// Appends whose acknowledgement was dropped: a checkpoint has to report it.
+    /// Appends whose acknowledgement was dropped. A checkpoint has to report their failures.
     pub unobserved: BTreeSet<u64>,
     /// Appends before this one are older than the last checkpoint, which reported their failures.
     pub checked: u64,
 }
 
 impl Producer {
-    /// Until every row is acknowledged, or the client is gone.
+    /// Runs until every row is acknowledged or the client is closed.
     pub async fn run(mut self) {
         loop {
             let rows = self.next();
@@ -47,7 +47,7 @@ impl Producer {
         }
     }
 
-    /// Some of the rows that are to be sent.
+    /// Some of the unsent rows.
     fn next(&mut self) -> Vec<u64> {
         let most = self.rng.usize(1..=self.world.plan.chunk);
         let ledger = self.world.ledger();
@@ -79,7 +79,7 @@ impl Producer {
         }
     }
 
-    /// Whether the channel still takes rows.
+    /// Appends rows. Returns whether the channel still accepts appends.
     async fn append(&mut self, rows: Vec<u64>) -> bool {
         let attempt = self.world.ledger().attempt(self.number, rows.clone());
         let append = self.start(&rows, attempt);
@@ -136,7 +136,7 @@ impl Producer {
         self.world.log(format!("reported {outcome:?}"));
     }
 
-    /// Awaits what is acknowledged or not. What had failed before was part of the memory in use.
+    /// Awaits all kept acknowledgements. Checks that the rows of unread failures count as memory in use.
     async fn await_acks(&mut self) {
         let held = self.world.memory_in_use();
         let (mut unread, mut waiting) = (0, Vec::new());
@@ -151,11 +151,11 @@ impl Producer {
             }
             self.observe(&outcome);
         }
-        // All contents are cut from 64 KiB of letters that hardly compress, so no request shrinks further than that.
+        // All contents are slices of the same 64 KiB of letters that hardly compress, which bounds the compression ratio.
         if let Some(held) = held.filter(|held| unread / 40 > *held)
             && self.world.plan.noise >= 500
         {
-            self.world.blame(format!(
+            self.world.report_violation(format!(
                 "{unread} bytes were handed back and not taken, and {held} are in use"
             ));
         }
@@ -183,7 +183,7 @@ impl Producer {
                 self.await_acks().await;
             }
             5 => {
-                // A checkpoint that is cancelled has reported nothing.
+                // A cancelled checkpoint reports nothing.
                 let time_limit = Duration::from_millis(self.rng.u64(..2_000));
                 let _ = timeout(time_limit, self.checkpoint()).await;
             }
@@ -213,7 +213,7 @@ impl Producer {
             if ledger.is_unknown(attempt) {
                 ledger.checkpointed(attempt);
             } else if is_clean && attempt >= self.checked {
-                self.world.blame(format!(
+                self.world.report_violation(format!(
                     "append {attempt} failed, and a checkpoint does not know"
                 ));
             }
@@ -224,7 +224,7 @@ impl Producer {
             .log(format!("checkpoint {}: {is_clean}", self.number));
     }
 
-    /// Hears what became of everything; whether the channel is closed.
+    /// Awaits the outcomes of all appends. Returns whether the channel is closed.
     async fn settle(&mut self) -> bool {
         self.await_acks().await;
         self.checkpoint().await;

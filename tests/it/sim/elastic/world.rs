@@ -1,4 +1,4 @@
-//! A server that can be down, a network, and what is seen of both.
+//! The state of an elastic run: a server that can be down, a network, and the checks at each request.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -32,7 +32,7 @@ pub struct World {
     outages: Mutex<Vec<(u64, Outage)>>,
     memory: MemoryStorage,
     server: Mutex<Option<Emulator>>,
-    lives: Mutex<u64>,
+    restarts: Mutex<u64>,
     rng: Mutex<fastrand::Rng>,
     trace: Mutex<Vec<String>>,
     wrong: Mutex<Vec<String>>,
@@ -56,7 +56,7 @@ impl World {
             outages: Mutex::new(plan.outages.clone()),
             memory: MemoryStorage::new(),
             server: Mutex::default(),
-            lives: Mutex::default(),
+            restarts: Mutex::default(),
             rng: Mutex::new(fastrand::Rng::with_seed(plan.seed ^ 0x006e_6574)),
             trace: Mutex::default(),
             wrong: Mutex::default(),
@@ -75,8 +75,8 @@ impl World {
         self.start + Duration::from_millis(millis)
     }
 
-    pub fn is_calm(&self) -> bool {
-        Instant::now() >= self.at(self.plan.calm_ms)
+    pub fn faults_are_over(&self) -> bool {
+        Instant::now() >= self.at(self.plan.faults_end_ms)
     }
 
     pub fn start_server(&self) {
@@ -88,15 +88,15 @@ impl World {
         limits.request_bytes = self.plan.request_bytes;
         let emulator = Emulator::builder()
             .memory(self.memory.clone())
-            // Which an elastic channel has to survive.
+            // An elastic channel must not depend on the buffer.
             .lose_buffer(true)
             .limits(limits)
             .commit_delay(Duration::from_millis(self.plan.commit_ms))
             .token_life(Duration::from_secs(self.plan.token_life_s))
-            .seed(self.plan.seed.wrapping_add(*self.lives.lock().unwrap()))
+            .seed(self.plan.seed.wrapping_add(*self.restarts.lock().unwrap()))
             .build()
             .unwrap();
-        for (fault, per_mille) in self.plan.rates.iter().filter(|_| !self.is_calm()) {
+        for (fault, per_mille) in self.plan.rates.iter().filter(|_| !self.faults_are_over()) {
             let rule = fault.clone().on(Endpoint::Append);
             emulator
                 .faults()
@@ -107,7 +107,7 @@ impl World {
 
     pub fn stop_server(&self) {
         if let Some(emulator) = self.server.lock().unwrap().take() {
-            *self.lives.lock().unwrap() += 1;
+            *self.restarts.lock().unwrap() += 1;
             for (name, times) in emulator.faults().injected() {
                 *self.counts.lock().unwrap().entry(name).or_default() += times;
             }
@@ -118,7 +118,7 @@ impl World {
         self.server.lock().unwrap().clone()
     }
 
-    /// The table when everything accepted has come to rest.
+    /// The table after everything accepted is committed.
     pub fn table(&self) -> Vec<Landed> {
         let server = self.server().unwrap();
         server.commit_now();
@@ -144,7 +144,7 @@ impl World {
         self.trace.lock().unwrap().clone()
     }
 
-    pub fn blame(&self, what: impl fmt::Display) {
+    pub fn report_violation(&self, what: impl fmt::Display) {
         self.log(format!("WRONG {what}"));
         self.wrong.lock().unwrap().push(what.to_string());
     }
@@ -153,7 +153,7 @@ impl World {
         self.wrong.lock().unwrap().clone()
     }
 
-    /// What the client holds, while the world knows it.
+    /// The memory in use by the current client, if there is one.
     pub fn memory_in_use(&self) -> Option<usize> {
         let client = self.client.lock().unwrap();
         client.as_ref().map(StreamingIngestClient::memory_in_use)
@@ -166,29 +166,29 @@ impl World {
         };
         let (held, budget) = (client.memory_in_use(), self.plan.budget);
         if held > budget {
-            self.blame(format!("{held} bytes are held, {budget} are allowed"));
+            self.report_violation(format!("{held} bytes are held, {budget} are allowed"));
         }
         if let Err(what) = audit_memory(client) {
-            self.blame(format!("the byte budget does not add up: {what}"));
+            self.report_violation(format!("the byte budget does not add up: {what}"));
         }
     }
 
-    fn lateness(&self) -> Duration {
+    fn request_delay(&self) -> Duration {
         let mut rng = self.rng.lock().unwrap();
-        let late = !self.is_calm() && rng.u32(..1000) < self.plan.late_per_mille;
+        let late = !self.faults_are_over() && rng.u32(..1000) < self.plan.late_per_mille;
         if late {
             self.count("late request");
         }
         Duration::from_millis(if late { rng.u64(1_000..100_000) } else { 0 })
     }
 
-    /// An outage begins now.
+    /// Starts an outage.
     pub fn fail(&self, outage: Outage) {
         let now_ms = u64::try_from(self.start.elapsed().as_millis()).unwrap();
         self.outages.lock().unwrap().push((now_ms, outage));
     }
 
-    /// The outage that a request meets.
+    /// The outage that affects a request.
     fn outage(&self, request: &Request) -> Option<Outage> {
         let (now, part) = (Instant::now(), Part::of(request));
         let outages = self.outages.lock().unwrap();
@@ -200,20 +200,20 @@ impl World {
         outages.find(meets).map(|(_, outage)| *outage)
     }
 
-    /// An append failed. Where nothing but an outage is in the way, that is said, and a short one is ridden out.
+    /// Checks a failed append. If all faults are outages, the error must name one, and a short outage must be survived.
     pub fn judge(&self, failed: &FailedAppend<u64>) {
         let plan = &self.plan;
-        if !plan.is_outage_alone() {
+        if !plan.has_only_outages() {
             return;
         }
         self.count("outage judged");
         let kind = failed.error().kind();
         if kind != ErrorKind::Unreachable {
-            self.blame(format!("an outage is said to be {kind:?}"));
+            self.report_violation(format!("an outage is said to be {kind:?}"));
         }
         let lengths: u64 = plan.outages.iter().map(|(_, o)| o.length_ms / 1000).sum();
         if lengths + plan.attempt_s + 60 < plan.retry_s {
-            self.blame(format!("an outage was not ridden out: {kind:?}"));
+            self.report_violation(format!("an outage was not ridden out: {kind:?}"));
         }
     }
 
@@ -223,8 +223,8 @@ impl World {
         let what = format!("{} {query} {}", request.uri().path(), request.body().len());
         let latency = Duration::from_millis(self.plan.latency_ms);
         let number = self.script.number(Part::of(&request));
-        self.script.cue(number, RequestPhase::Sent);
-        sleep(latency + self.lateness() + self.script.lateness(number)).await;
+        self.script.reach(number, RequestPhase::Sent);
+        sleep(latency + self.request_delay() + self.script.request_delay(number)).await;
         let reply = match (self.outage(&request), self.server()) {
             (Some(outage), _) => {
                 self.count(outage.part.outage());
@@ -237,7 +237,7 @@ impl World {
             }
             (None, None) => Reply::Refuse,
         };
-        let lives = *self.lives.lock().unwrap();
+        let restarts = *self.restarts.lock().unwrap();
         self.check();
         let status = |answer: &Response| {
             if answer.status() == http::StatusCode::PAYLOAD_TOO_LARGE {
@@ -253,7 +253,7 @@ impl World {
             Reply::Cut(answer) => format!("{what} -> half of {}", status(answer)),
             other => format!("{what} -> {other:?}"),
         });
-        self.script.cue(number, RequestPhase::Handled);
+        self.script.reach(number, RequestPhase::Handled);
         let failed = |kind, why| Err(TransportError::new(kind, why));
         let answer = match reply {
             Reply::Respond(answer) => Ok(answer),
@@ -269,7 +269,7 @@ impl World {
         };
         sleep(latency).await;
         let answer = match answer {
-            Ok(_) if *self.lives.lock().unwrap() != lives => {
+            Ok(_) if *self.restarts.lock().unwrap() != restarts => {
                 failed(TransportErrorKind::Interrupted, "the server went down")
             }
             answer => answer,
@@ -279,7 +279,7 @@ impl World {
     }
 }
 
-/// What one life of the client sends through.
+/// The transport of a client.
 pub struct Wire {
     pub world: Arc<World>,
     pub is_dead: Arc<AtomicBool>,
@@ -297,7 +297,7 @@ impl Transport for Wire {
         if self.is_dead.load(Ordering::Relaxed) {
             return std::future::pending().await;
         }
-        // On its own: what has left a client arrives, whatever becomes of the client.
+        // In a separate task: a request that was sent arrives even if the client stops.
         let (sender, receiver) = oneshot::channel();
         let carried = Arc::clone(&self.world).carry(request);
         tokio::spawn(async move {
