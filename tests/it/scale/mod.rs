@@ -2,6 +2,7 @@
 //! allows. With `--nocapture` each test prints its lines of the table in the notes on performance. `SCALE=full` adds lines that
 //! move too many bytes for every run.
 
+mod members;
 mod service;
 
 use std::sync::Arc;
@@ -81,7 +82,7 @@ fn carried(setup: Setup) -> Carried {
         throttles_every: setup.throttles_every,
     });
     runtime.block_on(async {
-        let client = client(&service, setup).await;
+        let client = client(&service, setup.budget, setup.pacing).await;
         let rows = Arc::new(rows());
         let mut producers = JoinSet::new();
         for i in 0..setup.channels {
@@ -108,7 +109,7 @@ fn carried(setup: Setup) -> Carried {
     })
 }
 
-async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
+async fn client(service: &Service, budget: usize, pacing: Pacing) -> StreamingIngestClient {
     // Only the emulator's key is used.
     let emulator = Emulator::builder().build().unwrap();
     let profile = Profile::from_json(&emulator.profile_json("http://127.0.0.1")).unwrap();
@@ -119,8 +120,8 @@ async fn client(service: &Service, setup: Setup) -> StreamingIngestClient {
         .time_source(TokioClock::starting_at(epoch))
         .seed(7)
         .offload_threshold(usize::MAX)
-        .memory_budget(setup.budget)
-        .pacing(setup.pacing)
+        .memory_budget(budget)
+        .pacing(pacing)
         .build()
         .await
         .unwrap()

@@ -110,7 +110,7 @@ impl Service {
         if request.body().len() > REQUEST_BYTES {
             return answer(413, &json!({}));
         }
-        let name = request.uri().path().rsplit('/').nth(1).unwrap().to_owned();
+        let name = channel_name(request, 1);
         let Seen {
             admitted,
             channels,
@@ -144,11 +144,11 @@ impl Service {
     }
 
     fn open(&self, request: &Request) -> Response {
-        let name = request.uri().path().rsplit('/').next().unwrap();
-        self.seen()
-            .channels
-            .insert(name.to_owned(), Channel::default());
-        let status = json!({ "channel_status_code": "SUCCESS" });
+        let name = channel_name(request, 0);
+        let mut seen = self.seen();
+        let channel = seen.channels.entry(name).or_default();
+        let status = json!({ "channel_status_code": "SUCCESS", "last_committed_offset_token": channel.committed });
+        drop(seen);
         answer(
             200,
             &json!({ "next_continuation_token": "first", "channel_status": status }),
@@ -169,6 +169,12 @@ impl Service {
             .collect();
         answer(200, &json!({ "channel_statuses": statuses }))
     }
+}
+
+/// The name of the channel, which is the part of the path with this number from its end.
+fn channel_name(request: &Request, part: usize) -> String {
+    let part = request.uri().path().rsplit('/').nth(part);
+    part.unwrap().replace("%3A", ":")
 }
 
 fn too_much() -> Response {
