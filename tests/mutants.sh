@@ -671,8 +671,8 @@ mutant "keep the task of a partition that is revoked" src/ingest/group/member.rs
 DIFF
 
 mutant "open a channel again that a former owner has lost" src/ingest/recover.rs <<'DIFF'
--            _ if ownership == Ownership::Lost => return None,
-+            _ if ownership == Ownership::Lost && self.reopens > 0 => return None,
+-            _ if ownership == Ownership::NotOwned => return None,
++            _ if ownership == Ownership::NotOwned && self.reopens > 0 => return None,
 DIFF
 
 mutant "an owner takes its channel back only once" src/ingest/recover.rs <<'DIFF'

@@ -33,6 +33,10 @@ pub(super) struct Flow<'a, S: Source> {
     pub(super) shards: Vec<Shard<S::Offset>>,
     pub(super) marks: ReleasePoints<S::Offset>,
     pub(super) released: Option<S::Offset>,
+    /// Of a partition: the source has kept the rejects up to here. Unlike `released`, this is no position.
+    pub(super) rejects_kept_through: Option<S::Offset>,
+    /// Of a partition: everything up to here was committed before this run.
+    pub(super) known: Option<S::Offset>,
     pub(super) tally: Tally,
     pub(super) options: Options,
     pub(super) resumed_after: Option<S::Offset>,
@@ -96,6 +100,8 @@ impl<'a, S: Source> Flow<'a, S> {
             shards: Vec::new(),
             marks: ReleasePoints::new(),
             released: None,
+            rejects_kept_through: None,
+            known: run.known,
             tally: Tally::default(),
             options: run.options,
             resumed_after: None,
@@ -249,6 +255,11 @@ impl<'a, S: Source> Flow<'a, S> {
         }
         let after = self.position();
         let max = max.min(self.options.batch_rows);
+        // Until the rows are in flight, other partitions must not count on this room.
+        let in_flight = self.rows_in_flight();
+        if let Some(quota) = &mut self.quota {
+            quota.reserve(in_flight + max as u64);
+        }
         let batch = self.source.read_after(after.as_ref(), max).await?;
         self.is_end = batch.is_end;
         self.is_idle = batch.through.is_none();

@@ -90,7 +90,7 @@
 //! | the server asks for a reopen, the channel is gone, a request got no answer, the server was unreachable for the client's `retry_for` | reopens it, at most three times without a commit in between |
 //! | commits stall | reopens it once |
 //! | another writer opened it, or committed another offset | reopens it once, discards nothing, and continues if the committed offset is not lower |
-//! | any of these, and [`Source::ownership`] is not `Unknown` | `Owned`: reopens it as after a lost answer; `Lost`: ends |
+//! | any of these, and [`Source::ownership`] is not `Unknown` | `Owned`: reopens it as after a lost answer; `NotOwned`: ends |
 //! | the server refuses a batch or the credential for good | ends |
 //!
 //! Sent rows have thirty seconds to be committed before they are sent again.
@@ -169,7 +169,7 @@ pub fn run<'a, S: Source>(
 /// What concerns one partition stops that partition only: see [`group::PartitionState`]. The errors are those that concern all:
 ///
 /// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option is out of range.
-/// - [`ErrorKind::Source`](crate::ErrorKind::Source): the engine failed for good or for too long, or a source panicked.
+/// - [`ErrorKind::Source`](crate::ErrorKind::Source): the engine failed permanently or for too long.
 /// - [`ErrorKind::Authentication`](crate::ErrorKind::Authentication), or an invalidation as
 ///   [`Unauthorized`](crate::InvalidationCause::Unauthorized): the credential is refused.
 /// - [`ErrorKind::ClientClosed`](crate::ErrorKind::ClientClosed).

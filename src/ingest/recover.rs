@@ -27,6 +27,8 @@ pub(super) struct Attempts {
     /// The policy for rows that this run, or the last owner of its source, has sent.
     own_rows: OnUncommitted,
     reopens: u32,
+    /// Those of them because another writer came late to a channel of this source's owner. They are counted apart.
+    taken_back: u32,
     /// The causes that were tried and are worth one reopen only.
     tried: Vec<InvalidationCause>,
     backoff: Backoff,
@@ -39,6 +41,7 @@ impl Attempts {
         Self {
             own_rows,
             reopens: 0,
+            taken_back: 0,
             tried: Vec::new(),
             backoff: Backoff::new(FIRST_PAUSE, LONGEST_PAUSE),
             last: None,
@@ -53,6 +56,7 @@ impl Attempts {
     /// A commit became known that was made before the last invalidation. Only that invalidation still counts.
     pub(super) fn succeeded_before_last(&mut self) {
         self.reopens = self.reopens.min(1);
+        self.taken_back = self.taken_back.min(1);
         let last = self.tried.pop();
         self.tried = Vec::from_iter(last);
     }
@@ -63,7 +67,7 @@ impl Attempts {
             .last
             .is_some_and(|last| last.elapsed() >= RECOVERED_AFTER)
         {
-            self.reopens = 0;
+            (self.reopens, self.taken_back) = (0, 0);
         }
     }
 
@@ -80,12 +84,18 @@ impl Attempts {
             Unauthorized, Unreachable,
         };
         let policy = match trouble.kind() {
-            _ if ownership == Ownership::Lost => return None,
+            _ if ownership == Ownership::NotOwned => return None,
             ErrorKind::Invalidated(cause) => match cause {
                 MustReopen | Gone | Ambiguous | Unreachable => self.own_rows,
                 CommitStalled if self.is_first(cause) => self.own_rows,
                 // The other writer is an earlier owner, whose rows this run can read again.
-                Fenced | OffsetConflict if ownership == Ownership::Owned => self.own_rows,
+                Fenced | OffsetConflict if ownership == Ownership::Owned => {
+                    self.taken_back += 1;
+                    self.last = Some(Instant::now());
+                    let policy = self.own_rows;
+                    return (self.taken_back <= MOST_REOPENS)
+                        .then(|| (policy, self.backoff.next(unit)));
+                }
                 // Two runs that take a channel from each other continue as long as each commits something.
                 Fenced | OffsetConflict if self.is_first(cause) => OTHERS_ROWS,
                 CommitStalled | Fenced | OffsetConflict | Rejected | Unauthorized => return None,
@@ -136,7 +146,23 @@ pub(super) fn check_committed<O: Ord + std::fmt::Display>(
     committed: Option<&O>,
 ) -> Result<()> {
     let is_gone = trouble.kind() == ErrorKind::Invalidated(InvalidationCause::Gone);
-    if committed >= known || (is_gone && committed.is_none()) {
+    if is_gone && committed.is_none() {
+        return Ok(());
+    }
+    check_not_behind(channel, known, committed)
+}
+
+/// Checks that `committed` is not below `known`, which was committed before.
+///
+/// # Errors
+///
+/// [`InvalidationCause::OffsetConflict`] if committed rows are missing.
+pub(super) fn check_not_behind<O: Ord + std::fmt::Display>(
+    channel: &str,
+    known: Option<&O>,
+    committed: Option<&O>,
+) -> Result<()> {
+    if committed >= known {
         return Ok(());
     }
     let name = |offset: Option<&O>| offset.map_or_else(|| "none".to_owned(), ToString::to_string);
@@ -168,7 +194,7 @@ mod tests {
     };
 
     use super::*;
-    use Ownership::{Lost, Owned, Unknown};
+    use Ownership::{NotOwned, Owned, Unknown};
 
     fn invalidated(cause: InvalidationCause) -> Error {
         Error::new(ErrorKind::Invalidated(cause), "no")
@@ -225,9 +251,15 @@ mod tests {
                 [Some(OWN_ROWS), Some(OWN_ROWS), Some(OWN_ROWS), None]
             );
         }
+        let mut attempts = Attempts::new(OWN_ROWS);
+        for _ in 0..3 {
+            assert!(attempts.next(&invalidated(Gone), Owned, 0.0).is_some());
+        }
+        let after_others = attempts.next(&invalidated(Fenced), Owned, 0.0);
+        assert!(after_others.is_some(), "counted apart from other causes");
         for cause in [Fenced, OffsetConflict, MustReopen, Gone] {
             let mut attempts = Attempts::new(OWN_ROWS);
-            assert_eq!(attempts.next(&invalidated(cause), Lost, 0.0), None);
+            assert_eq!(attempts.next(&invalidated(cause), NotOwned, 0.0), None);
         }
     }
 

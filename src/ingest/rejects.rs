@@ -147,6 +147,9 @@ impl<S: Source> Flow<'_, S> {
     ) -> Result<(), StopReason> {
         if let Some(shard) = self.shards.get_mut(index) {
             let settled = shard.settled.clone().max(self.released.clone());
+            // An engine's offset beyond the token is of a channel that is no longer there.
+            let kept = self.rejects_kept_through.clone();
+            let settled = settled.max(kept.filter(|kept| Some(kept) <= committed));
             let name = shard.channel.name();
             let shown = counter.through.as_ref().and_then(|t| t.parse().ok());
             let through = committed.max(shown.as_ref());

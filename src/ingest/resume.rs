@@ -9,7 +9,7 @@ use tracing::{info, warn};
 
 use super::flow::Flow;
 use super::layout;
-use super::recover::{check_committed, in_doubt};
+use super::recover::{check_committed, check_not_behind, in_doubt};
 use super::rejects::Counter;
 use super::shard::Shard;
 use super::shutdown::StopReason;
@@ -25,7 +25,12 @@ const DRAINING: Duration = Duration::from_millis(200);
 impl<S: Source> Flow<'_, S> {
     /// Opens the channels and finds the offset to resume from.
     pub(super) async fn resume(&mut self) -> Result<(), StopReason> {
-        self.released = self.source.released().await?;
+        let released = self.source.released().await?;
+        if self.options.is_partition {
+            self.rejects_kept_through = released;
+        } else {
+            self.released = released;
+        }
         let names = self.layout.names(&self.name);
         let begin = async {
             let (name, released) = (&self.name, self.released.as_ref());
@@ -45,6 +50,7 @@ impl<S: Source> Flow<'_, S> {
         let mut committed = Vec::new();
         for Shard { channel, .. } in &self.shards {
             let offset = channel.resume_after()?;
+            check_not_behind(channel.name(), self.known.as_ref(), offset.as_ref())?;
             self.source.check(channel.name(), offset.as_ref()).await?;
             committed.push(offset);
         }

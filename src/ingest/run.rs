@@ -32,6 +32,8 @@ pub struct Run<'a, S: Source> {
     pub(super) options: Options,
     /// The rows that a group allows this partition to have in flight, besides `max_in_flight`.
     pub(super) quota: Option<QuotaShare>,
+    /// Of a partition: everything up to here was committed before this run. A channel that has committed less lost its token.
+    pub(super) known: Option<S::Offset>,
 }
 
 /// The options of a run.
@@ -81,11 +83,18 @@ impl<'a, S: Source> Run<'a, S> {
             observer: None,
             options: Options::default(),
             quota: None,
+            known: None,
         }
     }
 
     /// A run of a partition of a group.
-    pub(super) fn of_partition(mut self, options: Options, quota: QuotaShare) -> Self {
+    pub(super) fn of_partition(
+        mut self,
+        options: Options,
+        quota: QuotaShare,
+        known: Option<S::Offset>,
+    ) -> Self {
+        self.known = known;
         self.options = Options {
             is_partition: true,
             ..options
@@ -132,7 +141,7 @@ impl<'a, S: Source> Run<'a, S> {
     /// How long one method of the source may fail without a success before the run gives up. Successes of other methods do not
     /// count. Default ten minutes.
     pub fn source_patience(mut self, patience: Duration) -> Self {
-        self.options.source_patience = patience;
+        self.options.source_patience = FAR_FUTURE.min(patience);
         self
     }
 

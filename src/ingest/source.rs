@@ -126,12 +126,12 @@ pub enum Ownership {
     /// at most three times without a commit in between.
     Owned,
     /// The source belongs to another program by now. The channel is never opened again, and the run ends.
-    Lost,
+    NotOwned,
 }
 
 /// A source of rows that can be read again from any offset that is not released.
 ///
-/// One task calls the methods, one at a time. Only [`ready`](Self::ready) may be cancelled without the whole run being
+/// One task calls the methods, one at a time. Only [`ready`](Self::ready) and [`ownership`](Self::ownership) may be cancelled without the whole run being
 /// cancelled, so a method that waits for a network should set a deadline. Work that blocks belongs on
 /// `tokio::task::spawn_blocking`.
 pub trait Source: Send {

@@ -423,7 +423,7 @@ async fn a_former_owner_never_opens_the_channel_again() {
     let lift = Lift::of(0..50);
     group.assign("a", &lift);
     group.committed("a", 50).await;
-    *lift.ownership.lock().unwrap() = Ownership::Lost;
+    *lift.ownership.lock().unwrap() = Ownership::NotOwned;
     take(&world).await;
     lift.add(50..60);
     let unowned = group.state("a", PartitionState::Unowned).await;

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 
 use crate::cli::{OnGap, Start};
 use crate::member::KafkaConsumer;
-use crate::owner::{Owner, Partition};
+use crate::owner::{Owner, Partition, Stored};
 use crate::partition::PartitionError;
 use crate::place::{Misplaced, Place, Watermarks, place};
 
@@ -54,22 +54,22 @@ impl Log {
         .await
     }
 
+    /// What the group has stored.
+    pub(crate) async fn stored(&self) -> Result<Option<Stored>, PartitionError> {
+        self.blocking(|log| {
+            let wanted = log.partition.list(Offset::Invalid)?;
+            let found = log.consumer.committed_offsets(wanted, BROKER_TIMEOUT)?;
+            let found = found.find_partition(&log.partition.topic, log.partition.number);
+            Ok(found.as_ref().and_then(Stored::of))
+        })
+        .await
+    }
+
     /// Where to begin without a committed token. `None`: with the log.
     pub(crate) async fn start(&self, start: Start) -> Result<Option<i64>, PartitionError> {
         match start {
             Start::Earliest => Ok(None),
-            Start::Group => {
-                self.blocking(|log| {
-                    let wanted = log.partition.list(Offset::Invalid)?;
-                    let found = log.consumer.committed_offsets(wanted, BROKER_TIMEOUT)?;
-                    let found = found.find_partition(&log.partition.topic, log.partition.number);
-                    Ok(found.and_then(|found| match found.offset() {
-                        Offset::Offset(offset) => Some(offset),
-                        _ => None,
-                    }))
-                })
-                .await
-            }
+            Start::Group => Ok(self.stored().await?.map(|stored| stored.next)),
         }
     }
 

@@ -152,6 +152,6 @@ impl Partitions for Member {
     }
 
     fn is_fatal(&self, error: &MemberError) -> bool {
-        matches!(error, MemberError::Fatal(_))
+        matches!(error, MemberError::Fatal(_) | MemberError::Assignment(_))
     }
 }

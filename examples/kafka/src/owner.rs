@@ -70,12 +70,44 @@ pub(crate) enum Change {
     Failed(KafkaError),
 }
 
+/// What the group stores for a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stored {
+    /// The next offset to read.
+    pub(crate) next: i64,
+    /// How many rejects of the channel were kept as dead letters by then. Stored as metadata of the offset. `None` if another
+    /// program has committed the offset.
+    pub(crate) rejects_kept: Option<u64>,
+}
+
+/// Introduces the number of rejects in the metadata of an offset.
+const REJECTS: &str = "rejects=";
+
+impl Stored {
+    fn metadata(self) -> String {
+        self.rejects_kept
+            .map_or_else(String::new, |kept| format!("{REJECTS}{kept}"))
+    }
+
+    /// What a committed offset says. `None` if there is none.
+    pub(crate) fn of(element: &TopicPartitionListElem<'_>) -> Option<Self> {
+        let Offset::Offset(next) = element.offset() else {
+            return None;
+        };
+        let kept = element.metadata().strip_prefix(REJECTS);
+        Some(Self {
+            next,
+            rejects_kept: kept.and_then(|kept| kept.parse().ok()),
+        })
+    }
+}
+
 /// What the callbacks, the sources of partitions and the member share.
 pub(crate) struct Owner {
     assignment: Mutex<Assignment>,
     changes: mpsc::UnboundedSender<Change>,
-    /// The next offsets to read, to be committed to the group.
-    positions: Mutex<BTreeMap<Partition, i64>>,
+    /// What is to be committed to the group.
+    positions: Mutex<BTreeMap<Partition, Stored>>,
     last_error: Mutex<Option<Instant>>,
     status: Arc<Status>,
 }
@@ -122,9 +154,9 @@ impl Owner {
         self.assignment().has(partition, generation)
     }
 
-    /// Notes the next offset of a partition, which lag monitors see after the next commit to the group.
-    pub(crate) fn reached(&self, partition: &Partition, next: i64) {
-        locked(&self.positions).insert(partition.clone(), next);
+    /// Notes how far a partition has come. Lag monitors and its next owner see it after the next commit to the group.
+    pub(crate) fn reached(&self, partition: &Partition, stored: Stored) {
+        locked(&self.positions).insert(partition.clone(), stored);
     }
 
     /// The offsets to commit to the group, of the owned partitions that have moved since the last call.
@@ -132,10 +164,11 @@ impl Owner {
         let positions = std::mem::take(&mut *locked(&self.positions));
         let assignment = self.assignment();
         let mut list = TopicPartitionList::new();
-        for (partition, next) in positions {
+        for (partition, stored) in positions {
             if assignment.owned.contains_key(&partition) {
-                let next = Offset::Offset(next);
-                list.add_partition_offset(&partition.topic, partition.number, next)?;
+                let mut element = list.add_partition(&partition.topic, partition.number);
+                element.set_offset(Offset::Offset(stored.next))?;
+                element.set_metadata(stored.metadata());
             }
         }
         Ok(list)

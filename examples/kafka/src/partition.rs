@@ -19,20 +19,28 @@ use crate::cli::Undecodable;
 use crate::letters::DeadLetter;
 use crate::log::Log;
 use crate::member::KafkaConsumer;
-use crate::owner::{Owner, Partition};
+use crate::owner::{Owner, Partition, Stored};
 use crate::place::Misplaced;
 use crate::reading::Reading;
 use crate::row::{Decoded, Row};
 
 /// How long a read waits for records that it has had before.
 const KNOWN_RECORDS: Duration = Duration::from_secs(10);
+/// A read ends with the record that exceeds this length.
+const MAX_BYTES: usize = 4 << 20;
 
 pub(crate) struct PartitionSource {
     log: Log,
     reading: Arc<Reading>,
     queue: Option<StreamPartitionQueue<Owner>>,
-    /// Where this assignment began to read. Records before it are not read again.
+    /// Where this assignment began to read.
     start: Option<i64>,
+    /// The first offset of the log.
+    low: i64,
+    /// How many rejects of the channel were kept, if that is known.
+    rejects_kept: Option<u64>,
+    /// The records from here on may have been rejected since.
+    rejects_from: Option<i64>,
     /// The next offset of the queue. `None`: the queue has to be placed.
     position: Option<i64>,
     /// The offset after the last record that was ever read.
@@ -82,8 +90,9 @@ struct Records {
     rows: Vec<(i64, Row)>,
     /// The offset of the last record, whether it has a row or not.
     through: Option<i64>,
-    /// How many there were.
+    /// How many there were, and their length in bytes.
     count: usize,
+    bytes: usize,
     undecodable: Vec<DeadLetter>,
     tombstones: u64,
 }
@@ -96,7 +105,7 @@ impl PartitionSource {
         reading: Arc<Reading>,
     ) -> Self {
         Self {
-            queue: consumer.split_partition_queue(&partition.topic, partition.number),
+            queue: None,
             log: Log {
                 consumer,
                 partition,
@@ -104,6 +113,9 @@ impl PartitionSource {
             },
             reading,
             start: None,
+            low: 0,
+            rejects_kept: None,
+            rejects_from: None,
             position: None,
             highest: 0,
             is_dead: false,
@@ -130,6 +142,7 @@ impl PartitionSource {
             warn!(%partition, missing, next, "records were deleted before they were read; continuing without them");
             self.start = Some(next);
         }
+        self.low = log.low;
         Ok(place.next)
     }
 
@@ -171,7 +184,7 @@ impl PartitionSource {
         };
         let mut stream = queue.stream();
         let mut outcome = Ok(());
-        while records.count < max && outcome.is_ok() {
+        while records.count < max && records.bytes < MAX_BYTES && outcome.is_ok() {
             outcome = match stream.next().now_or_never().flatten() {
                 Some(Ok(record)) => self.add(&mut records, &record),
                 Some(Err(KafkaError::PartitionEOF(_))) => {
@@ -216,10 +229,17 @@ impl PartitionSource {
             }
         }
         records.count += 1;
+        records.bytes += record.payload().map_or(0, <[u8]>::len);
         records.through = Some(offset);
         self.position = Some(offset + 1);
         self.highest = self.highest.max(offset + 1);
         Ok(())
+    }
+
+    /// The lowest offset that a read may ask for.
+    fn lowest(&self) -> i64 {
+        let start = self.start.unwrap_or(0);
+        self.rejects_from.unwrap_or(start).min(start).max(self.low)
     }
 
     /// An error that came out of the queue.
@@ -302,11 +322,13 @@ impl Source for PartitionSource {
     ) -> Result<Batch<i64, Row>, PartitionError> {
         let start = self.start.unwrap_or(0);
         let next = after.map_or(start, |after| after.saturating_add(1));
-        let next = next.max(start);
+        let next = next.max(self.lowest());
         if let Some(obstacle) = self.obstacle.take_if(|obstacle| obstacle.next == next) {
             return self.stopped_by(obstacle);
         }
         if self.position != Some(next) {
+            // The record is read again, if it still is there.
+            self.obstacle = None;
             self.seek(next).await?;
         }
         // Rows that it has returned before have to be returned again.
@@ -352,9 +374,26 @@ impl Source for PartitionSource {
 
     async fn release_through(&mut self, through: &i64) -> Result<(), PartitionError> {
         let owner = self.log.owner();
-        owner.reached(self.partition(), through.saturating_add(1));
+        let stored = Stored {
+            next: through.saturating_add(1),
+            rejects_kept: self.rejects_kept,
+        };
+        owner.reached(self.partition(), stored);
         self.released = Some(*through);
         Ok(())
+    }
+
+    async fn released(&mut self) -> Result<Option<i64>, PartitionError> {
+        let stored = self.log.stored().await?;
+        // An offset of another program says nothing about rejects.
+        let own = stored.filter(|stored| stored.rejects_kept.is_some());
+        self.rejects_kept = own.and_then(|own| own.rejects_kept);
+        self.rejects_from = own.map(|own| own.next);
+        Ok(own.map(|own| own.next - 1))
+    }
+
+    async fn rejects_seen(&mut self, _: &str) -> Result<Option<u64>, PartitionError> {
+        Ok(self.rejects_kept)
     }
 
     async fn dead_letter(
@@ -371,7 +410,9 @@ impl Source for PartitionSource {
             rejected.message.as_deref().unwrap_or("no message"),
         );
         warn!(%partition, reason, "rows are not in the table");
+        let total = rejected.total;
         let Some(letters) = &self.reading.letters else {
+            self.rejects_kept = Some(total);
             return Ok(());
         };
         let letter = |(offset, row): (i64, Row)| DeadLetter {
@@ -385,7 +426,9 @@ impl Source for PartitionSource {
             row: Some(row.0),
         };
         let rows = rows.into_iter().map(letter).collect();
-        letters.keep(rows).await.map_err(PartitionError::Letters)
+        letters.keep(rows).await.map_err(PartitionError::Letters)?;
+        self.rejects_kept = Some(total);
+        Ok(())
     }
 
     async fn check(&mut self, _: &str, committed: Option<&i64>) -> Result<(), PartitionError> {
@@ -396,7 +439,19 @@ impl Source for PartitionSource {
             (None, None) => self.log.start(self.reading.start).await?,
         };
         let next = self.locate(wanted).await?;
+        if self.queue.is_none() {
+            // Not before: until then the source of the last assignment may have the queue.
+            let Partition { topic, number } = self.partition().clone();
+            self.queue = self.log.consumer.split_partition_queue(&topic, number);
+            self.is_dead |= self.queue.is_none();
+        }
         self.start.get_or_insert(next);
+        if committed.is_none() {
+            // The channel is new.
+            self.rejects_kept.get_or_insert(0);
+        }
+        // The records up to the committed one are there, and may be read again for the dead letters.
+        self.highest = self.highest.max(next);
         Ok(())
     }
 
@@ -408,7 +463,7 @@ impl Source for PartitionSource {
         Ok(if self.log.is_still_assigned().await? {
             Ownership::Owned
         } else {
-            Ownership::Lost
+            Ownership::NotOwned
         })
     }
 

@@ -79,7 +79,7 @@ impl<P: Ord + Clone, O> Board<P, O> {
         self.changed.notify_one();
     }
 
-    /// The task of the partition ended without a word.
+    /// The task of the partition panicked, so it reported nothing itself.
     pub(super) fn fail(&self, partition: &P, error: Error) {
         let mut entries = self.entries();
         if let Some(entry) = entries.partitions.get_mut(partition) {
@@ -127,6 +127,18 @@ impl<P: Ord + Clone, O> Board<P, O> {
 }
 
 impl<P: Ord + Clone, O> Cell<P, O> {
+    /// The offset up to which the partition is committed, as far as its runs have seen.
+    pub(super) fn committed(&self) -> Option<O>
+    where
+        O: Clone,
+    {
+        let entries = self.board.entries();
+        let entry = entries.partitions.get(&self.partition)?;
+        (entry.generation == self.generation)
+            .then(|| entry.report.progress.committed.clone())
+            .flatten()
+    }
+
     /// Changes the report of the partition, unless it was assigned again or unassigned meanwhile.
     pub(super) fn update(&self, change: impl FnOnce(&mut PartitionReport<O>)) {
         let mut entries = self.board.entries();

@@ -70,7 +70,7 @@ impl<'a, T: Partitions> Group<'a, T> {
         self
     }
 
-    /// Chooses the client of each partition, for partitions that belong into different tables. Use clients that share one login
+    /// Chooses the client of each partition, for partitions that go to different tables. Use clients that share one login
     /// and one memory budget: see [`StreamingIngestClient::for_pipe`]. It must choose the same table in each program and each
     /// run. Default: the client that was passed.
     pub fn client_for(
@@ -93,7 +93,7 @@ impl<'a, T: Partitions> Group<'a, T> {
         self
     }
 
-    /// How many rows of all partitions may wait for their commit. A partition with none may read its even part nevertheless, so
+    /// How many rows of all partitions may wait for their commit. A partition with none may always read an equal share of the limit, so
     /// that partitions whose rows are not committed do not stop the others; together they have at most twice as many. Default
     /// one million.
     pub fn total_in_flight(mut self, rows: u64) -> Self {
@@ -117,12 +117,12 @@ impl<'a, T: Partitions> Group<'a, T> {
     /// How long the engine, or one method of a partition's source, may fail without a success. Then the group ends, or the
     /// partition is run again after a pause. Default ten minutes.
     pub fn source_patience(mut self, patience: Duration) -> Self {
-        self.options.source_patience = patience;
+        self.options.source_patience = FAR_FUTURE.min(patience);
         self
     }
 
-    /// Calls `observe` for each partition whose progress or state has changed. Changes that follow each other closely are seen
-    /// as one. It is called within the group's task, so it must be quick.
+    /// Calls `observe` for each partition whose progress or state has changed. Changes in quick succession are reported
+    /// once. It is called within the group's task, so it must be quick.
     pub fn observe(
         mut self,
         observe: impl FnMut(&GroupProgress<'_, T::Partition, Offset<T>>) + Send + 'a,

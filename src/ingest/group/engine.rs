@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 use tracing::warn;
 
 use super::partitions::{Event, Partitions};
@@ -13,6 +13,8 @@ use crate::types::error::{Error, ErrorKind, Result};
 /// The first and the longest pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// How long leaving the engine may take.
+const LEAVE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// An engine with the state of its retries.
 pub(super) struct Engine<'a, T> {
@@ -20,6 +22,8 @@ pub(super) struct Engine<'a, T> {
     client: StreamingIngestClient,
     patience: Duration,
     retry: Option<Retry>,
+    /// Since when it is polled without an answer.
+    polled_since: Option<Instant>,
     /// When to call it again after a failure.
     due: Option<Instant>,
     /// There are no more events.
@@ -37,6 +41,7 @@ impl<'a, T: Partitions> Engine<'a, T> {
             client,
             patience,
             retry: None,
+            polled_since: None,
             due: None,
             is_over: false,
         }
@@ -46,7 +51,7 @@ impl<'a, T: Partitions> Engine<'a, T> {
         self.is_over
     }
 
-    /// Waits for the next event. Pending for ever if there are no more, after it has returned `None` once. Cancel safe.
+    /// Waits for the next event. Returns `None` once; later calls never resolve. Cancel safe.
     pub(super) async fn next(&mut self) -> Result<Option<Event<T::Partition, T::Source>>> {
         if self.is_over {
             return std::future::pending().await;
@@ -56,7 +61,14 @@ impl<'a, T: Partitions> Engine<'a, T> {
                 sleep_until(due).await;
                 self.due = None;
             }
-            match self.partitions.next().await {
+            let since = *self.polled_since.get_or_insert_with(Instant::now);
+            let next = self.partitions.next().await;
+            self.polled_since = None;
+            if since.elapsed() > LONGEST_PAUSE {
+                // It had nothing to say, so it had recovered.
+                self.retry = None;
+            }
+            match next {
                 Ok(event) => {
                     self.retry = None;
                     self.is_over = event.is_none();
@@ -69,7 +81,11 @@ impl<'a, T: Partitions> Engine<'a, T> {
 
     /// Leaves the engine, if it can be reached.
     pub(super) async fn leave(&mut self) {
-        if let Err(error) = self.partitions.leave().await {
+        let Ok(left) = timeout(LEAVE_TIMEOUT, self.partitions.leave()).await else {
+            warn!("the engine could not be left within {LEAVE_TIMEOUT:?}");
+            return;
+        };
+        if let Err(error) = left {
             let error: Box<dyn std::error::Error + Send + Sync> = error.into();
             warn!(%error, "the engine could not be left; other programs get the partitions when it gives this one up");
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::Instant;
 use tracing::{error, info};
@@ -44,6 +44,8 @@ pub(super) struct Member<'a, T: Partitions> {
     /// The tasks. Dropping the group aborts them.
     tasks: JoinSet<Result<()>>,
     owned: BTreeMap<T::Partition, AbortHandle>,
+    /// Per partition, resolves when the task of its last assignment is gone.
+    last: BTreeMap<T::Partition, oneshot::Receiver<()>>,
     /// The number of the last assignment.
     generation: u64,
     tally: Tally,
@@ -81,6 +83,7 @@ impl<'a, T: Partitions> Member<'a, T> {
             options: group.options,
             tasks: JoinSet::new(),
             owned: BTreeMap::new(),
+            last: BTreeMap::new(),
             generation: 0,
             tally: Tally::default(),
         }
@@ -118,10 +121,10 @@ impl<'a, T: Partitions> Member<'a, T> {
             let happened = tokio::select! {
                 biased;
                 () = stopped => Happened::Stopped,
+                () = reached(drained_by) => Happened::DrainTimedOut,
                 event = self.engine.next() => Happened::Event(event),
                 Some(ended) = self.tasks.join_next() => Happened::Ended(ended),
                 () = self.board.changed() => Happened::Changed,
-                () = reached(drained_by) => Happened::DrainTimedOut,
             };
             match happened {
                 Happened::Stopped => {
@@ -162,18 +165,23 @@ impl<'a, T: Partitions> Member<'a, T> {
             self.tally.assigned += 1;
             self.generation += 1;
             let channel = names::channel(&self.name, &partition);
+            let (done, gone) = oneshot::channel();
+            let predecessor = self.last.insert(partition.clone(), gone);
             info!(channel, generation = self.generation, "assigned");
             let task = Task {
                 client: match &mut self.client_for {
                     Some(client_for) => client_for(&partition),
                     None => self.client.clone(),
                 },
+                known: None,
                 cell: self.board.assign(&partition, self.generation, &channel),
                 channel,
                 source,
                 options: self.options,
                 quota: Arc::clone(&self.quota),
                 stop: self.stop.subscribe(),
+                predecessor,
+                _done: done,
             };
             let abort = self.tasks.spawn(task.run());
             self.owned.insert(partition, abort);

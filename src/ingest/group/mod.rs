@@ -66,8 +66,8 @@
 //! # What is guaranteed
 //!
 //! As of a [run](crate::ingest#what-is-guaranteed): each row is in the table once, or was rejected and is a dead letter. It holds
-//! for any number of programs, also while two of them believe that they own a partition, because the server accepts rows from
-//! the program only that opened the channel last, and each program starts after the token that its own open returned. The guide's
+//! for any number of programs, also while two of them believe that they own a partition, because the server accepts rows
+//! only from the program that opened the channel last, and each program starts after the token that its own open returned. The guide's
 //! chapter [More than one machine](crate::guide::machines) has the argument.
 //!
 //! # Positions
@@ -86,10 +86,11 @@
 //!
 //! | What failed | What happens |
 //! |---|---|
-//! | the server, the network, a commit that stalls | the run of the partition recovers as described for [a run](crate::ingest#channels-that-end); if it ends, it is run again after a pause of one second to one minute |
+//! | the server, the network, a commit that stalls | the run of the partition recovers as described for [a run](crate::ingest#channels-that-end); if it ends, it is run again after a pause of half a second to one minute |
 //! | another writer opened the channel, and [`Source::ownership`] is `Owned` | the channel is opened again, at most three times without a commit in between |
-//! | another writer opened the channel, and the partition is another program's | the partition is not touched again until it is assigned again |
-//! | a fatal error of the source, for example a committed offset that the partition does not explain; a row that no channel accepts; a panic | the partition stands still, as [`PartitionState::Failed`], until it is assigned again |
+//! | another writer opened the channel, and the ownership is `NotOwned` | the partition is ignored until its next assignment |
+//! | another writer opened the channel, and the ownership is `Unknown`, the default | the channel is opened again once, as in a run; implement `ownership` for a group |
+//! | a fatal error of the source, for example a committed offset that the partition does not explain; a row that no channel accepts; a token that went backward; a panic | the partition stands still, as [`PartitionState::Failed`], until it is assigned again |
 //! | the credential is refused, the client is closed, the engine fails | the group ends |
 //!
 //! Partitions do not stop each other. The rows in flight are limited for each and in total.

@@ -12,9 +12,9 @@ pub enum Event<P, S> {
     /// These partitions are this program's from now on, each with its source. A partition that is owned already is taken back
     /// first, as if it had been lost.
     Assigned(Vec<(P, S)>),
-    /// These partitions are going to another program, in good order.
+    /// An orderly rebalance moves these partitions to another program.
     Revoked(Vec<P>),
-    /// These partitions may belong to another program already, because this one was not heard of for too long.
+    /// These partitions may belong to another program already, because this program missed its session timeout.
     Lost(Vec<P>),
 }
 
@@ -33,11 +33,19 @@ pub trait Partitions: Send {
     /// Names a partition, the same in each program and each run. Its text becomes a part of the channel's name, so partitions
     /// that differ must have texts that differ.
     type Partition: Ord + Clone + fmt::Display + Send + Sync + 'static;
-    /// The rows of one partition.
+    /// The rows of one partition. The source of an earlier assignment of the partition is dropped before a method of the new one
+    /// is called. Implement [`Source::ownership`]: without it, a program that has lost a partition may take its channel back once.
     ///
     /// [`Source::check`] gets the committed offset of each open, before anything is read: this is the place to compare it with
     /// what the partition still has, and to remember where to start if there is none. [`Source::ownership`] is asked before a
-    /// channel is opened again. [`Source::released`] should stay `None`: the channel's token is the only position.
+    /// channel is opened again. The
+    /// channel's token is the only position. What [`Source::released`] returns is used for rejected rows only.
+    ///
+    /// Rows that the last owner of a partition has sent may be rejected after it is gone. They become dead letters if the source
+    /// knows which rejects were kept: it stores the last [`total`](crate::ingest::Rejected::total) together with the released
+    /// offset, for example as the metadata of the engine's committed offset, and returns both from [`Source::rejects_seen`] and
+    /// [`Source::released`]. All rows from this offset to the committed token are then passed to [`Source::dead_letter`]. A source
+    /// that stores neither does not hear of these rejects; the server's counter and its error table still show them.
     type Source: Source + 'static;
     /// The error of a failed method. The call is retried after a pause, unless [`is_fatal`](Self::is_fatal) returns `true`.
     type Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send;
@@ -49,7 +57,7 @@ pub trait Partitions: Send {
     fn next(&mut self) -> impl Future<Output = NextEvent<Self>> + Send;
 
     /// Leaves the engine, so that other programs get the partitions at once. Called when the group ends, after everything is
-    /// committed or the drain timeout has passed. Does nothing by default.
+    /// committed, the drain timeout has passed, or an error ended it. Does nothing by default.
     fn leave(&mut self) -> impl Future<Output = Result<(), Self::Error>> + Send {
         async { Ok(()) }
     }

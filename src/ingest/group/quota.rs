@@ -94,7 +94,14 @@ impl QuotaShare {
         }
     }
 
-    /// Resolves when the other partitions have become small enough since the last call of [`room`](Self::room). Cancel safe.
+    /// Counts as many rows as in flight until the next call of [`room`](Self::room).
+    pub(in crate::ingest) fn reserve(&mut self, rows: u64) {
+        self.quota.replace(self.rows, rows);
+        self.rows = rows;
+    }
+
+    /// Resolves when the other partitions hold few enough rows in flight since the last call of
+    /// [`room`](Self::room). Cancel safe.
     pub(in crate::ingest) async fn freed(&mut self) {
         // The quota keeps the sender alive.
         let _ = self.freed.changed().await;

@@ -1,10 +1,12 @@
 //! The progress of a group and its final report.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::{Serialize, Serializer};
 
 use crate::ingest::report::{Finish, Progress};
+use crate::types::close_report::UncommittedRange;
 use crate::types::error::Error;
 
 /// What happens to a partition.
@@ -22,7 +24,7 @@ pub enum PartitionState {
     Failed,
     /// It came to its end, and all of it is committed.
     Exhausted,
-    /// It was drained because the group was asked to stop.
+    /// The group was asked to stop, and it was drained, for at most the drain timeout.
     Stopped,
     /// It was revoked or lost, or its source said so.
     Unowned,
@@ -68,6 +70,9 @@ pub struct PartitionReport<O> {
     pub rows_rejected: u64,
     /// How often the channel was reopened.
     pub reopens: u64,
+    /// The rows that were appended and are not known to be committed after the partition was stopped, oldest first. Its next owner
+    /// reads them again. Empty unless the drain timeout was too short.
+    pub uncommitted: Vec<UncommittedRange>,
 }
 
 /// The sums over all partitions.
@@ -76,6 +81,8 @@ pub struct PartitionReport<O> {
 pub struct Totals {
     /// The partitions that this program owns.
     pub owned: u64,
+    /// Those of them whose run failed and is tried again.
+    pub retrying: u64,
     /// Those of them whose run failed and is not tried again.
     pub failed: u64,
     /// Rows appended. Rows that were appended again count again.
@@ -92,11 +99,12 @@ pub struct Totals {
 
 /// The report of a group.
 #[derive(Debug, Clone, Serialize)]
+#[serde(bound(serialize = "O: Serialize"))]
 #[non_exhaustive]
-pub struct GroupReport<P: Ord, O> {
+pub struct GroupReport<P: Ord + fmt::Display, O> {
     /// Why the group ended.
     pub finish: Finish,
-    /// How often partitions were assigned, each counted for itself.
+    /// How many partitions were assigned. A partition that was assigned twice counts twice.
     pub assigned: u64,
     /// How often partitions were revoked.
     pub revoked: u64,
@@ -104,7 +112,8 @@ pub struct GroupReport<P: Ord, O> {
     pub lost: u64,
     /// The sums over all partitions.
     pub totals: Totals,
-    /// All partitions that were assigned at any time.
+    /// All partitions that were assigned at any time. Serialized with their names as keys.
+    #[serde(serialize_with = "by_name")]
     pub partitions: BTreeMap<P, PartitionReport<O>>,
 }
 
@@ -133,6 +142,7 @@ impl<O> PartitionReport<O> {
             rows_committed: 0,
             rows_rejected: 0,
             reopens: 0,
+            uncommitted: Vec::new(),
         }
     }
 
@@ -172,6 +182,7 @@ impl Totals {
     pub(super) fn add<O>(&mut self, partition: &PartitionReport<O>) {
         let is_owned = partition.state != PartitionState::Unowned;
         self.owned += u64::from(is_owned);
+        self.retrying += u64::from(partition.state == PartitionState::Retrying);
         self.failed += u64::from(partition.state == PartitionState::Failed);
         self.rows_appended += partition.rows_appended;
         self.rows_committed += partition.rows_committed;
@@ -179,6 +190,17 @@ impl Totals {
         self.rows_in_flight += partition.progress.rows_in_flight;
         self.reopens += partition.reopens;
     }
+}
+
+fn by_name<P: fmt::Display, O: Serialize, S: Serializer>(
+    partitions: &BTreeMap<P, PartitionReport<O>>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_map(
+        partitions
+            .iter()
+            .map(|(partition, report)| (partition.to_string(), report)),
+    )
 }
 
 #[allow(clippy::ref_option, reason = "serde passes the field")]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{oneshot, watch};
 use tokio::time::sleep;
 use tracing::{error, info, warn};
 
@@ -29,8 +29,14 @@ pub(super) struct Task<P, S: Source> {
     pub(super) options: Options,
     pub(super) quota: Arc<Quota>,
     pub(super) cell: Cell<P, S::Offset>,
+    /// Everything up to here was committed in this assignment.
+    pub(super) known: Option<S::Offset>,
     /// `true` when the group was asked to stop.
     pub(super) stop: watch::Receiver<bool>,
+    /// Resolves when the task of the partition's last assignment is gone, and its source with it.
+    pub(super) predecessor: Option<oneshot::Receiver<()>>,
+    /// Dropped after the source, for the next assignment.
+    pub(super) _done: oneshot::Sender<()>,
 }
 
 /// What a failure of a partition's run means.
@@ -51,7 +57,7 @@ impl Remedy {
                 Self::EndGroup
             }
             ErrorKind::Authentication if !error.is_retryable() => Self::EndGroup,
-            // Another writer has the channel, or its token is not what this source has: a person has to look.
+            // Another writer has the channel, or its token is not what this source has. An operator has to decide.
             ErrorKind::Invalidated(
                 InvalidationCause::Fenced | InvalidationCause::OffsetConflict,
             )
@@ -68,6 +74,10 @@ impl Remedy {
 impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
     /// Runs the partition until it ends, stops or fails for good. An error concerns the whole group.
     pub(super) async fn run(mut self) -> Result<(), Error> {
+        if let Some(predecessor) = self.predecessor.take() {
+            // The sender is dropped without a message.
+            let _ = predecessor.await;
+        }
         let mut backoff = Backoff::new(FIRST_PAUSE, LONGEST_PAUSE);
         loop {
             let (error, has_progressed) = match self.once().await {
@@ -88,19 +98,33 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
             if has_progressed {
                 backoff.reset();
             }
-            let pause = backoff.next(self.client.random_unit());
-            warn!(channel = self.channel, %error, ?pause, "the partition failed; trying again");
             self.failed(PartitionState::Retrying, &error);
-            tokio::select! {
-                biased;
-                () = stopped(&mut self.stop) => {
-                    self.cell.update(|report| report.state = PartitionState::Stopped);
-                    return Ok(());
+            self.known = self.known.take().max(self.cell.committed());
+            loop {
+                let pause = backoff.next(self.client.random_unit());
+                warn!(channel = self.channel, %error, ?pause, "the partition failed; trying again");
+                let mut stop = self.stop.clone();
+                let ownership = async {
+                    sleep(pause).await;
+                    self.source.ownership(&self.channel).await
+                };
+                let ownership = tokio::select! {
+                    biased;
+                    () = stopped(&mut stop) => {
+                        self.cell.update(|report| report.state = PartitionState::Stopped);
+                        return Ok(());
+                    }
+                    ownership = ownership => ownership,
+                };
+                match ownership {
+                    Ok(Ownership::NotOwned) => {
+                        self.unowned();
+                        return Ok(());
+                    }
+                    Ok(Ownership::Owned | Ownership::Unknown) => break,
+                    // Without an answer, the channel may belong to another program.
+                    Err(_) => {}
                 }
-                () = sleep(pause) => {}
-            }
-            if self.is_unowned().await {
-                return Ok(());
             }
         }
     }
@@ -116,7 +140,7 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
         let mut last = None;
         let mut stop = self.stop.clone();
         let run = Run::new(&self.client, self.channel.clone(), &mut self.source)
-            .of_partition(self.options, self.quota.share())
+            .of_partition(self.options, self.quota.share(), self.known.clone())
             .until(async move { stopped(&mut stop).await })
             .observe(|progress| {
                 // An idle partition looks for rows several times a second.
@@ -142,6 +166,7 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
     fn finished(&self, run: Report<S::Offset>) {
         info!(channel = self.channel, finish = ?run.finish, "the partition ended");
         self.cell.update(|report| {
+            report.uncommitted = run.uncommitted.into_values().flatten().collect();
             report.state = match run.finish {
                 Finish::Exhausted => PartitionState::Exhausted,
                 Finish::Stopped => PartitionState::Stopped,
@@ -160,7 +185,7 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
     }
 
     async fn give_up(&mut self, error: &Error) {
-        // The writer that took the channel may be the new owner, of which this program has not heard yet.
+        // The other writer may be the new owner; the revocation may not have arrived yet.
         let is_taken = matches!(
             error.kind(),
             ErrorKind::Invalidated(InvalidationCause::Fenced | InvalidationCause::OffsetConflict)
@@ -172,16 +197,23 @@ impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
         self.failed(PartitionState::Failed, error);
     }
 
-    /// Whether the source says that the partition is another program's.
+    /// Whether the source says that the partition belongs to another program.
     async fn is_unowned(&mut self) -> bool {
         let ownership = self.source.ownership(&self.channel).await;
-        let is_unowned = matches!(ownership, Ok(Ownership::Lost));
+        let is_unowned = matches!(ownership, Ok(Ownership::NotOwned));
         if is_unowned {
-            info!(channel = self.channel, "the partition is another program's");
-            let unowned = PartitionState::Unowned;
-            self.cell.update(|report| report.state = unowned);
+            self.unowned();
         }
         is_unowned
+    }
+
+    fn unowned(&self) {
+        info!(
+            channel = self.channel,
+            "the partition belongs to another program"
+        );
+        self.cell
+            .update(|report| report.state = PartitionState::Unowned);
     }
 
     fn failed(&self, state: PartitionState, error: &Error) {

@@ -52,8 +52,8 @@ pub struct State {
     pub is_away: bool,
     /// Dead letters: partition and offset.
     pub letters: BTreeSet<(usize, i64)>,
-    /// The reject counters that dead letters were kept with, by channel.
-    pub rejects_seen: BTreeMap<String, u64>,
+    /// What the engine stores for each partition: the released offset, and how many rejects were kept by then.
+    pub stored: BTreeMap<usize, (i64, u64)>,
     pub wrong: Vec<String>,
     pub counts: BTreeMap<&'static str, u64>,
     rng: fastrand::Rng,
@@ -91,7 +91,7 @@ impl Cluster {
             epoch: 0,
             is_away: false,
             letters: BTreeSet::new(),
-            rejects_seen: BTreeMap::new(),
+            stored: BTreeMap::new(),
             wrong: Vec::new(),
             counts: BTreeMap::new(),
             rng: rng.fork(),

@@ -58,6 +58,7 @@ impl Membership {
             process: self.process.clone(),
             number: partition,
             rng: self.rng.fork(),
+            rejects_kept: 0,
         };
         (Number(partition), source)
     }
@@ -128,6 +129,8 @@ pub struct Partition {
     process: Process,
     number: usize,
     rng: fastrand::Rng,
+    /// How many rejects of the channel were kept.
+    rejects_kept: u64,
 }
 
 impl Partition {
@@ -166,8 +169,20 @@ impl Source for Partition {
         self.call().await
     }
 
-    async fn release_through(&mut self, _: &i64) -> Result<(), Away> {
-        self.call().await
+    async fn release_through(&mut self, through: &i64) -> Result<(), Away> {
+        self.call().await?;
+        // The engine refuses the offsets of a member that it has given up, and some get lost.
+        if self.cluster.owns(self.process.id, self.number) && self.rng.u8(..4) > 0 {
+            let stored = (*through, self.rejects_kept);
+            self.cluster.state().stored.insert(self.number, stored);
+        }
+        Ok(())
+    }
+
+    async fn released(&mut self) -> Result<Option<i64>, Away> {
+        self.call().await?;
+        let state = self.cluster.state();
+        Ok(state.stored.get(&self.number).map(|(offset, _)| *offset))
     }
 
     async fn dead_letter(
@@ -176,23 +191,17 @@ impl Source for Partition {
         rows: Vec<(i64, Value)>,
     ) -> Result<(), Away> {
         self.call().await?;
-        let mut state = self.cluster.state();
-        let partition = self.number;
-        let letters = rows.iter().map(|(offset, _)| (partition, *offset));
-        state.letters.extend(letters);
-        let seen = state
-            .rejects_seen
-            .entry(rejected.channel.clone())
-            .or_default();
-        // A former owner may be behind.
-        *seen = rejected.total.max(*seen);
+        self.rejects_kept = rejected.total;
+        let letters = rows.iter().map(|(offset, _)| (self.number, *offset));
+        self.cluster.state().letters.extend(letters);
         Ok(())
     }
 
-    async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>, Away> {
+    async fn rejects_seen(&mut self, _: &str) -> Result<Option<u64>, Away> {
         self.call().await?;
         let state = self.cluster.state();
-        Ok(Some(state.rejects_seen.get(channel).copied().unwrap_or(0)))
+        self.rejects_kept = state.stored.get(&self.number).map_or(0, |(_, kept)| *kept);
+        Ok(Some(self.rejects_kept))
     }
 
     async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<(), Away> {
@@ -217,7 +226,7 @@ impl Source for Partition {
         Ok(if self.cluster.owns(self.process.id, self.number) {
             Ownership::Owned
         } else {
-            Ownership::Lost
+            Ownership::NotOwned
         })
     }
 }

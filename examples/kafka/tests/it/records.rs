@@ -4,6 +4,7 @@ use std::fs;
 
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
+use snowpipe_streaming::emulator::{Endpoint, Fault};
 
 use crate::world::{TOPIC, World, stop};
 
@@ -174,5 +175,39 @@ async fn a_row_that_the_table_rejects_is_a_dead_letter() -> Result<()> {
             .iter()
             .all(|(_, reason)| reason.contains("rejected 1 of the rows"))
     );
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_are_rejected_after_their_member_was_killed_are_dead_letters_of_the_next_one()
+-> Result<()> {
+    let mut world = World::new(1).await?;
+    let file = format!(
+        "--dead-letters={}",
+        world.folder().join("letters.ndjson").display()
+    );
+    let good = |n: u64| record(&format!(r#"{{"RIDE_ID":{n}}}"#));
+    let first = world.member(&[&file])?;
+    world.cluster.send(TOPIC, &[good(0), good(1)]).await?;
+    world.landing.has_rows(2).await?;
+    stop(first).await?;
+
+    // This member does not learn what was committed.
+    let mut killed = world.member(&[&file])?;
+    killed.streams(1).await?;
+    let away = Fault::ServerError(503).on(Endpoint::Status).always();
+    world.landing.emulator.faults().push(away);
+    let bad = record(r#"{"RIDE_ID":"none"}"#);
+    world.cluster.send(TOPIC, &[bad, good(3)]).await?;
+    world.landing.has_rows(3).await?;
+    killed.kill().await?;
+    world.landing.emulator.faults().clear();
+
+    let next = world.member(&[&file])?;
+    world.cluster.send(TOPIC, &[good(4)]).await?;
+    world.landing.has_rows(4).await?;
+    stop(next).await?;
+    let offsets: Vec<_> = letters(&world)?.into_iter().map(|(at, _)| at).collect();
+    ensure!(offsets == [2, 3], "{offsets:?}");
     Ok(())
 }
