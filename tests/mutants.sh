@@ -676,8 +676,18 @@ mutant "open a channel again that a former owner has lost" src/ingest/recover.rs
 DIFF
 
 mutant "an owner takes its channel back only once" src/ingest/recover.rs <<'DIFF'
--                Fenced | OffsetConflict if ownership == Ownership::Owned => self.own_rows,
-+                Fenced | OffsetConflict if ownership == Ownership::Owned && self.is_first(cause) => self.own_rows,
+-                    return (self.taken_back <= MOST_REOPENS)
++                    return (self.taken_back <= 1)
+DIFF
+
+mutant "an owner's reopens count together with those of other causes" src/ingest/recover.rs <<'DIFF'
+-                    return (self.taken_back <= MOST_REOPENS)
++                    return (self.taken_back + self.reopens <= MOST_REOPENS)
+DIFF
+
+mutant "forget the rejects that were kept before a takeover" src/ingest/rejects.rs <<'DIFF'
+-            let settled = settled.max(kept.filter(|kept| Some(kept) <= committed));
++            let settled = settled.max(kept.filter(|kept| Some(kept) < None));
 DIFF
 
 mutant "a former owner says that its partition failed" src/ingest/group/task.rs <<'DIFF'
