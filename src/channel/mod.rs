@@ -188,7 +188,7 @@ impl<M: Mode> Channel<M> {
         self.initiate_flush();
         let shared = self.shared();
         let through = shared.core().appended();
-        // Other than a receipt, this reports rejects of any row, each window once.
+        // Unlike a receipt, this reports rejects of any row, each window once.
         shared
             .wait(|p| p.committed_outcome(through, through))
             .await?;

@@ -107,7 +107,7 @@ impl Sender {
         self.current().progress().is_closing
     }
 
-    /// Appends one row. The row is encoded at the call. For what the future waits, see [`Append`].
+    /// Appends one row. The row is encoded at the call. [`Append`] documents what the future waits for.
     ///
     /// # Errors
     ///

@@ -91,7 +91,7 @@
 //! | commits stall | reopens it once |
 //! | another writer opened it, or committed another offset | reopens it once, discards nothing, and continues if the committed offset is not lower |
 //! | any of these, and [`Source::ownership`] is not `Unknown` | `Owned`: reopens it as after a lost answer; `NotOwned`: ends |
-//! | the server refuses a batch or the credential for good | ends |
+//! | the server refuses a batch or the credential permanently | ends |
 //!
 //! Sent rows have thirty seconds to be committed before they are sent again.
 //!
@@ -137,7 +137,7 @@ use crate::client::StreamingIngestClient;
 ///
 /// - [`ErrorKind::Config`](crate::ErrorKind::Config): an option is out of range, or an earlier run used another number of
 ///   shards.
-/// - [`ErrorKind::Source`](crate::ErrorKind::Source): the source failed for good or for too long, and its error is the
+/// - [`ErrorKind::Source`](crate::ErrorKind::Source): the source failed permanently or for too long, and its error is the
 ///   error's source; or its offsets do not rise.
 /// - [`ErrorKind::InvalidOffset`](crate::ErrorKind::InvalidOffset): the channel's committed token is not an offset of this
 ///   source.
@@ -156,8 +156,8 @@ pub fn run<'a, S: Source>(
 /// Streams the partitions that an engine assigns to this program, each into a channel named after `name` and the partition. Set
 /// options on the returned value, then `.await` it.
 ///
-/// `name` is the same in each program that takes part, and in each run. Change it when the partitions are others under the same
-/// names, for example when a topic was created again or the cluster was replaced.
+/// `name` is the same in each program that takes part, and in each run. Change it when the same names refer to other
+/// partitions, for example when a topic was created again or the cluster was replaced.
 ///
 /// Dropping the future before it resolves is like a crash of the program: the channels end at once, and rows that are not
 /// committed are read again by the next owners of the partitions. The engine is not left.

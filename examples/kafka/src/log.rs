@@ -39,7 +39,7 @@ impl Log {
         self.consumer.client().context()
     }
 
-    /// Whether it was not revoked since, as far as this program has heard.
+    /// Whether it was not revoked since, as far as this program knows.
     pub(crate) fn is_owned(&self) -> bool {
         self.owner().owns(&self.partition, self.generation)
     }
@@ -65,7 +65,7 @@ impl Log {
         .await
     }
 
-    /// Where to begin without a committed token. `None`: with the log.
+    /// Where to begin without a committed token. `None`: at the first offset of the log.
     pub(crate) async fn start(&self, start: Start) -> Result<Option<i64>, PartitionError> {
         match start {
             Start::Earliest => Ok(None),

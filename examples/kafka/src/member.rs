@@ -37,7 +37,7 @@ pub(crate) struct Member {
 pub(crate) enum MemberError {
     #[error("librdkafka could not carry out the assignment: {0}")]
     Assignment(KafkaError),
-    #[error("the consumer failed for good: {0}")]
+    #[error("the consumer failed permanently: {0}")]
     Fatal(KafkaError),
 }
 
@@ -112,7 +112,7 @@ impl Partitions for Member {
                     // From before the queue of its partition was split off: the seek brings it again.
                     Ok(message) => {
                         let (topic, offset) = (message.topic(), message.offset());
-                        warn!(topic, partition = message.partition(), offset, "a record of no queue");
+                        warn!(topic, partition = message.partition(), offset, "a record arrived in the main queue");
                     }
                     Err(error @ KafkaError::MessageConsumptionFatal(_)) => {
                         return Err(MemberError::Fatal(error));

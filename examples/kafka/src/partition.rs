@@ -158,7 +158,7 @@ impl PartitionSource {
             match self.log.seek(next).await {
                 Ok(()) => {}
                 Err(PartitionError::Kafka(partition, error)) => {
-                    info!(%partition, %error, next, "the partition is assigned anew, because it cannot seek");
+                    info!(%partition, %error, next, "the seek failed; assigning the partition again");
                     self.is_dead = true;
                 }
                 Err(error) => return Err(error),
@@ -457,7 +457,7 @@ impl Source for PartitionSource {
 
     async fn ownership(&mut self, _: &str) -> Result<Ownership, PartitionError> {
         if self.log.is_owned() {
-            // Until then a member that was suspended has heard that it is one no longer.
+            // Within this time a member that was suspended receives its revocation.
             sleep(self.reading.heartbeat.mul_f64(1.0 + fastrand::f64() / 2.0)).await;
         }
         Ok(if self.log.is_still_assigned().await? {

@@ -22,7 +22,7 @@ pub(crate) struct Place {
 pub(crate) enum Misplaced {
     #[error(
         "the offsets {wanted} to {} were not read and are gone from the log, whose first offset is {low}: they were deleted by \
-         the topic's retention; start again with --on-gap continue to go on without them",
+         the topic's retention; start again with --on-gap continue to continue without them",
         low - 1
     )]
     Gap { wanted: i64, low: i64 },

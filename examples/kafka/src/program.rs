@@ -25,7 +25,7 @@ pub(crate) type Clients = BTreeMap<String, StreamingIngestClient>;
 /// Streams until `stop` is true, and drains. Returns whether all partitions were in order at the end.
 ///
 /// # Errors
-/// If the options are wrong, the account refuses the program, or the consumer fails for good.
+/// If the options are wrong, the account refuses the program, or the consumer fails permanently.
 pub(crate) async fn run(args: Args, mut stop: watch::Receiver<bool>) -> Result<bool> {
     let config = settings::consumer(&args)?;
     let status = Arc::new(Status::default());
@@ -57,7 +57,7 @@ pub(crate) async fn run(args: Args, mut stop: watch::Receiver<bool>) -> Result<b
         .drain_timeout(args.drain_timeout)
         .observe(|progress| {
             if status.observe(progress) && !on_terminal {
-                // Without a reader the program goes on.
+                // A failed write does not stop the program.
                 let _ = writeln!(io::stdout(), "{}", changed(progress));
             }
         })

@@ -26,7 +26,7 @@ pub(crate) async fn show(status: Arc<Status>) {
         }
         text += &table;
         shown = table.lines().count();
-        // The program goes on without a terminal.
+        // A failed write does not stop the program.
         let _ = io::stdout().write_all(text.as_bytes());
     }
 }

@@ -72,7 +72,7 @@ impl Remedy {
 }
 
 impl<P: Ord + Clone + Send + Sync, S: Source> Task<P, S> {
-    /// Runs the partition until it ends, stops or fails for good. An error concerns the whole group.
+    /// Runs the partition until it ends, stops or fails permanently. An error concerns the whole group.
     pub(super) async fn run(mut self) -> Result<(), Error> {
         if let Some(predecessor) = self.predecessor.take() {
             // The sender is dropped without a message.

@@ -80,8 +80,8 @@ impl Configuration {
             happen(&mut history, process, event).await;
         }
         let script = history.script();
-        let told = history.settle().await.map(|_| script.requests());
-        told.map_err(|wrong| format!("{}: {wrong}", self.text(choices)))
+        let outcome = history.settle().await.map(|_| script.requests());
+        outcome.map_err(|wrong| format!("{}: {wrong}", self.text(choices)))
     }
 
     fn text(self, choices: &[Choice]) -> String {

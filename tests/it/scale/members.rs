@@ -126,8 +126,8 @@ async fn stream(service: &Service, members: usize, partitions: usize) -> Carried
     }
     for partition in 0..partitions {
         let assigned = vec![(partition, source.clone())];
-        let told = engines[partition % members].send(Event::Assigned(assigned));
-        assert!(told.is_ok());
+        let sent = engines[partition % members].send(Event::Assigned(assigned));
+        assert!(sent.is_ok());
     }
     sleep(PHASE).await;
     let rebalance = Instant::now();
