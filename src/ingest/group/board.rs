@@ -159,3 +159,29 @@ fn totals<'a, O: 'a>(entries: impl Iterator<Item = &'a Entry<O>>) -> Totals {
     entries.for_each(|entry| totals.add(&entry.report));
     totals
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rows(board: &Board<&'static str, u64>) -> u64 {
+        let (reports, _) = board.reports();
+        reports["a"].rows_appended
+    }
+
+    #[test]
+    fn reports_of_an_earlier_assignment_are_ignored() {
+        let board = Board::new();
+        let first = board.assign(&"a", 1, "g:a");
+        first.update(|report| report.rows_appended = 1);
+        assert_eq!(rows(&board), 1);
+        board.unassign(&"a");
+        first.update(|report| report.rows_appended = 2);
+        assert_eq!(rows(&board), 1);
+        let second = board.assign(&"a", 2, "g:a");
+        first.update(|report| report.rows_appended = 3);
+        assert_eq!(rows(&board), 1);
+        second.update(|report| report.rows_appended = 4);
+        assert_eq!(rows(&board), 4);
+    }
+}
