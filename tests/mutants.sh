@@ -715,11 +715,6 @@ mutant "read although other partitions have taken the room" src/ingest/flow.rs <
 +        if max == 0 && self.quota.is_none() {
 DIFF
 
-mutant "start partitions while the group drains" src/ingest/group/member.rs <<'DIFF'
--                    Some(Event::Assigned(partitions)) if drained_by.is_none() => {
-+                    Some(Event::Assigned(partitions)) if drained_by.is_none() || self.tasks.is_empty() => {
-DIFF
-
 mutant "give up a partition for good that could be tried again" src/ingest/group/task.rs <<'DIFF'
 -            _ => Self::Retry,
 +            _ if error.is_retryable() => Self::Retry,
