@@ -32,7 +32,7 @@ pub struct Run<'a, S: Source> {
     pub(super) options: Options,
     /// The rows that a group allows this partition to have in flight, besides `max_in_flight`.
     pub(super) quota: Option<QuotaShare>,
-    /// Of a partition: everything up to here was committed before this run. A channel that has committed less lost its token.
+    /// Of a partition: everything up to here was committed before this run. A channel without a token has lost it.
     pub(super) known: Option<S::Offset>,
 }
 

@@ -18,7 +18,7 @@ const BAD: i64 = 30;
 
 /// What the engine stores, and what the sources have done.
 #[derive(Debug, Default)]
-struct Stored {
+pub struct Stored {
     end: i64,
     released: Option<i64>,
     rejects_kept: u64,
@@ -27,7 +27,7 @@ struct Stored {
 }
 
 #[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Stored>>);
+pub struct Log(Arc<Mutex<Stored>>);
 
 impl Log {
     fn stored(&self) -> MutexGuard<'_, Stored> {
@@ -83,7 +83,7 @@ impl Source for Log {
 }
 
 /// An engine with one partition.
-struct Engine(Option<Log>);
+pub struct Engine(pub Option<Log>);
 
 impl Partitions for Engine {
     type Partition = &'static str;

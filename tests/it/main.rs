@@ -36,6 +36,7 @@ mod failover;
 mod faults;
 mod flush_timing;
 mod group;
+mod group_options;
 mod group_rejects;
 mod group_sim;
 mod ingest;

@@ -127,15 +127,17 @@ impl<P: Ord + Clone, O> Board<P, O> {
 }
 
 impl<P: Ord + Clone, O> Cell<P, O> {
-    /// The offset up to which the partition is committed, as far as its runs have seen.
+    /// The offset up to which the partition is committed, if its channel has a committed token, as far as its runs have seen.
     pub(super) fn committed(&self) -> Option<O>
     where
         O: Clone,
     {
         let entries = self.board.entries();
         let entry = entries.partitions.get(&self.partition)?;
-        (entry.generation == self.generation)
-            .then(|| entry.report.progress.committed.clone())
+        let report = &entry.report;
+        let has_token = report.rows_committed > 0 || report.progress.resumed_after.is_some();
+        (has_token && entry.generation == self.generation)
+            .then(|| report.progress.committed.clone())
             .flatten()
     }
 
@@ -167,6 +169,15 @@ mod tests {
     fn rows(board: &Board<&'static str, u64>) -> u64 {
         let (reports, _) = board.reports();
         reports["a"].rows_appended
+    }
+
+    #[test]
+    fn skipped_records_alone_leave_no_committed_token() {
+        let cell = Board::new().assign(&"a", 1, "g:a");
+        cell.update(|report| report.progress.committed = Some(60));
+        assert_eq!(cell.committed(), None);
+        cell.update(|report| report.rows_committed = 50);
+        assert_eq!(cell.committed(), Some(60));
     }
 
     #[test]
