@@ -2,12 +2,14 @@
 //! and offset are the key.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write as _;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use rdkafka::Message;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
@@ -18,7 +20,7 @@ use crate::row::text_or_base64;
 use crate::settings;
 
 /// A record that is not in the table, or may not be.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub(crate) struct DeadLetter {
     pub(crate) topic: String,
     pub(crate) partition: i32,
@@ -47,6 +49,17 @@ impl DeadLetter {
             key: record.key().map(text_or_base64),
             value: record.payload().map(text_or_base64),
             row: None,
+        }
+    }
+
+    /// The letter of a record that is too long for a letter. The topic has the record at its offset.
+    fn without_content(&self) -> Self {
+        Self {
+            reason: format!("{}; too long for a letter with its content", self.reason),
+            key: None,
+            value: None,
+            row: None,
+            ..self.clone()
         }
     }
 }
@@ -78,8 +91,7 @@ impl DeadLetters {
         let Some(path) = &args.dead_letters else {
             return Ok(None);
         };
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        let file = file.with_context(|| format!("cannot write {}", path.display()))?;
+        let file = open(path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(Some(Self::File(Arc::new(Mutex::new(file)))))
     }
 
@@ -98,6 +110,24 @@ impl DeadLetters {
     }
 }
 
+/// Opens a file for appending. A line that a killed program has left unfinished is ended.
+fn open(path: &Path) -> io::Result<File> {
+    let mut file = OpenOptions::new()
+        .read(true)
+        .append(true)
+        .create(true)
+        .open(path)?;
+    let mut last = [b'\n'];
+    if file.metadata()?.len() > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    if last != [b'\n'] {
+        file.write_all(b"\n")?;
+    }
+    Ok(file)
+}
+
 fn write(file: &Mutex<File>, letters: &[DeadLetter]) -> Result<()> {
     let mut lines = Vec::new();
     for letter in letters {
@@ -112,13 +142,55 @@ fn write(file: &Mutex<File>, letters: &[DeadLetter]) -> Result<()> {
 async fn send(producer: &FutureProducer, topic: &str, letters: &[DeadLetter]) -> Result<()> {
     let mut sent = Vec::with_capacity(letters.len());
     for letter in letters {
-        let key = format!("{}:{}:{}", letter.topic, letter.partition, letter.offset);
-        let value = serde_json::to_vec(letter)?;
-        let record = FutureRecord::to(topic).key(&key).payload(&value);
-        sent.push(producer.send_result(record).map_err(|(error, _)| error)?);
+        let delivery = match queue(producer, topic, letter) {
+            Err(error) if is_too_long(&error) => queue(producer, topic, &letter.without_content())?,
+            queued => queued?,
+        };
+        sent.push((letter, delivery));
     }
-    for delivery in sent {
-        delivery.await?.map_err(|(error, _)| error)?;
+    for (letter, delivery) in sent {
+        let delivered = delivery.await?.map_err(|(error, _)| error.into());
+        match delivered {
+            Ok(_) => {}
+            // The topic has a lower limit than the producer.
+            Err(error) if is_too_long(&error) => {
+                let delivery = queue(producer, topic, &letter.without_content())?;
+                delivery.await?.map_err(|(error, _)| error)?;
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
+}
+
+fn queue(producer: &FutureProducer, topic: &str, letter: &DeadLetter) -> Result<DeliveryFuture> {
+    let key = format!("{}:{}:{}", letter.topic, letter.partition, letter.offset);
+    let value = serde_json::to_vec(letter)?;
+    let record = FutureRecord::to(topic).key(&key).payload(&value);
+    Ok(producer.send_result(record).map_err(|(error, _)| error)?)
+}
+
+fn is_too_long(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref()
+        .and_then(KafkaError::rdkafka_error_code)
+        == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+}
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+
+    #[test]
+    fn an_unfinished_line_does_not_spoil_the_next_letter() {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("letters.ndjson");
+        for (before, after) in [("", ""), ("{}\n", "{}\n"), ("{}\n{\"to", "{}\n{\"to\n")] {
+            std::fs::write(&path, before).unwrap();
+            drop(open(&path).unwrap());
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        }
+    }
 }

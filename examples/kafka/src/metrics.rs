@@ -9,6 +9,7 @@ use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::metrics::Metrics;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -20,6 +21,8 @@ use crate::status::{PartitionStatus, Status};
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest head of a request.
 const MAX_HEAD: usize = 8 * 1024;
+/// How many connections are served at once.
+const MAX_CONNECTIONS: usize = 16;
 
 type Value = fn(&PartitionStatus) -> Option<i64>;
 
@@ -96,12 +99,18 @@ pub(crate) async fn serve(
 ) -> std::io::Result<SocketAddr> {
     let listener = TcpListener::bind(address).await?;
     let address = listener.local_addr()?;
+    let connections = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     tokio::spawn(async move {
-        loop {
+        // The semaphore is never closed.
+        while let Ok(permit) = Arc::clone(&connections).acquire_owned().await {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let page = page(&status, &clients);
-                    tokio::spawn(timeout(TIMEOUT, answer(stream, page)));
+                    tokio::spawn(async move {
+                        // A connection that fails is the client's to repeat.
+                        let _ = timeout(TIMEOUT, answer(stream, page)).await;
+                        drop(permit);
+                    });
                 }
                 Err(error) => {
                     debug!(%error, "no connection for metrics");

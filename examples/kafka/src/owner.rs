@@ -243,9 +243,10 @@ impl Owner {
         if last.is_none_or(|last| now - last >= ERROR_EVERY) {
             *last = Some(now);
             drop(last);
-            warn!(%error, reason, "the connection to the brokers failed; librdkafka tries again");
+            let remedy = remedy(error);
+            warn!(%error, reason, remedy, "the brokers cannot be used; librdkafka tries again");
         } else {
-            debug!(%error, reason, "the connection to the brokers failed again");
+            debug!(%error, reason, "the brokers still cannot be used");
         }
     }
 }
@@ -305,6 +306,21 @@ impl ConsumerContext for Owner {
         if let Err(error) = result {
             debug!(%error, "the brokers refused the offsets of the group");
         }
+    }
+}
+
+/// What a person can do about an error of the brokers.
+fn remedy(error: &KafkaError) -> &'static str {
+    use RDKafkaErrorCode::{
+        Authentication, GroupAuthorizationFailed, SaslAuthenticationFailed,
+        TopicAuthorizationFailed, UnknownTopic, UnknownTopicOrPartition,
+    };
+    match error.rdkafka_error_code() {
+        Some(UnknownTopic | UnknownTopicOrPartition) => "create the topic, or correct --topic",
+        Some(TopicAuthorizationFailed) => "grant READ and DESCRIBE on the topic",
+        Some(GroupAuthorizationFailed) => "grant READ on the group",
+        Some(Authentication | SaslAuthenticationFailed) => "correct the credentials",
+        _ => "check the brokers and the network",
     }
 }
 

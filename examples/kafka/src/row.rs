@@ -12,6 +12,10 @@ use serde_json::{Map, Value};
 
 use crate::cli::{Format, Tombstones};
 
+/// The longest row that fits into a request, uncompressed.
+const MAX_ROW: usize = 16 << 20;
+const METADATA: &str = "RECORD_METADATA";
+
 /// A row as JSON text: an object with a field for each column.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
@@ -106,6 +110,9 @@ impl Layout {
                     return Err(Undecodable::NoObject);
                 };
                 if self.with_metadata {
+                    if has_metadata(value.get()) {
+                        return Err(Undecodable::Metadata);
+                    }
                     let metadata = to_raw_value(&self.metadata(record))?;
                     let comma = if fields.trim_start() == "}" { "" } else { "," };
                     let text = format!("{{\"RECORD_METADATA\":{metadata}{comma}{fields}");
@@ -115,6 +122,9 @@ impl Layout {
                 }
             }
         };
+        if row.get().len() > MAX_ROW {
+            return Err(Undecodable::TooLong(row.get().len()));
+        }
         Ok(Some(row))
     }
 
@@ -147,6 +157,18 @@ enum Undecodable {
     Json(#[from] serde_json::Error),
     #[error("the value is JSON, but not an object, so it has no columns")]
     NoObject,
+    #[error("the value has a field RECORD_METADATA, which is the column of the record's metadata")]
+    Metadata,
+    #[error("the row has {0} bytes, and a request has room for {MAX_ROW}")]
+    TooLong(usize),
+}
+
+/// Whether an object has a field of the name that the metadata takes.
+fn has_metadata(object: &str) -> bool {
+    // Few values contain the text at all, and only those are parsed again. A name can be written with escapes.
+    (object.contains(METADATA) || object.contains("\\u"))
+        && serde_json::from_str::<Map<String, Value>>(object)
+            .is_ok_and(|fields| fields.contains_key(METADATA))
 }
 
 /// A header that occurs several times has an array of its values.
@@ -290,6 +312,33 @@ mod tests {
             let row = row(LAYOUT, Some(payload)).to_string();
             assert!(row.contains("Undecodable") && row.contains(reason), "{row}");
         }
+    }
+
+    #[test]
+    fn the_field_of_the_metadata_is_not_written_twice() {
+        let layout = Layout {
+            with_metadata: true,
+            ..LAYOUT
+        };
+        for (value, is_taken) in [
+            (r#"{"RECORD_METADATA":1}"#, true),
+            (r#"{"RECORD\u005fMETADATA":1}"#, true),
+            (r#"{"A":"RECORD_METADATA"}"#, false),
+            (r#"{"A":{"RECORD_METADATA":1}}"#, false),
+        ] {
+            let text = row(layout, Some(value.as_bytes())).to_string();
+            assert_eq!(text.contains("Undecodable"), is_taken, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_no_request_can_have_is_undecodable() {
+        let value = format!("{{\"A\":\"{}\"}}", "x".repeat(MAX_ROW));
+        let text = row(LAYOUT, Some(value.as_bytes())).to_string();
+        assert!(
+            text.contains("Undecodable") && text.contains("16777216"),
+            "{text}"
+        );
     }
 
     #[test]

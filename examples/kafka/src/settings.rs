@@ -93,6 +93,8 @@ pub(crate) fn consumer(args: &Args) -> Result<ClientConfig> {
 /// As of [`consumer`].
 pub(crate) fn producer(args: &Args) -> Result<ClientConfig> {
     let mut config = ClientConfig::new();
+    // The partition waits for its letters, and tries again.
+    config.set("message.timeout.ms", "30000");
     for (key, value) in of_user(args)? {
         config.set(key, value);
     }

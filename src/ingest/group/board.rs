@@ -53,7 +53,7 @@ impl<P: Ord + Clone, O> Board<P, O> {
         let entry = entries.partitions.entry(partition.clone());
         let entry = entry.or_insert_with(|| Entry {
             generation,
-            report: PartitionReport::new(channel.to_owned()),
+            report: PartitionReport::new(channel),
         });
         entry.generation = generation;
         entry.report.assignments += 1;

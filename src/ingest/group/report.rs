@@ -129,10 +129,47 @@ pub struct GroupProgress<'a, P, O> {
     pub totals: Totals,
 }
 
-impl<O> PartitionReport<O> {
-    pub(super) fn new(channel: String) -> Self {
+impl<P: Ord + fmt::Display, O> GroupReport<P, O> {
+    /// The report of a group that did nothing, for tests of code that handles reports. Set the other fields as needed.
+    ///
+    /// ```
+    /// use snowpipe_streaming::ingest::Finish;
+    /// use snowpipe_streaming::ingest::group::{GroupReport, PartitionReport, PartitionState};
+    ///
+    /// let mut partition = PartitionReport::new("resort:rides:0");
+    /// partition.state = PartitionState::Failed;
+    /// let mut report: GroupReport<u32, i64> = GroupReport::new(Finish::Stopped);
+    /// report.totals.failed = 1;
+    /// report.partitions.insert(0, partition);
+    /// ```
+    pub fn new(finish: Finish) -> Self {
         Self {
-            channel,
+            finish,
+            assigned: 0,
+            revoked: 0,
+            lost: 0,
+            totals: Totals::default(),
+            partitions: BTreeMap::new(),
+        }
+    }
+}
+
+impl<'a, P, O> GroupProgress<'a, P, O> {
+    /// The progress of a group whose sums are zero, for tests of observers. Set the other fields as needed.
+    pub fn new(partition: &'a P, report: &'a PartitionReport<O>) -> Self {
+        Self {
+            partition,
+            report,
+            totals: Totals::default(),
+        }
+    }
+}
+
+impl<O> PartitionReport<O> {
+    /// The report of a partition that was never assigned, for tests of code that handles reports. Set the other fields as needed.
+    pub fn new(channel: impl Into<String>) -> Self {
+        Self {
+            channel: channel.into(),
             state: PartitionState::Unowned,
             error: None,
             assignments: 0,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result, ensure};
-use serde_json::Value;
+use serde_json::{Value, json};
 use snowpipe_streaming::emulator::{Endpoint, Fault};
 
 use crate::world::{TOPIC, World, stop};
@@ -148,6 +148,28 @@ async fn a_topic_takes_dead_letters() -> Result<()> {
         "{letter}"
     );
     Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_letter_that_is_too_long_for_its_topic_is_kept_without_its_content() -> Result<()> {
+    let world = World::new(1).await?;
+    world.cluster.brokers.create_topic("letters", 1, 3)?;
+    let long = "x".repeat(3_000);
+    world.cluster.send(TOPIC, &[record(&long)]).await?;
+    let member = world.member(&[
+        "--undecodable=dead-letter",
+        "--dead-letter-topic=letters",
+        "--set=message.max.bytes=2000",
+    ])?;
+    let letter: Value = serde_json::from_str(&world.first_value("letters").await?)?;
+    let reason = letter.get("reason").and_then(Value::as_str);
+    ensure!(
+        reason.is_some_and(|reason| reason.contains("too long for a letter")),
+        "{letter}"
+    );
+    ensure!(letter.get("value").is_none(), "{letter}");
+    ensure!(letter.get("offset") == Some(&json!(0)), "{letter}");
+    stop(member).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
