@@ -1,6 +1,6 @@
 //! Copies a table of people from SQLite to Snowflake, each row once, and compares the two row by row.
 //!
-//! `source.rs` is the part that another table or another database would need. The rest makes it a program that runs
+//! `source.rs` is the part that another table would need, with `../shared/keyset.rs`. The rest makes it a program that runs
 //! without preparation.
 
 mod check;
@@ -8,7 +8,13 @@ mod check;
 mod data_file;
 #[path = "../shared/dice.rs"]
 mod dice;
+#[path = "../shared/keyset.rs"]
+mod keyset;
+#[path = "../shared/people.rs"]
 mod people;
+#[path = "../shared/person.rs"]
+mod person;
+#[path = "../shared/rejects.rs"]
 mod rejects;
 mod source;
 mod target;

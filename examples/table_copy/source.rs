@@ -1,8 +1,6 @@
-//! The table as a source of rows: what `ingest::run` needs to copy it exactly once.
+//! The pages of the SQLite table: what [`Keyset`] needs to copy it exactly once.
 //!
-//! The offset of a row is its integer primary key. The table is read by key and not by page number, so continuing after an
-//! offset is fast in a table of any size. The source does not notice rows that are changed or deleted later, nor rows
-//! inserted below a key that was already read.
+//! The offset of a row is its integer primary key.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use rusqlite::{Connection, ErrorCode, params};
 use serde::Serialize;
-use snowpipe_streaming::ingest::{Batch, Gaps, Rejected, Source};
+use snowpipe_streaming::ingest::Gaps;
 use tokio::task::spawn_blocking;
 use tracing::info;
 
 use crate::data_file::open_read_only;
-use crate::rejects::Rejects;
+use crate::keyset::{Keyset, Page, Pages};
 
 const READ: &str = "
     SELECT ROW_INDEX, USER_ID, EMAIL, PHONE, DATE_OF_BIRTH FROM PEOPLE_100K
@@ -30,11 +28,13 @@ pub(crate) struct CopiedRow {
     pub(crate) date_of_birth: Option<String>,
 }
 
+/// The table of people as a source.
+pub(crate) type People = Keyset<PeoplePages>;
+
 /// The table of people.
 #[derive(Debug)]
-pub(crate) struct People {
+pub(crate) struct PeoplePages {
     connection: Arc<Mutex<Connection>>,
-    rejects: Arc<Mutex<Rejects>>,
     /// Tracks missing keys; none before the first read.
     gaps: Option<Gaps<i64>>,
 }
@@ -59,18 +59,20 @@ impl People {
     pub(crate) fn open(path: &Path, rejects: &Path, target: String) -> Result<Self> {
         let connection = open_read_only(path)
             .with_context(|| format!("cannot open the source {}", path.display()))?;
-        Ok(Self {
+        let pages = PeoplePages {
             connection: Arc::new(Mutex::new(connection)),
-            rejects: Arc::new(Mutex::new(Rejects::open(rejects, target)?)),
             gaps: None,
-        })
+        };
+        Self::new(pages, rejects, target)
     }
 
     /// How many keys were missing between the rows read so far.
     pub(crate) fn missing_keys(&self) -> u64 {
-        self.gaps.as_ref().map_or(0, Gaps::missing)
+        self.pages.gaps.as_ref().map_or(0, Gaps::missing)
     }
+}
 
+impl PeoplePages {
     /// Runs a query on a blocking thread.
     async fn query<T: Send + 'static>(
         &self,
@@ -84,18 +86,16 @@ impl People {
     }
 }
 
-impl Source for People {
+impl Pages for PeoplePages {
     type Offset = i64;
     type Row = CopiedRow;
-    type Error = anyhow::Error;
 
-    async fn read_after(
-        &mut self,
-        after: Option<&i64>,
-        max: usize,
-    ) -> Result<Batch<i64, CopiedRow>> {
+    async fn page(&mut self, after: Option<&i64>, max: usize) -> Result<Page<i64, CopiedRow>> {
         let Some(first) = after.map_or(Some(i64::MIN), |last| last.checked_add(1)) else {
-            return Ok(Batch::end());
+            return Ok(Page {
+                rows: Vec::new(),
+                is_end: true,
+            });
         };
         let rows = self.query(move |table| read(table, first, max)).await?;
         let start = || after.map_or_else(Gaps::new, |last| Gaps::after(*last));
@@ -106,58 +106,32 @@ impl Source for People {
             }
         }
         let is_end = rows.len() < max;
-        let batch = Batch::new(rows);
-        Ok(if is_end { batch.with_end() } else { batch })
+        Ok(Page { rows, is_end })
     }
 
-    async fn dead_letter(
-        &mut self,
-        rejected: &Rejected<i64>,
-        rows: Vec<(i64, CopiedRow)>,
-    ) -> Result<()> {
-        let (rejects, rejected) = (self.rejects.clone(), rejected.clone());
-        let keep = move || {
-            let mut rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
-            rejects.keep(&rejected, &rows)
-        };
-        spawn_blocking(keep).await?
-    }
-
-    async fn rejects_seen(&mut self, channel: &str) -> Result<Option<u64>> {
-        let (rejects, channel) = (self.rejects.clone(), channel.to_owned());
-        let seen = move || {
-            let rejects = rejects.lock().unwrap_or_else(PoisonError::into_inner);
-            rejects.seen(&channel)
-        };
-        spawn_blocking(seen).await?.map(Some)
-    }
-
-    async fn check(&mut self, channel: &str, committed: Option<&i64>) -> Result<()> {
-        let Some(&committed) = committed else {
-            return Ok(());
-        };
+    async fn check(&mut self, channel: &str, committed: &i64) -> Result<()> {
         let last: Option<i64> = self
             .query(|table| {
                 let last = "SELECT max(ROW_INDEX) FROM PEOPLE_100K";
                 table.query_row(last, [], |row| row.get(0))
             })
             .await?;
-        if last >= Some(committed) {
+        if last >= Some(*committed) {
             return Ok(());
         }
         Err(anyhow::Error::new(OtherTable {
             channel: channel.to_owned(),
-            committed,
+            committed: *committed,
             last,
         }))
     }
 
     /// A busy database is queried again. Every other error needs a person.
-    fn is_fatal(&self, error: &anyhow::Error) -> bool {
+    fn is_temporary(&self, error: &anyhow::Error) -> bool {
         let code = error
             .downcast_ref::<rusqlite::Error>()
             .and_then(rusqlite::Error::sqlite_error_code);
-        !matches!(
+        matches!(
             code,
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked)
         )

@@ -6,9 +6,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rusqlite::{Connection, OptionalExtension as _, params};
-use snowpipe_streaming::ingest::Rejected;
-
-use crate::source::CopiedRow;
+use serde::Serialize;
+use snowpipe_streaming::ingest::{Offset, Rejected};
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS REJECTS (
@@ -67,19 +66,20 @@ impl Rejects {
     ///
     /// # Errors
     /// If the file cannot be written. Then nothing is written.
-    pub(crate) fn keep(
+    pub(crate) fn keep<O: Offset, R: Serialize>(
         &mut self,
-        rejected: &Rejected<i64>,
-        rows: &[(i64, CopiedRow)],
+        rejected: &Rejected<O>,
+        rows: &[(O, R)],
     ) -> Result<()> {
         let transaction = self.connection.transaction()?;
-        for (row_index, row) in rows {
+        for (offset, row) in rows {
             transaction.execute(
                 KEEP,
                 params![
                     self.target,
                     rejected.channel,
-                    row_index,
+                    // The column makes a number of it, if it is one.
+                    offset.to_string(),
                     serde_json::to_string(row)?,
                     rejected.count,
                     rejected.message
