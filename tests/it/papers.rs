@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Markdown files that are checked, relative to the repository's root.
-const PAPERS: [&str; 9] = [
+const PAPERS: [&str; 11] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -15,6 +15,8 @@ const PAPERS: [&str; 9] = [
     "examples/ski_resort/README.md",
     "examples/orders/README.md",
     "examples/table_copy/README.md",
+    "examples/kafka/README.md",
+    "examples/mariadb/README.md",
 ];
 
 fn root() -> PathBuf {

@@ -1,0 +1,131 @@
+//! Copies tables of MariaDB into Snowflake and follows their changes, each row once. Without arguments, it shows that with a table
+//! in SQLite and an emulator on this machine.
+
+mod changes;
+mod cli;
+mod connection;
+mod copy;
+#[path = "../../shared/data_file.rs"]
+mod data_file;
+mod ddl;
+mod demo;
+#[path = "../../shared/dice.rs"]
+mod dice;
+mod key;
+#[path = "../../shared/keyset.rs"]
+mod keyset;
+mod load;
+mod pages;
+#[path = "../../shared/people.rs"]
+mod people;
+mod people_pages;
+#[path = "../../shared/person.rs"]
+mod person;
+mod plan;
+mod quality;
+#[path = "../../shared/rejects.rs"]
+mod rejects;
+mod schema;
+#[path = "../../shared/signals.rs"]
+mod signals;
+mod sql;
+mod target;
+#[path = "../../shared/text_table.rs"]
+mod text_table;
+mod types;
+mod value;
+
+use std::env;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+use snowpipe_streaming::sql::SqlClient;
+use tokio::time::Instant;
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Arguments, CheckArgs, Command, LoadArgs, SourceArgs};
+use crate::connection::Database;
+use crate::quality::{Landing, Source, TableName, Tables};
+
+/// The exit code of a program that was interrupted twice.
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
+    match run().await {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Returns whether everything that was asked for is done and in order.
+async fn run() -> Result<bool> {
+    let stop = signals::listen()?;
+    if env::args_os().len() == 1 {
+        return demo::run(stop).await;
+    }
+    match Arguments::parse().command {
+        Command::Copy(args) => copy::run(&args, stop).await,
+        Command::Ddl(args) => {
+            print!("{}", copy::ddl(&args).await?);
+            Ok(true)
+        }
+        Command::Check(args) => check(args).await,
+        Command::Load(args) => load(args).await,
+    }
+}
+
+async fn check(args: CheckArgs) -> Result<bool> {
+    let landing = match &args.profile {
+        Some(profile) => {
+            let client = SqlClient::builder(target::profile(profile)?).build()?;
+            Landing::Account(Arc::new(client))
+        }
+        None => Landing::File(args.landing),
+    };
+    let tables = Tables {
+        source: Source::MariaDb(database(&args.source)?.opts()),
+        people: TableName::people(args.people),
+        landing,
+        raw: TableName::people(args.raw),
+        gold: args.gold.map(TableName::customers),
+    };
+    let report = quality::run(tables, &args.options).await?;
+    println!("{report}");
+    Ok(report.is_clean())
+}
+
+async fn load(args: LoadArgs) -> Result<bool> {
+    let began = Instant::now();
+    let new = load::fill(&database(&args.source)?, args.seed, args.rows).await?;
+    println!("{new} new people in {:.1} s", began.elapsed().as_secs_f64());
+    Ok(true)
+}
+
+fn database(args: &SourceArgs) -> Result<Database> {
+    Database::new(
+        &args.source,
+        args.password_file.as_deref(),
+        args.ca.as_deref(),
+    )
+}
+
+fn create_parent(file: &Path) -> Result<()> {
+    let Some(directory) = file.parent() else {
+        return Ok(());
+    };
+    std::fs::create_dir_all(directory)
+        .with_context(|| format!("cannot create the directory {}", directory.display()))
+}

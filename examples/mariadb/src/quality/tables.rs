@@ -1,0 +1,109 @@
+//! The tables to compare, and those in a file of SQLite, which is where the emulator keeps its tables.
+//!
+//! Every table is read in the order of the key's bytes, because the order of a collation is another in each database.
+
+use anyhow::{Context, Result, anyhow};
+use rusqlite::{Connection, OptionalExtension, Statement};
+
+use super::gold::{COLUMNS, Customer};
+use super::groups::Rows;
+
+/// A table and the columns of it that are compared.
+#[derive(Debug, Clone)]
+pub(crate) struct TableName {
+    /// In an account `DATABASE.SCHEMA.TABLE`; in an emulator's file the same or the name of the table in the file; in
+    /// `MariaDB` `database.table`, or the name of a table in the database of the connection.
+    pub(crate) name: String,
+    /// The names of the customer's number, which is the key, the e-mail address, the phone and the date of birth.
+    pub(crate) columns: [String; COLUMNS.len()],
+}
+
+impl TableName {
+    /// A table with the columns of the source.
+    pub(crate) fn people(name: impl Into<String>) -> Self {
+        let columns = ["USER_ID", "EMAIL", "PHONE", "DATE_OF_BIRTH"].map(str::to_owned);
+        Self {
+            name: name.into(),
+            columns,
+        }
+    }
+
+    /// A table with the columns of the raw and the gold table.
+    pub(crate) fn customers(name: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            columns: COLUMNS.map(str::to_owned),
+        }
+    }
+
+    /// The rows in the order of the key, `as_text` being what makes text of a column, and `as_bytes` bytes of it.
+    pub(super) fn select(
+        &self,
+        table: &str,
+        quoted: impl Fn(&str) -> String,
+        as_text: impl Fn(&str) -> String,
+        as_bytes: impl Fn(&str) -> String,
+    ) -> String {
+        let columns = self
+            .columns
+            .each_ref()
+            .map(|column| as_text(&quoted(column)));
+        let [key, ..] = &columns;
+        format!(
+            "SELECT {} FROM {table} ORDER BY {}",
+            columns.join(", "),
+            as_bytes(key)
+        )
+    }
+}
+
+/// Prepares to read a table of a SQLite file.
+///
+/// # Errors
+/// If the file does not have the table or one of the columns.
+pub(crate) fn statement<'a>(file: &'a Connection, table: &TableName) -> Result<Statement<'a>> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let kept = kept_table(file, &table.name)?;
+    let as_text = |column: &str| format!("CAST({column} AS TEXT)");
+    let as_bytes = |text: &str| format!("{text} COLLATE BINARY");
+    let select = table.select(&quoted(&kept), quoted, as_text, as_bytes);
+    file.prepare(&select)
+        .with_context(|| format!("cannot read the table {}", table.name))
+}
+
+/// The rows of a statement of [`statement`].
+///
+/// # Errors
+/// If the statement cannot be run.
+pub(crate) fn rows<'a>(statement: &'a mut Statement<'_>) -> Result<Rows<'a>> {
+    let rows = statement.query_map([], |row| {
+        Ok(Customer {
+            customer_id: row.get(0)?,
+            email: row.get(1)?,
+            phone: row.get(2)?,
+            date_of_birth: row.get(3)?,
+        })
+    })?;
+    Ok(Box::new(rows.map(|row| row.context("cannot read a row"))))
+}
+
+/// The table of the file that keeps a table of the emulator: a second table of the same name in another schema has a longer
+/// one.
+fn kept_table(file: &Connection, name: &str) -> Result<String> {
+    let tables = "SELECT 1 FROM sqlite_schema WHERE name = '_snowpipe_tables'";
+    let [database, schema, table] = name.split('.').collect::<Vec<_>>()[..] else {
+        return Ok(name.to_owned());
+    };
+    if !file.prepare(tables)?.exists([])? {
+        return Ok(name.to_owned());
+    }
+    let kept = file
+        .query_row(
+            "SELECT kept_as FROM _snowpipe_tables WHERE database_name = ? COLLATE NOCASE
+               AND schema_name = ? COLLATE NOCASE AND table_name = ? COLLATE NOCASE",
+            [database, schema, table],
+            |row| row.get(0),
+        )
+        .optional()?;
+    kept.ok_or_else(|| anyhow!("the emulator has no table {name}: copy it first, or name another"))
+}

@@ -1,0 +1,98 @@
+//! The columns of a source table, as the database describes them.
+
+use anyhow::{Result, ensure};
+use mysql_async::Conn;
+use mysql_async::prelude::Queryable;
+
+use crate::connection::answered;
+
+/// A table of the source.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Table {
+    pub(crate) database: String,
+    pub(crate) name: String,
+    pub(crate) columns: Vec<Column>,
+    /// The positions in `columns` of the primary key's columns, in the order of the key.
+    pub(crate) key: Vec<usize>,
+}
+
+/// A column of a source table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::struct_field_names,
+    reason = "the database calls it COLUMN_TYPE"
+)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// The type without length and attributes, in lower case, as in `information_schema.COLUMNS.DATA_TYPE`: `bigint`,
+    /// `decimal`, `enum`. MariaDB's `JSON`, which is text with a check, is `json`.
+    pub(crate) data_type: String,
+    /// The complete type, as in `information_schema.COLUMNS.COLUMN_TYPE`: `bigint(20) unsigned`, `enum('a','b')`.
+    pub(crate) column_type: String,
+    /// The character set of text; none for other types.
+    pub(crate) character_set: Option<String>,
+    pub(crate) is_nullable: bool,
+}
+
+const COLUMNS: &str = "
+    SELECT COLUMN_NAME, DATA_TYPE, COLUMN_TYPE, CHARACTER_SET_NAME, IS_NULLABLE = 'YES'
+    FROM information_schema.COLUMNS WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? ORDER BY ORDINAL_POSITION";
+const KEY: &str = "
+    SELECT COLUMN_NAME FROM information_schema.STATISTICS
+    WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX";
+const CHECKS: &str = "
+    SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
+    WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?";
+
+impl Table {
+    /// The columns of the key.
+    pub(crate) fn key_columns(&self) -> impl Iterator<Item = &Column> {
+        self.key.iter().filter_map(|at| self.columns.get(*at))
+    }
+}
+
+/// Describes a table.
+///
+/// # Errors
+/// If there is no such table that the user can see, or it has no primary key.
+pub(crate) async fn load(conn: &mut Conn, database: &str, name: &str) -> Result<Table> {
+    type Found = (String, String, String, Option<String>, bool);
+    let of_table = (database, name);
+    let found: Vec<Found> = answered(conn.exec(COLUMNS, of_table)).await?;
+    ensure!(
+        !found.is_empty(),
+        "there is no table {database}.{name} that the user can see: check the name, or grant SELECT on it"
+    );
+    let checks: Vec<String> = answered(conn.exec(CHECKS, of_table)).await?;
+    let key: Vec<String> = answered(conn.exec(KEY, of_table)).await?;
+    ensure!(
+        !key.is_empty(),
+        "the table {database}.{name} has no primary key, by which its rows are read: add one"
+    );
+    let columns: Vec<_> = found
+        .into_iter()
+        .map(
+            |(name, data_type, column_type, character_set, is_nullable)| {
+                let is_json = checks.contains(&format!("json_valid(`{name}`)"));
+                Column {
+                    data_type: if is_json {
+                        "json".to_owned()
+                    } else {
+                        data_type
+                    },
+                    name,
+                    column_type,
+                    character_set,
+                    is_nullable,
+                }
+            },
+        )
+        .collect();
+    let position = |key: &String| columns.iter().position(|column| column.name == *key);
+    Ok(Table {
+        key: key.iter().filter_map(position).collect(),
+        database: database.to_owned(),
+        name: name.to_owned(),
+        columns,
+    })
+}

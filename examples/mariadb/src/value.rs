@@ -1,0 +1,60 @@
+//! A value on its way from the database to Snowflake, and a row of them.
+
+use std::sync::Arc;
+
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+use serde_json::value::RawValue;
+
+use crate::schema::Table;
+
+/// A value as it is sent. Pages and the binary log give the same value for the same content of a column.
+#[derive(Debug, Clone)]
+pub(crate) enum Value {
+    Null,
+    Int(i64),
+    UInt(u64),
+    Float(f32),
+    Double(f64),
+    /// Text, and whatever JSON has no exact form for: decimals, dates, times.
+    Text(String),
+    Json(Box<RawValue>),
+    /// Sent in hexadecimal, for a column of type VARCHAR: a default pipe reads BINARY from base64.
+    Bytes(Vec<u8>),
+}
+
+/// A row of a table, which is sent as an object with a field for each column.
+#[derive(Debug, Clone)]
+pub(crate) struct Row {
+    pub(crate) table: Arc<Table>,
+    /// One for each column of the table, in its order.
+    pub(crate) values: Vec<Value>,
+}
+
+impl Serialize for Value {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Null => serializer.serialize_unit(),
+            Self::Int(value) => serializer.serialize_i64(*value),
+            Self::UInt(value) => serializer.serialize_u64(*value),
+            Self::Float(value) => serializer.serialize_f32(*value),
+            Self::Double(value) => serializer.serialize_f64(*value),
+            Self::Text(text) => serializer.serialize_str(text),
+            Self::Json(json) => json.serialize(serializer),
+            Self::Bytes(bytes) => serializer.serialize_str(&hex::encode_upper(bytes)),
+        }
+    }
+}
+
+impl Serialize for Row {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut object = serializer.serialize_map(None)?;
+        for (column, value) in self.table.columns.iter().zip(&self.values) {
+            // An explicit null is a JSON null in a column of type VARIANT, which is a value.
+            if !(matches!(value, Value::Null) && column.data_type == "json") {
+                object.serialize_entry(&column.name, value)?;
+            }
+        }
+        object.end()
+    }
+}

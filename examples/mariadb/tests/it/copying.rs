@@ -1,0 +1,153 @@
+//! Tables are copied by ranges of their keys, and copied on where an earlier run ended.
+
+use std::collections::BTreeMap;
+
+use mysql_async::prelude::Queryable;
+use rusqlite::types::Value;
+
+use crate::program::{World, output, table, text};
+
+const PEOPLE: &str = "--table=people_100k=LAKE.PUBLIC.PEOPLE";
+const GOLD: &str = "--gold=people_100k=LAKE.PUBLIC.CUSTOMERS";
+
+async fn load(world: &World, rows: u32) {
+    let mut command = world.command("load", &[]);
+    // The user of a copy cannot write.
+    command.arg(format!("--rows={rows}"));
+    let mut conn = world.conn().await;
+    conn.query_drop("GRANT CREATE, INSERT ON shop.* TO cdc@'%'")
+        .await
+        .unwrap();
+    let output = output(command).await;
+    assert!(output.status.success(), "{}", text(&output));
+}
+
+async fn check(world: &World) -> (bool, String) {
+    let options = [
+        "--landing=landing.db",
+        "--raw=LAKE.PUBLIC.PEOPLE",
+        "--gold=LAKE.PUBLIC.CUSTOMERS",
+    ];
+    let output = output(world.command("check", &options)).await;
+    (output.status.success(), text(&output))
+}
+
+/// The landed rows in the order of their numbers.
+fn sorted(world: &World) -> Vec<(i64, BTreeMap<String, Value>)> {
+    let rows = world
+        .landed("PEOPLE")
+        .into_iter()
+        .map(|row| match row.get("ROW_INDEX") {
+            Some(Value::Integer(number)) => (*number, row),
+            other => panic!("{other:?} is no number of a row"),
+        });
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|(number, _)| *number);
+    rows
+}
+
+#[tokio::test]
+async fn one_channel_and_eight_give_the_same_tables_and_a_rerun_gives_nothing() {
+    let mut all = Vec::new();
+    for channels in ["--channels=1", "--channels=8"] {
+        let mut world = World::new(&[]).await;
+        load(&world, 3_000).await;
+        let options = [PEOPLE, GOLD, channels, "--snapshot-only"];
+        world.make_tables(&options).await;
+        world.copy(&options).await;
+        let (is_clean, report) = check(&world).await;
+        assert!(is_clean, "{report}");
+        let rows = sorted(&world);
+        assert_eq!(rows.len(), 3_000);
+
+        let again = world.copy(&options).await;
+        assert!(again.contains("people_100k: 0 rows"), "{again}");
+        assert_eq!(sorted(&world), rows);
+
+        load(&world, 3_010).await;
+        let (is_clean, report) = check(&world).await;
+        assert!(!is_clean && report.contains("missing"), "{report}");
+        world.copy(&options).await;
+        assert_eq!(sorted(&world).len(), 3_010);
+        let (is_clean, report) = check(&world).await;
+        assert!(is_clean, "{report}");
+        all.push(sorted(&world));
+    }
+    assert_eq!(all[0], all[1]);
+}
+
+/// Keys of several columns, in the order of a collation, with signs, with decimals and with dates.
+#[tokio::test]
+async fn rows_are_read_by_any_primary_key() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    let tables = [
+        (
+            "names",
+            "name VARCHAR(20), PRIMARY KEY (name)",
+            "CONCAT(IF(seq % 2, 'ä', 'A'), LPAD(seq, 4, ' '), 'é')",
+        ),
+        (
+            "signed",
+            "id BIGINT, PRIMARY KEY (id)",
+            "CAST(seq AS SIGNED) - 150",
+        ),
+        (
+            "huge",
+            "id BIGINT UNSIGNED, PRIMARY KEY (id)",
+            "18446744073709551615 - seq * 1000000000000000",
+        ),
+        (
+            "prices",
+            "price DECIMAL(20,2), PRIMARY KEY (price)",
+            "9007199254740993.00 + seq / 100",
+        ),
+        (
+            "days",
+            "day DATETIME(6), PRIMARY KEY (day)",
+            "'2026-01-01' + INTERVAL seq MICROSECOND",
+        ),
+        (
+            "bytes",
+            "id VARBINARY(8), PRIMARY KEY (id)",
+            "UNHEX(CONCAT('FF', LPAD(HEX(seq), 6, '0')))",
+        ),
+        ("ids", "id UUID, PRIMARY KEY (id)", "UUID()"),
+        (
+            "parts",
+            "a VARCHAR(3), b SMALLINT, c DATE, PRIMARY KEY (a, c, b)",
+            "CHAR(97 + seq % 3), seq % 7, '2026-01-01' + INTERVAL seq DAY",
+        ),
+    ];
+    let mut options: Vec<String> = vec!["--channels=5".to_owned(), "--snapshot-only".to_owned()];
+    for (name, columns, values) in tables {
+        for statement in [
+            format!(
+                "CREATE TABLE {name} ({columns}, note INT) CHARACTER SET utf8mb4 COLLATE utf8mb4_general_ci"
+            ),
+            format!("INSERT INTO {name} SELECT {values}, seq FROM seq_1_to_300"),
+        ] {
+            conn.query_drop(&statement)
+                .await
+                .unwrap_or_else(|error| panic!("{statement}: {error}"));
+        }
+        options.push(table(name));
+    }
+    let options: Vec<&str> = options.iter().map(String::as_str).collect();
+    world.make_tables(&options).await;
+    world.copy(&options).await;
+    for (name, ..) in tables {
+        let rows = world.landed(&name.to_uppercase());
+        let mut notes: Vec<_> = rows.iter().map(|row| row.get("NOTE").cloned()).collect();
+        notes.sort_by_key(|note| match note {
+            Some(Value::Integer(note)) => *note,
+            other => panic!("{other:?} in {name}"),
+        });
+        let all: Vec<_> = (1..=300).map(|note| Some(Value::Integer(note))).collect();
+        assert_eq!(notes, all, "{name}");
+    }
+    let again = world.copy(&options).await;
+    for (name, ..) in tables {
+        assert!(again.contains(&format!("{name}: 0 rows")), "{again}");
+    }
+}
