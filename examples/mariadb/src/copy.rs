@@ -260,8 +260,10 @@ impl Run<'_> {
         let client = self
             .client
             .for_pipe(table.path.sibling(plan::TABLE).pipe()?);
-        let bounds = plan::bounds(conn, &table.source, self.args.channels).await?;
-        let make = async || Ok(Plan::new(start.map(ToString::to_string), bounds.clone()));
+        let make = async || {
+            let bounds = plan::bounds(conn, &table.source, self.args.channels).await?;
+            Ok(Plan::new(start.map(ToString::to_string), bounds))
+        };
         let plan = plan::agree(&client, &self.channel(table, "plan"), make).await?;
         ensure!(
             start.is_none() || plan.log.is_some(),

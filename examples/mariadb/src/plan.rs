@@ -84,7 +84,7 @@ impl fmt::Display for Plan {
 pub(crate) async fn agree(
     client: &StreamingIngestClient,
     channel: &str,
-    make: impl AsyncFn() -> Result<Plan>,
+    mut make: impl AsyncFnMut() -> Result<Plan>,
 ) -> Result<Plan> {
     for _ in 0..ATTEMPTS {
         let mut opened = client.open_channel(channel).await?;
