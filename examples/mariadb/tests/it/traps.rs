@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use snowpipe_streaming::ingest::Pair;
 
-use crate::changes::preflight;
+use crate::changes::{Place, end_of_log, preflight};
 use crate::following::{
     changes, connect, describe, follow, page, rest, shop, stopped, summary, until_now,
 };
@@ -328,7 +329,9 @@ async fn rows_that_were_rolled_back_are_not_sent() {
     );
 
     // More rows than are held back.
-    let following = follow(&mut conn, &server, &table).await;
+    let start = preflight(&mut conn, std::slice::from_ref(&table))
+        .await
+        .unwrap();
     run(
         &mut conn,
         &[
@@ -339,9 +342,18 @@ async fn rows_that_were_rolled_back_are_not_sent() {
     )
     .await;
     run(&mut conn, &["DROP TEMPORARY TABLE temp", "ROLLBACK"]).await;
+    let words = ["rolled back", "--source-id"];
     has(
-        &stopped(&mut conn, following).await,
-        &["rolled back", "--source-id"],
+        &stopped(&mut conn, changes(&server, &table, start.clone())).await,
+        &words,
     );
+    // After a restart fewer rows are left than are held back.
+    let Place { file, position } = start.place;
+    let mut following = changes(&server, &table, start).until(end_of_log(&mut conn).await.unwrap());
+    let late = Pair(file, Pair(position, 15_000));
+    let error = rest(&mut following, Some(late))
+        .await
+        .expect_err("an error");
+    has(&error.to_string(), &words);
     assert_eq!(page(&mut conn, &table).await.len(), 2);
 }
