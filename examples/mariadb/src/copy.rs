@@ -73,7 +73,7 @@ pub(crate) async fn run(args: &CopyArgs, mut stop: watch::Receiver<bool>) -> Res
         Some(preflight(&mut conn, &sources).await?)
     };
     create_parent(&args.rejects)?;
-    let target = Target::open(&args.target, script(&tables, args)?).await?;
+    let target = Target::open(&args.target, script(&tables)?).await?;
     let first = tables.first().context("there is no table")?;
     let client = target
         .client(first.path.sibling(plan::TABLE).pipe()?)
@@ -126,7 +126,7 @@ pub(crate) async fn ddl(
     )?;
     let mut conn = database.connect().await?;
     let tables = tables(&mut conn, &database, args).await?;
-    let mut script = script(&tables, args)?;
+    let mut script = script(&tables)?;
     for Copied { source, path, .. } in &tables {
         if let Some(warehouse) = warehouse {
             script += &sql::current_dynamic_table(source, path.target(), warehouse, lag);
@@ -188,13 +188,12 @@ async fn tables(conn: &mut Conn, database: &Database, args: &CopyArgs) -> Result
     Ok(tables)
 }
 
-fn script(tables: &[Copied], args: &CopyArgs) -> Result<String> {
+fn script(tables: &[Copied]) -> Result<String> {
     let targets: Vec<_> = tables
         .iter()
         .map(|table| ddl::Target {
             source: &table.source,
             path: &table.path,
-            has_changes: !args.snapshot_only,
         })
         .collect();
     let gold = tables.iter().filter_map(|table| table.gold.clone());

@@ -12,7 +12,6 @@ use crate::{plan, sql};
 pub(crate) struct Target<'a> {
     pub(crate) source: &'a Table,
     pub(crate) path: &'a TablePath,
-    pub(crate) has_changes: bool,
 }
 
 /// The name of a table in Snowflake.
@@ -101,7 +100,7 @@ pub(crate) fn script(targets: &[Target<'_>], more: &[(TablePath, &str)]) -> Resu
                 plan::COLUMNS,
             );
         }
-        script += &sql::tables(target.source, target.path.target(), target.has_changes)?;
+        script += &sql::tables(target.source, target.path.target())?;
     }
     for (path, columns) in more {
         create(&mut script, path, columns);

@@ -51,7 +51,6 @@ pub(crate) async fn run(stop: watch::Receiver<bool>) -> Result<bool> {
     let targets = [ddl::Target {
         source: &table,
         path: &raw,
-        has_changes: false,
     }];
     let script = ddl::script(&targets, &[(gold.clone(), GOLD)])?;
     let target = Target::emulator(&landing, script).await?;

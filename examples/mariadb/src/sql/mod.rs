@@ -26,13 +26,8 @@ impl Target<'_> {
     }
 }
 
-/// The table of the copy, and that of the changes if they are followed. New columns of the source become columns of them, and
-/// do not vanish.
-pub(crate) fn tables(
-    table: &Table,
-    target: Target<'_>,
-    with_changes: bool,
-) -> Result<String, Unsupported> {
+/// The table of the copy and that of the changes. New columns of the source become columns of them, and do not vanish.
+pub(crate) fn tables(table: &Table, target: Target<'_>) -> Result<String, Unsupported> {
     let mut columns = Vec::with_capacity(table.columns.len());
     for column in &table.columns {
         columns.push(format!(
@@ -48,9 +43,6 @@ pub(crate) fn tables(
         )
     };
     let copy = create("", &columns);
-    if !with_changes {
-        return Ok(copy);
-    }
     columns.extend(
         COLUMNS
             .iter()
@@ -156,7 +148,7 @@ mod tests {
         };
         let orders = orders();
         let script = [
-            tables(&orders, target, true).unwrap(),
+            tables(&orders, target).unwrap(),
             current_view(&orders, target),
             current_dynamic_table(&orders, target, "COMPUTE", "1 minute"),
         ];
