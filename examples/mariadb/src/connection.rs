@@ -27,7 +27,7 @@ pub(crate) struct Database {
 /// An error of the database or of the connection to it.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// Its text has that of the cause, so the cause is not a source of its own.
+    /// The text includes the cause, which is therefore not a source of the error.
     #[error("{}; {}", described(.0), remedy(.0))]
     Database(mysql_async::Error),
     #[error("the database did not accept a connection within {} s", .0.as_secs())]

@@ -1,6 +1,6 @@
 //! How a table is copied: its ranges, and the place in the log from which its changes are followed.
 //!
-//! A plan is made once, before anything is read, and kept in Snowflake as the offset token of a channel of its own. So a program
+//! A plan is made once, before anything is read, and kept in Snowflake as the offset token of a separate channel. So a program
 //! that starts again, on this machine or on another one, continues with the same ranges. Of two programs that start at the same
 //! time, one makes the plan: the server refuses the rows of the other, which then reads the plan.
 

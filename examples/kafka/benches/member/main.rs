@@ -1,5 +1,5 @@
 //! Measures a member of the group beside the client alone: the same rows, from the mock cluster and from memory, into the same
-//! sink, each in a process of its own. Then how long the partitions of a member stand still after a kill and after a clean end.
+//! sink, each in a separate process. Then how long the partitions of a member stand still after a kill and after a clean end.
 //!
 //! The sink is that of the crate's bench `end_to_end`: it discards the bodies, and refuses a request whose rows do not continue
 //! those of its channel.

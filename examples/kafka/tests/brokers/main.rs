@@ -9,7 +9,7 @@ mod cluster;
 #[path = "../../src/demo/landing.rs"]
 #[expect(
     dead_code,
-    reason = "the emulator is a process of its own, which can be killed"
+    reason = "the emulator is a separate process, which can be killed"
 )]
 mod landing;
 #[path = "../../src/demo/process.rs"]

@@ -88,10 +88,10 @@ async fn run(seed: u64) -> Result<()> {
     world.is_exact()
 }
 
-/// Two seeds, or those that `KAFKA_SEEDS` says: how many, or from one to another as in `7-9`.
+/// Five seeds, or those that `KAFKA_SEEDS` says: how many, or from one to another as in `7-9`.
 #[tokio::test(flavor = "multi_thread")]
 async fn members_are_killed_and_suspended_at_random() -> Result<()> {
-    let seeds = env::var("KAFKA_SEEDS").unwrap_or_else(|_| "2".to_owned());
+    let seeds = env::var("KAFKA_SEEDS").unwrap_or_else(|_| "5".to_owned());
     let (first, last) = seeds.split_once('-').unwrap_or(("1", &seeds));
     for seed in first.parse()?..=last.parse()? {
         run(seed).await.with_context(|| format!("seed {seed}"))?;

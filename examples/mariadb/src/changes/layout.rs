@@ -12,7 +12,7 @@ use crate::schema::Table;
 use crate::types::{Labels, from_binlog, is_logged_as};
 use crate::value::{Row, Value};
 
-/// `MariaDB` adds a column of its own for a unique key over a text, and logs it.
+/// The prefix of hidden columns, which MariaDB adds for unique keys over texts, and logs.
 const HIDDEN: &str = "DB_ROW_HASH_";
 
 /// The columns of a captured table as the log has them.

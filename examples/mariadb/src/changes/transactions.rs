@@ -27,7 +27,7 @@ use crate::value::Row;
 const HELD_ROWS: usize = 10_000;
 const HELD_BYTES: usize = 4 << 20;
 
-/// Types of events that only `MariaDB` has.
+/// Types of events that only MariaDB has.
 const ANNOTATE_ROWS: u8 = 160;
 const CHECKPOINT: u8 = 161;
 const GTID: u8 = 162;

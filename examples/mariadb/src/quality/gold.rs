@@ -45,7 +45,7 @@ impl Customer {
         self
     }
 
-    /// The date of birth. None if there is none, or if it is not a date: `MariaDB` has dates such as 0000-00-00.
+    /// The date of birth. None if there is none, or if it is not a date: MariaDB has dates such as 0000-00-00.
     pub(crate) fn birth(&self) -> Option<Date> {
         let date: Date = self.date_of_birth.as_deref()?.trim().parse().ok()?;
         (date.year() > 0).then_some(date)

@@ -1,6 +1,6 @@
-//! The source in `MariaDB`.
+//! The source in MariaDB.
 //!
-//! `MariaDB` has no index in the order of the key's bytes, so it sorts once and one result is read to its end, instead of pages
+//! MariaDB has no index in the order of the key's bytes, so it sorts once and one result is read to its end, instead of pages
 //! that each sort again.
 
 use std::time::Duration;
@@ -19,7 +19,7 @@ use super::tables::TableName;
 
 const BATCH: usize = 1_000;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long `MariaDB` may take to sort, and then for each further row.
+/// How long MariaDB may take to sort, and then for each further row.
 const SORT_TIMEOUT: Duration = Duration::from_secs(3_600);
 const ROW_TIMEOUT: Duration = Duration::from_secs(60);
 

@@ -12,7 +12,7 @@ use super::groups::Rows;
 #[derive(Debug, Clone)]
 pub(crate) struct TableName {
     /// In an account `DATABASE.SCHEMA.TABLE`; in an emulator's file the same or the name of the table in the file; in
-    /// `MariaDB` `database.table`, or the name of a table in the database of the connection.
+    /// MariaDB `database.table`, or the name of a table in the database of the connection.
     pub(crate) name: String,
     /// The names of the customer's number, which is the key, the e-mail address, the phone and the date of birth.
     pub(crate) columns: [String; COLUMNS.len()],

@@ -147,10 +147,10 @@ async fn run(seed: u64) {
     assert_eq!(current(&world), source(&mut conn).await, "seed {seed}");
 }
 
-/// Two seeds, or those that `MARIADB_SEEDS` says: how many, or from one to another as in `7-9`.
+/// Four seeds, or those that `MARIADB_SEEDS` says: how many, or from one to another as in `7-9`.
 #[tokio::test]
 async fn everything_is_killed_at_random() {
-    let seeds = env::var("MARIADB_SEEDS").unwrap_or_else(|_| "2".to_owned());
+    let seeds = env::var("MARIADB_SEEDS").unwrap_or_else(|_| "4".to_owned());
     let (first, last) = seeds.split_once('-').unwrap_or(("1", &seeds));
     for seed in first.parse().unwrap()..=last.parse().unwrap() {
         run(seed).await;

@@ -174,7 +174,7 @@ fn program(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is missing: install mariadb-server"))
 }
 
-/// A server that is started as root wants to be told so.
+/// A server that is started as root needs the name of its user.
 fn user() -> String {
     let id = Command::new("id").arg("-un").output().expect("id");
     String::from_utf8_lossy(&id.stdout).trim().to_owned()

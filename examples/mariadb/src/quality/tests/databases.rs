@@ -1,4 +1,4 @@
-//! The checks over databases: sources in SQLite and in `MariaDB`, and what landed in the file of an emulator.
+//! The checks over databases: sources in SQLite and in MariaDB, and what landed in the file of an emulator.
 
 #[path = "../../../tests/it/server.rs"]
 #[allow(dead_code, reason = "the other tests use the rest")]
