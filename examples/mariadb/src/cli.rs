@@ -66,7 +66,7 @@ pub(crate) struct CopyArgs {
     /// Copy the rows, and do not follow the changes
     #[arg(long)]
     pub(crate) snapshot_only: bool,
-    /// Follow the changes that the log has at the start, and end
+    /// Follow the changes up to the end that the log has after the copy, and end
     #[arg(long, conflicts_with = "snapshot_only")]
     pub(crate) until_now: bool,
     /// Add the row before an update to its change
