@@ -129,6 +129,9 @@ pub(crate) struct CheckArgs {
     /// The gold table
     #[arg(long, value_name = "DB.SCHEMA.TABLE")]
     pub(crate) gold: Option<String>,
+    /// Compare the current state, which the copy and its changes make. In an account, it is the view with the suffix _CURRENT
+    #[arg(long, conflicts_with = "gold")]
+    pub(crate) current: bool,
     #[command(flatten)]
     pub(crate) options: quality::Options,
 }

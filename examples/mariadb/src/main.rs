@@ -95,11 +95,23 @@ async fn check(args: CheckArgs) -> Result<bool> {
         }
         None => Landing::File(args.landing),
     };
+    let database = database(&args.source)?;
+    let mut raw = TableName::people(args.raw);
+    if args.current && args.profile.is_some() {
+        raw.name += "_CURRENT";
+    } else if args.current {
+        let mut conn = database.connect().await?;
+        let table = schema::load(&mut conn, database.name(), &args.people).await?;
+        let key = table
+            .key_columns()
+            .map(|column| sql::column_name(&column.name));
+        raw.current_by = Some(key.collect());
+    }
     let tables = Tables {
-        source: Source::MariaDb(database(&args.source)?.opts()),
+        source: Source::MariaDb(database.opts()),
         people: TableName::people(args.people),
         landing,
-        raw: TableName::people(args.raw),
+        raw,
         gold: args.gold.map(TableName::customers),
     };
     let report = quality::run(tables, &args.options).await?;

@@ -16,6 +16,8 @@ pub(crate) struct TableName {
     pub(crate) name: String,
     /// The names of the customer's number, which is the key, the e-mail address, the phone and the date of birth.
     pub(crate) columns: [String; COLUMNS.len()],
+    /// The columns of the primary key, if the current state is compared, which the table and that of its changes make.
+    pub(crate) current_by: Option<Vec<String>>,
 }
 
 impl TableName {
@@ -25,6 +27,7 @@ impl TableName {
         Self {
             name: name.into(),
             columns,
+            current_by: None,
         }
     }
 
@@ -33,6 +36,7 @@ impl TableName {
         Self {
             name: name.into(),
             columns: COLUMNS.map(str::to_owned),
+            current_by: None,
         }
     }
 
@@ -66,9 +70,35 @@ pub(crate) fn statement<'a>(file: &'a Connection, table: &TableName) -> Result<S
     let kept = kept_table(file, &table.name)?;
     let as_text = |column: &str| format!("CAST({column} AS TEXT)");
     let as_bytes = |text: &str| format!("{text} COLLATE BINARY");
-    let select = table.select(&quoted(&kept), quoted, as_text, as_bytes);
+    let from = match &table.current_by {
+        None => quoted(&kept),
+        Some(key) => {
+            let changes = quoted(&kept_table(file, &format!("{}_CHANGES", table.name))?);
+            let columns = table.columns.each_ref().map(|column| quoted(column));
+            current(&quoted(&kept), &changes, key, &columns)
+        }
+    };
+    let select = table.select(&from, quoted, as_text, as_bytes);
     file.prepare(&select)
         .with_context(|| format!("cannot read the table {}", table.name))
+}
+
+/// The current state: for each key its newest change, or else the copied row. A row or a change that is there twice remains twice.
+fn current(copy: &str, changes: &str, key: &[String], columns: &[String]) -> String {
+    let mut names: Vec<&str> = columns.iter().chain(key).map(String::as_str).collect();
+    names.sort_unstable();
+    names.dedup();
+    let (names, key) = (names.join(", "), key.join(", "));
+    format!(
+        "(SELECT {names} FROM (
+            SELECT {names}, CDC_OP, RANK() OVER (
+                PARTITION BY {key} ORDER BY CDC_FILE DESC, CDC_POSITION DESC, CDC_ROW DESC
+            ) AS CDC_AGE FROM (
+                SELECT {names}, CDC_OP, CDC_FILE, CDC_POSITION, CDC_ROW FROM {changes}
+                UNION ALL SELECT {names}, 'I', 0, 0, 0 FROM {copy}
+            )
+        ) WHERE CDC_AGE = 1 AND CDC_OP <> 'D')"
+    )
 }
 
 /// The rows of a statement of [`statement`].

@@ -32,7 +32,7 @@ pub(crate) fn tables(table: &Table, target: Target<'_>) -> Result<String, Unsupp
     for column in &table.columns {
         columns.push(format!(
             "{} {}",
-            name(&column.name),
+            column_name(&column.name),
             snowflake_type(column)?
         ));
     }
@@ -76,7 +76,7 @@ fn current(table: &Table, target: Target<'_>) -> String {
     let columns: Vec<_> = table
         .columns
         .iter()
-        .map(|column| name(&column.name))
+        .map(|column| column_name(&column.name))
         .collect();
     let key: Vec<_> = table
         .key
@@ -103,7 +103,7 @@ WHERE CDC_OP <> 'D'"
 }
 
 /// The name of a column. Rows are matched with columns by the name in upper case.
-fn name(column: &str) -> String {
+pub(crate) fn column_name(column: &str) -> String {
     quoted(&column.to_uppercase())
 }
 

@@ -76,6 +76,35 @@ async fn one_channel_and_eight_give_the_same_tables_and_a_rerun_gives_nothing() 
     assert_eq!(all[0], all[1]);
 }
 
+#[tokio::test]
+async fn the_current_state_is_checked_after_changes() {
+    let mut world = World::new(&[]).await;
+    load(&world, 1_000).await;
+    let options = [PEOPLE, "--until-now"];
+    world.make_tables(&options).await;
+    world.copy(&options).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "UPDATE people_100k SET EMAIL = 'changed@example.org' WHERE ROW_INDEX % 7 = 0",
+        "DELETE FROM people_100k WHERE ROW_INDEX % 11 = 0",
+        "UPDATE people_100k SET ROW_INDEX = ROW_INDEX + 5000 WHERE ROW_INDEX % 13 = 0",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let options = [
+        "--landing=landing.db",
+        "--raw=LAKE.PUBLIC.PEOPLE",
+        "--current",
+    ];
+    let behind = output(world.command("check", &options)).await;
+    assert!(!behind.status.success(), "{}", text(&behind));
+    world.copy(&[PEOPLE, "--until-now"]).await;
+    let report = output(world.command("check", &options)).await;
+    assert!(report.status.success(), "{}", text(&report));
+    let copy_only = output(world.command("check", &options[..2])).await;
+    assert!(!copy_only.status.success(), "{}", text(&copy_only));
+}
+
 /// Keys of several columns, in the order of a collation, with signs, with decimals and with dates.
 #[tokio::test]
 async fn rows_are_read_by_any_primary_key() {
