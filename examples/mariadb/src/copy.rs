@@ -10,9 +10,9 @@ use mysql_async::Conn;
 use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::ingest::{self, Finish, Report, Source};
 use tokio::sync::watch;
-use tokio::time::{Instant, interval_at, sleep};
+use tokio::time::{Instant, interval_at, sleep, timeout};
 
-use crate::changes::{Changes, Place, Start, end_of_log, preflight};
+use crate::changes::{self, Changes, ChangesError, Place, Start};
 use crate::cli::{CopyArgs, DdlArgs};
 use crate::connection::Database;
 use crate::ddl::{self, TablePath};
@@ -30,6 +30,8 @@ const MOST_IN_FLIGHT: u64 = 50_000;
 const REPORT_EVERY: Duration = Duration::from_secs(10);
 /// How long a database that is away at the start is waited for.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long the questions about the log may take.
+const LOG_TIMEOUT: Duration = Duration::from_secs(60);
 const MAX_START_PAUSE: Duration = Duration::from_secs(5);
 
 /// A table that is copied.
@@ -63,15 +65,10 @@ pub(crate) async fn run(args: &CopyArgs, mut stop: watch::Receiver<bool>) -> Res
     )?;
     let mut conn = connect(&database).await?;
     let tables = tables(&mut conn, &database, args).await?;
-    let start = if args.snapshot_only {
-        None
-    } else {
-        let sources: Vec<_> = tables
-            .iter()
-            .map(|table| Arc::clone(&table.source))
-            .collect();
-        Some(preflight(&mut conn, &sources).await?)
-    };
+    if !args.snapshot_only {
+        let sources = tables.iter().map(|table| Arc::clone(&table.source));
+        within(changes::check(&mut conn, &sources.collect::<Vec<_>>())).await?;
+    }
     create_parent(&args.rejects)?;
     let target = Target::open(&args.target, script(&tables)?).await?;
     let first = tables.first().context("there is no table")?;
@@ -88,7 +85,7 @@ pub(crate) async fn run(args: &CopyArgs, mut stop: watch::Receiver<bool>) -> Res
         committed: AtomicU64::new(0),
     };
     let finished = tokio::select! {
-        finished = run.all(&mut conn, &tables, start) => finished,
+        finished = run.all(&mut conn, &tables) => finished,
         () = async {
             // Without a sender nothing asks the program to end.
             if stop.wait_for(|stop| *stop).await.is_ok() {
@@ -202,10 +199,10 @@ fn script(tables: &[Copied]) -> Result<String> {
 }
 
 impl Run<'_> {
-    async fn all(&self, conn: &mut Conn, tables: &[Copied], start: Option<Start>) -> Result<bool> {
+    async fn all(&self, conn: &mut Conn, tables: &[Copied]) -> Result<bool> {
         let mut plans = Vec::new();
         for table in tables {
-            plans.push(self.plan(table, conn, start.as_ref()).await?);
+            plans.push(self.plan(table, conn).await?);
         }
         let progress = async {
             let mut looks = interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
@@ -226,7 +223,7 @@ impl Run<'_> {
             }
             let mut is_done = self.join(runs).await?;
             if self.args.until_now && is_done {
-                let end = end_of_log(conn).await?;
+                let end = within(changes::end_of_log(conn)).await?;
                 let runs = tables.iter().zip(&plans);
                 let runs = runs.map(|(table, plan)| self.changes(table, plan, Some(end)).boxed());
                 is_done = self.join(runs.collect()).await?;
@@ -255,17 +252,23 @@ impl Run<'_> {
         Ok(all)
     }
 
-    async fn plan(&self, table: &Copied, conn: &mut Conn, start: Option<&Start>) -> Result<Plan> {
+    async fn plan(&self, table: &Copied, conn: &mut Conn) -> Result<Plan> {
         let client = self
             .client
             .for_pipe(table.path.sibling(plan::TABLE).pipe()?);
+        let follows = !self.args.snapshot_only;
         let make = async || {
+            let log = if follows {
+                Some(within(changes::start(conn)).await?.to_string())
+            } else {
+                None
+            };
             let bounds = plan::bounds(conn, &table.source, self.args.channels).await?;
-            Ok(Plan::new(start.map(ToString::to_string), bounds))
+            Ok(Plan::new(log, bounds))
         };
         let plan = plan::agree(&client, &self.channel(table, "plan"), make).await?;
         ensure!(
-            start.is_none() || plan.log.is_some(),
+            !follows || plan.log.is_some(),
             "the table {} was copied with --snapshot-only, so it is not known where its changes begin: go on with \
              --snapshot-only, or copy it again with another --source-id into an empty table",
             table.source.name
@@ -374,4 +377,10 @@ impl Run<'_> {
             .await?;
         Ok(report)
     }
+}
+
+/// Waits for the answers of the database about its log, for a limited time.
+async fn within<T>(answer: impl Future<Output = Result<T, ChangesError>>) -> Result<T> {
+    let answer = timeout(LOG_TIMEOUT, answer).await;
+    Ok(answer.context("the database did not answer in time: check it, and start again")??)
 }

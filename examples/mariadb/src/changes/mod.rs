@@ -19,10 +19,11 @@ mod transactions;
 pub(crate) use self::change::COLUMNS;
 #[allow(unused_imports, reason = "the tests of the package use it")]
 pub(crate) use self::change::Change;
-#[allow(unused_imports, reason = "the tests of the package use it")]
 pub(crate) use self::error::ChangesError;
 #[allow(unused_imports, reason = "the tests of the package use it")]
 pub(crate) use self::place::Offset;
 pub(crate) use self::place::{Place, Start};
-pub(crate) use self::preflight::{end_of_log, preflight};
+#[allow(unused_imports, reason = "the tests of the package use it")]
+pub(crate) use self::preflight::preflight;
+pub(crate) use self::preflight::{check, end_of_log, start};
 pub(crate) use self::source::Changes;

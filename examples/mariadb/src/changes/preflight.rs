@@ -42,12 +42,18 @@ const RIGHTS: [(&str, &[&str]); 2] = [
     ("BINLOG MONITOR", &["BINLOG MONITOR", "REPLICATION CLIENT"]),
 ];
 
-/// Checks that the changes of the tables can be followed exactly, and returns where to begin: everything that was committed
-/// before it is visible to the pages that are read from now on.
+/// Checks that the changes of the tables can be followed exactly, and returns where to begin.
+#[allow(dead_code, reason = "the tests of the package do both at once")]
 pub(crate) async fn preflight(
     conn: &mut Conn,
     tables: &[Arc<Table>],
 ) -> Result<Start, ChangesError> {
+    check(conn, tables).await?;
+    start(conn).await
+}
+
+/// Checks that the changes of the tables can be followed exactly.
+pub(crate) async fn check(conn: &mut Conn, tables: &[Arc<Table>]) -> Result<(), ChangesError> {
     let version: Option<String> = conn.query_first("SELECT VERSION()").await?;
     if !version.is_some_and(|version| version.contains("MariaDB")) {
         let remedy = "use --snapshot-only";
@@ -62,14 +68,19 @@ pub(crate) async fn preflight(
     for table in tables {
         check_table(conn, table).await?;
     }
-    let server_id = server_id(conn).await?;
-    if server_id == 0 {
+    if server_id(conn).await? == 0 {
         return Err(Stopped::new(
             "the server has no server_id",
             "set a server_id that is unique",
         )
         .into());
     }
+    Ok(())
+}
+
+/// Where following begins: everything that was committed before it is visible to the pages that are read from now on.
+pub(crate) async fn start(conn: &mut Conn) -> Result<Start, ChangesError> {
+    let server_id = server_id(conn).await?;
     let (base, place) = begin(conn).await?;
     // After the position: a transaction that is prepared by now has its rows before it, and may be committed after it.
     let prepared: Vec<Row> = conn.query("XA RECOVER").await?;

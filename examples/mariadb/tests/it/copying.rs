@@ -105,6 +105,38 @@ async fn the_current_state_is_checked_after_changes() {
     assert!(!copy_only.status.success(), "{}", text(&copy_only));
 }
 
+/// A prepared transaction of another table hides no changes, once the place in the log is known.
+#[tokio::test]
+async fn a_copy_continues_beside_a_prepared_transaction() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY)",
+        "CREATE TABLE others (id INT PRIMARY KEY)",
+        "INSERT INTO orders VALUES (1)",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let options = [&table("orders"), "--until-now"];
+    world.make_tables(&options).await;
+    world.copy(&options).await;
+    for statement in [
+        "XA START 'x'",
+        "INSERT INTO others VALUES (1)",
+        "XA END 'x'",
+        "XA PREPARE 'x'",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let mut other = world.conn().await;
+    other
+        .query_drop("INSERT INTO orders VALUES (2)")
+        .await
+        .unwrap();
+    world.copy(&options).await;
+    assert_eq!(world.landed("ORDERS_CHANGES").len(), 1);
+}
+
 /// Keys of several columns, in the order of a collation, with signs, with decimals and with dates.
 #[tokio::test]
 async fn rows_are_read_by_any_primary_key() {
