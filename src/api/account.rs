@@ -184,6 +184,13 @@ impl Account {
         Err(answered(host, &first.what, &response, self.clock.now()))
     }
 
+    /// A bearer token for calls that are not made here.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn current_bearer(&self) -> Result<Bearer, Failure> {
+        let credential = self.credential();
+        self.bearer(&*credential).await
+    }
+
     async fn bearer(&self, credential: &dyn Credential) -> Result<Bearer, Failure> {
         let limit = self.attempt_timeout.saturating_mul(2);
         let context = CredentialContext {

@@ -213,6 +213,12 @@ impl Session {
         self.account.call(call, attempt).await
     }
 
+    /// A bearer token for the account host.
+    #[cfg(feature = "sql-api")]
+    pub(super) async fn bearer(&self) -> Result<Bearer, Failure> {
+        self.account.current_bearer().await
+    }
+
     fn known_ingest(&self) -> MutexGuard<'_, Option<Arc<Ingest>>> {
         locked(&self.ingest)
     }

@@ -12,7 +12,7 @@ use super::call::{Attempt, Call};
 use super::failure::Failure;
 use super::session::Session;
 use super::{ApiConfig, wire};
-use crate::auth::Credential;
+use crate::auth::{Bearer, Credential};
 use crate::base::json::{Object, Scalar};
 use crate::base::metrics::Endpoint;
 use crate::base::text::{self, printable};
@@ -107,6 +107,11 @@ impl Statements {
         Self {
             session: Session::new(config, credential, transport, time),
         }
+    }
+
+    /// A bearer token for other calls to the account host.
+    pub(crate) async fn bearer(&self) -> Result<Bearer, Failure> {
+        self.session.bearer().await
     }
 
     /// Submits a statement. A repeated request is marked, so that the server does not execute it twice.

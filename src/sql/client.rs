@@ -13,7 +13,7 @@ use crate::api::ApiConfig;
 use crate::api::call::Attempt;
 use crate::api::failure::Failure;
 use crate::api::statements::{Answer, Binding, ResultSet, Statements, Submission};
-use crate::auth::Credential;
+use crate::auth::{Bearer, Credential};
 use crate::base::retry::{Backoff, Retry};
 use crate::base::time::{SystemClock, TimeSource};
 use crate::config::Profile;
@@ -211,6 +211,18 @@ impl SqlClient {
                     format!("the statement returned no result within {limit:?}; allow more time or use a larger warehouse"),
                 ))
             })
+    }
+
+    /// A bearer token for a call to the account's host that this crate does not make, such as Snowpipe's REST API. It is cached
+    /// for as long as it is valid.
+    ///
+    /// Cancel safe.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Authentication`] or [`ErrorKind::Timeout`] if the credential has no token.
+    pub async fn bearer(&self) -> Result<Bearer> {
+        self.statements.bearer().await.map_err(Failure::into_error)
     }
 
     /// Counts the rows of a table and, if `key` names a column, its distinct values. The column's name is in the case in which

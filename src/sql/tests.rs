@@ -273,3 +273,28 @@ async fn a_refusal_names_the_statement_and_not_the_login() {
         assert!(error.to_string().contains(remedy), "{error}");
     }
 }
+
+#[tokio::test]
+async fn a_bearer_token_for_other_calls_is_that_of_the_login() {
+    let script = Script::new([]);
+    let client = script.client(&json!({}));
+    let bearer = client.bearer().await.unwrap();
+    assert_eq!(bearer.token_type(), "KEYPAIR_JWT");
+    assert_eq!(bearer.token().expose().split('.').count(), 3);
+    // It is not signed anew for each call.
+    let again = client.bearer().await.unwrap();
+    assert_eq!(again.token().expose(), bearer.token().expose());
+
+    let token = ProgrammaticAccessToken::new("a token", None);
+    let client = SqlClient::builder(Profile::new("ACME"))
+        .credential(token)
+        .transport(script.clone())
+        .build()
+        .unwrap();
+    let bearer = client.bearer().await.unwrap();
+    assert_eq!(
+        (bearer.token_type(), bearer.token().expose()),
+        ("PROGRAMMATIC_ACCESS_TOKEN", "a token")
+    );
+    assert!(script.lines().is_empty());
+}

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// The Markdown files that are checked, relative to the repository's root.
-const PAPERS: [&str; 11] = [
+const PAPERS: [&str; 12] = [
     "README.md",
     "ARCHITECTURE.md",
     "CONTRIBUTING.md",
@@ -16,6 +16,7 @@ const PAPERS: [&str; 11] = [
     "examples/orders/README.md",
     "examples/table_copy/README.md",
     "examples/kafka/README.md",
+    "examples/kinesis/README.md",
     "examples/mariadb/README.md",
 ];
 

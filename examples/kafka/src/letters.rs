@@ -1,11 +1,6 @@
 //! Dead letters, each a JSON object: the lines of a file, or the records of a topic. They are kept at least once; topic, partition
 //! and offset are the key.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use anyhow::{Context, Result};
 use rdkafka::Message;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -13,9 +8,9 @@ use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord};
 use serde::Serialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
-use tokio::task::spawn_blocking;
 
 use crate::cli::Args;
+use crate::lines::Lines;
 use crate::row::text_or_base64;
 use crate::settings;
 
@@ -67,7 +62,7 @@ impl DeadLetter {
 /// Where the letters of all partitions of this program are kept.
 #[derive(Clone)]
 pub(crate) enum DeadLetters {
-    File(Arc<Mutex<File>>),
+    File(Lines),
     Topic {
         producer: FutureProducer,
         topic: String,
@@ -91,8 +86,7 @@ impl DeadLetters {
         let Some(path) = &args.dead_letters else {
             return Ok(None);
         };
-        let file = open(path).with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Some(Self::File(Arc::new(Mutex::new(file)))))
+        Ok(Some(Self::File(Lines::open(path)?)))
     }
 
     /// Keeps letters, and waits until they are on the disk, or the brokers have them.
@@ -101,42 +95,10 @@ impl DeadLetters {
     /// If they could not be kept. Some of them may be there nevertheless.
     pub(crate) async fn keep(&self, letters: Vec<DeadLetter>) -> Result<()> {
         match self {
-            Self::File(file) => {
-                let file = Arc::clone(file);
-                spawn_blocking(move || write(&file, &letters)).await?
-            }
+            Self::File(lines) => lines.append(letters).await,
             Self::Topic { producer, topic } => send(producer, topic, &letters).await,
         }
     }
-}
-
-/// Opens a file for appending. A line that a killed program has left unfinished is ended.
-fn open(path: &Path) -> io::Result<File> {
-    let mut file = OpenOptions::new()
-        .read(true)
-        .append(true)
-        .create(true)
-        .open(path)?;
-    let mut last = [b'\n'];
-    if file.metadata()?.len() > 0 {
-        file.seek(SeekFrom::End(-1))?;
-        file.read_exact(&mut last)?;
-    }
-    if last != [b'\n'] {
-        file.write_all(b"\n")?;
-    }
-    Ok(file)
-}
-
-fn write(file: &Mutex<File>, letters: &[DeadLetter]) -> Result<()> {
-    let mut lines = Vec::new();
-    for letter in letters {
-        serde_json::to_writer(&mut lines, letter)?;
-        lines.push(b'\n');
-    }
-    let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
-    file.write_all(&lines)?;
-    Ok(file.sync_data()?)
 }
 
 async fn send(producer: &FutureProducer, topic: &str, letters: &[DeadLetter]) -> Result<()> {
@@ -175,22 +137,4 @@ fn is_too_long(error: &anyhow::Error) -> bool {
         .downcast_ref()
         .and_then(KafkaError::rdkafka_error_code)
         == Some(RDKafkaErrorCode::MessageSizeTooLarge)
-}
-
-#[cfg(test)]
-mod tests {
-    use tempfile::TempDir;
-
-    use super::*;
-
-    #[test]
-    fn an_unfinished_line_does_not_spoil_the_next_letter() {
-        let folder = TempDir::new().unwrap();
-        let path = folder.path().join("letters.ndjson");
-        for (before, after) in [("", ""), ("{}\n", "{}\n"), ("{}\n{\"to", "{}\n{\"to\n")] {
-            std::fs::write(&path, before).unwrap();
-            drop(open(&path).unwrap());
-            assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
-        }
-    }
 }

@@ -3,6 +3,8 @@
 
 mod cli;
 mod demo;
+#[path = "../../shared/lines.rs"]
+mod lines;
 #[path = "../../shared/signals.rs"]
 mod signals;
 

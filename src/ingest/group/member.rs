@@ -164,7 +164,7 @@ impl<'a, T: Partitions> Member<'a, T> {
             self.tally.lost += self.unassign(std::slice::from_ref(&partition));
             self.tally.assigned += 1;
             self.generation += 1;
-            let channel = names::channel(&self.name, &partition);
+            let channel = names::channel_name(&self.name, &partition);
             let (done, gone) = oneshot::channel();
             let predecessor = self.last.insert(partition.clone(), gone);
             info!(channel, generation = self.generation, "assigned");

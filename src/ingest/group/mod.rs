@@ -108,5 +108,6 @@ mod report;
 mod task;
 
 pub use self::builder::Group;
+pub use self::names::channel_name;
 pub use self::partitions::{Event, NextEvent, Partitions};
 pub use self::report::{GroupProgress, GroupReport, PartitionReport, PartitionState, Totals};

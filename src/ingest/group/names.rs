@@ -6,11 +6,18 @@ use std::fmt::{self, Write as _};
 const SEPARATOR: char = ':';
 const ESCAPE: char = '~';
 
-/// The channel of a partition: `<group>:<partition>`.
+/// The name of a partition's channel in a group: `<group>:<partition>`. For a look at the channel of a partition that another
+/// program owns, for example with
+/// [`latest_committed_offset_tokens`](crate::StreamingIngestClient::latest_committed_offset_tokens).
 ///
-/// Partitions that differ must have names that differ, also without regard to case, because the server ignores the case of
-/// channel names when it opens them. So `Rides` becomes `~rides`.
-pub(super) fn channel(group: &str, partition: &impl fmt::Display) -> String {
+/// Partitions that differ have names that differ, also without regard to case, because the server ignores the case of channel
+/// names when it opens them. So `Rides` becomes `~rides`.
+///
+/// ```
+/// use snowpipe_streaming::ingest::group::channel_name;
+/// assert_eq!(channel_name("resort", &"Rides:3"), "resort:~rides:3");
+/// ```
+pub fn channel_name(group: &str, partition: &impl fmt::Display) -> String {
     let mut name = String::new();
     for char in group.chars() {
         if char == SEPARATOR {
@@ -43,12 +50,18 @@ fn escape(name: &mut String, char: char) {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::channel;
+    use super::channel_name;
 
     #[test]
     fn a_name_is_readable() {
-        assert_eq!(channel("resort", &"lift-rides:3"), "resort:lift-rides:3");
-        assert_eq!(channel("Resort", &"Lift.Rides:0"), "~resort:~lift.~rides:0");
+        assert_eq!(
+            channel_name("resort", &"lift-rides:3"),
+            "resort:lift-rides:3"
+        );
+        assert_eq!(
+            channel_name("Resort", &"Lift.Rides:0"),
+            "~resort:~lift.~rides:0"
+        );
     }
 
     #[test]
@@ -57,7 +70,7 @@ mod tests {
         let partitions = ["b:1", "B:1", "~b:1", ":b:1", "ß:1", "ss:1", "b:11"];
         let names: BTreeSet<_> = groups
             .iter()
-            .flat_map(|group| partitions.map(|partition| channel(group, &partition)))
+            .flat_map(|group| partitions.map(|partition| channel_name(group, &partition)))
             .map(|name| name.to_uppercase())
             .collect();
         assert_eq!(names.len(), groups.len() * partitions.len());

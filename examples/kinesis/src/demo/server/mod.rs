@@ -1,0 +1,200 @@
+//! A stream in this process that speaks the protocol of Kinesis: shards that are split and merged, iterators that expire, and
+//! the limits of a shard.
+
+mod calls;
+mod shards;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
+use axum::routing::post;
+use fastrand::Rng;
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+use self::shards::Shards;
+
+const SERVICE: &str = "Kinesis_20131202.";
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+
+/// What goes wrong.
+#[derive(Debug, Clone)]
+pub(crate) struct Faults {
+    /// The share of calls that are answered with an error, or of records that are not put.
+    pub(crate) rate: f64,
+    pub(crate) seed: u64,
+}
+
+/// A server that ends when this value is dropped.
+pub(crate) struct Server {
+    url: String,
+    state: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+struct Shared {
+    shards: Mutex<Shards>,
+    faults: Option<Mutex<(Rng, f64)>>,
+}
+
+/// An error of the service: its type, its message, and the status of the answer.
+struct Refusal(&'static str, String, StatusCode);
+
+impl Refusal {
+    fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self(kind, message.into(), StatusCode::BAD_REQUEST)
+    }
+
+    fn invalid(message: impl Into<String>) -> Self {
+        Self::new("InvalidArgumentException", message)
+    }
+}
+
+impl Server {
+    /// A stream of this name with open shards.
+    ///
+    /// # Errors
+    /// If the server cannot listen.
+    pub(crate) async fn start(
+        stream: &str,
+        shards: usize,
+        iterator_life: Duration,
+        faults: Option<Faults>,
+    ) -> Result<Self> {
+        let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))
+            .await
+            .context("the stream cannot listen")?;
+        let url = format!("http://{}", listener.local_addr()?);
+        let faults = faults.map(|faults| Mutex::new((Rng::with_seed(faults.seed), faults.rate)));
+        let state = Arc::new(Shared {
+            shards: Mutex::new(Shards::new(stream, shards, iterator_life)),
+            faults,
+        });
+        let router = Router::new()
+            .route("/", post(handle))
+            .with_state(Arc::clone(&state));
+        let task = tokio::spawn(async move {
+            // It ends with the task.
+            let _ = axum::serve(listener, router).await;
+        });
+        Ok(Self { url, state, task })
+    }
+
+    /// What leads the AWS SDK here.
+    pub(crate) fn environment(&self) -> Vec<(String, String)> {
+        [
+            ("AWS_ENDPOINT_URL_KINESIS", &*self.url),
+            ("AWS_ACCESS_KEY_ID", "local"),
+            ("AWS_SECRET_ACCESS_KEY", "local"),
+            ("AWS_REGION", "us-east-1"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .into()
+    }
+
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many calls were refused because of the limits of a shard.
+    pub(crate) fn throttled(&self) -> u64 {
+        self.state.shards().throttled
+    }
+
+    /// Splits a shard in the middle.
+    ///
+    /// # Errors
+    /// If it is closed.
+    pub(crate) fn split(&self, index: usize) -> Result<()> {
+        let mut shards = self.state.shards();
+        let shard = shards.all.get(index).context("there is no such shard")?;
+        let (id, at) = (shard.id.clone(), shard.begin / 2 + shard.end / 2);
+        shards
+            .split(&id, at)
+            .map_err(|refusal| anyhow::anyhow!(refusal.1))
+    }
+
+    /// Deletes the oldest records of a shard, as the retention does.
+    pub(crate) fn trim(&self, shard: &str, count: usize) {
+        self.state.shards().trim(shard, count);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Shared {
+    fn shards(&self) -> MutexGuard<'_, Shards> {
+        self.shards.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What goes wrong with this call, if something does.
+    fn fault(&self, action: &str) -> Option<Refusal> {
+        let mut faults = self
+            .faults
+            .as_ref()?
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (rng, rate) = &mut *faults;
+        if rng.f64() >= *rate {
+            return None;
+        }
+        Some(match (action, rng.u8(0..3)) {
+            // Without an answer nobody knows whether records were put.
+            ("PutRecords" | "SplitShard" | "MergeShards", _) => return None,
+            ("GetRecords", 0) => Refusal::new("ExpiredIteratorException", "Iterator expired."),
+            (_, 1) => Refusal::new("LimitExceededException", "Rate exceeded"),
+            _ => Refusal(
+                "InternalFailure",
+                "the server failed".to_owned(),
+                StatusCode::INTERNAL_SERVER_ERROR,
+            ),
+        })
+    }
+
+    /// Whether a record is not put although there is room.
+    fn drops_record(&self) -> bool {
+        self.faults.as_ref().is_some_and(|faults| {
+            let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
+            let (rng, rate) = &mut *faults;
+            rng.f64() < *rate
+        })
+    }
+}
+
+async fn handle(State(state): State<Arc<Shared>>, headers: HeaderMap, body: Bytes) -> Response {
+    let target = headers
+        .get("x-amz-target")
+        .and_then(|value| value.to_str().ok());
+    let action = target
+        .and_then(|target| target.strip_prefix(SERVICE))
+        .unwrap_or_default();
+    let answer = match (state.fault(action), serde_json::from_slice::<Value>(&body)) {
+        (Some(refusal), _) => Err(refusal),
+        (None, Ok(request)) => calls::answer(&state, action, &request),
+        (None, Err(error)) => Err(Refusal::new("SerializationException", error.to_string())),
+    };
+    let (status, body) = match answer {
+        Ok(body) => (StatusCode::OK, body),
+        Err(Refusal(kind, message, status)) => {
+            (status, json!({ "__type": kind, "message": message }))
+        }
+    };
+    (
+        status,
+        [(header::CONTENT_TYPE, CONTENT_TYPE)],
+        body.to_string(),
+    )
+        .into_response()
+}

@@ -1,0 +1,315 @@
+//! The calls to Kinesis.
+
+use std::fmt;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, SdkConfig};
+use aws_sdk_kinesis::Client;
+use aws_sdk_kinesis::config::{Credentials, Region};
+use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_kinesis::operation::get_records::GetRecordsError;
+use aws_sdk_kinesis::primitives::Blob;
+use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
+use bytes::Bytes;
+
+use crate::sequence::{NotASequence, Sequence};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
+/// A call with its repetitions.
+const CALL_TIMEOUT: Duration = Duration::from_mins(1);
+const ATTEMPTS: u32 = 3;
+/// `ListShards` returns at most 10,000 shards at once. A stream has at most that many by the highest quota, and as many closed
+/// ones.
+const MAX_PAGES: usize = 20;
+
+/// A stream of Kinesis.
+#[derive(Debug, Clone)]
+pub(crate) struct Stream {
+    client: Client,
+    name: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Shard {
+    pub(crate) id: String,
+    /// The shard that was split, or the two that were merged. They may be gone.
+    pub(crate) parents: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) sequence: Sequence,
+    pub(crate) data: Bytes,
+}
+
+/// The answer to `GetRecords`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Records {
+    pub(crate) records: Vec<Record>,
+    /// `None` at the end of a closed shard.
+    pub(crate) next: Option<String>,
+}
+
+/// Where to read a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Position<'a> {
+    /// With the oldest record.
+    Horizon,
+    After(&'a Sequence),
+}
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum StreamError {
+    #[error("the iterator has expired")]
+    ExpiredIterator,
+    #[error("there is no stream {0}, or no such shard: check --stream, AWS_REGION and the account")]
+    NotFound(String),
+    #[error("Kinesis refuses to {call}: {why}; check the credentials and the rights of the role")]
+    Refused { call: &'static str, why: String },
+    #[error("cannot {call}: {why}")]
+    Failed { call: &'static str, why: String },
+    #[error("Kinesis has answered without {0}")]
+    Incomplete(&'static str),
+    #[error(transparent)]
+    Sequence(#[from] NotASequence),
+}
+
+impl StreamError {
+    /// Whether a repetition is useless.
+    pub(crate) fn is_fatal(&self) -> bool {
+        matches!(
+            self,
+            Self::NotFound(_) | Self::Refused { .. } | Self::Sequence(_)
+        )
+    }
+}
+
+/// Region, credentials and endpoint from the environment and the files of AWS.
+pub(crate) async fn config() -> SdkConfig {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(CONNECT_TIMEOUT)
+        .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+        .operation_timeout(CALL_TIMEOUT);
+    aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts.build())
+        .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS))
+        .load()
+        .await
+}
+
+/// A server on this machine.
+pub(crate) async fn local(url: &str) -> SdkConfig {
+    aws_config::defaults(BehaviorVersion::latest())
+        .endpoint_url(url)
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "local"))
+        .load()
+        .await
+}
+
+impl Stream {
+    pub(crate) fn new(config: &SdkConfig, name: impl Into<String>) -> Self {
+        Self {
+            client: Client::new(config),
+            name: name.into(),
+        }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// When it was created, in milliseconds since 1970. Another stream of the same name has another time.
+    ///
+    /// # Errors
+    /// If the stream does not exist or Kinesis does not answer.
+    pub(crate) async fn created(&self) -> Result<i64, StreamError> {
+        let call = self
+            .client
+            .describe_stream_summary()
+            .stream_name(&self.name);
+        let output = call
+            .send()
+            .await
+            .map_err(|error| self.error("describe the stream", &error))?;
+        let summary = output
+            .stream_description_summary()
+            .ok_or(StreamError::Incomplete("a description"))?;
+        let created = summary.stream_creation_timestamp().to_millis();
+        created.map_err(|_| StreamError::Incomplete("the time of creation"))
+    }
+
+    /// All shards, closed ones included, as long as they may have records.
+    ///
+    /// # Errors
+    /// If the stream does not exist or Kinesis does not answer.
+    pub(crate) async fn shards(&self) -> Result<Vec<Shard>, StreamError> {
+        let mut shards = Vec::new();
+        let mut next: Option<String> = None;
+        for _ in 0..MAX_PAGES {
+            let call = self.client.list_shards();
+            let call = match next {
+                // The token stands for the stream.
+                Some(token) => call.next_token(token),
+                None => call.stream_name(&self.name),
+            };
+            let output = call
+                .send()
+                .await
+                .map_err(|error| self.error("list the shards", &error))?;
+            shards.extend(output.shards().iter().map(|shard| {
+                let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
+                Shard {
+                    id: shard.shard_id().to_owned(),
+                    parents: parents.into_iter().flatten().map(str::to_owned).collect(),
+                }
+            }));
+            next = output.next_token().map(str::to_owned);
+            if next.is_none() {
+                return Ok(shards);
+            }
+        }
+        Err(StreamError::Incomplete("an end of its list of shards"))
+    }
+
+    /// # Errors
+    /// If the shard does not exist or Kinesis does not answer.
+    pub(crate) async fn iterator(
+        &self,
+        shard: &str,
+        position: Position<'_>,
+    ) -> Result<String, StreamError> {
+        let call = self
+            .client
+            .get_shard_iterator()
+            .stream_name(&self.name)
+            .shard_id(shard);
+        let call = match position {
+            Position::Horizon => call.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::After(sequence) => call
+                .shard_iterator_type(ShardIteratorType::AfterSequenceNumber)
+                .starting_sequence_number(sequence.as_str()),
+        };
+        let output = call
+            .send()
+            .await
+            .map_err(|error| self.error("place an iterator", &error))?;
+        let iterator = output.shard_iterator().map(str::to_owned);
+        iterator.ok_or(StreamError::Incomplete("an iterator"))
+    }
+
+    /// Reads at most `limit` records, which must not exceed 10,000.
+    ///
+    /// # Errors
+    /// If the iterator has expired or Kinesis does not answer.
+    pub(crate) async fn records(&self, iterator: &str, limit: i32) -> Result<Records, StreamError> {
+        let call = self
+            .client
+            .get_records()
+            .shard_iterator(iterator)
+            .limit(limit);
+        let output = call.send().await.map_err(|error| {
+            let is_expired = error
+                .as_service_error()
+                .is_some_and(GetRecordsError::is_expired_iterator_exception);
+            if is_expired {
+                StreamError::ExpiredIterator
+            } else {
+                self.error("get records", &error)
+            }
+        })?;
+        let next = output.next_shard_iterator().map(str::to_owned);
+        let record = |record: aws_sdk_kinesis::types::Record| {
+            Ok::<_, StreamError>(Record {
+                sequence: record.sequence_number.parse()?,
+                data: Bytes::from(record.data.into_inner()),
+            })
+        };
+        let records = output.records.into_iter().map(record);
+        Ok(Records {
+            records: records.collect::<Result<_, _>>()?,
+            next,
+        })
+    }
+
+    /// Puts records, at most 500. Returns for each of them why it was not put, if it was not.
+    ///
+    /// # Errors
+    /// If Kinesis does not answer. Some of the records may be in the stream.
+    pub(crate) async fn put(
+        &self,
+        records: &[(String, Bytes)],
+    ) -> Result<Vec<Option<String>>, StreamError> {
+        let entry = |(key, data): &(String, Bytes)| {
+            PutRecordsRequestEntry::builder()
+                .partition_key(key)
+                .data(Blob::new(data.to_vec()))
+                .build()
+                .map_err(|error| StreamError::Failed {
+                    call: "put records",
+                    why: error.to_string(),
+                })
+        };
+        let entries: Vec<_> = records.iter().map(entry).collect::<Result<_, _>>()?;
+        let call = self.client.put_records().stream_name(&self.name);
+        let call = call.set_records(Some(entries));
+        let output = call
+            .send()
+            .await
+            .map_err(|error| self.error("put records", &error))?;
+        if output.records().len() != records.len() {
+            return Err(StreamError::Incomplete("a result for each record"));
+        }
+        let refused = output.records().iter();
+        let refused = refused.map(|result| result.error_code().map(str::to_owned));
+        Ok(refused.collect())
+    }
+
+    fn error<E>(&self, call: &'static str, error: &SdkError<E>) -> StreamError
+    where
+        E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+    {
+        let service = error.as_service_error();
+        match service.and_then(ProvideErrorMetadata::code) {
+            Some("ResourceNotFoundException") => StreamError::NotFound(self.name.clone()),
+            Some(
+                code @ ("AccessDeniedException"
+                | "UnrecognizedClientException"
+                | "InvalidSignatureException"
+                | "ExpiredTokenException"
+                | "InvalidArgumentException"),
+            ) => {
+                let message = service.and_then(ProvideErrorMetadata::message);
+                let why = format!("{code}: {}", message.unwrap_or("no message"));
+                StreamError::Refused { call, why }
+            }
+            _ => StreamError::Failed {
+                call,
+                why: brief(error),
+            },
+        }
+    }
+}
+
+/// An error of the SDK with its causes, without the dump of the whole response.
+pub(crate) fn brief<E>(error: &SdkError<E>) -> String
+where
+    E: std::error::Error + ProvideErrorMetadata + Send + Sync + 'static,
+{
+    if let Some(service) = error.as_service_error() {
+        let code = service.code().unwrap_or("an error without a code");
+        return format!("{code}: {}", service.message().unwrap_or("no message"));
+    }
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        use fmt::Write as _;
+        // Writing to a string cannot fail.
+        let _ = write!(text, ": {cause}");
+        source = cause.source();
+    }
+    text
+}

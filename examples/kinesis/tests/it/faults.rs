@@ -1,0 +1,92 @@
+//! The limits of a shard, iterators that expire, and records that are gone.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+
+use crate::landing::MICROBATCH;
+use crate::world::World;
+
+/// With a life that is shorter than the pause between two reads, each iterator has expired when it is used.
+#[tokio::test]
+async fn expired_iterators_continue_after_the_last_record() -> Result<()> {
+    let mut world = World::with(1, Duration::from_millis(100), None).await?;
+    let (streaming, batching) = (world.streaming(&[])?, world.batching(&[])?);
+    let loading = world.loading(&[])?;
+    for _ in 0..3 {
+        world.put(500).await?;
+        world.have_all().await?;
+    }
+    for process in [streaming, batching, loading] {
+        ensure!(process.stop().await?.success(), "a program failed");
+    }
+    world.are_exact()
+}
+
+#[tokio::test]
+async fn two_readers_keep_within_the_limits_of_a_shard() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let (streaming, batching) = (world.streaming(&[])?, world.batching(&[])?);
+    let loading = world.loading(&[])?;
+    world.put(5_000).await?;
+    world.have_all().await?;
+    for process in [streaming, batching, loading] {
+        ensure!(process.stop().await?.success(), "a program failed");
+    }
+    world.are_exact()?;
+    // The end of each program leaves a call behind that the next one does not know of; these were started once.
+    let throttled = world.server.as_ref().context("no server")?.throttled();
+    ensure!(throttled == 0, "{throttled} calls were refused");
+    Ok(())
+}
+
+#[tokio::test]
+async fn records_that_may_be_gone_stop_the_shard_unless_it_may_continue() -> Result<()> {
+    let mut world = World::new(1).await?;
+    world.put(100).await?;
+    let streaming = world.streaming(&[])?;
+    world.landing.have_rows(100, 0).await?;
+    ensure!(streaming.stop().await?.success(), "the program failed");
+    world.put(50).await?;
+    // The committed records, and ten more.
+    world
+        .server
+        .as_ref()
+        .context("no server")?
+        .trim("shardId-000000000000", 110);
+
+    let mut stopped = world.streaming(&[])?;
+    stopped.says("failed: ").await?;
+    ensure!(
+        stopped.stop().await?.code() == Some(1),
+        "the program has not failed"
+    );
+    ensure!(world.landing.rows() == [100, 0], "rows were streamed");
+
+    let streaming = world.streaming(&["--on-gap=continue"])?;
+    world.landing.have_rows(140, 0).await?;
+    ensure!(streaming.stop().await?.success(), "the program failed");
+    ensure!(
+        world.landing.measurements(MICROBATCH)?.is_empty(),
+        "rows in the other table"
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_does_not_exist_is_named() -> Result<()> {
+    let world = World::new(1).await?;
+    let ended = world.batching(&["--stream=other"]);
+    // The option is given twice.
+    ensure!(
+        ended?.ended().await?.code() == Some(2),
+        "an option was accepted twice"
+    );
+    let mut produce = world.program(&["produce", "--stream=other", "--records=1"])?;
+    produce.says("there is no stream other").await?;
+    ensure!(
+        produce.ended().await?.code() == Some(1),
+        "the stream exists"
+    );
+    Ok(())
+}

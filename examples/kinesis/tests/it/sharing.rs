@@ -1,0 +1,82 @@
+//! Several programs at one stream.
+
+use anyhow::{Result, ensure};
+
+use crate::scenarios;
+use crate::world::World;
+
+#[tokio::test]
+async fn programs_share_the_shards_and_children_wait_for_parents_elsewhere() -> Result<()> {
+    let mut world = World::new(2).await?;
+    let mut programs = Vec::new();
+    for share in ["--worker=1/2", "--worker=2/2"] {
+        programs.push(world.streaming(&[share])?);
+        programs.push(world.batching(&[share])?);
+    }
+    programs.push(world.loading(&[])?);
+    for _ in 0..3 {
+        world.put(1_000).await?;
+        world.split().await?;
+    }
+    world.put(1_000).await?;
+    world.merge().await?;
+    world.put(1_000).await?;
+    world.have_all().await?;
+    for program in programs {
+        ensure!(program.stop().await?.success(), "a program failed");
+    }
+    world.are_exact()?;
+    scenarios::parents_come_first(&world).await
+}
+
+/// A shard with two owners by mistake: the server accepts the rows of one of them, and the objects are the same.
+#[tokio::test]
+async fn two_programs_at_the_same_shard_lose_and_double_nothing() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let mut first = world.streaming(&[])?;
+    first.says("streaming").await?;
+    world.put(500).await?;
+    let mut second = world.streaming(&[])?;
+    second.says("streaming").await?;
+    let batching = [world.batching(&[])?, world.batching(&[])?];
+    let loading = world.loading(&[])?;
+    for _ in 0..5 {
+        world.put(500).await?;
+    }
+    world.have_all().await?;
+    let ended = [
+        first.stop().await?.success(),
+        second.stop().await?.success(),
+    ];
+    ensure!(ended != [false, false], "both programs have failed");
+    for program in batching {
+        ensure!(program.stop().await?.success(), "a program failed");
+    }
+    ensure!(loading.stop().await?.success(), "a program failed");
+    world.are_exact()
+}
+
+/// The end of a parent whose last records are malformed is known although they are not committed.
+#[tokio::test]
+async fn malformed_records_at_the_end_of_a_shard_do_not_stop_its_children() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let mut programs = Vec::new();
+    for share in ["--worker=1/2", "--worker=2/2"] {
+        programs.push(world.streaming(&[share])?);
+        programs.push(world.batching(&[share])?);
+    }
+    programs.push(world.loading(&[])?);
+    world.put(300).await?;
+    world
+        .put_records(vec![("1".to_owned(), "{".into()); 3])
+        .await?;
+    world.split().await?;
+    world.put(300).await?;
+    world.have_all().await?;
+    for program in programs {
+        ensure!(program.stop().await?.success(), "a program failed");
+    }
+    world.are_exact()?;
+    ensure!(world.letters()?.len() == 3, "{:?}", world.letters()?);
+    Ok(())
+}
