@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Kills the orders example, and every third time the emulator it streams to, N times in all, at moments drawn from a seed,
-# restarts what was killed at once, and compares orders and items row by row with those of a run without kills.
+# restarts what was killed at once, and compares customers, orders and items row by row with those of a run without kills.
 #
 #   tests/kill_orders.sh [N] [SEED] [ORDERS] [INSTANCES]
 #
@@ -115,6 +115,7 @@ cat "$work/table.txt"
 # Each instance has its own customers, and a channel in each table.
 channel="min((CUSTOMER_ID - 1) / ($customers / $instances), $instances - 1)"
 python3 -B tests/kills/tables.py "$work/undisturbed/landing.db" "$work/landing.db" \
+  "SELECT * FROM CUSTOMERS ORDER BY CUSTOMER_ID, rowid" \
   "SELECT * FROM ORDERS ORDER BY $channel, rowid" \
   "SELECT i.* FROM ORDER_ITEMS i LEFT JOIN ORDERS o ON o.ORDER_ID = i.ORDER_ID ORDER BY $channel, i.rowid"
 echo "kills: orders ${killed[orders]}, emulator ${killed[emulator]}"

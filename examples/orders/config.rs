@@ -8,20 +8,19 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::table::Table;
 
 /// The default configuration.
 pub(crate) const DEFAULT: &str = include_str!("config.properties");
 
-/// Keys that are accepted but not used.
-const UNUSED: [&str; 2] = ["channel.customers.name", "pipe.customers.name"];
-
 /// The settings of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Config {
     pub(crate) profile: Option<PathBuf>,
+    /// `None`: customers are not streamed.
+    pub(crate) customers: Option<Names>,
     pub(crate) orders: Names,
     pub(crate) items: Names,
     pub(crate) total_orders: u64,
@@ -42,19 +41,27 @@ pub(crate) struct Names {
 }
 
 impl Config {
-    /// A table's channel and pipe.
-    pub(crate) fn names(&self, table: Table) -> &Names {
+    /// A table's channel and pipe, if rows are streamed to it.
+    pub(crate) fn names(&self, table: Table) -> Option<&Names> {
         match table {
-            Table::Orders => &self.orders,
-            Table::OrderItems => &self.items,
+            Table::Customers => self.customers.as_ref(),
+            Table::Orders => Some(&self.orders),
+            Table::OrderItems => Some(&self.items),
         }
+    }
+
+    /// The tables to which rows are streamed.
+    pub(crate) fn tables(&self) -> impl Iterator<Item = (Table, &Names)> {
+        let all = [Table::Customers, Table::Orders, Table::OrderItems];
+        all.into_iter()
+            .filter_map(|table| Some((table, self.names(table)?)))
     }
 
     /// How many rows of a table are generated and appended at once, at most.
     pub(crate) fn rows_at_once(&self, table: Table) -> usize {
         match table {
             Table::Orders => self.orders_at_once,
-            Table::OrderItems => self.items_at_once,
+            Table::Customers | Table::OrderItems => self.items_at_once,
         }
     }
 
@@ -99,7 +106,17 @@ impl Config {
         }
         let [orders_channel, items_channel, orders_pipe, items_pipe] =
             required.map(|(_, value)| value.unwrap_or_default());
+        let customers = match ["channel.customers.name", "pipe.customers.name"]
+            .map(|key| keys.take(key))
+        {
+            [Some(channel), Some(pipe)] => Some(Names { channel, pipe }),
+            [None, None] => None,
+            _ => bail!(
+                "customers need channel.customers.name and pipe.customers.name: add the missing key, or remove the other one"
+            ),
+        };
         let config = Self {
+            customers,
             profile: keys.take("profile.path").map(PathBuf::from),
             orders: Names {
                 channel: orders_channel,
@@ -118,14 +135,6 @@ impl Config {
             max_retries: keys.number("max.retries", 0, 3)?,
             retry_delay: keys.millis("retry.delay.ms", 0, 1_000)?,
         };
-        for key in UNUSED {
-            if keys.take(key).is_some() {
-                info!(
-                    key,
-                    "customers are not streamed: the key is accepted but not used"
-                );
-            }
-        }
         for key in keys.0.keys() {
             warn!(key, "unknown key: it is ignored");
         }
@@ -134,9 +143,12 @@ impl Config {
 }
 
 impl Names {
-    /// The channel of one instance.
-    pub(crate) fn channel_of(&self, instance: u64) -> String {
-        format!("{}_instance_{instance}", self.channel)
+    /// The channel of one instance, or of a single run.
+    pub(crate) fn channel_of(&self, instance: Option<u64>) -> String {
+        match instance {
+            Some(instance) => format!("{}_instance_{instance}", self.channel),
+            None => self.channel.clone(),
+        }
     }
 }
 

@@ -2,13 +2,15 @@
 
 use std::ops::RangeInclusive;
 
+use serde::Serialize;
+
 use crate::dice::Dice;
 
 /// The seed's stream for customers. The instances use the streams after it.
 const STREAM: u64 = 0;
 
 /// The kind of a customer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) enum Segment {
     Premium,
     Standard,

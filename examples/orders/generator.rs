@@ -26,6 +26,8 @@ const STATUSES: [(u64, &str); 4] = [
 ];
 const OTHERWISE: &str = "Cancelled";
 const SHIPPING: (u64, u64) = (5, 50);
+/// The seed's stream for a single run. The instances use the streams from 1 on.
+const SINGLE_RUN: u64 = u64::MAX;
 const DAYS_AGO: RangeInclusive<u64> = 1..=365;
 
 /// Generates the orders of one instance, numbered from 1.
@@ -46,16 +48,16 @@ struct Head {
 }
 
 impl Generator {
-    /// The generator of `instance` with the customers in `range`. Orders are dated before `now`.
+    /// The generator of `instance`, or of a single run, with the customers in `range`. Orders are dated before `now`.
     pub(crate) fn new(
         seed: u64,
-        instance: u64,
+        instance: Option<u64>,
         customers: Arc<Customers>,
         range: RangeInclusive<u64>,
         now: DateTime,
     ) -> Self {
         Self {
-            dice: Dice::new(seed, instance + 1),
+            dice: Dice::new(seed, instance.map_or(SINGLE_RUN, |instance| instance + 1)),
             customers,
             range,
             now,

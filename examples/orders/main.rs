@@ -3,8 +3,10 @@
 
 mod belonging;
 mod catalogue;
+mod clean;
 mod cli;
 mod config;
+mod customer_rows;
 mod customers;
 #[path = "../shared/data_file.rs"]
 mod data_file;
@@ -43,8 +45,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
-use clap::Parser;
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use jiff::tz::Offset;
 use tokio::sync::watch;
@@ -64,7 +65,7 @@ const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let args = match Args::try_parse() {
+    let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
         // An error while writing to the terminal cannot be reported.
         Err(refused) if refused.use_stderr() => {
@@ -95,27 +96,35 @@ async fn main() -> ExitCode {
 
 /// Streams and reconciles, prints its progress line by line, and returns the exit code.
 async fn run(args: Args, stop: watch::Receiver<bool>, print: &mut impl FnMut(&str)) -> Result<u8> {
-    let config = Arc::new(Config::load(args.config.as_deref())?);
-    let target = match args.profile.as_ref().or(config.profile.as_ref()) {
-        Some(profile) => Target::account(profile, &config, args.landing)?,
-        None => Target::emulator(&config, args.landing)?,
+    let config = Arc::new(Config::load(args.config())?);
+    let target = match args.profile().or(config.profile.as_deref()) {
+        Some(profile) => Target::account(profile, &config, args.landing.clone())?,
+        None => Target::emulator(&config, args.landing.clone())?,
     };
     let now = args.now.unwrap_or_else(Timestamp::now);
+    if args.clean && target.landing.is_none() {
+        bail!(
+            "--clean needs the emulator's tables: add --landing, or run sql/clean.sql in the account"
+        );
+    }
     let job = Job {
-        orders: args.total_orders.unwrap_or(config.total_orders),
-        instances: args.instances,
+        orders: args.orders.unwrap_or(config.total_orders),
+        instances: args.instances(),
         customers: args.customers,
         seed: args.seed,
         now: Offset::UTC.to_datetime(now),
     };
     let instances = tokio::task::spawn_blocking(move || orchestrate::instances(job)).await?;
     print(&format!(
-        "streaming {} orders to {}, schema {}.{}, instances: {}",
+        "streaming {} orders to {}, schema {}.{}, {}",
         job.orders,
         target.name()?,
         target.schema.database,
         target.schema.name,
-        job.instances
+        match job.instances {
+            Some(instances) => format!("instances: {instances}"),
+            None => "a single run".to_owned(),
+        }
     ));
     let clients = target.clients(&config).await?;
     belonging::check(&instances, &clients, &config, &target).await?;
@@ -129,11 +138,24 @@ async fn run(args: Args, stop: watch::Receiver<bool>, print: &mut impl FnMut(&st
             with_causes(error.as_ref())
         ));
     }
-    let report = Report::new(&instances, &clients, &config, &target)
-        .await
-        .context("the rows cannot be reconciled")?;
-    clients.close().await;
+    let reconcile = async || {
+        let report = Report::new(&instances, &clients, &config, &target).await;
+        report.context("the rows cannot be reconciled")
+    };
+    let mut report = reconcile().await?;
     print(&format!("\n{report}"));
+    if args.clean
+        && report.is_committed()
+        && let Some(landing) = target.landing.clone()
+    {
+        let schema = target.schema.clone();
+        let cleaned =
+            tokio::task::spawn_blocking(move || clean::clean(&landing, &schema)).await??;
+        print(&format!("{cleaned}"));
+        report = reconcile().await?;
+        print(&format!("\n{report}"));
+    }
+    clients.close().await;
     if !outcome.failures.is_empty() {
         print(
             "some channels failed: these counts are not final, the server may still commit rows of these channels",

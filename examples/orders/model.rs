@@ -1,10 +1,33 @@
-//! The rows of the two tables, as they are sent.
+//! The rows of the tables, as they are sent.
 
-use jiff::civil::DateTime;
+use std::fmt::Display;
+
+use jiff::civil::{Date, DateTime};
 use serde::{Serialize, Serializer};
 use uuid::Uuid;
 
+use crate::customers::Segment;
 use crate::money::Money;
+
+/// A row of CUSTOMERS.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(clippy::struct_field_names, reason = "the names of the columns")]
+pub(crate) struct Customer {
+    pub(crate) customer_id: u64,
+    pub(crate) first_name: &'static str,
+    pub(crate) last_name: &'static str,
+    pub(crate) email: String,
+    pub(crate) phone: String,
+    pub(crate) address: String,
+    pub(crate) city: &'static str,
+    pub(crate) state: &'static str,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) zip_code: u64,
+    #[serde(serialize_with = "as_text")]
+    pub(crate) registration_date: Date,
+    pub(crate) customer_segment: Segment,
+}
 
 /// A row of ORDERS.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,8 +62,8 @@ pub(crate) struct OrderItem {
     pub(crate) line_total: Money,
 }
 
-fn as_text<S: Serializer>(id: &Uuid, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_str(id)
+fn as_text<T: Display, S: Serializer>(value: &T, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 fn as_seconds<S: Serializer>(at: &DateTime, serializer: S) -> Result<S::Ok, S::Error> {

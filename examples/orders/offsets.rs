@@ -1,4 +1,4 @@
-//! The offset tokens of the two tables.
+//! The offset tokens of the tables.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -54,6 +54,11 @@ macro_rules! offset {
     };
 }
 
+offset!(
+    CustomerOffset,
+    "customer_",
+    "A customer by the number within the instance, as `customer_17`."
+);
 offset!(
     OrderOffset,
     "order_",

@@ -11,6 +11,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, interval_at};
 
 use crate::config::Config;
+use crate::customer_rows::CustomerRows;
 use crate::customers::Customers;
 use crate::generator::Generator;
 use crate::instance::Instance;
@@ -24,7 +25,8 @@ const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Job {
     pub(crate) orders: u64,
-    pub(crate) instances: u64,
+    /// How many instances share the orders. `None`: a single run.
+    pub(crate) instances: Option<u64>,
     pub(crate) customers: u64,
     pub(crate) seed: u64,
     pub(crate) now: DateTime,
@@ -44,12 +46,20 @@ pub(crate) struct Outcome {
 pub(crate) fn instances(job: Job) -> Vec<Instance> {
     let customers = Arc::new(Customers::generate(job.seed, job.customers));
     let instance = |part: Part| {
+        let Part {
+            instance,
+            orders,
+            customers: range,
+        } = part;
+        let rows = CustomerRows::new(job.seed, Arc::clone(&customers), range.clone(), job.now);
         let customers = Arc::clone(&customers);
-        let number = part.instance;
-        let generator = Generator::new(job.seed, number, customers, part.customers, job.now);
-        Instance::new(number, generator, part.orders)
+        let generator = Generator::new(job.seed, instance, customers, range, job.now);
+        Instance::new(instance, rows, generator, orders)
     };
-    let parts = distribute(job.orders, job.instances, job.customers);
+    let parts = match job.instances {
+        Some(instances) => distribute(job.orders, instances, job.customers),
+        None => vec![Part::whole(job.orders, job.customers)],
+    };
     parts.into_iter().map(instance).collect()
 }
 
@@ -64,12 +74,10 @@ pub(crate) async fn run(
 ) -> Outcome {
     let started = Instant::now();
     let mut tasks = JoinSet::new();
-    for instance in instances.iter().cloned() {
+    for instance in instances {
+        let instance = instance.clone();
         let (clients, config, stop) = (clients.clone(), Arc::clone(config), stop.clone());
-        tasks.spawn(async move {
-            let results = instance.run(&clients, &config, &stop).await;
-            results.map(|(table, result)| (config.names(table).channel_of(instance.number), result))
-        });
+        tasks.spawn(async move { instance.run(&clients, &config, &stop).await });
     }
     let mut outcome = Outcome::default();
     let mut ticks = interval_at(started + PROGRESS_INTERVAL, PROGRESS_INTERVAL);

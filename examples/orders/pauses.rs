@@ -20,10 +20,10 @@ pub(crate) struct Pauses {
 impl Pauses {
     /// The pauses of an instance's stream to a table; every stream has different ones. The first is `first`, plus the random
     /// addition.
-    pub(crate) fn new(first: Duration, instance: u64, table: Table) -> Self {
+    pub(crate) fn new(first: Duration, instance: Option<u64>, table: Table) -> Self {
         Self {
             next: first.min(LONGEST),
-            dice: Dice::new(instance, table as u64),
+            dice: Dice::new(instance.map_or(0, |instance| instance + 1), table as u64),
         }
     }
 

@@ -5,10 +5,22 @@ use std::ops::RangeInclusive;
 /// One instance's part of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Part {
-    pub(crate) instance: u64,
+    /// Its number. `None`: it is the only one.
+    pub(crate) instance: Option<u64>,
     pub(crate) orders: u64,
-    /// The customers of these orders; empty if the instance has no orders.
+    /// The customers of these orders; empty if there are fewer customers than instances.
     pub(crate) customers: RangeInclusive<u64>,
+}
+
+impl Part {
+    /// All orders and customers.
+    pub(crate) fn whole(orders: u64, customers: u64) -> Self {
+        Self {
+            instance: None,
+            orders,
+            customers: 1..=customers,
+        }
+    }
 }
 
 /// Distributes `orders` orders and `customers` customers, numbered from 1, over `instances` instances. The first instances
@@ -20,7 +32,7 @@ pub(crate) fn distribute(orders: u64, instances: u64, customers: u64) -> Vec<Par
     let part = |instance| {
         if instance >= busy {
             return Part {
-                instance,
+                instance: Some(instance),
                 orders: 0,
                 customers: RangeInclusive::new(1, 0),
             };
@@ -28,7 +40,7 @@ pub(crate) fn distribute(orders: u64, instances: u64, customers: u64) -> Vec<Par
         let is_last = instance + 1 == busy;
         let (each, width) = (orders / busy, customers / busy);
         Part {
-            instance,
+            instance: Some(instance),
             orders: each + u64::from(instance < orders % busy),
             customers: instance * width + 1..=if is_last {
                 customers

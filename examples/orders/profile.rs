@@ -7,7 +7,6 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value};
 use snowpipe_streaming::Profile;
-use tracing::info;
 
 const KEY: &str = "private_key";
 const KEY_FILE: &str = "private_key_file";
@@ -49,9 +48,6 @@ pub(crate) fn parse(text: &str, folder: &Path) -> Result<Profile> {
             "required keys are missing: {}; add them",
             missing.join(", ")
         );
-    }
-    if has("warehouse") {
-        info!("streaming needs no warehouse: the key is accepted and not used");
     }
     if let Some(path) = keys.remove(KEY_PATH) {
         keys.insert(KEY_FILE.to_owned(), path);

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use snowpipe_streaming::{ChannelStatus, OffsetToken};
 
 use crate::config::Config;
+use crate::data_file::{Landed as Count, count_statement};
 use crate::instance::Instance;
 use crate::landing::{self, Landed};
-use crate::offsets::{ItemOffset, OrderOffset};
+use crate::offsets::{CustomerOffset, ItemOffset, OrderOffset};
 use crate::table::{Schema, Table};
 use crate::target::{Clients, Target};
 use crate::text_table::Align::{Left, Right};
@@ -19,11 +20,13 @@ use crate::text_table::aligned;
 #[derive(Debug)]
 pub(crate) struct Report {
     lines: Vec<Line>,
+    /// `None`: customers are not streamed.
+    customers: Option<u64>,
     orders: u64,
     items: u64,
     schema: Schema,
     /// None if the tables cannot be read.
-    landed: Option<Landed>,
+    landed: Option<(Option<Count>, Landed)>,
 }
 
 /// The status of one channel.
@@ -51,29 +54,36 @@ impl Report {
         target: &Target,
     ) -> Result<Self> {
         let mut lines = Vec::new();
-        for table in Table::ALL {
-            let names = config.names(table);
+        for (table, names) in config.tables() {
+            let Some(client) = clients.of(table) else {
+                continue;
+            };
             let channels = instances.iter().map(|i| names.channel_of(i.number));
-            let mut statuses = clients.of(table).channel_statuses(channels).await?;
+            let mut statuses = client.channel_statuses(channels).await?;
             lines.extend(instances.iter().map(|instance| {
                 let channel = names.channel_of(instance.number);
                 let status = statuses.remove(&channel);
-                Line::new(
-                    table,
-                    channel,
-                    &names.pipe,
-                    instance.rows(table),
-                    status.as_ref(),
-                )
+                let rows = instance.rows(table);
+                Line::new(table, channel, &names.pipe, rows, status.as_ref())
             }));
         }
         let rows = |table| instances.iter().map(|i| i.rows(table)).sum();
-        let landed = match target.landing.clone() {
-            Some(path) => Some(count(path, target.schema.clone()).await?),
-            None => None,
-        };
+        let has_customers = config.customers.is_some();
+        let landed =
+            match (target.landing.clone(), target.sql()?) {
+                (Some(path), _) => Some(count(path, target.schema.clone(), has_customers).await?),
+                (None, Some(client)) => {
+                    let counts =
+                        landing::count_in_account(&client, &target.schema, has_customers).await;
+                    Some(counts.context(
+                        "leave the warehouse out of the profile to do without the counts",
+                    )?)
+                }
+                (None, None) => None,
+            };
         Ok(Self {
             lines,
+            customers: config.customers.as_ref().map(|_| rows(Table::Customers)),
             orders: rows(Table::Orders),
             items: rows(Table::OrderItems),
             schema: target.schema.clone(),
@@ -81,19 +91,41 @@ impl Report {
         })
     }
 
+    /// Whether every channel has committed its last row, and none was rejected.
+    pub(crate) fn is_committed(&self) -> bool {
+        self.lines.iter().all(Line::is_complete)
+    }
+
     /// Whether every row is in its table, exactly once.
     pub(crate) fn is_exact(&self) -> bool {
-        let is_committed = self.lines.iter().all(Line::is_complete);
+        let is_committed = self.is_committed();
         let has_landed = match &self.landed {
-            Some(landed) => *landed == Landed::exactly(self.orders, self.items),
+            Some((customers, landed)) => {
+                let once = self.customers.map(|rows| Count {
+                    rows,
+                    distinct: rows,
+                });
+                *customers == once && *landed == Landed::exactly(self.orders, self.items)
+            }
             None => self.lines.iter().all(|line| line.inserted == line.rows),
         };
         is_committed && has_landed
     }
 }
 
-async fn count(path: PathBuf, schema: Schema) -> Result<Landed> {
-    tokio::task::spawn_blocking(move || landing::count(&path, &schema)).await?
+/// Counts the landed rows, those of customers if they are streamed.
+async fn count(
+    path: PathBuf,
+    schema: Schema,
+    has_customers: bool,
+) -> Result<(Option<Count>, Landed)> {
+    let count = move || {
+        let customers = has_customers
+            .then(|| landing::customers(&path, &schema))
+            .transpose()?;
+        Ok((customers, landing::count(&path, &schema)?))
+    };
+    tokio::task::spawn_blocking(count).await?
 }
 
 impl Line {
@@ -105,6 +137,7 @@ impl Line {
         status: Option<&ChannelStatus>,
     ) -> Self {
         let last = || match table {
+            Table::Customers => CustomerOffset(rows).to_string(),
             Table::Orders => OrderOffset(rows).to_string(),
             Table::OrderItems => ItemOffset(rows).to_string(),
         };
@@ -154,18 +187,28 @@ impl fmt::Display for Report {
         let columns = [Left, Left, Left, Right, Right, Right, Left];
         f.write_str(&aligned(columns, &rows))?;
         writeln!(f)?;
-        if let Some(landed) = &self.landed {
+        if let Some((customers, landed)) = &self.landed {
             let is_incomplete = self.lines.iter().any(|line| line.token != line.expected);
-            let comparison = landed.compare(self.orders, self.items, is_incomplete);
+            let expected = [self.customers.unwrap_or(0), self.orders, self.items];
+            let comparison = landed.compare(*customers, expected, is_incomplete);
             return f.write_str(&comparison);
         }
-        let tables = Table::ALL.map(|table| self.schema.path(table));
+        let tables = Table::RELATED.map(|table| self.schema.path(table));
         let [orders, items] = &tables;
+        let (customers, orders_expected) = (self.customers.unwrap_or(0), self.orders);
         writeln!(
             f,
-            "{} orders and {} order items were expected. To count them in the account:",
-            self.orders, self.items
+            "{customers} customers, {orders_expected} orders and {} order items were expected. To count them in the account:",
+            self.items
         )?;
+        if self.customers.is_some() {
+            let customers = self.schema.path(Table::Customers);
+            writeln!(
+                f,
+                "  {};",
+                count_statement(&customers, Table::Customers.id())
+            )?;
+        }
         for sql in landing::statements(orders, items) {
             writeln!(f, "  {sql};")?;
         }

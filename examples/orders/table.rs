@@ -1,8 +1,9 @@
-//! The two tables.
+//! The tables.
 
-/// One of the two tables. Lists and reports have this order.
+/// One of the tables. Lists and reports have this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Table {
+    Customers,
     Orders,
     OrderItems,
 }
@@ -15,11 +16,13 @@ pub(crate) struct Schema {
 }
 
 impl Table {
-    pub(crate) const ALL: [Self; 2] = [Self::Orders, Self::OrderItems];
+    /// The tables that each configuration has. They belong together: no order is without items.
+    pub(crate) const RELATED: [Self; 2] = [Self::Orders, Self::OrderItems];
 
     /// The column with the id of a row.
     pub(crate) fn id(self) -> &'static str {
         match self {
+            Self::Customers => "CUSTOMER_ID",
             Self::Orders => "ORDER_ID",
             Self::OrderItems => "ORDER_ITEM_ID",
         }
@@ -28,6 +31,7 @@ impl Table {
     /// The table's name in the schema RAW.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::Customers => "CUSTOMERS",
             Self::Orders => "ORDERS",
             Self::OrderItems => "ORDER_ITEMS",
         }

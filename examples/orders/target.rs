@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use snowpipe_streaming::emulator::MemoryTransport;
+use snowpipe_streaming::sql::SqlClient;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tempfile::TempDir;
 use tracing::debug;
@@ -27,25 +28,31 @@ pub(crate) struct Target {
     pub(crate) landing: Option<PathBuf>,
 }
 
-/// The clients of the two pipes.
+/// The clients of the pipes.
 #[derive(Debug, Clone)]
 pub(crate) struct Clients {
+    /// `None`: customers are not streamed.
+    pub(crate) customers: Option<StreamingIngestClient>,
     pub(crate) orders: StreamingIngestClient,
     pub(crate) items: StreamingIngestClient,
 }
 
 impl Clients {
-    /// A table's client.
-    pub(crate) fn of(&self, table: Table) -> &StreamingIngestClient {
+    /// A table's client, if rows are streamed to it.
+    pub(crate) fn of(&self, table: Table) -> Option<&StreamingIngestClient> {
         match table {
-            Table::Orders => &self.orders,
-            Table::OrderItems => &self.items,
+            Table::Customers => self.customers.as_ref(),
+            Table::Orders => Some(&self.orders),
+            Table::OrderItems => Some(&self.items),
         }
     }
 
-    /// Closes both. An error does not matter, because their channels are already closed.
+    /// Closes them. An error does not matter, because their channels are already closed.
     pub(crate) async fn close(self) {
-        for client in [self.orders, self.items] {
+        for client in [self.customers, Some(self.orders), Some(self.items)]
+            .into_iter()
+            .flatten()
+        {
             if let Err(error) = client.close().await {
                 debug!(%error, "the client did not close cleanly");
             }
@@ -116,6 +123,17 @@ impl Target {
         })
     }
 
+    /// A client that counts the rows in an account, if the profile has a warehouse for it.
+    ///
+    /// # Errors
+    /// If the profile cannot be used.
+    pub(crate) fn sql(&self) -> Result<Option<SqlClient>> {
+        if matches!(self.route, Route::Memory { .. }) || self.profile.warehouse().is_none() {
+            return Ok(None);
+        }
+        Ok(Some(SqlClient::builder(self.profile.clone()).build()?))
+    }
+
     /// Whether the tables are kept for a later run.
     pub(crate) fn is_kept(&self) -> bool {
         !matches!(
@@ -127,14 +145,22 @@ impl Target {
         )
     }
 
-    /// A client for each of the two pipes, shared by all instances. The two share login, connections and memory.
+    /// A client for each of the pipes, shared by all instances. They share login, connections and memory.
     ///
     /// # Errors
     /// If the server cannot be reached, or refuses the credentials.
     pub(crate) async fn clients(&self, config: &Config) -> Result<Clients> {
         let orders = self.client(config).await?;
         let items = orders.for_pipe(self.pipe(&config.items.pipe)?);
-        Ok(Clients { orders, items })
+        let customers = match &config.customers {
+            Some(names) => Some(orders.for_pipe(self.pipe(&names.pipe)?)),
+            None => None,
+        };
+        Ok(Clients {
+            customers,
+            orders,
+            items,
+        })
     }
 
     fn pipe(&self, name: &str) -> Result<PipePath> {
@@ -168,7 +194,7 @@ pub(crate) fn schema(profile: &Profile, config: &Config) -> Result<Schema> {
         database: profile.database().unwrap_or(DATABASE).to_owned(),
         name: profile.schema().unwrap_or(of_pipe).to_owned(),
     };
-    for pipe in [&config.orders.pipe, &config.items.pipe] {
+    for pipe in config.tables().map(|(_, names)| &names.pipe) {
         if !schema.may_have(pipe) {
             bail!(
                 "the pipe {pipe} of the configuration does not lead to a table of the schema {}: use the configuration \

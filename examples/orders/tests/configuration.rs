@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::Parser;
 use snowpipe_streaming::Profile;
 use snowpipe_streaming::emulator::Emulator;
 
@@ -43,6 +42,7 @@ fn every_key_is_read() {
     ";
     let expected = Config {
         profile: Some(PathBuf::from("keys/profile.json")),
+        customers: Some(names("customers_channel", "CUSTOMERS-STREAMING")),
         orders: names("o", "ORDERS-STREAMING"),
         items: names("i=1", "ORDER_ITEMS-STREAMING"),
         total_orders: 9,
@@ -55,7 +55,11 @@ fn every_key_is_read() {
         retry_delay: Duration::from_millis(20),
     };
     assert_eq!(Config::parse(text).unwrap(), expected);
-    assert_eq!(expected.orders.channel_of(3), "o_instance_3");
+    assert_eq!(expected.orders.channel_of(Some(3)), "o_instance_3");
+    assert_eq!(expected.orders.channel_of(None), "o");
+    let half = text.replace("pipe.customers.name", "# pipe");
+    let error = Config::parse(&half).unwrap_err().to_string();
+    assert!(error.contains("pipe.customers.name"), "{error}");
 }
 
 #[test]
@@ -86,7 +90,9 @@ fn the_files_beside_the_source_are_valid() {
             "ORDER_ITEMS_STAGING-STREAMING"
         )
     );
+    assert_eq!(staging.customers, None);
     let same = Config {
+        customers: config.customers.clone(),
         orders: config.orders.clone(),
         items: config.items.clone(),
         ..staging
@@ -244,25 +250,29 @@ fn the_schema_determines_the_tables() {
 
 #[test]
 fn the_command_line_is_checked() {
-    let parse =
-        |line: &str| Args::try_parse_from(std::iter::once("orders").chain(line.split_whitespace()));
+    let parse = |line: &str| Args::read(std::iter::once("orders").chain(line.split_whitespace()));
     let args = parse("").unwrap();
-    assert_eq!((args.total_orders, args.instances), (None, 2));
-    assert_eq!((args.config, args.profile), (None, None));
+    assert_eq!((args.orders, args.instances()), (None, None));
+    assert_eq!((args.config(), args.profile()), (None, None));
+    let args = parse("100 staging.properties profile.json").unwrap();
+    assert_eq!((args.orders, args.instances()), (Some(100), None));
+    assert_eq!(args.config(), Some(Path::new("staging.properties")));
+    assert_eq!(args.profile(), Some(Path::new("profile.json")));
     let args = parse("100000 5 config.properties profile.json --seed 3 --now 2026-01-17T14:00:00Z");
     let args = args.unwrap();
     assert_eq!(
-        (args.total_orders, args.instances, args.seed),
-        (Some(100_000), 5, 3)
+        (args.orders, args.instances(), args.seed),
+        (Some(100_000), Some(5), 3)
     );
-    assert_eq!(args.config, Some(PathBuf::from("config.properties")));
-    assert_eq!(args.profile, Some(PathBuf::from("profile.json")));
+    assert_eq!(args.config(), Some(Path::new("config.properties")));
+    assert_eq!(args.profile(), Some(Path::new("profile.json")));
     for bad in [
         "0",
         "-5",
         "many",
         "10 0",
-        "10 x",
+        "10 1001",
+        "10 config.properties profile.json more",
         "10 2 a b c",
         "--now today",
         "--customers 0",

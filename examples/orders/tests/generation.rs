@@ -6,9 +6,12 @@ use serde_json::{Value, json};
 
 use super::{CUSTOMERS, SEED, customers, generator, now};
 use crate::catalogue::PRODUCTS;
+use crate::customer_rows::CustomerRows;
 use crate::customers::{Customers, Segment};
 use crate::generator::Generator;
+use crate::model::Customer;
 use crate::money::Money;
+use crate::rows::Rows as _;
 
 const ORDERS: u64 = 30_000;
 
@@ -158,7 +161,7 @@ fn an_order_depends_only_on_seed_instance_and_number() {
         one.order(777).order_id,
         one.order(778).order_id,
         generator(2).order(777).order_id,
-        Generator::new(SEED + 1, 1, customers(), 1..=CUSTOMERS, now())
+        Generator::new(SEED + 1, Some(1), customers(), 1..=CUSTOMERS, now())
             .order(777)
             .order_id,
     ];
@@ -168,6 +171,43 @@ fn an_order_depends_only_on_seed_instance_and_number() {
         Customers::generate(SEED, 50),
         Customers::generate(SEED + 1, 50)
     );
+}
+
+#[test]
+fn a_customer_depends_only_on_seed_and_number_and_has_the_segment_of_the_orders() {
+    let rows = |seed, first, last| CustomerRows::new(seed, customers(), first..=last, now());
+    let all: Vec<_> = rows(SEED, 1, CUSTOMERS)
+        .from(1)
+        .map(|(_, customer)| customer)
+        .collect();
+    assert_eq!(all.len() as u64, CUSTOMERS);
+    let some: Vec<_> = rows(SEED, 11, 20)
+        .from(4)
+        .map(|(_, customer)| customer)
+        .collect();
+    assert_eq!(some, all[13..20]);
+    assert_ne!(rows(SEED + 1, 1, 1).from(1).next().unwrap().1, all[0]);
+    for (customer, id) in all.iter().zip(1..) {
+        assert_eq!(
+            (customer.customer_id, customer.email.as_str()),
+            (id, format!("customer{id}@email.com").as_str())
+        );
+        assert_eq!(customer.customer_segment, customers().segment(id));
+        assert!((10_000..=99_999).contains(&customer.zip_code));
+        let days = (now().date() - customer.registration_date).get_days();
+        assert!((1..=1_825).contains(&days), "{days}");
+        assert_eq!((customer.phone.len(), customer.state.len()), (12, 2));
+    }
+    let distinct =
+        |of: fn(&Customer) -> &'static str| all.iter().map(of).collect::<BTreeSet<_>>().len();
+    let counts = [
+        distinct(|customer| customer.first_name),
+        distinct(|customer| customer.last_name),
+        distinct(|customer| customer.city),
+        distinct(|customer| customer.state),
+    ];
+    assert_eq!(counts, [20, 20, 15, 10]);
+    assert_eq!(rows(SEED, 1, 0).last(), 0);
 }
 
 #[test]
@@ -192,6 +232,21 @@ fn a_row_is_an_object_with_the_columns_of_its_table() {
         Some((19, "20", " "))
     );
     assert_eq!(order["ORDER_ID"].as_str().map(str::len), Some(36));
+    let customer = CustomerRows::new(SEED, customers(), 1..=1, now())
+        .from(1)
+        .next()
+        .unwrap()
+        .1;
+    let customer = serde_json::to_value(customer).unwrap();
+    assert_eq!(
+        keys(&customer),
+        "ADDRESS CITY CUSTOMER_ID CUSTOMER_SEGMENT EMAIL FIRST_NAME LAST_NAME PHONE REGISTRATION_DATE STATE ZIP_CODE"
+    );
+    assert_eq!(
+        customer["REGISTRATION_DATE"].as_str().map(str::len),
+        Some(10)
+    );
+    assert!(customer["ZIP_CODE"].is_string());
     let item = serde_json::to_value(generator(0).items(1).next().unwrap()).unwrap();
     assert_eq!(
         keys(&item),

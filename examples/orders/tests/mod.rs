@@ -31,13 +31,13 @@ fn customers() -> Arc<Customers> {
 
 /// The generator of an instance that has all customers.
 fn generator(instance: u64) -> Generator {
-    Generator::new(SEED, instance, customers(), 1..=CUSTOMERS, now())
+    Generator::new(SEED, Some(instance), customers(), 1..=CUSTOMERS, now())
 }
 
 fn job(orders: u64, instances: u64) -> Job {
     Job {
         orders,
-        instances,
+        instances: Some(instances),
         customers: CUSTOMERS,
         seed: SEED,
         now: now(),

@@ -6,7 +6,7 @@ use crate::pauses::Pauses;
 use crate::table::Table;
 
 fn millis(first: u64, instance: u64, table: Table, count: usize) -> Vec<u128> {
-    let mut pauses = Pauses::new(Duration::from_millis(first), instance, table);
+    let mut pauses = Pauses::new(Duration::from_millis(first), Some(instance), table);
     (0..count).map(|_| pauses.next().as_millis()).collect()
 }
 

@@ -1,15 +1,19 @@
 //! The report and the exit code of complete runs, and of tables with errors.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 
-use clap::Parser;
 use rusqlite::Connection;
+use serde_json::Value;
+use snowpipe_streaming::emulator::tables::Catalog;
+use snowpipe_streaming::emulator::{Emulator, Server};
 use tokio::sync::watch;
 
 use crate::cli::Args;
 use crate::landing::{Landed, count, statements};
 use crate::run;
 use crate::table::Schema;
+use crate::target::SETUP;
 use crate::text_table::{Align, aligned};
 
 /// Runs the example with these arguments; `DIR` is the folder.
@@ -22,7 +26,7 @@ async fn example(folder: &Path, line: &str) -> (anyhow::Result<u8>, String) {
         text.push_str(line);
         text.push('\n');
     };
-    let code = run(Args::parse_from(args), stopped, &mut print).await;
+    let code = run(Args::read(args).unwrap(), stopped, &mut print).await;
     // The client's tasks end when they are next polled, and release the landing.
     tokio::task::yield_now().await;
     (code, text)
@@ -93,6 +97,29 @@ async fn a_run_is_reconciled_with_the_landed_rows() {
     let childless =
         "DELETE FROM ORDER_ITEMS WHERE ORDER_ID = (SELECT ORDER_ID FROM ORDERS LIMIT 1)";
     assert_eq!(wrong(childless).orders_without_items, 1);
+}
+
+#[tokio::test]
+async fn a_single_run_has_channels_without_a_number_and_other_orders_than_instances() {
+    let folder = tempfile::tempdir().unwrap();
+    let (code, text) = example(folder.path(), "300 --landing DIR/landing.db --customers 70").await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    for token in ["customer_70", "order_300"] {
+        assert!(text.contains(&format!(" {token} ")), "{text}");
+    }
+    assert!(text.contains("\norders_channel  "), "{text}");
+    let landing = folder.path().join("landing.db");
+    let landed = crate::landing::customers(&landing, &schema("RAW")).unwrap();
+    assert_eq!((landed.rows, landed.distinct), (70, 70));
+
+    // Without customers, which are in the table already.
+    let without = crate::config::DEFAULT.replace(".customers.", ".others.");
+    std::fs::write(folder.path().join("without.properties"), without).unwrap();
+    let line = "100 2 DIR/without.properties --landing DIR/landing.db --customers 70";
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 1, "{text}");
+    let landed = count(&landing, &schema("RAW")).unwrap();
+    assert_eq!((landed.orders, landed.distinct_orders), (400, 400));
 }
 
 #[tokio::test]
@@ -237,6 +264,105 @@ async fn the_statements_for_an_account_count_the_same_as_the_landing() {
     );
 }
 
+/// A profile with a warehouse: the rows are counted over the SQL API, and the report depends on them.
+#[tokio::test]
+async fn rows_in_an_account_are_counted_with_its_warehouse() {
+    let folder = tempfile::tempdir().unwrap();
+    let emulator = Emulator::builder()
+        .catalog(Catalog::from_ddl(SETUP).unwrap())
+        .build()
+        .unwrap();
+    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let server = Server::bind(emulator, address).await.unwrap();
+    let text = server.emulator().profile_json(&server.url());
+    let mut profile: Value = serde_json::from_str(&text).unwrap();
+    std::fs::write(
+        folder.path().join("config.properties"),
+        crate::config::DEFAULT,
+    )
+    .unwrap();
+    let line = "60 2 DIR/config.properties DIR/profile.json --customers 30";
+    let path = folder.path().join("profile.json");
+    std::fs::write(&path, profile.to_string()).unwrap();
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    assert!(text.contains("To count them in the account:"), "{text}");
+
+    profile["warehouse"] = "COMPUTE_WH".into();
+    std::fs::write(&path, profile.to_string()).unwrap();
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 0, "{text}");
+    let words = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words(&text).contains("customers 30 of 30"), "{text}");
+    assert!(words(&text).contains("orders 60 of 60"), "{text}");
+
+    // A single run adds its rows, and customers that are there already.
+    let line = "40 DIR/config.properties DIR/profile.json --customers 30";
+    let (code, text) = example(folder.path(), line).await;
+    assert_eq!(code.unwrap(), 1, "{text}");
+    assert!(
+        words(&text).contains("customers twice 30 of 0 wrong"),
+        "{text}"
+    );
+    assert!(words(&text).contains("orders 100 of 40 wrong"), "{text}");
+}
+
+/// Rows of other writers, and copies of which exactly one is kept.
+#[tokio::test]
+async fn what_other_writers_left_is_deleted_only_when_asked_and_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let staging = include_str!("../config_staging.properties");
+    std::fs::write(folder.path().join("staging.properties"), staging).unwrap();
+    for (config, name, suffix) in [
+        ("", "RAW", ""),
+        ("DIR/staging.properties", "STAGING", "_STAGING"),
+    ] {
+        let line = format!("40 3 {config} --landing DIR/{name}.db");
+        let (code, text) = example(folder.path(), &line).await;
+        assert_eq!(code.unwrap(), 0, "{text}");
+        let landing = folder.path().join(format!("{name}.db"));
+        let once = count(&landing, &schema(name)).unwrap();
+        let damage = "INSERT INTO ORDERS SELECT * FROM ORDERS WHERE rowid <= 3;
+             INSERT INTO ORDERS SELECT * FROM ORDERS WHERE rowid = 1;
+             INSERT INTO ORDER_ITEMS SELECT * FROM ORDER_ITEMS WHERE rowid <= 5;
+             INSERT INTO ORDERS (ORDER_ID) VALUES ('lonely');
+             INSERT INTO ORDER_ITEMS (ORDER_ITEM_ID, ORDER_ID) VALUES ('orphan', 'none'), ('another', NULL)";
+        let damage = damage.replace("ORDERS ", &format!("ORDERS{suffix} "));
+        let damage = damage.replace("ORDER_ITEMS ", &format!("ORDER_ITEMS{suffix} "));
+        Connection::open(&landing)
+            .unwrap()
+            .execute_batch(&damage)
+            .unwrap();
+        let damaged = count(&landing, &schema(name)).unwrap();
+        let (code, text) = example(folder.path(), &line).await;
+        assert_eq!(code.unwrap(), 1, "{text}");
+        assert_eq!(count(&landing, &schema(name)).unwrap(), damaged);
+
+        for deleted in [
+            "4 copies of orders, 5 copies of items, 1 orders without items, 2 items without order",
+            "0 copies of orders, 0 copies of items",
+        ] {
+            let (code, text) = example(folder.path(), &format!("{line} --clean")).await;
+            assert_eq!(code.unwrap(), 0, "{text}");
+            assert!(text.contains(deleted), "{text}");
+            assert_eq!(count(&landing, &schema(name)).unwrap(), once, "{text}");
+        }
+    }
+    let profile = Emulator::builder()
+        .build()
+        .unwrap()
+        .profile_json("http://127.0.0.1:1");
+    std::fs::write(folder.path().join("profile.json"), profile).unwrap();
+    std::fs::write(
+        folder.path().join("config.properties"),
+        crate::config::DEFAULT,
+    )
+    .unwrap();
+    let line = "40 3 DIR/config.properties DIR/profile.json --clean";
+    let (code, _) = example(folder.path(), line).await;
+    assert!(code.unwrap_err().to_string().contains("--landing"));
+}
+
 #[test]
 fn columns_are_as_wide_as_their_widest_cells() {
     let rows = [["a", "1", "x"], ["abc", "23", ""]].map(|row| row.map(str::to_owned));
@@ -251,7 +377,7 @@ fn missing_rows_of_an_incomplete_run_are_not_wrong_and_extra_rows_are() {
         ..Landed::exactly(7, 12)
     };
     let verdicts = |orders, items, is_incomplete| {
-        let text = landed.compare(orders, items, is_incomplete);
+        let text = landed.compare(None, [0, orders, items], is_incomplete);
         let verdict = |line: &str| match line {
             line if line.ends_with("wrong") => "wrong",
             line if line.ends_with("not all landed yet") => "early",
@@ -283,7 +409,7 @@ async fn an_interrupted_run_continues_only_with_kept_tables() {
             text.push_str(line);
             line.clone_into(&mut last_line);
         };
-        let code = run(Args::parse_from(args), stopped, &mut print).await;
+        let code = run(Args::read(args).unwrap(), stopped, &mut print).await;
         assert_eq!(code.unwrap(), 130, "{last_line}");
         assert!(!text.contains("wrong"), "{text}");
         assert!(

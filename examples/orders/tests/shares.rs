@@ -10,7 +10,7 @@ use crate::rows::{Orders, Rows};
 
 fn part(instance: u64, orders: u64, first: u64, last: u64) -> Part {
     Part {
-        instance,
+        instance: Some(instance),
         orders,
         customers: first..=last,
     }

@@ -1,5 +1,6 @@
 //! An emulator in memory, the configuration to stream to it, and the expected rows.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -125,6 +126,26 @@ impl World {
             expected.extend(instance.items.from(1).map(|(_, item)| landed_item(&item)));
         }
         assert_same(self.rows(Table::OrderItems), expected, "ORDER_ITEM_ID");
+        let mut expected = Vec::new();
+        for instance in &self.instances {
+            expected.extend(instance.customers.from(1).map(|(_, customer)| customer));
+        }
+        let found = self.rows(Table::Customers);
+        assert_eq!(found.len(), expected.len());
+        let mut found: BTreeMap<_, _> = found
+            .iter()
+            .map(|row| (row["CUSTOMER_ID"].as_u64(), row))
+            .collect();
+        for customer in expected {
+            let row = found
+                .remove(&Some(customer.customer_id))
+                .expect("the customer has landed");
+            assert_eq!(row["ZIP_CODE"], customer.zip_code.to_string());
+            assert_eq!(
+                row["REGISTRATION_DATE"],
+                customer.registration_date.to_string()
+            );
+        }
         let report = self.report().await;
         assert!(report.is_exact(), "{report}");
     }
