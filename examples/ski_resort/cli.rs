@@ -84,7 +84,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "PIPE")]
     pub(crate) lift_ride_pipe: Option<String>,
 
-    /// How long the first Ctrl-C waits for commits
+    /// How long the first Ctrl-C may take in all, with the commits that it waits for and the reconciliation
     #[arg(long, value_parser = duration, default_value = "5s")]
     pub(crate) drain_timeout: Duration,
 
@@ -158,6 +158,11 @@ pub(crate) enum Until {
 }
 
 impl Args {
+    /// How long commits are waited for after the first Ctrl-C: a fifth of its time is for the reconciliation.
+    pub(crate) fn drain(&self) -> Duration {
+        self.drain_timeout * 4 / 5
+    }
+
     /// Reads a command line, and refuses flags without effect.
     pub(crate) fn read(
         words: impl IntoIterator<Item = impl Into<OsString> + Clone>,

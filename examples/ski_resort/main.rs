@@ -49,6 +49,7 @@ mod tests;
 
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use jiff::Timestamp;
@@ -90,9 +91,13 @@ fn main() -> ExitCode {
         .max_blocking_threads(FILE_THREADS)
         .build();
     let result = match &runtime {
-        Ok(runtime) => runtime.block_on(run(&args, &screen)),
+        Ok(runtime) => runtime.block_on(bounded(&args, &screen)),
         Err(error) => Err(anyhow!("cannot start threads: {error}")),
     };
+    if let Ok(runtime) = runtime {
+        // What still reads or writes a file must not delay the end. What it would do is done again by the next run.
+        runtime.shutdown_background();
+    }
     ExitCode::from(result.unwrap_or_else(|error| {
         screen.note(format!("error: {}", with_causes(error.as_ref())));
         if is_misconfigured(&error) {
@@ -103,9 +108,28 @@ fn main() -> ExitCode {
     }))
 }
 
-async fn run(args: &Args, screen: &Screen) -> Result<u8> {
-    let board = Board::new(args.speed.to_string());
+/// Runs, and ends in time after the first Ctrl-C.
+async fn bounded(args: &Args, screen: &Screen) -> Result<u8> {
     let stop = signals::listen()?;
+    tokio::select! {
+        biased;
+        code = run(args, screen, stop.clone()) => code,
+        () = overdue(stop, args.drain_timeout) => {
+            let limit = args.drain_timeout;
+            screen.note(format!("not reconciled within the {limit:?} of --drain-timeout; the same command continues"));
+            Ok(INTERRUPTED)
+        }
+    }
+}
+
+/// Resolves when the limit has passed since the first Ctrl-C.
+async fn overdue(mut stop: watch::Receiver<bool>, limit: Duration) {
+    let _ = stop.wait_for(|stop| *stop).await;
+    tokio::time::sleep(limit).await;
+}
+
+async fn run(args: &Args, screen: &Screen, stop: watch::Receiver<bool>) -> Result<u8> {
+    let board = Board::new(args.speed.to_string());
     if let Some(summary) = &args.summary_json {
         place::check_text(summary, "--summary-json")?;
     }

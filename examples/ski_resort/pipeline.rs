@@ -87,7 +87,7 @@ pub(crate) async fn run(
                 let (publisher, observer) = watch::channel(Counters::default());
                 let name = channel(args, &opened.queue_id, table);
                 monitor.add(table, opened.client.clone(), observer, &name);
-                let run = stream(opened, name, halted.clone(), args.drain_timeout, publisher);
+                let run = stream(opened, name, halted.clone(), args.drain(), publisher);
                 running.spawn(async move { (table, run.await) });
             }
             Err(error) if is_misconfigured(&error) => return Err(error),

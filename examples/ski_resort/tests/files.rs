@@ -21,7 +21,7 @@ use crate::screen::Screen;
 use crate::table::Table;
 use crate::target::SETUP;
 use crate::world::STEPS_PER_DAY;
-use crate::{generate, run, stream};
+use crate::{bounded, generate, stream};
 
 const UNTIL: Until = Until::Step(10);
 
@@ -292,7 +292,7 @@ async fn a_run_with_unusable_paths_does_not_start() {
         let line = line.replace("DIR", &directory.path().display().to_string());
         let words = ["ski_resort", "--no-dashboard"].into_iter();
         let args = Args::read(words.chain(line.split_whitespace())).unwrap();
-        let error = run(&args, &Screen::new()).await.unwrap_err();
+        let error = bounded(&args, &Screen::new()).await.unwrap_err();
         assert!(is_misconfigured(&error), "{error:#}");
         let words = error.to_string();
         assert!(words.contains("taken") && words.contains(flag), "{words}");

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 
 use super::{SEED, rows, winter};
 use crate::cli::{Args, Only, ProfileSource, Until};
+use crate::overdue;
 use crate::produce::Producer;
 use crate::queue::{Queue, Turn};
 use crate::rows::Row;
@@ -337,4 +338,17 @@ fn the_restricted_flags_exist() {
     for flag in flags.chain(UNUSED.iter().map(|(flag, ..)| flag)) {
         assert!(exists(flag), "{flag}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_end_is_bounded_from_the_first_interrupt_on() {
+    let (stop, receiver) = watch::channel(false);
+    let limit = Duration::from_secs(5);
+    let interrupt = async {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        stop.send_replace(true);
+        Instant::now()
+    };
+    let (interrupted_at, ()) = tokio::join!(interrupt, overdue(receiver, limit));
+    assert_eq!(interrupted_at.elapsed(), limit);
 }
