@@ -12,8 +12,8 @@ use tokio::time::timeout;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 /// A page is read by its key, so an answer that takes longer will not come.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(120);
-/// Dates with a time zone come in that of the session.
-const SESSION: &str = "SET SESSION time_zone = '+00:00'";
+/// Dates with a time zone come in that of the session, and definitions of tables are quoted as its mode says.
+const SESSION: &str = "SET SESSION time_zone = '+00:00', sql_mode = 'STRICT_TRANS_TABLES'";
 /// Where a password may be instead of the URL.
 pub(crate) const PASSWORD: &str = "MARIADB_PASSWORD";
 

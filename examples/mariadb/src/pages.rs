@@ -9,7 +9,7 @@ use mysql_async::{Conn, Row as SqlRow, Value as Sql};
 use crate::connection::{Database, answered, is_temporary};
 use crate::key::{self, Key, Position};
 use crate::keyset::{Page, Pages};
-use crate::schema::Table;
+use crate::schema::{Table, quoted};
 use crate::types::from_page;
 use crate::value::Row;
 
@@ -201,11 +201,6 @@ fn condition(table: &Table, key: &Key, bound: Bound, parameters: &mut Vec<Sql>) 
         alternatives.push(format!("({})", terms.join(" AND ")));
     }
     Ok(format!("({})", alternatives.join(" OR ")))
-}
-
-/// An identifier in a statement.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("`{}`", name.replace('`', "``"))
 }
 
 /// How long a row is, roughly.

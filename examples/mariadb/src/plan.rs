@@ -14,8 +14,8 @@ use snowpipe_streaming::{ErrorKind, StreamingIngestClient};
 
 use crate::connection::answered;
 use crate::key::{self, Key, Part};
-use crate::pages::{Range, quoted};
-use crate::schema::Table;
+use crate::pages::Range;
+use crate::schema::{Table, quoted};
 
 /// The table with a row for each plan.
 pub(crate) const TABLE: &str = "COPY_PLAN";

@@ -1,8 +1,8 @@
 //! The columns of a source table, as the database describes them.
 
 use anyhow::{Result, ensure};
-use mysql_async::Conn;
 use mysql_async::prelude::Queryable;
+use mysql_async::{Conn, Row};
 
 use crate::connection::answered;
 
@@ -40,15 +40,32 @@ const COLUMNS: &str = "
 const KEY: &str = "
     SELECT COLUMN_NAME FROM information_schema.STATISTICS
     WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ? AND INDEX_NAME = 'PRIMARY' ORDER BY SEQ_IN_INDEX";
-const CHECKS: &str = "
-    SELECT CHECK_CLAUSE FROM information_schema.CHECK_CONSTRAINTS
-    WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?";
 
 impl Table {
     /// The columns of the key.
     pub(crate) fn key_columns(&self) -> impl Iterator<Item = &Column> {
         self.key.iter().filter_map(|at| self.columns.get(*at))
     }
+}
+
+/// The statement that creates a table, with a line for each column and each constraint. `information_schema` shows the checks
+/// and the foreign keys of a table only to users with further rights.
+///
+/// # Errors
+/// If the user may not read the table, or the database does not answer.
+pub(crate) async fn definition(
+    conn: &mut Conn,
+    database: &str,
+    name: &str,
+) -> mysql_async::Result<String> {
+    let query = format!("SHOW CREATE TABLE {}.{}", quoted(database), quoted(name));
+    let row: Option<Row> = conn.query_first(query).await?;
+    Ok(row.and_then(|row| row.get(1)).unwrap_or_default())
+}
+
+/// An identifier in a statement.
+pub(crate) fn quoted(name: &str) -> String {
+    format!("`{}`", name.replace('`', "``"))
 }
 
 /// Describes a table.
@@ -63,17 +80,20 @@ pub(crate) async fn load(conn: &mut Conn, database: &str, name: &str) -> Result<
         !found.is_empty(),
         "there is no table {database}.{name} that the user can see: check the name, or grant SELECT on it"
     );
-    let checks: Vec<String> = answered(conn.exec(CHECKS, of_table)).await?;
     let key: Vec<String> = answered(conn.exec(KEY, of_table)).await?;
     ensure!(
         !key.is_empty(),
         "the table {database}.{name} has no primary key, by which its rows are read: add one"
     );
+    let definition = answered(definition(conn, database, name)).await?;
     let columns: Vec<_> = found
         .into_iter()
         .map(
             |(name, data_type, column_type, character_set, is_nullable)| {
-                let is_json = checks.contains(&format!("json_valid(`{name}`)"));
+                let check = format!("CHECK (json_valid({}))", quoted(&name));
+                let is_json = definition
+                    .lines()
+                    .any(|line| line.trim_end_matches(',').ends_with(&check));
                 Column {
                     data_type: if is_json {
                         "json".to_owned()

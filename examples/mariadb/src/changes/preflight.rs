@@ -8,7 +8,7 @@ use mysql_async::{Conn, Row};
 use super::change::clash;
 use super::error::{ChangesError, Stopped};
 use super::place::{Place, Start, parse_name};
-use crate::schema::Table;
+use crate::schema::{self, Table};
 use crate::types;
 
 /// Settings of the server, with the value that is needed.
@@ -220,19 +220,33 @@ async fn check_table(conn: &mut Conn, table: &Table) -> Result<(), ChangesError>
             );
         }
     }
-    let cascade = "SELECT CONSTRAINT_NAME FROM information_schema.REFERENTIAL_CONSTRAINTS
-        WHERE CONSTRAINT_SCHEMA = ? AND TABLE_NAME = ?
-        AND (DELETE_RULE NOT IN ('RESTRICT', 'NO ACTION') OR UPDATE_RULE NOT IN ('RESTRICT', 'NO ACTION'))";
-    let cascade: Option<String> = conn.exec_first(cascade, (database, name)).await?;
-    if let Some(key) = cascade {
+    let definition = schema::definition(conn, database, name).await?;
+    if let Some(key) = cascade(&definition) {
         let problem =
-            format!("has the foreign key `{key}`, whose cascades change rows that are not logged");
+            format!("has the foreign key {key}, whose cascades change rows that are not logged");
         return stop(
             problem,
             "replace the cascade by a trigger, or use --snapshot-only",
         );
     }
     Ok(())
+}
+
+/// The name of a foreign key that changes rows of the table with this definition.
+fn cascade(definition: &str) -> Option<&str> {
+    let rules = [
+        " ON DELETE CASCADE",
+        " ON DELETE SET ",
+        " ON UPDATE CASCADE",
+        " ON UPDATE SET ",
+    ];
+    definition.lines().find_map(|line| {
+        let (name, key) = line
+            .trim_start()
+            .strip_prefix("CONSTRAINT ")?
+            .split_once(" FOREIGN KEY ")?;
+        rules.iter().any(|rule| key.contains(rule)).then_some(name)
+    })
 }
 
 /// The position of a consistent snapshot. The position of SHOW MASTER STATUS may be after a transaction that is in the log

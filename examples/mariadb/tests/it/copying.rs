@@ -212,3 +212,33 @@ async fn rows_are_read_by_any_primary_key() {
         assert!(again.contains(&format!("{name}: 0 rows")), "{again}");
     }
 }
+
+/// `information_schema` shows the checks of a table only to users with a right to the whole database.
+#[tokio::test]
+async fn a_user_with_select_on_the_table_alone_reads_json() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "CREATE TABLE documents (id INT PRIMARY KEY, `a``b` JSON, note LONGTEXT COMMENT 'CHECK (json_valid(`note`))')",
+        "REVOKE SELECT ON *.* FROM cdc@'%'",
+        "GRANT SELECT ON shop.documents TO cdc@'%'",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let ddl = output(world.command("ddl", &[&table("documents")])).await;
+    let text = text(&ddl);
+    assert!(text.contains("\"A`B\" VARIANT"), "{text}");
+    assert!(text.contains("\"NOTE\" VARCHAR"), "{text}");
+    // The content of a document lands as such.
+    conn.query_drop(r#"INSERT INTO documents VALUES (1, '{"a": [1]}', 'x')"#)
+        .await
+        .unwrap();
+    let options = [&table("documents"), "--snapshot-only"];
+    world.make_tables(&options).await;
+    world.copy(&options).await;
+    let rows = world.landed("DOCUMENTS");
+    assert_eq!(
+        rows[0].get("A`B"),
+        Some(&Value::Text(r#"{"a": [1]}"#.to_owned()))
+    );
+}

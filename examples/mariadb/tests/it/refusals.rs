@@ -125,6 +125,15 @@ async fn missing_rights_are_named() {
     )
     .await
     .unwrap();
+    // `information_schema` shows foreign keys only to users that may write.
+    let cascade = "CREATE TABLE u (id INT PRIMARY KEY, t INT, FOREIGN KEY (t) REFERENCES t (id) ON DELETE CASCADE)";
+    run(&mut conn, &[cascade]).await;
+    let child = describe(&mut conn, "u").await;
+    let mut cdc = Conn::new(as_cdc()).await.unwrap();
+    has(
+        &refused(&mut cdc, &child).await,
+        &["`u_ibfk_1`", "cascades", "trigger"],
+    );
     run(&mut conn, &["DELETE FROM t WHERE id = 1"]).await;
     let following = Changes::new(as_cdc(), "cdc", vec![Arc::clone(&table)], start.clone());
     assert_eq!(
