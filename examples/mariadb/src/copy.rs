@@ -85,7 +85,7 @@ pub(crate) async fn run(args: &CopyArgs, mut stop: watch::Receiver<bool>) -> Res
         committed: AtomicU64::new(0),
     };
     let finished = tokio::select! {
-        finished = run.all(&mut conn, &tables) => finished,
+        finished = run.all(conn, &tables) => finished,
         () = async {
             // Without a sender nothing asks the program to end.
             if stop.wait_for(|stop| *stop).await.is_ok() {
@@ -94,13 +94,16 @@ pub(crate) async fn run(args: &CopyArgs, mut stop: watch::Receiver<bool>) -> Res
             std::future::pending::<()>().await;
         } => Ok(false),
     };
-    run.client.close().await?;
+    let closed = run.client.close().await;
     run.target.close().await;
     match types::zero_dates() {
         0 => {}
         count => println!("{count} dates whose month or day is 0 are null"),
     }
-    finished
+    // What ended the run explains why the client could not be closed, too.
+    let is_done = finished?;
+    closed?;
+    Ok(is_done)
 }
 
 /// The statements that make the tables.
@@ -199,11 +202,13 @@ fn script(tables: &[Copied]) -> Result<String> {
 }
 
 impl Run<'_> {
-    async fn all(&self, conn: &mut Conn, tables: &[Copied]) -> Result<bool> {
+    async fn all(&self, mut conn: Conn, tables: &[Copied]) -> Result<bool> {
         let mut plans = Vec::new();
         for table in tables {
-            plans.push(self.plan(table, conn).await?);
+            plans.push(self.plan(table, &mut conn).await?);
         }
+        // The database would close an idle connection before a long copy ends.
+        drop(conn);
         let progress = async {
             let mut looks = interval_at(Instant::now() + REPORT_EVERY, REPORT_EVERY);
             loop {
@@ -223,7 +228,8 @@ impl Run<'_> {
             }
             let mut is_done = self.join(runs).await?;
             if self.args.until_now && is_done {
-                let end = within(changes::end_of_log(conn)).await?;
+                let mut conn = connect(&self.database).await?;
+                let end = within(changes::end_of_log(&mut conn)).await?;
                 let runs = tables.iter().zip(&plans);
                 let runs = runs.map(|(table, plan)| self.changes(table, plan, Some(end)).boxed());
                 is_done = self.join(runs.collect()).await?;

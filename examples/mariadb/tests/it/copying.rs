@@ -1,11 +1,13 @@
 //! Tables are copied by ranges of their keys, and copied on where an earlier run ended.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use mysql_async::prelude::Queryable;
 use rusqlite::types::Value;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::program::{World, output, table, text};
+use crate::program::{PATIENCE, World, output, table, text};
 
 const PEOPLE: &str = "--table=people_100k=LAKE.PUBLIC.PEOPLE";
 const GOLD: &str = "--gold=people_100k=LAKE.PUBLIC.CUSTOMERS";
@@ -241,4 +243,31 @@ async fn a_user_with_select_on_the_table_alone_reads_json() {
         rows[0].get("A`B"),
         Some(&Value::Text(r#"{"a": [1]}"#.to_owned()))
     );
+}
+
+/// The program does not keep a connection while it copies, because the database may close it.
+#[tokio::test]
+async fn the_end_of_the_log_is_asked_for_after_the_database_has_restarted() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "CREATE TABLE orders (id INT PRIMARY KEY)",
+        "INSERT INTO orders SELECT seq FROM seq_1_to_20000",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let options = [&table("orders"), "--until-now", "--channels=2"];
+    world.make_tables(&options).await;
+    let mut program = world.start_copy(&options);
+    let until = Instant::now() + PATIENCE;
+    while world.landed("ORDERS").is_empty() {
+        assert!(Instant::now() < until, "no row lands");
+        sleep(Duration::from_millis(5)).await;
+    }
+    drop(conn);
+    world.server.kill();
+    world.server.up().await;
+    let ended = timeout(PATIENCE, program.wait()).await;
+    assert!(ended.expect("the copy does not end").unwrap().success());
+    assert_eq!(world.landed("ORDERS").len(), 20_000);
 }
