@@ -263,6 +263,7 @@ impl Run<'_> {
             .client
             .for_pipe(table.path.sibling(plan::TABLE).pipe()?);
         let follows = !self.args.snapshot_only;
+        let key = plan::order(conn, &table.source).await?;
         let make = async || {
             let log = if follows {
                 Some(within(changes::start(conn)).await?.to_string())
@@ -270,9 +271,17 @@ impl Run<'_> {
                 None
             };
             let bounds = plan::bounds(conn, &table.source, self.args.channels).await?;
-            Ok(Plan::new(log, bounds))
+            Ok(Plan::new(log, key.clone(), bounds))
         };
         let plan = plan::agree(&client, &self.channel(table, "plan"), make).await?;
+        ensure!(
+            plan.key == key,
+            "the primary key of the table {} was ({}) when its copy began, and is ({}) now, so it is not known which rows are \
+             copied: copy it again with another --source-id into an empty table",
+            table.source.name,
+            plan.key.join(", "),
+            key.join(", ")
+        );
         ensure!(
             !follows || plan.log.is_some(),
             "the table {} was copied with --snapshot-only, so it is not known where its changes begin: go on with \

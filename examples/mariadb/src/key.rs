@@ -125,7 +125,7 @@ pub(crate) fn check(table: &Table) -> Result<()> {
     Ok(())
 }
 
-fn is_integer(data_type: &str) -> bool {
+pub(crate) fn is_integer(data_type: &str) -> bool {
     ["tinyint", "smallint", "mediumint", "int", "bigint", "year"].contains(&data_type)
 }
 

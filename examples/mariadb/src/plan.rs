@@ -4,6 +4,7 @@
 //! that starts again, on this machine or on another one, continues with the same ranges. Of two programs that start at the same
 //! time, one makes the plan: the server refuses the rows of the other, which then reads the plan.
 
+use std::collections::HashMap;
 use std::fmt;
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,7 +23,7 @@ pub(crate) const TABLE: &str = "COPY_PLAN";
 pub(crate) const COLUMNS: &str = "CHANNEL VARCHAR, PLAN VARIANT";
 /// How often the plan is asked for while another program makes it.
 const ATTEMPTS: u32 = 5;
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Plan {
@@ -30,6 +31,9 @@ pub(crate) struct Plan {
     /// Where the changes begin: `bin.000002:1038@1`. Without it they are not followed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) log: Option<String>,
+    /// What orders the rows: see [`order`].
+    #[serde(default)]
+    pub(crate) key: Vec<String>,
     /// The last key of each range but the last one.
     bounds: Vec<Key>,
 }
@@ -41,10 +45,11 @@ struct PlanRow<'a> {
 }
 
 impl Plan {
-    pub(crate) fn new(log: Option<String>, bounds: Vec<Key>) -> Self {
+    pub(crate) fn new(log: Option<String>, key: Vec<String>, bounds: Vec<Key>) -> Self {
         Self {
             version: VERSION,
             log,
+            key,
             bounds,
         }
     }
@@ -115,6 +120,31 @@ pub(crate) async fn agree(
         }
     }
     bail!("other programs use the channel {channel}: start one at a time");
+}
+
+/// The columns of the key, each with its collation or the kind of its type. The places of rows mean nothing in another order.
+///
+/// # Errors
+/// If the database does not answer.
+pub(crate) async fn order(conn: &mut Conn, table: &Table) -> Result<Vec<String>> {
+    let query = "SELECT COLUMN_NAME, COLLATION_NAME FROM information_schema.COLUMNS
+        WHERE TABLE_SCHEMA = ? AND TABLE_NAME = ?";
+    let parameters = (&table.database, &table.name);
+    let collations: HashMap<String, Option<String>> =
+        answered(conn.exec::<(String, Option<String>), _, _>(query, parameters))
+            .await?
+            .into_iter()
+            .collect();
+    let order = table.key_columns().map(|column| {
+        let collation = collations.get(&column.name).cloned().flatten();
+        let order = match collation {
+            Some(collation) => collation,
+            None if key::is_integer(&column.data_type) => "integer".to_owned(),
+            None => column.data_type.clone(),
+        };
+        format!("{} {order}", column.name)
+    });
+    Ok(order.collect())
 }
 
 /// The last keys of ranges of roughly the same size, without that of the last range.
@@ -200,7 +230,8 @@ mod tests {
     #[test]
     fn ranges_have_every_key_once() {
         let bounds = vec![vec![Part::Int(10)], vec![Part::Int(20)]];
-        let plan = Plan::new(Some("bin.000002:1038@1".to_owned()), bounds.clone());
+        let log = Some("bin.000002:1038@1".to_owned());
+        let plan = Plan::new(log, vec!["id integer".to_owned()], bounds.clone());
         let ranges = plan.ranges();
         assert_eq!(ranges.len(), 3);
         assert_eq!(ranges[0].after, None);
@@ -210,12 +241,15 @@ mod tests {
             assert_eq!(pair[1].after.as_ref(), Some(bound));
         }
         assert_eq!(Plan::parse(&plan.to_string()).unwrap(), plan);
-        assert_eq!(Plan::new(None, Vec::new()).ranges(), [Range::default()]);
+        assert_eq!(
+            Plan::new(None, Vec::new(), Vec::new()).ranges(),
+            [Range::default()]
+        );
     }
 
     #[test]
     fn a_token_of_another_program_is_no_plan() {
-        for token in ["41", "{}", r#"{"version":2,"bounds":[]}"#] {
+        for token in ["41", "{}", r#"{"version":1,"bounds":[]}"#] {
             assert!(Plan::parse(token).is_err(), "{token}");
         }
     }

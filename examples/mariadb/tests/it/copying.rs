@@ -271,3 +271,46 @@ async fn the_end_of_the_log_is_asked_for_after_the_database_has_restarted() {
     assert!(ended.expect("the copy does not end").unwrap().success());
     assert_eq!(world.landed("ORDERS").len(), 20_000);
 }
+
+/// The place in a range is that in the order of the key.
+#[tokio::test]
+async fn another_primary_key_is_refused() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "CREATE TABLE orders (a INT, b INT, PRIMARY KEY (a))",
+        "CREATE TABLE names (name VARCHAR(9) COLLATE utf8mb4_general_ci PRIMARY KEY)",
+        "INSERT INTO orders SELECT seq, 400 - seq FROM seq_1_to_300",
+        "INSERT INTO names VALUES ('a'), ('B')",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let tables = [table("orders"), table("names")];
+    world
+        .make_tables(&[&tables[0], &tables[1], "--snapshot-only"])
+        .await;
+    for (name, alter, words) in [
+        (
+            "orders",
+            "ALTER TABLE orders DROP PRIMARY KEY, ADD PRIMARY KEY (b)",
+            ["a integer", "b integer"],
+        ),
+        (
+            "names",
+            "ALTER TABLE names MODIFY name VARCHAR(9) COLLATE utf8mb4_bin",
+            ["utf8mb4_general_ci", "utf8mb4_bin"],
+        ),
+    ] {
+        let options = [&table(name), "--snapshot-only"];
+        world.copy(&options).await;
+        conn.query_drop(alter).await.unwrap();
+        let mut command = world.command("copy", &["--profile=profile.json"]);
+        command.args(options);
+        let output = output(command).await;
+        let text = text(&output);
+        assert!(!output.status.success(), "{text}");
+        for word in words.iter().chain(&["--source-id"]) {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    }
+}
