@@ -112,6 +112,14 @@ impl TablePages {
             table: Arc::clone(table),
             values,
         };
+        if let Some(column) = row.null_in_key() {
+            bail!(
+                "{}.{}, row {position}: the column `{column}` of the key has a date whose month or day is 0, which becomes \
+                 null; correct the row",
+                table.database,
+                table.name
+            );
+        }
         Ok((position, row))
     }
 }

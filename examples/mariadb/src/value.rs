@@ -31,6 +31,16 @@ pub(crate) struct Row {
     pub(crate) values: Vec<Value>,
 }
 
+impl Row {
+    /// A column of the key without a value, because its zero date became null. Several rows would have the same key.
+    pub(crate) fn null_in_key(&self) -> Option<&str> {
+        let mut key = self.table.key.iter();
+        let null = key.find(|at| matches!(self.values.get(**at), Some(Value::Null)));
+        let column = null.and_then(|at| self.table.columns.get(*at));
+        column.map(|column| column.name.as_str())
+    }
+}
+
 impl Serialize for Value {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match self {

@@ -129,10 +129,22 @@ impl Layout {
             };
             values.push(value);
         }
-        Ok(Row {
+        let row = Row {
             table: Arc::clone(&self.table),
             values,
-        })
+        };
+        if let Some(column) = row.null_in_key() {
+            let (database, table) = (&self.table.database, &self.table.name);
+            let problem = format!(
+                "a row of {database}.{table}: the column `{column}` of the key has a date whose month or day is 0, which \
+                 becomes null"
+            );
+            return Err(Stopped::new(
+                problem,
+                format!("correct the row, and {COPY_AGAIN}"),
+            ));
+        }
+        Ok(row)
     }
 
     /// A session with another row image logs the changed columns only.

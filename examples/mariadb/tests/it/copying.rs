@@ -314,3 +314,38 @@ async fn another_primary_key_is_refused() {
         }
     }
 }
+
+/// Zero dates become null, so two rows would have the same key.
+#[tokio::test]
+async fn a_zero_date_in_a_key_is_refused() {
+    let mut world = World::new(&[]).await;
+    let mut conn = world.conn().await;
+    for statement in [
+        "CREATE TABLE copied (day DATE PRIMARY KEY)",
+        "CREATE TABLE followed (day DATE PRIMARY KEY)",
+        "INSERT INTO copied VALUES ('0000-00-00')",
+        "INSERT INTO followed VALUES ('2026-01-01')",
+    ] {
+        conn.query_drop(statement).await.unwrap();
+    }
+    let (copied, followed) = (table("copied"), table("followed"));
+    world.make_tables(&[&copied, &followed]).await;
+    world.copy(&[&followed, "--until-now"]).await;
+    conn.query_drop("INSERT INTO followed VALUES ('2026-00-00')")
+        .await
+        .unwrap();
+    // The rows of `followed` are copied already, so only the log has the new one below its range.
+    for (options, name) in [
+        ([copied.as_str(), "--snapshot-only"], "shop.copied"),
+        ([followed.as_str(), "--until-now"], "shop.followed"),
+    ] {
+        let mut command = world.command("copy", &["--profile=profile.json"]);
+        command.args(options);
+        let output = output(command).await;
+        let text = text(&output);
+        assert!(!output.status.success(), "{text}");
+        for word in [name, "`day`", "correct the row"] {
+            assert!(text.contains(word), "{word:?} is not in {text}");
+        }
+    }
+}
