@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use snowpipe_streaming::ingest::{Batch, Rejected, Source};
-use tracing::error;
+use tracing::{error, warn};
 
 use crate::meter::Meter;
 use crate::pace::Pace;
@@ -91,6 +91,12 @@ impl<R: Rows> Source for Generated<R> {
             committed.map_or(0, |offset| (*offset).into()),
             self.rows.last(),
         );
+        if committed.is_some() && number == 0 {
+            warn!(
+                channel,
+                "the channel's token is not one of this example: the channel starts at its first row"
+            );
+        }
         if number > last {
             bail!(
                 "the channel {channel} has committed row {number}, but this run has only {last} rows for it: use the same total, \
