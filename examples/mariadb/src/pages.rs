@@ -14,7 +14,9 @@ use crate::types::from_page;
 use crate::value::Row;
 
 /// The first page has fewer rows, because nothing is known about their length.
-const FIRST_PAGE: usize = 100;
+const FIRST_PAGE: usize = 10;
+/// A page has at most so many times the rows of the last one, because its rows may be longer.
+const GROWTH: usize = 8;
 /// A page is read with fewer rows, if the rows of the last one were so long that more of them would exceed this.
 const PAGE_BYTES: usize = 16 << 20;
 
@@ -31,8 +33,8 @@ pub(crate) struct TablePages {
     table: Arc<Table>,
     range: Range,
     connection: Option<Conn>,
-    /// The average length of the rows of the last page.
-    row_bytes: usize,
+    /// How many rows the last page had, and their length.
+    last: (usize, usize),
 }
 
 impl TablePages {
@@ -42,7 +44,7 @@ impl TablePages {
             table,
             range,
             connection: None,
-            row_bytes: 0,
+            last: (0, 0),
         }
     }
 
@@ -124,13 +126,21 @@ impl TablePages {
     }
 }
 
+/// How many rows the next page has, after one with so many rows of this length together.
+fn next_page((rows, bytes): (usize, usize)) -> usize {
+    if rows == 0 {
+        return FIRST_PAGE;
+    }
+    let fitting = PAGE_BYTES / (bytes / rows).max(1);
+    fitting.clamp(1, rows.saturating_mul(GROWTH))
+}
+
 impl Pages for TablePages {
     type Offset = Position;
     type Row = Row;
 
     async fn page(&mut self, after: Option<&Position>, max: usize) -> Result<Page<Position, Row>> {
-        let most = PAGE_BYTES.checked_div(self.row_bytes).unwrap_or(FIRST_PAGE);
-        let limit = most.clamp(1, max.max(1));
+        let limit = next_page(self.last).min(max.max(1));
         let key = after
             .map(Position::key)
             .or_else(|| self.range.after.clone());
@@ -138,7 +148,7 @@ impl Pages for TablePages {
         let found = self.query(&query, parameters).await?;
         let is_end = found.len() < limit;
         let bytes: usize = found.iter().map(length).sum();
-        self.row_bytes = bytes.checked_div(found.len()).unwrap_or(0);
+        self.last = (found.len(), bytes);
         let mut rows = Vec::with_capacity(found.len());
         let mut last = after.cloned();
         for row in found {
@@ -218,4 +228,24 @@ fn length(row: &SqlRow) -> usize {
         _ => size_of::<Sql>(),
     });
     columns.sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pages_grow_step_by_step_and_are_short_when_rows_are_long() {
+        let mut rows = next_page((0, 0));
+        let mut sizes = vec![rows];
+        for _ in 0..3 {
+            rows = next_page((rows, rows * 100));
+            sizes.push(rows);
+        }
+        assert_eq!(sizes, [10, 80, 640, 5_120]);
+        assert_eq!(next_page((10, 10 << 20)), 16);
+        assert_eq!(next_page((10, 160 << 20)), 1);
+        assert_eq!(next_page((1, 64 << 20)), 1);
+        assert_eq!(next_page((3, 0)), 24);
+    }
 }
