@@ -49,9 +49,6 @@ pub(crate) struct StreamArgs {
     /// Names the channels; the same for all programs that share the stream, and in each run
     #[arg(long, value_name = "ID", default_value = "kinesis")]
     pub(crate) source_id: String,
-    /// What happens if records may have been deleted before they were read: the shard stops, or goes on with the oldest record
-    #[arg(long, value_enum, default_value_t = OnGap::Stop)]
-    pub(crate) on_gap: OnGap,
     /// How long a program that was asked to end waits until its rows are committed
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
     pub(crate) drain_timeout: Duration,
@@ -151,6 +148,9 @@ pub(crate) struct SourceArgs {
         default_value = "kinesis_data/dead_letters.ndjson"
     )]
     pub(crate) dead_letters: PathBuf,
+    /// What happens if records may have been deleted before they were read: the shard stops, or goes on with the oldest record
+    #[arg(long, value_enum, default_value_t = OnGap::Stop)]
+    pub(crate) on_gap: OnGap,
 }
 
 #[derive(Debug, Args)]

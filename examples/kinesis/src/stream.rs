@@ -13,6 +13,7 @@ use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
 use aws_sdk_kinesis::types::{PutRecordsRequestEntry, ShardIteratorType};
 use bytes::Bytes;
+use tokio::time::sleep;
 
 use crate::sequence::{NotASequence, Sequence};
 
@@ -21,6 +22,8 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A call with its repetitions.
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const ATTEMPTS: u32 = 3;
+/// How often the oldest record is asked for. Kinesis may answer without records where there are some.
+const LOOKS: usize = 5;
 /// `ListShards` returns at most 10,000 shards at once. A stream has at most that many by the highest quota, and as many closed
 /// ones.
 const MAX_PAGES: usize = 20;
@@ -59,6 +62,18 @@ pub(crate) enum Position<'a> {
     /// With the oldest record.
     Horizon,
     After(&'a Sequence),
+}
+
+/// Records may have been deleted before they were read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the record {last}, up to which everything is stored, is not in the shard any more; its oldest one is {oldest}, and records \
+     between them may have been deleted by the retention of the stream before they were read; start with --on-gap continue to \
+     continue with the oldest one"
+)]
+pub(crate) struct Gap {
+    last: Sequence,
+    oldest: Sequence,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -199,6 +214,37 @@ impl Stream {
             .map_err(|error| self.error("place an iterator", &error))?;
         let iterator = output.shard_iterator().map(str::to_owned);
         iterator.ok_or(StreamError::Incomplete("an iterator"))
+    }
+
+    /// Whether a shard still has this record, so that nothing after it is gone.
+    ///
+    /// # Errors
+    /// If Kinesis does not answer.
+    pub(crate) async fn has(
+        &self,
+        shard: &str,
+        last: &Sequence,
+    ) -> Result<Result<(), Gap>, StreamError> {
+        let mut next = Some(self.iterator(shard, Position::Horizon).await?);
+        for _ in 0..LOOKS {
+            let Some(iterator) = next else {
+                break;
+            };
+            let records = self.records(&iterator, 1).await?;
+            if let Some(record) = records.records.into_iter().next() {
+                let (last, oldest) = (last.clone(), record.sequence);
+                return Ok(if oldest > last {
+                    Err(Gap { last, oldest })
+                } else {
+                    Ok(())
+                });
+            }
+            next = records.next;
+            // A shard answers five calls a second.
+            sleep(Duration::from_millis(200)).await;
+        }
+        // It has no record at all.
+        Ok(Ok(()))
     }
 
     /// Reads at most `limit` records, which must not exceed 10,000.

@@ -20,7 +20,7 @@ use crate::discovery::{Discovery, Elsewhere};
 use crate::letters::Kept;
 use crate::say::say;
 use crate::stopping;
-use crate::stream::{self, Stream, StreamError};
+use crate::stream::{self, Gap, Stream, StreamError};
 
 /// The first and the longest pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -71,6 +71,9 @@ pub(crate) async fn run(args: &BatchArgs, mut stop: watch::Receiver<bool>) -> Re
                         stream: name.clone(),
                         shard,
                         letters: letters.clone(),
+                        source: stream.clone(),
+                        on_gap: args.stream.on_gap,
+                        is_checked: false,
                         window: args.window,
                         kept: Kept::default(),
                         objects: 0,
@@ -118,7 +121,7 @@ async fn shard_to_objects(
             }
             Err(error) => error,
         };
-        let is_fatal = error.downcast_ref().is_some_and(StreamError::is_fatal);
+        let is_fatal = error.is::<Gap>() || error.downcast_ref().is_some_and(StreamError::is_fatal);
         if is_fatal || *stop.borrow() {
             return Err(error).with_context(|| format!("the shard {}", writer.shard));
         }

@@ -28,7 +28,7 @@ pub(crate) async fn run(args: StreamArgs, mut stop: watch::Receiver<bool>) -> Re
     let client = client(&args.target, &args.table).await?;
     let reading = Reading {
         letters: args.stream.letters()?,
-        on_gap: args.on_gap,
+        on_gap: args.stream.on_gap,
     };
     let (mut shards, finish) = Shards::new(
         stream,

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use snowpipe_streaming::ingest::{Batch, Rejected, Source};
-use tokio::time::sleep;
 use tracing::warn;
 
 use super::partition::Partition;
@@ -13,10 +12,7 @@ use crate::letters::{DeadLetter, Kept};
 use crate::lines::Lines;
 use crate::sensor::{Measurement, Row};
 use crate::sequence::Sequence;
-use crate::stream::{Position, Stream, StreamError};
-
-/// How often the oldest record is asked for. Kinesis may answer without records where there are some.
-const LOOKS: usize = 5;
+use crate::stream::{Gap, Stream, StreamError};
 
 /// How records are read.
 pub(super) struct Reading {
@@ -38,16 +34,8 @@ pub(crate) struct ShardSource {
 pub(crate) enum ShardError {
     #[error("{0}: {1}")]
     Stream(Partition, StreamError),
-    #[error(
-        "{partition}: the record {committed}, which is committed, is not in the shard any more; its oldest one is {oldest}, and \
-         records between them may have been deleted by the retention of the stream before they were read; start with --on-gap \
-         continue to continue with the oldest one"
-    )]
-    Gap {
-        partition: Partition,
-        committed: Sequence,
-        oldest: Sequence,
-    },
+    #[error("{0}: {1}")]
+    Gap(Partition, Gap),
     #[error("cannot keep the dead letters: {0:#}")]
     Letters(anyhow::Error),
 }
@@ -71,25 +59,6 @@ impl ShardSource {
 
     fn failed(&self, error: StreamError) -> ShardError {
         ShardError::Stream(self.partition.clone(), error)
-    }
-
-    /// The first record that the shard still has, if it has one.
-    async fn oldest(&self) -> Result<Option<Sequence>, StreamError> {
-        let shard = &self.partition.shard;
-        let mut next = Some(self.stream.iterator(shard, Position::Horizon).await?);
-        for _ in 0..LOOKS {
-            let Some(iterator) = next else {
-                break;
-            };
-            let records = self.stream.records(&iterator, 1).await?;
-            if let Some(record) = records.records.into_iter().next() {
-                return Ok(Some(record.sequence));
-            }
-            next = records.next;
-            // The limit is five answers a second.
-            sleep(std::time::Duration::from_millis(200)).await;
-        }
-        Ok(None)
     }
 }
 
@@ -182,16 +151,11 @@ impl Source for ShardSource {
             self.is_checked = true;
             return Ok(());
         };
-        let oldest = self.oldest().await.map_err(|error| self.failed(error))?;
-        if let Some(oldest) = oldest.filter(|oldest| oldest > committed) {
-            let gap = ShardError::Gap {
-                partition: self.partition.clone(),
-                committed: committed.clone(),
-                oldest,
-            };
+        let looked = self.stream.has(&self.partition.shard, committed).await;
+        if let Err(gap) = looked.map_err(|error| self.failed(error))? {
             match self.reading.on_gap {
-                OnGap::Stop => return Err(gap),
-                OnGap::Continue => warn!("{gap}"),
+                OnGap::Stop => return Err(ShardError::Gap(self.partition.clone(), gap)),
+                OnGap::Continue => warn!(partition = %self.partition, "{gap}"),
             }
         }
         self.is_checked = true;
@@ -201,7 +165,7 @@ impl Source for ShardSource {
     fn is_fatal(&self, error: &ShardError) -> bool {
         match error {
             ShardError::Stream(_, error) => error.is_fatal(),
-            ShardError::Gap { .. } => true,
+            ShardError::Gap(..) => true,
             ShardError::Letters(_) => false,
         }
     }

@@ -45,8 +45,11 @@ async fn records_that_may_be_gone_stop_the_shard_unless_it_may_continue() -> Res
     let mut world = World::new(1).await?;
     world.put(100).await?;
     let streaming = world.streaming(&[])?;
+    let batching = world.batching(&[])?;
     world.landing.have_rows(100, 0).await?;
     ensure!(streaming.stop().await?.success(), "the program failed");
+    ensure!(batching.stop().await?.success(), "the program failed");
+    let objects = world.objects().await?.len();
     world.put(50).await?;
     // The committed records, and ten more.
     world
@@ -62,6 +65,16 @@ async fn records_that_may_be_gone_stop_the_shard_unless_it_may_continue() -> Res
         "the program has not failed"
     );
     ensure!(world.landing.rows() == [100, 0], "rows were streamed");
+    let mut stopped = world.batching(&[])?;
+    stopped.says("--on-gap continue").await?;
+    ensure!(
+        stopped.stop().await?.code() == Some(1),
+        "the program has not failed"
+    );
+    ensure!(
+        world.objects().await?.len() == objects,
+        "objects were written"
+    );
 
     let streaming = world.streaming(&["--on-gap=continue"])?;
     world.landing.have_rows(140, 0).await?;
