@@ -1,7 +1,7 @@
 //! The objects of the micro-batch path: CSV with a header, as RFC 4180 quotes it, with lines that end in LF.
 //!
 //! A null is an empty field and an empty text is a quoted one, as Snowflake reads them with
-//! `FIELD_OPTIONALLY_ENCLOSED_BY = '"'` and `EMPTY_FIELD_AS_NULL = TRUE`. Libraries for CSV do not tell these two apart.
+//! `FIELD_OPTIONALLY_ENCLOSED_BY = '"'`, `ESCAPE_UNENCLOSED_FIELD = NONE` and `EMPTY_FIELD_AS_NULL = TRUE`. Libraries for CSV do not tell these two apart.
 
 use crate::sensor::Measurement;
 

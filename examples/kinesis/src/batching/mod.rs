@@ -12,7 +12,7 @@ use tokio::time::sleep;
 use tracing::{error, warn};
 
 use self::checkpoint::Checkpoint;
-use self::writer::{Ended, Writer};
+use self::writer::{Ended, Lost, Writer};
 use crate::bucket::Bucket;
 use crate::cli::BatchArgs;
 use crate::cursor::Cursor;
@@ -121,7 +121,9 @@ async fn shard_to_objects(
             }
             Err(error) => error,
         };
-        let is_fatal = error.is::<Gap>() || error.downcast_ref().is_some_and(StreamError::is_fatal);
+        let is_fatal = error.is::<Gap>()
+            || error.is::<Lost>()
+            || error.downcast_ref().is_some_and(StreamError::is_fatal);
         if is_fatal || *stop.borrow() {
             return Err(error).with_context(|| format!("the shard {}", writer.shard));
         }

@@ -50,6 +50,19 @@ pub(super) struct Writer {
     pub(super) objects: u64,
 }
 
+/// The records of batches that were decided and not written are gone.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{shard}: an object of the last {count} records up to {} is missing, and the stream does not have them any more; if the object was \
+     loaded and deleted, or the records can be done without, start with --on-gap continue",
+    through.as_ref().map_or("none", Sequence::as_str)
+)]
+pub(super) struct Lost {
+    shard: String,
+    through: Option<Sequence>,
+    count: usize,
+}
+
 /// How a shard ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ended {
@@ -133,16 +146,25 @@ impl Writer {
             }
         }
         self.is_checked = true;
-        if !self.has_all(&decided.batches).await? {
+        let missing = self.missing(&decided.batches).await?;
+        if missing {
             info!(
                 shard = self.shard,
                 "writing batches that were decided and not written"
             );
-            let mut records = self.read_again(decided).await?;
+        }
+        let mut records = match self.read_again(decided, missing).await {
+            Err(error) if self.on_gap == OnGap::Continue && error.is::<Lost>() => {
+                warn!(shard = self.shard, "{error}");
+                None
+            }
+            records => records?,
+        };
+        if let Some(records) = &mut records {
             let mut encoded = Vec::with_capacity(decided.batches.len());
             for batch in &decided.batches {
                 let rest = records.split_off(batch.records.min(records.len()));
-                let again = self.encode(&std::mem::replace(&mut records, rest)).await?;
+                let again = self.encode(&std::mem::replace(records, rest)).await?;
                 let (was, is) = (&batch.object, &again.batch.object);
                 ensure!(was == is, "the batch of {was:?} has become {is:?}");
                 encoded.push(again);
@@ -153,16 +175,25 @@ impl Writer {
         Ok(checkpoint)
     }
 
-    async fn has_all(&self, batches: &[Batch]) -> Result<bool> {
+    /// Whether one of the objects is not there.
+    async fn missing(&self, batches: &[Batch]) -> Result<bool> {
         for object in batches.iter().filter_map(|batch| batch.object.as_ref()) {
             if self.bucket.get(object).await?.is_none() {
-                return Ok(false);
+                return Ok(true);
             }
         }
-        Ok(true)
+        Ok(false)
     }
 
-    async fn read_again(&mut self, decided: &Decided) -> Result<Vec<Record>> {
+    /// The records of the batches that were decided last, if they are needed.
+    async fn read_again(
+        &mut self,
+        decided: &Decided,
+        are_needed: bool,
+    ) -> Result<Option<Vec<Record>>> {
+        if !are_needed {
+            return Ok(None);
+        }
         let count = decided.batches.iter().map(|batch| batch.records).sum();
         self.cursor.seek(decided.after.as_ref());
         let mut records: Vec<Record> = Vec::new();
@@ -174,15 +205,15 @@ impl Writer {
             records.extend(read);
         }
         let last = records.last().map(|record| &record.sequence);
-        ensure!(
-            last == decided.through.as_ref() && records.len() == count,
-            "the stream does not have the {count} records of {} any more that end with {}: they were deleted by its retention \
-             before they were written; delete the checkpoint {} to begin again with the oldest record",
-            self.shard,
-            decided.through.as_ref().map_or("none", Sequence::as_str),
-            Checkpoint::key(&self.stream, &self.shard),
-        );
-        Ok(records)
+        if last != decided.through.as_ref() || records.len() != count {
+            return Err(Lost {
+                shard: self.shard.clone(),
+                through: decided.through.clone(),
+                count,
+            }
+            .into());
+        }
+        Ok(Some(records))
     }
 
     /// Decides on batches and writes them. Without batches, the shard is done.
@@ -224,12 +255,12 @@ impl Writer {
         for Encoded { batch, csv } in encoded {
             if let Some(object) = batch.object {
                 let bucket = self.bucket.clone();
-                puts.spawn(async move { bucket.put(&object, csv).await });
+                // An object that is there already has the same bytes, and keeps its tag.
+                puts.spawn(async move { bucket.replace(&object, None, csv).await });
             }
         }
         while let Some(put) = puts.join_next().await {
-            put??;
-            self.objects += 1;
+            self.objects += u64::from(put??.is_ok());
         }
         Ok(())
     }

@@ -55,6 +55,7 @@ impl Folder {
         read.with_context(|| format!("cannot read {key}"))
     }
 
+    #[allow(dead_code, reason = "the tests put objects as other programs do")]
     pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let path = self.path(key)?;
         let written = spawn_blocking(move || write(&path, &bytes)).await?;

@@ -83,6 +83,7 @@ impl Bucket {
     ///
     /// # Errors
     /// If the bucket cannot be written. The object may be there nevertheless.
+    #[allow(dead_code, reason = "the tests put objects as other programs do")]
     pub(crate) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         match self {
             Self::Folder(folder) => folder.put(key, bytes).await,

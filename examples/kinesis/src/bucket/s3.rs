@@ -61,6 +61,7 @@ impl S3 {
         }))
     }
 
+    #[allow(dead_code, reason = "the tests put objects as other programs do")]
     pub(super) async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let call = self.client.put_object().bucket(&self.bucket).key(key);
         let written = call.body(bytes.into()).send().await;

@@ -15,6 +15,8 @@ use crate::bucket::Listed;
 
 const TABLES: &str = "
     CREATE TABLE IF NOT EXISTS place (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), bucket TEXT NOT NULL, target TEXT NOT NULL);
+    -- The last row that is committed.
+    CREATE TABLE IF NOT EXISTS released (only_one INTEGER PRIMARY KEY CHECK (only_one = 1), object INTEGER NOT NULL, row INTEGER NOT NULL);
     CREATE TABLE IF NOT EXISTS objects (
         number INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL UNIQUE,
@@ -118,6 +120,33 @@ impl History {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Stores that the rows up to this one are committed: a row of an object, both by number.
+    ///
+    /// # Errors
+    /// If the file cannot be written.
+    pub(crate) async fn release(&self, object: u64, row: u64) -> Result<()> {
+        self.with(move |connection| {
+            let store = "INSERT OR REPLACE INTO released VALUES (1, ?, ?)";
+            connection.execute(store, [object, row])
+        })
+        .await?;
+        Ok(())
+    }
+
+    /// The last row that is committed. A channel that was not used for 30 days has lost its token.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) async fn released(&self) -> Result<Option<(u64, u64)>> {
+        self.with(|connection| {
+            let sql = "SELECT object, row FROM released";
+            connection
+                .query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+                .optional()
+        })
+        .await
     }
 
     /// Takes the objects that are new. Returns the keys of those that have changed since they were taken or listed last.

@@ -27,7 +27,12 @@ const PREFIX: &str = "kinesiscsv/";
 pub(crate) async fn run(args: LoadArgs, stop: watch::Receiver<bool>) -> Result<bool> {
     let bucket = Bucket::open(&args.bucket.bucket).await?;
     let place = match &args.bucket.bucket {
-        BucketName::Folder(path) => path.canonicalize()?.display().to_string(),
+        BucketName::Folder(path) => {
+            let path = path.canonicalize();
+            path.context("the folder of the bucket is gone")?
+                .display()
+                .to_string()
+        }
         BucketName::S3(name) => format!("s3://{name}"),
     };
     let (target, kind) = match (&args.snowpipe, &args.table) {
@@ -36,7 +41,11 @@ pub(crate) async fn run(args: LoadArgs, stop: watch::Receiver<bool>) -> Result<b
         (None, None) => anyhow::bail!("give --table or --snowpipe"),
     };
     cli::create_parent(&args.history)?;
-    let name = format!("{kind} {}", full_name(target));
+    let name = full_name(target);
+    let name = match args.snowpipe {
+        Some(_) => format!("{kind} {name}"),
+        None => format!("{kind} {name} with the channel {}", args.source_id),
+    };
     let history = History::open(&args.history, &place, &name).await?;
     if args.snowpipe.is_some() {
         snowpipe::run(&args, target, &bucket, &history, stop).await?;

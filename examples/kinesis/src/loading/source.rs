@@ -166,6 +166,15 @@ impl Source for Objects {
         Ok(())
     }
 
+    async fn release_through(&mut self, through: &Place) -> Result<(), ObjectsError> {
+        Ok(self.history.release(through.0, through.1).await?)
+    }
+
+    async fn released(&mut self) -> Result<Option<Place>, ObjectsError> {
+        let released = self.history.released().await?;
+        Ok(released.map(|(object, row)| Pair(object, row)))
+    }
+
     async fn dead_letter(
         &mut self,
         rejected: &Rejected<Place>,

@@ -1,11 +1,14 @@
 //! The shards of this program, for the group runner.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Result;
 use snowpipe_streaming::StreamingIngestClient;
 use snowpipe_streaming::ingest::group::{Event, Partitions, channel_name};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
 
 use super::partition::Partition;
 use super::shard::{Reading, ShardSource};
@@ -15,6 +18,8 @@ use crate::lineage::Share;
 use crate::sensor::Measurement;
 use crate::stream::{Stream, StreamError};
 
+/// After a failure.
+const PAUSE: Duration = Duration::from_secs(1);
 /// How many records are read at once to find one that has a row.
 const LOOK: usize = 1_000;
 
@@ -23,7 +28,9 @@ pub(super) struct Shards {
     /// `stream@created`.
     name: Arc<str>,
     readers: u32,
-    discovery: Discovery<Channels>,
+    /// What the task finds. Each error is followed by a pause.
+    found: mpsc::Receiver<Result<Vec<String>, StreamError>>,
+    task: JoinHandle<()>,
     reading: Arc<Reading>,
 }
 
@@ -53,15 +60,36 @@ impl Shards {
             stream: stream.clone(),
             name: Arc::clone(&name),
         };
-        let (discovery, finish) = Discovery::new(stream.clone(), share, channels);
+        let (mut discovery, finish) = Discovery::new(stream.clone(), share, channels);
+        // In a task of its own: the group drops a wait whenever a partition has progressed, and a list takes several calls.
+        let (sender, found) = mpsc::channel(1);
+        let task = tokio::spawn(async move {
+            loop {
+                let shards = discovery.next().await;
+                let has_failed = shards.is_err();
+                if sender.send(shards).await.is_err() {
+                    return;
+                }
+                if has_failed {
+                    sleep(PAUSE).await;
+                }
+            }
+        });
         let shards = Self {
             stream,
             name,
             readers,
-            discovery,
+            found,
+            task,
             reading: Arc::new(reading),
         };
         (shards, finish)
+    }
+}
+
+impl Drop for Shards {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
@@ -71,7 +99,9 @@ impl Partitions for Shards {
     type Error = StreamError;
 
     async fn next(&mut self) -> Result<Option<Event<Partition, ShardSource>>, StreamError> {
-        let shards = self.discovery.next().await?;
+        let Some(shards) = self.found.recv().await.transpose()? else {
+            return Ok(None);
+        };
         let source = |shard: String| {
             let cursor = Cursor::new(self.stream.clone(), &*shard, self.readers);
             let stream = self.stream.clone();

@@ -109,6 +109,14 @@ async fn a_history_belongs_to_a_bucket_a_table_and_a_channel() -> Result<()> {
         "the history was accepted"
     );
 
+    // Another channel would load everything again.
+    let mut other = world.loading(&["--once", "--source-id=other"])?;
+    other.says("use another --history").await?;
+    ensure!(
+        other.ended().await?.code() == Some(1),
+        "the channel was accepted"
+    );
+
     // Another history knows nothing of the rows that the channel has.
     let history = format!("--history={}", world.path("new.db").display());
     let bucket = format!("--bucket={}", world.path("bucket").display());
