@@ -151,7 +151,7 @@ impl Shared {
             return None;
         }
         Some(match (action, rng.u8(0..3)) {
-            // Without an answer nobody knows whether records were put.
+            // Without an answer the caller cannot know whether records were put.
             ("PutRecords" | "SplitShard" | "MergeShards", _) => return None,
             ("GetRecords", 0) => Refusal::new("ExpiredIteratorException", "Iterator expired."),
             (_, 1) => Refusal::new("LimitExceededException", "Rate exceeded"),
