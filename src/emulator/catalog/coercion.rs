@@ -4,6 +4,7 @@ use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use memchr::memchr;
 use serde_json::value::RawValue;
 
 use super::binary::BinaryFormat;
@@ -199,9 +200,9 @@ impl<'a> Input<'a> {
             Some(b't') => Self::Boolean(true),
             Some(b'f') => Self::Boolean(false),
             Some(b'{' | b'[') => Self::Nested(text.into()),
-            Some(b'"') => match serde_json::from_str::<&str>(text) {
-                Ok(plain) => Self::Text(plain.into()),
-                Err(_) => Self::Text(
+            Some(b'"') => match without_escapes(text) {
+                Some(plain) => Self::Text(plain.into()),
+                None => Self::Text(
                     serde_json::from_str::<String>(text)
                         .map_err(|why| format!("the string cannot be read: {why}"))?
                         .into(),
@@ -255,6 +256,14 @@ impl<'a> Input<'a> {
             None => text,
         }
     }
+}
+
+/// The content of a JSON string without escapes.
+fn without_escapes(text: &str) -> Option<&str> {
+    let content = text.strip_prefix('"')?.strip_suffix('"')?;
+    memchr(b'\\', content.as_bytes())
+        .is_none()
+        .then_some(content)
 }
 
 impl DataType {

@@ -1,5 +1,7 @@
 //! Exact decimals: a number's text, rounded to a column's scale without ever becoming a float.
 
+use std::iter::repeat_n;
+
 use super::cell::Cell;
 
 /// More digits in front of the point than this overflow every NUMBER there is.
@@ -8,16 +10,32 @@ const MOST_DIGITS: i64 = 38;
 /// Reads `text` as a decimal number, rounds it half away from zero at `scale` digits behind the point, and checks that
 /// the result has no more than `precision` digits. The cell is an integer where it fits one, plain text elsewhere.
 pub(crate) fn land(text: &str, precision: u8, scale: u8) -> Result<Cell, String> {
+    if scale == 0
+        && let Some(integer) = integer(text, precision)
+    {
+        return Ok(Cell::Integer(integer));
+    }
     let number = Decimal::parse(text.trim()).ok_or_else(|| format!("{text:?} is not a number"))?;
     let out_of_range = || format!("{text} is out of the range of NUMBER({precision},{scale})");
     if number.point > MOST_DIGITS {
         return Err(out_of_range());
     }
-    let units = number.units(scale);
+    let negative = number.negative;
+    let units = number.into_units(scale);
     if units.len() > usize::from(precision) {
         return Err(out_of_range());
     }
-    Ok(cell(number.negative, &units, scale))
+    Ok(cell(negative, &units, scale))
+}
+
+/// The most frequent case: text that is an integer of 64 bits and no more than `precision` digits.
+fn integer(text: &str, precision: u8) -> Option<i64> {
+    let integer: i64 = text.trim().parse().ok()?;
+    let digits = integer
+        .unsigned_abs()
+        .checked_ilog10()
+        .map_or(0, |log| log + 1);
+    (digits <= u32::from(precision)).then_some(integer)
 }
 
 /// Sign, significant digits and where the point stands: the value is `0.digits × 10^point`.
@@ -58,17 +76,18 @@ impl Decimal {
     }
 
     /// The magnitude in units of the last digit that `scale` keeps, without leading zeros; empty is zero.
-    fn units(&self, scale: u8) -> Vec<u8> {
+    fn into_units(self, scale: u8) -> Vec<u8> {
         let keep = self.point.saturating_add(i64::from(scale));
         let Ok(keep) = usize::try_from(keep) else {
             return Vec::new();
         };
-        let mut units: Vec<u8> = self.digits.iter().copied().take(keep).collect();
+        let mut units = self.digits;
+        let rounds_up = units.get(keep).is_some_and(|next| *next >= 5);
         // Only digits that exist are ever padded: zero has none, and `point` is bounded for the others.
-        if !self.digits.is_empty() {
+        if !units.is_empty() {
             units.resize(keep, 0);
         }
-        if self.digits.get(keep).is_some_and(|next| *next >= 5) {
+        if rounds_up {
             increment(&mut units);
         }
         units
@@ -106,22 +125,25 @@ fn increment(units: &mut Vec<u8>) {
 
 fn cell(negative: bool, units: &[u8], scale: u8) -> Cell {
     let scale = usize::from(scale);
-    let digits: String = units.iter().map(|d| char::from(b'0' + d)).collect();
-    let padded = format!("{digits:0>width$}", width = scale + 1);
-    let sign = if negative && units.iter().any(|d| *d != 0) {
-        "-"
-    } else {
-        ""
-    };
-    if scale == 0 {
-        let text = format!("{sign}{padded}");
-        return match text.parse() {
-            Ok(integer) => Cell::Integer(integer),
-            Err(_) => Cell::Text(text),
-        };
+    let missing = (scale + 1).saturating_sub(units.len());
+    let whole = units.len() + missing - scale;
+    let mut text = String::with_capacity(whole + scale + 2);
+    if negative && units.iter().any(|digit| *digit != 0) {
+        text.push('-');
     }
-    let (whole, fraction) = padded.split_at(padded.len() - scale);
-    Cell::Text(format!("{sign}{whole}.{fraction}"))
+    let digits = repeat_n(0, missing).chain(units.iter().copied());
+    for (position, digit) in digits.enumerate() {
+        if position == whole {
+            text.push('.');
+        }
+        text.push(char::from(b'0' + digit));
+    }
+    if scale == 0
+        && let Ok(integer) = text.parse()
+    {
+        return Cell::Integer(integer);
+    }
+    Cell::Text(text)
 }
 
 #[cfg(test)]
@@ -165,6 +187,15 @@ mod tests {
         assert_eq!(text(" +.5 ", 4, 2), "0.50");
         assert_eq!(text("5.", 4, 2), "5.00");
         assert_eq!(text("000", 1, 0), "int 0");
+        assert_eq!(text(" -007 ", 1, 0), "int -7");
+        assert_eq!(text("+12", 2, 0), "int 12");
+        assert_eq!(text("-0", 1, 0), "int 0");
+        assert_eq!(
+            text("-9223372036854775808", 19, 0),
+            "int -9223372036854775808"
+        );
+        assert_eq!(text("0.12", 3, 3), "0.120");
+        assert_eq!(text("-12.3456", 8, 4), "-12.3456");
         assert_eq!(text("0e999999999999999999999", 1, 0), "int 0");
         assert_eq!(text("1e-999999999999999999999", 1, 0), "int 0");
     }
@@ -181,6 +212,10 @@ mod tests {
             "1e99999999999999999999",
         ] {
             assert_eq!(text(input, 7, 2), range(input));
+        }
+        for (input, precision) in [("10", 1), ("-10", 1), ("9223372036854775807", 18)] {
+            let why = format!("{input} is out of the range of NUMBER({precision},0)");
+            assert_eq!(text(input, precision, 0), why);
         }
         for input in [
             "", "-", ".", "abc", "1.2.3", "0x10", "1e", "1e+", "NaN", "1 2", "١",

@@ -1,5 +1,6 @@
 //! Tables and pipes, and how a row becomes the cells of a table.
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 use std::time::SystemTime;
 
@@ -9,6 +10,7 @@ use serde_json::value::RawValue;
 use super::binary::BinaryFormat;
 use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
+use super::fields::Fields;
 use super::object_name::ObjectName;
 
 /// The suffix of a default pipe's name after the name of its table.
@@ -114,9 +116,6 @@ pub struct Table {
     pub columns: Vec<Column>,
 }
 
-/// A JSON object, its values unread.
-type Fields<'a> = BTreeMap<String, &'a RawValue>;
-
 impl Table {
     /// A table with these columns.
     pub fn new(name: ObjectName, columns: impl IntoIterator<Item = Column>) -> Self {
@@ -155,13 +154,15 @@ impl Table {
                 })
             }
             Mapping::ByName(MatchBy::CaseInsensitive) => {
-                let folded: BTreeMap<String, &RawValue> = fields
-                    .iter()
-                    .map(|(key, raw)| (key.to_uppercase(), *raw))
-                    .collect();
+                // Most rows spell all keys as the columns are spelled.
+                let folded = OnceCell::new();
+                let in_any_case = |name: &str| {
+                    let folded = folded.get_or_init(|| fields.folded());
+                    folded.get(&name.to_uppercase()).copied()
+                };
                 self.fill(now, |_, column| {
                     let exact = fields.get(&column.name);
-                    match exact.or_else(|| folded.get(&column.name.to_uppercase())) {
+                    match exact.or_else(|| in_any_case(&column.name)) {
                         Some(raw) => column.land(&Input::from_json(raw)?, pipe.rules).map(Some),
                         None => Ok(None),
                     }
@@ -187,7 +188,8 @@ impl Table {
         now: SystemTime,
         mut value: impl FnMut(usize, &Column) -> Result<Option<Cell>, String>,
     ) -> Result<Vec<Cell>, String> {
-        let cells = self.columns.iter().enumerate().map(|(position, column)| {
+        let mut cells = Vec::with_capacity(self.columns.len());
+        for (position, column) in self.columns.iter().enumerate() {
             let cell = match value(position, column) {
                 Ok(Some(cell)) => cell,
                 Ok(None) => column.default_cell(now)?,
@@ -199,9 +201,9 @@ impl Table {
                     column.name
                 ));
             }
-            Ok(cell)
-        });
-        cells.collect()
+            cells.push(cell);
+        }
+        Ok(cells)
     }
 }
 
@@ -244,11 +246,11 @@ impl Selected {
         let Some((first, rest)) = self.path.split_first() else {
             return self.cast_into(column, &Input::Nested(row.trim().into()), rules);
         };
-        let mut found = fields.get(first).copied();
+        let mut found = fields.get(first);
         for key in rest {
             found = found
                 .and_then(|raw| serde_json::from_str::<Fields<'_>>(raw.get()).ok())
-                .and_then(|fields| fields.get(key).copied());
+                .and_then(|fields| fields.get(key));
         }
         match found {
             Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),

@@ -5,6 +5,7 @@ use std::io::Read;
 use flate2::read::MultiGzDecoder;
 use http::header::CONTENT_ENCODING;
 use http::{HeaderMap, StatusCode};
+use memchr::memchr;
 
 use super::answer::Refusal;
 
@@ -78,7 +79,17 @@ pub(crate) fn check_rows(body: &[u8], token_bytes: usize) -> Result<(), Refusal>
 
 /// The lines that hold anything, without their line ends.
 pub(crate) fn lines(body: &[u8]) -> impl Iterator<Item = &[u8]> {
-    body.split(|&byte| byte == b'\n')
+    let mut rest = Some(body);
+    let lines = std::iter::from_fn(move || {
+        let body = rest?;
+        let Some(end) = memchr(b'\n', body) else {
+            rest = None;
+            return Some(body);
+        };
+        rest = body.get(end + 1..);
+        body.get(..end)
+    });
+    lines
         .map(<[u8]>::trim_ascii)
         .filter(|line| !line.is_empty())
 }
@@ -99,6 +110,21 @@ mod tests {
     fn a_request_has_at_most_a_million_rows() {
         assert!(is_allowed(1_048_576, 20) && !is_allowed(1_048_577, 20));
         assert!(is_allowed(1_048_576, 0) && !is_allowed(1_048_577, 0));
+    }
+
+    #[test]
+    fn lines_end_in_any_way_and_empty_ones_do_not_count() {
+        for (body, expected) in [
+            ("", &[][..]),
+            ("\n \r\n", &[]),
+            ("a", &["a"]),
+            ("a\n", &["a"]),
+            ("\na b\r\n\n  c", &["a b", "c"]),
+        ] {
+            let found: Vec<_> = lines(body.as_bytes()).collect();
+            let expected: Vec<_> = expected.iter().map(|line| line.as_bytes()).collect();
+            assert_eq!(found, expected, "{body:?}");
+        }
     }
 
     #[test]
