@@ -63,7 +63,9 @@ use crate::target::Target;
 const FAILED: u8 = 1;
 const INTERRUPTED: u8 = 130;
 
-#[tokio::main]
+// More threads than most machines have cores: the emulator in this process works on the threads of the requests, one at a time,
+// and the others wait for it. With a thread left, other streams continue meanwhile.
+#[tokio::main(worker_threads = 8)]
 async fn main() -> ExitCode {
     let args = match Args::read(std::env::args_os()) {
         Ok(args) => args,
