@@ -144,8 +144,7 @@ impl Table {
                 .map_err(|why| format!("the row is not JSON: {why}"))?;
             return Err("the row is not a JSON object".to_owned());
         }
-        let fields: Fields<'_> =
-            serde_json::from_str(row).map_err(|why| format!("the row is not JSON: {why}"))?;
+        let fields = Fields::read(row)?;
         match &pipe.mapping {
             Mapping::ByName(MatchBy::CaseSensitive) => {
                 self.fill(now, |_, column| match fields.get(&column.name) {
@@ -248,9 +247,11 @@ impl Selected {
         };
         let mut found = fields.get(first);
         for key in rest {
-            found = found
-                .and_then(|raw| serde_json::from_str::<Fields<'_>>(raw.get()).ok())
-                .and_then(|fields| fields.get(key));
+            found = match found.map(RawValue::get) {
+                Some(object) if object.starts_with('{') => Fields::read(object)?.get(key),
+                // As in Snowflake, a path through anything else leads to NULL.
+                _ => None,
+            };
         }
         match found {
             Some(raw) => self.cast_into(column, &Input::from_json(raw)?, rules),

@@ -1,14 +1,13 @@
 //! One channel: its record, its continuation token, and the batches that wait for their commit.
 
 use std::collections::VecDeque;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::landing::{Destination, Landed};
 use super::limits::{Limits, Pace};
-use crate::emulator::catalog::cell::Cell;
-use crate::emulator::catalog::tables::{Pipe, Table};
+use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::Refusal;
-use crate::emulator::messages::body;
-use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, RejectedRow};
+use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord};
 
 /// The channel of a pipe that is never opened.
 pub(crate) const ELASTIC: &str = "ELASTIC";
@@ -158,28 +157,14 @@ impl Channel {
         instants
     }
 
-    /// What the batches that are due at `due_ms` come to when they commit at `at_ms`; `None` if there are none.
-    pub(crate) fn land(
-        &self,
-        due_ms: u64,
-        table: &Table,
-        pipe: &Pipe,
-        at_ms: u64,
-    ) -> Option<Landed> {
+    /// The batches that are due at `due_ms` as they land; `None` if there are none.
+    pub(crate) fn land(&self, due_ms: u64, destination: Destination<'_>) -> Option<Landed> {
         let batches = self.pending.partition_point(|next| next.due_ms <= due_ms);
-        let last = self.pending.get(batches.checked_sub(1)?)?;
-        let mut landed = Landed {
-            record: self.record.clone(),
-            rows: Vec::new(),
-            rejected: Vec::new(),
-            through: last.batch.row_sequencer,
-            batches,
-            waited_ms: 0,
-        };
-        for Pending { batch, .. } in self.pending.range(..batches) {
-            landed.add(batch, table, pipe, at_ms);
+        if batches == 0 {
+            return None;
         }
-        Some(landed)
+        let due = self.pending.range(..batches).map(|pending| &pending.batch);
+        Some(Landed::new(self.record.clone(), due, destination))
     }
 
     /// Takes over what a commit at `at_ms` has made durable.
@@ -193,58 +178,6 @@ impl Channel {
     pub(crate) fn continuation_token(&self) -> String {
         let record = &self.record;
         format!("{}_{}", record.client_sequencer, record.row_sequencer)
-    }
-}
-
-/// Batches as they land.
-pub(crate) struct Landed {
-    /// The channel as it is after them.
-    pub(crate) record: ChannelRecord,
-    pub(crate) rows: Vec<Vec<Cell>>,
-    pub(crate) rejected: Vec<RejectedRow>,
-    /// The row sequencer of the last one.
-    pub(crate) through: u64,
-    batches: usize,
-    waited_ms: u64,
-}
-
-impl Landed {
-    fn add(&mut self, batch: &AcceptedBatch, table: &Table, pipe: &Pipe, at_ms: u64) {
-        let at = UNIX_EPOCH + Duration::from_millis(at_ms);
-        self.waited_ms += at_ms.saturating_sub(batch.accepted_at_ms);
-        for line in body::lines(&batch.body) {
-            let cells = match str::from_utf8(line) {
-                Ok(row) => table.land(pipe, row, at),
-                Err(why) => Err(format!("the row is not UTF-8: {why}")),
-            };
-            self.record.rows_parsed += 1;
-            match cells {
-                Ok(cells) => {
-                    self.record.rows_inserted += 1;
-                    self.rows.push(cells);
-                }
-                Err(message) => self.reject(batch, line, message, at_ms),
-            }
-        }
-        if batch.end_token.is_some() {
-            self.record.offset_token.clone_from(&batch.end_token);
-        }
-    }
-
-    fn reject(&mut self, batch: &AcceptedBatch, line: &[u8], message: String, at_ms: u64) {
-        let record = &mut self.record;
-        record.rows_error_count += 1;
-        record.last_error_message = Some(message.clone());
-        record.last_error_timestamp_ms = Some(at_ms);
-        record
-            .last_error_offset_upper_bound
-            .clone_from(&batch.end_token);
-        self.rejected.push(RejectedRow {
-            message,
-            payload: String::from_utf8_lossy(line).into_owned(),
-            offset_token_lower_bound: batch.start_token.clone(),
-            offset_token_upper_bound: batch.end_token.clone(),
-        });
     }
 }
 

@@ -245,3 +245,45 @@ fn rows_that_do_not_fit_their_table_are_rejected_and_only_known_pipes_exist() {
     }
     assert!(client.emulator.rows("DB.S.OTHER").is_err());
 }
+
+#[test]
+fn a_commit_of_many_rows_keeps_their_order_and_counts_them() {
+    let mut client = Client::new();
+    let next = client.open("c");
+    let rows = |from: u64| -> String {
+        let lines = (from..from + 40_000).map(|n| match n % 1_000 {
+            0 => format!("bad {n}\n"),
+            _ => format!("{{\"n\":{n}}}\n"),
+        });
+        lines.collect()
+    };
+    let next = client.append("c", &next, "40000", &rows(0));
+    client.append("c", &next, "80000", &rows(40_000));
+    client.pass(1_000);
+    assert_eq!(client.committed("c"), "80000");
+    let good: Vec<_> = (0..80_000).filter(|n| n % 1_000 != 0).collect();
+    assert_eq!(client.landed(), good);
+    let rejected = client.emulator.error_rows("DB.S.T").expect("rejected rows");
+    let payloads: Vec<_> = rejected.iter().map(|row| row.payload.clone()).collect();
+    let bad: Vec<_> = (0..80).map(|n| format!("bad {}", n * 1_000)).collect();
+    assert_eq!(payloads, bad);
+    let tokens: Vec<_> = rejected
+        .iter()
+        .map(|row| row.offset_token_upper_bound.clone().expect("a token"))
+        .collect();
+    assert_eq!(tokens[39..41], ["40000", "80000"]);
+    let channel = client.emulator.channel("c").expect("the channel");
+    assert_eq!(channel.rows_parsed, 80_000);
+    assert_eq!(
+        (channel.rows_inserted, channel.rows_error_count),
+        (79_920, 80)
+    );
+    assert_eq!(
+        channel.last_error_offset_upper_bound.as_deref(),
+        Some("80000")
+    );
+    assert_eq!(
+        channel.last_error_message.as_deref(),
+        rejected.last().map(|row| &*row.message)
+    );
+}

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use super::channel::Landed;
+use super::landing::Landed;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Table;
 use crate::emulator::storage::records::RejectedRow;

@@ -7,6 +7,7 @@ use http::StatusCode;
 
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
 use super::committed_rows::{CommitObserver, CommittedRows};
+use super::landing::Destination;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
 use crate::emulator::messages::answer::Refusal;
@@ -420,7 +421,12 @@ impl State {
         let Some(table) = self.catalog.table(&pipe.table) else {
             return Ok(());
         };
-        let Some(landed) = channel.land(due_ms, table, &pipe, at_ms) else {
+        let destination = Destination {
+            table,
+            pipe: &pipe,
+            at_ms,
+        };
+        let Some(landed) = channel.land(due_ms, destination) else {
             return Ok(());
         };
         self.storage.commit(&Commit {
