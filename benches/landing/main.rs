@@ -6,6 +6,7 @@
 mod usage;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -34,7 +35,7 @@ struct Options {
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u64).range(1..=2_000))]
     channels: u64,
     /// Rows of an append
-    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=100_000))]
     batch: u64,
     /// Where rows land; without it, one run of each
     #[arg(long = "in")]
@@ -53,18 +54,21 @@ enum Place {
     Sqlite,
 }
 
+/// Different rows, which are sent again and again: making them costs as much as landing them.
+const POOL: u64 = 8_192;
+
 /// A row of eight columns.
 #[derive(Serialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
-struct Ride<'a> {
+struct Ride {
     id: u64,
-    lift: &'a str,
+    lift: &'static str,
     price: String,
     ridden_at: String,
-    day: &'a str,
+    day: &'static str,
     is_season_pass: bool,
     speed: f64,
-    note: &'a str,
+    note: &'static str,
 }
 
 fn main() -> Result<()> {
@@ -140,12 +144,18 @@ async fn stream(options: &Options, emulator: Emulator) -> Result<()> {
     let client = StreamingIngestClient::builder(profile, pipe)
         .build()
         .await?;
+    let batches = POOL.div_ceil(options.batch);
+    let batch = |number| {
+        let first = number * options.batch;
+        (first..first + options.batch).map(ride).collect()
+    };
+    let pool: Arc<[Vec<Ride>]> = (0..batches).map(batch).collect();
     let mut tasks = JoinSet::new();
     for number in 0..options.channels {
         let share =
             options.rows / options.channels + u64::from(number < options.rows % options.channels);
         let channel = client.open_channel(name(number)).await?;
-        tasks.spawn(fill(channel, share, options.batch));
+        tasks.spawn(fill(channel, share, pool.clone()));
     }
     let patience = Duration::from_secs(PATIENCE * options.rows.div_ceil(1_000_000));
     let filled = async {
@@ -162,19 +172,22 @@ async fn stream(options: &Options, emulator: Emulator) -> Result<()> {
     Ok(())
 }
 
-async fn fill(mut channel: Channel, rows: u64, batch: u64) -> Result<()> {
+async fn fill(mut channel: Channel, rows: u64, pool: Arc<[Vec<Ride>]>) -> Result<()> {
     let mut first = 0;
-    while first < rows {
-        let end = rows.min(first + batch);
-        let rides: Vec<Ride<'_>> = (first..end).map(ride).collect();
-        channel.append_rows(&rides, first..).await?;
-        first = end;
+    for batch in pool.iter().cycle() {
+        let left = usize::try_from(rows - first).unwrap_or(usize::MAX);
+        let rides = batch.get(..left).unwrap_or(batch);
+        channel.append_rows(rides, first..).await?;
+        first += rides.len() as u64;
+        if first == rows {
+            break;
+        }
     }
     channel.close().await?;
     Ok(())
 }
 
-fn ride(id: u64) -> Ride<'static> {
+fn ride(id: u64) -> Ride {
     let second = id % 60;
     #[expect(clippy::cast_precision_loss, reason = "a speed need not be exact")]
     let speed = (id % 1_000) as f64 / 8.0;
@@ -190,7 +203,7 @@ fn ride(id: u64) -> Ride<'static> {
             id % 1_000
         ),
         day: "2026-01-17",
-        is_season_pass: id % 3 == 0,
+        is_season_pass: id.is_multiple_of(3),
         speed,
         note: "powder in the morning, windy at the top",
     }

@@ -33,8 +33,8 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     ///
-    /// Why `text` is none, or which key it has twice: Snowflake refuses these unless ALLOW_DUPLICATE is set, which a streaming pipe
-    /// cannot have.
+    /// Why `text` is none, or which key it has twice: Snowflake refuses these unless `ALLOW_DUPLICATE` is set, which a streaming
+    /// pipe cannot have.
     pub(crate) fn read(text: &'a str) -> Result<Self, String> {
         let Object(mut fields) =
             serde_json::from_str(text).map_err(|why| format!("the row is not JSON: {why}"))?;
