@@ -31,7 +31,9 @@ impl Cell {
             Self::Null => Value::Null,
             Self::Boolean(truth) => Value::from(truth),
             Self::Integer(number) => Value::from(number),
-            Self::Float(number) => Value::from(number),
+            Self::Float(number) if number.is_finite() => Value::from(number),
+            // JSON has no such numbers. These are the words of the SQL API: NaN, inf, -inf.
+            Self::Float(number) => Value::from(number.to_string()),
             Self::Json(text) => serde_json::from_str(&text).unwrap_or(Value::String(text)),
             Self::Text(text) => Value::String(text),
             Self::Binary(bytes) => Value::String(STANDARD.encode(bytes)),

@@ -179,6 +179,9 @@ pub(crate) struct Rules {
     pub(crate) binary: BinaryFormat,
     /// Whether a JSON null in a VARIANT column becomes SQL NULL.
     pub(crate) sql_null: bool,
+    /// Whether values are converted as casts convert them, which take more than the columns of a default pipe: numbers as BOOLEAN, a
+    /// TIME with an offset.
+    pub(crate) is_cast: bool,
 }
 
 /// A value as it comes in: what it is, with a number's digits as they were written.
@@ -283,14 +286,8 @@ impl DataType {
                 Input::Number(text) | Input::Text(text) => decimal::land(text, precision, scale),
                 _ => Err(refused()),
             },
-            Self::Float => match input {
-                Input::Number(text) | Input::Text(text) => match text.trim().parse::<f64>() {
-                    Ok(value) if value.is_finite() => Ok(Cell::Float(value)),
-                    _ => Err(refused()),
-                },
-                _ => Err(refused()),
-            },
-            Self::Boolean => land_boolean(input).ok_or_else(refused),
+            Self::Float => land_float(input).ok_or_else(refused),
+            Self::Boolean => land_boolean(input, rules).ok_or_else(refused),
             Self::Binary(length) => {
                 let Input::Text(text) = input else {
                     return Err(refused());
@@ -304,7 +301,9 @@ impl DataType {
                 Ok(Cell::Binary(bytes))
             }
             Self::Date => self.land_moment(input, datetime::date),
-            Self::Time(digits) => self.land_moment(input, |text| datetime::time(text, digits)),
+            Self::Time(digits) => {
+                self.land_moment(input, |text| datetime::time(text, digits, rules.is_cast))
+            }
             Self::TimestampNtz(digits) => self.land_moment(input, |text| {
                 datetime::timestamp(text, digits, Zone::Without)
             }),
@@ -317,10 +316,15 @@ impl DataType {
             Self::Variant => Ok(Cell::Json(input.to_json())),
             Self::Object => match input {
                 Input::Nested(text) if text.starts_with('{') => Ok(Cell::Json(text.to_string())),
+                Input::Text(text) if !rules.is_cast => object_in(text).ok_or_else(refused),
                 _ => Err(refused()),
             },
             Self::Array => match input {
                 Input::Nested(text) if text.starts_with('[') => Ok(Cell::Json(text.to_string())),
+                // TO_ARRAY makes an array of any value; of a default pipe it is known of strings alone.
+                _ if rules.is_cast || matches!(input, Input::Text(_)) => {
+                    Ok(Cell::Json(format!("[{}]", input.to_json())))
+                }
                 _ => Err(refused()),
             },
         }
@@ -345,7 +349,8 @@ fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, String>> {
     let text = match input {
         Input::Text(text) | Input::Number(text) => text.clone().into_owned(),
         Input::Boolean(value) => value.to_string(),
-        Input::Null | Input::Nested(_) => return None,
+        Input::Nested(text) => compact(text),
+        Input::Null => return None,
     };
     let limit = usize::try_from(length).unwrap_or(usize::MAX);
     // Counting characters is only needed where the bytes do not already settle it.
@@ -359,18 +364,61 @@ fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, String>> {
     })
 }
 
-fn land_boolean(input: &Input<'_>) -> Option<Cell> {
+/// JSON text without the white space between its tokens.
+fn compact(json: &str) -> String {
+    let (mut is_text, mut is_escaped) = (false, false);
+    let is_kept = |character: &char| {
+        let is_kept = is_text || !character.is_ascii_whitespace();
+        match character {
+            _ if is_escaped => is_escaped = false,
+            '\\' => is_escaped = is_text,
+            '"' => is_text = !is_text,
+            _ => {}
+        }
+        is_kept
+    };
+    json.chars().filter(is_kept).collect()
+}
+
+/// A number, or one of the words for what is none.
+fn land_float(input: &Input<'_>) -> Option<Cell> {
+    let value = match input {
+        Input::Number(text) => text.parse().ok().filter(|value: &f64| value.is_finite())?,
+        Input::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
+            "nan" => f64::NAN,
+            "inf" | "infinity" => f64::INFINITY,
+            "-inf" | "-infinity" => f64::NEG_INFINITY,
+            number => number
+                .parse()
+                .ok()
+                .filter(|value: &f64| value.is_finite())?,
+        },
+        Input::Null | Input::Boolean(_) | Input::Nested(_) => return None,
+    };
+    Some(Cell::Float(value))
+}
+
+fn land_boolean(input: &Input<'_>, rules: Rules) -> Option<Cell> {
     let value = match input {
         Input::Boolean(value) => *value,
-        Input::Number(text) => text.parse::<f64>().ok()? != 0.0,
+        Input::Number(text) if rules.is_cast => text.parse::<f64>().ok()? != 0.0,
         Input::Text(text) => match text.trim().to_ascii_lowercase().as_str() {
             "true" | "t" | "yes" | "y" | "on" | "1" => true,
             "false" | "f" | "no" | "n" | "off" | "0" => false,
             _ => return None,
         },
-        Input::Null | Input::Nested(_) => return None,
+        Input::Null | Input::Number(_) | Input::Nested(_) => return None,
     };
     Some(Cell::Boolean(value))
+}
+
+/// The object that a string holds as JSON text.
+fn object_in(text: &str) -> Option<Cell> {
+    let raw: &RawValue = serde_json::from_str(text).ok()?;
+    let object = raw.get();
+    object
+        .starts_with('{')
+        .then(|| Cell::Json(object.to_owned()))
 }
 
 #[cfg(test)]

@@ -31,12 +31,16 @@ pub(crate) fn date(text: &str) -> Option<String> {
     Some(shown)
 }
 
-/// TIME with `digits` fraction digits.
-pub(crate) fn time(text: &str, digits: u8) -> Option<String> {
+/// TIME with `digits` fraction digits. `with_offset` accepts an offset and ignores it.
+pub(crate) fn time(text: &str, digits: u8, with_offset: bool) -> Option<String> {
     let text = text.trim();
     let time = match whole_number(text) {
         Some(number) => from_epoch(number)?.time(),
-        None => clock(text)?.0,
+        None => match clock(text)? {
+            (time, None) => time,
+            (time, Some(_)) if with_offset => time,
+            _ => return None,
+        },
     };
     let mut shown = String::with_capacity(18);
     show_time(&mut shown, time, digits);
@@ -323,10 +327,19 @@ mod tests {
         );
         assert_eq!(date("2026-02-28").as_deref(), Some("2026-02-28"));
         assert_eq!(date("86400").as_deref(), Some("1970-01-02"));
-        assert_eq!(time("14:05", 9).as_deref(), Some("14:05:00.000000000"));
-        assert_eq!(time("14:05:06.7", 3).as_deref(), Some("14:05:06.700"));
-        assert_eq!(time("14:05:06+02:00", 0).as_deref(), Some("14:05:06"));
-        assert_eq!(time("3661", 0).as_deref(), Some("01:01:01"));
+        assert_eq!(
+            time("14:05", 9, false).as_deref(),
+            Some("14:05:00.000000000")
+        );
+        assert_eq!(
+            time("14:05:06.7", 3, false).as_deref(),
+            Some("14:05:06.700")
+        );
+        let offset = "14:05:06+02:00";
+        assert_eq!(time(offset, 0, true).as_deref(), Some("14:05:06"));
+        assert_eq!(time(offset, 0, false), None);
+        assert_eq!(time("14:05:06Z", 0, false), None);
+        assert_eq!(time("3661", 0, false).as_deref(), Some("01:01:01"));
     }
 
     #[test]
@@ -351,6 +364,6 @@ mod tests {
         ] {
             assert_eq!(ntz(input), None, "{input}");
         }
-        assert_eq!(time("2026-01-17T14:00", 9), None);
+        assert_eq!(time("2026-01-17T14:00", 9, true), None);
     }
 }

@@ -226,6 +226,7 @@ impl Column {
                 };
                 let rules = Rules {
                     sql_null: true,
+                    is_cast: true,
                     ..Rules::default()
                 };
                 self.land(&Input::Text(text.into()), rules)
@@ -339,8 +340,9 @@ impl Catalog {
         let key = folded(name);
         if let Some(made) = self.pipes.get(&key) {
             let rules = self.rules;
+            let is_cast = matches!(made.mapping, Mapping::Select(_));
             return Some(Pipe {
-                rules,
+                rules: Rules { is_cast, ..rules },
                 ..made.clone()
             });
         }

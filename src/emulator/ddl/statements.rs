@@ -1,7 +1,8 @@
 //! Tables and pipes from Snowflake DDL: splits a script into statements and carries out those that matter here.
 //!
-//! `table_ddl` reads CREATE TABLE with sqlparser, `pipe_ddl` reads CREATE PIPE, which sqlparser does not know. What
-//! concerns roles, warehouses, grants and queries is accepted and left alone.
+//! `table` reads CREATE TABLE with sqlparser, `pipe` reads CREATE PIPE, which sqlparser does not know. What concerns roles,
+//! warehouses, grants and queries changes nothing here and is ignored. Statements that would change what lands, and that the
+//! emulator does not carry out, are refused.
 
 use sqlparser::ast;
 use sqlparser::tokenizer::Location;
@@ -46,12 +47,29 @@ pub(crate) enum Change {
     ForgetChannels(ObjectName),
 }
 
-/// Statements that say nothing about tables and pipes, by their first word.
-const OF_NO_USE: &[&str] = &[
-    "ALTER", "BEGIN", "CALL", "COMMENT", "COMMIT", "COPY", "DECLARE", "DELETE", "DESC", "DESCRIBE",
-    "END", "EXECUTE", "EXPLAIN", "GET", "GRANT", "INSERT", "LIST", "LS", "MERGE", "PUT", "REMOVE",
-    "REVOKE", "RM", "ROLLBACK", "SELECT", "SET", "SHOW", "TRUNCATE", "UNDROP", "UNSET", "UPDATE",
-    "WITH",
+/// Statements that change no table and no pipe, by their first word.
+const WITHOUT_EFFECT: &[&str] = &[
+    "COMMENT", "COMMIT", "DESC", "DESCRIBE", "EXPLAIN", "GET", "GRANT", "LIST", "LS", "PUT",
+    "REMOVE", "REVOKE", "RM", "ROLLBACK", "SELECT", "SET", "SHOW", "UNSET", "WITH",
+];
+
+/// Words of an ALTER whose effect a row would meet. An ALTER without them changes nothing here.
+const OF_EFFECT: &[&str] = &[
+    "ADD",
+    "ALTER",
+    "BINARY_INPUT_FORMAT",
+    "DATE_INPUT_FORMAT",
+    "DEFAULT_DDL_COLLATION",
+    "DROP",
+    "ENABLE_SCHEMA_EVOLUTION",
+    "MODIFY",
+    "PIPE_EXECUTION_PAUSED",
+    "RENAME",
+    "SWAP",
+    "TIMESTAMP_INPUT_FORMAT",
+    "TIMESTAMP_TYPE_MAPPING",
+    "TIMEZONE",
+    "TIME_INPUT_FORMAT",
 ];
 
 /// Words between CREATE and the kind of object that change nothing here.
@@ -187,28 +205,18 @@ impl Run {
         if cursor.keyword("DROP") {
             return self.drop(statement, cursor);
         }
-        if cursor.keyword("ALTER") && cursor.keyword("TABLE") {
-            const OF_COLUMNS: &[&str] = &["ADD", "DROP", "RENAME", "ALTER", "MODIFY", "SWAP"];
-            if statement
-                .words()
-                .skip(2)
-                .any(|w| OF_COLUMNS.contains(&w.as_str()))
-            {
-                return Err(DdlError::at(
-                    statement.at,
-                    "the emulator cannot alter a table's columns: write them into its CREATE TABLE",
-                ));
-            }
+        if cursor.keyword("ALTER") {
+            return alter(statement);
         }
         match statement.words().next() {
-            Some(word) if OF_NO_USE.contains(&word.as_str()) => {
+            Some(word) if WITHOUT_EFFECT.contains(&word.as_str()) => {
                 ignored(statement);
                 Ok(())
             }
             _ => Err(DdlError::at(
                 statement.at,
                 format!(
-                    "{} is not a statement that the emulator knows",
+                    "{} is not a statement that the emulator carries out: it has CREATE and DROP of tables and pipes, and USE",
                     statement.head()
                 ),
             )),
@@ -390,6 +398,30 @@ impl Run {
         self.changes
             .extend(forgotten.into_iter().map(Change::ForgetChannels));
     }
+}
+
+/// Ignores an ALTER that no row would notice, and refuses the others.
+fn alter(statement: &Statement) -> Result<(), DdlError> {
+    let effect = statement
+        .words()
+        .skip(1)
+        .find(|word| OF_EFFECT.contains(&word.as_str()));
+    let Some(effect) = effect else {
+        ignored(statement);
+        return Ok(());
+    };
+    let remedy = match effect.as_str() {
+        "BINARY_INPUT_FORMAT" => "start the emulator with --binary-input-format",
+        "PIPE_EXECUTION_PAUSED" => "the emulator's pipes always run",
+        _ => "write the table as it is to be into its CREATE TABLE",
+    };
+    Err(DdlError::at(
+        statement.at,
+        format!(
+            "the emulator has no {} with {effect}: {remedy}",
+            statement.head()
+        ),
+    ))
 }
 
 fn ignored(statement: &Statement) {

@@ -145,7 +145,7 @@ fn errors_say_where_and_what_to_do() {
     for (text, want) in [
         (
             "USE DATABASE D;\n  FROBNICATE x",
-            "line 2, column 3: FROBNICATE x is not a statement that the emulator knows",
+            "line 2, column 3: FROBNICATE x is not a statement that the emulator carries out",
         ),
         (
             "CREATE TABLE T (A INT)",
@@ -196,7 +196,7 @@ fn errors_say_where_and_what_to_do() {
         ("CREATE TABLE D.S.T (A INT) WITH WITH", "line 1, column "),
         (
             "ALTER TABLE D.S.T ADD COLUMN B INT",
-            "line 1, column 1: the emulator cannot alter a table's columns",
+            "line 1, column 1: the emulator has no ALTER TABLE D.S.T ADD COLUMN B with ADD: write",
         ),
         (
             "DROP TABLE D.S.T",
@@ -218,6 +218,53 @@ fn errors_say_where_and_what_to_do() {
     ] {
         let why = error(text);
         assert!(why.starts_with(want), "{text}\n got {why}\nwant {want}");
+    }
+}
+
+#[test]
+fn statements_that_rows_would_notice_are_refused() {
+    for statement in [
+        "INSERT INTO D.S.T VALUES (1)",
+        "UPDATE D.S.T SET A = 1",
+        "DELETE FROM D.S.T",
+        "MERGE INTO D.S.T USING D.S.U ON T.A = U.A WHEN MATCHED THEN DELETE",
+        "TRUNCATE TABLE D.S.T",
+        "COPY INTO D.S.T FROM @stage",
+        "CALL D.S.P()",
+        "EXECUTE IMMEDIATE 'DROP TABLE D.S.T'",
+        "BEGIN",
+        "UNDROP TABLE D.S.T",
+        "ALTER PIPE D.S.P SET PIPE_EXECUTION_PAUSED = TRUE",
+        "ALTER TABLE D.S.T SET ENABLE_SCHEMA_EVOLUTION = TRUE",
+        "ALTER ACCOUNT SET TIMEZONE = 'UTC'",
+        "ALTER ACCOUNT SET BINARY_INPUT_FORMAT = 'HEX'",
+        "CREATE OR REPLACE TABLE D.S.U (A INT) ENABLE_SCHEMA_EVOLUTION = TRUE",
+        "CREATE OR REPLACE TABLE D.S.U (A INT CHECK (A > 0))",
+        "CREATE OR REPLACE TABLE D.S.U (A INT, CHECK (A > 0))",
+        "CREATE OR REPLACE TABLE D.S.U (A VARCHAR COLLATE 'en-ci')",
+        "CREATE OR REPLACE TABLE D.S.U (A VARCHAR) DEFAULT_DDL_COLLATION = 'en-ci'",
+        "CREATE OR REPLACE TABLE D.S.U (A VARCHAR WITH MASKING POLICY HIDDEN)",
+        "CREATE OR REPLACE TABLE D.S.U (A VARCHAR) WITH ROW ACCESS POLICY P ON (A)",
+    ] {
+        let why = error(&format!("CREATE TABLE D.S.T (A INT);\n{statement}"));
+        assert!(why.starts_with("line 2, column "), "{statement}: {why}");
+        assert!(why.contains("the emulator"), "{statement}: {why}");
+    }
+}
+
+#[test]
+fn statements_that_no_row_notices_are_ignored() {
+    for statement in [
+        "GRANT SELECT ON TABLE D.S.T TO ROLE R",
+        "ALTER USER U SET RSA_PUBLIC_KEY = 'key'",
+        "ALTER TABLE D.S.T SET COMMENT = 'text'",
+        "ALTER WAREHOUSE W SUSPEND",
+        "COMMENT ON TABLE D.S.T IS 'text'",
+        "CREATE TABLE D.S.U (A INT UNIQUE COMMENT 'text', FOREIGN KEY (A) REFERENCES D.S.T (A)) CLUSTER BY (A)",
+    ] {
+        let script = format!("CREATE TABLE D.S.T (A INT);\n{statement}");
+        let read = Catalog::from_ddl(&script);
+        assert!(read.is_ok(), "{statement}: {read:?}");
     }
 }
 

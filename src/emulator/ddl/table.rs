@@ -103,9 +103,18 @@ pub(crate) fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Colu
     if columns.is_empty() {
         return Err(DdlError::at(at, "the table has no columns"));
     }
+    refuse_options(table, at)?;
     for constraint in &table.constraints {
-        let TableConstraint::PrimaryKey(key) = constraint else {
-            continue;
+        let key = match constraint {
+            TableConstraint::PrimaryKey(key) => key,
+            // Snowflake does not enforce these either.
+            TableConstraint::Unique(_) | TableConstraint::ForeignKey(_) => continue,
+            other => {
+                return Err(DdlError::at(
+                    at,
+                    format!("the emulator does not enforce {other}: leave it out"),
+                ));
+            }
         };
         for part in &key.columns {
             if let Expr::Identifier(ident) = &part.column.expr {
@@ -126,6 +135,32 @@ pub(crate) fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Colu
     }
 }
 
+/// Refuses the options of a table that decide what lands or what is read.
+fn refuse_options(table: &ast::CreateTable, at: Location) -> Result<(), DdlError> {
+    let options = [
+        (
+            table.enable_schema_evolution == Some(true),
+            "ENABLE_SCHEMA_EVOLUTION",
+        ),
+        (
+            table.default_ddl_collation.is_some(),
+            "DEFAULT_DDL_COLLATION",
+        ),
+        (table.with_row_access_policy.is_some(), "ROW ACCESS POLICY"),
+        (
+            table.with_aggregation_policy.is_some(),
+            "AGGREGATION POLICY",
+        ),
+    ];
+    let found = options.into_iter().find(|(is_there, _)| *is_there);
+    found.map_or(Ok(()), |(_, option)| {
+        Err(DdlError::at(
+            at,
+            format!("the emulator has no tables with {option}: leave it out"),
+        ))
+    })
+}
+
 fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
     let at = definition.name.span.start;
     let name = identifier(&definition.name.value, definition.name.quote_style);
@@ -144,20 +179,21 @@ fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {
         match &option.option {
             ColumnOption::NotNull | ColumnOption::PrimaryKey(_) => column.nullable = false,
             ColumnOption::Default(value) => column.default = Some(default(value, &column, at)?),
-            ColumnOption::Identity(_)
-            | ColumnOption::Generated { .. }
-            | ColumnOption::Materialized(_)
-            | ColumnOption::Alias(_)
-            | ColumnOption::DialectSpecific(_) => {
+            // Snowflake does not enforce UNIQUE and FOREIGN KEY either, and the others say nothing about values.
+            ColumnOption::Null
+            | ColumnOption::Unique(_)
+            | ColumnOption::ForeignKey(_)
+            | ColumnOption::Comment(_)
+            | ColumnOption::Tags(_) => {}
+            other => {
                 return Err(DdlError::at(
                     at,
                     format!(
-                        "column {}: the emulator has no {}: send the value, or give it a constant DEFAULT",
-                        column.name, option.option
+                        "column {}: the emulator has no {other}: leave it out, send the value, or give it a constant DEFAULT",
+                        column.name
                     ),
                 ));
             }
-            _ => {}
         }
     }
     Ok(column)
@@ -200,6 +236,7 @@ fn default(value: &Expr, column: &Column, at: Location) -> Result<ColumnDefault,
     };
     let rules = Rules {
         sql_null: true,
+        is_cast: true,
         ..Rules::default()
     };
     let cell = column.data_type.land(&input, rules);

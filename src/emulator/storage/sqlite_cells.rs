@@ -16,6 +16,8 @@ impl ToSql for Bound<'_> {
             Cell::Null => ToSqlOutput::Owned(Value::Null),
             Cell::Boolean(value) => ToSqlOutput::Owned(Value::Integer((*value).into())),
             Cell::Integer(value) => ToSqlOutput::Owned(Value::Integer(*value)),
+            // SQLite has no NaN: it would keep NULL.
+            Cell::Float(value) if value.is_nan() => ToSqlOutput::Borrowed(ValueRef::Text(b"NaN")),
             Cell::Float(value) => ToSqlOutput::Owned(Value::Real(*value)),
             Cell::Text(text) | Cell::Json(text) => {
                 ToSqlOutput::Borrowed(ValueRef::Text(text.as_bytes()))
@@ -44,6 +46,7 @@ pub(crate) fn read_cell(row: &Row<'_>, position: usize, of: DataType) -> rusqlit
             let text: String = row.get(position)?;
             match of {
                 DataType::Variant | DataType::Object | DataType::Array => Cell::Json(text),
+                DataType::Float if text == "NaN" => Cell::Float(f64::NAN),
                 _ => Cell::Text(text),
             }
         }

@@ -112,8 +112,8 @@ proptest! {
                 prop_assert_eq!(datetime::timestamp(&landed, digits, zone), Some(landed));
             }
         }
-        if let Some(landed) = datetime::time(&text, digits) {
-            prop_assert_eq!(datetime::time(&landed, digits), Some(landed));
+        if let Some(landed) = datetime::time(&text, digits, true) {
+            prop_assert_eq!(datetime::time(&landed, digits, false), Some(landed));
         }
         if let Some(landed) = datetime::date(&text) {
             prop_assert_eq!(datetime::date(&landed), Some(landed));
