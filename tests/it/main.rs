@@ -64,6 +64,7 @@ mod proxy;
 mod regressions;
 mod rejects;
 mod reopening;
+mod replaced_tables;
 mod replay;
 mod replica_lag;
 mod retry_limits;

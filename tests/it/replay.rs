@@ -55,6 +55,7 @@ async fn a_reopen_loses_and_duplicates_nothing_and_receipts_stay_valid() {
             Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED".into()),
             Fault::Invalidate("ERR_CHANNEL_MUST_BE_REOPENED_DUE_TO_ROW_SEQ_GAP".into()),
             Fault::Invalidate("STALE_PIPE_CACHE".into()),
+            Fault::AcceptAndLose,
             Fault::WithholdCommits(Duration::from_secs(200)),
         ] {
             let world = World::with(|e| e.replay(replay));

@@ -314,15 +314,8 @@ impl Core {
                 return false;
             }
             Reading::Conflict => {
-                let text = format!(
-                    "the server reports {:?} as committed, which this channel did not send; another writer uses the channel, or it was dropped and created again",
-                    status.latest_committed_offset_token()
-                );
-                self.give_up(
-                    now,
-                    InvalidationCause::OffsetConflict,
-                    Error::new(ErrorKind::InvalidOffset, text),
-                );
+                let (cause, error) = conflict(status);
+                self.give_up(now, cause, error);
                 return false;
             }
         }
@@ -414,6 +407,25 @@ impl Core {
         self.commit.counted_token = self.ledger.watermark().cloned();
         has_risen
     }
+}
+
+/// Why a channel ends whose committed token is not one that it sent.
+fn conflict(status: &ChannelStatus) -> (InvalidationCause, Error) {
+    let code = status.status_code();
+    if !status.is_healthy() && retry_decision::of_status(code) == InvalidationCause::Gone {
+        // Such a status has no token. The server may go on accepting rows, which are lost.
+        let text = "its status says that it no longer exists: the channel, its pipe or its table was dropped or replaced, and rows that were accepted since are lost; reopen the channel and append from the committed token";
+        let error = Error::new(ErrorKind::NotFound, text).with_code(Some(code.to_owned()));
+        return (InvalidationCause::Gone, error);
+    }
+    let text = format!(
+        "the server reports {:?} as committed, which this channel did not send; another writer uses the channel, or it was dropped and created again",
+        status.latest_committed_offset_token()
+    );
+    (
+        InvalidationCause::OffsetConflict,
+        Error::new(ErrorKind::InvalidOffset, text),
+    )
 }
 
 #[cfg(test)]

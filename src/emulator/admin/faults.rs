@@ -169,6 +169,7 @@ impl Wanted {
             }
             "foreign_token" => Fault::ForeignToken(self.token.take()),
             "invalidate" => Fault::Invalidate(self.take_code()?),
+            "accept_and_lose" => Fault::AcceptAndLose,
             "stale_status" => Fault::StaleStatus(self.take_ms()?),
             "absent" => Fault::Absent,
             _ => {
@@ -237,6 +238,7 @@ fn shown(rule: &Rule) -> Value {
         | Fault::Unauthorized
         | Fault::Forbidden
         | Fault::ExpireToken
+        | Fault::AcceptAndLose
         | Fault::BareNotFound
         | Fault::FailedOver
         | Fault::Stale
@@ -299,6 +301,7 @@ mod tests {
             Fault::ForeignToken(Some("9".to_owned())),
             Fault::ForeignToken(None),
             Fault::Invalidate(code()),
+            Fault::AcceptAndLose,
             Fault::StaleStatus(second),
             Fault::Absent,
         ];

@@ -17,6 +17,9 @@ pub(crate) fn is_elastic(channel: &str) -> bool {
     channel.eq_ignore_ascii_case(ELASTIC)
 }
 
+/// The status of a channel whose table was replaced, as accounts show it.
+pub(crate) const DOES_NOT_EXIST: &str = "ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED";
+
 /// The status of a channel that takes rows.
 pub(crate) const SUCCESS: &str = "SUCCESS";
 
@@ -72,6 +75,8 @@ pub(crate) struct Channel {
     held_until_ms: u64,
     /// How long the batches of the last commit waited, on average.
     pub(crate) latency_ms: Option<u64>,
+    /// Whether the channel loses the rows that it accepts until it is opened again, because its table was replaced.
+    pub(crate) loses_rows: bool,
 }
 
 /// An accepted batch and when it commits.
@@ -90,6 +95,7 @@ impl Channel {
             past: VecDeque::new(),
             held_until_ms: 0,
             latency_ms: None,
+            loses_rows: false,
         }
     }
 
@@ -100,6 +106,31 @@ impl Channel {
         }
         let before = std::mem::replace(&mut self.record, record);
         self.past.push_back((now_ms, before));
+    }
+
+    /// Loses the rows that are accepted and not committed, and those that are accepted before the channel is opened again.
+    pub(crate) fn lose_rows(&mut self, now_ms: u64, record: ChannelRecord) {
+        let status_code = DOES_NOT_EXIST.to_owned();
+        self.change(
+            now_ms,
+            ChannelRecord {
+                status_code,
+                ..record
+            },
+        );
+        self.pending.clear();
+        self.loses_rows = true;
+    }
+
+    /// Follows the replacement of its table: as [`lose_rows`](Self::lose_rows), and without token and counters.
+    #[cfg(feature = "emulator-server")]
+    pub(crate) fn forget(&mut self, pipe: &Pipe, now_ms: u64) {
+        let record = ChannelRecord {
+            client_sequencer: self.record.client_sequencer,
+            row_sequencer: self.record.row_sequencer,
+            ..created(pipe, &self.record.channel, now_ms)
+        };
+        self.lose_rows(now_ms, record);
     }
 
     /// The record as a status showed it at `at_ms`, as far back as is remembered.

@@ -7,6 +7,7 @@ pub(crate) mod committed_rows;
 pub(crate) mod elastic;
 #[cfg(test)]
 mod elastic_tests;
+pub(crate) mod failed_commits;
 pub(crate) mod landing;
 pub(crate) mod limits;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::channel::is_elastic;
 use super::state::State;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::folded;
@@ -24,6 +25,9 @@ pub(crate) enum SchemaChangeError {
 
 impl State {
     /// Carries out all of a DDL script, or nothing.
+    ///
+    /// The channels of a table that is replaced are not refused: until they are opened again they accept rows and lose them, as in an
+    /// account.
     pub(crate) fn apply_ddl(&mut self, script: &str) -> Result<(), SchemaChangeError> {
         if self.catalog.is_anything() && !self.channels.is_empty() {
             return Err(SchemaChangeError::TakesEverything);
@@ -45,8 +49,22 @@ impl State {
         })?;
         self.catalog = after;
         let forgotten: BTreeSet<ObjectName> = forgotten.iter().map(folded).collect();
-        self.channels
-            .retain(|(pipe, _), _| !forgotten.contains(&folded(pipe)));
+        let replaced: BTreeSet<ObjectName> = dropped.iter().map(folded).collect();
+        let (catalog, now_ms) = (&self.catalog, self.now_ms);
+        self.channels.retain(|(pipe, name), channel| {
+            if !forgotten.contains(&folded(pipe)) {
+                return true;
+            }
+            let pipe = catalog.pipe(pipe);
+            let Some(pipe) = pipe.filter(|pipe| replaced.contains(&folded(&pipe.table))) else {
+                return false;
+            };
+            if is_elastic(name) {
+                return false;
+            }
+            channel.forget(&pipe, now_ms);
+            true
+        });
         self.pipes_since_ms = Some(self.now_ms);
         Ok(())
     }

@@ -1,12 +1,13 @@
 //! Channels and their rules: sequencers, accepted batches, commits, counters. Of HTTP, only the refusals are used.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use http::StatusCode;
 
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
 use super::committed_rows::{CommitObserver, CommittedRows};
+use super::failed_commits::FailedCommits;
 use super::landing::Destination;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Pipe};
@@ -55,33 +56,7 @@ pub(crate) struct State {
     pub(crate) is_held: bool,
     /// The initial delay and period of commits.
     first_pace: (Duration, Duration),
-    trouble: Trouble,
-}
-
-/// Failed commits. Each is logged once, because commits are retried many times a second.
-#[derive(Debug, Default)]
-struct Trouble {
-    channels: BTreeSet<Key>,
-    logged: BTreeSet<String>,
-}
-
-impl Trouble {
-    /// Records a failed commit. Whether its cause was not logged before.
-    fn is_news(&mut self, key: &Key, why: &str) -> bool {
-        self.channels.insert(key.clone());
-        self.logged.insert(why.to_owned())
-    }
-
-    /// Removes the channels that have nothing left to commit. Whether the last failed channel was among them.
-    fn is_over(&mut self, has_more: impl Fn(&Key) -> bool) -> bool {
-        let was_there = !self.channels.is_empty();
-        self.channels.retain(has_more);
-        let is_gone = self.channels.is_empty();
-        if is_gone {
-            self.logged.clear();
-        }
-        was_there && is_gone
-    }
+    failed_commits: FailedCommits,
 }
 
 impl State {
@@ -109,7 +84,7 @@ impl State {
         }
         Ok(Self {
             first_pace: (rules.commit_delay, rules.commit_every),
-            trouble: Trouble::default(),
+            failed_commits: FailedCommits::default(),
             rules,
             catalog,
             storage,
@@ -168,6 +143,7 @@ impl State {
             .or_insert_with(|| Channel::new(record.clone()));
         channel.change(self.now_ms, record);
         channel.pending.clear();
+        channel.loses_rows = false;
         tracing::info!(
             channel = name,
             sequencer = channel.record.client_sequencer,
@@ -217,7 +193,7 @@ impl State {
                 "The continuation token is ahead of the channel: reopen the channel.",
             ));
         }
-        if record.status_code != SUCCESS {
+        if record.status_code != SUCCESS && !channel.loses_rows {
             return Err(must_reopen(&record.status_code));
         }
         if row < record.row_sequencer {
@@ -259,6 +235,10 @@ impl State {
             last_used_ms: self.now_ms,
             ..channel.record.clone()
         };
+        if channel.loses_rows {
+            channel.record = record;
+            return Ok(channel.continuation_token());
+        }
         let batch = AcceptedBatch {
             row_sequencer: row,
             start_token: append.start_token,
@@ -367,6 +347,18 @@ impl State {
         }
     }
 
+    /// Makes a channel accept rows and lose them until it is opened again. Its committed token stays.
+    pub(crate) fn lose_rows(&mut self, pipe: &Pipe, name: &str) {
+        let Some(channel) = self.channels.get_mut(&key(&pipe.name, name)) else {
+            return;
+        };
+        let record = channel.record.clone();
+        match self.storage.put_channel(&record, true) {
+            Ok(()) => channel.lose_rows(self.now_ms, record),
+            Err(why) => tracing::error!(%why, channel = name, "the change could not be stored"),
+        }
+    }
+
     /// Changes when batches commit, including those that already wait.
     pub(crate) fn pace(&mut self, delay: Duration, every: Duration) {
         self.rules.commit_delay = delay;
@@ -395,14 +387,17 @@ impl State {
         };
         match result {
             Ok(()) => {
-                if self.trouble.is_over(|other| other != key && waits(other)) {
+                if self
+                    .failed_commits
+                    .is_over(|other| other != key && waits(other))
+                {
                     tracing::info!("accepted rows can be committed again");
                 }
             }
             // The batches stay accepted, and the next call tries again.
             Err(why) => {
-                self.trouble.is_over(waits);
-                if self.trouble.is_news(key, &why.message) {
+                self.failed_commits.is_over(waits);
+                if self.failed_commits.is_news(key, &why.message) {
                     let channel = self.channels.get(key).map(|c| c.record.channel.as_str());
                     tracing::error!(%why, channel, "accepted rows cannot be committed, and are tried again until they can");
                 }

@@ -65,6 +65,10 @@ pub enum Fault {
     ForeignToken(Option<String>),
     /// The channel's status becomes this code just before the request.
     Invalidate(String),
+    /// The channel's status becomes `ERR_CHANNEL_DOES_NOT_EXIST_OR_NOT_AUTHORIZED` just before the request. Rows that it has accepted
+    /// and not committed are lost, and so are rows that it accepts before it is opened again, as after CREATE OR REPLACE TABLE. The
+    /// committed rows and the token stay.
+    AcceptAndLose,
     /// The answer shows the channel as it was this long ago, as a lagging replica does.
     StaleStatus(Duration),
     /// The channel is missing from the answer, as if the server did not know it.
@@ -105,6 +109,7 @@ impl Fault {
             Self::WithholdCommits(_) => "withhold commits",
             Self::ForeignToken(_) => "foreign token",
             Self::Invalidate(_) => "invalidate",
+            Self::AcceptAndLose => "accept and lose",
             Self::StaleStatus(_) => "stale status",
             Self::Absent => "absent",
         }
@@ -130,7 +135,8 @@ impl Fault {
             Self::SecondWriter
             | Self::WithholdCommits(_)
             | Self::ForeignToken(_)
-            | Self::Invalidate(_) => matches!(
+            | Self::Invalidate(_)
+            | Self::AcceptAndLose => matches!(
                 endpoint,
                 Endpoint::Append | Endpoint::AppendFiles | Endpoint::Status
             ),

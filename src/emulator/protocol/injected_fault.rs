@@ -75,6 +75,7 @@ pub(crate) fn instead(fault: &Fault, endpoint: Endpoint) -> Option<Instead> {
         | Fault::WithholdCommits(_)
         | Fault::ForeignToken(_)
         | Fault::Invalidate(_)
+        | Fault::AcceptAndLose
         | Fault::StaleStatus(_)
         | Fault::Absent => return None,
     };
@@ -113,7 +114,8 @@ pub(crate) fn change_channel(
     }
     match &injected.fault {
         // An elastic channel is not opened, and has no token.
-        Fault::SecondWriter | Fault::ForeignToken(_) if is_elastic(channel) => {}
+        Fault::SecondWriter | Fault::ForeignToken(_) | Fault::AcceptAndLose
+            if is_elastic(channel) => {}
         Fault::SecondWriter => {
             // A refusal means that the storage failed, which is logged there.
             let _ = state.open(&pipe, channel, None, false);
@@ -133,6 +135,7 @@ pub(crate) fn change_channel(
                 record.status_code.clone_from(code);
             });
         }
+        Fault::AcceptAndLose => state.lose_rows(&pipe, channel),
         _ => {}
     }
 }

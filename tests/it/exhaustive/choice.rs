@@ -97,6 +97,7 @@ fn other_faults() -> Vec<(&'static str, Event)> {
         ),
         ("stale-pipe", invalidate("STALE_PIPE_CACHE")),
         ("new-code", invalidate("ERR_SOMETHING_NEW")),
+        ("accept-and-lose", Fault::AcceptAndLose),
     ];
     let faults = faults.map(|(name, fault)| (name, Event::Fault(fault)));
     let answers = ["answer-302", "answer-404", "answer-409"].into_iter();
@@ -210,7 +211,8 @@ fn applies(fault: &Fault, part: Part) -> bool {
         Fault::SecondWriter
         | Fault::WithholdCommits(_)
         | Fault::ForeignToken(_)
-        | Fault::Invalidate(_) => is_channel,
+        | Fault::Invalidate(_)
+        | Fault::AcceptAndLose => is_channel,
         Fault::Zombie => matches!(part, Part::Opens | Part::Appends),
         _ => true,
     }

@@ -93,6 +93,7 @@ pub fn faults(rng: &mut fastrand::Rng) -> Vec<Fault> {
         Fault::WithholdCommits(within(rng, 1_000..200_000)),
         Fault::ForeignToken(Some("1000000".to_owned())),
         Fault::Invalidate(code.to_owned()),
+        Fault::AcceptAndLose,
         Fault::StaleStatus(within(rng, 500..30_000)),
         Fault::Absent,
     ]
