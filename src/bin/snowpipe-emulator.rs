@@ -109,6 +109,10 @@ struct Options {
     #[arg(long, value_name = "DURATION", default_value = "500ms", value_parser = duration)]
     commit_delay: Duration,
 
+    /// How long rows wait for the columns that schema evolution adds for them.
+    #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
+    evolution_delay: Duration,
+
     /// How long the answer to an append is delayed after its rows are accepted; logged at debug level.
     #[arg(long, value_name = "DURATION", default_value = "0s", value_parser = duration)]
     delay_answers: Duration,
@@ -265,6 +269,7 @@ fn build(options: &Options, key: Option<&Secret>) -> Result<Emulator, Box<dyn Er
     let mut builder = Emulator::builder()
         .user(USER)
         .commit_delay(options.commit_delay)
+        .evolution_delay(options.evolution_delay)
         .lose_buffer(options.lose_buffer)
         .seed(options.seed)
         .ingest_host(host(options));

@@ -144,6 +144,12 @@ impl EmulatorBuilder {
         self
     }
 
+    /// How long the schema evolution of a table takes: the rows that need it commit so much later. Zero by default.
+    pub fn evolution_delay(mut self, delay: Duration) -> Self {
+        self.rules.evolution_delay = delay;
+        self
+    }
+
     /// The limits; [`Limits::default`] by default.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.rules.limits = limits;

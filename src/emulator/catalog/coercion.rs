@@ -13,7 +13,7 @@ use super::datetime::{self, Zone};
 use super::decimal;
 
 const MAX_VARCHAR: u32 = 134_217_728;
-const DEFAULT_VARCHAR: u32 = 16_777_216;
+pub(crate) const DEFAULT_VARCHAR: u32 = 16_777_216;
 const MAX_BINARY: u32 = 67_108_864;
 const DEFAULT_BINARY: u32 = 8_388_608;
 

@@ -5,6 +5,7 @@ pub(crate) mod cell;
 pub(crate) mod coercion;
 pub(crate) mod datetime;
 pub(crate) mod decimal;
+pub(crate) mod evolution;
 pub(crate) mod fields;
 pub(crate) mod object_name;
 pub(crate) mod tables;

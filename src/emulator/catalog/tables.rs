@@ -114,6 +114,8 @@ pub struct Table {
     pub name: ObjectName,
     /// Its columns, in order.
     pub columns: Vec<Column>,
+    /// Whether it gets columns for keys that it does not know: `ENABLE_SCHEMA_EVOLUTION`.
+    pub is_evolving: bool,
 }
 
 impl Table {
@@ -122,7 +124,15 @@ impl Table {
         Self {
             name,
             columns: columns.into_iter().collect(),
+            is_evolving: false,
         }
+    }
+
+    /// The same table with `ENABLE_SCHEMA_EVOLUTION`.
+    #[must_use]
+    pub fn evolving(mut self) -> Self {
+        self.is_evolving = true;
+        self
     }
 
     /// A row as a JSON object by column.
@@ -211,6 +221,14 @@ impl Column {
         self.data_type.land(input, rules)
     }
 
+    /// What the rows that were there before have in a column that was added.
+    pub(crate) fn constant_default(&self) -> Cell {
+        match &self.default {
+            Some(ColumnDefault::Constant(cell)) => cell.clone(),
+            Some(ColumnDefault::CurrentTimestamp) | None => Cell::Null,
+        }
+    }
+
     fn default_cell(&self, now: SystemTime) -> Result<Cell, String> {
         match &self.default {
             None => Ok(Cell::Null),
@@ -289,19 +307,12 @@ impl Catalog {
     /// A catalog that has whatever pipe is asked for, each into its own table of one VARIANT column, `ROW`.
     pub fn anything() -> Self {
         let any = || "ANY".to_owned();
-        let table = Table {
-            name: ObjectName {
-                database: any(),
-                schema: any(),
-                name: any(),
-            },
-            columns: vec![Column {
-                name: "ROW".to_owned(),
-                data_type: DataType::Variant,
-                nullable: false,
-                default: None,
-            }],
+        let name = ObjectName {
+            database: any(),
+            schema: any(),
+            name: any(),
         };
+        let table = Table::new(name, [Column::new("ROW", DataType::Variant).not_null()]);
         Self {
             anything: Some(table),
             ..Self::default()

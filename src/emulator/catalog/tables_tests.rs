@@ -27,9 +27,9 @@ fn column(name: &str, data_type: &str) -> Column {
 /// RIDES(TXID varchar not null, DAYS number default 1, ADDRESS variant, AT timestamp default now).
 fn rides() -> Catalog {
     let mut catalog = Catalog::default();
-    catalog.add_table(Table {
-        name: name("DB/S/RIDES"),
-        columns: vec![
+    catalog.add_table(Table::new(
+        name("DB/S/RIDES"),
+        vec![
             Column {
                 nullable: false,
                 ..column("TXID", "varchar(8)")
@@ -44,7 +44,7 @@ fn rides() -> Catalog {
                 ..column("AT", "timestamp_ntz(3)")
             },
         ],
-    });
+    ));
     catalog
 }
 
@@ -225,7 +225,7 @@ proptest! {
     ) {
         let catalog = {
             let mut catalog = Catalog::default();
-            catalog.add_table(Table { name: name("D/S/T"), columns: vec![column("A", of)] });
+            catalog.add_table(Table::new(name("D/S/T"), [column("A", of)]));
             catalog
         };
         let pipe = catalog.pipe(&name("D/S/T-STREAMING")).expect("the pipe");

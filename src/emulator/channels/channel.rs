@@ -41,6 +41,8 @@ pub(crate) struct Rules {
     pub(crate) commit_every: Duration,
     pub(crate) limits: Limits,
     pub(crate) replay: ReplayedToken,
+    /// How long schema evolution takes.
+    pub(crate) evolution_delay: Duration,
     /// Whether requests are checked strictly against the documentation.
     pub(crate) is_strict: bool,
 }
@@ -75,6 +77,8 @@ pub(crate) struct Channel {
     held_until_ms: u64,
     /// How long the batches of the last commit waited, on average.
     pub(crate) latency_ms: Option<u64>,
+    /// When the table changes for the rows that wait, if it has to.
+    pub(crate) evolves_at_ms: Option<u64>,
     /// Whether the channel loses the rows that it accepts until it is opened again, because its table was replaced.
     pub(crate) loses_rows: bool,
 }
@@ -95,6 +99,7 @@ impl Channel {
             past: VecDeque::new(),
             held_until_ms: 0,
             latency_ms: None,
+            evolves_at_ms: None,
             loses_rows: false,
         }
     }
@@ -190,12 +195,18 @@ impl Channel {
 
     /// The batches that are due at `due_ms` as they land; `None` if there are none.
     pub(crate) fn land(&self, due_ms: u64, destination: Destination<'_>) -> Option<Landed> {
-        let batches = self.pending.partition_point(|next| next.due_ms <= due_ms);
-        if batches == 0 {
-            return None;
-        }
-        let due = self.pending.range(..batches).map(|pending| &pending.batch);
+        let mut due = self.due(due_ms).peekable();
+        due.peek()?;
         Some(Landed::new(self.record.clone(), due, destination))
+    }
+
+    /// The batches that are due at `due_ms`.
+    pub(crate) fn due(&self, due_ms: u64) -> impl Iterator<Item = &AcceptedBatch> {
+        let is_due = move |pending: &&Pending| pending.due_ms <= due_ms;
+        self.pending
+            .iter()
+            .take_while(is_due)
+            .map(|pending| &pending.batch)
     }
 
     /// Takes over what a commit at `at_ms` has made durable.

@@ -7,6 +7,9 @@ pub(crate) mod committed_rows;
 pub(crate) mod elastic;
 #[cfg(test)]
 mod elastic_tests;
+pub(crate) mod evolving;
+#[cfg(test)]
+mod evolving_tests;
 pub(crate) mod failed_commits;
 pub(crate) mod landing;
 pub(crate) mod limits;

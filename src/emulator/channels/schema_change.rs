@@ -33,10 +33,11 @@ impl State {
             return Err(SchemaChangeError::TakesEverything);
         }
         let (after, changes) = self.catalog.after_ddl(script)?;
-        let (mut dropped, mut forgotten) = (Vec::new(), Vec::new());
+        let (mut dropped, mut forgotten, mut altered) = (Vec::new(), Vec::new(), Vec::new());
         for change in changes {
             match change {
                 Change::CreateTable(_) => {}
+                Change::AlterTable(table) => altered.push(table),
                 Change::DropTable(table) => dropped.push(table),
                 Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
@@ -46,6 +47,7 @@ impl State {
             catalog: &after,
             dropped: &dropped,
             forgotten: &forgotten,
+            altered: &altered,
         })?;
         self.catalog = after;
         let forgotten: BTreeSet<ObjectName> = forgotten.iter().map(folded).collect();

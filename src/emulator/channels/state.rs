@@ -407,10 +407,13 @@ impl State {
 
     /// Commits a channel's batches that are due at `due_ms`, as of `at_ms`.
     fn commit(&mut self, key: &Key, due_ms: u64, at_ms: u64) -> Result<(), StorageError> {
-        let Some(channel) = self.channels.get_mut(key) else {
+        let Some(pipe) = self.catalog.pipe(&key.0) else {
             return Ok(());
         };
-        let Some(pipe) = self.catalog.pipe(&key.0) else {
+        if !self.evolve(key, &pipe, due_ms, at_ms)? {
+            return Ok(());
+        }
+        let Some(channel) = self.channels.get_mut(key) else {
             return Ok(());
         };
         let Some(table) = self.catalog.table(&pipe.table) else {

@@ -8,7 +8,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
 use super::script::{Cursor, Statement, split};
-use super::table::{columns, name_parts, parse};
+use super::table::{self, columns, name_parts, parse};
 use super::{deep_stack, pipe};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Table, default_pipe_name, folded};
@@ -41,6 +41,8 @@ impl DdlError {
 pub(crate) enum Change {
     /// A table is new and empty.
     CreateTable(ObjectName),
+    /// A table has more columns, or columns without their NOT NULL.
+    AlterTable(ObjectName),
     /// A table is gone with its rows.
     DropTable(ObjectName),
     /// A pipe has forgotten its channels: it is gone, new, or leads to a new table.
@@ -206,6 +208,15 @@ impl Run {
             return self.drop(statement, cursor);
         }
         if cursor.keyword("ALTER") {
+            let is_table =
+                cursor.keyword("TABLE") || cursor.keyword("ICEBERG") && cursor.keyword("TABLE");
+            if is_table
+                && statement
+                    .words()
+                    .any(|word| word == "ADD" || word == "DROP")
+            {
+                return self.alter_table(statement);
+            }
             return alter(statement);
         }
         match statement.words().next() {
@@ -309,7 +320,33 @@ impl Run {
         }
         let columns = columns(&table, statement.at)?;
         self.changes.push(Change::CreateTable(name.clone()));
-        self.catalog.add_table(Table { name, columns });
+        let is_evolving = table.enable_schema_evolution == Some(true);
+        self.catalog.add_table(Table {
+            is_evolving,
+            ..Table::new(name, columns)
+        });
+        Ok(())
+    }
+
+    fn alter_table(&mut self, statement: &Statement) -> Result<(), DdlError> {
+        let at = statement.at;
+        let ast::Statement::AlterTable(alter) = parse(statement)? else {
+            return Err(DdlError::at(at, "this is not an ALTER TABLE"));
+        };
+        let name = self.session.object(name_parts(&alter.name, at)?, at)?;
+        let Some(table) = self.catalog.tables.get_mut(&folded(&name)) else {
+            if alter.if_exists {
+                return Ok(());
+            }
+            return Err(DdlError::at(
+                at,
+                format!("there is no table {} to alter: create it before", name.name),
+            ));
+        };
+        for operation in &alter.operations {
+            table::alter(table, operation, at)?;
+        }
+        self.changes.push(Change::AlterTable(table.name.clone()));
         Ok(())
     }
 

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use sqlparser::ast::{
-    self, ColumnOption, Expr, FunctionArguments, TableConstraint, UnaryOperator, Value,
+    self, AlterColumnOperation, AlterTableOperation, ColumnOption, Expr, FunctionArguments,
+    TableConstraint, UnaryOperator, Value,
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
@@ -13,7 +14,7 @@ use super::script::{Statement, identifier, parser_error};
 use super::statements::DdlError;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::{DataType, Input, Rules};
-use crate::emulator::catalog::tables::{Column, ColumnDefault};
+use crate::emulator::catalog::tables::{Column, ColumnDefault, Table};
 
 /// No column's definition has more tokens. sqlparser bounds how deep parentheses nest but not how long a chain of operators
 /// or casts is, and the tree of such a chain is as deep as the chain is long: dropping it overflows the stack.
@@ -139,10 +140,6 @@ pub(crate) fn columns(table: &ast::CreateTable, at: Location) -> Result<Vec<Colu
 fn refuse_options(table: &ast::CreateTable, at: Location) -> Result<(), DdlError> {
     let options = [
         (
-            table.enable_schema_evolution == Some(true),
-            "ENABLE_SCHEMA_EVOLUTION",
-        ),
-        (
             table.default_ddl_collation.is_some(),
             "DEFAULT_DDL_COLLATION",
         ),
@@ -159,6 +156,62 @@ fn refuse_options(table: &ast::CreateTable, at: Location) -> Result<(), DdlError
             format!("the emulator has no tables with {option}: leave it out"),
         ))
     })
+}
+
+/// Carries out one operation of an ALTER TABLE.
+pub(crate) fn alter(
+    table: &mut Table,
+    operation: &AlterTableOperation,
+    at: Location,
+) -> Result<(), DdlError> {
+    let refused = |why: &str| {
+        Err(DdlError::at(
+            at,
+            format!("table {}: {why}", table.name.name),
+        ))
+    };
+    match operation {
+        AlterTableOperation::AddColumn {
+            if_not_exists,
+            column_def,
+            ..
+        } => {
+            let added = column(column_def)?;
+            if table.columns.iter().any(|known| known.name == added.name) {
+                return if *if_not_exists {
+                    Ok(())
+                } else {
+                    refused(&format!("it has a column {} already", added.name))
+                };
+            }
+            if matches!(added.default, Some(ColumnDefault::CurrentTimestamp)) {
+                return refused("a column is added with a constant default, or with none");
+            }
+            if !added.nullable && added.default.is_none() {
+                return refused(
+                    "a column is added without NOT NULL, or with a DEFAULT: the rows that are there have no value",
+                );
+            }
+            table.columns.push(added);
+            Ok(())
+        }
+        AlterTableOperation::AlterColumn {
+            column_name,
+            op: AlterColumnOperation::DropNotNull,
+        } => {
+            let name = identifier(&column_name.value, column_name.quote_style);
+            match table.columns.iter_mut().find(|known| known.name == name) {
+                Some(column) => {
+                    column.nullable = true;
+                    Ok(())
+                }
+                None => refused(&format!("it has no column {name}")),
+            }
+        }
+        other => refused(&format!(
+            "the emulator has no ALTER TABLE with {other}: it has ADD COLUMN and ALTER COLUMN … DROP NOT NULL"
+        )),
+    }
 }
 
 fn column(definition: &ast::ColumnDef) -> Result<Column, DdlError> {

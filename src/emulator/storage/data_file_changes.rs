@@ -22,7 +22,8 @@ impl SqliteFile {
         let changes = gone.chain(forgotten.map(Change::ForgetChannels));
         let made = change.catalog.tables();
         let made = made.map(|table| Change::CreateTable(table.name.clone()));
-        for step in changes.chain(made) {
+        let altered = change.altered.iter().cloned().map(Change::AlterTable);
+        for step in changes.chain(made).chain(altered) {
             carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
         }
         store(&transaction, change.script).map_err(failed)?;

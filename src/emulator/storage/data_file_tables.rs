@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use rusqlite::{OptionalExtension as _, Transaction, params};
 
+use super::sqlite_cells::Bound;
+use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Column, Table, folded};
@@ -76,6 +78,12 @@ pub(crate) fn carry_out(
                 create_table(transaction, kept, &name, table)?;
             }
         }
+        Change::AlterTable(name) => {
+            if let (Some(place), Some(table)) = (kept.get_mut(&folded(&name)), catalog.table(&name))
+            {
+                alter_table(transaction, place, table)?;
+            }
+        }
         Change::DropTable(name) => {
             let Some(gone) = kept.remove(&folded(&name)) else {
                 return Ok(());
@@ -142,7 +150,13 @@ pub(crate) fn create_table(
         return Ok(());
     }
     let kept_as = free_name(transaction, name)?;
-    let columns: Vec<String> = table.columns.iter().map(column_definition).collect();
+    let columns = table.columns.iter().map(|column| {
+        column_definition(&Column {
+            nullable: column.nullable || table.is_evolving,
+            ..column.clone()
+        })
+    });
+    let columns: Vec<String> = columns.collect();
     let place = Kept::new(kept_as, table.columns.clone());
     transaction.execute_batch(&format!(
         "CREATE TABLE {} ({});
@@ -157,6 +171,47 @@ pub(crate) fn create_table(
         params![name.database, name.schema, name.name, place.table],
     )?;
     kept.insert(folded(name), place);
+    Ok(())
+}
+
+/// Brings a table in line with its definition, which has more columns, or columns without their NOT NULL.
+fn alter_table(
+    transaction: &Transaction<'_>,
+    place: &mut Kept,
+    table: &Table,
+) -> rusqlite::Result<()> {
+    let (old, added) = table
+        .columns
+        .split_at(place.columns.len().min(table.columns.len()));
+    let lost_not_null = |(before, after): (&Column, &Column)| after.nullable && !before.nullable;
+    // SQLite cannot drop NOT NULL: the rows move to a table without it. An evolving table has none.
+    if !table.is_evolving && place.columns.iter().zip(old).any(lost_not_null) {
+        let (name, moved) = (quoted(&place.table), quoted("_snowpipe_moved"));
+        let columns: Vec<String> = old.iter().map(column_definition).collect();
+        transaction.execute_batch(&format!(
+            "CREATE TABLE {moved} ({});
+             INSERT INTO {moved} SELECT * FROM {name} ORDER BY _rowid_;
+             DROP TABLE {name};
+             ALTER TABLE {moved} RENAME TO {name};",
+            columns.join(", ")
+        ))?;
+    }
+    for column in added {
+        let (name, definition) = (
+            quoted(&place.table),
+            column_definition(&Column {
+                nullable: true,
+                ..column.clone()
+            }),
+        );
+        transaction.execute_batch(&format!("ALTER TABLE {name} ADD COLUMN {definition}"))?;
+        let default = column.constant_default();
+        if default != Cell::Null {
+            let fill = format!("UPDATE {name} SET {} = ?", quoted(&column.name));
+            transaction.execute(&fill, [Bound(&default)])?;
+        }
+    }
+    *place = Kept::new(place.table.clone(), table.columns.clone());
     Ok(())
 }
 

@@ -146,6 +146,15 @@ impl Storage for MemoryStorage {
         stored
             .channels
             .retain(|(pipe, _), _| !contains(change.forgotten, pipe));
+        for name in change.altered {
+            let Some(table) = change.catalog.table(name) else {
+                continue;
+            };
+            let mut rows = stored.rows.iter_mut();
+            if let Some((_, rows)) = rows.find(|(kept, _)| folded(kept) == folded(name)) {
+                *rows = rows.with_columns(&table.columns);
+            }
+        }
         Ok(())
     }
 

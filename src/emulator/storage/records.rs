@@ -102,4 +102,6 @@ pub(crate) struct SchemaChange<'a> {
     pub(crate) dropped: &'a [ObjectName],
     /// The pipes whose channels and accepted batches are deleted.
     pub(crate) forgotten: &'a [ObjectName],
+    /// The tables that have more columns, or columns without their NOT NULL.
+    pub(crate) altered: &'a [ObjectName],
 }

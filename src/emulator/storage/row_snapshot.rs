@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::tables::Column;
 
 /// How many rows a piece has that grows by small commits.
 const PIECE: usize = 1024;
@@ -45,6 +46,15 @@ impl RowSnapshot {
     /// How many bytes their values have.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    /// The rows with a cell for each column: the columns behind their own have their constant defaults.
+    pub(crate) fn with_columns(&self, columns: &[Column]) -> Self {
+        let wider = |row: &[Cell]| {
+            let added = columns.iter().skip(row.len()).map(Column::constant_default);
+            row.iter().cloned().chain(added).collect()
+        };
+        self.rows().map(wider).collect::<Vec<Vec<Cell>>>().into()
     }
 
     /// Adds rows to the end. Snapshots that were taken before do not have them.

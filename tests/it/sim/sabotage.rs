@@ -74,7 +74,7 @@ fn wrong_rejects_and_releases_are_detected() {
         ),
     ] {
         let found = found(sabotage, words, is_fit);
-        assert!(found >= 3, "{sabotage:?}: {words:?} in {found} of 20 runs");
+        assert!(found >= 2, "{sabotage:?}: {words:?} in {found} of 20 runs");
     }
 }
 
