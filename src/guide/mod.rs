@@ -9,6 +9,7 @@
 //! | [`configuration`] | Where do account and credentials come from? What does each option do? |
 //! | [`tuning`] | How much memory and how many channels do I need? What are the limits? |
 //! | [`emulator`] | How do I test without an account, in Rust or another language? |
+//! | [`emulator_support`] | Which statements, types, values and pipes does the emulator support, refuse, or treat otherwise than Snowflake? |
 //! | [`command`] | How do I find out why streaming does not work, send files, or show channels? |
 //! | [`coming_from_the_official_sdk`] | What is the counterpart of a class, method, error or setting of the official SDK? |
 //!
@@ -32,6 +33,9 @@ pub mod elastic {}
 // Its example needs the emulator, so it is tested where there is one.
 #[cfg_attr(any(not(doctest), feature = "emulator"), doc = include_str!("emulator.md"))]
 pub mod emulator {}
+
+#[doc = include_str!("emulator_support.md")]
+pub mod emulator_support {}
 
 #[doc = include_str!("machines.md")]
 pub mod machines {}

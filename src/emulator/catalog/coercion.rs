@@ -68,6 +68,26 @@ impl FromStr for DataType {
             .collect::<Vec<_>>()
             .join(" ")
             .to_uppercase();
+        let has_none = matches!(
+            name.as_str(),
+            "FLOAT"
+                | "FLOAT4"
+                | "FLOAT8"
+                | "DOUBLE"
+                | "DOUBLE PRECISION"
+                | "REAL"
+                | "BOOLEAN"
+                | "BOOL"
+                | "DATE"
+                | "VARIANT"
+                | "OBJECT"
+                | "ARRAY"
+        );
+        if has_none && text.contains('(') {
+            return Err(format!(
+                "the emulator has no type {text}: it has no structured types, and {name} has nothing in parentheses"
+            ));
+        }
         let arguments = Arguments { text, arguments };
         Ok(match name.as_str() {
             "VARCHAR" | "STRING" | "TEXT" | "NVARCHAR" | "NVARCHAR2" | "CHAR VARYING"

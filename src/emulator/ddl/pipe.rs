@@ -255,7 +255,13 @@ fn options(cursor: &mut Cursor<'_>) -> Result<Option<MatchBy>, DdlError> {
             }
             ("MATCH_BY_COLUMN_NAME", "NONE")
             | ("ON_ERROR", "CONTINUE")
-            | ("CLUSTER_AT_INGEST_TIME" | "FILE_FORMAT", _) => {}
+            | ("CLUSTER_AT_INGEST_TIME", _)
+            | ("FILE_FORMAT", "(TYPE=JSON)") => {}
+            ("FILE_FORMAT", _) => {
+                return Err(
+                    value_at.expected("(TYPE = JSON), which is what a streaming pipe reads")
+                );
+            }
             ("MATCH_BY_COLUMN_NAME", _) => {
                 return Err(value_at.expected("CASE_SENSITIVE, CASE_INSENSITIVE or NONE"));
             }
@@ -278,16 +284,24 @@ fn option_value(cursor: &mut Cursor<'_>) -> Result<String, DdlError> {
     let Some(first) = cursor.next() else {
         return Err(cursor.expected("a value"));
     };
+    let mut text = first.to_string();
     let mut depth = usize::from(*first == Token::LParen);
     while depth > 0 {
-        match cursor.next() {
-            Some(Token::LParen) => depth += 1,
-            Some(Token::RParen) => depth -= 1,
-            Some(_) => {}
-            None => return Err(cursor.expected(")")),
+        let Some(next) = cursor.next() else {
+            return Err(cursor.expected(")"));
+        };
+        match next {
+            Token::LParen => depth += 1,
+            Token::RParen => depth -= 1,
+            Token::SingleQuotedString(quoted) => {
+                text.push_str(quoted);
+                continue;
+            }
+            _ => {}
         }
+        text.push_str(&next.to_string());
     }
-    Ok(first.to_string().to_uppercase())
+    Ok(text.to_uppercase())
 }
 
 /// Gives each item its column: the listed ones, or all of them in order.
