@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
+use tracing::warn;
 
+use crate::cli::OnGap;
 use crate::sequence::Sequence;
 use crate::stream::{Position, Record, Stream, StreamError};
 
@@ -26,13 +28,21 @@ pub(crate) struct Cursor {
     /// The last record that was read.
     after: Option<Sequence>,
     is_at_end: bool,
+    on_gap: OnGap,
+    /// The begin was compared with what the shard still has.
+    is_checked: bool,
     /// No call before that.
     next_call: Instant,
 }
 
 impl Cursor {
     /// A cursor before the oldest record.
-    pub(crate) fn new(stream: Stream, shard: impl Into<String>, readers: u32) -> Self {
+    pub(crate) fn new(
+        stream: Stream,
+        shard: impl Into<String>,
+        readers: u32,
+        on_gap: OnGap,
+    ) -> Self {
         Self {
             stream,
             shard: shard.into(),
@@ -40,6 +50,8 @@ impl Cursor {
             iterator: None,
             after: None,
             is_at_end: false,
+            on_gap,
+            is_checked: false,
             next_call: Instant::now(),
         }
     }
@@ -51,6 +63,26 @@ impl Cursor {
             self.iterator = None;
             self.is_at_end = false;
         }
+    }
+
+    /// Compares the record up to which everything is stored with what the shard still has, once.
+    ///
+    /// # Errors
+    /// If records may be gone and the shard must not continue then, or Kinesis does not answer.
+    pub(crate) async fn check(&mut self, stored: Option<&Sequence>) -> Result<(), StreamError> {
+        if let Some(stored) = stored.filter(|_| !self.is_checked) {
+            self.ready().await;
+            let pause = pause(0, self.readers);
+            let looked = self.stream.has(&self.shard, stored, pause).await;
+            self.next_call = Instant::now() + pause;
+            match (looked?, self.on_gap) {
+                (Err(gap), OnGap::Stop) => return Err(gap.into()),
+                (Err(gap), OnGap::Continue) => warn!(shard = self.shard, "{gap}"),
+                (Ok(()), _) => {}
+            }
+        }
+        self.is_checked = true;
+        Ok(())
     }
 
     /// Whether the shard is closed and all of its records were read.
@@ -72,19 +104,36 @@ impl Cursor {
             return Ok(Vec::new());
         }
         let limit = i32::try_from(max.clamp(1, MAX_RECORDS)).unwrap_or(i32::MAX);
-        let read = match self.read_once(limit).await {
-            // Read more slowly than every five minutes: a new iterator continues after the last record.
-            Err(StreamError::ExpiredIterator) => {
-                self.iterator = None;
-                self.read_once(limit).await
-            }
-            read => read,
-        };
+        let read = self.read_checked(limit).await;
         let bytes = read.as_ref().map_or(0, |records| {
             records.iter().map(|record| record.data.len()).sum()
         });
         self.next_call = Instant::now() + pause(bytes, self.readers);
         read
+    }
+
+    async fn read_checked(&mut self, limit: i32) -> Result<Vec<Record>, StreamError> {
+        let before = self.after.clone();
+        let mut read = self.read_once(limit).await;
+        if matches!(read, Err(StreamError::ExpiredIterator)) {
+            // Read more slowly than every five minutes: a new iterator continues after the last record.
+            self.iterator = None;
+            self.is_checked = false;
+            read = self.read_once(limit).await;
+        }
+        let records = read?;
+        if self.is_checked || records.is_empty() {
+            return Ok(records);
+        }
+        // What is there after the read was there before it. The place only moves when that is known.
+        let after = std::mem::replace(&mut self.after, before.clone());
+        let iterator = self.iterator.take();
+        let is_at_end = std::mem::take(&mut self.is_at_end);
+        let bytes = records.iter().map(|record| record.data.len()).sum();
+        self.next_call = Instant::now() + pause(bytes, self.readers);
+        self.check(before.as_ref()).await?;
+        (self.after, self.iterator, self.is_at_end) = (after, iterator, is_at_end);
+        Ok(records)
     }
 
     async fn read_once(&mut self, limit: i32) -> Result<Vec<Record>, StreamError> {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
-use tracing::debug;
+use tracing::warn;
 
 use crate::lineage::{Lineage, Share};
-use crate::stream::{Stream, StreamError};
+use crate::stream::{Shard, Stream, StreamError};
 
 const LIST_EVERY: Duration = Duration::from_mins(1);
 /// How often the end of another program's shard is looked for, while a child of it waits here.
@@ -17,7 +17,7 @@ const ASK_EVERY: Duration = Duration::from_secs(5);
 pub(crate) trait Elsewhere: Send + Sync {
     /// # Errors
     /// If it cannot be found out now.
-    fn is_done(&self, shard: &str) -> impl Future<Output = anyhow::Result<bool>> + Send;
+    fn is_done(&self, shard: &Shard) -> impl Future<Output = anyhow::Result<bool>> + Send;
 }
 
 pub(crate) struct Discovery<E> {
@@ -76,15 +76,24 @@ impl<E: Elsewhere> Discovery<E> {
     async fn list(&mut self) -> Result<Vec<String>, StreamError> {
         let listed = self.stream.shards().await?;
         let mut plan = self.lineage.plan(&listed);
-        for parent in std::mem::take(&mut plan.awaited) {
-            match self.elsewhere.is_done(&parent).await {
-                Ok(true) => self.lineage.finish(parent),
-                Ok(false) => _ = plan.awaited.insert(parent),
+        let mut done = Vec::new();
+        let is_awaited = |shard: &&Shard| plan.awaited.contains(&shard.id);
+        for parent in listed.iter().filter(is_awaited) {
+            match self.elsewhere.is_done(parent).await {
+                Ok(true) => done.push(parent.id.clone()),
+                Ok(false) => {}
                 Err(error) => {
-                    debug!(parent, %error, "whether a shard is over cannot be found out now");
-                    plan.awaited.insert(parent);
+                    let error = format!("{error:#}");
+                    warn!(
+                        parent = parent.id,
+                        error, "whether a shard is over cannot be found out now"
+                    );
                 }
             }
+        }
+        for parent in done {
+            plan.awaited.remove(&parent);
+            self.lineage.finish(parent);
         }
         let pause = if plan.awaited.is_empty() {
             LIST_EVERY

@@ -116,6 +116,7 @@ mod tests {
         Shard {
             id: id(number),
             parents: parents.iter().copied().map(id).collect(),
+            end: None,
         }
     }
 

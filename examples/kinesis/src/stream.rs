@@ -23,10 +23,12 @@ const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(15);
 const CALL_TIMEOUT: Duration = Duration::from_mins(1);
 const ATTEMPTS: u32 = 3;
 /// How often the oldest record is asked for. Kinesis may answer without records where there are some.
-const LOOKS: usize = 5;
-/// `ListShards` returns at most 10,000 shards at once. A stream has at most that many by the highest quota, and as many closed
-/// ones.
-const MAX_PAGES: usize = 20;
+const LOOKS: usize = 500;
+/// `ListShards` returns 1,000 shards at once. Streams have some thousands by their quotas, and as many closed ones.
+const MAX_PAGES: usize = 200;
+
+/// A channel that is not used for longer is deleted with its token: 30 days.
+const CHANNEL_HOURS: i32 = 720;
 
 /// A stream of Kinesis.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub(crate) struct Shard {
     pub(crate) id: String,
     /// The shard that was split, or the two that were merged. They may be gone.
     pub(crate) parents: Vec<String>,
+    /// All of its records come before this one or are it. `None`: it is open.
+    pub(crate) end: Option<Sequence>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,12 +52,22 @@ pub(crate) struct Record {
     pub(crate) data: Bytes,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Summary {
+    /// In milliseconds since 1970. Another stream of the same name has another time.
+    pub(crate) created: i64,
+    /// Whether the stream keeps records for longer than the server keeps a channel that is not used.
+    pub(crate) outlives_channels: bool,
+}
+
 /// The answer to `GetRecords`.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Records {
+pub(crate) struct Answer {
     pub(crate) records: Vec<Record>,
     /// `None` at the end of a closed shard.
     pub(crate) next: Option<String>,
+    /// No records come after these yet.
+    pub(crate) is_newest: bool,
 }
 
 /// Where to read a shard.
@@ -86,6 +100,8 @@ pub(crate) enum StreamError {
     Refused { call: &'static str, why: String },
     #[error("cannot {call}: {why}")]
     Failed { call: &'static str, why: String },
+    #[error(transparent)]
+    Gap(#[from] Gap),
     #[error("Kinesis has answered without {0}")]
     Incomplete(&'static str),
     #[error(transparent)]
@@ -97,7 +113,7 @@ impl StreamError {
     pub(crate) fn is_fatal(&self) -> bool {
         matches!(
             self,
-            Self::NotFound(_) | Self::Refused { .. } | Self::Sequence(_)
+            Self::NotFound(_) | Self::Refused { .. } | Self::Gap(_) | Self::Sequence(_)
         )
     }
 }
@@ -137,11 +153,9 @@ impl Stream {
         &self.name
     }
 
-    /// When it was created, in milliseconds since 1970. Another stream of the same name has another time.
-    ///
     /// # Errors
     /// If the stream does not exist or Kinesis does not answer.
-    pub(crate) async fn created(&self) -> Result<i64, StreamError> {
+    pub(crate) async fn summary(&self) -> Result<Summary, StreamError> {
         let call = self
             .client
             .describe_stream_summary()
@@ -154,7 +168,10 @@ impl Stream {
             .stream_description_summary()
             .ok_or(StreamError::Incomplete("a description"))?;
         let created = summary.stream_creation_timestamp().to_millis();
-        created.map_err(|_| StreamError::Incomplete("the time of creation"))
+        Ok(Summary {
+            created: created.map_err(|_| StreamError::Incomplete("the time of creation"))?,
+            outlives_channels: summary.retention_period_hours() > CHANNEL_HOURS,
+        })
     }
 
     /// All shards, closed ones included, as long as they may have records.
@@ -175,13 +192,16 @@ impl Stream {
                 .send()
                 .await
                 .map_err(|error| self.error("list the shards", &error))?;
-            shards.extend(output.shards().iter().map(|shard| {
+            for shard in output.shards() {
                 let parents = [shard.parent_shard_id(), shard.adjacent_parent_shard_id()];
-                Shard {
+                let range = shard.sequence_number_range();
+                let end = range.and_then(|range| range.ending_sequence_number());
+                shards.push(Shard {
                     id: shard.shard_id().to_owned(),
                     parents: parents.into_iter().flatten().map(str::to_owned).collect(),
-                }
-            }));
+                    end: end.map(str::parse).transpose()?,
+                });
+            }
             next = output.next_token().map(str::to_owned);
             if next.is_none() {
                 return Ok(shards);
@@ -216,7 +236,7 @@ impl Stream {
         iterator.ok_or(StreamError::Incomplete("an iterator"))
     }
 
-    /// Whether a shard still has this record, so that nothing after it is gone.
+    /// Whether a shard still has this record, so that nothing after it is gone. Pauses between calls.
     ///
     /// # Errors
     /// If Kinesis does not answer.
@@ -224,12 +244,14 @@ impl Stream {
         &self,
         shard: &str,
         last: &Sequence,
+        pause: Duration,
     ) -> Result<Result<(), Gap>, StreamError> {
         let mut next = Some(self.iterator(shard, Position::Horizon).await?);
-        for _ in 0..LOOKS {
-            let Some(iterator) = next else {
-                break;
-            };
+        let mut looks = 0;
+        while looks < LOOKS
+            && let Some(iterator) = next
+        {
+            looks += 1;
             let records = self.records(&iterator, 1).await?;
             if let Some(record) = records.records.into_iter().next() {
                 let (last, oldest) = (last.clone(), record.sequence);
@@ -239,9 +261,14 @@ impl Stream {
                     Ok(())
                 });
             }
+            if records.is_newest {
+                break;
+            }
             next = records.next;
-            // A shard answers five calls a second.
-            sleep(Duration::from_millis(200)).await;
+            sleep(pause).await;
+        }
+        if looks == LOOKS {
+            return Err(StreamError::Incomplete("the oldest record of the shard"));
         }
         // It has no record at all.
         Ok(Ok(()))
@@ -251,7 +278,7 @@ impl Stream {
     ///
     /// # Errors
     /// If the iterator has expired or Kinesis does not answer.
-    pub(crate) async fn records(&self, iterator: &str, limit: i32) -> Result<Records, StreamError> {
+    pub(crate) async fn records(&self, iterator: &str, limit: i32) -> Result<Answer, StreamError> {
         let call = self
             .client
             .get_records()
@@ -275,9 +302,10 @@ impl Stream {
             })
         };
         let records = output.records.into_iter().map(record);
-        Ok(Records {
+        Ok(Answer {
             records: records.collect::<Result<_, _>>()?,
             next,
+            is_newest: output.millis_behind_latest == Some(0),
         })
     }
 

@@ -20,7 +20,7 @@ use crate::discovery::{Discovery, Elsewhere};
 use crate::letters::Kept;
 use crate::say::say;
 use crate::stopping;
-use crate::stream::{self, Gap, Stream, StreamError};
+use crate::stream::{self, Shard, Stream, StreamError, Summary};
 
 /// The first and the longest pause after a failure.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
@@ -33,8 +33,8 @@ struct Checkpoints {
 }
 
 impl Elsewhere for Checkpoints {
-    async fn is_done(&self, shard: &str) -> Result<bool> {
-        let key = Checkpoint::key(&self.stream, shard);
+    async fn is_done(&self, shard: &Shard) -> Result<bool> {
+        let key = Checkpoint::key(&self.stream, &shard.id);
         let checkpoint = Checkpoint::load(self.bucket.clone(), key).await?;
         Ok(checkpoint.decided.is_done)
     }
@@ -46,7 +46,7 @@ impl Elsewhere for Checkpoints {
 /// If the stream or the bucket cannot be used.
 pub(crate) async fn run(args: &BatchArgs, mut stop: watch::Receiver<bool>) -> Result<bool> {
     let stream = Stream::new(&stream::config().await, &*args.stream.stream);
-    let created = stream.created().await?;
+    let Summary { created, .. } = stream.summary().await?;
     let bucket = Bucket::open(&args.bucket.bucket).await?;
     let name = format!("{}@{created}", stream.name());
     let letters = args.stream.letters()?;
@@ -66,14 +66,17 @@ pub(crate) async fn run(args: &BatchArgs, mut stop: watch::Receiver<bool>) -> Re
             ready = discovery.next() => match ready {
                 Ok(ready) => for shard in ready {
                     let writer = Writer {
-                        cursor: Cursor::new(stream.clone(), &*shard, args.stream.readers),
+                        cursor: Cursor::new(
+                            stream.clone(),
+                            &*shard,
+                            args.stream.readers,
+                            args.stream.on_gap,
+                        ),
                         bucket: bucket.clone(),
                         stream: name.clone(),
                         shard,
                         letters: letters.clone(),
-                        source: stream.clone(),
                         on_gap: args.stream.on_gap,
-                        is_checked: false,
                         window: args.window,
                         kept: Kept::default(),
                         objects: 0,
@@ -121,9 +124,8 @@ async fn shard_to_objects(
             }
             Err(error) => error,
         };
-        let is_fatal = error.is::<Gap>()
-            || error.is::<Lost>()
-            || error.downcast_ref().is_some_and(StreamError::is_fatal);
+        let is_fatal =
+            error.is::<Lost>() || error.downcast_ref().is_some_and(StreamError::is_fatal);
         if is_fatal || *stop.borrow() {
             return Err(error).with_context(|| format!("the shard {}", writer.shard));
         }

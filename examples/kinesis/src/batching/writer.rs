@@ -20,7 +20,7 @@ use crate::lines::Lines;
 use crate::sensor::Measurement;
 use crate::sequence::Sequence;
 use crate::stopping;
-use crate::stream::{Record, Stream};
+use crate::stream::Record;
 
 /// The most records of an object: the seed's batch size.
 const BATCH: usize = 100;
@@ -33,10 +33,7 @@ const EMPTY_READS: usize = 50;
 const FOLDER: &str = "kinesiscsv";
 
 pub(super) struct Writer {
-    pub(super) source: Stream,
     pub(super) on_gap: OnGap,
-    /// The begin was compared with what the shard still has.
-    pub(super) is_checked: bool,
     pub(super) cursor: Cursor,
     pub(super) bucket: Bucket,
     /// `stream@created`, which names the checkpoints.
@@ -137,15 +134,7 @@ impl Writer {
         let key = Checkpoint::key(&self.stream, &self.shard);
         let checkpoint = Checkpoint::load(self.bucket.clone(), key).await?;
         let decided = &checkpoint.decided;
-        if let Some(through) = decided.through.as_ref().filter(|_| !self.is_checked)
-            && let Err(gap) = self.source.has(&self.shard, through).await?
-        {
-            match self.on_gap {
-                OnGap::Stop => return Err(gap.into()),
-                OnGap::Continue => warn!(shard = self.shard, "{gap}"),
-            }
-        }
-        self.is_checked = true;
+        self.cursor.check(decided.through.as_ref()).await?;
         let missing = self.missing(&decided.batches).await?;
         if missing {
             info!(

@@ -9,14 +9,13 @@ use snowpipe_streaming::ingest;
 use snowpipe_streaming::ingest::group::PartitionState;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
 use tokio::sync::watch;
-use tracing::info;
+use tracing::{info, warn};
 
-use self::shard::Reading;
 use self::shards::Shards;
 use crate::cli::{StreamArgs, TargetArgs};
 use crate::say::say;
 use crate::stopping;
-use crate::stream::{self, Stream};
+use crate::stream::{self, Stream, Summary};
 
 /// Streams until `stop` is true, and drains. Returns whether all shards were in order at the end.
 ///
@@ -24,20 +23,23 @@ use crate::stream::{self, Stream};
 /// If the stream or the account cannot be used.
 pub(crate) async fn run(args: StreamArgs, mut stop: watch::Receiver<bool>) -> Result<bool> {
     let stream = Stream::new(&stream::config().await, &*args.stream.stream);
-    let created = stream.created().await?;
+    let Summary {
+        created,
+        outlives_channels,
+    } = stream.summary().await?;
+    if outlives_channels {
+        warn!(
+            "the stream keeps records for more than 30 days: a shard without new records for 30 days loses its channel's token, and is \
+             read again from its beginning; set a retention of at most 720 hours"
+        );
+    }
     let client = client(&args.target, &args.table).await?;
-    let reading = Reading {
-        letters: args.stream.letters()?,
-        on_gap: args.stream.on_gap,
-    };
     let (mut shards, finish) = Shards::new(
         stream,
         created,
-        args.stream.worker,
-        args.stream.readers,
         client.clone(),
-        args.source_id.clone(),
-        reading,
+        &args,
+        args.stream.letters()?,
     );
     let mut states = std::collections::BTreeMap::new();
     let report = ingest::group(&client, &args.source_id, &mut shards)

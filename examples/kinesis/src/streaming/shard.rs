@@ -1,59 +1,38 @@
 //! One shard as a source of rows.
 
-use std::sync::Arc;
-
 use snowpipe_streaming::ingest::{Batch, Rejected, Source};
 use tracing::warn;
 
 use super::partition::Partition;
-use crate::cli::OnGap;
 use crate::cursor::Cursor;
 use crate::letters::{DeadLetter, Kept};
 use crate::lines::Lines;
 use crate::sensor::{Measurement, Row};
 use crate::sequence::Sequence;
-use crate::stream::{Gap, Stream, StreamError};
-
-/// How records are read.
-pub(super) struct Reading {
-    pub(super) letters: Lines,
-    pub(super) on_gap: OnGap,
-}
+use crate::stream::StreamError;
 
 pub(crate) struct ShardSource {
-    stream: Stream,
     partition: Partition,
     cursor: Cursor,
-    reading: Arc<Reading>,
+    letters: Lines,
     kept: Kept,
-    /// The begin was compared with what the shard still has.
-    is_checked: bool,
 }
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ShardError {
     #[error("{0}: {1}")]
     Stream(Partition, StreamError),
-    #[error("{0}: {1}")]
-    Gap(Partition, Gap),
     #[error("cannot keep the dead letters: {0:#}")]
     Letters(anyhow::Error),
 }
 
 impl ShardSource {
-    pub(super) fn new(
-        stream: Stream,
-        partition: Partition,
-        cursor: Cursor,
-        reading: Arc<Reading>,
-    ) -> Self {
+    pub(super) fn new(partition: Partition, cursor: Cursor, letters: Lines) -> Self {
         Self {
-            stream,
             partition,
             cursor,
-            reading,
+            letters,
             kept: Kept::default(),
-            is_checked: false,
         }
     }
 
@@ -93,7 +72,7 @@ impl Source for ShardSource {
             }
         }
         if !malformed.is_empty()
-            && let Err(error) = self.reading.letters.append(malformed).await
+            && let Err(error) = self.letters.append(malformed).await
         {
             // The records are read again.
             self.cursor.seek(None);
@@ -139,33 +118,17 @@ impl Source for ShardSource {
             )
         };
         let rows = rows.into_iter().map(letter).collect();
-        self.reading
-            .letters
-            .append(rows)
-            .await
-            .map_err(ShardError::Letters)
+        self.letters.append(rows).await.map_err(ShardError::Letters)
     }
 
     async fn check(&mut self, _: &str, committed: Option<&Sequence>) -> Result<(), ShardError> {
-        let Some(committed) = committed.filter(|_| !self.is_checked) else {
-            self.is_checked = true;
-            return Ok(());
-        };
-        let looked = self.stream.has(&self.partition.shard, committed).await;
-        if let Err(gap) = looked.map_err(|error| self.failed(error))? {
-            match self.reading.on_gap {
-                OnGap::Stop => return Err(ShardError::Gap(self.partition.clone(), gap)),
-                OnGap::Continue => warn!(partition = %self.partition, "{gap}"),
-            }
-        }
-        self.is_checked = true;
-        Ok(())
+        let checked = self.cursor.check(committed).await;
+        checked.map_err(|error| self.failed(error))
     }
 
     fn is_fatal(&self, error: &ShardError) -> bool {
         match error {
             ShardError::Stream(_, error) => error.is_fatal(),
-            ShardError::Gap(..) => true,
             ShardError::Letters(_) => false,
         }
     }

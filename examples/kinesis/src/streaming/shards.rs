@@ -11,12 +11,13 @@ use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::partition::Partition;
-use super::shard::{Reading, ShardSource};
+use super::shard::ShardSource;
+use crate::cli::{OnGap, SourceArgs, StreamArgs};
 use crate::cursor::Cursor;
 use crate::discovery::{Discovery, Elsewhere};
-use crate::lineage::Share;
+use crate::lines::Lines;
 use crate::sensor::Measurement;
-use crate::stream::{Stream, StreamError};
+use crate::stream::{Shard, Stream, StreamError};
 
 /// After a failure.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -27,11 +28,13 @@ pub(super) struct Shards {
     stream: Stream,
     /// `stream@created`.
     name: Arc<str>,
+    /// How many programs read the same shards.
     readers: u32,
+    on_gap: OnGap,
     /// What the task finds. Each error is followed by a pause.
     found: mpsc::Receiver<Result<Vec<String>, StreamError>>,
     task: JoinHandle<()>,
-    reading: Arc<Reading>,
+    letters: Lines,
 }
 
 /// The channels of all programs, which have what is committed of each shard.
@@ -40,6 +43,7 @@ struct Channels {
     source_id: String,
     stream: Stream,
     name: Arc<str>,
+    readers: u32,
 }
 
 impl Shards {
@@ -47,21 +51,26 @@ impl Shards {
     pub(super) fn new(
         stream: Stream,
         created: i64,
-        share: Share,
-        readers: u32,
         client: StreamingIngestClient,
-        source_id: String,
-        reading: Reading,
+        args: &StreamArgs,
+        letters: Lines,
     ) -> (Self, mpsc::UnboundedSender<String>) {
         let name: Arc<str> = format!("{}@{created}", stream.name()).into();
+        let SourceArgs {
+            worker,
+            readers,
+            on_gap,
+            ..
+        } = args.stream;
         let channels = Channels {
             client,
-            source_id,
+            source_id: args.source_id.clone(),
             stream: stream.clone(),
             name: Arc::clone(&name),
+            readers,
         };
-        let (mut discovery, finish) = Discovery::new(stream.clone(), share, channels);
-        // In a task of its own: the group drops a wait whenever a partition has progressed, and a list takes several calls.
+        let (mut discovery, finish) = Discovery::new(stream.clone(), worker, channels);
+        // In a task: the group drops a wait whenever a partition has progressed, and a list takes several calls.
         let (sender, found) = mpsc::channel(1);
         let task = tokio::spawn(async move {
             loop {
@@ -79,9 +88,10 @@ impl Shards {
             stream,
             name,
             readers,
+            on_gap,
             found,
             task,
-            reading: Arc::new(reading),
+            letters,
         };
         (shards, finish)
     }
@@ -103,14 +113,13 @@ impl Partitions for Shards {
             return Ok(None);
         };
         let source = |shard: String| {
-            let cursor = Cursor::new(self.stream.clone(), &*shard, self.readers);
-            let stream = self.stream.clone();
-            let reading = Arc::clone(&self.reading);
+            let cursor = Cursor::new(self.stream.clone(), &*shard, self.readers, self.on_gap);
+            let letters = self.letters.clone();
             let partition = Partition {
                 stream: Arc::clone(&self.name),
                 shard: shard.into(),
             };
-            let source = ShardSource::new(stream, partition.clone(), cursor, reading);
+            let source = ShardSource::new(partition.clone(), cursor, letters);
             (partition, source)
         };
         Ok(Some(Event::Assigned(
@@ -125,10 +134,13 @@ impl Partitions for Shards {
 
 impl Elsewhere for Channels {
     /// Whether no record with a row comes after the committed one, up to the end of the shard.
-    async fn is_done(&self, shard: &str) -> Result<bool> {
+    async fn is_done(&self, shard: &Shard) -> Result<bool> {
+        if shard.end.is_none() {
+            return Ok(false);
+        }
         let partition = Partition {
             stream: Arc::clone(&self.name),
-            shard: shard.into(),
+            shard: shard.id.as_str().into(),
         };
         let channel = channel_name(&self.source_id, &partition);
         let tokens = self
@@ -137,15 +149,19 @@ impl Elsewhere for Channels {
             .await?;
         let token = tokens.get(&channel).cloned().flatten();
         let committed = token.map(|token| token.as_str().parse()).transpose()?;
-        let mut cursor = Cursor::new(self.stream.clone(), shard, 1);
+        // This program reads the shard beside the others.
+        let readers = self.readers.saturating_add(1);
+        let stream = self.stream.clone();
+        let mut cursor = Cursor::new(stream, &*shard.id, readers, OnGap::Continue);
+        cursor.check(None).await?;
         cursor.seek(committed.as_ref());
         while !cursor.is_at_end() {
             cursor.ready().await;
             let records = cursor.read(LOOK).await?;
             let is_row = |data: &[u8]| Measurement::decode(data).is_ok();
-            if records.is_empty() && !cursor.is_at_end() || records.iter().any(|r| is_row(&r.data))
-            {
-                // It is open, or has rows that are not committed.
+            // An answer without records says nothing: the end is where there is no next iterator.
+            if records.iter().any(|record| is_row(&record.data)) {
+                // They are not committed.
                 return Ok(false);
             }
         }

@@ -20,7 +20,60 @@ async fn expired_iterators_continue_after_the_last_record() -> Result<()> {
     for process in [streaming, batching, loading] {
         ensure!(process.stop().await?.success(), "a program failed");
     }
+    let expired = world.server.as_ref().context("no server")?.expired();
+    ensure!(expired > 0, "no iterator has expired");
     world.are_exact()
+}
+
+/// The check for records that are gone reads through answers without records, and is repeated when an iterator has expired.
+#[tokio::test]
+async fn records_that_are_deleted_while_a_program_waits_stop_the_shard() -> Result<()> {
+    let mut world = World::with(1, Duration::from_millis(100), None).await?;
+    world.put(100).await?;
+    let mut streaming = world.streaming(&[])?;
+    world.landing.have_rows(100, 0).await?;
+    let server = world.server.as_ref().context("no server")?;
+    server.trim_after_put("shardId-000000000000", 110);
+    world.put(50).await?;
+    streaming.says("--on-gap continue").await?;
+    ensure!(
+        streaming.stop().await?.code() == Some(1),
+        "the program has not failed"
+    );
+    ensure!(world.landing.rows() == [100, 0], "rows were streamed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn answers_without_records_do_not_hide_that_records_are_gone() -> Result<()> {
+    let mut world = World::new(1).await?;
+    world.put(100).await?;
+    let streaming = world.streaming(&[])?;
+    world.landing.have_rows(100, 0).await?;
+    ensure!(streaming.stop().await?.success(), "the program failed");
+    world.put(50).await?;
+    let server = world.server.as_ref().context("no server")?;
+    server.trim("shardId-000000000000", 110);
+    server.answer_without_records_first(8);
+    let mut streaming = world.streaming(&[])?;
+    streaming.says("--on-gap continue").await?;
+    ensure!(
+        streaming.stop().await?.code() == Some(1),
+        "the program has not failed"
+    );
+    ensure!(world.landing.rows() == [100, 0], "rows were streamed");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stream_that_outlives_its_channels_is_named() -> Result<()> {
+    let world = World::new(1).await?;
+    let server = world.server.as_ref().context("no server")?;
+    server.set_retention_hours(721);
+    let mut streaming = world.streaming(&[])?;
+    streaming.says("more than 30 days").await?;
+    ensure!(streaming.stop().await?.success(), "the program failed");
+    Ok(())
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Several programs at one stream.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 
 use crate::scenarios;
 use crate::world::World;
@@ -79,4 +79,24 @@ async fn malformed_records_at_the_end_of_a_shard_do_not_stop_its_children() -> R
     world.are_exact()?;
     ensure!(world.letters()?.len() == 3, "{:?}", world.letters()?);
     Ok(())
+}
+
+/// Kinesis may answer without records where there are some, and before the end of a closed shard.
+#[tokio::test]
+async fn answers_without_records_do_not_hide_the_end_of_a_parent_elsewhere() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let server = world.server.as_ref().context("no server")?;
+    server.answer_without_records_first(2);
+    let mut programs = Vec::new();
+    for share in ["--worker=1/2", "--worker=2/2"] {
+        programs.push(world.streaming(&[share])?);
+    }
+    world.put(300).await?;
+    world.split().await?;
+    world.put(300).await?;
+    world.landing.have_rows(600, 0).await?;
+    for program in programs {
+        ensure!(program.stop().await?.success(), "a program failed");
+    }
+    scenarios::parents_come_first(&world).await
 }

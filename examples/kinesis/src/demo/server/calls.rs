@@ -28,7 +28,7 @@ pub(super) fn answer(state: &Shared, action: &str, request: &Value) -> Result<Va
             "StreamName": shards.stream,
             "StreamARN": format!("arn:aws:kinesis:us-east-1:000000000000:stream/{}", shards.stream),
             "StreamStatus": "ACTIVE",
-            "RetentionPeriodHours": 24,
+            "RetentionPeriodHours": shards.retention_hours,
             "StreamCreationTimestamp": seconds(shards.created),
             "EnhancedMonitoring": [],
             "OpenShardCount": shards.all.iter().filter(|shard| shard.closed_at.is_none()).count(),
@@ -83,9 +83,9 @@ fn list(shards: &Shards, request: &Value) -> Result<Value, Refusal> {
     Ok(json!({ "Shards": page.collect::<Vec<_>>(), "NextToken": next }))
 }
 
-/// An iterator is the shard, the number of the record before it, and when it was made.
+/// An iterator is the shard, the number of the record before it, how many answers without records come first, and when it was made.
 fn iterator(shards: &mut Shards, request: &Value) -> Result<Value, Refusal> {
-    let shard = shards.get(text(request, "ShardId")?)?;
+    let id = shards.get(text(request, "ShardId")?)?.id.clone();
     let after = match text(request, "ShardIteratorType")? {
         "TRIM_HORIZON" => 0,
         "AFTER_SEQUENCE_NUMBER" => {
@@ -95,23 +95,28 @@ fn iterator(shards: &mut Shards, request: &Value) -> Result<Value, Refusal> {
         }
         other => return Err(Refusal::invalid(format!("{other} is not supported"))),
     };
-    Ok(json!({ "ShardIterator": made(&shard.id, after) }))
+    Ok(json!({ "ShardIterator": made(&id, after, shards.hollow) }))
 }
 
-fn made(shard: &str, after: u64) -> String {
-    format!("{shard} {after} {}", seconds(SystemTime::now()))
+fn made(shard: &str, after: u64, hollow: usize) -> String {
+    format!("{shard} {after} {hollow} {}", seconds(SystemTime::now()))
 }
 
 fn records(shards: &mut Shards, request: &Value) -> Result<Value, Refusal> {
     let iterator = text(request, "ShardIterator")?;
     let parts: Vec<_> = iterator.split(' ').collect();
-    let [shard, after, made_at] = parts.as_slice() else {
+    let [shard, after, hollow, made_at] = parts.as_slice() else {
         return Err(Refusal::invalid("not an iterator"));
     };
-    let (Ok(after), Ok(made_at)) = (after.parse::<u64>(), made_at.parse::<f64>()) else {
+    let (Ok(after), Ok(hollow), Ok(made_at)) = (
+        after.parse::<u64>(),
+        hollow.parse::<usize>(),
+        made_at.parse::<f64>(),
+    ) else {
         return Err(Refusal::invalid("not an iterator"));
     };
     if seconds(SystemTime::now()) - made_at > shards.iterator_life.as_secs_f64() {
+        shards.expired += 1;
         return Err(Refusal::new(
             "ExpiredIteratorException",
             "Iterator expired.",
@@ -124,7 +129,12 @@ fn records(shards: &mut Shards, request: &Value) -> Result<Value, Refusal> {
     if !(1..=MAX_RECORDS).contains(&limit) {
         return Err(Refusal::invalid("the limit is 1 to 10,000 records"));
     }
-    let (records, is_end) = shards.read(shard, after, limit)?;
+    let (mut records, mut is_end) = shards.read(shard, after, limit)?;
+    let is_newest = records.is_empty();
+    if hollow > 0 {
+        records.clear();
+        is_end = false;
+    }
     let last = records.last().map_or(after, |record| record.number);
     let records = records.iter().map(|record| {
         json!({
@@ -136,8 +146,8 @@ fn records(shards: &mut Shards, request: &Value) -> Result<Value, Refusal> {
     });
     Ok(json!({
         "Records": records.collect::<Vec<_>>(),
-        "MillisBehindLatest": 0,
-        "NextShardIterator": (!is_end).then(|| made(shard, last)),
+        "MillisBehindLatest": if is_newest { 0 } else { 1_000 },
+        "NextShardIterator": (!is_end).then(|| made(shard, last, hollow.saturating_sub(1))),
     }))
 }
 
@@ -165,6 +175,13 @@ fn put(state: &Shared, shards: &mut Shards, request: &Value) -> Result<Value, Re
                 json!({ "ErrorCode": kind, "ErrorMessage": message })
             }
         });
+    }
+    if let Some((shard, count)) = shards.trim_after_put.take() {
+        shards.trim(&shard, count);
+    }
+    if shards.silent_puts > 0 {
+        shards.silent_puts -= 1;
+        return Err(Refusal::failure());
     }
     Ok(json!({ "FailedRecordCount": failed, "Records": results }))
 }

@@ -53,6 +53,14 @@ impl Refusal {
         Self(kind, message.into(), StatusCode::BAD_REQUEST)
     }
 
+    fn failure() -> Self {
+        Self(
+            "InternalFailure",
+            "the server failed".to_owned(),
+            StatusCode::INTERNAL_SERVER_ERROR,
+        )
+    }
+
     fn invalid(message: impl Into<String>) -> Self {
         Self::new("InvalidArgumentException", message)
     }
@@ -109,6 +117,31 @@ impl Server {
         self.state.shards().throttled
     }
 
+    /// How many calls were refused because of the age of an iterator.
+    pub(crate) fn expired(&self) -> u64 {
+        self.state.shards().expired
+    }
+
+    /// From now on, so many answers without records follow each new iterator, although there are some.
+    pub(crate) fn answer_without_records_first(&self, count: usize) {
+        self.state.shards().hollow = count;
+    }
+
+    pub(crate) fn set_retention_hours(&self, hours: u32) {
+        self.state.shards().retention_hours = hours;
+    }
+
+    /// The next puts are done, and answered with an error.
+    pub(crate) fn put_without_answer(&self, calls: usize) {
+        self.state.shards().silent_puts = calls;
+    }
+
+    /// How many records all shards have.
+    pub(crate) fn records(&self) -> usize {
+        let shards = self.state.shards();
+        shards.all.iter().map(|shard| shard.records.len()).sum()
+    }
+
     /// Splits a shard in the middle.
     ///
     /// # Errors
@@ -120,6 +153,11 @@ impl Server {
         shards
             .split(&id, at)
             .map_err(|refusal| anyhow::anyhow!(refusal.1))
+    }
+
+    /// Deletes the oldest records of a shard together with the next put, so that no reader comes in between.
+    pub(crate) fn trim_after_put(&self, shard: &str, count: usize) {
+        self.state.shards().trim_after_put = Some((shard.to_owned(), count));
     }
 
     /// Deletes the oldest records of a shard, as the retention does.
@@ -155,11 +193,7 @@ impl Shared {
             ("PutRecords" | "SplitShard" | "MergeShards", _) => return None,
             ("GetRecords", 0) => Refusal::new("ExpiredIteratorException", "Iterator expired."),
             (_, 1) => Refusal::new("LimitExceededException", "Rate exceeded"),
-            _ => Refusal(
-                "InternalFailure",
-                "the server failed".to_owned(),
-                StatusCode::INTERNAL_SERVER_ERROR,
-            ),
+            _ => Refusal::failure(),
         })
     }
 

@@ -25,6 +25,14 @@ pub(super) struct Shards {
     /// The number of the last record.
     last: u64,
     pub(super) throttled: u64,
+    pub(super) expired: u64,
+    /// How many answers without records follow a new iterator.
+    pub(super) hollow: usize,
+    pub(super) retention_hours: u32,
+    /// How many puts are done without an answer.
+    pub(super) silent_puts: usize,
+    /// What is deleted after the next put.
+    pub(super) trim_after_put: Option<(String, usize)>,
 }
 
 pub(super) struct Shard {
@@ -73,6 +81,11 @@ impl Shards {
             iterator_life,
             last: 0,
             throttled: 0,
+            expired: 0,
+            hollow: 0,
+            retention_hours: 24,
+            silent_puts: 0,
+            trim_after_put: None,
         };
         let count = count.max(1) as u128;
         let width = u128::MAX / count;
