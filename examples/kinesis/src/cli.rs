@@ -1,5 +1,6 @@
 //! The options of the program.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -209,9 +210,16 @@ fn table(text: &str) -> Result<PipePath, String> {
     })
 }
 
+/// The shortest and the longest time that can be given.
+const SECONDS: RangeInclusive<f64> = 0.1..=86_400.0;
+
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().map_err(|error| error.to_string())?;
-    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+    let seconds = text.parse::<f64>().ok();
+    let seconds = seconds.filter(|seconds| SECONDS.contains(seconds));
+    seconds.map(Duration::from_secs_f64).ok_or_else(|| {
+        let (least, most) = SECONDS.into_inner();
+        format!("write a number of seconds from {least} to {most}")
+    })
 }
 
 #[cfg(test)]
@@ -223,6 +231,18 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn times_are_neither_zero_nor_endless() {
+        assert_eq!(seconds("0.1"), Ok(Duration::from_millis(100)));
+        assert_eq!(seconds("86400"), Ok(Duration::from_hours(24)));
+        for wrong in [
+            "0", "0.05", "-1", "86401", "1e18", "1e400", "inf", "NaN", "x",
+        ] {
+            let refused = seconds(wrong).unwrap_err();
+            assert!(refused.contains("from 0.1 to 86400"), "{wrong}: {refused}");
+        }
     }
 
     #[test]
