@@ -225,6 +225,22 @@ impl History {
         .await
     }
 
+    /// The object of this name, if Snowpipe was asked to load it and has not reported it.
+    ///
+    /// # Errors
+    /// If the file cannot be read.
+    pub(crate) async fn reported(&self, key: String) -> Result<Option<Taken>> {
+        let sql = format!(
+            "SELECT {COLUMNS} FROM objects
+             WHERE key = ? AND submitted IS NOT NULL AND row_count IS NULL AND refused IS NULL"
+        );
+        self.with(move |connection| {
+            let mut statement = connection.prepare_cached(&sql)?;
+            statement.query_row([key], Taken::of).optional()
+        })
+        .await
+    }
+
     /// # Errors
     /// If the file cannot be written.
     pub(crate) async fn submitted(&self, numbers: Vec<u64>, at: u64) -> Result<()> {

@@ -149,7 +149,7 @@ impl Snowpipe {
             files,
             next_begin_mark,
         } = report;
-        note(history, &open, files).await?;
+        note(history, files).await?;
         self.mark = next_begin_mark.or(self.mark.take());
 
         let now = now()?;
@@ -168,7 +168,7 @@ impl Snowpipe {
             let since = rfc3339(since);
             let scan = format!("loadHistoryScan?startTimeInclusive={since}");
             let Report { files, .. } = self.get(&scan).await?;
-            note(history, &open, files).await?;
+            note(history, files).await?;
             let mut lost = history.waiting(true, FILES).await?;
             lost.retain(|taken| is_old(&taken));
             if !lost.is_empty() {
@@ -250,10 +250,10 @@ impl Snowpipe {
 }
 
 /// Stores what was reported.
-async fn note(history: &History, open: &[Taken], files: Vec<Loaded>) -> Result<()> {
+async fn note(history: &History, files: Vec<Loaded>) -> Result<()> {
     for file in files.into_iter().filter(|file| file.complete) {
-        let is_it = |taken: &&Taken| relative(&taken.key) == file.path || taken.key == file.path;
-        let Some(taken) = open.iter().find(is_it) else {
+        let name = relative(&file.path);
+        let Some(taken) = history.reported(format!("{PREFIX}{name}")).await? else {
             continue;
         };
         if file.status == "LOADED" {
@@ -285,4 +285,39 @@ fn now() -> Result<u64> {
 fn rfc3339(seconds: u64) -> String {
     let time = i64::try_from(seconds).unwrap_or(i64::MAX);
     aws_sdk_kinesis::primitives::DateTime::from_secs(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bucket::Listed;
+
+    #[tokio::test]
+    async fn a_report_concerns_any_of_the_submitted_objects() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("loads.db");
+        let history = History::open(&path, "bucket", "pipe").await.unwrap();
+        let count = FILES as u64 + 1;
+        let listed = |number: u64| Listed {
+            key: format!("{PREFIX}{number}.csv"),
+            etag: "x".to_owned(),
+            size: 1,
+        };
+        let taken = (1..=count).map(listed).collect();
+        history.take(taken).await.unwrap();
+        history.submitted((1..=count).collect(), 1).await.unwrap();
+        let loaded = |path: String| Loaded {
+            path,
+            status: "LOADED".to_owned(),
+            rows_inserted: 3,
+            first_error: None,
+            complete: true,
+        };
+        let files = vec![
+            loaded(format!("{count}.csv")),
+            loaded(format!("{PREFIX}1.csv")),
+        ];
+        note(&history, files).await.unwrap();
+        assert_eq!(history.counts().await.unwrap().rows, 6);
+    }
 }
