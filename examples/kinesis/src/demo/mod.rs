@@ -9,6 +9,7 @@ mod process;
 #[allow(dead_code, reason = "the tests use all of it")]
 mod server;
 
+use std::collections::BTreeMap;
 use std::env;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -67,7 +68,7 @@ async fn show() -> Result<bool> {
     let comparison = Comparison {
         streaming: streamed.len() as u64,
         microbatch: loaded.len() as u64,
-        different: u64::from(streamed != loaded),
+        different: different(&streamed, &loaded),
     };
     compare::print(&comparison);
     let times = |arrivals: Vec<Arrival>| arrivals.into_iter().map(|a| (a.at, a.rows)).collect();
@@ -103,6 +104,17 @@ async fn show() -> Result<bool> {
     });
     say(format_args!("the latency of both as a picture: {PICTURE}"));
     Ok(is_exact)
+}
+
+/// How many different rows one table has more often than the other.
+fn different(streamed: &[Measurement], loaded: &[Measurement]) -> u64 {
+    let mut counts: BTreeMap<_, i64> = BTreeMap::new();
+    for (rows, step) in [(streamed, 1_i64), (loaded, -1)] {
+        for row in rows {
+            *counts.entry(row).or_default() += step;
+        }
+    }
+    counts.values().filter(|count| **count != 0).count() as u64
 }
 
 /// Puts the measurements; meanwhile the shard is split and each program is killed once. Returns what was put, and when.
