@@ -13,7 +13,8 @@ pub(crate) struct Sequence(Box<str>);
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{0:?} is not a sequence number of Kinesis; was the channel written by another program? Use another --source-id"
+    "{0:?} is not a sequence number of Kinesis; if it is the token of a channel, another program has written the channel: start \
+     `stream` with another --source-id"
 )]
 pub(crate) struct NotASequence(String);
 
