@@ -1,22 +1,26 @@
 //! A folder as a bucket: the names of the objects are those of the files.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File, Metadata};
-use std::io::{self, ErrorKind, Write as _};
+use std::fs::{self, File, Metadata, TryLockError};
+use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::thread::sleep;
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use bytes::Bytes;
 use md5::{Digest as _, Md5};
 use tokio::task::spawn_blocking;
 
-use super::{Changed, Listed, Object, Page};
+use super::{Changed, Listed, MAX_OBJECT, Object, Page, TooLong};
 
 /// Files whose names begin with it are no objects.
 const HIDDEN: &str = ".";
 const LOCK: &str = ".lock";
+/// A program has the lock while it writes one object.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(30);
+const LOCK_POLL: Duration = Duration::from_millis(20);
 
 #[derive(Debug, Clone)]
 pub(crate) struct Folder {
@@ -25,7 +29,8 @@ pub(crate) struct Folder {
 }
 
 /// The tags of the files that were read already, with the time and the length that they had.
-type Tags = Arc<Mutex<BTreeMap<PathBuf, (SystemTime, u64, String)>>>;
+type Tags = Arc<Mutex<Known>>;
+type Known = BTreeMap<PathBuf, (SystemTime, u64, String)>;
 
 impl Folder {
     /// # Errors
@@ -52,7 +57,11 @@ impl Folder {
     pub(super) async fn get(&self, key: &str) -> Result<Option<Object>> {
         let path = self.path(key)?;
         let read = spawn_blocking(move || read(&path)).await?;
-        read.with_context(|| format!("cannot read {key}"))
+        match read.with_context(|| format!("cannot read {key}"))? {
+            Read::All(object) => Ok(Some(object)),
+            Read::TooLong => Err(TooLong(key.to_owned()).into()),
+            Read::Missing => Ok(None),
+        }
     }
 
     #[allow(dead_code, reason = "the tests put objects as other programs do")]
@@ -71,10 +80,9 @@ impl Folder {
         let (path, root) = (self.path(key)?, self.root.clone());
         let expected = etag.map(str::to_owned);
         let replaced = spawn_blocking(move || {
-            // Other programs wait here, until this value is dropped.
-            let lock = File::create(root.join(LOCK))?;
-            lock.lock()?;
-            let current = read(&path)?.map(|object| object.etag);
+            // Other programs wait until this value is dropped.
+            let _lock = lock(&root.join(LOCK), LOCK_TIMEOUT)?;
+            let current = tag_of(&path)?;
             if current != expected {
                 return Ok(Err(Changed));
             }
@@ -92,7 +100,9 @@ impl Folder {
         let listed = spawn_blocking(move || {
             let mut objects = Vec::new();
             let mut tags = tags.lock().unwrap_or_else(PoisonError::into_inner);
-            walk(&root, &root, &mut tags, &mut objects)?;
+            let mut seen = BTreeMap::new();
+            walk(&root, &root, &tags, &mut seen, &mut objects)?;
+            *tags = seen;
             objects.retain(|object: &Listed| object.key.starts_with(&prefix));
             objects.sort_unstable();
             io::Result::Ok(objects)
@@ -105,17 +115,68 @@ impl Folder {
     }
 }
 
+/// Locks a file for as long as the returned value lives.
+fn lock(path: &Path, limit: Duration) -> io::Result<File> {
+    let file = File::create(path)?;
+    let begin = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Err(TryLockError::WouldBlock) if begin.elapsed() >= limit => {
+                let what = format!(
+                    "another program has held the lock {} for {limit:?}; end it if it hangs",
+                    path.display()
+                );
+                return Err(io::Error::new(ErrorKind::TimedOut, what));
+            }
+            Err(TryLockError::WouldBlock) => sleep(LOCK_POLL),
+        }
+    }
+}
+
 fn tag(bytes: &[u8]) -> String {
-    let digest = u128::from_be_bytes(Md5::digest(bytes).into());
+    as_tag(Md5::new_with_prefix(bytes))
+}
+
+fn as_tag(digest: Md5) -> String {
+    let digest = u128::from_be_bytes(digest.finalize().into());
     format!("\"{digest:032x}\"")
 }
 
-fn read(path: &Path) -> io::Result<Option<Object>> {
-    match fs::read(path) {
-        Ok(bytes) => Ok(Some(Object {
-            etag: tag(&bytes),
-            bytes: bytes.into(),
-        })),
+enum Read {
+    All(Object),
+    TooLong,
+    Missing,
+}
+
+fn read(path: &Path) -> io::Result<Read> {
+    let Some(file) = open(path)? else {
+        return Ok(Read::Missing);
+    };
+    let mut bytes = Vec::new();
+    if file.take(MAX_OBJECT + 1).read_to_end(&mut bytes)? as u64 > MAX_OBJECT {
+        return Ok(Read::TooLong);
+    }
+    Ok(Read::All(Object {
+        etag: tag(&bytes),
+        bytes: bytes.into(),
+    }))
+}
+
+/// The tag of a file of any length, or `None` if there is none.
+fn tag_of(path: &Path) -> io::Result<Option<String>> {
+    let Some(mut file) = open(path)? else {
+        return Ok(None);
+    };
+    let mut digest = Md5::new();
+    io::copy(&mut file, &mut digest)?;
+    Ok(Some(as_tag(digest)))
+}
+
+fn open(path: &Path) -> io::Result<Option<File>> {
+    match File::open(path) {
+        Ok(file) => Ok(Some(file)),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
@@ -138,7 +199,8 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 fn walk(
     root: &Path,
     folder: &Path,
-    tags: &mut BTreeMap<PathBuf, (SystemTime, u64, String)>,
+    tags: &Known,
+    seen: &mut Known,
     objects: &mut Vec<Listed>,
 ) -> io::Result<()> {
     for entry in fs::read_dir(folder)? {
@@ -153,9 +215,15 @@ fn walk(
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
             Err(error) => return Err(error),
         };
+        // A link to a folder may lead back to this one.
+        let metadata = match metadata.is_symlink().then(|| fs::metadata(&path)) {
+            None => metadata,
+            Some(Ok(target)) if target.is_file() => target,
+            Some(_) => continue,
+        };
         if metadata.is_dir() {
-            walk(root, &path, tags, objects)?;
-        } else if let Some(object) = listed(root, &path, &metadata, tags)? {
+            walk(root, &path, tags, seen, objects)?;
+        } else if let Some(object) = listed(root, &path, &metadata, tags, seen)? {
             objects.push(object);
         }
     }
@@ -167,7 +235,8 @@ fn listed(
     root: &Path,
     path: &Path,
     metadata: &Metadata,
-    tags: &mut BTreeMap<PathBuf, (SystemTime, u64, String)>,
+    tags: &Known,
+    seen: &mut Known,
 ) -> io::Result<Option<Listed>> {
     let Some(key) = path.strip_prefix(root).ok().and_then(Path::to_str) else {
         return Ok(None);
@@ -178,12 +247,12 @@ fn listed(
         .filter(|known| (known.0, known.1) == (modified, size));
     let etag = match known {
         Some((_, _, etag)) => etag.clone(),
-        None => match read(path)? {
-            Some(object) => object.etag,
+        None => match tag_of(path)? {
+            Some(etag) => etag,
             None => return Ok(None),
         },
     };
-    tags.insert(path.to_owned(), (modified, size, etag.clone()));
+    seen.insert(path.to_owned(), (modified, size, etag.clone()));
     Ok(Some(Listed {
         key: key.to_owned(),
         etag,
@@ -254,6 +323,32 @@ mod tests {
         assert_eq!(won.iter().filter(|won| **won).count(), 1);
         let expected = if won[0] { "a" } else { "b" };
         assert_eq!(folder.get("state").await.unwrap().unwrap().bytes, expected);
+    }
+
+    #[cfg(unix)]
+    #[tokio::test]
+    async fn a_link_to_a_folder_is_no_object() {
+        use std::os::unix::fs::symlink;
+
+        let (place, folder) = folder().await;
+        folder.put("a/1", "x".into()).await.unwrap();
+        let root = place.path().join("bucket");
+        symlink(&root, root.join("a/b")).unwrap();
+        symlink(root.join("a/1"), root.join("c")).unwrap();
+        let page = folder.list("").await.unwrap();
+        let keys: Vec<_> = page.objects.into_iter().map(|object| object.key).collect();
+        assert_eq!(keys, ["a/1", "c"]);
+    }
+
+    #[test]
+    fn a_lock_that_is_held_is_named() {
+        let place = TempDir::new().unwrap();
+        let path = place.path().join(LOCK);
+        let held = lock(&path, Duration::ZERO).unwrap();
+        let refused = lock(&path, Duration::ZERO).unwrap_err();
+        assert!(refused.to_string().contains(LOCK), "{refused}");
+        drop(held);
+        assert!(lock(&path, Duration::ZERO).is_ok());
     }
 
     #[tokio::test]

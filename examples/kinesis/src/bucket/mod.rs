@@ -48,6 +48,14 @@ pub(crate) struct Page {
     pub(crate) next: Option<String>,
 }
 
+/// Longer objects are not this program's.
+const MAX_OBJECT: u64 = 64 << 20;
+
+/// The object is longer than this program reads at once.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0} is longer than {limit} MB", limit = MAX_OBJECT >> 20)]
+pub(crate) struct TooLong(String);
+
 /// The object has another tag than expected: another program has written it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Changed;
@@ -70,7 +78,7 @@ impl Bucket {
     /// The object, or `None` if there is none of this name.
     ///
     /// # Errors
-    /// If the bucket cannot be read.
+    /// If the bucket cannot be read, or [`TooLong`].
     pub(crate) async fn get(&self, key: &str) -> Result<Option<Object>> {
         match self {
             Self::Folder(folder) => folder.get(key).await,

@@ -8,11 +8,8 @@ use aws_sdk_s3::config::Builder;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use bytes::{Bytes, BytesMut};
 
-use super::{Changed, Listed, Object, Page};
+use super::{Changed, Listed, MAX_OBJECT, Object, Page, TooLong};
 use crate::stream;
-
-/// Longer objects are not this program's.
-const MAX_OBJECT: usize = 64 << 20;
 
 #[derive(Debug, Clone)]
 pub(crate) struct S3 {
@@ -52,7 +49,9 @@ impl S3 {
             .await
             .context("the object was not sent completely")?
         {
-            anyhow::ensure!(bytes.len() + part.len() <= MAX_OBJECT, "{key} is too long");
+            if (bytes.len() + part.len()) as u64 > MAX_OBJECT {
+                return Err(TooLong(key.to_owned()).into());
+            }
             bytes.extend_from_slice(&part);
         }
         Ok(Some(Object {

@@ -3,13 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::anyhow;
 use snowpipe_streaming::ingest::{Batch, Pair, Rejected, Source};
 use tokio::time::{Instant, sleep_until};
 use tracing::warn;
 
 use super::history::{History, Taken};
 use super::list;
-use crate::bucket::Bucket;
+use crate::bucket::{Bucket, TooLong};
 use crate::csv;
 use crate::letters::DeadLetter;
 use crate::lines::Lines;
@@ -19,7 +20,7 @@ use crate::sensor::Row;
 pub(super) type Place = Pair<u64, u64>;
 
 /// After all rows of an object.
-const COMPLETE: u64 = u64::MAX;
+const COMPLETE: u64 = i64::MAX.cast_unsigned();
 
 pub(super) struct Objects {
     pub(super) bucket: Bucket,
@@ -87,10 +88,22 @@ impl Objects {
         let Taken {
             number, key, etag, ..
         } = taken;
-        let Some(object) = self.bucket.get(key).await? else {
+        let object = match self.bucket.get(key).await {
+            Err(error) if error.is::<TooLong>() && rows == 0 => {
+                return self.refuse(taken, error.to_string()).await;
+            }
+            Err(error) if error.is::<TooLong>() => None,
+            object => object?,
+        };
+        let Some(object) = object else {
             if rows > 0 {
                 let key = key.clone();
                 return Err(ObjectsError::Changed { key, rows });
+            }
+            // A bucket that is gone for a moment has not lost its objects.
+            let listed = self.bucket.list(key, None).await?;
+            if listed.objects.iter().any(|object| object.key == *key) {
+                return Err(anyhow!("{key} is listed, and cannot be read").into());
             }
             return self
                 .refuse(taken, "it was deleted before it was loaded".to_owned())
@@ -131,16 +144,23 @@ impl Source for Objects {
         after: Option<&Place>,
         max: usize,
     ) -> Result<Batch<Place, Row>, ObjectsError> {
-        let mut after = after.copied().unwrap_or(Pair(0, 0));
+        let begin = after.copied().unwrap_or(Pair(0, 0));
+        let mut after = begin;
         let mut batch = Vec::new();
         // Objects are short: a batch has several.
         while batch.len() < max {
             let Some(taken) = self.find(&after).await? else {
                 let is_end = self.once && batch.is_empty();
-                return Ok(if is_end {
+                let batch = if is_end {
                     Batch::end()
                 } else {
                     Batch::new(batch)
+                };
+                return Ok(if after.1 == COMPLETE && after > begin {
+                    // Objects without rows are not read again.
+                    batch.with_through(after)
+                } else {
+                    batch
                 });
             };
             let before = if taken.number == after.0 { after.1 } else { 0 };
@@ -148,8 +168,8 @@ impl Source for Objects {
                 after = Pair(taken.number, COMPLETE);
                 continue;
             };
-            let begin = usize::try_from(before).unwrap_or(usize::MAX);
-            let part = rows.iter().zip(1..).skip(begin).take(max - batch.len());
+            let skipped = usize::try_from(before).unwrap_or(usize::MAX);
+            let part = rows.iter().zip(1..).skip(skipped).take(max - batch.len());
             batch.extend(part.map(|(row, number)| (Pair(taken.number, number), row.clone())));
             after = match batch.last() {
                 Some((last, _)) if last.0 == taken.number => *last,
@@ -217,5 +237,94 @@ impl Source for Objects {
 
     fn is_fatal(&self, error: &ObjectsError) -> bool {
         !matches!(error, ObjectsError::Failed(_))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::bucket::BucketName;
+
+    #[tokio::test]
+    async fn objects_are_refused_if_they_are_too_long_and_not_while_the_bucket_is_away() {
+        let place = TempDir::new().unwrap();
+        let (root, away) = (place.path().join("bucket"), place.path().join("away"));
+        let bucket = Bucket::open(&BucketName::Folder(root.clone()))
+            .await
+            .unwrap();
+        let text = "sensorId,currentTemperature,status\n1,2,OK\n";
+        bucket.put("kinesiscsv/1.csv", text.into()).await.unwrap();
+        let long = File::create(root.join("kinesiscsv/2.csv")).unwrap();
+        long.set_len((64 << 20) + 1).unwrap();
+        let path = place.path().join("loads.db");
+        let history = History::open(&path, "bucket", "table").await.unwrap();
+        list(&bucket, &history).await.unwrap();
+        let mut objects = Objects {
+            bucket,
+            history: history.clone(),
+            letters: Lines::open(&place.path().join("letters")).unwrap(),
+            poll: Duration::from_secs(1),
+            once: true,
+            next_list: Instant::now(),
+            current: None,
+        };
+        let [first, second] = [
+            history.get(1).await.unwrap().unwrap(),
+            history.get(2).await.unwrap().unwrap(),
+        ];
+        fs::rename(&root, &away).unwrap();
+        let error = objects.read(&first, 0).await.unwrap_err();
+        assert!(!objects.is_fatal(&error), "{error}");
+        fs::rename(&away, &root).unwrap();
+        assert_eq!(objects.read(&first, 0).await.unwrap().unwrap().len(), 1);
+        assert_eq!(
+            objects
+                .read(&second, 0)
+                .await
+                .unwrap()
+                .map(|rows| rows.len()),
+            None
+        );
+        assert_eq!(history.counts().await.unwrap().refused, 1);
+        fs::remove_file(root.join("kinesiscsv/1.csv")).unwrap();
+        assert_eq!(
+            objects
+                .read(&first, 0)
+                .await
+                .unwrap()
+                .map(|rows| rows.len()),
+            None
+        );
+        assert_eq!(history.counts().await.unwrap().refused, 2);
+    }
+
+    #[tokio::test]
+    async fn objects_without_rows_are_read_once() {
+        let place = TempDir::new().unwrap();
+        let name = BucketName::Folder(place.path().join("bucket"));
+        let bucket = Bucket::open(&name).await.unwrap();
+        let text = "sensorId,currentTemperature,status\n";
+        bucket.put("kinesiscsv/1.csv", text.into()).await.unwrap();
+        let path = place.path().join("loads.db");
+        let history = History::open(&path, "bucket", "table").await.unwrap();
+        let mut objects = Objects {
+            bucket,
+            history,
+            letters: Lines::open(&place.path().join("letters")).unwrap(),
+            poll: Duration::from_hours(1),
+            once: false,
+            next_list: Instant::now(),
+            current: None,
+        };
+        let through = objects.read_after(None, 10).await.unwrap().through.unwrap();
+        assert_eq!(through, Pair(1, COMPLETE));
+        let next = objects.read_after(Some(&through), 10).await.unwrap();
+        assert_eq!((next.rows.len(), next.through), (0, None));
+        objects.release_through(&through).await.unwrap();
+        assert_eq!(objects.released().await.unwrap(), Some(through));
     }
 }
