@@ -12,7 +12,7 @@ use crate::stream::Record;
 
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct DeadLetter {
-    /// The stream and the shard, or the object.
+    /// `stream@created:shard`, or the object.
     pub(crate) origin: String,
     /// The sequence number, or the number of the record in the object.
     pub(crate) sequence: String,
@@ -26,13 +26,13 @@ pub(crate) struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(crate) fn malformed(shard: &str, record: &Record, reason: String) -> Self {
+    pub(crate) fn malformed(origin: &str, record: &Record, reason: String) -> Self {
         let data = match std::str::from_utf8(&record.data) {
             Ok(text) => Value::String(text.to_owned()),
             Err(_) => serde_json::json!({ "base64": STANDARD.encode(&record.data) }),
         };
         Self {
-            origin: shard.to_owned(),
+            origin: origin.to_owned(),
             sequence: record.sequence.to_string(),
             reason,
             data: Some(data),

@@ -7,7 +7,7 @@ use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, SdkConfig};
 use aws_sdk_kinesis::Client;
-use aws_sdk_kinesis::config::{Credentials, Region};
+use aws_sdk_kinesis::config::{Config, Credentials, Region};
 use aws_sdk_kinesis::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_kinesis::operation::get_records::GetRecordsError;
 use aws_sdk_kinesis::primitives::Blob;
@@ -309,7 +309,7 @@ impl Stream {
         })
     }
 
-    /// Puts records, at most 500. Returns for each of them why it was not put, if it was not.
+    /// Puts records, at most 500, in a single attempt: the caller counts repetitions, because each may put a record once more. Returns for each of them why it was not put, if it was not.
     ///
     /// # Errors
     /// If Kinesis does not answer. Some of the records may be in the stream.
@@ -330,7 +330,10 @@ impl Stream {
         let entries: Vec<_> = records.iter().map(entry).collect::<Result<_, _>>()?;
         let call = self.client.put_records().stream_name(&self.name);
         let call = call.set_records(Some(entries));
+        let once = Config::builder().retry_config(RetryConfig::disabled());
         let output = call
+            .customize()
+            .config_override(once)
             .send()
             .await
             .map_err(|error| self.error("put records", &error))?;

@@ -263,7 +263,11 @@ impl Writer {
                 Ok(measurement) => measurements.push(measurement),
                 Err(reason) if self.kept.is_new(&record.sequence) => {
                     warn!(shard = self.shard, sequence = %record.sequence, reason, "a malformed record");
-                    malformed.push(DeadLetter::malformed(&self.shard, record, reason));
+                    malformed.push(DeadLetter::malformed(
+                        &format!("{}:{}", self.stream, self.shard),
+                        record,
+                        reason,
+                    ));
                 }
                 Err(_) => {}
             }
@@ -303,8 +307,9 @@ impl Pending {
             let count = self.records.len().min(BATCH);
             batches.push(self.records.drain(..count).collect());
         }
-        if self.records.is_empty() {
-            self.since = None;
+        if !batches.is_empty() {
+            // What remains has waited for less than the records before it.
+            self.since = (!self.records.is_empty()).then(Instant::now);
         }
         batches
     }
@@ -314,5 +319,31 @@ async fn until(deadline: Option<Instant>) {
     match deadline {
         Some(deadline) => sleep_until(deadline).await,
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_new_window_begins_for_what_remains() {
+        let record = |number: usize| Record {
+            sequence: number.to_string().parse().unwrap(),
+            data: Bytes::new(),
+        };
+        let long_ago = Instant::now() - Duration::from_mins(1);
+        let mut pending = Pending {
+            records: (1..=120).map(record).collect(),
+            since: Some(long_ago),
+        };
+        assert_eq!(pending.next_batches(false).len(), 1);
+        assert_eq!(pending.records.len(), 20);
+        assert!(pending.since.is_some_and(|since| since > long_ago));
+        let since = pending.since;
+        assert!(pending.next_batches(false).is_empty());
+        assert_eq!(pending.since, since);
+        assert_eq!(pending.next_batches(true)[0].len(), 20);
+        assert_eq!(pending.since, None);
     }
 }

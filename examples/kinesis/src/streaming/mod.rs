@@ -4,11 +4,13 @@ mod partition;
 mod shard;
 mod shards;
 
+use std::collections::BTreeMap;
+
 use anyhow::Result;
 use snowpipe_streaming::ingest;
 use snowpipe_streaming::ingest::group::PartitionState;
 use snowpipe_streaming::{PipePath, Profile, StreamingIngestClient};
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tracing::{info, warn};
 
 use self::shards::Shards;
@@ -41,7 +43,8 @@ pub(crate) async fn run(args: StreamArgs, mut stop: watch::Receiver<bool>) -> Re
         &args,
         args.stream.letters()?,
     );
-    let mut states = std::collections::BTreeMap::new();
+    let mut states = BTreeMap::new();
+    let has_failed = Notify::new();
     let report = ingest::group(&client, &args.source_id, &mut shards)
         .drain_timeout(args.drain_timeout)
         .observe(|progress| {
@@ -61,12 +64,26 @@ pub(crate) async fn run(args: StreamArgs, mut stop: watch::Receiver<bool>) -> Re
                 }
                 _ => say(format_args!("{} {state}", partition.shard)),
             }
+            let is_over = |state: &PartitionState| {
+                matches!(state, PartitionState::Failed | PartitionState::Exhausted)
+            };
+            if report.state == PartitionState::Failed && states.values().all(is_over) {
+                has_failed.notify_one();
+            }
             if report.state == PartitionState::Exhausted {
                 // Without a receiver the program ends.
                 let _ = finish.send(partition.shard.to_string());
             }
         })
-        .until(async move { stopping::requested(&mut stop).await })
+        .until(async {
+            tokio::select! {
+                () = stopping::requested(&mut stop) => {}
+                () = has_failed.notified() => say(
+                    "no shard is streamed any more, because all have failed; if another program streams the same shards, give each \
+                     its part with --worker",
+                ),
+            }
+        })
         .await?;
     let rows = report.totals.rows_committed;
     info!(assigned = report.assigned, rows, "the program ends");

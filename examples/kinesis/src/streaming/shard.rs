@@ -63,7 +63,7 @@ impl Source for ShardSource {
                 Err(reason) if self.kept.is_new(&record.sequence) => {
                     warn!(partition = %self.partition, sequence = %record.sequence, reason, "a malformed record");
                     malformed.push(DeadLetter::malformed(
-                        &self.partition.shard,
+                        &self.partition.to_string(),
                         &record,
                         reason,
                     ));
@@ -111,7 +111,7 @@ impl Source for ShardSource {
         warn!(partition = %self.partition, reason, "rows are not in the table");
         let letter = |(sequence, row): (Sequence, Row)| {
             DeadLetter::rejected(
-                &self.partition.shard,
+                &self.partition.to_string(),
                 sequence.to_string(),
                 reason.clone(),
                 row,

@@ -142,11 +142,12 @@ async fn records_that_may_be_gone_stop_the_shard_unless_it_may_continue() -> Res
 #[tokio::test]
 async fn a_stream_that_does_not_exist_is_named() -> Result<()> {
     let world = World::new(1).await?;
-    let ended = world.batching(&["--stream=other"]);
-    // The option is given twice.
+    let bucket = format!("--bucket={}", world.path("bucket").display());
+    let mut batching = world.program(&["batch", "--stream=other", &bucket])?;
+    batching.says("there is no stream other").await?;
     ensure!(
-        ended?.ended().await?.code() == Some(2),
-        "an option was accepted twice"
+        batching.ended().await?.code() == Some(1),
+        "the stream exists"
     );
     let mut produce = world.program(&["produce", "--stream=other", "--records=1"])?;
     produce.says("there is no stream other").await?;
@@ -154,5 +155,50 @@ async fn a_stream_that_does_not_exist_is_named() -> Result<()> {
         produce.ended().await?.code() == Some(1),
         "the stream exists"
     );
+    Ok(())
+}
+
+/// The SDK does not repeat a put behind the program's back.
+#[tokio::test]
+async fn records_that_may_be_in_the_stream_twice_are_counted() -> Result<()> {
+    let world = World::new(1).await?;
+    let server = world.server.as_ref().context("no server")?;
+    server.put_without_answer(2);
+    let mut produce = world.program(&["produce", "--stream=sensors", "--records=1"])?;
+    produce.says("2 of them were sent again").await?;
+    ensure!(produce.ended().await?.success(), "the program failed");
+    ensure!(server.records() == 3, "{} records", server.records());
+    Ok(())
+}
+
+/// An object of the last decision that is missing is written again, with the same name and the same bytes.
+#[tokio::test]
+async fn a_missing_object_of_the_last_decision_is_written_again() -> Result<()> {
+    let mut world = World::new(1).await?;
+    world.put(250).await?;
+    let (streaming, batching) = (world.streaming(&[])?, world.batching(&[])?);
+    let loading = world.loading(&[])?;
+    world.have_all().await?;
+    for process in [streaming, batching, loading] {
+        ensure!(process.stop().await?.success(), "a program failed");
+    }
+    let before = world.objects().await?;
+    // The last decision has the last records.
+    let last = before
+        .iter()
+        .max_by_key(|object| object.key.rsplit('-').next().map(str::to_owned))
+        .context("no object")?;
+    std::fs::remove_file(world.path("bucket").join(&last.key))?;
+    let batching = world.batching(&[])?;
+    let written = async {
+        while world.objects().await? != before {
+            tokio::task::yield_now().await;
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    tokio::time::timeout(Duration::from_mins(1), written)
+        .await
+        .context("the object is not there")??;
+    ensure!(batching.stop().await?.success(), "the program failed");
     Ok(())
 }

@@ -77,7 +77,10 @@ async fn malformed_records_at_the_end_of_a_shard_do_not_stop_its_children() -> R
         ensure!(program.stop().await?.success(), "a program failed");
     }
     world.are_exact()?;
-    ensure!(world.letters()?.len() == 3, "{:?}", world.letters()?);
+    for path in ["stream", "batch"] {
+        let letters = world.letters(path)?;
+        ensure!(letters.len() == 3, "{path}: {letters:?}");
+    }
     Ok(())
 }
 
@@ -99,4 +102,37 @@ async fn answers_without_records_do_not_hide_the_end_of_a_parent_elsewhere() -> 
         ensure!(program.stop().await?.success(), "a program failed");
     }
     scenarios::parents_come_first(&world).await
+}
+
+/// A program whose only shard is streamed by another one ends, so that it is noticed.
+#[tokio::test]
+async fn a_program_without_shards_that_it_may_stream_ends() -> Result<()> {
+    let mut world = World::new(1).await?;
+    let mut first = world.streaming(&[])?;
+    first.says("streaming").await?;
+    let mut second = world.streaming(&[])?;
+    second.says("streaming").await?;
+    // Each takes the channel back a few times, as long as rows arrive.
+    let text = "no shard is streamed any more";
+    let ended = {
+        let ended = async {
+            tokio::select! {
+                said = first.says(text) => said.map(|()| 0),
+                said = second.says(text) => said.map(|()| 1),
+            }
+        };
+        tokio::pin!(ended);
+        loop {
+            tokio::select! {
+                ended = &mut ended => break ended?,
+                put = world.put(100) => put?,
+            }
+        }
+    };
+    let mut ended = if ended == 0 { first } else { second };
+    ensure!(
+        ended.ended().await?.code() == Some(1),
+        "the program has not failed"
+    );
+    Ok(())
 }

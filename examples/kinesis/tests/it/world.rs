@@ -199,8 +199,11 @@ impl World {
         Process::start(program, &arguments, &self.environment)
     }
 
-    fn letters_argument(&self) -> String {
-        format!("--dead-letters={}", self.path("letters.ndjson").display())
+    fn letters_argument(&self, path: &str) -> String {
+        format!(
+            "--dead-letters={}",
+            self.path(&format!("letters-{path}.ndjson")).display()
+        )
     }
 
     fn profile(&self) -> String {
@@ -213,7 +216,7 @@ impl World {
             format!("--stream={STREAM}"),
             format!("--table={STREAMING}"),
             self.profile(),
-            self.letters_argument(),
+            self.letters_argument("stream"),
         ];
         self.start(&arguments, more)
     }
@@ -224,7 +227,7 @@ impl World {
             format!("--stream={STREAM}"),
             format!("--bucket={}", self.bucket_name),
             "--window=1".to_owned(),
-            self.letters_argument(),
+            self.letters_argument("batch"),
         ];
         self.start(&arguments, more)
     }
@@ -236,7 +239,7 @@ impl World {
             format!("--history={}", self.path("loads.db").display()),
             "--poll=0.5".to_owned(),
             self.profile(),
-            self.letters_argument(),
+            self.letters_argument("load"),
         ];
         let is_snowpipe = more
             .iter()
@@ -307,9 +310,9 @@ impl World {
         csv::read(&object.bytes).map_err(anyhow::Error::msg)
     }
 
-    /// The dead letters by origin and sequence number.
-    pub(crate) fn letters(&self) -> Result<BTreeMap<(String, String), Value>> {
-        let text = std::fs::read_to_string(self.path("letters.ndjson"))?;
+    /// The dead letters of a path by origin and sequence number.
+    pub(crate) fn letters(&self, path: &str) -> Result<BTreeMap<(String, String), Value>> {
+        let text = std::fs::read_to_string(self.path(&format!("letters-{path}.ndjson")))?;
         let mut letters = BTreeMap::new();
         for line in text.lines() {
             let letter: Value = serde_json::from_str(line)?;
