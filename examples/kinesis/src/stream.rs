@@ -309,7 +309,8 @@ impl Stream {
         })
     }
 
-    /// Puts records, at most 500, in a single attempt: the caller counts repetitions, because each may put a record once more. Returns for each of them why it was not put, if it was not.
+    /// Puts records, at most 500, in a single attempt: the caller counts repetitions, because each may put a record once more. Returns for
+    /// each of them why it was not put, if it was not.
     ///
     /// # Errors
     /// If Kinesis does not answer. Some of the records may be in the stream.
