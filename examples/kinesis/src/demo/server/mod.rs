@@ -4,6 +4,7 @@
 mod calls;
 mod shards;
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -42,8 +43,19 @@ pub(crate) struct Server {
 
 struct Shared {
     shards: Mutex<Shards>,
-    faults: Option<Mutex<(Rng, f64)>>,
+    faults: Option<Mutex<Chance>>,
 }
+
+/// Which calls fail.
+struct Chance {
+    rng: Rng,
+    rate: f64,
+    /// How many more calls of an action fail.
+    bursts: BTreeMap<String, u8>,
+}
+
+/// Failures in a row that the SDK, which tries three times, reports to its caller, even if two shards share them.
+const BURST: u8 = 6;
 
 /// An error of the service: its type, its message, and the status of the answer.
 struct Refusal(&'static str, String, StatusCode);
@@ -81,7 +93,13 @@ impl Server {
             .await
             .context("the stream cannot listen")?;
         let url = format!("http://{}", listener.local_addr()?);
-        let faults = faults.map(|faults| Mutex::new((Rng::with_seed(faults.seed), faults.rate)));
+        let faults = faults.map(|faults| {
+            Mutex::new(Chance {
+                rng: Rng::with_seed(faults.seed),
+                rate: faults.rate,
+                bursts: BTreeMap::new(),
+            })
+        });
         let state = Arc::new(Shared {
             shards: Mutex::new(Shards::new(stream, shards, iterator_life)),
             faults,
@@ -184,15 +202,26 @@ impl Shared {
             .as_ref()?
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
-        let (rng, rate) = &mut *faults;
+        let Chance { rng, rate, bursts } = &mut *faults;
+        let left = bursts.remove(action).unwrap_or(0);
+        if left > 1 {
+            bursts.insert(action.to_owned(), left - 1);
+        }
+        if left > 0 {
+            return Some(Refusal::failure());
+        }
         if rng.f64() >= *rate {
             return None;
         }
-        Some(match (action, rng.u8(0..3)) {
+        Some(match (action, rng.u8(0..4)) {
             // Without an answer the caller cannot know whether records were put.
             ("PutRecords" | "SplitShard" | "MergeShards", _) => return None,
             ("GetRecords", 0) => Refusal::new("ExpiredIteratorException", "Iterator expired."),
             (_, 1) => Refusal::new("LimitExceededException", "Rate exceeded"),
+            ("GetRecords" | "GetShardIterator", 2) => {
+                bursts.insert(action.to_owned(), BURST - 1);
+                Refusal::failure()
+            }
             _ => Refusal::failure(),
         })
     }
@@ -201,7 +230,7 @@ impl Shared {
     fn drops_record(&self) -> bool {
         self.faults.as_ref().is_some_and(|faults| {
             let mut faults = faults.lock().unwrap_or_else(PoisonError::into_inner);
-            let (rng, rate) = &mut *faults;
+            let Chance { rng, rate, .. } = &mut *faults;
             rng.f64() < *rate
         })
     }
