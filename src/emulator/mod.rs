@@ -63,7 +63,9 @@ pub use self::protocol::routes::Endpoint;
 #[cfg(feature = "emulator-server")]
 pub use self::server::builder::ServerBuilder;
 #[cfg(feature = "emulator-server")]
-pub use self::server::serve::{Server, ServerLimits};
+pub use self::server::serve::Server;
+#[cfg(feature = "emulator-server")]
+pub use self::server::server_limits::ServerLimits;
 #[cfg(feature = "emulator-server")]
 pub use self::server::tls::Tls;
 #[cfg(feature = "emulator-server")]

@@ -31,6 +31,7 @@ const ENDPOINTS: &[&str] = &[
     "GET, POST /_emulator/commits",
     "GET, DELETE /_emulator/requests?after=0&limit=100&endpoint=append&channel=c",
     "POST /_emulator/reset",
+    "GET /_emulator/wait?table=DATABASE.SCHEMA.TABLE&rows=10&errors=1&timeout_s=30",
 ];
 
 /// The answer to a request to one of them.
@@ -88,7 +89,11 @@ fn carry_out(
             Ok(json!({}))
         }
         (&Method::POST, ["reset"]) => {
-            let reset = emulator.reset();
+            let Reset { database } = read(request.body())?;
+            let reset = match database {
+                Some(database) => emulator.reset_database(&database),
+                None => emulator.reset(),
+            };
             reset.map_err(|why| broken("The emulator cannot be reset", &why))?;
             Ok(json!({}))
         }
@@ -170,6 +175,13 @@ fn channel(channel: &Channel) -> Value {
         // A batch that is withheld without limit is never due.
         "next_commit_ms": channel.next_due_ms().filter(|&due| due < u64::MAX),
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reset {
+    /// Without it, everything is reset.
+    database: Option<String>,
 }
 
 #[derive(Deserialize)]

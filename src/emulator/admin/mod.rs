@@ -11,3 +11,5 @@ pub(crate) mod tables;
 #[cfg(test)]
 mod tables_tests;
 pub(crate) mod upkeep;
+#[cfg(feature = "emulator-server")]
+pub(crate) mod waiting;

@@ -96,6 +96,16 @@ fn find<'a>(catalog: &'a Catalog, name: &str) -> Result<(&'a Table, ObjectName),
     Ok((found, kept_as(found, &asked).clone()))
 }
 
+/// The numbers of rows and of rejected rows of a table.
+pub(crate) fn counts(emulator: &Emulator, name: &str) -> Result<(u64, u64), Refusal> {
+    let mut handler = emulator.handler();
+    let state = &mut handler.state;
+    let (_, name) = find(&state.catalog, name)?;
+    let rows = state.storage.count(&name).map_err(|why| unreadable(&why))?;
+    let errors = state.storage.error_count(&name);
+    Ok((rows, errors.map_err(|why| unreadable(&why))?))
+}
+
 /// A page of the rows of a table, in the order they landed.
 pub(crate) fn rows(emulator: &Emulator, name: &str, page: &Page) -> Result<Value, Refusal> {
     let mut handler = emulator.handler();

@@ -22,6 +22,19 @@ impl Emulator {
         Ok(())
     }
 
+    /// Deletes the rows and channels of one database, so that tests that run at the same time do not meet. Everything else stays.
+    ///
+    /// # Errors
+    ///
+    /// [`ErrorKind::Server`] if the storage cannot be emptied; then nothing is deleted.
+    pub fn reset_database(&self, database: &str) -> Result<()> {
+        let reset = self.handler().state.reset_database(database);
+        reset.map_err(|why| {
+            let text = format!("the database {database} of the emulator cannot be reset");
+            Error::new(ErrorKind::Server, text).with_source(why)
+        })
+    }
+
     /// Sets how old a batch must be before it commits. Batches that already wait are included.
     pub fn set_commit_delay(&self, delay: Duration) {
         let mut handler = self.handler();

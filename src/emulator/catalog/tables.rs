@@ -418,17 +418,19 @@ impl Catalog {
 
 /// The name under which an object is found: upper-case, and without the quotes that some clients put around names.
 pub(crate) fn folded(name: &ObjectName) -> ObjectName {
-    let fold = |part: &str| {
-        part.strip_prefix('"')
-            .and_then(|part| part.strip_suffix('"'))
-            .unwrap_or(part)
-            .to_uppercase()
-    };
     ObjectName {
-        database: fold(&name.database),
-        schema: fold(&name.schema),
-        name: fold(&name.name),
+        database: folded_part(&name.database),
+        schema: folded_part(&name.schema),
+        name: folded_part(&name.name),
     }
+}
+
+/// A part of a name as [`folded`] has it.
+pub(crate) fn folded_part(part: &str) -> String {
+    part.strip_prefix('"')
+        .and_then(|part| part.strip_suffix('"'))
+        .unwrap_or(part)
+        .to_uppercase()
 }
 
 /// The default pipe of a table.

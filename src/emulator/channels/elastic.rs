@@ -2,7 +2,8 @@
 //! Accepted rows are durable, and a repetition is not recognized.
 
 use super::channel::{Channel, ELASTIC, SUCCESS, created};
-use super::state::{State, failed, key};
+use super::refusals::failed;
+use super::state::{State, key};
 use crate::emulator::catalog::tables::Pipe;
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord};

@@ -54,6 +54,7 @@ impl State {
                     catalog: &after,
                     dropped: &[],
                     forgotten: &[],
+                    truncated: &[],
                     altered: &[name],
                 })?;
                 tracing::info!(script, "the table evolves");

@@ -15,6 +15,7 @@ pub(crate) mod landing;
 pub(crate) mod limits;
 #[cfg(test)]
 mod limits_tests;
+pub(crate) mod refusals;
 #[cfg(feature = "emulator-server")]
 pub(crate) mod schema_change;
 #[cfg(test)]

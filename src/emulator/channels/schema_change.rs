@@ -33,11 +33,13 @@ impl State {
             return Err(SchemaChangeError::TakesEverything);
         }
         let (after, changes) = self.catalog.after_ddl(script)?;
-        let (mut dropped, mut forgotten, mut altered) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut dropped, mut forgotten) = (Vec::new(), Vec::new());
+        let (mut truncated, mut altered) = (Vec::new(), Vec::new());
         for change in changes {
             match change {
                 Change::CreateTable(_) => {}
                 Change::AlterTable(table) => altered.push(table),
+                Change::TruncateTable(table) => truncated.push(table),
                 Change::DropTable(table) => dropped.push(table),
                 Change::ForgetChannels(pipe) => forgotten.push(pipe),
             }
@@ -47,6 +49,7 @@ impl State {
             catalog: &after,
             dropped: &dropped,
             forgotten: &forgotten,
+            truncated: &truncated,
             altered: &altered,
         })?;
         self.catalog = after;

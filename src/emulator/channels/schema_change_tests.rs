@@ -121,3 +121,34 @@ fn a_replacement_in_memory_holds_for_the_next_emulator() {
         assert!(client.emulator.channel("c").is_none(), "{pipe}: {script}");
     }
 }
+
+#[test]
+fn a_truncated_table_loses_its_rows_and_its_channels_stay() {
+    let ddl = "CREATE TABLE DB.S.T (A NUMBER);";
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("e.db");
+    let memory =
+        settings().catalog(crate::emulator::catalog::tables::Catalog::from_ddl(ddl).unwrap());
+    let file = DataFile::open(&path, &Ddl::Bootstrap(ddl.to_owned())).unwrap();
+    for settings in [memory, settings().data_file(file)] {
+        let mut client = Client::of(settings);
+        let next = client.open("c");
+        let next = client.append("c", &next, "1", "{\"A\":1}\n{\"A\":\"x\"}");
+        client.pass(1_000);
+        assert_eq!(client.committed("c"), "1");
+        let next = client.append("c", &next, "2", "{\"A\":2}");
+        client.emulator.apply_ddl("TRUNCATE TABLE DB.S.T").unwrap();
+        assert!(client.emulator.rows("DB.S.T").unwrap().is_empty());
+        client.append("c", &next, "3", "{\"A\":3}");
+        client.pass(1_000);
+        assert_eq!(client.committed("c"), "3");
+        let rows = client.emulator.rows("DB.S.T").unwrap();
+        let values: Vec<_> = rows.iter().map(|row| row["A"].clone()).collect();
+        assert_eq!(
+            values,
+            [2, 3],
+            "rows that were accepted before land after it"
+        );
+        assert_eq!(client.emulator.error_rows("DB.S.T").unwrap().len(), 1);
+    }
+}

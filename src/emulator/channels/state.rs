@@ -3,14 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use http::StatusCode;
-
 use super::channel::{Channel, ReplayedToken, Rules, SUCCESS, created, is_elastic, sequencers};
 use super::committed_rows::{CommitObserver, CommittedRows};
 use super::failed_commits::FailedCommits;
 use super::landing::Destination;
+use super::refusals::{failed, must_reopen, uncommitted};
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::{Catalog, Pipe};
+use crate::emulator::catalog::tables::{Catalog, Pipe, folded_part};
 use crate::emulator::messages::answer::Refusal;
 use crate::emulator::storage::interface::{Storage, StorageError};
 use crate::emulator::storage::records::{AcceptedBatch, ChannelRecord, Commit};
@@ -54,6 +53,8 @@ pub(crate) struct State {
     pub(crate) observer: Option<CommitObserver>,
     /// Whether commits only come from `commit_all`.
     pub(crate) is_held: bool,
+    /// How many commits there were.
+    pub(crate) commits: u64,
     /// The initial delay and period of commits.
     first_pace: (Duration, Duration),
     failed_commits: FailedCommits,
@@ -93,6 +94,7 @@ impl State {
             now_ms: 0,
             pipes_since_ms: None,
             is_held: false,
+            commits: 0,
         })
     }
 
@@ -370,11 +372,20 @@ impl State {
 
     /// Deletes rows and channels, and restores the initial pace of commits. Tables and pipes stay.
     pub(crate) fn reset(&mut self) -> Result<(), StorageError> {
-        self.storage.clear()?;
+        self.storage.clear(None)?;
         self.channels.clear();
         self.pipes_since_ms = Some(self.now_ms);
         (self.rules.commit_delay, self.rules.commit_every) = self.first_pace;
         self.is_held = false;
+        Ok(())
+    }
+
+    /// Deletes the rows and channels of a database.
+    pub(crate) fn reset_database(&mut self, database: &str) -> Result<(), StorageError> {
+        let database = folded_part(database);
+        self.storage.clear(Some(&database))?;
+        self.channels
+            .retain(|(pipe, _), _| folded_part(&pipe.database) != database);
         Ok(())
     }
 
@@ -445,6 +456,7 @@ impl State {
             observer.call(&CommittedRows::new(&pipe.table, table, &landed));
         }
         channel.settle(at_ms, landed);
+        self.commits += 1;
         Ok(())
     }
 
@@ -465,26 +477,4 @@ impl State {
 
 pub(crate) fn key(pipe: &ObjectName, channel: &str) -> Key {
     (pipe.clone(), channel.to_uppercase())
-}
-
-fn must_reopen(code: &str) -> Refusal {
-    Refusal::bad_request(code, "The channel must be reopened.")
-}
-
-fn uncommitted(channel: &Channel) -> Refusal {
-    let batches = channel.pending.len();
-    Refusal::new(
-        StatusCode::CONFLICT,
-        "ERR_CHANNEL_HAS_UNCOMMITTED_DATA",
-        format!("The channel has {batches} accepted batches that are not committed yet."),
-    )
-}
-
-pub(crate) fn failed(why: StorageError) -> Refusal {
-    tracing::error!(%why, "the storage failed");
-    Refusal::new(
-        StatusCode::INTERNAL_SERVER_ERROR,
-        "ERR_GENERAL_EXCEPTION_RETRY_REQUEST",
-        why.message,
-    )
 }

@@ -3,7 +3,8 @@
 use sqlparser::tokenizer::Token;
 
 use super::script::Cursor;
-use super::statements::{DdlError, Session};
+use super::session::Session;
+use super::statements::DdlError;
 use crate::emulator::catalog::coercion::{DataType, Rules};
 use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
 

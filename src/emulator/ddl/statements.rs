@@ -8,6 +8,7 @@ use sqlparser::ast;
 use sqlparser::tokenizer::Location;
 
 use super::script::{Cursor, Statement, split};
+use super::session::Session;
 use super::table::{self, columns, name_parts, parse};
 use super::{deep_stack, pipe};
 use crate::emulator::catalog::object_name::ObjectName;
@@ -43,6 +44,8 @@ pub(crate) enum Change {
     CreateTable(ObjectName),
     /// A table has more columns, or columns without their NOT NULL.
     AlterTable(ObjectName),
+    /// A table has lost its rows. Its rejected rows stay.
+    TruncateTable(ObjectName),
     /// A table is gone with its rows.
     DropTable(ObjectName),
     /// A pipe has forgotten its channels: it is gone, new, or leads to a new table.
@@ -131,56 +134,6 @@ impl Catalog {
     }
 }
 
-/// The database and schema that unqualified names belong to.
-#[derive(Debug, Default)]
-pub(crate) struct Session {
-    database: Option<String>,
-    schema: Option<String>,
-}
-
-impl Session {
-    /// Completes a name of one, two or three parts.
-    pub(crate) fn object(
-        &self,
-        mut parts: Vec<String>,
-        at: Location,
-    ) -> Result<ObjectName, DdlError> {
-        let shown = parts.join(".");
-        let name = parts.pop();
-        let schema = parts.pop().or_else(|| self.schema.clone());
-        let database = parts.pop().or_else(|| self.database.clone());
-        match (database, schema, name) {
-            (Some(database), Some(schema), Some(name)) if parts.is_empty() => Ok(ObjectName {
-                database,
-                schema,
-                name,
-            }),
-            (None, _, _) | (_, None, _) if parts.is_empty() => Err(DdlError::at(
-                at,
-                format!(
-                    "{shown} is in no database and schema: put USE DATABASE and USE SCHEMA before it, or write DATABASE.SCHEMA.{shown}"
-                ),
-            )),
-            _ => Err(DdlError::at(
-                at,
-                format!("{shown} has too many parts: write DATABASE.SCHEMA.NAME"),
-            )),
-        }
-    }
-
-    fn use_database(&mut self, database: String) {
-        self.database = Some(database);
-        self.schema = Some("PUBLIC".to_owned());
-    }
-
-    fn use_schema(&mut self, mut parts: Vec<String>) {
-        self.schema = parts.pop();
-        if let Some(database) = parts.pop() {
-            self.database = Some(database);
-        }
-    }
-}
-
 /// `OR REPLACE`, `IF NOT EXISTS`, or neither.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Existing {
@@ -207,6 +160,9 @@ impl Run {
         if cursor.keyword("DROP") {
             return self.drop(statement, cursor);
         }
+        if cursor.keyword("TRUNCATE") {
+            return self.truncate(cursor);
+        }
         if cursor.keyword("ALTER") {
             let is_table =
                 cursor.keyword("TABLE") || cursor.keyword("ICEBERG") && cursor.keyword("TABLE");
@@ -227,7 +183,7 @@ impl Run {
             _ => Err(DdlError::at(
                 statement.at,
                 format!(
-                    "{} is not a statement that the emulator carries out: it has CREATE and DROP of tables and pipes, and USE",
+                    "{} is not a statement that the emulator carries out: it has CREATE, ALTER, TRUNCATE and DROP of tables, CREATE and DROP of pipes, and USE",
                     statement.head()
                 ),
             )),
@@ -347,6 +303,27 @@ impl Run {
             table::alter(table, operation, at)?;
         }
         self.changes.push(Change::AlterTable(table.name.clone()));
+        Ok(())
+    }
+
+    fn truncate(&mut self, mut cursor: Cursor<'_>) -> Result<(), DdlError> {
+        cursor.keyword("TABLE");
+        let keep = cursor.if_exists();
+        let (parts, at) = cursor.name()?;
+        if cursor.peek().is_some() {
+            return Err(cursor.expected("the end of the statement"));
+        }
+        let name = self.session.object(parts, at)?;
+        match self.catalog.tables.get(&folded(&name)) {
+            Some(table) => self.changes.push(Change::TruncateTable(table.name.clone())),
+            None if keep => {}
+            None => {
+                return Err(DdlError::at(
+                    at,
+                    format!("there is no table {} to truncate", name.name),
+                ));
+            }
+        }
         Ok(())
     }
 

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use crate::types::secret::Secret;
 
 use super::guard::Guard;
-use super::serve::{self, Server, ServerLimits};
+use super::serve::{self, Server};
+use super::server_limits::ServerLimits;
 use super::tls::Tls;
 use crate::emulator::instance::Emulator;
 use crate::types::error::{Error, ErrorKind, Result};

@@ -8,4 +8,5 @@ pub(crate) mod eviction;
 pub(crate) mod guard;
 pub(crate) mod reply_body;
 pub(crate) mod serve;
+pub(crate) mod server_limits;
 pub(crate) mod tls;

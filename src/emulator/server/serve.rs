@@ -20,11 +20,13 @@ use super::connection::connection;
 use super::eviction::{ConnectionEvictor, ConnectionSlot};
 use super::guard::{self, Guard};
 use super::reply_body::{Broken, ReplyBody};
+use super::server_limits::ServerLimits;
 use super::tls::Tls;
 use crate::base::time::{SystemClock, TimeSource as _};
 use crate::emulator::admin::endpoints;
+use crate::emulator::admin::waiting::{self, Condition};
 use crate::emulator::instance::Emulator;
-use crate::emulator::messages::answer::{Refusal, Reply};
+use crate::emulator::messages::answer::{Answer, Refusal, Reply, json_answer};
 use crate::emulator::protocol::routes;
 use crate::types::error::{Error, ErrorKind, Result};
 
@@ -37,46 +39,6 @@ const MOST_STATEMENTS: usize = 2;
 const MOST_WAITING: usize = 16;
 /// The pause after a failed accept or commit: neither is fixed by trying at once.
 const PAUSE: Duration = Duration::from_millis(50);
-
-/// The limits of connections and requests. A request's head may have some 64 KiB, and its body as much as the
-/// emulator's [`Limits`](crate::emulator::channels::limits::Limits) say.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ServerLimits {
-    /// Connections served at once; 512 by default. When there is one more, the one that has kept the server waiting
-    /// longest, idle or with an unfinished request, is closed.
-    pub connections: usize,
-    /// How long a TLS handshake may take; 10 seconds by default.
-    pub handshake_timeout: Duration,
-    /// How long a connection may be idle, and a request's head may take; 120 seconds by default. Over HTTP/2 it may be twice
-    /// as long.
-    pub head_timeout: Duration,
-    /// How long a request's body may take; 60 seconds by default. A later one is answered 408.
-    pub body_timeout: Duration,
-    /// Bytes of bodies in all requests together, not counting the first 64 KiB of each, as long as there are no more than
-    /// four for every connection there may be; 256 MiB by default. A body for which nothing is left is answered 503.
-    pub body_bytes: usize,
-    /// How long the peer may take to read an answer of more than 64 KiB; 60 seconds by default. After that the connection is
-    /// closed.
-    pub answer_timeout: Duration,
-    /// Bytes of answers of more than 64 KiB each that are not read yet, in all connections together; 128 MiB by default. An
-    /// answer for which nothing is left is replaced by 503: only reads have so long answers.
-    pub answer_bytes: usize,
-}
-
-impl Default for ServerLimits {
-    fn default() -> Self {
-        Self {
-            connections: 512,
-            handshake_timeout: Duration::from_secs(10),
-            head_timeout: Duration::from_secs(120),
-            body_timeout: Duration::from_secs(60),
-            body_bytes: 256 * 1024 * 1024,
-            answer_timeout: Duration::from_secs(60),
-            answer_bytes: 128 * 1024 * 1024,
-        }
-    }
-}
 
 /// An emulator that listens on a loopback address. Dropping it stops it without draining.
 ///
@@ -196,6 +158,7 @@ pub(crate) async fn start(
         statement_queue: Semaphore::new(MOST_STATEMENTS + MOST_WAITING),
         accepted: Notify::new(),
         retimed: Notify::new(),
+        commits: watch::Sender::new(0),
     });
     let task = tokio::spawn(serve(listener, shared.clone(), Stop(stopped)));
     Ok(Server {
@@ -225,6 +188,8 @@ pub(crate) struct Shared {
     accepted: Notify,
     /// Told when commits may have become due at other times.
     retimed: Notify,
+    /// How many commits there were.
+    commits: watch::Sender<u64>,
 }
 
 /// Tells when the server stops: on request, or because it was dropped.
@@ -246,7 +211,42 @@ impl Shared {
     ) -> std::result::Result<T, JoinError> {
         let emulator = self.emulator.clone();
         let _turn = self.turn.lock().await;
-        spawn_blocking(move || work(&emulator)).await
+        let asked = spawn_blocking(move || {
+            let done = work(&emulator);
+            let commits = emulator.handler().state.commits;
+            (done, commits)
+        });
+        let (done, commits) = asked.await?;
+        self.commits
+            .send_if_modified(|known| std::mem::replace(known, commits) != commits);
+        Ok(done)
+    }
+
+    /// Answers a request that waits until a table has rows.
+    async fn wait(&self, request: Request<Bytes>) -> std::result::Result<Answer, Broken> {
+        let condition = match Condition::read(&request) {
+            Ok(condition) => Arc::new(condition),
+            Err(refusal) => return Ok(refusal.into_answer()),
+        };
+        let mut commits = self.commits.subscribe();
+        let end = tokio::time::Instant::now() + condition.timeout;
+        loop {
+            commits.mark_unchanged();
+            let asked = condition.clone();
+            let checked = self.ask(move |emulator| asked.check(emulator, SystemClock.now()));
+            let found = match checked.await.map_err(|_| Broken)? {
+                Ok((true, found)) => return Ok(json_answer(StatusCode::OK, &found)),
+                Ok((false, found)) => found,
+                Err(refusal) => return Ok(refusal.into_answer()),
+            };
+            // The sender lives as long as this value.
+            if tokio::time::timeout_at(end, commits.changed())
+                .await
+                .is_err()
+            {
+                return Ok(condition.timed_out(&found).into_answer());
+            }
+        }
     }
 
     /// An answer on its way over a connection, or 503 if too much is on its way already.
@@ -405,7 +405,14 @@ pub(crate) async fn answer(
         return Err(Broken);
     };
     let request = Request::from_parts(parts, taken.bytes.clone());
-    let reply = if guard::is_admin(request.uri().path()) {
+    let reply = if request.uri().path() == waiting::PATH {
+        let waited = tokio::select! {
+            biased;
+            () = stop.stopped() => return Err(Broken),
+            waited = shared.wait(request) => waited?,
+        };
+        Reply::Respond(waited)
+    } else if guard::is_admin(request.uri().path()) {
         let handled = shared.ask(move |emulator| {
             let answer = endpoints::answer(emulator, SystemClock.now(), &request);
             drop(taken);

@@ -15,7 +15,8 @@ use super::*;
 use crate::emulator::instance::Emulator;
 use crate::emulator::protocol::faults::Fault;
 use crate::emulator::protocol::routes::Endpoint;
-use crate::emulator::server::serve::{Server, ServerLimits};
+use crate::emulator::server::serve::Server;
+use crate::emulator::server::server_limits::ServerLimits;
 use crate::http::{HttpTransport, HttpTransportBuilder};
 use crate::{ErrorKind, PipePath, Profile, StreamingIngestClient};
 

@@ -291,8 +291,8 @@ impl Storage for DataFile {
         self.file.change(change)
     }
 
-    fn clear(&mut self) -> Result<(), StorageError> {
-        self.file.clear()
+    fn clear(&mut self, database: Option<&str>) -> Result<(), StorageError> {
+        self.file.clear(database)
     }
 
     fn data_file(&self) -> Option<&Path> {

@@ -2,10 +2,12 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::data_file_tables::{carry_out, quoted};
+use super::data_file_tables::{carry_out, forget_pipe, pipes, quoted};
 use super::interface::StorageError;
 use super::records::SchemaChange;
 use super::sqlite_file::{SqliteFile, failure, store};
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::folded_part;
 use crate::emulator::ddl::statements::Change;
 
 impl SqliteFile {
@@ -23,7 +25,8 @@ impl SqliteFile {
         let made = change.catalog.tables();
         let made = made.map(|table| Change::CreateTable(table.name.clone()));
         let altered = change.altered.iter().cloned().map(Change::AlterTable);
-        for step in changes.chain(made).chain(altered) {
+        let truncated = change.truncated.iter().cloned().map(Change::TruncateTable);
+        for step in changes.chain(made).chain(truncated).chain(altered) {
             carry_out(&transaction, change.catalog, &mut kept, step).map_err(failed)?;
         }
         store(&transaction, change.script).map_err(failed)?;
@@ -39,15 +42,17 @@ impl SqliteFile {
         Ok(())
     }
 
-    /// Deletes rows and channels. Tables that no script declared are deleted too.
-    pub(crate) fn clear(&mut self) -> Result<(), StorageError> {
+    /// Deletes rows and channels, or those of a database. Tables that no script declared are deleted too.
+    pub(crate) fn clear(&mut self, database: Option<&str>) -> Result<(), StorageError> {
         let mut kept = self.kept.clone();
         let failed = |why| failure(&self.path, "cannot be emptied", why);
         let transaction = self
             .connection
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .map_err(failed)?;
-        for (name, place) in &self.kept {
+        let is_meant =
+            |name: &ObjectName| database.is_none_or(|meant| folded_part(&name.database) == meant);
+        for (name, place) in self.kept.iter().filter(|(name, _)| is_meant(name)) {
             if self.catalog.is_declared(name) {
                 transaction
                     .execute_batch(&format!(
@@ -61,9 +66,13 @@ impl SqliteFile {
                 carry_out(&transaction, &self.catalog, &mut kept, gone).map_err(failed)?;
             }
         }
-        transaction
-            .execute_batch("DELETE FROM _snowpipe_accepted; DELETE FROM _snowpipe_channels;")
-            .map_err(failed)?;
+        for table in ["_snowpipe_accepted", "_snowpipe_channels"] {
+            for pipe in pipes(&transaction, table).map_err(failed)? {
+                if is_meant(&pipe) {
+                    forget_pipe(&transaction, table, &pipe).map_err(failed)?;
+                }
+            }
+        }
         transaction.commit().map_err(failed)?;
         self.kept = kept;
         Ok(())

@@ -78,6 +78,11 @@ pub(crate) fn carry_out(
                 create_table(transaction, kept, &name, table)?;
             }
         }
+        Change::TruncateTable(name) => {
+            if let Some(place) = kept.get(&folded(&name)) {
+                transaction.execute(&format!("DELETE FROM {}", quoted(&place.table)), [])?;
+            }
+        }
         Change::AlterTable(name) => {
             if let (Some(place), Some(table)) = (kept.get_mut(&folded(&name)), catalog.table(&name))
             {
@@ -109,22 +114,12 @@ pub(crate) fn carry_out(
 
 /// Deletes from `table` what is about a pipe. The case of names does not matter, as everywhere else: a channel's record keeps
 /// the spelling that its pipe was created with, and a later statement may spell the name differently.
-fn forget_pipe(
+pub(crate) fn forget_pipe(
     transaction: &Transaction<'_>,
     table: &str,
     pipe: &ObjectName,
 ) -> rusqlite::Result<()> {
-    let mut spellings = transaction.prepare(&format!(
-        "SELECT DISTINCT database_name, schema_name, pipe_name FROM {table}"
-    ))?;
-    let spellings = spellings.query_map([], |row| {
-        Ok(ObjectName {
-            database: row.get(0)?,
-            schema: row.get(1)?,
-            name: row.get(2)?,
-        })
-    })?;
-    let spellings = spellings.collect::<rusqlite::Result<Vec<_>>>()?;
+    let spellings = pipes(transaction, table)?;
     for known in spellings
         .iter()
         .filter(|known| folded(known) == folded(pipe))
@@ -137,6 +132,24 @@ fn forget_pipe(
         )?;
     }
     Ok(())
+}
+
+/// The pipes that `table` is about, as they are spelled there.
+pub(crate) fn pipes(
+    transaction: &Transaction<'_>,
+    table: &str,
+) -> rusqlite::Result<Vec<ObjectName>> {
+    let mut spellings = transaction.prepare(&format!(
+        "SELECT DISTINCT database_name, schema_name, pipe_name FROM {table}"
+    ))?;
+    let spellings = spellings.query_map([], |row| {
+        Ok(ObjectName {
+            database: row.get(0)?,
+            schema: row.get(1)?,
+            name: row.get(2)?,
+        })
+    })?;
+    spellings.collect()
 }
 
 /// Makes the SQLite tables of a landed table: its own, and the one of its rejected rows.

@@ -91,8 +91,10 @@ pub(crate) trait Storage: fmt::Debug + Send {
         })
     }
 
-    /// Deletes all rows, rejected rows, channels and accepted batches, and keeps the tables. The default refuses.
-    fn clear(&mut self) -> Result<(), StorageError> {
+    /// Deletes all rows, rejected rows, channels and accepted batches, or those of a database, whose name is in upper case. Keeps the
+    /// tables. The default refuses.
+    fn clear(&mut self, database: Option<&str>) -> Result<(), StorageError> {
+        let _ = database;
         Err(StorageError {
             message: "this storage cannot be emptied".to_owned(),
             source: None,

@@ -10,7 +10,7 @@ use super::records::{
 use super::row_snapshot::RowSnapshot;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::catalog::tables::folded;
+use crate::emulator::catalog::tables::{folded, folded_part};
 
 /// Rows, channels and accepted batches in memory. Clones share them: an emulator that is built with a clone continues where the
 /// earlier one ended, as after a restart.
@@ -141,7 +141,9 @@ impl Storage for MemoryStorage {
     fn change(&mut self, change: &SchemaChange<'_>) -> Result<(), StorageError> {
         let mut stored = self.stored();
         let is_kept = |name: &ObjectName| !contains(change.dropped, name);
-        stored.rows.retain(|table, _| is_kept(table));
+        stored
+            .rows
+            .retain(|table, _| is_kept(table) && !contains(change.truncated, table));
         stored.rejected.retain(|table, _| is_kept(table));
         stored
             .channels
@@ -158,8 +160,16 @@ impl Storage for MemoryStorage {
         Ok(())
     }
 
-    fn clear(&mut self) -> Result<(), StorageError> {
-        *self.stored() = Stored::default();
+    fn clear(&mut self, database: Option<&str>) -> Result<(), StorageError> {
+        let mut stored = self.stored();
+        let Some(database) = database else {
+            *stored = Stored::default();
+            return Ok(());
+        };
+        let is_kept = |name: &ObjectName| folded_part(&name.database) != database;
+        stored.rows.retain(|table, _| is_kept(table));
+        stored.rejected.retain(|table, _| is_kept(table));
+        stored.channels.retain(|(pipe, _), _| is_kept(pipe));
         Ok(())
     }
 

@@ -102,6 +102,8 @@ pub(crate) struct SchemaChange<'a> {
     pub(crate) dropped: &'a [ObjectName],
     /// The pipes whose channels and accepted batches are deleted.
     pub(crate) forgotten: &'a [ObjectName],
+    /// The tables that lose their rows and nothing else.
+    pub(crate) truncated: &'a [ObjectName],
     /// The tables that have more columns, or columns without their NOT NULL.
     pub(crate) altered: &'a [ObjectName],
 }
