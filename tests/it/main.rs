@@ -30,6 +30,7 @@ mod diagnostics;
 mod elastic;
 mod emulator_admin;
 mod emulator_guard;
+mod emulator_suites;
 mod emulator_support;
 mod exhaustive;
 mod failed_connections;

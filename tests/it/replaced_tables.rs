@@ -95,7 +95,7 @@ async fn a_replaying_channel_does_not_continue_in_a_table_that_lacks_its_first_r
     assert!(world.rides().is_empty());
 }
 
-/// A source that still has its rows streams all of them again; one that has deleted released rows cannot, and is told.
+/// The source still has its rows, so the next run streams all of them.
 #[tokio::test(start_paused = true)]
 async fn a_run_reports_the_replacement_and_the_next_run_starts_at_the_first_row() {
     let world = world();

@@ -89,8 +89,7 @@ fn carry_out(
             Ok(json!({}))
         }
         (&Method::POST, ["reset"]) => {
-            let Reset { database } = read(request.body())?;
-            let reset = match database {
+            let reset = match Reset::read(request.body())?.database {
                 Some(database) => emulator.reset_database(&database),
                 None => emulator.reset(),
             };
@@ -177,11 +176,21 @@ fn channel(channel: &Channel) -> Value {
     })
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 struct Reset {
     /// Without it, everything is reset.
     database: Option<String>,
+}
+
+impl Reset {
+    /// Reads a body. One that is empty resets everything.
+    fn read(body: &[u8]) -> Result<Self, Refusal> {
+        if body.trim_ascii().is_empty() {
+            return Ok(Self::default());
+        }
+        read(body)
+    }
 }
 
 #[derive(Deserialize)]
