@@ -385,7 +385,7 @@ fn land_text(input: &Input<'_>, length: u32) -> Option<Result<Cell, String>> {
 }
 
 /// JSON text without the white space between its tokens.
-fn compact(json: &str) -> String {
+pub(crate) fn compact(json: &str) -> String {
     let (mut is_text, mut is_escaped) = (false, false);
     let is_kept = |character: &char| {
         let is_kept = is_text || !character.is_ascii_whitespace();

@@ -28,6 +28,29 @@ pub(crate) fn land(text: &str, precision: u8, scale: u8) -> Result<Cell, String>
     Ok(cell(negative, &units, scale))
 }
 
+/// Why a text has no units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unreadable {
+    NotANumber,
+    /// More than 38 digits.
+    OutOfRange,
+}
+
+/// The number that `text` is, in units of the last of `scale` digits behind the point, rounded half away from zero.
+pub(crate) fn units(text: &str, scale: u8) -> Result<i128, Unreadable> {
+    let number = Decimal::parse(text.trim()).ok_or(Unreadable::NotANumber)?;
+    if number.point > MOST_DIGITS {
+        return Err(Unreadable::OutOfRange);
+    }
+    let is_negative = number.negative;
+    let digits = number.into_units(scale);
+    let units = digits.iter().try_fold(0_i128, |units, digit| {
+        units.checked_mul(10)?.checked_add((*digit).into())
+    });
+    let units = units.ok_or(Unreadable::OutOfRange)?;
+    Ok(if is_negative { -units } else { units })
+}
+
 /// The most frequent case: text that is an integer of 64 bits and no more than `precision` digits.
 fn integer(text: &str, precision: u8) -> Option<i64> {
     let integer: i64 = text.trim().parse().ok()?;

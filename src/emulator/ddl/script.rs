@@ -17,7 +17,16 @@ pub(crate) struct Statement {
 
 /// Cuts a script at its semicolons.
 pub(crate) fn split(text: &str) -> Result<Vec<Statement>, DdlError> {
-    let tokens = Tokenizer::new(&SnowflakeDialect {}, text)
+    split_with(Tokenizer::new(&SnowflakeDialect {}, text))
+}
+
+/// The same with the escapes of texts as they were written.
+pub(crate) fn split_raw(text: &str) -> Result<Vec<Statement>, DdlError> {
+    split_with(Tokenizer::new(&SnowflakeDialect {}, text).with_unescape(false))
+}
+
+fn split_with(mut tokenizer: Tokenizer<'_>) -> Result<Vec<Statement>, DdlError> {
+    let tokens = tokenizer
         .tokenize_with_location()
         .map_err(|why| DdlError::at(why.location, why.message))?;
     let mut statements = Vec::new();

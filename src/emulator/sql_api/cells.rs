@@ -3,112 +3,75 @@
 use jiff::civil::{Date, DateTime, Time};
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::types::Value as Stored;
+use rusqlite::types::ValueRef;
 use serde_json::{Value, json};
 
-use crate::emulator::catalog::cell::Cell;
+use super::compiler::types::{TEXT, Type};
+use super::functions::raised::Raised;
+use super::functions::variants::Json;
+use super::functions::{arguments, numbers};
 use crate::emulator::catalog::coercion::DataType;
 
-/// What is known of a column of an answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// A column of a table.
-    Declared(DataType),
-    /// Computed, and whole numbers.
-    Fixed,
-    /// Computed, and numbers.
-    Real,
-    /// Computed, and text.
-    Text,
-    /// Computed, and bytes.
-    Binary,
-}
-
-impl Kind {
-    /// The kind that holds all `values`.
-    pub(crate) fn of<'a>(values: impl Iterator<Item = &'a Stored>) -> Self {
-        let mut kind = None;
-        for value in values {
-            let this = match value {
-                Stored::Null => continue,
-                Stored::Integer(_) => Self::Fixed,
-                Stored::Real(_) => Self::Real,
-                Stored::Text(_) => Self::Text,
-                Stored::Blob(_) => Self::Binary,
-            };
-            kind = Some(match (kind, this) {
-                (None, this) => this,
-                (Some(kind), this) if kind == this => kind,
-                (Some(Self::Fixed), Self::Real) | (Some(Self::Real), Self::Fixed) => Self::Real,
-                _ => Self::Text,
-            });
-        }
-        kind.unwrap_or(Self::Text)
-    }
-
-    /// A column as `rowType` lists it.
-    pub(crate) fn row_type(self, name: &str) -> Value {
-        let (kind, precision, scale, length) = match self {
-            Self::Declared(data_type) => match data_type {
-                DataType::Varchar(length) => ("text", None, None, Some(length)),
-                DataType::Number { precision, scale } => {
-                    ("fixed", Some(precision), Some(scale), None)
-                }
-                DataType::Float => ("real", None, None, None),
-                DataType::Boolean => ("boolean", None, None, None),
-                DataType::Binary(length) => ("binary", None, None, Some(length)),
-                DataType::Date => ("date", None, None, None),
-                DataType::Time(digits) => ("time", Some(0), Some(digits), None),
-                DataType::TimestampNtz(digits) => ("timestamp_ntz", Some(0), Some(digits), None),
-                DataType::TimestampLtz(digits) => ("timestamp_ltz", Some(0), Some(digits), None),
-                DataType::TimestampTz(digits) => ("timestamp_tz", Some(0), Some(digits), None),
-                DataType::Variant => ("variant", None, None, None),
-                DataType::Object => ("object", None, None, None),
-                DataType::Array => ("array", None, None, None),
-            },
-            Self::Fixed => ("fixed", Some(38), Some(0), None),
-            Self::Real => ("real", None, None, None),
-            Self::Text => ("text", None, None, Some(16_777_216)),
-            Self::Binary => ("binary", None, None, Some(8_388_608)),
-        };
-        json!({
-            "name": name,
-            "database": "",
-            "schema": "",
-            "table": "",
-            "nullable": true,
-            "type": kind,
-            "precision": precision,
-            "scale": scale,
-            "length": length,
-            "byteLength": null,
-            "collation": null,
-        })
-    }
-}
-
-/// A computed value.
-pub(crate) fn computed(value: Stored) -> Option<String> {
-    match value {
-        Stored::Null => None,
-        Stored::Integer(number) => Some(number.to_string()),
-        Stored::Real(number) => Some(number.to_string()),
-        Stored::Text(text) => Some(text),
-        Stored::Blob(bytes) => Some(hex(&bytes)),
-    }
-}
-
-/// A value of a table's column.
-pub(crate) fn declared(cell: Cell, of: DataType) -> Option<String> {
-    Some(match cell {
-        Cell::Null => return None,
-        Cell::Boolean(truth) => truth.to_string(),
-        Cell::Integer(number) => number.to_string(),
-        Cell::Float(number) => number.to_string(),
-        Cell::Binary(bytes) => hex(&bytes),
-        Cell::Json(text) => text,
-        Cell::Text(text) => since_epoch(&text, of).unwrap_or(text),
+/// A column as `rowType` lists it. A bare NULL is text.
+pub(crate) fn row_type(name: &str, of: Type) -> Value {
+    let (kind, precision, scale, length) = match of.unwrap_or(TEXT) {
+        DataType::Varchar(length) => ("text", None, None, Some(length)),
+        DataType::Number { precision, scale } => ("fixed", Some(precision), Some(scale), None),
+        DataType::Float => ("real", None, None, None),
+        DataType::Boolean => ("boolean", None, None, None),
+        DataType::Binary(length) => ("binary", None, None, Some(length)),
+        DataType::Date => ("date", None, None, None),
+        DataType::Time(digits) => ("time", Some(0), Some(digits), None),
+        DataType::TimestampNtz(digits) => ("timestamp_ntz", Some(0), Some(digits), None),
+        DataType::TimestampLtz(digits) => ("timestamp_ltz", Some(0), Some(digits), None),
+        DataType::TimestampTz(digits) => ("timestamp_tz", Some(0), Some(digits), None),
+        DataType::Variant => ("variant", None, None, None),
+        DataType::Object => ("object", None, None, None),
+        DataType::Array => ("array", None, None, None),
+    };
+    json!({
+        "name": name,
+        "database": "",
+        "schema": "",
+        "table": "",
+        "nullable": true,
+        "type": kind,
+        "precision": precision,
+        "scale": scale,
+        "length": length,
+        "byteLength": null,
+        "collation": null,
     })
+}
+
+/// A value in the form that expressions of its type have.
+pub(crate) fn show(value: ValueRef<'_>, of: Type) -> Result<Option<String>, Raised> {
+    let text = || match value {
+        ValueRef::Text(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        _ => Err(Raised::internal("a value in another form")),
+    };
+    if value == ValueRef::Null {
+        return Ok(None);
+    }
+    Ok(Some(match of.unwrap_or(TEXT) {
+        DataType::Number { scale, .. } => numbers::show(numbers::decode(value)?, scale),
+        DataType::Float => arguments::float_of(value)?.to_string(),
+        DataType::Boolean => (value != ValueRef::Integer(0)).to_string(),
+        DataType::Varchar(_) => text()?,
+        DataType::Binary(_) => match value {
+            ValueRef::Blob(bytes) => hex(bytes),
+            _ => return Err(Raised::internal("bytes in another form")),
+        },
+        DataType::Variant | DataType::Object | DataType::Array => {
+            let json = text()?;
+            let normal = Json::read(&json).and_then(|json| json.normal());
+            normal.unwrap_or(json)
+        }
+        of => {
+            let text = text()?;
+            since_epoch(&text, of).unwrap_or(text)
+        }
+    }))
 }
 
 /// Dates as days and times as seconds, as the SQL API has them; none for what is neither.
@@ -168,7 +131,7 @@ mod tests {
     use super::*;
 
     fn text(text: &str, of: DataType) -> Option<String> {
-        declared(Cell::Text(text.to_owned()), of)
+        show(ValueRef::Text(text.as_bytes()), Some(of)).unwrap()
     }
 
     #[test]
@@ -177,8 +140,8 @@ mod tests {
             text("1970-01-02", DataType::Date),
             text("1969-12-31", DataType::Date),
             text("01:01:01.500000000", DataType::Time(9)),
-            text("1970-01-01 00:01:00.250", DataType::TimestampNtz(3)),
-            text("1969-12-31 23:59:59.500", DataType::TimestampNtz(3)),
+            text("1970-01-01 00:01:00.250000000", DataType::TimestampNtz(3)),
+            text("1969-12-31 23:59:59.500000000", DataType::TimestampNtz(3)),
             text("1970-01-01 00:00:01.000000000Z", DataType::TimestampLtz(9)),
             text(
                 "1970-01-01 00:00:00.000000000 -07:00",
@@ -204,37 +167,30 @@ mod tests {
 
     #[test]
     fn other_values_are_their_text() {
-        assert_eq!(
-            text(
-                "1.50",
-                DataType::Number {
-                    precision: 5,
-                    scale: 2
-                }
-            )
-            .unwrap(),
-            "1.50"
-        );
-        assert_eq!(
-            declared(Cell::Boolean(true), DataType::Boolean).unwrap(),
-            "true"
-        );
-        assert_eq!(
-            declared(Cell::Binary(vec![0, 0xAB]), DataType::Binary(2)).unwrap(),
-            "00AB"
-        );
-        assert_eq!(declared(Cell::Null, DataType::Date), None);
-    }
-
-    #[test]
-    fn the_kind_of_a_column_is_what_holds_all_of_it() {
-        let kind = |values: &[Stored]| Kind::of(values.iter());
-        assert_eq!(kind(&[Stored::Null, Stored::Integer(1)]), Kind::Fixed);
-        assert_eq!(kind(&[Stored::Integer(1), Stored::Real(0.5)]), Kind::Real);
-        assert_eq!(
-            kind(&[Stored::Integer(1), Stored::Text("x".into())]),
-            Kind::Text
-        );
-        assert_eq!(kind(&[Stored::Null]), Kind::Text);
+        let shown = |value, of| show(value, of).unwrap();
+        let number = DataType::Number {
+            precision: 5,
+            scale: 2,
+        };
+        let cases = [
+            (ValueRef::Integer(150), Some(number), Some("1.50")),
+            (ValueRef::Integer(1), Some(DataType::Boolean), Some("true")),
+            (
+                ValueRef::Blob(&[0, 0xAB]),
+                Some(DataType::Binary(2)),
+                Some("00AB"),
+            ),
+            (ValueRef::Text(b"NaN"), Some(DataType::Float), Some("NaN")),
+            (
+                ValueRef::Text(b"1.50"),
+                Some(DataType::Variant),
+                Some("1.5"),
+            ),
+            (ValueRef::Null, Some(DataType::Date), None),
+            (ValueRef::Text(b"a"), None, Some("a")),
+        ];
+        for (value, of, wanted) in cases {
+            assert_eq!(shown(value, of).as_deref(), wanted, "{of:?}");
+        }
     }
 }

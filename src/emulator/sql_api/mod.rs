@@ -3,11 +3,13 @@
 #[cfg(test)]
 mod bounds_tests;
 pub(crate) mod cells;
+pub(crate) mod compiler;
 pub(crate) mod copies;
 pub(crate) mod functions;
+#[cfg(test)]
+mod meaning_tests;
 pub(crate) mod parsing;
 pub(crate) mod reading;
-pub(crate) mod rewriting;
 pub(crate) mod statements;
 #[cfg(test)]
 pub(crate) mod statements_tests;

@@ -1,20 +1,19 @@
-//! A statement in Snowflake's SQL, and the same in SQLite's: which tables it reads, and what they are called there.
+//! Reads a statement in Snowflake's SQL: it is one SELECT, and which tables may it read?
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, Expr, Ident, Query, SelectItem, SetExpr, TableFactor, Value, ValueWithSpan, Visit,
-    VisitMut, Visitor,
+    self, Ident, Query, SetExpr, TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::rewriting::Rewrite;
 use super::statements::Failure;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::ddl::script::{Statement, identifier, parser_error, split};
+use crate::emulator::ddl::script::{Statement, identifier, parser_error, split_raw};
 
 /// No statement has more words: its tree is walked again and again, and as deep as a chain of operators is long.
 const MOST_TOKENS: usize = 1_000;
@@ -29,26 +28,14 @@ pub(crate) struct Context {
 /// A SELECT, read but not yet translated.
 #[derive(Debug)]
 pub(crate) struct Selection {
-    query: Box<Query>,
-    context: Context,
+    pub(crate) query: Box<Query>,
+    pub(crate) context: Context,
     /// Names that the statement itself gives to queries.
     ctes: BTreeSet<String>,
     /// The tables it reads.
     pub(crate) tables: BTreeSet<ObjectName>,
-    /// Whether it reads tables and nothing derived, so that a column's name says where it comes from.
-    pub(crate) is_flat: bool,
-}
-
-/// A SELECT in SQLite's SQL.
-#[derive(Debug)]
-pub(crate) struct Translated {
-    pub(crate) sql: String,
-    /// How many values the request has to bind. They are numbered from 1, and the texts of the statement follow.
+    /// How many values it has placeholders for.
     pub(crate) placeholders: usize,
-    /// The texts of the statement. They are bound, because the two languages quote them differently.
-    pub(crate) texts: Vec<String>,
-    /// Columns of the answer that are computed; the others are columns of tables.
-    pub(crate) computed: BTreeSet<String>,
 }
 
 impl Selection {
@@ -62,7 +49,7 @@ impl Selection {
                 why.message
             ))
         };
-        let mut statements = split(text).map_err(syntax)?.into_iter();
+        let mut statements = split_raw(text).map_err(syntax)?.into_iter();
         let statement = match (statements.next(), statements.len()) {
             (None, _) => return Err(Failure::syntax("the statement is empty.")),
             (Some(statement), 0) => statement,
@@ -84,51 +71,32 @@ impl Selection {
                 statement.words().next().unwrap_or_default()
             )));
         };
+        let mut query = query;
+        let mut ctes = BTreeSet::new();
+        let _ = Visit::visit(&query, &mut Names(&mut ctes));
         let mut scan = Scan {
             context: &context,
-            ctes: BTreeSet::new(),
+            ctes: &ctes,
             tables: BTreeSet::new(),
-            is_flat: true,
         };
-        // The names of queries first, for a query may be read before the one that is named.
-        let _ = Visit::visit(&query, &mut Names(&mut scan.ctes));
         if let ControlFlow::Break(why) = Visit::visit(&query, &mut scan) {
             return Err(why);
         }
+        let tables = scan.tables;
+        let mut numbers = Numbers(0);
+        let _ = VisitMut::visit(&mut query, &mut numbers);
         Ok(Self {
-            ctes: scan.ctes,
-            tables: scan.tables,
-            is_flat: scan.is_flat,
             query,
             context,
+            ctes,
+            tables,
+            placeholders: numbers.0,
         })
     }
 
-    /// The same for SQLite, where `kept_as` says what each table is called.
-    pub(crate) fn translate(
-        mut self,
-        kept_as: &BTreeMap<ObjectName, String>,
-    ) -> Result<Translated, Failure> {
-        let mut count = Count(0);
-        let _ = Visit::visit(&self.query, &mut count);
-        let computed = name_columns(&mut self.query.body);
-        let mut rewrite = Rewrite {
-            context: &self.context,
-            ctes: &self.ctes,
-            kept_as,
-            placeholders: count.0,
-            bound: 0,
-            texts: Vec::new(),
-        };
-        if let ControlFlow::Break(why) = VisitMut::visit(&mut self.query, &mut rewrite) {
-            return Err(why);
-        }
-        Ok(Translated {
-            placeholders: rewrite.placeholders,
-            texts: rewrite.texts,
-            sql: self.query.to_string(),
-            computed,
-        })
+    /// Whether a table that there is not may be a query that WITH names.
+    pub(crate) fn is_perhaps_a_query(&self, name: &ObjectName) -> bool {
+        self.ctes.contains(&name.name)
     }
 }
 
@@ -153,15 +121,20 @@ fn parse(
     })
 }
 
-/// How many values are to be bound.
-struct Count(usize);
+/// Numbers the placeholders `?` in the order of the statement, for the compiler may meet one several times.
+struct Numbers(usize);
 
-impl Visitor for Count {
+impl VisitorMut for Numbers {
     type Break = ();
 
-    fn pre_visit_value(&mut self, value: &ValueWithSpan) -> ControlFlow<()> {
-        if matches!(value.value, Value::Placeholder(_)) {
-            self.0 += 1;
+    fn post_visit_value(&mut self, value: &mut ValueWithSpan) -> ControlFlow<()> {
+        if let Value::Placeholder(sign) = &mut value.value {
+            if sign == "?" {
+                self.0 += 1;
+                *sign = format!(":{}", self.0);
+            } else if let Some(number) = sign.strip_prefix(':').and_then(|n| n.parse().ok()) {
+                self.0 = self.0.max(number);
+            }
         }
         ControlFlow::Continue(())
     }
@@ -181,42 +154,45 @@ impl Visitor for Names<'_> {
     }
 }
 
-/// What a query reads, and whether it does nothing else.
+/// The tables that a query may read. A name that WITH gives to a query may still mean a table at another place.
 struct Scan<'a> {
     context: &'a Context,
-    ctes: BTreeSet<String>,
+    ctes: &'a BTreeSet<String>,
     tables: BTreeSet<ObjectName>,
-    is_flat: bool,
 }
 
 impl Visitor for Scan<'_> {
     type Break = Failure;
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<Failure> {
-        self.is_flat &= query.with.is_none();
         is_read_only(&query.body)
     }
 
     fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<Failure> {
-        match factor {
-            TableFactor::Table {
-                name, args: None, ..
-            } => match read_name(name, self.context, &self.ctes) {
-                Ok(Named::Table(table)) => {
+        if let TableFactor::Table {
+            name, args: None, ..
+        } = factor
+        {
+            match read_name(name, self.context) {
+                Ok(table) => {
                     self.tables.insert(table);
-                    ControlFlow::Continue(())
                 }
-                Ok(Named::Query(_)) => ControlFlow::Continue(()),
-                Err(why) => ControlFlow::Break(why),
-            },
-            TableFactor::Derived { .. } => {
-                self.is_flat = false;
-                ControlFlow::Continue(())
+                // Without a database the name means a query or nothing.
+                Err(_) if self.is_query(name) => {}
+                Err(why) => return ControlFlow::Break(why),
             }
-            TableFactor::NestedJoin { .. } => ControlFlow::Continue(()),
-            _ => ControlFlow::Break(Failure::unsupported(format!(
-                "{factor} in FROM: the emulator reads tables and queries"
-            ))),
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+impl Scan<'_> {
+    fn is_query(&self, name: &ast::ObjectName) -> bool {
+        match name.0.as_slice() {
+            [part] => part
+                .as_ident()
+                .is_some_and(|name| self.ctes.contains(&folded(name))),
+            _ => false,
         }
     }
 }
@@ -233,19 +209,8 @@ fn is_read_only(body: &SetExpr) -> ControlFlow<Failure> {
     }
 }
 
-/// What a name in FROM stands for.
-pub(crate) enum Named {
-    Table(ObjectName),
-    /// One of the statement's own queries.
-    Query(String),
-}
-
-/// The table or query a name stands for.
-pub(crate) fn read_name(
-    name: &ast::ObjectName,
-    context: &Context,
-    ctes: &BTreeSet<String>,
-) -> Result<Named, Failure> {
+/// The table that a name in FROM means.
+pub(crate) fn read_name(name: &ast::ObjectName, context: &Context) -> Result<ObjectName, Failure> {
     let mut parts = name
         .0
         .iter()
@@ -253,9 +218,6 @@ pub(crate) fn read_name(
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| Failure::unsupported(format!("{name} as the name of a table")))?;
     let table = parts.pop().unwrap_or_default();
-    if parts.is_empty() && ctes.contains(&table) {
-        return Ok(Named::Query(table));
-    }
     let schema = parts.pop().or_else(|| context.schema.clone());
     let database = parts.pop().or_else(|| context.database.clone());
     if !parts.is_empty() {
@@ -264,52 +226,14 @@ pub(crate) fn read_name(
     let Some(database) = database else {
         return Err(Failure::no_database());
     };
-    // A schema of Snowflake's own; another one has to be named.
-    let schema = schema.unwrap_or_else(|| "PUBLIC".to_owned());
-    Ok(Named::Table(ObjectName {
+    Ok(ObjectName {
         database,
-        schema,
+        // A schema of Snowflake's own; another one has to be named.
+        schema: schema.unwrap_or_else(|| "PUBLIC".to_owned()),
         name: table,
-    }))
+    })
 }
 
 pub(crate) fn folded(ident: &Ident) -> String {
     identifier(&ident.value, ident.quote_style)
-}
-
-/// Gives the columns of the answer the names that Snowflake gives them; those of them that are computed.
-fn name_columns(body: &mut SetExpr) -> BTreeSet<String> {
-    let mut computed = BTreeSet::new();
-    match body {
-        SetExpr::Select(select) => {
-            for item in &mut select.projection {
-                let (expr, name) = match item {
-                    SelectItem::UnnamedExpr(expr) => (expr.clone(), shown(expr)),
-                    SelectItem::ExprWithAlias { expr, alias } => (expr.clone(), folded(alias)),
-                    _ => continue,
-                };
-                if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                    computed.insert(name.clone());
-                }
-                let alias = Ident::with_quote('"', name);
-                *item = SelectItem::ExprWithAlias { expr, alias };
-            }
-        }
-        SetExpr::SetOperation { left, right, .. } => {
-            computed = name_columns(left);
-            // A column of a union is of a table only if it is in every branch.
-            computed.extend(name_columns(right));
-        }
-        SetExpr::Query(query) => computed = name_columns(&mut query.body),
-        _ => {}
-    }
-    computed
-}
-
-fn shown(expr: &Expr) -> String {
-    match expr {
-        Expr::Identifier(ident) => folded(ident),
-        Expr::CompoundIdentifier(parts) => parts.last().map(folded).unwrap_or_default(),
-        _ => expr.to_string().to_uppercase().replace('"', ""),
-    }
 }

@@ -7,20 +7,48 @@ use std::time::{Duration, Instant};
 use rusqlite::config::DbConfig;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization};
 use rusqlite::limits::Limit;
-use rusqlite::types::Value as Stored;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
 use serde_json::Value;
 
-use super::cells::{Kind, computed, declared};
-use super::parsing::{Selection, Translated};
-use super::rewriting::QUERY;
+use super::compiler::literals::Literal;
+use super::compiler::queries::QUERY;
+use super::compiler::scopes::Output;
+use super::compiler::state::{Compiler, Known, Settings};
+use super::functions::raised::Raised;
+use super::functions::scalars::{self, PREFIX};
+use super::parsing::Selection;
 use super::statements::Failure;
-use super::{copies, functions};
-use crate::emulator::catalog::coercion::DataType;
+use super::{cells, copies};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Table, folded};
 use crate::emulator::storage::row_snapshot::RowSnapshot;
-use crate::emulator::storage::sqlite_cells::read_cell;
+
+/// SQLite's functions that the compiler writes.
+const NATIVE: &[&str] = &[
+    "coalesce",
+    "count",
+    "dense_rank",
+    "first_value",
+    "group_concat",
+    "hex",
+    "json_extract",
+    "lag",
+    "last_value",
+    "lead",
+    "like",
+    "ltrim",
+    "max",
+    "min",
+    "ntile",
+    "rank",
+    "replace",
+    "row_number",
+    "rtrim",
+    "substr",
+    "trim",
+];
+/// The table that takes a JSON array apart.
+const ELEMENTS: &str = "json_each";
 
 /// How long a statement may take.
 pub(crate) const MOST_TIME: Duration = Duration::from_secs(5);
@@ -53,14 +81,28 @@ pub(crate) struct Answer {
     pub(crate) bytes: usize,
 }
 
-/// Runs a statement on the data file, or on copies of its tables if there is none. At `end` it is interrupted, whatever it does.
-pub(crate) fn run(
-    selection: Selection,
-    file: Option<&Path>,
-    sources: &[Source],
-    bindings: &[Stored],
-    end: Instant,
-) -> Result<Answer, Failure> {
+/// What a statement runs on.
+#[derive(Debug)]
+pub(crate) struct Run<'a> {
+    /// The data file; without one, the rows of the sources are copied.
+    pub(crate) file: Option<&'a Path>,
+    pub(crate) sources: &'a [Source],
+    pub(crate) bindings: &'a [Literal],
+    /// The time as a wall clock in UTC.
+    pub(crate) now: &'a str,
+    /// When the statement is interrupted, whatever it does.
+    pub(crate) end: Instant,
+}
+
+/// Runs a statement on the data file, or on copies of its tables if there is none.
+pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failure> {
+    let &Run {
+        file,
+        sources,
+        bindings,
+        now,
+        end,
+    } = run;
     let connection = match file {
         Some(path) => Connection::open_with_flags(
             path,
@@ -72,22 +114,32 @@ pub(crate) fn run(
         Some(ErrorCode::OperationInterrupted) => Failure::timeout(),
         _ => Failure::broken(&why),
     })?;
-    let kept_as = kept_as(&connection, sources).map_err(|why| Failure::broken(&why))?;
-    let columns = columns(&selection, sources);
-    let translated = selection.translate(&kept_as)?;
-    if translated.placeholders != bindings.len() {
-        return Err(Failure::bindings(translated.placeholders, bindings.len()));
+    if selection.placeholders != bindings.len() {
+        return Err(Failure::bindings(selection.placeholders, bindings.len()));
     }
-    let readable = kept_as.into_values().collect();
+    let tables = known_tables(&connection, sources).map_err(|why| Failure::broken(&why))?;
+    let mut compiler = Compiler::new(Settings {
+        context: &selection.context,
+        tables: &tables,
+        bindings,
+        now,
+    });
+    let compiled = compiler.query(&selection.query)?;
+    let readable = tables.values().map(|known| known.kept_as.clone()).collect();
     let connection = fenced(connection, end, readable).map_err(|why| Failure::broken(&why))?;
-    select(&connection, &translated, bindings, &columns)
+    select(
+        &connection,
+        &compiled.sql,
+        &compiler.texts,
+        &compiled.columns,
+    )
 }
 
 /// What the tables are called in the database.
-fn kept_as(
+fn known_tables(
     connection: &Connection,
     sources: &[Source],
-) -> rusqlite::Result<BTreeMap<ObjectName, String>> {
+) -> rusqlite::Result<BTreeMap<ObjectName, Known>> {
     let mut statement = connection
         .prepare("SELECT database_name, schema_name, table_name, kept_as FROM _snowpipe_tables")?;
     let kept = statement
@@ -101,29 +153,11 @@ fn kept_as(
         })?
         .collect::<rusqlite::Result<BTreeMap<ObjectName, String>>>()?;
     let known = sources.iter().filter_map(|source| {
-        let kept_as = kept.get(&folded(&source.name))?;
-        Some((source.asked.clone(), kept_as.clone()))
+        let kept_as = kept.get(&folded(&source.name))?.clone();
+        let columns = source.table.columns.clone();
+        Some((source.asked.clone(), Known { kept_as, columns }))
     });
     Ok(known.collect())
-}
-
-/// The types of the tables' columns by name, where a name says which column it is.
-fn columns(selection: &Selection, sources: &[Source]) -> BTreeMap<String, Option<DataType>> {
-    let mut types = BTreeMap::new();
-    if !selection.is_flat {
-        return types;
-    }
-    for column in sources.iter().flat_map(|source| &source.table.columns) {
-        types
-            .entry(column.name.clone())
-            .and_modify(|known| {
-                if *known != Some(column.data_type) {
-                    *known = None;
-                }
-            })
-            .or_insert(Some(column.data_type));
-    }
-    types
 }
 
 /// The connection with everything off that a SELECT of the tables that are `readable` does not need.
@@ -149,8 +183,7 @@ fn fenced(
         connection.set_limit(limit, most)?;
     }
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
-    let most_bytes = usize::try_from(MOST_BYTES).unwrap_or_default();
-    functions::replace_slow(&connection, end, most_bytes)?;
+    scalars::register(&connection, end)?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         authorize(context, &readable)
     }))?;
@@ -166,9 +199,12 @@ fn authorize(context: AuthContext<'_>, readable: &BTreeSet<String>) -> Authoriza
             column_name,
         } => {
             readable.contains(table_name)
+                || table_name == ELEMENTS
                 || (column_name.is_empty() && table_name.starts_with(QUERY))
         }
-        AuthAction::Function { function_name } => functions::is_allowed(function_name),
+        AuthAction::Function { function_name } => {
+            function_name.starts_with(PREFIX) || NATIVE.contains(&function_name)
+        }
         _ => false,
     };
     if is_allowed {
@@ -180,101 +216,44 @@ fn authorize(context: AuthContext<'_>, readable: &BTreeSet<String>) -> Authoriza
 
 fn select(
     connection: &Connection,
-    translated: &Translated,
-    bindings: &[Stored],
-    columns: &BTreeMap<String, Option<DataType>>,
+    sql: &str,
+    texts: &[String],
+    columns: &[Output],
 ) -> Result<Answer, Failure> {
-    let mut statement = connection
-        .prepare(&translated.sql)
-        .map_err(|why| failed(&why))?;
-    let texts = translated.texts.iter().cloned().map(Stored::Text);
-    let bound = bindings.iter().cloned().chain(texts);
-    let names: Vec<String> = statement.column_names().map(str::to_owned).collect();
-    let declared_as: Vec<Option<DataType>> = names
-        .iter()
-        .map(|name| {
-            let is_column = !translated.computed.contains(name);
-            columns.get(name).copied().flatten().filter(|_| is_column)
-        })
-        .collect();
-    let mut rows: Vec<Vec<Shown>> = Vec::new();
+    let mut statement = connection.prepare(sql).map_err(|why| failed(&why))?;
+    // The compiler may have read a text, such as the name of a part of a date, and not written it.
+    let used = texts.iter().take(statement.parameter_count());
+    let most_bytes = usize::try_from(MOST_BYTES).unwrap_or_default();
+    let mut rows = Vec::new();
     let mut bytes = 0;
     let mut found = statement
-        .query(params_from_iter(bound))
+        .query(params_from_iter(used))
         .map_err(|why| failed(&why))?;
     while let Some(row) = found.next().map_err(|why| failed(&why))? {
         if rows.len() == MOST_ROWS {
             return Err(Failure::too_large(format!("{MOST_ROWS} rows")));
         }
-        let mut cells = Vec::with_capacity(declared_as.len());
-        for (position, of) in declared_as.iter().enumerate() {
-            let cell = match of {
-                Some(of) => {
-                    let cell = read_cell(row, position, *of).map_err(|why| failed(&why))?;
-                    Shown::Declared(declared(cell, *of))
-                }
-                None => Shown::Computed(row.get(position).map_err(|why| failed(&why))?),
-            };
-            bytes += cell.bytes();
-            if bytes > usize::try_from(MOST_BYTES).unwrap_or_default() {
+        let mut cells = Vec::with_capacity(columns.len());
+        for (position, column) in columns.iter().enumerate() {
+            let value = row.get_ref(position).map_err(|why| failed(&why))?;
+            let cell = cells::show(value, column.of)?;
+            // NULLs as well, which are many in a wide answer.
+            bytes += cell.as_ref().map_or(8, String::len);
+            if bytes > most_bytes {
                 return Err(Failure::too_large(format!("{MOST_BYTES} bytes")));
             }
             cells.push(cell);
         }
         rows.push(cells);
     }
-    let kinds = declared_as
-        .iter()
-        .enumerate()
-        .map(|(position, of)| match of {
-            Some(of) => Kind::Declared(*of),
-            None => Kind::of(rows.iter().filter_map(|row| row.get(position)?.stored())),
-        });
-    let columns = names
-        .iter()
-        .zip(kinds)
-        .map(|(name, kind)| kind.row_type(name));
-    let columns = columns.collect();
-    let rows = rows
-        .into_iter()
-        .map(|row| row.into_iter().map(Shown::text).collect())
-        .collect();
+    let columns = columns.iter();
     Ok(Answer {
-        columns,
+        columns: columns
+            .map(|column| cells::row_type(&column.name, column.of))
+            .collect(),
         rows,
         bytes,
     })
-}
-
-/// A value of an answer.
-enum Shown {
-    Declared(Option<String>),
-    Computed(Stored),
-}
-
-impl Shown {
-    fn stored(&self) -> Option<&Stored> {
-        match self {
-            Self::Declared(_) => None,
-            Self::Computed(value) => Some(value),
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        match self {
-            Self::Declared(Some(text)) | Self::Computed(Stored::Text(text)) => text.len(),
-            Self::Computed(Stored::Blob(bytes)) => bytes.len() * 2,
-            // NULLs as well, which are many in a wide answer.
-            Self::Declared(None) | Self::Computed(_) => 8,
-        }
-    }
-
-    fn text(self) -> Option<String> {
-        match self {
-            Self::Declared(text) => text,
-            Self::Computed(value) => computed(value),
-        }
-    }
 }
 
 /// What SQLite's errors are in Snowflake's words.
@@ -284,14 +263,8 @@ fn failed(why: &rusqlite::Error) -> Failure {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
         _ => why.to_string(),
     };
-    if let Some(name) = message.strip_prefix("no such column: ") {
-        return Failure::no_column(name);
-    }
-    if let Some(name) = message.strip_prefix("no such table: ") {
-        return Failure::no_object(name.strip_prefix(QUERY).unwrap_or(name));
-    }
-    if let Some(name) = message.strip_prefix("no such function: ") {
-        return Failure::no_function(name);
+    if let Some(raised) = Raised::read(&message) {
+        return Failure::from(raised);
     }
     match why.sqlite_error_code() {
         Some(ErrorCode::OperationInterrupted) => Failure::timeout(),

@@ -1,21 +1,23 @@
 //! The SQL API: a SELECT over what has landed, in the shapes of Snowflake's `/api/v2/statements`.
 //!
-//! A statement is read and run on a thread of its own and without the emulator's lock; only what it reads of is looked up
-//! under it. SQLite answers, so a statement means what it means there: whole numbers divide to whole numbers, and numbers
-//! wider than 15 digits that are computed with lose digits.
+//! A statement is read and run on a separate thread and without the emulator's lock; only the tables that it reads are looked up
+//! under the lock. SQLite computes what the [compiler](super::compiler) has made of the statement.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
-use rusqlite::types::Value as Stored;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::compiler::literals::{Binding, Literal};
+use super::functions::moments::{self, Form};
+use super::functions::raised::Raised;
 use super::parsing::{Context, Selection};
-use super::reading::{self, MOST_TIME, Source};
+use super::reading::{self, MOST_TIME, Run, Source};
 use crate::base::time::epoch_millis;
 use crate::emulator::catalog::tables::kept_as;
 use crate::emulator::ddl::deep_stack;
@@ -34,8 +36,8 @@ const MOST_CELL_BYTES: usize = 64 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Failure {
     status: StatusCode,
-    code: &'static str,
-    sql_state: &'static str,
+    code: Cow<'static, str>,
+    sql_state: Cow<'static, str>,
     message: String,
 }
 
@@ -43,8 +45,8 @@ impl Failure {
     fn compilation(code: &'static str, sql_state: &'static str, message: &str) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            code,
-            sql_state,
+            code: code.into(),
+            sql_state: sql_state.into(),
             message: format!("SQL compilation error:\n{message}"),
         }
     }
@@ -76,10 +78,51 @@ impl Failure {
 
     pub(crate) fn no_function(name: &str) -> Self {
         let message = format!(
-            "Unknown function {}: the emulator has SQLite's functions.",
+            "Unknown function {}: the guide's chapter on what the emulator supports lists its functions.",
             name.to_uppercase()
         );
         Self::compilation("002140", "42601", &message)
+    }
+
+    pub(crate) fn ambiguous_column(name: &str) -> Self {
+        Self::compilation(
+            "002028",
+            "42601",
+            &format!("ambiguous column name '{name}'"),
+        )
+    }
+
+    pub(crate) fn not_grouped(name: &str) -> Self {
+        let message = format!(
+            "'{name}' in select clause is neither an aggregate nor in the group by clause."
+        );
+        Self::compilation("000979", "42601", &message)
+    }
+
+    pub(crate) fn argument_types(name: &str, of: &str) -> Self {
+        let message =
+            format!("Invalid argument types for function '{name}': ({of}). Cast the argument.");
+        Self::compilation("001044", "42P13", &message)
+    }
+
+    pub(crate) fn argument_count(name: &str, count: usize) -> Self {
+        let message = format!("{name} of {count} arguments of these types");
+        Self::unsupported(message)
+    }
+
+    pub(crate) fn column_counts(one: usize, other: usize) -> Self {
+        let message = format!("invalid number of result columns: {one} and {other}");
+        Self::compilation("002057", "42601", &message)
+    }
+
+    /// A binding whose value is none of its type.
+    pub(crate) fn binding(kind: &str, value: &str) -> Self {
+        let shown: String = value.chars().take(100).collect();
+        Self::from(Raised::new(
+            "100037",
+            "22018",
+            format!("Bind value '{shown}' is not a value of type {kind}"),
+        ))
     }
 
     pub(crate) fn no_database() -> Self {
@@ -98,8 +141,8 @@ impl Failure {
     pub(crate) fn too_large(than: impl AsRef<str>) -> Self {
         Self {
             status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: "391908",
-            sql_state: "54000",
+            code: "391908".into(),
+            sql_state: "54000".into(),
             message: format!(
                 "The statement reads or answers more than {}, which is the emulator's most: narrow it down.",
                 than.as_ref()
@@ -110,8 +153,8 @@ impl Failure {
     pub(crate) fn timeout() -> Self {
         Self {
             status: StatusCode::REQUEST_TIMEOUT,
-            code: "000630",
-            sql_state: "57014",
+            code: "000630".into(),
+            sql_state: "57014".into(),
             message: "Statement reached its statement or warehouse timeout and was canceled."
                 .to_owned(),
         }
@@ -121,8 +164,8 @@ impl Failure {
         tracing::error!(%why, "the storage cannot be queried");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "000603",
-            sql_state: "XX000",
+            code: "000603".into(),
+            sql_state: "XX000".into(),
             message: "The emulator's storage cannot be queried: its log says why.".to_owned(),
         }
     }
@@ -131,8 +174,8 @@ impl Failure {
         tracing::error!(%why, "the storage cannot be read");
         Self {
             status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "000603",
-            sql_state: "XX000",
+            code: "000603".into(),
+            sql_state: "XX000".into(),
             message: "The emulator's storage cannot be read: its log says why.".to_owned(),
         }
     }
@@ -151,6 +194,18 @@ impl Failure {
     }
 }
 
+/// What a function raises while the statement runs.
+impl From<Raised> for Failure {
+    fn from(raised: Raised) -> Self {
+        Self {
+            status: StatusCode::UNPROCESSABLE_ENTITY,
+            code: raised.code.into(),
+            sql_state: raised.sql_state.into(),
+            message: raised.message,
+        }
+    }
+}
+
 /// The body of a POST.
 #[derive(Deserialize)]
 struct Posted {
@@ -163,13 +218,6 @@ struct Posted {
     bindings: BTreeMap<String, Binding>,
 }
 
-#[derive(Deserialize)]
-struct Binding {
-    #[serde(rename = "type")]
-    kind: String,
-    value: Option<String>,
-}
-
 impl Posted {
     fn read(body: &[u8]) -> Result<Self, Refusal> {
         serde_json::from_slice(body)
@@ -177,33 +225,18 @@ impl Posted {
     }
 
     /// The values to bind, in the order of their numbers.
-    fn bindings(&self) -> Result<Vec<Stored>, Refusal> {
+    fn bindings(&self) -> Result<Vec<Binding>, Refusal> {
         let mut numbered = BTreeMap::new();
         for (key, binding) in &self.bindings {
             let number: usize = key.parse().map_err(|_| {
                 Refusal::malformed(format!("The binding {key:?} is not numbered from 1."))
             })?;
-            numbered.insert(number, binding.stored());
+            numbered.insert(number, binding.clone());
         }
         if numbered.keys().copied().ne(1..=numbered.len()) {
             return Err(Refusal::malformed("The bindings are not numbered from 1."));
         }
         Ok(numbered.into_values().collect())
-    }
-}
-
-impl Binding {
-    fn stored(&self) -> Stored {
-        let Some(text) = &self.value else {
-            return Stored::Null;
-        };
-        let typed = match self.kind.to_ascii_uppercase().as_str() {
-            "FIXED" => text.parse().ok().map(Stored::Integer),
-            "REAL" => text.parse().ok().map(Stored::Real),
-            "BOOLEAN" => text.parse().ok().map(|is: bool| Stored::Integer(is.into())),
-            _ => None,
-        };
-        typed.unwrap_or_else(|| Stored::Text(text.clone()))
     }
 }
 
@@ -283,7 +316,7 @@ fn post(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Resul
     let handle = uuid::Builder::from_random_bytes(fastrand::u128(..).to_be_bytes())
         .into_uuid()
         .to_string();
-    let (status, message, body) = match run(access, posted, &bindings) {
+    let (status, message, body) = match run(access, now, posted, &bindings) {
         Ok(found) => {
             let nulls = query(request, "nullable").is_some_and(|value| value == "false");
             (
@@ -359,23 +392,25 @@ fn query(request: &Request<Bytes>, name: &str) -> Option<String> {
 /// Runs a statement on a thread whose stack is large enough for it.
 fn run(
     access: &Access<'_>,
+    now: SystemTime,
     posted: Posted,
-    bindings: &[Stored],
+    bindings: &[Binding],
 ) -> Result<reading::Answer, Failure> {
     let unavailable = || Failure {
         status: StatusCode::TOO_MANY_REQUESTS,
-        code: "000629",
-        sql_state: "53000",
+        code: "000629".into(),
+        sql_state: "53000".into(),
         message: "The system has no thread for the statement: try again.".to_owned(),
     };
-    let work = || select(access, posted, bindings);
+    let work = || select(access, now, posted, bindings);
     deep_stack::run("snowpipe-emulator-sql", work).unwrap_or_else(|| Err(unavailable()))
 }
 
 fn select(
     access: &Access<'_>,
+    now: SystemTime,
     posted: Posted,
-    bindings: &[Stored],
+    bindings: &[Binding],
 ) -> Result<reading::Answer, Failure> {
     let most_time = match posted.timeout {
         0 => MOST_TIME,
@@ -389,7 +424,24 @@ fn select(
     };
     let selection = Selection::read(&posted.statement, context)?;
     let (file, sources) = sources(access, &selection)?;
-    reading::run(selection, file.as_deref(), &sources, bindings, end)
+    let bindings = bindings.iter().map(Binding::literal);
+    let bindings = bindings.collect::<Result<Vec<Literal>, _>>()?;
+    let run = Run {
+        file: file.as_deref(),
+        sources: &sources,
+        bindings: &bindings,
+        now: &wall_clock(now)?,
+        end,
+    };
+    reading::run(&selection, &run)
+}
+
+/// The emulator's time in UTC, as functions of the current time give it.
+fn wall_clock(now: SystemTime) -> Result<String, Failure> {
+    let wall = jiff::Timestamp::try_from(now)
+        .map(|now| now.to_zoned(jiff::tz::TimeZone::UTC).datetime())
+        .map_err(|_| Failure::unsupported("the time of the emulator"))?;
+    Ok(moments::show(wall, Form::Ntz)?)
 }
 
 /// What a statement reads: the data file, or snapshots of its tables. Rows are not copied here, for the others wait meanwhile.
@@ -405,7 +457,13 @@ fn sources(
     for name in &selection.tables {
         let missing =
             || Failure::no_object(&format!("{}.{}.{}", name.database, name.schema, name.name));
-        let table = state.catalog.table(name).cloned().ok_or_else(missing)?;
+        let Some(table) = state.catalog.table(name).cloned() else {
+            // A name of a query of the statement's, most probably.
+            if selection.is_perhaps_a_query(name) {
+                continue;
+            }
+            return Err(missing());
+        };
         let kept = kept_as(&table, name);
         let mut rows = RowSnapshot::default();
         if file.is_none() {
@@ -425,6 +483,9 @@ fn sources(
             }
             // A table that stands in for any other is there once it holds something.
             if rows.count() == 0 && !state.catalog.is_declared(name) {
+                if selection.is_perhaps_a_query(name) {
+                    continue;
+                }
                 return Err(missing());
             }
         }

@@ -147,7 +147,10 @@ fn counts_paths_joins_and_names_are_as_in_snowflake() {
                 json!([["2"]]),
             ),
             ("SELECT body:n[1]::INT FROM T WHERE ID = 1", json!([["2"]])),
-            ("SELECT body['txid'] FROM T WHERE t.id = 1", json!([["a"]])),
+            (
+                "SELECT body['txid'] FROM T WHERE t.id = 1",
+                json!([["\"a\""]]),
+            ),
             ("SELECT COUNT(*) FROM DB.OTHER.T", json!([["0"]])),
             (
                 "SELECT a.ID FROM T a JOIN db.s.T b ON a.NAME = b.NAME WHERE a.ID < 3 ORDER BY 1",
@@ -190,7 +193,7 @@ fn counts_paths_joins_and_names_are_as_in_snowflake() {
         }
         let (_, answer) = sql(
             &client,
-            "select count(*), count(distinct id) as Ids, t.name from t",
+            "select count(*), count(distinct id) as Ids, t.name from t group by name",
         );
         let names = answer["resultSetMetaData"]["rowType"].as_array().unwrap();
         let names: Vec<_> = names
@@ -247,12 +250,12 @@ fn mistakes_have_snowflakes_codes() {
             ),
             ("SELECT * FROM a.b.c.d", 422, "002003", "does not exist"),
             ("SELECT NOPE FROM T", 422, "000904", "NOPE"),
-            ("SELECT \"id\" FROM T", 200, "", ""),
+            ("SELECT \"id\" FROM T", 422, "000904", "id"),
             (
-                "SELECT DATE_TRUNC('day', SEEN) FROM T",
+                "SELECT SOUNDEX(NAME) FROM T",
                 422,
                 "002140",
-                "Unknown function DATE_TRUNC",
+                "Unknown function SOUNDEX",
             ),
             (
                 "SELECT 1; SELECT 2",
@@ -261,12 +264,11 @@ fn mistakes_have_snowflakes_codes() {
                 "Actual statement count 2",
             ),
             (
-                "SELECT * FROM T QUALIFY ROW_NUMBER() OVER (ORDER BY ID) = 1",
+                "SELECT * FROM TABLE(GENERATOR(ROWCOUNT => 1))",
                 422,
                 "000002",
-                "SQLite",
+                "FROM",
             ),
-            ("SELECT * FROM TABLE(FLATTEN(BODY))", 422, "000002", "FROM"),
             ("SELECT \"a\"\"b\" FROM T", 422, "000002", "double quote"),
         ];
         for (statement, status, code, message) in cases {
@@ -351,14 +353,11 @@ fn a_statement_ends_within_its_bounds() {
             "391908"
         );
         assert_eq!(
-            refused(&client, "SELECT randomblob(1000000000)").1,
+            refused(&client, "SELECT REPEAT('a', 1000000000)").1,
             "391908"
         );
-        assert_eq!(
-            refused(&client, "SELECT hex(zeroblob(5000000))").1,
-            "391908"
-        );
-        let wide = format!("{counting} printf('%.1000000c', 'x') FROM N LIMIT 20");
+        assert_eq!(refused(&client, "SELECT REPEAT('ab', 5000000)").1, "391908");
+        let wide = format!("{counting} REPEAT('x', 1000000) FROM N LIMIT 20");
         assert_eq!(refused(&client, &wide).1, "391908");
         assert_eq!(
             refused(&client, &format!("SELECT {}", "1+".repeat(3_000) + "1")).1,
@@ -405,5 +404,8 @@ fn a_table_that_stands_for_any_is_there_once_it_holds_rows() {
     let token = client.open("c");
     client.append("c", &token, "1", "{\"n\":1}\n{\"n\":2}\n");
     client.emulator.commit_now();
-    assert_eq!(data(&client, "SELECT SUM(ROW:n) FROM T"), json!([["3"]]));
+    assert_eq!(
+        data(&client, "SELECT SUM(ROW:n::INT) FROM T"),
+        json!([["3"]])
+    );
 }

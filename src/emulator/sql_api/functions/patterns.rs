@@ -1,5 +1,5 @@
-//! The functions a statement may call: those whose time grows with what they are given, and no faster. SQLite looks at the
-//! clock between its steps only, so one that takes hours in a single step would take them whatever the time limit is.
+//! LIKE, REPLACE and TRIM, whose time grows with what they are given, and no faster. SQLite looks at the clock between its steps
+//! only, so a function that takes hours in a single step would take them whatever the time limit is.
 
 use std::collections::BTreeSet;
 use std::str::Chars;
@@ -9,98 +9,8 @@ use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, Error, ffi};
 
-/// SQLite's functions that a statement may call, and those below that are in the place of SQLite's own.
-const ALLOWED: &[&str] = &[
-    "->",
-    "->>",
-    "abs",
-    "avg",
-    "ceil",
-    "ceiling",
-    "char",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "count",
-    "cume_dist",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "date",
-    "datetime",
-    "dense_rank",
-    "exp",
-    "first_value",
-    "floor",
-    "format",
-    "group_concat",
-    "hex",
-    "if",
-    "ifnull",
-    "iif",
-    "json",
-    "json_array",
-    "json_array_length",
-    "json_extract",
-    "json_group_array",
-    "json_group_object",
-    "json_object",
-    "json_quote",
-    "json_type",
-    "json_valid",
-    "julianday",
-    "lag",
-    "last_value",
-    "lead",
-    "length",
-    "like",
-    "ln",
-    "log",
-    "lower",
-    "ltrim",
-    "max",
-    "min",
-    "mod",
-    "nth_value",
-    "ntile",
-    "nullif",
-    "octet_length",
-    "percent_rank",
-    "power",
-    "printf",
-    "random",
-    "randomblob",
-    "rank",
-    "replace",
-    "round",
-    "row_number",
-    "rtrim",
-    "sign",
-    "sqrt",
-    "strftime",
-    "string_agg",
-    "substr",
-    "substring",
-    "sum",
-    "time",
-    "total",
-    "trim",
-    "trunc",
-    "typeof",
-    "unicode",
-    "unixepoch",
-    "upper",
-    "zeroblob",
-];
-
 /// How many steps of a comparison go by between two looks at the clock.
 const STEPS: usize = 100_000;
-
-/// Whether a statement may call this function.
-pub(crate) fn is_allowed(name: &str) -> bool {
-    let name = name.to_ascii_lowercase();
-    ALLOWED.binary_search(&name.as_str()).is_ok()
-}
 
 /// Puts functions that end in time in the place of those of SQLite that do not: by `end`, and with texts of at most
 /// `most_bytes`.
@@ -274,12 +184,6 @@ mod tests {
     fn is_like(text: &str, pattern: &str) -> bool {
         let like = format!("'{text}' LIKE '{pattern}' ESCAPE '!'");
         answer(&like).expect("an answer").expect("no NULL") == "1"
-    }
-
-    #[test]
-    fn the_list_is_sorted_for_the_search() {
-        assert!(ALLOWED.is_sorted());
-        assert!(is_allowed("COUNT") && !is_allowed("load_extension") && !is_allowed("instr"));
     }
 
     #[test]

@@ -1,0 +1,21 @@
+//! Compiles a SELECT in Snowflake's SQL into one of SQLite's that means the same, or refuses it.
+//!
+//! Every expression gets a Snowflake type, from the columns of the tables up to the answer, and is written with the functions of
+//! [`functions`](super::functions). What has no rule here is refused by name: nothing is left to SQLite's own understanding of it.
+
+pub(crate) mod aggregates;
+pub(crate) mod calls;
+pub(crate) mod casts;
+pub(crate) mod comparisons;
+pub(crate) mod conversions;
+pub(crate) mod dates;
+pub(crate) mod expressions;
+pub(crate) mod literals;
+pub(crate) mod operators;
+pub(crate) mod queries;
+pub(crate) mod scopes;
+pub(crate) mod selects;
+pub(crate) mod semistructured;
+pub(crate) mod sources;
+pub(crate) mod state;
+pub(crate) mod types;

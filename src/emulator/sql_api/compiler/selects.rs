@@ -1,0 +1,519 @@
+//! SELECT: what it reads, groups, answers and sorts.
+
+use sqlparser::ast::{
+    Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, ObjectName, OrderByExpr, Select,
+    SelectItem, SelectItemQualifiedWildcardKind, Value, WildcardAdditionalOptions,
+};
+
+use super::scopes::{Output, Scope, Visible, output_name};
+use super::state::Compiler;
+use super::types::{Kind, Type, Typed, kind};
+use crate::emulator::sql_api::functions::moments::Form;
+use crate::emulator::sql_api::parsing::folded;
+use crate::emulator::sql_api::statements::Failure;
+
+/// A query in SQLite's SQL; its columns are called `c0`, `c1` and so on there.
+#[derive(Debug, Clone)]
+pub(crate) struct Compiled {
+    pub(crate) sql: String,
+    pub(crate) columns: Vec<Output>,
+}
+
+/// An expression of the select list.
+struct Item {
+    name: String,
+    typed: Typed,
+}
+
+/// The clauses that may hold aggregates.
+struct Body {
+    items: Vec<Item>,
+    having: Option<String>,
+    qualify: Option<String>,
+    order: Vec<OrderTerm>,
+}
+
+/// A term of ORDER BY: its key, and direction and place of NULLs.
+pub(crate) struct OrderTerm {
+    pub(crate) key: String,
+    pub(crate) direction: String,
+    /// The expression, as the select list may have it.
+    sql: String,
+}
+
+impl Compiler<'_> {
+    /// Compiles a SELECT that is sorted by `order`. Its columns take on the types `targets`, if there are any.
+    pub(crate) fn select(
+        &mut self,
+        select: &Select,
+        order: &[OrderByExpr],
+        targets: Option<&[Type]>,
+    ) -> Result<Compiled, Failure> {
+        self.step()?;
+        is_known(select)?;
+        self.scopes.push(Scope::default());
+        let compiled = self.in_scope(select, order, targets);
+        self.scopes.pop();
+        compiled
+    }
+
+    fn in_scope(
+        &mut self,
+        select: &Select,
+        order: &[OrderByExpr],
+        targets: Option<&[Type]>,
+    ) -> Result<Compiled, Failure> {
+        let from = self.from(&select.from)?;
+        if let Some(scope) = self.scopes.last_mut() {
+            let aliases = select.projection.iter().filter_map(|item| match item {
+                SelectItem::ExprWithAlias { expr, alias } => Some((folded(alias), expr.clone())),
+                _ => None,
+            });
+            scope.aliases = aliases.collect();
+        }
+        let filter = match &select.selection {
+            Some(condition) => Some(self.condition(condition)?),
+            None => None,
+        };
+        let (is_grouped, groups, keys) = self.groups(select)?;
+        let mut grouping = (is_grouped || select.having.is_some()).then_some(groups);
+        let mut body = self.body(select, order, grouping.clone())?;
+        let has_aggregates = self.scope().is_some_and(|scope| scope.has_aggregates);
+        if has_aggregates && grouping.is_none() {
+            grouping = Some(Vec::new());
+            body = self.body(select, order, grouping)?;
+        }
+        if let Some(targets) = targets {
+            if targets.len() != body.items.len() {
+                return Err(Failure::unsupported(
+                    "a union of queries with different columns",
+                ));
+            }
+            for (item, target) in body.items.iter_mut().zip(targets) {
+                item.typed.sql = self.fitted(&item.typed, *target)?;
+                item.typed.of = *target;
+            }
+        }
+        let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
+        if is_distinct {
+            self.distinct(&mut body)?;
+        }
+        let mut sql = if from.is_empty() {
+            String::new()
+        } else {
+            format!(" FROM {from}")
+        };
+        if let Some(filter) = filter {
+            sql.push_str(&format!(" WHERE {filter}"));
+        }
+        if is_grouped {
+            // Grouping by constants alone still has no group without a row.
+            let keys = if keys.is_empty() {
+                "NULL".to_owned()
+            } else {
+                keys.join(", ")
+            };
+            sql.push_str(&format!(" GROUP BY {keys}"));
+        }
+        if let Some(having) = &body.having {
+            sql.push_str(&format!(" HAVING {having}"));
+        }
+        Ok(assembled(body, &sql, is_distinct))
+    }
+
+    /// Whether the query groups, by which expressions, and what SQLite groups by.
+    fn groups(&mut self, select: &Select) -> Result<(bool, Vec<String>, Vec<String>), Failure> {
+        let (mut groups, mut keys) = (Vec::new(), Vec::new());
+        let listed: Vec<Expr> = match &select.group_by {
+            GroupByExpr::Expressions(listed, modifiers) if modifiers.is_empty() => listed.clone(),
+            GroupByExpr::All(modifiers) if modifiers.is_empty() => {
+                self.without_aggregates(&select.projection)?
+            }
+            other => return Err(Failure::unsupported(format!("GROUP BY {other}"))),
+        };
+        let is_grouped = !listed.is_empty() || matches!(select.group_by, GroupByExpr::All(_));
+        for expr in &listed {
+            let typed = match ordinal(expr) {
+                Some(position) => {
+                    let item = item_at(&select.projection, position);
+                    let item = item.ok_or_else(|| {
+                        Failure::unsupported(format!(
+                            "GROUP BY {position}: there is no such column"
+                        ))
+                    })?;
+                    self.expression(&item)?
+                }
+                None => self.expression(expr)?,
+            };
+            if typed.constant.is_none() {
+                keys.push(self.grouping_key(&typed));
+            }
+            groups.push(typed.sql);
+        }
+        Ok((is_grouped, groups, keys))
+    }
+
+    /// The expressions of the select list that hold no aggregate, for GROUP BY ALL.
+    fn without_aggregates(&mut self, items: &[SelectItem]) -> Result<Vec<Expr>, Failure> {
+        let mut found = Vec::new();
+        for item in items {
+            let (SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. }) = item
+            else {
+                return Err(Failure::unsupported(format!("GROUP BY ALL with {item}")));
+            };
+            if let Some(scope) = self.scopes.last_mut() {
+                scope.takes_aggregates = true;
+                scope.has_aggregates = false;
+            }
+            let compiled = self.expression(expr);
+            let has_aggregates = self.scopes.last_mut().is_some_and(|scope| {
+                scope.takes_aggregates = false;
+                std::mem::take(&mut scope.has_aggregates)
+            });
+            compiled?;
+            if !has_aggregates {
+                found.push(expr.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The clauses behind GROUP BY, in a query that groups by `grouping`.
+    fn body(
+        &mut self,
+        select: &Select,
+        order: &[OrderByExpr],
+        grouping: Option<Vec<String>>,
+    ) -> Result<Body, Failure> {
+        self.allow(|scope| {
+            scope.grouping = grouping;
+            (scope.takes_aggregates, scope.takes_windows) = (true, true);
+        });
+        let mut items = Vec::with_capacity(select.projection.len());
+        for item in &select.projection {
+            self.item(item, &mut items)?;
+        }
+        if items.is_empty() {
+            return Err(Failure::unsupported("a SELECT of no columns"));
+        }
+        self.allow(|scope| scope.takes_windows = false);
+        let having = match &select.having {
+            Some(having) => Some(self.condition(having)?),
+            None => None,
+        };
+        self.allow(|scope| scope.takes_windows = true);
+        let qualify = match &select.qualify {
+            Some(qualify) => Some(self.condition(qualify)?),
+            None => None,
+        };
+        let mut terms = Vec::with_capacity(order.len());
+        for term in order {
+            if let Some(term) = self.sorted_by(term, &items)? {
+                terms.push(term);
+            }
+        }
+        self.allow(|scope| {
+            scope.grouping = None;
+            (scope.takes_aggregates, scope.takes_windows) = (false, false);
+        });
+        Ok(Body {
+            items,
+            having,
+            qualify,
+            order: terms,
+        })
+    }
+
+    fn allow(&mut self, change: impl FnOnce(&mut Scope)) {
+        if let Some(scope) = self.scopes.last_mut() {
+            change(scope);
+        }
+    }
+
+    fn item(&mut self, item: &SelectItem, items: &mut Vec<Item>) -> Result<(), Failure> {
+        match item {
+            SelectItem::UnnamedExpr(expr) => {
+                let typed = self.expression(expr)?;
+                items.push(Item {
+                    name: shown(expr),
+                    typed,
+                });
+            }
+            SelectItem::ExprWithAlias { expr, alias } => {
+                // An alias that hides a column does not hide it from its own expression.
+                let name = folded(alias);
+                self.allow(|scope| scope.looking_up.push(name.clone()));
+                let typed = self.expression(expr);
+                self.allow(|scope| {
+                    scope.looking_up.pop();
+                });
+                items.push(Item {
+                    name,
+                    typed: typed?,
+                });
+            }
+            SelectItem::Wildcard(options) => self.wildcard(&[], options, items)?,
+            SelectItem::QualifiedWildcard(
+                SelectItemQualifiedWildcardKind::ObjectName(name),
+                options,
+            ) => {
+                let parts = name.0.iter().map(|part| part.as_ident().map(folded));
+                let parts: Option<Vec<String>> = parts.collect();
+                let parts = parts.ok_or_else(|| Failure::no_object(&name.to_string()))?;
+                self.wildcard(&parts, options, items)?;
+            }
+            other => return Err(Failure::unsupported(format!("{other} in the select list"))),
+        }
+        Ok(())
+    }
+
+    /// `*` and `table.*`.
+    fn wildcard(
+        &mut self,
+        table: &[String],
+        options: &WildcardAdditionalOptions,
+        items: &mut Vec<Item>,
+    ) -> Result<(), Failure> {
+        let left_out = excluded(options)?;
+        let Some(scope) = self.scope() else {
+            return Ok(());
+        };
+        let relations: Vec<_> = scope
+            .relations
+            .iter()
+            .filter(|relation| table.is_empty() || relation.name.ends_with(table))
+            .collect();
+        if relations.is_empty() {
+            return Err(Failure::no_object(&table.join(".")));
+        }
+        if relations.iter().any(|relation| !relation.is_whole) {
+            return Err(Failure::unsupported("* of FLATTEN: name its columns"));
+        }
+        let merged: &[Visible] = if table.is_empty() { &scope.merged } else { &[] };
+        let is_merged = |column: &Visible| merged.iter().any(|known| known.name == column.name);
+        let all = relations.iter().flat_map(|relation| &relation.columns);
+        let all = merged.iter().chain(all.filter(|column| !is_merged(column)));
+        let is_grouped = |column: &Visible| match &scope.grouping {
+            Some(groups) => groups.contains(&column.sql),
+            None => true,
+        };
+        for column in all.filter(|column| !left_out.contains(&column.name)) {
+            if !is_grouped(column) {
+                return Err(Failure::not_grouped(&column.name));
+            }
+            items.push(Item {
+                name: column.name.clone(),
+                typed: Typed {
+                    sql: column.sql.clone(),
+                    of: column.of,
+                    constant: None,
+                },
+            });
+        }
+        Ok(())
+    }
+
+    /// A term of ORDER BY: a position or an alias of the select list, or an expression. None for a constant, which sorts nothing.
+    fn sorted_by(
+        &mut self,
+        term: &OrderByExpr,
+        items: &[Item],
+    ) -> Result<Option<OrderTerm>, Failure> {
+        let typed = if let Some(position) = ordinal(&term.expr) {
+            let item = position.checked_sub(1).and_then(|at| items.get(at));
+            let item = item.ok_or_else(|| {
+                Failure::unsupported(format!("ORDER BY {position}: there is no such column"))
+            })?;
+            item.typed.clone()
+        } else {
+            let by_name = match &term.expr {
+                Expr::Identifier(ident) => {
+                    let name = folded(ident);
+                    items.iter().find(|item| item.name == name)
+                }
+                _ => None,
+            };
+            match by_name {
+                Some(item) => item.typed.clone(),
+                None => self.expression(&term.expr)?,
+            }
+        };
+        if typed.constant.is_some() {
+            return Ok(None);
+        }
+        let (key, direction) = self.order_term(&typed, term)?;
+        Ok(Some(OrderTerm {
+            key,
+            direction,
+            sql: typed.sql,
+        }))
+    }
+
+    /// Equal values of the answer have one form; what it is sorted by is among its columns.
+    fn distinct(&mut self, body: &mut Body) -> Result<(), Failure> {
+        for term in &mut body.order {
+            let position = body
+                .items
+                .iter()
+                .position(|item| item.typed.sql == term.sql)
+                .ok_or_else(|| {
+                    Failure::unsupported(
+                        "SELECT DISTINCT that is sorted by what it does not answer",
+                    )
+                })?;
+            term.key = output_name(position);
+        }
+        for item in &mut body.items {
+            match item.typed.of.map(kind) {
+                Some(Kind::Moment(Form::Tz)) => {
+                    return Err(Failure::unsupported("DISTINCT of TIMESTAMP_TZ: cast it"));
+                }
+                _ => item.typed.sql = self.grouping_key(&item.typed),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Puts a query together from its select list and what is behind it.
+fn assembled(body: Body, rest: &str, is_distinct: bool) -> Compiled {
+    let distinct = if is_distinct { "DISTINCT " } else { "" };
+    let mut list: Vec<String> = body
+        .items
+        .iter()
+        .enumerate()
+        .map(|(position, item)| format!("{} AS {}", item.typed.sql, output_name(position)))
+        .collect();
+    let names: Vec<String> = (0..list.len()).map(output_name).collect();
+    let mut order = Vec::with_capacity(body.order.len());
+    let is_nested = body.qualify.is_some();
+    for (position, term) in body.order.into_iter().enumerate() {
+        if is_nested && !is_distinct {
+            list.push(format!("{} AS o{position}", term.key));
+            order.push(format!("o{position} {}", term.direction));
+        } else {
+            order.push(format!("{} {}", term.key, term.direction));
+        }
+    }
+    let mut sql = match body.qualify {
+        Some(qualify) => format!(
+            "SELECT {distinct}{} FROM (SELECT {}, {qualify} AS q0{rest}) WHERE q0",
+            names.join(", "),
+            list.join(", ")
+        ),
+        None => format!("SELECT {distinct}{}{rest}", list.join(", ")),
+    };
+    if !order.is_empty() {
+        sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
+    }
+    let columns = body.items.into_iter().map(|item| Output {
+        name: item.name,
+        of: item.typed.of,
+    });
+    Compiled {
+        sql,
+        columns: columns.collect(),
+    }
+}
+
+/// Refuses clauses that the compiler does not look at.
+fn is_known(select: &Select) -> Result<(), Failure> {
+    let Select {
+        select_token: _,
+        optimizer_hints: _,
+        distinct,
+        select_modifiers: None,
+        top: None,
+        top_before_distinct: _,
+        projection: _,
+        exclude: None,
+        into: None,
+        from: _,
+        lateral_views,
+        prewhere: None,
+        selection: _,
+        connect_by,
+        group_by: _,
+        cluster_by,
+        distribute_by,
+        sort_by,
+        having: _,
+        named_window,
+        qualify: _,
+        window_before_qualify: _,
+        value_table_mode: None,
+        flavor: sqlparser::ast::SelectFlavor::Standard,
+    } = select
+    else {
+        return Err(Failure::unsupported(format!("a clause of {select}")));
+    };
+    let is_known = lateral_views.is_empty()
+        && connect_by.is_empty()
+        && cluster_by.is_empty()
+        && distribute_by.is_empty()
+        && sort_by.is_empty()
+        && named_window.is_empty()
+        && !matches!(distinct, Some(Distinct::On(_)));
+    if is_known {
+        Ok(())
+    } else {
+        Err(Failure::unsupported(format!("a clause of {select}")))
+    }
+}
+
+/// The columns that `* EXCLUDE` leaves out.
+fn excluded(options: &WildcardAdditionalOptions) -> Result<Vec<String>, Failure> {
+    let WildcardAdditionalOptions {
+        wildcard_token: _,
+        opt_ilike: None,
+        opt_exclude,
+        opt_except: None,
+        opt_replace: None,
+        opt_rename: None,
+        opt_alias: None,
+    } = options
+    else {
+        return Err(Failure::unsupported(format!("*{options}")));
+    };
+    let names: &[ObjectName] = match opt_exclude {
+        None => &[],
+        Some(ExcludeSelectItem::Single(name)) => std::slice::from_ref(name),
+        Some(ExcludeSelectItem::Multiple(names)) => names,
+    };
+    let names = names.iter().map(|name| match name.0.as_slice() {
+        [part] => part.as_ident().map(folded),
+        _ => None,
+    });
+    let names: Option<Vec<String>> = names.collect();
+    names.ok_or_else(|| Failure::unsupported(format!("*{options}")))
+}
+
+/// The position that a bare number in GROUP BY or ORDER BY means.
+pub(crate) fn ordinal(expr: &Expr) -> Option<usize> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Number(digits, _) => digits.parse().ok(),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+fn item_at(items: &[SelectItem], position: usize) -> Option<Expr> {
+    match items.get(position.checked_sub(1)?)? {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
+            Some(expr.clone())
+        }
+        _ => None,
+    }
+}
+
+/// The name of a column that has no alias.
+fn shown(expr: &Expr) -> String {
+    let of_parts = |parts: &[Ident]| parts.last().map(folded).unwrap_or_default();
+    match expr {
+        Expr::Identifier(ident) => folded(ident),
+        Expr::CompoundIdentifier(parts) => of_parts(parts),
+        _ => expr.to_string().to_uppercase().replace('"', ""),
+    }
+}

@@ -1,0 +1,160 @@
+//! Paths into VARIANT, and functions of VARIANT, OBJECT and ARRAY.
+
+use sqlparser::ast::{Expr, JsonPath, JsonPathElem};
+
+use super::state::Compiler;
+use super::types::{COUNT, Kind, Typed, kind};
+use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::sql_api::statements::Failure;
+
+impl Compiler<'_> {
+    /// `value:key.key[0]`.
+    pub(crate) fn json_path(&mut self, value: &Expr, path: &JsonPath) -> Result<Typed, Failure> {
+        let mut found = self.expression(value)?;
+        for element in &path.path {
+            found = match element {
+                JsonPathElem::Dot { key, .. } => {
+                    let key = self.text(key);
+                    self.field(found, &key)?
+                }
+                JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => {
+                    let key = self.expression(key)?;
+                    self.element(found, key)?
+                }
+            };
+        }
+        Ok(found)
+    }
+
+    fn field(&mut self, of: Typed, key: &str) -> Result<Typed, Failure> {
+        match of.of.map(kind) {
+            Some(Kind::Variant | Kind::Object) => {
+                let sql = format!("sf_field({},{key})", of.sql);
+                Ok(Typed::new(sql, DataType::Variant))
+            }
+            Some(kind) => Err(Failure::argument_types("GET", &kind.to_string())),
+            None => Ok(of),
+        }
+    }
+
+    /// The value under a key or at a position.
+    fn element(&mut self, of: Typed, key: Typed) -> Result<Typed, Failure> {
+        match key.of.map(kind) {
+            Some(Kind::Text) => self.field(of, &key.sql),
+            Some(Kind::Number) if of.of.map(kind).is_some_and(Kind::is_structured) => {
+                let position = self.whole_argument("GET", key)?;
+                let sql = format!("sf_element({},{position})", of.sql);
+                Ok(Typed::new(sql, DataType::Variant))
+            }
+            other => Err(Failure::argument_types(
+                "GET",
+                &other.map_or_else(|| "NULL".to_owned(), |kind| kind.to_string()),
+            )),
+        }
+    }
+
+    /// The SQL of an argument that is VARIANT, OBJECT or ARRAY.
+    pub(crate) fn structured(&mut self, name: &str, typed: &Typed) -> Result<String, Failure> {
+        match typed.of.map(kind) {
+            None => Ok(typed.sql.clone()),
+            Some(kind) if kind.is_structured() => Ok(typed.sql.clone()),
+            Some(kind) => Err(Failure::argument_types(name, &kind.to_string())),
+        }
+    }
+
+    /// Functions of semi-structured values; none for other functions.
+    pub(crate) fn structured_call(
+        &mut self,
+        name: &str,
+        arguments: &[Typed],
+    ) -> Result<Option<Typed>, Failure> {
+        Ok(Some(match (name, arguments) {
+            ("PARSE_JSON" | "TRY_PARSE_JSON", [text]) => {
+                let text = self.text_argument(name, text.clone())?;
+                let sql = format!("sf_{}({text})", name.to_lowercase());
+                Typed::new(sql, DataType::Variant)
+            }
+            ("TO_JSON", [value]) => {
+                let value = self.structured(name, value)?;
+                Typed::text(format!("sf_normal({value})"))
+            }
+            ("TO_VARIANT", [value]) => {
+                let sql = self.to_variant(value)?;
+                Typed::new(sql, DataType::Variant)
+            }
+            ("TYPEOF", [value]) => {
+                let value = self.structured(name, value)?;
+                Typed::text(format!("sf_type_of({value})"))
+            }
+            ("IS_NULL_VALUE", [value]) => {
+                let value = self.structured(name, value)?;
+                Typed::boolean(format!("sf_variant_is_null({value})"))
+            }
+            ("ARRAY_SIZE", [value]) => {
+                let value = self.structured(name, value)?;
+                Typed::new(format!("sf_array_size({value})"), COUNT)
+            }
+            ("GET", [value, key]) => self.element(value.clone(), key.clone())?,
+            ("GET_PATH", [value, path]) => {
+                let Some(path) = path.constant_text().map(str::to_owned) else {
+                    return Err(Failure::unsupported(
+                        "GET_PATH with a path that is not a constant",
+                    ));
+                };
+                self.constant_path(value.clone(), &path)?
+            }
+            ("ARRAY_CONSTRUCT", elements) => {
+                let mut written = Vec::with_capacity(elements.len());
+                for element in elements {
+                    written.push(self.to_variant(element)?);
+                }
+                let sql = format!("sf_array({})", written.join(","));
+                Typed::new(sql, DataType::Array)
+            }
+            ("OBJECT_CONSTRUCT", fields) if fields.len().is_multiple_of(2) => {
+                let mut written = Vec::with_capacity(fields.len());
+                for (position, field) in fields.iter().enumerate() {
+                    written.push(if position.is_multiple_of(2) {
+                        self.text_argument(name, field.clone())?
+                    } else {
+                        self.to_variant(field)?
+                    });
+                }
+                let sql = format!("sf_object({})", written.join(","));
+                Typed::new(sql, DataType::Object)
+            }
+            _ => return Ok(None),
+        }))
+    }
+
+    /// A path of names and positions: `a.b[0].c`.
+    fn constant_path(&mut self, value: Typed, path: &str) -> Result<Typed, Failure> {
+        let odd = || {
+            Failure::unsupported(format!(
+                "the path '{path}': write keys and positions as a.b[0]"
+            ))
+        };
+        let mut found = value;
+        for part in path.split('.') {
+            let (key, positions) = part.split_once('[').unwrap_or((part, ""));
+            let is_plain = |c: char| c.is_alphanumeric() || c == '_';
+            if !key.chars().all(is_plain) || (key.is_empty() && positions.is_empty()) {
+                return Err(odd());
+            }
+            if !key.is_empty() {
+                let key = self.text(key);
+                found = self.field(found, &key)?;
+            }
+            if positions.is_empty() {
+                continue;
+            }
+            let positions = positions.strip_suffix(']').ok_or_else(odd)?;
+            for position in positions.split("][") {
+                let position: u32 = position.parse().map_err(|_| odd())?;
+                let sql = format!("sf_element({},{position})", found.sql);
+                found = Typed::new(sql, DataType::Variant);
+            }
+        }
+        Ok(found)
+    }
+}

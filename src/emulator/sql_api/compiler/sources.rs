@@ -1,0 +1,370 @@
+//! FROM: tables, queries, joins and FLATTEN.
+
+use sqlparser::ast::{
+    Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Join, JoinConstraint,
+    JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
+};
+
+use super::scopes::{Output, Relation, Visible, column_sql, columns_of, output_name};
+use super::state::Compiler;
+use super::types::{TEXT, Typed, number};
+use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::sql_api::parsing::{folded, read_name};
+use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::storage::data_file_tables::quoted;
+
+impl Compiler<'_> {
+    /// The SQL behind FROM; what it brings into scope is put there.
+    pub(crate) fn from(&mut self, from: &[TableWithJoins]) -> Result<String, Failure> {
+        let mut written = Vec::with_capacity(from.len());
+        for table in from {
+            let mut sql = self.factor(&table.relation)?;
+            for join in &table.joins {
+                sql.push_str(&self.join(join)?);
+            }
+            written.push(sql);
+        }
+        Ok(written.join(" CROSS JOIN "))
+    }
+
+    fn join(&mut self, join: &Join) -> Result<String, Failure> {
+        let unsupported = || Failure::unsupported(format!("the join {join}"));
+        let (operator, constraint) = match &join.join_operator {
+            JoinOperator::Join(constraint) | JoinOperator::Inner(constraint) => {
+                ("JOIN", constraint)
+            }
+            JoinOperator::Left(constraint) | JoinOperator::LeftOuter(constraint) => {
+                ("LEFT JOIN", constraint)
+            }
+            JoinOperator::Right(constraint) | JoinOperator::RightOuter(constraint) => {
+                ("RIGHT JOIN", constraint)
+            }
+            JoinOperator::FullOuter(constraint) => ("FULL JOIN", constraint),
+            JoinOperator::CrossJoin(constraint) => ("CROSS JOIN", constraint),
+            _ => return Err(unsupported()),
+        };
+        if join.global {
+            return Err(unsupported());
+        }
+        let is_flatten = flatten_of(&join.relation).is_some();
+        let before = self.scope().map_or(0, |scope| scope.relations.len());
+        let right = self.factor(&join.relation)?;
+        let condition = match constraint {
+            JoinConstraint::On(condition) => format!(" ON {}", self.condition(condition)?),
+            JoinConstraint::Using(columns) if matches!(operator, "JOIN" | "LEFT JOIN") => {
+                self.using(columns, before)?
+            }
+            JoinConstraint::None if matches!(operator, "CROSS JOIN" | "JOIN") => String::new(),
+            _ => return Err(unsupported()),
+        };
+        if is_flatten && !matches!(operator, "CROSS JOIN" | "JOIN") {
+            return Err(unsupported());
+        }
+        Ok(format!(" {operator} {right}{condition}"))
+    }
+
+    /// The columns on the left of an inner or left join are those that USING gives.
+    fn using(&mut self, columns: &[ObjectName], before: usize) -> Result<String, Failure> {
+        let mut conditions = Vec::with_capacity(columns.len());
+        for column in columns {
+            let name = match column.0.as_slice() {
+                [part] => part.as_ident().map(folded),
+                _ => None,
+            };
+            let name = name.ok_or_else(|| Failure::no_column(&column.to_string()))?;
+            let find = |relations: &[Relation]| {
+                let mut all = relations.iter().flat_map(|relation| &relation.columns);
+                all.find(|column| column.name == name).cloned()
+            };
+            let sides = self.scope().map(|scope| {
+                let (left, right) = scope.relations.split_at(before.min(scope.relations.len()));
+                let merged = scope.merged.iter().find(|column| column.name == name);
+                (merged.cloned().or_else(|| find(left)), find(right))
+            });
+            let Some((Some(left), Some(right))) = sides else {
+                return Err(Failure::no_column(&name));
+            };
+            let typed = |column: &Visible| Typed {
+                sql: column.sql.clone(),
+                of: column.of,
+                constant: None,
+            };
+            let pair = self.comparable(vec![typed(&left), typed(&right)], false)?;
+            conditions.push(pair.join(" = "));
+            if let Some(scope) = self.scopes.last_mut()
+                && scope.merged.iter().all(|column| column.name != name)
+            {
+                scope.merged.push(left);
+            }
+        }
+        Ok(format!(" ON {}", conditions.join(" AND ")))
+    }
+
+    /// A table, a query or FLATTEN.
+    fn factor(&mut self, factor: &TableFactor) -> Result<String, Failure> {
+        let unsupported = || Failure::unsupported(format!("{factor} in FROM"));
+        if let Some((function, alias)) = flatten_of(factor) {
+            return self.flatten(&function, alias);
+        }
+        match factor {
+            TableFactor::Table {
+                name,
+                alias,
+                args: None,
+                with_hints,
+                version: None,
+                with_ordinality: false,
+                partitions,
+                json_path: None,
+                sample: None,
+                index_hints,
+            } if with_hints.is_empty() && partitions.is_empty() && index_hints.is_empty() => {
+                self.table(name, alias.as_ref())
+            }
+            TableFactor::Derived {
+                lateral: false,
+                subquery,
+                alias,
+                sample: None,
+            } => {
+                // A query in FROM does not see its neighbours.
+                let scopes = std::mem::take(&mut self.scopes);
+                let query = self.query(subquery);
+                self.scopes = scopes;
+                let query = query?;
+                let sql_name = self.fresh("q");
+                self.bring(&sql_name, alias.as_ref(), None, query.columns)?;
+                Ok(format!("({}) AS {sql_name}", query.sql))
+            }
+            TableFactor::NestedJoin {
+                table_with_joins,
+                alias: None,
+            } => {
+                let inner = self.from(std::slice::from_ref(table_with_joins))?;
+                Ok(format!("({inner})"))
+            }
+            _ => Err(unsupported()),
+        }
+    }
+
+    /// A table, or a query that WITH has named.
+    fn table(&mut self, name: &ObjectName, alias: Option<&TableAlias>) -> Result<String, Failure> {
+        if let [part] = name.0.as_slice()
+            && let Some(ident) = part.as_ident()
+        {
+            let wanted = folded(ident);
+            let known = self.named.iter().rev().find(|query| query.name == wanted);
+            if let Some(query) = known.cloned() {
+                let sql_name = self.fresh("w");
+                self.bring(&sql_name, alias, Some(vec![wanted]), query.columns)?;
+                return Ok(format!("{} AS {sql_name}", quoted(&query.sql_name)));
+            }
+        }
+        let table = read_name(name, self.settings.context)?;
+        let known = self.settings.tables.get(&table).cloned().ok_or_else(|| {
+            Failure::no_object(&format!(
+                "{}.{}.{}",
+                table.database, table.schema, table.name
+            ))
+        })?;
+        let sql_name = self.fresh("t");
+        let columns = known.columns.iter().map(|column| Visible {
+            name: column.name.clone(),
+            of: Some(column.data_type),
+            sql: column_sql(&sql_name, column),
+        });
+        let columns = columns.collect();
+        let own_name = vec![table.database, table.schema, table.name];
+        self.bring_columns(alias, Some(own_name), columns)?;
+        Ok(format!("{} AS {sql_name}", quoted(&known.kept_as)))
+    }
+
+    fn bring(
+        &mut self,
+        sql_name: &str,
+        alias: Option<&TableAlias>,
+        own_name: Option<Vec<String>>,
+        outputs: Vec<Output>,
+    ) -> Result<(), Failure> {
+        let columns = columns_of(sql_name, &outputs);
+        self.bring_columns(alias, own_name, columns)
+    }
+
+    /// Puts a table or query into scope, under its alias or its own name.
+    fn bring_columns(
+        &mut self,
+        alias: Option<&TableAlias>,
+        own_name: Option<Vec<String>>,
+        mut columns: Vec<Visible>,
+    ) -> Result<(), Failure> {
+        if let Some(alias) = alias {
+            if alias.at.is_some()
+                || alias
+                    .columns
+                    .iter()
+                    .any(|column| column.data_type.is_some())
+            {
+                return Err(Failure::unsupported(format!("the alias {alias}")));
+            }
+            if !alias.columns.is_empty() && alias.columns.len() != columns.len() {
+                return Err(Failure::unsupported(format!(
+                    "the alias {alias}, which has other columns than its query"
+                )));
+            }
+            for (column, alias) in columns.iter_mut().zip(&alias.columns) {
+                column.name = folded(&alias.name);
+            }
+        }
+        let name = match alias {
+            Some(alias) => vec![folded(&alias.name)],
+            None => own_name.unwrap_or_default(),
+        };
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.relations.push(Relation {
+                name,
+                columns,
+                is_whole: true,
+            });
+        }
+        Ok(())
+    }
+
+    /// `FLATTEN(INPUT => value, OUTER => TRUE)`: the elements of an array or the fields of an object, a row each.
+    fn flatten(
+        &mut self,
+        arguments: &[FunctionArg],
+        alias: Option<&TableAlias>,
+    ) -> Result<String, Failure> {
+        let mut input = None;
+        let mut is_outer = false;
+        for argument in arguments {
+            let (name, expr) = match argument {
+                FunctionArg::Named {
+                    name,
+                    arg: FunctionArgExpr::Expr(expr),
+                    ..
+                } => (folded(name), expr),
+                FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => ("INPUT".to_owned(), expr),
+                other => return Err(Failure::unsupported(format!("FLATTEN with {other}"))),
+            };
+            match (name.as_str(), expr) {
+                ("INPUT", expr) => input = Some(expr),
+                ("OUTER", Expr::Value(value)) => {
+                    is_outer = value.value == sqlparser::ast::Value::Boolean(true);
+                }
+                _ => return Err(Failure::unsupported(format!("FLATTEN with {name}"))),
+            }
+        }
+        let Some(input) = input else {
+            return Err(Failure::unsupported("FLATTEN without INPUT"));
+        };
+        let value = self.expression(input)?;
+        let value = self.structured("FLATTEN", &value)?;
+        let sql_name = self.fresh("f");
+        let column = |name: &str, position: u8, of| Visible {
+            name: name.to_owned(),
+            of: Some(of),
+            sql: format!("json_extract({sql_name}.value,'$[{position}]')"),
+        };
+        let columns = vec![
+            column("KEY", 0, TEXT),
+            column("PATH", 1, TEXT),
+            column("INDEX", 2, number(9, 0)),
+            column("VALUE", 3, DataType::Variant),
+        ];
+        let name = alias.map_or_else(
+            || vec!["FLATTEN".to_owned()],
+            |alias| vec![folded(&alias.name)],
+        );
+        if alias.is_some_and(|alias| !alias.columns.is_empty()) {
+            return Err(Failure::unsupported(
+                "FLATTEN with an alias for its columns",
+            ));
+        }
+        if let Some(scope) = self.scopes.last_mut() {
+            scope.relations.push(Relation {
+                name,
+                columns,
+                // SEQ and THIS are missing.
+                is_whole: false,
+            });
+        }
+        let is_outer = u8::from(is_outer);
+        Ok(format!(
+            "json_each(sf_flatten({value},{is_outer})) AS {sql_name}"
+        ))
+    }
+
+    /// The SQL of VALUES, and its columns.
+    pub(crate) fn values(
+        &mut self,
+        rows: &[&Vec<Expr>],
+    ) -> Result<super::selects::Compiled, Failure> {
+        let mut typed: Vec<Vec<Typed>> = Vec::with_capacity(rows.len());
+        for row in rows {
+            let mut cells = Vec::with_capacity(row.len());
+            for expr in *row {
+                cells.push(self.expression(expr)?);
+            }
+            typed.push(cells);
+        }
+        let width = typed.first().map_or(0, Vec::len);
+        if width == 0 || typed.iter().any(|row| row.len() != width) {
+            return Err(Failure::unsupported("VALUES of rows of several lengths"));
+        }
+        let mut columns = Vec::with_capacity(width);
+        for position in 0..width {
+            let cells = typed.iter().filter_map(|row| row.get(position));
+            columns.push(Output {
+                name: format!("COLUMN{}", position + 1),
+                of: super::types::common_of("VALUES", cells)?,
+            });
+        }
+        let mut selects = Vec::with_capacity(typed.len());
+        for row in &typed {
+            let mut cells = Vec::with_capacity(width);
+            for (position, (cell, column)) in row.iter().zip(&columns).enumerate() {
+                let cell = self.fitted(cell, column.of)?;
+                cells.push(format!("{cell} AS {}", output_name(position)));
+            }
+            selects.push(format!("SELECT {}", cells.join(", ")));
+        }
+        Ok(super::selects::Compiled {
+            sql: selects.join(" UNION ALL "),
+            columns,
+        })
+    }
+}
+
+/// The arguments and the alias of a FLATTEN in FROM.
+fn flatten_of(factor: &TableFactor) -> Option<(Vec<FunctionArg>, Option<&TableAlias>)> {
+    let is_flatten = |name: &ObjectName| match name.0.as_slice() {
+        [part] => part
+            .as_ident()
+            .is_some_and(|name: &Ident| folded(name) == "FLATTEN"),
+        _ => false,
+    };
+    match factor {
+        TableFactor::Function {
+            name,
+            args,
+            with_ordinality: false,
+            alias,
+            ..
+        } if is_flatten(name) => Some((args.clone(), alias.as_ref())),
+        TableFactor::Table {
+            name,
+            args: Some(args),
+            alias,
+            ..
+        } if is_flatten(name) => Some((args.args.clone(), alias.as_ref())),
+        TableFactor::TableFunction {
+            expr: Expr::Function(function),
+            alias,
+        } if is_flatten(&function.name) => match &function.args {
+            FunctionArguments::List(list) => Some((list.args.clone(), alias.as_ref())),
+            _ => None,
+        },
+        _ => None,
+    }
+}

@@ -1,0 +1,113 @@
+//! What the compiler knows while it walks a statement.
+
+use std::collections::BTreeMap;
+
+use super::scopes::{Output, Scope};
+use super::types::Typed;
+use crate::emulator::catalog::object_name::ObjectName;
+use crate::emulator::catalog::tables::Column;
+use crate::emulator::sql_api::parsing::Context;
+use crate::emulator::sql_api::statements::Failure;
+
+/// How many expressions a statement may have, those included that its aliases stand for.
+const MOST_EXPRESSIONS: usize = 50_000;
+/// How long the SQL of one expression may be.
+const MOST_SQL: usize = 256 * 1024;
+
+/// A table that a statement may read.
+#[derive(Debug, Clone)]
+pub(crate) struct Known {
+    /// What it is called in SQLite.
+    pub(crate) kept_as: String,
+    pub(crate) columns: Vec<Column>,
+}
+
+/// A query that WITH has given a name.
+#[derive(Debug, Clone)]
+pub(crate) struct NamedQuery {
+    pub(crate) name: String,
+    /// What it is called in SQLite's SQL.
+    pub(crate) sql_name: String,
+    pub(crate) columns: Vec<Output>,
+}
+
+/// What a statement is compiled with.
+#[derive(Debug)]
+pub(crate) struct Settings<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) tables: &'a BTreeMap<ObjectName, Known>,
+    /// The values of the placeholders, as literals.
+    pub(crate) bindings: &'a [crate::emulator::sql_api::compiler::literals::Literal],
+    /// The time at which the statement began, as a wall clock in UTC with nine fraction digits.
+    pub(crate) now: &'a str,
+}
+
+/// The state of a walk through a statement.
+#[derive(Debug)]
+pub(crate) struct Compiler<'a> {
+    pub(crate) settings: Settings<'a>,
+    /// The texts of the statement, which are bound.
+    pub(crate) texts: Vec<String>,
+    /// The queries around the expression at hand, the innermost last.
+    pub(crate) scopes: Vec<Scope>,
+    pub(crate) named: Vec<NamedQuery>,
+    /// How many placeholders have been met.
+    pub(crate) bound: usize,
+    names: usize,
+    expressions: usize,
+}
+
+impl<'a> Compiler<'a> {
+    pub(crate) fn new(settings: Settings<'a>) -> Self {
+        Self {
+            settings,
+            texts: Vec::new(),
+            scopes: Vec::new(),
+            named: Vec::new(),
+            bound: 0,
+            names: 0,
+            expressions: 0,
+        }
+    }
+
+    /// A name that nothing else in the statement has.
+    pub(crate) fn fresh(&mut self, prefix: &str) -> String {
+        self.names += 1;
+        format!("{prefix}{}", self.names)
+    }
+
+    /// The placeholder of a text; the same text has the same, so that expressions that are the same stay so.
+    pub(crate) fn text(&mut self, text: &str) -> String {
+        let known = self.texts.iter().position(|known| known == text);
+        let position = known.unwrap_or_else(|| {
+            self.texts.push(text.to_owned());
+            self.texts.len() - 1
+        });
+        format!("?{}", position + 1)
+    }
+
+    pub(crate) fn scope(&self) -> Option<&Scope> {
+        self.scopes.last()
+    }
+
+    /// Counts an expression.
+    pub(crate) fn step(&mut self) -> Result<(), Failure> {
+        self.expressions += 1;
+        if self.expressions > MOST_EXPRESSIONS {
+            return Err(Failure::unsupported(
+                "a statement of so many expressions, those of its aliases included",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Refuses an expression whose SQL has become too long.
+pub(crate) fn bounded(typed: Typed) -> Result<Typed, Failure> {
+    if typed.sql.len() > MOST_SQL {
+        return Err(Failure::unsupported(
+            "an expression of this length, its aliases included",
+        ));
+    }
+    Ok(typed)
+}

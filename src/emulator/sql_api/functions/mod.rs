@@ -1,0 +1,13 @@
+//! The functions that the compiler calls in SQLite's SQL: what Snowflake computes and SQLite does not.
+
+pub(crate) mod aggregates;
+pub(crate) mod arguments;
+pub(crate) mod floats;
+pub(crate) mod formats;
+pub(crate) mod moments;
+pub(crate) mod numbers;
+pub(crate) mod patterns;
+pub(crate) mod raised;
+pub(crate) mod scalars;
+pub(crate) mod texts;
+pub(crate) mod variants;
