@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::statements_tests::{data, post, refused, sql};
+use super::statements_tests::{data, refused, sql};
 use crate::emulator::catalog::tables::Catalog;
 use crate::emulator::rig::{Client, settings};
 use crate::emulator::storage::data_file::DataFile;
@@ -21,7 +21,7 @@ const ROWS: &str = r#"{"ID":12345678901234567890123456789012345678,"PRICE":9.99,
 "#;
 
 /// Clients with the rows landed, in memory and in a file.
-fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
+pub(crate) fn clients() -> Vec<(Client, Option<tempfile::TempDir>)> {
     let in_memory = settings().catalog(Catalog::from_ddl(DDL).unwrap());
     let dir = tempfile::TempDir::new().unwrap();
     let storage =
@@ -436,87 +436,4 @@ fn types_survive_queries_and_unions() {
             json!([["20470", "20.00"]]),
         ),
     ]);
-}
-
-#[test]
-fn bindings_take_on_the_type_of_the_other_side() {
-    for (client, _dir) in clients() {
-        let cases = [
-            (
-                "ID = ?",
-                "TEXT",
-                "12345678901234567890123456789012345678",
-                json!([["a"]]),
-            ),
-            ("ID = ?", "FIXED", "2", json!([["B"]])),
-            ("PRICE > ?", "TEXT", "10", json!([["B"]])),
-            ("RATIO = ?", "REAL", "1.5", json!([["a"]])),
-            ("DAY = ?", "DATE", "1768694400000", json!([["c"]])),
-            (
-                "AT = ?",
-                "TIMESTAMP_NTZ",
-                "1768694400000000000",
-                json!([["c"]]),
-            ),
-            ("AT = ?", "TEXT", "2026-01-18T00:00:00", json!([["c"]])),
-            ("OPEN = ?", "BOOLEAN", "true", json!([["a"]])),
-            ("NAME = :1", "TEXT", "B", json!([["B"]])),
-        ];
-        for (condition, kind, value, wanted) in cases {
-            let body = json!({
-                "statement": format!("SELECT NAME FROM DB.S.T WHERE {condition}"),
-                "bindings": { "1": { "type": kind, "value": value } },
-            });
-            let (_, answer) = post(&client, "", &body);
-            assert_eq!(answer["data"], wanted, "{condition} {kind}: {answer}");
-        }
-        let wrong = json!({ "statement": "SELECT ?", "bindings": { "1": { "type": "FIXED", "value": "x" } } });
-        let (status, answer) = post(&client, "", &wrong);
-        assert_eq!(
-            (status, &answer["code"]),
-            (422, &json!("100037")),
-            "{answer}"
-        );
-    }
-}
-
-#[test]
-fn what_has_no_rule_is_refused_by_name() {
-    let (client, _) = clients().remove(0);
-    for (statement, code, what) in [
-        ("SELECT NAME, COUNT(*) FROM T", "000979", "NAME"),
-        ("SELECT * FROM T GROUP BY NAME", "000979", "ID"),
-        ("SELECT (SELECT NAME FROM T)", "090150", "more than one row"),
-        ("SELECT ID FROM T A, T B", "002028", "ID"),
-        ("SELECT OPEN || 'x' FROM T", "001044", "BOOLEAN"),
-        ("SELECT V > V FROM T", "000002", "VARIANT"),
-        ("SELECT 1 FROM T ORDER BY V", "000002", "VARIANT"),
-        ("SELECT COALESCE(PRICE, 'none') FROM T", "000002", "cast"),
-        ("SELECT HASH(NAME) FROM T", "002140", "HASH"),
-        ("SELECT NAME REGEXP 'a' FROM T", "000002", "REGEXP"),
-        ("SELECT TOP 1 NAME FROM T", "000002", "clause"),
-        ("SELECT 1e3", "000002", "1e3"),
-        ("SELECT HEARD::VARCHAR FROM T", "000002", "TIMESTAMP_LTZ"),
-        ("SELECT NAME FROM T WHERE V:n = 'x'", "000002", "VARIANT"),
-        ("SELECT UPPER('\u{df}')", "000002", "case"),
-        ("SELECT '\\x41'", "000002", "escape"),
-        (
-            "SELECT DISTINCT NAME FROM T ORDER BY ID",
-            "000002",
-            "DISTINCT",
-        ),
-        ("SELECT \"name\" FROM T", "000904", "name"),
-        ("SELECT NAME FROM T WHERE NAME", "000002", "condition"),
-        ("SELECT 1 WHERE COUNT(*) > 1", "000002", "aggregate"),
-        (
-            "SELECT * FROM T, LATERAL FLATTEN(INPUT => V:l)",
-            "000002",
-            "FLATTEN",
-        ),
-        ("SELECT PRICE FROM T SAMPLE (10)", "000002", "FROM"),
-    ] {
-        let (_, found, message) = refused(&client, statement);
-        assert_eq!(found, code, "{statement}: {message}");
-        assert!(message.contains(what), "{statement}: {message}");
-    }
 }

@@ -7,9 +7,11 @@ pub(crate) mod compiler;
 pub(crate) mod copies;
 pub(crate) mod functions;
 #[cfg(test)]
-mod meaning_tests;
+pub(crate) mod meaning_tests;
 pub(crate) mod parsing;
 pub(crate) mod reading;
+#[cfg(test)]
+mod refusals_tests;
 pub(crate) mod statements;
 #[cfg(test)]
 pub(crate) mod statements_tests;

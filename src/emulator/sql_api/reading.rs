@@ -124,15 +124,10 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
         bindings,
         now,
     });
-    let compiled = compiler.query(&selection.query)?;
+    let query = compiler.query(&selection.query)?;
     let readable = tables.values().map(|known| known.kept_as.clone()).collect();
     let connection = fenced(connection, end, readable).map_err(|why| Failure::broken(&why))?;
-    select(
-        &connection,
-        &compiled.sql,
-        &compiler.texts,
-        &compiled.columns,
-    )
+    select(&connection, &query.sql, &compiler.texts, &query.columns)
 }
 
 /// What the tables are called in the database.

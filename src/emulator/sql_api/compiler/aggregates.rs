@@ -6,7 +6,9 @@ use sqlparser::ast::{
 };
 
 use super::calls::arguments_of;
-use super::operators::number_operation;
+use super::conversions::{fitted, grouping_key, sorting_key};
+use super::operators::{number_operation, whole_argument};
+use super::scopes::Takes;
 use super::state::Compiler;
 use super::types::{COUNT, Kind, Typed, arithmetic, kind, number};
 use crate::emulator::catalog::coercion::DataType;
@@ -70,7 +72,7 @@ impl Compiler<'_> {
 
     fn aggregate(&mut self, name: &str, function: &Function) -> Result<Typed, Failure> {
         let scope = self.scopes.last_mut();
-        let is_allowed = scope.as_ref().is_some_and(|scope| scope.takes_aggregates);
+        let is_allowed = scope.as_ref().is_some_and(|scope| scope.takes.aggregates);
         let (true, Some(scope)) = (is_allowed, scope) else {
             return Err(Failure::unsupported(format!(
                 "the aggregate {function} at this place"
@@ -78,12 +80,12 @@ impl Compiler<'_> {
         };
         scope.has_aggregates = true;
         scope.in_aggregate = true;
-        let allowed = (scope.takes_aggregates, scope.takes_windows);
-        (scope.takes_aggregates, scope.takes_windows) = (false, false);
+        let allowed = scope.takes;
+        scope.takes = Takes::default();
         let found = self.aggregated(name, function, "");
         if let Some(scope) = self.scopes.last_mut() {
             scope.in_aggregate = false;
-            (scope.takes_aggregates, scope.takes_windows) = allowed;
+            scope.takes = allowed;
         }
         found.map(|found| Typed {
             sql: found.sql,
@@ -137,100 +139,92 @@ impl Compiler<'_> {
             arguments.push(self.expression(argument)?);
         }
         let order = self.order_within(&function.within_group)?;
-        let counted = |sql: String| Aggregated {
-            sql,
-            of: Some(COUNT),
+        let found = match name {
+            "SUM" | "AVG" => self.totalled(name, &arguments, distinct, over)?,
+            "COUNT" | "COUNT_IF" | "MIN" | "MAX" | "ANY_VALUE" => {
+                simple(name, &arguments, distinct, over)?
+            }
+            _ if is_distinct => None,
+            _ => self.collected(name, &arguments, &order)?,
         };
-        Ok(match (name, arguments.as_slice()) {
-            ("COUNT", [value]) => {
-                let key = if is_distinct {
-                    self.grouping_key(value)
-                } else {
-                    value.sql.clone()
-                };
-                counted(format!("count({distinct}{key}){over}"))
+        found.ok_or_else(unsupported)
+    }
+
+    /// SUM and AVG.
+    fn totalled(
+        &mut self,
+        name: &str,
+        arguments: &[Typed],
+        distinct: &str,
+        over: &str,
+    ) -> Result<Option<Aggregated>, Failure> {
+        let [value] = arguments else {
+            return Ok(None);
+        };
+        let value = self.numeric(value.clone())?;
+        let total = sum(&value, distinct, over);
+        if name == "SUM" {
+            return Ok(Some(total));
+        }
+        let total = Typed {
+            sql: total.sql,
+            of: total.of,
+            constant: None,
+        };
+        let count = format!("count({distinct}{}){over}", value.sql);
+        let average = match total.digits() {
+            // Its scale is that of a quotient.
+            Some(digits) => {
+                let of = arithmetic::quotient(digits, (18, 0));
+                number_operation("divide", &total, &Typed::new(count, COUNT), of)
             }
-            ("COUNT_IF", [test]) if test.of.map(kind) == Some(Kind::Boolean) => {
-                counted(format!("count(CASE WHEN {} THEN 1 END){over}", test.sql))
-            }
-            ("MIN" | "MAX", [value]) => {
-                match value.of.map(kind) {
-                    Some(Kind::Boolean | Kind::Moment(Form::Tz)) => {
-                        return Err(Failure::argument_types(
-                            name,
-                            &value.of.map(|of| of.to_string()).unwrap_or_default(),
-                        ));
-                    }
-                    _ => self.sorting_key(value, name)?,
-                };
-                Aggregated {
-                    sql: format!("{}({}){over}", name.to_lowercase(), value.sql),
-                    of: value.of,
-                }
-            }
-            ("ANY_VALUE", [value]) => Aggregated {
-                sql: format!("max({})", value.sql),
-                of: value.of,
-            },
-            ("SUM", [value]) => {
-                let value = self.numeric(value.clone())?;
-                sum(&value, distinct, over)
-            }
-            ("AVG", [value]) => {
-                let value = self.numeric(value.clone())?;
-                let total = sum(&value, distinct, over);
-                let total = Typed {
-                    sql: total.sql,
-                    of: total.of,
-                    constant: None,
-                };
-                let count = format!("count({distinct}{}){over}", value.sql);
-                let average = match total.digits() {
-                    Some(digits) => {
-                        let of = arithmetic::quotient(digits, (18, 0));
-                        number_operation("divide", &total, &Typed::new(count, COUNT), of)
-                    }
-                    None => Typed::new(
-                        format!("sf_float_divide({},{count} + 0.0)", total.sql),
-                        DataType::Float,
-                    ),
-                };
-                Aggregated {
-                    sql: average.sql,
-                    of: average.of,
-                }
-            }
+            None => Typed::new(
+                format!("sf_float_divide({},{count} + 0.0)", total.sql),
+                DataType::Float,
+            ),
+        };
+        Ok(Some(Aggregated {
+            sql: average.sql,
+            of: average.of,
+        }))
+    }
+
+    /// Aggregates that collect values or choose among them.
+    fn collected(
+        &mut self,
+        name: &str,
+        arguments: &[Typed],
+        order: &str,
+    ) -> Result<Option<Aggregated>, Failure> {
+        Ok(Some(match (name, arguments) {
             ("LISTAGG", [value, rest @ ..]) if rest.len() <= 1 => {
                 let text = self.text_argument(name, value.clone())?;
                 let separator = match rest {
                     [separator] => self.text_argument(name, separator.clone())?,
                     _ => "''".to_owned(),
                 };
-                if is_distinct {
-                    return Err(Failure::unsupported("LISTAGG(DISTINCT …)"));
-                }
                 let call = format!("group_concat({text},{separator}{order})");
                 Aggregated {
                     sql: format!("coalesce({call},'')"),
                     of: Some(super::types::TEXT),
                 }
             }
-            ("ARRAY_AGG", [value]) if !is_distinct => {
-                let json = self.to_variant(value)?;
+            ("ARRAY_AGG", [value]) => {
+                let json = self.variant_of(value)?;
                 Aggregated {
                     sql: format!("sf_array_agg({json}{order})"),
                     of: Some(DataType::Array),
                 }
             }
             ("MIN_BY" | "MAX_BY", [value, by]) => {
-                let by = self.sorting_key(by, name)?;
+                let by = sorting_key(by, name)?;
                 Aggregated {
                     sql: format!("sf_{}({},{by})", name.to_lowercase(), value.sql),
                     of: value.of,
                 }
             }
-            _ => return Err(unsupported()),
-        })
+            _ => return Ok(None),
+        }))
     }
 
     fn order_within(&mut self, order: &[OrderByExpr]) -> Result<String, Failure> {
@@ -240,37 +234,10 @@ impl Compiler<'_> {
         let mut terms = Vec::with_capacity(order.len());
         for term in order {
             let typed = self.expression(&term.expr)?;
-            let (key, direction) = self.order_term(&typed, term)?;
+            let (key, direction) = order_term(&typed, term)?;
             terms.push(format!("{key} {direction}"));
         }
         Ok(format!(" ORDER BY {}", terms.join(", ")))
-    }
-
-    /// A term of ORDER BY. NULL counts as greater than all values: last when they ascend.
-    pub(crate) fn order_term(
-        &mut self,
-        typed: &Typed,
-        term: &OrderByExpr,
-    ) -> Result<(String, String), Failure> {
-        use sqlparser::ast::OrderBySort;
-        let is_descending = match &term.options.sort {
-            None | Some(OrderBySort::Asc) => false,
-            Some(OrderBySort::Desc) => true,
-            Some(OrderBySort::Using(_)) => {
-                return Err(Failure::unsupported(format!("ORDER BY {term}")));
-            }
-        };
-        if term.with_fill.is_some() {
-            return Err(Failure::unsupported(format!("ORDER BY {term}")));
-        }
-        let key = self.sorting_key(typed, "ORDER BY")?;
-        let nulls_first = term.options.nulls_first.unwrap_or(is_descending);
-        let direction = format!(
-            "{} NULLS {}",
-            if is_descending { "DESC" } else { "ASC" },
-            if nulls_first { "FIRST" } else { "LAST" }
-        );
-        Ok((key, direction))
     }
 
     fn window(
@@ -284,16 +251,16 @@ impl Compiler<'_> {
             _ => return Err(Failure::unsupported(format!("the window {over}"))),
         };
         let scope = self.scopes.last_mut();
-        let is_allowed = scope.as_ref().is_some_and(|scope| scope.takes_windows);
+        let is_allowed = scope.as_ref().is_some_and(|scope| scope.takes.windows);
         let (true, Some(scope)) = (is_allowed, scope) else {
             return Err(Failure::unsupported(format!(
                 "the window function {function} at this place"
             )));
         };
-        scope.takes_windows = false;
+        scope.takes.windows = false;
         let found = self.windowed(name, function, spec);
         if let Some(scope) = self.scopes.last_mut() {
-            scope.takes_windows = true;
+            scope.takes.windows = true;
         }
         found
     }
@@ -310,7 +277,7 @@ impl Compiler<'_> {
             let mut keys = Vec::new();
             for expr in &spec.partition_by {
                 let typed = self.expression(expr)?;
-                keys.push(self.grouping_key(&typed));
+                keys.push(grouping_key(&typed));
             }
             parts.push(format!("PARTITION BY {}", keys.join(", ")));
         }
@@ -359,7 +326,7 @@ impl Compiler<'_> {
                 Typed::new(format!("{lower}(){over}"), COUNT)
             }
             ("NTILE", [count]) => {
-                let count = self.whole_argument(name, count.clone())?;
+                let count = whole_argument(name, count.clone())?;
                 Typed::new(format!("ntile({count}){over}"), COUNT)
             }
             ("FIRST_VALUE" | "LAST_VALUE", [value]) => Typed {
@@ -379,10 +346,10 @@ impl Compiler<'_> {
                     Some(default) => {
                         let pair = [value.clone(), default.clone()];
                         let of = super::types::common_of(name, pair.iter())?;
-                        (of, self.fitted(default, of)?)
+                        (of, fitted(default, of)?)
                     }
                 };
-                let value = self.fitted(value, of)?;
+                let value = fitted(value, of)?;
                 Typed {
                     sql: format!("{lower}({value},{by},{default}){over}"),
                     of,
@@ -392,6 +359,49 @@ impl Compiler<'_> {
             _ => return Err(Failure::argument_count(name, arguments.len())),
         })
     }
+}
+
+/// Aggregates that count values or choose among them by SQLite's own order.
+fn simple(
+    name: &str,
+    arguments: &[Typed],
+    distinct: &str,
+    over: &str,
+) -> Result<Option<Aggregated>, Failure> {
+    let counted = |sql: String| Aggregated {
+        sql,
+        of: Some(COUNT),
+    };
+    Ok(Some(match (name, arguments) {
+        ("COUNT", [value]) => {
+            let key = if distinct.is_empty() {
+                value.sql.clone()
+            } else {
+                grouping_key(value)
+            };
+            counted(format!("count({distinct}{key}){over}"))
+        }
+        ("COUNT_IF", [test]) if test.of.map(kind) == Some(Kind::Boolean) => {
+            counted(format!("count(CASE WHEN {} THEN 1 END){over}", test.sql))
+        }
+        ("MIN" | "MAX", [value]) => {
+            if let Some(of) = value.of
+                && matches!(kind(of), Kind::Boolean | Kind::Moment(Form::Tz))
+            {
+                return Err(Failure::argument_types(name, &of.to_string()));
+            }
+            sorting_key(value, name)?;
+            Aggregated {
+                sql: format!("{}({}){over}", name.to_lowercase(), value.sql),
+                of: value.of,
+            }
+        }
+        ("ANY_VALUE", [value]) => Aggregated {
+            sql: format!("max({})", value.sql),
+            of: value.of,
+        },
+        _ => return Ok(None),
+    }))
 }
 
 /// SUM: exact and of 38 digits, or of floats.
@@ -446,4 +456,27 @@ fn frame_sql(frame: &WindowFrame) -> Result<String, Failure> {
     let (start, end) = (bound(&frame.start_bound), bound(end));
     let (start, end) = (start.ok_or_else(odd)?, end.ok_or_else(odd)?);
     Ok(format!("{units} BETWEEN {start} AND {end}"))
+}
+
+/// A term of ORDER BY. NULL counts as greater than all values: last when they ascend.
+pub(crate) fn order_term(typed: &Typed, term: &OrderByExpr) -> Result<(String, String), Failure> {
+    use sqlparser::ast::OrderBySort;
+    let is_descending = match &term.options.sort {
+        None | Some(OrderBySort::Asc) => false,
+        Some(OrderBySort::Desc) => true,
+        Some(OrderBySort::Using(_)) => {
+            return Err(Failure::unsupported(format!("ORDER BY {term}")));
+        }
+    };
+    if term.with_fill.is_some() {
+        return Err(Failure::unsupported(format!("ORDER BY {term}")));
+    }
+    let key = sorting_key(typed, "ORDER BY")?;
+    let nulls_first = term.options.nulls_first.unwrap_or(is_descending);
+    let direction = format!(
+        "{} NULLS {}",
+        if is_descending { "DESC" } else { "ASC" },
+        if nulls_first { "FIRST" } else { "LAST" }
+    );
+    Ok((key, direction))
 }

@@ -4,9 +4,12 @@ use sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectNamePart,
 };
 
-use super::operators::number_operation;
+use super::conversions::{fitted, sorting_key};
+use super::expressions::chosen;
+use super::number_calls::number_type;
+use super::operators::whole_argument;
 use super::state::Compiler;
-use super::types::{COUNT, Kind, TEXT, Typed, arithmetic, common_of, kind, number};
+use super::types::{COUNT, Kind, TEXT, Typed, common_of, kind};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql_api::parsing::folded;
 use crate::emulator::sql_api::statements::Failure;
@@ -217,25 +220,25 @@ impl Compiler<'_> {
         Ok(Some(match (name, arguments.as_slice()) {
             ("CURRENT_DATABASE", []) => self.optional_text(context.database.clone()),
             ("CURRENT_SCHEMA", []) => self.optional_text(context.schema.clone()),
-            ("COALESCE", [before @ .., _]) | ("NVL" | "IFNULL", [before @ .., _])
+            ("COALESCE" | "NVL" | "IFNULL", [before @ .., _])
                 if !before.is_empty() && (name == "COALESCE" || before.len() == 1) =>
             {
                 let tests = before.iter();
                 let tests: Vec<String> = tests
                     .map(|argument| format!("{} IS NOT NULL", argument.sql))
                     .collect();
-                self.chosen(name, &tests, &arguments)?
+                chosen(name, &tests, &arguments)?
             }
             ("NVL2", [test, set, unset]) => {
                 let test = format!("{} IS NOT NULL", test.sql);
-                self.chosen(name, &[test], &[set.clone(), unset.clone()])?
+                chosen(name, &[test], &[set.clone(), unset.clone()])?
             }
             ("IFF", [test, yes, no]) => {
                 let test = match test.of.map(kind) {
                     None | Some(Kind::Boolean) => test.sql.clone(),
                     _ => self.cast(test.clone(), DataType::Boolean, false)?.sql,
                 };
-                self.chosen(name, &[test], &[yes.clone(), no.clone()])?
+                chosen(name, &[test], &[yes.clone(), no.clone()])?
             }
             ("NULLIF", [value, other]) => {
                 let sides = self.comparable(vec![value.clone(), other.clone()], false)?;
@@ -257,8 +260,8 @@ impl Compiler<'_> {
                 let of = common_of(name, arguments.iter())?;
                 let mut sides = Vec::with_capacity(arguments.len());
                 for argument in &arguments {
-                    self.sorting_key(argument, name)?;
-                    sides.push(self.fitted(argument, of)?);
+                    sorting_key(argument, name)?;
+                    sides.push(fitted(argument, of)?);
                 }
                 if of.is_some_and(|of| matches!(of, DataType::TimestampTz(_))) {
                     return Err(Failure::unsupported(format!("{name} of TIMESTAMP_TZ")));
@@ -327,7 +330,7 @@ impl Compiler<'_> {
             ("SUBSTR" | "SUBSTRING", [_, _] | [_, _, _]) => self.substring(arguments)?,
             ("LEFT" | "RIGHT" | "REPEAT", [text, count]) => {
                 let text = self.text_argument(name, text.clone())?;
-                let count = self.whole_argument(name, count.clone())?;
+                let count = whole_argument(name, count.clone())?;
                 Typed::text(match name {
                     "LEFT" => format!("sf_substring({text},1,{count})"),
                     "RIGHT" => format!("sf_right({text},{count})"),
@@ -340,7 +343,7 @@ impl Compiler<'_> {
                     None => "' '".to_owned(),
                 };
                 let text = self.text_argument(name, text.clone())?;
-                let count = self.whole_argument(name, count.clone())?;
+                let count = whole_argument(name, count.clone())?;
                 let function = format!("sf_{}", name.to_lowercase());
                 Typed::text(call(&function, &[text, count, with]))
             }
@@ -353,7 +356,7 @@ impl Compiler<'_> {
             }
             ("SPLIT_PART", [text, delimiter, part]) => {
                 let mut texts = self.texts_of(name, vec![text.clone(), delimiter.clone()])?;
-                texts.push(self.whole_argument(name, part.clone())?);
+                texts.push(whole_argument(name, part.clone())?);
                 Typed::text(call("sf_split_part", &texts))
             }
             ("CONTAINS", [text, part]) => {
@@ -387,7 +390,7 @@ impl Compiler<'_> {
             written.push(if position == 0 {
                 self.text_argument("SUBSTR", argument)?
             } else {
-                self.whole_argument("SUBSTR", argument)?
+                whole_argument("SUBSTR", argument)?
             });
         }
         Ok(Typed::text(format!("sf_substring({})", written.join(","))))
@@ -409,129 +412,11 @@ impl Compiler<'_> {
             _ => None,
         };
         let start = match start {
-            Some(start) => self.whole_argument("POSITION", start)?,
+            Some(start) => whole_argument("POSITION", start)?,
             None => "1".to_owned(),
         };
         let texts = self.texts_of("POSITION", arguments)?;
         let sql = format!("sf_position({},{start})", texts.join(","));
         Ok(Typed::new(sql, COUNT))
-    }
-
-    /// Functions of numbers.
-    fn number_call(&mut self, name: &str, arguments: Vec<Typed>) -> Result<Option<Typed>, Failure> {
-        let mut numbers = Vec::with_capacity(arguments.len());
-        for argument in arguments {
-            numbers.push(self.numeric(argument)?);
-        }
-        Ok(Some(match (name, numbers.as_slice()) {
-            ("ROUND" | "CEIL" | "FLOOR" | "TRUNC" | "TRUNCATE", [value]) => {
-                self.rounded(name, value.clone(), None)?
-            }
-            ("ROUND" | "CEIL" | "FLOOR" | "TRUNC" | "TRUNCATE", [value, places]) => {
-                self.rounded(name, value.clone(), Some(places))?
-            }
-            ("ABS", [value]) => match value.digits() {
-                Some((precision, _)) => Typed {
-                    sql: format!("sf_abs({},{precision})", value.sql),
-                    of: value.of,
-                    constant: None,
-                },
-                None => Typed::new(format!("sf_float_abs({})", value.sql), DataType::Float),
-            },
-            ("SIGN", [value]) if value.digits().is_some() => {
-                Typed::new(format!("sf_sign({})", value.sql), number(1, 0))
-            }
-            ("SQRT", [value]) => {
-                let value = self.fitted(value, Some(DataType::Float))?;
-                Typed::new(format!("sf_sqrt({value})"), DataType::Float)
-            }
-            ("MOD", [left, right]) => match (left.digits(), right.digits()) {
-                (Some(one), Some(other)) => {
-                    number_operation("modulo", left, right, arithmetic::remainder(one, other))
-                }
-                _ => return Err(Failure::unsupported("MOD of FLOAT")),
-            },
-            ("DIV0" | "DIV0NULL", [left, right]) => {
-                let (Some(one), Some(other)) = (left.digits(), right.digits()) else {
-                    return Err(Failure::unsupported(format!("{name} of FLOAT")));
-                };
-                let quotient =
-                    number_operation("divide", left, right, arithmetic::quotient(one, other));
-                let zero = self.cast(
-                    Typed::new("0", number(1, 0)),
-                    quotient.of.unwrap_or(COUNT),
-                    false,
-                )?;
-                let is_set = self.cast(right.clone(), DataType::Boolean, false)?.sql;
-                let test = match name {
-                    "DIV0NULL" => format!("({is_set}) IS NOT 1"),
-                    _ => format!("({is_set}) = 0"),
-                };
-                self.chosen(name, &[test], &[zero, quotient])?
-            }
-            ("ZEROIFNULL", [value]) => {
-                let test = format!("{} IS NOT NULL", value.sql);
-                let zero = Typed::new("0", number(1, 0));
-                self.chosen(name, &[test], &[value.clone(), zero])?
-            }
-            ("NULLIFZERO", [value]) => {
-                let is_set = self.cast(value.clone(), DataType::Boolean, false)?.sql;
-                let results = [value.clone(), Typed::null()];
-                self.chosen(name, &[format!("({is_set}) = 1")], &results)?
-            }
-            _ => return Ok(None),
-        }))
-    }
-
-    /// ROUND, CEIL, FLOOR and TRUNC: the places are a constant, for the type depends on them.
-    pub(crate) fn rounded(
-        &mut self,
-        name: &str,
-        value: Typed,
-        places: Option<&Typed>,
-    ) -> Result<Typed, Failure> {
-        let value = self.numeric(value)?;
-        let places = match places {
-            None => 0,
-            Some(places) => places.constant_whole().ok_or_else(|| {
-                Failure::unsupported(format!("{name} to places that are not a constant"))
-            })?,
-        };
-        let function = match name.to_uppercase().as_str() {
-            "ROUND" => "round",
-            "CEIL" => "ceil",
-            "FLOOR" => "floor",
-            _ => "trunc",
-        };
-        let Some((precision, scale)) = value.digits() else {
-            let sql = format!("sf_float_{function}({},{places})", value.sql);
-            return Ok(Typed::new(sql, DataType::Float));
-        };
-        let to = u8::try_from(places.max(0)).unwrap_or(scale).min(scale);
-        // Rounding may add a digit: 9.99 becomes 10.0.
-        let digits = (precision - scale + to + 1).min(38);
-        let sql = format!(
-            "sf_{function}({},{scale},{places},{digits},{to})",
-            value.sql
-        );
-        Ok(Typed::new(sql, number(digits, to)))
-    }
-}
-
-/// The type that TO_NUMBER gives: NUMBER(38,0) unless it is told.
-fn number_type(name: &str, digits: &[Typed]) -> Result<DataType, Failure> {
-    let given: Option<Vec<u8>> = digits
-        .iter()
-        .map(|digits| u8::try_from(digits.constant_whole()?).ok())
-        .collect();
-    match given.as_deref() {
-        Some([]) => Ok(number(38, 0)),
-        Some([precision @ 1..=38]) => Ok(number(*precision, 0)),
-        Some([precision @ 1..=38, scale]) if scale <= precision && *scale < 38 => {
-            Ok(number(*precision, *scale))
-        }
-        _ => Err(Failure::unsupported(format!(
-            "{name} with arguments other than a precision and a scale"
-        ))),
     }
 }

@@ -12,7 +12,7 @@ use crate::emulator::sql_api::functions::numbers::power_of_ten;
 use crate::emulator::sql_api::statements::Failure;
 
 impl Compiler<'_> {
-    /// `from::to`; with `is_try` it is TRY_CAST, which takes text alone.
+    /// `from::to`; with `is_try` it is `TRY_CAST`, which takes text alone.
     pub(crate) fn cast(
         &mut self,
         from: Typed,
@@ -34,8 +34,8 @@ impl Compiler<'_> {
         }
         let refused = || Failure::unsupported(format!("a cast from {} to {}", kind(of), kind(to)));
         let sql = match kind(to) {
-            Kind::Number => self.to_number(&from, of, to, is_try),
-            Kind::Text => self.to_text(&from, of, to),
+            Kind::Number => to_number(&from, of, to, is_try),
+            Kind::Text => to_text(&from, of, to),
             Kind::Float => to_float(&from, of, is_try),
             Kind::Boolean => to_boolean(&from, of, is_try),
             Kind::Moment(form) => to_moment(&from, of, to, form, is_try),
@@ -44,7 +44,7 @@ impl Compiler<'_> {
                 Kind::Text => Some(format!("{}text_binary({})", tried(is_try), from.sql)),
                 _ => None,
             },
-            Kind::Variant => Some(self.to_variant(&from)?),
+            Kind::Variant => Some(self.variant_of(&from)?),
             structure @ (Kind::Object | Kind::Array) => match kind(of) {
                 known if known == structure => Some(from.sql.clone()),
                 Kind::Variant => {
@@ -57,76 +57,8 @@ impl Compiler<'_> {
         Ok(Typed::new(sql.ok_or_else(refused)?, to))
     }
 
-    fn to_number(
-        &mut self,
-        from: &Typed,
-        of: DataType,
-        to: DataType,
-        is_try: bool,
-    ) -> Option<String> {
-        let DataType::Number { precision, scale } = to else {
-            return None;
-        };
-        let sql = &from.sql;
-        Some(match of {
-            DataType::Number {
-                precision: p1,
-                scale: s1,
-            } => {
-                if s1 == scale && p1 <= precision && is_narrow(p1) == is_narrow(precision) {
-                    sql.clone()
-                } else {
-                    format!("sf_rescale({sql},{s1},{precision},{scale})")
-                }
-            }
-            DataType::Varchar(_) => {
-                format!("{}text_number({sql},{precision},{scale})", tried(is_try))
-            }
-            DataType::Float => format!("sf_float_number({sql},{precision},{scale})"),
-            DataType::Boolean => {
-                let one = power_of_ten(scale).filter(|_| scale < precision)?;
-                let (one, zero) = (number_sql(one, precision), number_sql(0, precision));
-                format!("(CASE {sql} WHEN 1 THEN {one} WHEN 0 THEN {zero} END)")
-            }
-            DataType::Variant => format!("sf_variant_number({sql},{precision},{scale})"),
-            _ => return None,
-        })
-    }
-
-    /// VARCHAR; a text that is too long for it is refused when it is met.
-    fn to_text(&mut self, from: &Typed, of: DataType, to: DataType) -> Option<String> {
-        let sql = &from.sql;
-        let text = match of {
-            DataType::Varchar(_) => sql.clone(),
-            DataType::Number { scale, .. } => format!("sf_number_text({sql},{scale})"),
-            DataType::Float => format!("sf_float_text({sql})"),
-            DataType::Boolean => format!("(CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"),
-            DataType::Binary(_) => format!("hex({sql})"),
-            DataType::Date => sql.clone(),
-            // The default formats: TIME_OUTPUT_FORMAT has no fraction, TIMESTAMP_NTZ_OUTPUT_FORMAT three digits.
-            DataType::Time(_) => format!("substr({sql},1,8)"),
-            DataType::TimestampNtz(_) => format!("substr({sql},1,23)"),
-            DataType::Variant | DataType::Object | DataType::Array => {
-                format!("sf_variant_text({sql})")
-            }
-            DataType::TimestampLtz(_) | DataType::TimestampTz(_) => return None,
-        };
-        // `hex` of NULL is a text without letters.
-        let text = match of {
-            DataType::Binary(_) => format!("(CASE WHEN {sql} IS NOT NULL THEN {text} END)"),
-            _ => text,
-        };
-        match (of, to) {
-            (DataType::Varchar(from), DataType::Varchar(most)) if from <= most => Some(text),
-            (_, DataType::Varchar(most)) if most < DEFAULT_VARCHAR => {
-                Some(format!("sf_at_most({text},{most})"))
-            }
-            _ => Some(text),
-        }
-    }
-
     /// A value as VARIANT.
-    pub(crate) fn to_variant(&mut self, from: &Typed) -> Result<String, Failure> {
+    pub(crate) fn variant_of(&mut self, from: &Typed) -> Result<String, Failure> {
         let sql = &from.sql;
         Ok(match from.of.map(kind) {
             None => sql.clone(),
@@ -211,4 +143,65 @@ fn to_moment(from: &Typed, of: DataType, to: DataType, form: Form, is_try: bool)
     } else {
         moved
     })
+}
+
+fn to_number(from: &Typed, of: DataType, to: DataType, is_try: bool) -> Option<String> {
+    let DataType::Number { precision, scale } = to else {
+        return None;
+    };
+    let sql = &from.sql;
+    Some(match of {
+        DataType::Number {
+            precision: p1,
+            scale: s1,
+        } => {
+            if s1 == scale && p1 <= precision && is_narrow(p1) == is_narrow(precision) {
+                sql.clone()
+            } else {
+                format!("sf_rescale({sql},{s1},{precision},{scale})")
+            }
+        }
+        DataType::Varchar(_) => {
+            format!("{}text_number({sql},{precision},{scale})", tried(is_try))
+        }
+        DataType::Float => format!("sf_float_number({sql},{precision},{scale})"),
+        DataType::Boolean => {
+            let one = power_of_ten(scale).filter(|_| scale < precision)?;
+            let (one, zero) = (number_sql(one, precision), number_sql(0, precision));
+            format!("(CASE {sql} WHEN 1 THEN {one} WHEN 0 THEN {zero} END)")
+        }
+        DataType::Variant => format!("sf_variant_number({sql},{precision},{scale})"),
+        _ => return None,
+    })
+}
+
+/// VARCHAR; a text that is too long for it is refused when it is met.
+fn to_text(from: &Typed, of: DataType, to: DataType) -> Option<String> {
+    let sql = &from.sql;
+    let text = match of {
+        DataType::Varchar(_) | DataType::Date => sql.clone(),
+        DataType::Number { scale, .. } => format!("sf_number_text({sql},{scale})"),
+        DataType::Float => format!("sf_float_text({sql})"),
+        DataType::Boolean => format!("(CASE {sql} WHEN 1 THEN 'true' WHEN 0 THEN 'false' END)"),
+        DataType::Binary(_) => format!("hex({sql})"),
+        // The default formats: TIME_OUTPUT_FORMAT has no fraction, TIMESTAMP_NTZ_OUTPUT_FORMAT three digits.
+        DataType::Time(_) => format!("substr({sql},1,8)"),
+        DataType::TimestampNtz(_) => format!("substr({sql},1,23)"),
+        DataType::Variant | DataType::Object | DataType::Array => {
+            format!("sf_variant_text({sql})")
+        }
+        DataType::TimestampLtz(_) | DataType::TimestampTz(_) => return None,
+    };
+    // `hex` of NULL is a text without letters.
+    let text = match of {
+        DataType::Binary(_) => format!("(CASE WHEN {sql} IS NOT NULL THEN {text} END)"),
+        _ => text,
+    };
+    match (of, to) {
+        (DataType::Varchar(from), DataType::Varchar(most)) if from <= most => Some(text),
+        (_, DataType::Varchar(most)) if most < DEFAULT_VARCHAR => {
+            Some(format!("sf_at_most({text},{most})"))
+        }
+        _ => Some(text),
+    }
 }

@@ -2,7 +2,8 @@
 
 use sqlparser::ast::Expr;
 
-use super::conversions::{aligned, date_to_ntz};
+use super::conversions::{aligned, date_to_ntz, fitted};
+use super::literals::number_in;
 use super::state::Compiler;
 use super::types::{Kind, Typed, kind, number};
 use crate::emulator::catalog::coercion::DataType;
@@ -79,7 +80,7 @@ impl Compiler<'_> {
             (Kind::Text, Kind::Number) => match item.constant_text() {
                 Some(text) => {
                     let text = text.to_owned();
-                    self.number_in(&text)?
+                    number_in(&text)?
                 }
                 None => self.cast(item, TEXT_AS_NUMBER, false)?,
             },
@@ -96,7 +97,7 @@ impl Compiler<'_> {
                 }
             }
             (Kind::Number, Kind::Float) => {
-                Typed::new(self.fitted(&item, Some(DataType::Float))?, DataType::Float)
+                Typed::new(fitted(&item, Some(DataType::Float))?, DataType::Float)
             }
             (Kind::Moment(Form::Date), Kind::Moment(Form::Ntz)) => {
                 Typed::new(date_to_ntz(sql), DataType::TimestampNtz(9))
@@ -202,11 +203,11 @@ fn compared_as(kinds: &[Kind]) -> Result<Option<Kind>, Failure> {
 fn pair(one: Kind, other: Kind) -> Option<Kind> {
     Some(match (one, other) {
         (one, other) if one == other => one,
-        (Kind::Text, Kind::Number | Kind::Float | Kind::Boolean | Kind::Moment(_)) => other,
-        (Kind::Number, Kind::Float) => Kind::Float,
-        (Kind::Moment(Form::Date), Kind::Moment(Form::Ntz | Form::Ltz)) => other,
-        (Kind::Moment(Form::Ntz | Form::Tz), Kind::Moment(Form::Ltz)) => Kind::Moment(Form::Ltz),
-        (Kind::Variant, Kind::Text | Kind::Number | Kind::Float | Kind::Boolean) => other,
+        (Kind::Text, Kind::Number | Kind::Float | Kind::Boolean | Kind::Moment(_))
+        | (Kind::Number, Kind::Float)
+        | (Kind::Moment(Form::Date), Kind::Moment(Form::Ntz | Form::Ltz))
+        | (Kind::Moment(Form::Ntz | Form::Tz), Kind::Moment(Form::Ltz))
+        | (Kind::Variant, Kind::Text | Kind::Number | Kind::Float | Kind::Boolean) => other,
         (Kind::Variant, Kind::Object | Kind::Array) => Kind::Variant,
         _ => return None,
     })

@@ -1,6 +1,5 @@
 //! Conversions that lose nothing: from a type to one that the values of several types have in common.
 
-use super::state::Compiler;
 use super::types::{Kind, Type, Typed, is_narrow, kind};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql_api::functions::moments::Form;
@@ -15,55 +14,53 @@ pub(crate) fn date_to_ntz(sql: &str) -> String {
     format!("({sql} || '{MIDNIGHT}')")
 }
 
-impl Compiler<'_> {
-    /// The SQL of an expression in the form of a type that [`common`](super::types::common) has found for it.
-    pub(crate) fn fitted(&mut self, typed: &Typed, to: Type) -> Result<String, Failure> {
-        let (Some(from), Some(to)) = (typed.of, to) else {
-            return Ok(typed.sql.clone());
-        };
-        let sql = &typed.sql;
-        Ok(match (from, to) {
-            (
-                DataType::Number {
-                    precision: p1,
-                    scale: s1,
-                },
-                DataType::Number {
-                    precision: p2,
-                    scale: s2,
-                },
-            ) => number_to(sql, (p1, s1), (p2, s2)),
-            (DataType::Number { scale, .. }, DataType::Float) => {
-                format!("sf_number_float({sql},{scale})")
-            }
-            (DataType::Date, DataType::TimestampNtz(_)) => date_to_ntz(sql),
-            _ if kind(from) == kind(to) => sql.clone(),
-            _ => {
-                return Err(Failure::unsupported(format!(
-                    "{from} where {to} is expected: cast it"
-                )));
-            }
-        })
-    }
-
-    /// What expressions are grouped, counted and told apart by.
-    pub(crate) fn grouping_key(&mut self, typed: &Typed) -> String {
-        let sql = &typed.sql;
-        match typed.of.map(kind) {
-            Some(Kind::Moment(Form::Tz)) => format!("sf_instant({sql})"),
-            Some(kind) if kind.is_structured() => format!("sf_variant_key({sql})"),
-            _ => sql.clone(),
+/// The SQL of an expression in the form of a type that [`common`](super::types::common) has found for it.
+pub(crate) fn fitted(typed: &Typed, to: Type) -> Result<String, Failure> {
+    let (Some(from), Some(to)) = (typed.of, to) else {
+        return Ok(typed.sql.clone());
+    };
+    let sql = &typed.sql;
+    Ok(match (from, to) {
+        (
+            DataType::Number {
+                precision: p1,
+                scale: s1,
+            },
+            DataType::Number {
+                precision: p2,
+                scale: s2,
+            },
+        ) => number_to(sql, (p1, s1), (p2, s2)),
+        (DataType::Number { scale, .. }, DataType::Float) => {
+            format!("sf_number_float({sql},{scale})")
         }
-    }
-
-    /// What expressions are sorted by.
-    pub(crate) fn sorting_key(&mut self, typed: &Typed, what: &str) -> Result<String, Failure> {
-        match typed.of.map(kind) {
-            Some(kind) if kind.is_structured() => Err(Failure::unsupported(format!(
-                "{what} of the type {kind}: cast it"
-            ))),
-            _ => Ok(self.grouping_key(typed)),
+        (DataType::Date, DataType::TimestampNtz(_)) => date_to_ntz(sql),
+        _ if kind(from) == kind(to) => sql.clone(),
+        _ => {
+            return Err(Failure::unsupported(format!(
+                "{from} where {to} is expected: cast it"
+            )));
         }
+    })
+}
+
+/// What expressions are grouped, counted and told apart by.
+pub(crate) fn grouping_key(typed: &Typed) -> String {
+    let sql = &typed.sql;
+    match typed.of.map(kind) {
+        Some(Kind::Moment(Form::Tz)) => format!("sf_instant({sql})"),
+        Some(kind) if kind.is_structured() => format!("sf_variant_key({sql})"),
+        _ => sql.clone(),
+    }
+}
+
+/// What expressions are sorted by.
+pub(crate) fn sorting_key(typed: &Typed, what: &str) -> Result<String, Failure> {
+    match typed.of.map(kind) {
+        Some(kind) if kind.is_structured() => Err(Failure::unsupported(format!(
+            "{what} of the type {kind}: cast it"
+        ))),
+        _ => Ok(grouping_key(typed)),
     }
 }
 

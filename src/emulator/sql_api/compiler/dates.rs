@@ -2,6 +2,7 @@
 
 use sqlparser::ast::Expr;
 
+use super::operators::whole_argument;
 use super::state::Compiler;
 use super::types::{Kind, Typed, fraction_digits, kind, number};
 use crate::emulator::catalog::coercion::DataType;
@@ -90,10 +91,10 @@ impl Compiler<'_> {
                 self.cast(value, DataType::Time(9), is_try)?
             }
             ("TO_TIMESTAMP" | "TO_TIMESTAMP_NTZ", [value]) => {
-                self.to_timestamp(value, DataType::TimestampNtz(9), is_try)?
+                self.timestamp_of(value, DataType::TimestampNtz(9), is_try)?
             }
             ("TO_TIMESTAMP_LTZ", [value]) if !is_try => {
-                self.to_timestamp(value, DataType::TimestampLtz(9), is_try)?
+                self.timestamp_of(value, DataType::TimestampLtz(9), is_try)?
             }
             ("TO_TIMESTAMP_TZ", [value]) if !is_try => {
                 let value = self.expression(value)?;
@@ -118,7 +119,7 @@ impl Compiler<'_> {
         }))
     }
 
-    fn to_timestamp(&mut self, value: &Expr, to: DataType, is_try: bool) -> Result<Typed, Failure> {
+    fn timestamp_of(&mut self, value: &Expr, to: DataType, is_try: bool) -> Result<Typed, Failure> {
         let value = self.expression(value)?;
         match value.digits() {
             // Seconds since 1970.
@@ -153,8 +154,7 @@ impl Compiler<'_> {
             _ => moment,
         };
         match moment.of.map(kind) {
-            None => Ok(moment.sql),
-            Some(Kind::Moment(Form::Date | Form::Ntz | Form::Ltz)) => Ok(moment.sql),
+            None | Some(Kind::Moment(Form::Date | Form::Ntz | Form::Ltz)) => Ok(moment.sql),
             // The parts of a wall clock are those of its zone; the difference between two is one of instants.
             Some(Kind::Moment(Form::Tz)) if part == Part::Day && !name.contains("DIFF") => {
                 Ok(moment.sql)
@@ -189,7 +189,7 @@ impl Compiler<'_> {
     }
 
     fn moved(&mut self, part: Part, count: Typed, moment: Typed) -> Result<Typed, Failure> {
-        let count = self.whole_argument("DATEADD", count)?;
+        let count = whole_argument("DATEADD", count)?;
         let moment = match moment.of.map(kind) {
             Some(Kind::Text) => self.cast(moment, DataType::TimestampNtz(9), false)?,
             _ => moment,

@@ -2,6 +2,8 @@
 
 use sqlparser::ast::{CaseWhen, CastKind, CeilFloorKind, Expr, Query, TrimWhereField};
 
+use super::conversions::fitted;
+use super::scopes::Takes;
 use super::state::{Compiler, bounded};
 use super::types::{Typed, common_of};
 use crate::emulator::catalog::coercion::DataType;
@@ -31,13 +33,13 @@ impl Compiler<'_> {
         }
         // As it was compiled in GROUP BY: without groups, and without aggregates.
         let groups = scope.grouping.take().unwrap_or_default();
-        let allowed = (scope.takes_aggregates, scope.takes_windows);
-        (scope.takes_aggregates, scope.takes_windows) = (false, false);
+        let allowed = scope.takes;
+        scope.takes = Takes::default();
         let alone = self.dispatch(expr);
         let found = alone.ok().filter(|typed| groups.contains(&typed.sql));
         if let Some(scope) = self.scopes.last_mut() {
             scope.grouping = Some(groups);
-            (scope.takes_aggregates, scope.takes_windows) = allowed;
+            scope.takes = allowed;
         }
         self.step()?;
         Ok(found)
@@ -50,36 +52,7 @@ impl Compiler<'_> {
             Expr::Value(value) => self.value(&value.value),
             Expr::Nested(inner) => self.expression(inner),
             Expr::BinaryOp { left, op, right } => self.binary(left, op, right),
-            Expr::UnaryOp { op, expr } => self.unary(op, expr),
-            Expr::IsNull(inner) => self.is(inner, "IS NULL"),
-            Expr::IsNotNull(inner) => self.is(inner, "IS NOT NULL"),
-            Expr::IsTrue(inner) => self.is_condition(inner, "IS 1"),
-            Expr::IsNotTrue(inner) => self.is_condition(inner, "IS NOT 1"),
-            Expr::IsFalse(inner) => self.is_condition(inner, "IS 0"),
-            Expr::IsNotFalse(inner) => self.is_condition(inner, "IS NOT 0"),
-            Expr::IsDistinctFrom(left, right) => self.comparison(left, "IS NOT", right),
-            Expr::IsNotDistinctFrom(left, right) => self.comparison(left, "IS", right),
-            Expr::Between {
-                expr,
-                negated,
-                low,
-                high,
-            } => self.between(expr, low, high, *negated),
-            Expr::InList {
-                expr,
-                list,
-                negated,
-            } => self.in_list(expr, list, *negated),
-            Expr::InSubquery {
-                expr,
-                subquery,
-                negated,
-            } => self.in_subquery(expr, subquery, *negated),
-            Expr::Exists { subquery, negated } => {
-                let query = self.query(subquery)?;
-                let not = if *negated { "NOT " } else { "" };
-                Ok(Typed::boolean(format!("({not}EXISTS ({}))", query.sql)))
-            }
+            Expr::UnaryOp { op, expr } => self.unary(*op, expr),
             Expr::Subquery(query) => self.scalar_subquery(query),
             Expr::Case {
                 operand,
@@ -116,6 +89,47 @@ impl Compiler<'_> {
                 let text = self.value(&typed.value.value)?;
                 self.cast(text, to, false)
             }
+            Expr::JsonAccess { value, path } => self.json_path(value, path),
+            Expr::Function(function) => self.call(function),
+            other => match self.predicate(other)? {
+                Some(found) => Ok(found),
+                None => self.spelled_call(other),
+            },
+        }
+    }
+
+    /// Tests of a value; none for other expressions.
+    fn predicate(&mut self, expr: &Expr) -> Result<Option<Typed>, Failure> {
+        let found = match expr {
+            Expr::IsNull(inner) => self.is(inner, "IS NULL"),
+            Expr::IsNotNull(inner) => self.is(inner, "IS NOT NULL"),
+            Expr::IsTrue(inner) => self.is_condition(inner, "IS 1"),
+            Expr::IsNotTrue(inner) => self.is_condition(inner, "IS NOT 1"),
+            Expr::IsFalse(inner) => self.is_condition(inner, "IS 0"),
+            Expr::IsNotFalse(inner) => self.is_condition(inner, "IS NOT 0"),
+            Expr::IsDistinctFrom(left, right) => self.comparison(left, "IS NOT", right),
+            Expr::IsNotDistinctFrom(left, right) => self.comparison(left, "IS", right),
+            Expr::Between {
+                expr,
+                negated,
+                low,
+                high,
+            } => self.between(expr, low, high, *negated),
+            Expr::InList {
+                expr,
+                list,
+                negated,
+            } => self.in_list(expr, list, *negated),
+            Expr::InSubquery {
+                expr,
+                subquery,
+                negated,
+            } => self.in_subquery(expr, subquery, *negated),
+            Expr::Exists { subquery, negated } => {
+                let query = self.query(subquery)?;
+                let not = if *negated { "NOT " } else { "" };
+                Ok(Typed::boolean(format!("({not}EXISTS ({}))", query.sql)))
+            }
             Expr::Like {
                 negated,
                 any: false,
@@ -130,8 +144,14 @@ impl Compiler<'_> {
                 pattern,
                 escape_char,
             } => self.like(expr, pattern, escape_char.as_deref(), *negated, true),
-            Expr::JsonAccess { value, path } => self.json_path(value, path),
-            Expr::Function(function) => self.call(function),
+            _ => return Ok(None),
+        };
+        found.map(Some)
+    }
+
+    /// Functions whose arguments SQL separates by words.
+    fn spelled_call(&mut self, expr: &Expr) -> Result<Typed, Failure> {
+        match expr {
             Expr::Extract { field, expr, .. } => {
                 let moment = self.expression(expr)?;
                 self.date_part(&field.to_string(), moment)
@@ -204,31 +224,7 @@ impl Compiler<'_> {
             Some(otherwise) => self.expression(otherwise)?,
             None => Typed::null(),
         });
-        self.chosen("CASE", &tests, &results)
-    }
-
-    /// `CASE WHEN test THEN result … ELSE last result END`.
-    pub(crate) fn chosen(
-        &mut self,
-        name: &str,
-        tests: &[String],
-        results: &[Typed],
-    ) -> Result<Typed, Failure> {
-        let of = common_of(name, results.iter())?;
-        let mut sql = "(CASE".to_owned();
-        for (position, result) in results.iter().enumerate() {
-            let result = self.fitted(result, of)?;
-            match tests.get(position) {
-                Some(test) => sql.push_str(&format!(" WHEN {test} THEN {result}")),
-                None => sql.push_str(&format!(" ELSE {result}")),
-            }
-        }
-        sql.push_str(" END)");
-        Ok(Typed {
-            sql,
-            of,
-            constant: None,
-        })
+        chosen("CASE", &tests, &results)
     }
 
     fn in_subquery(
@@ -330,4 +326,24 @@ impl Compiler<'_> {
         };
         self.rounded(name, number, places.as_ref())
     }
+}
+
+/// `CASE WHEN test THEN result … ELSE last result END`.
+pub(crate) fn chosen(name: &str, tests: &[String], results: &[Typed]) -> Result<Typed, Failure> {
+    let of = common_of(name, results.iter())?;
+    let mut sql = "(CASE".to_owned();
+    for (position, result) in results.iter().enumerate() {
+        let result = fitted(result, of)?;
+        let branch = match tests.get(position) {
+            Some(test) => [" WHEN ", test, " THEN ", &result],
+            None => [" ELSE ", &result, "", ""],
+        };
+        sql.extend(branch);
+    }
+    sql.push_str(" END)");
+    Ok(Typed {
+        sql,
+        of,
+        constant: None,
+    })
 }

@@ -1,5 +1,7 @@
 //! Literals and bindings, as values in the forms of their types.
 
+use std::fmt::Write as _;
+
 use serde::Deserialize;
 use sqlparser::ast::Value;
 
@@ -98,9 +100,12 @@ pub(crate) fn number_sql(units: i128, precision: u8) -> String {
     if is_narrow(precision) {
         return format!("({units})");
     }
+    blob_sql(&numbers::encode(units))
+}
+
+fn blob_sql(bytes: &[u8]) -> String {
     let mut sql = "x'".to_owned();
-    for byte in numbers::encode(units) {
-        use std::fmt::Write as _;
+    for byte in bytes {
         // Writing to a String cannot fail.
         let _ = write!(sql, "{byte:02x}");
     }
@@ -119,7 +124,7 @@ impl Compiler<'_> {
         Ok(match literal {
             Literal::Null => Typed::null(),
             Literal::Boolean(is) => constant(u8::from(*is).to_string(), DataType::Boolean),
-            Literal::Number(digits) => return self.number_literal(digits),
+            Literal::Number(digits) => return number_literal(digits),
             Literal::Float(float) if float.is_nan() => {
                 let sql = self.text("NaN");
                 constant(sql, DataType::Float)
@@ -140,25 +145,7 @@ impl Compiler<'_> {
                 let sql = self.text(text);
                 constant(sql, *of)
             }
-            Literal::Binary(bytes) => {
-                let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-                constant(format!("x'{hex}'"), DataType::Binary(8_388_608))
-            }
-        })
-    }
-
-    fn number_literal(&mut self, digits: &str) -> Result<Typed, Failure> {
-        let Some((precision, scale)) = number_type(digits) else {
-            return Err(Failure::unsupported(format!(
-                "the number {digits}: the emulator has literals of at most {MOST_DIGITS} digits without an exponent"
-            )));
-        };
-        let units = numbers::parse(digits, precision, scale).map_err(Failure::from)?;
-        let whole = (scale == 0).then(|| i64::try_from(units).ok()).flatten();
-        Ok(Typed {
-            sql: number_sql(units, precision),
-            of: Some(number(precision, scale)),
-            constant: Some(whole.map_or(Constant::Other, Constant::Whole)),
+            Literal::Binary(bytes) => constant(blob_sql(bytes), DataType::Binary(8_388_608)),
         })
     }
 
@@ -191,18 +178,6 @@ impl Compiler<'_> {
             odd => return Err(Failure::unsupported(format!("the literal {odd}"))),
         };
         self.literal(&literal)
-    }
-
-    /// A text that a constant holds, as a value of another type, read while the statement is compiled.
-    pub(crate) fn number_in(&mut self, text: &str) -> Result<Typed, Failure> {
-        if number_type(text).is_some() {
-            return self.number_literal(text.trim());
-        }
-        // Read for its message, or for an exponent.
-        numbers::parse(text, MOST_DIGITS, 0).map_err(Failure::from)?;
-        Err(Failure::unsupported(format!(
-            "the number '{text}' with an exponent"
-        )))
     }
 }
 
@@ -241,6 +216,33 @@ fn unescaped(raw: &str) -> Result<String, Failure> {
         }
     }
     Ok(text)
+}
+
+pub(crate) fn number_literal(digits: &str) -> Result<Typed, Failure> {
+    let Some((precision, scale)) = number_type(digits) else {
+        return Err(Failure::unsupported(format!(
+            "the number {digits}: the emulator has literals of at most {MOST_DIGITS} digits without an exponent"
+        )));
+    };
+    let units = numbers::parse(digits, precision, scale).map_err(Failure::from)?;
+    let whole = (scale == 0).then(|| i64::try_from(units).ok()).flatten();
+    Ok(Typed {
+        sql: number_sql(units, precision),
+        of: Some(number(precision, scale)),
+        constant: Some(whole.map_or(Constant::Other, Constant::Whole)),
+    })
+}
+
+/// A text that a constant holds, as a value of another type, read while the statement is compiled.
+pub(crate) fn number_in(text: &str) -> Result<Typed, Failure> {
+    if number_type(text).is_some() {
+        return number_literal(text.trim());
+    }
+    // Read for its message, or for an exponent.
+    numbers::parse(text, MOST_DIGITS, 0).map_err(Failure::from)?;
+    Err(Failure::unsupported(format!(
+        "the number '{text}' with an exponent"
+    )))
 }
 
 #[cfg(test)]

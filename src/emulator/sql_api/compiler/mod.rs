@@ -6,11 +6,13 @@
 pub(crate) mod aggregates;
 pub(crate) mod calls;
 pub(crate) mod casts;
+pub(crate) mod clauses;
 pub(crate) mod comparisons;
 pub(crate) mod conversions;
 pub(crate) mod dates;
 pub(crate) mod expressions;
 pub(crate) mod literals;
+pub(crate) mod number_calls;
 pub(crate) mod operators;
 pub(crate) mod queries;
 pub(crate) mod scopes;

@@ -2,6 +2,8 @@
 
 use sqlparser::ast::{BinaryOperator, Expr, UnaryOperator};
 
+use super::conversions::fitted;
+use super::literals::number_in;
 use super::state::Compiler;
 use super::types::{Kind, TEXT, Typed, arithmetic, kind, number};
 use crate::emulator::catalog::coercion::DataType;
@@ -63,11 +65,7 @@ impl Compiler<'_> {
         Ok(Typed::text(format!("({})", texts.join(" || "))))
     }
 
-    pub(crate) fn unary(
-        &mut self,
-        operator: &UnaryOperator,
-        expr: &Expr,
-    ) -> Result<Typed, Failure> {
+    pub(crate) fn unary(&mut self, operator: UnaryOperator, expr: &Expr) -> Result<Typed, Failure> {
         match operator {
             UnaryOperator::Not => {
                 let condition = self.condition(expr)?;
@@ -76,7 +74,7 @@ impl Compiler<'_> {
             UnaryOperator::Plus | UnaryOperator::Minus => {
                 let typed = self.expression(expr)?;
                 let typed = self.numeric(typed)?;
-                if *operator == UnaryOperator::Plus {
+                if operator == UnaryOperator::Plus {
                     return Ok(typed);
                 }
                 let constant = match &typed.constant {
@@ -112,7 +110,7 @@ impl Compiler<'_> {
             Some(Kind::Text) => match typed.constant_text() {
                 Some(text) => {
                     let text = text.to_owned();
-                    self.number_in(&text)
+                    number_in(&text)
                 }
                 None => self.cast(typed, number(18, 5), false),
             },
@@ -128,7 +126,7 @@ impl Compiler<'_> {
         operator: &BinaryOperator,
         right: Typed,
     ) -> Result<Typed, Failure> {
-        if let Some(moved) = self.with_dates(&left, operator, &right)? {
+        if let Some(moved) = with_dates(&left, operator, &right)? {
             return Ok(moved);
         }
         let (left, right) = (self.numeric(left)?, self.numeric(right)?);
@@ -141,8 +139,8 @@ impl Compiler<'_> {
         };
         let (Some(one), Some(other)) = (left.digits(), right.digits()) else {
             let sides = [
-                self.fitted(&left, Some(DataType::Float))?,
-                self.fitted(&right, Some(DataType::Float))?,
+                fitted(&left, Some(DataType::Float))?,
+                fitted(&right, Some(DataType::Float))?,
             ];
             let sql = format!("sf_float_{name}({})", sides.join(","));
             return Ok(Typed::new(sql, DataType::Float));
@@ -156,33 +154,6 @@ impl Compiler<'_> {
         Ok(number_operation(name, &left, &right, of))
     }
 
-    /// A date and a count of days, or two dates; none for other types.
-    fn with_dates(
-        &mut self,
-        left: &Typed,
-        operator: &BinaryOperator,
-        right: &Typed,
-    ) -> Result<Option<Typed>, Failure> {
-        let is_date = |typed: &Typed| typed.of == Some(DataType::Date);
-        let is_days = |typed: &Typed| typed.digits().is_some_and(|(_, scale)| scale == 0);
-        let day = Part::Day.number();
-        let days = match (operator, is_date(left), is_date(right)) {
-            (BinaryOperator::Minus, true, true) => {
-                let sql = format!("sf_date_diff({day},{},{})", right.sql, left.sql);
-                return Ok(Some(Typed::new(sql, number(9, 0))));
-            }
-            (BinaryOperator::Plus, true, false) if is_days(right) => (left, right, 1),
-            (BinaryOperator::Plus, false, true) if is_days(left) => (right, left, 1),
-            (BinaryOperator::Minus, true, false) if is_days(right) => (left, right, -1),
-            _ => return Ok(None),
-        };
-        let (date, count, sign) = days;
-        let count = self.whole_argument("+", count.clone())?;
-        let form = Form::Date.number();
-        let sql = format!("sf_date_add({},{day},{count} * {sign},{form})", date.sql);
-        Ok(Some(Typed::new(sql, DataType::Date)))
-    }
-
     /// The SQL of an argument that is a text; numbers and VARIANT are cast.
     pub(crate) fn text_argument(&mut self, name: &str, typed: Typed) -> Result<String, Failure> {
         match typed.of.map(kind) {
@@ -192,21 +163,6 @@ impl Compiler<'_> {
                 Ok(self.cast(typed, TEXT, false)?.sql)
             }
             Some(kind) => Err(Failure::argument_types(name, &kind.to_string())),
-        }
-    }
-
-    /// The SQL of an argument that is a whole number of at most 18 digits.
-    pub(crate) fn whole_argument(&mut self, name: &str, typed: Typed) -> Result<String, Failure> {
-        match typed.of {
-            None => Ok(typed.sql),
-            Some(DataType::Number {
-                precision,
-                scale: 0,
-            }) if precision <= 18 => Ok(typed.sql),
-            Some(DataType::Number { scale: 0, .. }) => {
-                Ok(format!("sf_rescale({},0,18,0)", typed.sql))
-            }
-            Some(of) => Err(Failure::argument_types(name, &of.to_string())),
         }
     }
 }
@@ -223,4 +179,43 @@ pub(crate) fn number_operation(name: &str, left: &Typed, right: &Typed, of: Data
         left.sql, right.sql
     );
     Typed::new(sql, of)
+}
+
+/// The SQL of an argument that is a whole number of at most 18 digits.
+pub(crate) fn whole_argument(name: &str, typed: Typed) -> Result<String, Failure> {
+    match typed.of {
+        None => Ok(typed.sql),
+        Some(DataType::Number {
+            precision,
+            scale: 0,
+        }) if precision <= 18 => Ok(typed.sql),
+        Some(DataType::Number { scale: 0, .. }) => Ok(format!("sf_rescale({},0,18,0)", typed.sql)),
+        Some(of) => Err(Failure::argument_types(name, &of.to_string())),
+    }
+}
+
+/// A date and a count of days, or two dates; none for other types.
+fn with_dates(
+    left: &Typed,
+    operator: &BinaryOperator,
+    right: &Typed,
+) -> Result<Option<Typed>, Failure> {
+    let is_date = |typed: &Typed| typed.of == Some(DataType::Date);
+    let is_days = |typed: &Typed| typed.digits().is_some_and(|(_, scale)| scale == 0);
+    let day = Part::Day.number();
+    let days = match (operator, is_date(left), is_date(right)) {
+        (BinaryOperator::Minus, true, true) => {
+            let sql = format!("sf_date_diff({day},{},{})", right.sql, left.sql);
+            return Ok(Some(Typed::new(sql, number(9, 0))));
+        }
+        (BinaryOperator::Plus, true, false) if is_days(right) => (left, right, 1),
+        (BinaryOperator::Plus, false, true) if is_days(left) => (right, left, 1),
+        (BinaryOperator::Minus, true, false) if is_days(right) => (left, right, -1),
+        _ => return Ok(None),
+    };
+    let (date, count, sign) = days;
+    let count = whole_argument("+", count.clone())?;
+    let form = Form::Date.number();
+    let sql = format!("sf_date_add({},{day},{count} * {sign},{form})", date.sql);
+    Ok(Some(Typed::new(sql, DataType::Date)))
 }

@@ -5,8 +5,11 @@ use sqlparser::ast::{
     With,
 };
 
+use super::aggregates::order_term;
+use super::clauses::ordinal;
+use super::conversions::fitted;
 use super::scopes::{Output, output_name};
-use super::selects::{Compiled, ordinal};
+use super::selects::Compiled;
 use super::state::{Compiler, NamedQuery};
 use super::types::{Kind, Type, Typed, common, kind, number};
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
@@ -57,7 +60,7 @@ impl Compiler<'_> {
             SetExpr::Select(select) => self.select(select, order, None)?,
             other => {
                 let found = self.set_expression(other)?;
-                self.sorted(found, order)?
+                sorted(found, order)?
             }
         };
         self.named.truncate(known);
@@ -87,14 +90,15 @@ impl Compiler<'_> {
             }) if limit_by.is_empty() => (limit.as_ref(), offset.as_ref()),
             Some(clause) => return Err(Failure::unsupported(clause.to_string())),
         };
-        let mut sql = match limit {
-            Some(limit) => format!(" LIMIT {}", self.row_count(limit)?),
-            None => " LIMIT -1".to_owned(),
+        let limit = match limit {
+            Some(limit) => self.row_count(limit)?,
+            None => -1,
         };
-        if let Some(offset) = offset {
-            sql.push_str(&format!(" OFFSET {}", self.row_count(&offset.value)?));
-        }
-        Ok(sql)
+        let offset = match offset {
+            Some(offset) => self.row_count(&offset.value)?,
+            None => 0,
+        };
+        Ok(format!(" LIMIT {limit} OFFSET {offset}"))
     }
 
     /// A constant count of rows.
@@ -178,7 +182,7 @@ impl Compiler<'_> {
             column.of = column.of.map(widest);
         }
         let targets: Vec<Type> = columns.iter().map(|column| column.of).collect();
-        let start = self.converted(&start, &targets)?;
+        let start = converted(&start, &targets)?;
         self.named.push(NamedQuery {
             name: name.to_owned(),
             sql_name: sql_name.to_owned(),
@@ -270,70 +274,10 @@ impl Compiler<'_> {
             });
         }
         let targets: Vec<Type> = columns.iter().map(|column| column.of).collect();
-        let (left, right) = (
-            self.converted(&left, &targets)?,
-            self.converted(&right, &targets)?,
-        );
+        let (left, right) = (converted(&left, &targets)?, converted(&right, &targets)?);
         Ok(Compiled {
             sql: format!("{left} {operator} {right}"),
             columns,
-        })
-    }
-
-    /// A query whose columns have these types.
-    fn converted(&mut self, query: &Compiled, targets: &[Type]) -> Result<String, Failure> {
-        let mut list = Vec::with_capacity(targets.len());
-        for (position, (column, target)) in query.columns.iter().zip(targets).enumerate() {
-            let name = output_name(position);
-            let typed = Typed {
-                sql: name.clone(),
-                of: column.of,
-                constant: None,
-            };
-            list.push(format!("{} AS {name}", self.fitted(&typed, *target)?));
-        }
-        Ok(format!("SELECT {} FROM ({})", list.join(", "), query.sql))
-    }
-
-    /// The answer of a set operation, sorted by its columns.
-    fn sorted(&mut self, query: Compiled, order: &[OrderByExpr]) -> Result<Compiled, Failure> {
-        if order.is_empty() {
-            return Ok(query);
-        }
-        let mut terms = Vec::with_capacity(order.len());
-        for term in order {
-            let position = match (&term.expr, ordinal(&term.expr)) {
-                (_, Some(position)) => position.checked_sub(1),
-                (Expr::Identifier(ident), None) => {
-                    let name = folded(ident);
-                    query.columns.iter().position(|column| column.name == name)
-                }
-                _ => None,
-            };
-            let column =
-                position.and_then(|position| Some((position, query.columns.get(position)?)));
-            let Some((position, column)) = column else {
-                return Err(Failure::unsupported(format!(
-                    "ORDER BY {} behind a set operation: name one of its columns",
-                    term.expr
-                )));
-            };
-            let typed = Typed {
-                sql: output_name(position),
-                of: column.of,
-                constant: None,
-            };
-            let (key, direction) = self.order_term(&typed, term)?;
-            terms.push(format!("{key} {direction}"));
-        }
-        let sql = format!(
-            "SELECT * FROM ({}) ORDER BY {}",
-            query.sql,
-            terms.join(", ")
-        );
-        Ok(Compiled {
-            sql,
-            columns: query.columns,
         })
     }
 }
@@ -358,4 +302,60 @@ fn widest(of: DataType) -> DataType {
         DataType::Varchar(_) => DataType::Varchar(DEFAULT_VARCHAR),
         other => other,
     }
+}
+
+/// A query whose columns have these types.
+pub(crate) fn converted(query: &Compiled, targets: &[Type]) -> Result<String, Failure> {
+    let mut list = Vec::with_capacity(targets.len());
+    for (position, (column, target)) in query.columns.iter().zip(targets).enumerate() {
+        let name = output_name(position);
+        let typed = Typed {
+            sql: name.clone(),
+            of: column.of,
+            constant: None,
+        };
+        list.push(format!("{} AS {name}", fitted(&typed, *target)?));
+    }
+    Ok(format!("SELECT {} FROM ({})", list.join(", "), query.sql))
+}
+
+/// The answer of a set operation, sorted by its columns.
+fn sorted(query: Compiled, order: &[OrderByExpr]) -> Result<Compiled, Failure> {
+    if order.is_empty() {
+        return Ok(query);
+    }
+    let mut terms = Vec::with_capacity(order.len());
+    for term in order {
+        let position = match (&term.expr, ordinal(&term.expr)) {
+            (_, Some(position)) => position.checked_sub(1),
+            (Expr::Identifier(ident), None) => {
+                let name = folded(ident);
+                query.columns.iter().position(|column| column.name == name)
+            }
+            _ => None,
+        };
+        let column = position.and_then(|position| Some((position, query.columns.get(position)?)));
+        let Some((position, column)) = column else {
+            return Err(Failure::unsupported(format!(
+                "ORDER BY {} behind a set operation: name one of its columns",
+                term.expr
+            )));
+        };
+        let typed = Typed {
+            sql: output_name(position),
+            of: column.of,
+            constant: None,
+        };
+        let (key, direction) = order_term(&typed, term)?;
+        terms.push(format!("{key} {direction}"));
+    }
+    let sql = format!(
+        "SELECT * FROM ({}) ORDER BY {}",
+        query.sql,
+        terms.join(", ")
+    );
+    Ok(Compiled {
+        sql,
+        columns: query.columns,
+    })
 }

@@ -35,6 +35,13 @@ pub(crate) struct Relation {
     pub(crate) is_whole: bool,
 }
 
+/// What may stand at a place of a query.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Takes {
+    pub(crate) aggregates: bool,
+    pub(crate) windows: bool,
+}
+
 /// What a query's expressions may name, and what they may do.
 #[derive(Debug, Default)]
 pub(crate) struct Scope {
@@ -47,10 +54,7 @@ pub(crate) struct Scope {
     pub(crate) looking_up: Vec<String>,
     /// The SQL of what the query groups by; none in a query that does not group.
     pub(crate) grouping: Option<Vec<String>>,
-    /// Whether aggregates may stand here.
-    pub(crate) takes_aggregates: bool,
-    /// Whether window functions may stand here.
-    pub(crate) takes_windows: bool,
+    pub(crate) takes: Takes,
     pub(crate) in_aggregate: bool,
     /// Whether an aggregate has been met.
     pub(crate) has_aggregates: bool,

@@ -1,11 +1,14 @@
 //! SELECT: what it reads, groups, answers and sorts.
 
 use sqlparser::ast::{
-    Distinct, ExcludeSelectItem, Expr, GroupByExpr, Ident, ObjectName, OrderByExpr, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, Value, WildcardAdditionalOptions,
+    Distinct, Expr, GroupByExpr, OrderByExpr, Select, SelectItem, SelectItemQualifiedWildcardKind,
+    WildcardAdditionalOptions,
 };
 
-use super::scopes::{Output, Scope, Visible, output_name};
+use super::aggregates::order_term;
+use super::clauses::{excluded, is_known, item_at, ordinal, shown};
+use super::conversions::{fitted, grouping_key};
+use super::scopes::{Output, Scope, Takes, Visible, output_name};
 use super::state::Compiler;
 use super::types::{Kind, Type, Typed, kind};
 use crate::emulator::sql_api::functions::moments::Form;
@@ -90,35 +93,30 @@ impl Compiler<'_> {
                 ));
             }
             for (item, target) in body.items.iter_mut().zip(targets) {
-                item.typed.sql = self.fitted(&item.typed, *target)?;
+                item.typed.sql = fitted(&item.typed, *target)?;
                 item.typed.of = *target;
             }
         }
         let is_distinct = matches!(select.distinct, Some(Distinct::Distinct));
         if is_distinct {
-            self.distinct(&mut body)?;
+            distinct(&mut body)?;
         }
-        let mut sql = if from.is_empty() {
-            String::new()
-        } else {
-            format!(" FROM {from}")
+        let clause = |name: &str, content: Option<&str>| {
+            content.map_or_else(String::new, |content| format!(" {name} {content}"))
         };
-        if let Some(filter) = filter {
-            sql.push_str(&format!(" WHERE {filter}"));
-        }
-        if is_grouped {
-            // Grouping by constants alone still has no group without a row.
-            let keys = if keys.is_empty() {
-                "NULL".to_owned()
-            } else {
-                keys.join(", ")
-            };
-            sql.push_str(&format!(" GROUP BY {keys}"));
-        }
-        if let Some(having) = &body.having {
-            sql.push_str(&format!(" HAVING {having}"));
-        }
-        Ok(assembled(body, &sql, is_distinct))
+        // Grouping by constants alone still has no group without a row.
+        let keys = if keys.is_empty() {
+            "NULL".to_owned()
+        } else {
+            keys.join(", ")
+        };
+        let rest = [
+            clause("FROM", Some(from.as_str()).filter(|from| !from.is_empty())),
+            clause("WHERE", filter.as_deref()),
+            clause("GROUP BY", is_grouped.then_some(&keys)),
+            clause("HAVING", body.having.as_deref()),
+        ];
+        Ok(assembled(body, &rest.concat(), is_distinct))
     }
 
     /// Whether the query groups, by which expressions, and what SQLite groups by.
@@ -146,7 +144,7 @@ impl Compiler<'_> {
                 None => self.expression(expr)?,
             };
             if typed.constant.is_none() {
-                keys.push(self.grouping_key(&typed));
+                keys.push(grouping_key(&typed));
             }
             groups.push(typed.sql);
         }
@@ -162,12 +160,12 @@ impl Compiler<'_> {
                 return Err(Failure::unsupported(format!("GROUP BY ALL with {item}")));
             };
             if let Some(scope) = self.scopes.last_mut() {
-                scope.takes_aggregates = true;
+                scope.takes.aggregates = true;
                 scope.has_aggregates = false;
             }
             let compiled = self.expression(expr);
             let has_aggregates = self.scopes.last_mut().is_some_and(|scope| {
-                scope.takes_aggregates = false;
+                scope.takes.aggregates = false;
                 std::mem::take(&mut scope.has_aggregates)
             });
             compiled?;
@@ -187,7 +185,10 @@ impl Compiler<'_> {
     ) -> Result<Body, Failure> {
         self.allow(|scope| {
             scope.grouping = grouping;
-            (scope.takes_aggregates, scope.takes_windows) = (true, true);
+            scope.takes = Takes {
+                aggregates: true,
+                windows: true,
+            };
         });
         let mut items = Vec::with_capacity(select.projection.len());
         for item in &select.projection {
@@ -196,12 +197,12 @@ impl Compiler<'_> {
         if items.is_empty() {
             return Err(Failure::unsupported("a SELECT of no columns"));
         }
-        self.allow(|scope| scope.takes_windows = false);
+        self.allow(|scope| scope.takes.windows = false);
         let having = match &select.having {
             Some(having) => Some(self.condition(having)?),
             None => None,
         };
-        self.allow(|scope| scope.takes_windows = true);
+        self.allow(|scope| scope.takes.windows = true);
         let qualify = match &select.qualify {
             Some(qualify) => Some(self.condition(qualify)?),
             None => None,
@@ -214,7 +215,7 @@ impl Compiler<'_> {
         }
         self.allow(|scope| {
             scope.grouping = None;
-            (scope.takes_aggregates, scope.takes_windows) = (false, false);
+            scope.takes = Takes::default();
         });
         Ok(Body {
             items,
@@ -341,37 +342,12 @@ impl Compiler<'_> {
         if typed.constant.is_some() {
             return Ok(None);
         }
-        let (key, direction) = self.order_term(&typed, term)?;
+        let (key, direction) = order_term(&typed, term)?;
         Ok(Some(OrderTerm {
             key,
             direction,
             sql: typed.sql,
         }))
-    }
-
-    /// Equal values of the answer have one form; what it is sorted by is among its columns.
-    fn distinct(&mut self, body: &mut Body) -> Result<(), Failure> {
-        for term in &mut body.order {
-            let position = body
-                .items
-                .iter()
-                .position(|item| item.typed.sql == term.sql)
-                .ok_or_else(|| {
-                    Failure::unsupported(
-                        "SELECT DISTINCT that is sorted by what it does not answer",
-                    )
-                })?;
-            term.key = output_name(position);
-        }
-        for item in &mut body.items {
-            match item.typed.of.map(kind) {
-                Some(Kind::Moment(Form::Tz)) => {
-                    return Err(Failure::unsupported("DISTINCT of TIMESTAMP_TZ: cast it"));
-                }
-                _ => item.typed.sql = self.grouping_key(&item.typed),
-            }
-        }
-        Ok(())
     }
 }
 
@@ -395,7 +371,7 @@ fn assembled(body: Body, rest: &str, is_distinct: bool) -> Compiled {
             order.push(format!("{} {}", term.key, term.direction));
         }
     }
-    let mut sql = match body.qualify {
+    let query = match body.qualify {
         Some(qualify) => format!(
             "SELECT {distinct}{} FROM (SELECT {}, {qualify} AS q0{rest}) WHERE q0",
             names.join(", "),
@@ -403,9 +379,11 @@ fn assembled(body: Body, rest: &str, is_distinct: bool) -> Compiled {
         ),
         None => format!("SELECT {distinct}{}{rest}", list.join(", ")),
     };
-    if !order.is_empty() {
-        sql.push_str(&format!(" ORDER BY {}", order.join(", ")));
-    }
+    let sql = if order.is_empty() {
+        query
+    } else {
+        format!("{query} ORDER BY {}", order.join(", "))
+    };
     let columns = body.items.into_iter().map(|item| Output {
         name: item.name,
         of: item.typed.of,
@@ -416,104 +394,25 @@ fn assembled(body: Body, rest: &str, is_distinct: bool) -> Compiled {
     }
 }
 
-/// Refuses clauses that the compiler does not look at.
-fn is_known(select: &Select) -> Result<(), Failure> {
-    let Select {
-        select_token: _,
-        optimizer_hints: _,
-        distinct,
-        select_modifiers: None,
-        top: None,
-        top_before_distinct: _,
-        projection: _,
-        exclude: None,
-        into: None,
-        from: _,
-        lateral_views,
-        prewhere: None,
-        selection: _,
-        connect_by,
-        group_by: _,
-        cluster_by,
-        distribute_by,
-        sort_by,
-        having: _,
-        named_window,
-        qualify: _,
-        window_before_qualify: _,
-        value_table_mode: None,
-        flavor: sqlparser::ast::SelectFlavor::Standard,
-    } = select
-    else {
-        return Err(Failure::unsupported(format!("a clause of {select}")));
-    };
-    let is_known = lateral_views.is_empty()
-        && connect_by.is_empty()
-        && cluster_by.is_empty()
-        && distribute_by.is_empty()
-        && sort_by.is_empty()
-        && named_window.is_empty()
-        && !matches!(distinct, Some(Distinct::On(_)));
-    if is_known {
-        Ok(())
-    } else {
-        Err(Failure::unsupported(format!("a clause of {select}")))
+/// Equal values of the answer have one form; what it is sorted by is among its columns.
+fn distinct(body: &mut Body) -> Result<(), Failure> {
+    for term in &mut body.order {
+        let position = body
+            .items
+            .iter()
+            .position(|item| item.typed.sql == term.sql)
+            .ok_or_else(|| {
+                Failure::unsupported("SELECT DISTINCT that is sorted by what it does not answer")
+            })?;
+        term.key = output_name(position);
     }
-}
-
-/// The columns that `* EXCLUDE` leaves out.
-fn excluded(options: &WildcardAdditionalOptions) -> Result<Vec<String>, Failure> {
-    let WildcardAdditionalOptions {
-        wildcard_token: _,
-        opt_ilike: None,
-        opt_exclude,
-        opt_except: None,
-        opt_replace: None,
-        opt_rename: None,
-        opt_alias: None,
-    } = options
-    else {
-        return Err(Failure::unsupported(format!("*{options}")));
-    };
-    let names: &[ObjectName] = match opt_exclude {
-        None => &[],
-        Some(ExcludeSelectItem::Single(name)) => std::slice::from_ref(name),
-        Some(ExcludeSelectItem::Multiple(names)) => names,
-    };
-    let names = names.iter().map(|name| match name.0.as_slice() {
-        [part] => part.as_ident().map(folded),
-        _ => None,
-    });
-    let names: Option<Vec<String>> = names.collect();
-    names.ok_or_else(|| Failure::unsupported(format!("*{options}")))
-}
-
-/// The position that a bare number in GROUP BY or ORDER BY means.
-pub(crate) fn ordinal(expr: &Expr) -> Option<usize> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::Number(digits, _) => digits.parse().ok(),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn item_at(items: &[SelectItem], position: usize) -> Option<Expr> {
-    match items.get(position.checked_sub(1)?)? {
-        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => {
-            Some(expr.clone())
+    for item in &mut body.items {
+        match item.typed.of.map(kind) {
+            Some(Kind::Moment(Form::Tz)) => {
+                return Err(Failure::unsupported("DISTINCT of TIMESTAMP_TZ: cast it"));
+            }
+            _ => item.typed.sql = grouping_key(&item.typed),
         }
-        _ => None,
     }
-}
-
-/// The name of a column that has no alias.
-fn shown(expr: &Expr) -> String {
-    let of_parts = |parts: &[Ident]| parts.last().map(folded).unwrap_or_default();
-    match expr {
-        Expr::Identifier(ident) => folded(ident),
-        Expr::CompoundIdentifier(parts) => of_parts(parts),
-        _ => expr.to_string().to_uppercase().replace('"', ""),
-    }
+    Ok(())
 }

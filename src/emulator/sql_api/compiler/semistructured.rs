@@ -2,6 +2,7 @@
 
 use sqlparser::ast::{Expr, JsonPath, JsonPathElem};
 
+use super::operators::whole_argument;
 use super::state::Compiler;
 use super::types::{COUNT, Kind, Typed, kind};
 use crate::emulator::catalog::coercion::DataType;
@@ -11,55 +12,19 @@ impl Compiler<'_> {
     /// `value:key.key[0]`.
     pub(crate) fn json_path(&mut self, value: &Expr, path: &JsonPath) -> Result<Typed, Failure> {
         let mut found = self.expression(value)?;
-        for element in &path.path {
-            found = match element {
+        for step in &path.path {
+            found = match step {
                 JsonPathElem::Dot { key, .. } => {
                     let key = self.text(key);
-                    self.field(found, &key)?
+                    field(found, &key)?
                 }
                 JsonPathElem::Bracket { key } | JsonPathElem::ColonBracket { key } => {
                     let key = self.expression(key)?;
-                    self.element(found, key)?
+                    element(found, key)?
                 }
             };
         }
         Ok(found)
-    }
-
-    fn field(&mut self, of: Typed, key: &str) -> Result<Typed, Failure> {
-        match of.of.map(kind) {
-            Some(Kind::Variant | Kind::Object) => {
-                let sql = format!("sf_field({},{key})", of.sql);
-                Ok(Typed::new(sql, DataType::Variant))
-            }
-            Some(kind) => Err(Failure::argument_types("GET", &kind.to_string())),
-            None => Ok(of),
-        }
-    }
-
-    /// The value under a key or at a position.
-    fn element(&mut self, of: Typed, key: Typed) -> Result<Typed, Failure> {
-        match key.of.map(kind) {
-            Some(Kind::Text) => self.field(of, &key.sql),
-            Some(Kind::Number) if of.of.map(kind).is_some_and(Kind::is_structured) => {
-                let position = self.whole_argument("GET", key)?;
-                let sql = format!("sf_element({},{position})", of.sql);
-                Ok(Typed::new(sql, DataType::Variant))
-            }
-            other => Err(Failure::argument_types(
-                "GET",
-                &other.map_or_else(|| "NULL".to_owned(), |kind| kind.to_string()),
-            )),
-        }
-    }
-
-    /// The SQL of an argument that is VARIANT, OBJECT or ARRAY.
-    pub(crate) fn structured(&mut self, name: &str, typed: &Typed) -> Result<String, Failure> {
-        match typed.of.map(kind) {
-            None => Ok(typed.sql.clone()),
-            Some(kind) if kind.is_structured() => Ok(typed.sql.clone()),
-            Some(kind) => Err(Failure::argument_types(name, &kind.to_string())),
-        }
     }
 
     /// Functions of semi-structured values; none for other functions.
@@ -75,26 +40,26 @@ impl Compiler<'_> {
                 Typed::new(sql, DataType::Variant)
             }
             ("TO_JSON", [value]) => {
-                let value = self.structured(name, value)?;
+                let value = structured(name, value)?;
                 Typed::text(format!("sf_normal({value})"))
             }
             ("TO_VARIANT", [value]) => {
-                let sql = self.to_variant(value)?;
+                let sql = self.variant_of(value)?;
                 Typed::new(sql, DataType::Variant)
             }
             ("TYPEOF", [value]) => {
-                let value = self.structured(name, value)?;
+                let value = structured(name, value)?;
                 Typed::text(format!("sf_type_of({value})"))
             }
             ("IS_NULL_VALUE", [value]) => {
-                let value = self.structured(name, value)?;
+                let value = structured(name, value)?;
                 Typed::boolean(format!("sf_variant_is_null({value})"))
             }
             ("ARRAY_SIZE", [value]) => {
-                let value = self.structured(name, value)?;
+                let value = structured(name, value)?;
                 Typed::new(format!("sf_array_size({value})"), COUNT)
             }
-            ("GET", [value, key]) => self.element(value.clone(), key.clone())?,
+            ("GET", [value, key]) => element(value.clone(), key.clone())?,
             ("GET_PATH", [value, path]) => {
                 let Some(path) = path.constant_text().map(str::to_owned) else {
                     return Err(Failure::unsupported(
@@ -106,7 +71,7 @@ impl Compiler<'_> {
             ("ARRAY_CONSTRUCT", elements) => {
                 let mut written = Vec::with_capacity(elements.len());
                 for element in elements {
-                    written.push(self.to_variant(element)?);
+                    written.push(self.variant_of(element)?);
                 }
                 let sql = format!("sf_array({})", written.join(","));
                 Typed::new(sql, DataType::Array)
@@ -117,7 +82,7 @@ impl Compiler<'_> {
                     written.push(if position.is_multiple_of(2) {
                         self.text_argument(name, field.clone())?
                     } else {
-                        self.to_variant(field)?
+                        self.variant_of(field)?
                     });
                 }
                 let sql = format!("sf_object({})", written.join(","));
@@ -143,7 +108,7 @@ impl Compiler<'_> {
             }
             if !key.is_empty() {
                 let key = self.text(key);
-                found = self.field(found, &key)?;
+                found = field(found, &key)?;
             }
             if positions.is_empty() {
                 continue;
@@ -156,5 +121,41 @@ impl Compiler<'_> {
             }
         }
         Ok(found)
+    }
+}
+
+fn field(of: Typed, key: &str) -> Result<Typed, Failure> {
+    match of.of.map(kind) {
+        Some(Kind::Variant | Kind::Object) => {
+            let sql = format!("sf_field({},{key})", of.sql);
+            Ok(Typed::new(sql, DataType::Variant))
+        }
+        Some(kind) => Err(Failure::argument_types("GET", &kind.to_string())),
+        None => Ok(of),
+    }
+}
+
+/// The SQL of an argument that is VARIANT, OBJECT or ARRAY.
+pub(crate) fn structured(name: &str, typed: &Typed) -> Result<String, Failure> {
+    match typed.of.map(kind) {
+        None => Ok(typed.sql.clone()),
+        Some(kind) if kind.is_structured() => Ok(typed.sql.clone()),
+        Some(kind) => Err(Failure::argument_types(name, &kind.to_string())),
+    }
+}
+
+/// The value under a key or at a position.
+fn element(of: Typed, key: Typed) -> Result<Typed, Failure> {
+    match key.of.map(kind) {
+        Some(Kind::Text) => field(of, &key.sql),
+        Some(Kind::Number) if of.of.map(kind).is_some_and(Kind::is_structured) => {
+            let position = whole_argument("GET", key)?;
+            let sql = format!("sf_element({},{position})", of.sql);
+            Ok(Typed::new(sql, DataType::Variant))
+        }
+        other => Err(Failure::argument_types(
+            "GET",
+            &other.map_or_else(|| "NULL".to_owned(), |kind| kind.to_string()),
+        )),
     }
 }

@@ -5,7 +5,9 @@ use sqlparser::ast::{
     JoinOperator, ObjectName, TableAlias, TableFactor, TableWithJoins,
 };
 
+use super::conversions::fitted;
 use super::scopes::{Output, Relation, Visible, column_sql, columns_of, output_name};
+use super::semistructured::structured;
 use super::state::Compiler;
 use super::types::{TEXT, Typed, number};
 use crate::emulator::catalog::coercion::DataType;
@@ -133,7 +135,7 @@ impl Compiler<'_> {
                 self.scopes = scopes;
                 let query = query?;
                 let sql_name = self.fresh("q");
-                self.bring(&sql_name, alias.as_ref(), None, query.columns)?;
+                self.bring(&sql_name, alias.as_ref(), None, &query.columns)?;
                 Ok(format!("({}) AS {sql_name}", query.sql))
             }
             TableFactor::NestedJoin {
@@ -156,7 +158,7 @@ impl Compiler<'_> {
             let known = self.named.iter().rev().find(|query| query.name == wanted);
             if let Some(query) = known.cloned() {
                 let sql_name = self.fresh("w");
-                self.bring(&sql_name, alias, Some(vec![wanted]), query.columns)?;
+                self.bring(&sql_name, alias, Some(vec![wanted]), &query.columns)?;
                 return Ok(format!("{} AS {sql_name}", quoted(&query.sql_name)));
             }
         }
@@ -184,9 +186,9 @@ impl Compiler<'_> {
         sql_name: &str,
         alias: Option<&TableAlias>,
         own_name: Option<Vec<String>>,
-        outputs: Vec<Output>,
+        outputs: &[Output],
     ) -> Result<(), Failure> {
-        let columns = columns_of(sql_name, &outputs);
+        let columns = columns_of(sql_name, outputs);
         self.bring_columns(alias, own_name, columns)
     }
 
@@ -259,7 +261,7 @@ impl Compiler<'_> {
             return Err(Failure::unsupported("FLATTEN without INPUT"));
         };
         let value = self.expression(input)?;
-        let value = self.structured("FLATTEN", &value)?;
+        let value = structured("FLATTEN", &value)?;
         let sql_name = self.fresh("f");
         let column = |name: &str, position: u8, of| Visible {
             name: name.to_owned(),
@@ -324,7 +326,7 @@ impl Compiler<'_> {
         for row in &typed {
             let mut cells = Vec::with_capacity(width);
             for (position, (cell, column)) in row.iter().zip(&columns).enumerate() {
-                let cell = self.fitted(cell, column.of)?;
+                let cell = fitted(cell, column.of)?;
                 cells.push(format!("{cell} AS {}", output_name(position)));
             }
             selects.push(format!("SELECT {}", cells.join(", ")));

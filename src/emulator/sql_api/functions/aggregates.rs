@@ -136,7 +136,7 @@ impl WindowAggregate<Total<f64>, Value> for FloatSum {
     }
 }
 
-/// ARRAY_AGG of JSON texts: without NULLs.
+/// `ARRAY_AGG` of JSON texts: without NULLs.
 struct Array {
     most_bytes: usize,
 }
@@ -188,7 +188,7 @@ impl Aggregate<Option<Value>, Value> for Single {
     }
 }
 
-/// MIN_BY and MAX_BY: the value beside the least or the greatest key.
+/// `MIN_BY` and `MAX_BY`: the value beside the least or the greatest key.
 struct By {
     is_max: bool,
 }

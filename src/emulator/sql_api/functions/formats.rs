@@ -1,4 +1,4 @@
-//! The format models of TO_CHAR for dates and times.
+//! The format models of `TO_CHAR` for dates and times.
 
 use jiff::civil::DateTime;
 

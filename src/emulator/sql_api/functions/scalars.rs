@@ -271,7 +271,7 @@ const STRICT: &[Scalar] = &[
     }),
 ];
 
-/// Functions of the list above in their forms for TRY_CAST and TRY_TO_…: NULL for a text that is not recognized.
+/// Functions of the list above in their forms for `TRY_CAST` and `TRY_TO_…`: NULL for a text that is not recognized.
 const TRIED: &[(&str, &str)] = &[
     ("sf_try_text_number", "sf_text_number"),
     ("sf_try_text_float", "sf_text_float"),

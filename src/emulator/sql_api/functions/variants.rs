@@ -246,7 +246,7 @@ pub(crate) fn key(json: &str) -> Outcome {
     }
 }
 
-/// PARSE_JSON: NULL for a text of nothing but white space.
+/// `PARSE_JSON`: NULL for a text of nothing but white space.
 pub(crate) fn parse(text: &str) -> Outcome {
     if text.trim().is_empty() {
         return Ok(Value::Null);
