@@ -301,6 +301,14 @@ fn nulls_are_the_greatest_values() {
             json!([["a"], ["B"], ["c"]]),
         ),
         (
+            "SELECT NAME FROM T ORDER BY (10 IS NOT NULL), NAME",
+            json!([["B"], ["a"], ["c"]]),
+        ),
+        (
+            "SELECT COUNT(*) FROM T GROUP BY (10 IS NULL)",
+            json!([["3"]]),
+        ),
+        (
             "SELECT LISTAGG(NAME, ',') WITHIN GROUP (ORDER BY PRICE) FROM T",
             json!([["a,B,c"]]),
         ),

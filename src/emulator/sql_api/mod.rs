@@ -7,6 +7,8 @@ pub(crate) mod compiler;
 pub(crate) mod copies;
 pub(crate) mod functions;
 #[cfg(test)]
+mod guide_tests;
+#[cfg(test)]
 pub(crate) mod meaning_tests;
 pub(crate) mod parsing;
 pub(crate) mod reading;

@@ -123,6 +123,7 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
         tables: &tables,
         bindings,
         now,
+        end,
     });
     let query = compiler.query(&selection.query)?;
     let readable = tables.values().map(|known| known.kept_as.clone()).collect();

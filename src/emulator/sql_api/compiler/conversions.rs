@@ -50,6 +50,8 @@ pub(crate) fn grouping_key(typed: &Typed) -> String {
     match typed.of.map(kind) {
         Some(Kind::Moment(Form::Tz)) => format!("sf_instant({sql})"),
         Some(kind) if kind.is_structured() => format!("sf_variant_key({sql})"),
+        // SQLite computes some conditions as it reads them, and takes the number it finds for the position of a column.
+        Some(Kind::Boolean) => format!("coalesce({sql},NULL)"),
         _ => sql.clone(),
     }
 }

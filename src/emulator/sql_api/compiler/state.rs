@@ -1,6 +1,7 @@
 //! What the compiler knows while it walks a statement.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use super::scopes::{Output, Scope};
 use super::types::Typed;
@@ -40,6 +41,8 @@ pub(crate) struct Settings<'a> {
     pub(crate) bindings: &'a [crate::emulator::sql_api::compiler::literals::Literal],
     /// The time at which the statement began, as a wall clock in UTC with nine fraction digits.
     pub(crate) now: &'a str,
+    /// When the statement is given up.
+    pub(crate) end: Instant,
 }
 
 /// The state of a walk through a statement.
@@ -90,9 +93,12 @@ impl<'a> Compiler<'a> {
         self.scopes.last()
     }
 
-    /// Counts an expression.
+    /// Counts an expression, and looks at the clock.
     pub(crate) fn step(&mut self) -> Result<(), Failure> {
         self.expressions += 1;
+        if Instant::now() >= self.settings.end {
+            return Err(Failure::timeout());
+        }
         if self.expressions > MOST_EXPRESSIONS {
             return Err(Failure::unsupported(
                 "a statement of so many expressions, those of its aliases included",
