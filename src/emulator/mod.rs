@@ -27,6 +27,8 @@ mod protocol;
 #[cfg(feature = "emulator-server")]
 mod server;
 #[cfg(feature = "emulator-server")]
+mod sql;
+#[cfg(feature = "emulator-server")]
 mod sql_api;
 #[cfg_attr(
     not(feature = "emulator-server"),

@@ -28,9 +28,10 @@ const LAYERS: [&str; 18] = [
 
 /// The rooms of the emulator from the lowest to the highest. The module `emulator` only names what is public; nothing below
 /// imports from it.
-const ROOMS: [&str; 13] = [
+const ROOMS: [&str; 14] = [
     "emulator::messages",
     "emulator::catalog",
+    "emulator::sql",
     "emulator::ddl",
     "emulator::storage",
     "emulator::channels",

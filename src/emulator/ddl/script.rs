@@ -5,6 +5,7 @@ use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::statements::DdlError;
+use crate::emulator::sql::names::identifier;
 
 /// One statement, without white space, comments and its semicolon.
 #[derive(Debug)]
@@ -47,15 +48,6 @@ fn split_with(mut tokenizer: Tokenizer<'_>) -> Result<Vec<Statement>, DdlError> 
         }
     }
     Ok(statements)
-}
-
-/// An identifier as Snowflake stores it: upper-case unless it is quoted.
-pub(crate) fn identifier(value: &str, quote: Option<char>) -> String {
-    if quote.is_some() {
-        value.to_owned()
-    } else {
-        value.to_uppercase()
-    }
 }
 
 /// A parser's error with the place it names, or else the end of the statement.

@@ -10,11 +10,12 @@ use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-use super::script::{Statement, identifier, parser_error};
+use super::script::{Statement, parser_error};
 use super::statements::DdlError;
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::coercion::{DataType, Input, Rules};
 use crate::emulator::catalog::tables::{Column, ColumnDefault, Table};
+use crate::emulator::sql::names::identifier;
 
 /// No column's definition has more tokens. sqlparser bounds how deep parentheses nest but not how long a chain of operators
 /// or casts is, and the tree of such a chain is as deep as the chain is long: dropping it overflows the stack.

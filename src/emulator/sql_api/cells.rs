@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 use rusqlite::types::ValueRef;
 use serde_json::{Value, json};
 
-use super::compiler::types::{TEXT, Type};
-use super::functions::raised::Raised;
-use super::functions::variants::Json;
-use super::functions::{arguments, numbers};
 use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::sql::compiler::types::{TEXT, Type};
+use crate::emulator::sql::functions::raised::Raised;
+use crate::emulator::sql::functions::variants::Json;
+use crate::emulator::sql::functions::{arguments, numbers};
 
 /// A column as `rowType` lists it. A bare NULL is text.
 pub(crate) fn row_type(name: &str, of: Type) -> Value {

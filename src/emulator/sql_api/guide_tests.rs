@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::compiler::aggregates::{AGGREGATES, WINDOW_FUNCTIONS};
-use super::compiler::calls::SCALARS;
 use super::statements_tests::sql;
 use crate::emulator::catalog::tables::Catalog;
 use crate::emulator::rig::{Client, settings};
+use crate::emulator::sql::compiler::aggregates::{AGGREGATES, WINDOW_FUNCTIONS};
+use crate::emulator::sql::compiler::calls::SCALARS;
 
 const PAGE: &str = include_str!("../../guide/emulator_support.md");
 const DDL: &str = "CREATE TABLE DB.S.T (ID NUMBER, PRICE NUMBER(10,2), NAME VARCHAR, AT TIMESTAMP_NTZ, SEEN TIMESTAMP_LTZ, V VARIANT);";

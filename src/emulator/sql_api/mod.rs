@@ -3,9 +3,7 @@
 #[cfg(test)]
 mod bounds_tests;
 pub(crate) mod cells;
-pub(crate) mod compiler;
 pub(crate) mod copies;
-pub(crate) mod functions;
 #[cfg(test)]
 mod guide_tests;
 #[cfg(test)]

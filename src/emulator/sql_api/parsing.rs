@@ -4,26 +4,19 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use sqlparser::ast::{
-    self, Ident, Query, SetExpr, TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor,
-    VisitorMut,
+    self, Query, SetExpr, TableFactor, Value, ValueWithSpan, Visit, VisitMut, Visitor, VisitorMut,
 };
 use sqlparser::dialect::SnowflakeDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::Token;
 
-use super::statements::Failure;
 use crate::emulator::catalog::object_name::ObjectName;
-use crate::emulator::ddl::script::{Statement, identifier, parser_error, split_raw};
+use crate::emulator::ddl::script::{Statement, parser_error, split_raw};
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::{Context, folded, read_name};
 
 /// No statement has more words: its tree is walked again and again, and as deep as a chain of operators is long.
 const MOST_TOKENS: usize = 1_000;
-
-/// The database and schema that a request names for what its statement does not.
-#[derive(Debug, Default)]
-pub(crate) struct Context {
-    pub(crate) database: Option<String>,
-    pub(crate) schema: Option<String>,
-}
 
 /// A SELECT, read but not yet translated.
 #[derive(Debug)]
@@ -207,33 +200,4 @@ fn is_read_only(body: &SetExpr) -> ControlFlow<Failure> {
         }
         _ => ControlFlow::Break(Failure::unsupported("a query that writes")),
     }
-}
-
-/// The table that a name in FROM means.
-pub(crate) fn read_name(name: &ast::ObjectName, context: &Context) -> Result<ObjectName, Failure> {
-    let mut parts = name
-        .0
-        .iter()
-        .map(|part| part.as_ident().map(folded))
-        .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| Failure::unsupported(format!("{name} as the name of a table")))?;
-    let table = parts.pop().unwrap_or_default();
-    let schema = parts.pop().or_else(|| context.schema.clone());
-    let database = parts.pop().or_else(|| context.database.clone());
-    if !parts.is_empty() {
-        return Err(Failure::no_object(&name.to_string()));
-    }
-    let Some(database) = database else {
-        return Err(Failure::no_database());
-    };
-    Ok(ObjectName {
-        database,
-        // A schema of Snowflake's own; another one has to be named.
-        schema: schema.unwrap_or_else(|| "PUBLIC".to_owned()),
-        name: table,
-    })
-}
-
-pub(crate) fn folded(ident: &Ident) -> String {
-    identifier(&ident.value, ident.quote_style)
 }

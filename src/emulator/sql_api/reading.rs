@@ -10,17 +10,17 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ffi, params_from_iter};
 use serde_json::Value;
 
-use super::compiler::literals::Literal;
-use super::compiler::queries::QUERY;
-use super::compiler::scopes::Output;
-use super::compiler::state::{Compiler, Known, Settings};
-use super::functions::raised::Raised;
-use super::functions::scalars::{self, PREFIX};
 use super::parsing::Selection;
-use super::statements::Failure;
 use super::{cells, copies};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Table, folded};
+use crate::emulator::sql::compiler::literals::Literal;
+use crate::emulator::sql::compiler::queries::QUERY;
+use crate::emulator::sql::compiler::scopes::Output;
+use crate::emulator::sql::compiler::state::{Compiler, Known, Settings};
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::raised::Raised;
+use crate::emulator::sql::functions::scalars::{self, PREFIX};
 use crate::emulator::storage::row_snapshot::RowSnapshot;
 
 /// SQLite's functions that the compiler writes.

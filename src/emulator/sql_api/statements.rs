@@ -1,9 +1,8 @@
 //! The SQL API: a SELECT over what has landed, in the shapes of Snowflake's `/api/v2/statements`.
 //!
 //! A statement is read and run on a separate thread and without the emulator's lock; only the tables that it reads are looked up
-//! under the lock. SQLite computes what the [compiler](super::compiler) has made of the statement.
+//! under the lock. SQLite computes what the [compiler](crate::emulator::sql::compiler) has made of the statement.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -13,16 +12,17 @@ use http::{Method, Request, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::compiler::literals::{Binding, Literal};
-use super::functions::moments::{self, Form};
-use super::functions::raised::Raised;
-use super::parsing::{Context, Selection};
+use super::parsing::Selection;
 use super::reading::{self, MOST_TIME, Run, Source};
 use crate::base::time::epoch_millis;
 use crate::emulator::catalog::tables::kept_as;
 use crate::emulator::ddl::deep_stack;
 use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::protocol::handler::Handler;
+use crate::emulator::sql::compiler::literals::{Binding, Literal};
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::{self, Form};
+use crate::emulator::sql::names::Context;
 use crate::emulator::storage::row_snapshot::RowSnapshot;
 
 /// How many answers are kept for a GET, and how many bytes they may have together.
@@ -32,177 +32,27 @@ const MOST_KEPT_BYTES: usize = 32 * 1024 * 1024;
 const MOST_CELLS: usize = 2_000_000;
 const MOST_CELL_BYTES: usize = 64 * 1024 * 1024;
 
-/// A statement that is not carried out, in Snowflake's codes.
-#[derive(Debug)]
-pub(crate) struct Failure {
-    status: StatusCode,
-    code: Cow<'static, str>,
-    sql_state: Cow<'static, str>,
-    message: String,
+/// A failure as the SQL API answers it.
+fn failed_answer(failure: &Failure, handle: &str) -> Answer {
+    json_answer(
+        failure.status,
+        &json!({
+            "code": failure.code,
+            "sqlState": failure.sql_state,
+            "message": failure.message,
+            "statementHandle": handle,
+            "statementStatusUrl": format!("/api/v2/statements/{handle}"),
+        }),
+    )
 }
 
-impl Failure {
-    fn compilation(code: &'static str, sql_state: &'static str, message: &str) -> Self {
-        Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: code.into(),
-            sql_state: sql_state.into(),
-            message: format!("SQL compilation error:\n{message}"),
-        }
-    }
-
-    pub(crate) fn syntax(message: impl AsRef<str>) -> Self {
-        Self::compilation("001003", "42000", message.as_ref())
-    }
-
-    pub(crate) fn unsupported(what: impl AsRef<str>) -> Self {
-        let message = format!("Unsupported feature: {}.", what.as_ref());
-        Self::compilation("000002", "0A000", &message)
-    }
-
-    pub(crate) fn several(count: usize) -> Self {
-        let message =
-            format!("Actual statement count {count} did not match the desired statement count 1.");
-        Self::compilation("000008", "0A000", &message)
-    }
-
-    pub(crate) fn no_object(name: &str) -> Self {
-        let message = format!("Object '{name}' does not exist or not authorized.");
-        Self::compilation("002003", "42S02", &message)
-    }
-
-    pub(crate) fn no_column(name: &str) -> Self {
-        let message = format!("invalid identifier '{name}'");
-        Self::compilation("000904", "42000", &message)
-    }
-
-    pub(crate) fn no_function(name: &str) -> Self {
-        let message = format!(
-            "Unknown function {}: the guide's chapter on what the emulator supports lists its functions.",
-            name.to_uppercase()
-        );
-        Self::compilation("002140", "42601", &message)
-    }
-
-    pub(crate) fn ambiguous_column(name: &str) -> Self {
-        Self::compilation(
-            "002028",
-            "42601",
-            &format!("ambiguous column name '{name}'"),
-        )
-    }
-
-    pub(crate) fn not_grouped(name: &str) -> Self {
-        let message = format!(
-            "'{name}' in select clause is neither an aggregate nor in the group by clause."
-        );
-        Self::compilation("000979", "42601", &message)
-    }
-
-    pub(crate) fn argument_types(name: &str, of: &str) -> Self {
-        let message =
-            format!("Invalid argument types for function '{name}': ({of}). Cast the argument.");
-        Self::compilation("001044", "42P13", &message)
-    }
-
-    pub(crate) fn argument_count(name: &str, count: usize) -> Self {
-        let message = format!("{name} of {count} arguments of these types");
-        Self::unsupported(message)
-    }
-
-    pub(crate) fn column_counts(one: usize, other: usize) -> Self {
-        let message = format!("invalid number of result columns: {one} and {other}");
-        Self::compilation("002057", "42601", &message)
-    }
-
-    /// A binding whose value is none of its type.
-    pub(crate) fn binding(kind: &str, value: &str) -> Self {
-        let shown: String = value.chars().take(100).collect();
-        Self::from(Raised::new(
-            "100037",
-            "22018",
-            format!("Bind value '{shown}' is not a value of type {kind}"),
-        ))
-    }
-
-    pub(crate) fn no_database() -> Self {
-        Self::compilation(
-            "090105",
-            "22000",
-            "Cannot perform SELECT. This session does not have a current database: name it in the request, or use a qualified name.",
-        )
-    }
-
-    pub(crate) fn bindings(wanted: usize, given: usize) -> Self {
-        let message = format!("The statement has {wanted} bind variables, and {given} are given.");
-        Self::compilation("002049", "42601", &message)
-    }
-
-    pub(crate) fn too_large(than: impl AsRef<str>) -> Self {
-        Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: "391908".into(),
-            sql_state: "54000".into(),
-            message: format!(
-                "The statement reads or answers more than {}, which is the emulator's most: narrow it down.",
-                than.as_ref()
-            ),
-        }
-    }
-
-    pub(crate) fn timeout() -> Self {
-        Self {
-            status: StatusCode::REQUEST_TIMEOUT,
-            code: "000630".into(),
-            sql_state: "57014".into(),
-            message: "Statement reached its statement or warehouse timeout and was canceled."
-                .to_owned(),
-        }
-    }
-
-    pub(crate) fn broken(why: &rusqlite::Error) -> Self {
-        tracing::error!(%why, "the storage cannot be queried");
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "000603".into(),
-            sql_state: "XX000".into(),
-            message: "The emulator's storage cannot be queried: its log says why.".to_owned(),
-        }
-    }
-
-    fn storage(why: &crate::emulator::storage::interface::StorageError) -> Self {
-        tracing::error!(%why, "the storage cannot be read");
-        Self {
-            status: StatusCode::INTERNAL_SERVER_ERROR,
-            code: "000603".into(),
-            sql_state: "XX000".into(),
-            message: "The emulator's storage cannot be read: its log says why.".to_owned(),
-        }
-    }
-
-    fn into_answer(self, handle: &str) -> Answer {
-        json_answer(
-            self.status,
-            &json!({
-                "code": self.code,
-                "sqlState": self.sql_state,
-                "message": self.message,
-                "statementHandle": handle,
-                "statementStatusUrl": format!("/api/v2/statements/{handle}"),
-            }),
-        )
-    }
-}
-
-/// What a function raises while the statement runs.
-impl From<Raised> for Failure {
-    fn from(raised: Raised) -> Self {
-        Self {
-            status: StatusCode::UNPROCESSABLE_ENTITY,
-            code: raised.code.into(),
-            sql_state: raised.sql_state.into(),
-            message: raised.message,
-        }
+fn storage_failure(why: &crate::emulator::storage::interface::StorageError) -> Failure {
+    tracing::error!(%why, "the storage cannot be read");
+    Failure {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        code: "000603".into(),
+        sql_state: "XX000".into(),
+        message: "The emulator's storage cannot be read: its log says why.".to_owned(),
     }
 }
 
@@ -326,7 +176,7 @@ fn post(access: &Access<'_>, now: SystemTime, request: &Request<Bytes>) -> Resul
             )
         }
         Err(why) => {
-            let answer = why.into_answer(&handle);
+            let answer = failed_answer(&why, &handle);
             access.statements.keep(&handle, &answer);
             return Ok(answer);
         }
@@ -470,7 +320,7 @@ fn sources(
             rows = state
                 .storage
                 .snapshot(kept)
-                .map_err(|why| Failure::storage(&why))?;
+                .map_err(|why| storage_failure(&why))?;
             cells += rows.count().saturating_mul(table.columns.len());
             bytes += rows.bytes();
             let than =

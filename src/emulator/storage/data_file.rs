@@ -19,7 +19,7 @@ use std::path::Path;
 use rusqlite::{Connection, Row, Transaction, TransactionBehavior, params, params_from_iter};
 
 use super::data_file_lock;
-use super::data_file_tables::{Kept, create_table, quoted};
+use super::data_file_tables::{Kept, create_table};
 use super::interface::{Storage, StorageError};
 use super::records::{
     AcceptedBatch, ChannelRecord, Commit, RejectedRow, SchemaChange, StoredChannel,
@@ -29,6 +29,7 @@ use super::sqlite_file::{Ddl, SqliteFile, failure};
 use crate::emulator::catalog::cell::Cell;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, folded};
+use crate::emulator::sql::names::quoted;
 
 /// Above every row sequencer there is.
 const ALL: u64 = i64::MAX as u64;

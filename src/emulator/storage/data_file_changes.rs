@@ -2,13 +2,14 @@
 
 use rusqlite::TransactionBehavior;
 
-use super::data_file_tables::{carry_out, forget_pipe, pipes, quoted};
+use super::data_file_tables::{carry_out, forget_pipe, pipes};
 use super::interface::StorageError;
 use super::records::SchemaChange;
 use super::sqlite_file::{SqliteFile, failure, store};
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::folded_part;
 use crate::emulator::ddl::statements::Change;
+use crate::emulator::sql::names::quoted;
 
 impl SqliteFile {
     /// Carries out a script that came while the emulator runs.

@@ -10,6 +10,7 @@ use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::{Catalog, Column, Table, folded};
 use crate::emulator::ddl::statements::Change;
+use crate::emulator::sql::names::quoted;
 
 /// A landed table and its place in the file.
 #[derive(Debug, Clone)]
@@ -271,9 +272,4 @@ fn column_definition(column: &Column) -> String {
 
 fn errors_of(table: &str) -> String {
     format!("{table}__ERRORS")
-}
-
-/// A name as SQLite reads it letter by letter.
-pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

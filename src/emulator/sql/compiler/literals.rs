@@ -8,11 +8,11 @@ use sqlparser::ast::Value;
 use super::state::Compiler;
 use super::types::{Constant, TEXT, Typed, is_narrow, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::{self, Form};
-use crate::emulator::sql_api::functions::numbers::{self, MOST_DIGITS};
-use crate::emulator::sql_api::functions::raised::Raised;
-use crate::emulator::sql_api::functions::{floats, texts};
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::{self, Form};
+use crate::emulator::sql::functions::numbers::{self, MOST_DIGITS};
+use crate::emulator::sql::functions::raised::Raised;
+use crate::emulator::sql::functions::{floats, texts};
 
 /// A value that is known when the statement is compiled.
 #[derive(Debug, Clone, PartialEq)]

@@ -7,7 +7,7 @@ use super::scopes::Takes;
 use super::state::{Compiler, bounded};
 use super::types::{Typed, common_of};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
 
 impl Compiler<'_> {
     /// Compiles an expression.

@@ -12,8 +12,8 @@ use super::scopes::Takes;
 use super::state::Compiler;
 use super::types::{COUNT, Kind, Typed, arithmetic, kind, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
 
 /// The aggregates that the emulator has. Those up to AVG are window functions as well.
 pub(crate) const AGGREGATES: &[&str] = &[

@@ -7,9 +7,9 @@ use super::literals::number_in;
 use super::state::Compiler;
 use super::types::{Kind, Typed, kind, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::functions::variants::COMPARED_SCALE;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::functions::variants::COMPARED_SCALE;
 
 /// The type that text which is not a constant takes on beside a number.
 ///

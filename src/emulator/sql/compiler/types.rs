@@ -3,9 +3,9 @@
 use std::fmt;
 
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::functions::numbers::{MOST_DIGITS, MOST_INTEGER_DIGITS};
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::functions::numbers::{MOST_DIGITS, MOST_INTEGER_DIGITS};
 
 /// The type of an expression; `None` is that of a bare NULL, which fits any other.
 pub(crate) type Type = Option<DataType>;

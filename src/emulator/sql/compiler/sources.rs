@@ -11,9 +11,9 @@ use super::semistructured::structured;
 use super::state::Compiler;
 use super::types::{TEXT, Typed, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::parsing::{folded, read_name};
-use crate::emulator::sql_api::statements::Failure;
-use crate::emulator::storage::data_file_tables::quoted;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::quoted;
+use crate::emulator::sql::names::{folded, read_name};
 
 impl Compiler<'_> {
     /// The SQL behind FROM; what it brings into scope is put there.

@@ -5,8 +5,8 @@ use sqlparser::ast::{
     WildcardAdditionalOptions,
 };
 
-use crate::emulator::sql_api::parsing::folded;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::folded;
 
 /// Refuses clauses that the compiler does not look at.
 pub(crate) fn is_known(select: &Select) -> Result<(), Failure> {

@@ -11,9 +11,9 @@ use super::conversions::{fitted, grouping_key};
 use super::scopes::{Output, Scope, Takes, Visible, output_name};
 use super::state::Compiler;
 use super::types::{Kind, Type, Typed, kind};
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::parsing::folded;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::names::folded;
 
 /// A query in SQLite's SQL; its columns are called `c0`, `c1` and so on there.
 #[derive(Debug, Clone)]

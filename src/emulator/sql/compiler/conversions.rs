@@ -2,9 +2,9 @@
 
 use super::types::{Kind, Type, Typed, is_narrow, kind};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::functions::numbers::{MOST_INTEGER_DIGITS, power_of_ten};
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::functions::numbers::{MOST_INTEGER_DIGITS, power_of_ten};
 
 /// The midnight behind a date.
 const MIDNIGHT: &str = " 00:00:00.000000000";

@@ -6,9 +6,9 @@ use super::operators::whole_argument;
 use super::state::Compiler;
 use super::types::{Kind, Typed, fraction_digits, kind, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::{Form, Part};
-use crate::emulator::sql_api::functions::scalars::{FIELDS, NANOSECONDS};
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::{Form, Part};
+use crate::emulator::sql::functions::scalars::{FIELDS, NANOSECONDS};
 
 impl Compiler<'_> {
     /// Calls of functions of dates and times; none for other functions.

@@ -6,7 +6,7 @@ use super::operators::whole_argument;
 use super::state::Compiler;
 use super::types::{COUNT, Kind, Typed, kind};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
 
 impl Compiler<'_> {
     /// `value:key.key[0]`.

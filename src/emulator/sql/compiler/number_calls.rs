@@ -6,7 +6,7 @@ use super::operators::number_operation;
 use super::state::Compiler;
 use super::types::{COUNT, Typed, arithmetic, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
 
 impl Compiler<'_> {
     /// Functions of numbers.

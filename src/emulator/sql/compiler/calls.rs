@@ -11,8 +11,8 @@ use super::operators::whole_argument;
 use super::state::Compiler;
 use super::types::{COUNT, Kind, TEXT, Typed, common_of, kind};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::parsing::folded;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::folded;
 
 /// The scalar functions that the emulator has. The guide lists them.
 pub(crate) const SCALARS: &[&str] = &[
@@ -52,14 +52,12 @@ pub(crate) const SCALARS: &[&str] = &[
     "HOUR",
     "IFF",
     "IFNULL",
-    "ILIKE",
     "IS_NULL_VALUE",
     "LAST_DAY",
     "LEAST",
     "LEFT",
     "LEN",
     "LENGTH",
-    "LIKE",
     "LOWER",
     "LPAD",
     "LTRIM",

@@ -13,10 +13,10 @@ use super::selects::Compiled;
 use super::state::{Compiler, NamedQuery};
 use super::types::{Kind, Type, Typed, common, kind, number};
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::parsing::folded;
-use crate::emulator::sql_api::statements::Failure;
-use crate::emulator::storage::data_file_tables::quoted;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::names::folded;
+use crate::emulator::sql::names::quoted;
 
 /// What the names begin with that a statement gives to queries: no table of SQLite's has such a name.
 pub(crate) const QUERY: &str = "with ";

@@ -7,9 +7,9 @@ use super::literals::number_sql;
 use super::state::Compiler;
 use super::types::{Kind, TEXT, Typed, fraction_digits, is_narrow, kind};
 use crate::emulator::catalog::coercion::{DEFAULT_VARCHAR, DataType};
-use crate::emulator::sql_api::functions::moments::Form;
-use crate::emulator::sql_api::functions::numbers::power_of_ten;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
+use crate::emulator::sql::functions::numbers::power_of_ten;
 
 impl Compiler<'_> {
     /// `from::to`; with `is_try` it is `TRY_CAST`, which takes text alone.

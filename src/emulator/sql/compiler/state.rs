@@ -7,8 +7,8 @@ use super::scopes::{Output, Scope};
 use super::types::Typed;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Column;
-use crate::emulator::sql_api::parsing::Context;
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::Context;
 
 /// How many expressions a statement may have, those included that its aliases stand for.
 const MOST_EXPRESSIONS: usize = 50_000;
@@ -38,7 +38,7 @@ pub(crate) struct Settings<'a> {
     pub(crate) context: &'a Context,
     pub(crate) tables: &'a BTreeMap<ObjectName, Known>,
     /// The values of the placeholders, as literals.
-    pub(crate) bindings: &'a [crate::emulator::sql_api::compiler::literals::Literal],
+    pub(crate) bindings: &'a [crate::emulator::sql::compiler::literals::Literal],
     /// The time at which the statement began, as a wall clock in UTC with nine fraction digits.
     pub(crate) now: &'a str,
     /// When the statement is given up.

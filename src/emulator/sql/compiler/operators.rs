@@ -7,8 +7,8 @@ use super::literals::number_in;
 use super::state::Compiler;
 use super::types::{Kind, TEXT, Typed, arithmetic, kind, number};
 use crate::emulator::catalog::coercion::DataType;
-use crate::emulator::sql_api::functions::moments::{Form, Part};
-use crate::emulator::sql_api::statements::Failure;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::{Form, Part};
 
 impl Compiler<'_> {
     pub(crate) fn binary(

@@ -6,9 +6,9 @@ use super::state::Compiler;
 use super::types::{Type, Typed, is_narrow};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::catalog::tables::Column;
-use crate::emulator::sql_api::parsing::folded;
-use crate::emulator::sql_api::statements::Failure;
-use crate::emulator::storage::data_file_tables::quoted;
+use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::names::folded;
+use crate::emulator::sql::names::quoted;
 
 /// A column of a query's answer.
 #[derive(Debug, Clone)]

@@ -1,0 +1,6 @@
+//! Snowflake's SQL, compiled into SQLite's.
+
+pub(crate) mod compiler;
+pub(crate) mod failure;
+pub(crate) mod functions;
+pub(crate) mod names;
