@@ -29,6 +29,7 @@ pub(crate) fn land(text: &str, precision: u8, scale: u8) -> Result<Cell, String>
 }
 
 /// Why a text has no units.
+#[cfg(feature = "emulator-server")]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unreadable {
     NotANumber,
@@ -37,6 +38,7 @@ pub(crate) enum Unreadable {
 }
 
 /// The number that `text` is, in units of the last of `scale` digits behind the point, rounded half away from zero.
+#[cfg(feature = "emulator-server")]
 pub(crate) fn units(text: &str, scale: u8) -> Result<i128, Unreadable> {
     let number = Decimal::parse(text.trim()).ok_or(Unreadable::NotANumber)?;
     if number.point > MOST_DIGITS {
