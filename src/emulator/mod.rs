@@ -43,6 +43,7 @@ pub mod tables {
     pub use super::catalog::tables::{
         Catalog, Column, ColumnDefault, Mapping, MatchBy, Pipe, Selected, Table,
     };
+    pub use super::catalog::transforms::Transform;
 }
 
 pub use self::builder::EmulatorBuilder;

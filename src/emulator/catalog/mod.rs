@@ -9,3 +9,4 @@ pub(crate) mod evolution;
 pub(crate) mod fields;
 pub(crate) mod object_name;
 pub(crate) mod tables;
+pub(crate) mod transforms;

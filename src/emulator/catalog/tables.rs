@@ -12,6 +12,7 @@ use super::cell::Cell;
 use super::coercion::{DataType, Input, Rules};
 use super::fields::Fields;
 use super::object_name::ObjectName;
+use super::transforms::Transform;
 
 /// The suffix of a default pipe's name after the name of its table.
 pub(crate) const DEFAULT_PIPE_SUFFIX: &str = "-STREAMING";
@@ -36,6 +37,8 @@ pub enum Mapping {
     WholeRow,
     /// Columns are picked out one by one; the others get their defaults.
     Select(Vec<Selected>),
+    /// Columns are computed by the expressions of a select list; the others get their defaults.
+    Transform(Transform),
 }
 
 /// One item of a pipe's select list: `$1:A.B::INT`, and the column it goes to.
@@ -182,6 +185,16 @@ impl Table {
                     .land(&Input::Nested(row.trim().into()), pipe.rules)
                     .map(Some)
             }),
+            Mapping::Transform(transform) => {
+                let cells = transform.program.cells(row, now)?;
+                self.fill(now, |position, column| {
+                    let mut pairs = transform.columns.iter().zip(&cells);
+                    match pairs.find(|(column, _)| **column == position) {
+                        Some((_, (cell, of))) => column.land_cell(cell, *of, pipe.rules).map(Some),
+                        None => Ok(None),
+                    }
+                })
+            }
             Mapping::Select(items) => self.fill(now, |position, column| {
                 match items.iter().find(|item| item.column == position) {
                     Some(item) => item.land(column, row, &fields, pipe.rules).map(Some),
@@ -219,6 +232,14 @@ impl Table {
 impl Column {
     fn land(&self, input: &Input<'_>, rules: Rules) -> Result<Cell, String> {
         self.data_type.land(input, rules)
+    }
+
+    /// Lands a value of another type. Bytes have no text form of their own, so they stay as they are.
+    fn land_cell(&self, cell: &Cell, of: DataType, rules: Rules) -> Result<Cell, String> {
+        match (cell, self.data_type) {
+            (Cell::Null, _) | (Cell::Binary(_), DataType::Binary(_)) => Ok(cell.clone()),
+            _ => self.land(&Input::from_cell(cell, of)?, rules),
+        }
     }
 
     /// What the rows that were there before have in a column that was added.
@@ -283,13 +304,7 @@ impl Selected {
             return column.land(input, rules);
         };
         let cell = cast.land(input, rules)?;
-        if let (Cell::Binary(_), DataType::Binary(_)) = (&cell, column.data_type) {
-            return Ok(cell);
-        }
-        if cell == Cell::Null {
-            return Ok(cell);
-        }
-        column.land(&Input::from_cell(&cell, cast)?, rules)
+        column.land_cell(&cell, cast, rules)
     }
 }
 
@@ -351,7 +366,7 @@ impl Catalog {
         let key = folded(name);
         if let Some(made) = self.pipes.get(&key) {
             let rules = self.rules;
-            let is_cast = matches!(made.mapping, Mapping::Select(_));
+            let is_cast = matches!(made.mapping, Mapping::Select(_) | Mapping::Transform(_));
             return Some(Pipe {
                 rules: Rules { is_cast, ..rules },
                 ..made.clone()

@@ -1,17 +1,26 @@
 //! CREATE PIPE, which sqlparser does not know, read token by token.
 
-use sqlparser::tokenizer::Token;
+use std::sync::Arc;
+
+use sqlparser::ast::{Expr, SelectItem};
+use sqlparser::dialect::SnowflakeDialect;
+use sqlparser::parser::Parser;
+use sqlparser::tokenizer::{Location, Token};
 
 use super::script::Cursor;
 use super::session::Session;
 use super::statements::DdlError;
 use crate::emulator::catalog::coercion::{DataType, Rules};
 use crate::emulator::catalog::tables::{Catalog, Mapping, MatchBy, Pipe, Selected, Table};
+use crate::emulator::catalog::transforms::Transform;
+use crate::emulator::sql::transforms;
 
 /// Where a pipe takes its rows from.
 enum Source {
     Streaming,
     Select(Vec<Item>),
+    /// A select list with more than paths and casts.
+    Computed(Vec<Expr>, Location),
     /// Files: nothing that the emulator has.
     Stage,
 }
@@ -65,10 +74,20 @@ pub(crate) fn read(
             let selected = assign(items, listed, table).map_err(|why| DdlError::at(at, why))?;
             Mapping::Select(selected)
         }
-        (Some(Source::Select(_)), Some(_)) => {
+        (Some(Source::Computed(items, list_at)), None) => {
+            let columns = columns(items.len(), listed, table);
+            Mapping::Transform(Transform {
+                columns: columns.map_err(|why| DdlError::at(at, why))?,
+                program: Arc::new(
+                    transforms::compile(&items)
+                        .map_err(|why| DdlError::at(list_at, why.reason()))?,
+                ),
+            })
+        }
+        (Some(Source::Select(_) | Source::Computed(..)), Some(_)) => {
             return Err(DdlError::at(
                 options_at,
-                "a pipe has either a select list or MATCH_BY_COLUMN_NAME, not both",
+                "match_by_column_name is not supported with copy transform: a pipe has either a select list or MATCH_BY_COLUMN_NAME",
             ));
         }
         (_, Some(match_by)) => Mapping::ByName(match_by),
@@ -117,12 +136,17 @@ fn source(cursor: &mut Cursor<'_>) -> Result<Source, DdlError> {
         return Ok(Source::Streaming);
     }
     cursor.expect_keyword("SELECT")?;
-    let items_at = cursor.clone();
-    let items = match select_list(cursor) {
-        Ok(items) => items,
+    let mut items_at = cursor.clone();
+    let source = match select_list(cursor) {
+        Ok(items) => Source::Select(items),
         // A select from files may hold anything: it is not ours to refuse.
-        Err(_) if reads_files(items_at) => return Ok(Source::Stage),
-        Err(why) => return Err(why),
+        Err(_) if reads_files(items_at.clone()) => return Ok(Source::Stage),
+        Err(_) => {
+            let list_at = items_at.at();
+            let items = expressions(&mut items_at)?;
+            *cursor = items_at;
+            Source::Computed(items, list_at)
+        }
     };
     cursor.expect_keyword("FROM")?;
     if is_stage(cursor) {
@@ -138,7 +162,31 @@ fn source(cursor: &mut Cursor<'_>) -> Result<Source, DdlError> {
             ));
         }
     }
-    Ok(Source::Select(items))
+    Ok(source)
+}
+
+/// The expressions of a select list, as the parser of queries reads them.
+fn expressions(cursor: &mut Cursor<'_>) -> Result<Vec<Expr>, DdlError> {
+    let at = cursor.at();
+    let list = cursor.until("FROM");
+    let mut parser = Parser::new(&SnowflakeDialect {}).with_tokens_with_locations(list);
+    let items = parser
+        .parse_projection()
+        .map_err(|why| DdlError::at(at, format!("the select list: {why}")))?;
+    if parser.peek_token().token != Token::EOF {
+        return Err(DdlError::at(
+            at,
+            format!("the select list: unexpected {}", parser.peek_token().token),
+        ));
+    }
+    let items = items.into_iter().map(|item| match item {
+        SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } => Ok(expr),
+        other => Err(DdlError::at(
+            at,
+            format!("{other} in the select list of a pipe"),
+        )),
+    });
+    items.collect()
 }
 
 fn is_stage(cursor: &Cursor<'_>) -> bool {
@@ -185,11 +233,10 @@ fn select_list(cursor: &mut Cursor<'_>) -> Result<Vec<Item>, DdlError> {
     Ok(items)
 }
 
-/// `$1`, `$1:A`, `$1:A.B::NUMBER(7,2) AS C`.
+/// `$1`, `$1:A`, `$1:A.B::NUMBER(7,2) AS C`: what needs no computing.
 fn item(cursor: &mut Cursor<'_>) -> Result<Item, DdlError> {
-    let unsupported = "$1:KEY, $1:KEY.KEY or $1:KEY::TYPE; the emulator's pipes compute nothing";
     if !cursor.token(&Token::Placeholder("$1".to_owned())) {
-        return Err(cursor.expected(unsupported));
+        return Err(cursor.expected("$1"));
     }
     let mut path = Vec::new();
     let mut more = cursor.token(&Token::Colon);
@@ -215,7 +262,7 @@ fn item(cursor: &mut Cursor<'_>) -> Result<Item, DdlError> {
         Some(Token::Word(word)) if word.value.eq_ignore_ascii_case("FROM") => {
             Ok(Item { path, cast })
         }
-        _ => Err(cursor.expected(&format!("a comma or FROM after {unsupported}"))),
+        _ => Err(cursor.expected("a comma or FROM")),
     }
 }
 
@@ -311,26 +358,32 @@ fn assign(
     listed: Option<Vec<String>>,
     table: &Table,
 ) -> Result<Vec<Selected>, String> {
+    let columns = columns(items.len(), listed, table)?;
+    let assigned = columns.into_iter().zip(items);
+    let assigned = assigned.map(|(column, item)| Selected {
+        column,
+        path: item.path,
+        cast: item.cast,
+    });
+    Ok(assigned.collect())
+}
+
+/// The positions of the columns that the items of a select list go to.
+fn columns(items: usize, listed: Option<Vec<String>>, table: &Table) -> Result<Vec<usize>, String> {
     let all = || table.columns.iter().map(|c| c.name.clone()).collect();
     let columns: Vec<String> = listed.unwrap_or_else(all);
-    if columns.len() != items.len() {
+    if columns.len() != items {
         return Err(format!(
             "the pipe selects {} values for {} columns of {}: name the columns after COPY INTO {}, in the order of the select list",
-            items.len(),
+            items,
             columns.len(),
             table.name.name,
             table.name.name
         ));
     }
-    let assigned = columns.into_iter().zip(items).map(|(name, item)| {
+    let found = columns.into_iter().map(|name| {
         let found = table.columns.iter().position(|column| column.name == name);
-        let column =
-            found.ok_or_else(|| format!("table {} has no column {name}", table.name.name))?;
-        Ok(Selected {
-            column,
-            path: item.path,
-            cast: item.cast,
-        })
+        found.ok_or_else(|| format!("table {} has no column {name}", table.name.name))
     });
-    assigned.collect()
+    found.collect()
 }

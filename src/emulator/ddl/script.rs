@@ -5,6 +5,7 @@ use sqlparser::parser::ParserError;
 use sqlparser::tokenizer::{Location, Token, TokenWithSpan, Tokenizer};
 
 use super::statements::DdlError;
+use crate::emulator::sql::compiler::literals::{escaped, unescaped};
 use crate::emulator::sql::names::identifier;
 
 /// One statement, without white space, comments and its semicolon.
@@ -18,16 +19,19 @@ pub(crate) struct Statement {
 
 /// Cuts a script at its semicolons.
 pub(crate) fn split(text: &str) -> Result<Vec<Statement>, DdlError> {
-    split_with(Tokenizer::new(&SnowflakeDialect {}, text))
+    let mut statements = split_raw(text)?;
+    for token in statements.iter_mut().flat_map(|known| &mut known.tokens) {
+        if let Token::SingleQuotedString(raw) = &mut token.token {
+            *raw = unescaped(raw).map_err(|why| DdlError::at(token.span.start, why.message))?;
+        }
+    }
+    Ok(statements)
 }
 
 /// The same with the escapes of texts as they were written.
 pub(crate) fn split_raw(text: &str) -> Result<Vec<Statement>, DdlError> {
-    split_with(Tokenizer::new(&SnowflakeDialect {}, text).with_unescape(false))
-}
-
-fn split_with(mut tokenizer: Tokenizer<'_>) -> Result<Vec<Statement>, DdlError> {
-    let tokens = tokenizer
+    let tokens = Tokenizer::new(&SnowflakeDialect {}, text)
+        .with_unescape(false)
         .tokenize_with_location()
         .map_err(|why| DdlError::at(why.location, why.message))?;
     let mut statements = Vec::new();
@@ -116,6 +120,29 @@ impl<'a> Cursor<'a> {
     /// Where the next token is.
     pub(crate) fn at(&self) -> Location {
         self.tokens.first().map_or(self.end, |t| t.span.start)
+    }
+
+    /// The tokens up to an unquoted word outside of parentheses, with the escapes of texts as SQL has them. They are passed.
+    pub(crate) fn until(&mut self, keyword: &str) -> Vec<TokenWithSpan> {
+        let mut depth = 0_usize;
+        let mut passed = Vec::new();
+        while let Some((token, rest)) = self.tokens.split_first() {
+            match &token.token {
+                Token::LParen | Token::LBracket => depth += 1,
+                Token::RParen | Token::RBracket => depth = depth.saturating_sub(1),
+                Token::Word(word) if depth == 0 && word.value.eq_ignore_ascii_case(keyword) => {
+                    break;
+                }
+                _ => {}
+            }
+            let mut token = token.clone();
+            if let Token::SingleQuotedString(text) = &mut token.token {
+                *text = escaped(text);
+            }
+            passed.push(token);
+            self.tokens = rest;
+        }
+        passed
     }
 
     pub(crate) fn peek(&self) -> Option<&'a Token> {

@@ -25,6 +25,12 @@ impl Failure {
         }
     }
 
+    /// The message without the line that Snowflake puts before it.
+    pub(crate) fn reason(&self) -> &str {
+        let line = "SQL compilation error:\n";
+        self.message.strip_prefix(line).unwrap_or(&self.message)
+    }
+
     pub(crate) fn syntax(message: impl AsRef<str>) -> Self {
         Self::compilation("001003", "42000", message.as_ref())
     }

@@ -4,3 +4,6 @@ pub(crate) mod compiler;
 pub(crate) mod failure;
 pub(crate) mod functions;
 pub(crate) mod names;
+pub(crate) mod transforms;
+#[cfg(test)]
+mod transforms_tests;

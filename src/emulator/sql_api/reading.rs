@@ -119,6 +119,7 @@ pub(crate) fn run(selection: &Selection, run: &Run<'_>) -> Result<Answer, Failur
     }
     let tables = known_tables(&connection, sources).map_err(|why| Failure::broken(&why))?;
     let mut compiler = Compiler::new(Settings {
+        of_pipe: None,
         context: &selection.context,
         tables: &tables,
         bindings,
@@ -179,7 +180,7 @@ fn fenced(
         connection.set_limit(limit, most)?;
     }
     connection.progress_handler(STEPS, Some(move || Instant::now() >= end))?;
-    scalars::register(&connection, end)?;
+    scalars::register(&connection, Some(end))?;
     connection.authorizer(Some(move |context: AuthContext<'_>| {
         authorize(context, &readable)
     }))?;

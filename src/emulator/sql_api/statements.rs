@@ -21,7 +21,7 @@ use crate::emulator::messages::answer::{Answer, Refusal, json_answer};
 use crate::emulator::protocol::handler::Handler;
 use crate::emulator::sql::compiler::literals::{Binding, Literal};
 use crate::emulator::sql::failure::Failure;
-use crate::emulator::sql::functions::moments::{self, Form};
+use crate::emulator::sql::functions::moments;
 use crate::emulator::sql::names::Context;
 use crate::emulator::storage::row_snapshot::RowSnapshot;
 
@@ -280,18 +280,10 @@ fn select(
         file: file.as_deref(),
         sources: &sources,
         bindings: &bindings,
-        now: &wall_clock(now)?,
+        now: &moments::utc(now)?,
         end,
     };
     reading::run(&selection, &run)
-}
-
-/// The emulator's time in UTC, as functions of the current time give it.
-fn wall_clock(now: SystemTime) -> Result<String, Failure> {
-    let wall = jiff::Timestamp::try_from(now)
-        .map(|now| now.to_zoned(jiff::tz::TimeZone::UTC).datetime())
-        .map_err(|_| Failure::unsupported("the time of the emulator"))?;
-    Ok(moments::show(wall, Form::Ntz)?)
 }
 
 /// What a statement reads: the data file, or snapshots of its tables. Rows are not copied here, for the others wait meanwhile.

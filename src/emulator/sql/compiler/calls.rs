@@ -185,6 +185,15 @@ impl Compiler<'_> {
         if !SCALARS.contains(&name.as_str()) {
             return Err(Failure::no_function(&name));
         }
+        if self
+            .settings
+            .of_pipe
+            .is_some_and(|known| !known.contains(&name.as_str()))
+        {
+            return Err(Failure::unsupported(format!(
+                "the function {name} in a pipe"
+            )));
+        }
         is_plain(function)?;
         let arguments = arguments_of(function)?;
         if let Some(typed) = self.date_call(&name, &arguments)? {

@@ -3,7 +3,7 @@
 use sqlparser::ast::Expr;
 
 use super::operators::whole_argument;
-use super::state::Compiler;
+use super::state::{Compiler, Slot};
 use super::types::{Kind, Typed, fraction_digits, kind, number};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
@@ -19,18 +19,9 @@ impl Compiler<'_> {
     ) -> Result<Option<Typed>, Failure> {
         let is_try = name.starts_with("TRY_");
         Ok(Some(match (name.trim_start_matches("TRY_"), arguments) {
-            ("CURRENT_TIMESTAMP", []) => {
-                let now = format!("{}Z", self.settings.now);
-                Typed::new(self.text(&now), DataType::TimestampLtz(9))
-            }
-            ("SYSDATE", []) => {
-                let now = self.settings.now.to_owned();
-                Typed::new(self.text(&now), DataType::TimestampNtz(9))
-            }
-            ("CURRENT_DATE", []) => {
-                let today = self.settings.now.get(..10).unwrap_or_default().to_owned();
-                Typed::new(self.text(&today), DataType::Date)
-            }
+            ("CURRENT_TIMESTAMP", []) => Typed::new(self.now(Form::Ltz), DataType::TimestampLtz(9)),
+            ("SYSDATE", []) => Typed::new(self.now(Form::Ntz), DataType::TimestampNtz(9)),
+            ("CURRENT_DATE", []) => Typed::new(self.now(Form::Date), DataType::Date),
             ("DATE_TRUNC", [part, moment]) => {
                 let part = self.part(name, part)?;
                 let moment = self.expression(moment)?;
@@ -117,6 +108,12 @@ impl Compiler<'_> {
             }
             _ => return Ok(None),
         }))
+    }
+
+    /// The placeholder of the current time.
+    fn now(&mut self, form: Form) -> String {
+        let now = form.of_wall(self.settings.now);
+        self.slot(Slot::Now(form), &now)
     }
 
     fn timestamp_of(&mut self, value: &Expr, to: DataType, is_try: bool) -> Result<Typed, Failure> {

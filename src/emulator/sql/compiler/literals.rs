@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use serde::Deserialize;
 use sqlparser::ast::Value;
 
-use super::state::Compiler;
+use super::state::{Compiler, Slot};
 use super::types::{Constant, TEXT, Typed, is_narrow, number};
 use crate::emulator::catalog::coercion::DataType;
 use crate::emulator::sql::failure::Failure;
@@ -159,6 +159,9 @@ impl Compiler<'_> {
             Value::DollarQuotedString(text) if text.tag.is_none() => {
                 Literal::Text(text.value.clone())
             }
+            Value::Placeholder(sign) if sign == "$1" && self.settings.of_pipe.is_some() => {
+                return Ok(Typed::new(self.slot(Slot::Row, ""), DataType::Variant));
+            }
             Value::Placeholder(sign) => {
                 let position = match sign.strip_prefix(':') {
                     Some(number) => number.parse::<usize>().ok().and_then(|n| n.checked_sub(1)),
@@ -185,7 +188,7 @@ impl Compiler<'_> {
 /// them.
 ///
 /// [String constants]: https://docs.snowflake.com/en/sql-reference/data-types-text#escape-sequences-in-single-quoted-string-constants
-fn unescaped(raw: &str) -> Result<String, Failure> {
+pub(crate) fn unescaped(raw: &str) -> Result<String, Failure> {
     let odd =
         |what: &str| Failure::from(Raised::unsupported(format!("the escape sequence \\{what}")));
     let mut text = String::with_capacity(raw.len());
@@ -245,6 +248,11 @@ pub(crate) fn number_in(text: &str) -> Result<Typed, Failure> {
     )))
 }
 
+/// A text as [`unescaped`] reads it.
+pub(crate) fn escaped(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('\'', "''")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,6 +267,9 @@ mod tests {
             (r"\z", "z"),
         ] {
             assert_eq!(unescaped(raw).unwrap(), wanted, "{raw}");
+        }
+        for text in ["it's", r"a\b", "\n"] {
+            assert_eq!(unescaped(&escaped(text)).unwrap(), text);
         }
         for raw in [r"\0", r"\x41", r"\ud800", r"\101"] {
             assert!(unescaped(raw).is_err(), "{raw}");

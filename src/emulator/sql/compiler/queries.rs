@@ -25,6 +25,9 @@ impl Compiler<'_> {
     /// Compiles a query, which may stand in parentheses.
     pub(crate) fn query(&mut self, query: &Query) -> Result<Compiled, Failure> {
         self.step()?;
+        if self.settings.of_pipe.is_some() {
+            return Err(Failure::unsupported("a query in a pipe's select list"));
+        }
         let Query {
             with,
             body,

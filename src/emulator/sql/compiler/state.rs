@@ -8,6 +8,7 @@ use super::types::Typed;
 use crate::emulator::catalog::object_name::ObjectName;
 use crate::emulator::catalog::tables::Column;
 use crate::emulator::sql::failure::Failure;
+use crate::emulator::sql::functions::moments::Form;
 use crate::emulator::sql::names::Context;
 
 /// How many expressions a statement may have, those included that its aliases stand for.
@@ -32,9 +33,20 @@ pub(crate) struct NamedQuery {
     pub(crate) columns: Vec<Output>,
 }
 
+/// A text that a program gets anew for each run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Slot {
+    /// The row that a pipe lands.
+    Row,
+    /// The time, in the form of a date or timestamp.
+    Now(Form),
+}
+
 /// What a statement is compiled with.
 #[derive(Debug)]
 pub(crate) struct Settings<'a> {
+    /// The functions of a pipe's select list, which reads `$1` and no tables; none for a query.
+    pub(crate) of_pipe: Option<&'a [&'a str]>,
     pub(crate) context: &'a Context,
     pub(crate) tables: &'a BTreeMap<ObjectName, Known>,
     /// The values of the placeholders, as literals.
@@ -51,6 +63,8 @@ pub(crate) struct Compiler<'a> {
     pub(crate) settings: Settings<'a>,
     /// The texts of the statement, which are bound.
     pub(crate) texts: Vec<String>,
+    /// Which of the texts are those of slots.
+    pub(crate) slots: Vec<(usize, Slot)>,
     /// The queries around the expression at hand, the innermost last.
     pub(crate) scopes: Vec<Scope>,
     pub(crate) named: Vec<NamedQuery>,
@@ -65,6 +79,7 @@ impl<'a> Compiler<'a> {
         Self {
             settings,
             texts: Vec::new(),
+            slots: Vec::new(),
             scopes: Vec::new(),
             named: Vec::new(),
             bound: 0,
@@ -81,11 +96,28 @@ impl<'a> Compiler<'a> {
 
     /// The placeholder of a text; the same text has the same, so that expressions that are the same stay so.
     pub(crate) fn text(&mut self, text: &str) -> String {
-        let known = self.texts.iter().position(|known| known == text);
-        let position = known.unwrap_or_else(|| {
+        let is_slot = |position: usize| self.slots.iter().any(|(slot, _)| *slot == position);
+        let mut known = self.texts.iter().enumerate();
+        let known = known.find(|(position, known)| *known == text && !is_slot(*position));
+        let position = known.map(|(position, _)| position);
+        let position = position.unwrap_or_else(|| {
             self.texts.push(text.to_owned());
             self.texts.len() - 1
         });
+        format!("?{}", position + 1)
+    }
+
+    /// The placeholder of a slot, whose text is `text` in this run.
+    pub(crate) fn slot(&mut self, slot: Slot, text: &str) -> String {
+        let mut known = self.slots.iter();
+        let position = match known.find(|(_, known)| *known == slot) {
+            Some((position, _)) => *position,
+            None => {
+                self.texts.push(text.to_owned());
+                self.slots.push((self.texts.len() - 1, slot));
+                self.texts.len() - 1
+            }
+        };
         format!("?{}", position + 1)
     }
 

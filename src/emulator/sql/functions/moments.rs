@@ -8,6 +8,8 @@
 //! | `TIMESTAMP_LTZ` | `2026-01-17 14:00:00.000000000Z`, in UTC |
 //! | `TIMESTAMP_TZ` | `2026-01-17 14:00:00.000000000 -07:00` |
 
+use std::time::SystemTime;
+
 use jiff::civil::{Date, DateTime, Time};
 use jiff::{SignedDuration, Span, ToSpan};
 
@@ -36,6 +38,16 @@ impl Form {
         let form = usize::try_from(number).ok().and_then(|n| Self::ALL.get(n));
         form.copied()
             .ok_or_else(|| Raised::internal("a moment of no type"))
+    }
+
+    /// A wall clock in UTC as a value of a type without a further zone.
+    pub(crate) fn of_wall(self, wall: &str) -> String {
+        match self {
+            Self::Date => wall.get(..10).unwrap_or_default().to_owned(),
+            Self::Time => wall.get(11..).unwrap_or_default().to_owned(),
+            Self::Ltz => format!("{wall}Z"),
+            Self::Ntz | Self::Tz => wall.to_owned(),
+        }
     }
 
     /// Reads a text in one of the formats that Snowflake detects.
@@ -92,6 +104,14 @@ pub(crate) fn wall(text: &str) -> Result<DateTime, Raised> {
     });
     wall.filter(|wall| wall.year() >= 0)
         .ok_or_else(|| unreadable(text))
+}
+
+/// A time of the system as a wall clock in UTC.
+pub(crate) fn utc(at: SystemTime) -> Result<String, Raised> {
+    let wall = jiff::Timestamp::try_from(at)
+        .map(|at| at.to_zoned(jiff::tz::TimeZone::UTC).datetime())
+        .map_err(|_| Raised::unsupported("the time of the emulator"))?;
+    show(wall, Form::Ntz)
 }
 
 pub(crate) fn time(text: &str) -> Result<Time, Raised> {

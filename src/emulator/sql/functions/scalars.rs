@@ -311,8 +311,8 @@ const LENIENT: &[Scalar] = &[
     }),
 ];
 
-/// Makes the functions known to a connection; what takes long ends at `end`.
-pub(crate) fn register(connection: &Connection, end: Instant) -> rusqlite::Result<()> {
+/// Makes the functions known to a connection; what takes long ends at `end`, if there is one.
+pub(crate) fn register(connection: &Connection, end: Option<Instant>) -> rusqlite::Result<()> {
     let flags = FunctionFlags::SQLITE_UTF8
         | FunctionFlags::SQLITE_DETERMINISTIC
         | FunctionFlags::SQLITE_INNOCUOUS;

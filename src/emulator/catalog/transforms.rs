@@ -1,0 +1,37 @@
+//! The expressions of a pipe's select list, as the catalog knows them: what computes them is above it.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use super::cell::Cell;
+use super::coercion::DataType;
+
+/// Computes the values of a select list.
+pub(crate) trait Program: fmt::Debug + Send + Sync {
+    /// The select list, by which two programs are compared.
+    fn text(&self) -> &str;
+
+    /// The values for `row`, a JSON object, that is committed at `now`, each with its type.
+    ///
+    /// # Errors
+    ///
+    /// Why the row is rejected: a value cannot be computed.
+    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, String>;
+}
+
+/// The expressions of a pipe's select list, and the columns that their values go to.
+#[derive(Debug, Clone)]
+pub struct Transform {
+    /// The positions of the columns in their table, in the order of the select list.
+    pub(crate) columns: Vec<usize>,
+    pub(crate) program: Arc<dyn Program>,
+}
+
+impl PartialEq for Transform {
+    fn eq(&self, other: &Self) -> bool {
+        self.columns == other.columns && self.program.text() == other.program.text()
+    }
+}
+
+impl Eq for Transform {}

@@ -1,0 +1,210 @@
+//! The select list of a pipe: compiled when the pipe is created, and computed for each row by a SQLite connection of the thread.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant, SystemTime};
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, params_from_iter};
+use sqlparser::ast::Expr;
+
+use super::compiler::literals::Literal;
+use super::compiler::state::{Compiler, Settings, Slot};
+use super::compiler::types::{TEXT, Type};
+use super::failure::Failure;
+use super::functions::raised::Raised;
+use super::functions::{arguments, moments, numbers, scalars};
+use super::names::Context;
+use crate::emulator::catalog::cell::Cell;
+use crate::emulator::catalog::coercion::DataType;
+use crate::emulator::catalog::transforms::Program;
+
+/// The functions of a COPY's select list that the emulator has.
+///
+/// From <https://docs.snowflake.com/en/user-guide/data-load-transform>.
+pub(crate) const FUNCTIONS: &[&str] = &[
+    "ARRAY_CONSTRUCT",
+    "ARRAY_SIZE",
+    "CEIL",
+    "COALESCE",
+    "CONCAT",
+    "CURRENT_TIMESTAMP",
+    "DATE",
+    "FLOOR",
+    "GET",
+    "GET_PATH",
+    "IFF",
+    "IFNULL",
+    "IS_NULL_VALUE",
+    "LENGTH",
+    "LPAD",
+    "LTRIM",
+    "NULLIF",
+    "NVL",
+    "NVL2",
+    "OBJECT_CONSTRUCT",
+    "PARSE_JSON",
+    "REPLACE",
+    "RPAD",
+    "RTRIM",
+    "SPLIT_PART",
+    "SUBSTR",
+    "SUBSTRING",
+    "TO_BOOLEAN",
+    "TO_CHAR",
+    "TO_DATE",
+    "TO_DECIMAL",
+    "TO_DOUBLE",
+    "TO_JSON",
+    "TO_NUMBER",
+    "TO_NUMERIC",
+    "TO_TIME",
+    "TO_TIMESTAMP",
+    "TO_TIMESTAMP_LTZ",
+    "TO_TIMESTAMP_NTZ",
+    "TO_TIMESTAMP_TZ",
+    "TO_VARCHAR",
+    "TO_VARIANT",
+    "TRIM",
+    "TRY_PARSE_JSON",
+    "TRY_TO_BOOLEAN",
+    "TRY_TO_DATE",
+    "TRY_TO_DECIMAL",
+    "TRY_TO_DOUBLE",
+    "TRY_TO_NUMBER",
+    "TRY_TO_NUMERIC",
+    "TRY_TO_TIME",
+    "TRY_TO_TIMESTAMP",
+    "TRY_TO_TIMESTAMP_NTZ",
+];
+
+/// How long compiling a select list may take.
+const MOST_TIME: Duration = Duration::from_secs(5);
+
+thread_local! {
+    /// The connection that computes the rows that this thread lands.
+    static CONNECTION: RefCell<Option<Connection>> = const { RefCell::new(None) };
+}
+
+/// A compiled select list.
+#[derive(Debug)]
+struct Compiled {
+    /// The select list in Snowflake's SQL.
+    text: String,
+    sql: String,
+    texts: Vec<String>,
+    slots: Vec<(usize, Slot)>,
+    types: Vec<Type>,
+}
+
+/// Compiles the expressions of a select list, in which `$1` is the row.
+pub(crate) fn compile(items: &[Expr]) -> Result<impl Program + use<>, Failure> {
+    let (context, tables) = (Context::default(), BTreeMap::new());
+    let mut compiler = Compiler::new(Settings {
+        of_pipe: Some(FUNCTIONS),
+        context: &context,
+        tables: &tables,
+        bindings: &[] as &[Literal],
+        now: "1970-01-01 00:00:00.000000000",
+        end: Instant::now() + MOST_TIME,
+    });
+    let (mut list, mut types) = (Vec::new(), Vec::new());
+    for item in items {
+        let typed = compiler.expression(item)?;
+        list.push(typed.sql);
+        types.push(typed.of);
+    }
+    let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
+    Ok(Compiled {
+        text: texts.join(", "),
+        sql: format!("SELECT {}", list.join(", ")),
+        texts: compiler.texts,
+        slots: compiler.slots,
+        types,
+    })
+}
+
+impl Program for Compiled {
+    fn text(&self) -> &str {
+        &self.text
+    }
+
+    fn cells(&self, row: &str, now: SystemTime) -> Result<Vec<(Cell, DataType)>, String> {
+        CONNECTION.with_borrow_mut(|connection| {
+            let connection = match connection {
+                Some(connection) => connection,
+                empty => empty.insert(opened().map_err(|why| said(&why))?),
+            };
+            self.computed(connection, row, now)
+        })
+    }
+}
+
+impl Compiled {
+    fn computed(
+        &self,
+        connection: &Connection,
+        row: &str,
+        now: SystemTime,
+    ) -> Result<Vec<(Cell, DataType)>, String> {
+        let failed = |why: rusqlite::Error| said(&why);
+        let mut statement = connection.prepare_cached(&self.sql).map_err(failed)?;
+        let now = moments::utc(now).map_err(|why| why.message)?;
+        let given = |position: usize, text: &String| {
+            let mut slots = self.slots.iter();
+            match slots.find(|(slot, _)| *slot == position) {
+                Some((_, Slot::Row)) => row.trim().to_owned(),
+                Some((_, Slot::Now(form))) => form.of_wall(&now),
+                None => text.clone(),
+            }
+        };
+        let texts = self.texts.iter().enumerate();
+        let texts = texts.map(|(position, text)| given(position, text));
+        let used = texts.take(statement.parameter_count());
+        let mut rows = statement.query(params_from_iter(used)).map_err(failed)?;
+        let found = rows.next().map_err(failed)?;
+        let found = found.ok_or_else(|| "the pipe's SELECT has no row".to_owned())?;
+        let values = self.types.iter().enumerate().map(|(position, of)| {
+            let of = of.unwrap_or(TEXT);
+            let value = found.get_ref(position).map_err(failed)?;
+            let cell = cell(value, of).map_err(|why| why.message)?;
+            Ok((cell, of))
+        });
+        values.collect()
+    }
+}
+
+fn opened() -> rusqlite::Result<Connection> {
+    let connection = Connection::open_in_memory()?;
+    // Patterns are those of the pipe, and rows are small: a comparison needs no end.
+    scalars::register(&connection, None)?;
+    Ok(connection)
+}
+
+/// What SQLite's error says of the row.
+fn said(why: &rusqlite::Error) -> String {
+    let message = why.to_string();
+    Raised::read(&message).map_or(message, |raised| raised.message)
+}
+
+/// A value in the form of its type as a cell.
+fn cell(value: ValueRef<'_>, of: DataType) -> Result<Cell, Raised> {
+    let text = || match value {
+        ValueRef::Text(bytes) => Ok(String::from_utf8_lossy(bytes).into_owned()),
+        _ => Err(Raised::internal("a value in another form")),
+    };
+    if value == ValueRef::Null {
+        return Ok(Cell::Null);
+    }
+    Ok(match of {
+        DataType::Number { scale, .. } => Cell::Text(numbers::show(numbers::decode(value)?, scale)),
+        DataType::Float => Cell::Float(arguments::float_of(value)?),
+        DataType::Boolean => Cell::Boolean(value != ValueRef::Integer(0)),
+        DataType::Binary(_) => match value {
+            ValueRef::Blob(bytes) => Cell::Binary(bytes.to_vec()),
+            _ => return Err(Raised::internal("bytes in another form")),
+        },
+        DataType::Variant | DataType::Object | DataType::Array => Cell::Json(text()?),
+        _ => Cell::Text(text()?),
+    })
+}
