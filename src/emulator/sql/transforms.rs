@@ -110,9 +110,9 @@ pub(crate) fn compile(items: &[Expr]) -> Result<impl Program + use<>, Failure> {
     });
     let (mut list, mut types) = (Vec::new(), Vec::new());
     for item in items {
-        let typed = compiler.expression(item)?;
-        list.push(typed.sql);
-        types.push(typed.of);
+        let value = compiler.expression(item)?;
+        list.push(value.sql);
+        types.push(value.of);
     }
     let texts: Vec<String> = items.iter().map(ToString::to_string).collect();
     Ok(Compiled {

@@ -110,14 +110,12 @@ impl<'a> Compiler<'a> {
     /// The placeholder of a slot, whose text is `text` in this run.
     pub(crate) fn slot(&mut self, slot: Slot, text: &str) -> String {
         let mut known = self.slots.iter();
-        let position = match known.find(|(_, known)| *known == slot) {
-            Some((position, _)) => *position,
-            None => {
-                self.texts.push(text.to_owned());
-                self.slots.push((self.texts.len() - 1, slot));
-                self.texts.len() - 1
-            }
-        };
+        let known = known.find(|(_, known)| *known == slot);
+        let position = known.map_or(self.texts.len(), |(position, _)| *position);
+        if position == self.texts.len() {
+            self.texts.push(text.to_owned());
+            self.slots.push((position, slot));
+        }
         format!("?{}", position + 1)
     }
 
