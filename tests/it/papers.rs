@@ -1,4 +1,4 @@
-//! The links of the Markdown files lead to files and headings that exist.
+//! The links of the Markdown files lead to files and headings that exist, and the guide shows the test for pytest that runs.
 
 use std::collections::{BTreeSet, HashSet};
 use std::fs;
@@ -90,6 +90,14 @@ fn links_lead_somewhere() {
         assert_eq!(dead(&paper, &text), Vec::<String>::new());
     }
     assert!(links > 30, "{links} links");
+}
+
+#[test]
+fn the_test_for_pytest_is_the_one_that_runs() {
+    let guide = fs::read_to_string(root().join("src/guide/emulator.md")).unwrap();
+    let file = root().join("tests/emulator_wheel/test_rides.py");
+    let wanted = fs::read_to_string(file).unwrap();
+    assert!(guide.contains(&format!("```python\n{wanted}```\n")));
 }
 
 #[test]
