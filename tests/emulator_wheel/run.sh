@@ -42,3 +42,5 @@ pytest test_rides.py >"$scratch/second" &
 second=$!
 pytest test_fixture.py
 wait "$second" || die "$(cat "$scratch/second")"
+
+"$scratch/venv/bin/python" "$here/containerfile.py" "$here/../../packaging/Containerfile" "$scratch/venv/bin/snowpipe-emulator"
