@@ -83,6 +83,15 @@ def test_a_start_that_fails_says_why(tmp_path):
         Emulator(["--ddl", str(tmp_path / "absent.sql")])
 
 
+def test_a_start_has_a_deadline(tmp_path, monkeypatch):
+    program = tmp_path / "hangs"
+    program.write_text("#!/bin/sh\necho it hangs >&2\nexec sleep 600\n")
+    program.chmod(0o700)
+    monkeypatch.setattr("snowpipe_emulator._emulator.program", lambda: str(program))
+    with pytest.raises(EmulatorError, match="not ready after 1 s.*\nit hangs"):
+        Emulator(start_timeout=1)
+
+
 def test_an_emulator_that_has_ended_says_so():
     emulator = Emulator()
     with emulator:
